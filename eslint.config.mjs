@@ -24,8 +24,10 @@ const CORE_IMPORTS = {
   tensornet: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
   datadiet: [...BELOW_SYSTEMS, 'data', 'training'],
   symbolic: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
+  plans: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS],
-  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
+  pipelines: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS, 'plans', 'export'],
+  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'plans', 'export', 'pipelines'],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
 };
 CORE_IMPORTS['documents'] = Object.keys(CORE_IMPORTS);
@@ -116,7 +118,6 @@ export default defineConfig(
     rules: {
       eqeqeq: 'error',
       'no-console': 'error',
-      'import-x/no-cycle': ['error', { ignoreExternal: true }],
       'import-x/no-duplicates': 'error',
       'import-x/no-restricted-paths': [
         'error',

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
-import { ExplorerSession } from '../services/explorer-session';
+import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget, pickModel } from './target';
 

@@ -1,19 +1,19 @@
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
-import type { DietResult } from '../core/datadiet/diet-experiment';
-import { scoreKinds } from '../core/datadiet/score-document';
+import type { DietResult } from '../core/datadiet/subsets/diet-experiment';
+import { scoreKinds } from '../core/datadiet/scores/score-document';
 import { formatPercent } from '../core/format';
 import type { dataDiet } from '../core/operations/data-diet';
 import { datasetGiven } from '../core/operations/data-fields';
 import type { GivenOf } from '../core/operations/fields';
 import { UserError } from '../core/user-error';
-import type { DataMapSession } from '../services/data-map-session';
-import { fileExists } from '../services/documents';
+import type { DataMapSession } from '../services/sessions/data-map-session';
+import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { chooseProxy } from './ask-scoring';
-import { confirmAnew } from './confirm-replace';
+import { chooseProxy } from './questions/ask-scoring';
+import { confirmAnew } from './questions/confirm-replace';
 import { dataMapOf } from './open-data-map';
 
 type Given = GivenOf<typeof dataDiet.fields>;

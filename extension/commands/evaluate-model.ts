@@ -1,5 +1,5 @@
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
-import { wholeModel } from '../services/selection';
+import { wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';

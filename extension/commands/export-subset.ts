@@ -1,8 +1,8 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { DataMap } from '../core/datadiet/scored-data';
-import type { ScoreFormat } from '../core/datadiet/score-files';
+import type { DataMap } from '../core/datadiet/scores/scored-data';
+import type { ScoreFormat } from '../core/datadiet/scores/score-files';
 import { documentNames } from '../core/document-names';
 import { formatPercent } from '../core/format';
 import type { GivenOf } from '../core/operations/fields';
@@ -10,13 +10,13 @@ import type { selectData } from '../core/operations/select-data';
 import { UserError } from '../core/user-error';
 import type { DataOperation } from '../protocol/data';
 import { counts } from '../services/counts';
-import type { DataExport } from '../services/data-jobs';
-import type { DataMapSession } from '../services/data-map-session';
+import type { DataExport } from '../services/jobs/data-jobs';
+import type { DataMapSession } from '../services/sessions/data-map-session';
 import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { askText } from './ask-text';
-import { whyUnfit } from './choose-output';
+import { askText } from './questions/ask-text';
+import { whyUnfit } from './questions/choose-output';
 import { dataMapOf } from './open-data-map';
 
 /** Answers given beforehand, so that nothing is asked. */

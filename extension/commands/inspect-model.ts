@@ -1,4 +1,4 @@
-import type { ExplorerSession } from '../services/explorer-session';
+import type { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';
 

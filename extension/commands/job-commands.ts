@@ -4,11 +4,11 @@ import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
 import { describeState } from '../services/jobs/job-texts';
 import { operationOf } from '../services/jobs/operations';
-import { fileExists } from '../services/documents';
-import { openJobLog } from '../services/job-log';
+import { fileExists } from '../services/documents/documents';
+import { openJobLog } from '../services/reports/job-log';
 import type { Services } from '../services/services';
-import { chooseJob } from './choose-job';
-import { confirmAnew } from './confirm-replace';
+import { chooseJob } from './questions/choose-job';
+import { confirmAnew } from './questions/confirm-replace';
 import { nextSteps, openResult } from './next-steps';
 import { discardJob, resumeJob } from './resume-job';
 

@@ -1,7 +1,7 @@
 import { env, l10n } from 'vscode';
 import { UserError } from '../core/user-error';
-import { isModelRow } from '../services/model-row';
-import type { ModelRow } from '../services/model-row';
+import { isModelRow } from '../services/documents/model-row';
+import type { ModelRow } from '../services/documents/model-row';
 import type { Services } from '../services/services';
 
 /** Opens the explorer at the row of an entry of the tree view. */

@@ -1,14 +1,14 @@
 import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { commands, l10n, Uri } from 'vscode';
-import { fileExists } from '../services/documents';
+import { fileExists } from '../services/documents/documents';
 import { commandIds } from '../services/command-ids';
-import { isModelFile } from '../services/model-file';
+import { isModelFile } from '../services/documents/model-file';
 import type { JobRecord } from '../services/jobs/job-record';
 import type { Action } from '../services/offer';
 import type { Services } from '../services/services';
-import { logOf } from '../services/synthesis-sessions';
-import { revealFolder } from './choose-output';
+import { logOf } from '../services/sessions/synthesis-sessions';
+import { revealFolder } from './questions/choose-output';
 import { useForCalibration } from './score-text';
 
 /** Shows what a job has written, or the panel that tells of it meanwhile. */

@@ -1,5 +1,5 @@
-import { CompressionSession } from '../services/compression-session';
-import { isSensitivity } from '../services/documents';
+import { CompressionSession } from '../services/sessions/compression-session';
+import { isSensitivity } from '../services/documents/documents';
 import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
 import { chooseTarget, uriOf } from './target';

@@ -1,5 +1,5 @@
-import { readPlan } from '../services/documents';
-import type { ModelSession } from '../services/model-session';
+import { readPlan } from '../services/documents/documents';
+import type { ModelSession } from '../services/sessions/model-session';
 import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';

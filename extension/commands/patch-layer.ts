@@ -1,19 +1,19 @@
 import { dirname, resolve } from 'node:path';
 import { l10n, QuickPickItemKind, window } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import type { PatchResult } from '../core/export/patching/patch-model';
-import { planFor } from '../core/export/plan';
+import type { PatchResult } from '../core/pipelines/patching/patch-model';
+import { planFor } from '../core/plans/plan';
 import { formatCount } from '../core/format';
 import type { SublayerSummary } from '../core/models/model-summary';
 import { patch } from '../core/operations/patch';
 import type { RequestOf } from '../services/jobs/operations';
-import { planPathOf } from '../services/documents';
-import type { ModelSession } from '../services/model-session';
+import { planPathOf } from '../services/documents/documents';
+import type { ModelSession } from '../services/sessions/model-session';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOutput } from './choose-output';
-import type { OutputOptions } from './choose-output';
-import { askLearningText, learningText } from './learning-text';
+import { chooseOutput } from './questions/choose-output';
+import type { OutputOptions } from './questions/choose-output';
+import { askLearningText, learningText } from './questions/learning-text';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 

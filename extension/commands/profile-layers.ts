@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
-import { fileExists } from '../services/documents';
+import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { confirmAnew } from './confirm-replace';
+import { confirmAnew } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
 
 /** How a command that would ask can be told beforehand. */

@@ -3,12 +3,12 @@ import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../core/models/matrix-encoding';
 import { formatCompression } from '../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../core/tensornet/compression-choice';
-import { fileExists } from '../services/documents';
+import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
-import { chooseOuter } from './choose-outer';
-import { confirmAnew } from './confirm-replace';
-import { methodItems } from './method-items';
+import { chooseOuter } from './questions/choose-outer';
+import { confirmAnew } from './questions/confirm-replace';
+import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
 
 /** Answers given beforehand, so that nothing is asked. */

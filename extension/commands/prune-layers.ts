@@ -1,14 +1,14 @@
 import { l10n } from 'vscode';
 import type { ApplyResult } from '../core/operations/apply-plan';
-import type { Plan } from '../core/export/plan';
-import { fileExists, planPathOf, readPlan } from '../services/documents';
-import type { ModelSession } from '../services/model-session';
+import type { Plan } from '../core/plans/plan';
+import { fileExists, planPathOf, readPlan } from '../services/documents/documents';
+import type { ModelSession } from '../services/sessions/model-session';
 import { offer } from '../services/offer';
-import { planOf } from '../services/plans';
-import { withAbsolutePaths } from '../core/export/patching/planned-patches';
+import { planOf } from '../services/documents/plans';
+import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
-import { chooseOutput } from './choose-output';
-import type { OutputOptions } from './choose-output';
+import { chooseOutput } from './questions/choose-output';
+import type { OutputOptions } from './questions/choose-output';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 

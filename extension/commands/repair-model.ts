@@ -1,19 +1,19 @@
 import { basename, dirname, extname, join } from 'node:path';
 import { l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
-import { readManifest } from '../core/export/manifest-file';
-import type { Manifest } from '../core/export/manifest-file';
-import type { RepairResult } from '../core/export/compression/repair-model';
+import { readManifest } from '../core/pipelines/manifest-file';
+import type { Manifest } from '../core/pipelines/manifest-file';
+import type { RepairResult } from '../core/pipelines/compression/repair-model';
 import type { ModelSummary } from '../core/models/model-summary';
 import { repair } from '../core/operations/repair';
 import { repairEfforts } from '../core/tensornet/repair/efforts';
 import type { RepairEffort } from '../core/tensornet/repair/efforts';
 import type { RequestOf } from '../services/jobs/operations';
-import { modelStem } from '../services/model-file';
+import { modelStem } from '../services/documents/model-file';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
-import { chooseFolder } from './choose-output';
-import { askLearningText, learningText } from './learning-text';
+import { chooseFolder } from './questions/choose-output';
+import { askLearningText, learningText } from './questions/learning-text';
 import { chooseTarget, pickModel } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */

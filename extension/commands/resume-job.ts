@@ -4,7 +4,7 @@ import { isOver } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
-import { chooseJob } from './choose-job';
+import { chooseJob } from './questions/choose-job';
 
 /** Goes on with a job whose finished work is saved. */
 export async function resumeJob(services: Services, argument: unknown): Promise<unknown> {

@@ -1,10 +1,10 @@
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
 import { UserError } from '../core/user-error';
-import { fileExists, planPathOf } from '../services/documents';
-import { planOf } from '../services/plans';
+import { fileExists, planPathOf } from '../services/documents/documents';
+import { planOf } from '../services/documents/plans';
 import type { Services } from '../services/services';
-import { confirmReplace } from './confirm-replace';
+import { confirmReplace } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
 
 /** How a command that would ask can be told beforehand. */

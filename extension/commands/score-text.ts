@@ -3,10 +3,10 @@ import { ConfigurationTarget, l10n, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { TextScores } from '../core/data/text-scores';
 import { textScoresPath } from '../core/operations/score-text';
-import { fileExists } from '../services/documents';
+import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
-import { confirmAnew } from './confirm-replace';
+import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand, so that nothing is asked. */

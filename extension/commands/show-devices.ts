@@ -1,6 +1,6 @@
 import { l10n } from 'vscode';
 import type { Uri } from 'vscode';
-import { escapeMarkdown, markdownTable } from '../services/markdown-table';
+import { escapeMarkdown, markdownTable } from '../services/reports/markdown-table';
 import type { Services } from '../services/services';
 
 /** Shows which devices models can run on here, each tried for real. */

@@ -6,12 +6,12 @@ import { asSetting, buildRequest } from '../core/operations/build-request';
 import { synthesize } from '../core/operations/synthesize';
 import type { SynthesisResult } from '../core/symbolic/evolution/synthesize';
 import type { RequestOfOperation } from '../protocol/worker';
-import { fileExists } from '../services/documents';
+import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
-import { logOf } from '../services/synthesis-sessions';
+import { logOf } from '../services/sessions/synthesis-sessions';
 import { assertAllowed, whySynthesisBlocked } from '../services/trust';
-import { askText } from './ask-text';
-import { askNumber } from './ask-scoring';
+import { askText } from './questions/ask-text';
+import { askNumber } from './questions/ask-scoring';
 import { uriOf } from './target';
 
 type SynthesizeRequest = RequestOfOperation<'synthesize'>;

@@ -1,9 +1,15 @@
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { UserError } from '../core/user-error';
-import { isPlan, isProfile, modelPathOfPlan, readPlan, readProfile } from '../services/documents';
-import { isModelFile } from '../services/model-file';
-import { ModelSession } from '../services/model-session';
+import {
+  isPlan,
+  isProfile,
+  modelPathOfPlan,
+  readPlan,
+  readProfile,
+} from '../services/documents/documents';
+import { isModelFile } from '../services/documents/model-file';
+import { ModelSession } from '../services/sessions/model-session';
 import type { Services } from '../services/services';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';

@@ -2,7 +2,7 @@ import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, LogOutputChannel, TextDocument } from 'vscode';
 import { formatCount } from '../core/format';
 import { commandIds } from '../services/command-ids';
-import type { OpenModels } from '../services/open-models';
+import type { OpenModels } from '../services/documents/open-models';
 import { counts } from '../services/counts';
 
 /** Above the config.json of a model that can be opened: what it is, and what can be done with it. */

@@ -5,7 +5,7 @@ import { formatBytes, formatCount, formatPercent } from '../core/format';
 import { parametersOf, topicOf } from '../core/inspect/config-accounts';
 import type { ConfigTopic } from '../core/inspect/config-accounts';
 import type { ModelDescription } from '../core/inspect/model-description';
-import type { Inspector } from '../services/explorer-session';
+import type { Inspector } from '../services/sessions/explorer-session';
 
 /** Above an architectural number of a model's config.json: what it means here, and what it costs. */
 export class ConfigHover implements HoverProvider, Disposable {

@@ -8,11 +8,11 @@ import { ExplorerPanels } from '../panels/explorer-panels';
 import type { HeatmapPanels } from '../panels/heatmap-panels';
 import { messageHtml } from '../panels/panel-html';
 import type { SymbolicPanels } from '../panels/symbolic-panels';
-import { documentViews } from '../services/document-views';
+import { documentViews } from '../services/documents/document-views';
 import { describeError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { whyDataUnreadable, whySynthesisUnreadable, whyUnreadable } from '../services/trust';
-import { watchDocuments } from '../services/watch-documents';
+import { watchDocuments } from '../services/documents/watch-documents';
 
 /** Opens files in a panel. */
 interface DocumentEditor {

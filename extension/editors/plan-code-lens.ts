@@ -1,14 +1,14 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
 import { documentGlob } from '../core/document-names';
-import type { Plan } from '../core/export/plan';
-import { parsePlan } from '../core/export/plan-schema';
+import type { Plan } from '../core/plans/plan';
+import { parsePlan } from '../core/plans/plan-schema';
 import { commandIds } from '../services/command-ids';
-import { modelPathOfPlan } from '../services/documents';
+import { modelPathOfPlan } from '../services/documents/documents';
 import { formatPercent } from '../core/format';
-import type { OpenModels } from '../services/open-models';
+import type { OpenModels } from '../services/documents/open-models';
 import { unitsMeant } from '../core/models/units';
-import { selectionCost } from '../services/selection';
+import { selectionCost } from '../services/sessions/selection';
 import { counts } from '../services/counts';
 
 /** Above a prune plan: what it removes, and what can be done with it. */

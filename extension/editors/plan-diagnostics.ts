@@ -9,11 +9,11 @@ import {
 } from 'vscode';
 import type { DiagnosticCollection, TextDocument } from 'vscode';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
-import type { ChoiceProblem } from '../core/export/compression/layer-choices';
-import { parsePlan } from '../core/export/plan-schema';
+import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
+import { parsePlan } from '../core/plans/plan-schema';
 import { UserError } from '../core/user-error';
-import { isPlan, modelPathOfPlan } from '../services/documents';
-import type { OpenModels } from '../services/open-models';
+import { isPlan, modelPathOfPlan } from '../services/documents/documents';
+import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import { planProblems } from './plan-problems';
 import type { PlanProblem } from './plan-problems';

@@ -2,7 +2,7 @@ import { l10n, Uri, ViewColumn } from 'vscode';
 import type { CompressionCalls, CompressionState } from '../protocol/compression';
 import { compressionCalls } from '../protocol/compression';
 import { commandIds } from '../services/command-ids';
-import type { CompressionSession } from '../services/compression-session';
+import type { CompressionSession } from '../services/sessions/compression-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 

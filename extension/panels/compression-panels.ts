@@ -1,6 +1,6 @@
 import type { Uri, WebviewPanel } from 'vscode';
-import type { CompressionSession } from '../services/compression-session';
-import type { CompressionSessions } from '../services/compression-sessions';
+import type { CompressionSession } from '../services/sessions/compression-session';
+import type { CompressionSessions } from '../services/sessions/compression-sessions';
 import type { Compressions } from '../services/services';
 import { compressionPanel } from './compression-panel';
 import type { CompressionPanel } from './compression-panel';

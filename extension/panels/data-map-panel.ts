@@ -3,7 +3,7 @@ import { l10n, Uri, ViewColumn } from 'vscode';
 import type { DataMapCalls, DataMapState } from '../protocol/datamap';
 import { dataMapCalls } from '../protocol/datamap';
 import { commandIds } from '../services/command-ids';
-import type { DataMapSession } from '../services/data-map-session';
+import type { DataMapSession } from '../services/sessions/data-map-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 

@@ -3,9 +3,9 @@ import { l10n, Uri } from 'vscode';
 import type { ExplorerCalls, ExplorerState } from '../protocol/explorer';
 import { explorerCalls } from '../protocol/explorer';
 import { commandIds } from '../services/command-ids';
-import { exportModel } from '../services/export-model';
-import type { ExplorerSession } from '../services/explorer-session';
-import type { Reports } from '../services/reports';
+import { exportModel } from '../services/documents/export-model';
+import type { ExplorerSession } from '../services/sessions/explorer-session';
+import type { Reports } from '../services/reports/reports';
 import { runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 

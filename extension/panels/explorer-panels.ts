@@ -1,13 +1,13 @@
 import { stat } from 'node:fs/promises';
 import { commands, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
-import { ExplorerSession } from '../services/explorer-session';
-import type { Inspector } from '../services/explorer-session';
-import type { OpenModels } from '../services/open-models';
+import { ExplorerSession } from '../services/sessions/explorer-session';
+import type { Inspector } from '../services/sessions/explorer-session';
+import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
-import type { Reports } from '../services/reports';
+import type { Reports } from '../services/reports/reports';
 import type { Explorers } from '../services/services';
-import { readWorth } from '../services/worth';
+import { readWorth } from '../services/documents/worth';
 import { explorerPanel } from './explorer-panel';
 import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
 import { newTab, Panels, requireSavedText } from './panels';

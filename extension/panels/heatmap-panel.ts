@@ -2,7 +2,7 @@ import { l10n, Uri, ViewColumn } from 'vscode';
 import type { HeatmapCalls, HeatmapState } from '../protocol/heatmap';
 import { heatmapCalls } from '../protocol/heatmap';
 import { commandIds } from '../services/command-ids';
-import type { ModelSession } from '../services/model-session';
+import type { ModelSession } from '../services/sessions/model-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 

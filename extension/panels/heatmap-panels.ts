@@ -1,7 +1,7 @@
 import { ViewColumn } from 'vscode';
 import type { Uri, WebviewPanel } from 'vscode';
-import type { ModelSession } from '../services/model-session';
-import type { ModelSessions } from '../services/model-sessions';
+import type { ModelSession } from '../services/sessions/model-session';
+import type { ModelSessions } from '../services/sessions/model-sessions';
 import type { Heatmaps } from '../services/services';
 import { heatmapPanel } from './heatmap-panel';
 import type { HeatmapPanel } from './heatmap-panel';

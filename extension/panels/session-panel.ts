@@ -4,7 +4,7 @@ import { safeParse } from 'valibot';
 import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
 import type { Answer, CallSchemas, CallsOf, FromPanel, Restore, ToPanel } from '../protocol/panel';
-import type { PanelSession } from '../services/panel-session';
+import type { PanelSession } from '../services/sessions/panel-session';
 import { describeError } from '../services/report-error';
 import { Throttle } from '../services/throttle';
 import { panelHtml, webviewRoot } from './panel-html';

@@ -3,7 +3,7 @@ import { env, l10n, Uri, ViewColumn } from 'vscode';
 import type { SymbolicCalls, SymbolicState } from '../protocol/symbolic';
 import { symbolicCalls } from '../protocol/symbolic';
 import { commandIds } from '../services/command-ids';
-import type { SynthesisSession } from '../services/synthesis-session';
+import type { SynthesisSession } from '../services/sessions/synthesis-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 

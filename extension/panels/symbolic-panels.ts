@@ -1,7 +1,7 @@
 import type { Uri, WebviewPanel } from 'vscode';
 import type { Syntheses } from '../services/services';
-import type { SynthesisSession } from '../services/synthesis-session';
-import type { SynthesisSessions } from '../services/synthesis-sessions';
+import type { SynthesisSession } from '../services/sessions/synthesis-session';
+import type { SynthesisSessions } from '../services/sessions/synthesis-sessions';
 import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 import { symbolicPanel } from './symbolic-panel';

@@ -1,13 +1,13 @@
 import type { DatasetOptions } from '../core/data/datasets/dataset';
 import type { Choice } from '../core/datadiet/choose-examples';
-import type { ExampleQuery } from '../core/datadiet/find-examples';
+import type { ExampleQuery } from '../core/datadiet/subsets/find-examples';
 import type {
   ChoiceCounts,
   DataMap,
   DatasetSummary,
   ExamplePage,
   ScoredSource,
-} from '../core/datadiet/scored-data';
+} from '../core/datadiet/scores/scored-data';
 import type { WorkerRequests } from './worker';
 
 export interface SummarizeRequest {

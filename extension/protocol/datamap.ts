@@ -12,9 +12,9 @@ import {
   pipe,
   tuple,
 } from 'valibot';
-import type { ExampleOrder, ExampleQuery } from '../core/datadiet/find-examples';
-import type { ChoiceCounts, DataMap, ExamplePage } from '../core/datadiet/scored-data';
-import type { Policy, SelectionRequest } from '../core/datadiet/selection';
+import type { ExampleOrder, ExampleQuery } from '../core/datadiet/subsets/find-examples';
+import type { ChoiceCounts, DataMap, ExamplePage } from '../core/datadiet/scores/scored-data';
+import type { Policy, SelectionRequest } from '../core/datadiet/subsets/selection';
 import type { DataOperation } from './data';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';

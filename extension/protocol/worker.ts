@@ -10,7 +10,7 @@ import type { Capabilities } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { OperationContext } from '../core/operations/operation';
 import type { OperationId, OperationOf } from '../core/operations/operations';
-import type { ChoiceProblem } from '../core/export/compression/layer-choices';
+import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice } from '../core/runtime/device';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';

@@ -8,7 +8,12 @@ import { isResumable } from './jobs/job-record';
 import type { JobRecord } from './jobs/job-record';
 import { withShortPaths } from './short-paths';
 import { RefusedError } from './trust';
-import { describeExit, RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
+import {
+  describeExit,
+  RequestCancelled,
+  WorkerCrashed,
+  WorkerRequestError,
+} from './worker/worker-errors';
 
 /** A job that has ended with an error. */
 export interface FailedJob {

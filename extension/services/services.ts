@@ -1,24 +1,24 @@
 import type { LogOutputChannel } from 'vscode';
-import type { ExplorerSession } from './explorer-session';
-import type { CompressionJobs } from './compression-jobs';
-import type { CompressionSession } from './compression-session';
-import type { CompressionSessions } from './compression-sessions';
-import type { DataJobs } from './data-jobs';
-import type { DataReader } from './data-map-session';
+import type { ExplorerSession } from './sessions/explorer-session';
+import type { CompressionJobs } from './jobs/compression-jobs';
+import type { CompressionSession } from './sessions/compression-session';
+import type { CompressionSessions } from './sessions/compression-sessions';
+import type { DataJobs } from './jobs/data-jobs';
+import type { DataReader } from './sessions/data-map-session';
 import type { JobService } from './jobs/job-service';
-import type { ModelFolders } from './model-folders';
-import type { ModelJobs } from './model-jobs';
-import type { ModelSession } from './model-session';
-import type { ModelSessions } from './model-sessions';
-import type { OpenModels } from './open-models';
-import type { Reports } from './reports';
+import type { ModelFolders } from './documents/model-folders';
+import type { ModelJobs } from './jobs/model-jobs';
+import type { ModelSession } from './sessions/model-session';
+import type { ModelSessions } from './sessions/model-sessions';
+import type { OpenModels } from './documents/open-models';
+import type { Reports } from './reports/reports';
 import type { Settings } from './settings';
-import type { SynthesisJobs } from './synthesis-jobs';
-import type { SynthesisSession } from './synthesis-session';
-import type { SynthesisSessions } from './synthesis-sessions';
+import type { SynthesisJobs } from './jobs/synthesis-jobs';
+import type { SynthesisSession } from './sessions/synthesis-session';
+import type { SynthesisSessions } from './sessions/synthesis-sessions';
 import type { InspectorRequests } from '../protocol/worker';
-import type { WorkerClient } from './worker-client';
-import type { DataMaps } from './data-maps';
+import type { WorkerClient } from './worker/worker-client';
+import type { DataMaps } from './sessions/data-maps';
 
 /** What commands, panels, editors and views share. Made once, by activate(). */
 export interface Services {

@@ -11,7 +11,7 @@ import type {
 } from '../core/inspect/model-description';
 import { parseNumbered } from '../core/inspect/tensor-names';
 import { commandIds } from '../services/command-ids';
-import type { ModelRow } from '../services/model-row';
+import type { ModelRow } from '../services/documents/model-row';
 import { sublayerName } from '../services/sublayer-name';
 
 /** A part of a model in the tree view, with what it holds. */

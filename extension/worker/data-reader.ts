@@ -1,5 +1,5 @@
-import { ScoredData, summarizeDataset } from '../core/datadiet/scored-data';
-import type { ScoredSource } from '../core/datadiet/scored-data';
+import { ScoredData, summarizeDataset } from '../core/datadiet/scores/scored-data';
+import type { ScoredSource } from '../core/datadiet/scores/scored-data';
 import type { DataRequests } from '../protocol/data';
 import type { dataWriter } from './data-writer';
 import { serve } from './serve';

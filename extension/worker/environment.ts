@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import packageJson from '../../package.json';
-import type { SeedTask } from '../core/datadiet/seed-task';
+import type { SeedTask } from '../core/datadiet/training/seed-task';
 import { runInChild } from '../core/jobs/child-task';
 import type { TaskJob } from '../core/jobs/child-task';
 import { ModelCache } from '../core/models/model-cache';

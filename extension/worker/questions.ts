@@ -1,5 +1,5 @@
-import { chooseForAll, choiceProblems } from '../core/export/compression/layer-choices';
-import type { ChoiceProblem } from '../core/export/compression/layer-choices';
+import { chooseForAll, choiceProblems } from '../core/pipelines/compression/layer-choices';
+import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
 import { unitsMeant } from '../core/models/units';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { CheckChoicesRequest, ChooseLayersRequest, ChosenLayers } from '../protocol/worker';

@@ -1,6 +1,6 @@
 import process from 'node:process';
-import { runSeedTask } from '../core/datadiet/seed-tasks';
-import type { SeedTask } from '../core/datadiet/seed-task';
+import { runSeedTask } from '../core/datadiet/training/seed-tasks';
+import type { SeedTask } from '../core/datadiet/training/seed-task';
 import { serveTask } from '../core/jobs/child-task';
 
 // ONNX Runtime reports home unless told not to before its first session.

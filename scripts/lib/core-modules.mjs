@@ -11,18 +11,18 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/operations/fields')
  *   & typeof import('../../extension/core/document-names')
  *   & typeof import('../../extension/core/documents/document-types')
- *   & typeof import('../../extension/core/export/plan-schema')
- *   & typeof import('../../extension/core/export/layouts')
+ *   & typeof import('../../extension/core/plans/plan-schema')
+ *   & typeof import('../../extension/core/export/hugging-face/layouts')
  *   & typeof import('../../extension/core/export/output-formats')
- *   & typeof import('../../extension/core/export/gguf-options')
- *   & typeof import('../../extension/core/models/architectures')
+ *   & typeof import('../../extension/core/export/gguf/gguf-options')
+ *   & typeof import('../../extension/core/models/transformer/architectures')
  *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
- *   & typeof import('../../extension/core/models/gguf-model')
- *   & typeof import('../../extension/core/models/quantization')
- *   & typeof import('../../extension/core/models/rotary')
- *   & typeof import('../../extension/core/models/feedforward')
+ *   & typeof import('../../extension/core/models/gguf/gguf-model')
+ *   & typeof import('../../extension/core/models/quantized/quantization')
+ *   & typeof import('../../extension/core/models/parts/rotary')
+ *   & typeof import('../../extension/core/models/parts/feedforward')
  *   & typeof import('../../extension/core/checkpoints/ggml-types')
- *   & typeof import('../../extension/services/document-views')
+ *   & typeof import('../../extension/services/documents/document-views')
  *   & typeof import('../../extension/core/tensornet/compression-choice')
  *   & typeof import('../../extension/cli/options')
  *   & typeof import('../../extension/cli/presenters')
@@ -35,18 +35,18 @@ const modules = [
   'core/operations/fields',
   'core/document-names',
   'core/documents/document-types',
-  'core/export/plan-schema',
-  'core/export/layouts',
+  'core/plans/plan-schema',
+  'core/export/hugging-face/layouts',
   'core/export/output-formats',
-  'core/export/gguf-options',
-  'core/models/architectures',
+  'core/export/gguf/gguf-options',
+  'core/models/transformer/architectures',
   'core/models/encoders/encoder-architectures',
-  'core/models/gguf-model',
-  'core/models/quantization',
-  'core/models/rotary',
-  'core/models/feedforward',
+  'core/models/gguf/gguf-model',
+  'core/models/quantized/quantization',
+  'core/models/parts/rotary',
+  'core/models/parts/feedforward',
   'core/checkpoints/ggml-types',
-  'services/document-views',
+  'services/documents/document-views',
   'core/tensornet/compression-choice',
   'cli/options',
   'cli/presenters',

@@ -106,7 +106,7 @@ const positions = { shared: 'rotary', 'by-layer-type': 'rotary, by layer type', 
 
 /**
  * The fields that have one supported value.
- * @param {import('../../extension/core/models/architecture').Architecture} architecture
+ * @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture
  */
 function restrictionsOf({ config }) {
   return Object.entries(config?.only?.({}) ?? {})

@@ -2,7 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
-import type { Plan } from '../../extension/core/export/plan';
+import type { Plan } from '../../extension/core/plans/plan';
 import type { SensitivityProfile } from '../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';

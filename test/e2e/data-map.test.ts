@@ -3,7 +3,10 @@ import { dirname, join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../extension/core/data/datasets/open-dataset';
-import { bareScores, writeScoreDocument } from '../../extension/core/datadiet/score-document';
+import {
+  bareScores,
+  writeScoreDocument,
+} from '../../extension/core/datadiet/scores/score-document';
 import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import * as vscode from 'vscode';
-import type { RepairResult } from '../../extension/core/export/compression/repair-model';
-import type { CompressResult } from '../../extension/core/export/compression/compress-model';
-import type { Plan } from '../../extension/core/export/plan';
+import type { RepairResult } from '../../extension/core/pipelines/compression/repair-model';
+import type { CompressResult } from '../../extension/core/pipelines/compression/compress-model';
+import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
 import type { MadePlan } from '../../extension/protocol/compression';
-import type { CompressionSession } from '../../extension/services/compression-session';
-import { readSensitivity } from '../../extension/services/documents';
+import type { CompressionSession } from '../../extension/services/sessions/compression-session';
+import { readSensitivity } from '../../extension/services/documents/documents';
 import { hasWork } from '../../extension/services/jobs/saved-work';
 import {
   activate,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import { readScores } from '../../extension/core/datadiet/score-files';
+import { readScores } from '../../extension/core/datadiet/scores/score-files';
 import type { ExportedData } from '../../extension/core/operations/export-data';
 import type { DataScoring } from '../../extension/core/operations/score-data';
 import type { Espalier } from '../../extension/extension';

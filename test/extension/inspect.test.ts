@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
 import type { Espalier } from '../../extension/extension';
-import type { ExplorerSession } from '../../extension/services/explorer-session';
+import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
 import { activate, placeFixture, until, workspacePath } from './support';
 
 describe('Inspect Model', () => {

@@ -3,9 +3,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
-import type { PruneResult } from '../../extension/core/export/prune-result';
+import type { PruneResult } from '../../extension/core/pipelines/prune-result';
 import type { Espalier } from '../../extension/extension';
-import type { ExplorerSession } from '../../extension/services/explorer-session';
+import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
 import { activate, configure, placeFile, shortSearch, until, workspacePath } from './support';
 
 describe('Models in one file', () => {

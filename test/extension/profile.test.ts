@@ -5,8 +5,8 @@ import process from 'node:process';
 import * as vscode from 'vscode';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import type { Espalier } from '../../extension/extension';
-import type { ModelSession } from '../../extension/services/model-session';
-import { wholeModel } from '../../extension/services/selection';
+import type { ModelSession } from '../../extension/services/sessions/model-session';
+import { wholeModel } from '../../extension/services/sessions/selection';
 import {
   activate,
   configure,

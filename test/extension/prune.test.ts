@@ -3,14 +3,14 @@ import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ApplyResult } from '../../extension/core/operations/apply-plan';
-import type { Plan } from '../../extension/core/export/plan';
+import type { Plan } from '../../extension/core/plans/plan';
 import type { Espalier } from '../../extension/extension';
-import { allItems, recommendedItems } from '../../extension/commands/choose-format';
-import { whyUnfit } from '../../extension/commands/choose-output';
-import type { ModelSession } from '../../extension/services/model-session';
+import { allItems, recommendedItems } from '../../extension/commands/questions/choose-format';
+import { whyUnfit } from '../../extension/commands/questions/choose-output';
+import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { prune as pruneOperation } from '../../extension/core/operations/prune';
-import { planOf } from '../../extension/services/plans';
+import { planOf } from '../../extension/services/documents/plans';
 import { activate, placeFixture, workspacePath } from './support';
 
 describe('Prune Layers', () => {

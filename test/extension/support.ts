@@ -7,7 +7,7 @@ import type { Espalier } from '../../extension/extension';
 import type { JobRecord } from '../../extension/services/jobs/job-record';
 import type { Operation } from '../../extension/services/jobs/operations';
 import { jobsAbout } from '../../extension/services/jobs/panel-job';
-import type { ModelSession } from '../../extension/services/model-session';
+import type { ModelSession } from '../../extension/services/sessions/model-session';
 
 /** The extension under test, activated. */
 export async function activate(): Promise<Espalier> {

@@ -8,8 +8,8 @@ import { buildRequest } from '../../extension/core/operations/build-request';
 import { synthesize } from '../../extension/core/operations/synthesize';
 import type { Espalier } from '../../extension/extension';
 import type { RequestOfOperation } from '../../extension/protocol/worker';
-import { logOf } from '../../extension/services/synthesis-sessions';
-import type { SynthesisSession } from '../../extension/services/synthesis-session';
+import { logOf } from '../../extension/services/sessions/synthesis-sessions';
+import type { SynthesisSession } from '../../extension/services/sessions/synthesis-session';
 import { activate, resumable, until, workspacePath } from './support';
 
 describe('Synthesize Modules', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
-import { ModelSession } from '../../extension/services/model-session';
-import { wholeModel } from '../../extension/services/selection';
+import { ModelSession } from '../../extension/services/sessions/model-session';
+import { wholeModel } from '../../extension/services/sessions/selection';
 import { whyBlocked, whyUnreadable } from '../../extension/services/trust';
 import { activate, placeFixture } from './support';
 

@@ -4,8 +4,8 @@ import { readdirSync, readFileSync, copyFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path';
 import { openSafetensors } from '../../extension/core/checkpoints/safetensors';
 import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
-import { removeFromGraph } from '../../extension/core/export/onnx-surgery';
-import { openGguf } from '../../extension/core/models/gguf-model';
+import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
+import { openGguf } from '../../extension/core/models/gguf/gguf-model';
 import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';
 import { openOnnxModel } from '../../extension/core/models/onnx/onnx-model';
 import { UserError } from '../../extension/core/user-error';

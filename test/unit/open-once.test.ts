@@ -1,11 +1,11 @@
 import { basename, dirname, join, resolve } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { evaluateModels } from '../../extension/core/evaluate/evaluate-models';
-import { applyPlan } from '../../extension/core/export/apply-plan';
-import type { PlanApplication } from '../../extension/core/export/apply-plan';
-import { chooseForAll } from '../../extension/core/export/compression/layer-choices';
-import { calibrationFor } from '../../extension/core/export/compression/start-calibration';
-import { repairModel } from '../../extension/core/export/compression/repair-model';
+import { applyPlan } from '../../extension/core/pipelines/apply-plan';
+import type { PlanApplication } from '../../extension/core/pipelines/apply-plan';
+import { chooseForAll } from '../../extension/core/pipelines/compression/layer-choices';
+import { calibrationFor } from '../../extension/core/pipelines/compression/start-calibration';
+import { repairModel } from '../../extension/core/pipelines/compression/repair-model';
 import {
   foreseeRefusals,
   listOutputs,

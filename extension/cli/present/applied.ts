@@ -1,5 +1,5 @@
 import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
-import type { LayerRecord } from '../../core/export/compression/form-store';
+import type { LayerRecord } from '../../core/pipelines/compression/form-store';
 import { describeCompared } from '../../core/export/verify';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { flag } from '../../core/operations/fields';

@@ -1,4 +1,4 @@
-import type { DietResult, DietRow } from '../../core/datadiet/diet-experiment';
+import type { DietResult, DietRow } from '../../core/datadiet/subsets/diet-experiment';
 import { formatPercent } from '../../core/format';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';

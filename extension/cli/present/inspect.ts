@@ -3,7 +3,7 @@ import { countForms } from '../../core/models/forms/form-spec';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
 import type { Inspection } from '../../core/operations/inspect';
-import { describeQuantization } from '../../core/models/quantization';
+import { describeQuantization } from '../../core/models/quantized/quantization';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 

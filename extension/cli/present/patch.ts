@@ -1,5 +1,5 @@
 import { counted, formatCount } from '../../core/format';
-import type { PatchResult } from '../../core/export/patching/patch-model';
+import type { PatchResult } from '../../core/pipelines/patching/patch-model';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';
 import type { Presenter } from '../presenter';

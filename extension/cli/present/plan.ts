@@ -1,4 +1,4 @@
-import type { Plan } from '../../core/export/plan';
+import type { Plan } from '../../core/plans/plan';
 import type { Presenter } from '../presenter';
 
 export const plan: Presenter<Plan> = {

@@ -1,5 +1,5 @@
 import { formatBytes, formatPercent } from '../../core/format';
-import type { RepairResult } from '../../core/export/compression/repair-model';
+import type { RepairResult } from '../../core/pipelines/compression/repair-model';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';

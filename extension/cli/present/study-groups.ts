@@ -1,4 +1,4 @@
-import type { GroupStudy } from '../../core/datadiet/group-study';
+import type { GroupStudy } from '../../core/datadiet/subsets/group-study';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 

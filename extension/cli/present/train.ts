@@ -1,4 +1,4 @@
-import type { TrainResult } from '../../core/datadiet/train-models';
+import type { TrainResult } from '../../core/datadiet/training/train-models';
 import { formatPercent } from '../../core/format';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';

@@ -1,10 +1,10 @@
 import { UserError } from '../user-error';
-import { scoresOf } from './score-document';
-import type { ScoreDocument } from './score-document';
-import { selectExamples } from './selection';
-import type { SelectionRequest } from './selection';
-import { selectionDocument } from './selection-document';
-import type { SelectionDocument } from './selection-document';
+import { scoresOf } from './scores/score-document';
+import type { ScoreDocument } from './scores/score-document';
+import { selectExamples } from './subsets/selection';
+import type { SelectionRequest } from './subsets/selection';
+import { selectionDocument } from './subsets/selection-document';
+import type { SelectionDocument } from './subsets/selection-document';
 
 /** A choice by score among some examples, which are named by their indices. */
 export interface Choice {

@@ -1,7 +1,7 @@
 import type { DatasetOptions } from '../data/datasets/dataset';
 import { choose, seededRandom } from '../data/random';
-import { scoresOf } from './score-document';
-import type { ScoreDocument } from './score-document';
+import { scoresOf } from './scores/score-document';
+import type { ScoreDocument } from './scores/score-document';
 
 /** Bars of the histogram. */
 const bars = 40;

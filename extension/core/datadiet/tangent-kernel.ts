@@ -3,7 +3,7 @@ import { createSession } from '../runtime/session';
 import { floatsOf, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import type { TrainableModel } from '../training/trainable-model';
-import { emitGradientGram } from './gradient-norms';
+import { emitGradientGram } from './scores/gradient-norms';
 
 const [kernel, direction] = ['tangent_kernel', 'logit_direction'] as const;
 

@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type * as v from 'valibot';
 import { parseTextScores, textScoresSchema } from '../data/text-scores';
-import { experimentSchema, parseExperiment } from '../datadiet/experiment-document';
-import { parseScoreDocument, scoresSchema } from '../datadiet/score-document';
-import { parseSelection, selectionSchema } from '../datadiet/selection-document';
+import { experimentSchema, parseExperiment } from '../datadiet/subsets/experiment-document';
+import { parseScoreDocument, scoresSchema } from '../datadiet/scores/score-document';
+import { parseSelection, selectionSchema } from '../datadiet/subsets/selection-document';
 import type { DocumentId } from '../document-names';
-import { parsePlan, planSchema } from '../export/plan-schema';
+import { parsePlan, planSchema } from '../plans/plan-schema';
 import { layerProfileSchema, parseLayerProfile } from '../prune/layer-profile-schema';
 import { evolutionSchema, parseGssnnDocument } from '../symbolic/evolution/gssnn-document';
 import {

@@ -1,8 +1,8 @@
 import { readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
 import { withChanges } from '../export/changes';
-import { readRemoval } from '../export/patching/planned-patches';
-import type { PlannedPatch } from '../export/plan';
+import { readRemoval } from '../pipelines/patching/planned-patches';
+import type { PlannedPatch } from '../plans/plan';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { requireAble } from '../models/capability';

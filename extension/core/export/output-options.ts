@@ -2,7 +2,7 @@ import { able, refused } from '../models/capability';
 import type { Capability, Refusal } from '../models/capability';
 import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
-import type { LayoutName } from './layouts';
+import type { LayoutName } from './hugging-face/layouts';
 import type { Changes } from './changes';
 import type { WeightWriter } from './weight-writer';
 import type { WriteOptions } from './weight-writer';

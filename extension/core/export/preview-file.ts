@@ -3,8 +3,8 @@ import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import type { ConfigPreview } from './pruned-config';
-import { deciArchitecture, whyNotGgufDeci } from './gguf-deci';
+import type { ConfigPreview } from './hugging-face/pruned-config';
+import { deciArchitecture, whyNotGgufDeci } from './gguf/gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';
 

@@ -16,9 +16,19 @@ import { explainNonFinite } from '../runtime/non-finite';
 import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { onnxName } from './onnx-writer';
-import type { PruneResult } from './prune-result';
+import { onnxName } from './onnx/onnx-writer';
 import { counted } from '../format';
+
+/** The re-opened result against the source model with the sublayers skipped. */
+export interface Verification {
+  /** max |a − b| / max |a| over the logits compared. */
+  readonly relativeError: number;
+  readonly tolerance: number;
+  /** Number of tokens whose logits were compared, or of examples. */
+  readonly tokens: number;
+  /** Present where the model was run on examples of its inputs. */
+  readonly examples?: boolean;
+}
 
 /** Where and with how much memory models are run for the comparison. */
 export interface VerificationOptions {
@@ -230,7 +240,7 @@ export function compareLogits(
   actual: Float32Array,
   { model, input, isSameGraph }: ComparedOutput,
   path: string,
-): PruneResult['verification'] {
+): Verification {
   const tokens = input instanceof Int32Array ? input.length : 1;
   const allowed = isSameGraph ? tolerance : (model.roundingError ?? tolerance);
   const smallest = model.output.givesProbabilities === true ? smallProbability : 0;
@@ -274,6 +284,6 @@ function largestDifference(expected: Float32Array, actual: Float32Array, smalles
 export function describeCompared({
   tokens,
   examples,
-}: Pick<PruneResult['verification'], 'tokens' | 'examples'>): string {
+}: Pick<Verification, 'tokens' | 'examples'>): string {
   return examples === true ? `${tokens} example` : counted(tokens, 'token');
 }

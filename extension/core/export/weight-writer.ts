@@ -1,4 +1,4 @@
-import type { LayoutName } from './layouts';
+import type { LayoutName } from './hugging-face/layouts';
 import type { ByteCopier } from './byte-copier';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';

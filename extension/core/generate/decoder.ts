@@ -1,4 +1,4 @@
-import { buildOnnxGraph } from '../export/onnx-writer';
+import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';

@@ -1,4 +1,4 @@
-import type { ConfigFields } from '../models/config-layout';
+import type { ConfigFields } from '../models/transformer/config-layout';
 import type { ModelFacts } from './model-description';
 
 /** Names that families have for a field of config.json, the usual one first. */

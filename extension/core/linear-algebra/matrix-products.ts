@@ -1,5 +1,5 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { emitWeight } from '../models/weight';
+import { emitWeight } from '../models/parts/weight';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
 import type { DeviceName } from '../runtime/device';

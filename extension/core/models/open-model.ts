@@ -4,24 +4,24 @@ import type { ModelFolder } from '../checkpoints/model-folder';
 import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
-import type { Architecture } from './architecture';
-import { architectures, knownArchitecture } from './architectures';
+import type { Architecture } from './transformer/architecture';
+import { architectures, knownArchitecture } from './transformer/architectures';
 import { encoderArchitectures, knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
-import { openGguf } from './gguf-model';
+import { openGguf } from './gguf/gguf-model';
 import type { LayeredModel } from './layered-model';
-import { baseModelType, parseModelConfig, readModelType } from './model-config';
-import type { ModelConfig } from './model-config';
+import { baseModelType, parseModelConfig, readModelType } from './transformer/model-config';
+import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
-import { hasTiedHead } from './outer-matrices';
-import { joinPacked } from './packed-checkpoint';
-import { readQuantization } from './quantization';
-import { layOutTransformer, outerOf } from './transformer-layout';
+import { hasTiedHead } from './transformer/outer-matrices';
+import { joinPacked } from './quantized/packed-checkpoint';
+import { readQuantization } from './quantized/quantization';
+import { layOutTransformer, outerOf } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
-import { TransformerModel } from './transformer-model';
+import { TransformerModel } from './transformer/transformer-model';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.

@@ -4,7 +4,7 @@ import type { EncoderModel } from './encoders/encoder-model';
 import type { ModelFormat, ModelHeaders } from './model-headers';
 import type { ModelSummary } from './model-summary';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
-import type { TransformerModel } from './transformer-model';
+import type { TransformerModel } from './transformer/transformer-model';
 
 /** A layered model, told apart by its `kind`. */
 export type AnyModel = TransformerModel | EncoderModel | OnnxLayeredModel;

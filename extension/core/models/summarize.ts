@@ -2,18 +2,18 @@ import { counted } from '../format';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import type { AttentionShape } from './attention';
+import type { AttentionShape } from './parts/attention';
 import { formFlops, formWeights } from './forms/form-facts';
 import type { CompressedForms } from './forms/form-spec';
-import type { Linear } from './linear';
+import type { Linear } from './parts/linear';
 import type { ModelSummary, SublayerSummary } from './model-summary';
 import { describePatch, patchFlops } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
-import { outerLinears, outerTensors } from './outer-matrices';
-import type { OuterLinears } from './outer-matrices';
-import { expertTensors, sublayerLinears, sublayerTensors } from './sublayer-tensors';
-import { idOfSublayer } from './transformer-layout';
-import type { TransformerSublayer } from './transformer-layout';
+import { outerLinears, outerTensors } from './transformer/outer-matrices';
+import type { OuterLinears } from './transformer/outer-matrices';
+import { expertTensors, sublayerLinears, sublayerTensors } from './transformer/sublayer-tensors';
+import { idOfSublayer } from './transformer/transformer-layout';
+import type { TransformerSublayer } from './transformer/transformer-layout';
 
 /** What has been found of a model in a checkpoint. */
 interface FoundModel {

@@ -1,4 +1,4 @@
-import type { Plan } from '../export/plan';
+import type { Plan } from '../plans/plan';
 import { UserError } from '../user-error';
 import { applyAndMeasure } from './apply-plan';
 import type { ApplyResult, qualityFields } from './apply-plan';

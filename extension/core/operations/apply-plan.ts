@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { applyPlan } from '../export/apply-plan';
-import type { PlanApplication } from '../export/apply-plan';
-import type { CompressResult } from '../export/compression/compress-model';
-import type { PruneResult } from '../export/prune-result';
+import { applyPlan } from '../pipelines/apply-plan';
+import type { PlanApplication } from '../pipelines/apply-plan';
+import type { CompressResult } from '../pipelines/compression/compress-model';
+import type { PruneResult } from '../pipelines/prune-result';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { CancelledError } from '../jobs/job';

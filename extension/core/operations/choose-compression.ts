@@ -1,7 +1,7 @@
 import { counted } from '../format';
-import { chooseForAll } from '../export/compression/layer-choices';
-import { spreadRanks } from '../export/compression/spread-ranks';
-import type { Plan } from '../export/plan';
+import { chooseForAll } from '../pipelines/compression/layer-choices';
+import { spreadRanks } from '../pipelines/compression/spread-ranks';
+import type { Plan } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
 import { linearRoles } from '../models/matrix-encoding';
 import type { OpenedModel } from '../models/opened-model';

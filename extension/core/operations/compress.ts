@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
-import { planFor } from '../export/plan';
+import { planFor } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';

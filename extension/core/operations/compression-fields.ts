@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
-import type { CompressionSettings } from '../export/compression/compress-model';
-import { calibrationFor } from '../export/compression/start-calibration';
+import type { CompressionSettings } from '../pipelines/compression/compress-model';
+import { calibrationFor } from '../pipelines/compression/start-calibration';
 import { idsPort } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
 import type { CompressionChoice } from '../tensornet/compression-choice';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { formatOf, readScores, writeScores } from '../datadiet/score-files';
-import type { ScoreFormat } from '../datadiet/score-files';
+import { formatOf, readScores, writeScores } from '../datadiet/scores/score-files';
+import type { ScoreFormat } from '../datadiet/scores/score-files';
 import { path } from './fields';
 import { defineOperation } from './operation';
 import { scoreFormatField } from './score-data';

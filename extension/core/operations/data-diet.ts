@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { runDiet } from '../datadiet/diet-experiment';
-import type { DietResult, ScoreChoice } from '../datadiet/diet-experiment';
-import { scoreKinds } from '../datadiet/score-document';
-import { policies } from '../datadiet/selection';
+import { runDiet } from '../datadiet/subsets/diet-experiment';
+import type { DietResult, ScoreChoice } from '../datadiet/subsets/diet-experiment';
+import { scoreKinds } from '../datadiet/scores/score-document';
+import { policies } from '../datadiet/subsets/selection';
 import { runsOfDocument } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';

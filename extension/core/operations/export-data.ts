@@ -3,13 +3,13 @@ import * as v from 'valibot';
 import type { Dataset } from '../data/datasets/dataset';
 import { exportPart } from '../data/datasets/export-part';
 import { openDataset } from '../data/datasets/open-dataset';
-import { readScores } from '../datadiet/score-files';
+import { readScores } from '../datadiet/scores/score-files';
 import {
   readSelection,
   readSelectionOptions,
   writeSelection,
-} from '../datadiet/selection-document';
-import type { SelectionDocument } from '../datadiet/selection-document';
+} from '../datadiet/subsets/selection-document';
+import type { SelectionDocument } from '../datadiet/subsets/selection-document';
 import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
 import { dataField, datasetFields, datasetOptions } from './data-fields';

@@ -1,5 +1,5 @@
 import type * as v from 'valibot';
-import type { Processes } from '../datadiet/side-by-side';
+import type { Processes } from '../datadiet/training/side-by-side';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { OpenedModel } from '../models/opened-model';

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path';
 import * as v from 'valibot';
-import { patchModel } from '../export/patching/patch-model';
-import type { PatchResult } from '../export/patching/patch-model';
+import { patchModel } from '../pipelines/patching/patch-model';
+import type { PatchResult } from '../pipelines/patching/patch-model';
 import { workFolder } from '../jobs/work-folder';
 import { readLibrary } from '../symbolic/language/library-file';
 import { defaultFitting } from '../symbolic/patch/fit-branch';

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { sensitivityCalibration } from '../data/calibration-defaults';
-import { planFor } from '../export/plan';
+import { planFor } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';

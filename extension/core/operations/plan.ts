@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import type { Plan } from '../export/plan';
+import type { Plan } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { chooseRemoval, removalFields, removalRules } from './choose-removal';

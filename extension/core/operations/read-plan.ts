@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import type * as v from 'valibot';
 import { dirname, resolve } from 'node:path';
-import type { Plan } from '../export/plan';
-import { parsePlan, planSchema } from '../export/plan-schema';
+import type { Plan } from '../plans/plan';
+import { parsePlan, planSchema } from '../plans/plan-schema';
 import { UserError } from '../user-error';
 import { document } from './fields';
 

@@ -1,8 +1,8 @@
 import { counted } from '../format';
 import { join } from 'node:path';
 import * as v from 'valibot';
-import { repairModel, trainedLayers } from '../export/compression/repair-model';
-import type { RepairResult } from '../export/compression/repair-model';
+import { repairModel, trainedLayers } from '../pipelines/compression/repair-model';
+import type { RepairResult } from '../pipelines/compression/repair-model';
 import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { cartographyFiles } from '../datadiet/dynamics';
-import { scoreKinds } from '../datadiet/score-document';
-import { scoreDataset } from '../datadiet/score-dataset';
-import { formatOf, scoreFormats, writeScores } from '../datadiet/score-files';
+import { cartographyFiles } from '../datadiet/scores/dynamics';
+import { scoreKinds } from '../datadiet/scores/score-document';
+import { scoreDataset } from '../datadiet/scores/score-dataset';
+import { formatOf, scoreFormats, writeScores } from '../datadiet/scores/score-files';
 import { runsOfDocument } from '../jobs/work-folder';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { choice, integer, path } from './fields';

@@ -2,7 +2,7 @@ import { basename, extname, join } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { TextScores } from '../data/text-scores';
-import { scoreText as scoreWindows } from '../datadiet/score-text';
+import { scoreText as scoreWindows } from '../datadiet/text/score-text';
 import { documentNames } from '../document-names';
 import type { ModelSummary } from '../models/model-summary';
 import { integer, path } from './fields';

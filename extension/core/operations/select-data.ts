@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { readScores } from '../datadiet/score-files';
-import { writeSelection } from '../datadiet/selection-document';
-import type { SelectionDocument } from '../datadiet/selection-document';
+import { readScores } from '../datadiet/scores/score-files';
+import { writeSelection } from '../datadiet/subsets/selection-document';
+import type { SelectionDocument } from '../datadiet/subsets/selection-document';
 import { datasetFields, optionalDataField } from './data-fields';
 import { number, path } from './fields';
 import { defineOperation } from './operation';

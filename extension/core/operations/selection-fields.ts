@@ -1,10 +1,10 @@
 import { resolve } from 'node:path';
 import type { Dataset } from '../data/datasets/dataset';
 import { chooseExamples } from '../datadiet/choose-examples';
-import { openScored } from '../datadiet/open-scored';
-import type { ScoreDocument } from '../datadiet/score-document';
-import { policies } from '../datadiet/selection';
-import type { SelectionDocument } from '../datadiet/selection-document';
+import { openScored } from '../datadiet/scores/open-scored';
+import type { ScoreDocument } from '../datadiet/scores/score-document';
+import { policies } from '../datadiet/subsets/selection';
+import type { SelectionDocument } from '../datadiet/subsets/selection-document';
 import { UserError } from '../user-error';
 import { datasetOptions } from './data-fields';
 import type { datasetFields } from './data-fields';

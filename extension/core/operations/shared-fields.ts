@@ -1,8 +1,8 @@
 import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
-import type { PlanApplication } from '../export/apply-plan';
-import { layoutNames } from '../export/layouts';
+import type { PlanApplication } from '../pipelines/apply-plan';
+import { layoutNames } from '../export/hugging-face/layouts';
 import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';

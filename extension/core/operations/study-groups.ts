@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { studyGroups as study } from '../datadiet/group-study';
-import type { GroupStudy } from '../datadiet/group-study';
-import { readScores } from '../datadiet/score-files';
+import { studyGroups as study } from '../datadiet/subsets/group-study';
+import type { GroupStudy } from '../datadiet/subsets/group-study';
+import { readScores } from '../datadiet/scores/score-files';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { integer, integers, path } from './fields';

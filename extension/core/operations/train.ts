@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
-import { trainModels } from '../datadiet/train-models';
-import type { TrainResult } from '../datadiet/train-models';
+import { trainModels } from '../datadiet/training/train-models';
+import type { TrainResult } from '../datadiet/training/train-models';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
 import { integer, path } from './fields';
 import { defineOperation } from './operation';

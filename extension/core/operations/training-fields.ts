@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { defaultMaxTokens, proxyNames } from '../datadiet/proxy-model';
-import type { ProxyRequest } from '../datadiet/proxy-model';
-import type { Processes } from '../datadiet/side-by-side';
-import { defaultTraining, schedules } from '../datadiet/training-settings';
-import type { TrainingSettings } from '../datadiet/training-settings';
+import { defaultMaxTokens, proxyNames } from '../datadiet/training/proxy-model';
+import type { ProxyRequest } from '../datadiet/training/proxy-model';
+import type { Processes } from '../datadiet/training/side-by-side';
+import { defaultTraining, schedules } from '../datadiet/training/training-settings';
+import type { TrainingSettings } from '../datadiet/training/training-settings';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';

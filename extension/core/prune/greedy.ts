@@ -1,4 +1,4 @@
-import type { AdaptiveRounds } from './adaptive';
+import type { AdaptiveRounds } from './adaptive/adaptive';
 import type { CandidateDistance, Round } from './layer-profile';
 import type { SearchSettings } from './options';
 import { everyDistance, lazy, race } from './rounds';

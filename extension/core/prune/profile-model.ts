@@ -19,7 +19,7 @@ import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
-import { surrogateRecord } from './surrogate-record';
+import { surrogateRecord } from './adaptive/surrogate-record';
 import { SearchMemo } from './search-memo';
 import type { SearchRecord } from './search-memo';
 

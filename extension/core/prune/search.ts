@@ -1,6 +1,6 @@
 import { explainNonFinite } from '../runtime/non-finite';
 import { isFiniteState } from '../runtime/tensors';
-import { AdaptiveRounds } from './adaptive';
+import { AdaptiveRounds } from './adaptive/adaptive';
 import { CosineLocal } from './cosine-local';
 import { measureOrder, ranked } from './fixed-order';
 import { greedy, roundStrategies } from './greedy';

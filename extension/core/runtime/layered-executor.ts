@@ -4,7 +4,7 @@ import { tokenExample } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
-import type { RunningCosts } from '../models/tapped-part';
+import type { RunningCosts } from '../models/transformer/tapped-part';
 import { RemovableUnits } from '../models/units';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';

@@ -1,6 +1,6 @@
 import { DataType } from '../onnx/graph-builder';
 import type { ModelInput } from '../models/model-input';
-import { emitWeight } from '../models/weight';
+import { emitWeight } from '../models/parts/weight';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
 import { floatsOf, isFiniteState } from './tensors';

@@ -1,7 +1,7 @@
-import { activations } from '../models/feedforward';
+import { activations } from '../models/parts/feedforward';
 import { operatorName, skipNormOf } from '../models/onnx/graph-index';
 import type { SkipNorm } from '../models/onnx/graph-index';
-import { renameOutputs } from '../models/onnx/node-edits';
+import { renameOutputs } from '../models/onnx/edits/node-edits';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { GraphBase, Value } from '../onnx/graph-builder';
 import { normalizationNodes, sumNodes } from '../onnx/normalization-nodes';

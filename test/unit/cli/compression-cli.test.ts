@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { RepairResult } from '../../../extension/core/export/compression/repair-model';
-import type { Plan } from '../../../extension/core/export/plan';
+import type { RepairResult } from '../../../extension/core/pipelines/compression/repair-model';
+import type { Plan } from '../../../extension/core/plans/plan';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import type { EvaluationResult } from '../../../extension/core/evaluate/evaluation';
-import type { Plan } from '../../../extension/core/export/plan';
+import type { Plan } from '../../../extension/core/plans/plan';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
 import { makeRandomModel } from '../random-model';

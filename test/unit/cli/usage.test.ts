@@ -13,7 +13,7 @@ import type { ApplyResult } from '../../../extension/core/operations/apply-plan'
 import type { Fields } from '../../../extension/core/operations/fields';
 import { operations } from '../../../extension/core/operations/operations';
 import type { OperationId } from '../../../extension/core/operations/operations';
-import type { Plan } from '../../../extension/core/export/plan';
+import type { Plan } from '../../../extension/core/plans/plan';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { fixture } from '../fixtures';

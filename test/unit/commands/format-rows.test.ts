@@ -1,12 +1,12 @@
 import { mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatRows } from '../../../extension/commands/format-rows';
+import { formatRows } from '../../../extension/commands/questions/format-rows';
 import { answerOutputs } from '../../../extension/core/export/output-options';
 import { writeSource } from '../../../extension/core/export/write-source';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { freeName } from '../../../extension/services/free-name';
+import { freeName } from '../../../extension/services/documents/free-name';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 

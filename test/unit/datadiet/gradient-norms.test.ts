@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   emitExampleLosses,
   GradientNormScorer,
-} from '../../../extension/core/datadiet/gradient-norm-scorer';
+} from '../../../extension/core/datadiet/scores/gradient-norm-scorer';
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';

@@ -4,12 +4,15 @@ import { DataType } from '../../../extension/core/onnx/graph-builder';
 import {
   emitExampleLosses,
   GradientNormScorer,
-} from '../../../extension/core/datadiet/gradient-norm-scorer';
-import { emitGradientGram } from '../../../extension/core/datadiet/gradient-norms';
-import { contiguousGroups, studyGroups } from '../../../extension/core/datadiet/group-study';
-import { bareScores } from '../../../extension/core/datadiet/score-document';
+} from '../../../extension/core/datadiet/scores/gradient-norm-scorer';
+import { emitGradientGram } from '../../../extension/core/datadiet/scores/gradient-norms';
+import {
+  contiguousGroups,
+  studyGroups,
+} from '../../../extension/core/datadiet/subsets/group-study';
+import { bareScores } from '../../../extension/core/datadiet/scores/score-document';
 import { kernelVelocity, TangentKernel } from '../../../extension/core/datadiet/tangent-kernel';
-import { defaultTraining } from '../../../extension/core/datadiet/training-settings';
+import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { unattended } from '../../../extension/core/jobs/job';
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';

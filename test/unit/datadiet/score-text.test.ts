@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { loadCalibration, readTextWindows } from '../../../extension/core/data/calibration';
 import { chooseByScore, readTextScores } from '../../../extension/core/data/text-scores';
 import type { TextPolicy, TextScores } from '../../../extension/core/data/text-scores';
-import { scoreText } from '../../../extension/core/datadiet/score-text';
+import { scoreText } from '../../../extension/core/datadiet/text/score-text';
 import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';

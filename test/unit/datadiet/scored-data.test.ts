@@ -3,11 +3,14 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { histogramOf, overviewOf } from '../../../extension/core/datadiet/data-map';
-import { findExamples } from '../../../extension/core/datadiet/find-examples';
-import type { ExampleQuery } from '../../../extension/core/datadiet/find-examples';
-import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
-import type { ScoreDocument } from '../../../extension/core/datadiet/score-document';
-import { ScoredData } from '../../../extension/core/datadiet/scored-data';
+import { findExamples } from '../../../extension/core/datadiet/subsets/find-examples';
+import type { ExampleQuery } from '../../../extension/core/datadiet/subsets/find-examples';
+import {
+  bareScores,
+  writeScoreDocument,
+} from '../../../extension/core/datadiet/scores/score-document';
+import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
+import { ScoredData } from '../../../extension/core/datadiet/scores/scored-data';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();

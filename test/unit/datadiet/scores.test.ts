@@ -4,7 +4,7 @@ import {
   interRunSpearman,
   ranks,
   spearman,
-} from '../../../extension/core/datadiet/rank-correlation';
+} from '../../../extension/core/datadiet/scores/rank-correlation';
 import {
   Cartography,
   el2n,
@@ -12,7 +12,7 @@ import {
   isCorrect,
   marginError,
   meanOverRuns,
-} from '../../../extension/core/datadiet/scores';
+} from '../../../extension/core/datadiet/scores/scores';
 
 const logits = Float32Array.of(Math.log(2), Math.log(1), Math.log(1), 1000, 0, 0);
 

@@ -2,16 +2,16 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { labelIssues } from '../../../extension/core/datadiet/label-issues';
-import { auroc, flipLabels } from '../../../extension/core/datadiet/label-noise';
-import { holdOut } from '../../../extension/core/datadiet/open-splits';
-import { bareScores } from '../../../extension/core/datadiet/score-document';
-import { policies, selectExamples } from '../../../extension/core/datadiet/selection';
+import { labelIssues } from '../../../extension/core/datadiet/subsets/label-issues';
+import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
+import { holdOut } from '../../../extension/core/datadiet/subsets/open-splits';
+import { bareScores } from '../../../extension/core/datadiet/scores/score-document';
+import { policies, selectExamples } from '../../../extension/core/datadiet/subsets/selection';
 import {
   readSelection,
   selectionDocument,
   writeSelection,
-} from '../../../extension/core/datadiet/selection-document';
+} from '../../../extension/core/datadiet/subsets/selection-document';
 import { int64Npy } from '../data/npy-file';
 import { temporaryFolder } from '../temporary-folder';
 

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { describe, expect, it } from 'vitest';
-import { planSchema } from '../../../extension/core/export/plan-schema';
+import { planSchema } from '../../../extension/core/plans/plan-schema';
 import { Page, readPages } from './markdown';
 
 const root = join(import.meta.dirname, '../../..');

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { describeGgufLayout } from '../../../extension/core/export/gguf-options';
-import { layoutNames } from '../../../extension/core/export/layouts';
-import { knownArchitecture } from '../../../extension/core/models/architectures';
-import { ggufFamilies } from '../../../extension/core/models/gguf-model';
-import { quantizationMethods } from '../../../extension/core/models/quantization';
-import { rotaryScalings } from '../../../extension/core/models/rotary';
+import { describeGgufLayout } from '../../../extension/core/export/gguf/gguf-options';
+import { layoutNames } from '../../../extension/core/export/hugging-face/layouts';
+import { knownArchitecture } from '../../../extension/core/models/transformer/architectures';
+import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-model';
+import { quantizationMethods } from '../../../extension/core/models/quantized/quantization';
+import { rotaryScalings } from '../../../extension/core/models/parts/rotary';
 
 const read = async (name: string): Promise<string> =>
   readFile(join(import.meta.dirname, '../../../docs/reference', name), 'utf8');

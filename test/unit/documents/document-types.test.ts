@@ -12,7 +12,7 @@ import {
 import { documentTypes, readDocument } from '../../../extension/core/documents/document-types';
 import { operations } from '../../../extension/core/operations/operations';
 import { UserError } from '../../../extension/core/user-error';
-import { documentContributions } from '../../../extension/services/document-views';
+import { documentContributions } from '../../../extension/services/documents/document-views';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();

@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { readTokens } from '../../../extension/core/data/text-tokens';
 import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
 import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
-import { applyPlan } from '../../../extension/core/export/apply-plan';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';

@@ -7,7 +7,7 @@ import type { GgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
-import { planGguf, writeGguf } from '../../../extension/core/export/gguf-writer';
+import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { requireWritable } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';

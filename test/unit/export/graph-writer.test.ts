@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
-import type { OnnxModel } from '../../../extension/core/models/onnx/stream-of-graph';
+import type { OnnxModel } from '../../../extension/core/models/onnx/stream/stream-of-graph';
 import { relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';

@@ -1,7 +1,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LayoutName } from '../../../extension/core/export/layouts';
+import type { LayoutName } from '../../../extension/core/export/hugging-face/layouts';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture, relativeError } from '../fixtures';
 import { makeRandomModel } from '../random-model';

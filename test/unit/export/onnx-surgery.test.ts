@@ -1,6 +1,6 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
-import { removeFromGraph } from '../../../extension/core/export/onnx-surgery';
+import { removeFromGraph } from '../../../extension/core/export/onnx/onnx-surgery';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import { createSession } from '../../../extension/core/runtime/session';
 import { relativeError } from '../fixtures';

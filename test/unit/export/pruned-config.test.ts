@@ -1,10 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { architectures } from '../../../extension/core/models/architectures';
+import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
-import { modellingClasses, modellingFile } from '../../../extension/core/export/modelling-file';
-import { previewPrunedConfig, rewriteConfig } from '../../../extension/core/export/pruned-config';
+import {
+  modellingClasses,
+  modellingFile,
+} from '../../../extension/core/export/hugging-face/modelling-file';
+import {
+  previewPrunedConfig,
+  rewriteConfig,
+} from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges } from '../../../extension/core/export/changes';
 import { caseNames, fixture } from '../fixtures';
 

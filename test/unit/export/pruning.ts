@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { PruneResult } from '../../../extension/core/export/prune-result';
+import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import type { ModelFormat } from '../../../extension/core/models/model-headers';
-import { writeModel } from '../../../extension/core/export/write-model';
-import type { WriteRequest } from '../../../extension/core/export/write-model';
+import { writeModel } from '../../../extension/core/pipelines/write-model';
+import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { JobContext, StageProgress } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';

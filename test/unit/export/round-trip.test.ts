@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
-import { writeSafetensors } from '../../../extension/core/export/safetensors-writer';
+import { writeSafetensors } from '../../../extension/core/export/hugging-face/safetensors-writer';
 import type { PlannedTensor } from '../../../extension/core/export/weight-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';

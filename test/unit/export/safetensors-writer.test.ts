@@ -11,7 +11,7 @@ import {
 } from '../../../extension/core/checkpoints/safetensors';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { encodeHeader } from '../../../extension/core/checkpoints/safetensors-header';
-import { writeSafetensors } from '../../../extension/core/export/safetensors-writer';
+import { writeSafetensors } from '../../../extension/core/export/hugging-face/safetensors-writer';
 import { planShards } from '../../../extension/core/export/weight-plan';
 import type { PlannedTensor } from '../../../extension/core/export/weight-plan';
 import { unattended } from '../../../extension/core/jobs/job';

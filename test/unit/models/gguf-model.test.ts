@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
-import { emitRows, emitWeight } from '../../../extension/core/models/weight';
+import { emitRows, emitWeight } from '../../../extension/core/models/parts/weight';
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';

@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { architectures } from '../../../extension/core/models/architectures';
+import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { openModel } from '../../../extension/core/models/open-model';
 import { UserError } from '../../../extension/core/user-error';

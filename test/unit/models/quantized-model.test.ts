@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
-import { describeQuantization } from '../../../extension/core/models/quantization';
+import { describeQuantization } from '../../../extension/core/models/quantized/quantization';
 import type { UserError } from '../../../extension/core/user-error';
 import { hashes, logitsOf, prune, readConfig, rejection } from '../export/pruning';
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';

@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { renameInputs } from '../../../extension/core/models/onnx/node-edits';
+import { renameInputs } from '../../../extension/core/models/onnx/edits/node-edits';
 import { operatorName } from '../../../extension/core/models/onnx/graph-index';
 import { attribute, copyWith } from '../../../extension/core/onnx/messages';
 import { NodeProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';

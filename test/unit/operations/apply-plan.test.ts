@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import type { Plan } from '../../../extension/core/export/plan';
+import type { Plan } from '../../../extension/core/plans/plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { applyAndMeasure } from '../../../extension/core/operations/apply-plan';

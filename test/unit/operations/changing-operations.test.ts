@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { repairModel } from '../../../extension/core/export/compression/repair-model';
-import type { RepairResult } from '../../../extension/core/export/compression/repair-model';
-import { patchModel } from '../../../extension/core/export/patching/patch-model';
-import type { PatchResult } from '../../../extension/core/export/patching/patch-model';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import type { RepairResult } from '../../../extension/core/pipelines/compression/repair-model';
+import { patchModel } from '../../../extension/core/pipelines/patching/patch-model';
+import type { PatchResult } from '../../../extension/core/pipelines/patching/patch-model';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { OpenedModel } from '../../../extension/core/models/opened-model';
 import { asFlag, buildRequest } from '../../../extension/core/operations/build-request';
@@ -15,11 +15,11 @@ import { defaultPatchLimits } from '../../../extension/core/symbolic/patch/found
 import { repairEfforts } from '../../../extension/core/tensornet/repair/efforts';
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 
-vi.mock(import('../../../extension/core/export/compression/repair-model'), async (original) => ({
+vi.mock(import('../../../extension/core/pipelines/compression/repair-model'), async (original) => ({
   ...(await original()),
   repairModel: vi.fn(async () => Promise.resolve({ written: null } as RepairResult)),
 }));
-vi.mock(import('../../../extension/core/export/patching/patch-model'), async (original) => ({
+vi.mock(import('../../../extension/core/pipelines/patching/patch-model'), async (original) => ({
   ...(await original()),
   patchModel: vi.fn(async () => Promise.resolve({ written: null } as PatchResult)),
 }));

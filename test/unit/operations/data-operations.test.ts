@@ -2,8 +2,11 @@ import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
-import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
-import { readSelection } from '../../../extension/core/datadiet/selection-document';
+import {
+  bareScores,
+  writeScoreDocument,
+} from '../../../extension/core/datadiet/scores/score-document';
+import { readSelection } from '../../../extension/core/datadiet/subsets/selection-document';
 import { unattended } from '../../../extension/core/jobs/job';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { convertScores } from '../../../extension/core/operations/convert-scores';

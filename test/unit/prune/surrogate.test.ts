@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { listCandidates } from '../../../extension/core/prune/candidates';
 import type { Slice } from '../../../extension/core/metrics/slices';
-import { Surrogate } from '../../../extension/core/prune/surrogate';
+import { Surrogate } from '../../../extension/core/prune/adaptive/surrogate';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import type { HiddenState } from '../../../extension/core/runtime/tensors';
 import { makeRandomModel } from '../random-model';

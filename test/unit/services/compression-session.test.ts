@@ -7,9 +7,9 @@ import type {
 import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import type { MadePlan } from '../../../extension/protocol/compression';
-import { CompressionSession } from '../../../extension/services/compression-session';
-import type { StoredCompression } from '../../../extension/services/compression-session';
-import { compressionPlanOf } from '../../../extension/services/plans';
+import { CompressionSession } from '../../../extension/services/sessions/compression-session';
+import type { StoredCompression } from '../../../extension/services/sessions/compression-session';
+import { compressionPlanOf } from '../../../extension/services/documents/plans';
 import { smallModel } from './small-model';
 
 const model = smallModel(2);

@@ -1,12 +1,15 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { bareScores, writeScoreDocument } from '../../../extension/core/datadiet/score-document';
-import { ScoredData } from '../../../extension/core/datadiet/scored-data';
+import {
+  bareScores,
+  writeScoreDocument,
+} from '../../../extension/core/datadiet/scores/score-document';
+import { ScoredData } from '../../../extension/core/datadiet/scores/scored-data';
 import type { DataRequests } from '../../../extension/protocol/data';
 import type { DataMapState, GalleryQuery } from '../../../extension/protocol/datamap';
-import { DataMapSession } from '../../../extension/services/data-map-session';
-import type { StoredMarks } from '../../../extension/services/data-marks';
-import type { DataReader } from '../../../extension/services/data-map-session';
+import { DataMapSession } from '../../../extension/services/sessions/data-map-session';
+import type { StoredMarks } from '../../../extension/services/sessions/data-marks';
+import type { DataReader } from '../../../extension/services/sessions/data-map-session';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();

@@ -10,9 +10,9 @@ import { tensorStatistics } from '../../../extension/core/inspect/tensor-statist
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { ExplorerState } from '../../../extension/protocol/explorer';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
-import { ExplorerSession } from '../../../extension/services/explorer-session';
-import type { Inspector } from '../../../extension/services/explorer-session';
-import { RequestCancelled } from '../../../extension/services/worker-errors';
+import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
+import type { Inspector } from '../../../extension/services/sessions/explorer-session';
+import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
 import { fixture } from '../fixtures';
 
 const model = fixture('llama-gqa-untied');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { diffLines } from '../../../extension/services/line-diff';
+import { diffLines } from '../../../extension/services/sessions/line-diff';
 
 const text = fc.array(fc.constantFrom('a', 'b', 'c', ''), { maxLength: 12 });
 const join = (lines: readonly string[]): string => lines.map((line) => `${line}\n`).join('');

@@ -2,8 +2,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { previewPrunedFile } from '../../../extension/core/export/preview-file';
 import { openModel } from '../../../extension/core/models/open-model';
-import { planPathOf, profilePathOf } from '../../../extension/services/documents';
-import { isModelFile, modelPlaces } from '../../../extension/services/model-file';
+import { planPathOf, profilePathOf } from '../../../extension/services/documents/documents';
+import { isModelFile, modelPlaces } from '../../../extension/services/documents/model-file';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 

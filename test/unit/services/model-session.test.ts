@@ -2,9 +2,9 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
-import { ModelSession } from '../../../extension/services/model-session';
-import { planOf } from '../../../extension/services/plans';
-import type { StoredSession } from '../../../extension/services/session-store';
+import { ModelSession } from '../../../extension/services/sessions/model-session';
+import { planOf } from '../../../extension/services/documents/plans';
+import type { StoredSession } from '../../../extension/services/sessions/session-store';
 import { smallModel } from './small-model';
 
 const model = smallModel(4);

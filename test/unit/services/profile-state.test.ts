@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { ProfileEvent } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { ProfileState } from '../../../extension/protocol/heatmap';
-import { reduceProfile } from '../../../extension/services/profile-state';
+import { reduceProfile } from '../../../extension/services/sessions/profile-state';
 import { smallModel } from './small-model';
 
 const model = smallModel(2);

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ReportStore } from '../../../extension/services/report-store';
+import { ReportStore } from '../../../extension/services/reports/report-store';
 import { temporaryFolder } from '../temporary-folder';
 
 describe('reports between windows', () => {

@@ -7,7 +7,7 @@ import {
   selectionCost,
   selectPlan,
   selectRounds,
-} from '../../../extension/services/selection';
+} from '../../../extension/services/sessions/selection';
 import { smallModel } from './small-model';
 
 const model = smallModel(4);

@@ -6,8 +6,8 @@ import type {
   EvolutionSettings,
   GssnnDocument,
 } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import { SynthesisSession } from '../../../extension/services/synthesis-session';
-import type { SynthesisEnvironment } from '../../../extension/services/synthesis-session';
+import { SynthesisSession } from '../../../extension/services/sessions/synthesis-session';
+import type { SynthesisEnvironment } from '../../../extension/services/sessions/synthesis-session';
 
 const settings: EvolutionSettings = {
   ...{ iterations: 2, population: 4, keep: 2, seed: 1, programLimit: 60_000 },

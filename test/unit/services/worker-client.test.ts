@@ -5,12 +5,12 @@ import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { profile as profileOperation } from '../../../extension/core/operations/profile';
 import type { InspectorRequests, RequestOfOperation } from '../../../extension/protocol/worker';
-import { WorkerClient } from '../../../extension/services/worker-client';
+import { WorkerClient } from '../../../extension/services/worker/worker-client';
 import {
   RequestCancelled,
   WorkerCrashed,
   WorkerRequestError,
-} from '../../../extension/services/worker-errors';
+} from '../../../extension/services/worker/worker-errors';
 
 const profile = (model: string): RequestOfOperation<'profile'> =>
   buildRequest(profileOperation, { model, out: 'none' });

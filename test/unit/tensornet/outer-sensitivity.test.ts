@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { compressModel } from '../../../extension/core/export/compression/compress-model';
-import type { CompressResult } from '../../../extension/core/export/compression/compress-model';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import type { CompressResult } from '../../../extension/core/pipelines/compression/compress-model';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { JobContext } from '../../../extension/core/jobs/job';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';

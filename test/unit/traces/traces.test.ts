@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import type { toCommandLine } from '../../../extension/services/jobs/command-line';
 import type { JobService } from '../../../extension/services/jobs/job-service';
 import type { JobStore } from '../../../extension/services/jobs/job-store';
-import type { WorkerClient } from '../../../extension/services/worker-client';
+import type { WorkerClient } from '../../../extension/services/worker/worker-client';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { Scratch } from './scratch';
@@ -155,7 +155,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
 
 it('a layout to write: an entry in a table', async () => {
   const scratch = await Scratch.make();
-  const layouts = 'extension/core/export/layouts.ts';
+  const layouts = 'extension/core/export/hugging-face/layouts.ts';
   await scratch.insert(layouts, 'layoutNames = [', "'marked', ");
   await scratch.insert(
     layouts,

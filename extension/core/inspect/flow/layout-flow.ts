@@ -2,12 +2,15 @@ import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
-import type { Norm, NormStyle } from '../../models/norm';
-import { isTied } from '../../models/outer-matrices';
-import { partTensors } from '../../models/part-tensors';
-import { idOfSublayer } from '../../models/transformer-layout';
-import type { TransformerLayout, TransformerSublayer } from '../../models/transformer-layout';
-import type { TransformerModel } from '../../models/transformer-model';
+import type { Norm, NormStyle } from '../../models/parts/norm';
+import { isTied } from '../../models/transformer/outer-matrices';
+import { partTensors } from '../../models/transformer/part-tensors';
+import { idOfSublayer } from '../../models/transformer/transformer-layout';
+import type {
+  TransformerLayout,
+  TransformerSublayer,
+} from '../../models/transformer/transformer-layout';
+import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
 import {
   attentionFlow,

@@ -1,8 +1,8 @@
 import { counted } from '../../format';
 import { isShape, operatorName } from '../../models/onnx/graph-index';
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
-import type { OnnxModel } from '../../models/onnx/stream-of-graph';
-import { ValueShapes } from '../../models/onnx/value-shapes';
+import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';
 import { foldBlocks } from './fold-blocks';
 import { placeNodes } from './onnx-places';

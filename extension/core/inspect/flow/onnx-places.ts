@@ -1,8 +1,8 @@
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import { GraphStages } from '../../models/onnx/graph-stages';
-import type { OnnxModel } from '../../models/onnx/stream-of-graph';
-import { nodesGone, removeBranches } from '../../models/onnx/removal-nodes';
-import type { ResidualBranch } from '../../models/onnx/residual-stream';
+import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import { nodesGone, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import type { ResidualBranch } from '../../models/onnx/stream/residual-stream';
 
 /** Where a node of a graph is drawn. */
 export interface Place {

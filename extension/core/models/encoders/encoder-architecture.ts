@@ -1,5 +1,5 @@
-import type { Architecture, Biases } from '../architecture';
-import type { ConfigLayout } from '../config-layout';
+import type { Architecture, Biases } from '../transformer/architecture';
+import type { ConfigLayout } from '../transformer/config-layout';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */

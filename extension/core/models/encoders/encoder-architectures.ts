@@ -1,5 +1,5 @@
-import type { Biases } from '../architecture';
-import type { ConfigLayout } from '../config-layout';
+import type { Biases } from '../transformer/architecture';
+import type { ConfigLayout } from '../transformer/config-layout';
 import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 
 const allBiases: Biases = { queryKeyValue: true, attentionOutput: true, feedforward: true };

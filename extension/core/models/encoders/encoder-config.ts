@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import type { ConfigLayout } from '../config-layout';
-import { configEntries, parseConfig, size } from '../model-config';
+import type { ConfigLayout } from '../transformer/config-layout';
+import { configEntries, parseConfig, size } from '../transformer/model-config';
 
 const side = v.union([size, v.tuple([size, size])]);
 

@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitWeight } from '../weight';
-import { maskedScore } from '../causal-mask';
+import { emitWeight } from '../parts/weight';
+import { maskedScore } from '../parts/causal-mask';
 import type { EncoderEmbedding } from './encoder-layout';
 
 /**

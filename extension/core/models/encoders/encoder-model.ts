@@ -1,8 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Dimension, Value } from '../../onnx/graph-builder';
-import { emitAttention } from '../attention';
-import { activations, emitFeedforward } from '../feedforward';
+import { emitAttention } from '../parts/attention';
+import { activations, emitFeedforward } from '../parts/feedforward';
 import type {
   GraphPart,
   InputPort,
@@ -12,25 +12,35 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from '../linear-layers';
-import { emitLinearOver, emitTableRows } from '../linear';
+import {
+  linearLayersOf,
+  roundingOfForms,
+  withFormFiles,
+  withForms,
+} from '../transformer/linear-layers';
+import { emitLinearOver, emitTableRows } from '../parts/linear';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
-import { outerMatricesOf } from '../outer-matrices';
-import type { OuterLinears } from '../outer-matrices';
-import { emitRows } from '../weight';
+import { outerMatricesOf } from '../transformer/outer-matrices';
+import type { OuterLinears } from '../transformer/outer-matrices';
+import { emitRows } from '../parts/weight';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm } from '../norm';
+import { emitNorm } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
-import { requireRunnableTensors } from '../runnable';
-import { costsOf, outputTensors, runningCosts, sublayerTensors } from '../sublayer-tensors';
-import { storedTensors } from '../part-tensors';
-import { partTensors } from '../part-tensors';
-import { tappedPart } from '../tapped-part';
-import type { BuilderPart, RunningCosts } from '../tapped-part';
-import { idOfSublayer } from '../transformer-layout';
-import type { TransformerSublayer } from '../transformer-layout';
+import { requireRunnableTensors } from '../transformer/runnable';
+import {
+  costsOf,
+  outputTensors,
+  runningCosts,
+  sublayerTensors,
+} from '../transformer/sublayer-tensors';
+import { storedTensors } from '../transformer/part-tensors';
+import { partTensors } from '../transformer/part-tensors';
+import { tappedPart } from '../transformer/tapped-part';
+import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
+import { idOfSublayer } from '../transformer/transformer-layout';
+import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';

@@ -2,7 +2,7 @@ import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
-import { hasTiedHead } from '../outer-matrices';
+import { hasTiedHead } from '../transformer/outer-matrices';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';

@@ -1,4 +1,4 @@
-import type { Architecture } from '../architecture';
+import type { Architecture } from '../transformer/architecture';
 import { attention, attentionBiases, base, everywhere, queryKeyNorms } from './pieces';
 
 /** Families with mixtures of experts in the place of feed-forwards. */

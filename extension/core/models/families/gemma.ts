@@ -1,6 +1,6 @@
-import type { Architecture, Scales } from '../architecture';
-import type { ConfigFields } from '../config-layout';
-import type { ModelConfig } from '../model-config';
+import type { Architecture, Scales } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
 import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
 
 /** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */

@@ -1,4 +1,4 @@
-import type { Architecture } from '../architecture';
+import type { Architecture } from '../transformer/architecture';
 import {
   allBiases,
   attention,

@@ -1,4 +1,4 @@
-import type { Architecture } from '../architecture';
+import type { Architecture } from '../transformer/architecture';
 import { base, configuredBiases } from './pieces';
 
 /** Feed-forwards are rounded up to a multiple of this. */

@@ -1,5 +1,5 @@
-import type { Architecture, QueryKeyNormExtent } from '../architecture';
-import type { ModelConfig } from '../model-config';
+import type { Architecture, QueryKeyNormExtent } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
 import { allBiases, attention, attentionBiases, base, feedforward } from './pieces';
 
 /** Query, key and value in one matrix, head by head. */

@@ -1,5 +1,5 @@
-import type { Biases, OuterNames } from '../architecture';
-import type { ModelConfig } from '../model-config';
+import type { Biases, OuterNames } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
 
 const outer: OuterNames = {
   prefixes: ['model.', ''],

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { emitWeight } from '../weight';
+import { emitWeight } from '../parts/weight';
 import { emitMpo } from './emit-mpo';
 import { emitBlockQuantized, emitInt8 } from './emit-quantized';
 

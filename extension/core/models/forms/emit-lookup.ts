@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Int8Form, MatrixEncoding } from '../matrix-encoding';
-import { emitRows, emitStored, emitWeight } from '../weight';
+import { emitRows, emitStored, emitWeight } from '../parts/weight';
 import { emitScaledBlocks } from './emit-quantized';
 import { formSizes } from './form-facts';
 

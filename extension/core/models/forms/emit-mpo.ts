@@ -1,7 +1,7 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MpoForm } from '../matrix-encoding';
-import { emitWeight } from '../weight';
+import { emitWeight } from '../parts/weight';
 
 /** Emits x·Wᵀ, [rows, out], of `rows` x [rows, in], with W a matrix product operator. */
 export function emitMpo(graph: GraphBuilder, form: MpoForm, rows: Value): Value {

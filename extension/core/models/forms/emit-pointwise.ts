@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { MatrixEncoding } from '../matrix-encoding';
-import { emitWeight } from '../weight';
+import { emitWeight } from '../parts/weight';
 import { emitForm } from './emit-form';
 import { emitContracted } from './emit-mpo';
 import { emitDequantizedBlocks, emitDequantizedOutputs, emitScaledBlocks } from './emit-quantized';

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { BlockQuantizedForm, Int8Form } from '../matrix-encoding';
-import { emitStored, emitWeight } from '../weight';
+import { emitStored, emitWeight } from '../parts/weight';
 import { formSizes } from './form-facts';
 
 /** Domain of the operators that ONNX Runtime adds to ONNX's own. */

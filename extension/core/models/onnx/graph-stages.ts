@@ -1,6 +1,6 @@
 import { isShape } from './graph-index';
 import type { GraphIndex, GraphNode } from './graph-index';
-import type { ResidualBranch } from './residual-stream';
+import type { ResidualBranch } from './stream/residual-stream';
 
 /** Nodes that make some values, and what they take from elsewhere. */
 export interface Cut {

@@ -15,34 +15,34 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import { fingerprintForms, requireLayers } from '../linear-layers';
+import { fingerprintForms, requireLayers } from '../transformer/linear-layers';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
-import { isPast } from './cache-ports';
-import { findGraphLinears, lazyTensor } from './graph-linears';
-import type { GraphLinear, GraphLinears, UnusableMatrix } from './graph-linears';
-import { findGraphOuter } from './graph-outer';
-import type { GraphOuter } from './graph-outer';
+import { isPast } from './stream/cache-ports';
+import { findGraphLinears, lazyTensor } from './matrices/graph-linears';
+import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
+import { findGraphOuter } from './matrices/graph-outer';
+import type { GraphOuter } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
-import { lookupsOf } from './lookups';
-import { mainOutput } from './main-output';
-import type { MainOutput } from './main-output';
+import { lookupsOf } from './matrices/lookups';
+import { mainOutput } from './stream/main-output';
+import type { MainOutput } from './stream/main-output';
 import type { MaskedMixture } from './mixtures/mask-scores';
 import { intAttribute } from './node-attributes';
-import { restoreNestedTensors } from './node-edits';
-import { editMatrices } from './matrix-edits';
+import { restoreNestedTensors } from './edits/node-edits';
+import { editMatrices } from './matrices/matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
-import type { OnnxModel } from './stream-of-graph';
+import type { OnnxModel } from './stream/stream-of-graph';
 import { OnnxParts, portName } from './onnx-parts';
 import type { Tap } from './onnx-parts';
-import { patchBranches } from './patch-branches';
-import { roundingError } from './rounding';
-import { ValueShapes } from './value-shapes';
-import type { Shape } from './shape-query';
+import { patchBranches } from './edits/patch-branches';
+import { roundingError } from './values/rounding';
+import { ValueShapes } from './values/value-shapes';
+import type { Shape } from './values/shape-query';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;

@@ -11,23 +11,23 @@ import { copyWith } from '../../onnx/messages';
 import { ModelProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { sampleFiles } from '../fingerprint';
-import { fillCacheWidths, presentOf } from './cache-ports';
-import { classifyBranch } from './classify';
+import { fillCacheWidths, presentOf } from './stream/cache-ports';
+import { classifyBranch } from './stream/classify';
 import { GraphIndex, operatorName } from './graph-index';
-import { isWeight, lostParts, measure, nodeName, storedBytes } from './measure-sublayer';
-import type { LostParts } from './measure-sublayer';
+import { isWeight, lostParts, measure, nodeName, storedBytes } from './stream/measure-sublayer';
+import type { LostParts } from './stream/measure-sublayer';
 import type { SublayerKind } from '../model-summary';
 import type { OnnxPort, OnnxSublayer } from './onnx-summary';
 import { findMixtures } from './mixtures/find-mixtures';
-import { explainNoSublayers } from './nested-streams';
-import { separateTerms } from './parallel-terms';
-import { removeBranches } from './removal-nodes';
-import { findCandidates } from './residual-candidates';
-import { findResidualBranches } from './residual-stream';
-import type { ResidualBranch } from './residual-stream';
-import { flatten } from './wrapped-graph';
-import type { FlatGraph } from './wrapped-graph';
-import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream-of-graph';
+import { explainNoSublayers } from './stream/nested-streams';
+import { separateTerms } from './stream/parallel-terms';
+import { removeBranches } from './edits/removal-nodes';
+import { findCandidates } from './stream/residual-candidates';
+import { findResidualBranches } from './stream/residual-stream';
+import type { ResidualBranch } from './stream/residual-stream';
+import { flatten } from './edits/wrapped-graph';
+import type { FlatGraph } from './edits/wrapped-graph';
+import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/stream-of-graph';
 
 /**
  * Opens an ONNX model and finds its sublayers from the graph alone. No weights are read.

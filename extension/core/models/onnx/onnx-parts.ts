@@ -18,14 +18,14 @@ import type { GraphPart } from '../layered-model';
 import { isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
-import { isEach } from './linear-weights';
-import type { PositionMap } from './linear-weights';
+import { isEach } from './matrices/linear-weights';
+import type { PositionMap } from './matrices/linear-weights';
 import { maskPort, maskScores } from './mixtures/mask-scores';
 import type { MaskedMixture } from './mixtures/mask-scores';
-import { renameInputs } from './node-edits';
-import type { OnnxModel } from './stream-of-graph';
-import { StoredGraph } from './stored-graph';
-import { ValueTypes } from './value-types';
+import { renameInputs } from './edits/node-edits';
+import type { OnnxModel } from './stream/stream-of-graph';
+import { StoredGraph } from './edits/stored-graph';
+import { ValueTypes } from './values/value-types';
 
 /** What goes into a product, as an output float32 [rows, width]: the rows of all `values`, one after the other. */
 export interface Tap {

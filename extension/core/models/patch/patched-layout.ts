@@ -1,13 +1,13 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import { dtypesWith } from '../linear-layers';
+import { dtypesWith } from '../transformer/linear-layers';
 import type { ModelSummary } from '../model-summary';
-import { sublayerTensors } from '../sublayer-tensors';
+import { sublayerTensors } from '../transformer/sublayer-tensors';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import { idOfSublayer } from '../transformer-layout';
-import type { TransformerSublayer } from '../transformer-layout';
+import { idOfSublayer } from '../transformer/transformer-layout';
+import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 

@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitWeight } from '../weight';
+import { emitWeight } from '../parts/weight';
 import { emitGraphConvolutions } from './graph-convolutions';
 import { fits } from './graph-slots';
 import type { ModuleMode } from './graph-slots';

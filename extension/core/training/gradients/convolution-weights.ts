@@ -1,5 +1,5 @@
 import type { Value } from '../../onnx/graph-builder';
-import type { Window } from '../../models/onnx/window-shapes';
+import type { Window } from '../../models/onnx/values/window-shapes';
 import type { NodeGradient } from './node-gradient';
 
 /** Most numbers of one window that are gathered for all places at once: the patches take that many images. */

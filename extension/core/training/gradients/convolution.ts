@@ -1,7 +1,7 @@
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute } from '../../models/onnx/node-attributes';
-import { kernelOf, windowOf } from '../../models/onnx/window-shapes';
-import type { Window } from '../../models/onnx/window-shapes';
+import { kernelOf, windowOf } from '../../models/onnx/values/window-shapes';
+import type { Window } from '../../models/onnx/values/window-shapes';
 import { weightGradient } from './convolution-weights';
 import type { NodeGradient, Rule } from './node-gradient';
 

@@ -1,6 +1,6 @@
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute, stringAttribute } from '../../models/onnx/node-attributes';
-import { fromFront } from '../../models/onnx/shape-rules';
+import { fromFront } from '../../models/onnx/values/shape-rules';
 import type { NodeGradient, Rule } from './node-gradient';
 
 /**

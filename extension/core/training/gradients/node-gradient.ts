@@ -2,9 +2,9 @@ import { DataType } from '../../onnx/graph-builder';
 import type { Attribute, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { NodeProto } from '../../onnx/proto/onnx_pb';
 import { outputOf } from '../../models/onnx/node-attributes';
-import type { ValueShapes } from '../../models/onnx/value-shapes';
-import type { Shape } from '../../models/onnx/shape-query';
-import type { ValueTypes } from '../../models/onnx/value-types';
+import type { ValueShapes } from '../../models/onnx/values/value-shapes';
+import type { Shape } from '../../models/onnx/values/shape-query';
+import type { ValueTypes } from '../../models/onnx/values/value-types';
 import { UserError } from '../../user-error';
 
 /** Element types that values between parameters and loss may have. */

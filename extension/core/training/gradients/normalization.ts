@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
 import { floatAttribute, intAttribute } from '../../models/onnx/node-attributes';
-import { fromFront } from '../../models/onnx/shape-rules';
+import { fromFront } from '../../models/onnx/values/shape-rules';
 import type { NodeGradient, Rule } from './node-gradient';
 
 const float32: number = DataType.FLOAT;

@@ -1,7 +1,7 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { Value } from '../../onnx/graph-builder';
 import { intAttribute, intsAttribute } from '../../models/onnx/node-attributes';
-import { windowOf } from '../../models/onnx/window-shapes';
+import { windowOf } from '../../models/onnx/values/window-shapes';
 import { spreadBack } from './convolution';
 import type { NodeGradient, Rule } from './node-gradient';
 

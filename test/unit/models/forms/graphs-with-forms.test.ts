@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { join } from 'node:path';
 import type { LayeredModel } from '../../../../extension/core/models/layered-model';
-import { valuesRead } from '../../../../extension/core/models/onnx/graph-remains';
+import { valuesRead } from '../../../../extension/core/models/onnx/edits/graph-remains';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { describePatch } from '../../../../extension/core/models/patch/symbolic-patch';
 import { graphExample, onnxCases, onnxFixture, readOnnxGolden } from '../../onnx-fixtures';

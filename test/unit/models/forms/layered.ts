@@ -6,7 +6,7 @@ import type {
   LinearLayer,
   MatrixEncoding,
 } from '../../../../extension/core/models/matrix-encoding';
-import { emitWeight } from '../../../../extension/core/models/weight';
+import { emitWeight } from '../../../../extension/core/models/parts/weight';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { LayeredExecutor } from '../../../../extension/core/runtime/layered-executor';
 import { createSession } from '../../../../extension/core/runtime/session';

@@ -1,6 +1,6 @@
-import { classifyBranch } from '../../../../extension/core/models/onnx/classify';
+import { classifyBranch } from '../../../../extension/core/models/onnx/stream/classify';
 import { GraphIndex } from '../../../../extension/core/models/onnx/graph-index';
-import { findResidualBranches } from '../../../../extension/core/models/onnx/residual-stream';
+import { findResidualBranches } from '../../../../extension/core/models/onnx/stream/residual-stream';
 import { graph, rawTensor } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
 

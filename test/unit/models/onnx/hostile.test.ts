@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
-import { removeFromGraph } from '../../../../extension/core/export/onnx-surgery';
+import { removeFromGraph } from '../../../../extension/core/export/onnx/onnx-surgery';
 import { OnnxLayeredModel } from '../../../../extension/core/models/onnx/onnx-layered-model';
 import { openOnnxModel } from '../../../../extension/core/models/onnx/onnx-model';
 import {

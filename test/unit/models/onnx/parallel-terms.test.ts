@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { GraphIndex } from '../../../../extension/core/models/onnx/graph-index';
-import { chainOf, separateTerms } from '../../../../extension/core/models/onnx/parallel-terms';
-import { removeBranches } from '../../../../extension/core/models/onnx/removal-nodes';
-import { findCandidates } from '../../../../extension/core/models/onnx/residual-candidates';
-import { findResidualBranches } from '../../../../extension/core/models/onnx/residual-stream';
+import {
+  chainOf,
+  separateTerms,
+} from '../../../../extension/core/models/onnx/stream/parallel-terms';
+import { removeBranches } from '../../../../extension/core/models/onnx/edits/removal-nodes';
+import { findCandidates } from '../../../../extension/core/models/onnx/stream/residual-candidates';
+import { findResidualBranches } from '../../../../extension/core/models/onnx/stream/residual-stream';
 import { graph } from '../../onnx-bytes';
 import type { NodeLine } from '../../onnx-bytes';
 import { attention, feedforward, norm, stream, weights } from './graph-lines';

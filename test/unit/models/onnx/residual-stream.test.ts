@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { removeBranches } from '../../../../extension/core/models/onnx/removal-nodes';
-import { findResidualBranches } from '../../../../extension/core/models/onnx/residual-stream';
+import { removeBranches } from '../../../../extension/core/models/onnx/edits/removal-nodes';
+import { findResidualBranches } from '../../../../extension/core/models/onnx/stream/residual-stream';
 import type { NodeLine } from '../../onnx-bytes';
 import { attention, feedforward, indexOf, norm, stream } from './graph-lines';
 

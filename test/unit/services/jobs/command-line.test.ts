@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describe, expect, it } from 'vitest';
 import { addFields } from '../../../../extension/cli/options';
-import type { Plan } from '../../../../extension/core/export/plan';
+import type { Plan } from '../../../../extension/core/plans/plan';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
 import { compress } from '../../../../extension/core/operations/compress';
 import { profile } from '../../../../extension/core/operations/profile';

@@ -19,8 +19,8 @@ import {
   RequestCancelled,
   WorkerCrashed,
   WorkerRequestError,
-} from '../../../../extension/services/worker-errors';
-import type { RequestWatch } from '../../../../extension/services/worker-process';
+} from '../../../../extension/services/worker/worker-errors';
+import type { RequestWatch } from '../../../../extension/services/worker/worker-process';
 import { temporaryFolder } from '../../temporary-folder';
 
 /** A request under way, ended by the test. */

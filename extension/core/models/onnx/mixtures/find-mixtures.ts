@@ -1,7 +1,7 @@
-import type { StreamOfGraph } from '../stream-of-graph';
+import type { StreamOfGraph } from '../stream/stream-of-graph';
 import type { OnnxSublayer } from '../onnx-summary';
-import { removeBranches } from '../removal-nodes';
-import { ValueShapes } from '../value-shapes';
+import { removeBranches } from '../edits/removal-nodes';
+import { ValueShapes } from '../values/value-shapes';
 import { findMixture } from './mixture';
 import type { Mixture } from './mixture';
 

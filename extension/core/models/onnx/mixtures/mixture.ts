@@ -1,12 +1,12 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
 import type { ExpertSummary } from '../../model-summary';
-import { fusedExperts } from '../classify';
+import { fusedExperts } from '../stream/classify';
 import type { GraphNode } from '../graph-index';
-import { isWeight, productWeights, storedBytes } from '../measure-sublayer';
+import { isWeight, productWeights, storedBytes } from '../stream/measure-sublayer';
 import { intAttribute } from '../node-attributes';
-import { nodesGone } from '../removal-nodes';
-import type { ResidualBranch } from '../residual-stream';
+import { nodesGone } from '../edits/removal-nodes';
+import type { ResidualBranch } from '../stream/residual-stream';
 import { selectedBy, usesOfNumbers } from './chosen-numbers';
 import { constantByExpert, weightsOf } from './constants-by-expert';
 import { findRouter } from './router';

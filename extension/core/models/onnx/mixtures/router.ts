@@ -1,6 +1,6 @@
 import type { GraphNode } from '../graph-index';
 import { intAttribute } from '../node-attributes';
-import type { ValueShapes } from '../value-shapes';
+import type { ValueShapes } from '../values/value-shapes';
 import { constantByExpert } from './constants-by-expert';
 import type { Constants, ConstantByExpert } from './constants-by-expert';
 

@@ -1,6 +1,6 @@
 import type { GraphIndex, GraphNode } from '../graph-index';
 import { stringAttribute } from '../node-attributes';
-import { isSum } from '../residual-candidates';
+import { isSum } from '../stream/residual-candidates';
 import type { Selected } from './chosen-numbers';
 
 /** A sum from which a part goes with its experts: `end` = Σ of what `parts` give, and of `start`. */

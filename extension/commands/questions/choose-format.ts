@@ -1,0 +1,134 @@
+import { l10n, QuickPickItemKind, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { LayoutName } from '../../core/export/hugging-face/layouts';
+import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
+import { outputFormats } from '../../core/export/output-formats';
+import { formatRows } from './format-rows';
+
+interface FormatItem extends QuickPickItem {
+  /** Absent from separators and from *More formats…*. */
+  readonly answer?: OutputAnswer;
+}
+
+/**
+ * Lets the user choose what to write: two recommended rows, and behind *More formats…* the others and those
+ * that cannot express the changes, with the reason. Where there is only one, nothing is asked.
+ */
+export async function chooseFormat(
+  title: string,
+  answers: readonly OutputAnswer[],
+): Promise<OutputTarget | undefined> {
+  const [only, ...others] = answers.filter(
+    ({ layout, isDefault }) => layout !== undefined || isDefault,
+  );
+  if (only?.able === true && others.length === 0) {
+    return only;
+  }
+  const pick = window.createQuickPick<FormatItem>();
+  pick.title = title;
+  pick.matchOnDetail = true;
+  const more: FormatItem = { label: l10n.t('More formats…') };
+  pick.items = [...recommendedItems(answers), more];
+  const chosen = new Promise<OutputTarget | undefined>((resolve) => {
+    pick.onDidAccept(() => {
+      const [item] = pick.selectedItems;
+      if (item === more) {
+        pick.items = allItems(answers);
+      } else if (item?.answer?.able === false) {
+        // A row has room for the beginning alone.
+        void window.showWarningMessage(item.answer.reason);
+      } else if (item?.answer !== undefined) {
+        resolve(item.answer);
+        pick.hide();
+      }
+    });
+    pick.onDidHide(() => {
+      resolve(undefined);
+    });
+  });
+  pick.show();
+  return chosen.finally(() => {
+    pick.dispose();
+  });
+}
+
+/** The rows that are shown first. */
+export const recommendedItems = (answers: readonly OutputAnswer[]): FormatItem[] =>
+  formatRows(answers).recommended.map(itemOf);
+
+/** All rows, those that cannot express the changes last. */
+export function allItems(answers: readonly OutputAnswer[]): FormatItem[] {
+  const { recommended, others, blocked } = formatRows(answers);
+  const separator = l10n.t('Cannot express this selection');
+  return [
+    ...[...recommended, ...others].map(itemOf),
+    ...(blocked.length === 0 ? [] : [{ label: separator, kind: QuickPickItemKind.Separator }]),
+    ...blocked.map(itemOf),
+  ];
+}
+
+function itemOf(answer: OutputAnswer): FormatItem {
+  const { label, detail } = describeFormat(answer);
+  return answer.able
+    ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
+    : // The remedy speaks of flags; here the other rows are the remedy.
+      { label: `$(circle-slash) ${label}`, detail: answer.reason, answer };
+}
+
+interface FormatText {
+  readonly label: string;
+  readonly detail: string;
+}
+
+/** What a format is called, and what it is good for. */
+function describeFormat({ format, layout }: OutputTarget): FormatText {
+  switch (format) {
+    case 'onnx':
+      return {
+        label: l10n.t('ONNX model'),
+        detail: l10n.t('One graph, for ONNX Runtime and optimum; decoders keep a key/value cache.'),
+      };
+    case 'gguf':
+      return layout === 'deci'
+        ? {
+            label: l10n.t('GGUF, as a deci model'),
+            detail: l10n.t('For llama.cpp: blocks may lack attention or both sublayers.'),
+          }
+        : {
+            label: l10n.t('GGUF'),
+            detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
+          };
+    case 'safetensors':
+      return describeLayout(layout ?? 'blocks');
+    default:
+      return { label: outputFormats[format], detail: '' };
+  }
+}
+
+function describeLayout(layout: LayoutName): FormatText {
+  const folders: Record<LayoutName, FormatText> = {
+    blocks: {
+      label: l10n.t('Hugging Face folder (safetensors)'),
+      detail: l10n.t('An ordinary model with fewer blocks, for any tool that knows the family.'),
+    },
+    'auto-map': {
+      label: l10n.t('Hugging Face folder with a modelling file'),
+      detail: l10n.t(
+        'For transformers, with a small Python file that users of the model must trust.',
+      ),
+    },
+    dense: {
+      label: l10n.t('Hugging Face folder with dense matrices'),
+      detail: l10n.t('Loads everywhere, with the compressed values. Saves no bytes and no time.'),
+    },
+    deci: {
+      label: l10n.t('Hugging Face folder as nemotron-nas (DeciLM)'),
+      detail: l10n.t('For vLLM, SGLang and mlx-lm.'),
+    },
+    zeroed: {
+      label: l10n.t('Hugging Face folder with zeroed weights'),
+      detail: l10n.t('Loads everywhere. Saves no bytes and no time.'),
+    },
+  };
+  return folders[layout];
+}

@@ -1,0 +1,48 @@
+import { window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { JobRecord } from '../../services/jobs/job-record';
+import { describeState } from '../../services/jobs/job-texts';
+import type { Services } from '../../services/services';
+
+/** What the user is asked where no job is named. */
+interface JobQuestion {
+  readonly title: string;
+  /** What is said where there is none to choose. */
+  readonly none: string;
+  /** Whether a single one is taken without a question. */
+  readonly takesSingle?: boolean;
+}
+
+/** The job that a panel or a tree item names, else one that the user picks among some. */
+export async function chooseJob(
+  { jobs }: Services,
+  argument: unknown,
+  among: readonly JobRecord[],
+  { title, none, takesSingle = false }: JobQuestion,
+): Promise<JobRecord | undefined> {
+  const id = idOf(argument);
+  if (id !== undefined) {
+    return among.find((job) => job.id === id);
+  }
+  if (among.length === 0) {
+    void window.showInformationMessage(none);
+    return undefined;
+  }
+  if (takesSingle && among.length === 1) {
+    return among[0];
+  }
+  const items = among.map((job): QuickPickItem & { job: JobRecord } => ({
+    label: job.title,
+    description: describeState(job, jobs),
+    detail: workspace.asRelativePath(job.model),
+    job,
+  }));
+  return (await window.showQuickPick(items, { title, matchOnDetail: true }))?.job;
+}
+
+/** The Jobs view gives a job, panels its id. */
+function idOf(argument: unknown): string | undefined {
+  const id: unknown =
+    typeof argument === 'object' && argument !== null ? Reflect.get(argument, 'id') : argument;
+  return typeof id === 'string' ? id : undefined;
+}

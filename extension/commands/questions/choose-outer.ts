@@ -1,0 +1,56 @@
+import { l10n, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { OuterPlace } from '../../core/models/matrix-encoding';
+import type { ModelSummary } from '../../core/models/model-summary';
+import { quantizerNames } from '../../core/tensornet/compression-choice';
+import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+
+type Item = QuickPickItem & { readonly outer: readonly OuterPlace[] };
+
+/**
+ * Asks for embedding and head, which take whole numbers or stay as they are; images have no embedding
+ * of tokens. Where both are one matrix, the head alone is offered if that is to be stored beside it.
+ */
+export async function chooseOuter(
+  title: string,
+  { tiedHead, vocabularySize }: ModelSummary,
+  compressions: readonly CompressionRequest[],
+  { unties }: { readonly unties: boolean },
+): Promise<readonly OuterPlace[] | undefined> {
+  const isRounded = compressions.some(
+    ({ method, then }) => quantizerNames.some((name) => name === method) || then !== undefined,
+  );
+  if (!isRounded || vocabularySize === undefined) {
+    return [];
+  }
+  const isTied = tiedHead === true;
+  const head: Item = {
+    label: l10n.t('The head as well'),
+    detail: isTied
+      ? l10n.t('It is stored beside the embedding then: more bytes, but fewer to read per token.')
+      : l10n.t('The largest product of a small model.'),
+    outer: ['head'],
+  };
+  const embedding: Item = {
+    label: l10n.t('The embedding as well'),
+    detail: l10n.t('Fewer bytes; no product is faster.'),
+    outer: ['embedding'],
+  };
+  const items: Item[] = [
+    { label: l10n.t('The layers of the blocks alone'), outer: [] },
+    {
+      label: l10n.t('Embedding and head as well'),
+      detail: isTied
+        ? l10n.t('They are one matrix in this model, which is stored once.')
+        : l10n.t('The embedding is looked up in integers, and the head multiplies by them.'),
+      outer: ['embedding', 'head'],
+    },
+    ...(isTied && !unties ? [] : [head]),
+    ...(isTied ? [] : [embedding]),
+  ];
+  const chosen = await window.showQuickPick(items, {
+    title,
+    placeHolder: l10n.t('What besides the layers of the blocks?'),
+  });
+  return chosen?.outer;
+}

@@ -1,0 +1,26 @@
+import type { OutputAnswer } from '../../core/export/output-options';
+
+/** The rows of a choice of format. */
+export interface FormatRows {
+  /** At most two: the default, and the first of another format. */
+  readonly recommended: readonly OutputAnswer[];
+  /** What else can express the changes. */
+  readonly others: readonly OutputAnswer[];
+  /** What cannot. */
+  readonly blocked: readonly OutputAnswer[];
+}
+
+/** Sorts what a model can be written as, so that most users choose between two rows. */
+export function formatRows(answers: readonly OutputAnswer[]): FormatRows {
+  const able = [...answers]
+    .filter((answer) => answer.able)
+    .sort((a, b) => Number(b.isDefault) - Number(a.isDefault));
+  const [first] = able;
+  const second = able.find(({ format }) => format !== first?.format) ?? able[1];
+  const recommended = [first, second].flatMap((answer) => answer ?? []);
+  return {
+    recommended,
+    others: able.filter((answer) => !recommended.includes(answer)),
+    blocked: answers.filter((answer) => !answer.able),
+  };
+}

@@ -1,0 +1,31 @@
+import type { ModelSummary } from '../../core/models/model-summary';
+import type { Services } from '../../services/services';
+import { bundled, chooseText } from '../score-text';
+
+/** Fields that say which text, and which of its parts. */
+type TextField = 'calibration' | 'calibrationScores' | 'calibrationPolicy';
+
+/** What a request says of a text that was chosen, and the fields whose settings are about another. */
+export interface LearningText {
+  readonly given: { readonly calibration?: string };
+  readonly unset: readonly TextField[];
+}
+
+/** Lets the user choose what to learn from: the setting's text, the bundled one, another, or examples of inputs. */
+export async function askLearningText(
+  { settings }: Services,
+  title: string,
+  { vocabularySize }: ModelSummary,
+): Promise<string | undefined> {
+  return chooseText(title, settings.calibrationFile(), vocabularySize === undefined);
+}
+
+/** A chosen text in a request; scores that are set choose only from the text that is set. */
+export function learningText({ settings }: Services, text: string): LearningText {
+  return text === settings.calibrationFile()
+    ? { given: {}, unset: [] }
+    : {
+        given: text === bundled ? {} : { calibration: text },
+        unset: ['calibration', 'calibrationScores', 'calibrationPolicy'],
+      };
+}

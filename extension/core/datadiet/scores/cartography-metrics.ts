@@ -1,0 +1,134 @@
+import { createReadStream } from 'node:fs';
+import { createInterface } from 'node:readline';
+import * as v from 'valibot';
+import { withRegularFile } from '../../checkpoints/regular-file';
+import { writeText } from '../../jobs/write-document';
+import { UserError } from '../../user-error';
+import { bareScores } from './score-document';
+import type { ScoreDocument } from './score-document';
+
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
+const lineSchema = v.looseObject({
+  guid: v.union([v.string(), v.number()]),
+  confidence: share,
+  variability: share,
+  correctness: v.pipe(v.number(), v.minValue(0)),
+  gold: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0))),
+});
+
+/** What is read to tell what a file holds: more than a line. */
+const headBytes = 16 * 1024;
+
+const remedy =
+  'Lines are {"guid": 0, "confidence": 0.9, "variability": 0.1, "correctness": 1, "gold": 1}; gold may be missing in all.';
+
+/**
+ * Writes the statistics of dataset cartography as its own td_metrics.jsonl has them (Swayamdipta et al.
+ * 2020, arXiv 2009.10795): a line for each example, with the place in the data set as `guid` and `index`.
+ * `correctness` is the share of looks at which the label was predicted; `gold` is the label, where known.
+ * @throws UserError when the document knows no statistics of the training.
+ */
+export async function writeCartographyMetrics(
+  path: string,
+  { confidence, variability, correctness, labels }: ScoreDocument,
+): Promise<void> {
+  if (confidence.length === 0) {
+    throw new UserError('These scores say nothing of the training from epoch to epoch.', {
+      file: path,
+      remedy: 'Write them in another form, or score the data set here.',
+    });
+  }
+  const lines = confidence.map((mean, index) => {
+    const gold = labels[index];
+    return `${JSON.stringify({
+      guid: index,
+      index,
+      threshold_closeness: mean * (1 - mean),
+      confidence: mean,
+      variability: variability[index],
+      correctness: correctness[index],
+      ...(gold === undefined ? {} : { gold }),
+    })}\n`;
+  });
+  await writeText(path, lines.join(''));
+}
+
+/** Whether lines of a file hold statistics, not the logits that they are made of. */
+export async function holdsCartographyMetrics(file: string): Promise<boolean> {
+  return withRegularFile(file, async ({ handle }) => {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(headBytes), 0, headBytes, 0);
+    const head = buffer.toString('utf8', 0, bytesRead);
+    return /"confidence"\s*:/.test(head) && !/"logits_epoch_\d+"\s*:/.test(head);
+  });
+}
+
+/**
+ * Reads statistics of dataset cartography, in the order of the file, which must be the data set's. An
+ * example counts as the harder the less probable its label was: the score is 1 − confidence.
+ * @throws UserError naming the file and the line.
+ */
+export async function readCartographyMetrics(file: string): Promise<ScoreDocument> {
+  const [confidence, variability, counts]: [number[], number[], number[]] = [[], [], []];
+  const labels: number[] = [];
+  const seen = new Set<string>();
+  let number = 0;
+  for await (const line of linesOf(file)) {
+    number++;
+    const field = `example ${number}`;
+    const result = v.safeParse(lineSchema, parseJson(line, file, field));
+    if (!result.success) {
+      const [issue] = result.issues;
+      const at = v.getDotPath(issue) ?? '';
+      throw new UserError(`${issue.message}.`, { file, field: `${field}: ${at}`, remedy });
+    }
+    const { guid, gold, ...known } = result.output;
+    if (seen.has(String(guid))) {
+      throw new UserError(`There are two examples ${guid}.`, { file, field, remedy });
+    }
+    seen.add(String(guid));
+    confidence.push(known.confidence);
+    variability.push(known.variability);
+    counts.push(known.correctness);
+    if (gold !== undefined) {
+      labels.push(gold);
+    }
+  }
+  if (labels.length !== 0 && labels.length !== confidence.length) {
+    throw new UserError('Some examples have a label, others have none.', { file, remedy });
+  }
+  // The authors count the epochs at which the label was predicted.
+  const most = counts.reduce((high, count) => Math.max(high, count), 1);
+  return {
+    ...bareScores(
+      '1 − confidence',
+      confidence.map((mean) => 1 - mean),
+    ),
+    classNames: Array.from(
+      { length: labels.reduce((high, label) => Math.max(high, label + 1), 0) },
+      (_, i) => String(i),
+    ),
+    labels,
+    labelScores: confidence,
+    confidence,
+    variability,
+    correctness: counts.map((count) => count / most),
+  };
+}
+
+async function* linesOf(file: string): AsyncGenerator<string> {
+  for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
+    if (line.trim() !== '') {
+      yield line;
+    }
+  }
+}
+
+function parseJson(line: string, file: string, field: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new UserError(`The line is not JSON: ${(error as Error).message}.`, {
+      ...{ file, field, remedy },
+    });
+  }
+}

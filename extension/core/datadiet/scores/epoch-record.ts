@@ -1,0 +1,141 @@
+import { existsSync } from 'node:fs';
+import type { Dataset } from '../../data/datasets/dataset';
+import { readNpz } from '../../data/npz';
+import { writeNpz } from '../../data/write-npy';
+import type { Cancellation } from '../../jobs/job';
+import { int64Tensor } from '../../runtime/tensors';
+import { lossInputs } from '../../training/losses';
+import type { Trainer } from '../../training/trainer';
+import type { GradientNormScorer } from './gradient-norm-scorer';
+import { allExamples, labelsOf, logitsOf } from './predictions';
+import type { ProxyModel } from '../training/proxy-model';
+import { eachRow, el2n, isCorrect, marginError } from './scores';
+
+/** What a model says of every example after an epoch, in the data set's order. */
+export interface EpochRecord {
+  readonly el2n: Float32Array;
+  readonly margin: Float32Array;
+  /** Norm of the gradient of each example; empty where it was not asked for. */
+  readonly grand: Float32Array;
+  /** Probability of the given label. */
+  readonly given: Float32Array;
+  /** The class of the largest logit. */
+  readonly predicted: Int32Array;
+  /** Its probability. */
+  readonly largest: Float32Array;
+  /** 1 where the predicted class is the given one. */
+  readonly correct: Uint8Array;
+  /** What the epoch and the look took. */
+  readonly seconds: number;
+}
+
+export interface RecordRequest {
+  readonly proxy: ProxyModel;
+  readonly dataset: Dataset;
+  readonly labels: Int32Array;
+  /** Scores by gradients, where they are wanted. */
+  readonly gradients?: GradientNormScorer;
+  /** Gets the logits [batch, classes] of the examples from `start` on. */
+  readonly onLogits?: (logits: Float32Array, start: number) => Promise<void>;
+}
+
+/** Looks at every example of a data set with a model as it is. */
+export async function recordEpoch(
+  { proxy, dataset, labels, gradients, onLogits }: RecordRequest,
+  trainer: Trainer,
+  cancellation: Cancellation,
+): Promise<Omit<EpochRecord, 'seconds'>> {
+  const { size } = dataset;
+  const record = {
+    el2n: new Float32Array(size),
+    margin: new Float32Array(size),
+    grand: new Float32Array(gradients === undefined ? 0 : size),
+    given: new Float32Array(size),
+    predicted: new Int32Array(size),
+    largest: new Float32Array(size),
+    correct: new Uint8Array(size),
+  };
+  const all = allExamples(size);
+  for await (const { logits, batch, start } of logitsOf(
+    trainer,
+    proxy,
+    dataset,
+    all,
+    cancellation,
+  )) {
+    const given = labelsOf(labels, batch);
+    record.el2n.set(el2n(logits, given), start);
+    record.margin.set(marginError(logits, given), start);
+    record.correct.set(isCorrect(logits, given), start);
+    eachRow(logits, given, (probabilities, label, row) => {
+      const predicted = probabilities.indexOf(Math.max(...probabilities));
+      record.given[start + row] = probabilities[label] ?? 0;
+      record.predicted[start + row] = predicted;
+      record.largest[start + row] = probabilities[predicted] ?? 0;
+    });
+    await onLogits?.(logits, start);
+  }
+  if (gradients !== undefined) {
+    await recordGradients(record.grand, { proxy, dataset, labels, gradients }, trainer);
+  }
+  return record;
+}
+
+/** Fewer at once than for logits: gradients of each example take more memory. */
+const gradientBatch = 64;
+
+async function recordGradients(
+  grand: Float32Array,
+  request: Required<Omit<RecordRequest, 'onLogits'>>,
+  trainer: Trainer,
+): Promise<void> {
+  const { proxy, dataset, labels, gradients } = request;
+  for (let start = 0; start < dataset.size; start += gradientBatch) {
+    const batch = allExamples(Math.min(gradientBatch, dataset.size - start)).map((i) => start + i);
+    const inputs = proxy.inputs(dataset, batch);
+    const given = int64Tensor(labelsOf(labels, batch), [batch.length]);
+    const norms = await gradients.score({ ...inputs, [lossInputs.labels]: given }, (name) =>
+      trainer.tensor(name),
+    );
+    grand.set(norms, start);
+  }
+}
+
+/** Keeps records of epochs in files, so that a job that was stopped need not look again. */
+export async function writeRecord(path: string, record: EpochRecord): Promise<void> {
+  const floats = (data: Float32Array) => ({ dtype: 'F32' as const, dims: [data.length], data });
+  const { el2n: norms, margin, grand, given, predicted, largest, correct, seconds } = record;
+  await writeNpz(path, {
+    el2n: floats(norms),
+    margin: floats(margin),
+    grand: floats(grand),
+    given: floats(given),
+    largest: floats(largest),
+    predicted: { dtype: 'I32', dims: [predicted.length], data: predicted },
+    correct: { dtype: 'U8', dims: [correct.length], data: correct },
+    seconds: { dtype: 'F64', dims: [], data: Float64Array.of(seconds) },
+  });
+}
+
+/** A record that was kept, or undefined where there is none. */
+export async function readRecord(path: string): Promise<EpochRecord | undefined> {
+  if (!existsSync(path)) {
+    return undefined;
+  }
+  const arrays = await readNpz(path);
+  const numbers = (name: string): number[] => {
+    const array = arrays.get(name);
+    return Array.from({ length: array?.data.length ?? 0 }, (_, i) => Number(array?.data[i]));
+  };
+  const floats = (name: string): Float32Array => Float32Array.from(numbers(name));
+  return {
+    el2n: floats('el2n'),
+    margin: floats('margin'),
+    grand: floats('grand'),
+    given: floats('given'),
+    predicted: Int32Array.from(numbers('predicted')),
+    largest: floats('largest'),
+    correct: Uint8Array.from(numbers('correct')),
+    seconds: numbers('seconds')[0] ?? 0,
+  };
+}

@@ -1,0 +1,137 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { NodeProto } from '../../onnx/proto/onnx_pb';
+import { GraphIndex, operatorName } from '../../models/onnx/graph-index';
+import { ValueShapes } from '../../models/onnx/values/value-shapes';
+import { backward } from '../../training/backward';
+import type { ShapedValue } from '../../training/losses';
+import { UserError } from '../../user-error';
+import { NormEmitter, normRules } from './norm-rules';
+import type { UseGradient } from './norm-rules';
+
+/** One place at which the forward pass reads a parameter. */
+interface Use {
+  readonly node: NodeProto;
+  readonly place: number;
+}
+
+/** Operators that hand a parameter on with the same numbers. */
+const passing: ReadonlySet<string> = new Set([
+  'Identity',
+  'Transpose',
+  'Reshape',
+  'Cast',
+  'Unsqueeze',
+]);
+
+/** The gradients of each parameter at each place where the forward pass reads it. */
+function emitUses(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): { emitter: NormEmitter; gradients: () => UseGradient[][] } {
+  const proto = graph.graph;
+  const index = new GraphIndex(proto, proto.name);
+  const shapes = new ValueShapes(proto, index);
+  const uses = new Map(parameters.map((name) => [name, usesOf(index, name)]));
+  const readers = new Set([...uses.values()].flat().map(({ node }) => node));
+  const total = graph.op('ReduceSum', [losses.value], { keepdims: 0 });
+  const outputs = [...readers].map(({ output }) => output[0] ?? '');
+  const deltas = backward(graph, total, outputs);
+  const emitter = new NormEmitter(graph, shapes, losses);
+  return {
+    emitter,
+    gradients: () =>
+      parameters.map((name) =>
+        (uses.get(name) ?? []).map(({ node, place }) => {
+          const rule = normRules[operatorName(node)]?.[place];
+          if (rule === undefined) {
+            throw noForm(node);
+          }
+          return rule(emitter, node, deltas.get(node.output[0] ?? '') ?? '');
+        }),
+      ),
+  };
+}
+
+/**
+ * Emits ‖∇ℓᵢ‖² over `parameters` for each example i of a batch: float32 [batch] (GraNd squared, arXiv
+ * 2107.07075, definition 2.1), without a backward pass per example. `losses` [batch] must be each of its
+ * own example alone, which is so where batch norms take their running statistics. Closed forms of the
+ * operators that read parameters are in norm-rules.ts; where a parameter is read at several places its
+ * gradients per example are added before the norm.
+ * @throws UserError naming a node that reads a parameter in a way without such a form.
+ */
+export function emitGradientNorms(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): Value {
+  const { emitter, gradients } = emitUses(graph, losses, parameters);
+  return graph.within('norms', () => {
+    const terms = gradients().flatMap((uses) => {
+      const [only, ...more] = uses;
+      if (only === undefined) {
+        return [];
+      }
+      return more.length === 0 ? [only.squaredNorm()] : [addedNorm(emitter, uses)];
+    });
+    return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
+  });
+}
+
+/**
+ * Emits ⟨∇ℓᵢ, ∇ℓⱼ⟩ over `parameters` for all pairs of examples of a batch: float32 [batch, batch]. The
+ * gradients of all examples are in memory, one parameter after the other.
+ * @throws UserError naming a node that reads a parameter in a way without gradients per example.
+ */
+export function emitGradientGram(
+  graph: GraphBuilder,
+  losses: ShapedValue,
+  parameters: readonly string[],
+): Value {
+  const { emitter, gradients } = emitUses(graph, losses, parameters);
+  return graph.within('gram', () => {
+    const terms = gradients().flatMap((uses) => {
+      const flat = uses.map((use) => emitter.flat(use.perExample()));
+      const [only = '', ...more] = flat;
+      if (only === '') {
+        return [];
+      }
+      const rows = more.length === 0 ? only : graph.op('Sum', flat);
+      return [graph.op('MatMul', [rows, emitter.swapped(rows, 2)])];
+    });
+    return terms.length === 1 ? (terms[0] ?? '') : graph.op('Sum', terms);
+  });
+}
+
+function addedNorm(emitter: NormEmitter, gradients: readonly UseGradient[]): Value {
+  const flat = gradients.map((gradient) => emitter.flat(gradient.perExample()));
+  return emitter.sumSquares(emitter.graph.op('Sum', flat), [1]);
+}
+
+/** Where a parameter is read, behind operators that only hand it on where it is read but once. */
+function usesOf(index: GraphIndex, name: string): Use[] {
+  const nodes = index.consumersOf(name);
+  const [only] = nodes;
+  if (
+    nodes.length === 1 &&
+    only !== undefined &&
+    passing.has(only.op) &&
+    only.proto.input[0] === name
+  ) {
+    return usesOf(index, only.outputs[0] ?? '');
+  }
+  return nodes.flatMap(({ proto: node }) =>
+    node.input.flatMap((input, place) => (input === name ? [{ node, place }] : [])),
+  );
+}
+
+function noForm(node: NodeProto): UserError {
+  return new UserError(
+    `${operatorName(node)} reads a parameter in a way without per-example norms.`,
+    {
+      field: node.name,
+      remedy: 'Score by EL2N, or leave this parameter out.',
+    },
+  );
+}

@@ -1,0 +1,289 @@
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { NodeProto } from '../../onnx/proto/onnx_pb';
+import {
+  floatAttribute,
+  intAttribute,
+  intsAttribute,
+  outputOf,
+  stringAttribute,
+} from '../../models/onnx/node-attributes';
+import type { ValueShapes } from '../../models/onnx/values/value-shapes';
+import type { Shape } from '../../models/onnx/values/shape-query';
+import { kernelOf } from '../../models/onnx/values/window-shapes';
+import type { ShapedValue } from '../../training/losses';
+import { UserError } from '../../user-error';
+
+/** The gradient of each example with respect to a parameter at one of its places. */
+export interface UseGradient {
+  /** Σ of its squares: [batch] */
+  readonly squaredNorm: () => Value;
+  /** [batch, …], in the order of the parameter's elements up to one that is the same at all places */
+  readonly perExample: () => Value;
+}
+
+/** `delta` is the gradient of the sum of the losses with respect to the node's output. */
+type NormRule = (emitter: NormEmitter, node: NodeProto, delta: Value) => UseGradient;
+
+/** What norm rules emit. */
+export class NormEmitter {
+  public constructor(
+    public readonly graph: GraphBuilder,
+    private readonly shapes: ValueShapes,
+    private readonly losses: ShapedValue,
+  ) {}
+
+  public shapeOf(value: Value): Shape | undefined {
+    return this.shapes.of(value);
+  }
+
+  public op(...args: Parameters<GraphBuilder['op']>): Value {
+    return this.graph.op(...args);
+  }
+
+  /** Number of examples, int64 [1]. */
+  private get batch(): Value {
+    return this.op('Shape', [this.losses.value]);
+  }
+
+  public sumSquares(value: Value, axes: readonly number[]): Value {
+    return this.graph.reduce('ReduceSumSquare', value, axes, 0);
+  }
+
+  public sum(value: Value, axes: readonly number[]): Value {
+    return this.graph.reduce('ReduceSum', value, axes, 0);
+  }
+
+  /** [batch, …] as [batch, elements] */
+  public flat(value: Value): Value {
+    return this.split(value, -1);
+  }
+
+  /** Rows of examples, one after the other, as [batch, …sizes]. */
+  public split(value: Value, ...sizes: readonly number[]): Value {
+    return this.op('Reshape', [
+      value,
+      this.op('Concat', [this.batch, this.graph.ints(sizes)], { axis: 0 }),
+    ]);
+  }
+
+  /** Whether `rows` has one row per example. */
+  public isOneRow(rows: Value): boolean {
+    const shape = this.shapeOf(rows);
+    return shape?.length === 2 && shape[0] === this.losses.shape[0];
+  }
+
+  /** The last size of a value, which weights fix. */
+  public width(value: Value): number {
+    return numberOf(this.shapeOf(value)?.at(-1), value);
+  }
+
+  public swapped(value: Value, rank: number): Value {
+    const axes = Array.from({ length: rank - 2 }, (_, axis) => axis);
+    return this.op('Transpose', [value], { perm: [...axes, rank - 1, rank - 2] });
+  }
+}
+
+function numberOf(size: Dimension | undefined, value: Value): number {
+  if (typeof size !== 'number') {
+    throw new UserError('Its size does not follow from the graph.', {
+      field: value,
+      remedy: 'Export the model with fixed sizes, or score by EL2N.',
+    });
+  }
+  return size;
+}
+
+/** A gradient that is materialised in any case: it is small. */
+const materialised = (emitter: NormEmitter, gradient: () => Value): UseGradient => ({
+  perExample: gradient,
+  squaredNorm: () => emitter.sumSquares(emitter.flat(gradient()), [1]),
+});
+
+/**
+ * Weights of a product: Σ_t aₜ δₜᵀ per example. One row: ‖a‖² ‖δ‖². Several, T: ⟨A Aᵀ, Δ Δᵀ⟩ where
+ * 2T² < width · units or T is open, else materialised.
+ */
+function outerProduct(emitter: NormEmitter, a: Value, delta: Value, y: Value): UseGradient {
+  const [width, units] = [emitter.width(a), emitter.width(y)];
+  const rows = (value: Value, columns: number): Value => emitter.split(value, -1, columns);
+  const perExample = (): Value =>
+    emitter.op('MatMul', [emitter.swapped(rows(a, width), 3), rows(delta, units)]);
+  if (emitter.isOneRow(a)) {
+    const squares = (value: Value): Value => emitter.sumSquares(value, [1]);
+    return { perExample, squaredNorm: () => emitter.op('Mul', [squares(a), squares(delta)]) };
+  }
+  const length = emitter.shapeOf(a)?.slice(1, -1) ?? [];
+  const known = length.filter((size) => typeof size === 'number');
+  const steps = known.reduce((product, size) => product * size, 1);
+  const materialises =
+    known.length === length.length && known.length > 0 && 2 * steps ** 2 >= width * units;
+  const gram = (value: Value): Value => emitter.op('MatMul', [value, emitter.swapped(value, 3)]);
+  return {
+    perExample,
+    squaredNorm: () =>
+      materialises
+        ? emitter.sumSquares(perExample(), [1, 2])
+        : emitter.sum(emitter.op('Mul', [gram(rows(a, width)), gram(rows(delta, units))]), [1, 2]),
+  };
+}
+
+/** What is added to every row: Σ_t δₜ. */
+const offset: NormRule = (emitter, { output: [y = ''] }, delta) =>
+  materialised(emitter, () => emitter.sum(emitter.split(delta, -1, emitter.width(y)), [1]));
+
+const gemmWeight: NormRule = (emitter, node, delta) => {
+  const [a = ''] = node.input;
+  const plain = intAttribute(node, 'transA', 0) === 0 && floatAttribute(node, 'alpha', 1) === 1;
+  if (!plain) {
+    throw new UserError('A scaled or transposed product has no per-example norms.', {
+      field: node.name,
+    });
+  }
+  const gradient = outerProduct(emitter, a, delta, node.output[0] ?? '');
+  return intAttribute(node, 'transB', 0) === 0
+    ? gradient
+    : { ...gradient, perExample: () => emitter.swapped(gradient.perExample(), 3) };
+};
+
+const matMulWeight: NormRule = (emitter, { input: [a = ''], output: [y = ''] }, delta) =>
+  outerProduct(emitter, a, delta, y);
+
+/**
+ * Filters: the same with the patches of the image (im2col) as rows. The patches are a convolution with one
+ * filter per channel and place in the window.
+ */
+const convWeight: NormRule = (emitter, node, delta) => {
+  const [x = '', weights = ''] = node.input;
+  const shape = emitter.shapeOf(weights);
+  const group = intAttribute(node, 'group', 1);
+  const kernel = kernelOf(node, shape) ?? [];
+  const [filters, inner] = [numberOf(shape?.[0], weights), numberOf(shape?.[1], weights)];
+  const size = kernel.reduce((product, length) => product * length, 1);
+  const channels = inner * group;
+  const perExample = (): Value => {
+    const unit = Array.from({ length: size * size }, (_, i) => (i % (size + 1) === 0 ? 1 : 0));
+    const all = Array.from({ length: channels }, () => unit).flat();
+    const picks = emitter.graph.floats(all, [channels * size, 1, ...kernel]);
+    const pads = intsAttribute(node, 'pads');
+    const patches = emitter.op('Conv', [x, picks], {
+      group: channels,
+      strides: intsAttribute(node, 'strides') ?? kernel.map(() => 1),
+      dilations: intsAttribute(node, 'dilations') ?? kernel.map(() => 1),
+      ...(pads === undefined
+        ? { auto_pad: stringAttribute(node, 'auto_pad', 'NOTSET') }
+        : { pads }),
+    });
+    const columns = emitter.split(patches, group, inner * size, -1);
+    const rows = emitter.split(delta, group, filters / group, -1);
+    return emitter.op('MatMul', [rows, emitter.swapped(columns, 4)]);
+  };
+  return materialised(emitter, perExample);
+};
+
+/** Per channel, axis 1: sums over the image. */
+const perChannel = (emitter: NormEmitter, value: Value, channels: number): Value =>
+  emitter.sum(emitter.split(value, channels, -1), [2]);
+
+const convBias: NormRule = (emitter, { input: [, weights = ''] }, delta) =>
+  materialised(emitter, () =>
+    perChannel(emitter, delta, numberOf(emitter.shapeOf(weights)?.[0], weights)),
+  );
+
+/** Rows of a table: Σ over pairs of places with the same index of ⟨δₜ, δₜ'⟩. */
+const gatherRows: NormRule = (emitter, node, delta) => {
+  const [table = '', indices = ''] = node.input;
+  const [count, width] = (emitter.shapeOf(table) ?? []).map((size) => numberOf(size, table));
+  const { graph } = emitter;
+  const rows = (): Value => emitter.split(delta, -1, width ?? 1);
+  const ids = (): Value => emitter.split(indices, -1);
+  const unsqueeze = (value: Value, axis: number): Value =>
+    emitter.op('Unsqueeze', [value, graph.ints([axis])]);
+  return {
+    squaredNorm: () => {
+      const same = emitter.op(
+        'Cast',
+        [emitter.op('Equal', [unsqueeze(ids(), 1), unsqueeze(ids(), 2)])],
+        { to: 1 },
+      );
+      const gram = emitter.op('MatMul', [rows(), emitter.swapped(rows(), 3)]);
+      return emitter.sum(emitter.op('Mul', [gram, same]), [1, 2]);
+    },
+    // [batch, count, width] by one product with the indices as rows of the unit matrix.
+    perExample: () => {
+      const values = graph.floats([0, 1], [2]);
+      const chosen = emitter.op('OneHot', [ids(), graph.ints([count ?? 1]), values], { axis: 1 });
+      return emitter.op('MatMul', [chosen, rows()]);
+    },
+  };
+};
+
+/** Σ_t δₜ ⊙ x̂ₜ with x̂ from the norm's own mean and inverse deviation. */
+const layerNormScale: NormRule = (emitter, node, delta) => {
+  const [x = '', scale = ''] = node.input;
+  if (emitter.shapeOf(scale)?.length !== 1) {
+    throw noVector(node);
+  }
+  const [mean, inverse] = [outputOf(node, 1), outputOf(node, 2)];
+  const unit = (): Value => emitter.op('Mul', [emitter.op('Sub', [x, mean]), inverse]);
+  return materialised(emitter, () =>
+    emitter.sum(emitter.split(emitter.op('Mul', [delta, unit()]), -1, emitter.width(scale)), [1]),
+  );
+};
+
+/** Σ over the image of δ ⊙ x̂, the statistics being fixed. */
+const batchNormScale: NormRule = (emitter, node, delta) => {
+  const [x = '', scale = '', , mean = '', variance = ''] = node.input;
+  const { graph } = emitter;
+  const rank = emitter.shapeOf(x)?.length ?? 2;
+  const shape = graph.ints([-1, ...Array.from({ length: rank - 2 }, () => 1)]);
+  const column = (value: Value): Value => emitter.op('Reshape', [value, shape]);
+  return materialised(emitter, () => {
+    const epsilon = graph.scalar(floatAttribute(node, 'epsilon', 1e-5));
+    const deviation = emitter.op('Sqrt', [emitter.op('Add', [column(variance), epsilon])]);
+    const unit = emitter.op('Div', [emitter.op('Sub', [x, column(mean)]), deviation]);
+    return perChannel(emitter, emitter.op('Mul', [delta, unit]), emitter.width(scale));
+  });
+};
+
+const batchNormBias: NormRule = (emitter, { input: [, scale = ''] }, delta) =>
+  materialised(emitter, () => perChannel(emitter, delta, emitter.width(scale)));
+
+/** A rule for parameters that are a vector over the last axis. */
+const vector =
+  (place: number, rule: NormRule): NormRule =>
+  (emitter, node, delta) => {
+    const shape = emitter.shapeOf(node.input[place] ?? '');
+    const last = emitter.shapeOf(node.output[0] ?? '')?.at(-1);
+    if (shape?.length !== 1 || shape[0] !== last) {
+      throw noVector(node);
+    }
+    return rule(emitter, node, delta);
+  };
+
+/** Σ_t δₜ ⊙ xₜ, x being the input at `other`. */
+const gain =
+  (other: number): NormRule =>
+  (emitter, { input, output: [y = ''] }, delta) =>
+    materialised(emitter, () => {
+      const products = emitter.op('Mul', [delta, input[other] ?? '']);
+      return emitter.sum(emitter.split(products, -1, emitter.width(y)), [1]);
+    });
+
+function noVector({ name, opType }: NodeProto): UserError {
+  return new UserError(
+    `${opType} reads a parameter that is not a vector over the last axis, which has no per-example norm.`,
+    { field: name, remedy: 'Score by EL2N, or leave this parameter out.' },
+  );
+}
+
+/** Rules by operator and by the place at which it reads the parameter. */
+export const normRules: Readonly<Record<string, readonly (NormRule | undefined)[]>> = {
+  Gemm: [undefined, gemmWeight, offset],
+  MatMul: [undefined, matMulWeight],
+  Conv: [undefined, convWeight, convBias],
+  Gather: [gatherRows],
+  LayerNormalization: [undefined, layerNormScale, offset],
+  BatchNormalization: [undefined, batchNormScale, batchNormBias],
+  Add: [vector(0, offset), vector(1, offset)],
+  Mul: [vector(0, gain(1)), vector(1, gain(0))],
+};

@@ -1,0 +1,37 @@
+import { counted } from '../../format';
+import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
+import { openDataset } from '../../data/datasets/open-dataset';
+import { UserError } from '../../user-error';
+import type { ScoreDocument } from './score-document';
+
+/**
+ * Opens the data set of some scores as it was scored, unless `asked` says otherwise.
+ * @returns it with all options that it was opened with
+ * @throws UserError where it is not the one that was scored.
+ */
+export async function openScored(
+  document: ScoreDocument,
+  file: string,
+  asked: DatasetOptions = {},
+): Promise<{ readonly dataset: Dataset; readonly options: DatasetOptions }> {
+  const options = { ...document.dataset?.options, ...asked };
+  const dataset = await openDataset(file, options);
+  const { examples } = document;
+  if (dataset.size !== examples) {
+    throw new UserError(
+      `It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
+      {
+        file,
+        remedy: 'Choose the data set that was scored.',
+      },
+    );
+  }
+  const fingerprint = document.dataset?.fingerprint;
+  if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
+    throw new UserError("This data set doesn't match the scores.", {
+      file,
+      remedy: 'Choose the data set that was scored, or score this one again.',
+    });
+  }
+  return { dataset, options };
+}

@@ -1,0 +1,62 @@
+import type { Dataset } from '../../data/datasets/dataset';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import { floatsIn } from '../../runtime/tensors';
+import type { Tensor, Tensors } from '../../runtime/tensors';
+import type { ProxyModel } from '../training/proxy-model';
+import { isCorrect } from './scores';
+
+/** Examples that are run at once. */
+const evaluationBatch = 256;
+
+/** What gives logits [batch, classes] of inputs. */
+interface Evaluator {
+  readonly evaluate: (inputs: Tensors) => Promise<Tensor>;
+}
+
+/** Logits of examples of a data set, batch by batch: rows [batch, classes] and the examples. */
+export async function* logitsOf(
+  evaluator: Evaluator,
+  proxy: ProxyModel,
+  dataset: Dataset,
+  examples: Int32Array,
+  cancellation: Cancellation,
+): AsyncGenerator<{ logits: Float32Array; batch: Int32Array; start: number }> {
+  for (let start = 0; start < examples.length; start += evaluationBatch) {
+    await checkpoint(cancellation);
+    const batch = examples.slice(start, start + evaluationBatch);
+    const output = await evaluator.evaluate(proxy.inputs(dataset, batch));
+    yield { logits: floatsIn(output), batch, start };
+  }
+}
+
+/** Share of the examples, all of them with their own labels unless others are named, whose largest logit is that of the label. */
+export async function accuracyOf(
+  evaluator: Evaluator,
+  proxy: ProxyModel,
+  dataset: Dataset,
+  cancellation: Cancellation,
+  {
+    labels,
+    examples = allExamples(dataset.size),
+  }: { labels: Int32Array; examples?: Int32Array } = dataset,
+): Promise<number> {
+  let right = 0;
+  for await (const { logits, batch } of logitsOf(
+    evaluator,
+    proxy,
+    dataset,
+    examples,
+    cancellation,
+  )) {
+    right += isCorrect(logits, labelsOf(labels, batch)).reduce((sum, one) => sum + one, 0);
+  }
+  return right / Math.max(1, examples.length);
+}
+
+export const labelsOf = (labels: Int32Array, examples: Int32Array): Int32Array =>
+  examples.map((example) => labels[example] ?? 0);
+
+/** 0, 1, … size − 1 */
+export const allExamples = (size: number): Int32Array =>
+  Int32Array.from({ length: size }, (_, i) => i);

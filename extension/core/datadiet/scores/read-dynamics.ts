@@ -1,0 +1,143 @@
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import * as v from 'valibot';
+import { UserError } from '../../user-error';
+import { bareScores } from './score-document';
+import type { ScoreDocument } from './score-document';
+import { Cartography, eachRow, el2n, isCorrect } from './scores';
+
+const lineSchema = v.looseObject({
+  guid: v.union([v.string(), v.number()]),
+  gold: v.pipe(v.number(), v.integer(), v.minValue(0)),
+});
+const logitsSchema = v.pipe(v.array(v.number()), v.minLength(2));
+
+/** What is gathered of an epoch, example by example in the order of the file. */
+interface Epoch {
+  readonly given: number[];
+  readonly correct: number[];
+  readonly norms: number[];
+  readonly predicted: number[];
+}
+
+/**
+ * Reads training dynamics in the form of dataset cartography: lines {guid, logits_epoch_K, gold}, in one
+ * file with all epochs or in a folder with a file for each. Scores are EL2N of the last epoch, in the order
+ * of the first file, which must be the data set's.
+ * @throws UserError naming the file and the line.
+ */
+export async function readDynamics(path: string): Promise<ScoreDocument> {
+  const files = (await stat(path)).isDirectory() ? await epochFiles(path) : [path];
+  const places = new Map<string, number>();
+  const labels: number[] = [];
+  const epochs = new Map<number, Epoch>();
+  for (const file of files) {
+    await readLines(file, places, labels, epochs);
+  }
+  const ordered = [...epochs].sort(([a], [b]) => a - b).map(([, epoch]) => epoch);
+  const last = ordered.at(-1);
+  if (last === undefined) {
+    throw new UserError('It has no field such as logits_epoch_0.', { file: path });
+  }
+  const cartography = new Cartography(labels.length);
+  for (const { given, correct } of ordered) {
+    if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
+      throw new UserError('Not every example has logits of every epoch.', { file: path });
+    }
+    cartography.observe(Float64Array.from(given), Uint8Array.from(correct));
+  }
+  const { confidence, variability, correctness } = cartography.statistics;
+  const classes =
+    Math.max(...labels.map((label, i) => Math.max(label, last.predicted[i] ?? 0))) + 1;
+  return {
+    ...bareScores('el2n', last.norms),
+    classNames: Array.from({ length: classes }, (_, i) => String(i)),
+    notes: [`EL2N of the last of ${ordered.length} epochs of one run, from ${basename(path)}.`],
+    labels,
+    predicted: last.predicted,
+    labelScores: last.given,
+    confidence: [...confidence],
+    variability: [...variability],
+    correctness: [...correctness],
+  };
+}
+
+async function epochFiles(folder: string): Promise<string[]> {
+  const names = (await readdir(folder)).filter((name) => /^dynamics_epoch_\d+\.jsonl$/.test(name));
+  if (names.length === 0) {
+    throw new UserError('It has no files such as dynamics_epoch_0.jsonl.', { file: folder });
+  }
+  const numberOf = (name: string): number => Number(/\d+/.exec(name)?.[0]);
+  return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
+}
+
+async function readLines(
+  file: string,
+  places: Map<string, number>,
+  labels: number[],
+  epochs: Map<number, Epoch>,
+): Promise<void> {
+  let number = 0;
+  for await (const line of createInterface({ input: createReadStream(file, 'utf8') })) {
+    number++;
+    if (line.trim() === '') {
+      continue;
+    }
+    const fault = (problem: string, field = ''): UserError =>
+      new UserError(problem, {
+        file,
+        field: `line ${number}${field}`,
+        remedy: 'Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.',
+      });
+    const result = v.safeParse(lineSchema, parseJson(line, fault));
+    if (!result.success) {
+      throw fault(result.issues[0].message);
+    }
+    const { guid, gold } = result.output;
+    const known = places.get(String(guid));
+    const place = known ?? places.size;
+    if (known !== undefined && labels[place] !== gold) {
+      throw fault(`The example has the label ${labels[place] ?? ''} elsewhere.`, ': gold');
+    }
+    places.set(String(guid), place);
+    labels[place] = gold;
+    for (const [key, value] of Object.entries(result.output)) {
+      const match = /^logits_epoch_(\d+)$/.exec(key);
+      if (match === null) {
+        continue;
+      }
+      const logits = v.safeParse(logitsSchema, value);
+      if (!logits.success || gold >= logits.output.length) {
+        throw fault('They must be a number for each class, the label being one.', `: ${key}`);
+      }
+      observe(epochs, Number(match[1]), place, Float32Array.from(logits.output), gold);
+    }
+  }
+}
+
+function observe(
+  epochs: Map<number, Epoch>,
+  number: number,
+  place: number,
+  logits: Float32Array,
+  gold: number,
+): void {
+  const epoch = epochs.get(number) ?? { given: [], correct: [], norms: [], predicted: [] };
+  epochs.set(number, epoch);
+  eachRow(logits, [gold], (probabilities) => {
+    epoch.given[place] = probabilities[gold] ?? 0;
+    epoch.predicted[place] = probabilities.indexOf(Math.max(...probabilities));
+  });
+  epoch.correct[place] = isCorrect(logits, [gold])[0] ?? 0;
+  epoch.norms[place] = el2n(logits, [gold])[0] ?? 0;
+}
+
+function parseJson(line: string, fault: (problem: string) => UserError): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw fault(`The line is not JSON: ${(error as Error).message}.`);
+  }
+}

@@ -1,0 +1,122 @@
+import type { EpochRecord } from './epoch-record';
+import { labelIssues } from '../subsets/label-issues';
+import { interRunSpearman } from './rank-correlation';
+import { bareScores } from './score-document';
+import type { ScoreDocument, ScoreKind } from './score-document';
+import type { ScoringJob } from './scoring-job';
+import { Cartography, Forgetting, meanOverRuns } from './scores';
+
+/** Joins the records of all runs, each of all epochs, into a document. */
+export function summarizeRuns(
+  { request, dataset, labels, proxy }: ScoringJob,
+  runs: readonly (readonly EpochRecord[])[],
+): ScoreDocument {
+  const { score, epoch, noise, data, options } = request;
+  const perRun = runs.map((records) => scoresOfRun(score, records));
+  const mean = meanOverRuns(perRun);
+  const last = runs.flatMap((records) => records.at(-1) ?? []);
+  const given = meanOverRuns(last.map((record) => Float64Array.from(record.given)));
+  const { predicted, largest } = joinPredictions(last);
+  const cartography = new Cartography(dataset.size);
+  for (const { given: probability, correct } of runs.flat()) {
+    cartography.observe(Float64Array.from(probability), correct);
+  }
+  const { confidence, variability, correctness } = cartography.statistics;
+  const finite = (value: number): number | null => (Number.isFinite(value) ? value : null);
+  const classes = dataset.classNames.length;
+  return {
+    ...bareScores(score, Array.from(mean, finite)),
+    dataset: {
+      path: data,
+      name: dataset.name,
+      fingerprint: dataset.fingerprint,
+      ...(Object.keys(options).length === 0 ? {} : { options }),
+    },
+    classNames: [...dataset.classNames],
+    notes: notesOf(score, epoch, proxy.drawsWeights),
+    scoring: {
+      model: proxy.name,
+      epoch,
+      runs: runs.length,
+      seeds: runs.map((_, seed) => seed),
+      interRunSpearman: interRunSpearman(perRun) ?? null,
+      seconds: runs.flat().reduce((sum, record) => sum + record.seconds, 0),
+      ...(noise === undefined ? {} : { noise }),
+    },
+    deviations: runs.length > 1 ? Array.from(deviationsOf(perRun, mean), finite) : [],
+    labels: [...labels],
+    predicted: [...predicted],
+    labelScores: [...given],
+    labelIssues: labelIssues({ labels, predicted, given, largest, classes }),
+    confidence: [...confidence],
+    variability: [...variability],
+    correctness: [...correctness],
+  };
+}
+
+function scoresOfRun(kind: ScoreKind, records: readonly EpochRecord[]): Float64Array {
+  const last = records.at(-1);
+  if (last === undefined) {
+    throw new Error('a run has no record');
+  }
+  if (kind !== 'forgetting') {
+    return Float64Array.from(last[kind]);
+  }
+  const forgetting = new Forgetting(last.correct.length);
+  for (const { correct } of records) {
+    forgetting.observe(correct);
+  }
+  return forgetting.scores;
+}
+
+/**
+ * The class that the runs predict, each counting with its probability, and that probability averaged over
+ * all runs, those that predict another counting 0.
+ */
+function joinPredictions(records: readonly EpochRecord[]): {
+  predicted: Int32Array;
+  largest: Float64Array;
+} {
+  const size = records[0]?.predicted.length ?? 0;
+  const [predicted, largest] = [new Int32Array(size), new Float64Array(size)];
+  for (let i = 0; i < size; i++) {
+    const votes = new Map<number, number>();
+    for (const record of records) {
+      const label = record.predicted[i] ?? 0;
+      votes.set(label, (votes.get(label) ?? 0) + (record.largest[i] ?? 0));
+    }
+    const [best] = [...votes].sort(([, a], [, b]) => b - a);
+    predicted[i] = best?.[0] ?? 0;
+    largest[i] = (best?.[1] ?? 0) / Math.max(1, records.length);
+  }
+  return { predicted, largest };
+}
+
+/** Of a sample of runs: divided by their number − 1. */
+function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float64Array {
+  return mean.map((middle, i) => {
+    const squares = runs.reduce((sum, run) => sum + ((run[i] ?? 0) - middle) ** 2, 0);
+    return Math.sqrt(squares / (runs.length - 1));
+  });
+}
+
+function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
+  return [
+    'Scores are listed in the same order as the examples of the data set.',
+    ...(score === 'grand' && epoch === 0
+      ? [
+          'GraNd at initialization measures mostly how large the input is, and chooses worse than random.',
+        ]
+      : []),
+    ...(score === 'forgetting'
+      ? [
+          'Forgetting counts how often an example turns from right to wrong; null means that it was never learned.',
+        ]
+      : []),
+    ...(drawsWeights
+      ? []
+      : [
+          'All runs start from the weights in the ONNX file and differ only in the order of the examples.',
+        ]),
+  ];
+}

@@ -1,0 +1,188 @@
+import { counted } from '../../format';
+import * as v from 'valibot';
+import { readWholeFile } from '../../checkpoints/regular-file';
+import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
+import { described } from '../../jobs/described';
+import { parseDocument } from '../../jobs/parse-document';
+import { writeText } from '../../jobs/write-document';
+import { UserError } from '../../user-error';
+
+/** What examples are scored by. */
+export const scoreKinds = ['el2n', 'grand', 'forgetting', 'margin'] as const;
+export type ScoreKind = (typeof scoreKinds)[number];
+
+/** Version of the document's form. */
+const scoreDocumentVersion = 1;
+/** Longest document that is read, in bytes. */
+const maxBytes = 512 * 1024 * 1024;
+
+const numbers = v.array(v.number());
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+export const scoresSchema = v.object({
+  format: described(v.literal('espalier.scores'), 'Marks the file as data scores'),
+  version: described(v.literal(scoreDocumentVersion), 'Version of the format'),
+  dataset: described(
+    v.optional(
+      v.object({
+        /** Absolute path. */
+        path: v.string(),
+        name: v.string(),
+        /** Of `Dataset.fingerprint`. */
+        fingerprint: v.string(),
+        /** What it was opened with, where that does not follow from its files. */
+        options: v.exactOptional(datasetOptionsSchema),
+      }),
+    ),
+    'What was scored; absent in scores of other tools that do not say',
+  ),
+  classNames: described(
+    v.array(v.string()),
+    'Names of the classes; empty where they are not known',
+  ),
+  score: described(v.string(), 'el2n, grand, …, or what another tool calls it'),
+  notes: described(v.array(v.string()), 'Notes on these scores, as sentences'),
+  scoring: described(
+    v.optional(
+      v.object({
+        model: v.string(),
+        /** Epochs trained before the scores were taken; 0 is at initialisation. */
+        epoch: count,
+        runs: count,
+        seeds: v.array(count),
+        /** Mean of Spearman's correlation over pairs of runs; null for a single run. */
+        interRunSpearman: v.nullable(v.number()),
+        /** Training and looking at the examples, all runs together. */
+        seconds: v.number(),
+        /** Flipped labels of a study of label noise: the share, and what they were drawn from. */
+        noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
+      }),
+    ),
+    'How they were made; absent in scores of other tools',
+  ),
+  examples: described(count, 'Number of examples'),
+  scores: described(
+    v.array(v.nullable(v.number())),
+    'Score of each example in the order of the data set; null is infinite: never learned',
+  ),
+  deviations: described(
+    v.array(v.nullable(v.number())),
+    'Standard deviation over the runs; empty for a single run',
+  ),
+  labels: described(v.array(count), 'Class of each example as given; empty where it is not known'),
+  predicted: described(
+    v.array(count),
+    'Class that the runs predict; empty where it is not known, as are those below',
+  ),
+  labelScores: described(
+    numbers,
+    'Mean probability of the given label over the runs at the scored epoch: low for suspects',
+  ),
+  labelIssues: described(
+    v.array(v.picklist([0, 1])),
+    '1 where confident learning takes the label for wrong',
+  ),
+  confidence: described(
+    numbers,
+    'Cartography: mean probability of the label over all epochs and runs',
+  ),
+  variability: described(numbers, 'Cartography: its standard deviation'),
+  correctness: described(numbers, 'Cartography: how often the label was predicted, 0 to 1'),
+});
+
+/** Scores of the examples of a data set, and where they come from. */
+export type ScoreDocument = v.InferOutput<typeof scoresSchema>;
+
+const columns = [
+  'scores',
+  'deviations',
+  'labels',
+  'predicted',
+  'labelScores',
+  'labelIssues',
+  'confidence',
+  'variability',
+  'correctness',
+] as const;
+
+/** A document of scores alone. */
+export function bareScores(score: string, scores: ScoreDocument['scores']): ScoreDocument {
+  return {
+    format: 'espalier.scores',
+    version: scoreDocumentVersion,
+    classNames: [],
+    score,
+    notes: [],
+    examples: scores.length,
+    scores,
+    deviations: [],
+    labels: [],
+    predicted: [],
+    labelScores: [],
+    labelIssues: [],
+    confidence: [],
+    variability: [],
+    correctness: [],
+  };
+}
+
+/**
+ * Parses a score document.
+ * @throws UserError naming the file and the field.
+ */
+export function parseScoreDocument(text: string, file: string): ScoreDocument {
+  const document = parseDocument(scoresSchema, text, file, 'a document of scores');
+  for (const column of columns) {
+    const { length } = document[column];
+    if (length !== document.examples && (length !== 0 || column === 'scores')) {
+      throw new UserError(`It has ${length} values for ${counted(document.examples, 'example')}.`, {
+        file,
+        field: column,
+        remedy: 'Score the data set again.',
+      });
+    }
+  }
+  const { labels, predicted, classNames } = document;
+  const outside = [...labels, ...predicted].find((label) => label >= classNames.length);
+  if (outside !== undefined && classNames.length > 0) {
+    throw new UserError(`The class ${outside} has no name: there are ${classNames.length}.`, {
+      file,
+      field: 'classNames',
+    });
+  }
+  return document;
+}
+
+export async function readText(file: string): Promise<string> {
+  return (await readWholeFile(file, maxBytes)).toString('utf8');
+}
+
+/** What stands before the columns, in the order in which people read it. */
+function headerOf(document: ScoreDocument): Partial<ScoreDocument> {
+  const { format, version, dataset, score, scoring, examples, classNames, notes } = document;
+  return {
+    ...{ format, version, ...(dataset === undefined ? {} : { dataset }), score },
+    ...{ ...(scoring === undefined ? {} : { scoring }), examples, classNames, notes },
+  };
+}
+
+/** Writes a score document: a field a line, numbers with 7 digits, which is all that float32 has. */
+export async function writeScoreDocument(path: string, document: ScoreDocument): Promise<void> {
+  const ordered = { ...headerOf(document), ...document };
+  const lines = Object.entries(ordered).map(([key, value]) => {
+    const text = JSON.stringify(value, (_, inner: unknown) =>
+      typeof inner === 'number'
+        ? Number.isFinite(inner)
+          ? Number(inner.toPrecision(7))
+          : null
+        : inner,
+    );
+    return `  ${JSON.stringify(key)}: ${text}`;
+  });
+  await writeText(path, `{\n${lines.join(',\n')}\n}\n`);
+}
+
+/** The score of each example; what was never learned has an infinite one. */
+export function scoresOf({ scores }: ScoreDocument): Float64Array {
+  return Float64Array.from(scores, (score) => score ?? Number.POSITIVE_INFINITY);
+}

@@ -1,0 +1,395 @@
+import { counted } from '../../format';
+import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import * as v from 'valibot';
+import type { TaskJob } from '../../jobs/child-task';
+import { Journal } from '../../jobs/journal';
+import type { JobContext } from '../../jobs/job';
+import { fitModel, openMaterial, runOfFit } from './diet-material';
+import type { Fit, FitRequest, FitResult, Material } from './diet-material';
+import { auroc } from './label-noise';
+import { holdOut } from './open-splits';
+import { allExamples } from '../scores/predictions';
+import { digestOf, RunFolder } from '../training/run-folder';
+import { scoreOpenDataset } from '../scores/score-dataset';
+import type { ScoreDocument, ScoreKind } from '../scores/score-document';
+import { scoresOf } from '../scores/score-document';
+import { selectExamples } from './selection';
+import type { Policy, SelectionRequest } from './selection';
+import { countProcesses, runSideBySide } from '../training/side-by-side';
+import type { Processes } from '../training/side-by-side';
+import { mean, sampleDeviation } from '../scores/statistics';
+import { stepsPerEpoch } from '../training/training-run';
+
+/** Scores of one kind, taken at one epoch. */
+export interface ScoreChoice {
+  readonly kind: ScoreKind;
+  readonly epoch: number;
+}
+
+export interface DietRequest extends FitRequest {
+  readonly scores: readonly ScoreChoice[];
+  /** Runs over which scores are averaged. */
+  readonly runs: number;
+  /** Shares of the examples that are kept. */
+  readonly keep: readonly number[];
+  /** Besides random choice, which always stands beside. */
+  readonly policies: readonly Exclude<Policy, 'random'>[];
+  /** Shares that a window may drop; where there are several, validation data choose. */
+  readonly offsets: readonly number[];
+  readonly balanced: boolean;
+  /** Epochs of the whole data set. */
+  readonly epochs: number;
+  /** Trainings of each choice, with seeds that scoring has not used. */
+  readonly seeds: number;
+  /** Whether a part is trained for as many steps as the whole, or for as many epochs. */
+  readonly iso: 'steps' | 'epochs';
+  /** Folder that keeps what is done while the job works. */
+  readonly folder: string;
+}
+
+/** How well a choice of examples trains. */
+export interface DietRow {
+  /** `full`, `random`, or a score such as `el2n@3`. */
+  readonly choice: string;
+  readonly policy?: Policy;
+  readonly offset?: number;
+  readonly keep: number;
+  readonly examples: number;
+  readonly steps: number;
+  /** On the test data, 0 to 1, of each seed. */
+  readonly accuracies: readonly number[];
+  readonly mean: number;
+  /** Standard deviation of the sample; absent for one seed. */
+  readonly deviation?: number;
+  /** Share of the kept examples whose label was flipped, where that is known. */
+  readonly wrongLabels?: number;
+  /** Of all its trainings together. */
+  readonly seconds: number;
+}
+
+/** What validation data say of the windows of a score. */
+export interface OffsetSweep {
+  readonly choice: string;
+  readonly keep: number;
+  readonly validated: readonly {
+    readonly offset: number;
+    readonly accuracies: readonly number[];
+  }[];
+  readonly chosen: number;
+  readonly seconds: number;
+}
+
+export interface DietResult {
+  readonly format: 'espalier.datadiet';
+  readonly version: 1;
+  readonly dataset: {
+    readonly name: string;
+    /** Of the training data with those that were held out, as scores of them have it. */
+    readonly fingerprint: string;
+    readonly examples: number;
+    readonly testExamples: number;
+  };
+  readonly request: DietRequest;
+  readonly scorings: readonly {
+    readonly choice: string;
+    readonly interRunSpearman: number | null;
+    readonly seconds: number;
+    readonly notes: readonly string[];
+    /** How well the score tells flipped labels from right ones. */
+    readonly noiseAuroc?: number;
+  }[];
+  readonly sweeps: readonly OffsetSweep[];
+  readonly rows: readonly DietRow[];
+}
+
+/** Share of the examples that choose between windows. */
+const validationShare = 0.1;
+/** So far from the seeds of scoring that none is met again. */
+const firstSeed = 1000;
+
+const entrySchema = v.object({ key: v.string(), accuracy: v.number(), seconds: v.number() });
+type Entry = v.InferOutput<typeof entrySchema>;
+
+/** A training with what it is known by in the journal. */
+interface KeyedFit extends Fit {
+  readonly key: string;
+}
+
+const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
+
+/**
+ * Measures what choosing examples by their scores does to a model trained on them: always beside the whole
+ * data set and beside random choices of the same size. Started again, it goes on where it was.
+ */
+export async function runDiet(
+  request: DietRequest,
+  job: JobContext<unknown>,
+  processes?: Processes,
+): Promise<DietResult> {
+  const started = performance.now();
+  const material = await openMaterial(request, (message) => {
+    job.warn(message);
+  });
+  const openSeconds = (performance.now() - started) / 1000;
+  const { train, testSet, noisy } = material;
+  const identity = {
+    data: train.fingerprint,
+    test: testSet.fingerprint,
+    labels: digestOf(noisy.labels),
+    model: request.proxy,
+    epochs: request.epochs,
+    training: request.training,
+  };
+  const runFolder = await RunFolder.open(request.folder, identity, 'replace');
+  const journal = await Journal.open<Entry>(
+    runFolder.file('journal.jsonl'),
+    JSON.stringify(identity),
+    (value) => v.parse(entrySchema, value),
+  );
+  const means = { processes, openSeconds };
+  const bench = new DietBench(request, material, means, runFolder, journal, job);
+  const result = await bench.run();
+  await runFolder.remove();
+  return result;
+}
+
+class DietBench {
+  private readonly done: Map<string, Entry>;
+
+  public constructor(
+    private readonly request: DietRequest,
+    private readonly material: Material,
+    private readonly means: {
+      readonly processes: Processes | undefined;
+      readonly openSeconds: number;
+    },
+    private readonly folder: RunFolder,
+    private readonly journal: Journal<Entry>,
+    private readonly job: JobContext<unknown>,
+  ) {
+    this.done = new Map(journal.replayed.map((entry) => [entry.key, entry]));
+  }
+
+  public async run(): Promise<DietResult> {
+    const { request } = this;
+    const { train, testSet, fingerprint, noisy } = this.material;
+    const { scores, keep: shares, policies, balanced } = request;
+    const scored: { name: string; document: ScoreDocument }[] = [];
+    for (const choice of scores) {
+      scored.push({ name: nameOf(choice), document: await this.score(choice) });
+    }
+    const sweeps: OffsetSweep[] = [];
+    const rows = [await this.measure('full', undefined, 1)];
+    for (const keep of shares) {
+      rows.push(await this.measure('random', { keep, policy: 'random', balanced, seed: 0 }, keep));
+      for (const { name, document } of scored) {
+        for (const policy of policies) {
+          const selection: SelectionRequest = { keep, policy, balanced, seed: 0 };
+          const sweep =
+            policy === 'window' ? await this.sweep(name, document, selection) : undefined;
+          sweeps.push(...(sweep === undefined ? [] : [sweep]));
+          const offset = sweep === undefined ? {} : { offset: sweep.chosen };
+          rows.push(await this.measure(name, { ...selection, ...offset }, keep, document));
+        }
+      }
+    }
+    return {
+      format: 'espalier.datadiet',
+      version: 1,
+      dataset: {
+        name: train.name,
+        fingerprint,
+        examples: train.size,
+        testExamples: testSet.size,
+      },
+      request,
+      scorings: scored.map(({ name, document }) => {
+        const noiseAuroc = auroc(scoresOf(document), noisy.flipped);
+        return {
+          choice: name,
+          interRunSpearman: document.scoring?.interRunSpearman ?? null,
+          seconds: document.scoring?.seconds ?? 0,
+          notes: document.notes,
+          ...(noiseAuroc === undefined ? {} : { noiseAuroc }),
+        };
+      }),
+      sweeps: sweeps.filter(({ validated }) => validated.length > 0),
+      rows,
+    };
+  }
+
+  private async score({ kind, epoch }: ScoreChoice): Promise<ScoreDocument> {
+    const { data, options, test, proxy, runs, training, noise } = this.request;
+    return scoreOpenDataset(
+      {
+        ...{ data, options, proxy, score: kind, runs, epoch, training },
+        ...(test === undefined ? {} : { test }),
+        ...(noise === undefined ? {} : { noise }),
+        folder: this.folder.file(nameOf({ kind, epoch })),
+        keepRuns: true,
+      },
+      this.material.train,
+      this.job,
+      { ...this.means, part: 'train' },
+    );
+  }
+
+  /** Trains on a choice from every seed; on everything if it is undefined. */
+  private async measure(
+    choice: string,
+    selection: SelectionRequest | undefined,
+    keep: number,
+    document?: ScoreDocument,
+  ): Promise<DietRow> {
+    const { request } = this;
+    const { train, noisy } = this.material;
+    const fits = this.seeds.map((seed) => {
+      const examples =
+        selection === undefined ? allExamples(train.size) : this.select(selection, document, seed);
+      return this.fitOf(examples, seed);
+    });
+    const size = fits[0]?.examples.length ?? 0;
+    const steps = this.stepsFor(size);
+    const wrong = fits.map(
+      ({ examples }) =>
+        examples.reduce((sum, example) => sum + (noisy.flipped[example] ?? 0), 0) / examples.length,
+    );
+    const results = await this.fitAll(fits, `${choice}, ${counted(size, 'example')}`);
+    const accuracies = results.map(({ accuracy }) => accuracy);
+    const deviation = sampleDeviation(accuracies);
+    return {
+      choice,
+      ...(selection === undefined ? {} : { policy: selection.policy }),
+      ...(selection?.offset === undefined ? {} : { offset: selection.offset }),
+      keep,
+      examples: size,
+      steps,
+      accuracies,
+      mean: mean(accuracies),
+      ...(deviation === undefined ? {} : { deviation }),
+      ...(request.noise === undefined ? {} : { wrongLabels: mean(wrong) }),
+      seconds: results.reduce((sum, { seconds }) => sum + seconds, 0),
+    };
+  }
+
+  /** Random choices differ from seed to seed, as they would from user to user. */
+  private select(
+    selection: SelectionRequest,
+    document: ScoreDocument | undefined,
+    seed: number,
+    among?: Int32Array,
+  ): Int32Array {
+    const { train, noisy } = this.material;
+    const scores = document === undefined ? new Float64Array(train.size) : scoresOf(document);
+    return selectExamples(scores, noisy.labels, { ...selection, seed }, among);
+  }
+
+  /**
+   * Chooses the window by training on a part of the examples and validating on the rest, labels being as
+   * the user has them. Where there is but one window nothing is trained.
+   */
+  private async sweep(
+    choice: string,
+    document: ScoreDocument,
+    selection: SelectionRequest,
+  ): Promise<OffsetSweep> {
+    const { request } = this;
+    const { train, noisy } = this.material;
+    const { keep } = selection;
+    const offsets = request.offsets.filter((offset) => offset + keep <= 1);
+    const [first = 0, ...more] = offsets;
+    if (more.length === 0) {
+      return { choice, keep, validated: [], chosen: first, seconds: 0 };
+    }
+    const { labels } = noisy;
+    const { kept, heldOut } = holdOut(labels, allExamples(train.size), validationShare, 1);
+    const validated: { offset: number; accuracies: number[] }[] = [];
+    let seconds = 0;
+    for (const offset of offsets) {
+      const fits = this.seeds.map((seed) =>
+        this.fitOf(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
+      );
+      const results = await this.fitAll(fits, `${choice}, window behind ${offset}`);
+      validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
+      seconds += results.reduce((sum, result) => sum + result.seconds, 0);
+    }
+    const [best] = [...validated].sort((a, b) => mean(b.accuracies) - mean(a.accuracies));
+    return { choice, keep, validated, chosen: best?.offset ?? 0, seconds };
+  }
+
+  private stepsFor(examples: number): number {
+    const { iso, epochs, training } = this.request;
+    const { train } = this.material;
+    return epochs * stepsPerEpoch(iso === 'steps' ? train.size : examples, training);
+  }
+
+  private get seeds(): number[] {
+    return Array.from({ length: this.request.seeds }, (_, i) => firstSeed + i);
+  }
+
+  private fitOf(examples: Int32Array, seed: number, validation?: Int32Array): KeyedFit {
+    const steps = this.stepsFor(examples.length);
+    const on = validation === undefined ? 'test' : 'validation';
+    const key = createHash('sha256')
+      .update(`${on} ${seed} ${steps} ${digestOf(examples)}`)
+      .digest('hex');
+    const checkpoint = this.folder.file(`${key.slice(0, 16)}.safetensors`);
+    const fit = { key, examples, seed, steps, checkpoint };
+    return validation === undefined ? fit : { ...fit, validation };
+  }
+
+  /** Does trainings, side by side if that pays, and keeps what came of them. */
+  private async fitAll(fits: readonly KeyedFit[], what: string): Promise<Entry[]> {
+    const stage = `Training on ${what}`;
+    const { processes, openSeconds } = this.means;
+    const missing = fits.filter(({ key }) => !this.done.has(key));
+    const [first] = missing;
+    if (processes !== undefined && first !== undefined) {
+      const run = runOfFit(this.material, first);
+      const count = await countProcesses(processes, run, missing.length, openSeconds);
+      if (count > 1) {
+        const { data, options, test, proxy, training, noise } = this.request;
+        const request: FitRequest = {
+          ...{ data, options, proxy, training },
+          ...(test === undefined ? {} : { test }),
+          ...(noise === undefined ? {} : { noise }),
+        };
+        const seeds = {
+          tasks: missing.map((fit) => ({ kind: 'fit', request, fit }) as const),
+          names: missing.map(({ seed }) => `${what}, seed ${seed}`),
+          checkpoints: missing.map(({ checkpoint }) => checkpoint),
+          ...{ steps: first.steps, stage },
+          onResult: async (result: unknown, index: number): Promise<void> => {
+            const fit = missing[index];
+            if (fit !== undefined) {
+              await this.keep(fit, result as FitResult);
+            }
+          },
+        };
+        await runSideBySide(seeds, processes, count, this.job);
+      }
+    }
+    const entries: Entry[] = [];
+    for (const fit of fits) {
+      entries.push(this.done.get(fit.key) ?? (await this.fit(fit, stage)));
+    }
+    return entries;
+  }
+
+  private async fit(fit: KeyedFit, stage: string): Promise<Entry> {
+    const { cancellation } = this.job;
+    const progress: TaskJob['progress'] = (state) => {
+      this.job.progress({ ...state, stage });
+    };
+    return this.keep(fit, await fitModel(this.material, fit, { cancellation, progress }));
+  }
+
+  private async keep({ key, checkpoint }: KeyedFit, result: FitResult): Promise<Entry> {
+    const entry = { key, ...result };
+    await this.journal.append([entry]);
+    this.done.set(key, entry);
+    await rm(checkpoint, { force: true });
+    return entry;
+  }
+}

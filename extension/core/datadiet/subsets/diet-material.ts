@@ -1,0 +1,104 @@
+import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
+import type { TaskJob } from '../../jobs/child-task';
+import { flipLabels } from './label-noise';
+import type { NoisyLabels } from './label-noise';
+import { openSplits } from './open-splits';
+import { accuracyOf, allExamples } from '../scores/predictions';
+import { openProxy } from '../training/proxy-model';
+import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
+import { trainRun } from '../training/training-run';
+import type { RunRequest } from '../training/training-run';
+import type { TrainingSettings } from '../training/training-settings';
+
+/** What every training of an experiment shares, as plain data. */
+export interface FitRequest {
+  readonly data: string;
+  readonly options: DatasetOptions;
+  /** Where the test data lies, if not in the data set. */
+  readonly test?: string;
+  readonly proxy: ProxyRequest;
+  readonly training: TrainingSettings;
+  /** Study of label noise: share of labels that are flipped. */
+  readonly noise?: { readonly rate: number; readonly seed: number };
+}
+
+/** The same, open. */
+export interface Material {
+  readonly train: Dataset;
+  readonly testSet: Dataset;
+  /** Of all that was opened, whether a part was held out of it or not. */
+  readonly fingerprint: string;
+  readonly noisy: NoisyLabels;
+  readonly proxy: ProxyModel;
+  readonly training: TrainingSettings;
+}
+
+/** One training on some examples, and what the model is examined on. */
+export interface Fit {
+  readonly examples: Int32Array;
+  readonly seed: number;
+  readonly steps: number;
+  /** File that the training is saved to after every epoch. */
+  readonly checkpoint: string;
+  /** Examples held out of the training data, with labels as they are; the test data if absent. */
+  readonly validation?: Int32Array;
+}
+
+/** What came of it. */
+export interface FitResult {
+  /** Share of the examples that the model is right about, 0 to 1. */
+  readonly accuracy: number;
+  /** Of its steps. */
+  readonly seconds: number;
+}
+
+export async function openMaterial(
+  { data, options, test, proxy, training, noise }: FitRequest,
+  warn: (message: string) => void,
+): Promise<Material> {
+  const { train, test: testSet, fingerprint, warnings } = await openSplits(data, options, test);
+  warnings.forEach(warn);
+  const noisy =
+    noise === undefined
+      ? { labels: train.labels, flipped: new Uint8Array(train.size) }
+      : flipLabels(train.labels, train.classNames.length, noise.rate, noise.seed);
+  const model = await openProxy(proxy, train);
+  return { train, testSet, fingerprint, noisy, proxy: model, training };
+}
+
+export function runOfFit(
+  { proxy, train, noisy, training }: Material,
+  { examples, seed, steps }: Fit,
+): RunRequest {
+  const { labels } = noisy;
+  return { proxy, dataset: train, labels, examples, seed, steps, settings: training };
+}
+
+/** Trains on some examples, and examines the model. */
+export async function fitModel(material: Material, fit: Fit, job: TaskJob): Promise<FitResult> {
+  const { proxy, train, testSet, noisy } = material;
+  const { steps, checkpoint, validation } = fit;
+  const { trainer, seconds } = await trainRun(runOfFit(material, fit), {
+    cancellation: job.cancellation,
+    checkpoint,
+    step: (done) => {
+      job.progress({ stage: 'Training', done, total: steps, unit: 'steps' });
+    },
+  });
+  const [on, examined] =
+    validation === undefined
+      ? [testSet, { labels: testSet.labels, examples: allExamples(testSet.size) }]
+      : [train, { labels: noisy.labels, examples: validation }];
+  try {
+    const accuracy = await accuracyOf(trainer, proxy, on, job.cancellation, examined);
+    return { accuracy, seconds };
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+/** The same for a request that is not open yet. */
+export async function fitOnce(request: FitRequest, fit: Fit, job: TaskJob): Promise<FitResult> {
+  // The process that asks for it has said what there is to warn of.
+  return fitModel(await openMaterial(request, () => undefined), fit, job);
+}

@@ -1,0 +1,71 @@
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { isDocument } from '../../document-names';
+import { described } from '../../jobs/described';
+import { parseDocument } from '../../jobs/parse-document';
+import { readText } from '../scores/score-document';
+import { policies } from './selection';
+
+export const experimentSchema = v.object({
+  format: described(v.literal('espalier.datadiet'), 'Marks the file as an experiment'),
+  dataset: described(
+    v.object({ name: v.string(), fingerprint: v.string(), examples: v.number() }),
+    'The data set, with its fingerprint',
+  ),
+  request: described(
+    v.object({ iso: v.picklist(['steps', 'epochs']), seeds: v.number() }),
+    'What was asked for',
+  ),
+  rows: described(
+    v.array(
+      v.object({
+        choice: v.string(),
+        policy: v.exactOptional(v.picklist(policies)),
+        offset: v.exactOptional(v.number()),
+        keep: v.number(),
+        examples: v.number(),
+        mean: v.number(),
+        deviation: v.exactOptional(v.number()),
+      }),
+    ),
+    'Accuracy of the trainings on each subset',
+  ),
+});
+
+/** Accuracy of trainings on parts of a data set, as `espalier data-diet` measures it. */
+export type Experiment = Omit<v.InferOutput<typeof experimentSchema>, 'format'> & {
+  /** Name of its file. */
+  readonly file: string;
+};
+
+/** @throws UserError naming the file and the field. */
+export function parseExperiment(
+  text: string,
+  file: string,
+): v.InferOutput<typeof experimentSchema> {
+  return parseDocument(experimentSchema, text, file, 'an experiment of espalier data-diet');
+}
+
+/** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */
+export async function experimentsBeside(
+  scores: string,
+  fingerprint: string,
+): Promise<{ experiments: Experiment[]; warnings: string[] }> {
+  const folder = dirname(scores);
+  const files = (await readdir(folder)).filter((name) => isDocument('experiment', name)).sort();
+  const experiments: Experiment[] = [];
+  const warnings: string[] = [];
+  for (const name of files) {
+    const path = join(folder, name);
+    try {
+      const { dataset, request, rows } = parseExperiment(await readText(path), path);
+      if (dataset.fingerprint === fingerprint) {
+        experiments.push({ file: basename(path), dataset, request, rows });
+      }
+    } catch (error) {
+      warnings.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  return { experiments, warnings };
+}

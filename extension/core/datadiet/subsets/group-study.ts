@@ -1,0 +1,266 @@
+import { counted } from '../../format';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { floatsIn, floatTensor } from '../../runtime/tensors';
+import type { Tensors } from '../../runtime/tensors';
+import type { Trainer } from '../../training/trainer';
+import { UserError } from '../../user-error';
+import { openScored } from '../scores/open-scored';
+import { accuracyOf, allExamples } from '../scores/predictions';
+import { openProxy } from '../training/proxy-model';
+import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
+import { scoresOf } from '../scores/score-document';
+import type { ScoreDocument } from '../scores/score-document';
+import { kernelVelocity, TangentKernel } from '../tangent-kernel';
+import { stepsPerEpoch, trainRun } from '../training/training-run';
+import type { RunHooks, RunRequest } from '../training/training-run';
+import type { TrainingSettings } from '../training/training-settings';
+
+export interface GroupStudyRequest {
+  readonly data: string;
+  readonly options: DatasetOptions;
+  readonly proxy: ProxyRequest;
+  readonly training: TrainingSettings;
+  readonly epochs: number;
+  /** Groups of examples that follow each other in the order of scores, spread evenly over it. */
+  readonly groups: number;
+  readonly groupSize: number;
+  /** Epochs after which two children go on from the same weights, apart in the order of examples. */
+  readonly spawn: readonly number[];
+  readonly seed: number;
+}
+
+/** What examples of about the same score do to training. */
+export interface GroupStudy {
+  readonly format: 'espalier.datagroups';
+  readonly version: 1;
+  readonly score: string;
+  readonly groups: readonly {
+    /** Where it begins among all examples, ordered from the lowest score on. */
+    readonly rank: number;
+    readonly meanScore: number;
+    /** How far the tangent kernel turned in each epoch, 0 to 1. */
+    readonly kernelVelocity: readonly number[];
+    /**
+     * For each epoch of `spawn`: the greatest training error between the weights of two children, less
+     * the mean of their own (Frankle et al. 2020, arXiv 1912.05671, § 2).
+     */
+    readonly errorBarrier: readonly number[];
+  }[];
+  readonly spawn: readonly number[];
+  readonly epochs: number;
+}
+
+/** Places between the weights of two children that are looked at, both ends included. */
+const places = 11;
+/** Seeds of the order of examples of children, far from those of parents. */
+const childSeeds = [2001, 2002] as const;
+
+/**
+ * Measures kernel velocity and linear mode connectivity of groups of examples of about the same score
+ * (Paul et al. 2021, arXiv 2107.07075, § 5).
+ */
+export async function studyGroups(
+  request: GroupStudyRequest,
+  document: ScoreDocument,
+  job: JobContext<unknown>,
+): Promise<GroupStudy> {
+  const { data, options, proxy: model, groups: count, groupSize, epochs, spawn, seed } = request;
+  const { dataset } = await openScored(document, data, options);
+  const late = spawn.find((epoch) => epoch >= epochs);
+  if (late !== undefined) {
+    throw new UserError(`Children of epoch ${late} have none of ${epochs} epochs left.`, {
+      field: 'spawn',
+    });
+  }
+  const scores = scoresOf(document);
+  const groups = contiguousGroups(scores, count, groupSize);
+  const proxy = await openProxy(model, dataset);
+  const folder = await mkdtemp(join(tmpdir(), 'espalier-groups-'));
+  try {
+    const study = new Study({ request, dataset, proxy, groups }, folder, job);
+    const velocities = await study.trainParent(seed);
+    const barriers: number[][] = [];
+    for (const epoch of spawn) {
+      barriers.push(await study.barriers(epoch));
+    }
+    return {
+      format: 'espalier.datagroups',
+      version: 1,
+      score: document.score,
+      groups: groups.map(({ rank, examples }, g) => ({
+        rank,
+        meanScore: examples.reduce((sum, i) => sum + (scores[i] ?? 0), 0) / examples.length,
+        kernelVelocity: velocities.map((epoch) => epoch[g] ?? 0),
+        errorBarrier: barriers.map((epoch) => epoch[g] ?? 0),
+      })),
+      spawn,
+      epochs,
+    };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+interface Group {
+  readonly rank: number;
+  readonly examples: Int32Array;
+}
+
+/** Groups of examples next to each other in the order of scores, the first lowest, the last highest. */
+export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
+  if (count < 1 || size < 2 || count * size > scores.length) {
+    throw new UserError(
+      `${counted(count, 'group')} of ${size} do not fit ${counted(scores.length, 'example')}.`,
+      {
+        field: 'groups',
+        remedy: 'Take fewer or smaller groups.',
+      },
+    );
+  }
+  const order = Array.from(scores.keys()).sort(
+    (a, b) => (scores[a] ?? 0) - (scores[b] ?? 0) || a - b,
+  );
+  return Array.from({ length: count }, (_, g) => {
+    const rank = count === 1 ? 0 : Math.round((g * (scores.length - size)) / (count - 1));
+    return { rank, examples: Int32Array.from(order.slice(rank, rank + size)) };
+  });
+}
+
+interface Material {
+  readonly request: GroupStudyRequest;
+  readonly dataset: Dataset;
+  readonly proxy: ProxyModel;
+  readonly groups: readonly Group[];
+}
+
+class Study {
+  private readonly run: Omit<RunRequest, 'seed'>;
+
+  public constructor(
+    private readonly material: Material,
+    private readonly folder: string,
+    private readonly job: JobContext<unknown>,
+  ) {
+    const { request, dataset, proxy } = material;
+    const { training: settings, epochs } = request;
+    const steps = epochs * stepsPerEpoch(dataset.size, settings);
+    const examples = allExamples(dataset.size);
+    this.run = { proxy, dataset, labels: dataset.labels, examples, steps, settings };
+  }
+
+  /** Trains the parent, keeps its state of every epoch, and gives the velocity of each group by epoch. */
+  public async trainParent(seed: number): Promise<number[][]> {
+    const { proxy, dataset, groups } = this.material;
+    const untrained = proxy.untrained(seed);
+    const kernel = await TangentKernel.create(untrained, dataset.classNames.length);
+    const kernelsOf = async (trainer: Trainer): Promise<Float64Array[]> => {
+      const found: Float64Array[] = [];
+      for (const { examples } of groups) {
+        await checkpoint(this.job.cancellation);
+        const inputs = proxy.inputs(dataset, examples);
+        found.push(await kernel.of(inputs, (name) => trainer.tensor(name)));
+      }
+      return found;
+    };
+    try {
+      const { trainer: initial } = await trainRun({ ...this.run, seed, steps: 0 }, this.hooks(''));
+      let before = await kernelsOf(initial);
+      await initial.save(this.stateOf(0));
+      await initial.dispose();
+      const velocities: number[][] = [];
+      const { trainer } = await trainRun(
+        { ...this.run, seed },
+        {
+          ...this.hooks('the parent'),
+          epoch: async (epoch, current) => {
+            const after = await kernelsOf(current);
+            velocities.push(
+              after.map((now, g) => kernelVelocity(before[g] ?? new Float64Array(0), now)),
+            );
+            before = after;
+            await current.save(this.stateOf(epoch));
+          },
+        },
+      );
+      await trainer.dispose();
+      return velocities;
+    } finally {
+      await kernel.dispose();
+    }
+  }
+
+  /** The error barrier of each group between two children of the parent's state after `epoch`. */
+  public async barriers(epoch: number): Promise<number[]> {
+    const { request, groups, proxy, dataset } = this.material;
+    const ends: Trainer[] = [];
+    try {
+      for (const seed of childSeeds) {
+        const checkpointFile = join(this.folder, `child-${seed}.safetensors`);
+        await copyFile(this.stateOf(epoch), checkpointFile);
+        const hooks = { ...this.hooks(`children of epoch ${epoch}`), checkpoint: checkpointFile };
+        // The parent's seed draws its weights and dropout; only the order differs.
+        const { trainer } = await trainRun(
+          { ...this.run, seed: request.seed, orderSeed: seed },
+          hooks,
+        );
+        ends.push(trainer);
+      }
+      const [a, b] = ends;
+      if (a === undefined || b === undefined) {
+        throw new Error('there are no two children');
+      }
+      const errors: number[][] = [];
+      for (let place = 0; place < places; place++) {
+        const between = interpolate(a, b, place / (places - 1));
+        const evaluator = { evaluate: async (x: Tensors) => a.evaluate({ ...x, ...between }) };
+        const row: number[] = [];
+        for (const { examples } of groups) {
+          const on = { labels: dataset.labels, examples };
+          row.push(1 - (await accuracyOf(evaluator, proxy, dataset, this.job.cancellation, on)));
+        }
+        errors.push(row);
+      }
+      return groups.map((_, g) => {
+        const along = errors.map((row) => row[g] ?? 0);
+        return Math.max(...along) - ((along[0] ?? 0) + (along.at(-1) ?? 0)) / 2;
+      });
+    } finally {
+      await Promise.all(ends.map(async (trainer) => trainer.dispose()));
+      await Promise.all(
+        childSeeds.map(async (seed) =>
+          rm(join(this.folder, `child-${seed}.safetensors`), { force: true }),
+        ),
+      );
+    }
+  }
+
+  private stateOf(epoch: number): string {
+    return join(this.folder, `epoch-${epoch}.safetensors`);
+  }
+
+  private hooks(what: string): RunHooks {
+    return {
+      cancellation: this.job.cancellation,
+      step: (done) => {
+        const { steps: total } = this.run;
+        this.job.progress({ stage: `Training ${what}`, done, total, unit: 'steps' });
+      },
+    };
+  }
+}
+
+/** Parameters, and running statistics with them, at `share` of the way from one model to another. */
+function interpolate(a: Trainer, b: Trainer, share: number): Tensors {
+  return Object.fromEntries(
+    a.parameterNames.map((name) => {
+      const [from, to] = [a.tensor(name), floatsIn(b.tensor(name))];
+      const numbers = floatsIn(from).map((x, i) => (1 - share) * x + share * (to[i] ?? 0));
+      return [name, floatTensor(numbers, from.dims)] as const;
+    }),
+  );
+}

@@ -1,0 +1,71 @@
+import { counted } from '../../format';
+import { partOf } from '../../data/datasets/dataset';
+import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
+import { openDataset } from '../../data/datasets/open-dataset';
+import { seededRandom, shuffle } from '../../data/random';
+import { allExamples } from '../scores/predictions';
+import { membersOf } from './selection';
+
+/** A data set to train on and one to test on. */
+interface Splits {
+  readonly train: Dataset;
+  readonly test: Dataset;
+  /** Of the training data as they are stored, with those that are held out. */
+  readonly fingerprint: string;
+  readonly warnings: readonly string[];
+}
+
+/** Share of the examples that is held out of a data set without a test part. */
+const heldOutShare = 0.2;
+
+/**
+ * Opens the training and the test part of a data set. One without a test part, or with one of the same
+ * content, gives up a fifth of every class instead.
+ * @param test path of the test data, where it lies elsewhere
+ */
+export async function openSplits(
+  path: string,
+  options: DatasetOptions,
+  test?: string,
+): Promise<Splits> {
+  const train = await openDataset(path, { ...options, split: 'train' });
+  const classNames = options.classNames ?? train.classNames;
+  const other = await openDataset(test ?? path, { ...options, classNames, split: 'test' });
+  const warnings = [...train.warnings, ...other.warnings];
+  if (test !== undefined || other.fingerprint !== train.fingerprint) {
+    const { fingerprint } = train;
+    return { train, test: other, fingerprint, warnings: [...new Set(warnings)] };
+  }
+  const { kept, heldOut } = holdOut(train.labels, allExamples(train.size), heldOutShare, 0);
+  return {
+    train: partOf(train, kept),
+    test: partOf(train, heldOut),
+    fingerprint: train.fingerprint,
+    warnings: [
+      ...new Set(warnings),
+      `${path}: it has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out to test on.`,
+    ],
+  };
+}
+
+/** Divides examples, class by class. The only example of a class is always kept. */
+export function holdOut(
+  labels: Int32Array,
+  examples: Int32Array,
+  share: number,
+  seed: number,
+): { kept: Int32Array; heldOut: Int32Array } {
+  const byClass = membersOf(labels, examples);
+  const random = seededRandom(seed);
+  const out = new Set<number>();
+  for (const members of byClass) {
+    const count = Math.min(members.length - 1, Math.round(members.length * share));
+    shuffle(members, random)
+      .slice(0, count)
+      .forEach((example) => out.add(example));
+  }
+  return {
+    kept: examples.filter((example) => !out.has(example)),
+    heldOut: examples.filter((example) => out.has(example)),
+  };
+}

@@ -1,0 +1,159 @@
+import * as v from 'valibot';
+import type { DatasetOptions } from '../../data/datasets/dataset';
+import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
+import { npyBytes } from '../../data/write-npy';
+import { readNpy } from '../../data/npy';
+import { numberAt } from '../../checkpoints/numeric-array';
+import { described } from '../../jobs/described';
+import { parseDocument } from '../../jobs/parse-document';
+import { writeText } from '../../jobs/write-document';
+import { UserError } from '../../user-error';
+import { readText } from '../scores/score-document';
+import type { ScoreDocument } from '../scores/score-document';
+import type { Policy, SelectionRequest } from './selection';
+
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+/** What is read of a selection: one of another tool has indices alone. */
+export const selectionSchema = v.object({
+  dataset: described(
+    v.optional(
+      v.object({
+        fingerprint: v.string(),
+        /** What it was opened with, where that does not follow from its files. */
+        options: v.exactOptional(datasetOptionsSchema),
+      }),
+    ),
+    'The data set that it was made for',
+  ),
+  indices: described(v.array(count), 'Examples to keep, counted from 0'),
+});
+
+/** Which examples of a data set are kept. */
+export interface SelectionDocument {
+  readonly format: 'espalier.selection';
+  readonly version: 1;
+  readonly dataset?: {
+    readonly path: string;
+    readonly name: string;
+    readonly fingerprint: string;
+    readonly options?: DatasetOptions;
+  };
+  /** What the examples were scored by. */
+  readonly score: string;
+  readonly policy: Policy;
+  readonly keep: number;
+  readonly offset?: number;
+  readonly balanced: boolean;
+  readonly seed: number;
+  /** Examples of the data set. */
+  readonly examples: number;
+  readonly kept: number;
+  /** Of each class by name, where classes are known: all, and those kept. */
+  readonly classes: readonly {
+    readonly name: string;
+    readonly examples: number;
+    readonly kept: number;
+  }[];
+  /** In the data set's own order, ascending. */
+  readonly indices: readonly number[];
+}
+
+/** A document of a choice by the scores of `document`. */
+export function selectionDocument(
+  document: ScoreDocument,
+  labels: ArrayLike<number>,
+  { keep, policy, offset, balanced, seed }: SelectionRequest,
+  indices: Int32Array,
+): SelectionDocument {
+  const { dataset, score, examples, classNames } = document;
+  const totals = classNames.map(() => ({ examples: 0, kept: 0 }));
+  Array.from(labels).forEach((label) => {
+    const total = totals[label];
+    if (total !== undefined) {
+      total.examples++;
+    }
+  });
+  for (const index of labels.length === 0 ? [] : indices) {
+    const total = totals[labels[index] ?? -1];
+    if (total !== undefined) {
+      total.kept++;
+    }
+  }
+  return {
+    format: 'espalier.selection',
+    version: 1,
+    ...(dataset === undefined ? {} : { dataset }),
+    score,
+    policy,
+    keep,
+    ...(policy === 'window' && offset !== undefined ? { offset } : {}),
+    balanced,
+    seed,
+    examples,
+    kept: indices.length,
+    classes:
+      labels.length === 0
+        ? []
+        : classNames.map((name, i) => ({ name, ...(totals[i] ?? { examples: 0, kept: 0 }) })),
+    indices: [...indices],
+  };
+}
+
+/** Writes a selection: as .npy the indices alone, int64; else the document. */
+export async function writeSelection(path: string, document: SelectionDocument): Promise<void> {
+  if (path.endsWith('.npy')) {
+    const data = BigInt64Array.from(document.indices, BigInt);
+    await writeText(path, npyBytes({ dtype: 'I64', dims: [data.length], data }));
+    return;
+  }
+  const { indices, ...header } = document;
+  const text = JSON.stringify(header, undefined, 2).replace(/\n\}$/, '');
+  await writeText(path, `${text},\n  "indices": ${JSON.stringify(indices)}\n}\n`);
+}
+
+/**
+ * Reads the indices of a selection: a document, `{indices}` alone, or a .npy file of whole numbers.
+ * @param size examples of the data set
+ * @throws UserError naming the file and an index that is not in the data set.
+ */
+export async function readSelection(
+  path: string,
+  size: number,
+): Promise<{ indices: Int32Array; fingerprint?: string }> {
+  const { values, fingerprint } = await readIndices(path);
+  const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
+  if (fault >= 0) {
+    throw new UserError(`${values[fault] ?? ''} is no example: they are 0 to ${size - 1}.`, {
+      file: path,
+      field: `index ${fault}`,
+      remedy: 'Choose the data set that the selection was made for.',
+    });
+  }
+  const indices = Int32Array.from(new Set(values));
+  return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+}
+
+/** What the data set of a selection was opened with; nothing where the file does not say. */
+export async function readSelectionOptions(path: string): Promise<DatasetOptions> {
+  return path.endsWith('.npy') ? {} : ((await readDocument(path)).dataset?.options ?? {});
+}
+
+/** @throws UserError naming the file and the field. */
+export function parseSelection(text: string, file: string): v.InferOutput<typeof selectionSchema> {
+  return parseDocument(selectionSchema, text, file, 'a selection of examples');
+}
+
+async function readDocument(path: string): Promise<v.InferOutput<typeof selectionSchema>> {
+  return parseSelection(await readText(path), path);
+}
+
+async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {
+  if (path.endsWith('.npy')) {
+    const array = await readNpy(path);
+    return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
+  }
+  const document = await readDocument(path);
+  const fingerprint = document.dataset?.fingerprint;
+  return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import * as v from 'valibot';
+import { fingerprint, readTextWindows } from '../../data/calibration';
+import type { TextScores } from '../../data/text-scores';
+import type { JobContext } from '../../jobs/job';
+import { Journal } from '../../jobs/journal';
+import { writeDocument } from '../../jobs/write-document';
+import type { OpenedModel } from '../../models/opened-model';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { DeviceChoice } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { requireMemory } from '../../runtime/memory-shares';
+import { requireNextTokens } from '../../runtime/next-token';
+import type { TokenTerm } from '../../runtime/token-sums';
+import { onnxRuntimeVersion } from '../../runtime/version';
+import { wholeWindow, windowSums } from '../../runtime/windows';
+
+/** What to score. */
+export interface ScoreTextJob {
+  readonly model: OpenedModel;
+  /** A .txt, .md or .jsonl file; the bundled text when absent. */
+  readonly file?: string;
+  /** Tokens per window. */
+  readonly length: number;
+  /** Most windows, from the text's beginning; all when absent. */
+  readonly windows?: number;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+  /** Where the scores are written; undefined to only return them. */
+  readonly out: string | undefined;
+  /** What a stopped run leaves, and the next one continues from. */
+  readonly journal: string;
+}
+
+const definition =
+  'EL2N ‖softmax(z) − y‖₂ of each token against the next one of the text, mean over the predicted tokens of a window';
+
+/** EL2N of a token (Paul et al. 2021, arXiv 2107.07075, definition 2.2), the class being the next token. */
+const el2n: TokenTerm = {
+  key: 'el2n',
+  emit: (graph: GraphBuilder, logits: Value, targets: Value): Value =>
+    graph.within('el2n', () => {
+      const probabilities = graph.op('Softmax', [logits], { axis: -1 });
+      const size = graph.op('Shape', [logits]);
+      const vocabulary = graph.op('Squeeze', [
+        graph.op('Slice', [size, graph.ints([2]), graph.ints([3])]),
+        graph.ints([0]),
+      ]);
+      const ids = graph.op('Range', [graph.ints([0], []), vocabulary, graph.ints([1], [])]);
+      const isNext = graph.op('Equal', [graph.op('Unsqueeze', [targets, graph.ints([2])]), ids]);
+      // p − y before the square: 1 − 2pᵧ + Σp² would lose the digits of small norms.
+      const error = graph.op('Where', [
+        isNext,
+        graph.op('Sub', [probabilities, graph.scalar(1)]),
+        probabilities,
+      ]);
+      const norm = graph.op('ReduceL2', [error], { axes: [-1], keepdims: 0 });
+      const known = graph.op('GreaterOrEqual', [targets, graph.ints([0], [])]);
+      return graph.op('Where', [known, norm, graph.scalar(0)]);
+    }),
+};
+
+const entrySchema = v.object({ scores: v.array(v.number()) });
+
+/**
+ * Scores each window of a text by the model's EL2N. Goes on where an earlier run of the same job
+ * stopped.
+ * @throws UserError when text and model do not fit.
+ */
+export async function scoreText(
+  job: ScoreTextJob,
+  environment: { readonly bundledText: string; readonly version: string },
+  context: JobContext,
+): Promise<TextScores> {
+  const { model } = job.model;
+  requireNextTokens(model);
+  const windows = await readTextWindows(
+    { file: job.file ?? environment.bundledText, length: job.length, most: job.windows },
+    model,
+  );
+  const { name, path } = model.summary;
+  const text = {
+    source: job.file ?? 'bundled',
+    length: job.length,
+    fingerprint: fingerprint(windows),
+  };
+  const identity = createHash('sha256')
+    .update(JSON.stringify([el2n.key, model.summary.fingerprint, text, environment.version]))
+    .digest('hex');
+  const device = await resolveDevice(job.device, (message) => {
+    context.warn(message);
+  });
+  const journal = await Journal.open(job.journal, identity, (entry) => {
+    const parsed = v.safeParse(entrySchema, entry);
+    return parsed.success ? parsed.output : undefined;
+  });
+  const scores = journal.replayed.flatMap((entry) => entry.scores);
+  requireMemory(model, job.memoryBytes, device);
+  const executor = new LayeredExecutor(model, device, job.memoryBytes);
+  const started = performance.now();
+  const before = scores.length;
+  try {
+    await windowSums(
+      executor,
+      windows.slice(before).map(wholeWindow),
+      {
+        terms: [el2n],
+        stage: `Scoring text with ${name}`,
+        onSums: async (sums) => {
+          const means = sums.map(([sum = Number.NaN]) => sum / (job.length - 1));
+          scores.push(...means);
+          await journal.append([{ scores: means }]);
+        },
+      },
+      {
+        cancellation: context.cancellation,
+        progress: (progress) => {
+          context.progress({ ...progress, done: before + progress.done, total: windows.length });
+        },
+      },
+    );
+    const document: TextScores = {
+      format: 'espalier.textscores',
+      version: 1,
+      model: { name, path, fingerprint: model.summary.fingerprint },
+      text,
+      score: 'el2n',
+      definition,
+      scores,
+      seconds: (performance.now() - started) / 1000,
+      created: new Date().toISOString(),
+      versions: {
+        espalier: environment.version,
+        onnxruntime: onnxRuntimeVersion(),
+        node: process.versions.node,
+      },
+    };
+    if (job.out !== undefined) {
+      await writeDocument(job.out, document);
+    }
+    await journal.remove();
+    return document;
+  } finally {
+    await journal.removeIfEmpty();
+    await executor.dispose();
+  }
+}

@@ -1,0 +1,245 @@
+import { basename } from 'node:path';
+import type { Dataset } from '../../data/datasets/dataset';
+import { loadTokenizer } from '../../data/tokenizer';
+import { filled, idsPort } from '../../models/example';
+import { isOnnx } from '../../checkpoints/model-folder';
+import type { InputPort } from '../../models/layered-model';
+import { port } from '../../models/onnx/onnx-model';
+import { exampleTensor, floatTensor, int64Tensor } from '../../runtime/tensors';
+import type { Tensors } from '../../runtime/tensors';
+import { BuiltModel } from '../../training/built-model';
+import { openTrainableOnnx } from '../../training/onnx-trainable';
+import type { TrainableModel } from '../../training/trainable-model';
+import { UserError } from '../../user-error';
+import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
+import { Standardization } from './standardization';
+import { TokenRows } from '../text/token-rows';
+
+/** Models that come with Espalier; anything else is the path of an ONNX file. */
+export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
+type ProxyName = (typeof proxyNames)[number];
+
+/** Which model is trained, and what turns texts into tokens. */
+export interface ProxyRequest {
+  /** One of `proxyNames`, or the path of an ONNX file. */
+  readonly model: string;
+  /** Model whose tokenizer reads texts; an error where there are none. */
+  readonly tokenizer?: string;
+  /** What reads texts where no tokenizer is given; beside an ONNX file lies its own. */
+  readonly defaultTokenizer?: string;
+  /** Most tokens of a text that are read; 128 if absent. */
+  readonly maxTokens?: number;
+}
+
+type Indices = Int32Array | readonly number[];
+
+/** A small model of a data set that is trained to score its examples. */
+export interface ProxyModel {
+  readonly name: string;
+  /** Whether each seed starts from weights of its own; an ONNX file's are always the file's. */
+  readonly drawsWeights: boolean;
+  /** The model as it is before training. */
+  untrained(seed: number): TrainableModel;
+  /** Its inputs for some examples of the data set it was opened for, or of one of the same form. */
+  inputs(dataset: Dataset, indices: Indices): Tensors;
+}
+
+export const defaultMaxTokens = 128;
+
+/**
+ * Makes a model for a data set: `mlp`, `cnn` and `resnet` for images, `mlp` for tables and texts, or an
+ * ONNX file that takes the examples as they are and gives logits [batch, classes].
+ * @throws UserError when the model does not suit the data set.
+ */
+export async function openProxy(request: ProxyRequest, dataset: Dataset): Promise<ProxyModel> {
+  if (dataset.classNames.length < 2) {
+    throw new UserError(`All examples of ${dataset.name} are of one class.`, {
+      remedy: 'Choose a data set with two classes or more.',
+    });
+  }
+  requireTexts(request, dataset);
+  const name = proxyNames.find((known) => known === request.model);
+  if (name !== undefined) {
+    return dataset.text === undefined
+      ? numericProxy(name, dataset)
+      : textProxy(name, dataset, request);
+  }
+  if (!isOnnx(request.model)) {
+    throw new UserError('There is no such model.', {
+      field: request.model,
+      remedy: `Take one of ${proxyNames.join(', ')}, or an ONNX file.`,
+    });
+  }
+  return onnxProxy(dataset, request);
+}
+
+/** @throws UserError naming a part of the request that acts on texts alone, where there are none. */
+function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset): void {
+  const [field] = Object.entries({ tokenizer, maxTokens }).flatMap(([key, value]) =>
+    value === undefined ? [] : [key],
+  );
+  if (dataset.text === undefined && field !== undefined) {
+    throw new UserError(`It acts only on texts, and ${dataset.name} has none.`, {
+      field,
+      remedy: 'Leave it out.',
+    });
+  }
+}
+
+function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
+  const { featureShape, classNames } = dataset;
+  const classes = classNames.length;
+  if (name !== 'mlp' && featureShape.length !== 3) {
+    throw new UserError(
+      `The model ${name} is for images; these are [${featureShape.join(', ')}].`,
+      {
+        remedy: 'Take mlp, or an ONNX file.',
+      },
+    );
+  }
+  const layers = name === 'mlp' ? vectorLayers(classes) : imageLayers(name, classes);
+  const standardization = Standardization.of(dataset);
+  const shape = ['batch', ...featureShape];
+  return {
+    name,
+    drawsWeights: true,
+    untrained: (seed) => new BuiltModel({ name: 'x', shape }, layers, seed),
+    inputs: (from, indices) => {
+      const features = from.features(indices);
+      standardization.apply(features);
+      return { x: floatTensor(features, [indices.length, ...featureShape]) };
+    },
+  };
+}
+
+async function textProxy(
+  name: ProxyName,
+  dataset: Dataset,
+  { defaultTokenizer, tokenizer = defaultTokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
+): Promise<ProxyModel> {
+  if (name !== 'mlp') {
+    throw new UserError(`The model ${name} is for images; these are texts.`, {
+      remedy: 'Take mlp, or an ONNX file.',
+    });
+  }
+  if (tokenizer === undefined) {
+    throw new UserError('Nothing says how texts become tokens.', {
+      field: 'tokenizer',
+      remedy: 'Name a model whose tokenizer is to read them.',
+    });
+  }
+  const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
+  // Tokens that occur, counted from 1: most of a vocabulary never does, and would be updated in vain.
+  const known = new Map<number, number>();
+  for (const ids of rows.of(dataset)) {
+    for (const id of ids) {
+      known.set(id, known.get(id) ?? known.size + 1);
+    }
+  }
+  const layers = textLayers(known.size + 1, dataset.classNames.length);
+  const shape = ['batch', 'length'];
+  return {
+    name,
+    drawsWeights: true,
+    untrained: (seed) => new BuiltModel({ name: 'x', type: 'int64', shape }, layers, seed),
+    inputs: (from, indices) => {
+      const { length, chosen } = rows.padded(from, indices);
+      const ids = chosen.flatMap((row) =>
+        Array.from({ length }, (_, i) => known.get(row[i] ?? -1) ?? 0),
+      );
+      return { x: int64Tensor(ids, [indices.length, length]) };
+    },
+  };
+}
+
+async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<ProxyModel> {
+  const { model: path, tokenizer = path, maxTokens = defaultMaxTokens } = request;
+  const model = await openTrainableOnnx(path);
+  const { graph, output } = model.forward('evaluate');
+  const ports = graph.graph.input.map(port).filter(({ name }) => model.inputs.includes(name));
+  checkOutput(output.shape, dataset, path);
+  const common = { name: basename(path), drawsWeights: false, untrained: () => model };
+  if (dataset.text === undefined) {
+    const input = onlyInput(ports, dataset, path);
+    return {
+      ...common,
+      inputs: (from, indices) => ({
+        [input]: floatTensor(from.features(indices), [indices.length, ...from.featureShape]),
+      }),
+    };
+  }
+  const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
+  const others = ports.filter(({ name }) => name !== idsPort(ports)?.name);
+  const unknown = others.find((other) => filled(other, 1, 1) === undefined);
+  const taker = idsPort(ports);
+  if (taker === undefined || unknown !== undefined) {
+    throw new UserError('Its inputs do not follow from a text.', {
+      file: path,
+      field: unknown?.name ?? 'input_ids',
+      remedy: 'Export the model with input_ids and attention_mask alone.',
+    });
+  }
+  return {
+    ...common,
+    inputs: (from, indices) => {
+      const { length, chosen } = rows.padded(from, indices);
+      const dims = [indices.length, length];
+      const each = (value: (row: Int32Array, i: number) => number): number[] =>
+        chosen.flatMap((row) => Array.from({ length }, (_, i) => value(row, i)));
+      const follow = others.map(({ name, ...rest }) => {
+        const usual = filled({ name, ...rest }, indices.length, length);
+        const tensor = name.endsWith('attention_mask')
+          ? int64Tensor(
+              each((row, i) => (i < row.length ? 1 : 0)),
+              dims,
+            )
+          : usual === undefined
+            ? undefined
+            : exampleTensor(usual);
+        return [name, tensor] as const;
+      });
+      const ids = int64Tensor(
+        each((row, i) => row[i] ?? 0),
+        dims,
+      );
+      return { [taker.name]: ids, ...Object.fromEntries(follow) } as Tensors;
+    },
+  };
+}
+
+function checkOutput(shape: readonly (number | string)[], dataset: Dataset, path: string): void {
+  const { length } = dataset.classNames;
+  const classes = shape[1];
+  if (shape.length !== 2 || (typeof classes === 'number' && classes !== length)) {
+    throw new UserError(
+      `Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} take [batch, ${length}].`,
+      { file: path, remedy: 'Export a classifier of these classes that gives logits.' },
+    );
+  }
+}
+
+function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string): string {
+  const [only, ...more] = ports;
+  if (only === undefined || more.length > 0 || only.dtype !== 'F32') {
+    throw new UserError(
+      `It takes ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
+      { file: path, remedy: 'Export the model with one input of float32.' },
+    );
+  }
+  const [batch, ...sizes] = only.shape ?? [];
+  const { featureShape } = dataset;
+  const fits =
+    sizes.length === featureShape.length &&
+    sizes.every((size, axis) => typeof size === 'string' || size === featureShape[axis]);
+  if (typeof batch === 'number' || !fits) {
+    throw new UserError(
+      `It takes [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
+      {
+        file: path,
+        field: only.name,
+        remedy: 'Export the model with an open size of the batch for images of this size.',
+      },
+    );
+  }
+  return only.name;
+}

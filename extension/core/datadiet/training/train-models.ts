@@ -1,0 +1,199 @@
+import { readFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import type { Dataset } from '../../data/datasets/dataset';
+import type { TaskJob } from '../../jobs/child-task';
+import type { JobContext } from '../../jobs/job';
+import { writeDocument } from '../../jobs/write-document';
+import { openSplits } from '../subsets/open-splits';
+import { accuracyOf, allExamples } from '../scores/predictions';
+import { openProxy } from './proxy-model';
+import type { ProxyModel } from './proxy-model';
+import { RunFolder } from './run-folder';
+import { countProcesses, runSideBySide } from './side-by-side';
+import type { Processes } from './side-by-side';
+import { stepsPerEpoch, trainRun } from './training-run';
+import type { TrainRequest } from './train-request';
+
+const runSchema = v.object({
+  seed: v.number(),
+  steps: v.number(),
+  /** Shares, 0 to 1. */
+  trainAccuracy: v.number(),
+  testAccuracy: v.number(),
+  /** Of the steps that were made without interruption until the end. */
+  secondsPerStep: v.number(),
+});
+type TrainedRun = v.InferOutput<typeof runSchema>;
+
+export interface TrainResult {
+  readonly runs: readonly Omit<TrainedRun, 'secondsPerStep'>[];
+  readonly secondsPerStep: number;
+}
+
+/** A request whose data and model are open. */
+interface Training {
+  readonly request: TrainRequest;
+  readonly dataset: Dataset;
+  readonly testSet: Dataset;
+  readonly proxy: ProxyModel;
+  readonly folder: RunFolder;
+  readonly steps: number;
+}
+
+async function openTraining(
+  request: TrainRequest,
+  warn: (message: string) => void,
+): Promise<Training> {
+  const { out, data, options, test, proxy: model, epochs, training } = request;
+  const { train: dataset, test: testSet, warnings } = await openSplits(data, options, test);
+  warnings.forEach(warn);
+  const proxy = await openProxy(model, dataset);
+  const identity = {
+    data: dataset.fingerprint,
+    test: testSet.fingerprint,
+    model,
+    epochs,
+    training,
+  };
+  const folder = await RunFolder.open(out, identity, 'refuse');
+  return {
+    request,
+    dataset,
+    testSet,
+    proxy,
+    folder,
+    steps: epochs * stepsPerEpoch(dataset.size, training),
+  };
+}
+
+/**
+ * Trains a model from several seeds, in processes of their own where they are given and it pays. Weights are
+ * saved after every epoch as seed-N.safetensors; started again with the same request, it goes on where it was.
+ */
+export async function trainModels(
+  request: TrainRequest,
+  job: JobContext<unknown>,
+  processes?: Processes,
+): Promise<TrainResult> {
+  const started = performance.now();
+  const training = await openTraining(request, (message) => {
+    job.warn(message);
+  });
+  const openSeconds = (performance.now() - started) / 1000;
+  const { seeds } = request;
+  const { steps, proxy } = training;
+  await trainAside(training, job, processes, openSeconds);
+  const runs: TrainedRun[] = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    const stage = `Training ${proxy.name}, seed ${seed}`;
+    const progress: TaskJob['progress'] = ({ done, unit }) => {
+      job.progress({ stage, done: seed * steps + done, total: seeds * steps, unit });
+    };
+    runs.push(await trainSeed(training, seed, { cancellation: job.cancellation, progress }));
+  }
+  const secondsPerStep =
+    runs.reduce((sum, run) => sum + run.secondsPerStep, 0) / Math.max(1, runs.length);
+  return {
+    runs: runs.map(({ seed, steps: made, trainAccuracy, testAccuracy }) => ({
+      seed,
+      steps: made,
+      trainAccuracy,
+      testAccuracy,
+    })),
+    secondsPerStep,
+  };
+}
+
+/** Trains the seeds that are missing side by side, if that pays; results and weights lie in the folder. */
+async function trainAside(
+  training: Training,
+  job: JobContext<unknown>,
+  processes: Processes | undefined,
+  openSeconds: number,
+): Promise<void> {
+  const { request, folder, steps, proxy } = training;
+  const missing: number[] = [];
+  for (let seed = 0; seed < request.seeds; seed++) {
+    if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
+      missing.push(seed);
+    }
+  }
+  const run = runOf(training, 0);
+  const count = await countProcesses(processes, run, missing.length, openSeconds);
+  if (processes !== undefined && count > 1) {
+    const seeds = {
+      tasks: missing.map((seed) => ({ kind: 'train', request, seed }) as const),
+      names: missing.map((seed) => `Seed ${seed}`),
+      checkpoints: missing.map((seed) => folder.checkpoint(seed)),
+      steps,
+      stage: `Training ${proxy.name}`,
+    };
+    await runSideBySide(seeds, processes, count, job);
+  }
+}
+
+/** Trains one seed of a request that is not open yet. */
+export async function trainSeedOf(
+  request: TrainRequest,
+  seed: number,
+  job: TaskJob,
+): Promise<void> {
+  // The process that asks for the seed has said what there is to warn of.
+  await trainSeed(await openTraining(request, () => undefined), seed, job);
+}
+
+const resultFile = (seed: number): string => `seed-${seed}.json`;
+
+const runOf = ({ proxy, dataset, steps, request }: Training, seed: number) => ({
+  ...{ proxy, dataset, labels: dataset.labels, examples: allExamples(dataset.size) },
+  ...{ seed, steps, settings: request.training },
+});
+
+/** Trains a seed, or reads what is done; tells the steps of this seed. */
+async function trainSeed(training: Training, seed: number, job: TaskJob): Promise<TrainedRun> {
+  const { proxy, dataset, testSet, folder, steps } = training;
+  const result = folder.file(resultFile(seed));
+  const done = await readRun(result);
+  if (done !== undefined) {
+    return done;
+  }
+  const {
+    trainer,
+    seconds,
+    steps: made,
+  } = await trainRun(runOf(training, seed), {
+    cancellation: job.cancellation,
+    checkpoint: folder.checkpoint(seed),
+    step: (step) => {
+      job.progress({ stage: 'Training', done: step, total: steps, unit: 'steps' });
+    },
+  });
+  try {
+    const accuracy = async (on: Dataset): Promise<number> =>
+      accuracyOf(trainer, proxy, on, job.cancellation);
+    const trained = {
+      seed,
+      steps: trainer.steps,
+      trainAccuracy: await accuracy(dataset),
+      testAccuracy: await accuracy(testSet),
+      secondsPerStep: seconds / Math.max(1, made),
+    };
+    await writeDocument(result, trained);
+    return trained;
+  } finally {
+    await trainer.dispose();
+  }
+}
+
+async function readRun(path: string): Promise<TrainedRun | undefined> {
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text === undefined) {
+    return undefined;
+  }
+  try {
+    return v.parse(runSchema, JSON.parse(text));
+  } catch {
+    // Half-written by a machine that lost power: the run's checkpoint is still there.
+    return undefined;
+  }
+}

@@ -1,0 +1,66 @@
+import type { GgufHeader } from '../../checkpoints/gguf';
+import type { Refusal } from '../../models/capability';
+import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
+import { GgufKeys } from '../../models/gguf/gguf-keys';
+import type { ModelSummary } from '../../models/model-summary';
+import type { GgufLayout } from './gguf-writer';
+import type { Changes } from '../changes';
+
+/** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
+export const deciArchitecture = 'deci';
+
+/**
+ * Why a removal cannot be said as a `deci` model of llama.cpp (src/models/deci.cpp, seen in builds of
+ * 2025 and 2026), which is a Llama whose lists of sizes have 0 for what a block lacks.
+ */
+export function whyNotGgufDeci(
+  { architecture }: ModelSummary,
+  { blocks, absent }: Changes,
+): Refusal | undefined {
+  if (architecture !== 'llama') {
+    return {
+      code: 'single-sublayers',
+      reason: `llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,
+      remedy: `Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
+    };
+  }
+  const lacks = (block: number, kind: string): boolean => absent.includes(`block.${block}.${kind}`);
+  if (lacks(0, 'attention')) {
+    return {
+      code: 'single-sublayers',
+      reason: `llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
+      remedy: `Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
+    };
+  }
+  const torn = blocks.filter(
+    (_, block) => lacks(block, 'feedforward') && !lacks(block, 'attention'),
+  );
+  return torn.length === 0
+    ? undefined
+    : {
+        code: 'single-sublayers',
+        reason: `llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't go alone.`,
+        remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
+      };
+}
+
+/** The header's sizes as lists, 0 where a block lacks a sublayer. */
+export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
+  const keys = new GgufKeys(header, header.file);
+  const { heads, keyValueHeads, innerSize } =
+    keys.architecture === deciArchitecture
+      ? await readDeciBlocks(keys, keys.number('block_count'))
+      : readSameBlocks(keys);
+  const absent = new Set(changes.absent);
+  const list = (size: number, kind: string): number[] =>
+    changes.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
+  return {
+    blocks: changes.blocks,
+    architecture: deciArchitecture,
+    lists: new Map([
+      ['attention.head_count', list(heads, 'attention')],
+      ['attention.head_count_kv', list(keyValueHeads, 'attention')],
+      ['feed_forward_length', list(innerSize, 'feedforward')],
+    ]),
+  };
+}

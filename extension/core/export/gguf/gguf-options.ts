@@ -1,0 +1,116 @@
+import { basename, join } from 'node:path';
+import type { GgufHeader } from '../../checkpoints/gguf';
+import type { JobContext } from '../../jobs/job';
+import { takesEncodings, takesPatches } from '../../models/capabilities';
+import { refusalOf } from '../../models/capability';
+import type { Refusal } from '../../models/capability';
+import { requireGgufBlocks } from '../../models/gguf/gguf-model';
+import type { LayeredModel } from '../../models/layered-model';
+import { UserError } from '../../user-error';
+import { deciArchitecture, deciLayout, whyNotGgufDeci } from './gguf-deci';
+import { planGguf, writeGguf } from './gguf-writer';
+import { describeGgufLoading } from '../preview-file';
+import { writtenLogits } from '../verify';
+import type { VerificationOptions } from '../verify';
+import { parametersAfter, planTensors } from '../weight-plan';
+import type { WeightWriter } from '../weight-writer';
+import type { OutputOption } from '../output-options';
+import { whyTorn } from '../changes';
+import type { Changes } from '../changes';
+
+/** The layouts of a GGUF file, for docs. */
+export const describeGgufLayout = {
+  blocks: 'An ordinary model with fewer blocks.',
+  deci: 'A deci model of llama.cpp, made from `llama` only. It can lose whole blocks and single attentions.',
+} as const;
+
+/** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */
+export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOption[] {
+  const { summary } = model;
+  const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
+  const takesDeci = (changes: Changes): boolean =>
+    isDeci || (summary.architecture === 'llama' && changes.absent.length > 0);
+  const as = (
+    layout: keyof typeof describeGgufLayout,
+  ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
+    ...{ format: 'gguf', layout },
+    writer: async (changes, options, context) =>
+      ggufWriter(model, header, { changes, layout }, options, context),
+  });
+  return [
+    {
+      ...as('blocks'),
+      isDefault: (changes) => !takesDeci(changes),
+      refuse: async (changes) => {
+        if (isDeci) {
+          return {
+            code: 'stays-deci',
+            reason: 'A deci model stays one.',
+            remedy: 'Choose deci.',
+          };
+        }
+        return whyNotHeld(changes) ?? whyTorn(summary, changes) ?? whyOtherTurns(header, changes);
+      },
+    },
+    {
+      ...as('deci'),
+      isDefault: takesDeci,
+      refuse: (changes) => Promise.resolve(whyNotHeld(changes) ?? whyNotGgufDeci(summary, changes)),
+    },
+  ];
+}
+
+/** Why a GGUF file cannot hold what changes besides the removal. */
+function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined {
+  const gguf = { format: 'gguf' } as const;
+  return patches.size > 0
+    ? refusalOf(takesPatches(gguf))
+    : matrices.size > 0
+      ? refusalOf(takesEncodings(gguf))
+      : undefined;
+}
+
+async function whyOtherTurns(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
+  try {
+    await requireGgufBlocks(header, changes.blocks);
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) {
+      const { field, remedy = '' } = error.subject;
+      return {
+        ...{ code: 'blocks-not-removable', reason: error.problem, remedy },
+        ...(field === undefined ? {} : { field }),
+      };
+    }
+    throw error;
+  }
+}
+
+/** A GGUF file under its own name. */
+async function ggufWriter(
+  model: LayeredModel,
+  header: GgufHeader,
+  { changes, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
+  options: VerificationOptions,
+  context: JobContext,
+): Promise<WeightWriter> {
+  const isDeci = layout === 'deci';
+  const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+  const checkpoint = { tensors, files: [header.file], entry: header.file, metadata: {} };
+  const kept = planTensors(model, checkpoint, changes);
+  const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
+  const plan = await planGguf(header, blocks, kept);
+  const name = basename(header.file);
+  return {
+    bytes: plan.bytes,
+    parameters: parametersAfter(model, changes),
+    layout,
+    loadsWith: describeGgufLoading(name, changes, isDeci),
+    texts: {},
+    write: async (folder, copier) => {
+      await writeGguf(join(folder, name), plan, copier);
+      return [name];
+    },
+    output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
+  };
+}

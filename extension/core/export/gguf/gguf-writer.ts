@@ -1,0 +1,220 @@
+import { ggmlTypeNumber } from '../../checkpoints/ggml-types';
+import { align } from '../../checkpoints/gguf';
+import type { GgufHeader } from '../../checkpoints/gguf';
+import { arrayType, ggufElementBytes, stringType } from '../../checkpoints/gguf-values';
+import type { GgufArray } from '../../checkpoints/gguf-values';
+import { readBytes } from '../../checkpoints/read-tensor';
+import { UserError } from '../../user-error';
+import type { ByteCopier, ByteRange } from '../byte-copier';
+import { writeAll, writeFlushed } from '../byte-copier';
+import type { PlannedTensor } from '../weight-plan';
+
+/** A GGUF file to be written. */
+export interface GgufPlan {
+  /** The header, piece by piece: bytes, or where to copy them from. */
+  readonly header: readonly (Buffer | ByteRange)[];
+  readonly tensors: readonly PlannedTensor[];
+  readonly alignment: number;
+  /** Size of the file. */
+  readonly bytes: number;
+}
+
+/** Longest list with an entry for each block, in bytes. */
+const maxListBytes = 1 << 20;
+const architectureKey = 'general.architecture';
+const int32Type = 5;
+/** Types of whole numbers (`enum gguf_metadata_value_type`). */
+const wholeTypes: readonly number[] = [0, 1, 2, 3, 4, 5, 10, 11];
+
+/** What a file says of its blocks. */
+export interface GgufLayout {
+  /** Source block of each block. */
+  readonly blocks: readonly number[];
+  /** `general.architecture` and the family of its keys, where they change. */
+  readonly architecture?: string;
+  /** Keys of the family, without its name, that get a list of whole numbers with one for each block. */
+  readonly lists?: ReadonlyMap<string, readonly number[]>;
+}
+
+/**
+ * Lays out a file with the metadata of `header`, but for what depends on its blocks: their number,
+ * lists with an entry for each, and what `layout` asks for. Tensors lie in the order given, as
+ * llama.cpp asks. Format: ggml/docs/gguf.md.
+ * @throws UserError naming a key that cannot be rewritten.
+ */
+export async function planGguf(
+  header: GgufHeader,
+  layout: GgufLayout,
+  tensors: readonly PlannedTensor[],
+): Promise<GgufPlan> {
+  const { file, alignment } = header;
+  const architecture = header.metadata.get(architectureKey);
+  const family = `${typeof architecture === 'string' ? architecture : ''}.`;
+  const newFamily = layout.architecture === undefined ? family : `${layout.architecture}.`;
+  const entries: (Buffer | ByteRange)[] = [];
+  for (const [key, entry] of header.entries) {
+    const changed = await rewriteEntry(header, layout, family, newFamily, key);
+    entries.push(changed ?? { file, ...entry });
+  }
+  for (const [name, numbers] of layout.lists ?? []) {
+    if (!header.entries.has(`${family}${name}`)) {
+      entries.push(listEntry(`${newFamily}${name}`, numbers));
+    }
+  }
+  const pieces: (Buffer | ByteRange)[] = [
+    Buffer.concat([
+      Buffer.from('GGUF'),
+      uint32(header.version),
+      uint64(tensors.length),
+      uint64(entries.length),
+    ]),
+    ...entries,
+  ];
+  let end = 0;
+  for (const { name, tensor } of tensors) {
+    pieces.push(
+      Buffer.concat([
+        string(name),
+        uint32(tensor.shape.length),
+        ...[...tensor.shape].reverse().map(uint64),
+        uint32(ggmlTypeNumber(tensor.dtype)),
+        uint64(end),
+      ]),
+    );
+    end = align(end + tensor.length, alignment);
+  }
+  return { header: pieces, tensors, alignment, bytes: align(sizeOf(pieces), alignment) + end };
+}
+
+/** Writes the file. What lies between the tensors is zeros. */
+export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier): Promise<void> {
+  await writeFlushed(path, async (handle) => {
+    let position = 0;
+    for (const piece of plan.header) {
+      if ('file' in piece) {
+        await copier.copy([piece], handle, path, position);
+      } else {
+        await writeAll(handle, path, piece, position);
+      }
+      position += piece.length;
+    }
+    for (const { tensor } of plan.tensors) {
+      position = align(position, plan.alignment);
+      await copier.copy([tensor], handle, path, position);
+      position += tensor.length;
+    }
+    await handle.truncate(plan.bytes);
+  });
+}
+
+/** The new bytes of a key with its value, or undefined where they stay. */
+async function rewriteEntry(
+  header: GgufHeader,
+  { blocks, architecture, lists }: GgufLayout,
+  family: string,
+  newFamily: string,
+  key: string,
+): Promise<Buffer | undefined> {
+  const entry = header.entries.get(key);
+  if (key === architectureKey && architecture !== undefined) {
+    return Buffer.concat([string(key), uint32(stringType), string(architecture)]);
+  }
+  if (entry === undefined || !key.startsWith(family)) {
+    return undefined;
+  }
+  const name = key.slice(family.length);
+  const newKey = `${newFamily}${name}`;
+  const numbers = lists?.get(name);
+  if (numbers !== undefined) {
+    return listEntry(newKey, numbers);
+  }
+  const range = { name: key, file: header.file, ...entry };
+  const countKey = `${family}block_count`;
+  const value = header.metadata.get(key);
+  if (key === countKey) {
+    const old = await readBytes(range, maxListBytes);
+    return renamed(withNumber(old, header.file, key, blocks.length), key, newKey);
+  }
+  const isList = typeof value === 'object' && value.length === header.metadata.get(countKey);
+  return isList
+    ? renamed(await withElements(header.file, key, value, blocks), key, newKey)
+    : key === newKey
+      ? undefined
+      : renamed(await readBytes(range, maxListBytes), key, newKey);
+}
+
+function renamed(entry: Buffer, key: string, newKey: string): Buffer {
+  return key === newKey
+    ? entry
+    : Buffer.concat([string(newKey), entry.subarray(string(key).length)]);
+}
+
+/** A key with a list of signed 32-bit numbers, as the conversion writes them. */
+function listEntry(key: string, numbers: readonly number[]): Buffer {
+  return Buffer.concat([
+    string(key),
+    uint32(arrayType),
+    uint32(int32Type),
+    uint64(numbers.length),
+    ...numbers.map(uint32),
+  ]);
+}
+
+/** A key's bytes with another whole number, stored as the old one. */
+function withNumber(entry: Buffer, file: string, key: string, value: number): Buffer {
+  const typeAt = string(key).length;
+  const size = entry.length - typeAt - 4;
+  if (!wholeTypes.includes(entry.readUInt32LE(typeAt))) {
+    throw new UserError('Its value is not an integer.', { file, field: key });
+  }
+  const changed = Buffer.from(entry);
+  changed.fill(0, typeAt + 4);
+  changed.writeUIntLE(value, typeAt + 4, Math.min(size, 6));
+  return changed;
+}
+
+/** A key with those elements of a list whose blocks stay. */
+async function withElements(
+  file: string,
+  key: string,
+  list: GgufArray,
+  blocks: readonly number[],
+): Promise<Buffer> {
+  const size = ggufElementBytes(list.elementType);
+  if (size === undefined) {
+    throw new UserError('It has an entry for each block, in a form that cannot be rewritten.', {
+      file,
+      field: key,
+    });
+  }
+  const range = { name: key, file, offset: list.offset, length: list.length * size };
+  const elements = await readBytes(range, maxListBytes);
+  return Buffer.concat([
+    string(key),
+    uint32(arrayType),
+    uint32(list.elementType),
+    uint64(blocks.length),
+    ...blocks.map((block) => elements.subarray(block * size, (block + 1) * size)),
+  ]);
+}
+
+function sizeOf(pieces: GgufPlan['header']): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+function uint64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+function string(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([uint64(bytes.length), bytes]);
+}

@@ -1,0 +1,143 @@
+import type { Refusal } from '../../models/capability';
+import type { ModelConfig } from '../../models/transformer/model-config';
+import { readArchitecture } from '../../models/open-model';
+import type { Changes } from '../changes';
+import { rewriteConfig } from './pruned-config';
+import type { CheckpointSource } from './checkpoint-source';
+
+/** Loaders round sizes of feed-forwards up to a multiple of this. */
+const sizeStep = 256;
+
+/**
+ * Why a removal cannot be said as `block_configs` of a nemotron-nas (DeciLM) model, which is a Llama
+ * whose blocks may lack attention or feed-forward; and what can be done.
+ */
+export function whyNotDeci(
+  { model, configText }: CheckpointSource,
+  changes: Changes,
+): Refusal | undefined {
+  const { architecture, quantization } = model.summary;
+  const remedy = 'Choose auto-map.';
+  if (Object.keys(changes.patched).length > 0) {
+    return {
+      code: 'patches-not-expressible',
+      reason: "nemotron-nas models can't hold graph modules.",
+      remedy,
+    };
+  }
+  if (Object.keys(changes.compressed).length > 0) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: 'The matrices of nemotron-nas models are dense.',
+      remedy,
+    };
+  }
+  if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
+    return {
+      code: 'family-not-known',
+      reason: `nemotron-nas models are shaped like llama, not ${architecture}.`,
+      remedy,
+    };
+  }
+  if (quantization !== undefined) {
+    return {
+      code: 'family-not-known',
+      reason: 'There are no quantized nemotron-nas models.',
+      remedy,
+    };
+  }
+  const { config } = readArchitecture(configText, model.summary.path);
+  const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: inner } = config;
+  if (config.attention_bias || config.mlp_bias) {
+    return { code: 'family-not-known', reason: 'nemotron-nas models have no biases.', remedy };
+  }
+  if (
+    config.head_dim !== undefined &&
+    config.head_dim !== null &&
+    config.head_dim !== hidden / heads
+  ) {
+    return {
+      code: 'family-not-known',
+      reason: `nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
+      remedy,
+    };
+  }
+  if (inner % sizeStep !== 0) {
+    return {
+      code: 'family-not-known',
+      reason: `The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${inner}.`,
+      remedy,
+    };
+  }
+  if (changes.absent.includes('block.0.attention')) {
+    return {
+      code: 'single-sublayers',
+      reason: 'vLLM and SGLang fail on nemotron-nas models whose first block has no attention.',
+      remedy: 'Keep block.0.attention (--protect), remove all of block 0, or choose auto-map.',
+    };
+  }
+  return undefined;
+}
+
+/** The config.json of the pruned model as a nemotron-nas model. */
+export function deciConfig(text: string, changes: Changes, { model }: CheckpointSource): string {
+  const plain = JSON.parse(rewriteConfig(text, { ...changes, absent: [], compressed: {} })) as Json;
+  const { config } = readArchitecture(text, model.summary.path);
+  const absent = new Set(changes.absent);
+  const block_configs = changes.blocks.map((_, block) => ({
+    attention: attentionConfig(config, absent.has(`block.${block}.attention`)),
+    ffn: feedforwardConfig(config, absent.has(`block.${block}.feedforward`)),
+  }));
+  return `${JSON.stringify(
+    {
+      ...plain,
+      model_type: 'nemotron-nas',
+      architectures: ['DeciLMForCausalLM'],
+      auto_map: undefined,
+      espalier: undefined,
+      intermediate_size: null,
+      num_key_value_heads: null,
+      ...olderRotary(plain),
+      block_configs,
+    },
+    null,
+    2,
+  )}\n`;
+}
+
+type Json = Record<string, unknown>;
+
+function attentionConfig(config: ModelConfig, no_op: boolean): Json {
+  const group =
+    config.num_attention_heads / (config.num_key_value_heads ?? config.num_attention_heads);
+  return {
+    n_heads_in_group: no_op ? null : group,
+    no_op,
+    num_sink_tokens: null,
+    replace_with_linear: false,
+    sparsify: null,
+    unshifted_sink: false,
+    use_prefill_window_in_sink_attention: false,
+    window_length: null,
+  };
+}
+
+/** Loaders take ⌊2/3 · ffn_mult · hidden⌋ up to the next multiple: aim half a step below. */
+function feedforwardConfig(config: ModelConfig, no_op: boolean): Json {
+  const aim = config.intermediate_size - sizeStep / 2;
+  const ffn_mult = Number(((1.5 * aim) / config.hidden_size).toFixed(6));
+  return { ffn_mult: no_op ? null : ffn_mult, no_op, replace_with_linear: false, sparsify: null };
+}
+
+/** Their loaders read the rotary settings from the fields of transformers 4. */
+function olderRotary({ rope_parameters: rotary }: Json): Json {
+  if (typeof rotary !== 'object' || rotary === null) {
+    return {};
+  }
+  const { rope_theta, ...scaling } = rotary as Json;
+  const isPlain = scaling['rope_type'] === undefined || scaling['rope_type'] === 'default';
+  return {
+    ...(rope_theta === undefined ? {} : { rope_theta }),
+    rope_scaling: isPlain ? null : scaling,
+  };
+}

@@ -1,0 +1,77 @@
+import { patchModulesOf, substituteClasses } from '../../models/encoders/encoder-architecture';
+import type { EncoderArchitecture, Substitutes } from '../../models/encoders/encoder-architecture';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
+import { modellingClasses, pythonLines, registration } from './modelling-file';
+import type { NamedClasses } from './modelling-file';
+import { outerParts } from './outer-modules';
+import { patchParts } from './patch-modules';
+
+/** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
+export function encoderModellingFile(
+  family: EncoderArchitecture,
+  named: NamedClasses,
+  needs: ModuleNeeds,
+): string {
+  const { modelType, modules, prefix, classes } = family;
+  const { stockConfig, stockModel, config, model } = modellingClasses(named);
+  const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
+  const withoutBranch = (substitutes: Substitutes): string =>
+    pythonLines(
+      Object.entries(substitutes).map(([name, stand]) => `layer.${name} = ${stand}()`),
+      16,
+    );
+  const used = new Set([
+    ...Object.values(modules.attention),
+    ...Object.values(modules.feedforward),
+  ]);
+  const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
+  const forms = compressedParts(needs, modules.linears);
+  const outer = outerParts(needs, stockModel);
+  const patchedModules = patchModulesOf(family);
+  const patches = patchParts(
+    needs,
+    (['attention', 'feedforward'] as const).map((kind) => {
+      const module = patchedModules[kind];
+      return { kinds: [kind], module, stand: modules[kind][module] ?? '' };
+    }),
+  );
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
+
+import torch
+from torch import nn
+from transformers import ${stockConfig}, ${stockModel}
+
+
+class ${config}(${stockConfig}):
+    model_type = "espalier-${modelType}"
+
+    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed
+${forms.method}${patches.method}
+
+${stands.join('\n\n')}
+${forms.classes}${patches.classes}${outer.classes}
+${registration(modelType, stockModel, model)}
+
+
+class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}${outer.attribute}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)${outer.call}
+        try:
+            layers = ${layers}
+        except AttributeError:
+            raise ImportError("this file needs transformers 5 or later") from None
+        for block, layer in enumerate(layers):${forms.call}
+            if config.lacks(block, "attention"):
+                ${withoutBranch(modules.attention)}
+            if config.lacks(block, "feedforward"):
+                ${withoutBranch(modules.feedforward)}${patches.call}
+`;
+}

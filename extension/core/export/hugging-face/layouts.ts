@@ -1,0 +1,222 @@
+import { counted } from '../../format';
+import type { Refusal } from '../../models/capability';
+import { formTensors } from '../../models/forms/form-facts';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
+import { deciConfig, whyNotDeci } from './deci-config';
+import { matrixChanges } from '../matrix-changes';
+import { whyNotPatched } from './modelling-file';
+import { describeLoading, rewriteConfig } from './pruned-config';
+import { isUneven, layOutChanges, needsModule } from '../changes';
+import type { Changes } from '../changes';
+import { planTensors, planZeroed } from '../weight-plan';
+import type { PlannedTensor } from '../weight-plan';
+import type { CheckpointSource } from './checkpoint-source';
+
+/** Ways in which a result can say what it has otherwise than an ordinary model. */
+export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
+export type LayoutName = (typeof layoutNames)[number];
+
+/** How a Hugging Face folder writes changes down. */
+export interface Layout {
+  readonly name: LayoutName;
+  /** For docs, as sentences. */
+  readonly what: string;
+  /** Whether the removed weights stay in the files, with zeros where they lead out. */
+  readonly keepsWeights: boolean;
+  /** Why the changes cannot be said; undefined where it can. */
+  readonly refuse: (source: CheckpointSource, changes: Changes) => Refusal | undefined;
+  readonly config: (configText: string, changes: Changes, source: CheckpointSource) => string;
+  /** Whether a Python module goes with the weights. */
+  readonly modellingFile: boolean;
+  readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: (configText: string) => string;
+}
+
+const renumbered = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
+  planTensors(model, checkpoint, changes);
+const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
+  planZeroed(model, checkpoint, changes);
+
+export const layouts: Readonly<Record<LayoutName, Layout>> = {
+  blocks: {
+    name: 'blocks',
+    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, and single experts if every mixture keeps the same number.',
+    keepsWeights: false,
+    refuse: (_, changes) => whyNotPlain(changes),
+    config: (text, changes) => rewriteConfig(text, changes),
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: (text) => describeLoading(text, false),
+  },
+  'auto-map': {
+    name: 'auto-map',
+    what: 'A model with a modelling file beside the weights. It can lose single sublayers and any number of experts, and holds compressed matrices and graph modules.',
+    keepsWeights: false,
+    refuse: ({ configText }, changes) =>
+      needsModule(changes)
+        ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
+        : {
+            code: 'needs-no-module',
+            reason: 'The result is an ordinary model, so it needs no modelling file.',
+            remedy: 'Choose blocks.',
+          },
+    config: (text, changes) => rewriteConfig(text, changes),
+    modellingFile: true,
+    plan: renumbered,
+    loadsWith: (text) => describeLoading(text, true),
+  },
+  dense: {
+    name: 'dense',
+    what: 'An ordinary model with the values of a compressed one, stored as dense matrices.',
+    keepsWeights: false,
+    refuse: ({ model }, changes) =>
+      changes.matrices.size === 0
+        ? {
+            code: 'nothing-compressed',
+            reason: 'Nothing is compressed.',
+            remedy: 'Choose blocks or auto-map.',
+          }
+        : whyNotPlain(asDense(model, changes)),
+    config: (text, changes) => rewriteConfig(text, changes),
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: (text) =>
+      `${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but is no smaller and no faster.`,
+  },
+  deci: {
+    name: 'deci',
+    what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks and single sublayers; attention of block 0 stays.',
+    keepsWeights: false,
+    refuse: whyNotDeci,
+    config: deciConfig,
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: () =>
+      'Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.',
+  },
+  zeroed: {
+    name: 'zeroed',
+    what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its family must have no norms after the sum, and its weights must not be quantized.',
+    keepsWeights: true,
+    refuse: whyNotZeroed,
+    config: (text) => text,
+    modellingFile: false,
+    plan: zeroed,
+    loadsWith: (text) =>
+      `${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but is no smaller and no faster.`,
+  },
+};
+
+/** Matrices of experts lie in one tensor, whatever their names in the files. */
+function whyNotInModule({ compressed }: Changes): Refusal | undefined {
+  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const expert = places.find((place) => /\bexperts\b/.test(place));
+  return expert === undefined
+    ? undefined
+    : {
+        code: 'experts-not-expressible',
+        reason: `transformers keeps all experts of a mixture in one tensor, so ${expert} can't be compressed alone.`,
+        remedy: 'Write ONNX, choose dense, or leave the experts out.',
+      };
+}
+
+/** The changes if every matrix that they compress were stored dense. */
+function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
+  const dense = new Map<MatrixEncoding, MatrixEncoding>();
+  for (const form of matrices.values()) {
+    const [weight] = formTensors(form);
+    dense.set(form, weight === undefined ? form : { kind: 'dense', weight });
+  }
+  const values = [...matrices].map(([id, form]) => [id, dense.get(form) ?? form] as const);
+  return layOutChanges(model.summary, removed, matrixChanges(model, new Map(values)));
+}
+
+function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {
+  if (Object.keys(patched).length > 0) {
+    return {
+      code: 'patches-not-expressible',
+      reason: "An ordinary model can't hold graph modules.",
+      remedy: 'Choose auto-map.',
+    };
+  }
+  const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
+  if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: 'An ordinary model of this family stores its matrices transposed.',
+      remedy: 'Choose auto-map, or write ONNX.',
+    };
+  }
+  if (forms.length > 0) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: "An ordinary model can't hold compressed matrices.",
+      remedy: 'Choose auto-map, or dense where nothing has to be smaller.',
+    };
+  }
+  if (absent.length > 0) {
+    return {
+      code: 'single-sublayers',
+      reason: `An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would go.`,
+      remedy: 'Choose auto-map, or search with --granularity block.',
+    };
+  }
+  return isUneven(expertCounts)
+    ? {
+        code: 'uneven-experts',
+        reason: `Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        remedy: 'Choose auto-map, or remove the same number of experts from each mixture.',
+      }
+    : undefined;
+}
+
+function whyNotZeroed(
+  { model }: CheckpointSource,
+  { keptExperts, expertCounts, removed, matrices, compressed, patched }: Changes,
+): Refusal | undefined {
+  const { summary } = model;
+  if (Object.keys(patched).length > 0) {
+    return {
+      code: 'patches-not-expressible',
+      reason: "Zeroed weights can't express graph modules.",
+      remedy: 'Choose auto-map.',
+    };
+  }
+  if (matrices.size > 0 || Object.keys(compressed).length > 0) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: "Zeroed weights can't express compressed matrices.",
+      remedy: 'Choose auto-map.',
+    };
+  }
+  if (summary.quantization !== undefined) {
+    return {
+      code: 'zeros-not-expressible',
+      reason: "Quantized weights can't be set to zero.",
+      remedy: 'Choose auto-map, or prune the model before it is quantized.',
+    };
+  }
+  if (keptExperts.size > 0) {
+    return {
+      code: 'zeros-not-expressible',
+      reason: 'The router would still choose an expert with zeroed weights.',
+      remedy: 'Choose auto-map, or blocks if every mixture keeps the same number of experts.',
+    };
+  }
+  const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
+  return gone.some((index) => model.outputTensors?.(index) === undefined)
+    ? {
+        code: 'zeros-not-expressible',
+        reason: 'This family has norms after each sublayer, so zeros change the stream.',
+        remedy: 'Choose auto-map.',
+      }
+    : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
+      ? {
+          code: 'zeros-not-expressible',
+          reason: 'The model has lost sublayers or experts already.',
+          remedy: 'Choose auto-map.',
+        }
+      : undefined;
+}

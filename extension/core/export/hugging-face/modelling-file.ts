@@ -1,0 +1,260 @@
+import type { Refusal } from '../../models/capability';
+import { knownArchitecture } from '../../models/transformer/architectures';
+import type { Architecture } from '../../models/transformer/architecture';
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
+import { baseModelType } from '../../models/transformer/model-config';
+import { readArchitecture } from '../../models/open-model';
+import type { Changes } from '../changes';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
+import { outerParts } from './outer-modules';
+import { patchParts } from './patch-modules';
+
+/** Name of the Python module that is written beside models that are no ordinary ones of their family. */
+export const modellingModule = 'modeling_espalier';
+
+/** Python classes for one model. */
+export interface ModellingClasses {
+  readonly stockConfig: string;
+  readonly stockModel: string;
+  /** The class of transformers that finds the model's. */
+  readonly autoModel: string;
+  readonly config: string;
+  readonly model: string;
+}
+
+/** Fields of a config.json that name classes. */
+export interface NamedClasses {
+  readonly model_type?: unknown;
+  readonly architectures?: unknown;
+}
+
+/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
+export function modellingClasses(config: NamedClasses): ModellingClasses {
+  const modelType = baseModelType(String(config.model_type));
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
+    const stockModel = head?.class ?? encoder.classes.model;
+    return own(encoder.classes.config, stockModel, head?.auto ?? 'AutoModel');
+  }
+  const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
+  const classes = knownArchitecture(modelType)?.classes;
+  return own(
+    classes?.config ?? `${family}Config`,
+    classes?.model ?? `${family}ForCausalLM`,
+    'AutoModelForCausalLM',
+  );
+}
+
+function own(stockConfig: string, stockModel: string, autoModel: string): ModellingClasses {
+  return {
+    stockConfig,
+    stockModel,
+    autoModel,
+    config: `${prunedClassPrefix}${stockConfig}`,
+    model: `${prunedClassPrefix}${stockModel}`,
+  };
+}
+
+function namesIn(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
+}
+
+/** Modules of a decoder layer that belong to one branch. */
+interface BranchModules {
+  readonly norms: readonly string[];
+  /** What computes the branch; the first is asked, the others pass its answer on. */
+  readonly parts: readonly string[];
+}
+
+const moduleOf = (name: string): string => name.split('.')[0] ?? name;
+
+/** Norms inside the module of the branch go with it. */
+function branchModules(
+  branch: { readonly norm?: string | undefined; readonly postNorm?: string },
+  linears: readonly string[],
+): BranchModules {
+  return {
+    norms: [branch.norm, branch.postNorm].filter((name) => name !== undefined),
+    parts: [...new Set(linears.map(moduleOf))],
+  };
+}
+
+/** A norm that both branches read stays as long as one of them does. */
+function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
+  const isShared = family.attention.norm === family.feedforward.norm;
+  const norm = isShared ? { norm: undefined } : {};
+  const { attention, feedforward } = family;
+  const inputs = feedforward.gateUp;
+  return {
+    attention: branchModules({ ...attention, ...norm }, [attention.output]),
+    feedforward: branchModules({ ...feedforward, ...norm }, [
+      ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
+      feedforward.down,
+    ]),
+  };
+}
+
+/** Why the modelling file of a family cannot hold patches: a branch of several modules leaves them no place. */
+export function whyNotPatched(configText: string, { patched }: Changes): Refusal | undefined {
+  const { model_type: named } = JSON.parse(configText) as NamedClasses;
+  const isEncoder = knownEncoder(baseModelType(String(named))) !== undefined;
+  if (Object.keys(patched).length === 0 || isEncoder) {
+    return undefined;
+  }
+  const { architecture } = readArchitecture(configText, 'config.json');
+  const { attention, feedforward } = modulesOf(architecture);
+  return Object.keys(patched).some(
+    (id) => (id.endsWith('.attention') ? attention : feedforward).parts.length > 1,
+  )
+    ? {
+        code: 'nothing-patchable',
+        reason: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: 'Write ONNX.',
+      }
+    : undefined;
+}
+
+/** Path of the decoder layers from the model with its head. */
+function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
+  return `self.${prefixes[0] ?? ''}${blocks}`;
+}
+
+/** Python lines, each indented by `indent` spaces after the first. */
+export const pythonLines = (texts: readonly string[], indent: number): string =>
+  texts.join(`\n${' '.repeat(indent)}`);
+
+/** Python that lets transformers 5 read tensors under older names into a class of ours. */
+export function registration(modelType: string, stockModel: string, model: string): string {
+  return `try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping as conversion_of
+    from transformers.conversion_mapping import register_checkpoint_conversion_mapping as register
+
+    conversion = conversion_of("${stockModel}") or conversion_of("${modelType}")
+    if conversion is not None:
+        register("${model}", conversion, overwrite=True)
+except ImportError:
+    pass`;
+}
+
+/**
+ * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
+ * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
+ * asks cache 0 for the length and the first cache of a kind for the mask's size.
+ */
+export function modellingFile(family: Architecture, needs: ModuleNeeds): string {
+  const { modelType } = family;
+  const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
+  const { attention, feedforward } = modulesOf(family);
+  const [attentionModule = ''] = attention.parts;
+  const [feedforwardModule = ''] = feedforward.parts;
+  // transformers 4 has another module there, whose weights would go missing without a word.
+  const needed =
+    family.experts === undefined
+      ? ''
+      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${layersPath(family)}):\n            raise ImportError("this file needs transformers 5 or later")`;
+  const fewer =
+    family.experts === undefined
+      ? ''
+      : `
+            count = config.experts_in(block)
+            if count is not None:
+                fewer = copy.copy(config)
+                fewer.num_local_experts = fewer.num_experts = count
+                fewer.num_experts_per_tok = min(config.num_experts_per_tok, count)
+                layer.${feedforwardModule} = type(layer.${feedforwardModule})(fewer)`;
+  const experts =
+    family.experts === undefined
+      ? ''
+      : `
+    def experts_in(self, block):
+        """Number of experts where it is another than the model's."""
+        experts = (getattr(self, "espalier", None) or {}).get("experts") or {}
+        return experts.get(str(block))
+`;
+  const forms = compressedParts(needs);
+  const outer = outerParts(needs, stockModel);
+  const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
+  const isShared = family.attention.norm === family.feedforward.norm;
+  const patches = patchParts(
+    needs,
+    [
+      { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
+      { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
+    ],
+    isShared ? family.attention.norm : undefined,
+  );
+  const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
+  const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
+    pythonLines(
+      [
+        ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
+        ...parts.map((part) => `layer.${part} = ${substitute}()`),
+      ],
+      16,
+    );
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
+
+import copy
+
+import torch
+from torch import nn
+from transformers import ${stockConfig}, ${stockModel}
+
+
+class ${config}(${stockConfig}):
+    model_type = "espalier-${modelType}"
+
+    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed
+${experts}${forms.method}${patches.method}
+    def get_text_config(self, decoder=None, **kwargs):
+        """Caches are made from the decoder's config: one for each attention sublayer that remains."""
+        if not decoder:
+            return super().get_text_config(decoder=decoder, **kwargs)
+        blocks = [b for b in range(self.num_hidden_layers) if not self.lacks(b, "attention")]
+        if len(blocks) == self.num_hidden_layers:
+            return self
+        caches = copy.copy(self)
+        caches.espalier = None
+        caches.num_hidden_layers = len(blocks)
+        if getattr(self, "layer_types", None) is not None:
+            caches.layer_types = [self.layer_types[b] for b in blocks]
+        return caches
+
+
+class NoAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return torch.zeros_like(hidden_states), None
+
+
+class NoFeedforward(nn.Module):
+    def forward(self, hidden_states):
+        return torch.zeros_like(hidden_states)
+${forms.classes}${outer.classes}${patches.classes}
+
+${registration(modelType, stockModel, model)}
+
+
+class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}${outer.attribute}
+
+    def __init__(self, config):
+        super().__init__(config)${needed}${outer.call}
+        caches = 0
+        for block, layer in enumerate(${layersPath(family)}):
+            if config.lacks(block, "attention"):
+                ${withoutBranch(attention, 'NoAttention')}
+            else:
+                layer.${attentionModule}.layer_idx = caches
+                caches += 1${forms.call}${fewer}
+            if ${second}:
+                ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}
+`;
+}

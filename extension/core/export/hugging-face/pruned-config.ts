@@ -1,0 +1,287 @@
+import { applyEdits, format, modify } from 'jsonc-parser';
+import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { Refusal } from '../../models/capability';
+import type { Architecture } from '../../models/transformer/architecture';
+import { knownArchitecture } from '../../models/transformer/architectures';
+import type { CompressedForms } from '../../models/forms/form-spec';
+import type { ModelSummary } from '../../models/model-summary';
+import type { PatchSpecs } from '../../models/patch/symbolic-patch';
+import {
+  baseModelType,
+  configEntries,
+  prunedTypePrefix,
+} from '../../models/transformer/model-config';
+import { modellingClasses, modellingModule } from './modelling-file';
+import { isUneven, layOutChanges, needsModule } from '../changes';
+import type { Patches } from '../changes';
+
+/** A change of config.json as the user is shown it. */
+export interface ConfigPreview {
+  /** The source's text, one field a line. */
+  readonly before: string;
+  readonly after: string;
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: string;
+}
+
+/** Which blocks a rewritten config.json speaks of. */
+export interface BlockSelection {
+  /** Source block of each block of the result. */
+  readonly blocks: readonly number[];
+  /** Sublayer ids that those blocks lack, in the new numbering. */
+  readonly absent: readonly string[];
+  /** Number of experts by block, in the new numbering, for every mixture; as they were when absent. */
+  readonly expertCounts?: ReadonlyMap<number, number>;
+  /** Matrices that are not stored dense, in the new numbering. */
+  readonly compressed?: CompressedForms;
+  /** Whether the head is stored by itself, where it has been the embedding. */
+  readonly unties?: boolean;
+  /** Patches of absent sublayers, in the new numbering. */
+  readonly patched?: PatchSpecs;
+}
+
+type Json = Record<string, unknown>;
+
+/** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
+const defaultMaxWindowLayers = 28;
+
+/** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
+export function previewPrunedConfig(
+  configText: string,
+  removed: readonly string[],
+  summary: ModelSummary,
+  patches: Patches = new Map(),
+): ConfigPreview {
+  const oneLine = !configText.trim().includes('\n');
+  const before = oneLine
+    ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
+    : configText;
+  const changes = layOutChanges(summary, removed, undefined, patches);
+  return {
+    before,
+    after: rewriteConfig(before, changes),
+    loadsWith: describeLoading(configText, needsModule(changes)),
+  };
+}
+
+/** How transformers loads a pruned folder, as a sentence. */
+export function describeLoading(configText: string, withModellingFile: boolean): string {
+  const config = JSON.parse(configText) as Json;
+  const load = `${modellingClasses(config).autoModel}.from_pretrained`;
+  return withModellingFile
+    ? `transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+    : `Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
+}
+
+/** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
+export function rewriteConfig(text: string, selection: BlockSelection): string {
+  const config = JSON.parse(text) as Json;
+  const options = { formattingOptions: formattingOf(text) };
+  let edited = text;
+  for (const [path, value] of changes(config, selection)) {
+    edited = applyEdits(edited, modify(edited, path, value, options));
+  }
+  return edited;
+}
+
+function formattingOf(text: string): FormattingOptions {
+  const [, indent = '  '] = /^\s*\{\r?\n([ \t]+)/.exec(text) ?? [];
+  return {
+    insertSpaces: !indent.startsWith('\t'),
+    tabSize: indent.startsWith('\t') ? 1 : indent.length,
+    eol: text.includes('\r\n') ? '\r\n' : '\n',
+  };
+}
+
+/** Fields to set, or to take out where the value is undefined. */
+function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
+  const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
+  const { patched = {} } = selection;
+  const uneven = isUneven(expertCounts);
+  const isCompressed = Object.keys(compressed).length > 0;
+  const differs = absent.length > 0 || uneven || isCompressed;
+  const wanted: Json = {
+    [blockCountField(config)]: blocks.length,
+    ...perLayerLists(config, blocks),
+    ...layerTypes(config, blocks),
+    ...windowedFrom(config, blocks),
+    ...quantization(config, blocks),
+    ...denseBlocks(config, blocks),
+    ...(uneven ? {} : evenExperts(config, expertCounts)),
+    ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
+    ...loading(config, differs),
+    espalier: differs
+      ? {
+          version: 1,
+          removed: absent,
+          ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
+          ...(isCompressed ? { compressed } : {}),
+          ...(Object.keys(patched).length === 0 ? {} : { patches: patched }),
+        }
+      : undefined,
+  };
+  return Object.entries(wanted)
+    .filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(config[field]))
+    .map(([field, value]) => [[field], value]);
+}
+
+/** The family's name of `num_hidden_layers`. */
+function blockCountField(config: Json): string {
+  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+function familyOf(config: Json): Architecture | undefined {
+  return knownArchitecture(baseModelType(String(config['model_type'])));
+}
+
+/** Layer types that the family derives from a block's number are written down where numbers change. */
+function layerTypes(config: Json, blocks: readonly number[]): Json {
+  const typeOf = familyOf(config)?.defaultLayerType;
+  if (typeOf === undefined || Array.isArray(config['layer_types'])) {
+    return {};
+  }
+  const types = blocks.map((block) => typeOf(config, block));
+  const kept = types.every((type, block) => type === typeOf(config, block));
+  return kept ? {} : { layer_types: types };
+}
+
+/** `layer_types` and other lists with one entry per block. */
+function perLayerLists(config: Json, blocks: readonly number[]): Json {
+  const lists = Object.entries(config).filter(
+    (entry): entry is [string, unknown[]] =>
+      entry[0].includes('layer') &&
+      entry[0] !== 'mlp_only_layers' &&
+      Array.isArray(entry[1]) &&
+      entry[1].length === config[blockCountField(config)],
+  );
+  return Object.fromEntries(
+    lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
+  );
+}
+
+/** The same remaining blocks stay windowed: `max_window_layers` counts those before the first. */
+function windowedFrom(config: Json, blocks: readonly number[]): Json {
+  const written = config['max_window_layers'];
+  const decides = config['use_sliding_window'] === true && !Array.isArray(config['layer_types']);
+  const first = typeof written === 'number' ? written : defaultMaxWindowLayers;
+  const total = config['num_hidden_layers'] as number;
+  if ((written === undefined && !decides) || first >= total) {
+    return {};
+  }
+  return { max_window_layers: blocks.filter((block) => block < first).length };
+}
+
+/** Modules that a quantization method is told to treat otherwise are named by block. */
+function quantization(config: Json, blocks: readonly number[]): Json {
+  const fields = config['quantization_config'];
+  if (typeof fields !== 'object' || fields === null) {
+    return {};
+  }
+  const named = Object.entries(fields).map(([field, value]): [string, unknown] => [
+    field,
+    Array.isArray(value) ? value.flatMap((name) => renumbered(name, blocks)) : value,
+  ]);
+  return { quantization_config: Object.fromEntries(named) };
+}
+
+/** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
+function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
+  const [, before, number, after] =
+    typeof name === 'string' ? (/^((?:.*\.)?(?:layers|h)\.)(\d+)(\..*)?$/.exec(name) ?? []) : [];
+  if (number === undefined) {
+    return [name];
+  }
+  const block = blocks.indexOf(Number(number));
+  return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
+}
+
+/** Why a config.json cannot say which blocks remain, where it names modules by number. */
+export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
+  const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
+  const renumbers = blocks.some((source, block) => source !== block);
+  return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
+    ? {
+        code: 'config-not-rewritable',
+        reason: 'Rules for single modules may name blocks by number, which would change.',
+        field: 'quantization_config.dynamic',
+        remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+      }
+    : undefined;
+}
+
+/** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
+function denseBlocks(config: Json, blocks: readonly number[]): Json {
+  const isSparse = familyOf(config)?.experts?.isSparse;
+  if (
+    isSparse === undefined ||
+    blocks.every((source, block) => isSparse(config, source) === isSparse(config, block))
+  ) {
+    return {};
+  }
+  const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
+  return { mlp_only_layers: dense, decoder_sparse_step: 1 };
+}
+
+/** The number of experts, as the fields of config.json say it that has one for all blocks. */
+function expertFields(config: Json): { count: number; perToken: number; countFields: string[] } {
+  const layout = familyOf(config)?.config;
+  const own = layout?.names?.['num_experts'] ?? 'num_experts';
+  const fields = { ...layout?.defaults?.(config), ...config };
+  const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
+    typeof usual === 'number' ? usual : configEntries[field].default;
+  const written = [own, 'num_experts'].filter((field) => field in config);
+  return {
+    count: numberOf(config[own] ?? fields['num_experts'], 'num_experts'),
+    perToken: numberOf(fields['num_experts_per_tok'], 'num_experts_per_tok'),
+    countFields: written.length === 0 ? [own] : written,
+  };
+}
+
+/** Mixtures that all have as many experts. */
+function evenExperts(config: Json, counts: ReadonlyMap<number, number>): Json {
+  const [left] = counts.values();
+  const { count, perToken, countFields } = expertFields(config);
+  return left === undefined || left === count
+    ? {}
+    : {
+        ...Object.fromEntries(countFields.map((field) => [field, left])),
+        num_experts_per_tok: Math.min(perToken, left),
+      };
+}
+
+/** Mixtures that have another number of experts than config.json says. */
+function otherCounts(config: Json, counts: ReadonlyMap<number, number>): Json {
+  const { count } = expertFields(config);
+  return Object.fromEntries([...counts].filter(([, left]) => left !== count));
+}
+
+/** What decides which class loads the folder. */
+function loading(config: Json, withModellingFile: boolean): Json {
+  const type = String(config['model_type']);
+  const base = baseModelType(type);
+  const classes = modellingClasses(config);
+  const map = (config['auto_map'] ?? {}) as Json;
+  if (withModellingFile) {
+    const others = Object.entries(map).filter(([name]) => !/^Auto(?:Config|Model)/.test(name));
+    return {
+      model_type: `${prunedTypePrefix}${base}`,
+      architectures: [classes.model],
+      auto_map: {
+        AutoConfig: `${modellingModule}.${classes.config}`,
+        [classes.autoModel]: `${modellingModule}.${classes.model}`,
+        ...Object.fromEntries(others),
+      },
+    };
+  }
+  if (base === type) {
+    return {};
+  }
+  const others = Object.entries(map).filter(
+    ([, target]) => !String(target).startsWith(`${modellingModule}.`),
+  );
+  return {
+    model_type: base,
+    architectures: [classes.stockModel],
+    auto_map: others.length > 0 ? Object.fromEntries(others) : undefined,
+  };
+}

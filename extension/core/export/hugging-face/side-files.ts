@@ -1,0 +1,110 @@
+import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { modellingModule } from './modelling-file';
+import { manifestName } from '../../document-names';
+import { onPath } from '../write-errors';
+
+/** A file that is copied as it is. */
+export interface SideFile {
+  /** Relative to the model folder, with the separators of the platform. */
+  readonly name: string;
+  readonly bytes: number;
+}
+
+/** What lies beside the weights of a model. */
+export interface SideFiles {
+  readonly files: readonly SideFile[];
+  /** Folders below that `files` need, parents first. */
+  readonly folders: readonly string[];
+  /** Folders and files that are left behind because of their size, with why. */
+  readonly leftBehind: readonly string[];
+}
+
+/** The weights themselves and other forms of them, which would still hold what was removed. */
+const weightFiles =
+  /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
+/** Written anew, or about the source alone. */
+const ownFiles = new Set(['config.json', `${modellingModule}.py`, manifestName]);
+const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
+/** Folders larger than this hold other things than chat templates and the like. */
+const maxFolderBytes = 16 << 20;
+
+/** Finds the tokenizer, generation settings, chat templates, licence and so on of a model folder. */
+export async function findSideFiles(folder: string): Promise<SideFiles> {
+  const files: SideFile[] = [];
+  const folders: string[] = [];
+  const leftBehind: string[] = [];
+  for (const { name, isFolder } of await visibleEntries(folder)) {
+    if (!isFolder) {
+      files.push(...(isSideFile(name) ? await sideFile(folder, name) : []));
+      continue;
+    }
+    const inner = await listFolder(folder, name);
+    const size = inner.files.reduce((sum, file) => sum + file.bytes, 0);
+    if (size > maxFolderBytes || inner.files.some((file) => weightFiles.test(file.name))) {
+      leftBehind.push(`${name} (${Math.ceil(size / 1e6)} MB)`);
+    } else {
+      files.push(...inner.files);
+      folders.push(...inner.folders);
+    }
+  }
+  return { files, folders, leftBehind };
+}
+
+/** Files that go with a model that is one file, which may lie among other things. */
+const named =
+  /^(?:(?:added_tokens|chat_template|config|configuration|generation_config|genai_config|id2label|labels|merges|ort_config|preprocessor_config|processor_config|quantize_config|special_tokens_map|tokenizer|tokenizer_config|vocab)\.(?:json|txt|jinja)|.*\.(?:model|tiktoken)|(?:README|LICENSE|NOTICE|USE_POLICY).*)$/i;
+
+/** As {@link findSideFiles}, beside a model that is one file. */
+export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
+  const files: SideFile[] = [];
+  for (const { name, isFolder } of await visibleEntries(folder)) {
+    if (!isFolder && named.test(name)) {
+      files.push(...(await sideFile(folder, name)));
+    }
+  }
+  return { files, folders: [], leftBehind: [] };
+}
+
+/** Links are followed: the folders of the Hugging Face cache consist of links. */
+export async function copySideFile(from: string, to: string): Promise<void> {
+  await onPath(to, async () => copyFile(await realpath(from), to, constants.COPYFILE_FICLONE));
+}
+
+function isSideFile(name: string): boolean {
+  return !weightFiles.test(name) && !ownFiles.has(name) && !ownDocuments.test(name);
+}
+
+async function listFolder(
+  root: string,
+  folder: string,
+): Promise<{ files: SideFile[]; folders: string[] }> {
+  const files: SideFile[] = [];
+  const folders = [folder];
+  for (const { name, isFolder } of await visibleEntries(join(root, folder))) {
+    const path = join(folder, name);
+    if (isFolder) {
+      const inner = await listFolder(root, path);
+      files.push(...inner.files);
+      folders.push(...inner.folders);
+    } else if (!ownDocuments.test(name)) {
+      files.push(...(await sideFile(root, path)));
+    }
+  }
+  return { files, folders };
+}
+
+/** Folders that are links are not entered: they may lead back up. */
+async function visibleEntries(folder: string): Promise<{ name: string; isFolder: boolean }[]> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  return entries
+    .filter(({ name }) => !name.startsWith('.'))
+    .map((entry) => ({ name: entry.name, isFolder: entry.isDirectory() }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** The file, or nothing where `name` is a broken link, a link to a folder, a socket and the like. */
+async function sideFile(root: string, name: string): Promise<SideFile[]> {
+  const found = await stat(join(root, name)).catch(() => undefined);
+  return found?.isFile() === true ? [{ name, bytes: found.size }] : [];
+}

@@ -1,0 +1,44 @@
+import { basename, extname, join } from 'node:path';
+import type { JobContext } from '../../jobs/job';
+import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
+import { runWholeGraph } from '../../runtime/whole-graph';
+import { countParameters } from '../../models/onnx/onnx-model';
+import { removeFromGraph } from './onnx-surgery';
+import { planOnnxData, writeOnnx } from './onnx-writer';
+import { describeGraphLoading } from '../preview-file';
+import { withChanges } from '../changes';
+import type { Changes } from '../changes';
+import { describeInGraph } from '../weight-writers';
+import type { WeightWriter } from '../weight-writer';
+
+/** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
+export async function graphWriter(
+  model: OnnxLayeredModel,
+  changes: Changes,
+  context: JobContext,
+): Promise<WeightWriter> {
+  const { summary } = model;
+  const { source } = withChanges(model, changes);
+  const gone = new Set(changes.removed);
+  const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
+    const kept = changes.keptExperts.get(id);
+    return kept === undefined ? [] : [[index, kept] as const];
+  });
+  const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
+  const name = basename(source.file.path);
+  const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
+  // The graph tells of its forms itself, those of earlier times included.
+  const metadata = describeInGraph(summary, { ...changes, matrices: new Map() });
+  return {
+    bytes: planOnnxData(graph).bytes,
+    parameters: countParameters(graph.initializers),
+    loadsWith: describeGraphLoading(names.graph, names.data),
+    texts: {},
+    write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
+    output: async (folder, input, mode) => {
+      context.progress({ stage: 'Checking the written model', done: 0, total: 1, unit: 'steps' });
+      return runWholeGraph(join(folder, names.graph), mode, input);
+    },
+  };
+}

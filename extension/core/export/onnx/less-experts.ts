@@ -1,0 +1,193 @@
+import { create } from '@bufbuild/protobuf';
+import { DataType } from '../../onnx/graph-builder';
+import { attribute, copyWith } from '../../onnx/messages';
+import { NodeProtoSchema, TensorProtoSchema } from '../../onnx/proto/onnx_pb';
+import type { NodeProto } from '../../onnx/proto/onnx_pb';
+import type { ConstantByExpert } from '../../models/onnx/mixtures/constants-by-expert';
+import type { Mixture } from '../../models/onnx/mixtures/mixture';
+import { withoutExperts } from '../../models/onnx/mixtures/separate-experts';
+import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import type { RemovedBranch } from '../../models/onnx/edits/removal-nodes';
+import type { StoredWeight } from '../../models/onnx/edits/stored-graph';
+import { sliceInitializer } from './slice-initializer';
+
+/** What a node is rewritten to. */
+interface NodeEdit {
+  /** Values to read instead, by place; undefined for inputs that go. */
+  readonly inputs: Map<number, string | undefined>;
+  /** Nodes that stand in front of it and behind it. */
+  readonly before: NodeProto[];
+  readonly after: NodeProto[];
+  readonly outputs: Map<string, string>;
+  /** New value of the attribute N. */
+  count?: number;
+}
+
+/**
+ * The changes to a graph whose mixtures lose experts: rows of the router and of stacked weights go, or
+ * the nodes of an expert with its weights; a table then gives the numbers by which the graph knows the
+ * others.
+ */
+export class LessExperts {
+  /** Sums that lose parts. */
+  public readonly branches: RemovedBranch[] = [];
+  /** What is left of weights, and new constants, by name. */
+  public readonly weights = new Map<string, StoredWeight>();
+  /** Values of which notes in the graph give the former size. */
+  public readonly resized = new Set<string>();
+  private readonly edits = new Map<NodeProto, NodeEdit>();
+  private readonly sliced = new Map<string, string | undefined>();
+
+  /** `kept`: the experts that stay, ascending, by branch. */
+  public constructor(
+    private readonly model: Pick<OnnxModel, 'file' | 'index' | 'mixtures'>,
+    kept: ReadonlyMap<number, readonly number[]>,
+  ) {
+    for (const [branch, experts] of kept) {
+      const mixture = model.mixtures.get(branch);
+      if (mixture === undefined) {
+        throw new RangeError(`branch ${branch} has no single experts`);
+      }
+      this.cut(mixture, experts, `experts.${branch}`);
+    }
+  }
+
+  /** What stands for a copy of `original`, a node of the graph. */
+  public rewrite(original: NodeProto, copy: NodeProto): NodeProto[] {
+    const edit = this.edits.get(original);
+    if (edit === undefined) {
+      return [copy];
+    }
+    const { inputs, outputs, before, after, count } = edit;
+    const rewritten = copyWith(copy, {
+      input: copy.input.flatMap((name, place) =>
+        inputs.has(place) ? (inputs.get(place) ?? []) : [name],
+      ),
+      output: copy.output.map((name) => outputs.get(name) ?? name),
+      attribute: copy.attribute.map((one) =>
+        one.name === 'N' && count !== undefined ? attribute('N', count) : one,
+      ),
+    });
+    return [...before, rewritten, ...after];
+  }
+
+  private cut({ router, reads, loop }: Mixture, kept: readonly number[], tag: string): void {
+    for (const { node, place, constant } of reads) {
+      this.editOf(node.proto).inputs.set(place, this.slice(constant, kept, tag, node.proto));
+    }
+    router.scores.forEach((score) => this.resized.add(score));
+    for (const { proto } of router.counted) {
+      this.editOf(proto).count = kept.length;
+    }
+    for (const { node, sizes } of router.shapes) {
+      const name = `${node.outputs[0] ?? ''}/${tag}/shape`;
+      this.constant(name, [...sizes.slice(0, -1), kept.length]);
+      this.editOf(node.proto).inputs.set(1, name);
+    }
+    if (loop === undefined) {
+      return;
+    }
+    const staying = new Set(kept.map((expert) => loop.numbers[expert] ?? 0));
+    const gone = new Set(loop.numbers.filter((number) => !staying.has(number)));
+    for (const sum of withoutExperts(loop.sums, gone)) {
+      this.branches.push({ ...sum, nodes: new Set() });
+    }
+    const choice = this.model.index.producers.get(loop.chosen);
+    if (!loop.hasTable && choice !== undefined) {
+      const [table, place] = [`${loop.chosen}/${tag}/numbers`, `${loop.chosen}/${tag}/place`];
+      this.constant(table, [...staying]);
+      const edit = this.editOf(choice.proto);
+      edit.outputs.set(loop.chosen, place);
+      edit.after.push(
+        create(NodeProtoSchema, {
+          name: table,
+          opType: 'Gather',
+          input: [table, place],
+          output: [loop.chosen],
+        }),
+      );
+    }
+  }
+
+  /**
+   * The name of what is left of a constant, its own where `reader` alone reads it; undefined where
+   * nothing is left.
+   */
+  private slice(
+    { value, axis, count, source }: ConstantByExpert,
+    kept: readonly number[],
+    tag: string,
+    reader: NodeProto,
+  ): string | undefined {
+    const key = JSON.stringify([value, axis, kept]);
+    if (this.sliced.has(key)) {
+      return this.sliced.get(key);
+    }
+    const { index } = this.model;
+    const isOwn = index.consumersOf(value).length === 1 && !index.outputs.has(value);
+    const name = kept.length === 0 ? undefined : isOwn ? value : `${value}/${tag}`;
+    this.sliced.set(key, name);
+    if (name === undefined) {
+      return name;
+    }
+    if (!('parts' in source)) {
+      this.weights.set(name, sliceInitializer(source, name, { axis, count, kept }));
+      return name;
+    }
+    this.resized.add(name);
+    const { proto } = source.node;
+    const parts = source.parts.map(({ place, first, constant }) => {
+      const within = kept
+        .map((expert) => expert - first)
+        .filter((expert) => expert >= 0 && expert < constant.count);
+      return [place, this.slice(constant, within, tag, proto)] as const;
+    });
+    if (isOwn) {
+      parts.forEach(([place, part]) => this.editOf(proto).inputs.set(place, part));
+    } else {
+      const changed = new Map(parts);
+      const copy = copyWith(proto, {
+        name,
+        input: proto.input.flatMap((one, place) =>
+          changed.has(place) ? (changed.get(place) ?? []) : [one],
+        ),
+        output: [name],
+      });
+      this.editOf(reader).before.push(copy);
+    }
+    return name;
+  }
+
+  private editOf(proto: NodeProto): NodeEdit {
+    const known = this.edits.get(proto);
+    if (known !== undefined) {
+      return known;
+    }
+    const edit = { inputs: new Map(), before: [], after: [], outputs: new Map() };
+    this.edits.set(proto, edit);
+    return edit;
+  }
+
+  /** A list of int64 numbers as a constant of the graph. */
+  private constant(name: string, numbers: readonly number[]): void {
+    const { path } = this.model.file;
+    const dims = [numbers.length];
+    const inline = create(TensorProtoSchema, {
+      name,
+      dataType: DataType.INT64,
+      dims: dims.map(BigInt),
+      rawData: new Uint8Array(BigInt64Array.from(numbers.map(BigInt)).buffer),
+    });
+    this.weights.set(name, {
+      name,
+      dataType: DataType.INT64,
+      dtype: 'I64',
+      dims,
+      file: path,
+      offset: 0,
+      length: inline.rawData.length,
+      inline,
+      mappable: false,
+    });
+  }
+}

@@ -1,0 +1,73 @@
+import { restoreNestedTensors } from '../../models/onnx/edits/node-edits';
+import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
+import { removeBranches } from '../../models/onnx/edits/removal-nodes';
+import { StoredGraph } from '../../models/onnx/edits/stored-graph';
+import { copyWith } from '../../onnx/messages';
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import {
+  keepPorts,
+  readBy,
+  remainingNodes,
+  valuesRead,
+} from '../../models/onnx/edits/graph-remains';
+import { LessExperts } from './less-experts';
+import { removeFromWrapped } from './wrapped-surgery';
+
+/**
+ * The graph of a model without some of its branches and experts: nodes, weights, inputs and outputs
+ * that only they needed are gone, everything else is as it was. `keptExperts` lists the experts that
+ * stay, ascending, by branch of the mixtures that lose some.
+ * @throws UserError when a part of the graph cannot be copied.
+ */
+export async function removeFromGraph(
+  model: OnnxModel,
+  removed: ReadonlySet<number>,
+  keptExperts: ReadonlyMap<number, readonly number[]> = new Map(),
+): Promise<StoredGraph> {
+  const { file } = model;
+  const experts = new LessExperts(model, keptExperts);
+  const graph =
+    model.place === undefined
+      ? removeFromMain(model, removed, experts)
+      : removeFromWrapped({ ...model, place: model.place }, model.other, removed);
+  await restoreNestedTensors(graph.node, file);
+  const used = valuesRead(graph);
+  const initializers = [...file.initializers.values()].map(
+    (weight) => experts.weights.get(weight.name) ?? weight,
+  );
+  const added = [...experts.weights.values()].filter(({ name }) => !file.initializers.has(name));
+  const left = [...initializers, ...added].filter(({ name }) => used.has(name));
+  return new StoredGraph(file.model, graph, left, file.path);
+}
+
+function removeFromMain(
+  model: OnnxModel,
+  removed: ReadonlySet<number>,
+  experts: LessExperts,
+): GraphProto {
+  const { file, index, branches } = model;
+  const gone = [...branches.filter((_, i) => removed.has(i)), ...experts.branches];
+  const remaining = removeBranches(index, gone);
+  const nodes = [...remainingNodes(model, remaining)].flatMap(([original, copies]) =>
+    copies.flatMap((copy) => experts.rewrite(original, copy)),
+  );
+  const outputs = file.graph.output.map(({ name }) => remaining.resolve(name));
+  const left = experts.weights.size > 0 ? onlyRead(nodes, outputs) : nodes;
+  const graph = keepPorts(file.graph, left, remaining);
+  const valueInfo = graph.valueInfo.filter(({ name }) => !experts.resized.has(name));
+  return copyWith(graph, { valueInfo });
+}
+
+/** Without the nodes that nothing reads, such as a constant in whose place another stands. */
+function onlyRead(nodes: readonly NodeProto[], outputs: readonly string[]): NodeProto[] {
+  const wanted = new Set(outputs);
+  return nodes
+    .reduceRight<NodeProto[]>((left, node) => {
+      if (node.output.some((name) => wanted.has(name))) {
+        readBy(node).forEach((name) => wanted.add(name));
+        left.push(node);
+      }
+      return left;
+    }, [])
+    .reverse();
+}

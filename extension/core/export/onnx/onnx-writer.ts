@@ -1,0 +1,169 @@
+import { join } from 'node:path';
+import type { LayeredModel } from '../../models/layered-model';
+import { stream } from '../../models/model-emitter';
+import type { ModelEmitter, ModelInputs, Values } from '../../models/model-emitter';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { ExternalLocation, Value } from '../../onnx/graph-builder';
+import type { ByteCopier, ByteRange } from '../byte-copier';
+import { writeAll, writeFlushed } from '../byte-copier';
+import type { Changes } from '../changes';
+
+export const onnxName = 'model.onnx';
+const defaultNames = { graph: onnxName, data: 'model.onnx_data' };
+/** Initializers can be mapped into memory where they begin at a page, which small ones need not. */
+const pageBytes = 4096;
+const smallBytes = 16 * pageBytes;
+const smallAlignment = 64;
+
+/** A weight whose bytes are copied into the data file. */
+export interface OnnxData extends ByteRange {
+  readonly name: string;
+  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  readonly ranges?: readonly ByteRange[];
+}
+
+/** A graph that can be written, and the weights that go with it. */
+export interface OnnxSource {
+  readonly externalData: readonly OnnxData[];
+  readonly toBytes: (
+    locate: (data: OnnxData) => ExternalLocation,
+    metadata?: Readonly<Record<string, string>>,
+  ) => Uint8Array;
+}
+
+/** Names of optimum's exports for sizes known only when the graph runs. */
+const sizes = {
+  batch: 'batch_size',
+  sequence: 'sequence_length',
+  past: 'past_sequence_length',
+  total: 'total_sequence_length',
+} as const;
+
+/**
+ * Emits the whole model without the removed sublayers, with inputs and outputs as optimum names
+ * them: input_ids and position_ids int64 [batch, sequence], attention_mask int64 [batch, total],
+ * past_key_values.I.key and .value float32 [batch, numKeyValueHeads, past, headDim] → logits float32
+ * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim].
+ * I counts the attention sublayers that remain.
+ */
+export function buildOnnxGraph(
+  model: LayeredModel,
+  emitter: ModelEmitter,
+  changes: Changes,
+): GraphBuilder {
+  const graph = new GraphBuilder(model.summary.name);
+  const inputs: ModelInputs = {
+    inputIds: graph.input('input_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
+    attentionMask: graph.input('attention_mask', DataType.INT64, [sizes.batch, sizes.total]),
+    positionIds: graph.input('position_ids', DataType.INT64, [sizes.batch, sizes.sequence]),
+  };
+  const prologue = emitter.emitPrologue(graph, inputs);
+  const kept = new Set(changes.kept.map(({ id }) => id));
+  const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
+  let state: Values = prologue.state;
+  let caches = 0;
+  for (const [index, { id }] of model.summary.sublayers.entries()) {
+    if (!kept.has(id)) {
+      state = follow(model.skipped(index).next, state);
+      continue;
+    }
+    const shape = emitter.cacheShape(index);
+    if (shape === undefined) {
+      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side, {
+        keptExperts: changes.keptExperts.get(id),
+      }));
+      continue;
+    }
+    const cacheOf = (length: string): (number | string)[] => [
+      sizes.batch,
+      shape.numKeyValueHeads,
+      length,
+      shape.headDim,
+    ];
+    const past = {
+      key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
+      value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
+    };
+    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, { past });
+    ({ state } = emitted);
+    for (const part of ['key', 'value'] as const) {
+      presents.push({
+        value: emitted.present?.[part] ?? '',
+        name: `present.${caches}.${part}`,
+        shape: cacheOf(sizes.total),
+      });
+    }
+    caches++;
+  }
+  graph.output('logits', emitter.emitEpilogue(graph, state[stream] ?? ''), DataType.FLOAT, [
+    sizes.batch,
+    sizes.sequence,
+    emitter.vocabularySize,
+  ]);
+  for (const { name, value, shape } of presents) {
+    graph.output(name, value, DataType.FLOAT, shape);
+  }
+  return graph;
+}
+
+/** The state behind a sublayer that is skipped. */
+function follow(next: Values, state: Values): Values {
+  return Object.fromEntries(
+    Object.entries(next).map(([name, source]) => [name, state[source] ?? '']),
+  );
+}
+
+/** Places of initializers in the data file, in order of use; what lies in one place in the source does here, too. */
+export function planOnnxData(graph: Pick<OnnxSource, 'externalData'>): {
+  offsets: ReadonlyMap<string, number>;
+  bytes: number;
+} {
+  const offsets = new Map<string, number>();
+  const placed = new Map<string, number>();
+  let end = 0;
+  for (const data of graph.externalData) {
+    const { name, length } = data;
+    const place = placeOf(data);
+    const alignment = length < smallBytes ? smallAlignment : pageBytes;
+    const offset = placed.get(place) ?? Math.ceil(end / alignment) * alignment;
+    offsets.set(name, offset);
+    if (!placed.has(place)) {
+      placed.set(place, offset);
+      end = offset + length;
+    }
+  }
+  return { offsets, bytes: end };
+}
+
+function placeOf({ name, file, offset, length, ranges }: OnnxData): string {
+  return ranges === undefined ? `${file}:${offset}:${length}` : name;
+}
+
+/** Writes the graph and the file of its weights, each byte as stored. Gives their names. */
+export async function writeOnnx(
+  folder: string,
+  graph: OnnxSource,
+  metadata: Readonly<Record<string, string>>,
+  copier: ByteCopier,
+  names: { readonly graph: string; readonly data: string } = defaultNames,
+): Promise<string[]> {
+  const { offsets } = planOnnxData(graph);
+  const offsetOf = ({ name }: OnnxData): number => offsets.get(name) ?? 0;
+  const dataPath = join(folder, names.data);
+  const hasData = graph.externalData.length > 0;
+  if (hasData) {
+    await writeFlushed(dataPath, async (handle) => {
+      const distinct = new Map(graph.externalData.map((data) => [placeOf(data), data]));
+      for (const data of distinct.values()) {
+        await copier.copy(data.ranges ?? [data], handle, dataPath, offsetOf(data));
+      }
+    });
+  }
+  const graphPath = join(folder, names.graph);
+  const bytes = graph.toBytes(
+    (data) => ({ location: names.data, offset: offsetOf(data) }),
+    metadata,
+  );
+  await writeFlushed(graphPath, async (handle) => writeAll(handle, graphPath, bytes, 0));
+  return hasData ? [names.graph, names.data] : [names.graph];
+}

@@ -1,0 +1,172 @@
+import { create } from '@bufbuild/protobuf';
+import { presentOf } from '../../models/onnx/stream/cache-ports';
+import type { OnnxMode } from '../../models/onnx/stream/stream-of-graph';
+import { outputsBeside, removeBranches } from '../../models/onnx/edits/removal-nodes';
+import type { RemainingGraph } from '../../models/onnx/edits/removal-nodes';
+import type { Scope } from '../../models/onnx/edits/wrapped-graph';
+import { copyWith } from '../../onnx/messages';
+import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
+import { UserError } from '../../user-error';
+import { keepPorts, remainingNodes } from '../../models/onnx/edits/graph-remains';
+
+type Rewritten = OnnxMode & {
+  readonly remaining: RemainingGraph;
+  /** What is left of the nodes, by where they stand in the file. */
+  readonly left: ReadonlyMap<Scope, readonly NodeProto[]>;
+};
+
+/**
+ * The graph of a file whose layers lie in both branches of an If, without some of them in either. An
+ * output goes when no branch makes it any more, and so does a present whose past nothing reads.
+ * @throws UserError when a layer reaches out of the If.
+ */
+export function removeFromWrapped(
+  first: OnnxMode,
+  other: OnnxMode | undefined,
+  removed: ReadonlySet<number>,
+): GraphProto {
+  const { modes, droppedOutputs } = rewrite(
+    other === undefined ? [first] : [first, other],
+    removed,
+  );
+  const { outer, node } = first.place.wrapping;
+  const decides = makersOf(node.input, outer);
+  const around = outer.node.map((one, place) => {
+    const left = modes.map((mode) => mode.left.get(place)).find((nodes) => nodes !== undefined);
+    return one === node ? [] : (left ?? (decides.has(one) ? [one] : []));
+  });
+  requireApart(first, around.flat());
+  const wanted = new Set([
+    ...outer.output.map(({ name }) => name).filter((name) => !droppedOutputs.has(name)),
+    ...around.flat().flatMap(({ input }) => input),
+  ]);
+  const kept = node.output.map((name) => wanted.has(name));
+  const choice = copyWith(node, {
+    output: node.output.filter((_, place) => kept[place]),
+    attribute: node.attribute.map((attribute) => {
+      const mode = modes.find(({ place }) => attribute.g === place.wrapping.branch);
+      return mode === undefined ? attribute : copyWith(attribute, { g: branchOf(mode, kept) });
+    }),
+  });
+  const nodes = outer.node.flatMap((one, place) =>
+    one === node ? [choice] : (around[place] ?? []),
+  );
+  const made = new Set(node.output);
+  const [mode] = modes;
+  const resolve = (name: string): string =>
+    made.has(name) ? name : (mode?.remaining.resolve(name) ?? name);
+  return keepPorts(outer, nodes, { droppedOutputs, resolve });
+}
+
+/** The nodes that some values are made of, such as the condition of the If, which no branch reads. */
+function makersOf(values: readonly string[], { node }: GraphProto): ReadonlySet<NodeProto> {
+  const makers = new Map(node.flatMap((one) => one.output.map((name) => [name, one] as const)));
+  const found = new Set<NodeProto>();
+  const open = [...values];
+  for (let name = open.pop(); name !== undefined; name = open.pop()) {
+    const maker = makers.get(name);
+    if (maker !== undefined && !found.has(maker)) {
+      found.add(maker);
+      open.push(...maker.input);
+    }
+  }
+  return found;
+}
+
+function rewrite(
+  modes: readonly OnnxMode[],
+  removed: ReadonlySet<number>,
+): { modes: Rewritten[]; droppedOutputs: ReadonlySet<string> } {
+  const gone = ({ branches }: OnnxMode) => branches.filter((_, i) => removed.has(i));
+  const without = (unwanted: ReadonlySet<string>): RemainingGraph[] =>
+    modes.map((mode) => removeBranches(mode.index, gone(mode), unwanted));
+  const beside = new Set(modes.flatMap((mode) => [...outputsBeside(mode.index, gone(mode))]));
+  const orphans = new Set(
+    inputsUnread(modes, without(beside))
+      .map(presentOf)
+      .filter((name) => modes[0]?.index.outputs.has(name)),
+  );
+  const unwanted = new Set([...beside, ...orphans]);
+  const tried = without(unwanted);
+  // What one mode still computes, the other has to give as well.
+  const droppedOutputs = new Set(
+    [...unwanted].filter(
+      (name) => orphans.has(name) || tried.every((mode) => mode.droppedOutputs.has(name)),
+    ),
+  );
+  const all = droppedOutputs.size < unwanted.size ? without(droppedOutputs) : tried;
+  const rewritten = modes.map((mode, i) => {
+    const remaining = all[i] ?? removeBranches(mode.index, [], droppedOutputs);
+    const left = new Map<Scope, NodeProto[]>();
+    for (const [proto, nodes] of remainingNodes(mode, remaining)) {
+      const scope = mode.place.scopeOf(proto);
+      const known = left.get(scope);
+      if (known === undefined) {
+        left.set(scope, [...nodes]);
+      } else {
+        known.push(...nodes);
+      }
+    }
+    return { ...mode, remaining, left };
+  });
+  return { modes: rewritten, droppedOutputs };
+}
+
+/** Inputs that a mode has read, and none does any more. */
+function inputsUnread(modes: readonly OnnxMode[], all: readonly RemainingGraph[]): string[] {
+  const read = new Set(
+    all.flatMap(({ live, resolve }) => [...live].flatMap(({ inputs }) => inputs.map(resolve))),
+  );
+  const inputs = modes[0]?.index.inputs ?? [];
+  return inputs
+    .map(({ name }) => name)
+    .filter((name) => !read.has(name) && modes.some(({ index }) => index.consumers.has(name)));
+}
+
+function branchOf(
+  { left, remaining, place: { wrapping } }: Rewritten,
+  kept: readonly boolean[],
+): GraphProto {
+  const { branch, node } = wrapping;
+  const inside = left.get('branch') ?? [];
+  const output = branch.output.filter((_, place) => kept[place]);
+  const bridges = branch.output.flatMap(({ name }, place) => {
+    const given = node.output[place] ?? '';
+    const source = remaining.resolve(given) === given ? name : given;
+    const input = remaining.resolve(source);
+    return kept[place] !== true || input === name
+      ? []
+      : [
+          create(NodeProtoSchema, {
+            name: `${name}/pruned`,
+            opType: 'Identity',
+            input: [input],
+            output: [name],
+          }),
+        ];
+  });
+  const all = [...inside, ...bridges];
+  const made = new Set(all.flatMap((one) => one.output));
+  return copyWith(branch, {
+    node: all,
+    output,
+    valueInfo: branch.valueInfo.filter(({ name }) => made.has(name)),
+  });
+}
+
+/** @throws UserError when nodes of the main graph would read what only a branch knows. */
+function requireApart({ file, place: { wrapping } }: OnnxMode, nodes: readonly NodeProto[]): void {
+  const outside = new Set(wrapping.node.output);
+  const inside = new Set(
+    wrapping.branch.node.flatMap(({ output }) => output.filter((name) => !outside.has(name))),
+  );
+  const lost = nodes.flatMap(({ input }) => input).find((name) => inside.has(name));
+  if (lost !== undefined) {
+    throw new UserError('A layer begins inside of an If and ends outside of it.', {
+      file: file.path,
+      field: lost,
+      remedy: 'Choose other layers, or export the model without If.',
+    });
+  }
+}

@@ -1,0 +1,233 @@
+import { counted } from '../../format';
+import type { GgufHeader } from '../../checkpoints/gguf';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { readFloats } from '../../checkpoints/read-tensor';
+import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
+import type { GgufKeys } from './gguf-keys';
+
+/** Keys of a family by the field of config.json that says the same. */
+export const ggufFields = {
+  vocab_size: 'vocab_size',
+  hidden_size: 'embedding_length',
+  num_hidden_layers: 'block_count',
+  num_attention_heads: 'attention.head_count',
+  num_key_value_heads: 'attention.head_count_kv',
+  head_dim: 'attention.key_length',
+  intermediate_size: 'feed_forward_length',
+  max_position_embeddings: 'context_length',
+  rms_norm_eps: 'attention.layer_norm_rms_epsilon',
+  sliding_window: 'attention.sliding_window',
+  attn_logit_softcapping: 'attn_logit_softcapping',
+  final_logit_softcapping: 'final_logit_softcapping',
+} as const;
+
+/** What llama.cpp takes for granted of a family whose blocks take turns. */
+export interface GgufWindows {
+  /** Of so many blocks the last is not windowed, unless the file says otherwise. */
+  readonly period: number;
+  /** Number of positions, unless the file says otherwise. */
+  readonly size?: number;
+  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
+  readonly ownRotary: boolean;
+  /** Number of blocks of the one size whose attention is scaled by hidden size and heads. */
+  readonly scaledByWidthAt: number;
+}
+
+/** How a family differs in what its header says. */
+export interface GgufTraits {
+  readonly windows?: GgufWindows;
+  /** Sizes are lists with 0 for what a block lacks. */
+  readonly mayLackSublayers?: boolean;
+}
+
+/** Divisors of the rotary frequencies, one per pair of dimensions. */
+export const frequencyFactors = 'rope_freqs.weight';
+const maxFrequencies = 1 << 15;
+const defaultBase = 10_000;
+
+export interface GgufConfig extends Readonly<Record<string, unknown>> {
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+}
+
+/**
+ * What a header says, in the fields of config.json.
+ * @throws UserError naming the key at fault.
+ */
+export async function describeGguf(
+  keys: GgufKeys,
+  header: GgufHeader,
+  { windows, mayLackSublayers = false }: GgufTraits,
+): Promise<GgufConfig> {
+  const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
+  const hiddenSize = keys.number(ggufFields.hidden_size);
+  const blocks = keys.number(ggufFields.num_hidden_layers);
+  const { heads, keyValueHeads, innerSize, absent } = mayLackSublayers
+    ? await readDeciBlocks(keys, blocks)
+    : readSameBlocks(keys);
+  const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
+  if (!Number.isInteger(headDim)) {
+    keys.fault(
+      keys.name(ggufFields.num_attention_heads),
+      `${heads} heads cannot share a width of ${hiddenSize} evenly.`,
+    );
+  }
+  const valueDim = keys.numberIfPresent('attention.value_length') ?? headDim;
+  if (valueDim !== headDim) {
+    keys.fault(
+      keys.name('attention.value_length'),
+      `Values of ${valueDim} beside keys of ${headDim} are not known.`,
+    );
+  }
+  return {
+    vocab_size:
+      tensors.get('token_embd.weight')?.shape[0] ?? keys.numberIfPresent(ggufFields.vocab_size),
+    hidden_size: hiddenSize,
+    num_hidden_layers: blocks,
+    num_attention_heads: heads,
+    num_key_value_heads: keyValueHeads,
+    head_dim: headDim,
+    intermediate_size: innerSize,
+    max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
+    rms_norm_eps: keys.number(ggufFields.rms_norm_eps),
+    attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
+    final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
+    tie_word_embeddings: !tensors.has('output.weight'),
+    attention_bias: tensors.has('blk.0.attn_q.bias'),
+    mlp_bias: tensors.has('blk.0.ffn_up.bias'),
+    ...(absent.length === 0 ? {} : { espalier: { removed: absent } }),
+    ...(windows === undefined
+      ? {}
+      : {
+          ...(await describeWindows(keys, windows, blocks)),
+          query_pre_attn_scalar: blocks === windows.scaledByWidthAt ? hiddenSize / heads : headDim,
+        }),
+    rope_parameters: await describeRotary(keys, headDim, tensors.get(frequencyFactors), windows),
+  };
+}
+
+async function describeWindows(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  blocks: number,
+): Promise<Record<string, unknown>> {
+  const pattern = await readPattern(keys, windows, blocks);
+  return {
+    sliding_window: windowOf(keys, windows),
+    layer_types: Array.from({ length: blocks }, (_, block) =>
+      isWindowed(pattern, block) ? 'sliding_attention' : 'full_attention',
+    ),
+  };
+}
+
+/** Flags of the blocks, or the length of their turns, of which the last is not windowed. */
+type Pattern = readonly boolean[] | number;
+const nowhere: Pattern = 1;
+
+function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
+  return keys.numberIfPresent(ggufFields.sliding_window) ?? size;
+}
+
+async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
+  const pattern = await keys.flags('attention.sliding_window_pattern', blocks);
+  return windowOf(keys, windows) === 0 ? nowhere : (pattern ?? windows.period);
+}
+
+function isWindowed(pattern: Pattern, block: number): boolean {
+  return typeof pattern === 'number'
+    ? pattern === 0 || block % pattern < pattern - 1
+    : pattern[block] === true;
+}
+
+/**
+ * Refuses a choice of blocks that llama.cpp would take for others, since it goes by their numbers.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export async function requireSameTurns(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  kept: readonly number[],
+): Promise<void> {
+  const blocks = keys.number(ggufFields.num_hidden_layers);
+  const { scaledByWidthAt } = windows;
+  if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      `llama.cpp scales the attention of ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')} otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
+      'Prune the Hugging Face folder of the model.',
+    );
+  }
+  const pattern = await readPattern(keys, windows, blocks);
+  const moved = kept.findIndex(
+    (source, block) =>
+      typeof pattern === 'number' && isWindowed(pattern, source) !== isWindowed(pattern, block),
+  );
+  if (moved >= 0) {
+    keys.fault(
+      keys.name('attention.sliding_window_pattern'),
+      `One block in ${String(pattern)} is not windowed: block ${kept[moved]} would become block ${moved}, which is of the other kind.`,
+      'Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.',
+    );
+  }
+}
+
+async function describeRotary(
+  keys: GgufKeys,
+  headDim: number,
+  factors: LazyTensor | undefined,
+  windows: GgufWindows | undefined,
+): Promise<Record<string, unknown>> {
+  const dimensions = keys.numberIfPresent('rope.dimension_count') ?? headDim;
+  if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
+    keys.fault(
+      keys.name('rope.dimension_count'),
+      `${dimensions} dimensions of heads of ${headDim} cannot be turned in pairs.`,
+    );
+  }
+  const shared = { partial_rotary_factor: dimensions / headDim };
+  if (factors !== undefined && factors.shape.join() !== String(dimensions / 2)) {
+    keys.fault(factors.name, `It should have ${dimensions / 2} numbers, one for each pair.`);
+  }
+  const full = {
+    ...shared,
+    rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
+    ...(await describeScaling(keys, factors)),
+  };
+  return windows?.ownRotary === true
+    ? {
+        full_attention: full,
+        sliding_attention: {
+          ...shared,
+          rope_theta: keys.numberIfPresent('rope.freq_base_swa') ?? defaultBase,
+        },
+      }
+    : full;
+}
+
+async function describeScaling(
+  keys: GgufKeys,
+  factors: LazyTensor | undefined,
+): Promise<Record<string, unknown>> {
+  if (factors !== undefined) {
+    // Made by the conversion from scalings such as llama3; one set for all lengths.
+    const table = await readFloats(factors, maxFrequencies);
+    return {
+      rope_type: 'longrope',
+      short_factor: table,
+      long_factor: table,
+      attention_factor: 1,
+    };
+  }
+  const type = keys.textIfPresent('rope.scaling.type') ?? 'none';
+  const factor =
+    keys.numberIfPresent('rope.scaling.factor') ?? keys.numberIfPresent('rope.scale_linear');
+  if (type !== 'none' && type !== 'linear') {
+    keys.fault(
+      keys.name('rope.scaling.type'),
+      `Scaling "${type}" is not known in GGUF files; known are none, linear.`,
+      'Use the Hugging Face folder of the model.',
+    );
+  }
+  return factor === undefined || factor === 1 ? {} : { rope_type: 'linear', factor };
+}

@@ -1,0 +1,94 @@
+import { counted } from '../../format';
+import type { GgufHeader } from '../../checkpoints/gguf';
+import { readGgufArray } from '../../checkpoints/gguf-values';
+import { UserError } from '../../user-error';
+
+/** Typed access to the keys of a GGUF header. Names without a dot in front belong to the family. */
+export class GgufKeys {
+  /** `general.architecture` */
+  public readonly architecture: string;
+
+  public constructor(
+    private readonly header: GgufHeader,
+    private readonly path: string,
+  ) {
+    const key = 'general.architecture';
+    const value = header.metadata.get(key) ?? this.missing(key);
+    this.architecture = typeof value === 'string' ? value : this.unfit(key, 'text');
+  }
+
+  /** The full name of a family's key. */
+  public name(key: string): string {
+    return `${this.architecture}.${key}`;
+  }
+
+  public number(key: string): number {
+    return this.numberIfPresent(key) ?? this.missing(this.name(key));
+  }
+
+  public numberIfPresent(key: string): number | undefined {
+    const value = this.header.metadata.get(this.name(key));
+    return value === undefined || typeof value === 'number'
+      ? value
+      : this.unfit(this.name(key), 'number');
+  }
+
+  public textIfPresent(key: string): string | undefined {
+    const value = this.header.metadata.get(this.name(key));
+    return value === undefined || typeof value === 'string'
+      ? value
+      : this.unfit(this.name(key), 'text');
+  }
+
+  /** A list with one flag for each block, or a number that stands for one. */
+  public async flags(key: string, count: number): Promise<readonly boolean[] | number | undefined> {
+    const name = this.name(key);
+    const value = this.header.metadata.get(name);
+    if (typeof value !== 'object') {
+      return this.numberIfPresent(key);
+    }
+    const flags = await readGgufArray(this.path, name, value);
+    return flags.length === count
+      ? flags.map(Boolean)
+      : this.fault(name, `It has ${flags.length} entries for ${counted(count, 'block')}.`);
+  }
+
+  /** A whole number for each block; one that stands alone holds for all of them. */
+  public async numbers(key: string, count: number): Promise<readonly number[] | undefined> {
+    const name = this.name(key);
+    const value = this.header.metadata.get(name);
+    if (typeof value !== 'object') {
+      const single = this.numberIfPresent(key);
+      return single === undefined ? undefined : Array.from({ length: count }, () => single);
+    }
+    if (value.length !== count) {
+      this.fault(name, `It has ${value.length} entries for ${counted(count, 'block')}.`);
+    }
+    const numbers = await readGgufArray(this.path, name, value);
+    return numbers.map((entry) =>
+      typeof entry === 'number' && Number.isInteger(entry) && entry >= 0
+        ? entry
+        : this.fault(name, 'Its entries are not integers.'),
+    );
+  }
+
+  public fault(name: string, problem: string, remedy?: string): never {
+    throw new UserError(problem, {
+      file: this.path,
+      field: name,
+      ...(remedy === undefined ? {} : { remedy }),
+    });
+  }
+
+  public missing(name: string): never {
+    return this.fault(
+      name,
+      'The header lacks this key.',
+      'Convert the model again with a recent llama.cpp.',
+    );
+  }
+
+  private unfit(name: string, expected: string): never {
+    return this.fault(name, `Its value is not a ${expected}, the only form known here.`);
+  }
+}

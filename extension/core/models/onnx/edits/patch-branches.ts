@@ -1,0 +1,112 @@
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import { DataType } from '../../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { copyWith } from '../../../onnx/messages';
+import { UserError } from '../../../user-error';
+import { emitPatchBranch } from '../../patch/symbolic-patch';
+import type { SymbolicPatch } from '../../patch/symbolic-patch';
+import { additionsTo, freeName, namesIn, withAdditions } from './graph-additions';
+import { GraphIndex } from '../graph-index';
+import { keepPorts, remainingNodes, valuesRead } from './graph-remains';
+import { inFloats } from '../values/in-floats';
+import type { OnnxModel } from '../stream/stream-of-graph';
+import { removeBranches } from './removal-nodes';
+import type { RemovedBranch } from './removal-nodes';
+import type { ResidualBranch } from '../stream/residual-stream';
+import { ValueTypes } from '../values/value-types';
+
+/** Types of a stream that a patch computes in. */
+const floatTypes: readonly number[] = [DataType.FLOAT, DataType.FLOAT16];
+
+/**
+ * The file of a model with patches in the places of branches, by their numbers: what a branch makes of the
+ * stream in front of it gives way to x + U·G(D·x). Nodes, weights and caches that only the branches needed are
+ * gone.
+ * @throws UserError where a patch cannot stand.
+ */
+export function patchBranches(
+  model: OnnxModel,
+  patches: ReadonlyMap<number, SymbolicPatch>,
+): OnnxFile {
+  const { file, index } = model;
+  const types = new ValueTypes(file, index);
+  const names = namesIn(file.graph);
+  const builder = additionsTo(file, names);
+  const replaced = [...patches].map(([number, patch]) => {
+    const branch = model.branches[number];
+    const type = types.of(branch?.start ?? '');
+    const id = model.summary.sublayers[number]?.id ?? String(number);
+    if (branch === undefined || !floatTypes.includes(type) || model.place !== undefined) {
+      throw notPatchable(model, id);
+    }
+    const own = { ...patch, tensors: named(patch, id, names) };
+    const { result, nodes } = builder.recorded(() =>
+      builder.within(id, () => emitSum(builder, own, branch.start, type)),
+    );
+    return { branch, result, nodes };
+  });
+  const stored = new Set(index.nodes.map(({ proto }) => proto));
+  const node = [...stored, ...replaced.flatMap(({ nodes }) => nodes)];
+  const initializer = builder.graph.initializer;
+  const extended = new GraphIndex(
+    copyWith(file.graph, { node, initializer: [...file.graph.initializer, ...initializer] }),
+    file.path,
+  );
+  const remaining = removeBranches(
+    extended,
+    replaced.map(({ branch, result }) => inIndex(extended, branch, result)),
+  );
+  const left = [...remainingNodes({ file, index: extended }, remaining).values()].flat();
+  const kept = keepPorts(file.graph, left, remaining);
+  // What reads a patch stands behind it.
+  const ordered = new Set(new GraphIndex(kept, file.path).nodes.map(({ proto }) => proto));
+  const graph = copyWith(kept, { node: [...ordered] });
+  const used = valuesRead(graph);
+  return withAdditions(file, graph, builder, (name) => used.has(name));
+}
+
+function notPatchable({ file, place }: OnnxModel, id: string): UserError {
+  return new UserError(
+    place === undefined
+      ? 'The stream in front of it is no float32 or float16, which a patch computes in.'
+      : 'The layers of this graph lie inside of an If, where none can be patched.',
+    {
+      file: file.path,
+      field: id,
+      remedy:
+        place === undefined
+          ? 'Patch the model before it is quantized.'
+          : 'Export each branch as a graph of its own, or patch the folder that the model was exported from.',
+    },
+  );
+}
+
+/** Each tensor under a name that nothing in the graph has. */
+function named(
+  { tensors }: SymbolicPatch,
+  id: string,
+  names: Set<string>,
+): SymbolicPatch['tensors'] {
+  return Object.fromEntries(
+    Object.entries(tensors).map(([name, tensor]) => [
+      name,
+      { ...tensor, name: freeName(`${id}.${name}`, names) },
+    ]),
+  );
+}
+
+/** x + U·G(D·x), computed in float32 and added in the stream's own type. */
+function emitSum(builder: GraphBuilder, patch: SymbolicPatch, start: Value, type: number): Value {
+  const added = inFloats(builder, type, start, (wide) => emitPatchBranch(builder, patch, wide));
+  return builder.op('Add', [start, added]);
+}
+
+/** The branch as nodes of another index of the same graph, `rest` being what stands in its place. */
+function inIndex(
+  index: GraphIndex,
+  { start, end, nodes }: ResidualBranch,
+  rest: string,
+): RemovedBranch {
+  const own = [...nodes].flatMap(({ outputs: [output = ''] }) => index.producers.get(output) ?? []);
+  return { start, end, rest, nodes: new Set(own) };
+}

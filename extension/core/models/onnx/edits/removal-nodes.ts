@@ -1,0 +1,140 @@
+import { toBinary } from '@bufbuild/protobuf';
+import { TypeProtoSchema } from '../../../onnx/proto/onnx_pb';
+import { isShape } from '../graph-index';
+import type { GraphIndex, GraphNode } from '../graph-index';
+import type { ResidualBranch } from '../stream/residual-stream';
+
+/** A graph after branches were taken out. */
+export interface RemainingGraph {
+  /** Nodes that still lead to an output. */
+  readonly live: ReadonlySet<GraphNode>;
+  /** Outputs of the graph that went with the branches, such as their keys and values. */
+  readonly droppedOutputs: ReadonlySet<string>;
+  /** The value that now stands for `value`. */
+  readonly resolve: (value: string) => string;
+}
+
+/** Values that go, in whose place others stand, and the nodes that make outputs beside them. */
+export type RemovedBranch = Pick<ResidualBranch, 'start' | 'end' | 'rest' | 'nodes'>;
+
+/** Outputs of the graph that some branches make beside the stream. */
+export function outputsBeside(
+  index: GraphIndex,
+  branches: readonly RemovedBranch[],
+): ReadonlySet<string> {
+  return new Set(branches.flatMap((branch) => sideOutputs(index, branch)));
+}
+
+/**
+ * Puts the start of each branch in place of its end, and finds what is still needed then, when nobody
+ * asks for the outputs `beside` any more.
+ */
+export function removeBranches(
+  index: GraphIndex,
+  branches: readonly RemovedBranch[],
+  beside: ReadonlySet<string> = outputsBeside(index, branches),
+): RemainingGraph {
+  const aliases = new Map(branches.map(({ start, end, rest }) => [end, rest ?? start]));
+  const resolve = (value: string): string => {
+    let name = value;
+    for (let next = aliases.get(name); next !== undefined; next = aliases.get(name)) {
+      name = next;
+    }
+    return name;
+  };
+  const live = new Set<GraphNode>();
+  const open = [...index.outputs].filter((name) => !beside.has(name)).map(resolve);
+  for (let value = open.pop(); value !== undefined; value = open.pop()) {
+    const node = index.producers.get(value);
+    if (node !== undefined && !live.has(node)) {
+      live.add(node);
+      node.inputs.forEach((input) => open.push(resolve(input)));
+    }
+  }
+  if (branches.length > 0) {
+    replaceCaches(index, live, aliases);
+  }
+  const droppedOutputs = new Set([...beside].filter((name) => !isMade(name, index, live)));
+  return { live, droppedOutputs, resolve };
+}
+
+/** Whether a value is computed all the same, as for its shape: then a cache goes on from step to step. */
+function isMade(value: string, index: GraphIndex, live: ReadonlySet<GraphNode>): boolean {
+  const producer = index.producers.get(value);
+  return producer !== undefined && live.has(producer);
+}
+
+/**
+ * Graphs ask the first cache how many tokens came before. Where its attention is gone, another cache
+ * of the same shape is asked.
+ */
+function replaceCaches(
+  index: GraphIndex,
+  live: ReadonlySet<GraphNode>,
+  aliases: Map<string, string>,
+): void {
+  const ports = index.inputs.map((port) => {
+    const readers = index.consumersOf(port.name).filter((reader) => live.has(reader));
+    const { type } = port;
+    const shape = type === undefined ? '' : toBinary(TypeProtoSchema, type).join();
+    return { name: port.name, shape, readers, isRead: !readers.every(isShape) };
+  });
+  for (const { name, shape, readers, isRead } of ports) {
+    const wasRead = !index.consumersOf(name).every(isShape);
+    const other = ports.find((port) => port.isRead && port.shape === shape);
+    if (readers.length > 0 && !isRead && wasRead && other !== undefined) {
+      aliases.set(name, other.name);
+    }
+  }
+}
+
+/**
+ * Nodes that nothing needs any more when a branch alone is removed, and the outputs that are `unwanted` then;
+ * `live` are those needed before.
+ * The same as {@link removeBranches} leaves out, in time that grows with the branch and not the graph.
+ */
+export function nodesGone(
+  index: GraphIndex,
+  live: ReadonlySet<GraphNode>,
+  branch: RemovedBranch,
+  unwanted: readonly string[] = [],
+): ReadonlySet<GraphNode> {
+  const { start, end } = branch;
+  const dropped = [...sideOutputs(index, branch), ...unwanted];
+  const kept = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
+  const gone = new Set<GraphNode>();
+  const isUnread = (value: string): boolean =>
+    value === end ||
+    (value !== start &&
+      !kept.has(value) &&
+      index.consumersOf(value).every((reader) => gone.has(reader) || !live.has(reader)));
+  const open = [end, ...dropped].flatMap((value) => index.producers.get(value) ?? []);
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (live.has(node) && !gone.has(node) && node.outputs.every(isUnread)) {
+      gone.add(node);
+      for (const input of node.inputs) {
+        const producer = index.producers.get(input);
+        if (producer !== undefined) {
+          open.push(producer);
+        }
+      }
+    }
+  }
+  return gone;
+}
+
+/** Outputs of the graph that a branch makes beside the stream. */
+function sideOutputs(index: GraphIndex, { end, nodes }: RemovedBranch): string[] {
+  const beside = index.descendants(
+    [...nodes].flatMap(({ outputs }) => outputs),
+    end,
+  );
+  const made = [...nodes, ...beside].flatMap(({ outputs }) =>
+    outputs.filter((name) => index.outputs.has(name) && name !== end),
+  );
+  if (made.length === 0) {
+    return [];
+  }
+  const after = new Set([...index.descendants([end])].flatMap(({ outputs }) => outputs));
+  return made.filter((name) => !after.has(name));
+}

@@ -1,0 +1,62 @@
+import { toBinary } from '@bufbuild/protobuf';
+import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
+import { copyWith, entry, externalTensor } from '../../../onnx/messages';
+import type { ExternalLocation } from '../../../onnx/messages';
+import { ModelProtoSchema } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, ModelProto, TensorProto } from '../../../onnx/proto/onnx_pb';
+import { UserError } from '../../../user-error';
+import type { RunnableGraph } from '../../layered-model';
+
+/** A weight, or what is left of one. */
+export interface StoredWeight extends OnnxInitializer {
+  /** Where its bytes lie, one after the other, where parts of it are left out. */
+  readonly ranges?: readonly FileRange[];
+}
+
+export type FileRange = Pick<OnnxInitializer, 'file' | 'offset' | 'length'>;
+
+/** Place of a weight in the model's files. */
+export type StoredData = Pick<StoredWeight, 'name' | 'file' | 'offset' | 'length' | 'ranges'>;
+
+/** A graph over weights that lie in the files of an ONNX model. */
+export class StoredGraph implements RunnableGraph {
+  public readonly externalData: readonly StoredData[];
+
+  public constructor(
+    private readonly model: ModelProto,
+    private readonly graph: GraphProto,
+    public readonly initializers: readonly StoredWeight[],
+    path: string,
+  ) {
+    const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);
+    if (lost !== undefined) {
+      throw new UserError('Its numbers are stored in a form that cannot be copied.', {
+        file: path,
+        field: lost.name,
+        remedy: 'Export the model with raw_data, as all present exporters do.',
+      });
+    }
+    this.externalData = initializers.filter(({ inline }) => inline === undefined);
+  }
+
+  public toBytes(
+    locate: (data: StoredData) => ExternalLocation,
+    metadata: Readonly<Record<string, string>> = {},
+  ): Uint8Array {
+    const initializer = this.initializers.map(
+      (data): TensorProto =>
+        data.inline ?? externalTensor({ ...data, shape: data.dims }, locate(data)),
+    );
+    const known = this.model.metadataProps.filter(({ key }) => !(key in metadata));
+    return toBinary(
+      ModelProtoSchema,
+      copyWith(this.model, {
+        metadataProps: [
+          ...known,
+          ...Object.entries(metadata).map(([key, value]) => entry(key, value)),
+        ],
+        graph: copyWith(this.graph, { initializer }),
+      }),
+    );
+  }
+}

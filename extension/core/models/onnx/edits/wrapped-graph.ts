@@ -1,0 +1,97 @@
+import { create } from '@bufbuild/protobuf';
+import { copyWith } from '../../../onnx/messages';
+import { NodeProtoSchema } from '../../../onnx/proto/onnx_pb';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+
+/** Where a node of a {@link FlatGraph} stands in the file: its place in the main graph, in the branch, or nowhere. */
+export type Scope = number | 'branch' | 'none';
+
+/** One of the two branches of an If in the main graph. */
+export interface Wrapping {
+  /** The graph as the file has it. */
+  readonly outer: GraphProto;
+  /** The If. */
+  readonly node: NodeProto;
+  readonly branch: GraphProto;
+  /** Whether the branch is the one for a condition that is true. */
+  readonly isThen: boolean;
+  /** The input that alone decides for the branch, with its value then, if one does. */
+  readonly condition: Condition | undefined;
+}
+
+export interface Condition {
+  readonly input: string;
+  readonly value: boolean;
+}
+
+/** The main graph with the nodes of a branch in the place of the If. */
+export interface FlatGraph {
+  readonly graph: GraphProto;
+  /** By node of `graph`. */
+  readonly scopes: readonly Scope[];
+  readonly wrapping: Wrapping;
+}
+
+/** The main graph as it is computed for each value of the condition of an If. */
+export function flatten(outer: GraphProto, node: NodeProto): FlatGraph[] {
+  return ['then_branch', 'else_branch'].flatMap((name) => {
+    const branch = node.attribute.find((one) => one.name === name)?.g;
+    if (branch === undefined) {
+      return [];
+    }
+    const isThen = name === 'then_branch';
+    const wrapping = { outer, node, branch, isThen, condition: conditionOf(outer, node, isThen) };
+    return [{ ...inline(outer, node, branch), wrapping }];
+  });
+}
+
+function inline(
+  outer: GraphProto,
+  node: NodeProto,
+  branch: GraphProto,
+): Pick<FlatGraph, 'graph' | 'scopes'> {
+  const bridges = branch.output.flatMap(({ name }, place) => {
+    const output = node.output[place] ?? '';
+    return output === '' || output === name
+      ? []
+      : [create(NodeProtoSchema, { opType: 'Identity', input: [name], output: [output] })];
+  });
+  const placed = outer.node.flatMap((one, place): { one: NodeProto; scope: Scope }[] =>
+    one === node
+      ? [
+          ...branch.node.map((inner) => ({ one: inner, scope: 'branch' as const })),
+          ...bridges.map((bridge) => ({ one: bridge, scope: 'none' as const })),
+        ]
+      : [{ one, scope: place }],
+  );
+  return {
+    graph: copyWith(outer, {
+      node: placed.map(({ one }) => one),
+      valueInfo: [...outer.valueInfo, ...branch.valueInfo],
+    }),
+    scopes: placed.map(({ scope }) => scope),
+  };
+}
+
+/** Operators that pass a single truth value on. */
+const passing = new Set(['Identity', 'Cast', 'Squeeze', 'Unsqueeze', 'Reshape', 'Not']);
+
+function conditionOf(
+  { node: nodes, input }: GraphProto,
+  { input: [condition = ''] }: NodeProto,
+  isThen: boolean,
+): Condition | undefined {
+  const makers = new Map(nodes.flatMap((one) => one.output.map((name) => [name, one] as const)));
+  const seen = new Set<NodeProto>();
+  let name = condition;
+  let value = isThen;
+  for (let maker = makers.get(name); maker !== undefined; maker = makers.get(name)) {
+    if (!passing.has(maker.opType) || seen.has(maker)) {
+      return undefined;
+    }
+    seen.add(maker);
+    value = maker.opType === 'Not' ? !value : value;
+    [name = ''] = maker.input;
+  }
+  return input.some((port) => port.name === name) ? { input: name, value } : undefined;
+}

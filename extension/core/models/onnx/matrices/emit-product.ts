@@ -1,0 +1,85 @@
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import { emitOverLast } from '../../forms/emit-pointwise';
+import type { MatrixEncoding, ModelMatrix } from '../../matrix-encoding';
+import { emitRegion } from '../stream/form-regions';
+import { emitParted, fusedAttention } from '../stream/fused-attention';
+import { operatorName } from '../graph-index';
+import { inFloats } from '../values/in-floats';
+import { isEach } from './linear-weights';
+import type { LinearWeight, PositionMap } from './linear-weights';
+import { floatAttribute } from '../node-attributes';
+
+/** A matrix by which a graph multiplies. */
+type MultipliedMatrix = ModelMatrix & { readonly use: LinearWeight };
+
+/** Emits what a product of a layer gives with the matrix in another form: its outputs, in order. */
+export function emitProduct(
+  graph: GraphBuilder,
+  layer: MultipliedMatrix,
+  form: MatrixEncoding,
+  number: number,
+): Value[] {
+  const product = layer.use.products[number];
+  if (product === undefined) {
+    throw new RangeError(`${layer.id} has no product ${number}`);
+  }
+  const { node, input, map } = product;
+  if (layer.form !== undefined) {
+    return [emitRegion(graph, form, input, number, map?.axes)];
+  }
+  const multiply = (x: Value): Value =>
+    inFloats(graph, layer.use.dataType, x, (wide) =>
+      emitRegion(graph, form, strided(graph, wide, map), number, map?.axes),
+    );
+  switch (operatorName(node)) {
+    case 'Gemm':
+      return [emitGemm(graph, layer, node, multiply)];
+    case 'Conv':
+      return [withBias(graph, layer, node, multiply(input), map)];
+    case fusedAttention:
+      return emitParted(graph, node, emitOverLast(graph, layer, input, multiply), layer.out);
+    default:
+      return [emitOverLast(graph, layer, input, multiply)];
+  }
+}
+
+/** The positions that a convolution takes: a pool of kernel 1 chooses them. */
+function strided(graph: GraphBuilder, x: Value, map: PositionMap | undefined): Value {
+  if (map === undefined || isEach(map)) {
+    return x;
+  }
+  const { strides } = map;
+  return graph.op('MaxPool', [x], { kernel_shape: strides.map(() => 1), strides });
+}
+
+/** alpha · x·Wᵀ + beta · c */
+function emitGemm(
+  graph: GraphBuilder,
+  { use: { dataType } }: MultipliedMatrix,
+  node: NodeProto,
+  multiply: (x: Value) => Value,
+): Value {
+  const [x = '', , c = ''] = node.input;
+  const times = (value: Value, factor: number): Value =>
+    factor === 1
+      ? value
+      : graph.op('Mul', [value, graph.op('Cast', [graph.scalar(factor)], { to: dataType })]);
+  const product = times(multiply(x), floatAttribute(node, 'alpha', 1));
+  return c === '' ? product : graph.op('Add', [product, times(c, floatAttribute(node, 'beta', 1))]);
+}
+
+/** With the bias of a convolution, a number for each channel. */
+function withBias(
+  graph: GraphBuilder,
+  { out }: MultipliedMatrix,
+  node: NodeProto,
+  product: Value,
+  map: PositionMap | undefined,
+): Value {
+  const bias = node.input[2] ?? '';
+  const shape = [out, ...new Array<number>(map?.axes ?? 0).fill(1)];
+  return bias === ''
+    ? product
+    : graph.op('Add', [product, graph.op('Reshape', [bias, graph.ints(shape)])]);
+}

@@ -1,0 +1,240 @@
+import { runnableDTypes } from '../../../checkpoints/lazy-tensor';
+import type { DType, LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { OnnxInitializer } from '../../../checkpoints/onnx-file';
+import { DataType } from '../../../onnx/graph-builder';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { UserError } from '../../../user-error';
+import { checkForm } from '../../forms/check-form';
+import { formTensors } from '../../forms/form-facts';
+import { findForm } from '../../forms/stored-forms';
+import type { LinearLayer } from '../../matrix-encoding';
+import { findRegions, toldForms } from '../stream/form-regions';
+import { fusedAttention, whyFused } from '../stream/fused-attention';
+import type { GraphNode } from '../graph-index';
+import type { CutGraph } from '../graph-stages';
+import { linearRole } from './linear-role';
+import { isMatrixLike, WeightReaders } from './linear-weights';
+import type { LinearWeight, MatrixProduct } from './linear-weights';
+import type { OnnxModel } from '../stream/stream-of-graph';
+import { ValueShapes } from '../values/value-shapes';
+
+/** A linear layer of a graph, with the nodes that it consists of. */
+export interface GraphLinear extends LinearLayer {
+  readonly use: LinearWeight;
+  /** Those of its products that this mode of the graph makes, and the nodes that give their results. */
+  readonly products: readonly MatrixProduct[];
+  readonly nodes: readonly GraphNode[];
+}
+
+/** A matrix that cannot take another form, and why. */
+export interface UnusableMatrix {
+  readonly name: string;
+  readonly problem: string;
+}
+
+/** The matrices that sublayers of a graph read. */
+export interface GraphLinears {
+  readonly layers: readonly GraphLinear[];
+  readonly unusable: readonly UnusableMatrix[];
+}
+
+const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
+/** Below, operators that forms are emitted in mean something else, such as how they broadcast. */
+const oldestOpset = 9;
+
+/** A layer of which it is not known yet what it is for, and all nodes that its result goes into. */
+type FoundLinear = Omit<GraphLinear, 'role'> & { readonly behind: ReadonlySet<GraphNode> };
+
+/** Finds the matrices by which one sublayer multiplies rows, and nothing else does. */
+export function findGraphLinears(source: OnnxModel, cut: CutGraph): GraphLinears {
+  const { file, place, index } = source;
+  const outer = place?.wrapping.outer ?? file.graph;
+  let shapes: ValueShapes | undefined;
+  const readers = new WeightReaders(outer, (node) => {
+    shapes ??= new ValueShapes(file.graph, index);
+    return whyFused(node, index, shapes);
+  });
+  const holders = holdersOf(cut);
+  const formed = formsOf(source, outer);
+  const inForms = new Set(formed.flatMap(({ tensors }) => tensors));
+  const unusable: UnusableMatrix[] = [];
+  const dense = [...holders.keys()].flatMap((name): Candidate[] => {
+    const data = file.initializers.get(name);
+    if (data === undefined || inForms.has(name) || !isMatrixLike(data.dims) || !isFloat(data)) {
+      return [];
+    }
+    const use = readers.of(name, data);
+    const [weight] = lazyTensor(data);
+    if (typeof use === 'string' || weight === undefined) {
+      const problem = `its numbers are ${data.dtype} in a form of their own`;
+      unusable.push({ name, problem: typeof use === 'string' && weight ? use : problem });
+      return [];
+    }
+    const [rows = 0, columns = 0] = data.dims;
+    const { transposed } = use;
+    const [out, input] = transposed ? [columns, rows] : [rows, columns];
+    const stored = { ...weight, shape: [rows, columns] };
+    const sizes = { out, in: input };
+    return [{ matrix: { id: name, ...sizes, weight: stored, transposed, use }, tensors: [name] }];
+  });
+  const byProto = new Map(source.index.nodes.map((node) => [node.proto, node]));
+  const found = [...dense, ...formed].flatMap(({ matrix, tensors }) => {
+    const sublayers = new Set(tensors.flatMap((name) => holders.get(name) ?? []));
+    const layer = inOneSublayer(source, byProto, matrix, [...sublayers]);
+    if (typeof layer === 'string') {
+      unusable.push({ name: matrix.id, problem: layer });
+    }
+    return layer === undefined || typeof layer === 'string' ? [] : [layer];
+  });
+  if (source.summary.opset < oldestOpset) {
+    const problem = `the graph is of opset ${source.summary.opset}, and forms are written from ${oldestOpset} on`;
+    return { layers: [], unusable: found.map(({ id }) => ({ name: id, problem })) };
+  }
+  return { layers: withRoles(source, found), unusable };
+}
+
+/** A matrix and how the graph multiplies by it, wherever that is. */
+type FoundMatrix = Omit<GraphLinear, 'role' | 'sublayer' | 'products' | 'nodes'>;
+
+interface Candidate {
+  readonly matrix: FoundMatrix;
+  /** Names of the initializers that it consists of. */
+  readonly tensors: readonly string[];
+}
+
+/** The layer, or why it is none; undefined where its products are no sublayer's. */
+function inOneSublayer(
+  { index, branches }: OnnxModel,
+  byProto: ReadonlyMap<NodeProto, GraphNode>,
+  matrix: FoundMatrix,
+  [sublayer, ...others]: readonly number[],
+): FoundLinear | string | undefined {
+  if (others.length > 0) {
+    return 'several sublayers read it';
+  }
+  const products = matrix.use.products.filter(({ node }) => byProto.has(node));
+  const nodes = products.flatMap(({ node }) => byProto.get(node) ?? []);
+  const branch = sublayer === undefined ? undefined : branches[sublayer];
+  // The last part makes the head's product as well, and an encoder's what its decoder reads of it.
+  if (
+    sublayer === undefined ||
+    branch === undefined ||
+    !nodes.every((node) => branch.nodes.has(node))
+  ) {
+    return undefined;
+  }
+  const behind = index.descendants(
+    nodes.flatMap(({ outputs }) => outputs),
+    branch.end,
+  );
+  return [...behind].some((node) => node.op === 'TopK' && branch.nodes.has(node))
+    ? 'it chooses experts'
+    : { ...matrix, sublayer, products, nodes, behind, ...overPositions(products) };
+}
+
+function overPositions(products: readonly MatrixProduct[]): Pick<GraphLinear, 'overPositions'> {
+  return products.some(({ map }) => map !== undefined) ? { overPositions: true } : {};
+}
+
+/**
+ * The matrices that have another form already, as Espalier has written it.
+ * @throws UserError where tensors do not fit the form that the graph tells of.
+ */
+function formsOf({ file }: OnnxModel, outer: GraphProto): Candidate[] {
+  const told = toldForms(file.model);
+  const regions = told.size === 0 ? undefined : findRegions(outer, file);
+  return [...told].flatMap(([id, { form: spec, out, in: input }]): Candidate[] => {
+    const products = regions?.get(id);
+    if (products === undefined) {
+      return [];
+    }
+    const sizes = { out, in: input };
+    const form = findForm(`${id}.weight`, spec, sizes, (name) => {
+      const data = file.initializers.get(name);
+      const [tensor] = data === undefined ? [] : lazyTensor(data, formDTypes);
+      return tensor ?? lacks(file.path, name);
+    });
+    checkForm(form, { id, ...sizes }, file.path);
+    const tensors = formTensors<LazyTensor>(form);
+    const isWhole = products.every(({ node, others }) => {
+      const read = new Set([node, ...others].flatMap((one) => one.input));
+      return tensors.every(({ name }) => read.has(name));
+    });
+    if (!isWhole) {
+      return [];
+    }
+    const place = { file: tensors[0]?.file ?? file.path, offset: 0, length: 0 };
+    const weight: LazyTensor = { name: id, dtype: 'F32', shape: [out, input], ...place };
+    const use = { transposed: false, products, between: [], dataType: DataType.FLOAT };
+    const matrix = { id, ...sizes, form, weight, transposed: false, use };
+    return [{ matrix, tensors: tensors.map(({ name }) => name) }];
+  });
+}
+
+function lacks(file: string, name: string): never {
+  throw new UserError('The graph lacks this tensor of a compressed matrix.', {
+    file,
+    field: name,
+    remedy: 'Compress the model again.',
+  });
+}
+
+/** Whether its numbers are floats, as they are used. */
+export function isFloat({ dtype }: OnnxInitializer): boolean {
+  return /^B?F\d/.test(dtype);
+}
+
+/** Which sublayers read each initializer. */
+function holdersOf({ over }: CutGraph): Map<string, number[]> {
+  const holders = new Map<string, number[]>();
+  for (const [sublayer, { weights }] of over.entries()) {
+    for (const name of weights) {
+      holders.set(name, [...(holders.get(name) ?? []), sublayer]);
+    }
+  }
+  return holders;
+}
+
+function withRoles(source: OnnxModel, found: readonly FoundLinear[]): GraphLinear[] {
+  const products = new Map(
+    found.flatMap((layer) => layer.nodes.map((node) => [node, layer.sublayer] as const)),
+  );
+  const inOrder = found.toSorted((a, b) => orderOf(a) - orderOf(b));
+  return inOrder.map(({ behind, ...layer }) => {
+    const { sublayer } = layer;
+    const isLast = ![...behind].some((node) => products.get(node) === sublayer);
+    const { kind = 'other' } = source.summary.sublayers[sublayer] ?? {};
+    return { ...layer, role: linearRole(kind, labelsOf(layer), isLast) };
+  });
+}
+
+function orderOf({ nodes: [first] }: FoundLinear): number {
+  return first?.order ?? 0;
+}
+
+/** What tells of the module: names, and the path that dynamo notes where its names are numbers. */
+function labelsOf({ id, nodes }: Pick<GraphLinear, 'id' | 'nodes'>): string[] {
+  const paths = nodes.flatMap(({ proto: { metadataProps } }) =>
+    metadataProps.flatMap(({ key, value }) => (key === 'namespace' ? [modulePath(value)] : [])),
+  );
+  const fused = nodes.some(({ op }) => op === fusedAttention) ? ['qkv'] : [];
+  return [id, ...nodes.map(({ proto }) => proto.name), ...paths, ...fused];
+}
+
+/** `: Model/model.layers.0: Layer/model.layers.0.mlp.up_proj: Linear/linear: aten.linear` → the innermost module. */
+function modulePath(namespace: string): string {
+  const modules = namespace.split('/').map((part) => part.split(':')[0] ?? '');
+  return modules.findLast((path) => path.includes('.')) ?? '';
+}
+
+/** The initializer as a tensor whose numbers can be looked at, if it is one. */
+export function lazyTensor(
+  data: OnnxInitializer,
+  dtypes: ReadonlySet<DType> = runnableDTypes,
+): LazyTensor[] {
+  const { name, dtype, dims: shape, file, offset, length, mappable } = data;
+  const known = [...dtypes].find((one) => one === dtype);
+  return mappable && known !== undefined
+    ? [{ name, dtype: known, shape, file, offset, length }]
+    : [];
+}

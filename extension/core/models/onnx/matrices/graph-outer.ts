@@ -1,0 +1,92 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import { idsPort } from '../../example';
+import type { OuterMatrix } from '../../matrix-encoding';
+import { isFloat, lazyTensor } from './graph-linears';
+import type { CutGraph } from '../graph-stages';
+import { WeightReaders } from './linear-weights';
+import type { LinearWeight, TableUse, WeightUses } from './linear-weights';
+import { lookupsOf } from './lookups';
+import type { OnnxModel } from '../stream/stream-of-graph';
+
+/** The embedding of a graph, with the nodes that look its rows up. */
+export interface GraphTable extends OuterMatrix {
+  readonly table: TableUse;
+}
+
+/** A matrix of the head of a graph, with its products. */
+export interface GraphHead extends OuterMatrix {
+  readonly use: LinearWeight;
+}
+
+export type GraphOuter = GraphTable | GraphHead;
+
+/** Below, there is no BitShift, which takes numbers of four bits out of bytes. */
+const oldestOpset = 11;
+
+/** The table that token ids are looked up in, and the matrices that only what is behind the last sublayer multiplies by. */
+export function findGraphOuter(source: OnnxModel, cut: CutGraph): GraphOuter[] {
+  const { file, place, index, summary, branches } = source;
+  const last = branches.at(-1);
+  if (summary.opset < oldestOpset || last === undefined) {
+    return [];
+  }
+  const readers = new WeightReaders(
+    place?.wrapping.outer ?? file.graph,
+    () => 'it is part of an attention',
+  );
+  const tables = tablesOfIds(source);
+  const behind = new Set([...index.descendants([last.end])].map(({ proto }) => proto));
+  const inMode = new Set(index.nodes.map(({ proto }) => proto));
+  // The part over the last sublayer makes what is behind it, too.
+  const parts = [...cut.over.slice(-1), cut.epilogue];
+  const names = new Set([...tables, ...parts.flatMap(({ weights }) => [...weights])]);
+  return [...names].flatMap((name): GraphOuter[] => {
+    const data = file.initializers.get(name);
+    const [weight] = data?.dims.length === 2 && isFloat(data) ? lazyTensor(data) : [];
+    const uses = data && weight && readers.usesOf(name, data);
+    if (weight === undefined || uses === undefined || typeof uses === 'string') {
+      return [];
+    }
+    const { lookups, products } = uses;
+    const isElsewhere =
+      (lookups !== undefined && !tables.has(name)) ||
+      products?.products.some(({ node }) => inMode.has(node) && !behind.has(node)) === true;
+    return isElsewhere ? [] : matricesOf(name, weight, uses);
+  });
+}
+
+/** One for each use; a head that is the embedding has no name of its own. */
+function matricesOf(
+  name: string,
+  weight: LazyTensor,
+  { lookups, products }: WeightUses,
+): GraphOuter[] {
+  const headId = lookups === undefined ? name : `${name}:head`;
+  const [rows = 0, columns = 0] = weight.shape;
+  const isBoth = lookups !== undefined && products !== undefined;
+  const found: GraphOuter[] = [];
+  if (lookups !== undefined) {
+    const tie = isBoth ? { tiedTo: headId } : {};
+    const sizes = { out: rows, in: columns, transposed: false };
+    found.push({ id: name, place: 'embedding', weight, ...sizes, ...tie, table: lookups });
+  }
+  if (products !== undefined) {
+    const tie = isBoth ? { tiedTo: name } : {};
+    const { transposed } = products;
+    const [out, input] = transposed ? [columns, rows] : [rows, columns];
+    const sizes = { out, in: input, transposed };
+    found.push({ id: headId, place: 'head', weight, ...sizes, ...tie, use: products });
+  }
+  return found;
+}
+
+/** None where one is of whole numbers, to which another gives scales. */
+function tablesOfIds({ file, index, summary }: OnnxModel): Set<string> {
+  const ids = idsPort(summary.inputs);
+  const tables = ids === undefined ? [] : lookupsOf(index, ids.name).map(({ table }) => table);
+  const isPlain = tables.every((name) => {
+    const data = file.initializers.get(name);
+    return data !== undefined && isFloat(data);
+  });
+  return new Set(isPlain ? tables : []);
+}

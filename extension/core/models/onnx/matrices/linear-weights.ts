@@ -1,0 +1,283 @@
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import { DataType } from '../../../onnx/graph-builder';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { fusedAttention } from '../stream/fused-attention';
+import { operatorName } from '../graph-index';
+import { intAttribute, intsAttribute } from '../node-attributes';
+
+/** A place where a graph multiplies by a matrix. */
+export interface MatrixProduct {
+  /** The node that gives the result. */
+  readonly node: NodeProto;
+  /** What is multiplied: rows along the last axis, or a map. */
+  readonly input: string;
+  /** Set where the rows are the positions of a map [batch, in, …]: those of a convolution of kernel 1. */
+  readonly map?: PositionMap;
+  /** Further nodes that it consists of, where the matrix has another form already. */
+  readonly others: readonly NodeProto[];
+}
+
+/** Positions of a map. */
+export interface PositionMap {
+  /** How many axes they have. */
+  readonly axes: number;
+  /** Every how manieth is taken, by axis. */
+  readonly strides: readonly number[];
+}
+
+/** Whether every position is taken. */
+export function isEach({ strides }: PositionMap): boolean {
+  return strides.every((stride) => stride === 1);
+}
+
+/** How a graph multiplies by a weight, wherever it reads it. */
+export interface LinearWeight {
+  /** Whether the weight as stored is [in, out]. */
+  readonly transposed: boolean;
+  /** Those of nested graphs included. */
+  readonly products: readonly MatrixProduct[];
+  /** Casts and transposes between the weight and them. */
+  readonly between: readonly NodeProto[];
+  /** Number of the element type that is multiplied in. */
+  readonly dataType: number;
+}
+
+/** How a graph looks rows of a weight up, wherever it reads it. */
+export interface TableUse {
+  /** Gathers, those of nested graphs included. */
+  readonly nodes: readonly NodeProto[];
+  /** Casts between the weight and them. */
+  readonly between: readonly NodeProto[];
+  /** Number of the element type that is looked up. */
+  readonly dataType: number;
+}
+
+/** What a matrix is read for; both where the head is the embedding. */
+export interface WeightUses {
+  readonly products: LinearWeight | undefined;
+  readonly lookups: TableUse | undefined;
+}
+
+/** Readers of one kind while they are collected. */
+class Readers<T> {
+  private readonly found: T[] = [];
+  private readonly between = new Set<NodeProto>();
+  private readonly orders = new Set<boolean>();
+  private readonly types = new Set<number>();
+
+  public add(reader: T, transposed: boolean, type: number, path: readonly NodeProto[]): void {
+    this.found.push(reader);
+    this.orders.add(transposed);
+    this.types.add(type);
+    path.forEach((node) => this.between.add(node));
+  }
+
+  /** Undefined without any reader, or why they do not agree. */
+  public use(
+    idle: readonly NodeProto[],
+  ): (Omit<LinearWeight, 'products'> & { readonly found: readonly T[] }) | string | undefined {
+    const [transposed, ...otherOrders] = this.orders;
+    const [dataType, ...otherTypes] = this.types;
+    if (transposed === undefined || dataType === undefined) {
+      return undefined;
+    }
+    if (otherOrders.length > 0 || otherTypes.length > 0) {
+      return 'it is read as it is and transposed, or in several types';
+    }
+    const between = [...new Set([...this.between, ...idle])];
+    return { transposed, found: this.found, between, dataType };
+  }
+}
+
+/** What has to be known of a weight. */
+interface WeightData {
+  readonly dataType: number;
+  readonly dims: readonly number[];
+}
+
+/** Finds the readers of weights in a graph and in those nested in it. */
+export class WeightReaders {
+  private readonly readers = new Map<string, NodeProto[]>();
+  private readonly outputs = new Set<string>();
+
+  /** @param whyFused why the weight of a node that attends cannot be taken out of it, if so */
+  public constructor(
+    graph: GraphProto,
+    private readonly whyFused: (node: NodeProto) => string | undefined,
+  ) {
+    this.collect(graph);
+  }
+
+  /** How the graph multiplies by the matrix or kernel `name`, or why it is no linear layer. */
+  public of(name: string, data: WeightData): LinearWeight | string {
+    const uses = this.usesOf(name, data);
+    if (typeof uses === 'string') {
+      return uses;
+    }
+    return uses.lookups === undefined
+      ? (uses.products ?? 'no product is made with it')
+      : 'Gather reads it as well';
+  }
+
+  /** How the graph reads the matrix or kernel `name`, or what else it does with it. */
+  public usesOf(name: string, { dataType, dims }: WeightData): WeightUses | string {
+    const products = new Readers<MatrixProduct>();
+    const lookups = new Readers<NodeProto>();
+    const idle: NodeProto[] = [];
+    const follow = (
+      value: string,
+      turned: boolean,
+      type: number,
+      path: readonly NodeProto[],
+    ): string | undefined => {
+      if (this.outputs.has(value)) {
+        return 'it is an output of the graph';
+      }
+      const readers = this.readers.get(value) ?? [];
+      if (readers.length === 0) {
+        idle.push(...path);
+      }
+      for (const node of readers) {
+        const op = operatorName(node);
+        const read = readAsMatrix(node, value, dims) ?? this.readFused(node, value);
+        if (typeof read === 'string') {
+          return read;
+        }
+        if (read !== undefined) {
+          const { order, ...product } = read;
+          const transposed = order === 'in-out' ? !turned : turned;
+          products.add({ node, others: [], ...product }, transposed, type, path);
+        } else if (isLookup(node, value) && !turned) {
+          lookups.add(node, false, type, path);
+        } else if (isPassing(node, dims)) {
+          const to = op === 'Cast' ? intAttribute(node, 'to', type) : type;
+          const isTurned = op === 'Transpose' ? !turned : turned;
+          const problem = follow(node.output[0] ?? '', isTurned, to, [...path, node]);
+          if (problem !== undefined) {
+            return problem;
+          }
+        } else {
+          return `${op} reads it as well`;
+        }
+      }
+      return undefined;
+    };
+    const problem = follow(name, false, dataType, []);
+    if (problem !== undefined) {
+      return problem;
+    }
+    const [made, looked] = [products.use(idle), lookups.use(idle)];
+    if (typeof made === 'string') {
+      return made;
+    }
+    if (typeof looked === 'string') {
+      return looked;
+    }
+    return {
+      products: made && { ...made, products: made.found },
+      lookups: looked && { ...looked, nodes: looked.found },
+    };
+  }
+
+  private readFused(node: NodeProto, name: string): Read | string | undefined {
+    const isFused = operatorName(node) === fusedAttention && readsOnce(node, name);
+    return isFused
+      ? (this.whyFused(node) ?? { order: 'in-out', input: node.input[0] ?? '' })
+      : undefined;
+  }
+
+  private collect(graph: GraphProto): void {
+    graph.output.forEach(({ name }) => this.outputs.add(name));
+    for (const node of graph.node) {
+      for (const input of new Set(node.input)) {
+        const known = this.readers.get(input);
+        if (known === undefined) {
+          this.readers.set(input, [node]);
+        } else {
+          known.push(node);
+        }
+      }
+      nestedGraphs(node).forEach((inner) => {
+        this.collect(inner);
+      });
+    }
+  }
+}
+
+/** How a product reads its matrix. */
+interface Read extends Pick<MatrixProduct, 'input' | 'map'> {
+  readonly order: 'in-out' | 'out-in';
+}
+
+/** How a product of rows or positions reads its matrix `name`, or why it is none; undefined for other nodes. */
+function readAsMatrix(
+  node: NodeProto,
+  name: string,
+  dims: readonly number[],
+): Read | string | undefined {
+  const [input = ''] = node.input;
+  if (!readsOnce(node, name)) {
+    return undefined;
+  }
+  switch (operatorName(node)) {
+    case 'MatMul':
+      return dims.length === 2 ? { order: 'in-out', input } : undefined;
+    case 'Gemm':
+      return intAttribute(node, 'transA', 0) !== 0
+        ? 'its rows are the columns of what Gemm reads (transA)'
+        : { order: intAttribute(node, 'transB', 0) === 1 ? 'out-in' : 'in-out', input };
+    case 'Conv':
+      return readAsKernel(node, dims);
+    default:
+      return undefined;
+  }
+}
+
+/** Whether `name` is the second input of a node and no other. */
+function readsOnce({ input }: NodeProto, name: string): boolean {
+  return input[1] === name && input.filter((one) => one === name).length === 1;
+}
+
+function readAsKernel(node: NodeProto, dims: readonly number[]): Read | string {
+  const groups = intAttribute(node, 'group', 1);
+  if (groups !== 1) {
+    return `the convolution has ${groups} groups`;
+  }
+  if ((intsAttribute(node, 'pads') ?? []).some((pad) => pad !== 0)) {
+    return 'the convolution pads what it reads';
+  }
+  const axes = dims.length - 2;
+  const strides = intsAttribute(node, 'strides') ?? new Array<number>(axes).fill(1);
+  return { order: 'out-in', input: node.input[0] ?? '', map: { axes, strides } };
+}
+
+/** Whether a weight of these sizes is a matrix, or a kernel that takes one position at a time. */
+export function isMatrixLike(dims: readonly number[]): boolean {
+  return dims.length >= 2 && dims.slice(2).every((size) => size === 1);
+}
+
+/** Whether a node takes rows of the table `name`. */
+function isLookup(node: NodeProto, name: string): boolean {
+  return (
+    operatorName(node) === 'Gather' &&
+    node.input[0] === name &&
+    node.input[1] !== name &&
+    intAttribute(node, 'axis', 0) === 0
+  );
+}
+
+const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
+
+/** Nodes that hand a matrix on: as it is, transposed, or in another type of floats. */
+function isPassing(node: NodeProto, dims: readonly number[]): boolean {
+  switch (operatorName(node)) {
+    case 'Identity':
+      return true;
+    case 'Cast':
+      return floats.includes(intAttribute(node, 'to', 0));
+    case 'Transpose':
+      return dims.length === 2 && (intsAttribute(node, 'perm') ?? [1, 0]).join() === '1,0';
+    default:
+      return false;
+  }
+}

@@ -1,0 +1,32 @@
+import type { NodeProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphIndex } from '../graph-index';
+
+/** A Gather that takes rows by ids. */
+export interface Lookup {
+  readonly node: NodeProto;
+  /** The initializer that its table is, or is cast from. */
+  readonly table: string;
+}
+
+/** Nodes that hand ids on to where they are looked up. */
+const idNodes = /^(?:Cast|Identity|Reshape|Squeeze|Unsqueeze)$/;
+
+/** What an input of ids is looked up in. */
+export function lookupsOf(index: GraphIndex, ids: string): Lookup[] {
+  return index.consumersOf(ids).flatMap(({ op, proto, outputs }) => {
+    const [first = '', second] = proto.input;
+    if (op === 'Gather' && second === ids) {
+      return [{ node: proto, table: sourceOf(index, first) }];
+    }
+    return idNodes.test(op) && first === ids
+      ? outputs.flatMap((output) => lookupsOf(index, output))
+      : [];
+  });
+}
+
+function sourceOf(index: GraphIndex, value: string): string {
+  const producer = index.producers.get(value);
+  return producer !== undefined && /^(?:Cast|Identity)$/.test(producer.op)
+    ? sourceOf(index, producer.proto.input[0] ?? '')
+    : value;
+}

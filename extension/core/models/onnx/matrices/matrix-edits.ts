@@ -1,0 +1,186 @@
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import { DataType } from '../../../onnx/graph-builder';
+import type { GraphBuilder } from '../../../onnx/graph-builder';
+import { copyWith } from '../../../onnx/messages';
+import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { UserError } from '../../../user-error';
+import { emitLookup } from '../../forms/emit-lookup';
+import { formMemory, formTensors, mapTensors } from '../../forms/form-facts';
+import type { MatrixEncoding } from '../../matrix-encoding';
+import { emitProduct } from './emit-product';
+import { tellForms } from '../stream/form-regions';
+import { additionsTo, freeName, namesIn, withAdditions } from '../edits/graph-additions';
+import type { GraphLinear } from './graph-linears';
+import { renameOutputs } from '../edits/node-edits';
+import { valuesRead } from '../edits/graph-remains';
+import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
+
+const blockwiseOpset = 21;
+const float32: number = DataType.FLOAT;
+
+type GraphMatrix = GraphLinear | GraphOuter;
+
+function betweenOf(layer: GraphMatrix): readonly NodeProto[] {
+  return 'table' in layer ? layer.table.between : layer.use.between;
+}
+
+/** A file whose products are made otherwise. */
+interface EditedFile {
+  readonly file: OnnxFile;
+  /** Bytes that the weights of forms take where they run, those of each form under its first. */
+  readonly memory: ReadonlyMap<string, number>;
+}
+
+/**
+ * A file some of whose products are made in another form. Nodes and weights that only they needed are
+ * gone; the weights of the forms stay in the files that they lie in.
+ * @param outer the main graph of the file
+ * @throws UserError for a form that the file's operator sets cannot say.
+ */
+export function editMatrices(
+  file: OnnxFile,
+  outer: GraphProto,
+  layers: readonly GraphMatrix[],
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): EditedFile {
+  const memory = new Map<string, number>();
+  const names = namesIn(outer);
+  const changed = layers.filter(({ id }) => forms.has(id));
+  const staying = layers.filter(({ id }) => !forms.has(id));
+  const kept = new Set(staying.map(({ weight }) => weight.name));
+  const gone = new Set(
+    changed
+      .flatMap(({ weight, form }) => (form === undefined ? [weight] : formTensors(form)))
+      .map(nameOf)
+      .filter((name) => !kept.has(name)),
+  );
+  gone.forEach((name) => names.delete(name));
+  const builder = additionsTo(file, names);
+  const replaced = new Map<NodeProto, readonly NodeProto[]>();
+  const named = new Map<MatrixEncoding, MatrixEncoding>();
+  const stillRead = new Set(staying.flatMap(betweenOf));
+  for (const layer of changed) {
+    const form = forms.get(layer.id);
+    if (form !== undefined) {
+      const own =
+        named.get(form) ??
+        mapTensors(form, (tensor) => ({ ...tensor, name: freeName(tensor.name, names) }));
+      named.set(form, own);
+      formTensors(own).forEach(({ name }, i) => memory.set(name, i === 0 ? formMemory(own) : 0));
+      if ('table' in layer) {
+        layer.table.nodes.forEach((node) => {
+          replaced.set(node, replaceLookup(builder, layer, own, node));
+        });
+      } else {
+        requireOpset(form, builder.opset, file.path);
+        layer.use.products.forEach((product, number) => {
+          product.others.forEach((node) => replaced.set(node, []));
+          replaced.set(product.node, replaceProduct(builder, layer, own, number));
+        });
+      }
+      betweenOf(layer)
+        .filter((node) => !stillRead.has(node))
+        .forEach((node) => replaced.set(node, []));
+    }
+  }
+  const inner = new Set(changed.flatMap((layer) => ('sublayer' in layer ? [layer.id] : [])));
+  const inSublayers = new Map([...forms].filter(([id]) => inner.has(id)));
+  const node = replaceNodes(outer.node, replaced);
+  const metadataProps = tellForms(file.model, inSublayers);
+  const told = { ...file, model: copyWith(file.model, { metadataProps }) };
+  const graph = copyWith(outer, { node });
+  // Constants of a former form go with its nodes.
+  const [before, after] = [valuesRead(outer), valuesRead(graph)];
+  const isKept = (name: string): boolean =>
+    !gone.has(name) && (after.has(name) || !before.has(name));
+  return { file: withAdditions(told, graph, builder, isKept), memory };
+}
+
+/** Standard operators can only say blocks from opset 21 on, and older nodes of the file are not rewritten. */
+function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
+  const parts = form.kind === 'low-rank' ? [form.left, form.right] : [];
+  parts.forEach((part) => {
+    requireOpset(part, opset, file);
+  });
+  if (form.kind === 'block-quantized' && form.run === 'qdq' && opset < blockwiseOpset) {
+    throw new UserError(
+      `Blocks in standard operators need opset ${blockwiseOpset}, and the graph is of opset ${opset}.`,
+      {
+        file,
+        remedy: `Choose MatMulNBits, or export the model with opset ${blockwiseOpset}.`,
+      },
+    );
+  }
+}
+
+/** The nodes that give what a product of the layer gives, under the same names. */
+function replaceProduct(
+  builder: GraphBuilder,
+  layer: GraphLinear | GraphHead,
+  form: MatrixEncoding,
+  number: number,
+): NodeProto[] {
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(layer.id, () => emitProduct(builder, layer, form, number)),
+  );
+  return renameOutputs(nodes, result, layer.use.products[number]?.node.output ?? []);
+}
+
+/** The nodes that give the rows that a Gather gives, under the same name and in the same type. */
+function replaceLookup(
+  builder: GraphBuilder,
+  { id, table: { dataType } }: GraphTable,
+  form: MatrixEncoding,
+  { input: [, ids = ''], output }: NodeProto,
+): NodeProto[] {
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(id, () => {
+      const rows = emitLookup(builder, form, ids);
+      return dataType === float32 ? rows : builder.op('Cast', [rows], { to: dataType });
+    }),
+  );
+  return renameOutputs(nodes, [result], output);
+}
+
+/** Nodes in whose place others stand, also in nested graphs; what holds none of them stays the same. */
+function replaceNodes(
+  nodes: readonly NodeProto[],
+  replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>,
+): NodeProto[] {
+  return nodes.flatMap((node) => {
+    const own = replaced.get(node);
+    if (own !== undefined) {
+      return [...own];
+    }
+    const inner = nestedGraphs(node).flatMap((graph) => graph.node);
+    return holdsAny(inner, replaced) ? [withInner(node, replaced)] : [node];
+  });
+}
+
+function holdsAny(nodes: readonly NodeProto[], replaced: ReadonlyMap<NodeProto, unknown>): boolean {
+  return nodes.some(
+    (node) =>
+      replaced.has(node) || nestedGraphs(node).some((graph) => holdsAny(graph.node, replaced)),
+  );
+}
+
+function withInner(
+  node: NodeProto,
+  replaced: ReadonlyMap<NodeProto, readonly NodeProto[]>,
+): NodeProto {
+  const inner = (graph: GraphProto): GraphProto =>
+    copyWith(graph, { node: replaceNodes(graph.node, replaced) });
+  return copyWith(node, {
+    attribute: node.attribute.map((one) =>
+      copyWith(one, {
+        ...(one.g === undefined ? {} : { g: inner(one.g) }),
+        graphs: one.graphs.map(inner),
+      }),
+    ),
+  });
+}
+
+function nameOf({ name }: { readonly name: string }): string {
+  return name;
+}

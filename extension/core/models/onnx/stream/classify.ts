@@ -1,0 +1,129 @@
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import type { FunctionProto } from '../../../onnx/proto/onnx_pb';
+import type { SublayerKind } from '../../model-summary';
+import { standsForConvolution } from './form-regions';
+import { operatorName } from '../graph-index';
+import type { GraphIndex, GraphNode } from '../graph-index';
+
+const fusedAttention =
+  /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
+/** Nodes that choose and compute experts by themselves. */
+export const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
+const convolutions = /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|NhwcConv)$/;
+const weightProducts =
+  /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits|MatMulBnb4|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;
+const softmax = /(?:^|:)(?:QLinear)?Softmax$/;
+const activations =
+  /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|QLinearSigmoid|QLinearLeakyRelu|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|GemmFastGelu|BiasSplitGelu)$/;
+
+/** Whether an operator multiplies by weights, by its name. */
+export function hasWeightsByKind(op: string): boolean {
+  return (
+    weightProducts.test(op) ||
+    convolutions.test(op) ||
+    fusedExperts.test(op) ||
+    fusedAttention.test(op)
+  );
+}
+
+/** What a branch computes, by the operators inside. */
+export function classifyBranch(
+  nodes: ReadonlySet<GraphNode>,
+  index: GraphIndex,
+  functions: readonly FunctionProto[],
+): SublayerKind {
+  const ops = operatorsOf(nodes, functions);
+  const some = (pattern: RegExp): boolean => [...ops].some((op) => pattern.test(op));
+  const products = [...nodes].filter((node) => isProductOfValues(node, index));
+  const scores = [...nodes].flatMap((node) =>
+    softmax.test(node.op) ? productsBehind(node, nodes, index) : [],
+  );
+  const fused = [...nodes].filter(({ op }) => fusedAttention.test(op));
+  if (fused.length > 0 || scores.some((node) => isProductOfValues(node, index))) {
+    const readers = fused.length > 0 ? fused : products;
+    return readers.every((node) => readsOutside(node, nodes, index))
+      ? 'cross-attention'
+      : 'attention';
+  }
+  if (some(fusedExperts) || ops.has('TopK')) {
+    return 'expert';
+  }
+  // Inside of functions it is not known what is multiplied by what.
+  const called = functions.some(({ domain, name }) =>
+    [...nodes].some(({ proto }) => proto.domain === domain && proto.opType === name),
+  );
+  if (some(fusedAttention) || (called && ops.has('Softmax'))) {
+    return 'attention';
+  }
+  if (some(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
+    return 'convolution';
+  }
+  return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
+}
+
+/** Whether a node multiplies two values that both depend on the inputs. */
+function isProductOfValues({ op, inputs }: GraphNode, index: GraphIndex): boolean {
+  return (
+    weightProducts.test(op) && inputs.filter((input) => !index.constants.has(input)).length > 1
+  );
+}
+
+/** The nearest products on the ways that lead to a node: those whose results a softmax is taken of. */
+function productsBehind(
+  node: GraphNode,
+  nodes: ReadonlySet<GraphNode>,
+  index: GraphIndex,
+): GraphNode[] {
+  const found = new Set([node]);
+  for (const one of found) {
+    for (const input of weightProducts.test(one.op) ? [] : one.inputs) {
+      const producer = index.producers.get(input);
+      if (producer !== undefined && nodes.has(producer)) {
+        found.add(producer);
+      }
+    }
+  }
+  return [...found].filter(({ op }) => weightProducts.test(op));
+}
+
+/** Whether a branch takes the keys or values of an attention from elsewhere, such as an encoder. */
+function readsOutside(
+  { op, proto, inputs }: GraphNode,
+  nodes: ReadonlySet<GraphNode>,
+  index: GraphIndex,
+): boolean {
+  const isOutside = (value: string): boolean => {
+    const producer = index.producers.get(value);
+    return !index.constants.has(value) && (producer === undefined || !nodes.has(producer));
+  };
+  if (fusedAttention.test(op)) {
+    const [, key = ''] = proto.input;
+    return key !== '' && isOutside(key);
+  }
+  return inputs.some(isOutside);
+}
+
+/** Operators of a branch, those of nested graphs and of functions included. */
+function operatorsOf(
+  nodes: ReadonlySet<GraphNode>,
+  functions: readonly FunctionProto[],
+): ReadonlySet<string> {
+  const bodies = new Map(functions.map((known) => [functionKey(known.domain, known.name), known]));
+  const found = new Set([...nodes].map(({ op }) => op));
+  const open = [...nodes].map(({ proto }) => proto);
+  for (let proto = open.pop(); proto !== undefined; proto = open.pop()) {
+    const body = bodies.get(functionKey(proto.domain, proto.opType))?.node ?? [];
+    for (const inner of [...body, ...nestedGraphs(proto).flatMap(({ node }) => node)]) {
+      const op = operatorName(inner);
+      if (!found.has(op)) {
+        found.add(op);
+        open.push(inner);
+      }
+    }
+  }
+  return found;
+}
+
+function functionKey(domain: string, name: string): string {
+  return `${domain}:${name}`;
+}

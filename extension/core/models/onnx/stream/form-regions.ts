@@ -1,0 +1,122 @@
+import * as v from 'valibot';
+import { nestedGraphs } from '../../../checkpoints/nested-weights';
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { entry } from '../../../onnx/messages';
+import type { GraphProto, ModelProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { emitForm } from '../../forms/emit-form';
+import { emitPointwise } from '../../forms/emit-pointwise';
+import { formSizes } from '../../forms/form-facts';
+import { describeForm, formSpec } from '../../forms/form-spec';
+import type { MatrixEncoding } from '../../matrix-encoding';
+import type { MatrixProduct } from '../matrices/linear-weights';
+
+/** Where a graph tells the forms of its matrices, by the names of the weights that they stand for. */
+const metadataKey = 'espalier.matrices';
+
+const storedForms = v.record(
+  v.string(),
+  v.strictObject({
+    out: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    in: v.pipe(v.number(), v.integer(), v.minValue(1)),
+    form: formSpec,
+  }),
+);
+type StoredForm = v.InferOutput<typeof storedForms>[string];
+
+/** What a graph tells of its forms; nothing where it tells nothing that can be read. */
+export function toldForms({ metadataProps }: ModelProto): ReadonlyMap<string, StoredForm> {
+  const text = metadataProps.find(({ key }) => key === metadataKey)?.value;
+  try {
+    const told = v.safeParse(storedForms, JSON.parse(text ?? '{}'));
+    return new Map(told.success ? Object.entries(told.output) : []);
+  } catch {
+    return new Map();
+  }
+}
+
+/** The metadata of a model with further forms. */
+export function tellForms(
+  model: ModelProto,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): ModelProto['metadataProps'] {
+  const told = new Map(toldForms(model));
+  for (const [id, form] of forms) {
+    told.set(id, { ...formSizes(form), form: describeForm(form) });
+  }
+  return [
+    ...model.metadataProps.filter(({ key }) => key !== metadataKey),
+    entry(metadataKey, JSON.stringify(Object.fromEntries(told))),
+  ];
+}
+
+/** Names of nodes of the form of a layer: /ID/form.PRODUCT/…, or with the axes of a map /ID/form-mapAXES.PRODUCT/…. */
+const regionName = /^\/(?<id>.+)\/form(?:-map(?<axes>\d))?\.\d+\//s;
+
+/** Whether a node belongs to a form in the place of a convolution. */
+export function standsForConvolution({ name }: NodeProto): boolean {
+  return regionName.exec(name)?.groups?.['axes'] !== undefined;
+}
+
+/**
+ * Emits a form, of rows or of a map with so many axes, so that its nodes are found again.
+ * @param product number of the product among those of the layer, in whose scope the builder is
+ */
+export function emitRegion(
+  graph: GraphBuilder,
+  form: MatrixEncoding,
+  x: Value,
+  product: number,
+  axes?: number,
+): Value {
+  return axes === undefined
+    ? graph.within(`form.${product}`, () => emitForm(graph, form, x))
+    : graph.within(`form-map${axes}.${product}`, () => emitPointwise(graph, form, x, axes));
+}
+
+/**
+ * The products that are made by forms which {@link emitRegion} has emitted, by the layer's id. Where another
+ * tool has rewritten some of their nodes, these are nodes like others.
+ */
+export function findRegions(
+  outer: GraphProto,
+  { initializers }: Pick<OnnxFile, 'initializers'>,
+): ReadonlyMap<string, readonly MatrixProduct[]> {
+  const regions = new Map<string, { id: string; axes: number | undefined; nodes: NodeProto[] }>();
+  const collect = (graph: GraphProto): void => {
+    for (const node of graph.node) {
+      const { 0: prefix, groups } = regionName.exec(node.name) ?? {};
+      if (prefix !== undefined) {
+        const { id = '', axes } = groups ?? {};
+        const known = regions.get(prefix) ?? {
+          id,
+          axes: axes === undefined ? undefined : Number(axes),
+          nodes: [],
+        };
+        known.nodes.push(node);
+        regions.set(prefix, known);
+      }
+      nestedGraphs(node).forEach(collect);
+    }
+  };
+  collect(outer);
+  const found = new Map<string, MatrixProduct[]>();
+  const rewritten = new Set<string>();
+  for (const { id, axes, nodes } of regions.values()) {
+    const made = new Set(nodes.flatMap(({ output }) => output));
+    const read = new Set(nodes.flatMap(({ input }) => input));
+    const [input, ...otherInputs] = [...read].filter(
+      (name) => name !== '' && !made.has(name) && !initializers.has(name),
+    );
+    const [last, ...otherLasts] = nodes.filter(({ output }) => !output.some((o) => read.has(o)));
+    if (input === undefined || last === undefined || otherInputs.length + otherLasts.length > 0) {
+      rewritten.add(id);
+      continue;
+    }
+    const others = nodes.filter((node) => node !== last);
+    const map = axes === undefined ? {} : { map: { axes, strides: [] } };
+    found.set(id, [...(found.get(id) ?? []), { node: last, input, others, ...map }]);
+  }
+  rewritten.forEach((id) => found.delete(id));
+  return found;
+}

@@ -1,0 +1,132 @@
+import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
+import { dtypeBits, elementCount } from '../../../checkpoints/lazy-tensor';
+import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
+import { hasWeightsByKind } from './classify';
+import { isQuantizedSum, isShape, operatorName } from '../graph-index';
+import type { GraphIndex, GraphNode } from '../graph-index';
+import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
+import { nodesGone } from '../edits/removal-nodes';
+import type { ResidualBranch } from './residual-stream';
+
+/** What goes when a sublayer is removed from one graph. */
+export interface LostParts {
+  readonly weights: readonly OnnxInitializer[];
+  /** Weights that are multiplied by. */
+  readonly products: readonly OnnxInitializer[];
+  /** Inputs that nothing reads any more, such as past keys and values. */
+  readonly caches: readonly OnnxPort[];
+  readonly nodes: readonly string[];
+  /** Names of all nodes of the graph, if it is one of several. */
+  readonly all: ReadonlySet<string>;
+}
+
+/** `unwanted`: outputs of the graph that nobody asks for any more then. */
+export function lostParts(
+  branch: ResidualBranch,
+  { file, index }: { readonly file: OnnxFile; readonly index: GraphIndex },
+  inputs: readonly OnnxPort[],
+  live: ReadonlySet<GraphNode>,
+  unwanted: readonly string[],
+  all: ReadonlySet<string>,
+): LostParts {
+  const found = nodesGone(index, live, branch, unwanted);
+  const gone = [...found].sort((a, b) => a.order - b.order);
+  return {
+    weights: namesRead(gone)
+      .flatMap((name) => file.initializers.get(name) ?? [])
+      .filter(isWeight),
+    products: productWeights(gone, file, index),
+    caches: inputs.filter(({ name }) => {
+      const readers = index.consumersOf(name).filter((reader) => live.has(reader));
+      const lost = readers.filter((reader) => found.has(reader));
+      return lost.length > 0 && readers.every((reader) => found.has(reader) || isShape(reader));
+    }),
+    nodes: gone.filter(isWhole).map(nodeName),
+    all,
+  };
+}
+
+/** Whether nothing of a node is left when the sum goes that it makes. */
+function isWhole({ op, proto }: GraphNode): boolean {
+  return op !== 'Add' || proto.opType === 'Add' || isQuantizedSum(proto);
+}
+
+/** The weights by which nodes multiply. */
+export function productWeights(
+  nodes: readonly GraphNode[],
+  { initializers }: Pick<OnnxFile, 'initializers'>,
+  index: GraphIndex,
+): OnnxInitializer[] {
+  return namesRead(nodes.filter(({ op }) => hasWeightsByKind(op)))
+    .flatMap((name) => initializers.get(sourceOf(name, index)) ?? [])
+    .filter(({ dims }) => dims.length > 1);
+}
+
+/** What a sublayer costs that loses `all` these parts, in graphs that share their weights. */
+export function measure(
+  all: readonly LostParts[],
+): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
+  const weights = new Set(all.flatMap((one) => one.weights));
+  const flops = all.map(({ products }) =>
+    products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
+  );
+  return {
+    parameters: [...weights].reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    bytes: [...weights].reduce((sum, weight) => sum + storedBytes(weight), 0),
+    flopsPerToken: Math.max(0, ...flops),
+    kvBytesPerToken: [...new Set(all.flatMap(({ caches }) => caches))].reduce(
+      (sum, input) => sum + bytesPerPosition(input),
+      0,
+    ),
+    nodes: commonNames(all),
+  };
+}
+
+/** Names of nodes, but those that another graph has for a node that stays. */
+function commonNames(all: readonly LostParts[]): string[] {
+  const names = new Set(all.flatMap(({ nodes }) => nodes));
+  const staying = all.flatMap(({ nodes, all: known }) => {
+    const own = new Set(nodes);
+    return [...names].filter((name) => known.has(name) && !own.has(name));
+  });
+  staying.forEach((name) => names.delete(name));
+  return [...names];
+}
+
+/** Numbers that are learned, as opposed to sizes and axes. */
+export function isWeight({ dtype, dims }: OnnxInitializer): boolean {
+  return !['I64', 'I32', 'BOOL', 'STRING'].includes(dtype) && dims.length > 0;
+}
+
+export function storedBytes({ dims, dataType, length }: OnnxInitializer): number {
+  const bits = dataTypeBits(dataType);
+  return bits === undefined ? length : Math.ceil((elementCount(dims) * bits) / 8);
+}
+
+function namesRead(nodes: readonly GraphNode[]): string[] {
+  return [...new Set(nodes.flatMap(({ inputs }) => inputs))];
+}
+
+/** The initializer behind transposes and casts. */
+function sourceOf(name: string, { constants, producers }: GraphIndex): string {
+  let source = name;
+  for (let next: string | undefined = name; next !== undefined;) {
+    source = next;
+    next = constants.has(next) ? producers.get(next)?.inputs[0] : undefined;
+  }
+  return source;
+}
+
+/** Bytes per token of a cache [batch, heads, past, headDim]. */
+function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
+  const [, heads, , headDim] = shape;
+  const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
+  return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
+    ? (heads * headDim * bits) / 8
+    : 0;
+}
+
+/** The name of a node, or what it makes. */
+export function nodeName({ proto }: GraphNode): string {
+  return proto.name === '' ? `${operatorName(proto)} → ${proto.output.join(', ')}` : proto.name;
+}

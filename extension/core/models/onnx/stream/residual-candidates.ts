@@ -1,0 +1,119 @@
+import { hasWeightsByKind } from './classify';
+import { isShape } from '../graph-index';
+import type { GraphIndex, GraphNode } from '../graph-index';
+
+/** A sum to which a value is added that comes from another of its terms: sum = start + Σ f(start). */
+export interface Candidate {
+  readonly add: GraphNode;
+  /** The add and those whose sums are only its terms. */
+  readonly sums: ReadonlySet<GraphNode>;
+  readonly sum: string;
+  readonly start: string;
+  readonly terms: readonly string[];
+  readonly nodes: ReadonlySet<GraphNode>;
+}
+
+/** A branch that holds as many others is a bridge over a part of the network, such as a U-Net's. */
+const bridged = 2;
+
+/** Sums of a sum, those of biases included; more are no residual. */
+const maxSums = 32;
+
+/** The sums that make a residual stream, in topological order. */
+export function findCandidates(index: GraphIndex): Candidate[] {
+  const sums = index.nodes.filter(
+    (node) => isSum(node) && !isInnerSum(node.outputs[0] ?? '', index),
+  );
+  const found = sums.flatMap((node) => candidatesOf(node, index));
+  return outermost(
+    found.sort((a, b) => a.add.order - b.add.order),
+    index,
+  );
+}
+
+export function isSum({ op }: GraphNode): boolean {
+  return op === 'Add' || op === 'Sum';
+}
+
+/** Whether a sum is only a term of the next sum. */
+export function isInnerSum(value: string, index: GraphIndex): boolean {
+  const [reader, ...others] = index.consumersOf(value);
+  return reader !== undefined && others.length === 0 && isSum(reader) && !index.outputs.has(value);
+}
+
+/** The sum as a whole, or else what its inner sums give: (x + f(x)) + y has a branch too. */
+function candidatesOf(node: GraphNode, index: GraphIndex): Candidate[] {
+  const whole: Candidate[] = [];
+  for (const open = [node]; open.length > 0;) {
+    const sum = open.pop() ?? node;
+    const candidate = candidateOf(sum, index);
+    if (candidate !== undefined) {
+      whole.push(candidate);
+    } else {
+      open.push(...innerSums(sum, index));
+    }
+  }
+  return whole;
+}
+
+function candidateOf(node: GraphNode, index: GraphIndex): Candidate | undefined {
+  const sums = new Set([node]);
+  for (const one of sums) {
+    innerSums(one, index).forEach((inner) => sums.add(inner));
+    if (sums.size > maxSums) {
+      return undefined;
+    }
+  }
+  const inner = new Set([...sums].flatMap(({ outputs }) => outputs));
+  const terms = [...sums].flatMap(({ inputs }) =>
+    inputs.filter((input) => !inner.has(input) && !index.constants.has(input)),
+  );
+  for (const start of terms) {
+    const others = terms.filter((term) => term !== start);
+    if (others.length === 0) {
+      continue;
+    }
+    const ways = others.map((term) => index.between(start, term));
+    if (ways.every((nodes) => [...nodes].some((one) => hasWeights(one, index)))) {
+      const nodes = new Set(ways.flatMap((way) => [...way]));
+      return { add: node, sums, sum: node.outputs[0] ?? '', start, terms: others, nodes };
+    }
+  }
+  return undefined;
+}
+
+/** Sums that are terms of this one alone. */
+function innerSums(node: GraphNode, index: GraphIndex): GraphNode[] {
+  return node.inputs.flatMap((input) => {
+    const producer = index.producers.get(input);
+    return producer !== undefined && isSum(producer) && isInnerSum(input, index) ? [producer] : [];
+  });
+}
+
+function hasWeights(node: GraphNode, index: GraphIndex): boolean {
+  return hasWeightsByKind(node.op) && node.inputs.some((input) => index.constants.has(input));
+}
+
+/**
+ * Whether a value from inside of a branch is read by another. So are those "branches" that start
+ * from a mask which all blocks share, since scores of a later block come from those of an earlier.
+ */
+function leaks(index: GraphIndex, branch: Candidate, candidates: readonly Candidate[]): boolean {
+  const readers = [...branch.nodes]
+    .flatMap(({ outputs }) => outputs.flatMap((output) => index.consumersOf(output)))
+    .filter((reader) => !branch.nodes.has(reader) && !branch.sums.has(reader) && !isShape(reader));
+  return candidates.some(({ add, nodes }) =>
+    readers.some((reader) => reader === add || nodes.has(reader)),
+  );
+}
+
+/** Drops candidates inside of others, and those that bridge several. */
+function outermost(found: readonly Candidate[], index: GraphIndex): Candidate[] {
+  const candidates = found.filter((branch) => !leaks(index, branch, found));
+  const inside = (outer: Candidate): Candidate[] =>
+    candidates.filter((inner) => inner !== outer && outer.nodes.has(inner.add));
+  const kept = candidates.filter((candidate) => inside(candidate).length < bridged);
+  return kept.filter(
+    (candidate) => !kept.some((outer) => outer !== candidate && outer.nodes.has(candidate.add)),
+  );
+}

@@ -1,0 +1,201 @@
+import { chainOf, ownNodes } from './parallel-terms';
+import { findCandidates } from './residual-candidates';
+import type { Candidate } from './residual-candidates';
+import { quantizedRest } from '../graph-index';
+import type { GraphIndex, GraphNode } from '../graph-index';
+
+/** One removable branch: end = start + Σ f(source), up to norms behind the sum. */
+export interface ResidualBranch {
+  /** The stream in front of it. */
+  readonly start: string;
+  /** The stream behind it, in whose place `start` stands when the branch is removed. */
+  readonly end: string;
+  /** What stands there instead where the sum is of quantized numbers: the start in the scale of the end. */
+  readonly rest?: string | undefined;
+  /**
+   * What the branch is computed from: the start, except behind another branch that runs in parallel,
+   * where it is that one's start.
+   */
+  readonly source: string;
+  /** What is added to the stream; more than one where branches cannot be told apart. */
+  readonly terms: readonly string[];
+  /** Nodes on the ways from `source` through the terms, without those that parallel branches share. */
+  readonly nodes: ReadonlySet<GraphNode>;
+  /** Whether the next branch starts where this one ends. */
+  readonly joined: boolean;
+}
+
+/**
+ * Finds the branches that are added to a value they come from, in model order: a stream follows
+ * what it reads, such as a decoder its encoder. Names play no role.
+ */
+export function findResidualBranches(
+  index: GraphIndex,
+  candidates: readonly Candidate[] = findCandidates(index),
+): ResidualBranch[] {
+  const next = followers(index, candidates);
+  const ordered = inOrder(index, streamsOf(candidates, next));
+  return ordered.flatMap((candidate, i) => {
+    const follower = next.get(candidate);
+    const end = follower?.start ?? lastEnd(index, candidate, ordered[i - 1]);
+    const isLast = i === ordered.length - 1;
+    const joined = isLast || (follower !== undefined && follower === ordered[i + 1]);
+    return branchesOf(candidate, end, joined, index);
+  });
+}
+
+/** The end of a stream: behind the same norm, if any, as stands in front of its last branch. */
+function lastEnd(index: GraphIndex, { sum, start }: Candidate, before?: Candidate): string {
+  const pattern = before && connect(index, before.sum, start);
+  return (pattern && follow(index, sum, pattern)) ?? sum;
+}
+
+/** One branch, or one for each of its parallel terms. */
+function branchesOf(
+  candidate: Candidate,
+  end: string,
+  joined: boolean,
+  index: GraphIndex,
+): ResidualBranch[] {
+  const { start, terms, nodes } = candidate;
+  const chain = terms.length > 1 ? chainOf(candidate, index) : undefined;
+  if (chain === undefined) {
+    const rest = quantizedRest(candidate.add, start);
+    return [{ start, end, rest, source: start, terms, nodes, joined }];
+  }
+  const sums = chain.adds.map(({ outputs: [sum = ''] }) => sum);
+  return chain.terms.map(({ value }, i) => {
+    const isLast = i === sums.length - 1;
+    return {
+      start: i === 0 ? start : (sums[i - 1] ?? ''),
+      end: isLast ? end : (sums[i] ?? ''),
+      source: start,
+      terms: [value],
+      nodes: ownNodes(candidate, value, index),
+      joined: joined || !isLast,
+    };
+  });
+}
+
+/** The candidate that starts where another ends, directly or behind a norm. */
+function followers(
+  index: GraphIndex,
+  candidates: readonly Candidate[],
+): ReadonlyMap<Candidate, Candidate> {
+  const byStart = new Map<string, Candidate>();
+  for (const candidate of candidates) {
+    if (!byStart.has(candidate.start)) {
+      byStart.set(candidate.start, candidate);
+    }
+  }
+  const taken = new Set<Candidate>();
+  const found = new Map<Candidate, Candidate>();
+  for (const candidate of candidates) {
+    const follower =
+      byStart.get(candidate.sum) ??
+      [...lightly(index, candidate.sum)]
+        .flatMap((value) => byStart.get(value) ?? [])
+        .find(({ start }) => connect(index, candidate.sum, start) !== undefined);
+    if (follower !== undefined && !taken.has(follower)) {
+      taken.add(follower);
+      found.set(candidate, follower);
+    }
+  }
+  return found;
+}
+
+/** Values that operators of a norm make of `sum`. */
+function lightly(index: GraphIndex, sum: string): Set<string> {
+  const found = new Set([sum]);
+  for (const value of found) {
+    for (const { op, outputs } of index.consumersOf(value)) {
+      if (light.test(op) && found.size < longestNorm) {
+        outputs.forEach((output) => found.add(output));
+      }
+    }
+  }
+  return found;
+}
+
+/** Lists of candidates that follow each other. */
+function streamsOf(
+  candidates: readonly Candidate[],
+  next: ReadonlyMap<Candidate, Candidate>,
+): Candidate[][] {
+  const inner = new Set(next.values());
+  return candidates
+    .filter((candidate) => !inner.has(candidate))
+    .map((head) => {
+      const stream = [head];
+      for (let one = next.get(head); one !== undefined; one = next.get(one)) {
+        stream.push(one);
+      }
+      return stream;
+    });
+}
+
+/** All candidates, so that a stream comes behind those it reads; by their adds where two read each other. */
+function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]): Candidate[] {
+  const byAdds = (): Candidate[] => streams.flat().sort((a, b) => a.add.order - b.add.order);
+  if (streams.length > maxStreams) {
+    return byAdds();
+  }
+  const readers = streams.map((stream) => index.descendants(stream.map(({ sum }) => sum)));
+  const sources = streams.map((stream, i) =>
+    [...streams.keys()].filter((j) => j !== i && stream.some(({ add }) => readers[j]?.has(add))),
+  );
+  const done = new Set<number>();
+  while (done.size < streams.length) {
+    const ready = sources.findIndex((all, i) => !done.has(i) && all.every((j) => done.has(j)));
+    if (ready < 0) {
+      return byAdds();
+    }
+    done.add(ready);
+  }
+  return [...done].flatMap((i) => streams[i] ?? []);
+}
+
+/** Operators of norms, and of what keeps half precision in its range. */
+const light =
+  /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity|Clip|Min|Max|Where|Neg|IsInf|ReduceMax|ReduceSum|Greater|Equal|Not)$/;
+/** More streams are not put in order: each is compared with each. */
+const maxStreams = 256;
+/** Values that a norm takes at most. */
+const longestNorm = 48;
+
+/** Operators of the norm between a sum and the next start, if there is only a norm between. */
+function connect(index: GraphIndex, sum: string, start: string): string[] | undefined {
+  const nodes = index.between(sum, start);
+  const closed = [...nodes].every(({ outputs }) =>
+    outputs.every(
+      (output) =>
+        output === start || index.consumersOf(output).every((reader) => nodes.has(reader)),
+    ),
+  );
+  const all = index.consumersOf(sum).every((reader) => nodes.has(reader));
+  const ops = [...nodes].map(({ op }) => op).sort();
+  return nodes.size > 0 && all && closed && ops.every((op) => light.test(op)) ? ops : undefined;
+}
+
+/** The value behind the same operators as `pattern`, for the norm after the last sum. */
+function follow(index: GraphIndex, sum: string, pattern: readonly string[]): string | undefined {
+  const known = new Set([sum]);
+  const nodes = [...index.descendants([sum])].sort((a, b) => a.order - b.order);
+  const taken: GraphNode[] = [];
+  for (const node of nodes) {
+    if (node.inputs.every((input) => known.has(input) || index.constants.has(input))) {
+      taken.push(node);
+      node.outputs.forEach((output) => known.add(output));
+    }
+    if (taken.length === pattern.length) {
+      break;
+    }
+  }
+  const [end] = taken.at(-1)?.outputs ?? [];
+  const ops = taken.map(({ op }) => op).sort();
+  return end !== undefined &&
+    ops.join() === pattern.join() &&
+    connect(index, sum, end) !== undefined
+    ? end
+    : undefined;
+}

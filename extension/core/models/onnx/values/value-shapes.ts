@@ -1,0 +1,93 @@
+import type { Dimension } from '../../../onnx/graph-builder';
+import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
+import type { GraphIndex } from '../graph-index';
+import { contentRules } from './content-rules';
+import { tensorAttribute } from '../node-attributes';
+import { shapeRules } from './shape-rules';
+import { tensorNumbers } from './tensor-numbers';
+import type { Shape, ShapeQuery } from './shape-query';
+
+/** Shapes of a graph's values, as far as they follow from the declared ones, and short contents. */
+export class ValueShapes {
+  private readonly shapes = new Map<string, Shape>();
+  private readonly known = new Map<string, readonly Dimension[]>();
+  private counter = 0;
+
+  public constructor(graph: GraphProto, index: Pick<GraphIndex, 'nodes'>) {
+    for (const info of [...graph.valueInfo, ...graph.output, ...graph.input]) {
+      this.declare(info);
+    }
+    for (const tensor of graph.initializer) {
+      this.shapes.set(tensor.name, tensor.dims.map(Number));
+      this.learn(tensor.name, tensorNumbers(tensor));
+    }
+    for (const { proto } of index.nodes) {
+      this.infer(proto);
+    }
+  }
+
+  /** Undefined where not even the rank is known. */
+  public of(value: string): Shape | undefined {
+    return this.shapes.get(value);
+  }
+
+  /** The elements of a short tensor, where they are known before the graph runs. */
+  public contents(value: string): readonly Dimension[] | undefined {
+    return this.known.get(value);
+  }
+
+  private declare({ name, type }: ValueInfoProto): void {
+    const tensor = type?.value.case === 'tensorType' ? type.value.value : undefined;
+    if (tensor?.shape === undefined) {
+      return;
+    }
+    const sizes = tensor.shape.dim.map(({ value }) => {
+      if (value.case === 'dimValue') {
+        return Number(value.value);
+      }
+      return value.case === 'dimParam' && value.value !== '' ? value.value : this.fresh();
+    });
+    this.shapes.set(name, sizes);
+  }
+
+  private infer(node: NodeProto): void {
+    const at = (place: number): string => node.input[place] ?? '';
+    const query: ShapeQuery = {
+      node,
+      shape: (place) => this.shapes.get(at(place)),
+      contents: (place) => this.known.get(at(place)),
+      fresh: () => this.fresh(),
+    };
+    const inferred = node.domain === '' || node.domain === 'ai.onnx';
+    const shapes = inferred ? (shapeRules[node.opType]?.(query) ?? []) : [];
+    node.output.forEach((output, place) => {
+      const shape = shapes[place];
+      if (output !== '' && shape !== undefined) {
+        // A declared number says more than a name, and a name of the rules more than a declared one.
+        const declared = this.shapes.get(output);
+        this.shapes.set(
+          output,
+          shape.map((size, axis) => (typeof declared?.[axis] === 'number' ? declared[axis] : size)),
+        );
+      }
+    });
+    const [output = ''] = node.output;
+    if (inferred && output !== '') {
+      const constant = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
+      this.learn(
+        output,
+        constant === undefined ? contentRules[node.opType]?.(query) : tensorNumbers(constant),
+      );
+    }
+  }
+
+  private learn(value: string, contents: readonly Dimension[] | undefined): void {
+    if (contents !== undefined) {
+      this.known.set(value, contents);
+    }
+  }
+
+  private fresh(): string {
+    return `?${this.counter++}`;
+  }
+}

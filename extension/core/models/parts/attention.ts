@@ -1,0 +1,144 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { QueryKeyNormExtent } from '../transformer/architecture';
+import type { KeyValueCache } from '../model-emitter';
+import { emitLinear } from './linear';
+import type { Linear } from './linear';
+import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
+import type { Branch, Norm, NormStyle } from './norm';
+import { emitRotation } from './rotary';
+import type { Rotary } from './rotary';
+
+/** Sizes shared by every attention sublayer of a model. */
+export interface AttentionShape {
+  readonly hiddenSize: number;
+  readonly numHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  readonly norm: NormStyle;
+  /** Factor on the products of queries and keys. */
+  readonly scale: number;
+  /** Cap of the scores, if any. */
+  readonly softCap: number | undefined;
+  /** Factor on the branch. */
+  readonly residualScale: number;
+  readonly queryKeyNormsOver: QueryKeyNormExtent;
+  /** Order of query, key and value where one matrix holds all three. */
+  readonly fusedOrder: 'by-group' | undefined;
+}
+
+/** Weights of one attention sublayer. */
+export interface AttentionWeights extends Branch {
+  /** [query, key, value], or one matrix of all three. */
+  readonly queryKeyValue: readonly Linear[];
+  readonly output: Linear;
+  readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
+}
+
+/** Side values of an attention sublayer. */
+export interface AttentionSide {
+  /** Absent where positions are learned. */
+  readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
+  /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
+  readonly mask?: Value;
+}
+
+/**
+ * Emits hidden + attention(norm(hidden)), hidden [batch, sequence, hiddenSize]: grouped-query
+ * attention (arXiv 2305.13245), with rotary embedding where the model has one.
+ */
+export function emitAttention(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  hidden: Value,
+  side: AttentionSide,
+  past?: KeyValueCache,
+): { hidden: Value; present: KeyValueCache } {
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const input = emitBranchInput(graph, norm, hidden, weights);
+  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  const size = graph.op('Shape', [hidden]);
+  const [batch = '', sequence = ''] = graph.ops(
+    'Split',
+    [graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]), graph.ints([1, 1])],
+    2,
+    { axis: 0 },
+  );
+  const reshape = (x: Value, ...dims: readonly (Value | number)[]): Value =>
+    graph.op('Reshape', [
+      x,
+      graph.op(
+        'Concat',
+        dims.map((dim) => (typeof dim === 'number' ? graph.ints([dim]) : dim)),
+        { axis: 0 },
+      ),
+    ]);
+  const normed = (x: Value, gain: Norm | undefined): Value =>
+    gain === undefined ? x : emitNorm(graph, norm, x, gain);
+  const toHeads = (x: Value, heads: number, gain?: Norm): Value => {
+    const whole = shape.queryKeyNormsOver === 'projection';
+    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, headDim);
+    const result = whole ? split : normed(split, gain);
+    return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
+  };
+
+  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows);
+  const rotate = (heads: Value): Value =>
+    side.rotation === undefined
+      ? heads
+      : emitRotation(graph, side.rotation.rotary, headDim, heads, side.rotation);
+  const query = rotate(toHeads(q, numHeads, weights.queryKeyNorms?.query));
+  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.queryKeyNorms?.key));
+  const newValue = toHeads(v, numKeyValueHeads);
+  const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
+  const value =
+    past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
+
+  // The queries of a group are stacked along the sequence, so keys and values need no repeating.
+  const grouped = reshape(query, batch, numKeyValueHeads, -1, headDim);
+  const scaled = graph.op('Mul', [grouped, graph.scalar(shape.scale)]);
+  const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
+  const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
+  const perHead = reshape(scores, batch, numHeads, sequence, total);
+  const capped = emitSoftCap(graph, perHead, shape.softCap);
+  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
+  const probabilities = graph.op('Softmax', [masked], { axis: -1 });
+  const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
+  const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
+  const joined = graph.op('Reshape', [
+    graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
+    graph.ints([-1, numHeads * headDim]),
+  ]);
+  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, joined), size]);
+  const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
+  return { hidden: next, present: { key, value } };
+}
+
+function emitQueryKeyValue(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  rows: Value,
+): Value[] {
+  const projected = weights.queryKeyValue.map((linear) => emitLinear(graph, linear, rows));
+  const [fused = ''] = projected;
+  if (projected.length === 3) {
+    return projected;
+  }
+  const { numHeads, numKeyValueHeads, headDim } = shape;
+  if (shape.fusedOrder === 'by-group') {
+    const group = numHeads / numKeyValueHeads;
+    const groups = graph.op('Reshape', [
+      fused,
+      graph.ints([-1, numKeyValueHeads, group + 2, headDim]),
+    ]);
+    return graph
+      .ops('Split', [groups, graph.ints([group, 1, 1])], 3, { axis: 2 })
+      .map((part, i) => {
+        const heads = i === 0 ? numHeads : numKeyValueHeads;
+        return graph.op('Reshape', [part, graph.ints([-1, heads * headDim])]);
+      });
+  }
+  const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+  return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });
+}

@@ -1,0 +1,60 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitForm } from '../forms/emit-form';
+import { emitLookup } from '../forms/emit-lookup';
+import { emitOverLast } from '../forms/emit-pointwise';
+import type { MatrixEncoding } from '../matrix-encoding';
+import { emitUnpacked } from '../quantized/unpack';
+import { emitRows, emitWeight } from './weight';
+
+/** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
+export interface Linear {
+  readonly weight: LazyTensor;
+  readonly bias?: LazyTensor;
+  readonly transposed?: boolean;
+  /** What has taken the place of the weight, which then only gives its name. */
+  readonly form?: MatrixEncoding;
+}
+
+/**
+ * Applies `linear` to `rows` [rows, in], giving [rows, out], and marks the rows by the weight's name.
+ * Gemm takes W as it is stored.
+ */
+export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Value {
+  const { weight, form } = linear;
+  graph.mark(weight.name, rows);
+  const bias = linear.bias === undefined ? [] : [emitWeight(graph, linear.bias)];
+  if (form !== undefined) {
+    return emitForm(graph, form, rows, bias[0]);
+  }
+  const transposed = weight.packed !== undefined || linear.transposed === true;
+  const matrix =
+    weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed);
+  return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed ? 0 : 1 });
+}
+
+/** Applies `linear` to x [..., in] of whatever rank, giving [..., out]. */
+export function emitLinearOver(graph: GraphBuilder, linear: Linear, x: Value): Value {
+  const { shape } = linear.weight;
+  const [out = 0, input = 0] = linear.transposed === true ? shape.toReversed() : shape;
+  return emitOverLast(graph, { out, in: input }, x, (rows) => emitLinear(graph, linear, rows));
+}
+
+/** Rows `ids` [batch, sequence] of a table as float32, in whatever form it is. */
+export function emitTableRows(graph: GraphBuilder, { weight, form }: Linear, ids: Value): Value {
+  return form === undefined ? emitRows(graph, weight, ids) : emitLookup(graph, form, ids);
+}
+
+/** Applies the outputs `ids` [count] of `linear` alone to `rows` [rows, in], giving [rows, count]. */
+export function emitOutputs(graph: GraphBuilder, linear: Linear, rows: Value, ids: Value): Value {
+  const { weight, bias, transposed, form } = linear;
+  if (form?.kind === 'low-rank' || form?.kind === 'mpo') {
+    return graph.op('Gather', [emitLinear(graph, linear, rows), ids], { axis: -1 });
+  }
+  const isColumns = transposed === true && form === undefined;
+  const matrix = isColumns
+    ? graph.op('Gather', [emitWeight(graph, weight), ids], { axis: 1 })
+    : emitTableRows(graph, linear, ids);
+  const own = bias === undefined ? [] : [graph.op('Gather', [emitWeight(graph, bias), ids])];
+  return graph.op('Gemm', [rows, matrix, ...own], { transB: isColumns ? 0 : 1 });
+}

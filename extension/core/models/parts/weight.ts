@@ -1,0 +1,63 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { isDequantized } from '../../checkpoints/ggml-types';
+import type { DType, LazyTensor } from '../../checkpoints/lazy-tensor';
+import { emitDequantized, emitDequantizedRows } from '../quantized/dequantize';
+import { emitUnpacked } from '../quantized/unpack';
+
+const onnxDataTypes: Readonly<Partial<Record<DType, DataType>>> = {
+  F32: DataType.FLOAT,
+  F16: DataType.FLOAT16,
+  BF16: DataType.BFLOAT16,
+  U8: DataType.UINT8,
+  I8: DataType.INT8,
+};
+
+/** The tensor in its own dtype. */
+export function emitStored(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const dataType = onnxDataTypes[tensor.dtype];
+  if (dataType === undefined) {
+    throw new Error(`${tensor.name} has dtype ${tensor.dtype}, which requireRunnable refuses`);
+  }
+  const { name, shape, file, offset, length } = tensor;
+  return graph.weight({ name, dataType, shape, file, offset, length });
+}
+
+/** The tensor as float32; ONNX Runtime folds the cast when the session is made. */
+export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
+  const floats = emitFloats(graph, tensor);
+  const heads = tensor.interleavedHeads;
+  if (heads === undefined) {
+    return floats;
+  }
+  // [heads, half, 2, in] → [heads, 2, half, in]
+  const split = graph.op('Reshape', [
+    floats,
+    graph.ints([heads, -1, 2, tensor.shape.length === 2 ? (tensor.shape[1] ?? 1) : 1]),
+  ]);
+  const ordered = graph.op('Transpose', [split], { perm: [0, 2, 1, 3] });
+  return graph.op('Reshape', [ordered, graph.ints(tensor.shape)]);
+}
+
+function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
+  if (tensor.packed !== undefined) {
+    return graph.op('Transpose', [emitUnpacked(graph, tensor.packed)], { perm: [1, 0] });
+  }
+  if (isDequantized(tensor.dtype)) {
+    return emitDequantized(graph, tensor, tensor.dtype);
+  }
+  const stored = emitStored(graph, tensor);
+  return tensor.dtype === 'F32' ? stored : graph.op('Cast', [stored], { to: DataType.FLOAT });
+}
+
+/** Rows `ids` [batch, sequence] of a matrix as float32; only these are widened. */
+export function emitRows(graph: GraphBuilder, tensor: LazyTensor, ids: Value): Value {
+  if (tensor.packed !== undefined) {
+    return graph.op('Gather', [emitFloats(graph, tensor), ids]);
+  }
+  return isDequantized(tensor.dtype)
+    ? emitDequantizedRows(graph, tensor, tensor.dtype, ids)
+    : graph.op('Cast', [graph.op('Gather', [emitStored(graph, tensor), ids])], {
+        to: DataType.FLOAT,
+      });
+}

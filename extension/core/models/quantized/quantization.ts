@@ -1,0 +1,140 @@
+import { UserError } from '../../user-error';
+import type { ModelSummary, QuantizationSummary } from '../model-summary';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** How a method of quantization describes itself in config.json. */
+interface Method {
+  /** Bits, group size and form as config.json names them. */
+  readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
+  /** What can be run, if anything. */
+  readonly runs?: { readonly bits: readonly number[]; readonly forms: readonly string[] };
+}
+
+/** Methods by `quant_method` of config.json. */
+export const quantizationMethods: Readonly<Record<string, Method>> = {
+  gptq: {
+    describe: (fields) => ({
+      form:
+        fields['is_marlin_format'] === true
+          ? 'marlin'
+          : (text(fields['checkpoint_format']) ?? 'gptq'),
+      ...sizes(fields['bits'], fields['group_size']),
+    }),
+    runs: { bits: [2, 4, 8], forms: ['gptq', 'gptq_v2'] },
+  },
+  awq: {
+    describe: (fields) => ({
+      form: (text(fields['version']) ?? text(fields['format']) ?? 'gemm').toLowerCase(),
+      ...sizes(fields['bits'] ?? fields['w_bit'], fields['group_size'] ?? fields['q_group_size']),
+    }),
+    runs: { bits: [4], forms: ['gemm'] },
+  },
+  bitsandbytes: {
+    describe: (fields) =>
+      fields['load_in_4bit'] === true
+        ? { form: text(fields['bnb_4bit_quant_type']) ?? 'fp4', ...sizes(4, undefined) }
+        : { form: 'int8', ...sizes(8, undefined) },
+  },
+  'compressed-tensors': {
+    describe: (fields) => {
+      const weights = Object.values(record(fields['config_groups'])).map((group) =>
+        record(record(group)['weights']),
+      );
+      return {
+        form: text(fields['format']),
+        ...sizes(only(weights, 'num_bits'), only(weights, 'group_size')),
+      };
+    },
+  },
+  fp8: {
+    describe: (fields) => ({ form: text(fields['fmt']) ?? 'e4m3', ...sizes(8, undefined) }),
+  },
+  fbgemm_fp8: { describe: () => ({ form: 'e4m3', ...sizes(8, undefined) }) },
+};
+
+/**
+ * What `quantization_config` says.
+ * @throws UserError when the method is not known.
+ */
+export function readQuantization(fields: Fields, file: string): QuantizationSummary {
+  const name = text(fields['quant_method']);
+  const method =
+    name !== undefined && Object.hasOwn(quantizationMethods, name)
+      ? quantizationMethods[name]
+      : undefined;
+  if (name === undefined || method === undefined) {
+    throw new UserError(
+      name === undefined
+        ? 'The weights are quantized, but the method is not named.'
+        : `The weights are quantized by a method that is not known (${name}).`,
+      {
+        file,
+        field: 'quantization_config.quant_method',
+        remedy: `${original} Known are ${Object.keys(quantizationMethods).join(', ')}.`,
+      },
+    );
+  }
+  const described = { method: name, ...method.describe(fields) };
+  const refusal = refusalOf(described, method);
+  return refusal === undefined ? described : { ...described, refusal };
+}
+
+const original = 'Use the original weights in float32, float16 or bfloat16.';
+
+function refusalOf(described: QuantizationSummary, { runs }: Method): string | undefined {
+  const { method, form, bits } = described;
+  if (runs === undefined) {
+    return `Weights quantized by ${method} can be inspected, but not run.`;
+  }
+  if (form !== undefined && !runs.forms.includes(form)) {
+    return `Weights quantized by ${method} in the form ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
+  }
+  return bits === undefined || runs.bits.includes(bits)
+    ? undefined
+    : `Weights quantized by ${method} to ${bits} bits can be inspected, but not run, only ${runs.bits.join(', ')}.`;
+}
+
+/** @throws UserError when the weights are quantized in a way that cannot be run. */
+export function requireRunnableQuantization({ path, quantization }: ModelSummary): void {
+  if (quantization?.refusal !== undefined) {
+    throw new UserError(quantization.refusal, {
+      file: path,
+      field: 'quantization_config',
+      remedy: original,
+    });
+  }
+}
+
+/** `gptq, 4 bits, groups of 128, run as float32` */
+export function describeQuantization(quantization: QuantizationSummary): string {
+  const { method, form, bits, groupSize, refusal } = quantization;
+  return [
+    form === undefined || form === method ? method : `${method} (${form})`,
+    ...(bits === undefined ? [] : [`${bits} bits`]),
+    ...(groupSize === undefined ? [] : [`groups of ${groupSize}`]),
+    refusal === undefined ? 'run as float32' : 'inspection only',
+  ].join(', ');
+}
+
+/** A group of −1 is a whole row, which needs no telling. */
+function sizes(bits: unknown, groupSize: unknown): { bits?: number; groupSize?: number } {
+  return {
+    ...(typeof bits === 'number' ? { bits } : {}),
+    ...(typeof groupSize === 'number' && groupSize > 0 ? { groupSize } : {}),
+  };
+}
+
+/** The value of a field where all that have it agree. */
+function only(records: readonly Fields[], field: string): unknown {
+  const [value, ...others] = new Set(records.map((one) => one[field]));
+  return others.length === 0 ? value : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+function record(value: unknown): Fields {
+  return typeof value === 'object' && value !== null ? (value as Fields) : {};
+}

@@ -1,0 +1,259 @@
+import { createHash } from 'node:crypto';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { Expert } from '../parts/experts';
+import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
+import { checkForm } from '../forms/check-form';
+import { eightBitError, formTensors, mapTensors, roundsInputs } from '../forms/form-facts';
+import type { Linear } from '../parts/linear';
+import type { LinearLayer, LinearRole, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import type { ModelSummary } from '../model-summary';
+import {
+  checkOuterForm,
+  hasTiedHead,
+  outerMatricesOf,
+  outerTensors,
+  withOuterForms,
+} from './outer-matrices';
+import type { OuterLinears } from './outer-matrices';
+import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
+import { summarizeOuter, summarizeSublayers } from '../summarize';
+import type { SummarizedLayout } from '../summarize';
+import type { TransformerSublayer } from './transformer-layout';
+
+/** The linear layers of a sublayer, in order; the router of a mixture of experts stays as it is. */
+export function linearLayersOf(
+  sublayer: TransformerSublayer,
+  index: number,
+  gated: boolean,
+): LinearLayer[] {
+  return withRoles(sublayer, gated).map(([role, { weight, transposed = false, form }]) => {
+    const [rows = 0, columns = 0] = weight.shape;
+    const [out, input] = transposed ? [columns, rows] : [rows, columns];
+    const sizes = { out, in: input };
+    const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
+    return { id: weight.name, sublayer: index, role, ...sizes, ...stored };
+  });
+}
+
+function withRoles(
+  sublayer: TransformerSublayer,
+  gated: boolean,
+): (readonly [LinearRole, Linear])[] {
+  switch (sublayer.kind) {
+    case 'attention': {
+      const { queryKeyValue, output } = sublayer.weights;
+      const roles = ['query', 'key', 'value'] as const;
+      return [
+        ...queryKeyValue.map((linear, i): [LinearRole, Linear] => [
+          queryKeyValue.length === 1 ? 'query-key-value' : (roles[i] ?? 'other'),
+          linear,
+        ]),
+        ['output', output],
+      ];
+    }
+    case 'feedforward':
+      return feedforwardRoles(sublayer.weights, gated);
+    case 'expert':
+      return sublayer.weights.experts.flatMap((expert) => feedforwardRoles(expert, gated));
+    case 'patch':
+      return [];
+  }
+}
+
+function feedforwardRoles(
+  { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
+  gated: boolean,
+): [LinearRole, Linear][] {
+  const [first, second] = gateUp;
+  const inner: [LinearRole, Linear | undefined][] =
+    second === undefined
+      ? [[gated ? 'gate-up' : 'up', first]]
+      : [
+          ['gate', first],
+          ['up', second],
+        ];
+  const all: typeof inner = [...inner, ['down', down]];
+  return all.flatMap(([role, linear]) => (linear === undefined ? [] : [[role, linear]]));
+}
+
+/** A layout, some of whose matrices are to take another form. */
+type Layout = SummarizedLayout & {
+  readonly feedforward: FeedforwardShape;
+  readonly outer: OuterLinears;
+};
+
+/** A layout with other forms, and what it amounts to. */
+interface FormedLayout {
+  readonly summary: ModelSummary;
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly outer: OuterLinears;
+}
+
+/**
+ * The sublayers, embedding and head with these forms of their matrices, by id.
+ * @throws UserError where a form does not fit, or there is no such matrix.
+ */
+export function withForms(
+  summary: ModelSummary,
+  layout: Layout,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): FormedLayout {
+  const { sublayers, feedforward } = layout;
+  const layers = sublayers.flatMap((sublayer, index) =>
+    linearLayersOf(sublayer, index, feedforward.gated),
+  );
+  requireLayers([...layers, ...outerMatricesOf(layout.outer)], forms, summary.path);
+  const outer = withOuterForms(layout.outer, forms);
+  const changed = sublayers.map((sublayer) =>
+    mapLinears(sublayer, (linear) => {
+      const form = forms.get(linear.weight.name);
+      return form === undefined ? linear : { ...linear, form };
+    }),
+  );
+  return { sublayers: changed, outer, summary: withCosts(summary, layout, changed, outer, forms) };
+}
+
+/** @throws UserError for forms of layers that there are not, or that do not fit. */
+export function requireLayers(
+  layers: readonly (LinearLayer | OuterMatrix)[],
+  forms: ReadonlyMap<string, MatrixEncoding>,
+  file: string,
+): void {
+  const known = new Map(layers.map((layer) => [layer.id, layer]));
+  for (const [id, form] of forms) {
+    const layer = known.get(id);
+    if (layer === undefined) {
+      throw new UserError('The model has no linear layer of this name.', { file, field: id });
+    }
+    if ('place' in layer) {
+      checkOuterForm(form, layer);
+    } else {
+      checkForm(form, layer);
+    }
+  }
+}
+
+function mapLinears(
+  sublayer: TransformerSublayer,
+  map: (linear: Linear) => Linear,
+): TransformerSublayer {
+  switch (sublayer.kind) {
+    case 'attention': {
+      const { queryKeyValue, output } = sublayer.weights;
+      const changed = { queryKeyValue: queryKeyValue.map(map), output: map(output) };
+      return { ...sublayer, weights: { ...sublayer.weights, ...changed } };
+    }
+    case 'feedforward':
+      return { ...sublayer, weights: { ...sublayer.weights, ...mapInner(sublayer.weights, map) } };
+    case 'expert': {
+      const experts = sublayer.weights.experts.map((expert) => mapInner(expert, map));
+      return { ...sublayer, weights: { ...sublayer.weights, experts } };
+    }
+    case 'patch':
+      return sublayer;
+  }
+}
+
+function mapInner({ gateUp, down }: Expert, map: (linear: Linear) => Linear): Expert {
+  return { gateUp: gateUp.map(map), down: map(down) };
+}
+
+/** `roundingError` of a layered model whose only roundings are those of its forms; looking rows up rounds nothing. */
+export function roundingOfForms(
+  sublayers: readonly TransformerSublayer[],
+  { heads }: OuterLinears,
+): number | undefined {
+  const linears = [...sublayers.flatMap(sublayerLinears), ...heads.map(({ linear }) => linear)];
+  const forms = linears.flatMap(({ form }) => form ?? []);
+  return forms.some(roundsInputs) ? eightBitError : undefined;
+}
+
+/** The files of a model and of its forms. */
+export function withFormFiles(
+  files: readonly string[],
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): readonly string[] {
+  const added = [...forms.values()].flatMap((form) => formTensors(form).map(({ file }) => file));
+  return [...new Set([...files, ...added])];
+}
+
+/** What the model costs with other sublayers, embedding and head; caches stay as they are. */
+function withCosts(
+  summary: ModelSummary,
+  layout: Layout,
+  changed: readonly TransformerSublayer[],
+  outer: OuterLinears,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): ModelSummary {
+  const before = summarizeSublayers(layout);
+  const after = summarizeSublayers({ ...layout, sublayers: changed });
+  const [outerBefore, outerAfter] = [summarizeOuter(layout.outer), summarizeOuter(outer)];
+  const grown = (cost: 'parameters' | 'bytes'): number =>
+    after.reduce(
+      (sum, sublayer, i) => sum + sublayer[cost] - (before[i]?.[cost] ?? 0),
+      outerAfter[cost] - outerBefore[cost],
+    );
+  const tensorsOf = (sublayers: readonly TransformerSublayer[], outside: OuterLinears) => [
+    ...sublayers.flatMap((one) => sublayerTensors(one)),
+    ...outerTensors(outside),
+  ];
+  return {
+    ...summary,
+    parameters: summary.parameters + grown('parameters'),
+    bytes: summary.bytes + grown('bytes'),
+    ...(summary.tiedHead === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+    dtypes: dtypesWith(
+      summary.dtypes,
+      tensorsOf(layout.sublayers, layout.outer),
+      tensorsOf(changed, outer),
+    ),
+    sublayers: summary.sublayers.map((sublayer, i) => ({
+      ...sublayer,
+      ...after[i],
+      kvBytesPerToken: sublayer.kvBytesPerToken,
+    })),
+    fingerprint: fingerprintForms(summary.fingerprint, forms),
+  };
+}
+
+/** Bytes of each element type with other tensors, the packed ones being made of others. */
+export function dtypesWith(
+  dtypes: ModelSummary['dtypes'],
+  before: readonly LazyTensor[],
+  after: readonly LazyTensor[],
+): Record<string, number> {
+  const bytes: Record<string, number> = { ...dtypes };
+  const count = (tensors: readonly LazyTensor[], sign: 1 | -1): void => {
+    for (const { dtype, length } of new Set(tensors.flatMap(storedParts))) {
+      bytes[dtype] = (bytes[dtype] ?? 0) + sign * length;
+    }
+  };
+  count(before, -1);
+  count(after, 1);
+  return Object.fromEntries(Object.entries(bytes).filter(([, count]) => count > 0));
+}
+
+/** Of a packed tensor those that it is made of. */
+function storedParts(tensor: LazyTensor): LazyTensor[] {
+  const { packed } = tensor;
+  return packed === undefined
+    ? [tensor]
+    : [
+        packed.numbers,
+        packed.zeros,
+        packed.scales,
+        ...(packed.groups === undefined ? [] : [packed.groups]),
+      ];
+}
+
+/** Tells models apart by which layers have which forms, not by the numbers in them. */
+export function fingerprintForms(
+  fingerprint: string,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): string {
+  const described = [...forms]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([id, form]) => [id, mapTensors(form, ({ dtype, shape }) => ({ dtype, shape }))]);
+  return createHash('sha256').update(fingerprint).update(JSON.stringify(described)).digest('hex');
+}

@@ -1,0 +1,200 @@
+import * as v from 'valibot';
+import { UserError } from '../../user-error';
+import type { ConfigLayout } from './config-layout';
+import type { ConfigFields } from './config-layout';
+import { compressedForms } from '../forms/form-spec';
+import { patchSpecs } from '../patch/symbolic-patch';
+
+export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+const optionalSize = v.nullish(size);
+const positive = v.pipe(v.number(), v.gtValue(0));
+
+const ropeSchema = v.looseObject({
+  rope_type: v.optional(v.string()),
+  /** The key that transformers used before `rope_type`. */
+  type: v.optional(v.string()),
+  rope_theta: v.optional(v.number()),
+  partial_rotary_factor: v.optional(v.number()),
+  factor: v.optional(v.number()),
+  low_freq_factor: v.optional(v.number()),
+  high_freq_factor: v.optional(v.number()),
+  original_max_position_embeddings: v.optional(v.number()),
+  attention_factor: v.nullish(v.number()),
+  short_factor: v.optional(v.array(v.number())),
+  long_factor: v.optional(v.array(v.number())),
+});
+
+/** As {@link ropeSchema}, or one of them for each type of layer. */
+const ropesSchema = v.looseObject({
+  ...ropeSchema.entries,
+  full_attention: v.optional(ropeSchema),
+  sliding_attention: v.optional(ropeSchema),
+});
+
+/** The fields of config.json that say what to compute; all others are kept but not read. */
+export const configEntries = {
+  model_type: v.string(),
+  vocab_size: size,
+  hidden_size: size,
+  num_hidden_layers: v.pipe(v.number(), v.integer(), v.minValue(0)),
+  num_attention_heads: size,
+  num_key_value_heads: optionalSize,
+  head_dim: optionalSize,
+  intermediate_size: size,
+  hidden_act: v.optional(v.string(), 'silu'),
+  max_position_embeddings: v.optional(size, 2048),
+  rms_norm_eps: v.optional(v.number(), 1e-6),
+  tie_word_embeddings: v.optional(v.boolean(), false),
+  attention_bias: v.optional(v.boolean(), false),
+  mlp_bias: v.optional(v.boolean(), false),
+  rope_theta: v.optional(v.number()),
+  rope_scaling: v.nullish(ropeSchema),
+  rope_parameters: v.nullish(ropesSchema),
+  partial_rotary_factor: v.optional(v.number()),
+  original_max_position_embeddings: optionalSize,
+  sliding_window: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  use_sliding_window: v.optional(v.boolean()),
+  max_window_layers: v.optional(v.number()),
+  layer_types: v.nullish(v.array(v.string())),
+  sliding_window_pattern: optionalSize,
+  rope_local_base_freq: v.optional(v.number()),
+  use_bias: v.optional(v.boolean(), true),
+  use_qkv_bias: v.optional(v.boolean(), false),
+  enable_bias: v.optional(v.boolean(), true),
+  query_pre_attn_scalar: v.nullish(positive),
+  attn_logit_softcapping: v.nullish(positive),
+  final_logit_softcapping: v.nullish(positive),
+  embedding_multiplier: v.optional(v.number(), 1),
+  residual_multiplier: v.optional(v.number(), 1),
+  attention_multiplier: v.optional(v.number(), 1),
+  logits_scaling: v.optional(positive, 1),
+  logit_scale: v.optional(v.number(), 0.0625),
+  use_parallel_residual: v.optional(v.boolean()),
+  qk_layernorm: v.optional(v.boolean()),
+  use_qk_norm: v.optional(v.boolean()),
+  bias: v.optional(v.boolean(), false),
+  new_decoder_architecture: v.optional(v.boolean(), false),
+  parallel_attn: v.optional(v.boolean(), true),
+  num_ln_in_parallel_attn: optionalSize,
+  num_experts: v.optional(size, 8),
+  num_experts_per_tok: v.optional(size, 2),
+  moe_intermediate_size: v.optional(size, 768),
+  norm_topk_prob: v.optional(v.boolean(), false),
+  decoder_sparse_step: v.optional(size, 1),
+  mlp_only_layers: v.nullish(v.array(v.number())),
+  quantization_config: v.nullish(v.looseObject({})),
+  /**
+   * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
+   * that have another than the model, and the forms of matrices that are not dense.
+   */
+  espalier: v.optional(
+    v.looseObject({
+      removed: v.array(v.string()),
+      experts: v.optional(v.record(v.string(), size)),
+      compressed: v.optional(compressedForms),
+      patches: v.optional(patchSpecs),
+    }),
+  ),
+};
+const configSchema = v.looseObject(configEntries);
+
+export type ModelConfig = v.InferOutput<typeof configSchema>;
+export type RopeConfig = v.InferOutput<typeof ropeSchema>;
+
+/**
+ * Parses the text of a config.json, whose fields may have other names and defaults in `layout`.
+ * @throws UserError naming the file and the field.
+ */
+export function parseModelConfig(
+  text: string,
+  file: string,
+  layout: ConfigLayout = {},
+): ModelConfig {
+  return parseConfig(configSchema, text, file, layout);
+}
+
+/** As {@link parseModelConfig}, with fields of the caller's choice. */
+export function parseConfig<T extends { readonly model_type: string }>(
+  schema: v.GenericSchema<unknown, T>,
+  text: string,
+  file: string,
+  layout: ConfigLayout,
+): T {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: 'Correct or download config.json again.',
+    });
+  }
+  const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
+  const result = v.safeParse(schema, fields);
+  if (!result.success) {
+    const [issue] = result.issues;
+    const field = v.getDotPath(issue) ?? 'config';
+    throw new UserError(`${issue.message}.`, {
+      file,
+      field: layout.names?.[field] ?? field,
+      remedy: 'Correct the field: the model cannot be computed without it.',
+    });
+  }
+  refuseOtherForms(result.output, file, layout);
+  return result.output;
+}
+
+/** The fields under their usual names, completed by what the family's configuration class takes. */
+function translate(json: object, layout: ConfigLayout): ConfigFields {
+  const fields: Record<string, unknown> = { ...json };
+  for (const [usual, own] of Object.entries(layout.names ?? {})) {
+    if (fields[own] !== null && fields[own] !== undefined) {
+      fields[usual] = fields[own];
+    }
+  }
+  for (const [field, meanings] of Object.entries(layout.meant ?? {})) {
+    const meaning = meanings[String(fields[field])];
+    if (meaning !== undefined) {
+      fields[field] = meaning;
+    }
+  }
+  return { ...layout.defaults?.(fields), ...fields, ...layout.computed?.(fields) };
+}
+
+function refuseOtherForms(
+  config: { readonly model_type: string },
+  file: string,
+  layout: ConfigLayout,
+): void {
+  const fields: ConfigFields = { ...config };
+  for (const [field, known] of Object.entries(layout.only?.(fields) ?? {})) {
+    const value = fields[field] ?? known;
+    if (value !== known) {
+      throw new UserError(
+        `${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
+        { file, field, remedy: 'Choose another model: the weights belong to this form.' },
+      );
+    }
+  }
+}
+
+/** `model_type` alone, so that an unknown architecture is named before its fields are judged. */
+export function readModelType(text: string): string | undefined {
+  try {
+    const json: unknown = JSON.parse(text);
+    const type = (json as { model_type?: unknown } | null)?.model_type;
+    return typeof type === 'string' ? type : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Prefix of `model_type` in folders that Espalier has written; see export/. */
+export const prunedTypePrefix = 'espalier-';
+
+/** `model_type` before Espalier pruned the model. */
+export function baseModelType(modelType: string): string {
+  return modelType.startsWith(prunedTypePrefix)
+    ? modelType.slice(prunedTypePrefix.length)
+    : modelType;
+}

@@ -1,0 +1,95 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import { checkForm } from '../forms/check-form';
+import type { Linear } from '../parts/linear';
+import type { MatrixEncoding, OuterMatrix, OuterPlace } from '../matrix-encoding';
+import { partTensors } from './part-tensors';
+
+/** A matrix outside the sublayers, as it is laid out. */
+interface OuterLinear {
+  /** Name of the weight; of a head that is the embedding too, the name that it would have. */
+  readonly id: string;
+  readonly linear: Linear;
+}
+
+/** The embedding, where tokens are looked up in one, and the matrices of the head in order. */
+export interface OuterLinears {
+  readonly embedding: Linear | undefined;
+  readonly heads: readonly OuterLinear[];
+}
+
+/** Whether both are stored once. */
+export function isTied(embedding: Linear | undefined, head: Linear): boolean {
+  return embedding?.weight === head.weight && embedding.form === head.form;
+}
+
+/** Whether the head is stored as the embedding, and nowhere else. */
+export function hasTiedHead({ embedding, heads }: OuterLinears): boolean {
+  return heads.some(({ linear }) => isTied(embedding, linear));
+}
+
+/** What can be known of them from outside the model. */
+export function outerMatricesOf({ embedding, heads }: OuterLinears): OuterMatrix[] {
+  const tied = heads.find(({ linear }) => isTied(embedding, linear));
+  const tableTie = tied === undefined ? {} : { tiedTo: tied.id };
+  const headTie = embedding === undefined ? {} : { tiedTo: embedding.weight.name };
+  return [
+    ...(embedding === undefined
+      ? []
+      : [{ ...described(embedding.weight.name, 'embedding', embedding), ...tableTie }]),
+    ...heads.map((head) => ({
+      ...described(head.id, 'head', head.linear),
+      ...(head === tied ? headTie : {}),
+    })),
+  ];
+}
+
+function described(id: string, place: OuterPlace, { weight, form }: Linear): OuterMatrix {
+  const [out = 0, input = 0] = weight.shape;
+  const stored = { weight, transposed: false, ...(form === undefined ? {} : { form }) };
+  return { id, place, out, in: input, ...stored };
+}
+
+/** The same with the forms that are of one of them, by id. */
+export function withOuterForms(
+  outer: OuterLinears,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): OuterLinears {
+  const changed = (id: string, linear: Linear): Linear => {
+    const form = forms.get(id);
+    return form === undefined ? linear : { ...linear, form };
+  };
+  const { embedding, heads } = outer;
+  return {
+    embedding: embedding && changed(embedding.weight.name, embedding),
+    heads: heads.map(({ id, linear }) => ({ id, linear: changed(id, linear) })),
+  };
+}
+
+/**
+ * As {@link checkForm}, and rows of a table must be had one by one.
+ * @param file where the form is described, for errors.
+ */
+export function checkOuterForm(
+  form: MatrixEncoding,
+  matrix: Pick<OuterMatrix, 'id' | 'place' | 'out' | 'in'>,
+  file?: string,
+): void {
+  checkForm(form, matrix, file);
+  if (matrix.place === 'embedding' && (form.kind === 'low-rank' || form.kind === 'mpo')) {
+    throw new UserError(`Rows of a table cannot be looked up in the form ${form.kind}.`, {
+      field: matrix.id,
+      ...(file === undefined ? {} : { file }),
+      remedy: 'Compress the embedding by int8 or int4.',
+    });
+  }
+}
+
+/** Every tensor of theirs once, biases of the head included. */
+export function outerTensors(outer: OuterLinears): LazyTensor[] {
+  return [...new Set(outerLinears(outer).flatMap(partTensors))];
+}
+
+export function outerLinears({ embedding, heads }: OuterLinears): Linear[] {
+  return [...(embedding === undefined ? [] : [embedding]), ...heads.map(({ linear }) => linear)];
+}

@@ -1,0 +1,21 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { formTensors } from '../forms/form-facts';
+import type { Linear } from '../parts/linear';
+import type { MatrixEncoding } from '../matrix-encoding';
+import type { Norm } from '../parts/norm';
+
+/** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
+export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
+  const form = formOf(part);
+  return form === undefined ? storedTensors(part) : [...formTensors(form), ...storedTensors(part)];
+}
+
+/** The same without the tensors of forms. */
+export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
+  const weight = formOf(part) === undefined ? part?.weight : undefined;
+  return [weight, part?.bias].filter((tensor) => tensor !== undefined);
+}
+
+function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {
+  return part !== undefined && 'form' in part ? part.form : undefined;
+}

@@ -1,0 +1,45 @@
+import { DataType } from '../../onnx/graph-builder';
+import type { GraphBuilder } from '../../onnx/graph-builder';
+import type { GraphPart } from '../layered-model';
+import type { LinearLayer } from '../matrix-encoding';
+
+/** A part that is emitted rather than cut out of a file. */
+export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
+
+/** What a part asks of a session. */
+export type RunningCosts = Pick<GraphPart, 'bytes' | 'mappedBytes' | 'needsPrepacking'>;
+
+/** The same part, which gives what goes into these linear layers as well. */
+export function tappedPart(
+  part: BuilderPart,
+  layers: readonly LinearLayer[],
+): { readonly part: GraphPart; readonly taps: ReadonlyMap<string, string> } {
+  const { marks } = part.build();
+  const widths = new Map(
+    layers.map((layer) => [marks.get(layer.id) ?? missing(layer.id), layer.in]),
+  );
+  const names = new Map([...widths.keys()].map((rows, i) => [rows, `tap.${i}`]));
+  const taps = layers.map(({ id }): [string, string] => [
+    id,
+    names.get(marks.get(id) ?? '') ?? missing(id),
+  ]);
+  return {
+    part: {
+      ...part,
+      key: `${part.key}.tapped`,
+      outputs: [...part.outputs, ...names.values()],
+      build: () => {
+        const graph = part.build();
+        for (const [rows, name] of names) {
+          graph.output(name, rows, DataType.FLOAT, ['rows', widths.get(rows) ?? 0]);
+        }
+        return graph;
+      },
+    },
+    taps: new Map(taps),
+  };
+}
+
+function missing(id: string): never {
+  throw new Error(`nothing goes into ${id}`);
+}

@@ -1,0 +1,220 @@
+import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { Architecture, BranchNorms, Projection } from './architecture';
+import { checkForm } from '../forms/check-form';
+import { formTensors } from '../forms/form-facts';
+import type { CompressedForms, FormSpec } from '../forms/form-spec';
+import { findForm } from '../forms/stored-forms';
+import type { Linear } from '../parts/linear';
+import { outerPlaces } from '../matrix-encoding';
+import type { MatrixEncoding, OuterPlace } from '../matrix-encoding';
+import type { Branch, Norm } from '../parts/norm';
+import { checkOuterForm } from './outer-matrices';
+
+const mismatch = 'Weights and configuration do not belong together: download the model again.';
+
+/** What a configuration says of matrices that are not stored dense. */
+export interface DescribedForms {
+  /** The configuration, for errors. */
+  readonly file: string;
+  /** By the names that their weights would have. */
+  readonly byWeight: ReadonlyMap<string, { readonly field: string; readonly spec: FormSpec }>;
+}
+
+const noForms: DescribedForms = { file: '', byWeight: new Map() };
+
+/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `${blocksPrefix}N.`. */
+export function describedForms(
+  compressed: CompressedForms = {},
+  blocksPrefix: string,
+  file: string,
+): DescribedForms {
+  const entries = Object.entries(compressed).flatMap(([sublayer, forms]) =>
+    Object.entries(forms).map(([place, spec]) => {
+      const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
+      const field = `espalier.compressed.${sublayer}.${place}`;
+      const prefix = isOuterPlace(sublayer) ? '' : `${blocksPrefix}${block}.`;
+      return [`${prefix}${place}.weight`, { field, spec }] as const;
+    }),
+  );
+  return { file, byWeight: new Map(entries) };
+}
+
+/** Whether a key of `espalier.compressed` stands for matrices outside the sublayers, which are named in full. */
+function isOuterPlace(key: string): boolean {
+  return outerPlaces.some((place) => place === key);
+}
+
+/** Looks tensors up, checks them, and remembers which were never asked for. */
+export class TensorFinder {
+  private readonly left: Set<string>;
+  private readonly formsLeft: Set<string>;
+
+  public constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
+    private readonly forms: DescribedForms = noForms,
+  ) {
+    this.left = new Set(checkpoint.tensors.keys());
+    this.formsLeft = new Set(forms.byWeight.keys());
+  }
+
+  public has(name: string): boolean {
+    return this.checkpoint.tensors.has(name);
+  }
+
+  /** Whether there is a matrix of this name, in whatever form. */
+  public hasMatrix(name: string): boolean {
+    return this.has(`${name}.weight`) || this.forms.byWeight.has(`${name}.weight`);
+  }
+
+  /** Number of rows of a linear layer's weight; 0 where it lacks. */
+  public rows(name: string): number {
+    const bias = this.checkpoint.tensors.get(`${name}.bias`);
+    return (this.checkpoint.tensors.get(`${name}.weight`) ?? bias)?.shape[0] ?? 0;
+  }
+
+  public take(name: string, shape: readonly number[]): LazyTensor {
+    return this.takeIfPresent(name, shape) ?? this.lacks(name);
+  }
+
+  public takeIfPresent(name: string, shape: readonly number[]): LazyTensor | undefined {
+    const tensor = this.checkpoint.tensors.get(name);
+    if (tensor === undefined) {
+      return undefined;
+    }
+    this.left.delete(name);
+    if (tensor.shape.join() !== shape.join()) {
+      throw new UserError(
+        `Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
+        {
+          file: tensor.file,
+          field: name,
+          remedy: mismatch,
+        },
+      );
+    }
+    return tensor;
+  }
+
+  /** The parts of a tensor along its first axis, each named after it and its number. */
+  public slices(name: string, shape: readonly number[]): LazyTensor[] {
+    const whole = this.take(name, shape);
+    const [count = 1, ...rest] = shape;
+    const length = whole.length / count;
+    return Array.from({ length: count }, (_, i) => ({
+      ...whole,
+      name: `${name}:${i}`,
+      sliceOf: name,
+      shape: rest,
+      offset: whole.offset + i * length,
+      length,
+    }));
+  }
+
+  /** A matrix [out, in] outside the sublayers. */
+  public outer(place: OuterPlace, name: string, out: number, input: number): Linear {
+    const id = `${name}.weight`;
+    const sizes = { out, input, shape: [out, input] };
+    const compressed = this.compressed(id, sizes, (form, field, file) => {
+      checkOuterForm(form, { id: field, place, out, in: input }, file);
+    });
+    return compressed ?? { weight: this.take(id, [out, input]) };
+  }
+
+  public linear(name: string, out: number, input: number, bias: boolean): Linear {
+    const transposed = this.architecture.transposed ?? false;
+    const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
+    const compressed = this.compressed(`${name}.weight`, sizes, (form, field, file) => {
+      checkForm(form, { id: field, out, in: input }, file);
+    });
+    const weight =
+      compressed?.weight ?? this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
+    return {
+      weight,
+      ...compressed,
+      ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
+      ...(transposed ? { transposed } : {}),
+    };
+  }
+
+  public norm(name: string, ...shape: readonly number[]): Norm {
+    // Names of the first BERT checkpoints.
+    const [gain, shift] = this.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
+    const weight = this.take(`${name}.${gain}`, shape);
+    return this.architecture.norm === 'layer'
+      ? { weight, bias: this.take(`${name}.${shift}`, shape) }
+      : { weight };
+  }
+
+  /** The norms of a branch. */
+  public branch(prefix: string, { norm, postNorm, sumNorm }: BranchNorms, width: number): Branch {
+    return {
+      ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
+      ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
+      ...(sumNorm === undefined ? {} : { sumNorm: this.norm(`${prefix}${sumNorm}`, width) }),
+    };
+  }
+
+  public projections(
+    prefix: string,
+    projection: Projection,
+    widths: readonly number[],
+    input: number,
+    bias: boolean,
+  ): Linear[] {
+    if (projection.kind === 'fused') {
+      const out = widths.reduce((sum, width) => sum + width, 0);
+      return [this.linear(`${prefix}${projection.name}`, out, input, bias)];
+    }
+    return projection.names.map((name, i) =>
+      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, bias),
+    );
+  }
+
+  public unused(): string[] {
+    return [...this.left];
+  }
+
+  /** @throws UserError where a form is described of a layer that nobody asked for. */
+  public requireAllForms(): void {
+    const [weight] = this.formsLeft;
+    if (weight !== undefined) {
+      throw new UserError('The model has no linear layer here.', {
+        file: this.forms.file,
+        field: this.forms.byWeight.get(weight)?.field ?? weight,
+        remedy: mismatch,
+      });
+    }
+  }
+
+  /** What stands for the matrix `name` of this shape, which is then the name of no tensor. */
+  private compressed(
+    name: string,
+    { out, input, shape }: { out: number; input: number; shape: readonly number[] },
+    check: (form: MatrixEncoding, field: string, file: string) => void,
+  ): Required<Pick<Linear, 'weight' | 'form'>> | undefined {
+    const described = this.forms.byWeight.get(name);
+    if (described === undefined) {
+      return undefined;
+    }
+    const { field, spec } = described;
+    this.formsLeft.delete(name);
+    const form = findForm(name, spec, { out, in: input }, (part) => {
+      const tensor = this.checkpoint.tensors.get(part) ?? this.lacks(part);
+      this.left.delete(part);
+      return tensor;
+    });
+    check(form, field, this.forms.file);
+    const file = formTensors(form)[0]?.file ?? this.checkpoint.entry;
+    return { weight: { name, dtype: 'F32', shape, file, offset: 0, length: 0 }, form };
+  }
+
+  private lacks(name: string): never {
+    throw new UserError('The checkpoint lacks this tensor.', {
+      file: this.checkpoint.entry,
+      field: name,
+      remedy: mismatch,
+    });
+  }
+}

@@ -1,0 +1,360 @@
+import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { Architecture, Scales } from './architecture';
+import type { AttentionShape, AttentionWeights } from '../parts/attention';
+import type { Expert, ExpertShape, ExpertWeights } from '../parts/experts';
+import { findAttention, findFeedforward, readShapes } from '../parts/branches';
+import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
+import type { Linear } from '../parts/linear';
+import type { ModelConfig } from './model-config';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import type { Branch, Norm } from '../parts/norm';
+import type { OuterLinears } from './outer-matrices';
+import { findPatch } from '../patch/symbolic-patch';
+import type { PatchSpec, SymbolicPatch } from '../patch/symbolic-patch';
+import { configOfLayerType, readRotary } from '../parts/rotary';
+import type { Rotary } from '../parts/rotary';
+import { describedForms, TensorFinder } from './tensor-finder';
+
+/** One sublayer with its weights found and checked. */
+export type TransformerSublayer =
+  | {
+      readonly kind: 'attention';
+      readonly block: number;
+      readonly weights: AttentionWeights;
+      readonly slidingWindow: number | undefined;
+      /** Key of its rotary embedding in the layout. */
+      readonly rotary: string | undefined;
+    }
+  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights }
+  | {
+      readonly kind: 'expert';
+      readonly block: number;
+      readonly shape: ExpertShape;
+      readonly weights: ExpertWeights;
+    }
+  | PatchSublayer;
+
+/** What stands in the place of a removed sublayer. */
+export interface PatchSublayer {
+  readonly kind: 'patch';
+  readonly block: number;
+  readonly place: PatchPlace;
+  readonly patch: SymbolicPatch;
+  /** It has no norms of its own. */
+  readonly weights: Branch;
+}
+export type PatchPlace = Exclude<TransformerSublayer['kind'], 'patch'>;
+
+/** `block.N.KIND`, a patch having the id of what it stands for. */
+export function idOfSublayer(sublayer: TransformerSublayer): string {
+  return `block.${sublayer.block}.${sublayer.kind === 'patch' ? sublayer.place : sublayer.kind}`;
+}
+
+/** Names within a block of the modules whose places patches take. */
+function patchModulesOf({ attention, feedforward }: Architecture): Record<PatchPlace, string> {
+  const moduleOf = (name: string): string => name.split('.')[0] ?? name;
+  const second = moduleOf(feedforward.down);
+  return { attention: moduleOf(attention.output), feedforward: second, expert: second };
+}
+
+/** The patch that config.json says stands in a place, its tensors in the module `module`. */
+export function findPatchSublayer(
+  tensors: TensorFinder,
+  spec: PatchSpec,
+  { block, place }: Pick<PatchSublayer, 'block' | 'place'>,
+  hiddenSize: number,
+  module: string,
+): PatchSublayer {
+  const patch = findPatch(spec, hiddenSize, (name, shape) =>
+    tensors.take(`${module}.${name}`, shape),
+  );
+  return { kind: 'patch', block, place, weights: {}, patch };
+}
+
+/** A decoder-only transformer whose every tensor has been found in the checkpoint. */
+export interface TransformerLayout {
+  readonly attention: AttentionShape;
+  readonly feedforward: FeedforwardShape;
+  readonly vocabularySize: number;
+  readonly scales: Scales;
+  /** Rotary embeddings by the name of their side values. */
+  readonly rotaries: ReadonlyMap<string, Rotary>;
+  readonly embedding: Linear;
+  /** Learned positions, of which row position + offset is added to the embedding. */
+  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  readonly finalNorm: Norm;
+  /** The embedding's weight where it is tied to it. */
+  readonly head: Linear;
+  /** Name of the head's weight, also where the embedding stands for it. */
+  readonly headId: string;
+  readonly sublayers: readonly TransformerSublayer[];
+  /** Whether a block's feed-forward reads the block's input, beside its attention. */
+  readonly parallel: boolean;
+  /** What stands before the block's number in the names of its tensors. */
+  readonly blocksPrefix: string;
+  /** Modules of a block whose places patches take. */
+  readonly patchModules: Readonly<Record<PatchPlace, string>>;
+  /** Ids of sublayers that an earlier pruning took out. */
+  readonly absent: readonly string[];
+  /** Tensors of the checkpoint that no part of the model uses. */
+  readonly unused: readonly string[];
+  /** Buffers of the checkpoint that are computed instead. */
+  readonly computed: readonly string[];
+}
+
+/** Older exports store the frequencies of rotary embeddings and the causal masks. */
+const isComputed = (name: string): boolean =>
+  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias))$/.test(name);
+
+/**
+ * Finds every tensor that `architecture` needs and checks its shape and dtype.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function layOutTransformer(
+  architecture: Architecture,
+  config: ModelConfig,
+  folder: ModelFolder,
+  checkpoint: Checkpoint,
+): TransformerLayout {
+  const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
+  const { attention, feedforward } = readShapes(architecture, config, folder, scales);
+  const { hiddenSize, headDim } = attention;
+  const experts = expertShape(architecture, config, folder, feedforward);
+  const { outer } = architecture;
+  const prefix =
+    outer.prefixes.find((one) =>
+      ['weight', 'quants'].some((part) =>
+        checkpoint.tensors.has(`${one}${outer.embedding}.${part}`),
+      ),
+    ) ??
+    outer.prefixes[0] ??
+    '';
+  const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const tensors = new TensorFinder(
+    checkpoint,
+    architecture,
+    describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+  );
+  const embedding = tensors.outer(
+    'embedding',
+    `${prefix}${outer.embedding}`,
+    config.vocab_size,
+    hiddenSize,
+  );
+  const { headId, head } = findHead(architecture, config, tensors, embedding);
+  const biases = architecture.biases(config);
+  const removed = new Set(config.espalier?.removed ?? []);
+  const patches = config.espalier?.patches ?? {};
+  const patchModules = patchModulesOf(architecture);
+  const interleaved = architecture.interleavedRotary ?? false;
+  const rotaries = new Map<string, Rotary>();
+  const sublayers: TransformerSublayer[] = [];
+  const absent: string[] = [];
+  for (let block = 0; block < config.num_hidden_layers; block++) {
+    const blockPrefix = `${blocksPrefix}${block}.`;
+    const layerType = layerTypeOf(architecture, config, block);
+    const rotary = rotaryKey(architecture, layerType);
+    if (rotary !== undefined && !rotaries.has(rotary)) {
+      const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
+      rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
+    }
+    const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
+      const id = `block.${block}.${place}`;
+      const patch = patches[id];
+      if (patch !== undefined) {
+        const module = `${blockPrefix}${patchModules[place]}`;
+        sublayers.push(findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module));
+      } else if (removed.has(id)) {
+        absent.push(id);
+      } else {
+        sublayers.push(find());
+      }
+    };
+    add('attention', () => ({
+      kind: 'attention',
+      block,
+      weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
+      slidingWindow: architecture.slidingWindow(config, block),
+      rotary,
+    }));
+    if (experts !== undefined && architecture.experts?.isSparse(config, block) === true) {
+      add('expert', () => ({
+        kind: 'expert',
+        block,
+        ...findExperts(
+          architecture,
+          withCount(experts, config.espalier?.experts?.[block]),
+          tensors,
+          blockPrefix,
+        ),
+      }));
+    } else {
+      add('feedforward', () => ({
+        kind: 'feedforward',
+        block,
+        weights: findFeedforward(architecture.feedforward, biases, tensors, blockPrefix, {
+          hidden: hiddenSize,
+          inner: config.intermediate_size,
+        }),
+      }));
+    }
+  }
+  tensors.requireAllForms();
+  return {
+    attention,
+    feedforward,
+    vocabularySize: config.vocab_size,
+    scales,
+    rotaries,
+    embedding,
+    positions: findPositions(architecture, config, tensors, prefix),
+    finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+    head,
+    headId,
+    sublayers,
+    parallel: architecture.parallel ?? false,
+    blocksPrefix,
+    patchModules,
+    absent,
+    unused: tensors.unused().filter((name) => !isComputed(name)),
+    computed: tensors.unused().filter(isComputed),
+  };
+}
+
+/** The matrices outside the sublayers. */
+export function outerOf({
+  embedding,
+  head,
+  headId,
+}: Pick<TransformerLayout, 'embedding' | 'head' | 'headId'>): OuterLinears & {
+  readonly embedding: Linear;
+} {
+  return { embedding, heads: [{ id: headId, linear: head }] };
+}
+
+const plainScales: Scales = {
+  embedding: 1,
+  residual: 1,
+  attention: undefined,
+  attentionSoftCap: undefined,
+  logits: 1,
+  logitSoftCap: undefined,
+};
+
+/** The head under any of its names, or the embedding where it is tied to it. */
+function findHead(
+  { outer: { heads = ['lm_head'], headBias = false } }: Architecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  embedding: Linear,
+): Pick<TransformerLayout, 'head' | 'headId'> {
+  const [usual = ''] = heads;
+  const name = heads.find((one) => tensors.hasMatrix(one)) ?? usual;
+  const [rows = 0, width = 0] = embedding.weight.shape;
+  const isStored = !config.tie_word_embeddings || tensors.hasMatrix(name);
+  const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
+  const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
+  return { head, headId: `${name}.weight` };
+}
+
+function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {
+  return (
+    config.layer_types?.[block] ??
+    architecture.defaultLayerType?.(config, block) ??
+    'full_attention'
+  );
+}
+
+/** Empty where all blocks share one. */
+function rotaryKey({ rotary }: Architecture, layerType: string): string | undefined {
+  return { shared: '', 'by-layer-type': layerType, none: undefined }[rotary];
+}
+
+function findPositions(
+  { outer: { positions } }: Architecture,
+  config: ModelConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): TransformerLayout['positions'] {
+  if (positions === undefined) {
+    return undefined;
+  }
+  const { name, offset } = positions;
+  const rows = config.max_position_embeddings + offset;
+  return { weight: tensors.take(`${prefix}${name}.weight`, [rows, config.hidden_size]), offset };
+}
+
+function expertShape(
+  { experts }: Architecture,
+  config: ModelConfig,
+  folder: ModelFolder,
+  feedforward: FeedforwardShape,
+): ExpertShape | undefined {
+  if (experts === undefined) {
+    return undefined;
+  }
+  const { num_experts: count, num_experts_per_tok: perToken } = config;
+  if (perToken > count) {
+    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
+      file: folder.config,
+      field: 'num_experts_per_tok',
+      remedy: 'Correct config.json.',
+    });
+  }
+  return {
+    ...feedforward,
+    count,
+    perToken,
+    inner: experts.inner(config),
+    normalized: experts.normalized(config),
+  };
+}
+
+/** A mixture of another number of experts. */
+function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
+  return { ...shape, count, perToken: Math.min(shape.perToken, count) };
+}
+
+function findExperts(
+  { experts, feedforward }: Architecture,
+  shape: ExpertShape,
+  tensors: TensorFinder,
+  prefix: string,
+): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+  if (experts === undefined) {
+    throw new Error('a family without experts has none to be found');
+  }
+  const { hiddenSize: hidden, inner, count } = shape;
+  const { modules, router, gateUp, down } = experts;
+  const [usual = ''] = modules;
+  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
+  const all = `${prefix}${module}.experts.`;
+  const fused = tensors.has(`${all}gate_up_proj`)
+    ? {
+        gateUp: tensors.slices(`${all}gate_up_proj`, [count, 2 * inner, hidden]),
+        down: tensors.slices(`${all}down_proj`, [count, hidden, inner]),
+      }
+    : undefined;
+  const expert = (j: number): Expert =>
+    fused === undefined
+      ? {
+          gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
+          down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
+        }
+      : { gateUp: [sliceOf(fused.gateUp, j)], down: sliceOf(fused.down, j) };
+  const weights = {
+    ...tensors.branch(prefix, feedforward, hidden),
+    router: [tensors.take(`${prefix}${module}.${router}.weight`, [count, hidden])],
+    experts: Array.from({ length: count }, (_, j) => expert(j)),
+  };
+  return { shape, weights };
+}
+
+function sliceOf(slices: readonly LazyTensor[], index: number): Linear {
+  const weight = slices[index];
+  if (weight === undefined) {
+    throw new RangeError(`slice ${index} of ${slices.length}`);
+  }
+  return { weight };
+}

@@ -1,0 +1,378 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitAttention } from '../parts/attention';
+import { emitExperts, keepExperts } from '../parts/experts';
+import { emitFeedforward } from '../parts/feedforward';
+import { emitCausalMask } from '../parts/causal-mask';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  PatchInput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
+import { stream } from '../model-emitter';
+import type {
+  CacheShape,
+  EmitOptions,
+  KeyValueCache,
+  ModelEmitter,
+  ModelInputs,
+  SideValue,
+  Values,
+} from '../model-emitter';
+import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
+import { emitNorm, emitSoftCap } from '../parts/norm';
+import type { ModelSummary } from '../model-summary';
+import { outerMatricesOf } from './outer-matrices';
+import { emitPatch } from '../patch/symbolic-patch';
+import type { SymbolicPatch } from '../patch/symbolic-patch';
+import { patchModuleOf, withPatches } from '../patch/patched-layout';
+import { requireRunnableQuantization } from '../quantized/quantization';
+import { emitRotaryTables } from '../parts/rotary';
+import { requireRunnableTensors } from './runnable';
+import {
+  costsOf,
+  expertTensors,
+  lookupCosts,
+  outputTensors,
+  runningCosts,
+  sublayerTensors,
+} from './sublayer-tensors';
+import { storedTensors } from './part-tensors';
+import { partTensors } from './part-tensors';
+import type { ExpertTensors } from './expert-tensors';
+import { tappedPart } from './tapped-part';
+import type { BuilderPart } from './tapped-part';
+import { idOfSublayer, outerOf } from './transformer-layout';
+import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+import {
+  epiloguePart,
+  expertMask,
+  nextStream,
+  prologuePart,
+  sublayerPart,
+  tokenInputs,
+} from './transformer-parts';
+import { emitRows } from '../parts/weight';
+
+/** The block's input, which the feed-forward reads where branches run in parallel. */
+const blockInput = 'input';
+
+/** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
+export class TransformerModel implements LayeredModel, ModelEmitter {
+  public readonly kind = 'decoder';
+  public readonly inputs: readonly InputPort[] = tokenInputs;
+  public readonly output: ModelOutput = { name: 'logits', givesScores: true };
+  public readonly joinsExamples = true;
+
+  public constructor(
+    public readonly summary: ModelSummary,
+    public readonly files: readonly string[],
+    public readonly layout: TransformerLayout,
+  ) {}
+
+  /** By sublayer: asked for in every run of one. */
+  private readonly steps = new Map<number, Step & { part: BuilderPart }>();
+
+  public get emitter(): ModelEmitter {
+    return this;
+  }
+
+  public get hiddenSize(): number {
+    return this.layout.attention.hiddenSize;
+  }
+
+  public get vocabularySize(): number {
+    return this.layout.vocabularySize;
+  }
+
+  public get prologue(): Step & { part: GraphPart } {
+    const { embedding } = this.layout;
+    return { part: prologuePart(this, lookupCosts(embedding)), next: { [stream]: stream } };
+  }
+
+  public get epilogue(): GraphPart {
+    const { head } = this.layout;
+    return epiloguePart(this, costsOf(storedTensors(head), [head]));
+  }
+
+  public stateNames(index: number): readonly string[] {
+    return this.readsBlockInput(index) ? [stream, blockInput] : [stream];
+  }
+
+  public sublayer(index: number): Step & { part: BuilderPart } {
+    const known = this.steps.get(index);
+    if (known !== undefined) {
+      return known;
+    }
+    const next = { ...this.skipped(index).next, [stream]: nextStream };
+    const count = this.summary.sublayers[index]?.experts?.count;
+    const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
+    const part = sublayerPart(this, index, mask.mask, runningCosts(this.at(index)));
+    const step = { part, next, ...mask };
+    this.steps.set(index, step);
+    return step;
+  }
+
+  public skipped(index: number): Step {
+    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {};
+    return { next: { [stream]: stream, ...kept } };
+  }
+
+  public streamNames(): { before: string; after: string } {
+    return { before: stream, after: stream };
+  }
+
+  public get sideNames(): readonly string[] {
+    return this.sideValues.map(({ name }) => name);
+  }
+
+  public get sideValues(): readonly SideValue[] {
+    const tables = [...this.layout.rotaries].flatMap(([key, { dimensions }]) =>
+      tableNames(key).map((name) => ({
+        name,
+        shape: ['side_batch', 1, 'sequence', dimensions / 2],
+      })),
+    );
+    const masks = [...this.windows()].map((window) => ({
+      name: maskName(window),
+      shape: ['side_batch', 1, 'sequence', 'total'],
+    }));
+    return [...tables, ...masks];
+  }
+
+  public get blocksPrefix(): string {
+    return this.layout.blocksPrefix;
+  }
+
+  public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
+    return graph.within('prologue', () => {
+      const hidden = this.emitEmbedding(graph, inputs);
+      const side: Record<string, Value> = {};
+      for (const [key, rotary] of this.layout.rotaries) {
+        const [cosName, sinName] = tableNames(key);
+        const { cos, sin } = emitRotaryTables(graph, rotary, inputs.positionIds);
+        side[cosName] = cos;
+        side[sinName] = sin;
+      }
+      for (const window of this.windows()) {
+        side[maskName(window)] = emitCausalMask(graph, inputs, window);
+      }
+      return { state: { [stream]: hidden }, side };
+    });
+  }
+
+  public sidesOf(index: number): readonly string[] {
+    const sublayer = this.at(index);
+    if (sublayer.kind !== 'attention') {
+      return [];
+    }
+    const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
+    return [...tables, maskName(sublayer.slidingWindow)];
+  }
+
+  public emitSublayer(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    { past, expertMask: mask, keptExperts }: EmitOptions = {},
+  ): { state: Values; present?: KeyValueCache } {
+    const sublayer = this.at(index);
+    const { [stream]: hidden = '' } = state;
+    return graph.within(idOfSublayer(sublayer), () => {
+      const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
+      if (sublayer.kind === 'patch') {
+        const next = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        return { state: { [stream]: next, ...kept } };
+      }
+      if (sublayer.kind === 'feedforward') {
+        const { feedforward } = this.layout;
+        const input = state[this.patchInput(index).value] ?? '';
+        const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+        return { state: { [stream]: next } };
+      }
+      if (sublayer.kind === 'expert') {
+        const { shape, weights } =
+          keptExperts === undefined
+            ? sublayer
+            : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
+        const next = emitExperts(graph, shape, weights, hidden, mask);
+        return { state: { [stream]: next } };
+      }
+      const { attention, rotaries } = this.layout;
+      const { [maskName(sublayer.slidingWindow)]: causal = '' } = side;
+      const key = sublayer.rotary ?? '';
+      const [cosName, sinName] = tableNames(key);
+      const { [cosName]: cos = '', [sinName]: sin = '' } = side;
+      const rotary = sublayer.rotary === undefined ? undefined : rotaries.get(key);
+      const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
+      const sides = rotation === undefined ? { mask: causal } : { mask: causal, rotation };
+      const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
+      return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
+    });
+  }
+
+  public cacheShape(index: number): CacheShape | undefined {
+    const { numKeyValueHeads, headDim } = this.layout.attention;
+    return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
+  }
+
+  public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
+    const normed = this.emitFinalNorm(graph, hidden);
+    return graph.within('epilogue', () =>
+      this.scaled(graph, emitLinearOver(graph, this.layout.head, normed)),
+    );
+  }
+
+  public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
+    const { attention, finalNorm } = this.layout;
+    return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
+  }
+
+  public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
+    const { head } = this.layout;
+    return graph.within('epilogue', () =>
+      this.scaled(
+        graph,
+        ids === undefined ? emitLinear(graph, head, rows) : emitOutputs(graph, head, rows, ids),
+      ),
+    );
+  }
+
+  public get headIsLinear(): boolean {
+    const { head, scales } = this.layout;
+    const { bias, form } = head;
+    return bias === undefined && form === undefined && scales.logitSoftCap === undefined;
+  }
+
+  public expertTensors(index: number): ExpertTensors | undefined {
+    return expertTensors(this.at(index));
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+    return outputTensors(this.at(index));
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    return sublayerTensors(this.at(index));
+  }
+
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.layout.sublayers, outerOf(this.layout));
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return linearLayersOf(this.at(index), index, this.layout.feedforward.gated);
+  }
+
+  public get outerMatrices(): readonly OuterMatrix[] {
+    return outerMatricesOf(outerOf(this.layout));
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  }
+
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): TransformerModel {
+    const { layout } = this;
+    const { summary, sublayers, outer } = withForms(
+      this.summary,
+      { ...layout, outer: outerOf(layout), keepsCache: true },
+      forms,
+    );
+    return new TransformerModel(summary, withFormFiles(this.files, forms), {
+      ...layout,
+      sublayers,
+      embedding: outer.embedding ?? layout.embedding,
+      head: outer.heads[0]?.linear ?? layout.head,
+    });
+  }
+
+  public withPatches(patches: ReadonlyMap<string, SymbolicPatch>): TransformerModel {
+    const { summary, layout, files } = withPatches(this, patches, true);
+    return new TransformerModel(summary, files, layout);
+  }
+
+  public patchModule(id: string): string {
+    return patchModuleOf(this.layout.patchModules, id);
+  }
+
+  public patchInput(index: number): PatchInput {
+    const value = this.readsBlockInput(index) ? blockInput : stream;
+    return { value, width: this.hiddenSize };
+  }
+
+  public requireRunnable(): void {
+    requireRunnableQuantization(this.summary);
+    const { embedding, positions, finalNorm, head, sublayers } = this.layout;
+    const used = [
+      ...storedTensors(embedding),
+      ...(positions === undefined ? [] : [positions.weight]),
+      ...partTensors(finalNorm),
+      ...storedTensors(head),
+      ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
+    ];
+    requireRunnableTensors(used);
+  }
+
+  /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
+  private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
+    const { embedding, positions, scales } = this.layout;
+    const words = emitTableRows(graph, embedding, inputs.inputIds);
+    const scaled =
+      scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
+    if (positions === undefined) {
+      return scaled;
+    }
+    const offset = graph.ints([positions.offset], []);
+    const indices = graph.op('Add', [inputs.positionIds, offset]);
+    return graph.op('Add', [scaled, emitRows(graph, positions.weight, indices)]);
+  }
+
+  /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
+  private readsBlockInput(index: number): boolean {
+    const { parallel, sublayers } = this.layout;
+    const [before, at] = [sublayers[index - 1], sublayers[index]];
+    const place = at?.kind === 'patch' ? at.place : at?.kind;
+    return parallel && place === 'feedforward' && before?.block === at?.block;
+  }
+
+  private windows(): Set<number | undefined> {
+    return new Set(
+      this.layout.sublayers.flatMap((sublayer) =>
+        sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
+      ),
+    );
+  }
+
+  private scaled(graph: GraphBuilder, logits: Value): Value {
+    const { scales } = this.layout;
+    const scaled =
+      scales.logits === 1 ? logits : graph.op('Mul', [logits, graph.scalar(scales.logits)]);
+    return emitSoftCap(graph, scaled, scales.logitSoftCap);
+  }
+
+  private at(index: number): TransformerSublayer {
+    const sublayer = this.layout.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
+    }
+    return sublayer;
+  }
+}
+
+/** Names of the tables of one rotary embedding. */
+function tableNames(key: string): readonly [cos: string, sin: string] {
+  return key === '' ? ['cos', 'sin'] : [`cos.${key}`, `sin.${key}`];
+}
+
+function maskName(window: number | undefined): string {
+  return window === undefined ? 'mask' : `mask.window.${window}`;
+}

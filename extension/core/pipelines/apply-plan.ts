@@ -1,0 +1,72 @@
+import type { OutputFormat } from '../export/output-formats';
+import type { JobContext } from '../jobs/job';
+import { readRemoval } from './patching/planned-patches';
+import type { Plan } from '../plans/plan';
+import { requireMadeFor } from '../plans/plan-schema';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { compressModel } from './compression/compress-model';
+import type { CompressionSettings, CompressResult } from './compression/compress-model';
+import type { LayoutName } from '../export/hugging-face/layouts';
+import type { PruneResult } from './prune-result';
+import type { OpenedModel } from '../models/opened-model';
+import { writeModel } from './write-model';
+
+/** A plan to carry out, and where. */
+export interface PlanApplication {
+  readonly model: OpenedModel;
+  readonly plan: Plan;
+  /** The folder that files of the plan are relative to; the working directory when absent. */
+  readonly planFolder?: string;
+  readonly out: string;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  readonly layout?: LayoutName;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+  /** Calibration of the profile, on whose examples the result is checked where it holds such. */
+  readonly examples?: string;
+  /** How what the plan compresses is compressed, where it leaves that open. */
+  readonly compression?: CompressionSettings;
+}
+
+/**
+ * Writes the model that a plan describes and checks it.
+ * @throws UserError when the plan was made for another model, or nothing was written.
+ */
+export async function applyPlan(
+  application: PlanApplication,
+  context: JobContext,
+): Promise<PruneResult | CompressResult> {
+  const { model, plan, out, format, overwrite, memoryBytes } = application;
+  requireMadeFor(plan, model.summary, {
+    remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
+  });
+  const folder = application.planFolder ?? '';
+  const { removed, patches } = await readRemoval(plan, model.model, folder, 'remove');
+  const how = {
+    model,
+    removed,
+    ...(patches.size === 0 ? {} : { patches }),
+    out,
+    ...(format === undefined ? {} : { format }),
+    ...(application.layout === undefined ? {} : { layout: application.layout }),
+    overwrite,
+    memoryBytes,
+  };
+  const { device, compression, examples } = application;
+  const choices = plan.compress ?? [];
+  return choices.length > 0
+    ? compressModel({ ...how, choices, device, ...compression }, context)
+    : writeModel(
+        {
+          ...how,
+          device: await resolveDevice(device, (message) => {
+            context.warn(message);
+          }),
+          ...(examples === undefined ? {} : { examples }),
+        },
+        context,
+      );
+}

@@ -1,0 +1,355 @@
+import type { OutputFormat } from '../../export/output-formats';
+import { isDeepStrictEqual } from 'node:util';
+import { version } from '../../../../package.json';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { workFolder } from '../../jobs/work-folder';
+import { formParameters, formTensors } from '../../models/forms/form-facts';
+import type { LayeredModel } from '../../models/layered-model';
+import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { DeviceChoice, DeviceName } from '../../runtime/device';
+import { resolveDevice } from '../../runtime/devices';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { compressMatrix } from '../../tensornet/compress-matrix';
+import type { CompressedMatrix } from '../../tensornet/compress-matrix';
+import type { CompressionChoice } from '../../tensornet/compression-choice';
+import type { CompressionContext } from '../../tensornet/compression-context';
+import { compressionMethods, requireFit, variantOf } from '../../tensornet/compression-methods';
+import { costsInFolder } from '../../tensornet/costs/costs-in-folder';
+import { chooseMpoRun } from '../../tensornet/costs/machine-costs';
+import type { MachineCosts, MpoRunChoice } from '../../tensornet/costs/machine-costs';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { reconstruct } from '../../tensornet/reconstruct';
+import { storageDtype } from '../../tensornet/storage-dtype';
+import { floatData } from '../../tensornet/tensor-values';
+import { checkChanges, goneWithoutPatch, withChanges } from '../../export/changes';
+import type { Patches } from '../../export/changes';
+import { matrixChanges, standIns } from '../../export/matrix-changes';
+import type { LayoutName } from '../../export/hugging-face/layouts';
+import { chooseOutput } from '../../export/output-options';
+import type { PruneResult } from '../prune-result';
+import { requireAble } from '../../models/capability';
+import type { OpenedModel } from '../../models/opened-model';
+import { writeSource } from '../../export/write-source';
+import { writeModel } from '../write-model';
+import { FormStore } from './form-store';
+import type { CompressedLayer, LayerRecord } from './form-store';
+import { isInSublayer, isOutside, layersOfChoices } from './layer-choices';
+import type { ChosenMatrix, ChosenOuter } from './layer-choices';
+import { startCalibration } from './start-calibration';
+import type { CompressCalibration } from './start-calibration';
+
+/** What decides how matrix product operators are run. */
+export interface MpoCosts {
+  /** A folder with a file for each device. */
+  readonly folder: string;
+  /** Rows that most products have: 1 in the generation of text. */
+  readonly rows: number;
+}
+
+/** What choices of methods and levels leave open. */
+export interface CompressionSettings {
+  /** What variants that look at inputs are calibrated with; they are the usual ones where it is given. */
+  readonly calibration?: CompressCalibration;
+  /** How whole numbers in blocks are run; MatMulNBits when absent. */
+  readonly run?: 'matmul-nbits' | 'qdq';
+  /** How matrix product operators are run; when absent contracted, or what `costs` tells to be faster. */
+  readonly mpoRun?: 'contracted' | 'chained';
+  /** Where the costs of this machine are kept, which are measured first where they are not known. */
+  readonly costs?: MpoCosts;
+  /** How factors and cores are stored; in 16 bits where the source's weights are when absent. */
+  readonly dtype?: 'F32' | 'F16';
+  readonly seed?: number;
+}
+
+/** What is to be compressed how, and where the result goes. */
+export interface CompressRequest extends CompressionSettings {
+  readonly model: OpenedModel;
+  readonly choices: readonly CompressionChoice[];
+  /** Ids of sublayers and experts that are removed as well. */
+  readonly removed?: readonly string[];
+  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  readonly patches?: Patches;
+  /** The new folder. */
+  readonly out: string;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  readonly layout?: LayoutName;
+  readonly overwrite: boolean;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/** With the patched sublayers left out of the removed ones. */
+type SettledRequest = CompressRequest & Required<Pick<CompressRequest, 'removed' | 'patches'>>;
+
+/** What compressing a model did. */
+export interface CompressResult extends PruneResult {
+  readonly layers: readonly LayerRecord[];
+}
+
+/**
+ * Compresses linear layers of a model, removes sublayers where asked, and writes the result to a new
+ * folder, checked as {@link writeModel} says. A job that was stopped goes on behind the last layer.
+ * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ */
+export async function compressModel(
+  asked: CompressRequest,
+  context: JobContext,
+): Promise<CompressResult> {
+  const { choices, out, patches = new Map() } = asked;
+  const removed = goneWithoutPatch(asked.removed ?? [], patches);
+  const request: SettledRequest = { ...asked, removed, patches };
+  const { model, capabilities, path } = asked.model;
+  requireAble(capabilities.compress, path);
+  const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
+  const isCalibrated = request.calibration !== undefined;
+  for (const { layer, choice } of chosen.values()) {
+    requireFit(layer, choice, isCalibrated);
+  }
+  const shared = sharedHead(chosen);
+  // Asked before any work; how a matrix is compressed makes no difference here.
+  const stands = standIns(
+    [...chosen.values()].map(({ layer }) => layer),
+    (id) => id === shared?.layer.id,
+  );
+  const forms = matrixChanges(model, stands);
+  if (forms.unties) {
+    context.warn(
+      'The embedding is the head of this model as well. Compressed otherwise, or one of them alone, both are stored, which takes more bytes than one.',
+    );
+  }
+  const changes = checkChanges(model.summary, removed, forms, patches);
+  const { format = asked.model.format, layout } = request;
+  await chooseOutput(writeSource(asked.model), changes, {
+    format,
+    ...(layout === undefined ? {} : { layout }),
+  });
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const store = await FormStore.open(workFolder(out, 'compress'), identify(request, model));
+  try {
+    const own = new Map([...chosen].filter(([, one]) => one !== shared));
+    await compressLayers(request, model, own, store, device, context);
+    const examples = request.calibration?.request.file;
+    const layers: CompressedLayer[] = [];
+    for (const { layer } of own.values()) {
+      layers.push(await store.read(layer));
+    }
+    if (shared !== undefined) {
+      layers.push(...layers.flatMap((one) => withHead(one, shared.layer)));
+    }
+    const result = await writeModel(
+      {
+        model: asked.model,
+        removed,
+        matrices: new Map(layers.map(({ record, form }) => [record.tensor, form])),
+        patches,
+        out,
+        format,
+        ...(layout === undefined ? {} : { layout }),
+        overwrite: request.overwrite,
+        device,
+        memoryBytes: request.memoryBytes,
+        ...(examples === undefined ? {} : { examples }),
+      },
+      context,
+    );
+    await store.remove();
+    return { ...result, layers: layers.map(({ record }) => record) };
+  } finally {
+    await store.removeIfEmpty();
+  }
+}
+
+/** All that the forms depend on. */
+function identify(request: SettledRequest, model: LayeredModel): string {
+  const { choices, removed, patches, calibration, run, mpoRun, costs, seed, layout } = request;
+  return JSON.stringify({
+    compress: choices,
+    removed,
+    patches: [...patches].map(([id, { program, tensors }]) => [id, program, tensors]),
+    model: model.summary.fingerprint,
+    calibration: calibration?.request,
+    run,
+    mpoRun,
+    rows: costs?.rows,
+    dtype: request.dtype ?? storageDtype(model.summary),
+    dense: layout === 'dense',
+    seed,
+    version,
+  });
+}
+
+type Chosen = ReadonlyMap<string, ChosenMatrix>;
+
+/** The head that is the embedding, where both are compressed alike. */
+function sharedHead(chosen: Chosen): ChosenOuter | undefined {
+  return [...chosen.values()].filter(isOutside).find(({ layer, choice }) => {
+    const { place, tiedTo = '' } = layer;
+    const other = chosen.get(tiedTo)?.choice;
+    return place === 'head' && isDeepStrictEqual({ ...choice, tensor: tiedTo }, other);
+  });
+}
+
+/** The form of the embedding once more, for the head that it is. */
+function withHead(embedding: CompressedLayer, { id, tiedTo }: OuterMatrix): CompressedLayer[] {
+  const { record, form } = embedding;
+  return tiedTo === record.tensor
+    ? [{ record: { ...record, tensor: id, tiedTo, parameters: 0, bytes: 0 }, form }]
+    : [];
+}
+
+/** Puts the form of every chosen layer into the store, sublayer by sublayer. */
+async function compressLayers(
+  request: SettledRequest,
+  model: LayeredModel,
+  chosen: Chosen,
+  store: FormStore,
+  device: DeviceName,
+  context: JobContext,
+): Promise<void> {
+  const isCalibrated = request.calibration !== undefined;
+  const todo = new Set([...chosen.keys()].filter((id) => !store.has(id)));
+  const needsInputs = (choice: CompressionChoice): boolean =>
+    compressionMethods[choice.method].needsCalibration(variantOf(choice, isCalibrated));
+  const inner = [...chosen.values()].filter(isInSublayer);
+  const outer = [...chosen.values()].filter(isOutside);
+  const needy = inner.filter(({ choice }) => needsInputs(choice));
+  const open = needy.filter(({ layer }) => todo.has(layer.id));
+  const calibrated = new Set(open.map(({ layer }) => layer.sublayer));
+  const last = Math.max(-1, ...calibrated);
+  const costs = await costsFor(request, todo, chosen, device, context);
+  const products = new MatrixProducts(device, request.memoryBytes);
+  const settings = {
+    products,
+    ...(costs === undefined ? {} : { costs }),
+    dtype: request.dtype ?? storageDtype(model.summary),
+    ...(request.run === undefined ? {} : { run: request.run }),
+    ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
+    ...(request.seed === undefined ? {} : { seed: request.seed }),
+  };
+  const report = (stage: string): void => {
+    const done = chosen.size - todo.size;
+    context.progress({ stage, done, total: chosen.size, unit: 'steps' });
+  };
+  const compress = async (
+    { layer, choice }: ChosenMatrix,
+    statistics?: CompressionContext['statistics'],
+  ): Promise<void> => {
+    await checkpoint(context.cancellation);
+    report(`Compressing ${layer.id}`);
+    const isInner = 'sublayer' in layer;
+    const variant = variantOf(choice, isCalibrated && isInner);
+    // Maps have many positions: cores are multiplied out, unless something else is asked for.
+    const own: CompressionContext =
+      isInner && layer.overPositions === true ? { mpoRun: 'contracted', ...settings } : settings;
+    const compressed = await compressMatrix(
+      statistics === undefined ? own : { ...own, statistics },
+      layer,
+      { ...choice, variant },
+    );
+    const isDense = request.layout === 'dense';
+    const form = isDense
+      ? await densified(products, compressed.form, settings.dtype)
+      : compressed.form;
+    const mpoRun =
+      costs !== undefined && own.mpoRun === undefined && form.kind === 'mpo'
+        ? chooseMpoRun(costs.machine, form, costs.rows)
+        : undefined;
+    await store.add(describe({ ...choice, variant }, compressed, form, mpoRun), form);
+    todo.delete(layer.id);
+  };
+  let executor: LayeredExecutor | undefined;
+  try {
+    for (const one of outer.filter(({ layer }) => todo.has(layer.id))) {
+      await compress(one);
+    }
+    const { patches } = request;
+    const outside = await storedForms(outer, store);
+    const embedded = withChanges(model, { matrices: outside, patches });
+    executor = new LayeredExecutor(embedded, device, request.memoryBytes);
+    const pass =
+      open.length === 0 || request.calibration === undefined
+        ? undefined
+        : await startCalibration(executor, products, request.calibration, request, context);
+    for (const index of model.summary.sublayers.keys()) {
+      const here = inner.filter(({ layer }) => layer.sublayer === index);
+      const statistics = calibrated.has(index) ? await pass?.statistics(index) : undefined;
+      for (const one of here.filter(({ layer }) => todo.has(layer.id))) {
+        await compress(one, needsInputs(one.choice) ? statistics?.get(one.layer.id) : undefined);
+      }
+      if (index < last && here.length > 0) {
+        const matrices = new Map([...outside, ...(await storedForms(here, store))]);
+        const changed = withChanges(model, { matrices, patches });
+        await pass?.replace(index, changed.sublayer(index));
+      }
+    }
+    report('Compressing layers');
+  } finally {
+    await products.dispose();
+    await executor?.dispose();
+  }
+}
+
+/** The costs by which operators are run, where there are some to compress and nothing else says how. */
+async function costsFor(
+  { costs, mpoRun, layout }: CompressRequest,
+  todo: ReadonlySet<string>,
+  chosen: Chosen,
+  device: DeviceName,
+  context: JobContext,
+): Promise<{ readonly machine: MachineCosts; readonly rows: number } | undefined> {
+  const hasOperators = [...todo].some((id) => chosen.get(id)?.choice.method === 'mpo');
+  if (costs === undefined || mpoRun !== undefined || layout === 'dense' || !hasOperators) {
+    return undefined;
+  }
+  const { folder, rows } = costs;
+  const machine = await costsInFolder(folder, device, context);
+  return { machine, rows };
+}
+
+/** What is told of a layer. */
+function describe(
+  { tensor, method, level, variant = '', then }: CompressionChoice,
+  { error, outputError }: CompressedMatrix,
+  form: MatrixEncoding<TensorData>,
+  mpoRun: MpoRunChoice | undefined,
+): LayerRecord {
+  return {
+    tensor,
+    method,
+    level,
+    variant,
+    ...(then === undefined ? {} : { then }),
+    parameters: formParameters(form),
+    bytes: formTensors<TensorData>(form).reduce((sum, { bytes }) => sum + bytes.length, 0),
+    error,
+    ...(outputError === undefined ? {} : { outputError }),
+    ...(mpoRun === undefined ? {} : { mpoRun }),
+  };
+}
+
+/** Forms that are in the store, which layers behind are calibrated on. */
+async function storedForms(
+  chosen: readonly ChosenMatrix[],
+  store: FormStore,
+): Promise<Map<string, MatrixEncoding>> {
+  const forms = new Map<string, MatrixEncoding>();
+  for (const { layer } of chosen) {
+    forms.set(layer.id, (await store.read(layer)).form);
+  }
+  return forms;
+}
+
+/** The values of a form as a dense matrix. */
+async function densified(
+  products: MatrixProducts,
+  form: MatrixEncoding<TensorData>,
+  dtype: 'F32' | 'F16',
+): Promise<MatrixEncoding<TensorData>> {
+  const { count, length, numbers } = await reconstruct(products, form);
+  return { kind: 'dense', weight: floatData([count, length], numbers, dtype) };
+}

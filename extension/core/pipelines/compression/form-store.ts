@@ -1,0 +1,129 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { openSafetensors } from '../../checkpoints/safetensors';
+import type { TensorData } from '../../checkpoints/tensor-data';
+import { Journal } from '../../jobs/journal';
+import { describeForm, formSpec } from '../../models/forms/form-spec';
+import { storeForms } from '../../models/forms/store-forms';
+import { findForm } from '../../models/forms/stored-forms';
+import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
+import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
+import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
+import { onPath } from '../../export/write-errors';
+
+/** What is known of a compressed layer besides its tensors. */
+export interface LayerRecord {
+  /** Id of the layer. */
+  readonly tensor: string;
+  readonly method: string;
+  readonly level: number;
+  readonly variant: string;
+  readonly then?: string | undefined;
+  /** The embedding that a head is, so that it takes nothing of its own. */
+  readonly tiedTo?: string;
+  readonly parameters: number;
+  readonly bytes: number;
+  /** ‖W − W′‖ / ‖W‖ (Frobenius). */
+  readonly error: number;
+  /** The same of the outputs on calibration, where there is some. */
+  readonly outputError?: number | undefined;
+  /** How a matrix product operator runs and what both ways take, where costs decided. */
+  readonly mpoRun?: MpoRunChoice | undefined;
+}
+
+/** A layer in its new form. */
+export interface CompressedLayer {
+  readonly record: LayerRecord;
+  readonly form: MatrixEncoding;
+}
+
+const entrySchema = v.object({
+  tensor: v.string(),
+  method: v.string(),
+  level: v.number(),
+  variant: v.string(),
+  then: v.optional(v.string()),
+  parameters: v.number(),
+  bytes: v.number(),
+  error: v.number(),
+  outputError: v.optional(v.number()),
+  mpoRun: v.optional(mpoRunChoiceSchema),
+  spec: formSpec,
+  file: v.pipe(v.string(), v.regex(/^\d+\.safetensors$/)),
+});
+type Entry = v.InferOutput<typeof entrySchema>;
+
+/**
+ * Forms that have been computed, each in a file of its own in a folder beside the result, and the
+ * journal that says which are there: a job that was stopped goes on behind the last of them.
+ */
+export class FormStore {
+  private readonly entries = new Map<string, Entry>();
+
+  private constructor(
+    private readonly folder: string,
+    private readonly journal: Journal<Entry>,
+  ) {
+    for (const entry of journal.replayed.filter(({ file }) => existsSync(join(folder, file)))) {
+      this.entries.set(entry.tensor, entry);
+    }
+  }
+
+  /**
+   * Opens the store of the job that `identity` describes; what another job has left there is deleted.
+   * @throws UserError when the folder cannot be written to.
+   */
+  public static async open(folder: string, identity: string): Promise<FormStore> {
+    await onPath(folder, async () => mkdir(folder, { recursive: true }));
+    const path = join(folder, 'journal.jsonl');
+    const journal = await Journal.open(path, identity, (value) => {
+      const result = v.safeParse(entrySchema, value);
+      return result.success ? result.output : undefined;
+    });
+    return new FormStore(folder, journal);
+  }
+
+  public has(id: string): boolean {
+    return this.entries.has(id);
+  }
+
+  public async add(record: LayerRecord, form: MatrixEncoding<TensorData>): Promise<void> {
+    const file = `${this.entries.size}.safetensors`;
+    await storeForms(join(this.folder, file), new Map([[record.tensor, form]]));
+    const entry = { ...record, spec: describeForm(form), file };
+    await this.journal.append([entry]);
+    this.entries.set(record.tensor, entry);
+  }
+
+  /** The form of a layer that {@link has} is true of. */
+  public async read(layer: ModelMatrix): Promise<CompressedLayer> {
+    const entry = this.entries.get(layer.id);
+    if (entry === undefined) {
+      throw new Error(`${layer.id} has not been compressed yet`);
+    }
+    const { spec, file, ...record } = entry;
+    const { tensors } = await openSafetensors(join(this.folder, file));
+    const form = findForm(`${layer.id}.weight`, spec, layer, (name) => {
+      const tensor = tensors.get(name);
+      if (tensor === undefined) {
+        throw new Error(`${file} lacks ${name}, which the journal says it holds`);
+      }
+      return tensor;
+    });
+    return { record, form };
+  }
+
+  /** Deletes everything: the result has been written. */
+  public async remove(): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** Deletes the folder if nothing in it can be gone on with. */
+  public async removeIfEmpty(): Promise<void> {
+    if (this.entries.size === 0) {
+      await this.remove();
+    }
+  }
+}

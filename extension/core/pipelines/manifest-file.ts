@@ -1,0 +1,110 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import * as v from 'valibot';
+import { manifestName } from '../document-names';
+import { formSpec } from '../models/forms/form-spec';
+import type { FormSpec } from '../models/forms/form-spec';
+import { outputFormatNames } from '../export/output-formats';
+import type { OutputFormat } from '../export/output-formats';
+import { patchSpecs } from '../models/patch/symbolic-patch';
+import type { PatchSpecs } from '../models/patch/symbolic-patch';
+import type { PruneResult } from './prune-result';
+
+/** The document `espalier.json` beside a model that Espalier wrote: where it comes from and what is otherwise. */
+export interface Manifest {
+  readonly format: 'espalier.manifest';
+  readonly version: 1;
+  readonly source: {
+    readonly name: string;
+    readonly fingerprint: string;
+    readonly architecture: string;
+    readonly blocks: number;
+    readonly parameters: number;
+    /** The source's own manifest, if Espalier pruned it before. */
+    readonly manifest?: Manifest;
+  };
+  /** Ids of sublayers and single experts in the source's numbering. */
+  readonly removed: readonly string[];
+  /** Forms that matrices have taken, by the names of their weights in the source. */
+  readonly compressed?: Readonly<Record<string, FormSpec>>;
+  /** Symbolic patches of the result, in its own numbering. */
+  readonly patches?: PatchSpecs;
+  readonly result: {
+    readonly format: OutputFormat;
+    /** How config.json says what is gone. */
+    readonly layout?: string;
+    readonly loadsWith: string;
+    readonly parameters: number;
+    /** Source block of each block, in order. */
+    readonly sourceBlocks: readonly number[];
+    /** Sublayer ids that the blocks lack, in the result's numbering. */
+    readonly absent: readonly string[];
+    /** Source numbers of the experts of each mixture that lost some, by its id in the source. */
+    readonly sourceExperts?: Readonly<Record<string, readonly number[]>>;
+    /** Source id of the attention sublayer behind each key/value cache, in order. */
+    readonly keyValueCaches: readonly string[];
+    /** What config.json says that may surprise. */
+    readonly note?: string;
+  };
+  readonly verification: PruneResult['verification'];
+  /** ISO 8601. */
+  readonly created: string;
+  readonly versions: {
+    readonly espalier: string;
+    readonly onnxruntime: string;
+    readonly node: string;
+  };
+}
+
+const ids = v.array(v.string());
+const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+
+const manifestSchema = v.object({
+  format: v.literal('espalier.manifest'),
+  version: v.literal(1),
+  source: v.object({
+    name: v.string(),
+    fingerprint: v.string(),
+    architecture: v.string(),
+    blocks: count,
+    parameters: count,
+    manifest: v.optional(v.lazy((): v.GenericSchema => manifestSchema)),
+  }),
+  removed: ids,
+  compressed: v.optional(v.record(v.string(), formSpec)),
+  patches: v.optional(patchSpecs),
+  result: v.object({
+    format: v.picklist(outputFormatNames),
+    layout: v.optional(v.string()),
+    loadsWith: v.string(),
+    parameters: count,
+    sourceBlocks: v.array(count),
+    absent: ids,
+    sourceExperts: v.optional(v.record(v.string(), v.array(count))),
+    keyValueCaches: ids,
+    note: v.optional(v.string()),
+  }),
+  verification: v.object({
+    relativeError: v.number(),
+    tolerance: v.number(),
+    tokens: count,
+    examples: v.optional(v.boolean()),
+  }),
+  created: v.string(),
+  versions: v.object({ espalier: v.string(), onnxruntime: v.string(), node: v.string() }),
+});
+
+/**
+ * What Espalier wrote beside a model of where it comes from. Undefined for models of others, and for
+ * a manifest that is damaged.
+ * @param model its folder or file
+ */
+export async function readManifest(model: string): Promise<Manifest | undefined> {
+  const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
+  try {
+    const json: unknown = JSON.parse(await readFile(join(folder, manifestName), 'utf8'));
+    return v.parse(manifestSchema, json) as Manifest;
+  } catch {
+    return undefined;
+  }
+}

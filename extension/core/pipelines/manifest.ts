@@ -1,0 +1,63 @@
+import { version } from '../../../package.json';
+import { describeForms } from '../models/forms/form-spec';
+import type { ModelSummary, SublayerSummary } from '../models/model-summary';
+import { onnxRuntimeVersion } from '../runtime/version';
+import type { PruneResult } from './prune-result';
+import type { Changes } from '../export/changes';
+import { readManifest } from './manifest-file';
+import type { Manifest } from './manifest-file';
+
+/** Everything that the manifest of a new folder says. */
+export async function describeResult(
+  source: ModelSummary,
+  changes: Changes,
+  result: Pick<PruneResult, 'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'>,
+): Promise<Manifest> {
+  const earlier = await readManifest(source.path);
+  const { format, layout, loadsWith, parametersAfter, verification } = result;
+  return {
+    format: 'espalier.manifest',
+    version: 1,
+    source: {
+      name: source.name,
+      fingerprint: source.fingerprint,
+      architecture: source.architecture,
+      blocks: source.blocks,
+      parameters: source.parameters,
+      ...(earlier === undefined ? {} : { manifest: earlier }),
+    },
+    removed: changes.removed,
+    ...(changes.matrices.size === 0 ? {} : { compressed: describeForms(changes.matrices) }),
+    ...(Object.keys(changes.patched).length === 0 ? {} : { patches: changes.patched }),
+    result: {
+      format,
+      ...(layout === undefined ? {} : { layout }),
+      loadsWith,
+      parameters: parametersAfter,
+      sourceBlocks: changes.blocks,
+      absent: changes.absent,
+      ...(changes.keptExperts.size === 0
+        ? {}
+        : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
+      keyValueCaches: changes.kept.flatMap((sublayer) =>
+        keepsCache(sublayer) && !changes.patches.has(sublayer.id) ? [sublayer.id] : [],
+      ),
+      ...(format === 'onnx' && source.sublayers.some(keepsCache)
+        ? {
+            note: 'num_hidden_layers of config.json counts the key/value caches, which is what runtimes of ONNX models read it for.',
+          }
+        : {}),
+    },
+    verification,
+    created: new Date().toISOString(),
+    versions: {
+      espalier: version,
+      onnxruntime: onnxRuntimeVersion(),
+      node: process.versions.node,
+    },
+  };
+}
+
+function keepsCache({ kvBytesPerToken }: SublayerSummary): boolean {
+  return kvBytesPerToken > 0;
+}

@@ -1,0 +1,25 @@
+import type { Verification } from '../export/verify';
+import type { OutputFormat } from '../export/output-formats';
+
+/** What writing a pruned model did, and how it was checked. */
+export interface PruneResult {
+  /** Absolute path of the new folder. */
+  readonly path: string;
+  readonly format: OutputFormat;
+  /** How a Hugging Face folder says what is gone. */
+  readonly layout?: string;
+  /** How other tools load it, as a sentence. */
+  readonly loadsWith: string;
+  /** Sublayer ids of the source model that are gone. */
+  readonly removed: readonly string[];
+  /** Those in whose places patches stand; absent where there are none. */
+  readonly patched?: readonly string[];
+  readonly parametersBefore: number;
+  readonly parametersAfter: number;
+  /** Size of weights on disk. */
+  readonly bytesBefore: number;
+  readonly bytesAfter: number;
+  readonly verification: Verification;
+  /** Files written, relative to `path`, with their sizes in bytes. */
+  readonly files: readonly { readonly name: string; readonly bytes: number }[];
+}

@@ -1,0 +1,207 @@
+import { mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { DeviceName } from '../runtime/device';
+import type { MatrixEncoding } from '../models/matrix-encoding';
+import { UserError } from '../user-error';
+import { ByteCopier, writeAll, writeFlushed } from '../export/byte-copier';
+import { manifestName } from '../document-names';
+import { describeResult } from './manifest';
+import type { LayoutName } from '../export/hugging-face/layouts';
+import { OutputFolder } from '../export/output-folder';
+import type { PruneResult } from './prune-result';
+import type { LayeredModel } from '../models/layered-model';
+import type { AnyModel, OpenedModel } from '../models/opened-model';
+import { checkChanges, withChanges } from '../export/changes';
+import type { Changes, Patches } from '../export/changes';
+import { matrixChanges } from '../export/matrix-changes';
+import { copySideFile } from '../export/hugging-face/side-files';
+import type { SideFiles } from '../export/hugging-face/side-files';
+import { chooseOutput } from '../export/output-options';
+import type { OutputOption } from '../export/output-options';
+import { writeSource } from '../export/write-source';
+import type { WriteSource } from '../export/write-source';
+import type { OutputFormat } from '../export/output-formats';
+import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
+import type { ComparedOutput } from '../export/verify';
+import { onPath } from '../export/write-errors';
+
+/** What is to be written where. */
+export interface WriteRequest {
+  /** The source. */
+  readonly model: OpenedModel;
+  /** Sublayer ids of the source. */
+  readonly removed: readonly string[];
+  /** Forms that linear layers of what stays take, by id; as they are when absent. */
+  readonly matrices?: ReadonlyMap<string, MatrixEncoding>;
+  /** What stands in the places of sublayers, by their ids; those count as removed. */
+  readonly patches?: Patches;
+  /** The new folder. */
+  readonly out: string;
+  /** The model's own form when absent. */
+  readonly format?: OutputFormat;
+  /** How the result says what is otherwise; see layouts. */
+  readonly layout?: LayoutName;
+  /** Replace a model that stands at `out`. */
+  readonly overwrite: boolean;
+  /** Largest safetensors file in bytes of data; sharded as the source when absent. */
+  readonly maxShardBytes?: number;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
+  readonly examples?: string;
+}
+
+/** Room for headers, config, manifest and the file system's own bookkeeping. */
+const marginBytes = 1 << 16;
+
+/**
+ * Writes the model with the changes to a new folder, opens it again and compares its logits with those
+ * of the source run with the same changes. The folder appears when all of that has succeeded, or not
+ * at all. Changing nothing is allowed where the result has another form than the source.
+ * @throws UserError, or CancelledError; the source and what stood at `out` are then as before.
+ */
+export async function writeModel(request: WriteRequest, context: JobContext): Promise<PruneResult> {
+  const source = writeSource(request.model);
+  const { summary } = source.model;
+  const { removed, matrices = new Map<string, MatrixEncoding>() } = request;
+  const forms = matrixChanges(source.model, matrices);
+  const changes = checkChanges(summary, removed, forms, request.patches);
+  const { format = request.model.format, layout } = request;
+  const target = await chooseOutput(source, changes, {
+    format,
+    ...(layout === undefined ? {} : { layout }),
+  });
+  const converts = request.model.format !== target.format;
+  const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
+  if (!converts && changed === 0) {
+    throw new UserError('The plan changes nothing: the result would be a copy.', {
+      file: summary.path,
+      field: 'remove',
+      remedy: 'Choose at least one sublayer to remove, or a layer to compress.',
+    });
+  }
+  const output = await OutputFolder.create(request.out, source.path, request.overwrite);
+  try {
+    const result = await writeChecked(request, source, target, changes, output, context);
+    await checkpoint(context.cancellation);
+    await output.commit(context.warn.bind(context));
+    return result;
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+}
+
+/** Fills the partial folder and checks it. */
+async function writeChecked(
+  request: WriteRequest,
+  source: WriteSource,
+  target: OutputOption,
+  changes: Changes,
+  output: OutputFolder,
+  context: JobContext,
+): Promise<PruneResult> {
+  const { summary } = source.model;
+  // ONNX files are checked on the CPU, where sums hardly depend on the form of the graph.
+  const options = {
+    device: target.format === 'onnx' ? ('cpu' as const) : request.device,
+    memoryBytes: request.memoryBytes,
+    ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
+  };
+  const writer = await target.writer(changes, options, context);
+  const sideFiles = await source.sideFiles();
+  const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
+  await output.requireSpace(writer.bytes + sideBytes + marginBytes);
+
+  const compared: (ComparedOutput & { readonly expected: Float32Array })[] = [];
+  const changed: LayeredModel = withChanges<AnyModel>(source.model, changes);
+  for (const model of [changed, ...(changed.otherModes ?? [])]) {
+    const input = await verificationInput(model, source.folder, request.examples);
+    const reference = model.roundingError === undefined ? undefined : writer.reference;
+    const expected =
+      reference === undefined
+        ? await sourceLogits(model, changes.removed, input, options, context)
+        : await reference(input);
+    compared.push({ model, input, isSameGraph: reference !== undefined, expected });
+  }
+
+  const copier = new ByteCopier(writer.bytes, context);
+  const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
+  await copySideFiles(sideFiles, source.folder, output.partial, context);
+  for (const [name, text] of Object.entries(writer.texts)) {
+    await writeText(output.partial, name, text);
+  }
+  const checked: PruneResult['verification'][] = [];
+  for (const { expected, ...how } of compared) {
+    const actual = await writer.output(output.partial, how.input, how.model);
+    checked.push(compareLogits(expected, actual, how, output.path));
+  }
+  const verification = checked.reduce((a, b) => (b.relativeError > a.relativeError ? b : a));
+
+  const { loadsWith, parameters, layout } = writer;
+  const written = {
+    format: target.format,
+    ...(layout === undefined ? {} : { layout }),
+    loadsWith,
+    parametersAfter: parameters,
+    verification,
+  };
+  const manifest = await describeResult(summary, changes, written);
+  await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
+  const weightFiles = await sizesOf(output.partial, weights);
+  const otherFiles = await sizesOf(output.partial, [
+    ...Object.keys(writer.texts),
+    manifestName,
+    ...sideFiles.files.map(({ name }) => name),
+  ]);
+  return {
+    ...written,
+    path: output.path,
+    removed: changes.removed,
+    ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
+    parametersBefore: summary.parameters,
+    bytesBefore: totalBytes(await sizesOf('', source.files)),
+    bytesAfter: totalBytes(weightFiles),
+    files: [...weightFiles, ...otherFiles],
+  };
+}
+
+async function copySideFiles(
+  sideFiles: SideFiles,
+  from: string,
+  to: string,
+  context: JobContext,
+): Promise<void> {
+  for (const folder of sideFiles.folders) {
+    await onPath(join(to, folder), async () => mkdir(join(to, folder)));
+  }
+  for (const { name } of sideFiles.files) {
+    await checkpoint(context.cancellation);
+    await copySideFile(join(from, name), join(to, name));
+  }
+  if (sideFiles.leftBehind.length > 0) {
+    context.warn(
+      `Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
+    );
+  }
+}
+
+async function writeText(folder: string, name: string, text: string): Promise<void> {
+  const path = join(folder, name);
+  await writeFlushed(path, async (handle) => writeAll(handle, path, Buffer.from(text), 0));
+}
+
+async function sizesOf(
+  folder: string,
+  names: readonly string[],
+): Promise<{ name: string; bytes: number }[]> {
+  return Promise.all(
+    names.map(async (name) => ({ name, bytes: (await stat(join(folder, name))).size })),
+  );
+}
+
+function totalBytes(files: readonly { readonly bytes: number }[]): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
+}

@@ -1,0 +1,232 @@
+import type { HiddenState } from '../../runtime/tensors';
+import type { Candidate } from '../candidates';
+import { Expectations } from './expectations';
+import type { Prediction } from './expectations';
+import { chooseFinalists, propose } from './proposals';
+import { bestOf, least, resultOf } from '../rounds';
+import type { Proposal, RoundInput, RoundResult } from '../rounds';
+import type { OriginalStates } from '../scorer';
+import type { SearchListener } from '../search-listener';
+import type { SearchPlan } from '../search-plan';
+import { slicesOf } from '../../metrics/slices';
+import type { Slice } from '../../metrics/slices';
+import { studentQuantile } from './statistics';
+import { Surrogate } from './surrogate';
+import { Tally } from '../tally';
+
+/** Fewer blocks than this say nothing of their spread. */
+const leastBlocks = 8;
+
+/**
+ * Greedy rounds that measure as much as a decision needs. In the first, every candidate is measured on
+ * a few tokens; in later ones those that a surrogate proposes. Then, slice by slice, each is held
+ * against the leader on the same tokens, and dropped once it is worse with the stated confidence.
+ */
+export class AdaptiveRounds {
+  private slices: readonly Slice[] = [];
+  private surrogate: Surrogate | undefined;
+  private readonly expectations: Expectations;
+  /** Rounds decided so far. */
+  private done = 0;
+  /** Final states of the surrogate's slice, by candidate, until it has learned from them. */
+  private readonly finals = new Map<string, HiddenState>();
+
+  /** @param startOthers runs the original on sequences that it has not run on */
+  public constructor(
+    private readonly plan: SearchPlan,
+    private readonly listener: SearchListener,
+    private readonly startOthers: () => Promise<void>,
+  ) {
+    this.expectations = new Expectations(plan.setup.metric.distance(0, 1, 2) === 0);
+  }
+
+  /** Takes the original's final states: of the first sequence at least. */
+  public async start(original: OriginalStates): Promise<void> {
+    const { setup, rows, hasPrefixes } = this.plan;
+    this.slices = slicesOf(rows, hasPrefixes);
+    const [slice] = this.slices;
+    const state = original.get(0);
+    if (slice !== undefined && state !== undefined) {
+      this.surrogate = await Surrogate.start(setup, slice, state);
+    }
+  }
+
+  /** Rows of the rough heatmap, which are what the surrogate sees. */
+  private get seenRows(): number {
+    return this.slices[0]?.to ?? 0;
+  }
+
+  /** Sees final states as they are computed. */
+  public readonly onFinal = (candidate: Candidate, slice: Slice, state: HiddenState): void => {
+    if (slice === this.slices[0]) {
+      this.finals.set(candidate.id, state);
+    }
+  };
+
+  /** Decides the next round; a {@link Strategy}. */
+  public readonly round = async (input: RoundInput): Promise<RoundResult> => {
+    const tally = new Tally({ ...input, estimates: true });
+    const runners = input.candidates.filter(input.isEligible);
+    if (this.done === 0) {
+      await this.measureRough(tally, input, input.candidates);
+      await this.startOthers();
+      await this.race(tally, runners);
+      return this.decide(input, tally, new Map());
+    }
+    const predictions = await this.predictions(input.step, runners);
+    const expected = new Map(
+      [...predictions].map(([id, one]) => [id, this.expectations.ofPrediction(id, one)]),
+    );
+    const ageOf = ({ id }: Candidate): number => predictions.get(id)?.age ?? 0;
+    const looked = propose(runners, this.done, expected, ageOf);
+    await this.measureRough(tally, input, looked);
+    const finalists = chooseFinalists(
+      runners,
+      new Map([...expected, ...this.expectedOf(tally, looked)]),
+    );
+    const others = finalists.filter((candidate) => !tally.isMeasured(candidate));
+    await this.measureRough(tally, input, others);
+    await this.race(tally, finalists);
+    return this.decide(input, tally, predictions, { expected, finalists });
+  };
+
+  /** What is expected of candidates whose first rows are measured, by id. */
+  private expectedOf(tally: Tally, candidates: readonly Candidate[]): ReadonlyMap<string, number> {
+    const expected = candidates.map((candidate) => {
+      const { seen } = tally.distancesOf(candidate, this.seenRows);
+      return [candidate.id, this.expectations.ofSeen(candidate.id, seen)] as const;
+    });
+    return new Map(expected);
+  }
+
+  /** Ends a round, and learns from it. */
+  private async decide(
+    input: RoundInput,
+    tally: Tally,
+    predictions: ReadonlyMap<string, Prediction>,
+    proposal?: Proposal,
+  ): Promise<RoundResult> {
+    const best = bestOf(input, tally);
+    if (best !== undefined) {
+      await tally.confirm(best, this.slices);
+    }
+    this.finals.clear();
+    const result = resultOf(input, tally, proposal);
+    this.expectations.learn(tally, input.candidates, this.seenRows, predictions);
+    if (result.winner !== undefined) {
+      const { candidate } = result.winner;
+      this.expectations.commit(candidate, tally, this.seenRows);
+      this.surrogate?.commit(candidate);
+    }
+    this.done++;
+    return result;
+  }
+
+  /** The rough heatmap: candidates on the first slice. */
+  private async measureRough(
+    tally: Tally,
+    { scorer: { candidatesPerPass } }: RoundInput,
+    candidates: readonly Candidate[],
+  ): Promise<void> {
+    for (let start = 0; start < candidates.length; start += candidatesPerPass) {
+      const group = candidates.slice(start, start + candidatesPerPass);
+      await tally.measure(group, this.slices.slice(0, 1));
+      for (const candidate of group) {
+        this.surrogate?.learn(candidate, this.finals.get(candidate.id));
+      }
+      this.finals.clear();
+    }
+  }
+
+  /** Measures the field until one is left or all is measured, and the one left on everything. */
+  private async race(tally: Tally, field: readonly Candidate[]): Promise<void> {
+    let left = field;
+    for (const [done, slice] of this.slices.entries()) {
+      if (done > 0) {
+        await tally.measure(left, [slice]);
+      }
+      const leader = least(left, (candidate) => tally.estimate(candidate).total);
+      if (leader === undefined) {
+        return;
+      }
+      left = left.filter((one) => one === leader || !this.isWorse(tally, one, leader));
+      if (left.length === 1) {
+        await tally.measure([leader], this.slices.slice(done + 1));
+        return;
+      }
+    }
+  }
+
+  /**
+   * Whether a candidate's total over all rows is greater than the leader's with the stated confidence,
+   * by Student's t over blocks. The risk is shared among as many looks as there are slices (Bonferroni), and
+   * what is measured already is certain (finite population correction).
+   */
+  private isWorse(tally: Tally, candidate: Candidate, leader: Candidate): boolean {
+    const { total, standardError, blocks, share } = tally.difference(candidate, leader);
+    if (share === 1) {
+      return total > 0;
+    }
+    if (blocks < leastBlocks) {
+      return false;
+    }
+    const risk = (1 - this.plan.settings.confidence) / this.slices.length;
+    return total > studentQuantile(risk, blocks - 1) * standardError * Math.sqrt(1 - share);
+  }
+
+  /** What the surrogate says of removing each candidate next, by id. */
+  private async predictions(
+    step: string,
+    candidates: readonly Candidate[],
+  ): Promise<ReadonlyMap<string, Prediction>> {
+    const { surrogate } = this;
+    if (surrogate === undefined) {
+      return new Map();
+    }
+    const { memo } = this.plan.setup;
+    const known = memo.predicted(step);
+    const distances = known ?? (await this.predict(surrogate, step, candidates));
+    return new Map(
+      candidates.map((candidate) => {
+        const distance = distances.get(candidate.id) ?? Number.NaN;
+        return [candidate.id, { distance, age: surrogate.age(candidate) }];
+      }),
+    );
+  }
+
+  private async predict(
+    surrogate: Surrogate,
+    step: string,
+    candidates: readonly Candidate[],
+  ): Promise<ReadonlyMap<string, number>> {
+    const found = await surrogate.distances(candidates.map((candidate) => [candidate]));
+    const distances = candidates.map(({ id }, i) => ({
+      candidate: id,
+      distance: found[i] ?? Number.NaN,
+    }));
+    await this.plan.setup.memo.add([{ kind: 'prediction', step, distances }]);
+    const predicted = new Map(distances.map(({ candidate, distance }) => [candidate, distance]));
+    await this.tellTrajectory(surrogate, candidates, predicted);
+    return predicted;
+  }
+
+  private async tellTrajectory(
+    surrogate: Surrogate,
+    candidates: readonly Candidate[],
+    predicted: ReadonlyMap<string, number>,
+  ): Promise<void> {
+    const rounds = await surrogate.trajectory(
+      candidates,
+      predicted,
+      (removed, rounds) => this.plan.isMet(removed, this.done + rounds),
+      (candidate, removed) => this.plan.mayGo(candidate, removed),
+    );
+    this.listener.onPredicted(
+      this.done + 1,
+      rounds.map(({ candidate, distance }) => ({
+        removed: candidate.id,
+        distance: this.expectations.ofModel(distance),
+      })),
+    );
+  }
+}

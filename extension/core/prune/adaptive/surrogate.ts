@@ -1,0 +1,277 @@
+import { checkpoint } from '../../jobs/job';
+import { createReadout } from '../../metrics/metric-readout';
+import type { MetricReadout } from '../../metrics/row-readout';
+import type { ModelInput } from '../../models/model-input';
+import { floatsIn, floatTensorLike, isFloat } from '../../runtime/tensors';
+import type { HiddenState, Tensors } from '../../runtime/tensors';
+import type { Candidate } from '../candidates';
+import { sequenceOf } from '../scorer';
+import type { ScorerSetup } from '../scorer';
+import { Prefixes, prefixTokens } from '../../metrics/slices';
+import type { Slice } from '../../metrics/slices';
+import { walkThrough } from '../walk';
+
+/** What a candidate's removal was last seen to change, and from what model. */
+interface Change {
+  readonly candidate: Candidate;
+  readonly removed: ReadonlySet<number>;
+  /** Undefined where a journal tells of it: the state is computed once it is needed. */
+  readonly values: Numbers | undefined;
+}
+
+/** The floating-point numbers of a state, by name. */
+type Numbers = Readonly<Record<string, Float32Array>>;
+
+/** States of models that are held at once. */
+const setsAtOnce = 16;
+
+/** One step of a predicted order. */
+export interface PredictedRound {
+  readonly candidate: Candidate;
+  readonly distance: number;
+}
+
+/**
+ * Predicts distances without running sublayers: what removals change in the final state nearly adds up,
+ * ĥ(S) ≈ h + Σ δᵢ with δᵢ = h(R ∪ i) − h(R), R what was removed when i was last measured. A distance
+ * then costs a head on the rows of one slice. It starts from the model as it is, whose state is known.
+ */
+export class Surrogate {
+  private readonly changes = new Map<string, Change>();
+  private readonly states = new Map<string, HiddenState>();
+  private removed: ReadonlySet<number> = new Set();
+
+  private constructor(
+    private readonly setup: ScorerSetup,
+    private readonly slice: Slice,
+    private readonly readout: MetricReadout,
+    private readonly original: HiddenState,
+  ) {
+    this.states.set(keyOf(this.removed), original);
+  }
+
+  /**
+   * @param slice the rows that it looks at, from the first on
+   * @param original the original's final state of the slice's sequence
+   */
+  public static async start(
+    setup: ScorerSetup,
+    slice: Slice,
+    original: HiddenState,
+  ): Promise<Surrogate> {
+    const { executor, metricName, metric } = setup;
+    const state = await new Prefixes(executor).cut(
+      sequenceOf(setup, slice.sequence),
+      original,
+      slice.to,
+    );
+    const readout = createReadout(executor, metricName, metric, { samples: true });
+    return new Surrogate(setup, slice, readout, state);
+  }
+
+  /**
+   * Learns what was measured on top of what is removed now.
+   * @param final undefined where the journal alone knows of it
+   */
+  public learn(candidate: Candidate, final: HiddenState | undefined): void {
+    const { removed } = this;
+    const base = this.states.get(keyOf(removed));
+    if (final !== undefined) {
+      this.states.set(keyOf(without(removed, candidate)), final);
+    }
+    const isKnown = this.changes.get(candidate.id)?.removed === removed;
+    if (final !== undefined || !isKnown) {
+      const values =
+        final === undefined || base === undefined ? undefined : differences(final, base);
+      this.changes.set(candidate.id, { candidate, removed, values });
+    }
+  }
+
+  /** Goes on from the model without a candidate that was measured. */
+  public commit(candidate: Candidate): void {
+    this.removed = without(this.removed, candidate);
+    const key = keyOf(this.removed);
+    for (const known of this.states.keys()) {
+      if (known !== key) {
+        this.states.delete(known);
+      }
+    }
+  }
+
+  /** Rounds since a candidate was measured: 1 where that was before the last removal. */
+  public age({ id }: Candidate): number {
+    const then = this.changes.get(id)?.removed.size ?? -1;
+    return this.removed.size - then;
+  }
+
+  /** Predicted distance of the model that lacks these as well as what is removed. */
+  public async distance(set: readonly Candidate[]): Promise<number> {
+    const [distance = Number.NaN] = await this.distances([set]);
+    return distance;
+  }
+
+  /** Predicted distances of several models, see {@link Surrogate.distance}. */
+  public async distances(sets: readonly (readonly Candidate[])[]): Promise<number[]> {
+    await this.complete(sets.flat());
+    const { metric } = this.setup;
+    const sums: number[] = [];
+    for (let start = 0; start < sets.length; start += setsAtOnce) {
+      const states = sets.slice(start, start + setsAtOnce).map((set) => this.stateWithout(set));
+      const input = inputOf(this.setup, this.slice);
+      const terms = await this.readout.rowTerms(
+        input,
+        this.original,
+        states,
+        undefined,
+        this.pause,
+      );
+      sums.push(...terms.map((rows) => rows.reduce((sum, term) => sum + term, 0)));
+    }
+    return sums.map((sum) => metric.distance(metric.sequenceTerm(sum), 1, this.rows));
+  }
+
+  /**
+   * The order in which it would remove candidates, with predicted distances: greedy, but that a
+   * candidate is looked at again only where its last prediction is under the best fresh one.
+   * @param single predicted distances of the next round, by candidate id
+   */
+  public async trajectory(
+    candidates: readonly Candidate[],
+    single: ReadonlyMap<string, number>,
+    isDone: (removed: ReadonlySet<number>, rounds: number) => boolean,
+    mayGo: (candidate: Candidate, removed: ReadonlySet<number>) => boolean,
+  ): Promise<PredictedRound[]> {
+    const expected = new Map(single);
+    const chosen: Candidate[] = [];
+    const rounds: PredictedRound[] = [];
+    let { removed } = this;
+    while (!isDone(removed, rounds.length)) {
+      const queue = candidates
+        .filter((candidate) => mayGo(candidate, removed))
+        .sort((a, b) => (expected.get(a.id) ?? 0) - (expected.get(b.id) ?? 0));
+      let best: PredictedRound | undefined;
+      for (const candidate of queue) {
+        if (best !== undefined && (expected.get(candidate.id) ?? 0) > best.distance) {
+          break;
+        }
+        const distance = await this.distance([...chosen, candidate]);
+        expected.set(candidate.id, distance);
+        best = best === undefined || distance < best.distance ? { candidate, distance } : best;
+      }
+      if (best === undefined) {
+        break;
+      }
+      rounds.push(best);
+      chosen.push(best.candidate);
+      removed = without(removed, best.candidate);
+    }
+    return rounds;
+  }
+
+  private get rows(): number {
+    return this.slice.to - this.slice.from;
+  }
+
+  private readonly pause = async (): Promise<void> => {
+    this.setup.onWork();
+    await checkpoint(this.setup.cancellation);
+  };
+
+  private stateWithout(set: readonly Candidate[]): HiddenState {
+    const base = this.states.get(keyOf(this.removed)) ?? unknown();
+    const changes = set.map(({ id }) => this.changes.get(id)?.values ?? unknown());
+    const values = Object.entries(base.values).map(([name, tensor]) => {
+      if (!isFloat(tensor)) {
+        return [name, tensor] as const;
+      }
+      const sum = floatsIn(tensor).slice();
+      for (const { [name]: change } of changes) {
+        change?.forEach((number, i) => {
+          sum[i] = (sum[i] ?? 0) + number;
+        });
+      }
+      return [name, floatTensorLike(tensor, sum)] as const;
+    });
+    return { values: Object.fromEntries(values), side: base.side };
+  }
+
+  /** Computes what a journal told of without its numbers. */
+  private async complete(candidates: readonly Candidate[]): Promise<void> {
+    const missing = [...new Set(candidates)].flatMap((candidate) => {
+      const change = this.changes.get(candidate.id);
+      return change === undefined || change.values !== undefined ? [] : [change];
+    });
+    const wanted = new Map<string, ReadonlySet<number>>([[keyOf(this.removed), this.removed]]);
+    for (const { candidate, removed } of missing) {
+      wanted.set(keyOf(removed), removed);
+      const gone = without(removed, candidate);
+      wanted.set(keyOf(gone), gone);
+    }
+    for (const key of this.states.keys()) {
+      wanted.delete(key);
+    }
+    const found = await this.run([...wanted.values()]);
+    const stateOf = (removed: ReadonlySet<number>): HiddenState =>
+      this.states.get(keyOf(removed)) ?? found.get(keyOf(removed)) ?? unknown();
+    for (const change of missing) {
+      const { candidate, removed } = change;
+      const values = differences(stateOf(without(removed, candidate)), stateOf(removed));
+      this.changes.set(candidate.id, { ...change, values });
+    }
+    const current = keyOf(this.removed);
+    const base = found.get(current);
+    if (base !== undefined) {
+      this.states.set(current, base);
+    }
+  }
+
+  /** Final states of models that lack some units, by key. */
+  private async run(models: readonly ReadonlySet<number>[]): Promise<Map<string, HiddenState>> {
+    const { executor, work } = this.setup;
+    const { length } = executor.model.summary.sublayers;
+    const whole = prefixTokens(executor.model, sequenceOf(this.setup, this.slice.sequence));
+    const share = whole === 0 ? 1 : this.slice.to / whole;
+    const start =
+      models.length === 0 ? undefined : await executor.embed(inputOf(this.setup, this.slice));
+    let states = models.map(() => start ?? unknown());
+    for (let index = 0; index < length; index++) {
+      states = await walkThrough(executor, index, states, models, this.pause);
+      work.addSublayers(share * models.filter((removed) => !removed.has(index)).length);
+    }
+    return new Map(models.map((removed, i) => [keyOf(removed), states[i] ?? unknown()]));
+  }
+}
+
+/** The part of a sequence that a slice runs. */
+function inputOf(setup: ScorerSetup, { sequence, to }: Slice): ModelInput {
+  const input = sequenceOf(setup, sequence);
+  const hasParts = prefixTokens(setup.executor.model, input) > 0;
+  return hasParts && input instanceof Int32Array ? input.slice(0, to) : input;
+}
+
+function without(removed: ReadonlySet<number>, { members }: Candidate): ReadonlySet<number> {
+  return new Set([...removed, ...members]);
+}
+
+function keyOf(removed: ReadonlySet<number>): string {
+  return [...removed].sort((a, b) => a - b).join();
+}
+
+function differences(changed: HiddenState, base: HiddenState): Numbers {
+  return Object.fromEntries(
+    floatsByName(changed.values).map(([name, numbers]) => {
+      const before = floatsByName(base.values).find(([other]) => other === name)?.[1];
+      return [name, numbers.map((number, i) => number - (before?.[i] ?? 0))];
+    }),
+  );
+}
+
+function floatsByName(values: Tensors): [string, Float32Array][] {
+  return Object.entries(values).flatMap(([name, tensor]) =>
+    isFloat(tensor) ? [[name, floatsIn(tensor)] as [string, Float32Array]] : [],
+  );
+}
+
+function unknown(): never {
+  throw new Error('the surrogate knows nothing of a candidate that it is asked for');
+}

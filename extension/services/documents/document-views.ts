@@ -1,0 +1,68 @@
+import { documentGlob, documentIds, documentNames } from '../../core/document-names';
+import type { DocumentId } from '../../core/document-names';
+
+/** How the editor opens documents of a type. */
+interface DocumentView {
+  /** Id of the custom editor; the text editor opens them where there is none. */
+  readonly viewType?: string;
+  /** `option`: the text editor opens them unless asked otherwise. */
+  readonly priority?: 'default' | 'option';
+  /** Path of a JSON schema, for the text editor. */
+  readonly schema?: string;
+}
+
+/** Ids of the custom editors of documents. */
+export const viewTypes = {
+  layerProfile: 'espalier.layerProfile',
+  sensitivity: 'espalier.sensitivity',
+  scores: 'espalier.dataMapEditor',
+  evolution: 'espalier.symbolicEditor',
+} as const;
+
+/** Types that the editor knows; others are ordinary JSON to it. */
+export const documentViews: Readonly<Partial<Record<DocumentId, DocumentView>>> = {
+  layerProfile: { viewType: viewTypes.layerProfile, priority: 'option' },
+  sensitivity: { viewType: viewTypes.sensitivity, priority: 'default' },
+  scores: { viewType: viewTypes.scores, priority: 'default' },
+  evolution: { viewType: viewTypes.evolution, priority: 'default' },
+  plan: { schema: './media/plan.schema.json' },
+};
+
+/** What package.json says of documents. */
+export interface DocumentContributions {
+  /** Of `activationEvents`: documents that something is done with as soon as they are there. */
+  readonly activationEvents: readonly string[];
+  readonly customEditors: readonly {
+    readonly viewType: string;
+    readonly selector: readonly { readonly filenamePattern: string }[];
+    readonly priority: 'default' | 'option';
+  }[];
+  readonly jsonValidation: readonly { readonly fileMatch: string; readonly url: string }[];
+  /** Conditions on `resourceFilename` by which menus tell documents, by type. */
+  readonly conditions: Readonly<Partial<Record<DocumentId, string>>>;
+}
+
+/** The parts of package.json that follow from the types of documents. */
+export function documentContributions(): DocumentContributions {
+  const views = documentIds.flatMap((id) => {
+    const view = documentViews[id];
+    return view === undefined ? [] : [{ id, ...view, ...documentNames[id] }];
+  });
+  return {
+    activationEvents: views.map(({ id }) => `workspaceContains:${documentGlob(id)}`),
+    customEditors: views.flatMap(({ viewType, priority = 'default', suffix }) =>
+      viewType === undefined
+        ? []
+        : [{ viewType, selector: [{ filenamePattern: `*${suffix}` }], priority }],
+    ),
+    jsonValidation: views.flatMap(({ schema, suffix }) =>
+      schema === undefined ? [] : [{ fileMatch: `*${suffix}`, url: schema }],
+    ),
+    conditions: Object.fromEntries(
+      views.map(({ id, suffix }) => [
+        id,
+        `resourceFilename =~ /${suffix.replaceAll('.', String.raw`\.`)}$/`,
+      ]),
+    ),
+  };
+}

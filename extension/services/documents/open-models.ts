@@ -1,0 +1,65 @@
+import type { ChoiceProblem } from '../../core/pipelines/compression/layer-choices';
+import type { OutputAnswer } from '../../core/export/output-options';
+import type { AskedChanges } from '../../core/export/writable';
+import type { CapabilityName } from '../../core/models/capabilities';
+import { refused } from '../../core/models/capability';
+import type { ModelSummary } from '../../core/models/model-summary';
+import type { CompressionChoice } from '../../core/tensornet/compression-choice';
+import type {
+  ChooseLayersRequest,
+  ChosenLayers,
+  InspectedModel,
+  InspectorRequests,
+} from '../../protocol/worker';
+import type { WorkerClient } from '../worker/worker-client';
+
+/**
+ * What models are and can do, by their headers. The inspector answers, which keeps models open and
+ * waits for no job of the worker.
+ */
+export class OpenModels {
+  readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
+
+  public constructor(inspector: Pick<WorkerClient<InspectorRequests>, 'request'>) {
+    this.#inspector = inspector;
+  }
+
+  /** A model folder, or the model that a file in it belongs to. */
+  public async inspect(path: string): Promise<InspectedModel> {
+    return this.#inspector.request('open', { model: path });
+  }
+
+  public async summary(path: string): Promise<ModelSummary> {
+    return (await this.inspect(path)).summary;
+  }
+
+  /** @throws UserError with the reason and the way out, where the model cannot do something. */
+  public async require(path: string, name: CapabilityName): Promise<void> {
+    const { summary, capabilities } = await this.inspect(path);
+    const capability = capabilities[name];
+    if (!capability.able) {
+      throw refused(capability, summary.path);
+    }
+  }
+
+  /** What the model can be written as with some changes, and why not. */
+  public async outputs(path: string, changes: AskedChanges): Promise<readonly OutputAnswer[]> {
+    return this.#inspector.request('outputs', { model: path, ...changes });
+  }
+
+  /** The layers that a compression is for. */
+  public async chooseLayers(request: ChooseLayersRequest): Promise<ChosenLayers> {
+    return this.#inspector.request('chooseLayers', request);
+  }
+
+  /** What is wrong with the compressions of a plan for the model at `path`. */
+  public async choiceProblems(
+    path: string,
+    choices: readonly CompressionChoice[],
+    removed: readonly string[],
+  ): Promise<readonly ChoiceProblem[]> {
+    return choices.length === 0
+      ? []
+      : this.#inspector.request('checkChoices', { model: path, choices, removed });
+  }
+}

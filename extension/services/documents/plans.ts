@@ -1,0 +1,53 @@
+import { dirname, relative } from 'node:path';
+import { planFor } from '../../core/plans/plan';
+import type { Plan } from '../../core/plans/plan';
+import { planNote } from '../../core/tensornet/budget/refine-plan';
+import { calibrationNames } from '../../core/operations/shared-fields';
+import type { CompressionSession } from '../sessions/compression-session';
+import type { ModelSession } from '../sessions/model-session';
+
+/** The session's choice as a plan that lies at `planPath`. */
+export function planOf(session: ModelSession, planPath: string): Plan {
+  const { removed, protectedIds } = session.selection;
+  const from = pathFrom(planPath);
+  const { path, fingerprint } = session.model;
+  return planFor(
+    { path: from(path), fingerprint },
+    {
+      remove: removed,
+      ...(session.patches.length === 0
+        ? {}
+        : { patch: session.patches.map((one) => ({ ...one, file: from(one.file) })) }),
+      ...(protectedIds.length === 0 ? {} : { protect: protectedIds }),
+      ...(session.profile?.search === undefined ? {} : { profile: from(session.profilePath) }),
+    },
+  );
+}
+
+/** What was planned under a budget as a plan that lies at `planPath`, if something was. */
+export function compressionPlanOf(
+  { model, plan, table }: CompressionSession,
+  planPath: string,
+): Plan | undefined {
+  if (plan === undefined) {
+    return undefined;
+  }
+  const { budget, result } = plan;
+  const { path, fingerprint } = model;
+  return planFor(
+    { path: pathFrom(planPath)(path), fingerprint },
+    {
+      remove: result.remove,
+      compress: result.compress,
+      note: planNote(result, budget, table?.metric ?? ''),
+    },
+  );
+}
+
+/** Fields of a request whose settings say nothing to a plan. */
+export const idleSettings = ({ compress = [] }: Plan): typeof calibrationNames | readonly [] =>
+  compress.length === 0 ? calibrationNames : [];
+
+function pathFrom(planPath: string): (path: string) => string {
+  return (path) => relative(dirname(planPath), path).replaceAll('\\', '/') || '.';
+}

@@ -1,0 +1,211 @@
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
+import { formatBytes, formatPercent } from '../../core/format';
+import type { Plan } from '../../core/plans/plan';
+import { compress } from '../../core/operations/compress';
+import type { GivenOf } from '../../core/operations/fields';
+import { planCompression } from '../../core/operations/plan-compression';
+import { sensitivity } from '../../core/operations/sensitivity';
+import { calibrationNames } from '../../core/operations/shared-fields';
+import type { OuterPlace } from '../../core/models/matrix-encoding';
+import { formatCompression, parseCompression } from '../../core/tensornet/compression-choice';
+import { profilePathOf } from '../documents/documents';
+import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
+import type { BudgetChoice, MadePlan } from '../../protocol/compression';
+import type { CompressionSession } from '../sessions/compression-session';
+import type { CompressionSessions } from '../sessions/compression-sessions';
+import type { JobOutcome } from './job-handler';
+import type { JobRecord } from './job-record';
+import type { JobService } from './job-service';
+import type { RequestOf, ResultOf } from './operations';
+import { pruneReport } from '../reports/model-report';
+import type { OpenModels } from '../documents/open-models';
+import { idleSettings } from '../documents/plans';
+import { qualityNote } from '../reports/quality-report';
+import { repairReport } from '../reports/repair-report';
+import type { Reports } from '../reports/reports';
+import type { Settings } from '../settings';
+import { assertAllowed } from '../trust';
+import { counts } from '../counts';
+
+/** The jobs around compression: what they are asked, and what becomes of their results. */
+export class CompressionJobs {
+  readonly #jobs: JobService;
+  readonly #settings: Settings;
+  readonly #models: OpenModels;
+  readonly #sessions: CompressionSessions;
+  readonly #reports: Reports;
+
+  /** @param isShown whether a panel shows a session now */
+  public constructor(
+    jobs: JobService,
+    settings: Settings,
+    models: OpenModels,
+    sessions: CompressionSessions,
+    reports: Reports,
+    isShown: (session: CompressionSession) => boolean,
+  ) {
+    this.#jobs = jobs;
+    this.#settings = settings;
+    this.#models = models;
+    this.#sessions = sessions;
+    this.#reports = reports;
+    const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
+    jobs.handle('sensitivity', {
+      begin: async ({ request }) => sessions.open(request.model, request.out),
+      event: (event, { request }) => {
+        this.#find(request.model, request.out)?.applyEvent(event);
+      },
+      done: (table, { request }) => {
+        const session = this.#find(request.model, request.out);
+        session?.setPlan(undefined);
+        session?.loadTable(table);
+        return { summary: describeTable(table), shown: true };
+      },
+      isShown: shows,
+    });
+    jobs.handle('plan-compression', {
+      done: async (result, { request }) => {
+        const session = await sessions.open(request.model, request.sensitivity);
+        session.setPlan({ ...choiceOf(request), result });
+        return { summary: describePlan(result), shown: true };
+      },
+      isShown: shows,
+    });
+    jobs.handle('compress', {
+      done: async (result, { request }) => this.#compressed(result, request),
+      isShown: shows,
+    });
+    jobs.handle('repair', {
+      done: async (result, { name }) => {
+        const { written } = result;
+        if (written === null) {
+          const summary = l10n.t(
+            'Repair found nothing better on this text, so nothing is written. {0} stays as it is.',
+            name,
+          );
+          return { summary, writesNothing: true };
+        }
+        const { path } = written;
+        await reports.showText(basename(path), path, repairReport(name, result, written));
+        return { summary: describeRepair(path, result) };
+      },
+    });
+  }
+
+  /** Measures what compressing each linear layer costs. */
+  public async profile(
+    session: CompressionSession,
+    given: GivenOf<typeof sensitivity.fields>,
+  ): Promise<void> {
+    assertAllowed(session.blocked);
+    const { name, path: model } = session.model;
+    const request = this.#settings.request(sensitivity, { ...given, model, out: session.file });
+    await this.#jobs.run({ operation: 'sensitivity', name, request });
+  }
+
+  /** Plans under a budget, measured on the real model. */
+  public async plan(session: CompressionSession, choice: BudgetChoice): Promise<MadePlan> {
+    assertAllowed(session.blocked);
+    const { name, path: model } = session.model;
+    const { budget, ways, outer, removes } = choice;
+    const measured = outer ? placesOf(session) : [];
+    const request = this.#settings.request(
+      planCompression,
+      {
+        ...{ model, sensitivity: session.file, budget: budget.ratio, unit: budget.unit },
+        methods: ways.map(formatCompression),
+        embeddings: measured.includes('embedding'),
+        head: measured.includes('head'),
+        ...(removes && session.removable.length > 0 ? { profile: profilePathOf(model) } : {}),
+      },
+      // It is measured on what the sensitivity profile was measured on.
+      calibrationNames,
+    );
+    const result = await this.#jobs.run({ operation: 'plan-compression', name, request });
+    return { ...choice, result };
+  }
+
+  /** Writes the model that a plan describes. */
+  public async compress(
+    session: CompressionSession,
+    given: GivenOf<typeof compress.fields> & { readonly plan: Plan },
+  ): Promise<ResultOf<'compress'>> {
+    assertAllowed(session.blocked);
+    const request = this.#settings.request(compress, given, idleSettings(given.plan));
+    return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
+  }
+
+  /** Teaches a compressed or pruned model what its original does. */
+  public async repair(name: string, request: RequestOf<'repair'>): Promise<ResultOf<'repair'>> {
+    return this.#jobs.run({ operation: 'repair', name, request });
+  }
+
+  async #compressed(
+    result: ResultOf<'compress'>,
+    { model = '' }: RequestOf<'compress'>,
+  ): Promise<JobOutcome> {
+    const { path, bytesBefore, bytesAfter, quality } = result;
+    const summary = await this.#models.summary(model);
+    await this.#reports.showText(basename(path), path, pruneReport(summary, result));
+    const smaller = l10n.t(
+      '{0} takes {1} instead of {2} and is verified.',
+      ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
+    );
+    return { summary: smaller + qualityNote(quality) };
+  }
+
+  #find(model: string, file: string | undefined): CompressionSession | undefined {
+    return this.#sessions.of(model).find((session) => session.file === file);
+  }
+}
+
+/** Matrices outside the blocks that a session's profile has measured. */
+function placesOf({ table }: CompressionSession): OuterPlace[] {
+  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
+    tiedTo === undefined ? [place] : ['embedding', 'head'],
+  );
+}
+
+const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
+  budget: { unit: request.unit, ratio: request.budget },
+  ways: (request.methods ?? []).map((method) => parseCompression(method)),
+  outer: request.embeddings === true || request.head === true,
+  removes: request.profile !== undefined,
+});
+
+function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
+  const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
+  return l10n.t(
+    'Measured {0} of {1}.',
+    counts.compressions(measurements),
+    counts.layers(layers.length),
+  );
+}
+
+function describePlan({ cost, costBefore, compress }: ResultOf<'plan-compression'>): string {
+  const share = formatPercent(cost / costBefore);
+  return l10n.t(
+    'Compressed {0}: the model takes {1} of the original.',
+    counts.layers(compress.length),
+    share,
+  );
+}
+
+function describeRepair(path: string, { unit, lossBefore, lossAfter }: ResultOf<'repair'>): string {
+  const figures = [
+    basename(path),
+    lossBefore.toPrecision(3),
+    lossAfter.toPrecision(3),
+    formatPercent(1 - lossAfter / lossBefore),
+  ];
+  return unit === 'nats'
+    ? l10n.t(
+        '{0}: the distance to the original on held-out text fell from {1} to {2} nats per token ({3} less).',
+        ...figures,
+      )
+    : l10n.t(
+        '{0}: the relative squared error of the outputs on held-out examples fell from {1} to {2} ({3} less).',
+        ...figures,
+      );
+}

@@ -1,0 +1,239 @@
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
+import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
+import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import { planFor } from '../../core/plans/plan';
+import type { Plan } from '../../core/plans/plan';
+import { formatPercent } from '../../core/format';
+import { evaluate } from '../../core/operations/evaluate';
+import type { GivenOf } from '../../core/operations/fields';
+import { profile } from '../../core/operations/profile';
+import { prune } from '../../core/operations/prune';
+import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
+import { keepEvaluations, readPlan } from '../documents/documents';
+import { describeEvaluation } from '../reports/evaluation-summary';
+import type { JobOutcome } from './job-handler';
+import type { JobRecord } from './job-record';
+import type { JobService } from './job-service';
+import type { RequestOf, ResultOf } from './operations';
+import { pruneReport } from '../reports/model-report';
+import type { ModelSession } from '../sessions/model-session';
+import type { ModelSessions } from '../sessions/model-sessions';
+import { patchReport, verdict } from '../reports/patch-report';
+import { idleSettings } from '../documents/plans';
+import { qualityNote } from '../reports/quality-report';
+import type { Reports } from '../reports/reports';
+import { wholeModel } from '../sessions/selection';
+import type { Choice } from '../sessions/selection';
+import type { Settings } from '../settings';
+import { assertAllowed } from '../trust';
+import { counts } from '../counts';
+
+/** Stands for the path of the held-out text that comes with the extension. */
+const bundledText = 'bundled';
+
+/** The jobs of the heatmap: what they are asked, and what becomes of their results. */
+export class ModelJobs {
+  readonly #jobs: JobService;
+  readonly #settings: Settings;
+  readonly #sessions: ModelSessions;
+  readonly #reports: Reports;
+
+  /** @param isShown whether a panel shows a session now */
+  public constructor(
+    jobs: JobService,
+    settings: Settings,
+    sessions: ModelSessions,
+    reports: Reports,
+    isShown: (session: ModelSession) => boolean,
+  ) {
+    this.#jobs = jobs;
+    this.#settings = settings;
+    this.#sessions = sessions;
+    this.#reports = reports;
+    const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
+    jobs.handle('profile', {
+      begin: async ({ request }, resumed) => {
+        (await sessions.open(request.model, request.out)).searchStarted(resumed);
+      },
+      event: (event, job) => {
+        this.#sessionOf(job)?.applyEvent(event);
+      },
+      done: (profile, job) => {
+        this.#sessionOf(job)?.searchEnded();
+        this.#sessionOf(job)?.loadProfile(profile);
+        return { summary: describeProfile(profile), shown: true };
+      },
+      stopped: (job) => this.#sessionOf(job)?.searchEnded(),
+      isShown: (job) => sessions.of(job.model).some((one) => isShown(one) && isOf(one, job)),
+    });
+    jobs.handle('prune', {
+      done: async (result, { request }) => this.#pruned(result, request),
+      isShown: shows,
+    });
+    jobs.handle('patch', {
+      done: async (result, { request }) => this.#patched(result, request),
+      isShown: shows,
+    });
+    jobs.handle('evaluate', {
+      done: async (result, { request }) => this.#evaluated(result, request),
+      isShown: shows,
+    });
+  }
+
+  /** Measures what each sublayer is worth, and the order to remove them in. */
+  public async profile(session: ModelSession): Promise<LayerProfile> {
+    assertAllowed(session.blocked);
+    const { name, path: model } = session.model;
+    const request = this.#settings.request(profile, {
+      model,
+      protect: session.selection.protectedIds,
+      out: session.profilePath,
+      ...this.#settings.amount(),
+    });
+    return this.#jobs.run({ operation: 'profile', name, request });
+  }
+
+  public async prune(
+    session: ModelSession,
+    given: GivenOf<typeof prune.fields> & { readonly plan: Plan },
+  ): Promise<ResultOf<'prune'>> {
+    assertAllowed(session.blocked);
+    const request = this.#settings.request(prune, given, idleSettings(given.plan));
+    return this.#jobs.run({ operation: 'prune', name: session.model.name, request });
+  }
+
+  /** Fits a symbolic patch for a sublayer, and writes the model with it where it is accepted. */
+  public async patch(
+    session: ModelSession,
+    request: RequestOf<'patch'>,
+  ): Promise<ResultOf<'patch'>> {
+    assertAllowed(session.blocked);
+    return this.#jobs.run({ operation: 'patch', name: session.model.name, request });
+  }
+
+  /**
+   * Perplexity of what a choice leaves, and of another model; of the original where a choice is evaluated and that is
+   * not yet known.
+   */
+  public async evaluate(
+    session: ModelSession,
+    choice: Choice,
+    other?: string,
+  ): Promise<ProfileEvaluation> {
+    assertAllowed(session.blocked);
+    const { name, path: model, fingerprint } = session.model;
+    const { text } = this.#settings.request(evaluate, { model });
+    const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
+    const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
+    const { removed: remove, patches } = choice;
+    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
+    const request = this.#settings.request(evaluate, {
+      model,
+      ...(choice.removed.length === 0 ? {} : { plan }),
+      ...(against === undefined ? {} : { against }),
+    });
+    const result = await this.#jobs.run({ operation: 'evaluate', name, request });
+    return evaluationOf(perplexityOf(result), choice, text);
+  }
+
+  async #pruned(
+    result: ResultOf<'prune'>,
+    { model = '' }: RequestOf<'prune'>,
+  ): Promise<JobOutcome> {
+    const { name, ...session } = await this.#modelOf(model);
+    const { path, bytesBefore, bytesAfter } = result;
+    await this.#reports.showText(basename(path), path, pruneReport({ name, ...session }, result));
+    const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
+    const folder = basename(path);
+    const smaller = l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name);
+    return { summary: smaller + qualityNote(result.quality) };
+  }
+
+  async #patched(result: ResultOf<'patch'>, request: RequestOf<'patch'>): Promise<JobOutcome> {
+    const { name } = await this.#modelOf(request.model);
+    const { plan, sublayer, written } = result;
+    if (plan !== undefined) {
+      const patches = patchesOfPlan(await readPlan(plan), plan);
+      for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
+        for (const session of this.#sessions.of(request.model)) {
+          session.addPatch(patch);
+        }
+      }
+    }
+    const title = l10n.t('{0}, patch for {1}', name, sublayer);
+    await this.#reports.showText(title, `${request.out} ${sublayer}`, patchReport(name, result));
+    const summary =
+      written === null
+        ? verdict(result)
+        : l10n.t('{0} is written and verified. {1}', basename(written.path), verdict(result));
+    return { summary, writesNothing: written === null };
+  }
+
+  async #evaluated(
+    evaluated: ResultOf<'evaluate'>,
+    { model = '', plan, against, text }: RequestOf<'evaluate'>,
+  ): Promise<JobOutcome> {
+    const result = perplexityOf(evaluated);
+    const { remove = [], patch = [] } = typeof plan === 'object' ? plan : {};
+    const choice = { removed: remove, patches: patch };
+    const known = this.#sessions.of(model);
+    const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
+    if (result.against !== undefined && against !== undefined) {
+      for (const session of this.#sessions.of(against)) {
+        session.addEvaluation(wholeModel, evaluationOf(result.against, wholeModel, text));
+      }
+    }
+    for (const session of sessions) {
+      session.addEvaluation(choice, evaluationOf(result, choice, text));
+      await keepEvaluations(session.profilePath, session.model.fingerprint, session.evaluations);
+    }
+    const other = against === undefined || against === model ? undefined : basename(against);
+    const original = sessions[0]?.originalEvaluation;
+    return {
+      summary: describeEvaluation(choice, result, {
+        ...(original === undefined ? {} : { original }),
+        ...(other === undefined || result.against === undefined
+          ? {}
+          : { other: { name: other, evaluation: result.against } }),
+      }),
+      shown: other === undefined && choice.removed.length > 0,
+    };
+  }
+
+  #sessionOf(job: JobRecord<'profile'>): ModelSession | undefined {
+    return this.#sessions.of(job.model).find((session) => isOf(session, job));
+  }
+
+  async #modelOf(path: string): Promise<ModelSession['model']> {
+    return (this.#sessions.of(path)[0] ?? (await this.#sessions.open(path))).model;
+  }
+}
+
+const isOf = ({ profilePath }: ModelSession, { request }: JobRecord<'profile'>): boolean =>
+  profilePath === request.out;
+
+/** @throws RangeError for the accuracy on a task, which is not asked for here. */
+function perplexityOf(result: ResultOf<'evaluate'>): EvaluationResult {
+  if ('task' in result) {
+    throw new RangeError('no task was asked for');
+  }
+  return result;
+}
+
+const evaluationOf = (
+  { perplexity, tokens, tokensPerSecond }: Evaluation,
+  { removed }: Choice,
+  text = bundledText,
+): ProfileEvaluation => ({ rounds: removed.length, text, perplexity, tokens, tokensPerSecond });
+
+function describeProfile({ candidates, rounds, search }: LayerProfile): string {
+  const measured = candidates.filter(({ distance }) => distance !== null).length;
+  const minutes = (search.seconds / 60).toPrecision(2);
+  return l10n.t(
+    'Measured {0} and put {1} in order of removal, in {2} min.',
+    counts.sublayers(measured),
+    rounds.length,
+    minutes,
+  );
+}

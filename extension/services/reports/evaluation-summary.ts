@@ -1,0 +1,55 @@
+import { l10n } from 'vscode';
+import type { Evaluation } from '../../core/evaluate/evaluation';
+import { formatCount, formatPercent } from '../../core/format';
+import type { Choice } from '../sessions/selection';
+import { counts } from '../counts';
+
+/** What an evaluation is compared with, where that is known. */
+export interface Comparison {
+  /** The same model, unchanged. */
+  readonly original?: Evaluation;
+  readonly other?: { readonly name: string; readonly evaluation: Evaluation };
+}
+
+/** Perplexity and speed of what a choice leaves of a model, in a sentence. */
+export function describeEvaluation(
+  { removed, patches }: Choice,
+  evaluation: Evaluation,
+  { original, other }: Comparison,
+): string {
+  if (other !== undefined) {
+    return l10n.t(
+      'perplexity {0}, {1} tokens per second; {2}: {3}, {4}.',
+      ...figures(evaluation),
+      ...[other.name, ...figures(other.evaluation)],
+    );
+  }
+  const [perplexity, speed] = figures(evaluation);
+  if (removed.length === 0 || original === undefined) {
+    const tokens = formatCount(evaluation.tokens);
+    return l10n.t(
+      'perplexity {0} on {1} tokens, {2} tokens per second.',
+      ...[perplexity, tokens, speed],
+    );
+  }
+  const [before, speedBefore] = figures(original);
+  const change = evaluation.perplexity / original.perplexity - 1;
+  const numbers = [before, perplexity, signed(change), speedBefore, speed];
+  return patches.length === 0
+    ? l10n.t(
+        'without {0}: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',
+        ...[counts.sublayers(removed.length), ...numbers],
+      )
+    : l10n.t(
+        'with {0} removed and {1} patched: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
+        ...[counts.sublayers(removed.length - patches.length), patches.length, ...numbers],
+      );
+}
+
+const figures = ({ perplexity, tokensPerSecond }: Evaluation): [string, string] => [
+  perplexity.toPrecision(4),
+  formatCount(tokensPerSecond),
+];
+
+const signed = (share: number): string =>
+  `${share < 0 ? '−' : '+'}${formatPercent(Math.abs(share))}`;

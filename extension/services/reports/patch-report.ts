@@ -1,0 +1,110 @@
+import { l10n } from 'vscode';
+import type { PatchResult } from '../../core/pipelines/patching/patch-model';
+import type { PatchKind } from '../../core/symbolic/patch/contestants';
+import { formatBytes, formatCount } from '../../core/format';
+import type { ApplyResult } from '../../core/operations/apply-plan';
+import { qualityReport } from './quality-report';
+import { escapeMarkdown, markdownTable } from './markdown-table';
+import { counts } from '../counts';
+
+/** What something that stands in the place of a sublayer is called. */
+export function standInName(kind: PatchKind): string {
+  switch (kind) {
+    case 'graph':
+      return l10n.t('Symbolic patch');
+    case 'skip':
+      return l10n.t('Nothing (skip)');
+    case 'ridge':
+      return l10n.t('Linear map (ridge)');
+    case 'low-rank':
+      return l10n.t('Low-rank adapter');
+    case 'mlp':
+      return l10n.t('Bottleneck MLP');
+    case 'random-graph':
+      return l10n.t('Random graph');
+  }
+}
+
+/** How a symbolic patch compares with simpler things, and what was written, as Markdown. */
+export function patchReport(name: string, result: PatchResult<ApplyResult>): string {
+  const { sublayer, accepted, loss, standings, sequences, program, graph, written, plan } = result;
+  const least = Math.min(...standings.map((one) => one.loss));
+  const bold = (text: string, is: boolean): string => (is ? `**${text}**` : text);
+  return [
+    `# ${l10n.t('{0}: a patch for {1}', escapeMarkdown(name), escapeMarkdown(sublayer))}`,
+    verdict(result),
+    markdownTable(
+      [
+        l10n.t('In its place'),
+        `${l10n.t('Distance')}:`,
+        `${l10n.t('Error')}:`,
+        `${l10n.t('Parameters')}:`,
+        `${l10n.t('Tries')}:`,
+      ],
+      standings.map(({ kind, loss: own, error, parameters, tries }) => [
+        bold(standInName(kind), kind === 'graph'),
+        bold(own.toPrecision(4), own === least),
+        error.toFixed(4),
+        formatCount(parameters),
+        kind === 'skip' ? '–' : String(tries),
+      ]),
+    ),
+    [
+      loss === 'kl'
+        ? l10n.t(
+            'Distance: KL divergence to the original, nats per token, on {0} held-out sequences.',
+            sequences.test,
+          )
+        : l10n.t(
+            "Distance: norm of the difference to the original's output, on {0} held-out examples.",
+            sequences.test,
+          ),
+      l10n.t(
+        'Error: ‖ŷ − y‖² / ‖y‖² of what the sublayer adds, on {0} that chose the best try of each kind. Fitted to {1}.',
+        sequences.validation,
+        sequences.train,
+      ),
+    ].join(' '),
+    `## ${l10n.t('The program')}`,
+    `\`\`\`\n${program}\n\`\`\``,
+    l10n.t(
+      'It builds a graph with {0} and {1}.',
+      counts.nodes(graph.size),
+      counts.edges(graph.edges.length / 2),
+    ),
+    ...(written === null
+      ? []
+      : [
+          `## ${l10n.t('Written')}`,
+          `${escapeMarkdown(written.path)} · ${formatBytes(written.bytesAfter)}`,
+          escapeMarkdown(written.loadsWith),
+          ...qualityReport(written.quality),
+          ...(plan === undefined
+            ? []
+            : [l10n.t('The patch stands in the plan {0}.', escapeMarkdown(plan))]),
+        ]),
+    ...(accepted || written !== null ? [] : [`> ${l10n.t('Nothing was written.')}`]),
+    '',
+  ].join('\n\n');
+}
+
+/** Whether the patch beats everything else, and what does better. */
+export function verdict({ accepted, standings }: PatchResult): string {
+  const own = standings.find(({ kind }) => kind === 'graph');
+  const [best] = [...standings].sort((a, b) => a.loss - b.loss);
+  const skip = standings.find(({ kind }) => kind === 'skip');
+  const loss = own?.loss.toPrecision(3) ?? '';
+  if (accepted) {
+    return l10n.t(
+      'The patch is accepted: its distance of {0} is below those of everything simpler. Without anything it is {1}.',
+      loss,
+      skip?.loss.toPrecision(3) ?? '',
+    );
+  }
+  return l10n.t(
+    'The patch is not accepted: something simpler does as well or better ({0}: distance {1}, the patch: {2}).',
+    standInName(best?.kind ?? 'skip'),
+    best?.loss.toPrecision(3) ?? '',
+    loss,
+  );
+}

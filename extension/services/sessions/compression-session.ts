@@ -1,0 +1,177 @@
+import type { ModelSummary } from '../../core/models/model-summary';
+import type { RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
+import { findingsOf } from '../../core/tensornet/sensitivity/findings';
+import { matricesOf } from '../../core/tensornet/sensitivity/sensitivity-profile';
+import type {
+  LayerSensitivity,
+  MatrixSensitivity,
+  OuterSensitivity,
+  SensitivityEvent,
+} from '../../core/tensornet/sensitivity/sensitivity-profile';
+import type { LayerProfile } from '../../core/prune/layer-profile';
+import type {
+  CompressionJob,
+  CompressionState,
+  MadePlan,
+  ShownTable,
+} from '../../protocol/compression';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
+import type { Refusal } from '../trust';
+
+/** What is remembered of a table between windows. */
+export interface StoredCompression {
+  /** Of the model that all this is about. */
+  readonly fingerprint: string;
+  readonly plan?: MadePlan;
+}
+
+/** What a session needs from its surroundings. */
+export interface CompressionHost {
+  /** Why jobs may not run, if so. */
+  readonly blocked: () => Refusal | undefined;
+  readonly save: (stored: StoredCompression) => void;
+}
+
+/** A model with the sensitivity of its linear layers, the plan made by it, and the job that runs for it. */
+export class CompressionSession extends PanelSession<CompressionState> {
+  protected readonly parts: Parts<CompressionState> = {
+    model: () => this.model,
+    file: () => this.file,
+    table: () => this.#table,
+    measured: () =>
+      Object.fromEntries([...this.#matrices].map(([tensor, { entries }]) => [tensor, entries])),
+    findings: () => (this.table === undefined ? [] : findingsOf(this.table)),
+    job: () => this.#job,
+    plan: () => this.#plan,
+    removable: () => this.removable.length,
+    warnings: () => this.#warningTexts(),
+    blocked: () => this.blocked?.reason,
+  };
+
+  #table: ShownTable | undefined;
+  /** Those of the table by their tensors, where they have been measured further since. */
+  readonly #matrices = new Map<string, LayerSensitivity | OuterSensitivity>();
+  #profile: LayerProfile | undefined;
+  #job: CompressionJob = { kind: 'idle' };
+  #plan: MadePlan | undefined;
+  /** What the worker has warned of. */
+  #warnings: readonly string[] = [];
+  #tableWarning: string | undefined;
+
+  public constructor(
+    public readonly model: ModelSummary,
+    /** Where the table lies or will lie. */
+    public readonly file: string,
+    private readonly host: CompressionHost,
+    stored: StoredCompression | undefined,
+  ) {
+    super();
+    this.#plan = stored?.plan;
+  }
+
+  /** As far as it is known. */
+  public get table(): ShownTable | undefined {
+    if (this.#table === undefined) {
+      return undefined;
+    }
+    const known = <Matrix extends MatrixSensitivity>(matrix: Matrix): Matrix => ({
+      ...matrix,
+      entries: this.#matrices.get(matrix.tensor)?.entries ?? matrix.entries,
+    });
+    const { layers, outer } = this.#table;
+    return {
+      ...this.#table,
+      layers: layers.map(known),
+      ...(outer === undefined ? {} : { outer: outer.map(known) }),
+    };
+  }
+
+  public get plan(): MadePlan | undefined {
+    return this.#plan;
+  }
+
+  public get job(): CompressionJob {
+    return this.#job;
+  }
+
+  public get blocked(): Refusal | undefined {
+    return this.host.blocked();
+  }
+
+  /** Sublayers that a plan may remove: those measured by the metric of the table, in the same model. */
+  public get removable(): readonly RemovalCost[] {
+    const profile = this.#profile;
+    const fits =
+      profile?.model.fingerprint === this.model.fingerprint &&
+      profile.settings.metric === this.#table?.metric;
+    return fits
+      ? profile.candidates.flatMap(({ sublayer, distance }) =>
+          distance === null ? [] : [{ sublayer, distance }],
+        )
+      : [];
+  }
+
+  /** Takes a table that was read or has been finished. */
+  public loadTable(table: ShownTable | undefined, warning?: string): void {
+    this.#table = table;
+    this.#matrices.clear();
+    this.#tableWarning = warning;
+    this.tell('table', 'measured', 'findings', 'warnings', 'removable');
+  }
+
+  /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
+  public loadProfile(profile: LayerProfile | undefined): void {
+    this.#profile = profile;
+    this.tell('removable');
+  }
+
+  public applyEvent(event: SensitivityEvent): void {
+    if (event.kind === 'sensitivity-started') {
+      this.loadTable(event.table);
+      return;
+    }
+    const { tensor, entry } = event;
+    const matrices = this.#table === undefined ? [] : matricesOf(this.#table);
+    const known = this.#matrices.get(tensor) ?? matrices.find((one) => one.tensor === tensor);
+    if (known !== undefined) {
+      this.#matrices.set(tensor, { ...known, entries: [...known.entries, entry] });
+      this.tellEntry('measured', tensor);
+      this.tell('findings');
+    }
+  }
+
+  /** @param warnings what the worker has warned of in the latest job */
+  public setJob(job: CompressionJob, warnings: readonly string[]): void {
+    this.#job = job;
+    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
+    this.#warnings = warnings;
+    this.tell('job', ...(isNew ? (['warnings'] as const) : []));
+  }
+
+  public setPlan(plan: MadePlan | undefined): void {
+    this.#plan = plan;
+    this.#save();
+    this.tell('plan');
+  }
+
+  /** The workspace became trusted. */
+  public refreshBlocked(): void {
+    this.tell('blocked');
+  }
+
+  #warningTexts(): string | undefined {
+    const all = [
+      ...(this.#tableWarning === undefined ? [] : [this.#tableWarning]),
+      ...this.#warnings,
+    ];
+    return all.length === 0 ? undefined : all.join(' ');
+  }
+
+  #save(): void {
+    this.host.save({
+      fingerprint: this.model.fingerprint,
+      ...(this.#plan === undefined ? {} : { plan: this.#plan }),
+    });
+  }
+}

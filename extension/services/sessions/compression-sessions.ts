@@ -1,0 +1,153 @@
+import { basename } from 'node:path';
+import { l10n, workspace } from 'vscode';
+import type { LogOutputChannel, Memento } from 'vscode';
+import { refusalsOf } from '../../core/models/capabilities';
+import type { ModelSummary } from '../../core/models/model-summary';
+import { CompressionSession } from './compression-session';
+import type { StoredCompression } from './compression-session';
+import {
+  fileExists,
+  findModel,
+  profilePathOf,
+  readProfile,
+  readSensitivity,
+  sensitivityPathOf,
+} from '../documents/documents';
+import type { JobRecord } from '../jobs/job-record';
+import type { JobService } from '../jobs/job-service';
+import { jobsAbout } from '../jobs/panel-job';
+import type { OpenModels } from '../documents/open-models';
+import { reportError } from '../report-error';
+import { Sessions } from './sessions';
+import { whyBlocked } from '../trust';
+
+const operations = ['sensitivity', 'plan-compression', 'compress'] as const;
+
+/** The sessions of this window, one for each sensitivity profile of a model. */
+export class CompressionSessions extends Sessions<CompressionSession, (typeof operations)[number]> {
+  readonly #models: OpenModels;
+  readonly #memento: Memento;
+  readonly #log: LogOutputChannel;
+
+  public constructor(
+    models: OpenModels,
+    memento: Memento,
+    jobs: JobService,
+    log: LogOutputChannel,
+  ) {
+    super(jobs);
+    this.#models = models;
+    this.#memento = memento;
+    this.#log = log;
+  }
+
+  /** The session of the model that a path points at, its table loaded. */
+  public async open(path: string, file?: string): Promise<CompressionSession> {
+    const { summary, capabilities } = await this.#models.inspect(path);
+    const unable = refusalsOf(capabilities).compress;
+    return this.#openAs(summary, file ?? sensitivityPathOf(summary.path), unable);
+  }
+
+  /** The session of a table, which shows its numbers even where the model itself is not. */
+  public async openTable(file: string): Promise<CompressionSession> {
+    const { model } = await readSensitivity(file);
+    const place = await findModel(model, file);
+    if (place !== undefined) {
+      return this.open(place, file);
+    }
+    return this.#openAs(model, file, l10n.t('The model {0} is not on this machine.', model.path));
+  }
+
+  /** Reads a session's table again, after something else has written it. */
+  public async reload(file: string): Promise<void> {
+    const session = this.idle(file);
+    if (session !== undefined) {
+      await this.#load(session);
+    }
+  }
+
+  /** Reads a layer profile again, from which plans take what removing sublayers costs. */
+  public async reloadProfile(file: string): Promise<void> {
+    for (const session of this.known) {
+      if (profilePathOf(session.model.path) === file) {
+        await this.#loadProfile(session);
+      }
+    }
+  }
+
+  /** The sessions of a model that have been opened. */
+  public of(model: string): readonly CompressionSession[] {
+    return this.known.filter((session) => session.model.path === model);
+  }
+
+  protected isAbout({ model }: JobRecord, session: CompressionSession): boolean {
+    return session.model.path === model;
+  }
+
+  protected jobsOf({
+    model,
+    file,
+  }: CompressionSession): readonly JobRecord<(typeof operations)[number]>[] {
+    return jobsAbout(
+      this.jobs.jobs,
+      operations,
+      (job) =>
+        job.model === model.path && (job.operation !== 'sensitivity' || job.request.out === file),
+    );
+  }
+
+  async #openAs(model: ModelSummary, file: string, unable?: string): Promise<CompressionSession> {
+    return this.openAt(
+      file,
+      (known) => known.model.fingerprint === model.fingerprint,
+      async () => this.#create(model, file, unable),
+    );
+  }
+
+  async #create(model: ModelSummary, file: string, unable?: string): Promise<CompressionSession> {
+    const key = `compression:${file}`;
+    const stored = this.#memento.get<StoredCompression>(key);
+    const session = new CompressionSession(
+      model,
+      file,
+      {
+        blocked: () =>
+          unable === undefined
+            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            : { reason: unable, needsTrust: false },
+        save: (next) => {
+          void this.#memento.update(key, next);
+        },
+      },
+      stored?.fingerprint === model.fingerprint ? stored : undefined,
+    );
+    await this.#load(session);
+    return session;
+  }
+
+  async #load(session: CompressionSession): Promise<void> {
+    const { file, model } = session;
+    try {
+      const table = (await fileExists(file)) ? await readSensitivity(file) : undefined;
+      const isOther = table !== undefined && table.model.fingerprint !== model.fingerprint;
+      session.loadTable(
+        table,
+        isOther
+          ? l10n.t('{0} was made for other weights or another config.json.', basename(file))
+          : undefined,
+      );
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+    await this.#loadProfile(session);
+  }
+
+  async #loadProfile(session: CompressionSession): Promise<void> {
+    try {
+      const profile = profilePathOf(session.model.path);
+      session.loadProfile((await fileExists(profile)) ? await readProfile(profile) : undefined);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+  }
+}

@@ -1,0 +1,176 @@
+import type { Choice } from '../../core/datadiet/choose-examples';
+import type {
+  ChoiceCounts,
+  DataMap,
+  ExamplePage,
+  ScoredSource,
+} from '../../core/datadiet/scores/scored-data';
+import type { DataRequests } from '../../protocol/data';
+import type { ChosenSubset, DataMapState, ExportJob, GalleryQuery } from '../../protocol/datamap';
+import type { StoredMarks } from './data-marks';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
+import type { Refusal } from '../trust';
+import type { WorkerClient } from '../worker/worker-client';
+
+/** What a session asks of the data reader. */
+export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
+
+/** What a session keeps outside of itself. */
+export interface DataMapEnvironment {
+  /** What was marked in earlier windows. */
+  readonly marks: StoredMarks | undefined;
+  save(marks: StoredMarks): void;
+  readonly describeError: (error: unknown) => string;
+  /** Why nothing can be written, if so. */
+  blocked(): Refusal | undefined;
+}
+
+/** What is kept before the user chooses: half of every class, the hardest. */
+const defaultSubset: ChosenSubset = {
+  request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
+  leaveOutMarked: true,
+};
+
+/** Scores that are looked at: what is marked, and what is to be kept. */
+export class DataMapSession extends PanelSession<DataMapState> {
+  protected readonly parts: Parts<DataMapState> = {
+    scores: () => this.#source.scores,
+    map: () => this.#map,
+    failure: () => this.#failure,
+    marks: () => this.marks,
+    job: () => this.#job,
+    blocked: () => this.#environment.blocked()?.reason,
+  };
+
+  readonly #reader: DataReader;
+  readonly #environment: DataMapEnvironment;
+  /** Indices of one data set: another's are other examples. */
+  #marks: { identity: string; indices: Set<number> };
+  #source: ScoredSource;
+  #opening: Promise<void> | undefined;
+  #map: DataMap | undefined;
+  #failure: string | undefined;
+  #subset = defaultSubset;
+  #job: ExportJob = { kind: 'idle' };
+
+  public constructor(reader: DataReader, source: ScoredSource, environment: DataMapEnvironment) {
+    super();
+    this.#reader = reader;
+    this.#source = source;
+    this.#environment = environment;
+    const { identity = '', indices = [] } = environment.marks ?? {};
+    this.#marks = { identity, indices: new Set(indices) };
+  }
+
+  public get source(): ScoredSource {
+    return this.#source;
+  }
+
+  /** Undefined until it has been read, and where it cannot be. */
+  public get map(): DataMap | undefined {
+    return this.#map;
+  }
+
+  /** Marked examples, ascending. */
+  public get marks(): readonly number[] {
+    return [...this.#marks.indices].sort((a, b) => a - b);
+  }
+
+  /** What is kept; where labels are not known, classes cannot be balanced. */
+  public get subset(): ChosenSubset {
+    const { request, leaveOutMarked } = this.#subset;
+    const balanced = request.balanced && (this.#map?.overview.classes.length ?? 0) > 0;
+    return { request: { ...request, balanced }, leaveOutMarked };
+  }
+
+  /** The examples that are kept, with the marked ones named. */
+  public get choice(): Choice {
+    const { request, leaveOutMarked } = this.subset;
+    return { request, leaveOut: leaveOutMarked ? this.marks : [] };
+  }
+
+  public get job(): ExportJob {
+    return this.#job;
+  }
+
+  /** Reads the scores and their data set, again if they were read before. */
+  public async open(): Promise<void> {
+    this.#opening = this.#read();
+    await this.#opening;
+  }
+
+  /** Resolves when the scores have been read, with or without success. */
+  public async opened(): Promise<void> {
+    await this.#opening;
+  }
+
+  /** Reads again with another data set. */
+  public async chooseData(data: string): Promise<void> {
+    this.#source = { ...this.#source, data };
+    await this.open();
+  }
+
+  public refreshBlocked(): void {
+    this.tell('blocked');
+  }
+
+  /** Tells how far the writing of what was chosen is. */
+  public setJob(job: ExportJob): void {
+    this.#job = job;
+    this.tell('job');
+  }
+
+  public mark(indices: readonly number[], marked: boolean): void {
+    const examples = this.#map?.overview.examples ?? 0;
+    for (const index of indices.filter((one) => one < examples)) {
+      if (marked) {
+        this.#marks.indices.add(index);
+      } else {
+        this.#marks.indices.delete(index);
+      }
+    }
+    this.#environment.save({ identity: this.#marks.identity, indices: this.marks });
+    this.tell('marks');
+  }
+
+  /** A page of the gallery. */
+  public async examples({ marked, ...query }: GalleryQuery): Promise<ExamplePage> {
+    const among = marked ? { among: this.marks } : {};
+    return this.#reader.request('examples', { ...this.#source, query: { ...query, ...among } });
+  }
+
+  /** Changes what is kept, and counts how many examples that are. */
+  public async choose(subset: ChosenSubset): Promise<ChoiceCounts> {
+    this.#subset = subset;
+    return this.#reader.request('count', { ...this.#source, choice: this.choice });
+  }
+
+  /** What the data reader says, in the words of the editor. */
+  #told(map: DataMap): DataMap {
+    const { describeError } = this.#environment;
+    const { problem, warnings } = map;
+    return {
+      ...map,
+      ...(problem === undefined ? {} : { problem: describeError(problem) }),
+      warnings: warnings.map(describeError),
+    };
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const map = await this.#reader.request('map', this.#source);
+      this.#map = this.#told(map);
+      this.#failure = undefined;
+      const { dataset, examples } = map.overview;
+      const identity = dataset?.fingerprint ?? `${examples} examples`;
+      if (identity !== this.#marks.identity) {
+        this.#marks = { identity, indices: new Set() };
+      }
+    } catch (error) {
+      this.#map = undefined;
+      this.#failure = this.#environment.describeError(error);
+    }
+    this.tell('map', 'failure', 'marks');
+  }
+}

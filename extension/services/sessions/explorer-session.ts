@@ -1,0 +1,219 @@
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { ModelDescription, StoredTensor } from '../../core/inspect/model-description';
+import type { TensorStatistics } from '../../core/inspect/tensor-statistics';
+import type {
+  ComparisonState,
+  DiagramState,
+  ExplorerState,
+  StatisticsState,
+  Worth,
+} from '../../protocol/explorer';
+import type { InspectorRequests } from '../../protocol/worker';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
+import type { WorkerClient } from '../worker/worker-client';
+import { RequestCancelled } from '../worker/worker-errors';
+
+/** What an explorer session asks of the inspector. */
+export type Inspector = Pick<WorkerClient<InspectorRequests>, 'request'>;
+
+/** One model that is looked at: its description and all that was asked about it. */
+export class ExplorerSession extends PanelSession<ExplorerState> {
+  protected readonly parts: Parts<ExplorerState> = {
+    model: () => this.#model,
+    failure: () => this.#failure,
+    statistics: () => Object.fromEntries(this.#statistics),
+    comparison: () => this.#comparison,
+    reveal: () => this.#revealed,
+  };
+
+  readonly #inspector: Inspector;
+  readonly #describeError: (error: unknown) => string;
+  readonly #worthOf: (model: string) => Promise<Worth | undefined>;
+  readonly #statistics = new Map<string, StatisticsState>();
+  #tensors: ReadonlyMap<string, StoredTensor> = new Map();
+  #opening: Promise<void> | undefined;
+  #failure: string | undefined;
+  #model: ModelDescription | undefined;
+  #comparison: ComparisonState | undefined;
+  #running: CancellationTokenSource | undefined;
+  #revealed: string | undefined;
+  readonly #alive = new CancellationTokenSource();
+
+  public constructor(
+    inspector: Inspector,
+    /** Path of a folder or file of the model. */
+    public readonly path: string,
+    describeError: (error: unknown) => string,
+    worthOf: (model: string) => Promise<Worth | undefined> = () => Promise.resolve(undefined),
+  ) {
+    super();
+    this.#worthOf = worthOf;
+    this.#inspector = inspector;
+    this.#describeError = describeError;
+  }
+
+  /** Undefined until it has been read, and where it cannot be. */
+  public get model(): ModelDescription | undefined {
+    return this.#model;
+  }
+
+  /** Reads the headers of the model's files, again if they were read before. */
+  public async open(): Promise<void> {
+    this.#opening = this.#read();
+    await this.#opening;
+  }
+
+  /** Resolves when the headers have been read, with or without success. */
+  public async opened(): Promise<void> {
+    await this.#opening;
+  }
+
+  /** Chooses a row of the table, if need be once the webview is there. */
+  public reveal(row: string | undefined): void {
+    this.#revealed = row;
+    this.tell('reveal');
+  }
+
+  /** Reads a tensor's numbers, once. */
+  public async measure(name: string): Promise<void> {
+    const tensor = this.#tensors.get(name);
+    const known = this.#statistics.get(name);
+    if (tensor === undefined || (known !== undefined && known.kind !== 'failed')) {
+      return;
+    }
+    const set = (state: StatisticsState): void => {
+      this.#statistics.set(name, state);
+      this.tellEntry('statistics', name);
+    };
+    set({ kind: 'reading', share: 0 });
+    try {
+      const statistics = await this.#inspector.request(
+        'statistics',
+        { tensor },
+        {
+          token: this.#alive.token,
+          onProgress: ({ done, total }) => {
+            set({ kind: 'reading', share: done / Math.max(1, total) });
+          },
+        },
+      );
+      set({ kind: 'known', statistics });
+    } catch (error) {
+      set({ kind: 'failed', message: this.#describeError(error) });
+    }
+  }
+
+  /** Statistics of tensors that were asked for, as far as they are known. */
+  public get statistics(): ReadonlyMap<string, TensorStatistics> {
+    return new Map(
+      [...this.#statistics].flatMap(([name, state]) =>
+        state.kind === 'known' ? [[name, state.statistics] as const] : [],
+      ),
+    );
+  }
+
+  /** The data flow with these groups open. */
+  public async draw(open: readonly string[]): Promise<DiagramState> {
+    try {
+      const found = await this.#inspector.request(
+        'diagram',
+        { model: this.path, open },
+        { token: this.#alive.token },
+      );
+      return 'reason' in found
+        ? { kind: 'unknown', reason: found.reason }
+        : { kind: 'known', diagram: found };
+    } catch (error) {
+      return { kind: 'unknown', reason: this.#describeError(error) };
+    }
+  }
+
+  /** What a profile beside the model says its sublayers are worth. */
+  public async worth(): Promise<Worth | undefined> {
+    return this.#model === undefined ? undefined : this.#worthOf(this.#model.path);
+  }
+
+  /** Compares with another model; an earlier comparison ends. */
+  public async compare(against: string, weights: boolean): Promise<void> {
+    this.#running?.cancel();
+    const source = new CancellationTokenSource();
+    this.#running = source;
+    this.#setComparison({ kind: 'comparing', against, weights, share: 0 });
+    try {
+      const comparison = await this.#inspector.request(
+        'compare',
+        { model: this.path, against, weights },
+        {
+          token: source.token,
+          onProgress: ({ done, total }) => {
+            if (this.#running === source) {
+              const share = done / Math.max(1, total);
+              this.#setComparison({ kind: 'comparing', against, weights, share });
+            }
+          },
+        },
+      );
+      if (this.#running === source) {
+        this.#setComparison({ kind: 'known', comparison });
+      }
+    } catch (error) {
+      if (this.#running === source) {
+        const cancelled = error instanceof RequestCancelled;
+        const message = this.#describeError(error);
+        this.#setComparison(cancelled ? undefined : { kind: 'failed', against, message });
+      }
+    } finally {
+      if (this.#running === source) {
+        this.#running = undefined;
+      }
+      source.dispose();
+    }
+  }
+
+  /** The same comparison once more, of the weights as well. */
+  public async compareWeights(): Promise<void> {
+    if (this.#comparison?.kind === 'known') {
+      await this.compare(this.#comparison.comparison.against.path, true);
+    }
+  }
+
+  /** Takes the comparison away, or ends one that is under way. */
+  public endComparison(): void {
+    if (this.#running === undefined) {
+      this.#setComparison(undefined);
+    } else {
+      this.#running.cancel();
+    }
+  }
+
+  public dispose(): void {
+    this.#running?.cancel();
+    this.#alive.cancel();
+    this.#alive.dispose();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const model = await this.#inspector.request('describe', { model: this.path });
+      this.#model = model;
+      this.#failure = undefined;
+      this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
+      this.#statistics.clear();
+    } catch (error) {
+      this.#model = undefined;
+      this.#failure = this.#describeError(error);
+    }
+    this.tell('model', 'failure', 'statistics');
+  }
+
+  #setComparison(state: ComparisonState | undefined): void {
+    this.#comparison = state;
+    this.tell('comparison');
+  }
+}
+
+function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
+  const sublayers = blocks.flatMap((block) => block.sublayers);
+  return [...sublayers, ...parts].flatMap(({ tensors }) => tensors);
+}

@@ -1,0 +1,286 @@
+import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import type { PlannedPatch, Plan } from '../../core/plans/plan';
+import type { Unable } from '../../core/models/capabilities';
+import type { ModelSummary } from '../../core/models/model-summary';
+import { unitsMeant } from '../../core/models/units';
+import type { LayerProfile, ProfileEvaluation, ProfileEvent } from '../../core/prune/layer-profile';
+import type {
+  HeatmapJob,
+  HeatmapState,
+  Mark,
+  ProfileState,
+  ShownProfile,
+} from '../../protocol/heatmap';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
+import { shownPatches } from './patches';
+import { profileStateOf, reduceProfile } from './profile-state';
+import {
+  choiceKey,
+  emptySelection,
+  isOfPatch,
+  markSublayer,
+  matchingRounds,
+  selectPlan,
+  selectRounds,
+  wholeModel,
+} from './selection';
+import type { Choice, Selection } from './selection';
+import type { StoredSession } from './session-store';
+import type { Refusal } from '../trust';
+
+/** What a session needs from its surroundings. */
+export interface SessionHost {
+  /** What the model cannot do, and why. */
+  readonly cannot: Unable;
+  /** What writing a choice does to config.json, and how the result loads. */
+  readonly preview: (
+    removed: readonly string[],
+    patches: readonly PlannedPatch[],
+  ) => HeatmapState['configPreview'];
+  /** Why jobs may not run, if so. */
+  readonly blocked: () => Refusal | undefined;
+  readonly save: (session: StoredSession) => void;
+}
+
+/** One model with its profile, the user's choice and the job that runs for it. */
+export class ModelSession extends PanelSession<HeatmapState> {
+  protected readonly parts: Parts<HeatmapState> = {
+    model: () => this.#modelWithWarnings(),
+    profile: () => this.#shownProfile(),
+    candidates: () =>
+      Object.fromEntries(
+        (this.#profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
+      ),
+    job: () => this.#job,
+    selectedRounds: () => this.#selection.rounds,
+    removed: () => this.#selection.removed,
+    protectedIds: () => this.#selection.protectedIds,
+    patches: () => shownPatches(this.model, this.#patches),
+    configPreview: () => this.host.preview(this.#selection.removed, this.patches),
+    selectionEvaluation: () => this.#evaluationOf(this.choice),
+    profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
+    blocked: () => this.blocked?.reason,
+    cannot: () => this.host.cannot,
+  };
+
+  #profile: ProfileState | undefined;
+  #selection: Selection;
+  #job: HeatmapJob = { kind: 'idle' };
+  /** What the worker has warned of. */
+  #warnings: readonly string[] = [];
+  #evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  #patches: readonly PlannedPatch[];
+  /** While a search runs and the user has not chosen: the choice follows its rounds. */
+  #following = false;
+  #fileWarning: string | undefined;
+
+  public constructor(
+    public readonly model: ModelSummary,
+    /** Where the profile lies or will lie. */
+    public readonly profilePath: string,
+    private readonly host: SessionHost,
+    stored: StoredSession | undefined,
+  ) {
+    super();
+    this.#selection = stored?.selection ?? emptySelection;
+    this.#evaluations = stored?.evaluations ?? {};
+    this.#patches = stored?.patches ?? [];
+  }
+
+  public get selection(): Selection {
+    return this.#selection;
+  }
+
+  public get profile(): ProfileState | undefined {
+    return this.#profile;
+  }
+
+  public get job(): HeatmapJob {
+    return this.#job;
+  }
+
+  /** What is chosen for removal, and what is to stand in the places of some of it. */
+  public get choice(): Choice {
+    return { removed: this.#selection.removed, patches: this.patches };
+  }
+
+  /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
+  public get patches(): readonly PlannedPatch[] {
+    return this.#patches.filter(({ sublayer }) => this.#selection.removed.includes(sublayer));
+  }
+
+  /** Why jobs may not run, if so. */
+  public get blocked(): Refusal | undefined {
+    return this.host.blocked();
+  }
+
+  /** Perplexity of the whole model, once measured. */
+  public get originalEvaluation(): ProfileEvaluation | undefined {
+    return this.#evaluationOf(wholeModel);
+  }
+
+  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
+  public get evaluations(): readonly ProfileEvaluation[] {
+    const { rounds = [], evaluations = [] } = this.#profile ?? {};
+    const known = new Map(evaluations.map((evaluation) => [evaluation.rounds, evaluation]));
+    for (const [key, evaluation] of Object.entries(this.#evaluations)) {
+      const removed = key === '' ? [] : key.split(' ');
+      const count = matchingRounds(removed, rounds, this.model);
+      if (count !== undefined) {
+        known.set(count, { ...evaluation, rounds: count });
+      }
+    }
+    return [...known.values()].sort((a, b) => a.rounds - b.rounds);
+  }
+
+  public loadProfile(profile: LayerProfile | undefined): void {
+    this.#profile = profile === undefined ? undefined : profileStateOf(profile);
+    this.#selection = {
+      ...this.#selection,
+      rounds:
+        this.#selection.rounds ??
+        matchingRounds(this.#selection.removed, this.#profile?.rounds ?? [], this.model),
+    };
+    this.#tellProfile();
+    this.tell('selectedRounds', 'selectionEvaluation');
+  }
+
+  /** A search starts, or is resumed. */
+  public searchStarted(resumed: boolean): void {
+    this.#following = this.#selection.removed.length === 0 || resumed;
+  }
+
+  public applyEvent(event: ProfileEvent): void {
+    const before = this.#profile;
+    this.#profile = reduceProfile(before, event);
+    if (this.#profile === before) {
+      return;
+    }
+    if (event.kind === 'round' && this.#following) {
+      this.#select(
+        selectRounds(this.#selection, event.round, this.#profile?.rounds ?? [], this.model),
+      );
+    }
+    if (event.kind === 'candidate') {
+      this.tellEntry('candidates', event.distance.sublayer);
+    } else if (event.kind === 'started') {
+      this.#tellProfile();
+    } else {
+      this.tell('profile');
+    }
+  }
+
+  public searchEnded(): void {
+    this.#following = false;
+  }
+
+  /** @param warnings what the worker has warned of in the latest job */
+  public setJob(job: HeatmapJob, warnings: readonly string[]): void {
+    this.#job = job;
+    const isNew = warnings.join('\n') !== this.#warnings.join('\n');
+    this.#warnings = warnings;
+    this.tell('job', ...(isNew ? (['model'] as const) : []));
+  }
+
+  public chooseRounds(rounds: number): void {
+    this.#following = false;
+    this.#select(selectRounds(this.#selection, rounds, this.#profile?.rounds ?? [], this.model));
+  }
+
+  public chooseMark(sublayer: string, mark: Mark): void {
+    this.#following = false;
+    if (unitsMeant(sublayer, this.model).includes(sublayer)) {
+      this.#select(
+        markSublayer(this.#selection, sublayer, mark, this.#profile?.rounds ?? [], this.model),
+      );
+    }
+  }
+
+  /** @param path the plan's, which its files are relative to */
+  public choosePlan(plan: Plan, path: string): void {
+    this.#following = false;
+    this.#patches = patchesOfPlan(plan, path);
+    const patched = this.#patches.map(({ sublayer }) => sublayer);
+    const remove = [...new Set([...plan.remove, ...patched])];
+    this.#select(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
+    this.tell('patches', 'configPreview');
+  }
+
+  /** Plans a patch, in place of an earlier one for the same sublayer. */
+  public addPatch(patch: PlannedPatch): void {
+    const others = this.#patches.filter(({ sublayer }) => sublayer !== patch.sublayer);
+    this.#patches = [...others, patch];
+    // Its weights may have been fitted anew in the same file.
+    this.#evaluations = Object.fromEntries(
+      Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
+    );
+    this.chooseMark(patch.sublayer, 'removed');
+    this.tell('patches', 'configPreview');
+  }
+
+  public addEvaluation(choice: Choice, evaluation: ProfileEvaluation): void {
+    this.#evaluations = { ...this.#evaluations, [choiceKey(choice)]: evaluation };
+    this.#save();
+    this.tell('selectionEvaluation', 'profile');
+  }
+
+  /** Something the user should know of the profile: shown among the model's warnings. */
+  public setWarning(warning: string | undefined): void {
+    this.#fileWarning = warning;
+    this.tell('model');
+  }
+
+  /** The workspace became trusted. */
+  public refreshBlocked(): void {
+    this.tell('blocked');
+  }
+
+  #select(selection: Selection): void {
+    const before = this.#selection.removed.join();
+    this.#selection = selection;
+    this.#save();
+    this.tell('removed', 'protectedIds', 'selectedRounds', 'selectionEvaluation');
+    if (selection.removed.join() !== before) {
+      this.tell('configPreview');
+    }
+  }
+
+  #modelWithWarnings(): ModelSummary {
+    const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
+    const warnings = new Set([...this.model.warnings, ...own, ...this.#warnings]);
+    return { ...this.model, warnings: [...warnings] };
+  }
+
+  #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
+    const measured = this.#evaluations[choiceKey(choice)];
+    const { removed, patches } = choice;
+    if (measured !== undefined || patches.length > 0) {
+      return measured;
+    }
+    const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
+    return this.#profile?.evaluations.find((evaluation) => evaluation.rounds === rounds);
+  }
+
+  #shownProfile(): ShownProfile | undefined {
+    if (this.#profile === undefined) {
+      return undefined;
+    }
+    // Candidates are told by themselves; messages drop what is undefined.
+    const shown = { ...this.#profile, candidates: undefined, evaluations: this.evaluations };
+    return shown;
+  }
+
+  #tellProfile(): void {
+    this.tell('profile', 'candidates', 'profileFile');
+  }
+
+  #save(): void {
+    this.host.save({
+      fingerprint: this.model.fingerprint,
+      selection: this.#selection,
+      evaluations: this.#evaluations,
+      ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
+    });
+  }
+}

@@ -1,0 +1,188 @@
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { l10n, workspace } from 'vscode';
+import type { LogOutputChannel } from 'vscode';
+import { previewPrunedFile } from '../../core/export/preview-file';
+import { previewPrunedConfig } from '../../core/export/hugging-face/pruned-config';
+import type { PlannedPatch } from '../../core/plans/plan';
+import { refusalsOf } from '../../core/models/capabilities';
+import type { Unable } from '../../core/models/capabilities';
+import type { ModelSummary } from '../../core/models/model-summary';
+import type { HeatmapState } from '../../protocol/heatmap';
+import { fileExists, findModel, profilePathOf, readProfile } from '../documents/documents';
+import { diffLines } from './line-diff';
+import { isModelFile } from '../documents/model-file';
+import { ModelSession } from './model-session';
+import type { JobRecord } from '../jobs/job-record';
+import type { JobService } from '../jobs/job-service';
+import { jobsAbout } from '../jobs/panel-job';
+import type { OpenModels } from '../documents/open-models';
+import { describedPatches } from './patches';
+import { describeError, reportError } from '../report-error';
+import type { SessionStore } from './session-store';
+import { Sessions } from './sessions';
+import { whyBlocked } from '../trust';
+
+/** What cannot be done with a model. */
+interface Limits {
+  readonly cannot: Unable;
+  /** Why the model is not here, if so. */
+  readonly missing?: string;
+}
+
+const operations = ['profile', 'prune', 'evaluate', 'patch'] as const;
+
+/** The sessions of this window, one for each profile of a model. */
+export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {
+  readonly #models: OpenModels;
+  readonly #store: SessionStore;
+  readonly #log: LogOutputChannel;
+
+  public constructor(
+    models: OpenModels,
+    store: SessionStore,
+    jobs: JobService,
+    log: LogOutputChannel,
+  ) {
+    super(jobs);
+    this.#models = models;
+    this.#store = store;
+    this.#log = log;
+  }
+
+  /**
+   * The session of the model that a path points at, its profile loaded. A model that has changed
+   * on disk gets a new one.
+   */
+  public async open(path: string, profilePath?: string): Promise<ModelSession> {
+    const { summary, capabilities } = await this.#models.inspect(path);
+    const cannot = refusalsOf(capabilities);
+    return this.#openAs(summary, profilePath ?? profilePathOf(summary.path), { cannot });
+  }
+
+  /** The session of a profile, which shows its numbers even where the model itself is not. */
+  public async openProfile(profilePath: string): Promise<ModelSession> {
+    const { model } = await readProfile(profilePath);
+    const place = await findModel(model, profilePath);
+    if (place !== undefined) {
+      return this.open(place, profilePath);
+    }
+    return this.#openAs(model, profilePath, {
+      cannot: {},
+      missing: l10n.t('The model {0} is not on this machine.', model.path),
+    });
+  }
+
+  /** Reads a session's profile again, after something else has written it. */
+  public async reload(profilePath: string): Promise<void> {
+    const session = this.idle(profilePath);
+    if (session !== undefined) {
+      await this.#loadProfile(session);
+    }
+  }
+
+  /** The sessions of a model that have been opened. */
+  public of(model: string): readonly ModelSession[] {
+    return this.known.filter((session) => session.model.path === model);
+  }
+
+  protected isAbout({ model }: JobRecord, session: ModelSession): boolean {
+    return session.model.path === model;
+  }
+
+  protected jobsOf({
+    model,
+    profilePath,
+  }: ModelSession): readonly JobRecord<(typeof operations)[number]>[] {
+    return jobsAbout(
+      this.jobs.jobs,
+      operations,
+      (job) =>
+        job.model === model.path &&
+        (job.operation !== 'profile' || job.request.out === profilePath),
+    );
+  }
+
+  async #openAs(model: ModelSummary, profilePath: string, limits: Limits): Promise<ModelSession> {
+    return this.openAt(
+      profilePath,
+      (known) => known.model.fingerprint === model.fingerprint,
+      async () => this.#create(model, profilePath, limits),
+    );
+  }
+
+  async #create(
+    model: ModelSummary,
+    profilePath: string,
+    { cannot, missing }: Limits,
+  ): Promise<ModelSession> {
+    const config =
+      missing === undefined && !isModelFile(model.path)
+        ? await readFile(join(model.path, 'config.json'), 'utf8')
+        : undefined;
+    const session = new ModelSession(
+      model,
+      profilePath,
+      {
+        cannot,
+        preview: (removed, patches) =>
+          missing === undefined
+            ? previewOf(config, removed, patches, model)
+            : { lines: [], loadsWith: missing },
+        blocked: () =>
+          missing === undefined
+            ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
+            : { reason: missing, needsTrust: false },
+        save: (stored) => {
+          void this.#store.set(profilePath, stored);
+        },
+      },
+      this.#store.get(profilePath, model.fingerprint),
+    );
+    await this.#loadProfile(session);
+    return session;
+  }
+
+  async #loadProfile(session: ModelSession): Promise<void> {
+    if (!(await fileExists(session.profilePath))) {
+      session.loadProfile(undefined);
+      return;
+    }
+    try {
+      const profile = await readProfile(session.profilePath);
+      session.setWarning(
+        profile.model.fingerprint === session.model.fingerprint
+          ? undefined
+          : l10n.t(
+              '{0} was made for other weights or another config.json.',
+              basename(session.profilePath),
+            ),
+      );
+      session.loadProfile(profile);
+    } catch (error) {
+      void reportError(error, this.#log);
+    }
+  }
+}
+
+/** What becomes of config.json, or of the header of a model file. */
+function previewOf(
+  config: string | undefined,
+  removed: readonly string[],
+  patches: readonly PlannedPatch[],
+  model: ModelSummary,
+): HeatmapState['configPreview'] {
+  const unchanged = config === undefined ? [] : diffLines(config, config);
+  if (removed.length === 0) {
+    return { lines: unchanged, loadsWith: '' };
+  }
+  try {
+    const { before, after, loadsWith } =
+      config === undefined
+        ? previewPrunedFile(removed, model)
+        : previewPrunedConfig(config, removed, model, describedPatches(patches));
+    return { lines: before === after ? unchanged : diffLines(before, after), loadsWith };
+  } catch (error) {
+    return { lines: unchanged, loadsWith: describeError(error) };
+  }
+}

@@ -1,0 +1,93 @@
+import type {
+  CandidateDistance,
+  LayerProfile,
+  ProfileEvent,
+  Round,
+} from '../../core/prune/layer-profile';
+import type { ProfileState } from '../../protocol/heatmap';
+
+/** What a panel shows of a finished profile. */
+export function profileStateOf(profile: LayerProfile): ProfileState {
+  const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = profile.search;
+  return {
+    settings: profile.settings,
+    metricDefinition: profile.metricDefinition,
+    calibration: profile.calibration,
+    candidates: profile.candidates,
+    cosineLocal: profile.cosineLocal,
+    rounds: profile.rounds,
+    baselines: profile.baselines,
+    evaluations: profile.evaluations,
+    device: profile.search.device,
+    search: { seconds, sublayerEvaluations, naiveSublayerEvaluations },
+  };
+}
+
+/**
+ * The profile after one more event of a running search. A resumed search tells again what its
+ * journal holds, so every event may come twice; until then, what is known stays.
+ */
+export function reduceProfile(
+  profile: ProfileState | undefined,
+  event: ProfileEvent,
+): ProfileState | undefined {
+  if (event.kind === 'started') {
+    if (profile !== undefined && isSameSearch(profile, event)) {
+      return { ...profile, device: event.device };
+    }
+    return {
+      settings: event.settings,
+      metricDefinition: event.metricDefinition,
+      calibration: event.calibration,
+      candidates: event.candidates.map((sublayer) => ({ sublayer, distance: null })),
+      cosineLocal: [],
+      rounds: [],
+      baselines: {},
+      evaluations: [],
+      device: event.device,
+    };
+  }
+  if (profile === undefined) {
+    return undefined;
+  }
+  switch (event.kind) {
+    case 'cosine-local':
+      return { ...profile, cosineLocal: event.distances };
+    case 'candidate':
+      return event.round === 1
+        ? { ...profile, candidates: replaceCandidate(profile.candidates, event.distance) }
+        : profile;
+    case 'round':
+      return { ...profile, rounds: withRound(profile.rounds, event.round, event.result) };
+    case 'predicted':
+      return { ...profile, predicted: { after: event.round - 1, rounds: event.rounds } };
+    case 'baseline':
+      return { ...profile, baselines: { ...profile.baselines, [event.name]: event.rounds } };
+  }
+}
+
+/** Whether a profile that has not ended is what the search that starts has told before. */
+function isSameSearch(
+  { search, settings, calibration, candidates }: ProfileState,
+  event: Extract<ProfileEvent, { kind: 'started' }>,
+): boolean {
+  return (
+    search === undefined &&
+    calibration.fingerprint === event.calibration.fingerprint &&
+    JSON.stringify(settings) === JSON.stringify(event.settings) &&
+    candidates.map(({ sublayer }) => sublayer).join() === event.candidates.join()
+  );
+}
+
+/** Rounds behind one that is told again stay. */
+function withRound(rounds: readonly Round[], round: number, result: Round): readonly Round[] {
+  const isKnown = rounds[round - 1]?.removed === result.removed;
+  return [...rounds.slice(0, round - 1), result, ...(isKnown ? rounds.slice(round) : [])];
+}
+
+function replaceCandidate(
+  candidates: readonly CandidateDistance[],
+  distance: CandidateDistance,
+): readonly CandidateDistance[] {
+  return candidates.map((known) => (known.sublayer === distance.sublayer ? distance : known));
+}

@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import type { PlannedPatch } from '../../core/plans/plan';
+import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
+import { expertIds, overlap, unitsMeant } from '../../core/models/units';
+import type { Round } from '../../core/prune/layer-profile';
+import type { Mark } from '../../protocol/heatmap';
+
+/** What a person chose for one model. Ids are of sublayers and single experts, never of whole blocks. */
+export interface Selection {
+  /** In order of removal where known. */
+  readonly removed: readonly string[];
+  readonly protectedIds: readonly string[];
+  /** Rounds of the profile that `removed` stands for; undefined when edited by hand. */
+  readonly rounds: number | undefined;
+}
+
+export const emptySelection: Selection = { removed: [], protectedIds: [], rounds: 0 };
+
+/** The sublayers that the first rounds remove, protected ones left out. */
+function removedBy(
+  rounds: readonly Round[],
+  protectedIds: readonly string[],
+  model: ModelSummary,
+): readonly string[] {
+  return rounds
+    .flatMap((round) => unitsMeant(round.removed, model))
+    .filter((id) => !protectedIds.some((kept) => overlap(id, kept)));
+}
+
+/** Takes the first `count` rounds of a profile as the choice. */
+export function selectRounds(
+  selection: Selection,
+  count: number,
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const taken = Math.max(0, Math.min(Math.trunc(count), rounds.length));
+  return {
+    ...selection,
+    removed: removedBy(rounds.slice(0, taken), selection.protectedIds, model),
+    rounds: taken,
+  };
+}
+
+/** Marks one sublayer by hand. */
+export function markSublayer(
+  selection: Selection,
+  id: string,
+  mark: Mark,
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const without = (ids: readonly string[]): readonly string[] =>
+    ids.filter((other) => other !== id);
+  const removed = without(selection.removed);
+  const protectedIds = without(selection.protectedIds);
+  const marked = {
+    removed: mark === 'removed' ? [...removed, id] : removed,
+    protectedIds: mark === 'protected' ? [...protectedIds, id] : protectedIds,
+  };
+  return { ...marked, rounds: matchingRounds(marked.removed, rounds, model) };
+}
+
+/** A choice taken from a plan. Unknown ids are dropped: the plan's diagnostics name them. */
+export function selectPlan(
+  plan: { readonly remove: readonly string[]; readonly protect?: readonly string[] },
+  rounds: readonly Round[],
+  model: ModelSummary,
+): Selection {
+  const removed = [...new Set(plan.remove.flatMap((id) => unitsMeant(id, model)))];
+  const protectedIds = [...new Set((plan.protect ?? []).flatMap((id) => unitsMeant(id, model)))];
+  return { removed, protectedIds, rounds: matchingRounds(removed, rounds, model) };
+}
+
+/** How many rounds remove exactly these sublayers, if any number does. */
+export function matchingRounds(
+  removed: readonly string[],
+  rounds: readonly Round[],
+  model: ModelSummary,
+): number | undefined {
+  const wanted = new Set(removed);
+  const seen = new Set<string>();
+  for (let count = 0; count <= rounds.length; count++) {
+    if (seen.size === wanted.size) {
+      return count;
+    }
+    for (const id of unitsMeant(rounds[count]?.removed ?? '', model)) {
+      if (!wanted.has(id)) {
+        return undefined;
+      }
+      seen.add(id);
+    }
+  }
+  return undefined;
+}
+
+/** What is removed, and what stands in the places of some of it. */
+export interface Choice {
+  readonly removed: readonly string[];
+  /** Of sublayers that are removed, their files by absolute path. */
+  readonly patches: readonly PlannedPatch[];
+}
+
+export const wholeModel: Choice = { removed: [], patches: [] };
+
+/** Name under which a choice's results are kept: the order of removal does not matter, patches do. */
+export function choiceKey({ removed, patches }: Choice): string {
+  const names = new Map(patches.map((patch) => [patch.sublayer, nameOfPatch(patch)]));
+  return removed
+    .map((id) => names.get(id) ?? id)
+    .sort()
+    .join(' ');
+}
+
+/** Whether a choice of this name has the patch. */
+export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
+  key.split(' ').includes(nameOfPatch(patch));
+
+function nameOfPatch({ sublayer, program, file }: PlannedPatch): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([program, file]))
+    .digest('hex');
+  return `${sublayer}@${hash.slice(0, patchDigits)}`;
+}
+
+/** Enough to tell the patches of one sublayer apart. */
+const patchDigits = 16;
+
+/** What a choice removes. */
+export function selectionCost(
+  removed: readonly string[],
+  model: ModelSummary,
+): { readonly parameters: number; readonly bytes: number } {
+  const asked = new Set(removed);
+  const gone = model.sublayers.flatMap(
+    (sublayer): Pick<ExpertSummary, 'parameters' | 'bytes'>[] => {
+      const { id, experts } = sublayer;
+      if (asked.has(id) || experts === undefined) {
+        return asked.has(id) ? [sublayer] : [];
+      }
+      return expertIds(sublayer).flatMap((expert) => (asked.has(expert) ? [experts] : []));
+    },
+  );
+  return {
+    parameters: gone.reduce((sum, { parameters }) => sum + parameters, 0),
+    bytes: gone.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}

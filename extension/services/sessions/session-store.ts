@@ -1,0 +1,36 @@
+import type { Memento } from 'vscode';
+import type { PlannedPatch } from '../../core/plans/plan';
+import type { ProfileEvaluation } from '../../core/prune/layer-profile';
+import type { Selection } from './selection';
+
+/** What is remembered of a model between windows. */
+export interface StoredSession {
+  /** Of the model that all this is about. */
+  readonly fingerprint: string;
+  readonly selection: Selection;
+  /** Perplexities by choiceKey. */
+  readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
+  /** Patches planned for it, their files by absolute path. */
+  readonly patches?: readonly PlannedPatch[];
+}
+
+/** The workspace's memory of sessions, so that a panel survives a window reload. */
+export class SessionStore {
+  readonly #memento: Memento;
+
+  public constructor(memento: Memento) {
+    this.#memento = memento;
+  }
+
+  /** What was kept under a name, unless the model has changed since. */
+  public get(name: string, fingerprint: string): StoredSession | undefined {
+    const stored = this.#memento.get<StoredSession>(keyOf(name));
+    return stored?.fingerprint === fingerprint ? stored : undefined;
+  }
+
+  public async set(name: string, session: StoredSession): Promise<void> {
+    await this.#memento.update(keyOf(name), session);
+  }
+}
+
+const keyOf = (name: string): string => `session:${name}`;

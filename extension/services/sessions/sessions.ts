@@ -1,0 +1,88 @@
+import { Disposable } from 'vscode';
+import type { PanelJob } from '../../protocol/jobs';
+import type { JobRecord } from '../jobs/job-record';
+import type { JobService } from '../jobs/job-service';
+import type { Operation } from '../jobs/operations';
+import { panelJobOf, warningsOf } from '../jobs/panel-job';
+import type { ShownJob } from '../jobs/panel-job';
+import { refreshOnTrust } from '../trust';
+
+interface Session<O extends Operation> {
+  readonly job: PanelJob<O>;
+  /** @param warnings what the worker has warned of in the latest job */
+  setJob(job: PanelJob<O>, warnings: readonly string[]): void;
+  refreshBlocked(): void;
+}
+
+/** What panels of a kind show or have shown, by document; each is told of its jobs and of the workspace's trust. */
+export abstract class Sessions<S extends Session<O>, O extends Operation> implements Disposable {
+  protected readonly jobs: JobService;
+  readonly #sessions = new Map<string, S>();
+  readonly #listening: Disposable;
+
+  protected constructor(jobs: JobService) {
+    this.jobs = jobs;
+    this.#listening = Disposable.from(
+      refreshOnTrust(() => this.known),
+      jobs.changed.listen((job) => {
+        for (const session of this.known) {
+          // The place of a job that waits changes with others.
+          if (this.isAbout(job, session) || session.job.kind === 'queued') {
+            this.#tellJob(session);
+          }
+        }
+      }),
+    );
+  }
+
+  public dispose(): void {
+    this.#listening.dispose();
+  }
+
+  protected get known(): readonly S[] {
+    return [...this.#sessions.values()];
+  }
+
+  /** The session of a document that need not have been written yet, if it has been opened. */
+  protected find(file: string): S | undefined {
+    return this.#sessions.get(file);
+  }
+
+  /** The session of a document that something else has written, unless its job writes it now. */
+  protected idle(file: string): S | undefined {
+    const session = this.find(file);
+    return session?.job.kind === 'running' ? undefined : session;
+  }
+
+  protected add(file: string, session: S): S {
+    this.#sessions.set(file, session);
+    this.#tellJob(session);
+    return session;
+  }
+
+  /** Opens a session that is not there yet, or whose model has changed since, unless a job runs in it. */
+  protected async openAt(
+    file: string,
+    isCurrent: (session: S) => boolean,
+    make: () => Promise<S>,
+  ): Promise<S> {
+    const known = this.find(file);
+    if (known !== undefined && (known.job.kind === 'running' || isCurrent(known))) {
+      return known;
+    }
+    const made = await make();
+    const raced = this.find(file);
+    return raced === undefined || raced === known ? this.add(file, made) : raced;
+  }
+
+  /** Whether a job may be one of a session's. */
+  protected abstract isAbout(job: JobRecord, session: S): boolean;
+
+  /** All jobs of a session, the latest first. */
+  protected abstract jobsOf(session: S): readonly ShownJob<O>[];
+
+  #tellJob(session: S): void {
+    const jobs = this.jobsOf(session);
+    session.setJob(panelJobOf(this.jobs, jobs), warningsOf(jobs));
+  }
+}

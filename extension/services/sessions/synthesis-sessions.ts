@@ -1,0 +1,60 @@
+import { join } from 'node:path';
+import { workspace } from 'vscode';
+import { documentNames } from '../../core/document-names';
+import { evolutionSettings } from '../../core/operations/synthesize';
+import { fileExists, readEvolution } from '../documents/documents';
+import type { JobRecord } from '../jobs/job-record';
+import type { JobService } from '../jobs/job-service';
+import { jobsAbout } from '../jobs/panel-job';
+import { describeError } from '../report-error';
+import { Sessions } from './sessions';
+import { SynthesisSession } from './synthesis-session';
+import { whySynthesisBlocked } from '../trust';
+
+/** Evolutions that are or were shown, by document. */
+export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> {
+  public constructor(jobs: JobService) {
+    super(jobs);
+  }
+
+  /** The session of a document, which need not have been written yet. */
+  public get(file: string): SynthesisSession {
+    return (
+      this.find(file) ??
+      this.add(
+        file,
+        new SynthesisSession(file, {
+          read: readEvolution,
+          exists: fileExists,
+          describeError,
+          unfinished: (path) => {
+            const job = this.#jobsOf(path).find(({ state }) => state !== 'done');
+            return job && evolutionSettings(job.request);
+          },
+          blocked: () => whySynthesisBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+        }),
+      )
+    );
+  }
+
+  /** Reads a document again that something else has written, where it is shown. */
+  public async reload(file: string): Promise<void> {
+    await this.find(file)?.open();
+  }
+
+  protected isAbout({ model }: JobRecord, { file }: SynthesisSession): boolean {
+    return file === logOf(model);
+  }
+
+  protected jobsOf({ file }: SynthesisSession): readonly JobRecord<'synthesize'>[] {
+    return this.#jobsOf(file);
+  }
+
+  #jobsOf(file: string): readonly JobRecord<'synthesize'>[] {
+    return jobsAbout(this.jobs.jobs, ['synthesize'], ({ request }) => logOf(request.out) === file);
+  }
+}
+
+/** The document that an evolution writes into its folder. */
+export const logOf = (out: string): string =>
+  join(out, `synthesis${documentNames.evolution.suffix}`);

@@ -1,0 +1,54 @@
+import type { WorkerErrorData } from '../../protocol/worker';
+
+/** How a child process ended: by itself with a code, or by a signal. */
+export interface WorkerExit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  /** Why it could not even start. */
+  readonly failure?: string;
+}
+
+/** The worker process ended while a request was under way. */
+export class WorkerCrashed extends Error {
+  public override readonly name = 'WorkerCrashed';
+
+  public constructor(
+    method: string,
+    public readonly exit: WorkerExit,
+  ) {
+    super(`The worker process ended during ${method} (${describeExit(exit)}).`);
+  }
+}
+
+/** The worker answered with an error. */
+export class WorkerRequestError extends Error {
+  public override readonly name = 'WorkerRequestError';
+
+  public constructor(
+    /** The worker's message; of an internal error, its stack. */
+    text: string,
+    public readonly data: WorkerErrorData,
+  ) {
+    const [firstLine = text] = text.split('\n');
+    super(firstLine);
+    if (data.kind === 'internal') {
+      this.stack = text;
+    }
+  }
+}
+
+/** The request was cancelled, by the worker's consent or by ending it. */
+export class RequestCancelled extends Error {
+  public override readonly name = 'RequestCancelled';
+
+  public constructor() {
+    super('Cancelled.');
+  }
+}
+
+export function describeExit(exit: WorkerExit): string {
+  if (exit.failure !== undefined) {
+    return exit.failure;
+  }
+  return exit.signal === null ? `exit code ${exit.code ?? 'unknown'}` : `signal ${exit.signal}`;
+}

@@ -1,0 +1,180 @@
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import process from 'node:process';
+import {
+  CancellationTokenSource,
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  ResponseError,
+} from 'vscode-jsonrpc/node';
+import type { MessageConnection } from 'vscode-jsonrpc/node';
+import type { StageProgress } from '../../core/jobs/job';
+import { jobNotification } from '../../protocol/worker';
+import type {
+  JobEnvelope,
+  JobEvent,
+  JobNotification,
+  WorkerErrorData,
+  Requests,
+} from '../../protocol/worker';
+import { RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
+import type { WorkerExit } from './worker-errors';
+
+/** What the caller of a request wants to hear. vscode's and vscode-jsonrpc's tokens fit `token`. */
+export interface RequestWatch {
+  readonly token?: {
+    readonly isCancellationRequested: boolean;
+    readonly onCancellationRequested: (listener: () => void) => { dispose(): void };
+  };
+  readonly onProgress?: (progress: StageProgress) => void;
+  readonly onEvent?: (event: JobEvent) => void;
+  readonly onWarning?: (text: string) => void;
+}
+
+/** How the child is started. */
+export interface WorkerOptions {
+  /** Path of the bundled worker. */
+  readonly modulePath: string;
+  /** After a cancellation the worker has this long to stop by itself; then it is killed. */
+  readonly graceMilliseconds: number;
+  /** What the worker writes on its standard output and error. */
+  readonly onOutput: (text: string) => void;
+}
+
+/** One forked child with its connection. Lives until it exits; {@link WorkerClient} starts the next. */
+export class WorkerProcess<R extends Requests<R>> {
+  /** Resolves when the child is gone. */
+  public readonly exited: Promise<WorkerExit>;
+  /** Set when this side ended the child because a cancelled request did not stop. */
+  public killedForCancel = false;
+
+  readonly #child: ChildProcess;
+  readonly #connection: MessageConnection;
+  readonly #watches = new Map<number, RequestWatch>();
+  readonly #graceMilliseconds: number;
+  #nextJob = 1;
+
+  public constructor(options: WorkerOptions) {
+    this.#graceMilliseconds = options.graceMilliseconds;
+    this.#child = fork(options.modulePath, [], {
+      execArgv: [],
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: {
+        ...process.env,
+        // Under VS Code this process is Electron, which must be told to be Node.
+        ELECTRON_RUN_AS_NODE: '1',
+        ORT_DISABLE_TELEMETRY: '1',
+      },
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream?.setEncoding('utf8').on('data', (text: string) => {
+        options.onOutput(text);
+      });
+    }
+    this.#connection = createMessageConnection(
+      new IPCMessageReader(this.#child),
+      new IPCMessageWriter(this.#child),
+    );
+    this.#connection.onNotification(jobNotification, (notification: JobNotification) => {
+      this.#notify(notification);
+    });
+    // A failed write means that the child is going; its exit tells the requests.
+    this.#connection.onError(() => undefined);
+    this.exited = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        resolve({ code, signal });
+      });
+      this.#child.once('error', (error) => {
+        resolve({ code: null, signal: null, failure: error.message });
+      });
+    });
+    void this.exited.then(() => {
+      this.#connection.dispose();
+    });
+    this.#connection.listen();
+  }
+
+  public get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  public async request<M extends keyof R & string>(
+    method: M,
+    request: R[M][0],
+    watch: RequestWatch,
+  ): Promise<R[M][1]> {
+    const job = this.#nextJob++;
+    const envelope: JobEnvelope = { job, request };
+    const source = new CancellationTokenSource();
+    let grace: NodeJS.Timeout | undefined;
+    const cancel = (): void => {
+      source.cancel();
+      grace = setTimeout(() => {
+        this.killedForCancel = true;
+        this.kill();
+      }, this.#graceMilliseconds);
+    };
+    this.#watches.set(job, watch);
+    const answer = this.#connection.sendRequest<R[M][1]>(method, envelope, source.token);
+    const listening = watch.token?.onCancellationRequested(cancel);
+    if (watch.token?.isCancellationRequested === true) {
+      cancel();
+    }
+    try {
+      return await Promise.race([answer, this.#crash(method)]);
+    } catch (error) {
+      throw await this.#explain(method, error, watch);
+    } finally {
+      clearTimeout(grace);
+      listening?.dispose();
+      source.dispose();
+      this.#watches.delete(job);
+    }
+  }
+
+  /** Ends the child at once. Its journals and temporary folders are made to bear it. */
+  public kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Rejects when the child is gone. */
+  async #crash(method: string): Promise<never> {
+    throw new WorkerCrashed(method, await this.exited);
+  }
+
+  async #explain(method: string, error: unknown, watch: RequestWatch): Promise<unknown> {
+    const cancelled = watch.token?.isCancellationRequested === true;
+    if (error instanceof ResponseError && isErrorData(error.data)) {
+      return error.data.kind === 'cancelled' || (cancelled && error.data.kind === 'internal')
+        ? new RequestCancelled()
+        : new WorkerRequestError(error.message, error.data);
+    }
+    if (cancelled) {
+      return new RequestCancelled();
+    }
+    if (error instanceof WorkerCrashed || this.#child.connected) {
+      return error;
+    }
+    return this.#crash(method).catch((crash: unknown) => crash);
+  }
+
+  #notify({ job, message }: JobNotification): void {
+    const watch = this.#watches.get(job);
+    switch (message.kind) {
+      case 'progress':
+        watch?.onProgress?.(message.progress);
+        break;
+      case 'event':
+        watch?.onEvent?.(message.event);
+        break;
+      case 'warning':
+        watch?.onWarning?.(message.text);
+        break;
+    }
+  }
+}
+
+function isErrorData(data: unknown): data is WorkerErrorData {
+  return typeof data === 'object' && data !== null && 'kind' in data;
+}

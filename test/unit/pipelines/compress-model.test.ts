@@ -1,0 +1,425 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
+import type { CompressRequest } from '../../../extension/core/pipelines/compression/compress-model';
+import {
+  chooseForAll,
+  layersOf,
+} from '../../../extension/core/pipelines/compression/layer-choices';
+import { spreadRanks } from '../../../extension/core/pipelines/compression/spread-ranks';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { parseCompression } from '../../../extension/core/tensornet/compression-choice';
+import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
+import { encoderFixture } from '../encoder-fixtures';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { ggufFixture } from '../gguf-fixtures';
+import { onnxFixture } from '../onnx-fixtures';
+import { quantizedFixture, runnableCases } from '../quantized-fixtures';
+import { machine } from '../tensornet/machines';
+import { patchMaker } from '../some-patch';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, logitsOf, readConfig, RecordedContext, rejection } from '../export/pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+
+const text = join(import.meta.dirname, '../../../samples/calibration.txt');
+const source = fixture('llama-gqa-untied');
+const { inputIds } = readJson<{ inputIds: number[][] }>('llama-gqa-untied', 'golden.json');
+
+async function choicesFor(path: string, method: string): Promise<CompressionChoice[]> {
+  return chooseForAll(await openModel(path), parseCompression(method), {}).choices;
+}
+
+/** Changes of a request, with the path of its model. */
+type Changes = Partial<Omit<CompressRequest, 'model'>> & { readonly modelPath?: string };
+
+async function request(
+  method: string,
+  { modelPath = source, ...more }: Changes = {},
+): Promise<CompressRequest> {
+  return {
+    model: await openModelFiles(modelPath),
+    choices: await choicesFor(modelPath, method),
+    out: fresh(),
+    overwrite: false,
+    device: 'cpu',
+    memoryBytes: 1 << 28,
+    ...more,
+  };
+}
+
+const calibration = { request: { sequences: 2, length: 16 }, bundledText: text };
+
+const outside = ['embedding', 'head'] as const;
+
+describe('compressing beside patches and removals', () => {
+  it('calibrates on what runs in their places', async () => {
+    const { hiddenSize = 0 } = (await openModel(source)).summary;
+    const patch = await patchMaker(root)(hiddenSize, 4);
+    const gone = 'block.0.attention';
+    const choices = (await choicesFor(source, 'lowrank:50%:covariance')).filter(
+      ({ tensor }) => !tensor.includes('layers.0.self_attn'),
+    );
+    const errors = async (more: Changes): Promise<(number | undefined)[]> => {
+      const settled = await request('int8', { choices, calibration, ...more });
+      return (await compressModel(settled, unattended)).layers.map(({ error }) => error);
+    };
+    const removed = await errors({ removed: [gone] });
+    const patched = await errors({ patches: new Map([[gone, patch]]) });
+    expect(patched).not.toEqual(removed);
+    expect(patched).not.toEqual(await errors({}));
+    // That the patched sublayer is named among the removed ones as well makes no difference.
+    expect(await errors({ removed: [gone], patches: new Map([[gone, patch]]) })).toEqual(patched);
+  });
+
+  it('does not take forms that were calibrated with other sublayers', async () => {
+    const choices = (await choicesFor(source, 'lowrank:50%:covariance')).filter(
+      ({ tensor }) => !tensor.includes('layers.0.self_attn'),
+    );
+    const whole = await request('int8', { choices, calibration });
+    const stopping: JobContext = {
+      ...unattended,
+      progress: ({ done, total }) => {
+        if (total > 0 && done > total / 2) throw new CancelledError();
+      },
+    };
+    await expect(compressModel(whole, stopping)).rejects.toThrow(CancelledError);
+    expect(existsSync(workFolder(whole.out, 'compress'))).toBe(true);
+    const other = { ...whole, removed: ['block.0.attention'] };
+    const gone = await compressModel(other, unattended);
+    const anew = await compressModel(
+      await request('int8', { choices, calibration, removed: other.removed }),
+      unattended,
+    );
+    expect(gone.layers).toEqual(anew.layers);
+  });
+});
+
+describe('compressing embedding and head', () => {
+  const tied = fixture('llama-tied-f16');
+
+  it('rounds them without calibration, whatever the layers between are fitted to', async () => {
+    const model = await openModel(source);
+    const { choices } = chooseForAll(model, parseCompression('int4:16:gptq'), { outer: outside });
+    const result = await compressModel(await request('int8', { choices, calibration }), unattended);
+    const variants = result.layers.map(({ variant }) => variant);
+    expect(variants.slice(-2)).toEqual(['clip', 'clip']);
+    expect(new Set(variants.slice(0, -2))).toEqual(new Set(['gptq']));
+    // Layers are calibrated on what the rounded embedding gives.
+    const alone = await compressModel(await request('int4:16:gptq', { calibration }), unattended);
+    expect(result.layers[0]?.error).not.toBe(alone.layers[0]?.error);
+  });
+
+  it.each(['int8', 'lowrank:50%+int4', 'int4:16:rtn-asymmetric'])(
+    'with %s takes one form where they are one',
+    async (method) => {
+      const model = await openModel(tied);
+      const { choices } = chooseForAll(model, parseCompression(method), { outer: outside });
+      const context = new RecordedContext();
+      const given = await request('int8', { modelPath: tied, choices });
+      const result = await compressModel(given, context);
+      expect(context.warnings).toEqual([]);
+      const [embedding, head] = result.layers.slice(-2);
+      expect(embedding).toMatchObject({ tensor: 'model.embed_tokens.weight' });
+      expect(embedding?.error).toBeGreaterThan(0);
+      expect(embedding?.error).toBeLessThan(method === 'int8' ? 0.01 : 0.2);
+      expect(head).toEqual({
+        ...embedding,
+        tensor: 'lm_head.weight',
+        tiedTo: embedding?.tensor,
+        parameters: 0,
+        bytes: 0,
+      });
+      const { summary } = await openModel(result.path);
+      expect(summary).toMatchObject({ tiedHead: true, parameters: result.parametersAfter });
+      const dense = [...layersOf(model), ...model.outerMatrices.slice(0, 1)];
+      const before = dense.reduce((sum, { weight }) => sum + weight.length, 0);
+      const after = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+      expect(summary.bytes).toBe(model.summary.bytes - before + after);
+    },
+  );
+
+  it('stores what is one twice where one alone is compressed, and says so', async () => {
+    const { summary } = await openModel(tied);
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0 }] as const;
+    for (const layout of ['auto-map', 'dense'] as const) {
+      const context = new RecordedContext();
+      const given = await request('int8', { modelPath: tied, choices, layout });
+      const result = await compressModel(given, context);
+      expect(context.warnings).toEqual([expect.stringMatching(/both are stored/)]);
+      const written = (await openModel(result.path)).summary;
+      expect(written).toMatchObject({ tiedHead: false, parameters: result.parametersAfter });
+      expect(written.bytes).toBe(summary.bytes + (result.layers[0]?.bytes ?? 0));
+      expect(readConfig(result.path)).toMatchObject({ tie_word_embeddings: false });
+    }
+  });
+
+  it('goes on where it was stopped', async () => {
+    const choices = [
+      ...(await choicesFor(source, 'int8')).slice(0, 2),
+      ...['model.embed_tokens.weight', 'lm_head.weight'].map((tensor): CompressionChoice => ({
+        tensor,
+        method: 'int4',
+        level: 16,
+      })),
+    ];
+    const given = await request('int8', { choices });
+    const stopped = new RecordedContext(({ done }) => {
+      stopped.cancellation.isCancellationRequested = done === 2;
+    });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    const context = new RecordedContext();
+    const result = await compressModel(given, context);
+    expect(result.layers.map(({ tensor }) => tensor)).toEqual(choices.map(({ tensor }) => tensor));
+    const worked = context.stages.filter(({ stage }) => stage.startsWith('Compressing m'));
+    // The one that was being compressed has been finished.
+    expect(worked).toHaveLength(choices.length - 3);
+  });
+
+  it.each<[string, Partial<CompressionChoice>, RegExp]>([
+    [
+      'a low rank',
+      { method: 'lowrank', level: 4 },
+      /head cannot be compressed by lowrank.*int8, int4/,
+    ],
+    [
+      'calibration',
+      { method: 'int4', level: 16, variant: 'gptq' },
+      /rounded without calibration.*rtn/,
+    ],
+  ])('is refused with %s', async (_, choice, problem) => {
+    const choices = [{ tensor: 'lm_head.weight', method: 'int8', level: 0, ...choice } as const];
+    const given = await request('int8', { choices, calibration });
+    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+  });
+
+  it('is refused where the method is none for them, or there is none', async () => {
+    const refusal = async (path: string, method: string, place: 'embedding' | 'head') => {
+      const model = await openModel(path);
+      const choose = (): unknown =>
+        chooseForAll(model, parseCompression(method), { outer: [place] });
+      return (await rejection(Promise.resolve().then(choose))).message;
+    };
+    expect(await refusal(source, 'mpo:30%', 'head')).toMatch(/by mpo.*--then int4/);
+    expect(await refusal(encoderFixture('bert-plain'), 'int8', 'head')).toMatch(/no head/);
+  });
+});
+
+describe('compressing a model', () => {
+  it.each([
+    'lowrank:50%',
+    'lowrank:60%:covariance+int4',
+    'mpo:50%',
+    'int8',
+    'int4:16',
+    'int4:16:gptq',
+  ])('by %s writes one that opens with fewer bytes', async (method) => {
+    const before = hashes(source);
+    const given = await request(method, { calibration });
+    const result = await compressModel(given, unattended);
+    expect(result.layers.map(({ tensor }) => tensor)).toEqual(
+      given.choices.map(({ tensor }) => tensor),
+    );
+    const { summary } = await openModel(result.path);
+    expect(summary.parameters).toBe(result.parametersAfter);
+    const saved = result.layers.reduce((sum, { bytes }) => sum + bytes, 0);
+    const layers = layersOf(await openModel(source));
+    const dense = layers.reduce((sum, { weight }) => sum + weight.length, 0);
+    expect(summary.bytes).toBe((await openModel(source)).summary.bytes - dense + saved);
+    expect(saved).toBeLessThan(dense);
+    for (const { error } of result.layers) {
+      expect(error).toBeGreaterThan(0);
+      expect(error).toBeLessThan(1);
+    }
+    expect(hashes(source)).toEqual(before);
+    expect(existsSync(workFolder(given.out, 'compress'))).toBe(false);
+  });
+
+  it('as dense matrices computes the same as the forms do', async () => {
+    const forms = await compressModel(await request('mpo:40%'), unattended);
+    const dense = await compressModel(await request('mpo:40%', { layout: 'dense' }), unattended);
+    expect(readConfig(dense.path)).toEqual(readConfig(source));
+    expect(dense.bytesAfter).toBe(dense.bytesBefore);
+    expect(dense.loadsWith).toMatch(/no smaller and no faster/);
+    expect(
+      relativeError(await logitsOf(dense.path, inputIds), await logitsOf(forms.path, inputIds)),
+    ).toBeLessThan(1e-5);
+  });
+
+  it('runs matrix product operators as the costs of the machine tell', async () => {
+    for (const [slower, run] of [
+      [0.01, 'chained'],
+      [100, 'contracted'],
+    ] as const) {
+      const folder = fresh();
+      mkdirSync(folder);
+      writeFileSync(join(folder, 'cpu.json'), JSON.stringify(machine(slower)));
+      const costs = { folder, rows: 4 };
+      const result = await compressModel(await request('mpo:40%', { costs }), unattended);
+      for (const { mpoRun } of result.layers) {
+        expect(mpoRun).toMatchObject({ run, rows: 4 });
+        expect(mpoRun?.milliseconds[run]).toBe(
+          Math.min(...Object.values(mpoRun?.milliseconds ?? {})),
+        );
+      }
+      const forms = layersOf(await openModel(result.path)).map(({ form }) => form);
+      expect(forms.length).toBe(result.layers.length);
+      expect(forms.every((form) => form?.kind === 'mpo' && form.run === run)).toBe(true);
+      const told = await request('mpo:40%', { costs, mpoRun: 'contracted' });
+      const [first] = (await compressModel(told, unattended)).layers;
+      expect(first?.mpoRun).toBeUndefined();
+    }
+  });
+
+  it('spreads low ranks over layers, with as many weights together', async () => {
+    const model = await openModel(source);
+    const given = await request('lowrank:50%');
+    const [first, ...others] = given.choices;
+    if (first === undefined) {
+      throw new Error('nothing was chosen');
+    }
+    const choices = [{ tensor: first.tensor, method: 'int8' as const, level: 0 }, ...others];
+    const settings = { calibration, device: 'cpu', memoryBytes: 1 << 28 } as const;
+    const spread = await spreadRanks(model, choices, settings, unattended);
+    expect(spread[0]).toEqual(choices[0]);
+    expect(spread.map(({ tensor }) => tensor)).toEqual(choices.map(({ tensor }) => tensor));
+    expect(spread).not.toEqual(choices);
+    const equal = await compressModel(await request('int8', { choices }), unattended);
+    const result = await compressModel(await request('int8', { choices: spread }), unattended);
+    expect(result.parametersAfter).toBeLessThanOrEqual(equal.parametersAfter);
+    expect(result.parametersAfter).toBeGreaterThan(0.97 * equal.parametersAfter);
+  });
+
+  it('removes sublayers as well', async () => {
+    const removed = ['block.1.attention', 'block.2.attention', 'block.2.feedforward'];
+    const model = await openModel(source);
+    const staying = new Set(layersOf(model, removed).map(({ id }) => id));
+    const choices = (await choicesFor(source, 'lowrank:50%')).filter(({ tensor }) =>
+      staying.has(tensor),
+    );
+    const result = await compressModel(await request('int8', { choices, removed }), unattended);
+    const { summary } = await openModel(result.path);
+    expect(summary.absent).toEqual(['block.1.attention']);
+    expect(Object.keys(summary.compressed ?? {})).toHaveLength(5);
+    expect(summary.parameters).toBe(result.parametersAfter);
+    const kept = await rejection(compressModel(await request('int8', { removed }), unattended));
+    expect(kept.message).toMatch(
+      /compress\[\d+\]\.tensor: .* belongs to a sublayer that is removed/,
+    );
+  });
+
+  it('goes on behind the last layer when it was stopped', async () => {
+    const given = await request('lowrank:50%:covariance', { calibration });
+    const whole = await compressModel({ ...given, out: fresh() }, unattended);
+    const stopped: JobContext & { cancellation: { isCancellationRequested: boolean } } =
+      new RecordedContext(({ stage, done }) => {
+        stopped.cancellation.isCancellationRequested = stage.startsWith('Compressing') && done >= 9;
+      });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    expect(existsSync(given.out)).toBe(false);
+    const left = readdirSync(workFolder(given.out, 'compress')).filter((name) => /\d/.test(name));
+    // The step that was begun is finished.
+    expect(left).toHaveLength(10);
+    const context = new RecordedContext();
+    const result = await compressModel(given, context);
+    const first = context.stages.find(({ stage }) => stage.startsWith('Compressing'));
+    expect(first?.done).toBe(10);
+    expect(result.layers).toEqual(whole.layers);
+    const weights = (path: string): Buffer => readFileSync(join(path, 'model.safetensors'));
+    expect(weights(result.path).equals(weights(whole.path))).toBe(true);
+  });
+
+  it('begins anew where the journal is of another job', async () => {
+    const given = await request('int8');
+    const stopped: RecordedContext = new RecordedContext(({ stage, done }) => {
+      stopped.cancellation.isCancellationRequested = stage.startsWith('Compressing') && done >= 3;
+    });
+    await expect(compressModel(given, stopped)).rejects.toThrow(CancelledError);
+    const context = new RecordedContext();
+    const choices = await choicesFor(source, 'int4:16');
+    const result = await compressModel({ ...given, choices }, context);
+    expect(context.stages[0]?.done).toBe(0);
+    expect(new Set(result.layers.map(({ method }) => method))).toEqual(new Set(['int4']));
+  });
+
+  it.each<[string, Changes, RegExp]>([
+    ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
+    ['a file format that the source cannot take', { format: 'gguf' }, /GGUF files are made/],
+    [
+      'blocks, which hold dense matrices alone',
+      { layout: 'blocks' },
+      /compressed matrices.*auto-map/,
+    ],
+    [
+      'experts of one tensor',
+      { modelPath: fixture('mixtral-fused'), layout: 'dense' },
+      /part of a larger tensor/,
+    ],
+    [
+      'what GPTQ has quantized',
+      { modelPath: quantizedFixture(runnableCases[0]) },
+      /quantized already/,
+    ],
+    ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],
+    [
+      'matrices that lie turned as dense ones',
+      { modelPath: fixture('gpt2'), layout: 'dense' },
+      /transposed/,
+    ],
+  ])('refuses %s before any work', async (_, more, problem) => {
+    const given = await request('int4:16', more);
+    const context = new RecordedContext();
+    expect((await rejection(compressModel(given, context))).message).toMatch(problem);
+    expect(context.stages).toEqual([]);
+    expect(readdirSync(dirname(given.out))).not.toContain(workFolder(given.out, 'compress'));
+  });
+
+  it.each<[string, CompressionChoice, RegExp]>([
+    [
+      'a layer that there is not',
+      { tensor: 'model.layers.9.mlp.up_proj.weight', method: 'int8', level: 0 },
+      /no linear layer/,
+    ],
+    [
+      'a level that the method does not have',
+      { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', level: 24 },
+      /24 is no level of int4/,
+    ],
+    [
+      'a variant without its calibration',
+      {
+        tensor: 'model.layers.0.mlp.up_proj.weight',
+        method: 'lowrank',
+        level: 8,
+        variant: 'covariance',
+      },
+      /calibration/,
+    ],
+  ])('refuses %s', async (_, choice, problem) => {
+    const given = await request('int8', { choices: [choice] });
+    expect((await rejection(compressModel(given, unattended))).message).toMatch(problem);
+  });
+
+  it.each(['gpt2-merged', 'llama-dynamo', 'bert-legacy'])(
+    'of the graph %s writes a graph that Espalier opens again',
+    async (name) => {
+      const modelPath = onnxFixture(name);
+      const result = await compressModel(await request('lowrank:50%', { modelPath }), unattended);
+      const before = (await openModel(modelPath)).summary;
+      const after = await openModel(join(result.path, 'model.onnx'));
+      expect(after).toBeInstanceOf(OnnxLayeredModel);
+      expect(after.summary.sublayers.map(({ id }) => id)).toEqual(
+        before.sublayers.map(({ id }) => id),
+      );
+      expect(result.parametersAfter).toBe(after.summary.parameters);
+      expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    },
+  );
+});

@@ -1,0 +1,249 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import { patchModel } from '../../../extension/core/pipelines/patching/patch-model';
+import { parsePlan } from '../../../extension/core/plans/plan-schema';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import type { SymbolicPatch } from '../../../extension/core/models/patch/symbolic-patch';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';
+import { patchLibrary } from '../../../extension/core/symbolic/patch/found-graphs';
+import { encoderFixture, encoderGolden, encoderNames, encoderOutput } from '../encoder-fixtures';
+import { caseNames, fixture, relativeError } from '../fixtures';
+import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
+import { patchMaker } from '../some-patch';
+import { temporaryFolder } from '../temporary-folder';
+import { hashes, logitsOf, prune, rejection } from '../export/pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+const somePatch = patchMaker(root);
+const rows = [[1, 5, 9, 2, 30, 7, 7, 12]];
+
+/** Patches of sublayers; `up` times the numbers of their last layers. */
+async function patchesAt(
+  model: LayeredModel,
+  ids: readonly string[],
+  up = 0.5,
+): Promise<Map<string, SymbolicPatch>> {
+  const patches = new Map<string, SymbolicPatch>();
+  for (const id of ids) {
+    const index = model.summary.sublayers.findIndex((one) => one.id === id);
+    // The streams of the tiny graphs whose shapes are not told are as wide.
+    const { width = 16 } = model.patchInput(index);
+    patches.set(id, await somePatch(width, up));
+  }
+  return patches;
+}
+
+/** The first sublayer and the last. */
+const endsOf = ({ summary: { sublayers } }: LayeredModel): string[] =>
+  [sublayers[0], sublayers.at(-1)].flatMap((one) => (one === undefined ? [] : [one.id]));
+
+/** The stream behind block 0 without some sublayers. */
+async function behindBlock(path: string, removed: readonly string[]): Promise<Float32Array> {
+  const model = await openModel(path);
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 28);
+  try {
+    let state = await executor.embed(Int32Array.from(rows[0] ?? []));
+    const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
+    for (const index of [0, 1]) {
+      [state = state] = await executor.pass(index, [state], units);
+    }
+    const { after } = model.streamNames(1);
+    return Float32Array.from(floatsIn(state.values[after] ?? floatTensor(new Float32Array(), [0])));
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** Families whose feed-forward is no module of its own in transformers. */
+const isScattered = (name: string): boolean => name === 'opt';
+
+/** One case of each family, and those that differ in where branches or experts stand. */
+const families = caseNames.filter(
+  (name) => !/^llama-(?!gqa-untied)|old-config|^(?:phi3|qwen2|mistral|gpt2)-|qk-norm$/.test(name),
+);
+
+describe('patches in decoders of every family', () => {
+  it.each(families)('%s', async (name) => {
+    const source = fixture(name);
+    const model = await openModel(source);
+    const ids = endsOf(model);
+    const adds = await patchesAt(model, ids);
+    const added = await prune(source, [], fresh(), { patches: adds, format: 'onnx' });
+    expect(added.verification.relativeError).toBeLessThan(1e-5);
+    const folder = prune(source, [], fresh(), { patches: adds });
+    if (isScattered(name)) {
+      expect((await rejection(folder)).message).toContain('several modules');
+      return;
+    }
+    const { path, patched, parametersAfter } = await folder;
+    expect(patched).toEqual(ids);
+    const { summary } = await openModel(path);
+    expect(summary.parameters).toBe(parametersAfter);
+    expect(summary.sublayers.filter(({ kind }) => kind === 'patch').map(({ id }) => id)).toEqual(
+      ids,
+    );
+    const skipped = fresh();
+    await prune(source, [], skipped, { patches: await patchesAt(model, ids, 0) });
+    const without = await logitsOf(source, rows, ids);
+    expect(relativeError(await logitsOf(skipped, rows), without)).toBeLessThan(1e-6);
+    expect(relativeError(await logitsOf(path, rows), without)).toBeGreaterThan(1e-4);
+  });
+
+  it('reads the input of the block where branches run in parallel', async () => {
+    const source = fixture('cohere');
+    const model = await openModel(source);
+    const patches = await patchesAt(model, ['block.0.feedforward']);
+    const out = fresh();
+    await prune(source, [], out, { patches });
+    // Whether attention is there plays no role for what the patch adds.
+    const attention = ['block.0.attention'];
+    const [whole, alone, neither, plain] = [
+      await behindBlock(out, []),
+      await behindBlock(out, attention),
+      await behindBlock(source, [...attention, 'block.0.feedforward']),
+      await behindBlock(source, ['block.0.feedforward']),
+    ];
+    const added = whole.map((x, i) => x - (plain[i] ?? 0));
+    const alsoAdded = alone.map((x, i) => x - (neither[i] ?? 0));
+    expect(relativeError(added, alsoAdded)).toBeLessThan(1e-4);
+    expect(Math.max(...added.map(Math.abs))).toBeGreaterThan(1e-3);
+  });
+});
+
+describe('patches in encoders', () => {
+  it.each(encoderNames)('%s', async (name) => {
+    const source = encoderFixture(name);
+    const model = await openModel(source);
+    const ids = endsOf(model);
+    const { examples } = encoderGolden(name);
+    const without = await encoderOutput(source, examples, ids);
+    const [skipped, added] = [fresh(), fresh()];
+    await prune(source, [], skipped, { patches: await patchesAt(model, ids, 0) });
+    expect(relativeError(await encoderOutput(skipped, examples), without)).toBeLessThan(1e-6);
+    const patches = await patchesAt(model, ids);
+    const { parametersAfter } = await prune(source, [], added, { patches });
+    const { summary } = await openModel(added);
+    expect(summary.parameters).toBe(parametersAfter);
+    expect(Object.keys(summary.patches ?? {})).toEqual(ids);
+    const expected = await encoderOutput(added, examples);
+    expect(relativeError(expected, without)).toBeGreaterThan(1e-4);
+    const onnx = await prune(source, [], fresh(), { patches, format: 'onnx' });
+    expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+  });
+});
+
+/** Graphs whose stream is maps of images or whole numbers, or whose layers lie inside of an If. */
+const refused = /^(?:resnet-(?!qdq).*|mobilenet-.*|.*-merged)$/;
+const removable = onnxCases.filter((name) => readOnnxGolden(name).removed !== undefined);
+
+describe('patches in ONNX graphs', () => {
+  it.each(removable.filter((name) => !refused.test(name)))(
+    'stand in the places of sublayers: %s',
+    async (name) => {
+      const source = onnxFixture(name);
+      const model = await openModel(source);
+      const { removed, feeds, tolerance } = readOnnxGolden(name);
+      const known = new Set(model.summary.sublayers.map(({ id }) => id));
+      const ids = (removed?.ids ?? []).filter((id) => known.has(id));
+      const experts = (removed?.ids ?? []).filter((id) => !known.has(id));
+      const out = fresh();
+      const skips = { patches: await patchesAt(model, ids, 0), format: 'onnx' } as const;
+      await prune(source, experts, out, skips);
+      const session = await InferenceSession.create(join(out, 'model.onnx'));
+      const logits = await logitsOfSession(session, feeds);
+      await session.release();
+      // As if they were removed in torch, while the last layers are zero.
+      expect(relativeError(logits, removed?.logits ?? logits)).toBeLessThan(tolerance);
+
+      const patches = await patchesAt(model, ids);
+      const written = await prune(source, [], fresh(), { patches, format: 'onnx' });
+      expect(written.verification.relativeError).toBeLessThan(tolerance);
+      expect(written.patched).toEqual(ids);
+      const { summary } = await openModel(written.path);
+      expect(summary.sublayers).toHaveLength(model.summary.sublayers.length);
+      expect(summary.parameters).toBe(written.parametersAfter);
+    },
+  );
+
+  it.each(removable.filter((name) => refused.test(name)))(
+    'are refused with a remedy: %s',
+    async (name) => {
+      const source = onnxFixture(name);
+      const model = await openModel(source);
+      const patches = await patchesAt(model, endsOf(model).slice(0, 1));
+      const error = await rejection(prune(source, [], fresh(), { patches, format: 'onnx' }));
+      expect(error.message).toMatch(/inside of an If|float32|maps of images/);
+    },
+  );
+});
+
+describe('patching', () => {
+  const half = onnxFixture('llama-half-legacy');
+  it.each([
+    ['a mixture', fixture('mixtral'), 'block.1.expert', 'kl'],
+    ['a parallel branch', fixture('cohere'), 'block.0.feedforward', 'kl'],
+    ['an encoder', encoderFixture('bert-classes'), 'block.0.attention', 'kl'],
+    [
+      'an encoder of images whose output is values',
+      encoderFixture('vit-plain'),
+      'block.0.feedforward',
+      'norm',
+    ],
+    ['a graph', onnxFixture('gpt2-past'), 'block.0.attention', 'kl'],
+    ['a graph in half precision', half, 'block.0.feedforward', 'kl'],
+  ])('%s fits, writes, plans and applies the plan', async (_, source, sublayer, loss) => {
+    const plan = `${fresh()}.plan.json`;
+    const result = await patchModel(
+      {
+        ...{
+          model: await openModelFiles(source),
+          sublayer,
+          bundledText: '',
+          seed: 3,
+          out: fresh(),
+          plan,
+        },
+        text: { file: 'random', sequences: 10, length: 8 },
+        library: patchLibrary(),
+        limits: { graphs: 1, programs: 200 },
+        fitting: { epochs: 2, batch: 32, rate: 1e-3 },
+        ...{ anyway: true, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
+    expect(result.loss).toBe(loss);
+    const [graph, skip] = result.standings;
+    expect(graph?.error).toBeLessThanOrEqual(skip?.error ?? 0);
+    for (const standing of result.standings) {
+      expect(standing.loss).toBeGreaterThan(0);
+    }
+    const applied = await applyPlan(
+      {
+        ...{
+          model: await openModelFiles(source),
+          planFolder: dirname(plan),
+          out: fresh(),
+          overwrite: false,
+        },
+        plan: parsePlan(readFileSync(plan, 'utf8'), plan),
+        ...{ device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
+    const [a, b] = [result.written?.path ?? '', applied.path].map(hashes);
+    expect(b).toMatchObject(withoutManifest(a ?? {}));
+  });
+});
+
+/** The manifest tells the times of its files. */
+function withoutManifest(files: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(files).filter(([name]) => name !== 'espalier.json'));
+}

@@ -1,0 +1,149 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import type {
+  RepairRequest,
+  RepairResult,
+} from '../../../extension/core/pipelines/compression/repair-model';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { OnnxLayeredModel } from '../../../extension/core/models/onnx/onnx-layered-model';
+import { runWholeGraph } from '../../../extension/core/runtime/whole-graph';
+import type { Compression } from '../../../extension/core/tensornet/compression-choice';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
+import { fixture, relativeError } from '../fixtures';
+import { layersOf, outputsOf } from '../models/forms/layered';
+import { graphExample, onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(folder, String(count++));
+const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
+const text = { file: 'random', sequences: 20, length: 12 };
+
+function encoder(name: string): string {
+  return join(import.meta.dirname, '../../fixtures/encoders', name);
+}
+
+/** The graph with every linear layer compressed. */
+async function compressed(name: string, compression: Compression): Promise<string> {
+  const model = await openModel(onnxFixture(name));
+  const choices = layersOf(model).map(({ id }) => ({ tensor: id, ...compression }));
+  const out = fresh();
+  await compressModel(
+    { ...where, model: await openModelFiles(onnxFixture(name)), choices, out },
+    unattended,
+  );
+  return join(out, 'model.onnx');
+}
+
+async function repair(
+  name: string,
+  model: string,
+  more: Partial<Omit<RepairRequest, 'teacher'>> & { teacher?: string } = {},
+  context: JobContext = unattended,
+): Promise<RepairResult> {
+  const { teacher = onnxFixture(name), ...others } = more;
+  return repairModel(
+    {
+      ...where,
+      model: await openModelFiles(model),
+      teacher: await openModelFiles(teacher),
+      text,
+      bundledText: '',
+      trains: 'compressed',
+      settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
+      endToEnd: false,
+      out: fresh(),
+      ...others,
+    },
+    context,
+  );
+}
+
+/** Names of the initializers but those of small constants. */
+function weightsOf({ source }: OnnxLayeredModel): string[] {
+  return [...source.file.initializers.keys()]
+    .filter((name) => !name.startsWith('constant_'))
+    .sort();
+}
+
+describe('repair of a graph', () => {
+  it.each<[string, Compression, RepairResult['unit']]>([
+    ['gpt2-legacy', { method: 'lowrank', level: 4 }, 'nats'],
+    ['llama-dynamo', { method: 'mpo', level: 6 }, 'nats'],
+    ['qwen3-legacy', { method: 'int4', level: 16 }, 'nats'],
+    ['vit-legacy', { method: 'lowrank', level: 5, then: 'int8' }, 'nats'],
+    ['mobilenet-legacy', { method: 'lowrank', level: 3 }, 'nats'],
+    ['whisper-encoder-legacy', { method: 'lowrank', level: 4 }, 'relative-squares'],
+  ])('lowers the held-out loss of %s with %s', async (name, compression, unit) => {
+    const model = await compressed(name, compression);
+    const result = await repair(name, model);
+    expect(result.unit).toBe(unit);
+    expect(result.lossAfter).toBeLessThan(result.lossBefore);
+    const [before, after] = [
+      await OnnxLayeredModel.open(model),
+      await OnnxLayeredModel.open(join(result.written?.path ?? '', 'model.onnx')),
+    ];
+    expect(result.slices.map(({ sublayer }) => sublayer)).toEqual(
+      before.summary.sublayers.map(({ id }) => id),
+    );
+    expect(after.source.file.graph.node.map(({ opType }) => opType).sort()).toEqual(
+      before.source.file.graph.node.map(({ opType }) => opType).sort(),
+    );
+    expect(weightsOf(after)).toEqual(weightsOf(before));
+    const example = graphExample(name);
+    const [old, repaired] = [await outputsOf(before, [example]), await outputsOf(after, [example])];
+    expect(relativeError(repaired, old)).toBeGreaterThan(1e-4);
+    const whole = await runWholeGraph(after.source.file.path, after, example);
+    const rounds = after.roundingError === undefined ? 1e-5 : 0.05;
+    expect(relativeError(whole, repaired)).toBeLessThan(rounds);
+  });
+
+  it.each(['bert-classes', 'bert-plain'])('is that of %s, a folder of an encoder', async (name) => {
+    const teacher = encoder(name);
+    const model = await openModel(teacher);
+    const choices = layersOf(model).map(({ id }) => ({
+      tensor: id,
+      method: 'lowrank' as const,
+      level: 4,
+    }));
+    const out = fresh();
+    await compressModel(
+      { ...where, model: await openModelFiles(teacher), choices, out },
+      unattended,
+    );
+    const { unit, lossBefore, lossAfter } = await repair(name, out, { teacher });
+    expect(unit).toBe(name === 'bert-classes' ? 'nats' : 'relative-squares');
+    expect(lossAfter).toBeLessThan(lossBefore);
+  });
+
+  it('leaves alone what has operators without gradient, and says which', async () => {
+    const model = await compressed('bert-fused', { method: 'lowrank', level: 4 });
+    const warnings: string[] = [];
+    const context = { ...unattended, warn: (message: string) => warnings.push(message) };
+    const { slices, lossAfter, lossBefore } = await repair('bert-fused', model, {}, context);
+    expect(lossAfter).toBeLessThan(lossBefore);
+    expect(slices.length).toBeGreaterThan(0);
+    const ofSlices = warnings.filter((warning) => warning.startsWith('block.'));
+    expect(ofSlices).toHaveLength(2);
+    expect(ofSlices[0]).toMatch(
+      /^block\.0\.attention: Attention_0_qkv_weight cannot be trained\. .*MultiHeadAttention has no gradient/,
+    );
+  });
+
+  it('refuses a folder as teacher, training as a whole, and another graph', async () => {
+    const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
+    await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
+      'slice by slice alone',
+    );
+    await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
+    const teacher = fixture('gpt2');
+    await expect(repair('gpt2-legacy', model, { teacher })).rejects.toThrow(
+      'learns from the graph that it was made from',
+    );
+  });
+});

@@ -1,0 +1,182 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import { workFolder } from '../../../extension/core/jobs/work-folder';
+import type {
+  RepairRequest,
+  RepairResult,
+} from '../../../extension/core/pipelines/compression/repair-model';
+import { writeModel } from '../../../extension/core/pipelines/write-model';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import type { Compression } from '../../../extension/core/tensornet/compression-choice';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
+const text = { file: 'random', sequences: 40, length: 16 };
+
+type Changes = Partial<Omit<RepairRequest, 'teacher'>> & { readonly teacher?: string };
+
+describe('repair', () => {
+  let teacher: string;
+  beforeAll(async () => {
+    teacher = await makeRandomModel({ seed: 21, blocks: 2 });
+  });
+
+  /** The teacher with every linear layer compressed. */
+  const compressed = async (name: string, compression: Compression): Promise<string> => {
+    const model = await openModel(teacher);
+    const { sublayers } = model.summary;
+    const layers = sublayers.flatMap((_, index) => model.linearLayers(index));
+    const out = join(folder, name);
+    await compressModel(
+      {
+        ...where,
+        model: await openModelFiles(teacher),
+        choices: layers.map(({ id }) => ({ tensor: id, ...compression })),
+        out,
+      },
+      unattended,
+    );
+    return out;
+  };
+
+  const repair = async (
+    model: string,
+    name: string,
+    { teacher: from = teacher, ...more }: Changes = {},
+    context: JobContext = unattended,
+  ): Promise<RepairResult> =>
+    repairModel(
+      {
+        ...where,
+        model: await openModelFiles(model),
+        teacher: await openModelFiles(from),
+        text,
+        bundledText: '',
+        trains: 'compressed',
+        settings: { ...defaultRepair, epochs: 4 },
+        out: join(folder, name),
+        ...more,
+      },
+      context,
+    );
+
+  it.each([
+    { method: 'lowrank', level: 4 },
+    { method: 'mpo', level: 6 },
+    { method: 'int4', level: 16 },
+    { method: 'lowrank', level: 5, then: 'int8' },
+  ] as const)('lowers the held-out loss of $method:$level', async (compression) => {
+    const name = `${compression.method}-${compression.level}`;
+    const model = await compressed(name, compression);
+    const { lossBefore, lossAfter, slices, written } = await repair(model, `${name}-repaired`);
+    const { path = '' } = written ?? {};
+    expect(lossAfter).toBeLessThan(lossBefore);
+    expect(lossAfter).toBeGreaterThan(0);
+    expect(slices.map(({ sublayer }) => sublayer)).toEqual([
+      'block.0.attention',
+      'block.0.feedforward',
+      'block.1.attention',
+      'block.1.feedforward',
+    ]);
+    for (const { repaired, errorBefore, errorAfter } of slices) {
+      expect(repaired).toBe(errorAfter < errorBefore);
+    }
+    const [before, after] = [await openModel(model), await openModel(path)];
+    expect(after.summary.parameters).toBe(before.summary.parameters);
+    expect(after.summary.fingerprint).not.toBe(before.summary.fingerprint);
+    expect(existsSync(workFolder(path, 'repair'))).toBe(false);
+  });
+
+  it('takes no model as its own teacher', async () => {
+    const model = await compressed('alone', { method: 'lowrank', level: 3 });
+    await expect(repair(model, 'taught', { teacher: model })).rejects.toThrow(
+      /alone can't be its own teacher/,
+    );
+  });
+
+  it('goes on where it was stopped, and finds the same', async () => {
+    const model = await compressed('stopped', { method: 'lowrank', level: 3 });
+    const whole = await repair(model, 'whole');
+    const cancellation = { isCancellationRequested: false };
+    const stopping: JobContext = {
+      ...unattended,
+      cancellation,
+      progress: ({ stage }) => {
+        cancellation.isCancellationRequested = stage === 'Repair block.1.attention';
+      },
+    };
+    await expect(repair(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
+    const kept = workFolder(join(folder, 'resumed'), 'repair');
+    expect(existsSync(join(kept, 'block.0.feedforward.safetensors'))).toBe(true);
+    const resumed = await repair(model, 'resumed');
+    expect(resumed.slices).toEqual(whole.slices);
+    expect(resumed.lossAfter).toBe(whole.lossAfter);
+    expect(existsSync(kept)).toBe(false);
+  });
+
+  it('repairs a pruned model through the layers that stay, and as a whole', async () => {
+    const model = join(folder, 'pruned');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(teacher),
+        removed: ['block.0.feedforward'],
+        out: model,
+      },
+      unattended,
+    );
+    await expect(repair(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
+    const sliced = await repair(model, 'pruned-repaired', { trains: 'all', endToEnd: false });
+    expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
+    const together = await repair(model, 'pruned-together', { trains: 'all', endToEnd: true });
+    expect(together.lossBefore).toBe(sliced.lossBefore);
+    expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
+  });
+
+  it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
+    const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
+    const stages = new Set<string>();
+    const watching: JobContext = { ...unattended, progress: ({ stage }) => stages.add(stage) };
+    const together = await repair(model, 'together', {}, watching);
+    expect(stages).toContain('Repair the whole model');
+    stages.clear();
+    const sliced = await repair(model, 'slices-alone', { endToEnd: false }, watching);
+    expect(stages).not.toContain('Repair the whole model');
+    expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
+    await expect(
+      repair(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
+    ).rejects.toThrow('too large to be trained as a whole');
+  });
+
+  it('keeps what it had where training diverges', async () => {
+    const model = await compressed('diverging', { method: 'lowrank', level: 4 });
+    const settings = { ...defaultRepair, epochs: 2, rate: 1e6 };
+    expect((await repair(model, 'diverged', { settings })).written).toBeNull();
+  });
+
+  it('writes nothing where nothing is better', async () => {
+    const model = await compressed('kept', { method: 'lowrank', level: 6 });
+    const settings = { ...defaultRepair, epochs: 0 };
+    const { written, lossBefore, lossAfter } = await repair(model, 'worse', { settings });
+    expect(written).toBeNull();
+    expect(lossAfter).toBe(lossBefore);
+    expect(existsSync(join(folder, 'worse'))).toBe(false);
+    expect(existsSync(workFolder(join(folder, 'worse'), 'repair'))).toBe(false);
+  });
+
+  it('refuses another teacher, and too little text', async () => {
+    const model = await compressed('other', { method: 'lowrank', level: 6 });
+    const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
+    await expect(repair(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
+    const short = { ...text, sequences: 1 };
+    await expect(repair(model, 'no', { text: short })).rejects.toThrow('two sequences at least');
+  });
+});
