@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Example } from '../../extension/core/models/model-input';
-import type { ExampleValue } from '../../extension/core/models/model-input';
+import type { Example, ExampleValue } from '../../extension/core/models/model-input';
 import { openModel } from '../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { floatsIn } from '../../extension/core/runtime/tensors';

@@ -4,8 +4,7 @@ import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
 import type { LayoutName } from './hugging-face/layouts';
 import type { Changes } from './changes';
-import type { WeightWriter } from './weight-writer';
-import type { WriteOptions } from './weight-writer';
+import type { WeightWriter, WriteOptions } from './weight-writer';
 import type { OutputFormat } from './output-formats';
 
 /** What a changed model is written as: a file format and, where it has several, the layout of it. */

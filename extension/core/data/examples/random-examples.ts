@@ -1,7 +1,6 @@
 import { counted } from '../../format';
 import { follows } from '../../models/example';
-import type { Example } from '../../models/model-input';
-import type { ExampleValue } from '../../models/model-input';
+import type { Example, ExampleValue } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';

@@ -35,8 +35,7 @@ import {
   runningCosts,
   sublayerTensors,
 } from '../transformer/sublayer-tensors';
-import { storedTensors } from '../transformer/part-tensors';
-import { partTensors } from '../transformer/part-tensors';
+import { storedTensors, partTensors } from '../transformer/part-tensors';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';

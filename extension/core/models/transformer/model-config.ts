@@ -1,7 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
-import type { ConfigLayout } from './config-layout';
-import type { ConfigFields } from './config-layout';
+import type { ConfigLayout, ConfigFields } from './config-layout';
 import { compressedForms } from '../forms/form-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
 

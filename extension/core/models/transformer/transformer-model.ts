@@ -43,8 +43,7 @@ import {
   runningCosts,
   sublayerTensors,
 } from './sublayer-tensors';
-import { storedTensors } from './part-tensors';
-import { partTensors } from './part-tensors';
+import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';

@@ -9,8 +9,7 @@ import type {
   SensitivityProfile,
 } from '../sensitivity/sensitivity-profile';
 import { chooseOptions } from './choose-options';
-import type { BudgetSolution } from './budget-problem';
-import type { BudgetProblem } from './budget-problem';
+import type { BudgetSolution, BudgetProblem } from './budget-problem';
 
 /**
  * What a budget counts: bytes and parameters of all tensors; FLOPs of one token in the sublayers, and its

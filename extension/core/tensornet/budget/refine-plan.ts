@@ -1,7 +1,6 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
-import type { BudgetSolution } from './budget-problem';
-import type { LayerOption } from './budget-problem';
+import type { BudgetSolution, LayerOption } from './budget-problem';
 import { planOf } from './plan-under-budget';
 import type { CompressionBudget, CompressionPlan, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';

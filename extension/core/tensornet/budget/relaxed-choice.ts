@@ -1,5 +1,4 @@
-import type { BudgetSolution } from './budget-problem';
-import type { BudgetProblem } from './budget-problem';
+import type { BudgetSolution, BudgetProblem } from './budget-problem';
 
 type Choice = Pick<BudgetSolution, 'options' | 'removed'>;
 

@@ -5,9 +5,7 @@ import { floatsIn, floatTensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { flattened, relativeSquaredError } from '../../training/losses';
 import { partModel } from '../../training/part-model';
-import type { Slice } from './slice';
-import type { SlicePair } from './slice';
-import type { SliceData } from './slice';
+import type { Slice, SlicePair, SliceData } from './slice';
 import { differentiable, trainedTensors } from './trainable-encoding';
 
 /**

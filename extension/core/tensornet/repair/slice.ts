@@ -1,5 +1,4 @@
-import type { Tensor } from 'onnxruntime-node';
-import type { HiddenState } from '../../runtime/tensors';
+import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { GraphModel } from '../../training/graph-model';
 import type { Loss } from '../../training/losses';
 

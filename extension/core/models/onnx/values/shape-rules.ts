@@ -1,8 +1,7 @@
 import type { Dimension } from '../../../onnx/graph-builder';
 import { intAttribute, intsAttribute, stringAttribute, tensorAttribute } from '../node-attributes';
 import { convolutionShape, globalPoolShape, poolShape } from './window-shapes';
-import type { ShapeQuery } from './shape-query';
-import type { Shape } from './shape-query';
+import type { ShapeQuery, Shape } from './shape-query';
 
 /** Shapes of the outputs, as many as are known. */
 export type ShapeRule = (query: ShapeQuery) => readonly (Shape | undefined)[];

@@ -1,7 +1,6 @@
 import type { Dimension } from '../../../onnx/graph-builder';
 import { intAttribute, intsAttribute, stringAttribute } from '../node-attributes';
-import type { ShapeQuery } from './shape-query';
-import type { Shape } from './shape-query';
+import type { ShapeQuery, Shape } from './shape-query';
 
 type Shapes = readonly (Shape | undefined)[];
 
