@@ -14,7 +14,8 @@ import type { Cell } from './cells';
 import { kindsOf } from './kinds';
 import { nextMark } from './selection';
 import { strings } from './strings';
-import type { HeatmapPanel, Mark, SublayerKind } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
+import type { Mark, SublayerKind } from './types';
 
 const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'parameters', 'bytes']);
 

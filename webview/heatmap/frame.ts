@@ -5,7 +5,8 @@ import { Choices } from './choices';
 import { withChoice } from './draft';
 import type { Choice, Selected } from './draft';
 import { strings } from './strings';
-import type { HeatmapPanel, Mark } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
+import type { Mark } from './types';
 
 /** What the parts of the panel draw of a selection, and how they change it. */
 export interface Frame {

@@ -8,7 +8,8 @@ import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent 
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';
 import { strings } from './strings';
-import type { HeatmapPanel, ModelSummary, ShownProfile } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
+import type { ModelSummary, ShownProfile } from './types';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;

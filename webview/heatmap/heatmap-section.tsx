@@ -14,7 +14,7 @@ import type { Frame } from './frame';
 import { HeatmapLegend } from './heatmap-legend';
 import { nextMark } from './selection';
 import { strings } from './strings';
-import type { HeatmapPanel } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
 
 interface HeatmapProps {
   readonly panel: HeatmapPanel;

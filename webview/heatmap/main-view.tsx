@@ -6,14 +6,14 @@ import { AfterPaint } from '../kit/after-paint';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty, resumesProfile } from './availability';
 import { Candidates } from './candidates';
-import { ConfigPreview } from './config-preview';
-import { CurveSection } from './curve-section';
+import { ConfigPreview } from './config/config-preview';
+import { CurveSection } from './curves/curve-section';
 import { useFrame } from './frame';
 import { Header } from './header';
 import { HeatmapSection } from './heatmap-section';
 import { Removal } from './removal';
 import { strings } from './strings';
-import type { HeatmapPanel } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
 
 interface PanelProps {
   readonly panel: HeatmapPanel;

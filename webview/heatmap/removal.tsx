@@ -7,11 +7,11 @@ import { Slider } from '../components/slider';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
-import { perplexitiesOf } from './perplexities';
+import { perplexitiesOf } from './curves/perplexities';
 import { expandSublayers, totalsOf } from './selection';
 import type { SelectionTotals } from './selection';
 import { strings } from './strings';
-import type { HeatmapPanel } from './types';
+import type { HeatmapPanel } from './heatmap-panel';
 
 interface RemovalProps {
   readonly panel: HeatmapPanel;

@@ -1,15 +1,6 @@
-import type {
-  HeatmapCalls,
-  HeatmapJob,
-  HeatmapState,
-  ShownProfile,
-} from '../../extension/protocol/heatmap';
-import type { Panel } from '../kit/start-panel';
-import type { View } from './view-state';
+import type { HeatmapJob, HeatmapState, ShownProfile } from '../../extension/protocol/heatmap';
 
 export type { Mark, ShownProfile } from '../../extension/protocol/heatmap';
-
-export type HeatmapPanel = Panel<HeatmapState, HeatmapCalls, View>;
 
 export type ModelSummary = HeatmapState['model'];
 export type SublayerSummary = ModelSummary['sublayers'][number];

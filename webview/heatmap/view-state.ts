@@ -1,7 +1,7 @@
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, oneOf, texts, textOr } from '../kit/saved-view';
 import { everything, sortKeys } from './candidate-rows';
-import { axes } from './curves';
+import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
 /** How the user looks at the panel. */

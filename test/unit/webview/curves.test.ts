@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { curveSummary } from '../../../webview/heatmap/curve-summary';
-import { byteStep, curveRows, curvesOf } from '../../../webview/heatmap/curves';
+import { curveSummary } from '../../../webview/heatmap/curves/curve-summary';
+import { byteStep, curveRows, curvesOf } from '../../../webview/heatmap/curves/curves';
 import { evaluationOf, modelOf, profileOf, roundsOf } from './heatmap-fixture';
 
 const model = modelOf(3);

@@ -9,8 +9,8 @@ import {
   formatPercent,
 } from '../../../webview/format';
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
-import { changedLines, hunksOf } from '../../../webview/heatmap/config-hunks';
-import { perplexitiesOf } from '../../../webview/heatmap/perplexities';
+import { changedLines, hunksOf } from '../../../webview/heatmap/config/config-hunks';
+import { perplexitiesOf } from '../../../webview/heatmap/curves/perplexities';
 import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
 
 describe('what can be done', () => {

@@ -1,19 +1,20 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
-import type { ChartContent, ChartSeries } from '../charts/curve-chart';
-import { CurvePlot } from '../components/charts';
-import { Checkbox, Dropdown } from '../components/controls';
-import { SeriesSwitches } from '../components/legend';
-import { Section } from '../components/section';
-import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
+import type { ChartContent, ChartSeries } from '../../charts/curve-chart';
+import { CurvePlot } from '../../components/charts';
+import { Checkbox, Dropdown } from '../../components/controls';
+import { SeriesSwitches } from '../../components/legend';
+import { Section } from '../../components/section';
+import { formatBytes, formatCompact, formatCount, formatDistance } from '../../format';
 import { curveSummary } from './curve-summary';
 import { CurveTable } from './curve-table';
 import { axes, byteStep, curvesOf } from './curves';
 import type { Axis, Curves } from './curves';
-import type { Selected } from './draft';
-import { expandSublayers, totalsOf } from './selection';
-import { strings } from './strings';
-import type { BaselineName, HeatmapPanel, ShownProfile } from './types';
+import type { Selected } from '../draft';
+import { expandSublayers, totalsOf } from '../selection';
+import { strings } from '../strings';
+import type { HeatmapPanel } from '../heatmap-panel';
+import type { BaselineName, ShownProfile } from '../types';
 
 interface CurveProps {
   readonly panel: HeatmapPanel;

@@ -1,11 +1,11 @@
 import type { VNode } from 'preact';
-import { Folded } from '../components/section';
-import { ScrollingTable } from '../components/table';
-import { formatCount, formatDistance } from '../format';
+import { Folded } from '../../components/section';
+import { ScrollingTable } from '../../components/table';
+import { formatCount, formatDistance } from '../../format';
 import type { Axis } from './curves';
 import { curveRows, curvesOf } from './curves';
-import { strings } from './strings';
-import type { ModelSummary, ShownProfile } from './types';
+import { strings } from '../strings';
+import type { ModelSummary, ShownProfile } from '../types';
 
 interface CurveTableProps {
   readonly profile: ShownProfile;

@@ -1,12 +1,12 @@
 import type { VNode } from 'preact';
-import type { ConfigChange } from '../../extension/protocol/heatmap';
-import { Button } from '../components/controls';
-import { Facts } from '../components/facts';
-import { Section } from '../components/section';
+import type { ConfigChange } from '../../../extension/protocol/heatmap';
+import { Button } from '../../components/controls';
+import { Facts } from '../../components/facts';
+import { Section } from '../../components/section';
 import { changedLines, hunksOf } from './config-hunks';
 import type { Hunk } from './config-hunks';
-import { strings } from './strings';
-import type { HeatmapPanel } from './types';
+import { strings } from '../strings';
+import type { HeatmapPanel } from '../heatmap-panel';
 
 interface ConfigProps {
   readonly panel: HeatmapPanel;

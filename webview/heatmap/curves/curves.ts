@@ -1,6 +1,6 @@
-import { sublayersOf } from './selection';
-import { unitsOf } from './units';
-import type { BaselineName, ModelSummary, Round, ShownProfile } from './types';
+import { sublayersOf } from '../selection';
+import { unitsOf } from '../units';
+import type { BaselineName, ModelSummary, Round, ShownProfile } from '../types';
 
 /** What the horizontal axis counts as removed. */
 export const axes = ['sublayers', 'parameters', 'bytes'] as const;

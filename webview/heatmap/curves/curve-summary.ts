@@ -1,6 +1,6 @@
-import type { HeatmapState } from '../../extension/protocol/heatmap';
-import { formatDistance } from '../format';
-import { strings } from './strings';
+import type { HeatmapState } from '../../../extension/protocol/heatmap';
+import { formatDistance } from '../../format';
+import { strings } from '../strings';
 import type { Curves } from './curves';
 
 /** The chart in words, for those who do not see it. */

@@ -1,4 +1,4 @@
-import type { ConfigChange } from '../../extension/protocol/heatmap';
+import type { ConfigChange } from '../../../extension/protocol/heatmap';
 
 /** A run of lines to show, or a run of unchanged ones to fold. */
 export type Hunk =

@@ -1,4 +1,4 @@
-import type { HeatmapState } from '../../extension/protocol/heatmap';
+import type { HeatmapState } from '../../../extension/protocol/heatmap';
 
 /** Held-out perplexity of the original and of the selection, where they have been measured. */
 export function perplexitiesOf(
