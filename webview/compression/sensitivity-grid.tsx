@@ -184,7 +184,7 @@ function GridLegend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cell
           {scale === undefined ? strings.legendNothing : strings.legend(table.metric)}
         </p>
         {scale !== undefined && (
-          <ScaleLegend scale={scale} low={strings.cheap} high={strings.vital} />
+          <ScaleLegend scale={scale} low={strings.cheap} high={strings.costly} />
         )}
         <p class="muted definition">{table.metricDefinition}</p>
       </div>

@@ -251,7 +251,7 @@ export function WorthLegend({ worth }: { readonly worth: WorthScale }): VNode {
         aria-hidden="true"
         style={{ backgroundImage: `linear-gradient(to right, ${stops.join(', ')})` }}
       />
-      <span>{`${formatDistance(worth.max)} ${strings.vital}`}</span>
+      <span>{`${formatDistance(worth.max)} ${strings.important}`}</span>
       {worth.stale && <span class="stale">{strings.worthStale}</span>}
     </p>
   );

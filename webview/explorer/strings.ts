@@ -139,7 +139,7 @@ export const strings = {
   worthLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
   worthStale: 'The profile was made for other weights.',
   cheap: 'cheap',
-  vital: 'vital',
+  important: 'important',
 
   // Details
   details: 'Details',

@@ -16,7 +16,10 @@ import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
 import { roundToNearest } from '../../../extension/core/tensornet/quantize/block-quantized';
-import { quantizePerOutput } from '../../../extension/core/tensornet/quantize/int8';
+import {
+  quantizePerOutput,
+  quantizeSmoothed,
+} from '../../../extension/core/tensornet/quantize/int8';
 import {
   blockVariants,
   compressInt4,
@@ -114,6 +117,22 @@ describe('int8 with a scale per output', () => {
           expect(error).toBeLessThanOrEqual((scale / 2) * (1 + 1e-5));
         });
       }),
+    );
+  });
+});
+
+describe('int8 of smoothed inputs', () => {
+  it('has less error of outputs than rounding, on inputs that depend on each other', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(1000), async (seed) => {
+        const [matrix, inputs] = [randomRows(24, 80, seed), correlatedRows(300, 80, 60, seed)];
+        const error = async (form: MatrixEncoding<TensorData>): Promise<number> =>
+          outputDistance(inputs, matrix, await dequantized(form));
+        const statistics = statisticsOf(inputs);
+        const smoothed = await error(await quantizeSmoothed(products, matrix, statistics));
+        expect(smoothed).toBeLessThan(0.9 * (await error(quantizePerOutput(matrix))));
+      }),
+      { numRuns: 12 },
     );
   });
 });

@@ -119,7 +119,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
   expect(await scratch.read('docs/reference/cli.md')).toContain('## count-words');
 
   const host = await scratch.load<Host>(
-    ['jobs/job-service', 'jobs/job-store', 'jobs/command-line', 'worker-client']
+    ['jobs/job-service', 'jobs/job-store', 'jobs/command-line', 'worker/worker-client']
       .map((name) => `export * from './extension/services/${name}';`)
       .join('\n'),
   );

@@ -14,31 +14,77 @@ interface Steps {
 }
 
 /** Inputs that are quantized between two products with what came before, where scales are fixed. */
-const inputsPerStep = 128;
+export const inputsPerStep = 128;
+
+/** How the weights of an input are rounded. */
+export interface Rounding {
+  /** Inputs that are rounded between two products with what came before. */
+  readonly step: number;
+  /** Sees what the inputs from `start` on are to be rounded at, [step, out], before they are. */
+  readonly begin?: (start: number, targets: Float32Array) => void;
+  /** Stores the number that is nearest to what a weight is to be, and gives it. */
+  readonly round: (row: number, input: number, target: number) => number;
+}
 
 /**
- * Quantizes input after input so that errors are made up for by those that follow: the least
+ * Rounds input after input so that errors are made up for by those that follow: the least
  * ‖(W − W′)·L‖ with L·Lᵀ = H is sought one column at a time, from the last one to the first, as in
  * GPTQ (arXiv 2210.17323, algorithm 1), of which this is the form without an inverse (Babai's nearest
  * plane; Chen et al. 2025, arXiv 2507.18553). Column k is rounded at
  * w_k + Σ_{i>k} (w_i − w′_i)·L_ik / L_kk.
- *
- * In the order of the matrix a block's scale is fitted when its turn comes; in another order, in
- * which blocks take turns, all are fitted beforehand.
+ */
+export async function roundCompensating(
+  products: MatrixProducts,
+  { count: out, length: inputs, numbers }: Rows,
+  { order, lower }: HessianFactor,
+  { step, begin, round }: Rounding,
+): Promise<void> {
+  /** [in, out] in the order of L. */
+  const weights = inOrder(
+    { count: inputs, length: out, numbers: transpose({ count: out, length: inputs, numbers }) },
+    order,
+  );
+  const errors = new Float32Array(inputs * out);
+  for (let end = inputs, start; end > 0; end = start) {
+    start = Math.floor((end - 1) / step) * step;
+    const targets = await targetsOf(
+      products,
+      weights,
+      errors,
+      lower.numbers,
+      inputs,
+      out,
+      start,
+      end,
+    );
+    begin?.(start, targets);
+    for (let k = end - 1; k >= start; k--) {
+      const input = order[k] ?? 0;
+      const target = targets.subarray((k - start) * out, (k - start + 1) * out);
+      const error = errors.subarray(k * out, (k + 1) * out);
+      for (let row = 0; row < out; row++) {
+        error[row] = (weights[k * out + row] ?? 0) - round(row, input, target[row] ?? 0);
+      }
+      passOn(error, targets, lower.numbers, inputs, k, start);
+    }
+  }
+}
+
+/**
+ * Numbers in blocks, rounded by {@link roundCompensating}. In the order of the matrix a block's scale is
+ * fitted when its turn comes; in another order, in which blocks take turns, all are fitted beforehand.
  */
 export async function quantizeCompensating(
   products: MatrixProducts,
   matrix: Rows,
   grid: BlockGrid,
-  { order, lower }: HessianFactor,
+  factor: HessianFactor,
   run: BlockQuantizedForm['run'],
 ): Promise<BlockQuantizedForm<TensorData>> {
+  const { order, lower } = factor;
   const { count: out, length: inputs } = matrix;
   const { blockSize } = grid;
   const writer = new BlockWriter(grid, out, inputs);
-  /** [in, out] in the order of L. */
-  const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
-  const errors = new Float32Array(inputs * out);
   const isOrdered = order.some((input, i) => input !== i);
   // What the error of an input costs once those behind it have made up for it.
   const importance = new Float64Array(inputs);
@@ -63,37 +109,22 @@ export async function quantizeCompensating(
       fit(block, matrix.numbers, block * blockSize, { row: inputs, column: 1 });
     }
   }
-  const step = isOrdered ? inputsPerStep : blockSize;
-  for (let end = inputs, start; end > 0; end = start) {
-    start = Math.floor((end - 1) / step) * step;
-    const targets = await targetsOf(
-      products,
-      weights,
-      errors,
-      lower.numbers,
-      inputs,
-      out,
-      start,
-      end,
-    );
-    if (!isOrdered) {
-      fit(start / blockSize, targets, 0, { row: 1, column: out });
-    }
-    for (let k = end - 1; k >= start; k--) {
-      const input = order[k] ?? 0;
-      const block = Math.floor(input / blockSize);
-      const target = targets.subarray((k - start) * out, (k - start + 1) * out);
-      const error = errors.subarray(k * out, (k + 1) * out);
-      for (let row = 0; row < out; row++) {
-        const scale = scales[block * out + row] ?? 0;
-        const zero = zeros[block * out + row] ?? 0;
-        const q = quantize(grid.bits, target[row] ?? 0, scale, zero);
-        writer.setNumber(row, input, q);
-        error[row] = (weights[k * out + row] ?? 0) - (q - zero) * scale;
+  await roundCompensating(products, matrix, factor, {
+    step: isOrdered ? inputsPerStep : blockSize,
+    begin: (start, targets) => {
+      if (!isOrdered) {
+        fit(start / blockSize, targets, 0, { row: 1, column: out });
       }
-      passOn(error, targets, lower.numbers, inputs, k, start);
-    }
-  }
+    },
+    round: (row, input, target) => {
+      const place = Math.floor(input / blockSize) * out + row;
+      const scale = scales[place] ?? 0;
+      const zero = zeros[place] ?? 0;
+      const q = quantize(grid.bits, target, scale, zero);
+      writer.setNumber(row, input, q);
+      return (q - zero) * scale;
+    },
+  });
   return writer.form(run);
 }
 

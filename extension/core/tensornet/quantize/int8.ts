@@ -1,53 +1,92 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { Int8Form } from '../../models/matrix-encoding';
-import type { Rows } from '../../linear-algebra/matrix-products';
+import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { float32Data, int8Data } from '../tensor-values';
+import { inputsPerStep, roundCompensating } from './gptq';
+import { factorHessian } from './hessian';
 
 const most = 127;
 /** Inputs smaller than this share of their mean count as that large, as do weights. */
 const smallest = 1e-3;
 
-/**
- * Each weight becomes the nearest of 255 numbers that span its output's row, once inputs are divided by
- * what they are to be multiplied with. The error of weights is at most half a scale times that; what
- * rounding the inputs adds as they come is not in it.
- * @param inputScale factors on the inputs, [in]
- */
-export function quantizePerOutput(
-  { count, length, numbers }: Rows,
-  inputScale?: Float32Array,
-): Int8Form<TensorData> {
-  const quants = new Int8Array(count * length);
-  const scales = new Float32Array(count);
-  const weights = new Float64Array(length);
+/** Each weight becomes the nearest of 255 numbers that span its output's row: at most half a scale off. */
+export function quantizePerOutput(matrix: Rows): Int8Form<TensorData> {
+  const { count, length, numbers } = matrix;
+  const writer = new OutputWriter(matrix);
   for (let row = 0; row < count; row++) {
-    let largest = 0;
     for (let i = 0; i < length; i++) {
-      const x = (numbers[row * length + i] ?? 0) / (inputScale?.[i] ?? 1);
-      weights[i] = x;
-      largest = Math.max(largest, Math.abs(x));
-    }
-    const scale = Math.fround(largest / most);
-    scales[row] = scale;
-    for (let i = 0; scale > 0 && i < length; i++) {
-      const q = Math.round((weights[i] ?? 0) / scale);
-      quants[i * count + row] = Math.min(most, Math.max(-most, q));
+      writer.round(row, i, numbers[row * length + i] ?? 0);
     }
   }
-  return {
-    kind: 'int8',
-    quants: int8Data([length, count], quants),
-    scales: float32Data([count], scales),
-    ...(inputScale === undefined ? {} : { inputScale: float32Data([length], inputScale) }),
-  };
+  return writer.form();
+}
+
+/**
+ * As {@link quantizePerOutput}, once inputs are divided by what weights are multiplied with, see
+ * {@link smoothingScale}, and with errors of weights made up for by those that follow. What rounding the
+ * inputs adds as they come is not in it.
+ */
+export async function quantizeSmoothed(
+  products: MatrixProducts,
+  matrix: Rows,
+  { gram }: Pick<InputStatistics, 'gram'>,
+): Promise<Int8Form<TensorData>> {
+  const { count, length, numbers } = matrix;
+  const inputScale = smoothingScale(matrix, { gram });
+  const scaled = numbers.map((weight, i) => weight / (inputScale[i % length] ?? 1));
+  const scaledGram = gram.numbers.map(
+    (sum, i) => sum * (inputScale[i % length] ?? 1) * (inputScale[Math.floor(i / length)] ?? 1),
+  );
+  const factor = await factorHessian(products, { size: length, numbers: scaledGram }, false);
+  const writer = new OutputWriter({ count, length, numbers: scaled });
+  await roundCompensating(products, { count, length, numbers: scaled }, factor, {
+    step: inputsPerStep,
+    round: (row, input, target) => writer.round(row, input, target),
+  });
+  return { ...writer.form(), inputScale: float32Data([length], inputScale) };
+}
+
+/** Whole numbers with a scale for each output, [in, out]. */
+class OutputWriter {
+  private readonly quants: Int8Array;
+  private readonly scales: Float32Array;
+
+  public constructor(private readonly matrix: Rows) {
+    const { count, length, numbers } = matrix;
+    this.quants = new Int8Array(count * length);
+    this.scales = Float32Array.from({ length: count }, (_, row) => {
+      let largest = 0;
+      for (let i = row * length; i < (row + 1) * length; i++) {
+        largest = Math.max(largest, Math.abs(numbers[i] ?? 0));
+      }
+      return largest / most;
+    });
+  }
+
+  /** Stores the number nearest to a weight, and gives it. */
+  public round(row: number, input: number, weight: number): number {
+    const scale = this.scales[row] ?? 0;
+    const q = scale === 0 ? 0 : Math.min(most, Math.max(-most, Math.round(weight / scale)));
+    this.quants[input * this.matrix.count + row] = q;
+    return q * scale;
+  }
+
+  public form(): Int8Form<TensorData> {
+    const { count, length } = this.matrix;
+    return {
+      kind: 'int8',
+      quants: int8Data([length, count], this.quants),
+      scales: float32Data([count], this.scales),
+    };
+  }
 }
 
 /**
  * Factors on the inputs that leave half of what sets them apart to the weights: √(max |W[·, i]| / size of
  * input i) (SmoothQuant, arXiv 2211.10438, eq. 4 with α = ½). The size is that of all rows together.
  */
-export function smoothingScale(
+function smoothingScale(
   { count, length, numbers }: Rows,
   { gram }: Pick<InputStatistics, 'gram'>,
 ): Float32Array {

@@ -8,7 +8,7 @@ import { roundToNearest } from './block-quantized';
 import { quantizeCompensating } from './gptq';
 import { factorHessian } from './hessian';
 import type { HessianFactor } from './hessian';
-import { quantizePerOutput, smoothingScale } from './int8';
+import { quantizePerOutput, quantizeSmoothed } from './int8';
 
 /**
  * How the numbers of blocks are found: scales that span the block (`rtn`) or are searched for the
@@ -44,7 +44,7 @@ export function isAsymmetric(variant: string): boolean {
   return variant.endsWith(asymmetric);
 }
 
-/** int8 by outputs of inputs that are scaled first, so that none is much larger than the others. */
+/** int8 by outputs of inputs that are scaled first, so that none is much larger than the others; errors are made up for. */
 export const smooth = 'smooth';
 
 export function compensates(variant: string): boolean {
@@ -70,7 +70,7 @@ export async function compressInt8(
   if (context.statistics === undefined) {
     throw new Error(`${variant} needs statistics of the inputs`);
   }
-  return quantizePerOutput(matrix, smoothingScale(matrix, context.statistics));
+  return quantizeSmoothed(context.products, matrix, context.statistics);
 }
 
 /** Numbers of 4 bits in blocks. */

@@ -7,12 +7,13 @@ import type { TensorData } from '../../../../extension/core/checkpoints/tensor-d
 import { emitForm } from '../../../../extension/core/models/forms/emit-form';
 import { formSizes } from '../../../../extension/core/models/forms/form-facts';
 import { storeForms } from '../../../../extension/core/models/forms/store-forms';
-import type { MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
+import type { Int8Form, MatrixEncoding } from '../../../../extension/core/models/matrix-encoding';
+import { MatrixProducts } from '../../../../extension/core/linear-algebra/matrix-products';
 import { DataType, GraphBuilder } from '../../../../extension/core/onnx/graph-builder';
 import { ModelProtoSchema } from '../../../../extension/core/onnx/proto/onnx_pb';
 import {
   quantizePerOutput,
-  smoothingScale,
+  quantizeSmoothed,
 } from '../../../../extension/core/tensornet/quantize/int8';
 import { float32Data } from '../../../../extension/core/tensornet/tensor-values';
 import { createSession } from '../../../../extension/core/runtime/session';
@@ -235,11 +236,13 @@ describe('a form in a graph', () => {
       { kind: 'dense', weight: float32Data([24, 48], matrix.numbers) },
       rows,
     );
-    const errorOf = async (scale?: Float32Array): Promise<number> =>
-      relativeError(await applied(quantizePerOutput(matrix, scale), rows), expected);
-    const smoothed = await errorOf(smoothingScale(matrix, { gram }));
+    const products = new MatrixProducts('cpu', 0);
+    const errorOf = async (form: Int8Form<TensorData>): Promise<number> =>
+      relativeError(await applied(form, rows), expected);
+    const smoothed = await errorOf(await quantizeSmoothed(products, matrix, { gram }));
+    await products.dispose();
     expect(smoothed).toBeLessThan(0.01);
-    expect(smoothed).toBeLessThan((await errorOf()) / 2);
+    expect(smoothed).toBeLessThan((await errorOf(quantizePerOutput(matrix))) / 2);
   });
 
   it('int8 takes each row by itself', async () => {
