@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, loadavg, totalmem } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -57,7 +57,7 @@ export class Machine {
 
   /**
    * Share of the processors that other processes took since the start, 0 to 1; undefined where the
-   * system does not tell it. This process and the children it has waited for are not others.
+   * system does not tell it. This process and all that it has started are not others.
    */
   async othersShare() {
     const now = await usage();
@@ -105,23 +105,43 @@ async function physicalCores() {
 }
 
 /**
- * Processor time of all processes (and of other virtual machines), and of this one with its ended
- * children: proc(5), /proc/stat and /proc/self/stat.
+ * Processor time of all processes (and of other virtual machines), and of this one with all that it has
+ * started, each with its ended children: proc(5), /proc/stat and /proc/PID/stat.
  * @returns {Promise<Usage | undefined>}
  */
 async function usage() {
   if (process.platform !== 'linux') return undefined;
-  const [stat, self] = await Promise.all(
-    ['/proc/stat', '/proc/self/stat'].map((file) => readFile(file, 'utf8')),
-  );
-  const [user, nice, system, , , irq, softirq, steal] = numbers(stat?.split('\n')[0]);
-  // The fields after the command's name, which may hold spaces, begin with the third.
-  const fields = numbers(self?.slice(self.lastIndexOf(')') + 2));
+  const stat = await readFile('/proc/stat', 'utf8');
+  const [user, nice, system, , , irq, softirq, steal] = numbers(stat.split('\n')[0]);
+  const running = await processes();
+  const own = new Set([process.pid]);
+  for (let before = 0; before < own.size;) {
+    before = own.size;
+    for (const { pid, parent } of running) if (own.has(parent)) own.add(pid);
+  }
   return {
     at: performance.now() / 1000,
     all: sum([user, nice, system, irq, softirq, steal]) / ticksPerSecond,
-    own: sum(fields.slice(10, 14)) / ticksPerSecond,
+    own: sum(running.map(({ pid, ticks }) => (own.has(pid) ? ticks : 0))) / ticksPerSecond,
   };
+}
+
+/** All processes, with the processor time of each and of its ended children. */
+async function processes() {
+  const names = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const stats = await Promise.all(
+    names.map(async (name) => ({
+      pid: Number(name),
+      // It may have ended by now.
+      stat: await readFile(`/proc/${name}/stat`, 'utf8').catch(() => undefined),
+    })),
+  );
+  return stats.flatMap(({ pid, stat }) => {
+    if (stat === undefined) return [];
+    // The fields after the command's name, which may hold spaces, begin with the third.
+    const fields = numbers(stat.slice(stat.lastIndexOf(')') + 2));
+    return [{ pid, parent: fields[0] ?? 0, ticks: sum(fields.slice(10, 14)) }];
+  });
 }
 
 /** @param {string} [line] */
