@@ -1,0 +1,36 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { slicesOf } from '../../../extension/core/metrics/slices';
+
+describe('slices', () => {
+  it('covers every row once, each sequence from its first row on', () => {
+    const lengths = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, fc.boolean(), (rows, isCausal) => {
+        const ends = rows.map(() => 0);
+        for (const { sequence, from, to } of slicesOf(rows, isCausal)) {
+          expect(from).toBe(ends[sequence]);
+          expect(to).toBeGreaterThan(from);
+          ends[sequence] = to;
+        }
+        expect(ends).toEqual(rows);
+      }),
+    );
+  });
+
+  it('takes whole sequences where rows depend on those that follow', () => {
+    expect(slicesOf([100, 30], false)).toEqual([
+      { sequence: 0, from: 0, to: 100 },
+      { sequence: 1, from: 0, to: 30 },
+    ]);
+  });
+
+  it('begins with 64 rows, which double, where rows depend on those before them alone', () => {
+    expect(slicesOf([200, 40], true)).toEqual([
+      { sequence: 0, from: 0, to: 64 },
+      { sequence: 0, from: 64, to: 128 },
+      { sequence: 0, from: 128, to: 200 },
+      { sequence: 1, from: 0, to: 40 },
+    ]);
+  });
+});
