@@ -225,7 +225,7 @@ describe('the data map', () => {
     const file = join(workspace, 'strokes.datadiet.json');
     await rm(file);
     await frame.getByRole('button', { name: 'Reload' }).click();
-    await frame.getByText('No experiment of this data set lies beside the scores.').waitFor();
+    await frame.getByText('No experiment with this data set yet.').waitFor();
     await frame.getByRole('button', { name: 'Compare Subsets…' }).click();
     await workbench.quickPick('mlp').click();
     await workbench.quickPick('What is chosen in the map: 40\u00a0% by policy max').click();

@@ -61,9 +61,9 @@ const columns: Readonly<Record<SortKey, string>> = {
 };
 
 const drawbacks: Readonly<Record<Drawback, string>> = {
-  bytes: 'not smaller than dense',
-  flops: 'more work than dense',
-  milliseconds: 'slower than dense',
+  bytes: 'not smaller than the original',
+  flops: 'more FLOPs than the original',
+  milliseconds: 'slower than the original',
 };
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
@@ -119,7 +119,7 @@ export const strings = {
   // Grid
   grid: 'Sensitivity to compression',
   gridHint:
-    'Point at a cell for its numbers. With the keyboard, arrow keys move from cell to cell; Home and End go to the ends of a line.',
+    'Point at a cell to see its numbers. Keyboard: arrow keys to move, Home and End to go to the ends of a line.',
   block: 'Block',
   blockNumber: (block: number) => `Block ${block}`,
   nothing: 'No linear layer',
@@ -147,7 +147,7 @@ export const strings = {
   legendPending: 'not measured',
   legendKept: 'kept dense by the plan',
   legendRemoved: 'removed by the plan',
-  legendDrawback: 'does not pay: not smaller, slower, or more work than dense',
+  legendDrawback: 'no gain: not smaller, slower, or more FLOPs than the original',
   cellName: (line: string, block: number) => `${line}, block ${block}`,
   cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
   drawback: (drawback: Drawback) => drawbacks[drawback],
@@ -160,8 +160,8 @@ export const strings = {
   // Whether it pays
   pays: (layers: string) =>
     layers === '1'
-      ? 'The layer measured here is smaller, and needs no more work than dense.'
-      : `All ${layers} layers measured here are smaller, and none needs more work than dense.`,
+      ? 'The layer measured here gets smaller, and takes no more FLOPs than the original.'
+      : `All ${layers} layers measured here get smaller, and none takes more FLOPs than the original.`,
   paysNot: (parts: readonly string[], layers: string) =>
     `Of ${counted(layers, 'layer')}, ${parts.join('; ')}.`,
   paysPart: (count: string, drawback: Drawback) =>

@@ -107,7 +107,7 @@ export const strings = {
   // Experiments
   experiment: 'Accuracy against share kept',
   experimentNone:
-    'No experiment of this data set lies beside the scores. Compare Subsets… trains small models on chosen, random and all examples.',
+    'No experiment with this data set yet. Compare Subsets… trains small models on chosen, random and all examples.',
   compare: 'Compare Subsets…',
   compareTitle: 'Train on several subsets and measure the accuracy of each',
   experimentIso: (iso: string, seeds: number, file: string) =>
