@@ -94,12 +94,12 @@ export class TermSample {
    * Cochran, Sampling Techniques, § 12.8). Its error is that against all rows, so without any once it has them.
    */
   public distanceBy(reference: TermSample): EstimatedDistance {
-    const theirs = reference.shares().slice(0, this.blocks.length);
-    const own = this.shares();
-    const [sum, theirSum] = [sumIn(own), sumIn(theirs)];
     if (this.isComplete) {
       return { distance: this.toDistance(this.total) };
     }
+    const theirs = reference.shares().slice(0, this.blocks.length);
+    const own = this.shares();
+    const [sum, theirSum] = [sumIn(own), sumIn(theirs)];
     if (theirSum === 0) {
       return this.distance();
     }

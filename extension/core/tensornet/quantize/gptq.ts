@@ -22,7 +22,7 @@ export interface Rounding {
   readonly step: number;
   /** Sees what the inputs from `start` on are to be rounded at, [step, out], before they are. */
   readonly begin?: (start: number, targets: Float32Array) => void;
-  /** Stores the number that is nearest to what a weight is to be, and gives it. */
+  /** Stores a weight's nearest number and returns it. */
   readonly round: (row: number, input: number, target: number) => number;
 }
 
@@ -35,15 +35,13 @@ export interface Rounding {
  */
 export async function roundCompensating(
   products: MatrixProducts,
-  { count: out, length: inputs, numbers }: Rows,
+  matrix: Rows,
   { order, lower }: HessianFactor,
   { step, begin, round }: Rounding,
 ): Promise<void> {
+  const { count: out, length: inputs } = matrix;
   /** [in, out] in the order of L. */
-  const weights = inOrder(
-    { count: inputs, length: out, numbers: transpose({ count: out, length: inputs, numbers }) },
-    order,
-  );
+  const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
   const errors = new Float32Array(inputs * out);
   for (let end = inputs, start; end > 0; end = start) {
     start = Math.floor((end - 1) / step) * step;

@@ -34,13 +34,17 @@ export async function quantizeSmoothed(
 ): Promise<Int8Form<TensorData>> {
   const { count, length, numbers } = matrix;
   const inputScale = smoothingScale(matrix, { gram });
-  const scaled = numbers.map((weight, i) => weight / (inputScale[i % length] ?? 1));
+  const scaled = {
+    count,
+    length,
+    numbers: numbers.map((weight, i) => weight / (inputScale[i % length] ?? 1)),
+  };
   const scaledGram = gram.numbers.map(
     (sum, i) => sum * (inputScale[i % length] ?? 1) * (inputScale[Math.floor(i / length)] ?? 1),
   );
   const factor = await factorHessian(products, { size: length, numbers: scaledGram }, false);
-  const writer = new OutputWriter({ count, length, numbers: scaled });
-  await roundCompensating(products, { count, length, numbers: scaled }, factor, {
+  const writer = new OutputWriter(scaled);
+  await roundCompensating(products, scaled, factor, {
     step: inputsPerStep,
     round: (row, input, target) => writer.round(row, input, target),
   });
@@ -64,7 +68,7 @@ class OutputWriter {
     });
   }
 
-  /** Stores the number nearest to a weight, and gives it. */
+  /** Stores a weight's nearest number and returns it. */
   public round(row: number, input: number, weight: number): number {
     const scale = this.scales[row] ?? 0;
     const q = scale === 0 ? 0 : Math.min(most, Math.max(-most, Math.round(weight / scale)));

@@ -2,7 +2,7 @@ import type { HiddenState, Tensor } from '../../runtime/tensors';
 import type { GraphModel } from '../../training/graph-model';
 import type { Loss } from '../../training/losses';
 
-/** States in front of a sublayer, and what the stream behind it is to be: [1, sequence, hidden] each. */
+/** States before a sublayer, and the targets of the stream after it: [1, sequence, hidden] each. */
 export interface SliceData {
   readonly inputs: readonly HiddenState[];
   readonly targets: readonly Tensor[];
