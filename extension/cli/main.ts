@@ -13,6 +13,7 @@ import { commandPath, createProgram } from './program';
 import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
 import { isAnswered, usageProblem } from './usage-errors';
+import { inEnglish } from '../core/message';
 
 /** Exit codes of a process that a signal has ended: 128 and its number. */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -58,7 +59,7 @@ const context: OperationContext<unknown> = {
   },
   emit: () => undefined,
   warn: (message) => {
-    terminal.note(message);
+    terminal.note(inEnglish(message));
   },
   environment: {
     samples,

@@ -9,6 +9,7 @@ import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import { presenterOf } from './presenters';
 import { commonFields } from './run-operation';
+import { inEnglish, say } from '../core/message';
 
 /** What commands do once they are parsed. */
 export interface Actions {
@@ -75,8 +76,8 @@ function groupOf(parent: Command, name: string): Command {
       const [typed] = group.args;
       throw new RequestError(
         typed === undefined
-          ? `Give a command: ${known}.`
-          : `There is no command "${name} ${typed}". Give one of ${known}.`,
+          ? say`Give a command: ${known}.`
+          : say`There is no command "${name} ${typed}". Give one of ${known}.`,
       );
     });
   return group;
@@ -101,7 +102,7 @@ function addOperation(
   addFields(command, { ...presenter.options, ...commonFields }, typed);
   if (rules.length > 0) {
     const flag = asFlag(fields);
-    const notes = [...new Set(rules.map((rule) => rule.describe(flag)))];
+    const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe(flag))))];
     command.addHelpText('after', `\n${notes.join('\n')}`);
   }
   command.action(async () => {

@@ -9,6 +9,7 @@ import { UserError } from '../core/user-error';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import type { Terminal } from './terminal';
+import { englishInJson, say } from '../core/message';
 
 /** Flags of every operation. */
 export const commonFields = {
@@ -71,7 +72,7 @@ export async function runOperation(
   );
   if (common['json'] === true) {
     const { toJson = (whole: unknown) => whole } = operation;
-    terminal.print(JSON.stringify(toJson(result), undefined, 2));
+    terminal.print(JSON.stringify(toJson(result), englishInJson, 2));
   } else {
     presenter.print(result, { terminal, request, options });
   }
@@ -85,13 +86,13 @@ function pick(typed: Typed, fields: Fields): Typed {
 function requireOneOutput(common: Typed, options: Typed): void {
   const [other] = Object.entries(options).flatMap(([key, value]) => (value === true ? [key] : []));
   if (common['json'] === true && other !== undefined) {
-    throw new RequestError(`Give only one of --json and --${other}.`);
+    throw new RequestError(say`Give only one of --json and --${other}.`);
   }
 }
 
 async function readConfig(file: string): Promise<Typed> {
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new RequestError('There is no such file.', { file });
+    throw new RequestError(say`There is no such file.`, { file });
   });
   try {
     const values: unknown = JSON.parse(text);
@@ -99,9 +100,9 @@ async function readConfig(file: string): Promise<Typed> {
       return { ...values };
     }
   } catch (error) {
-    throw new RequestError(`The file is not JSON: ${(error as Error).message}.`, { file });
+    throw new RequestError(say`The file is not JSON: ${(error as Error).message}.`, { file });
   }
-  throw new RequestError('The file must hold a JSON object.', { file });
+  throw new RequestError(say`The file must hold a JSON object.`, { file });
 }
 
 /** An error about a field of the request names its flag. */

@@ -16,6 +16,7 @@ import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
 import { dataMapOf } from './open-data-map';
 import { choose } from './questions/ask';
+import { say } from '../core/message';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
@@ -45,9 +46,9 @@ async function askRequest(services: Services, session: DataMapSession): Promise<
   const { map, source } = session;
   const data = map?.data;
   if (map === undefined || data === undefined || map.problem !== undefined) {
-    throw new UserError(map?.problem ?? l10n.t('These scores cannot be read.'), {
+    throw new UserError(map?.problem ?? say`These scores cannot be read.`, {
       file: source.scores,
-      remedy: l10n.t('Choose the data set that was scored.'),
+      remedy: say`Choose the data set that was scored.`,
     });
   }
   const { score, scoring, dataset, name } = map.overview;

@@ -18,6 +18,7 @@ import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { whyUnfit } from './questions/choose-output';
 import { dataMapOf } from './open-data-map';
+import { say } from '../core/message';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ExportSubsetOptions {
@@ -66,7 +67,7 @@ async function askExport(
   }
   const { map, source } = session;
   if (map === undefined) {
-    throw new UserError(l10n.t('These scores cannot be read.'), { file: source.scores });
+    throw new UserError(say`These scores cannot be read.`, { file: source.scores });
   }
   const { kept } = await services.dataReader.request('count', {
     ...{ ...source, choice: session.choice },

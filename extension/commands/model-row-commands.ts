@@ -1,8 +1,9 @@
-import { env, l10n } from 'vscode';
+import { env } from 'vscode';
 import { UserError } from '../core/user-error';
 import { isModelRow } from '../services/documents/model-row';
 import type { ModelRow } from '../services/documents/model-row';
 import type { Services } from '../services/services';
+import { say } from '../core/message';
 
 /** Opens the explorer at the row of an entry of the tree view. */
 export async function showInExplorer(services: Services, argument: unknown): Promise<void> {
@@ -23,7 +24,7 @@ export async function refreshModels(services: Services): Promise<void> {
 
 function required(argument: unknown): ModelRow {
   if (!isModelRow(argument)) {
-    throw new UserError(l10n.t('Choose a part of a model in the Models view first.'), {});
+    throw new UserError(say`Choose a part of a model in the Models view first.`);
   }
   return argument;
 }

@@ -10,6 +10,7 @@ import type { Services } from '../services/services';
 import { whyDataUnreadable } from '../services/trust';
 import { pickData, uriOf } from './target';
 import { choose } from './questions/ask';
+import { verbatim } from '../core/message';
 
 /** How a command that would ask can be told beforehand. */
 export interface OpenDataMapOptions {
@@ -58,7 +59,7 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   }
   const unreadable = whyDataUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(unreadable, { file: uri.toString() });
+    throw new UserError(verbatim(unreadable), { file: uri.toString() });
   }
   const scores = uri.fsPath;
   if (data !== undefined || isScores(scores)) {

@@ -1,8 +1,8 @@
 import { UserError } from '../core/user-error';
-import { l10n } from 'vscode';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { Services } from '../services/services';
 import { chooseCompression } from './open-compression';
+import { say } from '../core/message';
 
 /** Plans what becomes of every layer under a budget, as the panel's form asks. */
 export async function planCompression(
@@ -16,8 +16,8 @@ export async function planCompression(
   }
   const { budget, ways = [], removes = false, outer = false } = choice;
   if (budget === undefined || ways.length === 0) {
-    throw new UserError(l10n.t('A plan needs a budget and at least one method.'), {
-      remedy: l10n.t('Choose them in the compression panel.'),
+    throw new UserError(say`A plan needs a budget and at least one method.`, {
+      remedy: say`Choose them in the compression panel.`,
     });
   }
   return services.compressionJobs.plan(session, { budget, ways, removes, outer });

@@ -7,6 +7,7 @@ import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseCompression } from './open-compression';
 import type { SavePlanOptions } from './save-plan';
+import { say } from '../core/message';
 
 /** Writes the plan that was made under a budget beside the model and opens it. */
 export async function saveCompressionPlan(
@@ -21,8 +22,8 @@ export async function saveCompressionPlan(
   const path = planPathOf(session.model.path);
   const plan = compressionPlanOf(session, path);
   if (plan === undefined) {
-    throw new UserError(l10n.t('No plan has been made for {0}.', session.model.name), {
-      remedy: l10n.t('Choose a budget in the compression panel, then Plan.'),
+    throw new UserError(say`No plan has been made for ${session.model.name}.`, {
+      remedy: say`Choose a budget in the compression panel, then Plan.`,
     });
   }
   if (

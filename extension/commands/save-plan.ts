@@ -6,6 +6,7 @@ import { planOf } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
+import { say } from '../core/message';
 
 /** How a command that would ask can be told beforehand. */
 export interface SavePlanOptions {
@@ -23,8 +24,8 @@ export async function savePlan(
     return undefined;
   }
   if (session.selection.removed.length === 0) {
-    throw new UserError(l10n.t('No sublayer of {0} is marked for removal.', session.model.name), {
-      remedy: l10n.t('Mark some in the heatmap, or move its slider.'),
+    throw new UserError(say`No sublayer of ${session.model.name} is marked for removal.`, {
+      remedy: say`Mark some in the heatmap, or move its slider.`,
     });
   }
   const path = planPathOf(session.model.path);

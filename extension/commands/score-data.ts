@@ -1,3 +1,5 @@
+import { UserError } from '../core/user-error';
+import { describeError } from '../services/report-error';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -11,7 +13,6 @@ import type { DataScoring, scoreData as operation } from '../core/operations/sco
 import { fileExists, scoresPathOf } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { WorkerRequestError } from '../services/worker/worker-errors';
 import { askText, choose } from './questions/ask';
 import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
@@ -94,10 +95,10 @@ async function lookAt(
       );
       return { summary, more };
     } catch (error) {
-      if (!(error instanceof WorkerRequestError) || error.data.kind !== 'user') {
+      if (!(error instanceof UserError)) {
         throw error;
       }
-      const answer = await askOptions(basename(data), error.message);
+      const answer = await askOptions(basename(data), describeError(error));
       if (answer === undefined) {
         return undefined;
       }

@@ -15,6 +15,7 @@ import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
 import { choose } from './questions/ask';
+import { verbatim } from '../core/message';
 
 /** What a command acts on. */
 export interface Target {
@@ -52,7 +53,7 @@ export async function chooseTarget(
 async function targetOf(uri: Uri): Promise<Target> {
   const unreadable = whyUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(unreadable, { file: uri.toString() });
+    throw new UserError(verbatim(unreadable), { file: uri.toString() });
   }
   const path = uri.fsPath;
   if (isPlan(path)) {

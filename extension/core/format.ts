@@ -18,10 +18,6 @@ export const formatCount = (value: number): string => scaled(value, 1000, countU
 /** `6.84 MiB`. */
 export const formatBytes = (bytes: number): string => scaled(bytes, 1024, byteUnits);
 
-/** `1 group`, `3 groups`. */
-export const counted = (count: number, noun: string): string =>
-  `${count} ${noun}${count === 1 ? '' : 's'}`;
-
 /** `24.6 %`, with a space that does not break. */
 export const formatPercent = (fraction: number): string =>
   `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;

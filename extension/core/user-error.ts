@@ -1,3 +1,6 @@
+import { inEnglish, joined, say } from './message';
+import type { Message } from './message';
+
 /** What a {@link UserError} is about, so that an editor can open the file and mark the field. */
 export interface ErrorSubject {
   /** Path of the file at fault. */
@@ -5,24 +8,24 @@ export interface ErrorSubject {
   /** Name of the field, tensor or option at fault. */
   readonly field?: string;
   /** What the user can do about it, as one sentence. */
-  readonly remedy?: string;
+  readonly remedy?: Message;
 }
 
 /** A failure caused by input or environment: shown to the user as it is, without a stack. */
 export class UserError extends Error {
   public override readonly name = 'UserError';
+  /** Place, problem and remedy, which {@link Error.message} has in English. */
+  public readonly whole: Message;
 
   public constructor(
     /** What is wrong, as one sentence. */
-    public readonly problem: string,
+    public readonly problem: Message,
     public readonly subject: ErrorSubject = {},
   ) {
     const { file, field, remedy } = subject;
     const place = [file, field].filter((part) => part !== undefined).join(': ');
-    super(
-      [place === '' ? problem : `${place}: ${problem}`, remedy]
-        .filter((part) => part !== undefined)
-        .join(' '),
-    );
+    const whole = joined([place === '' ? problem : say`${place}: ${problem}`, remedy]);
+    super(inEnglish(whole));
+    this.whole = whole;
   }
 }

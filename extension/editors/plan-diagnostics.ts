@@ -17,6 +17,8 @@ import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import { planProblems } from './plan-problems';
 import type { PlanProblem } from './plan-problems';
+import { joined, verbatim } from '../core/message';
+import { localise } from '../services/localise';
 
 const delayMilliseconds = 300;
 
@@ -84,7 +86,7 @@ export class PlanDiagnostics implements Disposable {
       const plan = parsePlan(text, path);
       const modelPath = modelPathOfPlan(plan, path);
       const model = await this.#models.summary(modelPath).catch((error: unknown) => {
-        throw new UserError(describeError(error), { field: 'model.path' });
+        throw new UserError(verbatim(describeError(error)), { field: 'model.path' });
       });
       const { compress = [], remove } = plan;
       // A plan that only the worker can judge is judged when it is carried out.
@@ -105,7 +107,7 @@ export class PlanDiagnostics implements Disposable {
         ...choices.map(({ index, problem, remedy }) =>
           diagnostic(
             rangeOfField(document, `compress[${index}].tensor`),
-            sentences(problem, remedy),
+            localise(joined([problem, remedy])),
             'error',
           ),
         ),
@@ -115,14 +117,10 @@ export class PlanDiagnostics implements Disposable {
         throw error;
       }
       const { problem, subject } = error;
-      const message = sentences(problem, subject.remedy);
+      const message = localise(joined([problem, subject.remedy]));
       return [diagnostic(rangeOfField(document, subject.field), message, 'error')];
     }
   }
-}
-
-function sentences(problem: string, remedy: string | undefined): string {
-  return [problem, remedy].filter((part) => part !== undefined).join(' ');
 }
 
 function diagnostic(range: Range, message: string, severity: PlanProblem['severity']): Diagnostic {

@@ -1,7 +1,7 @@
 import type { StageProgress } from '../core/jobs/job';
 
-/** How far a job is, as panels show it. */
-export type JobProgress = StageProgress;
+/** How far a job is, as panels show it: in the editor's language. */
+export type JobProgress = Omit<StageProgress, 'stage'> & { readonly stage: string };
 
 /** The job that a panel tells of, if there is one. `id` is that of the job service. */
 export type PanelJob<What extends string> =

@@ -7,7 +7,9 @@ import type { ModelDescription, StoredTensor } from '../core/inspect/model-descr
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
 import type { StageProgress } from '../core/jobs/job';
 import type { Capabilities } from '../core/models/capabilities';
+import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
+import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
@@ -131,16 +133,13 @@ export interface JobNotification {
   readonly message:
     | { readonly kind: 'progress'; readonly progress: StageProgress }
     | { readonly kind: 'event'; readonly event: JobEvent }
-    | { readonly kind: 'warning'; readonly text: string };
+    | { readonly kind: 'warning'; readonly warning: Message };
 }
 
 /** Name of {@link JobNotification} on the wire. */
 export const jobNotification = 'job';
 
 /** `data` of a JSON-RPC error: what kind of failure it was. */
-export interface WorkerErrorData {
-  readonly kind: 'user' | 'cancelled' | 'internal';
-  readonly file?: string;
-  readonly field?: string;
-  readonly remedy?: string;
-}
+export type WorkerErrorData =
+  | { readonly kind: 'user'; readonly problem: Message; readonly subject: ErrorSubject }
+  | { readonly kind: 'cancelled' | 'internal' };

@@ -1,19 +1,16 @@
 import { commands, l10n, Uri, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
+import { isMessage } from '../core/message';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
+import { localise } from './localise';
 import { offer } from './offer';
 import type { Action } from './offer';
 import { isResumable } from './jobs/job-record';
 import type { JobRecord } from './jobs/job-record';
 import { withShortPaths } from './short-paths';
 import { RefusedError } from './trust';
-import {
-  describeExit,
-  RequestCancelled,
-  WorkerCrashed,
-  WorkerRequestError,
-} from './worker/worker-errors';
+import { describeExit, RequestCancelled, WorkerCrashed } from './worker/worker-errors';
 
 /** A job that has ended with an error. */
 export interface FailedJob {
@@ -22,16 +19,25 @@ export interface FailedJob {
   readonly isSeen: boolean;
 }
 
-/** An error in the user's words. */
+/** An error, or a message of the core, in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
     return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), memoryHint(error)]
       .filter((part) => part !== undefined)
       .join(' ');
   }
-  const text = error instanceof Error ? error.message : String(error);
   const roots = (workspace.workspaceFolders ?? []).map(({ uri }) => uri);
-  return withShortPaths(text, roots);
+  return withShortPaths(textOf(error), roots);
+}
+
+function textOf(error: unknown): string {
+  if (error instanceof UserError) {
+    return localise(error.whole);
+  }
+  if (isMessage(error)) {
+    return localise(error);
+  }
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Linux ends a process that takes too much memory by this signal. */
@@ -53,10 +59,7 @@ export async function reportError(
   if (error instanceof RequestCancelled) {
     return;
   }
-  const expected =
-    error instanceof UserError ||
-    error instanceof WorkerCrashed ||
-    (error instanceof WorkerRequestError && error.data.kind === 'user');
+  const expected = error instanceof UserError || error instanceof WorkerCrashed;
   log.error(error instanceof Error && !expected ? error : describeError(error));
   if (failed?.isSeen === true) {
     return;
@@ -102,12 +105,7 @@ function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
 
 /** Text files that an error names can be opened; weights and folders cannot. */
 function fileOf(error: unknown): string | undefined {
-  const file =
-    error instanceof UserError
-      ? error.subject.file
-      : error instanceof WorkerRequestError
-        ? error.data.file
-        : undefined;
+  const file = error instanceof UserError ? error.subject.file : undefined;
   return file !== undefined && /\.(json|jsonl|txt|md)$/.test(file) ? file : undefined;
 }
 

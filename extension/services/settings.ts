@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { l10n, workspace } from 'vscode';
+import { workspace } from 'vscode';
 import type { WorkspaceConfiguration } from 'vscode';
 import { defaultCalibration, randomInputs } from '../core/data/calibration-defaults';
 import { deviceNames } from '../core/runtime/device';
@@ -13,6 +13,8 @@ import { amountOf } from '../core/operations/search-fields';
 import type { amountFields } from '../core/operations/search-fields';
 import { calibrationFields } from '../core/operations/shared-fields';
 import { parseBudget } from './search-budget';
+import { say } from '../core/message';
+import type { Message } from '../core/message';
 
 /** The user's settings, checked: what is wrong is said with the setting's name. */
 export class Settings {
@@ -20,7 +22,7 @@ export class Settings {
     const memory = this.#text('memory', '4GiB');
     const memoryBytes = parseMemorySize(memory);
     if (memoryBytes === undefined) {
-      throw invalid('memory', memory, l10n.t('Write a size such as 4GiB.'));
+      throw invalid('memory', memory, say`Write a size such as 4GiB.`);
     }
     return { device: this.#choice('device', ['auto', ...deviceNames], 'auto'), memoryBytes };
   }
@@ -66,7 +68,7 @@ export class Settings {
       throw invalid(
         'search.budget',
         text,
-        l10n.t('Write a share (25%), a number of removals (6), or all.'),
+        say`Write a share (25%), a number of removals (6), or all.`,
       );
     }
     return amountOf(budget);
@@ -91,14 +93,14 @@ export class Settings {
     const value = this.#text(name, fallback);
     const choice = choices.find((known) => known === value);
     if (choice === undefined) {
-      throw invalid(name, value, l10n.t('Choose one of: {0}.', choices.join(', ')));
+      throw invalid(name, value, say`Choose one of: ${choices.join(', ')}.`);
     }
     return choice;
   }
 }
 
-function invalid(name: string, value: string, remedy: string): UserError {
-  return new UserError(l10n.t('"{0}" is not a value of this setting.', value), {
+function invalid(name: string, value: string, remedy: Message): UserError {
+  return new UserError(say`"${value}" is not a value of this setting.`, {
     field: `espalier.${name}`,
     remedy,
   });

@@ -1,6 +1,7 @@
 import { l10n, workspace } from 'vscode';
 import type { Disposable } from 'vscode';
 import { UserError } from '../core/user-error';
+import { verbatim } from '../core/message';
 
 /** Where a model lies and whether the user trusts the workspace. */
 export interface Circumstances {
@@ -19,7 +20,7 @@ export interface Refusal {
 /** Something cannot be done here; where it {@link Refusal.needsTrust}, the user can change that. */
 export class RefusedError extends UserError {
   public constructor(public readonly refusal: Refusal) {
-    super(refusal.reason);
+    super(verbatim(refusal.reason));
   }
 }
 

@@ -8,6 +8,7 @@ import type * as Questions from './questions';
 import { listOutputs } from '../core/export/writable';
 import { ModelCache } from '../core/models/model-cache';
 import { serve } from './serve';
+import { verbatim } from '../core/message';
 
 /** A progress told more often than this is not seen. */
 const progressMilliseconds = 100;
@@ -34,7 +35,7 @@ serve<InspectorRequests>({
       const now = performance.now();
       if (now - told >= progressMilliseconds) {
         told = now;
-        context.progress({ stage: tensor.name, done, total, unit: 'bytes' });
+        context.progress({ stage: verbatim(tensor.name), done, total, unit: 'bytes' });
       }
     });
   },

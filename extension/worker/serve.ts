@@ -45,8 +45,8 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
       emit: (event) => {
         send({ kind: 'event', event });
       },
-      warn: (text) => {
-        send({ kind: 'warning', text });
+      warn: (warning) => {
+        send({ kind: 'warning', warning });
       },
     };
   };
@@ -71,7 +71,9 @@ function toResponseError(error: unknown): ResponseError<WorkerErrorData> {
     return new ResponseError(-32_800, error.message, { kind: 'cancelled' });
   }
   if (error instanceof UserError) {
-    return new ResponseError(-32_000, error.message, { kind: 'user', ...error.subject });
+    return new ResponseError(-32_000, error.message, {
+      ...{ kind: 'user', problem: error.problem, subject: error.subject },
+    });
   }
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new ResponseError(-32_603, text, { kind: 'internal' });

@@ -9,6 +9,7 @@ import { root } from './repository.mjs';
  * @typedef {typeof import('../../extension/core/operations/operations')
  *   & typeof import('../../extension/core/operations/build-request')
  *   & typeof import('../../extension/core/operations/fields')
+ *   & typeof import('../../extension/core/message')
  *   & typeof import('../../extension/core/document-names')
  *   & typeof import('../../extension/core/documents/document-types')
  *   & typeof import('../../extension/core/plans/plan-schema')
@@ -33,6 +34,7 @@ const modules = [
   'core/operations/operations',
   'core/operations/build-request',
   'core/operations/fields',
+  'core/message',
   'core/document-names',
   'core/documents/document-types',
   'core/plans/plan-schema',

@@ -16,7 +16,7 @@ export function cliReference(declarations) {
     const positional = Object.values(fields).filter((field) => field.positional);
     const usage = ['espalier', id, ...positional.map(placeholderOf), '[options]'].join(' ');
     const name = declarations.asFlag(fields);
-    const notes = [...new Set(rules.map((rule) => rule.describe(name)))];
+    const notes = [...new Set(rules.map((rule) => declarations.inEnglish(rule.describe(name))))];
     return [
       `## ${id}`,
       summary,

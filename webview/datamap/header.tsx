@@ -7,6 +7,7 @@ import { PageHeader } from '../components/page-header';
 import { formatCount, formatDistance, formatDuration, formatPercent } from '../format';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Overview } from './types';
+import { tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: DataMapPanel;
@@ -44,10 +45,10 @@ export function Header({ panel, map: { overview, data, problem, warnings } }: He
         </>
       }
     >
-      {problem !== undefined && <Notice text={`${problem} ${strings.withoutData}`} />}
+      {problem !== undefined && <Notice text={`${tell(problem)} ${strings.withoutData}`} />}
       <Facts facts={factsOf(overview)} />
       <ul class="notes" aria-label={strings.notes}>
-        {[...overview.notes, ...warnings].map((note) => (
+        {[...overview.notes, ...warnings.map(tell)].map((note) => (
           <li key={note}>{note}</li>
         ))}
       </ul>

@@ -10,6 +10,7 @@ import { formatNumber } from '../charts/histogram';
 import { strings } from './strings';
 import { shapeText } from './tree-model';
 import type { ExplorerPanel, ModelComparison } from './types';
+import { tell } from '../translate';
 
 interface ComparisonProps {
   readonly panel: ExplorerPanel;
@@ -175,7 +176,7 @@ function Weights({ comparison: { weights } }: DifferencesProps): VNode | null {
         open={false}
         title={strings.notCompared}
         columns={[{ title: strings.column.name }, { title: strings.reason }]}
-        rows={skipped.map(({ name, reason }) => [name, reason])}
+        rows={skipped.map(({ name, reason }) => [name, tell(reason)])}
       />
     </>
   );

@@ -6,6 +6,7 @@ import type { ExportFormat } from '../../extension/protocol/explorer';
 import { factsOf } from './facts';
 import { strings } from './strings';
 import type { ExplorerPanel, ModelDescription } from './types';
+import { tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: ExplorerPanel;
@@ -62,7 +63,10 @@ export function Header({ panel, model }: HeaderProps): VNode {
       <p class="muted source">{strings.source(by)}</p>
       <Notes
         title={strings.warnings}
-        texts={[...(reason === undefined ? [] : [strings.notRunnable(reason)]), ...warnings]}
+        texts={[
+          ...(reason === undefined ? [] : [strings.notRunnable(tell(reason))]),
+          ...warnings.map(tell),
+        ]}
         open={reason !== undefined}
       />
     </PageHeader>

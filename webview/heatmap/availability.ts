@@ -1,5 +1,6 @@
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { strings } from './strings';
+import { tell } from '../translate';
 
 /** Why an action cannot be taken now; undefined when it can. */
 export interface Availability {
@@ -24,12 +25,13 @@ export function availabilityOf(
       ? strings.reasonActive(job.what, job.kind)
       : undefined;
   const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
-  const { cannot } = state;
-  const cannotRun = cannot.run ?? state.blocked ?? active;
+  const cannot = (name: keyof typeof state.cannot): string | undefined =>
+    state.cannot[name] && tell(state.cannot[name]);
+  const cannotRun = cannot('run') ?? state.blocked ?? active;
   return {
-    profile: cannot.removeBlocks ?? cannotRun,
+    profile: cannot('removeBlocks') ?? cannotRun,
     prune: cannotRun ?? nothing,
-    evaluate: cannot.evaluate ?? cannotRun,
+    evaluate: cannot('evaluate') ?? cannotRun,
     savePlan: nothing,
     resumable: resumesProfile(job),
   };

@@ -10,6 +10,7 @@ import { availabilityOf, isEmpty } from './availability';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
+import { tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
@@ -29,7 +30,7 @@ export function Header({ panel, removed }: HeaderProps): VNode {
       actions={<Buttons panel={panel} removed={removed} />}
     >
       <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
-      <Notes title={strings.warnings} texts={model.warnings} open={false} />
+      <Notes title={strings.warnings} texts={[...new Set(model.warnings.map(tell))]} open={false} />
     </PageHeader>
   );
 }

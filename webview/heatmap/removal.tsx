@@ -12,6 +12,7 @@ import { expandSublayers, totalsOf } from './selection';
 import type { SelectionTotals } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
+import { tell } from '../translate';
 
 interface RemovalProps {
   readonly panel: HeatmapPanel;
@@ -102,11 +103,11 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
           name={strings.kvSaved}
           value={strings.notYet}
           note={strings.noCache}
-          reason={cannot.keepCache}
+          reason={tell(cannot.keepCache)}
         />
       )}
       <Distance selected={selected} />
-      <Perplexity selected={selected} reason={cannot.evaluate} />
+      <Perplexity selected={selected} reason={cannot.evaluate && tell(cannot.evaluate)} />
     </dl>
   );
 }

@@ -8,6 +8,7 @@ import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { inEnglish } from '../../core/message';
 
 /** Of operations that write a changed model. */
 export const applied: Presenter<ApplyResult> = {
@@ -34,7 +35,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
-    `Written against planned: relative error ${verification.relativeError.toExponential(1)} on ${describeCompared(verification)}`,
+    `Written against planned: relative error ${verification.relativeError.toExponential(1)} on ${inEnglish(describeCompared(verification))}`,
   );
   if (result.quality !== undefined) {
     printQuality(terminal, result.quality);

@@ -1,4 +1,5 @@
-import { counted, formatBytes, formatCount } from '../../core/format';
+import { formatBytes, formatCount } from '../../core/format';
+import { counted } from '../counted';
 import type {
   ComparedModel,
   ModelComparison,
@@ -8,6 +9,7 @@ import type {
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { inEnglish } from '../../core/message';
 
 export const compare: Presenter<ModelComparison> = {
   options: {},
@@ -69,7 +71,7 @@ function printWeights(terminal: Terminal, { tensors, equal, skipped }: WeightCom
   );
   terminal.print(`${equal} of ${tensors.length} compared tensors have the same numbers.`);
   for (const { name, reason } of skipped) {
-    terminal.note(`${name}: ${reason}`);
+    terminal.note(`${name}: ${inEnglish(reason)}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { ConvertedScores } from '../../core/operations/convert-scores';
 import type { Presenter } from '../presenter';
 

@@ -1,4 +1,5 @@
-import { counted, formatPercent } from '../../core/format';
+import { formatPercent } from '../../core/format';
+import { counted } from '../counted';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import type { TaskEvaluation } from '../../core/operations/evaluate';

@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { ExportedData } from '../../core/operations/export-data';
 import type { Presenter } from '../presenter';
 

@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { GenerationResult } from '../../core/operations/generate';
 import type { Presenter } from '../presenter';
 

@@ -1,4 +1,5 @@
-import { counted, formatBytes, formatCount } from '../../core/format';
+import { formatBytes, formatCount } from '../../core/format';
+import { counted } from '../counted';
 import { countForms } from '../../core/models/forms/form-spec';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { SublayerSummary } from '../../core/models/model-summary';
@@ -6,6 +7,8 @@ import type { Inspection } from '../../core/operations/inspect';
 import { describeQuantization } from '../../core/models/quantized/quantization';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
+import { inEnglish } from '../../core/message';
+import type { Message } from '../../core/message';
 
 export const inspect: Presenter<Inspection> = {
   options: {},
@@ -42,14 +45,14 @@ export const inspect: Presenter<Inspection> = {
         ...(hasExperts ? [describeExperts(sublayer)] : []),
       ]),
     );
-    for (const line of new Set([...summary.warnings, ...refusalsIn(summary)])) {
+    for (const line of new Set([...summary.warnings, ...refusalsIn(summary)].map(inEnglish))) {
       terminal.note(line);
     }
   },
 };
 
 /** What the model cannot do, each reason once. */
-function refusalsIn({ capabilities }: Inspection): string[] {
+function refusalsIn({ capabilities }: Inspection): Message[] {
   if (capabilities === undefined) {
     return [];
   }

@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { Latency } from '../../core/generate/latency';
 import type { Presenter } from '../presenter';
 

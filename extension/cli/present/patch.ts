@@ -1,4 +1,5 @@
-import { counted, formatCount } from '../../core/format';
+import { formatCount } from '../../core/format';
+import { counted } from '../counted';
 import type { PatchResult } from '../../core/pipelines/patching/patch-model';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import type { PatchKind } from '../../core/symbolic/patch/contestants';

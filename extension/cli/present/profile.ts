@@ -1,4 +1,5 @@
-import { counted, formatPercent } from '../../core/format';
+import { formatPercent } from '../../core/format';
+import { counted } from '../counted';
 import type { LayerProfile } from '../../core/prune/layer-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';

@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { DataScoring } from '../../core/operations/score-data';
 import type { Presenter } from '../presenter';
 

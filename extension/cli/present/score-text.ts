@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import { defaultTextPolicy, textPolicies } from '../../core/data/text-scores';
 import type { TextScores } from '../../core/data/text-scores';
 import { mean } from '../../core/datadiet/scores/statistics';

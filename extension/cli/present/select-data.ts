@@ -1,4 +1,4 @@
-import { counted } from '../../core/format';
+import { counted } from '../counted';
 import type { SelectedData } from '../../core/operations/select-data';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';

@@ -1,4 +1,5 @@
-import { counted, formatBytes, formatPercent } from '../../core/format';
+import { formatBytes, formatPercent } from '../../core/format';
+import { counted } from '../counted';
 import type { MethodName } from '../../core/tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';

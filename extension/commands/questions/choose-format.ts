@@ -4,6 +4,7 @@ import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { OutputAnswer, OutputTarget } from '../../core/export/output-options';
 import { outputFormats } from '../../core/export/output-formats';
 import { formatRows } from './format-rows';
+import { localise } from '../../services/localise';
 
 interface FormatItem extends QuickPickItem {
   /** Absent from separators and from *More formats…*. */
@@ -37,7 +38,7 @@ export async function chooseFormat(
         pick.items = allItems(answers);
       } else if (item?.answer?.able === false) {
         // A row has room for the beginning alone.
-        void window.showWarningMessage(item.answer.reason);
+        void window.showWarningMessage(localise(item.answer.reason));
       } else if (item?.answer !== undefined) {
         resolve(item.answer);
         pick.hide();
@@ -73,7 +74,7 @@ function itemOf(answer: OutputAnswer): FormatItem {
   return answer.able
     ? { label, detail, answer, ...(answer.isDefault ? { description: l10n.t('default') } : {}) }
     : // The remedy speaks of flags; here the other rows are the remedy.
-      { label: `$(circle-slash) ${label}`, detail: answer.reason, answer };
+      { label: `$(circle-slash) ${label}`, detail: localise(answer.reason), answer };
 }
 
 interface FormatText {

@@ -1,7 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../user-error';
+import type { Message } from '../message';
+import { say } from '../message';
 
-export const ggufDamaged = 'The file is damaged or incomplete: download or convert it again.';
+export const ggufDamaged = say`The file is damaged or incomplete: download or convert it again.`;
 
 /** Longest header that is read, in bytes: those of models with 260 000 tokens have some 15 MB. */
 const maxHeaderBytes = 1 << 28;
@@ -24,7 +26,7 @@ export class GgufReader {
   ) {}
 
   /** An error about what is read just now. */
-  public fault(problem: string, field?: string): UserError {
+  public fault(problem: Message, field?: string): UserError {
     return new UserError(problem, {
       file: this.path,
       ...(field === undefined ? {} : { field }),
@@ -44,7 +46,7 @@ export class GgufReader {
   public async size64(what: string): Promise<number> {
     const value = (await this.take(8)).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw this.fault(`${value} is no possible ${what}.`);
+      throw this.fault(say`${value} is no possible ${what}.`);
     }
     return Number(value);
   }
@@ -52,13 +54,13 @@ export class GgufReader {
   public async string(what: string, maxBytes: number): Promise<string> {
     const length = await this.size64(`length of a ${what}`);
     if (length > maxBytes) {
-      throw this.fault(`A ${what} of ${length} bytes is longer than the ${maxBytes} expected.`);
+      throw this.fault(say`A ${what} of ${length} bytes is longer than the ${maxBytes} expected.`);
     }
     const bytes = await this.take(length);
     try {
       return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     } catch {
-      throw this.fault(`A ${what} at byte ${this.position - length} is not UTF-8.`);
+      throw this.fault(say`A ${what} at byte ${this.position - length} is not UTF-8.`);
     }
   }
 
@@ -82,10 +84,10 @@ export class GgufReader {
   private require(length: number): void {
     const end = this.position + length;
     if (!(end <= this.size)) {
-      throw this.fault(`The header needs ${end} bytes, but the file ends after ${this.size}.`);
+      throw this.fault(say`The header needs ${end} bytes, but the file ends after ${this.size}.`);
     }
     if (end > maxHeaderBytes) {
-      throw this.fault(`The header is longer than the ${maxHeaderBytes} bytes expected.`);
+      throw this.fault(say`The header is longer than the ${maxHeaderBytes} bytes expected.`);
     }
   }
 
@@ -94,7 +96,7 @@ export class GgufReader {
     const buffer = Buffer.alloc(wanted);
     const { bytesRead } = await this.handle.read(buffer, 0, wanted, this.position);
     if (bytesRead < length) {
-      throw this.fault(`The file ends after ${this.position + bytesRead} bytes.`);
+      throw this.fault(say`The file ends after ${this.position + bytesRead} bytes.`);
     }
     this.buffer = buffer.subarray(0, bytesRead);
     this.bufferStart = this.position;

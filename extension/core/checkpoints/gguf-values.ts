@@ -1,5 +1,6 @@
 import { withRegularFile } from './regular-file';
 import { GgufReader } from './gguf-reader';
+import { say } from '../message';
 
 /** A list of a GGUF header, left in its file: those of tokens are long. */
 export interface GgufArray {
@@ -57,20 +58,20 @@ async function readScalar(reader: GgufReader, type: number, key: string): Promis
   if (type === boolType) {
     const value = await reader.uint8();
     if (value > 1) {
-      throw reader.fault(`${value} is neither true (1) nor false (0).`, key);
+      throw reader.fault(say`${value} is neither true (1) nor false (0).`, key);
     }
     return value === 1;
   }
   const fixed = fixedTypes.get(type);
   if (fixed === undefined) {
-    throw reader.fault(`Values of type ${type} are not known.`, key);
+    throw reader.fault(say`Values of type ${type} are not known.`, key);
   }
   return fixed.read(await reader.take(fixed.bytes));
 }
 
 async function passArray(reader: GgufReader, key: string, depth: number): Promise<GgufArray> {
   if (depth > maxNesting) {
-    throw reader.fault(`Lists are nested deeper than ${maxNesting}.`, key);
+    throw reader.fault(say`Lists are nested deeper than ${maxNesting}.`, key);
   }
   const elementType = await reader.uint32();
   const length = await reader.size64('number of elements');
@@ -87,7 +88,7 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
       await passArray(reader, key, depth + 1);
     }
   } else {
-    throw reader.fault(`Lists of type ${elementType} are not known.`, key);
+    throw reader.fault(say`Lists of type ${elementType} are not known.`, key);
   }
   return { elementType, length, offset };
 }

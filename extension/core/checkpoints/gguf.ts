@@ -6,6 +6,7 @@ import type { GgufValue } from './gguf-values';
 import { elementCount } from './lazy-tensor';
 import type { LazyTensor } from './lazy-tensor';
 import { withRegularFile } from './regular-file';
+import { say } from '../message';
 
 const magic = 'GGUF';
 const versions: readonly number[] = [2, 3];
@@ -55,7 +56,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
       const offset = reader.position;
       const key = await reader.string('key', maxKeyBytes);
       if (metadata.has(key)) {
-        throw reader.fault('The key occurs twice.', key);
+        throw reader.fault(say`The key occurs twice.`, key);
       }
       metadata.set(key, await readGgufValue(reader, key));
       entries.set(key, { offset, length: reader.position - offset });
@@ -80,9 +81,9 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
 async function readVersion(reader: GgufReader, size: number): Promise<number> {
   const { path } = reader;
   if (size < 8 || (await reader.take(4)).toString('latin1') !== magic) {
-    throw new UserError('The file does not begin with "GGUF".', {
+    throw new UserError(say`The file does not begin with "GGUF".`, {
       file: path,
-      remedy: 'This is no GGUF file, or its download is incomplete.',
+      remedy: say`This is no GGUF file, or its download is incomplete.`,
     });
   }
   const version = await reader.uint32();
@@ -92,16 +93,16 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
   const bigEndian = version !== 0 && (version & 0xffff) === 0;
   throw new UserError(
     bigEndian
-      ? 'The file is big-endian, which is not known here.'
-      : `GGUF version ${version} is not known; known are ${versions.join(' and ')}.`,
-    { file: path, remedy: 'Convert the model again with a recent llama.cpp.' },
+      ? say`The file is big-endian, which is not known here.`
+      : say`GGUF version ${version} is not known; known are ${versions.join(' and ')}.`,
+    { file: path, remedy: say`Convert the model again with a recent llama.cpp.` },
   );
 }
 
 async function readCount(reader: GgufReader, what: string, most: number): Promise<number> {
   const count = await reader.size64(`number of ${what}`);
   if (count > most) {
-    throw reader.fault(`${count} ${what} are declared, more than the ${most} expected.`);
+    throw reader.fault(say`${count} ${what} are declared, more than the ${most} expected.`);
   }
   return count;
 }
@@ -110,7 +111,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReade
   const key = 'general.alignment';
   const value = metadata.get(key) ?? defaultAlignment;
   if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {
-    throw reader.fault('The alignment is no power of two.', key);
+    throw reader.fault(say`The alignment is no power of two.`, key);
   }
   return value;
 }
@@ -121,7 +122,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const name = await reader.string('tensor name', maxNameBytes);
   const dimensions = await reader.uint32();
   if (dimensions < 1 || dimensions > maxDimensions) {
-    throw reader.fault(`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`, name);
+    throw reader.fault(say`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`, name);
   }
   const sizes: number[] = [];
   for (let i = 0; i < dimensions; i++) {
@@ -130,16 +131,19 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const number = await reader.uint32();
   const type = ggmlTypes.get(number);
   if (type === undefined) {
-    throw reader.fault(`The tensor type ${number} is not known.`, name);
+    throw reader.fault(say`The tensor type ${number} is not known.`, name);
   }
   const relativeOffset = await reader.size64('position');
   if (relativeOffset % alignment !== 0) {
-    throw reader.fault(`Its data begins at ${relativeOffset}, no multiple of ${alignment}.`, name);
+    throw reader.fault(
+      say`Its data begins at ${relativeOffset}, no multiple of ${alignment}.`,
+      name,
+    );
   }
   const [rowSize = 0] = sizes;
   if (rowSize % type.elements !== 0) {
     throw reader.fault(
-      `Its rows of ${rowSize} cannot be divided into ${type.dtype} blocks of ${type.elements}.`,
+      say`Its rows of ${rowSize} cannot be divided into ${type.dtype} blocks of ${type.elements}.`,
       name,
     );
   }
@@ -148,7 +152,7 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const bytes = (elementCount(shape) * type.bytes) / type.elements;
   if (!Number.isSafeInteger(elementCount(shape) * type.bytes)) {
     throw reader.fault(
-      `The shape [${shape.join(', ')}] has more elements than any file can hold.`,
+      say`The shape [${shape.join(', ')}] has more elements than any file can hold.`,
       name,
     );
   }
@@ -159,7 +163,7 @@ function checkNames(tensors: readonly LazyTensor[], reader: GgufReader): void {
   const names = new Set<string>();
   for (const { name } of tensors) {
     if (names.has(name)) {
-      throw reader.fault('The tensor occurs twice.', name);
+      throw reader.fault(say`The tensor occurs twice.`, name);
     }
     names.add(name);
   }
@@ -181,7 +185,7 @@ function checkLayout(
       const what =
         tensor.offset < expected ? 'overlaps the tensor before it' : 'leaves a hole before it';
       throw reader.fault(
-        `Its data ${what} (byte ${tensor.offset}, expected ${expected}).`,
+        say`Its data ${what} (byte ${tensor.offset}, expected ${expected}).`,
         tensor.name,
       );
     }
@@ -189,12 +193,12 @@ function checkLayout(
   }
   if (end > size && tensors.length > 0) {
     throw new UserError(
-      `The file is truncated: its header promises ${end} bytes, it has ${size}.`,
+      say`The file is truncated: its header promises ${end} bytes, it has ${size}.`,
       { file: reader.path, remedy: ggufDamaged },
     );
   }
   if (size > align(end, alignment)) {
-    throw reader.fault(`The file has ${size - end} bytes that no tensor claims.`);
+    throw reader.fault(say`The file has ${size - end} bytes that no tensor claims.`);
   }
 }
 

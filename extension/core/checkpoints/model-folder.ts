@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** Where the parts of a model lie: a Hugging Face folder, or a GGUF file, which holds them all. */
 export interface ModelFolder {
@@ -32,7 +33,7 @@ export function isOnnx(path: string): boolean {
 export async function locateModel(path: string): Promise<ModelFolder> {
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError('There is no such file or folder.', { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path });
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return ggufFile(absolute);
@@ -42,7 +43,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   }
   const folder = found.isDirectory() ? absolute : dirname(absolute);
   const names = await readdir(folder).catch((error: unknown) => {
-    throw new UserError(`The folder cannot be read: ${(error as Error).message}.`, {
+    throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
       file: folder,
     });
   });
@@ -50,17 +51,17 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   if (ggufNames.length > 0 && !names.some((name) => /\.(safetensors|bin|pt|pth)$/.test(name))) {
     const [only = ''] = ggufNames;
     if (ggufNames.length > 1) {
-      throw new UserError(`The folder has ${ggufNames.length} .gguf files.`, {
+      throw new UserError(say`The folder has ${ggufNames.length} .gguf files.`, {
         file: folder,
-        remedy: `Choose one of them, such as ${only}.`,
+        remedy: say`Choose one of them, such as ${only}.`,
       });
     }
     return ggufFile(join(folder, only));
   }
   if (!names.includes('config.json')) {
-    throw new UserError('The folder has no config.json.', {
+    throw new UserError(say`The folder has no config.json.`, {
       file: folder,
-      remedy: 'Choose a Hugging Face model folder: config.json beside .safetensors files.',
+      remedy: say`Choose a Hugging Face model folder: config.json beside .safetensors files.`,
     });
   }
   return {
@@ -74,9 +75,9 @@ export async function locateModel(path: string): Promise<ModelFolder> {
 /** @throws UserError for a file that no model consists of. */
 export function requireModelFile(file: string): void {
   if (!/\.(safetensors|gguf|onnx|json|bin|pt|pth)$/i.test(file)) {
-    throw new UserError('Unsupported file type.', {
+    throw new UserError(say`Unsupported file type.`, {
       file,
-      remedy: `Choose a model folder, or a ${modelFileTypes} file.`,
+      remedy: say`Choose a model folder, or a ${modelFileTypes} file.`,
     });
   }
 }
@@ -114,15 +115,15 @@ function chooseWeights(names: readonly string[], folder: string): string {
     return only;
   }
   if (weights.length > 1) {
-    throw new UserError(`${weights.length} .safetensors files, but no index that joins them.`, {
+    throw new UserError(say`${weights.length} .safetensors files, but no index that joins them.`, {
       file: folder,
-      remedy: 'Download model.safetensors.index.json into the folder.',
+      remedy: say`Download model.safetensors.index.json into the folder.`,
     });
   }
   throw new UserError(
     names.some((name) => /\.(bin|pt|pth)$/.test(name))
-      ? 'The weights are PyTorch pickles, which can run code when opened.'
-      : 'The folder has no .safetensors weights.',
-    { file: folder, remedy: 'Save the model as safetensors and try again.' },
+      ? say`The weights are PyTorch pickles, which can run code when opened.`
+      : say`The folder has no .safetensors weights.`,
+    { file: folder, remedy: say`Save the model as safetensors and try again.` },
   );
 }

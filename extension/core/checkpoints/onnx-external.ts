@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import { join, relative, isAbsolute, sep } from 'node:path';
 import type { TensorProto } from '../onnx/proto/onnx_pb';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** Bytes of a tensor in a file beside the model. */
 export interface ExternalRange {
@@ -19,7 +20,7 @@ interface DataFile {
   readonly size: number;
 }
 
-const unsafe = 'Files outside of the folder are never read: put the data beside the model.';
+const unsafe = say`Files outside of the folder are never read: put the data beside the model.`;
 
 /** Finds the data files that the tensors of one model name. */
 export class ExternalFiles {
@@ -75,7 +76,7 @@ export class ExternalFiles {
       throw this.fault(
         `Its data file ${shorten(location)} is missing`,
         tensor,
-        'Put the data file beside the model: models above 2 GB have one.',
+        say`Put the data file beside the model: models above 2 GB have one.`,
       );
     });
     const way = relative(this.folder, file);
@@ -98,8 +99,8 @@ export class ExternalFiles {
     return entry;
   }
 
-  private fault(problem: string, tensor: string, remedy = 'Export the model again.'): UserError {
-    return new UserError(`${problem}.`, { file: this.path, field: tensor, remedy });
+  private fault(problem: string, tensor: string, remedy = say`Export the model again.`): UserError {
+    return new UserError(say`${problem}.`, { file: this.path, field: tensor, remedy });
   }
 }
 

@@ -9,6 +9,8 @@ import { ExternalFiles } from './onnx-external';
 import { hoistWeights, takeConstants } from './nested-weights';
 import { dataTypeBits, dataTypeName } from './onnx-data-types';
 import { withRegularFile } from './regular-file';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** A weight of an ONNX model that stays in its file. */
 export interface OnnxInitializer {
@@ -57,9 +59,9 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     const scanned = scanModel(handle.fd, size, path);
     const { graph } = scanned.model;
     if (graph === undefined || graph.node.length === 0) {
-      throw new UserError('The file holds no graph.', {
+      throw new UserError(say`The file holds no graph.`, {
         file: path,
-        remedy: 'Choose an ONNX model; this may be another kind of file.',
+        remedy: say`Choose an ONNX model; this may be another kind of file.`,
       });
     }
     const folder = await realpath(dirname(resolve(path)));
@@ -69,10 +71,10 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     for (const tensor of graph.initializer) {
       checkName(tensor.name, path);
       if (initializers.has(tensor.name)) {
-        throw new UserError('Two weights have this name.', {
+        throw new UserError(say`Two weights have this name.`, {
           file: path,
           field: tensor.name,
-          remedy: 'Export the model again.',
+          remedy: say`Export the model again.`,
         });
       }
       initializers.set(tensor.name, await place(tensor, scanned, { path, file, external }));
@@ -109,16 +111,16 @@ async function place(
   scanned: ScannedModel,
   { path, file, external }: Place,
 ): Promise<OnnxInitializer> {
-  const fault = (problem: string): UserError =>
+  const fault = (problem: Message): UserError =>
     new UserError(problem, {
       file: path,
       field: tensor.name,
-      remedy: 'The file is damaged or incomplete: download or export it again.',
+      remedy: say`The file is damaged or incomplete: download or export it again.`,
     });
   const dims = tensor.dims.map(Number);
   const elements = dims.reduce((product, size) => product * size, 1);
   if (dims.length > maxRank || dims.some((size) => size < 0) || !Number.isSafeInteger(elements)) {
-    throw fault('Its dimensions are not those of a tensor.');
+    throw fault(say`Its dimensions are not those of a tensor.`);
   }
   const bits = dataTypeBits(tensor.dataType);
   const expected = bits === undefined ? undefined : Math.ceil((elements * bits) / 8);
@@ -130,18 +132,18 @@ async function place(
   };
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
     if (expected === undefined) {
-      throw fault(`Elements of ${common.dtype} cannot lie in a data file.`);
+      throw fault(say`Elements of ${common.dtype} cannot lie in a data file.`);
     }
     const range = await external.locate(tensor);
     if (range.length !== undefined && range.length !== expected) {
       throw fault(
-        `Its data is said to take ${range.length} bytes, but its shape needs ${expected}.`,
+        say`Its data is said to take ${range.length} bytes, but its shape needs ${expected}.`,
       );
     }
     if (range.offset + expected > range.size) {
       throw new UserError(
-        `${tensor.name} needs ${range.offset + expected} bytes, but the file ends after ${range.size}.`,
-        { file: range.file, remedy: 'Download it again.' },
+        say`${tensor.name} needs ${range.offset + expected} bytes, but the file ends after ${range.size}.`,
+        { file: range.file, remedy: say`Download it again.` },
       );
     }
     const { offset } = range;
@@ -157,7 +159,7 @@ async function place(
   const payload = scanned.payloads.get(tensor);
   const { offset = 0, length = 0, encoding = 'varint', stripped = false } = payload ?? {};
   if (encoding === 'fixed' && expected !== undefined && length !== expected) {
-    throw fault(`Its data takes ${length} bytes, but its shape needs ${expected}.`);
+    throw fault(say`Its data takes ${length} bytes, but its shape needs ${expected}.`);
   }
   return {
     ...common,
@@ -172,10 +174,10 @@ async function place(
 /** Where text is not UTF-8 the decoder puts U+FFFD, so that different names may become the same. */
 function checkName(name: string, path: string): void {
   if (name.includes('\ufffd') || name.length > maxNameLength) {
-    throw new UserError('A name in the graph is too long or not UTF-8.', {
+    throw new UserError(say`A name in the graph is too long or not UTF-8.`, {
       file: path,
       field: name.slice(0, 80),
-      remedy: 'Export the model again.',
+      remedy: say`Export the model again.`,
     });
   }
 }

@@ -1,6 +1,7 @@
 import { UserError } from '../user-error';
 import type { LazyTensor } from './lazy-tensor';
 import { withRegularFile } from './regular-file';
+import { say } from '../message';
 
 /**
  * Reads the bytes of a short tensor, such as one that describes others.
@@ -12,7 +13,7 @@ export async function readBytes(
 ): Promise<Buffer> {
   const { name, length, offset, file } = tensor;
   if (length > most) {
-    throw new UserError(`It has ${length} bytes, more than the ${most} expected.`, {
+    throw new UserError(say`It has ${length} bytes, more than the ${most} expected.`, {
       file,
       field: name,
     });
@@ -31,7 +32,7 @@ export async function readBytes(
 export async function readFloats(tensor: LazyTensor, most: number): Promise<number[]> {
   const size = Float32Array.BYTES_PER_ELEMENT;
   if (tensor.dtype !== 'F32') {
-    throw new UserError(`Its dtype is ${tensor.dtype}, not F32.`, {
+    throw new UserError(say`Its dtype is ${tensor.dtype}, not F32.`, {
       file: tensor.file,
       field: tensor.name,
     });

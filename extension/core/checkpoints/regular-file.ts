@@ -1,6 +1,8 @@
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** A file that is open for reading. */
 export interface RegularFile {
@@ -21,16 +23,16 @@ export async function withRegularFile<T>(
   read: (opened: RegularFile) => Promise<T>,
 ): Promise<T> {
   const file = await realpath(path).catch(() => {
-    throw new UserError('There is no such file.', { file: path });
+    throw new UserError(say`There is no such file.`, { file: path });
   });
   const { size } = await stat(file).then((found) => {
     if (!found.isFile()) {
-      throw new UserError('This is not a regular file.', { file: path });
+      throw new UserError(say`This is not a regular file.`, { file: path });
     }
     return found;
   });
   const handle = await open(file, 'r').catch((error: unknown) => {
-    throw new UserError(`The file cannot be read: ${(error as Error).message}.`, { file: path });
+    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, { file: path });
   });
   try {
     return await read({ handle, file, size });
@@ -44,10 +46,10 @@ export async function withRegularFile<T>(
  * @param remedy what to do about a larger file
  * @throws UserError naming the file when it is missing or larger.
  */
-export async function readWholeFile(path: string, most: number, remedy?: string): Promise<Buffer> {
+export async function readWholeFile(path: string, most: number, remedy?: Message): Promise<Buffer> {
   return withRegularFile(path, async ({ handle, size }) => {
     if (size > most) {
-      throw new UserError(`The file has ${size} bytes, more than the ${most} expected.`, {
+      throw new UserError(say`The file has ${size} bytes, more than the ${most} expected.`, {
         file: path,
         ...(remedy === undefined ? {} : { remedy }),
       });
@@ -76,6 +78,6 @@ export async function readSmallText(path: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError('The file is not UTF-8 text.', { file: path });
+    throw new UserError(say`The file is not UTF-8 text.`, { file: path });
   }
 }

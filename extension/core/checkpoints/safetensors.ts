@@ -6,11 +6,13 @@ import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
 import { readSmallText, withRegularFile } from './regular-file';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** Longest header the format's reference implementation accepts, in bytes. */
 const maxHeaderBytes = 100_000_000;
 const indexSuffix = '.safetensors.index.json';
-const incomplete = 'The file is damaged or incomplete: download or convert it again.';
+const incomplete = say`The file is damaged or incomplete: download or convert it again.`;
 
 /** The header of one safetensors file, validated. */
 export interface SafetensorsHeader {
@@ -38,7 +40,7 @@ async function readHeaderText(
   path: string,
 ): Promise<{ json: string; bytes: number }> {
   if (size < 8) {
-    throw new UserError(`The file has ${size} bytes, too few for a safetensors header.`, {
+    throw new UserError(say`The file has ${size} bytes, too few for a safetensors header.`, {
       file: path,
       remedy: incomplete,
     });
@@ -48,16 +50,19 @@ async function readHeaderText(
   const declared = prefix.readBigUInt64LE();
   if (declared > BigInt(maxHeaderBytes)) {
     throw new UserError(
-      `The header is declared as ${declared} bytes, more than the ${maxHeaderBytes} that the format allows.`,
-      { file: path, remedy: 'This is not a safetensors file, or its first bytes are damaged.' },
+      say`The header is declared as ${declared} bytes, more than the ${maxHeaderBytes} that the format allows.`,
+      { file: path, remedy: say`This is not a safetensors file, or its first bytes are damaged.` },
     );
   }
   const bytes = Number(declared);
   if (8 + bytes > size) {
-    throw new UserError(`The header needs ${8 + bytes} bytes, but the file ends after ${size}.`, {
-      file: path,
-      remedy: incomplete,
-    });
+    throw new UserError(
+      say`The header needs ${8 + bytes} bytes, but the file ends after ${size}.`,
+      {
+        file: path,
+        remedy: incomplete,
+      },
+    );
   }
   const buffer = Buffer.alloc(bytes);
   await handle.read(buffer, 0, bytes, 8);
@@ -65,7 +70,7 @@ async function readHeaderText(
     const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
     return { json: decoder.decode(buffer), bytes };
   } catch {
-    throw new UserError('The header is not UTF-8.', { file: path, remedy: incomplete });
+    throw new UserError(say`The header is not UTF-8.`, { file: path, remedy: incomplete });
   }
 }
 
@@ -80,13 +85,13 @@ function parseHeader(
   try {
     parsed = JSON.parse(json);
   } catch (error) {
-    throw new UserError(`The header is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The header is not JSON: ${(error as Error).message}.`, {
       file: path,
       remedy: incomplete,
     });
   }
   if (!isRecord(parsed)) {
-    throw new UserError('The header is not a JSON object.', { file: path, remedy: incomplete });
+    throw new UserError(say`The header is not a JSON object.`, { file: path, remedy: incomplete });
   }
   refuseDuplicateKeys(json, path);
   const metadata = parseMetadata(parsed['__metadata__'], path);
@@ -117,12 +122,15 @@ function refuseDuplicateKeys(json: string, path: string): void {
     });
   } catch (error) {
     if (error instanceof RangeError) {
-      throw new UserError('The header is nested too deeply.', { file: path, remedy: incomplete });
+      throw new UserError(say`The header is nested too deeply.`, {
+        file: path,
+        remedy: incomplete,
+      });
     }
     throw error;
   }
   if (twice !== undefined) {
-    throw new UserError('The name occurs twice in the header.', {
+    throw new UserError(say`The name occurs twice in the header.`, {
       file: path,
       field: twice,
       remedy: incomplete,
@@ -135,7 +143,7 @@ function parseMetadata(value: unknown, path: string): Record<string, string> {
     return {};
   }
   if (!isRecord(value) || Object.values(value).some((entry) => typeof entry !== 'string')) {
-    throw new UserError('It must map names to strings.', {
+    throw new UserError(say`It must map names to strings.`, {
       file: path,
       field: '__metadata__',
       remedy: incomplete,
@@ -151,31 +159,31 @@ function parseEntry(
   file: string,
   dataStart: number,
 ): LazyTensor {
-  const fault = (problem: string): UserError =>
+  const fault = (problem: Message): UserError =>
     new UserError(problem, { file: path, field: name, remedy: incomplete });
   if (!isRecord(entry)) {
-    throw fault('The header entry is not an object.');
+    throw fault(say`The header entry is not an object.`);
   }
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) {
     throw fault(
-      `Unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(dtypeBits).join(', ')}.`,
+      say`Unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(dtypeBits).join(', ')}.`,
     );
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
-    throw fault(`The shape ${JSON.stringify(shape)} is not a list of sizes.`);
+    throw fault(say`The shape ${JSON.stringify(shape)} is not a list of sizes.`);
   }
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isSize)) {
-    throw fault(`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`);
+    throw fault(say`data_offsets ${JSON.stringify(offsets)} is not a pair of byte positions.`);
   }
   const [begin = 0, end = 0] = offsets;
   const bits = elementCount(shape) * dtypeBits[dtype as SafetensorsDType];
   if (!Number.isSafeInteger(bits)) {
-    throw fault(`The shape [${shape.join(', ')}] has more elements than any file can hold.`);
+    throw fault(say`The shape [${shape.join(', ')}] has more elements than any file can hold.`);
   }
   if (end - begin !== Math.ceil(bits / 8) || bits % 8 !== 0) {
     throw fault(
-      `Shape [${shape.join(', ')}] of ${dtype} takes ${bits / 8} bytes, but data_offsets span ${end - begin}.`,
+      say`Shape [${shape.join(', ')}] of ${dtype} takes ${bits / 8} bytes, but data_offsets span ${end - begin}.`,
     );
   }
   return {
@@ -201,7 +209,7 @@ function checkLayout(
     if (tensor.offset !== end) {
       const what =
         tensor.offset < end ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw new UserError(`Its data ${what} (byte ${tensor.offset}, expected ${end}).`, {
+      throw new UserError(say`Its data ${what} (byte ${tensor.offset}, expected ${end}).`, {
         file: path,
         field: tensor.name,
         remedy: incomplete,
@@ -212,8 +220,8 @@ function checkLayout(
   if (end !== size) {
     throw new UserError(
       end > size
-        ? `The file is truncated: its header promises ${end} bytes, it has ${size}.`
-        : `The file has ${size - end} bytes that no tensor claims.`,
+        ? say`The file is truncated: its header promises ${end} bytes, it has ${size}.`
+        : say`The file has ${size - end} bytes that no tensor claims.`,
       { file: path, remedy: incomplete },
     );
   }
@@ -244,9 +252,9 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   for (const shardName of shardNames) {
     const shardPath = join(dirname(indexPath), shardName);
     if (!(await isFile(shardPath))) {
-      throw new UserError(`The shard is missing, though ${basename(indexPath)} lists it.`, {
+      throw new UserError(say`The shard is missing, though ${basename(indexPath)} lists it.`, {
         file: shardPath,
-        remedy: 'Download it into the model folder.',
+        remedy: say`Download it into the model folder.`,
       });
     }
     const header = await readSafetensorsHeader(shardPath);
@@ -257,18 +265,18 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
     for (const tensor of header.tensors) {
       const owner = weightMap.get(tensor.name);
       if (owner !== undefined && owner !== shardName) {
-        throw new UserError(`The index places this tensor in ${owner}, but it lies here too.`, {
+        throw new UserError(say`The index places this tensor in ${owner}, but it lies here too.`, {
           file: shardPath,
           field: tensor.name,
-          remedy: 'Shards of two different models are mixed: download them again.',
+          remedy: say`Shards of two different models are mixed: download them again.`,
         });
       }
       const other = tensors.get(tensor.name);
       if (other !== undefined) {
-        throw new UserError(`The tensor lies in ${basename(other.file)} too.`, {
+        throw new UserError(say`The tensor lies in ${basename(other.file)} too.`, {
           file: shardPath,
           field: tensor.name,
-          remedy: 'Shards of two different models are mixed: download them again.',
+          remedy: say`Shards of two different models are mixed: download them again.`,
         });
       }
       tensors.set(tensor.name, tensor);
@@ -276,10 +284,10 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
   }
   for (const [name, shardName] of weightMap) {
     if (!tensors.has(name)) {
-      throw new UserError(`The index places this tensor in ${shardName}, which lacks it.`, {
+      throw new UserError(say`The index places this tensor in ${shardName}, which lacks it.`, {
         file: indexPath,
         field: name,
-        remedy: 'Index and shards do not belong together: download them again.',
+        remedy: say`Index and shards do not belong together: download them again.`,
       });
     }
   }
@@ -287,20 +295,20 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
 }
 
 async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
-  const remedy = 'Download the index again.';
+  const remedy = say`Download the index again.`;
   const text = await readSmallText(indexPath);
   let index: unknown;
   try {
     index = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`The index is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The index is not JSON: ${(error as Error).message}.`, {
       file: indexPath,
       remedy,
     });
   }
   const weightMap = isRecord(index) ? index['weight_map'] : undefined;
   if (!isRecord(weightMap)) {
-    throw new UserError('It must map tensor names to shard files.', {
+    throw new UserError(say`It must map tensor names to shard files.`, {
       file: indexPath,
       field: 'weight_map',
       remedy,
@@ -310,7 +318,7 @@ async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
     Object.entries(weightMap).map(([name, shard]) => {
       if (typeof shard !== 'string' || !isFileName(shard)) {
         throw new UserError(
-          `${JSON.stringify(shard)} is not the name of a file beside the index.`,
+          say`${JSON.stringify(shard)} is not the name of a file beside the index.`,
           { file: indexPath, field: `weight_map.${name}`, remedy },
         );
       }

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { createHash } from 'node:crypto';
 import type { LayeredModel } from '../models/layered-model';
 import { divideIds } from '../runtime/windows';
@@ -11,6 +10,7 @@ import { readTokens } from './text-tokens';
 import { loadTokenizer } from './tokenizer';
 import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
+import { counted, say } from '../message';
 
 /** Where the calibration tokens come from. */
 export interface CalibrationRequest {
@@ -122,11 +122,14 @@ async function loadScored(
     model,
   );
   if (fingerprint(windows) !== text.fingerprint) {
-    throw new UserError(`The scores are of other tokens than ${model.summary.name} reads here.`, {
-      file,
-      field: 'text.fingerprint',
-      remedy: `The text ${source} or the tokenizer is another one: score the text again.`,
-    });
+    throw new UserError(
+      say`The scores are of other tokens than ${model.summary.name} reads here.`,
+      {
+        file,
+        field: 'text.fingerprint',
+        remedy: say`The text ${source} or the tokenizer is another one: score the text again.`,
+      },
+    );
   }
   const { sequences, after = 0, upTo = false } = request;
   const asked = after + sequences;
@@ -184,16 +187,16 @@ function checkSizes(
 ): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(`${size} is not an integer of at least 1.`, { field });
+      throw new UserError(say`${size} is not an integer of at least 1.`, { field });
     }
   }
   const { maxPositions, name } = model.summary;
   if (maxPositions !== undefined && length > maxPositions) {
     throw new UserError(
-      `Sequences of ${counted(length, 'token')} are longer than ${name} can read.`,
+      say`Sequences of ${counted(length, 'token')} are longer than ${name} can read.`,
       {
         field: 'length',
-        remedy: `Choose at most ${maxPositions} (max_position_embeddings of its config.json).`,
+        remedy: say`Choose at most ${maxPositions} (max_position_embeddings of its config.json).`,
       },
     );
   }
@@ -204,7 +207,7 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
   for (let bytes = (count + safeDistance) * bytesPerToken; ; bytes *= 2) {
     const part = await readTextPart(file, bytes);
     if (part.whole && part.text.trim() === '') {
-      throw new UserError('The text is empty.', { file, remedy: 'Choose another text.' });
+      throw new UserError(say`The text is empty.`, { file, remedy: say`Choose another text.` });
     }
     const ids = tokenizer.encode(cutBetweenWords(part));
     if (part.whole || ids.length >= count + safeDistance) {
@@ -212,8 +215,8 @@ async function firstTokens(file: string, tokenizer: Tokenizer, count: number): P
     }
     if (bytes >= maxTextBytes) {
       throw new UserError(
-        `The first ${maxTextBytes / 2 ** 20} MiB have ${counted(ids.length, 'token')}, but ${count} are needed.`,
-        { file, remedy: 'Choose fewer sequences or a shorter length.' },
+        say`The first ${maxTextBytes / 2 ** 20} MiB have ${counted(ids.length, 'token')}, but ${count} are needed.`,
+        { file, remedy: say`Choose fewer sequences or a shorter length.` },
       );
     }
   }
@@ -230,8 +233,8 @@ function cutBetweenWords({ text, whole }: TextPart): string {
 
 function tooShort(file: string, { sequences, length }: CalibrationRequest, has: number): UserError {
   return new UserError(
-    `The text has ${counted(has, 'token')}, but ${counted(sequences, 'sequence')} of ${length} need ${sequences * length}.`,
-    { file, remedy: 'Choose fewer sequences, a shorter length or a longer text.' },
+    say`The text has ${counted(has, 'token')}, but ${counted(sequences, 'sequence')} of ${length} need ${sequences * length}.`,
+    { file, remedy: say`Choose fewer sequences, a shorter length or a longer text.` },
   );
 }
 

@@ -1,6 +1,7 @@
 import { Template } from '@huggingface/jinja';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
+import { say } from '../message';
 
 /**
  * A user's message in the form that the model was trained to answer, with the beginning of the answer.
@@ -11,10 +12,10 @@ export function renderChat(
   message: string,
 ): string {
   if (chatTemplate === undefined) {
-    throw new UserError('The model has no chat template.', {
+    throw new UserError(say`The model has no chat template.`, {
       file,
       field: 'chat_template',
-      remedy: 'Generate without one: the prompt is then continued as it stands.',
+      remedy: say`Generate without one: the prompt is then continued as it stands.`,
     });
   }
   try {
@@ -24,10 +25,10 @@ export function renderChat(
       ...specialTokens,
     });
   } catch (error) {
-    throw new UserError(`The chat template fails: ${(error as Error).message}.`, {
+    throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
       file,
       field: 'chat_template',
-      remedy: 'Correct the template, or generate without it.',
+      remedy: say`Correct the template, or generate without it.`,
     });
   }
 }

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { readGgufHeader } from '../checkpoints/gguf';
 import { readGgufArray } from '../checkpoints/gguf-values';
 import type { GgufScalar, GgufValue } from '../checkpoints/gguf-values';
@@ -6,6 +5,8 @@ import { UserError } from '../user-error';
 import { preTokenizerKinds, preTokenizerOf } from './gguf-pre-tokenizers';
 import { mergesByScore } from './merges-by-score';
 import type { TokenizerSettings } from './tokenizer-settings';
+import { counted, say } from '../message';
+import type { Message } from '../message';
 
 /** Token types (`enum llama_token_type`). */
 const unknownType = 2;
@@ -31,7 +32,7 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   if (kind === 'llama') {
     return sentencePiece(source);
   }
-  throw source.fault('model', `Tokenizers of kind ${JSON.stringify(kind)} are not known.`);
+  throw source.fault('model', say`Tokenizers of kind ${JSON.stringify(kind)} are not known.`);
 }
 
 /** What the file says of its tokenizer besides the division of texts. */
@@ -60,7 +61,7 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   if (division === undefined) {
     throw source.fault(
       'pre',
-      `The division of texts named ${JSON.stringify(kind)} is not known; known are ${preTokenizerKinds.join(', ')}.`,
+      say`The division of texts named ${JSON.stringify(kind)} is not known; known are ${preTokenizerKinds.join(', ')}.`,
     );
   }
   const vocabulary = await source.vocabulary();
@@ -154,7 +155,7 @@ function postProcessor(
     const id = source.scalar(key);
     const token = typeof id === 'number' ? tokens[id] : undefined;
     if (token === undefined) {
-      throw source.fault(key, 'It is not the number of a token.');
+      throw source.fault(key, say`It is not the number of a token.`);
     }
     special[token] = { id: token, ids: [id], tokens: [token] };
     return [{ SpecialToken: { id: token, type_id: 0 } }];
@@ -186,7 +187,7 @@ class TokenizerKeys {
     if (types.length !== tokens.length) {
       throw this.fault(
         'token_type',
-        `${types.length} types for ${counted(tokens.length, 'token')}.`,
+        say`${types.length} types for ${counted(tokens.length, 'token')}.`,
       );
     }
     return { tokens, types };
@@ -195,7 +196,7 @@ class TokenizerKeys {
   public async texts(key: string): Promise<string[]> {
     return (await this.list(key)).map((value) => {
       if (typeof value !== 'string') {
-        throw this.fault(key, 'It is not a list of texts.');
+        throw this.fault(key, say`It is not a list of texts.`);
       }
       return value;
     });
@@ -204,17 +205,17 @@ class TokenizerKeys {
   public async numbers(key: string): Promise<number[]> {
     return (await this.list(key)).map((value) => {
       if (typeof value !== 'number') {
-        throw this.fault(key, 'It is not a list of numbers.');
+        throw this.fault(key, say`It is not a list of numbers.`);
       }
       return value;
     });
   }
 
-  public fault(key: string, problem: string): UserError {
+  public fault(key: string, problem: Message): UserError {
     return new UserError(problem, {
       file: this.path,
       field: `tokenizer.ggml.${key}`,
-      remedy: 'Convert the model again with a recent llama.cpp, or use its Hugging Face folder.',
+      remedy: say`Convert the model again with a recent llama.cpp, or use its Hugging Face folder.`,
     });
   }
 
@@ -222,7 +223,7 @@ class TokenizerKeys {
     const name = `tokenizer.ggml.${key}`;
     const value = this.metadata.get(name);
     if (typeof value !== 'object') {
-      throw this.fault(key, 'The file lacks this list, so text cannot be turned into tokens.');
+      throw this.fault(key, say`The file lacks this list, so text cannot be turned into tokens.`);
     }
     return readGgufArray(this.path, name, value);
   }

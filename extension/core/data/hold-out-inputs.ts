@@ -1,4 +1,6 @@
 import { UserError } from '../user-error';
+import type { Message } from '../message';
+import { say } from '../message';
 
 /** Share of all inputs in each part that is held out. */
 const share = 0.2;
@@ -11,10 +13,10 @@ const share = 0.2;
 export function holdOutInputs<T>(
   inputs: readonly T[],
   parts: number,
-  need: string,
+  need: Message,
 ): { readonly train: readonly T[]; readonly heldOut: readonly (readonly T[])[] } {
   if (inputs.length <= parts) {
-    throw new UserError(need, { field: 'sequences', remedy: 'Give more text.' });
+    throw new UserError(need, { field: 'sequences', remedy: say`Give more text.` });
   }
   const count = Math.max(1, Math.round(share * inputs.length));
   const first = inputs.length - parts * count;

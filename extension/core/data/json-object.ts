@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -14,7 +16,7 @@ export function isRecord(value: unknown): value is Record<string, unknown> {
  */
 export async function readJsonObject(
   file: string,
-  remedy: string,
+  remedy: Message,
 ): Promise<JsonObject | undefined> {
   if (!existsSync(file)) {
     return undefined;
@@ -24,10 +26,10 @@ export async function readJsonObject(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
   }
   if (!isRecord(json)) {
-    throw new UserError('The file is not a JSON object.', { file, remedy });
+    throw new UserError(say`The file is not a JSON object.`, { file, remedy });
   }
   return json;
 }

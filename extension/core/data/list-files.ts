@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** Most files of a folder that are looked at. */
 const maxFiles = 1_000_000;
@@ -12,7 +13,7 @@ const maxFiles = 1_000_000;
 export async function listFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   if (entries.length > maxFiles) {
-    throw new UserError(`The folder has more than ${maxFiles} files.`, { file: folder });
+    throw new UserError(say`The folder has more than ${maxFiles} files.`, { file: folder });
   }
   return entries
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))

@@ -8,12 +8,13 @@ import { loadExamples } from './examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
+import type { Message } from '../message';
 
 /** What a model is run on, and what to say of it. */
 export interface ModelInputs {
   readonly inputs: readonly ModelInput[];
   readonly summary: CalibrationSummary;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /**

@@ -3,6 +3,8 @@ import { readWholeFile } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
 import { arrayTypes } from '../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray, TypedArray } from '../checkpoints/numeric-array';
+import type { Message } from '../message';
+import { say } from '../message';
 
 /** Largest array that is read, in bytes. */
 export const maxArrayBytes = 2 ** 31;
@@ -28,13 +30,13 @@ const descriptions: Readonly<Record<string, ArrayDType>> = {
 };
 
 const remedies = {
-  damaged: 'The file is damaged or incomplete: save the array again with numpy.save.',
-  dtype: 'Convert the array with astype("float32") or astype("int64") before saving it.',
-  split: 'Save it as several smaller files in one folder.',
+  damaged: say`The file is damaged or incomplete: save the array again with numpy.save.`,
+  dtype: say`Convert the array with astype("float32") or astype("int64") before saving it.`,
+  split: say`Save it as several smaller files in one folder.`,
 } as const;
 
 /** What is wrong with an array, and in which field of its header. */
-type Fault = (problem: string, field?: string, remedy?: string) => UserError;
+type Fault = (problem: Message, field?: string, remedy?: Message) => UserError;
 
 /**
  * Reads an array that numpy.save wrote (format versions 1 to 3; numpy.lib.format documents them).
@@ -63,7 +65,7 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
   const dims = dimsOf(header, fault);
   const order = header.get('fortran_order');
   if (order !== 'True' && order !== 'False') {
-    throw fault('It must be True or False.', 'fortran_order');
+    throw fault(say`It must be True or False.`, 'fortran_order');
   }
   const data = dataOf(bytes.subarray(dataStart), dtype, dims, fault);
   return { dtype, dims, data: order === 'True' ? toRowOrder(data, dtype, dims) : data };
@@ -71,27 +73,29 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
 
 function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: number } {
   if (!bytes.subarray(0, magic.length).equals(magic)) {
-    throw fault('This is not a .npy file: its first bytes are others.');
+    throw fault(say`This is not a .npy file: its first bytes are others.`);
   }
   if (bytes.length < 12) {
-    throw fault('The file ends inside its header.');
+    throw fault(say`The file ends inside its header.`);
   }
   const version = bytes.readUInt8(6);
   if (version < 1 || version > 3 || bytes.readUInt8(7) !== 0) {
     throw fault(
-      `Format version ${version}.${bytes.readUInt8(7)} is not known.`,
+      say`Format version ${version}.${bytes.readUInt8(7)} is not known.`,
       'version',
-      'Save the array with numpy.save.',
+      say`Save the array with numpy.save.`,
     );
   }
   const start = version === 1 ? 10 : 12;
   const length = version === 1 ? bytes.readUInt16LE(8) : bytes.readUInt32LE(8);
   if (length > maxHeaderBytes) {
-    throw fault(`The header is declared as ${length} bytes; at most ${maxHeaderBytes} are read.`);
+    throw fault(
+      say`The header is declared as ${length} bytes; at most ${maxHeaderBytes} are read.`,
+    );
   }
   const dataStart = start + length;
   if (dataStart > bytes.length) {
-    throw fault('The file ends inside its header.');
+    throw fault(say`The file ends inside its header.`);
   }
   return { text: bytes.toString(version === 3 ? 'utf8' : 'latin1', start, dataStart), dataStart };
 }
@@ -109,7 +113,7 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   const header = new Map<string, string>();
   const open = /^[ \t\n]*\{/.exec(text);
   if (open === null) {
-    throw fault('The header is not a dictionary.', 'header');
+    throw fault(say`The header is not a dictionary.`, 'header');
   }
   let position = open[0].length;
   for (;;) {
@@ -122,23 +126,23 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
     position += whole.length;
     const name = key.slice(1, -1);
     if (header.has(name)) {
-      throw fault('The field occurs twice in the header.', name);
+      throw fault(say`The field occurs twice in the header.`, name);
     }
     header.set(name, value);
   }
   const rest = text.slice(position);
   if (/^[ \t\n]*['"]descr['"][ \t\n]*:[ \t\n]*\[/.test(rest)) {
-    throw fault('Arrays of records are not read.', 'descr', 'Save each field as an array.');
+    throw fault(say`Arrays of records are not read.`, 'descr', say`Save each field as an array.`);
   }
   if (!/^[ \t\n]*\}[ \t\n]*$/.test(rest)) {
     throw fault(
-      `The header cannot be read from ${JSON.stringify(rest.slice(0, 40))} on.`,
+      say`The header cannot be read from ${JSON.stringify(rest.slice(0, 40))} on.`,
       'header',
     );
   }
   for (const name of header.keys()) {
     if (!['descr', 'fortran_order', 'shape'].includes(name)) {
-      throw fault('This field is not part of the format.', name);
+      throw fault(say`This field is not part of the format.`, name);
     }
   }
   return header;
@@ -149,8 +153,8 @@ function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType 
   const dtype = Object.hasOwn(descriptions, description) ? descriptions[description] : undefined;
   if (dtype === undefined) {
     const why = description.includes('O')
-      ? 'Python objects are never unpacked, as that could run code.'
-      : `The dtype ${JSON.stringify(description)} is not read; known are ${Object.keys(descriptions).join(', ')}.`;
+      ? say`Python objects are never unpacked, as that could run code.`
+      : say`The dtype ${JSON.stringify(description)} is not read; known are ${Object.keys(descriptions).join(', ')}.`;
     throw fault(why, 'descr', remedies.dtype);
   }
   return dtype;
@@ -160,11 +164,11 @@ function dimsOf(header: ReadonlyMap<string, string>, fault: Fault): number[] {
   const text = header.get('shape') ?? '';
   // A tuple of one number has a comma behind it.
   if (!/^\((?:|\d+L?,|\d+L?(?:, *\d+L?)+,?)\)$/.test(text)) {
-    throw fault(`${text === '' ? 'The shape is missing' : `${text} is not a shape`}.`, 'shape');
+    throw fault(say`${text === '' ? 'The shape is missing' : `${text} is not a shape`}.`, 'shape');
   }
   const dims = [...text.matchAll(/\d+/g)].map(([digits]) => Number(digits));
   if (dims.length > maxAxes || !dims.every(Number.isSafeInteger)) {
-    throw fault(`No array can have the shape ${text}.`, 'shape');
+    throw fault(say`No array can have the shape ${text}.`, 'shape');
   }
   return dims;
 }
@@ -180,12 +184,12 @@ function dataOf(
   const needed = count * type.BYTES_PER_ELEMENT;
   if (!Number.isSafeInteger(needed) || needed !== bytes.length) {
     throw fault(
-      `Shape (${dims.join(', ')}) of ${dtype} takes ${needed} bytes, but ${bytes.length} follow the header.`,
+      say`Shape (${dims.join(', ')}) of ${dtype} takes ${needed} bytes, but ${bytes.length} follow the header.`,
       'shape',
     );
   }
   if (dtype === 'BOOL' && bytes.some((byte) => byte > 1)) {
-    throw fault('It has truth values other than 0 and 1.', 'data');
+    throw fault(say`It has truth values other than 0 and 1.`, 'data');
   }
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0;
   const { buffer, byteOffset } = aligned ? bytes : new Uint8Array(bytes);

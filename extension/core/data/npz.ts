@@ -6,6 +6,8 @@ import { formatBytes } from '../format';
 import { UserError } from '../user-error';
 import { maxArrayBytes, parseNpy } from './npy';
 import type { NumericArray } from '../checkpoints/numeric-array';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** Most arrays of one archive. */
 const maxEntries = 10_000;
@@ -49,7 +51,7 @@ async function listEntries(
   file: string,
 ): Promise<Entry[]> {
   if (zip.entryCount > maxEntries) {
-    throw new UserError(`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`, {
+    throw new UserError(say`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`, {
       file,
     });
   }
@@ -59,31 +61,31 @@ async function listEntries(
   let unpacked = 0;
   for await (const entry of zip.eachEntry()) {
     const { fileName, compressedSize, uncompressedSize } = entry;
-    const fault = (problem: string): UserError =>
+    const fault = (problem: Message): UserError =>
       new UserError(problem, {
         file,
         field: fileName,
-        remedy: 'Save the arrays again with numpy.savez.',
+        remedy: say`Save the arrays again with numpy.savez.`,
       });
     packed += compressedSize;
     unpacked += uncompressedSize;
     if (!fileName.endsWith(extension)) {
-      throw fault('This entry of the archive is not a .npy file.');
+      throw fault(say`This entry of the archive is not a .npy file.`);
     }
     if (names.has(fileName)) {
-      throw fault('The name occurs twice in the archive.');
+      throw fault(say`The name occurs twice in the archive.`);
     }
     if (entry.isEncrypted()) {
-      throw fault('The entry is encrypted.');
+      throw fault(say`The entry is encrypted.`);
     }
     if (uncompressedSize > compressedSize * maxDeflateRatio || packed > fileSize) {
-      throw fault('The archive promises more data than it can hold.');
+      throw fault(say`The archive promises more data than it can hold.`);
     }
     if (unpacked > mostBytes) {
-      throw new UserError(`Its arrays take more than ${formatBytes(mostBytes)}.`, {
+      throw new UserError(say`Its arrays take more than ${formatBytes(mostBytes)}.`, {
         file,
         field: fileName,
-        remedy: 'Save fewer examples, or several files in one folder.',
+        remedy: say`Save fewer examples, or several files in one folder.`,
       });
     }
     names.add(fileName);
@@ -100,18 +102,18 @@ async function readEntry(zip: ZipFile, entry: Entry, file: string): Promise<Uint
     end += (chunk as Buffer).copy(bytes, end);
   }
   if (end !== bytes.length || crc32(bytes) !== entry.crc32) {
-    throw new UserError('The data does not match its checksum.', {
+    throw new UserError(say`The data does not match its checksum.`, {
       file,
       field: entry.fileName,
-      remedy: 'The file is damaged or incomplete: save the arrays again with numpy.savez.',
+      remedy: say`The file is damaged or incomplete: save the arrays again with numpy.savez.`,
     });
   }
   return bytes;
 }
 
 function damaged(file: string, error: unknown): UserError {
-  return new UserError(`The archive cannot be read: ${(error as Error).message}.`, {
+  return new UserError(say`The archive cannot be read: ${(error as Error).message}.`, {
     file,
-    remedy: 'The file is damaged or not a .npz file: save the arrays again with numpy.savez.',
+    remedy: say`The file is damaged or not a .npz file: save the arrays again with numpy.savez.`,
   });
 }

@@ -1,6 +1,8 @@
 import { extname } from 'node:path';
 import { withRegularFile } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** The beginning of a text, or all of it. */
 export interface TextPart {
@@ -32,9 +34,9 @@ export async function readTextPart(file: string, bytes: number): Promise<TextPar
 export async function readText(file: string): Promise<string> {
   const { text, whole } = await readTextPart(file, maxTextBytes);
   if (!whole) {
-    throw new UserError(`The text has more than ${maxTextBytes / 2 ** 20} MiB.`, {
+    throw new UserError(say`The text has more than ${maxTextBytes / 2 ** 20} MiB.`, {
       file,
-      remedy: 'Choose a shorter text.',
+      remedy: say`Choose a shorter text.`,
     });
   }
   return text;
@@ -53,9 +55,9 @@ function decode(data: Buffer, whole: boolean, file: string): string {
     // With `stream` a character that the cut went through is left out instead of refused.
     return new TextDecoder('utf-8', { fatal: true }).decode(data, { stream: !whole });
   } catch {
-    throw new UserError('The text is not UTF-8.', {
+    throw new UserError(say`The text is not UTF-8.`, {
       file,
-      remedy: 'Save it with the encoding UTF-8.',
+      remedy: say`Save it with the encoding UTF-8.`,
     });
   }
 }
@@ -71,21 +73,21 @@ function joinLines(text: string, whole: boolean, file: string): string {
 }
 
 function textOfLine(line: string, number: number, file: string): string {
-  const fault = (problem: string): UserError =>
+  const fault = (problem: Message): UserError =>
     new UserError(problem, {
       file,
       field: `line ${number}`,
-      remedy: 'Every line must be an object with a "text", such as {"text": "…"}.',
+      remedy: say`Every line must be an object with a "text", such as {"text": "…"}.`,
     });
   let json: unknown;
   try {
     json = JSON.parse(line);
   } catch (error) {
-    throw fault(`The line is not JSON: ${(error as Error).message}.`);
+    throw fault(say`The line is not JSON: ${(error as Error).message}.`);
   }
   const text = (json as { text?: unknown } | null)?.text;
   if (typeof text !== 'string') {
-    throw fault('The line has no "text".');
+    throw fault(say`The line has no "text".`);
   }
   return text;
 }

@@ -1,10 +1,10 @@
-import { counted } from '../format';
 import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import { described } from '../jobs/described';
 import { parseDocument } from '../jobs/parse-document';
 import { UserError } from '../user-error';
 import { choose, seededRandom } from './random';
+import { counted, say } from '../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -51,9 +51,9 @@ export const defaultTextPolicy: TextPolicy = 'max';
 /** @throws UserError naming the file and the field. */
 export async function readTextScores(file: string): Promise<TextScores> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UserError(`The scores cannot be read: ${(error as Error).message}.`, {
+    throw new UserError(say`The scores cannot be read: ${(error as Error).message}.`, {
       file,
-      remedy: 'Make them with `espalier score-text`.',
+      remedy: say`Make them with \`espalier score-text\`.`,
     });
   });
   return parseTextScores(text, file);
@@ -61,7 +61,7 @@ export async function readTextScores(file: string): Promise<TextScores> {
 
 /** @throws UserError naming the file and the field. */
 export function parseTextScores(text: string, file: string): TextScores {
-  return parseDocument(textScoresSchema, text, file, 'scores of a text');
+  return parseDocument(textScoresSchema, text, file, say`scores of a text`);
 }
 
 /**
@@ -76,10 +76,10 @@ export function chooseByScore(
 ): number[] {
   if (wanted > scores.length) {
     throw new UserError(
-      `${counted(wanted, 'sequence')} are asked for, but ${scores.length} were scored.`,
+      say`${counted(wanted, 'sequence')} are asked for, but ${scores.length} were scored.`,
       {
         field: 'sequences',
-        remedy: 'Choose fewer sequences, or score a longer text.',
+        remedy: say`Choose fewer sequences, or score a longer text.`,
       },
     );
   }

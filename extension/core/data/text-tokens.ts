@@ -3,6 +3,7 @@ import { UserError } from '../user-error';
 import { readText } from './text-file';
 import { loadTokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
+import { say } from '../message';
 
 /**
  * Token ids of a whole text, .txt, .md or .jsonl, by the model's own tokenizer.
@@ -14,7 +15,7 @@ export async function readTokens(
 ): Promise<Int32Array> {
   const text = await readText(file);
   if (text.trim() === '') {
-    throw new UserError('The text is empty.', { file, remedy: 'Choose another text.' });
+    throw new UserError(say`The text is empty.`, { file, remedy: say`Choose another text.` });
   }
   const tokenizer = await loadTokenizer(model.summary.path);
   const ids = tokenizer.encode(text);

@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { readSmallText } from '../checkpoints/regular-file';
 import { isRecord, readJsonObject } from './json-object';
 import type { JsonObject } from './json-object';
+import { say } from '../message';
 
-export const downloadTokenizer = "Download the model's tokenizer again.";
+export const downloadTokenizer = say`Download the model's tokenizer again.`;
 
 /** What a tokenizer's side files say besides the division of texts. */
 export interface TokenizerSettings {

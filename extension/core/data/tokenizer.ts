@@ -6,6 +6,8 @@ import { readGgufTokenizer, readGgufTokenizerSettings } from './gguf-tokenizer';
 import { isRecord, readJsonObject } from './json-object';
 import { downloadTokenizer, readTokenizerSettings } from './tokenizer-settings';
 import type { TokenizerSettings } from './tokenizer-settings';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** A model's own tokenizer. */
 export interface Tokenizer {
@@ -46,7 +48,7 @@ function build(file: string, definition: object, settings: TokenizerSettings): T
   try {
     tokenizer = new HuggingFaceTokenizer(definition, settings.config);
   } catch (error) {
-    throw damaged(file, `The tokenizer cannot be built: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer cannot be built: ${messageOf(error)}.`);
   }
   const { chatTemplate, specialTokens } = settings;
   const idOf = (token: string): number | undefined => tokenizer.token_to_id(token);
@@ -75,13 +77,13 @@ function encode(
   try {
     encoding = tokenizer.encode(text, { add_special_tokens: withSpecial });
   } catch (error) {
-    throw damaged(file, `The tokenizer fails on the text: ${messageOf(error)}.`);
+    throw damaged(file, say`The tokenizer fails on the text: ${messageOf(error)}.`);
   }
   const unknown = encoding.ids.findIndex((id) => !Number.isInteger(id) || id < 0);
   if (unknown >= 0) {
     throw damaged(
       file,
-      `The tokenizer has no id for the token ${JSON.stringify(encoding.tokens[unknown])}.`,
+      say`The tokenizer has no id for the token ${JSON.stringify(encoding.tokens[unknown])}.`,
     );
   }
   return Int32Array.from(encoding.ids);
@@ -92,13 +94,13 @@ async function readDefinition(model: string, file: string): Promise<object> {
   const definition =
     missing === undefined ? await readJsonObject(file, downloadTokenizer) : undefined;
   if (definition === undefined) {
-    throw new UserError(missing?.reason ?? 'The file is gone.', {
+    throw new UserError(missing?.reason ?? say`The file is gone.`, {
       file,
       remedy: missing?.remedy ?? downloadTokenizer,
     });
   }
   if (!isRecord(definition['model'])) {
-    throw damaged(file, 'It must be an object that describes the tokenizer.', 'model');
+    throw damaged(file, say`It must be an object that describes the tokenizer.`, 'model');
   }
   // Fields that serialize as null are absent in some exports; the library asks for all of them.
   return {
@@ -111,7 +113,7 @@ async function readDefinition(model: string, file: string): Promise<object> {
   };
 }
 
-function damaged(file: string, problem: string, field?: string): UserError {
+function damaged(file: string, problem: Message, field?: string): UserError {
   return new UserError(problem, {
     file,
     ...(field === undefined ? {} : { field }),

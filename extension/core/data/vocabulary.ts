@@ -1,5 +1,6 @@
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /**
  * Checks that the model has an embedding for every token.
@@ -14,10 +15,10 @@ export function checkVocabulary(
   const outside = ids.find((id) => vocabularySize !== undefined && id >= vocabularySize);
   if (vocabularySize !== undefined && outside !== undefined) {
     throw new UserError(
-      `It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
+      say`It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
       {
         file: tokenizerFile,
-        remedy: 'Tokenizer and model do not belong together: download them again.',
+        remedy: say`Tokenizer and model do not belong together: download them again.`,
       },
     );
   }

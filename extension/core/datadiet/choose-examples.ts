@@ -5,6 +5,7 @@ import { selectExamples } from './subsets/selection';
 import type { SelectionRequest } from './subsets/selection';
 import { selectionDocument } from './subsets/selection-document';
 import type { SelectionDocument } from './subsets/selection-document';
+import { say } from '../message';
 
 /** A choice by score among some examples, which are named by their indices. */
 export interface Choice {
@@ -38,6 +39,8 @@ export function chooseExamples(
 function checkIndices(field: string, indices: readonly number[], examples: number): void {
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {
-    throw new UserError(`There is no example ${fault}: they are 0 to ${examples - 1}.`, { field });
+    throw new UserError(say`There is no example ${fault}: they are 0 to ${examples - 1}.`, {
+      field,
+    });
   }
 }

@@ -13,6 +13,7 @@ import {
   sensitivityProfileSchema,
 } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** What a document is called, and how its text is read. */
 interface DocumentType {
@@ -111,9 +112,9 @@ export async function readDocument<Id extends DocumentId>(
   file: string,
 ): Promise<DocumentContent<Id>> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new UserError(`The file cannot be read: ${(error as Error).message}.`, {
+    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
       file,
-      remedy: `Choose ${documentTypes[id].what}.`,
+      remedy: say`Choose ${documentTypes[id].what}.`,
     });
   });
   const { parse }: { readonly parse: (text: string, file: string) => unknown } = documentTypes[id];

@@ -18,6 +18,7 @@ import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { evaluateTask } from './task-accuracy';
 import type { TaskResult } from './task-accuracy';
 import { readTask } from './task-file';
+import { say } from '../message';
 
 /** Which models to evaluate, and where. */
 export interface ModelsRequest {
@@ -62,7 +63,7 @@ export async function evaluateModels(
       const [first, second] = [...known];
       if (first !== undefined && second !== undefined && !equal(first[1], second[1])) {
         context.warn(
-          `${first[0].summary.name} and ${second[0].summary.name} divide the text into different tokens, so that their perplexities cannot be compared.`,
+          say`${first[0].summary.name} and ${second[0].summary.name} divide the text into different tokens, so that their perplexities cannot be compared.`,
         );
       }
       const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);

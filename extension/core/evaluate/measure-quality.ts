@@ -12,6 +12,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
 import { divideIds } from '../runtime/windows';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** How far a changed model is from its original, on a few inputs. */
 export interface Quality {
@@ -68,7 +69,7 @@ export async function measureQuality(
   try {
     for (const [i, input] of inputs.entries()) {
       context.progress({
-        stage: 'Comparing with the original',
+        stage: say`Comparing with the original`,
         done: i,
         total: inputs.length,
         unit: 'sequences',

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
@@ -6,6 +5,7 @@ import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
+import { counted, say } from '../message';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
@@ -45,11 +45,11 @@ export async function evaluatePerplexity(
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
-      `Perplexity needs windows of at least two tokens; the text has ${counted(ids.length, 'token')}, a window ${length}.`,
-      { remedy: 'Choose a longer text or longer windows.' },
+      say`Perplexity needs windows of at least two tokens; the text has ${counted(ids.length, 'token')}, a window ${length}.`,
+      { remedy: say`Choose a longer text or longer windows.` },
     );
   }
-  const work = { terms: [negativeLogLikelihood], removed, stage: `Evaluating ${name}` };
+  const work = { terms: [negativeLogLikelihood], removed, stage: say`Evaluating ${name}` };
   const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
   await windowSums(executor, [first], work, quiet);
   const started = performance.now();
@@ -64,10 +64,10 @@ export async function evaluatePerplexity(
   const perplexity = Math.exp(loss / tokens);
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
-      `A loss of ${(loss / tokens).toFixed(0)} nats per token has no perplexity.`,
+      say`A loss of ${(loss / tokens).toFixed(0)} nats per token has no perplexity.`,
       {
         file: path,
-        remedy: 'Remove fewer sublayers.',
+        remedy: say`Remove fewer sublayers.`,
       },
     );
   }
@@ -79,9 +79,12 @@ function windowsOf(ids: Int32Array, length: number, stride: number | undefined):
     return divideIds(ids, length).map(wholeWindow);
   }
   if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
-    throw new UserError(`A stride must be an integer from 1 to below ${length}, not ${stride}.`, {
-      field: 'stride',
-    });
+    throw new UserError(
+      say`A stride must be an integer from 1 to below ${length}, not ${stride}.`,
+      {
+        field: 'stride',
+      },
+    );
   }
   const windows: TextWindow[] = [];
   let predicted = 1;

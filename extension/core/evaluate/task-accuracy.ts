@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import type { JobContext } from '../jobs/job';
@@ -8,6 +7,8 @@ import type { TextWindow, WindowSums } from '../runtime/windows';
 import { windowSums } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { ChoicesExample, LastWordExample, Task } from './task-file';
+import { counted, say } from '../message';
+import type { Message } from '../message';
 
 /** What a model scores on a task. */
 export interface TaskResult {
@@ -55,7 +56,13 @@ export async function evaluateTask(
           choices.map((choice) => continuation(context, `${delimiter}${choice}`)),
         )
       : task.examples.map((example) => continuation(...splitLastWord(example)));
-  const sums = await inAnyOrder(executor, continuations, removed, `Judging ${task.name}`, watcher);
+  const sums = await inAnyOrder(
+    executor,
+    continuations,
+    removed,
+    say`Judging ${task.name}`,
+    watcher,
+  );
   return task.kind === 'multiple-choice'
     ? judgeChoices(task.name, task.examples, sums)
     : judgeLastWords(task.name, continuations, sums);
@@ -66,7 +73,7 @@ async function inAnyOrder(
   executor: LayeredExecutor,
   continuations: readonly Continuation[],
   removed: ReadonlySet<number>,
-  stage: string,
+  stage: Message,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<WindowSums[]> {
   const order = continuations
@@ -108,12 +115,12 @@ function continuationOf(
   if (tokens < 1 || tokens >= ids.length || tokens > maxPositions) {
     throw new UserError(
       tokens > maxPositions
-        ? `The continuation has ${counted(tokens, 'token')}, more than the model reads.`
-        : 'The continuation has no token of its own behind a context.',
+        ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
+        : say`The continuation has no token of its own behind a context.`,
       {
         file,
         field: JSON.stringify(`${blanks}${continuation}`.slice(0, 40)),
-        remedy: 'Give a context and a continuation that are not empty.',
+        remedy: say`Give a context and a continuation that are not empty.`,
       },
     );
   }

@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path';
 import * as v from 'valibot';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 const choicesSchema = v.object({
   /** The text in front of every choice. */
@@ -27,8 +28,7 @@ export type Task = { readonly name: string; readonly file: string } & (
   | { readonly kind: 'last-word'; readonly examples: readonly LastWordExample[] }
 );
 
-const remedy =
-  'Lines are {"context": "…", "choices": ["…", "…"], "answer": 0} for multiple choice, or {"text": "…"} for the prediction of the last word; one kind in a file.';
+const remedy = say`Lines are {"context": "…", "choices": ["…", "…"], "answer": 0} for multiple choice, or {"text": "…"} for the prediction of the last word; one kind in a file.`;
 
 /**
  * Reads a task from JSONL, one example a line.
@@ -41,17 +41,17 @@ export async function readTask(file: string): Promise<Task> {
   );
   const [first] = records;
   if (first === undefined) {
-    throw new UserError('The task has no examples.', { file, remedy });
+    throw new UserError(say`The task has no examples.`, { file, remedy });
   }
   const name = basename(file, extname(file));
   if ('choices' in first.value) {
     const examples = records.map(({ line, value }) => check(choicesSchema, value, line, file));
     for (const [i, { answer, choices }] of examples.entries()) {
       if (answer >= choices.length) {
-        throw new UserError(`There is no choice ${answer} among ${choices.length}.`, {
+        throw new UserError(say`There is no choice ${answer} among ${choices.length}.`, {
           file,
           field: `${records[i]?.line}: answer`,
-          remedy: 'The answer is the index of the right choice, counted from 0.',
+          remedy: say`The answer is the index of the right choice, counted from 0.`,
         });
       }
     }
@@ -66,14 +66,14 @@ function parseLine(line: string, number: number, file: string): object {
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new UserError(`The line is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
       file,
       field: `line ${number}`,
       remedy,
     });
   }
   if (typeof value !== 'object' || value === null) {
-    throw new UserError('The line is not an object.', { file, field: `line ${number}`, remedy });
+    throw new UserError(say`The line is not an object.`, { file, field: `line ${number}`, remedy });
   }
   return value;
 }
@@ -89,7 +89,7 @@ function check<Schema extends v.GenericSchema>(
     return result.output;
   }
   const [issue] = result.issues;
-  throw new UserError(`${issue.message}.`, {
+  throw new UserError(say`${issue.message}.`, {
     file,
     field: [line, v.getDotPath(issue)].filter((part) => part !== null).join(': '),
     remedy,

@@ -4,6 +4,8 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
 import { onPath } from './write-errors';
+import { say } from '../message';
+import type { Message } from '../message';
 
 const chunkBytes = 8 << 20;
 
@@ -71,7 +73,7 @@ export class ByteCopier {
   private advance(bytes: number): void {
     this.done += bytes;
     this.context.progress({
-      stage: 'Writing weights',
+      stage: say`Writing weights`,
       done: this.done,
       total: this.totalBytes,
       unit: 'bytes',
@@ -93,10 +95,10 @@ export class ByteCopier {
     const { bytesRead } = await source
       .read(buffer, 0, wanted, offset + copied)
       .catch((error: unknown) => {
-        throw unreadable(file, `It cannot be read: ${(error as Error).message}.`);
+        throw unreadable(file, say`It cannot be read: ${(error as Error).message}.`);
       });
     if (bytesRead === 0) {
-      throw unreadable(file, 'The file became shorter while it was being copied.');
+      throw unreadable(file, say`The file became shorter while it was being copied.`);
     }
     return buffer.subarray(0, bytesRead);
   }
@@ -147,10 +149,10 @@ export async function writeAll(
   }
 }
 
-function unreadable(file: string, problem: string): UserError {
+function unreadable(file: string, problem: Message): UserError {
   return new UserError(problem, {
     file,
-    remedy: 'Check its disk, leave the model alone while it is being pruned, and try again.',
+    remedy: say`Check its disk, leave the model alone while it is being pruned, and try again.`,
   });
 }
 

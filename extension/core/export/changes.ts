@@ -10,6 +10,7 @@ import type { PatchSpecs, SymbolicPatch } from '../models/patch/symbolic-patch';
 import { expertIds, RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** What a result has otherwise than its source, and what that leaves of the model, block by block. */
 export interface Changes {
@@ -206,10 +207,10 @@ export function checkChanges(
     field: 'remove',
   });
   if (changes.kept.length === 0) {
-    throw new UserError('Removing every sublayer leaves no model.', {
+    throw new UserError(say`Removing every sublayer leaves no model.`, {
       file: summary.path,
       field: 'remove',
-      remedy: 'Keep at least one sublayer.',
+      remedy: say`Keep at least one sublayer.`,
     });
   }
   return changes;
@@ -226,9 +227,8 @@ export function whyTorn(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: `llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
-        remedy:
-          'Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.',
+        reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        remedy: say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
       };
 }
 
@@ -240,16 +240,15 @@ export function absentSublayer(
   field = id,
 ): UserError {
   if (summary.absent?.includes(id) === true) {
-    return new UserError(`${id} is already absent from ${summary.name}.`, {
+    return new UserError(say`${id} is already absent from ${summary.name}.`, {
       file: summary.path,
       field,
-      remedy:
-        'The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.',
+      remedy: say`The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.`,
     });
   }
-  return new UserError(`${summary.name} has no sublayer "${id}".`, {
+  return new UserError(say`${summary.name} has no sublayer "${id}".`, {
     file: summary.path,
     field,
-    remedy: `Close to it are ${closestNames(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
+    remedy: say`Close to it are ${closestNames(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
   });
 }

@@ -5,6 +5,7 @@ import type { LayeredModel } from '../models/layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../models/matrix-encoding';
 import { isStorable } from '../models/forms/stored-forms';
 import type { Changes, MatrixChanges } from './changes';
+import { say } from '../message';
 
 /**
  * Forms of matrices by id, and by where they stand in the model. Where embedding and head are one matrix
@@ -85,17 +86,16 @@ export function whyNotStored(
   if (unties && model.emitter === undefined) {
     return {
       code: 'tied-embedding',
-      reason:
-        'The embedding is the head of this model as well, and transformers keeps both as one.',
-      remedy: 'Compress both alike, leave both out, or write ONNX.',
+      reason: say`The embedding is the head of this model as well, and transformers keeps both as one.`,
+      remedy: say`Compress both alike, leave both out, or write ONNX.`,
     };
   }
   const packed = changed.find(({ weight }) => weight.packed !== undefined);
   if (packed !== undefined) {
     return {
       code: 'keeps-own-packing',
-      reason: `${packed.id} is quantized already.`,
-      remedy: 'Compress the original weights, leave the layer out, or write ONNX.',
+      reason: say`${packed.id} is quantized already.`,
+      remedy: say`Compress the original weights, leave the layer out, or write ONNX.`,
     };
   }
   const part = changed.find(({ id }) => !isStorable(id));
@@ -103,7 +103,7 @@ export function whyNotStored(
     ? undefined
     : {
         code: 'matrices-not-expressible',
-        reason: `${part.id} is part of a larger tensor and cannot be stored by itself.`,
-        remedy: 'Write ONNX, or leave the experts out.',
+        reason: say`${part.id} is part of a larger tensor and cannot be stored by itself.`,
+        remedy: say`Write ONNX, or leave the experts out.`,
       };
 }

@@ -4,6 +4,8 @@ import { partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { UserError } from '../user-error';
 import { manifestName } from '../document-names';
 import { onPath } from './write-errors';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * A folder that comes into being whole or not at all: it is filled under a hidden name beside its
@@ -50,17 +52,17 @@ export class OutputFolder {
     const free = bavail * bsize;
     if (free < bytes) {
       throw new UserError(
-        `The result needs ${inMegabytes(bytes)}, but its disk has ${inMegabytes(free)} left.`,
+        say`The result needs ${inMegabytes(bytes)}, but its disk has ${inMegabytes(free)} left.`,
         {
           file: this.path,
-          remedy: 'Free some space or choose a folder on another disk. The source is untouched.',
+          remedy: say`Free some space or choose a folder on another disk. The source is untouched.`,
         },
       );
     }
   }
 
   /** Puts the folder in its place. What stood there is moved aside first and deleted last. */
-  public async commit(warn: (message: string) => void): Promise<void> {
+  public async commit(warn: (message: Message) => void): Promise<void> {
     const parent = dirname(this.path);
     await flushFolder(this.partial);
     const aside = join(parent, `.${basename(this.path)}.espalier-old-${process.pid}`);
@@ -80,7 +82,7 @@ export class OutputFolder {
     if (replaces) {
       await rm(aside, { recursive: true }).catch((error: unknown) => {
         warn(
-          `The replaced folder could not be deleted from ${aside}: ${(error as Error).message}.`,
+          say`The replaced folder could not be deleted from ${aside}: ${(error as Error).message}.`,
         );
       });
     }
@@ -104,21 +106,21 @@ async function resolveLinks(path: string): Promise<string> {
 }
 
 function refuseSource(path: string, source: string): void {
-  const remedy = 'Choose a folder beside the source model.';
+  const remedy = say`Choose a folder beside the source model.`;
   if (path === source) {
-    throw new UserError('It is the source model itself, which is never changed.', {
+    throw new UserError(say`It is the source model itself, which is never changed.`, {
       file: path,
       remedy,
     });
   }
   if (isInside(path, source)) {
-    throw new UserError('It lies inside the source model, which is never changed.', {
+    throw new UserError(say`It lies inside the source model, which is never changed.`, {
       file: path,
       remedy,
     });
   }
   if (isInside(source, path)) {
-    throw new UserError('It contains the source model, which is never changed.', {
+    throw new UserError(say`It contains the source model, which is never changed.`, {
       file: path,
       remedy,
     });
@@ -136,9 +138,9 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     return;
   }
   if (!found.isDirectory()) {
-    throw new UserError('There is a file of this name.', {
+    throw new UserError(say`There is a file of this name.`, {
       file: path,
-      remedy: 'Choose another output folder.',
+      remedy: say`Choose another output folder.`,
     });
   }
   const names = await onPath(path, async () => readdir(path));
@@ -146,16 +148,19 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     return;
   }
   if (!overwrite) {
-    throw new UserError('The folder exists already.', {
+    throw new UserError(say`The folder exists already.`, {
       file: path,
-      remedy: 'Choose another output folder, or ask for this one to be overwritten.',
+      remedy: say`Choose another output folder, or ask for this one to be overwritten.`,
     });
   }
   if (!names.includes('config.json') && !names.includes(manifestName)) {
-    throw new UserError('The folder holds other things than a model, so it is not overwritten.', {
-      file: path,
-      remedy: 'Choose another output folder, or delete this one yourself.',
-    });
+    throw new UserError(
+      say`The folder holds other things than a model, so it is not overwritten.`,
+      {
+        file: path,
+        remedy: say`Choose another output folder, or delete this one yourself.`,
+      },
+    );
   }
 }
 

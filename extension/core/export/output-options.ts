@@ -6,6 +6,8 @@ import type { LayoutName } from './hugging-face/layouts';
 import type { Changes } from './changes';
 import type { WeightWriter, WriteOptions } from './weight-writer';
 import type { OutputFormat } from './output-formats';
+import type { Message } from '../message';
+import { say } from '../message';
 
 /** What a changed model is written as: a file format and, where it has several, the layout of it. */
 export interface OutputTarget {
@@ -33,7 +35,7 @@ export interface OutputOptions {
   readonly path: string;
   readonly options: readonly OutputOption[];
   /** Why the model cannot become a file of the other formats. */
-  readonly unreachable: Readonly<Partial<Record<OutputFormat, string>>>;
+  readonly unreachable: Readonly<Partial<Record<OutputFormat, Message>>>;
 }
 
 /** A target, and whether the changes can be written so. */
@@ -59,7 +61,7 @@ export async function answerOutputs(
       };
     }),
   );
-  const remedy = `Choose ${formatsOf(options).join(' or ')}.`;
+  const remedy = say`Choose ${formatsOf(options).join(' or ')}.`;
   const others = Object.entries(unreachable).map(([format, reason]): OutputAnswer => ({
     format: format as OutputFormat,
     isDefault: false,
@@ -95,8 +97,10 @@ export function findOutput(
   if (ofFormat.length === 0) {
     const why = format === undefined ? undefined : unreachable[format];
     throw new UserError(
-      `The model cannot be written as ${format ?? 'anything'}${why === undefined ? '.' : `: ${why}`}`,
-      { file: path, field: 'format', remedy: `Choose ${formatsOf(options).join(' or ')}.` },
+      why === undefined
+        ? say`The model cannot be written as ${format ?? ''}.`
+        : say`The model cannot be written as ${format ?? ''}: ${why}`,
+      { file: path, field: 'format', remedy: say`Choose ${formatsOf(options).join(' or ')}.` },
     );
   }
   const found =
@@ -107,13 +111,13 @@ export function findOutput(
     return found;
   }
   const known = ofFormat.flatMap((option) => option.layout ?? []);
-  throw new UserError(`${format ?? ofFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`, {
+  throw new UserError(say`${format ?? ofFormat[0]?.format ?? ''} has no layout ${layout ?? ''}.`, {
     file: path,
     field: 'layout',
     remedy:
       known.length === 0
-        ? 'Leave --layout out: this format has none.'
-        : `Choose ${[...new Set(known)].join(' or ')}.`,
+        ? say`Leave --layout out: this format has none.`
+        : say`Choose ${[...new Set(known)].join(' or ')}.`,
   });
 }
 

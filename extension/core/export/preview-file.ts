@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
@@ -7,6 +6,7 @@ import type { ConfigPreview } from './hugging-face/pruned-config';
 import { deciArchitecture, whyNotGgufDeci } from './gguf/gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';
+import { counted, inEnglish } from '../message';
 
 /** How other tools load a pruned GGUF file, as a sentence. */
 export function describeGgufLoading(
@@ -15,8 +15,8 @@ export function describeGgufLoading(
   isDeci: boolean,
 ): string {
   return isDeci
-    ? `llama.cpp and what is built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
-    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${counted(blocks.length, 'block')}.`;
+    ? `llama.cpp and what is built on it: ${name}, a deci model of ${inEnglish(counted(blocks.length, 'block'))} without ${inEnglish(counted(absent.length, 'sublayer'))}.`
+    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${inEnglish(counted(blocks.length, 'block'))}.`;
 }
 
 /** How other tools load a pruned ONNX file, as a sentence. */

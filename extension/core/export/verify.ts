@@ -17,7 +17,8 @@ import { floatsIn } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import { onnxName } from './onnx/onnx-writer';
-import { counted } from '../format';
+import { counted, say } from '../message';
+import type { Message } from '../message';
 
 /** The re-opened result against the source model with the sublayers skipped. */
 export interface Verification {
@@ -46,7 +47,7 @@ const tolerance = 1e-4;
 const smallProbability = 1e-2;
 const maxTokens = 64;
 const exampleLength = 16;
-const checkingStage = 'Checking the written model';
+const checkingStage = say`Checking the written model`;
 
 /** Token ids that are the same for every run with this vocabulary. */
 function verificationTokens(vocabularySize: number, maxPositions = maxTokens): Int32Array {
@@ -98,7 +99,13 @@ export async function sourceLogits(
   const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
   const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
-    const logits = await runLayers(executor, skipped, input, context, 'Running the source model');
+    const logits = await runLayers(
+      executor,
+      skipped,
+      input,
+      context,
+      say`Running the source model`,
+    );
     if (!logits.every(Number.isFinite)) {
       throw await explainNonFinite(executor, input, skipped);
     }
@@ -129,7 +136,7 @@ async function runLayers(
   skipped: ReadonlySet<number>,
   input: ModelInput,
   context: JobContext,
-  stage: string,
+  stage: Message,
 ): Promise<Float32Array> {
   const { sublayers } = executor.model.summary;
   const total = sublayers.length + 1;
@@ -185,14 +192,14 @@ export async function graphLogits(
   context: JobContext,
 ): Promise<Float32Array> {
   const model = await CausalOnnxModel.asItStands(graph);
-  return cachedLogits(model, ids, vocabularySize, 'Running the source model', context);
+  return cachedLogits(model, ids, vocabularySize, say`Running the source model`, context);
 }
 
 async function cachedLogits(
   model: CausalOnnxModel,
   ids: Int32Array,
   vocabularySize: number,
-  stage: string,
+  stage: Message,
   context: JobContext,
 ): Promise<Float32Array> {
   try {
@@ -247,10 +254,10 @@ export function compareLogits(
   const relativeError = largestDifference(expected, actual, smallest);
   if (!(relativeError <= allowed)) {
     throw new UserError(
-      `The written model gives other logits than the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
+      say`The written model gives other logits than the source with the same changes: relative error ${relativeError.toExponential(2)} over ${describeCompared({ tokens, examples: !(input instanceof Int32Array) })}, where ${allowed} is allowed.`,
       {
         file: path,
-        remedy: 'The result was deleted, and the source is untouched. Please report this.',
+        remedy: say`The result was deleted, and the source is untouched. Please report this.`,
       },
     );
   }
@@ -284,6 +291,6 @@ function largestDifference(expected: Float32Array, actual: Float32Array, smalles
 export function describeCompared({
   tokens,
   examples,
-}: Pick<Verification, 'tokens' | 'examples'>): string {
-  return examples === true ? `${tokens} example` : counted(tokens, 'token');
+}: Pick<Verification, 'tokens' | 'examples'>): Message {
+  return counted(tokens, examples === true ? 'example' : 'token');
 }

@@ -22,6 +22,7 @@ import { writeSafetensors } from './hugging-face/safetensors-writer';
 import { graphLogits, writtenLogits, writtenOnnxLogits } from './verify';
 import { parametersAfter, planShards } from './weight-plan';
 import type { WeightWriter, WriteOptions } from './weight-writer';
+import { say } from '../message';
 
 /** Safetensors as transformers lays them out. */
 export function safetensorsWriter(
@@ -128,7 +129,12 @@ export function encoderOnnxWriter(
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) => {
-      context.progress({ stage: 'Checking the written model', done: 0, total: 1, unit: 'steps' });
+      context.progress({
+        stage: say`Checking the written model`,
+        done: 0,
+        total: 1,
+        unit: 'steps',
+      });
       return runWholeGraph(join(folder, onnxName), model, input);
     },
   };

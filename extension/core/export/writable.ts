@@ -12,6 +12,8 @@ import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
+import { inEnglish, joined, say } from '../message';
+import type { Message } from '../message';
 
 /** Changes that are asked about before any work. */
 export interface AskedChanges {
@@ -69,27 +71,29 @@ export async function foreseeRefusals(
   opened: OpenedModel,
   asked: Partial<OutputTarget>,
   { granularity, protect }: Pick<SearchSettings, 'granularity' | 'protect'>,
-): Promise<string | undefined> {
+): Promise<Message | undefined> {
   const { summary } = opened;
   const source = writeSource(opened);
   const kept = new Set(resolveIds(summary, protect, { field: 'protect' }));
   const candidates = listCandidates(summary, granularity).filter(
     ({ members }) => !members.some((unit) => kept.has(unit)),
   );
-  const refusals: string[] = [];
+  const refusals: Message[] = [];
   let format: string | undefined;
   for (const candidate of candidates) {
     const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
     if (refusal !== undefined) {
       format ??= outputFormats[target.format];
-      refusals.push(`${refusal.reason} ${refusal.remedy}`);
+      refusals.push(joined([refusal.reason, refusal.remedy]));
     }
   }
   // The first and the last are of different kinds where there are several.
-  const found = new Set([...refusals.slice(0, 1), ...refusals.slice(-1)]);
+  const [first] = refusals;
+  const last = refusals.at(-1);
+  const isSame = first === undefined || last === undefined || inEnglish(first) === inEnglish(last);
   return format === undefined
     ? undefined
-    : `${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${[...found].join(' ')}`;
+    : say`${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined([first, isSame ? undefined : last])}`;
 }
 
 /** How many of the ids, from the first on, can go together, and why not all of them. */

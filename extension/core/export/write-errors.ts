@@ -1,13 +1,21 @@
 import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
 
-const remedies: Readonly<Record<string, readonly [problem: string, remedy: string]>> = {
-  ENOSPC: ['The disk is full.', 'Free some space or choose a folder on another disk.'],
-  EDQUOT: ['The disk quota is used up.', 'Free some space or choose a folder on another disk.'],
-  EACCES: ['It may not be written to.', 'Choose a folder that you may write to.'],
-  EPERM: ['It may not be written to.', 'Choose a folder that you may write to.'],
-  EROFS: ['It lies on a read-only disk.', 'Choose a folder on a disk that can be written to.'],
-  ENOTDIR: ['A part of its path is a file.', 'Choose another output folder.'],
-  EBUSY: ['It is in use.', 'Close what uses it, or choose another output folder.'],
+const remedies: Readonly<Record<string, readonly [problem: Message, remedy: Message]>> = {
+  ENOSPC: [say`The disk is full.`, say`Free some space or choose a folder on another disk.`],
+  EDQUOT: [
+    say`The disk quota is used up.`,
+    say`Free some space or choose a folder on another disk.`,
+  ],
+  EACCES: [say`It may not be written to.`, say`Choose a folder that you may write to.`],
+  EPERM: [say`It may not be written to.`, say`Choose a folder that you may write to.`],
+  EROFS: [
+    say`It lies on a read-only disk.`,
+    say`Choose a folder on a disk that can be written to.`,
+  ],
+  ENOTDIR: [say`A part of its path is a file.`, say`Choose another output folder.`],
+  EBUSY: [say`It is in use.`, say`Close what uses it, or choose another output folder.`],
 };
 
 /** Runs a file operation; a failure of the file system becomes a {@link UserError} that names `path`. */
@@ -20,9 +28,9 @@ export async function onPath<T>(path: string, operation: () => Promise<T>): Prom
       throw error;
     }
     const [problem, remedy] = remedies[code] ?? [
-      `${(error as Error).message}.`,
-      'Choose another output folder.',
+      say`${(error as Error).message}.`,
+      say`Choose another output folder.`,
     ];
-    throw new UserError(problem, { file: path, remedy: `${remedy} The source is untouched.` });
+    throw new UserError(problem, { file: path, remedy: say`${remedy} The source is untouched.` });
   }
 }

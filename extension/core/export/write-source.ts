@@ -16,6 +16,7 @@ import { findNamedSideFiles, findSideFiles } from './hugging-face/side-files';
 import type { SideFiles } from './hugging-face/side-files';
 import { encoderOnnxWriter, onnxWriter, safetensorsWriter } from './weight-writers';
 import type { WeightWriter } from './weight-writer';
+import { say } from '../message';
 
 /** A model that is written anew, and what it can be written as. */
 export interface WriteSource extends OutputOptions {
@@ -34,7 +35,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
   switch (headers.format) {
     case 'onnx': {
       const folder = dirname(path);
-      const others = "an ONNX graph doesn't say which family of models it belongs to.";
+      const others = say`an ONNX graph doesn't say which family of models it belongs to.`;
       return {
         ...own,
         folder,
@@ -51,7 +52,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
       };
     }
     case 'gguf': {
-      const others = 'a GGUF file stays a GGUF file.';
+      const others = say`a GGUF file stays a GGUF file.`;
       return {
         ...own,
         folder: dirname(path),
@@ -69,7 +70,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
         sideFiles: async () => findSideFiles(path),
         options: folderOptions({ model, ...headers }, headers.configFile),
         unreachable: {
-          gguf: 'GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.',
+          gguf: say`GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
         },
       };
   }
@@ -97,8 +98,8 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
           isDeci && layout !== 'deci'
             ? {
                 code: 'stays-deci',
-                reason: 'A nemotron-nas model stays one.',
-                remedy: 'Choose deci.',
+                reason: say`A nemotron-nas model stays one.`,
+                remedy: say`Choose deci.`,
               }
             : (layouts[layout].refuse(source, changes) ??
                 whyNotStored(model, changes) ??

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { dirname, join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { readJsonObject } from '../data/json-object';
@@ -17,6 +16,7 @@ import { UserError } from '../user-error';
 import { openDecoder } from './decoder';
 import { checkSampling, sampleToken } from './sampling';
 import type { Sampling } from './sampling';
+import { counted, say } from '../message';
 
 /** What to write on, and how. */
 export interface GenerationRequest {
@@ -68,10 +68,10 @@ export async function generate(
   const room = Math.min(request.tokens, maxPositions - prompt.length);
   if (room < 1) {
     throw new UserError(
-      `The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to go on.`,
+      say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to go on.`,
       {
         field: 'prompt',
-        remedy: `Shorten it: the model reads ${counted(maxPositions, 'token')}.`,
+        remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,
       },
     );
   }
@@ -96,7 +96,7 @@ export async function generate(
       generated.push(next);
       context.emit({ text: tokenizer.decode(generated) });
       context.progress({
-        stage: `Generating with ${name}`,
+        stage: say`Generating with ${name}`,
         done: generated.length,
         total: room,
         unit: 'steps',
@@ -129,7 +129,10 @@ function encodePrompt(tokenizer: Tokenizer, { prompt, chat }: GenerationRequest)
     return ids;
   }
   if (tokenizer.prefixToken === undefined) {
-    throw new UserError('The prompt is empty.', { field: 'prompt', remedy: 'Write a prompt.' });
+    throw new UserError(say`The prompt is empty.`, {
+      field: 'prompt',
+      remedy: say`Write a prompt.`,
+    });
   }
   return Int32Array.of(tokenizer.prefixToken);
 }
@@ -142,7 +145,7 @@ async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySe
   }
   const folder = isOnnx(path) ? dirname(path) : path;
   for (const name of ['config.json', 'generation_config.json']) {
-    const config = await readJsonObject(join(folder, name), 'Correct the file.');
+    const config = await readJsonObject(join(folder, name), say`Correct the file.`);
     for (const id of [config?.['eos_token_id']].flat()) {
       if (typeof id === 'number') {
         ends.add(id);

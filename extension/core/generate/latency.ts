@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -7,6 +6,7 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { openDecoder } from './decoder';
+import { counted, say } from '../message';
 
 /** What to time, and where. */
 export interface LatencyRequest {
@@ -42,10 +42,13 @@ export async function measureLatency(
   const { model } = request.model;
   const { name, vocabularySize, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   if (length + tokens > maxPositions) {
-    throw new UserError(`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`, {
-      field: 'context',
-      remedy: `Choose at most ${maxPositions - tokens}.`,
-    });
+    throw new UserError(
+      say`${length} + ${counted(tokens, 'token')} are more than ${name} can read.`,
+      {
+        field: 'context',
+        remedy: say`Choose at most ${maxPositions - tokens}.`,
+      },
+    );
   }
   const random = seededRandom(0);
   const anyToken = (): number => Math.floor(random() * (vocabularySize ?? 1));
@@ -70,7 +73,7 @@ export async function measureLatency(
         prefills.push(prefill);
         decodes.push(...steps);
       }
-      context.progress({ stage: `Timing ${name}`, done: run, total: repeats, unit: 'steps' });
+      context.progress({ stage: say`Timing ${name}`, done: run, total: repeats, unit: 'steps' });
     }
   } finally {
     await decoder.dispose();

@@ -16,6 +16,8 @@ import { configOfGguf, record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
 import type { StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
+import { joined, say } from '../message';
+import type { Message } from '../message';
 
 /** Reads the headers of safetensors files and the config.json they belong to. */
 export async function readSafetensorsSource(
@@ -68,7 +70,7 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
     warnings: [
       ...source.warnings,
       ...(typeof parts === 'number' && parts > 1
-        ? [`This file is one of ${parts} parts: only its own tensors are listed.`]
+        ? [say`This file is one of ${parts} parts: only its own tensors are listed.`]
         : []),
     ],
   };
@@ -157,8 +159,8 @@ async function tryOpen(
   }
 }
 
-function reasonOf({ problem, subject: { field, remedy } }: UserError): string {
-  return [field === undefined ? problem : `${field}: ${problem}`, remedy ?? ''].join(' ').trim();
+function reasonOf({ problem, subject: { field, remedy } }: UserError): Message {
+  return joined([field === undefined ? problem : say`${field}: ${problem}`, remedy]);
 }
 
 /** Models may name tensors otherwise than their files do; where they lie is the same. */

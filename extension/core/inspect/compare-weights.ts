@@ -4,6 +4,8 @@ import type { StoredTensor } from './model-description';
 import { TensorReader, whyUnreadable } from './tensor-values';
 import type { RowOrder } from './tensor-values';
 import { sum } from './totals';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * Compares the numbers of tensors, whatever types they are stored in, a part at a time.
@@ -15,7 +17,7 @@ export async function compareWeights(
   asInFolder: boolean,
   context: JobContext,
 ): Promise<WeightComparison> {
-  const skipped: { name: string; reason: string }[] = [];
+  const skipped: { name: string; reason: Message }[] = [];
   const comparable = pairs.filter(([ours, theirs]) => {
     const reason = whyNot(ours, theirs);
     if (reason !== undefined) {
@@ -28,20 +30,20 @@ export async function compareWeights(
   let done = 0;
   let equal = 0;
   for (const [ours, theirs] of comparable) {
-    context.progress({ stage: `comparing ${ours.name}`, done, total, unit: 'bytes' });
+    context.progress({ stage: say`comparing ${ours.name}`, done, total, unit: 'bytes' });
     const difference = await compareTensors(ours, theirs, asInFolder, context.cancellation);
     tensors.push(difference.values);
     equal += difference.areEqual ? 1 : 0;
     done += ours.bytes + theirs.bytes;
   }
-  context.progress({ stage: 'compared', done, total, unit: 'bytes' });
+  context.progress({ stage: say`compared`, done, total, unit: 'bytes' });
   return { tensors, equal, skipped };
 }
 
-function whyNot(ours: StoredTensor, theirs: StoredTensor): string | undefined {
+function whyNot(ours: StoredTensor, theirs: StoredTensor): Message | undefined {
   return ours.shape.join() === theirs.shape.join()
     ? (whyUnreadable(ours) ?? whyUnreadable(theirs))
-    : 'The shapes differ.';
+    : say`The shapes differ.`;
 }
 
 async function compareTensors(

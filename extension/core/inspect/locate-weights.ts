@@ -4,6 +4,7 @@ import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoint
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { ModelFormat } from '../models/model-headers';
+import { say } from '../message';
 
 /** Files to describe a model from. */
 export interface WeightsPlace {
@@ -32,7 +33,7 @@ export async function locateWeights(path: string): Promise<WeightsPlace> {
   }
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError('There is no such file or folder.', { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path });
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return { ...alone(absolute, 'gguf'), whole: true };

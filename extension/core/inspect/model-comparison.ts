@@ -1,4 +1,5 @@
 import type { ModelFormat } from '../models/model-headers';
+import type { Message } from '../message';
 
 /** Which models are compared. */
 export interface CompareRequest {
@@ -57,7 +58,7 @@ export interface WeightComparison {
   /** How many of them have the same numbers. */
   readonly equal: number;
   /** Tensors of both models that were not compared, and why. */
-  readonly skipped: readonly { readonly name: string; readonly reason: string }[];
+  readonly skipped: readonly { readonly name: string; readonly reason: Message }[];
 }
 
 /** What two models have differently. */

@@ -1,5 +1,6 @@
 import type { SublayerKind } from '../models/model-summary';
 import type { ModelFormat } from '../models/model-headers';
+import type { Message } from '../message';
 
 /** A tensor of a model and where it lies. */
 export interface StoredTensor {
@@ -90,7 +91,7 @@ export interface Understanding {
   /** The architecture table, the graph's residual stream, or the tensors' names alone. */
   readonly by: 'architecture' | 'graph' | 'names';
   /** Why the model cannot be run, where it cannot. */
-  readonly reason: string | undefined;
+  readonly reason: Message | undefined;
 }
 
 /** A share of the model by what it is for. */
@@ -191,5 +192,5 @@ export interface ModelDescription {
   readonly config: Readonly<Record<string, string>>;
   readonly sideFiles: readonly SideFile[];
   readonly files: readonly WeightFile[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }

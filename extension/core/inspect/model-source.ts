@@ -8,6 +8,7 @@ import type {
   Understanding,
   WeightFile,
 } from './model-description';
+import type { Message } from '../message';
 
 /** A sublayer that the architecture table or the graph tells of. */
 export interface KnownSublayer {
@@ -34,5 +35,5 @@ export interface ModelSource {
   readonly graph?: GraphFacts;
   readonly metadata: Readonly<Record<string, string>>;
   readonly files: readonly Omit<WeightFile, 'tensors'>[];
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }

@@ -6,6 +6,8 @@ import { UserError } from '../user-error';
 import { decoderOf } from './decoders';
 import type { Decoder } from './decoders';
 import type { StoredTensor } from './model-description';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** Elements read at a time, of every type alike: whole blocks of each format. */
 const chunkElements = 1 << 18;
@@ -20,14 +22,14 @@ export type TensorPlace = Pick<
 export type RowOrder = (row: number) => number;
 
 /** Why a tensor's numbers cannot be read, or undefined where they can. */
-export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): string | undefined {
+export function whyUnreadable({ dtype, offset, bytes, shape }: TensorPlace): Message | undefined {
   const decoder = decoderOf(dtype);
   if (decoder === undefined) {
-    return `Numbers of dtype ${dtype} can be listed but not read.`;
+    return say`Numbers of dtype ${dtype} can be listed but not read.`;
   }
   const elements = shape.reduce((product, size) => product * size, 1);
   return offset === undefined || (elements / decoder.elements) * decoder.bytes !== bytes
-    ? 'Its numbers are not stored one after the other.'
+    ? say`Its numbers are not stored one after the other.`
     : undefined;
 }
 
@@ -64,7 +66,7 @@ export class TensorReader {
     const decoder = decoderOf(dtype);
     const problem = whyUnreadable(tensor);
     if (decoder === undefined || problem !== undefined) {
-      throw new UserError(problem ?? '', { file, field: name });
+      throw new UserError(problem ?? say``, { file, field: name });
     }
     return withRegularFile(file, async ({ handle }) =>
       use(new TensorReader(handle, tensor, decoder, cancellation, rowOrder)),
@@ -115,10 +117,10 @@ export class TensorReader {
       (tensor.offset ?? 0) + from,
     );
     if (bytesRead < bytes.length) {
-      throw new UserError('The file ends before the tensor does.', {
+      throw new UserError(say`The file ends before the tensor does.`, {
         file: tensor.file,
         field: tensor.name,
-        remedy: 'It has changed since it was opened: open it again.',
+        remedy: say`It has changed since it was opened: open it again.`,
       });
     }
   }

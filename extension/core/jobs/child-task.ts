@@ -5,6 +5,7 @@ import type { JobContext, StageProgress } from './job';
 import { UserError } from '../user-error';
 import type { ErrorSubject } from '../user-error';
 import { endWithParent } from './parent-watchdog';
+import type { Message } from '../message';
 
 /** What a task tells and asks while it runs. */
 export type TaskJob = Pick<JobContext, 'cancellation' | 'progress'>;
@@ -20,7 +21,7 @@ type Report =
   | { readonly kind: 'progress'; readonly progress: StageProgress }
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'cancelled' }
-  | { readonly kind: 'user error'; readonly problem: string; readonly subject: ErrorSubject }
+  | { readonly kind: 'user error'; readonly problem: Message; readonly subject: ErrorSubject }
   | { readonly kind: 'failure'; readonly text: string };
 
 /** How often the cancellation is looked at, and progress is told. */

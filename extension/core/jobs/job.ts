@@ -1,3 +1,5 @@
+import type { Message } from '../message';
+
 /** Thrown out of a job whose cancellation was requested. */
 export class CancelledError extends Error {
   public override readonly name = 'CancelledError';
@@ -15,7 +17,7 @@ export interface Cancellation {
 /** How far a job has come. `done` and `total` share one unit, named by `unit`. */
 export interface StageProgress {
   /** What is being done, as a short phrase without a full stop. */
-  readonly stage: string;
+  readonly stage: Message;
   readonly done: number;
   readonly total: number;
   readonly unit: 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
@@ -31,7 +33,7 @@ export interface JobContext<Event = never> {
   /** Partial results, as soon as they are known. */
   emit(event: Event): void;
   /** Something the user should know though the job goes on (such as a fallback of device). */
-  warn(message: string): void;
+  warn(message: Message): void;
 }
 
 /**

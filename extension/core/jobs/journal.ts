@@ -1,5 +1,6 @@
 import { appendFile, open, readFile, rm } from 'node:fs/promises';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /**
  * An append-only file of one JSON value per line, so that a job that was stopped can go on. The
@@ -94,9 +95,9 @@ async function write(path: string, action: () => Promise<void>): Promise<void> {
   try {
     await action();
   } catch (error) {
-    throw new UserError(`The journal cannot be written: ${(error as Error).message}.`, {
+    throw new UserError(say`The journal cannot be written: ${(error as Error).message}.`, {
       file: path,
-      remedy: 'Choose an output in a folder that can be written to, with space left.',
+      remedy: say`Choose an output in a folder that can be written to, with space left.`,
     });
   }
 }

@@ -1,5 +1,7 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * Parses JSON text by a schema.
@@ -10,15 +12,15 @@ export function parseDocument<Schema extends v.GenericSchema>(
   schema: Schema,
   text: string,
   file: string,
-  what: string,
+  what: Message,
 ): v.InferOutput<Schema> {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
       file,
-      remedy: `Correct the file: it should be ${what}.`,
+      remedy: say`Correct the file: it should be ${what}.`,
     });
   }
   const result = v.safeParse(schema, json);
@@ -27,9 +29,9 @@ export function parseDocument<Schema extends v.GenericSchema>(
   }
   const [issue] = result.issues;
   const field = v.getDotPath(issue);
-  throw new UserError(`${issue.message}.`, {
+  throw new UserError(say`${issue.message}.`, {
     file,
     ...(field === null ? {} : { field }),
-    remedy: `Correct the field: the file should be ${what}.`,
+    remedy: say`Correct the field: the file should be ${what}.`,
   });
 }

@@ -1,4 +1,5 @@
 import type { StageProgress } from './job';
+import { inEnglish } from '../message';
 
 interface Sample {
   readonly time: number;
@@ -36,8 +37,9 @@ export class TimeLeft {
 
   #measure({ stage, done, total }: StageProgress, time: number): number | undefined {
     const last = this.#samples.at(-1);
-    if (stage !== this.#stage || (last !== undefined && done < last.done)) {
-      this.#stage = stage;
+    const name = inEnglish(stage);
+    if (name !== this.#stage || (last !== undefined && done < last.done)) {
+      this.#stage = name;
       this.#since = time;
       this.#samples = [];
     }

@@ -1,13 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { UserError } from '../user-error';
 import { replaceFile } from './replace-file';
+import { englishInJson, say } from '../message';
 
 /**
  * Writes a JSON document so that a reader sees the old one or the new one, never a part.
  * @throws UserError when the folder cannot be written to.
  */
 export async function writeDocument(path: string, document: unknown): Promise<void> {
-  await writeText(path, `${JSON.stringify(document, undefined, 2)}\n`);
+  await writeText(path, `${JSON.stringify(document, englishInJson, 2)}\n`);
 }
 
 /**
@@ -18,9 +19,9 @@ export async function writeText(path: string, text: string | Uint8Array): Promis
   try {
     await replaceFile(path, async (partial) => writeFile(partial, text));
   } catch (error) {
-    throw new UserError(`The document cannot be written: ${(error as Error).message}.`, {
+    throw new UserError(say`The document cannot be written: ${(error as Error).message}.`, {
       file: path,
-      remedy: 'Choose an output in a folder that can be written to, with space left.',
+      remedy: say`Choose an output in a folder that can be written to, with space left.`,
     });
   }
 }

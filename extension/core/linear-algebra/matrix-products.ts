@@ -9,6 +9,7 @@ import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
+import { say } from '../message';
 
 /** Float32 vectors of one length, one after the other. */
 export interface Rows {
@@ -349,10 +350,10 @@ export class MatrixProducts {
 /** @throws UserError naming the matrix where the sum of its squares is not finite. */
 export function requireFinite(matrix: MatrixSource, squares: number): void {
   if (!Number.isFinite(squares)) {
-    throw new UserError('The matrix holds NaN or infinite numbers, so it cannot be compressed.', {
+    throw new UserError(say`The matrix holds NaN or infinity, so it cannot be compressed.`, {
       ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
       field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
-      remedy: 'Download the model again, or leave this layer as it is.',
+      remedy: say`Download the model again, or leave this layer as it is.`,
     });
   }
 }

@@ -5,6 +5,8 @@ import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { emitAngle, emitJensenShannon, emitKullbackLeibler } from './distances';
 import { VocabularySums } from './vocabulary-sums';
+import { inEnglish, say } from '../message';
+import type { Message } from '../message';
 
 /** What a metric may read of the logits z of the original and ẑ of a candidate; all but targets float32. */
 export interface MetricInputs {
@@ -127,7 +129,7 @@ export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'outp
   const logits = givesLogits(model);
   return logits.able
     ? definition
-    : `${definition.replace('logits', model.output.name)}. ${logits.reason}`;
+    : `${definition.replace('logits', model.output.name)}. ${inEnglish(logits.reason)}`;
 }
 
 /**
@@ -138,7 +140,7 @@ export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'outp
 export function fittingMetric(
   { output, summary }: Pick<LayeredModel, 'output' | 'summary'>,
   asked: MetricName,
-  warn: (message: string) => void,
+  warn: (message: Message) => void,
 ): MetricName {
   if (asked === 'perplexity') {
     requireNextTokens({ output, summary });
@@ -150,12 +152,12 @@ export function fittingMetric(
   if (logits.able) {
     return asked;
   }
-  const problem = `${logits.reason} ${asked} compares probabilities.`;
+  const problem = say`${logits.reason} ${asked} compares probabilities.`;
   if (asked !== defaultMetric) {
-    const remedy = `Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
+    const remedy = say`Choose ${metricNames.filter((name) => !metrics[name].needsScores).join(' or ')}.`;
     throw new UserError(problem, { file: summary.path, field: 'metric', remedy });
   }
-  warn(`${problem} The distance is ${valuesMetric} instead.`);
+  warn(say`${problem} The distance is ${valuesMetric} instead.`);
   return valuesMetric;
 }
 

@@ -7,6 +7,8 @@ import type { LayeredModel } from './layered-model';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { explainNoTokenizer } from './tokenizer-place';
+import { joined, say } from '../message';
+import type { Message } from '../message';
 
 /** What can be asked of a model. */
 export const capabilityNames = [
@@ -77,10 +79,10 @@ function runs(model: LayeredModel): Capability {
     if (!(error instanceof UserError)) {
       throw error;
     }
-    const { field, remedy = 'Save the model in float32, float16 or bfloat16.' } = error.subject;
+    const { field, remedy = say`Save the model in float32, float16 or bfloat16.` } = error.subject;
     return unable(
       'dtype-not-runnable',
-      field === undefined ? error.problem : `${field}: ${error.problem}`,
+      field === undefined ? error.problem : say`${field}: ${error.problem}`,
       remedy,
     );
   }
@@ -90,8 +92,8 @@ function readsText({ inputs, summary }: LayeredModel): Capability {
   return idsPort(inputs) === undefined
     ? unable(
         'no-text-input',
-        `${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
-        'Give examples of its inputs: a folder of images, or a .npz file.',
+        say`${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
+        say`Give examples of its inputs: a folder of images, or a .npz file.`,
       )
     : able;
 }
@@ -102,8 +104,8 @@ function hasTokenizer({ summary }: LayeredModel, headers: ModelHeaders): Capabil
       ? headers.header.metadata.has('tokenizer.ggml.tokens')
         ? undefined
         : {
-            reason: `${basename(summary.path)} has no tokenizer.`,
-            remedy: 'Convert the model again with its tokenizer.',
+            reason: say`${basename(summary.path)} has no tokenizer.`,
+            remedy: say`Convert the model again with its tokenizer.`,
           }
       : explainNoTokenizer(summary.path);
   return missing === undefined ? able : unable('no-tokenizer', missing.reason, missing.remedy);
@@ -117,8 +119,8 @@ export function predictsNextToken({
   return output.seesWhole === true
     ? unable(
         'sees-whole-input',
-        `Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
-        'Profile it with another metric, such as js or norm.',
+        say`Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
+        say`Profile it with another metric, such as js or norm.`,
       )
     : able;
 }
@@ -129,8 +131,8 @@ export function givesLogits({ output }: Pick<LayeredModel, 'output'>): Capabilit
     ? able
     : unable(
         'no-logits',
-        `The output ${output.name} holds values, not logits.`,
-        'Choose the metric norm or angular.',
+        say`The output ${output.name} holds values, not logits.`,
+        say`Choose the metric norm or angular.`,
       );
 }
 
@@ -139,8 +141,8 @@ function keepsCache({ name, sublayers }: ModelSummary): Capability {
     ? able
     : unable(
         'no-key-value-cache',
-        `${name} keeps no keys and values between tokens.`,
-        'Only decoders with attention have a key/value cache.',
+        say`${name} keeps no keys and values between tokens.`,
+        say`Only decoders with attention have a key/value cache.`,
       );
 }
 
@@ -149,8 +151,8 @@ function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Ca
     ? able
     : unable(
         'none-of-kind',
-        `${name} has no removable ${kind === 'feedforward' ? 'feed-forward' : kind} sublayer.`,
-        'Choose another granularity.',
+        say`${name} has no removable ${kind === 'feedforward' ? 'feed-forward' : kind} sublayer.`,
+        say`Choose another granularity.`,
       );
 }
 
@@ -159,8 +161,8 @@ function hasBlocks({ name, blocks, warnings }: ModelSummary): Capability {
     ? able
     : unable(
         'none-of-kind',
-        warnings[0] ?? `${name} has no removable block.`,
-        'Choose a model with a residual stream.',
+        warnings[0] ?? say`${name} has no removable block.`,
+        say`Choose a model with a residual stream.`,
       );
 }
 
@@ -170,21 +172,20 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
     ? able
     : unable(
         'none-of-kind',
-        `${name} has no mixture whose experts can be removed one by one.`,
-        'Choose the granularity sublayer or block.',
+        say`${name} has no mixture whose experts can be removed one by one.`,
+        say`Choose the granularity sublayer or block.`,
       );
 }
 
 /** Way out of GGUF, for all that its files cannot hold. */
-const convertedBack =
-  'Use the Hugging Face folder the file was made from, write it with the layout dense, and convert that with convert_hf_to_gguf.py of llama.cpp.';
+const convertedBack = say`Use the Hugging Face folder the file was made from, write it with the layout dense, and convert that with convert_hf_to_gguf.py of llama.cpp.`;
 
 /** Whether a file of this format can hold matrices in the encodings that Espalier compresses into. */
 export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {
   return format === 'gguf'
     ? unable(
         'keeps-own-packing',
-        'A GGUF file can be inspected, profiled and pruned, but not compressed: llama.cpp reads no low-rank or MPO matrices, and the file keeps its own quantization.',
+        say`A GGUF file can be inspected, profiled and pruned, but not compressed: llama.cpp reads no low-rank or MPO matrices, and the file keeps its own quantization.`,
         convertedBack,
       )
     : able;
@@ -195,8 +196,8 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
   return format === 'gguf'
     ? unable(
         'keeps-own-packing',
-        'A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp runs no symbolic patches.',
-        'Patch the Hugging Face folder the file was made from.',
+        say`A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp runs no symbolic patches.`,
+        say`Patch the Hugging Face folder the file was made from.`,
       )
     : able;
 }
@@ -212,24 +213,24 @@ function hasDenseMatrices(model: LayeredModel): Capability {
   return matrices.length === 0
     ? unable(
         'nothing-to-compress',
-        `${model.summary.name} has no linear layers that can be compressed.`,
-        'Choose a model with linear layers.',
+        say`${model.summary.name} has no linear layers that can be compressed.`,
+        say`Choose a model with linear layers.`,
       )
     : unable(
         'nothing-to-compress',
-        `Every linear layer of ${model.summary.name} is compressed already.`,
-        'Compress the model it was made from.',
+        say`Every linear layer of ${model.summary.name} is compressed already.`,
+        say`Compress the model it was made from.`,
       );
 }
 
 /** Reason and way out by what a model cannot do, in words for people. */
-export type Unable = Readonly<Partial<Record<CapabilityName, string>>>;
+export type Unable = Readonly<Partial<Record<CapabilityName, Message>>>;
 
 export function refusalsOf(capabilities: Capabilities): Unable {
   return Object.fromEntries(
     capabilityNames.flatMap((name) => {
       const refusal = refusalOf(capabilities[name]);
-      return refusal === undefined ? [] : [[name, `${refusal.reason} ${refusal.remedy}`]];
+      return refusal === undefined ? [] : [[name, joined([refusal.reason, refusal.remedy])]];
     }),
   );
 }

@@ -1,13 +1,14 @@
 import { UserError } from '../user-error';
+import type { Message } from '../message';
 
 /** Why something cannot be done, and the way out. */
 export interface Refusal {
   /** Stable: for tests, telemetry-free logs and programs that read JSON. */
   readonly code: RefusalCode;
   /** One sentence. */
-  readonly reason: string;
+  readonly reason: Message;
   /** What to do instead, as one sentence. */
-  readonly remedy: string;
+  readonly remedy: Message;
   /** The file at fault, where it is not the model as a whole, and the key or field in it. */
   readonly file?: string;
   readonly field?: string;
@@ -48,7 +49,7 @@ export type RefusalCode =
 
 export const able: Capability = { able: true };
 
-export function unable(code: RefusalCode, reason: string, remedy: string): Capability {
+export function unable(code: RefusalCode, reason: Message, remedy: Message): Capability {
   return { able: false, code, reason, remedy };
 }
 

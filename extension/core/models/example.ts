@@ -3,6 +3,7 @@ import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
 import type { Example, ExampleValue, ModelInput } from './model-input';
+import { say } from '../message';
 
 /** The token ids of an input that is a text. */
 export function idsOf(input: ModelInput): Int32Array {
@@ -33,10 +34,10 @@ export function tokenExample(ports: readonly InputPort[], ids: Int32Array, file:
     const dims = port.shape?.length === 1 ? [ids.length] : [1, ids.length];
     const value = isTaker ? numbers(port.dtype, dims, ids) : filled(port, 1, ids.length);
     if (value === undefined) {
-      throw new UserError(`The input ${port.name} does not follow from a text.`, {
+      throw new UserError(say`The input ${port.name} does not follow from a text.`, {
         file,
         field: port.name,
-        remedy: 'Give examples of all inputs as a .npz file.',
+        remedy: say`Give examples of all inputs as a .npz file.`,
       });
     }
     example[port.name] = value;

@@ -1,7 +1,10 @@
 import * as v from 'valibot';
 import { sublayerKinds } from './model-summary';
+import { verbatim } from '../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+/** Documents hold texts; a message without parameters is the pattern itself. */
+const message = v.pipe(v.string(), v.transform(verbatim));
 
 const sublayer = v.object({
   id: v.string(),
@@ -26,7 +29,7 @@ const quantization = v.object({
   form: v.optional(v.string()),
   bits: v.optional(v.number()),
   groupSize: v.optional(v.number()),
-  refusal: v.optional(v.string()),
+  refusal: v.optional(message),
 });
 /** A model's summary as documents hold it. */
 export const modelSummarySchema = v.object({
@@ -45,5 +48,5 @@ export const modelSummarySchema = v.object({
   sublayers: v.array(sublayer),
   absent: v.optional(v.array(v.string())),
   fingerprint: v.string(),
-  warnings: v.array(v.string()),
+  warnings: v.array(message),
 });

@@ -1,5 +1,6 @@
 import type { CompressedForms } from './forms/form-spec';
 import type { PatchSpecs } from './patch/symbolic-patch';
+import type { Message } from '../message';
 
 /** What a removable unit of the residual stream computes. */
 export const sublayerKinds = [
@@ -56,7 +57,7 @@ export interface QuantizationSummary {
   /** Number of weights that share a scale, where config.json says so. */
   readonly groupSize?: number | undefined;
   /** Why the model can be inspected but not run, as a sentence; absent where it runs. */
-  readonly refusal?: string | undefined;
+  readonly refusal?: Message | undefined;
 }
 
 /** What `inspect` reports of a model, read from headers alone. */
@@ -90,5 +91,5 @@ export interface ModelSummary {
   /** SHA-256 over config, headers and samples of the weights. */
   readonly fingerprint: string;
   /** Remarks, such as tensors of the checkpoint that the architecture does not use. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }

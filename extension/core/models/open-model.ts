@@ -22,6 +22,7 @@ import { readQuantization } from './quantized/quantization';
 import { layOutTransformer, outerOf } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer/transformer-model';
+import { say } from '../message';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.
@@ -69,7 +70,7 @@ async function openDecoder(
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
   if (quantization !== undefined && architecture.transposed === true) {
-    throw new UserError(`Quantized weights of ${architecture.modelType} models are not known.`, {
+    throw new UserError(say`Quantized weights of ${architecture.modelType} models are not known.`, {
       file: folder.config,
       field: 'quantization_config',
     });
@@ -153,12 +154,12 @@ function architectureOf(configText: string, file: string): Architecture {
   }
   if (modelType === undefined) {
     parseModelConfig(configText, file);
-    throw new UserError('The field is missing.', { file, field: 'model_type' });
+    throw new UserError(say`The field is missing.`, { file, field: 'model_type' });
   }
-  throw new UserError(`Architecture "${modelType}" is not known.`, {
+  throw new UserError(say`Architecture "${modelType}" is not known.`, {
     file,
     field: 'model_type',
-    remedy: `Known are ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
+    remedy: say`Known are ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
   });
 }
 
@@ -166,11 +167,10 @@ function architectureOf(configText: string, file: string): Architecture {
 function plainCheckpoint(checkpoint: Checkpoint, config: string): Checkpoint {
   const packed = [...checkpoint.tensors.keys()].find((name) => name.endsWith('.qweight'));
   if (packed !== undefined) {
-    throw new UserError(`The weights are quantized (${packed}), but the field is missing.`, {
+    throw new UserError(say`The weights are quantized (${packed}), but the field is missing.`, {
       file: config,
       field: 'quantization_config',
-      remedy:
-        'Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.',
+      remedy: say`Add it with "quant_method": "gptq" or "awq" and the fields of quantize_config.json or quant_config.json.`,
     });
   }
   return checkpoint;

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../checkpoints/model-folder';
@@ -14,6 +13,7 @@ import type { OuterLinears } from './transformer/outer-matrices';
 import { expertTensors, sublayerLinears, sublayerTensors } from './transformer/sublayer-tensors';
 import { idOfSublayer } from './transformer/transformer-layout';
 import type { TransformerSublayer } from './transformer/transformer-layout';
+import { counted, say } from '../message';
 
 /** What has been found of a model in a checkpoint. */
 interface FoundModel {
@@ -76,7 +76,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
       firstUnused === undefined
         ? []
         : [
-            `${counted(layout.unused.length, 'tensor')} of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
+            say`${counted(layout.unused.length, 'tensor')} of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
           ],
   };
 }

@@ -1,6 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
+import type { Message } from '../message';
+import { say } from '../message';
 
 const fileName = 'tokenizer.json';
 /** Files of other tokenizers, which transformers can turn into tokenizer.json. */
@@ -27,7 +29,7 @@ export function tokenizerPlace(model: string): TokenizerPlace {
 /** Why a folder or an .onnx file has no tokenizer, and the way out; undefined where it has one. */
 export function explainNoTokenizer(
   model: string,
-): { readonly file: string; readonly reason: string; readonly remedy: string } | undefined {
+): { readonly file: string; readonly reason: Message; readonly remedy: Message } | undefined {
   const { folder, file } = tokenizerPlace(model);
   if (existsSync(file)) {
     return undefined;
@@ -36,14 +38,13 @@ export function explainNoTokenizer(
   return others.length === 0
     ? {
         file,
-        reason: 'The model has no tokenizer.json, so text cannot be turned into tokens.',
-        remedy: "Copy the model's tokenizer.json into its folder.",
+        reason: say`The model has no tokenizer.json, so text cannot be turned into tokens.`,
+        remedy: say`Copy the model's tokenizer.json into its folder.`,
       }
     : {
         file,
-        reason: `The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
-        remedy:
-          "Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.",
+        reason: say`The model has no tokenizer.json, only ${others.join(', ')}, which cannot be read here.`,
+        remedy: say`Copy the model's tokenizer.json into its folder: save_pretrained of transformers' AutoTokenizer writes it.`,
       };
 }
 

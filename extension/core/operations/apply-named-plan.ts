@@ -8,6 +8,7 @@ import type { OperationContext } from './operation';
 import { readPlan } from './read-plan';
 import { outputOptions, runOptions } from './shared-fields';
 import type { outputFields, runFields } from './shared-fields';
+import { say } from '../message';
 
 type NamedPlanRequest = RequestOf<typeof outputFields> &
   RequestOf<typeof qualityFields> &
@@ -51,7 +52,7 @@ export async function applyNamedPlan(
 function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
   for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
     if (request[field] !== undefined && request[field] !== fallback) {
-      throw new UserError('This does nothing, as the plan compresses nothing.', { field });
+      throw new UserError(say`This does nothing, as the plan compresses nothing.`, { field });
     }
   }
 }

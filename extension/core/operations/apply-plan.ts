@@ -9,6 +9,7 @@ import { CancelledError } from '../jobs/job';
 import { UserError } from '../user-error';
 import { flag, group } from './fields';
 import type { OperationContext } from './operation';
+import { say } from '../message';
 
 /** What applying a plan did. */
 export type ApplyResult = (PruneResult | CompressResult) & {
@@ -55,12 +56,12 @@ export async function addQuality(
     return { ...result, quality };
   } catch (error) {
     if (error instanceof CancelledError) {
-      context.warn(`${result.path} is written, but not compared with the original.`);
+      context.warn(say`${result.path} is written, but not compared with the original.`);
       return result;
     }
     if (error instanceof UserError) {
       context.warn(
-        `${result.path} is written, but it can't be compared with the original: ${error.problem}`,
+        say`${result.path} is written, but it can't be compared with the original: ${error.problem}`,
       );
       return result;
     }

@@ -27,6 +27,7 @@ import type { OperationContext } from './operation';
 import { replaces } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import { say } from '../message';
 
 const budgetFacts = {
   description: 'Fraction of the model that may be left, by what costs least for each layer',
@@ -73,7 +74,7 @@ export const budgetRules = [
   replaces(
     'sensitivity',
     ['metric', 'precision', 'roles', 'blocks'],
-    'it was measured with its own',
+    say`it was measured with its own`,
   ),
 ];
 
@@ -136,9 +137,9 @@ async function readTable(
   const ways = methods?.map((text) => parseCompression(text, 'methods'));
   const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
   if (leveled !== undefined) {
-    throw new UserError(`The sensitivity profile has levels of ${leveled.method} of its own.`, {
+    throw new UserError(say`The sensitivity profile has levels of ${leveled.method} of its own.`, {
       field: 'methods',
-      remedy: 'Name the method without a level.',
+      remedy: say`Name the method without a level.`,
     });
   }
   return ways === undefined ? table : withWays(table, ways);
@@ -152,7 +153,7 @@ async function readRemovable(file: string, table: SensitivityProfile): Promise<R
   );
   if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
     throw new UserError(
-      `The layer profile must be of the same model as the sensitivity profile, by ${table.metric}.`,
+      say`The layer profile must be of the same model as the sensitivity profile, by ${table.metric}.`,
       { file, field: 'profile' },
     );
   }
@@ -163,6 +164,6 @@ async function readRemovable(file: string, table: SensitivityProfile): Promise<R
 
 async function read(file: string, what: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => {
-    throw new UserError(`There is no such ${what}.`, { file });
+    throw new UserError(say`There is no such ${what}.`, { file });
   });
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { UserError } from '../user-error';
 import type { Field, Fields, GivenOf, RequestOf } from './fields';
 import type { Breach, NameOf, Rule, Values } from './rules';
+import { say } from '../message';
 
 /** The part of an operation that decides what its requests may be. */
 export interface RequestShape<F extends Fields = Fields> {
@@ -49,7 +50,7 @@ export function validateRequest<const F extends Fields>(
   name: NameOf = asKey,
 ): RequestOf<F> {
   if (typeof request !== 'object' || request === null || Array.isArray(request)) {
-    throw new RequestError('A request is a JSON object.');
+    throw new RequestError(say`A request is a JSON object.`);
   }
   const values = present(request);
   const { fields, rules } = operation;
@@ -118,8 +119,8 @@ function defaultsOf(fields: Fields): Values {
 function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf): RequestOf<F> {
   for (const key of Object.keys(values)) {
     if (!Object.hasOwn(fields, key)) {
-      throw new RequestError(`There is no field "${key}".`, {
-        remedy: `Fields are ${Object.keys(fields).join(', ')}.`,
+      throw new RequestError(say`There is no field "${key}".`, {
+        remedy: say`Fields are ${Object.keys(fields).join(', ')}.`,
       });
     }
   }
@@ -127,10 +128,10 @@ function checkValues<F extends Fields>(fields: F, values: Values, name: NameOf):
     const value = values[key];
     if (value === undefined) {
       if (field.present) {
-        throw new RequestError(field.missing ?? `${name(key)} is required.`);
+        throw new RequestError(field.missing ?? say`${name(key)} is required.`);
       }
     } else if (!v.safeParse(field.schema, value).success) {
-      throw new RequestError(`${name(key)} takes ${field.takes}, not ${JSON.stringify(value)}.`);
+      throw new RequestError(say`${name(key)} takes ${field.takes}, not ${JSON.stringify(value)}.`);
     }
   }
   return values as RequestOf<F>;

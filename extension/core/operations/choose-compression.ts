@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { chooseForAll } from '../pipelines/compression/layer-choices';
 import { spreadRanks } from '../pipelines/compression/spread-ranks';
 import type { Plan } from '../plans/plan';
@@ -18,6 +17,7 @@ import { trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
 import { runFields, runOptions } from './shared-fields';
+import { counted, say } from '../message';
 
 const methodFields = group('Method', {
   method: text({
@@ -110,14 +110,14 @@ async function chooseByMethod(
   });
   if (unfit.length > 0) {
     context.warn(
-      `${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
+      say`${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
   if (spreads !== true) {
     return { remove: [], compress: choices };
   }
   if (compression.method !== 'lowrank') {
-    throw new UserError(`Ranks are spread for lowrank, not for ${compression.method}.`, {
+    throw new UserError(say`Ranks are spread for lowrank, not for ${compression.method}.`, {
       field: 'spreadRanks',
     });
   }

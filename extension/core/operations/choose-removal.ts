@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -30,6 +29,7 @@ import {
 } from './search-fields';
 import { searchModel } from './search-model';
 import { calibrationFields, calibrationRules, runFields } from './shared-fields';
+import { counted, say } from '../message';
 
 const calibration = calibrationFields(defaultCalibration);
 
@@ -54,7 +54,7 @@ export const removalRules = [
   replaces(
     'profile',
     ['calibrationScores', 'calibrationPolicy'],
-    'a profile holds a finished search',
+    say`a profile holds a finished search`,
   ),
 ];
 
@@ -106,22 +106,26 @@ async function search(
 /** The first rounds of a saved profile, as many as the request asks for. */
 async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new UserError('There is no such profile.', { file });
+    throw new UserError(say`There is no such profile.`, { file });
   });
   const profile = parseLayerProfile(text, file);
   requireSameSearch(request, profile, file);
   const { summary, path } = request.model;
   if (profile.model.fingerprint !== summary.fingerprint) {
-    throw new UserError(`The profile is of another model than ${summary.path}.`, {
+    throw new UserError(say`The profile is of another model than ${summary.path}.`, {
       file,
       field: 'model.fingerprint',
-      remedy: 'Name the model that was profiled, or profile this one.',
+      remedy: say`Name the model that was profiled, or profile this one.`,
     });
   }
   const { rounds, settings } = profile;
   const budget = budgetOf(request) ?? settings.budget;
   if (budget.kind === 'count') {
-    requireAtMost(budget.count, rounds.length, `${file} has ${counted(rounds.length, 'removal')}`);
+    requireAtMost(
+      budget.count,
+      rounds.length,
+      say`${file} has ${counted(rounds.length, 'removal')}`,
+    );
   }
   const { isMet } = checkBudget(budget, summary, settings.granularity);
   const units = new RemovableUnits(summary);
@@ -135,10 +139,10 @@ async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRe
   }
   if (budget.kind !== 'all' && !isMet(removed, count)) {
     throw new UserError(
-      `The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
+      say`The ${counted(rounds.length, 'removal')} of ${file} are fewer than that.`,
       {
         field: budget.kind === 'count' ? 'remove' : budget.kind,
-        remedy: 'Choose less, or profile the model with a larger amount.',
+        remedy: say`Choose less, or profile the model with a larger amount.`,
       },
     );
   }
@@ -165,8 +169,8 @@ function requireSameSearch(request: RemovalRequest, profile: LayerProfile, file:
   for (const [field, value] of Object.entries(searched)) {
     if (asked[field] !== undefined && JSON.stringify(asked[field]) !== JSON.stringify(value)) {
       throw new UserError(
-        `${JSON.stringify(asked[field])} contradicts the profile ${file}, which was made with ${JSON.stringify(value)}.`,
-        { field, remedy: 'Leave it out, or search again without the profile.' },
+        say`${JSON.stringify(asked[field])} contradicts the profile ${file}, which was made with ${JSON.stringify(value)}.`,
+        { field, remedy: say`Leave it out, or search again without the profile.` },
       );
     }
   }
@@ -191,7 +195,7 @@ async function requirePlanWritable(
   if (count > 0) {
     await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
   }
-  const remedy = count === 0 ? refusal.remedy : `${refusal.remedy} ${kept}`;
+  const remedy = count === 0 ? refusal.remedy : say`${refusal.remedy} ${kept}`;
   throw refused({ ...refusal, remedy }, model.path);
 }
 

@@ -4,8 +4,9 @@ import type { ModelComparison } from '../inspect/model-comparison';
 import { flag, path } from './fields';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
+import { say } from '../message';
 
-const missing = 'Name two models: their folders or any of their files.';
+const missing = say`Name two models: their folders or any of their files.`;
 
 export const compare = defineOperation({
   id: 'compare',

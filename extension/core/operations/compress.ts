@@ -22,6 +22,7 @@ import type { OperationContext } from './operation';
 import { planField } from './read-plan';
 import { anyOf, oneOf, replaces } from './rules';
 import { optionalModelField, outputFields, outputOptions, runOptions } from './shared-fields';
+import { say } from '../message';
 
 export const compress = defineOperation({
   id: 'compress',
@@ -37,7 +38,7 @@ export const compress = defineOperation({
   },
   rules: [
     ...oneOf('method', 'budget', 'plan'),
-    replaces('plan', planningNames, 'the plan says what to compress'),
+    replaces('plan', planningNames, say`the plan says what to compress`),
     anyOf('model', 'plan'),
     ...planningRules,
     ...compressionRules,

@@ -15,6 +15,7 @@ import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
+import { say } from '../message';
 
 /** Of the samples: what is read where no text is named. */
 const heldOutText = 'held-out.txt';
@@ -60,7 +61,7 @@ export const evaluate = defineOperation({
   },
   rules: [
     anyOf('model', 'plan'),
-    replaces('task', ['text', 'length', 'stride'], 'they are for perplexity'),
+    replaces('task', ['text', 'length', 'stride'], say`they are for perplexity`),
   ],
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',
@@ -106,13 +107,13 @@ async function planOf(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
   const place = planned.file === undefined ? {} : { file: planned.file };
   requireMadeFor(planned.plan, (await open(planned.model)).summary, {
     ...place,
-    remedy: 'Profile this model again, or delete the field to evaluate the plan all the same.',
+    remedy: say`Profile this model again, or delete the field to evaluate the plan all the same.`,
   });
   if ((planned.plan.compress ?? []).length > 0) {
-    throw new UserError('A plan that compresses can only be evaluated once it is written.', {
+    throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {
       ...place,
       field: 'compress',
-      remedy: 'Write the model with `espalier compress --plan`, then evaluate that.',
+      remedy: say`Write the model with \`espalier compress --plan\`, then evaluate that.`,
     });
   }
   return planned;

@@ -24,6 +24,7 @@ import {
   selectionFields,
   selectionRules,
 } from './selection-fields';
+import { say } from '../message';
 
 /** What was written of a data set. */
 export interface ExportedData {
@@ -101,11 +102,14 @@ async function readChosen(selection: string, request: RequestOf<typeof fields>):
   const dataset = await openDataset(resolve(request.data), options);
   const { indices, fingerprint } = await readSelection(selection, dataset.size);
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError('The selection was made for another data set, or this one has changed.', {
-      file: selection,
-      field: 'dataset.fingerprint',
-      remedy: 'Choose the data set that was scored, or score this one.',
-    });
+    throw new UserError(
+      say`The selection was made for another data set, or this one has changed.`,
+      {
+        file: selection,
+        field: 'dataset.fingerprint',
+        remedy: say`Choose the data set that was scored, or score this one.`,
+      },
+    );
   }
   return { dataset, indices: indices.sort() };
 }

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { parseMemorySize } from '../runtime/memory-size';
+import type { Message } from '../message';
 
 /** Everything that help, docs, settings and validation say of one field of a request. */
 export interface Field<T = unknown, Present extends boolean = boolean> {
@@ -48,7 +49,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Named by its place on the command line instead of a flag. */
   readonly positional: boolean;
   /** Replaces "MODEL is required." where the field is missing. */
-  readonly missing: string | undefined;
+  readonly missing: Message | undefined;
   /** Heading in help and docs. */
   readonly group: string;
 }
@@ -84,7 +85,7 @@ interface Options<T> {
   readonly flag?: string;
   readonly off?: string;
   readonly positional?: true;
-  readonly missing?: string;
+  readonly missing?: Message;
 }
 interface NumberOptions extends Options<number> {
   readonly min?: number;

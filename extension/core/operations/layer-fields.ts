@@ -3,6 +3,7 @@ import type { OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { flag, group, list } from './fields';
 import type { RequestOf } from './fields';
+import { say } from '../message';
 
 /** Which matrices are meant. */
 export const layerFields = group('Layers', {
@@ -42,7 +43,7 @@ export function blocksOf({ blocks }: Layers): number[] | undefined {
   return blocks?.flatMap((part) => {
     const [first = 0, last = first] = part.split('-').map(Number);
     if (last < first) {
-      throw new UserError(`The range ${part} ends before it begins.`, { field: 'blocks' });
+      throw new UserError(say`The range ${part} ends before it begins.`, { field: 'blocks' });
     }
     return Array.from({ length: last - first + 1 }, (_, i) => first + i);
   });

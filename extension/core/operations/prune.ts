@@ -24,6 +24,7 @@ import {
   runOptions,
 } from './shared-fields';
 import { journalOf } from './journals';
+import { say } from '../message';
 
 export const prune = defineOperation({
   id: 'prune',
@@ -40,7 +41,7 @@ export const prune = defineOperation({
     ...runFields,
   },
   rules: [
-    replaces('plan', removalNames, 'the plan says what to remove'),
+    replaces('plan', removalNames, say`the plan says what to remove`),
     ...oneOf('plan', ...amountNames),
     anyOf('model', 'plan'),
     ...removalRules,

@@ -5,6 +5,7 @@ import type { Plan } from '../plans/plan';
 import { parsePlan, planSchema } from '../plans/plan-schema';
 import { UserError } from '../user-error';
 import { document } from './fields';
+import { say } from '../message';
 
 const schema = planSchema as v.GenericSchema<unknown, Plan>;
 
@@ -20,7 +21,7 @@ export const requiredPlanField = document(schema, {
   placeholder: planField.placeholder,
   positional: true,
   required: true,
-  missing: 'Name a plan: a *.plan.json file.',
+  missing: say`Name a plan: a *.plan.json file.`,
 });
 
 /** A plan that a request names or holds. */
@@ -43,7 +44,7 @@ export async function readPlan(
     return { plan: given, file: undefined, folder: '', model: model ?? given.model.path };
   }
   const text = await readFile(given, 'utf8').catch(() => {
-    throw new UserError('There is no such plan.', { file: given });
+    throw new UserError(say`There is no such plan.`, { file: given });
   });
   const plan = parsePlan(text, given);
   const folder = dirname(resolve(given));

@@ -1,4 +1,3 @@
-import { counted } from '../format';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { repairModel, trainedLayers } from '../pipelines/compression/repair-model';
@@ -30,7 +29,7 @@ export const repair = defineOperation({
     ...group('Training', {
       effort: choice(effortNames, {
         description: `How much it may cost: ${effortNames
-          .map((name) => `${name} ${counted(repairEfforts[name].sequences, 'sequence')}`)
+          .map((name) => `${name} ${repairEfforts[name].sequences} sequences`)
           .join(', ')}; quick trains layer by layer only`,
         default: 'standard',
         placeholder: 'EFFORT',

@@ -1,3 +1,5 @@
+import type { Message } from '../message';
+import { say } from '../message';
 /** Says a field's name to the reader: as a flag, or as a setting. */
 export type NameOf = (key: string) => string;
 
@@ -5,13 +7,13 @@ export type NameOf = (key: string) => string;
 export interface Breach {
   /** The fields that contradict each other or lack another, the first to drop first. */
   readonly fields: readonly string[];
-  readonly problem: (name: NameOf) => string;
+  readonly problem: (name: NameOf) => Message;
 }
 
 /** What fields a request may have together. */
 export interface Rule {
   /** In words, for docs. */
-  readonly describe: (name: NameOf) => string;
+  readonly describe: (name: NameOf) => Message;
   /** @param complete what is given, and defaults where nothing is */
   readonly check: (given: Values, complete: Values) => Breach | undefined;
 }
@@ -25,17 +27,19 @@ const isGiven = (given: Values, key: string): boolean =>
 /** At most one of them. */
 export function excludes(...fields: readonly string[]): Rule {
   return {
-    describe: (name) => `Only one of ${listed(fields, name, 'and')}.`,
+    describe: (name) => say`Only one of ${listed(fields, name, 'and')}.`,
     check: (given) => {
       const [first, second] = fields.filter((key) => isGiven(given, key));
       return first === undefined || second === undefined
         ? undefined
         : {
             fields: [second, first],
-            problem: (name) =>
-              `Give only one of ${listed(fields, name, 'and')}${
-                fields.length > 2 ? `, not both ${name(first)} and ${name(second)}` : ''
-              }.`,
+            problem: (name) => {
+              const all = listed(fields, name, 'and');
+              return fields.length > 2
+                ? say`Give only one of ${all}, not both ${name(first)} and ${name(second)}.`
+                : say`Give only one of ${all}.`;
+            },
           };
     },
   };
@@ -43,11 +47,11 @@ export function excludes(...fields: readonly string[]): Rule {
 
 /** At least one of them. */
 export function anyOf(...fields: readonly string[]): Rule {
-  const say = (name: NameOf): string => `${listed(fields, name, 'or')} is required.`;
+  const describe = (name: NameOf): Message => say`${listed(fields, name, 'or')} is required.`;
   return {
-    describe: say,
+    describe,
     check: (given) =>
-      fields.some((key) => isGiven(given, key)) ? undefined : { fields: [], problem: say },
+      fields.some((key) => isGiven(given, key)) ? undefined : { fields: [], problem: describe },
   };
 }
 
@@ -58,28 +62,29 @@ export function oneOf(...fields: readonly string[]): readonly Rule[] {
 
 /** A field that acts only together with one of others. */
 export function needs(field: string, ...others: readonly string[]): Rule {
+  const describe = (name: NameOf): Message =>
+    say`${name(field)} needs ${listed(others, name, 'or')}.`;
   return {
-    describe: (name) => `${name(field)} needs ${listed(others, name, 'or')}.`,
+    describe,
     check: (given) =>
       isGiven(given, field) && !others.some((key) => isGiven(given, key))
-        ? {
-            fields: [field],
-            problem: (name) => `${name(field)} needs ${listed(others, name, 'or')}.`,
-          }
+        ? { fields: [field], problem: describe }
         : undefined,
   };
 }
 
 /** Fields that act only together with another. */
 export function allNeed(fields: readonly string[], other: string): Rule {
-  const say = (names: readonly string[], name: NameOf): string =>
-    `${listed(names, name, 'and')} ${names.length > 1 ? 'need' : 'needs'} ${name(other)}.`;
+  const tell = (keys: readonly string[], name: NameOf): Message =>
+    keys.length > 1
+      ? say`${listed(keys, name, 'and')} need ${name(other)}.`
+      : say`${listed(keys, name, 'and')} needs ${name(other)}.`;
   return {
-    describe: (name) => say(fields, name),
+    describe: (name) => tell(fields, name),
     check: (given) => {
       const alone = fields.filter((key) => isGiven(given, key));
       return alone.length > 0 && !isGiven(given, other)
-        ? { fields: alone, problem: (name) => say(alone, name) }
+        ? { fields: alone, problem: (name) => tell(alone, name) }
         : undefined;
     },
   };
@@ -87,42 +92,45 @@ export function allNeed(fields: readonly string[], other: string): Rule {
 
 /** A field that acts only where another has, or holds, one of some values. */
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
-  const say = (name: NameOf): string =>
-    `${name(field)} acts only with ${name(other)} ${values.join(' or ')}`;
+  const known = values.join(' or ');
   return {
-    describe: (name) => `${say(name)}.`,
+    describe: (name) => say`${name(field)} acts only with ${name(other)} ${known}.`,
     check: (given, complete) =>
       isGiven(given, field) && ![complete[other]].flat().some((value) => values.includes(value))
-        ? { fields: [field], problem: (name) => `${say(name)}, not ${String(complete[other])}.` }
+        ? {
+            fields: [field],
+            problem: (name) =>
+              say`${name(field)} acts only with ${name(other)} ${known}, not ${String(complete[other])}.`,
+          }
         : undefined,
   };
 }
 
 /** A number that another bounds from above. */
 export function atMost(field: string, bound: string): Rule {
-  const say = (name: NameOf): string => `${name(field)} takes at most ${name(bound)}`;
   return {
-    describe: (name) => `${say(name)}.`,
+    describe: (name) => say`${name(field)} takes at most ${name(bound)}.`,
     check: (given, complete) =>
       Number(given[field]) > Number(complete[bound])
         ? {
             fields: [field],
-            problem: (name) => `${say(name)}, which is ${String(complete[bound])}.`,
+            problem: (name) =>
+              say`${name(field)} takes at most ${name(bound)}, which is ${String(complete[bound])}.`,
           }
         : undefined,
   };
 }
 
 /** A field beside which others do nothing, and why. */
-export function replaces(field: string, others: readonly string[], why: string): Rule {
+export function replaces(field: string, others: readonly string[], why: Message): Rule {
   return {
-    describe: (name) => `${name(field)} goes without ${listed(others, name, 'and')}: ${why}.`,
+    describe: (name) => say`${name(field)} goes without ${listed(others, name, 'and')}: ${why}.`,
     check: (given) => {
       const other = others.find((key) => given[key] !== undefined);
       return isGiven(given, field) && other !== undefined
         ? {
             fields: [other, field],
-            problem: (name) => `${name(other)} does nothing with ${name(field)}: ${why}.`,
+            problem: (name) => say`${name(other)} does nothing with ${name(field)}: ${why}.`,
           }
         : undefined;
     },
@@ -131,24 +139,28 @@ export function replaces(field: string, others: readonly string[], why: string):
 
 /** A flag that is on by default; fields that do nothing where it is off. */
 export function switchedOff(field: string, others: readonly string[]): Rule {
-  const say = (name: NameOf): string =>
-    `${name(field)} goes without ${listed(others, name, 'and')}.`;
   return {
-    describe: say,
+    describe: (name) => say`${name(field)} goes without ${listed(others, name, 'and')}.`,
     check: (given) => {
       const other = others.find((key) => given[key] !== undefined);
       return given[field] === false && other !== undefined
         ? {
             fields: [other, field],
-            problem: (name) => `${name(other)} does nothing with ${name(field)}.`,
+            problem: (name) => say`${name(other)} does nothing with ${name(field)}.`,
           }
         : undefined;
     },
   };
 }
 
-function listed(fields: readonly string[], name: NameOf, word: 'and' | 'or'): string {
+/** `a, b and c` */
+function listed(fields: readonly string[], name: NameOf, word: 'and' | 'or'): Message | string {
   const names = fields.map(name);
   const last = names.pop() ?? '';
-  return names.length === 0 ? last : `${names.join(', ')} ${word} ${last}`;
+  const most = names.join(', ');
+  return names.length === 0
+    ? last
+    : word === 'and'
+      ? say`${most} and ${last}`
+      : say`${most} or ${last}`;
 }

@@ -6,6 +6,7 @@ import { secondsOf } from '../runtime/model-speed';
 import type { AnyOperation, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
 import { runOptions } from './shared-fields';
+import { say } from '../message';
 
 /** What requests of operations on a model may have. */
 interface ModelRequest {
@@ -28,7 +29,13 @@ export async function runOperation(
     return undefined;
   });
   if (seconds !== undefined) {
-    context.progress({ stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: seconds });
+    context.progress({
+      stage: say`Starting`,
+      done: 0,
+      total: 1,
+      unit: 'steps',
+      secondsLeft: seconds,
+    });
   }
   return operation.run(request, context);
 }

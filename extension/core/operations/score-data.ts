@@ -16,6 +16,7 @@ import {
   trainingFields,
   trainingOf,
 } from './training-fields';
+import { say } from '../message';
 
 /** What scores are written as. */
 export const scoreFormatField = choice(scoreFormats, {
@@ -72,7 +73,7 @@ export const scoreData = defineOperation({
     ...datasetFields,
     ...trainingFields,
   },
-  rules: [replaces('dynamics', ['processes'], 'its runs follow one another')],
+  rules: [replaces('dynamics', ['processes'], say`its runs follow one another`)],
   result: v.looseObject({
     examples: v.number(),
     runs: v.number(),

@@ -13,6 +13,8 @@ import { UserError } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number } from './fields';
 import type { GivenOf, RequestOf } from './fields';
 import { actsOnlyWith, excludes } from './rules';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** How a removal order is found. */
 export const searchFields = group('Search', {
@@ -156,15 +158,15 @@ export function requireCandidates(
   const available = listCandidates(model, granularity).filter(
     ({ members }) => !members.some((unit) => kept.has(unit)),
   ).length;
-  requireAtMost(budget.count, available, `${model.name} has ${available} to remove`);
+  requireAtMost(budget.count, available, say`${model.name} has ${available} to remove`);
 }
 
 /** @throws UserError where more is to be removed than there is. */
-export function requireAtMost(count: number, available: number, what: string): void {
+export function requireAtMost(count: number, available: number, what: Message): void {
   if (count > available) {
-    throw new UserError(`Cannot remove ${count}: ${what}.`, {
+    throw new UserError(say`Cannot remove ${count}: ${what}.`, {
       field: 'remove',
-      remedy: `Choose a number from 1 to ${available}.`,
+      remedy: say`Choose a number from 1 to ${available}.`,
     });
   }
 }

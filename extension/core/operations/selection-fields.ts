@@ -11,6 +11,7 @@ import type { datasetFields } from './data-fields';
 import { choice, flag, integer, integers, number } from './fields';
 import type { GivenOf, RequestOf } from './fields';
 import { actsOnlyWith } from './rules';
+import { say } from '../message';
 
 export const keepFacts = {
   description: 'Fraction of the examples to keep',
@@ -74,8 +75,8 @@ export function chooseByScores(
   };
   const chosen = chooseExamples(scored, { request, only, leaveOut });
   if (chosen.kept === 0) {
-    throw new UserError('No example is chosen.', {
-      remedy: 'Keep a larger share, or leave fewer examples out.',
+    throw new UserError(say`No example is chosen.`, {
+      remedy: say`Keep a larger share, or leave fewer examples out.`,
     });
   }
   return chosen;

@@ -12,6 +12,7 @@ import { choice, flag, group, integer, path, size } from './fields';
 import type { Field, RequestOf } from './fields';
 import { excludes, needs } from './rules';
 import type { Rule } from './rules';
+import { say } from '../message';
 
 const modelFacts = {
   description: 'Model folder or any of its files: .safetensors, .gguf, .onnx',
@@ -25,7 +26,7 @@ export const optionalModelField = path(modelFacts);
 export const modelField = path({
   ...modelFacts,
   required: true,
-  missing: 'Name one model: its folder, or its .safetensors, .gguf or .onnx file.',
+  missing: say`Name one model: its folder, or its .safetensors, .gguf or .onnx file.`,
 });
 
 export const runFields = group('Running', {

@@ -13,6 +13,7 @@ import { Rejection } from '../symbolic/language/rejection';
 import { sizeOf } from '../symbolic/language/term';
 import { path, text } from './fields';
 import { defineOperation } from './operation';
+import { say } from '../message';
 
 /** A program and the graph that it builds. */
 export interface BuiltGraph {
@@ -50,7 +51,7 @@ export const symbolicEvaluate = defineOperation({
       placeholder: 'PROGRAM',
       positional: true,
       required: true,
-      missing: 'Give one program, in quotes.',
+      missing: say`Give one program, in quotes.`,
     }),
     library: libraryField,
   },

@@ -10,6 +10,7 @@ import type { JobContext } from '../jobs/job';
 import { flag } from './fields';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
+import { say, verbatim } from '../message';
 
 /** Every tensor of a model. */
 export interface TensorList extends Pick<
@@ -70,11 +71,11 @@ async function measure(
     const unreadable = whyUnreadable(tensor);
     if (unreadable === undefined) {
       const progress = (done: number): void => {
-        job.progress({ stage: tensor.name, done: before + done, total, unit: 'bytes' });
+        job.progress({ stage: verbatim(tensor.name), done: before + done, total, unit: 'bytes' });
       };
       statistics.set(tensor.name, await tensorStatistics(tensor, job.cancellation, progress));
     } else {
-      job.warn(`${tensor.name}: ${unreadable}`);
+      job.warn(say`${tensor.name}: ${unreadable}`);
     }
     before += tensor.bytes;
   }

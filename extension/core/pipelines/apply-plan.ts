@@ -11,6 +11,7 @@ import type { LayoutName } from '../export/hugging-face/layouts';
 import type { PruneResult } from './prune-result';
 import type { OpenedModel } from '../models/opened-model';
 import { writeModel } from './write-model';
+import { say } from '../message';
 
 /** A plan to carry out, and where. */
 export interface PlanApplication {
@@ -41,7 +42,7 @@ export async function applyPlan(
 ): Promise<PruneResult | CompressResult> {
   const { model, plan, out, format, overwrite, memoryBytes } = application;
   requireMadeFor(plan, model.summary, {
-    remedy: 'Profile this model again, or delete the field to apply the plan all the same.',
+    remedy: say`Profile this model again, or delete the field to apply the plan all the same.`,
   });
   const folder = application.planFolder ?? '';
   const { removed, patches } = await readRemoval(plan, model.model, folder, 'remove');

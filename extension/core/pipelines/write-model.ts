@@ -26,6 +26,7 @@ import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
 import { onPath } from '../export/write-errors';
+import { say } from '../message';
 
 /** What is to be written where. */
 export interface WriteRequest {
@@ -76,10 +77,10 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   const converts = request.model.format !== target.format;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
   if (!converts && changed === 0) {
-    throw new UserError('The plan changes nothing: the result would be a copy.', {
+    throw new UserError(say`The plan changes nothing: the result would be a copy.`, {
       file: summary.path,
       field: 'remove',
-      remedy: 'Choose at least one sublayer to remove, or a layer to compress.',
+      remedy: say`Choose at least one sublayer to remove, or a layer to compress.`,
     });
   }
   const output = await OutputFolder.create(request.out, source.path, request.overwrite);
@@ -183,7 +184,7 @@ async function copySideFiles(
   }
   if (sideFiles.leftBehind.length > 0) {
     context.warn(
-      `Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
+      say`Not copied, since they may hold the removed weights: ${sideFiles.leftBehind.join(', ')}.`,
     );
   }
 }

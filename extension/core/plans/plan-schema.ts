@@ -5,6 +5,8 @@ import type { ModelSummary } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';
 import { UserError } from '../user-error';
 import type { Plan } from './plan';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** A patch has the id of what it stands for. */
 export const kindsInIds = sublayerKinds.filter((kind) => kind !== 'patch');
@@ -117,17 +119,17 @@ export const planSchema = v.pipe(
  * @throws UserError naming the file and the field.
  */
 export function parsePlan(text: string, file: string): Plan {
-  return parseDocument(planSchema, text, file, 'a prune plan') as Plan;
+  return parseDocument(planSchema, text, file, say`a prune plan`) as Plan;
 }
 
 /** @throws UserError where a plan was made for another model; plans written by hand do not say for which. */
 export function requireMadeFor(
   { model }: Plan,
   { path, fingerprint }: Pick<ModelSummary, 'path' | 'fingerprint'>,
-  details: { readonly file?: string; readonly remedy: string },
+  details: { readonly file?: string; readonly remedy: Message },
 ): void {
   if (model.fingerprint !== undefined && model.fingerprint !== fingerprint) {
-    throw new UserError(`The plan was made for another model than ${path}.`, {
+    throw new UserError(say`The plan was made for another model than ${path}.`, {
       ...details,
       field: 'model.fingerprint',
     });

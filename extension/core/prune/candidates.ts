@@ -2,6 +2,8 @@ import type { ModelSummary } from '../models/model-summary';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
@@ -66,9 +68,9 @@ export function resolveIds(
   for (const id of ids) {
     const matches = unitsMeant(id, model).flatMap((meant) => units.numberOf(meant) ?? []);
     if (matches.length === 0) {
-      throw new UserError(`The model has no sublayer "${id}".`, {
+      throw new UserError(say`The model has no sublayer "${id}".`, {
         ...subject,
-        remedy: `Ids run from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N stands for both of its sublayers${expertRemedy(model)}.`,
+        remedy: say`Ids run from ${model.sublayers.at(0)?.id ?? '(none)'} to ${model.sublayers.at(-1)?.id ?? '(none)'}; block.N stands for both of its sublayers${expertRemedy(model)}.`,
       });
     }
     for (const match of matches) {
@@ -96,11 +98,11 @@ export function requireExperts(
     const { id, experts: { count = 0, least = 1 } = {} } = emptied;
     throw new UserError(
       least === 1
-        ? `Every expert of ${id} would go.`
-        : `Too many of the ${count} experts of ${id} would go: the graph sends each token to ${least}.`,
+        ? say`Every expert of ${id} would go.`
+        : say`Too many of the ${count} experts of ${id} would go: the graph sends each token to ${least}.`,
       {
         ...subject,
-        remedy: `Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,
+        remedy: say`Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,
       },
     );
   }
@@ -122,21 +124,24 @@ export function checkBudget(
     return { isMet: () => false };
   }
   const [count, what] = countOf(model, granularity);
-  const fault = (problem: string, field: string): UserError =>
-    new UserError(problem, { field, remedy: `The model has ${count} ${what}s.` });
+  const fault = (problem: Message, field: string): UserError =>
+    new UserError(problem, { field, remedy: say`The model has ${count} ${what}s.` });
   if (budget.kind === 'count') {
     if (!Number.isInteger(budget.count) || budget.count < 1) {
-      throw fault(`Cannot remove ${budget.count}: it must be an integer of at least 1.`, 'remove');
+      throw fault(
+        say`Cannot remove ${budget.count}: it must be an integer of at least 1.`,
+        'remove',
+      );
     }
     return { isMet: (_, rounds) => rounds >= budget.count };
   }
   if (!(budget.ratio > 0 && budget.ratio <= 1)) {
-    throw fault(`${budget.ratio} is not a ratio above 0 and up to 1.`, 'ratio');
+    throw fault(say`${budget.ratio} is not a ratio above 0 and up to 1.`, 'ratio');
   }
   if (budget.kind === 'ratio') {
     const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
-      throw fault(`A ratio of ${budget.ratio} removes no ${what}.`, 'ratio');
+      throw fault(say`A ratio of ${budget.ratio} removes no ${what}.`, 'ratio');
     }
     return { isMet: (removed) => removed.size >= target };
   }

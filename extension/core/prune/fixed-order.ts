@@ -7,6 +7,7 @@ import type { OriginalStates, Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
 import type { SearchPlan } from './search-plan';
 import { TrajectoryScorer } from './trajectory-scorer';
+import { say } from '../message';
 
 /** A baseline as the search itself: the order is fixed, only its distances are measured. */
 export async function ranked(
@@ -20,14 +21,14 @@ export async function ranked(
     distance: null,
   }));
   if (name === 'one-shot') {
-    listener.onStage('Round 1');
+    listener.onStage(say`Round ${1}`);
     const input = plan.input(scorer, 'round.1', plan.candidates, new Map(), (distance) => {
       listener.onCandidate(1, distance);
     });
     ({ distances } = await everyDistance(input));
   }
   const order = orderers[name](plan.candidates, distances, plan.settings.seed) ?? [];
-  listener.onStage(`Order: ${name}`);
+  listener.onStage(say`Order: ${name}`);
   const rounds = await followOrder(
     plan,
     order,

@@ -6,6 +6,7 @@ import type { Strategy } from './rounds';
 import type { Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
 import type { SearchPlan } from './search-plan';
+import { say } from '../message';
 
 /** How rounds after the first are decided, which measures every distance in full: it is the heatmap. */
 const laterRounds = { exact: race, lazy, naive: everyDistance } as const;
@@ -38,7 +39,7 @@ export async function greedy(
     if (!left.some((candidate) => plan.mayGo(candidate, scorer.removed))) {
       break;
     }
-    listener.onStage(`Round ${round}`);
+    listener.onStage(say`Round ${round}`);
     const result = await strategyOf(round)(
       plan.input(scorer, `round.${round}`, left, expected, (distance) => {
         listener.onCandidate(round, distance);

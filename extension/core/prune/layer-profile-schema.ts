@@ -7,6 +7,7 @@ import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
 import { metricNames } from '../metrics/metrics';
 import { baselineNames, granularities, searchModes } from './options';
+import { say } from '../message';
 
 const ratio = v.number();
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -112,5 +113,5 @@ export const layerProfileSchema = v.object({
  * @throws UserError naming the file and the field.
  */
 export function parseLayerProfile(text: string, file: string): LayerProfile {
-  return parseDocument(layerProfileSchema, text, file, 'a layer profile') as LayerProfile;
+  return parseDocument(layerProfileSchema, text, file, say`a layer profile`) as LayerProfile;
 }

@@ -1,5 +1,6 @@
 import type { CandidateDistance, Round } from './layer-profile';
 import type { BaselineName } from './options';
+import type { Message } from '../message';
 
 /** Called as results become known. Rounds count from 1. */
 export interface SearchListener {
@@ -10,5 +11,5 @@ export interface SearchListener {
   onPredicted(round: number, rounds: readonly Round[]): void;
   onBaseline(name: BaselineName, rounds: readonly Round[]): void;
   /** Before each round: its number, and how many are expected in all. */
-  onStage(stage: string): void;
+  onStage(stage: Message): void;
 }

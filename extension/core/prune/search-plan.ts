@@ -7,6 +7,7 @@ import type { Granularity, SearchSettings } from './options';
 import type { RoundInput } from './rounds';
 import type { Scorer, ScorerSetup } from './scorer';
 import { prefixTokens } from '../metrics/slices';
+import { joined, say } from '../message';
 
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
 const leastBaselineRows = 256;
@@ -29,9 +30,9 @@ export class SearchPlan {
     const model = setup.executor.model.summary;
     const { units } = setup.executor;
     if (settings.everyDistance && settings.mode === 'adaptive') {
-      throw new UserError('An adaptive search does not measure every distance.', {
+      throw new UserError(say`An adaptive search does not measure every distance.`, {
         field: 'everyDistance',
-        remedy: 'Choose the search mode exact or lazy, or leave everyDistance out.',
+        remedy: say`Choose the search mode exact or lazy, or leave everyDistance out.`,
       });
     }
     this.tokens = setup.sequences.map((input) => prefixTokens(setup.executor.model, input));
@@ -45,9 +46,9 @@ export class SearchPlan {
       !members.some((unit) => removed.has(unit)) &&
       units.emptied(new Set([...removed, ...members])) === undefined;
     if (!this.candidates.some((candidate) => this.mayGo(candidate, new Set()))) {
-      throw new UserError('Nothing may be removed: every candidate is protected or excluded.', {
+      throw new UserError(say`Nothing may be removed: every candidate is protected or excluded.`, {
         field: 'protect',
-        remedy: 'Protect fewer sublayers, or lower exclude.',
+        remedy: say`Protect fewer sublayers, or lower exclude.`,
       });
     }
   }
@@ -116,13 +117,15 @@ export class SearchPlan {
 
 function nothingToRemove({ path, warnings }: ModelSummary, granularity: Granularity): UserError {
   const reasons =
-    granularity === 'expert' ? warnings.filter((one) => one.startsWith('Single experts')) : [];
+    granularity === 'expert'
+      ? warnings.filter(({ code }) => code.startsWith('Single experts'))
+      : [];
   return new UserError(
-    ['The model has nothing that could be removed at this granularity.', ...reasons].join(' '),
+    joined([say`The model has nothing that could be removed at this granularity.`, ...reasons]),
     {
       file: path,
       field: `granularity ${granularity}`,
-      remedy: 'Choose another granularity, such as sublayer.',
+      remedy: say`Choose another granularity, such as sublayer.`,
     },
   );
 }

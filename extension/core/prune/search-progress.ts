@@ -7,6 +7,8 @@ import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
 import type { SearchListener } from './search-listener';
 import type { SearchWork } from './search-work';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /** Reports at most this often, in milliseconds. */
 const interval = 100;
@@ -18,7 +20,7 @@ const roundShares = { naive: [2, 2], adaptive: [0.3, 0.1], other: [1, 0.3] } as 
 
 /** Turns what a search says into progress and events, with an estimate of the whole. */
 export class SearchProgress implements SearchListener {
-  private stage = 'Original';
+  private stage = say`Original`;
   private reported = 0;
   private roundStart = 0;
   private total: number;
@@ -51,8 +53,8 @@ export class SearchProgress implements SearchListener {
     }
   }
 
-  public onStage(stage: string): void {
-    this.stage = stage.startsWith('Round') ? `${stage} of ${this.rounds}` : stage;
+  public onStage(stage: Message): void {
+    this.stage = stage.code.startsWith('Round') ? say`${stage} of ${this.rounds}` : stage;
     this.roundStart = this.work.cost;
     this.report(true);
   }

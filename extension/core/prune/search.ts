@@ -14,6 +14,7 @@ import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { SearchPlan } from './search-plan';
 import { TrajectoryScorer } from './trajectory-scorer';
+import { say } from '../message';
 
 /** What a search found. */
 export interface SearchResult {
@@ -66,7 +67,7 @@ export async function search(
       : new TrajectoryScorer(setup, adaptive?.onFinal);
   const before = setup.work.evaluations;
   const started = performance.now();
-  listener.onStage('Original');
+  listener.onStage(say`Original`);
   const original = await startOn(isLazy ? all.slice(0, 1) : all);
   plan.rows = await Promise.all(all.map(async (sequence) => scorer.rows(sequence)));
   await adaptive?.start(original);
@@ -79,7 +80,7 @@ export async function search(
   for (const name of settings.baselines.filter((baseline) => baseline !== settings.mode)) {
     const order = orderers[name](plan.candidates, found.candidates, settings.seed);
     if (order !== undefined) {
-      listener.onStage(`Baseline: ${name}`);
+      listener.onStage(say`Baseline: ${name}`);
       const rounds = await measureOrder(
         plan,
         order,

@@ -7,6 +7,8 @@ import { probeDevice } from './device-probe';
 import type { ProbeMessage, ProbeOptions } from './device-probe';
 import { runDeviceTrial } from './device-trial';
 import type { DeviceTrial } from './device-trial';
+import type { Message } from '../message';
+import { say } from '../message';
 
 /** Largest difference from the CPU's numbers, relative to the largest of them. */
 const tolerance = 1e-3;
@@ -31,7 +33,10 @@ export class DeviceFinder {
   }
 
   /** The device to run on: the one asked for if it works, else the CPU, and `warn` is told why. */
-  public async resolve(choice: DeviceChoice, warn: (message: string) => void): Promise<DeviceName> {
+  public async resolve(
+    choice: DeviceChoice,
+    warn: (message: Message) => void,
+  ): Promise<DeviceName> {
     if (choice === 'cpu') {
       return choice;
     }
@@ -42,7 +47,7 @@ export class DeviceFinder {
     if (works) {
       return choice;
     }
-    warn(`The device ${choice} cannot be used; the CPU is used instead. ${detail}`);
+    warn(say`The device ${choice} cannot be used; the CPU is used instead. ${detail}`);
     return 'cpu';
   }
 
@@ -116,7 +121,7 @@ export async function listDevices(): Promise<readonly DeviceReport[]> {
  */
 export async function resolveDevice(
   choice: DeviceChoice,
-  warn: (message: string) => void,
+  warn: (message: Message) => void,
 ): Promise<DeviceName> {
   return finder.resolve(choice, warn);
 }

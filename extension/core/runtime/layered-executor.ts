@@ -15,6 +15,7 @@ import type { SessionRecipe } from './session-pool';
 import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
 import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
+import { say } from '../message';
 
 /** A graph that the caller makes, which declares its inputs and outputs itself. */
 export interface OwnGraph extends Pick<SessionRecipe, 'keepMemory'> {
@@ -327,10 +328,9 @@ export class LayeredExecutor {
         throw error;
       }
       const [reason = ''] = error.message.trim().split('\n');
-      throw new UserError(`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
+      throw new UserError(say`ONNX Runtime cannot compute the model on these inputs: ${reason}`, {
         file: this.model.summary.path,
-        remedy:
-          'Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.',
+        remedy: say`Inputs made at random may have sizes or numbers that the model does not take: give real examples as a .npz file.`,
       });
     }
   }

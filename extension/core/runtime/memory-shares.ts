@@ -1,6 +1,7 @@
 import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
+import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */
 export interface MemoryShares {
@@ -98,11 +99,11 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
   if (memoryBytes < least) {
     const needed = `${Math.ceil(least / 2 ** 20)}MiB`;
     throw new UserError(
-      `${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
+      say`${model.summary.name} needs ${needed} of memory: two sublayers, the head and hidden states must fit.`,
       {
         file: model.summary.path,
         field: 'memory',
-        remedy: `Set the memory to at least ${needed}.`,
+        remedy: say`Set the memory to at least ${needed}.`,
       },
     );
   }

@@ -4,9 +4,9 @@ import { emitWeight } from '../models/parts/weight';
 import { UserError } from '../user-error';
 import type { LayeredExecutor } from './layered-executor';
 import { floatsOf, isFiniteState } from './tensors';
+import { say } from '../message';
 
-const damaged =
-  'The file is damaged or was saved by a training run that failed: download it again.';
+const damaged = say`The file is damaged or was saved by a training run that failed: download it again.`;
 
 /**
  * Says why the model's numbers for a sequence are not finite: runs it again and names the first
@@ -19,7 +19,7 @@ export async function explainNonFinite(
 ): Promise<UserError> {
   const { name, path, sublayers } = executor.model.summary;
   const fault = (what: string): UserError =>
-    new UserError(`${what} of ${name} gives NaN or infinite numbers.`, {
+    new UserError(say`${what} of ${name} gives NaN or infinite numbers.`, {
       file: path,
       remedy: damaged,
     });
@@ -61,10 +61,13 @@ async function explainWeights(
   const tensor = tensors.find((_, i) => !floatsOf(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
-    new UserError(`The weight holds NaN or infinite numbers, so that ${id} cannot be computed.`, {
-      file: tensor.file,
-      field: tensor.name,
-      remedy: damaged,
-    })
+    new UserError(
+      say`The weight holds NaN or infinite numbers, so that ${id} cannot be computed.`,
+      {
+        file: tensor.file,
+        field: tensor.name,
+        remedy: damaged,
+      },
+    )
   );
 }

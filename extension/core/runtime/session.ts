@@ -3,6 +3,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
+import { say } from '../message';
 
 /** How a session is to be made. */
 export interface SessionOptions {
@@ -44,8 +45,8 @@ export async function createSession(
   const roots = new Set(graph.externalData.map((data) => parse(data.file).root));
   const [root = parse(process.cwd()).root, ...others] = roots;
   if (others.length > 0) {
-    throw new UserError('The weights lie on several drives.', {
-      remedy: `Move them to one of ${[...roots].join(', ')}.`,
+    throw new UserError(say`The weights lie on several drives.`, {
+      remedy: say`Move them to one of ${[...roots].join(', ')}.`,
     });
   }
   const model = graph.toBytes((data) => ({

@@ -6,6 +6,7 @@ import type { LayeredExecutor } from './layered-executor';
 import { Head } from './head';
 import { asRows, floatsOf, int64Tensor, rowsOf } from './tensors';
 import type { HiddenState, Tensor } from './tensors';
+import { say } from '../message';
 
 /** A number for each token, from the logits in front of it. */
 export interface TokenTerm {
@@ -69,8 +70,11 @@ async function sumsOverOutput(
   if (rows < targets.length || rows > targets.length + 1) {
     const { summary } = executor.model;
     throw new UserError(
-      `Logits are needed for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
-      { file: summary.path, remedy: 'Choose a causal language model with logits as its output.' },
+      say`Logits are needed for each of the ${targets.length} predictions; the output is [${logits.dims.join(', ')}].`,
+      {
+        file: summary.path,
+        remedy: say`Choose a causal language model with logits as its output.`,
+      },
     );
   }
   const padded = Int32Array.from({ length: rows }, (_, i) => targets[i] ?? -1);

@@ -5,6 +5,7 @@ import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
 import { sumsOverTokens } from './token-sums';
 import type { TokenTerm } from './token-sums';
+import type { Message } from '../message';
 
 /** Tokens sent through a sublayer at once: enough to keep all cores busy, few enough to stop soon. */
 const tokensPerBatch = 2048;
@@ -26,7 +27,7 @@ export interface WindowWork {
   /** Units that the model lacks, see RemovableUnits. */
   readonly removed?: ReadonlySet<number>;
   /** What the user is told meanwhile. */
-  readonly stage: string;
+  readonly stage: Message;
   /** Told the sums of some windows as soon as they are known. */
   readonly onSums?: (sums: readonly WindowSums[]) => Promise<void>;
 }

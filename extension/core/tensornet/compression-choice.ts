@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** What can be put in the place of a dense matrix. */
 export const methodNames = ['mpo', 'lowrank', 'int8', 'int4'] as const;
@@ -226,9 +227,8 @@ export const levelWords: Readonly<Record<MethodName, string>> = {
 };
 
 function malformed(text: string, field: string | undefined, problem: string): UserError {
-  return new UserError(`"${text}" is not a compression. ${problem}`, {
+  return new UserError(say`"${text}" is not a compression. ${problem}`, {
     ...(field === undefined ? {} : { field }),
-    remedy:
-      'Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.',
+    remedy: say`Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.`,
   });
 }

@@ -16,6 +16,8 @@ import {
   defaultBlockSize,
   smooth,
 } from './quantize/quantizers';
+import type { Message } from '../message';
+import { say } from '../message';
 
 /** Sizes of a matrix. */
 export type MatrixSizes = Pick<ModelMatrix, 'out' | 'in'>;
@@ -143,47 +145,50 @@ export function requireFit(
 ): void {
   const { method, level, then } = compression;
   const { variants, needsCalibration } = compressionMethods[method];
-  const refuse = (problem: string, remedy: string): never => {
+  const refuse = (problem: Message, remedy: Message): never => {
     throw new UserError(problem, { file: layer.weight.file, field: layer.id, remedy });
   };
   if (layer.form !== undefined) {
-    refuse('The layer is compressed already.', 'Compress the model that it was made from.');
+    refuse(say`The layer is compressed already.`, say`Compress the model that it was made from.`);
   }
   if (!isLevel(method, level)) {
-    refuse(`${level} is no level of ${method}.`, `Give ${levelWords[method]}.`);
+    refuse(say`${level} is no level of ${method}.`, say`Give ${levelWords[method]}.`);
   }
   if ('place' in layer && !quantizerNames.some((name) => name === method)) {
     refuse(
-      `The ${layer.place} cannot be compressed by ${method}.`,
-      `Take one of ${quantizerNames.join(', ')}.`,
+      say`The ${layer.place} cannot be compressed by ${method}.`,
+      say`Take one of ${quantizerNames.join(', ')}.`,
     );
   }
   const variant = variantOf(compression, isCalibrated && !('place' in layer));
   if (!variants.includes(variant)) {
-    refuse(`${method} has no variant "${variant}".`, `Take one of ${variants.join(', ')}.`);
+    refuse(say`${method} has no variant "${variant}".`, say`Take one of ${variants.join(', ')}.`);
   }
   if (
     method === 'int8' &&
     (level === 0 ? !['rtn', smooth].includes(variant) : variant === smooth)
   ) {
     refuse(
-      `int8:${level} has no variant "${variant}".`,
-      level === 0 ? 'Give a block size as well.' : 'Leave the block size out: int8:0.',
+      say`int8:${level} has no variant "${variant}".`,
+      level === 0 ? say`Give a block size as well.` : say`Leave the block size out: int8:0.`,
     );
   }
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
-      `The ${layer.place} is rounded without calibration, which the variant "${variant}" needs.`,
-      `Take one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
+      say`The ${layer.place} is rounded without calibration, which the variant "${variant}" needs.`,
+      say`Take one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }
   if (needsCalibration(variant) && !isCalibrated) {
-    refuse(`The variant "${variant}" of ${method} needs calibration.`, 'Give a calibration text.');
+    refuse(
+      say`The variant "${variant}" of ${method} needs calibration.`,
+      say`Give a calibration text.`,
+    );
   }
   if (then !== undefined && method !== 'lowrank') {
     refuse(
-      `What ${method} leaves is not quantized by ${then}.`,
-      'Only the factors of lowrank are: leave "then" out.',
+      say`What ${method} leaves is not quantized by ${then}.`,
+      say`Only the factors of lowrank are: leave "then" out.`,
     );
   }
 }

@@ -6,6 +6,7 @@ import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-m
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { rootMeanSquare } from '../linear-algebra/squares';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** What a basis is made for. */
 export interface KrylovProblem {
@@ -181,8 +182,8 @@ async function orthonormal(
 ): Promise<{ readonly rows: Rows; readonly least: number }> {
   const gram = await products.gram(rows);
   if (!Number.isFinite(trace(gram))) {
-    throw new UserError("The matrix's numbers are too large for float32 products.", {
-      remedy: 'Leave this layer as it is.',
+    throw new UserError(say`The matrix's numbers are too large for float32 products.`, {
+      remedy: say`Leave this layer as it is.`,
     });
   }
   let lower = cholesky(gram);

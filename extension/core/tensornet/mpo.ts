@@ -2,6 +2,7 @@ import { UserError } from '../user-error';
 import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
 import { randomizedSvd } from './randomized-svd';
 import { transpose } from './tensor-values';
+import { say } from '../message';
 
 /** How a matrix [Π out, Π in] is laid out on sites. */
 export interface SiteSizes {
@@ -137,15 +138,15 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
     product(sites.in) === length;
   if (!fits) {
     throw new UserError(
-      `Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] do not make a matrix of ${count} × ${length}.`,
+      say`Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] do not make a matrix of ${count} × ${length}.`,
       {
         field: name,
-        remedy: 'Give two factors or more for each side, whose products are its sizes.',
+        remedy: say`Give two factors or more for each side, whose products are its sizes.`,
       },
     );
   }
   if (!Number.isSafeInteger(bond) || bond < 1) {
-    throw new UserError(`A bond dimension must be an integer of at least 1, not ${bond}.`, {
+    throw new UserError(say`A bond dimension must be an integer of at least 1, not ${bond}.`, {
       field: name,
     });
   }

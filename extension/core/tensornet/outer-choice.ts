@@ -4,6 +4,7 @@ import { UserError } from '../user-error';
 import { quantizerNames } from './compression-choice';
 import type { CompressionRequest } from './compression-choice';
 import { compressionMethods } from './compression-methods';
+import { say } from '../message';
 
 /**
  * The matrices of a place that are stored dense.
@@ -15,12 +16,12 @@ export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[
   if (dense.length === 0) {
     const problem =
       matrices.length === 0
-        ? `The model has no ${place} that could be compressed.`
-        : `The ${place} is compressed already.`;
+        ? say`The model has no ${place} that could be compressed.`
+        : say`The ${place} is compressed already.`;
     throw new UserError(problem, {
       file: model.summary.path,
       field: place,
-      remedy: 'Leave it out.',
+      remedy: say`Leave it out.`,
     });
   }
   return dense;
@@ -54,11 +55,11 @@ export function outerToMeasure(model: LayeredModel, places: readonly OuterPlace[
   for (const { place, tiedTo } of asked) {
     if (tiedTo !== undefined && !ids.has(tiedTo)) {
       throw new UserError(
-        'Embedding and head are one matrix in this model, which is stored once.',
+        say`Embedding and head are one matrix in this model, which is stored once.`,
         {
           file: model.summary.path,
           field: place,
-          remedy: 'Ask for both: in one form they stay one matrix, else both would be stored.',
+          remedy: say`Ask for both: in one form they stay one matrix, else both would be stored.`,
         },
       );
     }

@@ -9,6 +9,7 @@ import { allocateRanks } from './rank-allocation';
 import type { RankedLayer } from './rank-allocation';
 import type { CalibrationPass } from './statistics/calibration-pass';
 import type { InputStatistics } from './statistics/input-statistics';
+import { say } from '../message';
 
 /** Which layers get ranks, and what they may keep together. */
 export interface RankPlanRequest {
@@ -36,7 +37,7 @@ export async function planRanks(
   let known: { sublayer: number; statistics: ReadonlyMap<string, InputStatistics> } | undefined;
   for (const { layer, choice } of choices) {
     context.progress({
-      stage: 'Weighing linear layers',
+      stage: say`Weighing linear layers`,
       done: layers.length,
       total: choices.length,
       unit: 'steps',

@@ -1,5 +1,6 @@
 import type { LinearLayer } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** A matrix that gets a rank. */
 export interface RankedLayer extends Pick<LinearLayer, 'id' | 'out' | 'in'> {
@@ -33,8 +34,8 @@ export function allocateRanks(
     parameters - layers.reduce((sum, layer, i) => sum + (ranks[i] ?? 0) * cost(layer), 0);
   if (left() < 0) {
     throw new UserError(
-      `${Math.floor(parameters)} parameters are too few for ${layers.length} matrices of rank 1.`,
-      { remedy: 'Raise the budget, or compress fewer layers.' },
+      say`${Math.floor(parameters)} parameters are too few for ${layers.length} matrices of rank 1.`,
+      { remedy: say`Raise the budget, or compress fewer layers.` },
     );
   }
   const wishes = layers.map((layer) => Math.max(0, layer.importance) * size(layer));

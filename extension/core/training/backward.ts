@@ -8,6 +8,7 @@ import { ValueTypes } from '../models/onnx/values/value-types';
 import { UserError } from '../user-error';
 import { NodeGradient } from './gradients/node-gradient';
 import { gradientRules } from './gradients/rules';
+import { say } from '../message';
 
 const floatTypes: ReadonlySet<number> = new Set([
   DataType.FLOAT,
@@ -60,9 +61,9 @@ function emitBackward(
       continue;
     }
     if (node.opType !== 'Split' && gradients.some((gradient, place) => place > 0 && gradient)) {
-      throw new UserError('Only its first output can be trained through.', {
+      throw new UserError(say`Only its first output can be trained through.`, {
         field: nameOf(node),
-        remedy: 'Export the model in basic ONNX operators.',
+        remedy: say`Export the model in basic ONNX operators.`,
       });
     }
     const emitters = ruleOf(node)(new NodeGradient(graph, node, facts, gradients));
@@ -109,10 +110,10 @@ function ruleOf(node: NodeProto) {
   const rule = gradientRules[name];
   if (rule === undefined) {
     throw new UserError(
-      `The operator ${name} has no gradient, so nothing before it can be trained.`,
+      say`The operator ${name} has no gradient, so nothing before it can be trained.`,
       {
         field: nameOf(node),
-        remedy: 'Freeze the parameters before it, or export the model in basic ONNX operators.',
+        remedy: say`Freeze the parameters before it, or export the model in basic ONNX operators.`,
       },
     );
   }

@@ -7,6 +7,7 @@ import { floatsIn, floatTensor } from '../runtime/tensors';
 import type { Tensor, Tensors } from '../runtime/tensors';
 import { replaceFile } from '../jobs/replace-file';
 import { UserError } from '../user-error';
+import { say } from '../message';
 
 /** Key of the file's metadata. */
 const metadataKey = 'espalier.training';
@@ -61,9 +62,9 @@ export async function writeCheckpoint(
       }
     });
   } catch (error) {
-    throw new UserError(`The checkpoint cannot be written: ${(error as Error).message}.`, {
+    throw new UserError(say`The checkpoint cannot be written: ${(error as Error).message}.`, {
       file: path,
-      remedy: 'Choose a folder that can be written to, with space left.',
+      remedy: say`Choose a folder that can be written to, with space left.`,
     });
   }
 }
@@ -84,8 +85,12 @@ export async function readCheckpoint(
       const tensor = stored.get(name);
       if (tensor?.dtype !== 'F32' || tensor.shape.join() !== shape.join()) {
         throw new UserError(
-          `It should be F32 [${shape.join(', ')}]; the file has ${tensor === undefined ? 'none' : `${tensor.dtype} [${tensor.shape.join(', ')}]`}.`,
-          { file: path, field: name, remedy: 'Resume with the model and optimiser of that run.' },
+          say`It should be F32 [${shape.join(', ')}]; the file has ${tensor === undefined ? 'none' : `${tensor.dtype} [${tensor.shape.join(', ')}]`}.`,
+          {
+            file: path,
+            field: name,
+            remedy: say`Resume with the model and optimiser of that run.`,
+          },
         );
       }
       const numbers = new Float32Array(tensor.length / Float32Array.BYTES_PER_ELEMENT);
@@ -108,10 +113,10 @@ export async function stepsOfCheckpoint(path: string): Promise<number> {
 
 function parseProgress(text: string | undefined, path: string): Progress {
   const fault = (): UserError =>
-    new UserError('The file is not a checkpoint of a training run.', {
+    new UserError(say`The file is not a checkpoint of a training run.`, {
       file: path,
       field: metadataKey,
-      remedy: 'Choose a file that a training run of Espalier has saved.',
+      remedy: say`Choose a file that a training run of Espalier has saved.`,
     });
   if (text === undefined) {
     throw fault();

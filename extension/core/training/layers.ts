@@ -7,6 +7,7 @@ import { emitDropout } from './dropout';
 import type { Initialization } from './initialization';
 import type { ShapedValue } from './losses';
 import type { Mode } from './trainable-model';
+import { say } from '../message';
 
 /** What layers are emitted into. */
 export interface LayerContext {
@@ -34,9 +35,12 @@ export type Layer = (context: LayerContext, x: ShapedValue) => ShapedValue;
 /** The size of an axis, which parameters depend on. */
 function known(size: Dimension | undefined, what: string): number {
   if (typeof size !== 'number') {
-    throw new UserError(`The ${what} of a layer's input must be a number, not ${String(size)}.`, {
-      remedy: 'Leave only the size of the batch open.',
-    });
+    throw new UserError(
+      say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
+      {
+        remedy: say`Leave only the size of the batch open.`,
+      },
+    );
   }
   return size;
 }
@@ -131,8 +135,8 @@ export function conv2d(filters: number, kernel: number, options: ConvOptions = {
 function windows(size: number, extent: number, stride: number, padding: number): number {
   const count = Math.floor((size + 2 * padding - extent) / stride) + 1;
   if (count < 1) {
-    throw new UserError(`A window of ${extent} does not fit an image of ${size}.`, {
-      remedy: 'Take a smaller window, or fewer layers that shrink the image.',
+    throw new UserError(say`A window of ${extent} does not fit an image of ${size}.`, {
+      remedy: say`Take a smaller window, or fewer layers that shrink the image.`,
     });
   }
   return count;
@@ -179,8 +183,8 @@ export function activation(name: string): Layer {
     const simple = { tanh: 'Tanh', sigmoid: 'Sigmoid' }[name];
     const emit = activations[name];
     if (simple === undefined && emit === undefined) {
-      throw new UserError(`The activation ${name} is not known.`, {
-        remedy: `Take one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
+      throw new UserError(say`The activation ${name} is not known.`, {
+        remedy: say`Take one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
       });
     }
     const activated = simple === undefined ? emit?.(graph, value) : graph.op(simple, [value]);
@@ -294,8 +298,8 @@ export function attention(options: AttentionOptions): Layer {
     const width = known(x.shape.at(-1), 'last axis');
     const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
-      throw new UserError(`${heads} heads do not divide a width of ${width}.`, {
-        remedy: 'Take a number of heads that does.',
+      throw new UserError(say`${heads} heads do not divide a width of ${width}.`, {
+        remedy: say`Take a number of heads that does.`,
       });
     }
     const xavier = (fanIn: number, fanOut: number): Initialization => ({

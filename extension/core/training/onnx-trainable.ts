@@ -11,6 +11,7 @@ import { ValueShapes } from '../models/onnx/values/value-shapes';
 import { UserError } from '../user-error';
 import { GraphModel } from './graph-model';
 import type { TrainableWeight } from './graph-model';
+import { say } from '../message';
 
 /** Opset that gradients are emitted in, and the oldest that means the same by its operators. */
 const [opset, oldestOpset] = [17, 13] as const;
@@ -54,17 +55,17 @@ export async function openTrainableOnnx(path: string, output?: string): Promise<
   const base = baseOf(file, index, path);
   const named = file.graph.output.find(({ name }) => output === undefined || name === output);
   if (named === undefined) {
-    throw new UserError(`The graph has no output named ${output ?? ''}.`, {
+    throw new UserError(say`The graph has no output named ${output ?? ''}.`, {
       file: path,
-      remedy: `Take one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
+      remedy: say`Take one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
     });
   }
   const shape = new ValueShapes(file.graph, index).of(named.name);
   if (shape === undefined) {
-    throw new UserError('The number of its dimensions does not follow from the graph.', {
+    throw new UserError(say`The number of its dimensions does not follow from the graph.`, {
       file: path,
       field: named.name,
-      remedy: 'Export the model with the shape of its output.',
+      remedy: say`Export the model with the shape of its output.`,
     });
   }
   const weights = findWeights(file, index);
@@ -90,10 +91,10 @@ export function trainedOpsets(
   const version = Number(own?.version ?? 0);
   if (version < oldestOpset) {
     throw new UserError(
-      `The model is of opset ${version}; training needs ${oldestOpset} or later.`,
+      say`The model is of opset ${version}; training needs ${oldestOpset} or later.`,
       {
         file: path,
-        remedy: `Export it with opset_version=${opset}.`,
+        remedy: say`Export it with opset_version=${opset}.`,
       },
     );
   }
@@ -110,10 +111,10 @@ function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
   const all = [...initializers.values()];
   const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
   if (lost !== undefined) {
-    throw new UserError('Its numbers are stored in a form that cannot be read in place.', {
+    throw new UserError(say`Its numbers are stored in a form that cannot be read in place.`, {
       file: path,
       field: lost.name,
-      remedy: 'Export the model with raw_data, as all present exporters do.',
+      remedy: say`Export the model with raw_data, as all present exporters do.`,
     });
   }
   const halves = new Set(index.nodes.map(({ proto }) => proto));
@@ -155,10 +156,10 @@ function findWeights(file: OnnxFile, index: GraphIndex): TrainableWeight[] {
     const isBuffer = isStatistic(name);
     const used = isBuffer || isWeight(name, elements);
     if (used && halfTypes.has(dataType)) {
-      throw new UserError('Weights in half precision cannot be trained.', {
+      throw new UserError(say`Weights in half precision cannot be trained.`, {
         file: file.path,
         field: name,
-        remedy: 'Export the model in float32.',
+        remedy: say`Export the model in float32.`,
       });
     }
     const trained = dataType === float32 && used;

@@ -16,6 +16,7 @@ import { withoutFused } from './fused-operators';
 import { GraphModel } from './graph-model';
 import type { ShapedValue } from './losses';
 import { trainedOpsets } from './onnx-trainable';
+import { say } from '../message';
 
 /** How a part of a model is trained. */
 export interface PartTraining {
@@ -46,10 +47,10 @@ export function partModel(
   const float32: number = DataType.FLOAT;
   const given = outputs.find(({ name }) => name === output.value);
   if (given === undefined || elementType(given) !== float32) {
-    throw new UserError('What it gives is not float32, so that it cannot be trained.', {
+    throw new UserError(say`What it gives is not float32, so that it cannot be trained.`, {
       file: path,
       field: output.value,
-      remedy: 'Export the model in float32.',
+      remedy: say`Export the model in float32.`,
     });
   }
   const isExternal = ({ dataLocation }: TensorProto): boolean =>

@@ -3,6 +3,7 @@ import { stream } from '../models/model-emitter';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { GraphModel } from './graph-model';
+import { say } from '../message';
 
 /** Quantized weights are stored as bytes or parts of them. */
 const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
@@ -22,9 +23,9 @@ export function trainableTransformer(
 ): GraphModel {
   const { emitter, summary } = model;
   if (emitter === undefined) {
-    throw new UserError('The model is an ONNX graph already.', {
+    throw new UserError(say`The model is an ONNX graph already.`, {
       file: summary.path,
-      remedy: 'Open it as an ONNX file for training.',
+      remedy: say`Open it as an ONNX file for training.`,
     });
   }
   model.requireRunnable();
@@ -44,10 +45,10 @@ export function trainableTransformer(
   const parameters = external.filter(({ name }) => trained === undefined || trained.has(name));
   const quantized = parameters.find(({ dataType }) => !floats.includes(dataType));
   if (quantized !== undefined) {
-    throw new UserError('Quantized weights cannot be trained.', {
+    throw new UserError(say`Quantized weights cannot be trained.`, {
       file: summary.path,
       field: quantized.name,
-      remedy: 'Use the original weights in float32, float16 or bfloat16.',
+      remedy: say`Use the original weights in float32, float16 or bfloat16.`,
     });
   }
   const { node, input: inputs, initializer } = graph.graph;

@@ -16,6 +16,7 @@ import { accumulationGraph, names, stepGraph, updateGraph } from './train-graph'
 import type { StepGraph, TrainingOptions } from './train-graph';
 import { dropoutKey } from './trainable-model';
 import type { TrainableModel } from './trainable-model';
+import { say } from '../message';
 
 /** What a trainer is made with. */
 export interface TrainerOptions extends TrainingOptions, Pick<SessionOptions, 'keepReshapes'> {
@@ -231,8 +232,8 @@ export class Trainer {
   private requireFinite(loss: number, norm = 0): void {
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       const what = Number.isFinite(loss) ? `norm of the gradients is ${norm}` : `loss is ${loss}`;
-      throw new UserError(`The ${what} at step ${this.step + 1}.`, {
-        remedy: 'Take a smaller learning rate, or clip the gradients.',
+      throw new UserError(say`The ${what} at step ${this.step + 1}.`, {
+        remedy: say`Take a smaller learning rate, or clip the gradients.`,
       });
     }
   }

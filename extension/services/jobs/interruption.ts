@@ -1,7 +1,8 @@
 import { asRecord, isOver } from './job-record';
-import type { StoredJob, Translate } from './job-record';
+import type { StoredJob } from './job-record';
 import { operationOf } from './operations';
 import { hasWork } from './saved-work';
+import type { Translate } from '../../core/message';
 
 /** A job of an earlier window: one that ran or waited when that was closed is interrupted. */
 export function afterRestart(job: StoredJob, now: number, translate: Translate): StoredJob {

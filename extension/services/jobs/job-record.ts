@@ -76,6 +76,3 @@ export const isResumable = ({ state, saved }: Pick<JobSummary, 'state' | 'saved'
 
 /** The service stores what it was given as the request of an operation. */
 export const asRecord = (job: StoredJob): JobRecord => job as unknown as JobRecord;
-
-/** Says a sentence in the user's language, the numbered places filled. */
-export type Translate = (message: string, ...args: (string | number)[]) => string;

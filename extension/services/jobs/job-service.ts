@@ -11,13 +11,15 @@ import type { RequestWatch } from '../worker/worker-process';
 import { Counter } from './counted';
 import type { JobHandler, JobOutcome } from './job-handler';
 import { asRecord, isOver, isResumable } from './job-record';
-import type { JobRecord, StoredJob, Translate } from './job-record';
+import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
 import type { JobStore } from './job-store';
 import { afterRestart, savedOf } from './interruption';
 import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
 import { removeWork, workOf } from './saved-work';
+import { render } from '../../core/message';
+import type { Translate } from '../../core/message';
 
 /** A child process that runs the jobs of a lane. */
 export interface JobRunner {
@@ -267,20 +269,20 @@ export class JobService {
     return {
       token: source.token,
       onProgress: (progress: StageProgress) => {
-        if (job.progress?.stage !== progress.stage) {
-          this.#note(job, progress.stage);
-        }
+        const stage = render(progress.stage, this.#environment.translate);
+        if (job.progress?.stage !== stage) this.#note(job, stage);
         const secondsLeft = timeLeft.update(progress, performance.now());
         estimate.update(secondsLeft);
-        job.progress = { ...progress, ...(secondsLeft === undefined ? {} : { secondsLeft }) };
+        job.progress = { ...progress, stage };
+        if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
         if (operationOf(job.operation).countsSaved === true) {
           job.counted = { done: progress.done, total: progress.total };
         }
         this.#tell(job, false);
       },
-      onWarning: (text) => {
-        this.#environment.log.warn(text);
-        const told = this.#environment.describeError(text);
+      onWarning: (warning) => {
+        const told = this.#environment.describeError(warning);
+        this.#environment.log.warn(told);
         if (!job.warnings.includes(told)) {
           job.warnings.push(told);
           this.#note(job, told);

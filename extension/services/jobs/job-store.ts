@@ -6,6 +6,7 @@ import { parseDocument } from '../../core/jobs/parse-document';
 import { writeText } from '../../core/jobs/write-document';
 import { isOver, isResumable, jobRecordSchema } from './job-record';
 import type { StoredJob } from './job-record';
+import { say } from '../../core/message';
 
 /** Jobs that are kept; what can be resumed is kept beyond that. */
 const historyLength = 200;
@@ -38,7 +39,7 @@ export class JobStore {
       return [];
     }
     try {
-      const { jobs } = parseDocument(storeSchema, text, this.#file, 'a list of jobs');
+      const { jobs } = parseDocument(storeSchema, text, this.#file, say`a list of jobs`);
       return jobs.flatMap((job) => {
         const parsed = v.safeParse(jobRecordSchema, job);
         return parsed.success ? [parsed.output] : [];

@@ -13,13 +13,14 @@ import { qualityReport } from './quality-report';
 import { sublayerName } from '../sublayer-name';
 import { escapeMarkdown, markdownTable, shareBar } from './markdown-table';
 import { counts } from '../counts';
+import { localise } from '../localise';
 
 /** What a model consists of, as Markdown. */
 export function modelReport(model: ModelSummary): string {
   return [
     `# ${escapeMarkdown(model.name)}`,
     headline(model),
-    ...model.warnings.map((warning) => `> ⚠ ${escapeMarkdown(warning)}`),
+    ...model.warnings.map((warning) => `> ⚠ ${escapeMarkdown(localise(warning))}`),
     facts(model),
     `## ${l10n.t('Where the parameters are')}`,
     parts(model),
@@ -195,7 +196,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const { relativeError, tolerance } = result.verification;
   const compared = [
     relativeError === 0 ? '0' : relativeError.toExponential(1),
-    describeCompared(result.verification),
+    localise(describeCompared(result.verification)),
     tolerance.toExponential(0),
   ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));

@@ -20,6 +20,7 @@ import type { OpenModels } from '../documents/open-models';
 import { reportError } from '../report-error';
 import { Sessions } from './sessions';
 import { whyBlocked } from '../trust';
+import { localise } from '../localise';
 
 const operations = ['sensitivity', 'plan-compression', 'compress'] as const;
 
@@ -45,7 +46,11 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   public async open(path: string, file?: string): Promise<CompressionSession> {
     const { summary, capabilities } = await this.#models.inspect(path);
     const unable = refusalsOf(capabilities).compress;
-    return this.#openAs(summary, file ?? sensitivityPathOf(summary.path), unable);
+    return this.#openAs(
+      summary,
+      file ?? sensitivityPathOf(summary.path),
+      unable === undefined ? undefined : localise(unable),
+    );
   }
 
   /** The session of a table, which shows its numbers even where the model itself is not. */

@@ -12,6 +12,7 @@ import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
 import type { WorkerClient } from '../worker/worker-client';
+import { verbatim } from '../../core/message';
 
 /** What a session asks of the data reader. */
 export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
@@ -152,8 +153,8 @@ export class DataMapSession extends PanelSession<DataMapState> {
     const { problem, warnings } = map;
     return {
       ...map,
-      ...(problem === undefined ? {} : { problem: describeError(problem) }),
-      warnings: warnings.map(describeError),
+      ...(problem === undefined ? {} : { problem: verbatim(describeError(problem)) }),
+      warnings: warnings.map((warning) => verbatim(describeError(warning))),
     };
   }
 

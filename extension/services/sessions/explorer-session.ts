@@ -122,7 +122,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
         { token: this.#alive.token },
       );
       return 'reason' in found
-        ? { kind: 'unknown', reason: found.reason }
+        ? { kind: 'unknown', reason: this.#describeError(found.reason) }
         : { kind: 'known', diagram: found };
     } catch (error) {
       return { kind: 'unknown', reason: this.#describeError(error) };

@@ -28,6 +28,7 @@ import {
 import type { Choice, Selection } from './selection';
 import type { StoredSession } from './session-store';
 import type { Refusal } from '../trust';
+import { verbatim } from '../../core/message';
 
 /** What a session needs from its surroundings. */
 export interface SessionHost {
@@ -248,8 +249,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   #modelWithWarnings(): ModelSummary {
     const own = this.#fileWarning === undefined ? [] : [this.#fileWarning];
-    const warnings = new Set([...this.model.warnings, ...own, ...this.#warnings]);
-    return { ...this.model, warnings: [...warnings] };
+    const told = [...own, ...this.#warnings].map(verbatim);
+    return { ...this.model, warnings: [...this.model.warnings, ...told] };
   }
 
   #evaluationOf(choice: Choice): ProfileEvaluation | undefined {

@@ -1,5 +1,3 @@
-import type { WorkerErrorData } from '../../protocol/worker';
-
 /** How a child process ended: by itself with a code, or by a signal. */
 export interface WorkerExit {
   readonly code: number | null;
@@ -20,20 +18,15 @@ export class WorkerCrashed extends Error {
   }
 }
 
-/** The worker answered with an error. */
+/** The worker failed in a way that nobody foresaw: a defect. */
 export class WorkerRequestError extends Error {
   public override readonly name = 'WorkerRequestError';
 
-  public constructor(
-    /** The worker's message; of an internal error, its stack. */
-    text: string,
-    public readonly data: WorkerErrorData,
-  ) {
-    const [firstLine = text] = text.split('\n');
+  /** @param stack of the worker's error */
+  public constructor(stack: string) {
+    const [firstLine = stack] = stack.split('\n');
     super(firstLine);
-    if (data.kind === 'internal') {
-      this.stack = text;
-    }
+    this.stack = stack;
   }
 }
 

@@ -10,6 +10,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress } from '../../core/jobs/job';
+import { UserError } from '../../core/user-error';
 import { jobNotification } from '../../protocol/worker';
 import type {
   JobEnvelope,
@@ -20,6 +21,7 @@ import type {
 } from '../../protocol/worker';
 import { RequestCancelled, WorkerCrashed, WorkerRequestError } from './worker-errors';
 import type { WorkerExit } from './worker-errors';
+import type { Message } from '../../core/message';
 
 /** What the caller of a request wants to hear. vscode's and vscode-jsonrpc's tokens fit `token`. */
 export interface RequestWatch {
@@ -29,7 +31,7 @@ export interface RequestWatch {
   };
   readonly onProgress?: (progress: StageProgress) => void;
   readonly onEvent?: (event: JobEvent) => void;
-  readonly onWarning?: (text: string) => void;
+  readonly onWarning?: (warning: Message) => void;
 }
 
 /** How the child is started. */
@@ -146,9 +148,13 @@ export class WorkerProcess<R extends Requests<R>> {
   async #explain(method: string, error: unknown, watch: RequestWatch): Promise<unknown> {
     const cancelled = watch.token?.isCancellationRequested === true;
     if (error instanceof ResponseError && isErrorData(error.data)) {
-      return error.data.kind === 'cancelled' || (cancelled && error.data.kind === 'internal')
+      const data = error.data;
+      if (data.kind === 'user') {
+        return new UserError(data.problem, data.subject);
+      }
+      return cancelled || data.kind === 'cancelled'
         ? new RequestCancelled()
-        : new WorkerRequestError(error.message, error.data);
+        : new WorkerRequestError(error.message);
     }
     if (cancelled) {
       return new RequestCancelled();
@@ -169,7 +175,7 @@ export class WorkerProcess<R extends Requests<R>> {
         watch?.onEvent?.(message.event);
         break;
       case 'warning':
-        watch?.onWarning?.(message.text);
+        watch?.onWarning?.(message.warning);
         break;
     }
   }

@@ -7,6 +7,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { safetensorsBytes, writeSafetensorsFile } from './safetensors-file';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 let files = 0;
@@ -172,7 +173,7 @@ describe('a damaged safetensors file is refused', () => {
   ])('for a %s named twice', async (_, text, name) => {
     const header = text.replaceAll('E', JSON.stringify(f32(0, 1)));
     const error = await refusal(write(header, 4));
-    expect(error.problem).toMatch(/twice/);
+    expect(inEnglish(error.problem)).toMatch(/twice/);
     expect(error.subject.field).toBe(name);
   });
 
@@ -190,7 +191,7 @@ describe('a damaged safetensors file is refused', () => {
     const bytes = safetensorsBytes({ a: f32(0, 1) }, 4);
     bytes[10] = 0xff;
     writeFileSync(path, bytes);
-    expect((await refusal(path)).problem).toMatch(/not UTF-8/);
+    expect(inEnglish((await refusal(path)).problem)).toMatch(/not UTF-8/);
   });
 
   it.each([2n ** 64n - 1n, 2n ** 63n, 2n ** 53n, 2n ** 40n, 100_000_001n])(
@@ -201,7 +202,7 @@ describe('a damaged safetensors file is refused', () => {
       const path = join(folder, 'huge.safetensors');
       writeFileSync(path, bytes);
       const before = process.memoryUsage().arrayBuffers;
-      expect((await refusal(path)).problem).toMatch(/header is declared as \d+ bytes/);
+      expect(inEnglish((await refusal(path)).problem)).toMatch(/header is declared as \d+ bytes/);
       expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1e6);
     },
   );

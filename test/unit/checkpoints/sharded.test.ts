@@ -6,6 +6,7 @@ import { openSafetensors } from '../../../extension/core/checkpoints/safetensors
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { writeSafetensorsFile } from './safetensors-file';
+import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
 let folders = 0;
@@ -104,13 +105,17 @@ describe('a sharded checkpoint', () => {
   it('is refused when a shard lacks a tensor', async () => {
     const index = writeModel({ weight_map: { ...weightMap, d: shards[1] } });
     const error = await refusal(index);
-    expect(error.problem).toBe(`The index places this tensor in ${shards[1]}, which lacks it.`);
+    expect(inEnglish(error.problem)).toBe(
+      `The index places this tensor in ${shards[1]}, which lacks it.`,
+    );
     expect(error.subject).toMatchObject({ file: index, field: 'd' });
   });
 
   it('is refused when a tensor lies elsewhere than the index says', async () => {
     const error = await refusal(writeModel({ weight_map: { ...weightMap, b: shards[1] } }));
-    expect(error.problem).toMatch(/places this tensor in model-00002.* but it lies here too/);
+    expect(inEnglish(error.problem)).toMatch(
+      /places this tensor in model-00002.* but it lies here too/,
+    );
     expect(error.subject.field).toBe('b');
   });
 
@@ -123,7 +128,7 @@ describe('a sharded checkpoint', () => {
     );
     writeSafetensorsFile(join(index, '..', shards[1]), { c: tensor(0), x: tensor(4) }, 8);
     const error = await refusal(index);
-    expect(error.problem).toMatch(/lies in model-00001-of-00002\.safetensors too/);
+    expect(inEnglish(error.problem)).toMatch(/lies in model-00001-of-00002\.safetensors too/);
     expect(error.subject).toMatchObject({ file: join(index, '..', shards[1]), field: 'x' });
   });
 

@@ -9,6 +9,7 @@ import { openModelFiles } from '../../../extension/core/models/open-model';
 import { freeName } from '../../../extension/services/documents/free-name';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 describe('a choice of format', () => {
   const rowsFor = async (...removed: string[]) => {
@@ -28,7 +29,7 @@ describe('a choice of format', () => {
       const { blocked } = await rowsFor(...removed);
       expect(blocked.length).toBeGreaterThan(1);
       for (const answer of blocked) {
-        const { reason = '' } = answer.able ? {} : answer;
+        const reason = answer.able ? '' : inEnglish(answer.reason);
         expect(reason).not.toMatch(/--|auto-map|trust_remote_code|block_configs/);
         expect(reason).toMatch(/^\S.*\.$/);
       }

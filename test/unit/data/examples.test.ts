@@ -12,6 +12,7 @@ import type { InputPort } from '../../../extension/core/models/layered-model';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from './npy-file';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const images = join(import.meta.dirname, '../../fixtures/examples/images');
@@ -48,7 +49,7 @@ describe('examples from a file', () => {
     expect(examples[2]?.['x']).toMatchObject({ dtype: 'F32', dims: [1, 3] });
     expect(values(examples[2], 'x')).toEqual([6, 7, 8]);
     expect(summary).toMatchObject({ source: path, sequences: 4, length: 1, tokens: 4 });
-    expect(warnings).toEqual([`${path} has 4 examples; 100 were asked for.`]);
+    expect(warnings.map(inEnglish)).toEqual([`${path} has 4 examples; 100 were asked for.`]);
   });
 
   it('are chosen by the seed when there are more', async () => {
@@ -130,7 +131,7 @@ describe('examples from a file', () => {
   it('are told of arrays that the model has no input for', async () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
-    expect(warnings).toEqual([`${path}: y is no input of the model, and left out.`]);
+    expect(warnings.map(inEnglish)).toEqual([`${path}: y is no input of the model, and left out.`]);
   });
 
   const converted: [string, string, string, Uint8Array, number[]][] = [
@@ -316,7 +317,7 @@ describe('examples from a folder', () => {
       [1, 3, 8, 8],
     ]);
     expect(summary).toMatchObject({ source: path, sequences: 2, length: 1, tokens: 2 });
-    expect(warnings).toEqual([
+    expect(warnings.map(inEnglish)).toEqual([
       expect.stringMatching(/no preprocessor_config\.json/),
       `${path}: 1 other files were left out.`,
     ]);
@@ -395,7 +396,7 @@ describe('random examples', () => {
       length: 5,
       tokens: 15,
     });
-    expect(first.warnings).toEqual([
+    expect(first.warnings.map(inEnglish)).toEqual([
       expect.stringMatching(
         /random numbers \(seed 1\): input_ids \[1, 5\], features \[1, 3\]\..*say little of real use/,
       ),

@@ -1,5 +1,6 @@
 import { expect, it } from 'vitest';
 import { holdOutInputs } from '../../../extension/core/data/hold-out-inputs';
+import { say } from '../../../extension/core/message';
 
 const numbers = (count: number): number[] => [...Array(count).keys()];
 
@@ -18,14 +19,14 @@ it.each([
     },
   ],
 ])('of %i inputs the last are held out, in %i parts', (count, parts, expected) => {
-  expect(holdOutInputs(numbers(count), parts, 'More.')).toEqual(expected);
+  expect(holdOutInputs(numbers(count), parts, say`More.`)).toEqual(expected);
 });
 
 it('refuses too few, and leaves some to train on of any number that will do', () => {
-  expect(() => holdOutInputs(numbers(2), 2, 'Three are needed.')).toThrow(/Three are needed/);
+  expect(() => holdOutInputs(numbers(2), 2, say`Three are needed.`)).toThrow(/Three are needed/);
   for (const parts of [1, 2]) {
     for (let count = parts + 1; count < 30; count++) {
-      const { train, heldOut } = holdOutInputs(numbers(count), parts, '');
+      const { train, heldOut } = holdOutInputs(numbers(count), parts, say``);
       expect([...train, ...heldOut.flat()]).toEqual(numbers(count));
       expect(train.length).toBeGreaterThan(0);
     }

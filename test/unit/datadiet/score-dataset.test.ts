@@ -12,6 +12,7 @@ import { defaultTraining } from '../../../extension/core/datadiet/training/train
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
+import type { StageProgress } from '../../../extension/core/jobs/job';
 
 const folder = temporaryFolder();
 const clouds = cloudsTable(toyPath(folder, 'clouds.csv'), 300);
@@ -191,9 +192,9 @@ describe('the experiment', () => {
     const job = {
       ...unattended,
       cancellation,
-      progress: ({ stage, done }: { stage: string; done: number }) => {
+      progress: ({ stage: { code }, done }: StageProgress) => {
         cancellation.isCancellationRequested ||=
-          stage.includes('max') || (stage.includes('random') && done > 5);
+          code.includes('max') || (code.includes('random') && done > 5);
       },
     };
     await expect(runDiet(request, job)).rejects.toBeInstanceOf(CancelledError);

@@ -12,6 +12,7 @@ import {
 import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
 import { ScoredData } from '../../../extension/core/datadiet/scores/scored-data';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const strokes = join(import.meta.dirname, '../../fixtures/datasets/strokes');
@@ -134,7 +135,8 @@ describe('scores with their data set', () => {
       const scores = await file('c.scores.json', change);
       const scored = await ScoredData.open({ scores, ...source });
       expect(scored.examples(query).items[0]).not.toHaveProperty('content');
-      return (await scored.map()).problem ?? '';
+      const { problem } = await scored.map();
+      return problem === undefined ? '' : inEnglish(problem);
     };
     const changed = { path: data, name: '', fingerprint: 'other' };
     expect(await fault({ dataset: changed })).toMatch(
@@ -153,7 +155,7 @@ describe('scores with their data set', () => {
     const indices = document.scores.map((_, i) => i);
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
     const alone = await (await ScoredData.open({ scores })).map();
-    expect(alone.problem).toMatch(/do not say which data set/);
+    expect(alone.problem?.code).toMatch(/do not say which data set/);
     expect(alone.overview.classes).toEqual([]);
     const named = await (await ScoredData.open({ scores, data })).map();
     expect(named.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
@@ -178,7 +180,7 @@ describe('scores with their data set', () => {
     expect(experiments.map(({ file: name, rows }) => [name, rows.length])).toEqual([
       ['x.datadiet.json', 1],
     ]);
-    expect(warnings).toEqual([expect.stringContaining('z.datadiet.json')]);
+    expect(warnings.map(inEnglish)).toEqual([expect.stringContaining('z.datadiet.json')]);
   });
 
   it('count what is kept, without the marked', async () => {

@@ -19,6 +19,8 @@ import { writeCheckpoint } from '../../../extension/core/training/checkpoint';
 import { buildChild } from '../build-child';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, toyPath } from './toy-data';
+import { inEnglish, say } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const clouds = cloudsTable(toyPath(folder, 'clouds.csv'), 90);
@@ -63,7 +65,10 @@ describe('seeds in processes of their own', () => {
     const alone = await trainModels(trainRequest('alone'), unattended);
     let processes = 0;
     const stages = new Set<string>();
-    const job = { ...unattended, progress: ({ stage }: StageProgress) => stages.add(stage) };
+    const job = {
+      ...unattended,
+      progress: ({ stage }: StageProgress) => stages.add(inEnglish(stage)),
+    };
     const together = await trainModels(
       trainRequest('together'),
       job,
@@ -131,12 +136,12 @@ describe('seeds in processes of their own', () => {
     const job = { ...unattended, progress: ({ done }: StageProgress) => told.push(done) };
     const seeds = {
       tasks: [0, 1, 2].map((seed) => ({ kind: 'train', request, seed }) as const),
-      ...{ names: ['0', '1', '2'], steps: 10, stage: 'Training', checkpoints },
+      ...{ names: [say`0`, say`1`, say`2`], steps: 10, stage: say`Training`, checkpoints },
     };
     const run: Processes['run'] = async (task, { progress }) => {
       const isFirst = 'seed' in task && task.seed === 0;
       await setTimeout(isFirst ? 50 : 0);
-      progress({ stage: '', done: isFirst ? 8 : 1, total: 10, unit: 'steps' });
+      progress({ stage: say``, done: isFirst ? 8 : 1, total: 10, unit: 'steps' });
     };
     await runSideBySide(seeds, { run }, 2, job);
     expect(told).toEqual([8, 9, 10]);
@@ -144,7 +149,7 @@ describe('seeds in processes of their own', () => {
 
   it('go on in the first process where one is lost, which is said', async () => {
     const warnings: string[] = [];
-    const job = { ...unattended, warn: (message: string) => warnings.push(message) };
+    const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
     const lost = crashing();
     let started = 0;
     const result = await trainModels(trainRequest('lost'), job, {

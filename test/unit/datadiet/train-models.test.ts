@@ -11,6 +11,8 @@ import type { StageProgress } from '../../../extension/core/jobs/job';
 import { trainingFixture } from '../training/golden';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const clouds = cloudsTable(toyPath(folder, 'clouds.csv'), 90);
@@ -60,7 +62,7 @@ describe('training from several seeds', () => {
 
   it('holds examples out where there is no test part, and says so', async () => {
     const warnings: string[] = [];
-    const job = { ...unattended, warn: (message: string) => warnings.push(message) };
+    const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
     const { runs } = await trainModels(request(clouds, 'held', { epochs: 1 }), job);
     expect(warnings.join()).toMatch(/no test part, so 18 of 90 examples are held out/);
     expect(runs[0]?.steps).toBe(Math.ceil(72 / 16));

@@ -8,6 +8,8 @@ import type { EvaluationResult } from '../../../extension/core/evaluate/evaluati
 import { unattended } from '../../../extension/core/jobs/job';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const text = join(folder, 'held-out.txt');
@@ -26,7 +28,7 @@ async function evaluate(
   changes: Partial<EvaluationRequest>,
 ): Promise<{ result: EvaluationResult; warnings: string[] }> {
   const warnings: string[] = [];
-  const context = { ...unattended, warn: (message: string) => warnings.push(message) };
+  const context = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
   return { result: await evaluateModels({ ...request, ...changes }, context), warnings };
 }
 

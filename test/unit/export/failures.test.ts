@@ -90,7 +90,7 @@ describe('a cancelled or failed write', () => {
     await handle.write(nan, 0, nan.length, dataStart);
     await handle.close();
     const error = await rejection(prune(broken, removed, join(folder, 'out')));
-    expect(error.message).toMatch(/NaN or infinite/);
+    expect(error.message).toMatch(/NaN or infinity/);
     expect(readdirSync(folder)).toEqual(['broken']);
   });
 });

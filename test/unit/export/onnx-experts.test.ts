@@ -12,6 +12,7 @@ import type { GraphText, NodeLine } from '../onnx-bytes';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune } from './pruning';
+import { inEnglish } from '../../../extension/core/message';
 
 const [count, width] = [5, 32];
 const experts = Array.from({ length: count }, (_, expert) => expert);
@@ -219,7 +220,7 @@ async function write(form: Form): Promise<string> {
 }
 
 const warningsOf = async (form: Form): Promise<readonly string[]> =>
-  (await openOnnxModel(await write(form))).summary.warnings;
+  (await openOnnxModel(await write(form))).summary.warnings.map(inEnglish);
 
 describe('single experts of an ONNX graph', () => {
   const { 'shares that are scattered over all experts': spread, ...known } = forms;

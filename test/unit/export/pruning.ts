@@ -10,30 +10,36 @@ import type { JobContext, StageProgress } from '../../../extension/core/jobs/job
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { UserError } from '../../../extension/core/user-error';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const memoryBytes = 1 << 30;
+
+/** Progress as it reads. */
+type ToldProgress = Omit<StageProgress, 'stage'> & { readonly stage: string };
 
 /** Context that writes down what a job reports. */
 export class RecordedContext implements JobContext {
   public readonly cancellation = { isCancellationRequested: false };
-  public readonly stages: StageProgress[] = [];
+  public readonly stages: ToldProgress[] = [];
   public readonly warnings: string[] = [];
 
   public constructor(
-    private readonly onProgress: (progress: StageProgress) => void = () => undefined,
+    private readonly onProgress: (progress: ToldProgress) => void = () => undefined,
   ) {}
 
   public progress(progress: StageProgress): void {
-    this.stages.push(progress);
-    this.onProgress(progress);
+    const told = { ...progress, stage: inEnglish(progress.stage) };
+    this.stages.push(told);
+    this.onProgress(told);
   }
 
   public emit(): void {
     throw new Error('writing has no partial results');
   }
 
-  public warn(message: string): void {
-    this.warnings.push(message);
+  public warn(message: Message): void {
+    this.warnings.push(inEnglish(message));
   }
 }
 

@@ -12,12 +12,13 @@ import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import { encoderFixture, encoderNames } from '../encoder-fixtures';
 import { caseNames, fixture } from '../fixtures';
 import { onnxCases, onnxFixture } from '../onnx-fixtures';
+import { inEnglish, say } from '../../../extension/core/message';
 
 const ggufFolder = join(import.meta.dirname, '../../fixtures/gguf');
 
 async function flowOf(path: string): Promise<Flow> {
   const flow = await describeFlow(path);
-  if ('reason' in flow) throw new Error(flow.reason);
+  if ('reason' in flow) throw new Error(inEnglish(flow.reason));
   return flow;
 }
 
@@ -61,7 +62,12 @@ describe('flows that the architecture tells', () => {
         [...everyItem(flow.items)].flatMap((item) => (isGroup(item) ? [] : item.tensors)),
       );
       expect([...drawn].filter((name) => !known.has(name))).toEqual([]);
-      const unused = new Set(model.warnings.join(' ').match(/[\w.]+/g) ?? []);
+      const unused = new Set(
+        model.warnings
+          .map(inEnglish)
+          .join(' ')
+          .match(/[\w.]+/g) ?? [],
+      );
       const missing = [...known].filter((name) => !drawn.has(name) && !unused.has(name));
       expect(
         missing.filter(
@@ -129,7 +135,7 @@ describe('flows that the architecture tells', () => {
   it('says why a flow is not known', async () => {
     const lone = join(import.meta.dirname, '../../fixtures/statistics/model.safetensors');
     expect(await describeFlow(lone)).toEqual({
-      reason: 'There is no config.json that names the architecture.',
+      reason: say`There is no config.json that names the architecture.`,
     });
   });
 });

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { formatDuration } from '../../../extension/core/format';
 import { Estimate, TimeLeft } from '../../../extension/core/jobs/time-left';
+import { say, verbatim } from '../../../extension/core/message';
 
 describe('time left', () => {
   const at = (done: number, stage = 'search') =>
-    ({ stage, done, total: 100, unit: 'sequences' }) as const;
+    ({ stage: verbatim(stage), done, total: 100, unit: 'sequences' }) as const;
 
   it('follows the recent speed once there is enough of it', () => {
     const timeLeft = new TimeLeft();
@@ -39,7 +40,13 @@ describe('time left', () => {
 
   it('counts down from what was expected until the work counted says more', () => {
     const timeLeft = new TimeLeft();
-    const told = { stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: 60 } as const;
+    const told = {
+      stage: say`Starting`,
+      done: 0,
+      total: 1,
+      unit: 'steps',
+      secondsLeft: 60,
+    } as const;
     expect(timeLeft.update(told, 0)).toBe(60);
     expect(timeLeft.update(at(0), 1000)).toBeCloseTo(59);
     expect(timeLeft.update(at(0), 2000)).toBeCloseTo(58);
@@ -61,7 +68,7 @@ describe('an estimate', () => {
     const timeLeft = new TimeLeft();
     const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
     for (let second = 0; second <= 10; second++) {
-      const progress = { stage: 'search', done: second, total: steps, unit: 'steps' } as const;
+      const progress = { stage: say`search`, done: second, total: steps, unit: 'steps' } as const;
       estimate.update(timeLeft.update(progress, second * 1000));
     }
     return texts;
@@ -70,7 +77,13 @@ describe('an estimate', () => {
   it('is said at once where it is known before the work', () => {
     const texts: string[] = [];
     const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
-    const told = { stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: 240 } as const;
+    const told = {
+      stage: say`Starting`,
+      done: 0,
+      total: 1,
+      unit: 'steps',
+      secondsLeft: 240,
+    } as const;
     estimate.update(new TimeLeft().update(told, 0));
     expect(texts).toEqual(['4 min']);
   });

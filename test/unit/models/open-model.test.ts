@@ -8,6 +8,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { UserError } from '../../../extension/core/user-error';
 import { caseNames, fixture, readJson } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
 let copies = 0;
@@ -252,7 +253,7 @@ describe('weights', () => {
     const folder = withConfig('llama-gqa-untied', { num_hidden_layers: 3 });
     const { summary } = await openModel(folder);
     expect(summary.blocks).toBe(3);
-    expect(summary.warnings).toEqual([
+    expect(summary.warnings.map(inEnglish)).toEqual([
       expect.stringMatching(
         /^9 tensors of the checkpoint are not used .*such as model\.layers\.3\./,
       ),

@@ -10,6 +10,7 @@ import type { OperationContext } from '../../../extension/core/operations/operat
 import { fixture } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const path = fixture('llama-gqa-untied');
 const folder = temporaryFolder();
@@ -32,7 +33,7 @@ it('tells how far the comparison with the original is', async () => {
       ...{ model: await models.open(path), plan, out: join(folder, 'whole'), overwrite: false },
       ...{ device: 'cpu', memoryBytes: 1 << 28, quality: true },
     },
-    { ...unattended, environment, progress: ({ stage }) => stages.add(stage) },
+    { ...unattended, environment, progress: ({ stage }) => stages.add(inEnglish(stage)) },
   );
   expect(stages).toContain('Comparing with the original');
   expect(result.quality?.distance).toBeGreaterThan(0);
@@ -50,9 +51,9 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
     {
       ...unattended,
       ...{ environment, cancellation },
-      warn: (text) => warnings.push(text),
+      warn: (text) => warnings.push(inEnglish(text)),
       progress: ({ stage }) => {
-        cancellation.isCancellationRequested = stage === 'Comparing with the original';
+        cancellation.isCancellationRequested = inEnglish(stage) === 'Comparing with the original';
       },
     },
   );
@@ -82,7 +83,7 @@ it('keeps the written model where the models cannot be compared, and says why', 
       ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
       ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28, quality: true },
     },
-    { ...unattended, environment, warn: (text) => warnings.push(text) },
+    { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );
   expect(result.quality).toBeUndefined();
   expect(existsSync(join(out, 'graph.onnx'))).toBe(true);

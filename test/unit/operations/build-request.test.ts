@@ -33,6 +33,7 @@ import {
   replaces,
   switchedOff,
 } from '../../../extension/core/operations/rules';
+import { inEnglish, say } from '../../../extension/core/message';
 
 const fields = {
   model: path({ description: 'A model', positional: true, placeholder: 'MODEL', required: true }),
@@ -171,7 +172,7 @@ describe('rules', () => {
       '--extra acts only with --keep a, not b,c.',
     ],
     [
-      replaces('keep', ['share', 'check'], 'it says all'),
+      replaces('keep', ['share', 'check'], say`it says all`),
       { keep: ['a'], check: false },
       '--no-check does nothing with --keep: it says all.',
     ],
@@ -220,7 +221,7 @@ describe('operations', () => {
       const flags = Object.keys(own).map(asFlag(own));
       expect(new Set(flags).size).toBe(flags.length);
       for (const rule of rules) {
-        expect(rule.describe(asFlag(own))).toMatch(/(--|[A-Z]{2,}).*\.$/);
+        expect(inEnglish(rule.describe(asFlag(own)))).toMatch(/(--|[A-Z]{2,}).*\.$/);
       }
     },
   );

@@ -10,6 +10,7 @@ import { planCompression } from '../../../extension/core/operations/plan-compres
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const model = fixture('llama-gqa-untied');
@@ -30,7 +31,7 @@ async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolea
     ...unattended,
     cancellation,
     progress: ({ stage }) => {
-      cancellation.isCancellationRequested ||= stage === stopAt;
+      cancellation.isCancellationRequested ||= inEnglish(stage) === stopAt;
     },
     emit: ({ kind }) => {
       measured += kind === 'sensitivity-entry' ? 1 : 0;

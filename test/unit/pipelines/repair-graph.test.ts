@@ -17,6 +17,8 @@ import { fixture, relativeError } from '../fixtures';
 import { layersOf, outputsOf } from '../models/forms/layered';
 import { graphExample, onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -124,7 +126,10 @@ describe('repair of a graph', () => {
   it('leaves alone what has operators without gradient, and says which', async () => {
     const model = await compressed('bert-fused', { method: 'lowrank', level: 4 });
     const warnings: string[] = [];
-    const context = { ...unattended, warn: (message: string) => warnings.push(message) };
+    const context = {
+      ...unattended,
+      warn: (message: Message) => warnings.push(inEnglish(message)),
+    };
     const { slices, lossAfter, lossBefore } = await repair('bert-fused', model, {}, context);
     expect(lossAfter).toBeLessThan(lossBefore);
     expect(slices.length).toBeGreaterThan(0);

@@ -16,6 +16,7 @@ import type { Compression } from '../../../extension/core/tensornet/compression-
 import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const where = { device: 'cpu', memoryBytes: 1 << 28, overwrite: false } as const;
@@ -110,7 +111,7 @@ describe('repair', () => {
       ...unattended,
       cancellation,
       progress: ({ stage }) => {
-        cancellation.isCancellationRequested = stage === 'Repair block.1.attention';
+        cancellation.isCancellationRequested = inEnglish(stage) === 'Repair block.1.attention';
       },
     };
     await expect(repair(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
@@ -144,7 +145,10 @@ describe('repair', () => {
   it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
     const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
     const stages = new Set<string>();
-    const watching: JobContext = { ...unattended, progress: ({ stage }) => stages.add(stage) };
+    const watching: JobContext = {
+      ...unattended,
+      progress: ({ stage }) => stages.add(inEnglish(stage)),
+    };
     const together = await repair(model, 'together', {}, watching);
     expect(stages).toContain('Repair the whole model');
     stages.clear();

@@ -13,6 +13,7 @@ import { sumsOverTokens } from '../../../extension/core/runtime/token-sums';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { buildProbe } from './probe-script';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 // `npm test` hides a GPU in software from all other tests.
@@ -36,7 +37,7 @@ function finder(script: string, timeLimitMilliseconds = 20_000): DeviceFinder {
 
 async function fallBack(devices: DeviceFinder, device: DeviceName): Promise<string> {
   const warnings: string[] = [];
-  expect(await devices.resolve(device, (message) => warnings.push(message))).toBe('cpu');
+  expect(await devices.resolve(device, (message) => warnings.push(inEnglish(message)))).toBe('cpu');
   expect(warnings).toHaveLength(1);
   return warnings[0] ?? '';
 }
@@ -66,7 +67,7 @@ describe('devices', () => {
   });
 
   it('need no probe and no warning for the CPU', async () => {
-    expect(await finder('no such script').resolve('cpu', expect.unreachable)).toBe('cpu');
+    expect(await finder('no such script').resolve('cpu', () => expect.unreachable())).toBe('cpu');
   });
 
   it.each([

@@ -11,6 +11,8 @@ import { DataMapSession } from '../../../extension/services/sessions/data-map-se
 import type { StoredMarks } from '../../../extension/services/sessions/data-marks';
 import type { DataReader } from '../../../extension/services/sessions/data-map-session';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const query: GalleryQuery = {
@@ -108,11 +110,11 @@ describe('a session of the data map', () => {
       { scores },
       {
         ...{ marks: undefined, save: () => undefined, blocked: () => undefined },
-        describeError: (error) => String(error).replace(`${folder}/`, ''),
+        describeError: (error) => inEnglish(error as Message).replace(`${folder}/`, ''),
       },
     );
     await session.open();
-    expect(session.map?.problem).toMatch(/^lost: There is no such file/);
+    expect(session.map?.problem?.code).toMatch(/^lost: There is no such file/);
   });
 
   it('forgets marks that are of another data set', async () => {

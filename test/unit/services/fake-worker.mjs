@@ -17,8 +17,8 @@ connection.onRequest('inspect', ({ request }) => {
   if (request.model === 'bad') {
     throw new ResponseError(1, 'bad/config.json: no model_type.', {
       kind: 'user',
-      file: 'bad/config.json',
-      field: 'model_type',
+      problem: { code: 'no {0}.', parameters: ['model_type'] },
+      subject: { file: 'bad/config.json', field: 'model_type' },
     });
   }
   return { name: request.model, fingerprint: String(process.pid) };
@@ -31,7 +31,7 @@ connection.onRequest('devices', () => [{ name: process.env['ORT_DISABLE_TELEMETR
 connection.onRequest('evaluate', ({ job }, token) => {
   void notify(job, {
     kind: 'progress',
-    progress: { stage: 'a', done: 1, total: 2, unit: 'steps' },
+    progress: { stage: { code: 'a', parameters: [] }, done: 1, total: 2, unit: 'steps' },
   });
   return new Promise((_, reject) => {
     token.onCancellationRequested(() => {
@@ -40,7 +40,7 @@ connection.onRequest('evaluate', ({ job }, token) => {
   });
 });
 connection.onRequest('profile', async ({ job, request }) => {
-  await notify(job, { kind: 'warning', text: 'falls back' });
+  await notify(job, { kind: 'warning', warning: { code: 'falls back', parameters: [] } });
   await notify(job, { kind: 'event', event: { kind: 'cosine-local', distances: [] } });
   if (request.model === 'crash') process.kill(process.pid, 'SIGKILL');
   if (request.model === 'exit') process.exit(3);

@@ -6,6 +6,7 @@ import { ModelSession } from '../../../extension/services/sessions/model-session
 import { planOf } from '../../../extension/services/documents/plans';
 import type { StoredSession } from '../../../extension/services/sessions/session-store';
 import { smallModel } from './small-model';
+import { inEnglish } from '../../../extension/core/message';
 
 const model = smallModel(4);
 const calibration = { source: 'bundled', sequences: 1, length: 8, tokens: 8, fingerprint: '0' };
@@ -157,8 +158,8 @@ describe('ModelSession', () => {
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
     session.setJob({ kind: 'idle' }, ['falls back to CPU']);
     session.setWarning('made for other weights');
-    expect(session.snapshot().model.warnings).toEqual([
-      ...[...model.warnings, 'made for other weights', 'falls back to CPU'],
+    expect(session.snapshot().model.warnings.map(inEnglish)).toEqual([
+      ...[...model.warnings.map(inEnglish), 'made for other weights', 'falls back to CPU'],
     ]);
     expect(told.filter((field) => field === 'model')).toHaveLength(2);
   });

@@ -2,10 +2,11 @@ import { join, sep } from 'node:path';
 import { expect, it } from 'vitest';
 import { UserError } from '../../../extension/core/user-error';
 import { withShortPaths } from '../../../extension/services/short-paths';
+import { say } from '../../../extension/core/message';
 
 const root = (...path: string[]) => ({ fsPath: `${sep}${join('home', 'me', ...path)}` });
 const problem = (...path: string[]): string =>
-  new UserError('The file is damaged.', { file: join(root(...path).fsPath) }).message;
+  new UserError(say`The file is damaged.`, { file: join(root(...path).fsPath) }).message;
 
 it('names files as the editor does', () => {
   const roots = [root('work')];

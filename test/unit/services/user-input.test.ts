@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { counted, formatBytes, formatCount, formatPercent } from '../../../extension/core/format';
+import { formatBytes, formatCount, formatPercent } from '../../../extension/core/format';
 import { parseMemorySize } from '../../../extension/core/runtime/memory-size';
 import { parseBudget } from '../../../extension/services/search-budget';
+import { counted, inEnglish } from '../../../extension/core/message';
 
 describe('parseMemorySize', () => {
   it.each([
@@ -36,7 +37,7 @@ describe('parseBudget', () => {
 
 describe('numbers for people', () => {
   it('are short', () => {
-    expect([0, 1, 2].map((count) => counted(count, 'group'))).toEqual([
+    expect([0, 1, 2].map((count) => inEnglish(counted(count, 'group')))).toEqual([
       '0 groups',
       '1 group',
       '2 groups',

@@ -28,6 +28,8 @@ function textsOf(file: string): string[] {
   const collect = (node: ts.Node): void => {
     if (ts.isStringLiteralLike(node)) {
       found.push(node.text);
+    } else if (ts.isTaggedTemplateExpression(node)) {
+      collect(node.template);
     } else if (ts.isTemplateExpression(node)) {
       found.push(
         [node.head.text, ...node.templateSpans.map(({ literal }) => literal.text)].join('…'),

@@ -6,11 +6,10 @@ import { buildRequest } from '../../../extension/core/operations/build-request';
 import { profile as profileOperation } from '../../../extension/core/operations/profile';
 import type { InspectorRequests, RequestOfOperation } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
-import {
-  RequestCancelled,
-  WorkerCrashed,
-  WorkerRequestError,
-} from '../../../extension/services/worker/worker-errors';
+import { RequestCancelled, WorkerCrashed } from '../../../extension/services/worker/worker-errors';
+import { say } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
+import { UserError } from '../../../extension/core/user-error';
 
 const profile = (model: string): RequestOfOperation<'profile'> =>
   buildRequest(profileOperation, { model, out: 'none' });
@@ -45,18 +44,18 @@ describe('WorkerClient', () => {
     const heard: unknown[] = [];
     const watch = {
       onEvent: (event: unknown) => heard.push(event),
-      onWarning: (text: string) => heard.push(text),
+      onWarning: (warning: Message) => heard.push(warning),
     };
     await client.request('profile', profile('quick'), watch);
-    expect(heard).toEqual(['falls back', { kind: 'cosine-local', distances: [] }]);
+    expect(heard).toEqual([say`falls back`, { kind: 'cosine-local', distances: [] }]);
   });
 
   it("carries over a user error's file and field", async () => {
     const failing = client.request('inspect', { model: 'bad' });
-    await expect(failing).rejects.toBeInstanceOf(WorkerRequestError);
+    await expect(failing).rejects.toBeInstanceOf(UserError);
     await expect(failing).rejects.toMatchObject({
-      message: 'bad/config.json: no model_type.',
-      data: { kind: 'user', file: 'bad/config.json', field: 'model_type' },
+      message: 'bad/config.json: model_type: no model_type.',
+      subject: { file: 'bad/config.json', field: 'model_type' },
     });
   });
 

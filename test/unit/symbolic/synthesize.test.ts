@@ -14,6 +14,8 @@ import { parseProgram } from '../../../extension/core/symbolic/language/parse-pr
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
 import { exportedOutput } from '../../../extension/core/training/export-model';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
+import type { StageProgress } from '../../../extension/core/jobs/job';
 
 const folder = temporaryFolder();
 const settings: EvolutionSettings = {
@@ -32,9 +34,9 @@ function stopAt(count: number) {
   return {
     ...unattended,
     cancellation,
-    progress: ({ stage, done }: { stage: string; done: number }) => {
-      if (stage.startsWith('Training')) {
-        stages.add(stage);
+    progress: ({ stage, done }: StageProgress) => {
+      if (stage.code.startsWith('Training')) {
+        stages.add(inEnglish(stage));
         cancellation.isCancellationRequested = stages.size === count && done > 0;
       }
     },
@@ -103,7 +105,7 @@ describe('synthesize', () => {
     const { document } = await synthesize(compared, {
       ...unattended,
       emit: (event: EvolutionEvent) => events.push(event),
-      progress: ({ stage }) => stages.push(stage),
+      progress: ({ stage }) => stages.push(inEnglish(stage)),
     });
     expect(stages.some((stage) => stage.includes('baseline'))).toBe(false);
     expect(events[0]).toEqual({ kind: 'lines', lines: document.lines });

@@ -13,6 +13,7 @@ import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensi
 import { loadProfileInputs } from '../../../extension/core/tensornet/statistics/profile-inputs';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
+import { inEnglish } from '../../../extension/core/message';
 
 const folder = temporaryFolder();
 const path = fixture('llama-gqa-untied');
@@ -40,7 +41,7 @@ describe('what compressions are fitted to', () => {
     const warnings: string[] = [];
     const settings = { seed: 1, fitted: [{ in: 192, method }] };
     const loaded = await loadProfileInputs(request, model, '', settings, (warning) => {
-      warnings.push(warning);
+      warnings.push(inEnglish(warning));
     });
     return { ...loaded, warnings };
   };
@@ -140,7 +141,7 @@ describe('distances', () => {
       {
         ...unattended,
         warn: (warning) => {
-          warnings.push(warning);
+          warnings.push(inEnglish(warning));
         },
       },
     );

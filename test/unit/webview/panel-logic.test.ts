@@ -12,6 +12,7 @@ import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, hunksOf } from '../../../webview/heatmap/config/config-hunks';
 import { perplexitiesOf } from '../../../webview/heatmap/curves/perplexities';
 import { evaluationOf, profileOf, stateOf } from './heatmap-fixture';
+import { inEnglish, say } from '../../../extension/core/message';
 
 describe('what can be done', () => {
   it('needs a selection to prune or to save a plan, not to evaluate', () => {
@@ -47,12 +48,12 @@ describe('what can be done', () => {
   });
 
   it('leaves out what the model cannot do, with the reason', () => {
-    const cannot = { evaluate: 'It sees the whole input.', keepCache: 'It keeps none.' };
+    const cannot = { evaluate: say`It sees the whole input.`, keepCache: say`It keeps none.` };
     const encoder = availabilityOf(stateOf({ cannot, removed: ['block.0.attention'] }));
-    expect(encoder.evaluate).toBe(cannot.evaluate);
+    expect(encoder.evaluate).toBe(inEnglish(cannot.evaluate));
     expect(encoder.profile).toBeUndefined();
     expect(encoder.prune).toBeUndefined();
-    const listed = availabilityOf(stateOf({ cannot: { run: 'Packed.' } }));
+    const listed = availabilityOf(stateOf({ cannot: { run: say`Packed.` } }));
     expect([listed.profile, listed.evaluate, listed.prune]).toEqual([
       'Packed.',
       'Packed.',

@@ -11,6 +11,7 @@ import { numberedLabels } from './labels';
 import type { Labels } from './labels';
 import { npyWriter, npzWriter } from './write-part';
 import type { PartWriter } from './write-part';
+import { say } from '../../message';
 
 /** What features and labels are usually called, the first that is there counts. */
 const defaultNames = {
@@ -46,11 +47,11 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       }
     }
     throw new UserError(
-      `It has no array with the ${role}, only ${[...arrays.keys()].join(', ')}.`,
+      say`It has no array with the ${role}, only ${[...arrays.keys()].join(', ')}.`,
       {
         file,
         ...(asked === undefined ? {} : { field: asked }),
-        remedy: `Name the arrays x and y, or say which are meant.`,
+        remedy: say`Name the arrays x and y, or say which are meant.`,
       },
     );
   };
@@ -108,9 +109,9 @@ async function labelsBeside(file: string, { label }: DatasetOptions): Promise<st
       return path;
     }
   }
-  throw new UserError('The labels that belong to it are missing.', {
+  throw new UserError(say`The labels that belong to it are missing.`, {
     file,
-    remedy: `Put ${names[0] ?? 'y'}.npy beside it, or save both with numpy.savez.`,
+    remedy: say`Put ${names[0] ?? 'y'}.npy beside it, or save both with numpy.savez.`,
   });
 }
 
@@ -131,7 +132,7 @@ function arrayDataset(
   const field = (row: number): string =>
     labelName === undefined ? rowName(row) : `${labelName}: ${rowName(row)}`;
   if (features.dims.length === 0) {
-    throw new UserError('It is a single number.', { file });
+    throw new UserError(say`It is a single number.`, { file });
   }
   const isImage = features.dtype === 'U8' && features.dims.length >= 3;
   return numericDataset(
@@ -150,10 +151,13 @@ function toLabels(
 ): Labels {
   const [size = 0, width = 1, ...more] = array.dims;
   if (array.dims.length === 0 || more.length > 0 || (isFloat(array.dtype) && width === 1)) {
-    throw new UserError(`Labels must be integers [examples], but it is ${describeArray(array)}.`, {
-      file,
-      remedy: 'Save them with astype("int64").',
-    });
+    throw new UserError(
+      say`Labels must be integers [examples], but it is ${describeArray(array)}.`,
+      {
+        file,
+        remedy: say`Save them with astype("int64").`,
+      },
+    );
   }
   if (width === 1) {
     return numberedLabels(array.data, classNames, file, field);
@@ -177,7 +181,7 @@ function oneHot(
     values.filter((value) => value === 1).length !== 1 ||
     values.some((value) => value !== 0 && value !== 1)
   ) {
-    throw new UserError('The row is not a class: it must have a single 1 among zeros.', {
+    throw new UserError(say`The row is not a class: it must have a single 1 among zeros.`, {
       file,
       field: field(row),
     });

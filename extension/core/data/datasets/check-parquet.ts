@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { ChildEndedError, runInChild } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
 import { eachChunk, withParquet } from './parquet-file';
+import { say } from '../../message';
 
 /** Largest and smallest limit of memory, in MiB. */
 const [mostMegabytes, leastMegabytes] = [4096, 512] as const;
@@ -45,8 +46,11 @@ export async function checkParquet(
       const { heapMegabytes, seconds } = limits;
       throw error instanceof ChildEndedError
         ? new UserError(
-            `Its rows cannot be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
-            { file: path, remedy: 'If the file is sound, save it again with smaller row groups.' },
+            say`Its rows cannot be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
+            {
+              file: path,
+              remedy: say`If the file is sound, save it again with smaller row groups.`,
+            },
           )
         : error;
     }

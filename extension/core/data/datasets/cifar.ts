@@ -7,6 +7,7 @@ import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { numberedLabels } from './labels';
 import { cifarWriter } from './write-part';
+import { say } from '../../message';
 
 /** 32×32 pixels, the channels behind each other. */
 const imageShape = [3, 32, 32] as const;
@@ -75,7 +76,7 @@ export async function openCifar(
   const [first = ''] = files;
   const form = formOf(first);
   if (form === undefined) {
-    throw new UserError('This is not a batch of CIFAR by its name.', { file: first });
+    throw new UserError(say`This is not a batch of CIFAR by its name.`, { file: first });
   }
   const row = form.labelBytes + imageBytes;
   const batches: Buffer[] = [];
@@ -83,10 +84,10 @@ export async function openCifar(
     const bytes = await readWholeFile(file, maxArrayBytes);
     if (bytes.length === 0 || bytes.length % row !== 0) {
       throw new UserError(
-        `The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,
+        say`The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,
         {
           file,
-          remedy: 'The file is damaged or incomplete: download it again.',
+          remedy: say`The file is damaged or incomplete: download it again.`,
         },
       );
     }

@@ -1,5 +1,6 @@
 import { UserError } from '../../user-error';
 import type { DatasetOptions } from './dataset';
+import { say } from '../../message';
 
 /** What columns with labels and with texts are usually called. */
 const defaultLabels = ['label', 'labels', 'class', 'target', 'y', 'category', 'species', 'intent'];
@@ -25,10 +26,10 @@ export function columnRoles(
 ): ColumnRoles {
   for (const name of [options.label, options.text, ...(options.features ?? [])]) {
     if (name !== undefined && !columns.includes(name)) {
-      throw new UserError('There is no such column.', {
+      throw new UserError(say`There is no such column.`, {
         file,
         field: name,
-        remedy: `Its columns are ${columns.slice(0, 20).join(', ')}.`,
+        remedy: say`Its columns are ${columns.slice(0, 20).join(', ')}.`,
       });
     }
   }
@@ -38,9 +39,9 @@ export function columnRoles(
       .find((column) => column !== undefined);
   const label = options.label ?? usual(defaultLabels);
   if (label === undefined) {
-    throw new UserError(`No column is called label: ${columns.slice(0, 20).join(', ')}.`, {
+    throw new UserError(say`No column is called label: ${columns.slice(0, 20).join(', ')}.`, {
       file,
-      remedy: 'Say which column has the labels.',
+      remedy: say`Say which column has the labels.`,
     });
   }
   const text = options.text ?? (options.features === undefined ? usual(defaultTexts) : undefined);

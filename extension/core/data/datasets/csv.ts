@@ -8,6 +8,7 @@ import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels } from './labels';
 import { readTable } from './read-text';
 import { csvWriter } from './write-part';
+import { say } from '../../message';
 
 /** A number as it stands in a table. */
 const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
@@ -54,7 +55,7 @@ function parseTable(text: string, file: string): Table {
   });
   const fault = errors.find(({ type }) => type === 'Quotes');
   if (fault !== undefined) {
-    throw new UserError(`The quotation marks do not match: ${fault.message}.`, {
+    throw new UserError(say`The quotation marks do not match: ${fault.message}.`, {
       file,
       ...(fault.row === undefined ? {} : { field: rowName(fault.row - 1) }),
     });
@@ -65,17 +66,23 @@ function parseTable(text: string, file: string): Table {
   if (twice !== undefined || names.every((name) => number.test(name))) {
     const problem =
       twice === undefined
-        ? 'The first line has no names of columns.'
-        : `Two columns are called ${JSON.stringify(twice)}.`;
-    throw new UserError(problem, { file, remedy: 'Give every column a name in the first line.' });
+        ? say`The first line has no names of columns.`
+        : say`Two columns are called ${JSON.stringify(twice)}.`;
+    throw new UserError(problem, {
+      file,
+      remedy: say`Give every column a name in the first line.`,
+    });
   }
   rows.forEach((row, i) => {
     if (row.length !== names.length) {
-      throw new UserError(`It has ${row.length} values, but there are ${names.length} columns.`, {
-        file,
-        field: rowName(i),
-        remedy: 'Correct the row or leave it out.',
-      });
+      throw new UserError(
+        say`It has ${row.length} values, but there are ${names.length} columns.`,
+        {
+          file,
+          field: rowName(i),
+          remedy: say`Correct the row or leave it out.`,
+        },
+      );
     }
   });
   return { columns: names, rows, delimiter: meta.delimiter };
@@ -94,11 +101,13 @@ function numbers(
       const text = row[at] ?? '';
       if (!number.test(text)) {
         throw new UserError(
-          text.trim() === '' ? 'The value is missing.' : `${JSON.stringify(text)} is not a number.`,
+          text.trim() === ''
+            ? say`The value is missing.`
+            : say`${JSON.stringify(text)} is not a number.`,
           {
             file,
             field: place(r, name),
-            remedy: 'Correct the value, or say which columns are the features.',
+            remedy: say`Correct the value, or say which columns are the features.`,
           },
         );
       }

@@ -1,10 +1,11 @@
-import { counted } from '../../format';
 import { createHash } from 'node:crypto';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { isFloat, numberAt } from '../../checkpoints/numeric-array';
 import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { PartWriter } from './write-part';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Labelled examples, in the order in which they are stored. */
 export interface Dataset {
@@ -26,7 +27,7 @@ export interface Dataset {
   /** Writes some of its examples in the form that it has. */
   readonly writePart: PartWriter;
   /** What to tell the user about it. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /** What a file's labels and features are called where that does not follow from it, and the like. */
@@ -53,7 +54,7 @@ interface DatasetParts {
   readonly file: string;
   readonly classNames: readonly string[];
   readonly labels: Int32Array;
-  readonly warnings?: readonly string[];
+  readonly warnings?: readonly Message[];
   readonly write: PartWriter;
 }
 
@@ -162,13 +163,13 @@ function base(
 }
 
 /** Says which classes no example has: what is trained never learns them. */
-function emptyClasses(labels: Int32Array, classNames: readonly string[]): string[] {
+function emptyClasses(labels: Int32Array, classNames: readonly string[]): Message[] {
   const found = new Set(labels);
   const empty = classNames.filter((_, i) => !found.has(i));
   const more = empty.length > 10 ? ` and ${empty.length - 10} more` : '';
   return empty.length === 0
     ? []
-    : [`No example is of the class ${empty.slice(0, 10).join(', ')}${more}.`];
+    : [say`No example is of the class ${empty.slice(0, 10).join(', ')}${more}.`];
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
@@ -181,12 +182,12 @@ function outside(index: number, size: number): never {
 function checkSize(labels: Int32Array, size: number, file: string): void {
   if (labels.length !== size) {
     throw new UserError(
-      `It has ${counted(size, 'example')}, but ${counted(labels.length, 'label')}.`,
+      say`It has ${counted(size, 'example')}, but ${counted(labels.length, 'label')}.`,
       { file },
     );
   }
   if (size === 0) {
-    throw new UserError('There are no examples in it.', { file });
+    throw new UserError(say`There are no examples in it.`, { file });
   }
 }
 
@@ -194,10 +195,10 @@ function checkFinite(array: NumericArray, step: number, file: string): void {
   for (let i = 0; isFloat(array.dtype) && i < array.data.length; i++) {
     const value = numberAt(array, i);
     if (!Number.isFinite(value)) {
-      throw new UserError(`Number ${(i % step) + 1} of the example is ${value}.`, {
+      throw new UserError(say`Number ${(i % step) + 1} of the example is ${value}.`, {
         file,
         field: rowName(Math.floor(i / step)),
-        remedy: 'Leave out or fix examples with values that are not finite.',
+        remedy: say`Leave out or fix examples with values that are not finite.`,
       });
     }
   }

@@ -5,6 +5,7 @@ import { partialOf, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
 import type { PartContext } from './write-part';
+import { say } from '../../message';
 
 /**
  * Writes some examples of a data set into a new folder, in the data set's own form. The folder appears
@@ -20,9 +21,9 @@ export async function exportPart(
 ): Promise<string[]> {
   const found = await readdir(folder).catch((): string[] => []);
   if (found.length > 0) {
-    throw new UserError('The folder is not empty.', {
+    throw new UserError(say`The folder is not empty.`, {
       file: folder,
-      remedy: 'Choose a new folder.',
+      remedy: say`Choose a new folder.`,
     });
   }
   const parent = dirname(folder);
@@ -42,9 +43,9 @@ export async function exportPart(
     await removeEmptyParents(parent, madeParent);
     throw error instanceof UserError || error instanceof CancelledError
       ? error
-      : new UserError(`The examples cannot be written: ${(error as Error).message}.`, {
+      : new UserError(say`The examples cannot be written: ${(error as Error).message}.`, {
           file: folder,
-          remedy: 'Choose a folder that can be written to, with space left.',
+          remedy: say`Choose a folder that can be written to, with space left.`,
         });
   }
 }

@@ -11,10 +11,12 @@ import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { numberedLabels } from './labels';
 import { idxWriter } from './write-part';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** What deflate can shrink at most. */
 const maxDeflateRatio = 1032;
-const damaged = 'The file is damaged or incomplete: download it again.';
+const damaged = say`The file is damaged or incomplete: download it again.`;
 
 /** Element types by their number in the header. */
 const dtypes: Readonly<Record<number, ArrayDType>> = {
@@ -57,7 +59,7 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   const labels = await readIdx(labelFile);
   const { dims, data } = labels;
   if (dims.length !== 1) {
-    throw new UserError(`Labels have one axis, but the file has ${dims.length}.`, {
+    throw new UserError(say`Labels have one axis, but the file has ${dims.length}.`, {
       file: labelFile,
     });
   }
@@ -89,9 +91,9 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
       return path;
     }
   }
-  throw new UserError(`The ${kind} that belong to it are missing.`, {
+  throw new UserError(say`The ${kind} that belong to it are missing.`, {
     file,
-    remedy: `Put ${stem} beside it.`,
+    remedy: say`Put ${stem} beside it.`,
   });
 }
 
@@ -106,7 +108,7 @@ function unpack(packed: Buffer, file: string): Buffer {
     const maxOutputLength = Math.min(maxArrayBytes, packed.length * maxDeflateRatio + 64);
     return gunzipSync(packed, { maxOutputLength });
   } catch (error) {
-    throw new UserError(`The file cannot be unpacked: ${(error as Error).message}.`, {
+    throw new UserError(say`The file cannot be unpacked: ${(error as Error).message}.`, {
       file,
       remedy: damaged,
     });
@@ -115,16 +117,16 @@ function unpack(packed: Buffer, file: string): Buffer {
 
 /** The header is 0, 0, the type, the number of axes and their sizes; numbers are big-endian. */
 function parseIdx(bytes: Buffer, file: string): NumericArray {
-  const fault = (problem: string): UserError => new UserError(problem, { file, remedy: damaged });
+  const fault = (problem: Message): UserError => new UserError(problem, { file, remedy: damaged });
   const dtype =
     bytes.length < 4 || bytes.readUInt16BE(0) !== 0 ? undefined : dtypes[bytes.readUInt8(2)];
   if (dtype === undefined) {
-    throw fault('This is not a file in the IDX format.');
+    throw fault(say`This is not a file in the IDX format.`);
   }
   const axes = bytes.readUInt8(3);
   const dataStart = 4 + axes * 4;
   if (axes === 0 || dataStart > bytes.length) {
-    throw fault('The file ends inside its header.');
+    throw fault(say`The file ends inside its header.`);
   }
   const dims = Array.from({ length: axes }, (_, axis) => bytes.readUInt32BE(4 + axis * 4));
   const type = arrayTypes[dtype];
@@ -132,7 +134,7 @@ function parseIdx(bytes: Buffer, file: string): NumericArray {
   const data = bytes.subarray(dataStart);
   if (data.length !== expected) {
     throw fault(
-      `[${dims.join(', ')}] of ${dtype} takes ${expected} bytes, but ${data.length} follow the header.`,
+      say`[${dims.join(', ')}] of ${dtype} takes ${expected} bytes, but ${data.length} follow the header.`,
     );
   }
   return { dtype, dims, data: fromBigEndian(data, type) };

@@ -6,6 +6,7 @@ import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
 import { namedLabels } from './labels';
 import { copyingWriter } from './write-part';
+import { say } from '../../message';
 
 const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 
@@ -36,7 +37,7 @@ export async function openImageFolder(
       file: folder,
       ...labels,
       write: copyingWriter(folder, pictures),
-      warnings: skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`],
+      warnings: skipped === 0 ? [] : [say`${folder}: ${skipped} other files were left out.`],
     },
     images.toArray(),
     255,
@@ -46,9 +47,9 @@ export async function openImageFolder(
 function classOf(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
-    throw new UserError('The image lies in no folder of a class.', {
+    throw new UserError(say`The image lies in no folder of a class.`, {
       file,
-      remedy: 'Put the images of each class into a folder named as the class.',
+      remedy: say`Put the images of each class into a folder named as the class.`,
     });
   }
   return name;

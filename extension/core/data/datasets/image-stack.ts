@@ -7,6 +7,7 @@ import { resize } from '../image/resize';
 import { maxArrayBytes } from '../npy';
 import type { NumericArray } from '../../checkpoints/numeric-array';
 import type { DatasetOptions } from './dataset';
+import { say } from '../../message';
 
 /** Images of one size in one block of memory, the channels of each behind each other. */
 export class ImageStack {
@@ -35,8 +36,8 @@ export class ImageStack {
     const { height, width } = this.first;
     if (sized.height !== height || sized.width !== width) {
       throw new UserError(
-        `The image has ${image.width}×${image.height} pixels, but the first has ${width}×${height}.`,
-        { ...place, remedy: 'Choose a size that all images are made into.' },
+        say`The image has ${image.width}×${image.height} pixels, but the first has ${width}×${height}.`,
+        { ...place, remedy: say`Choose a size that all images are made into.` },
       );
     }
     const area = height * width;
@@ -67,10 +68,10 @@ export class ImageStack {
     const bytes = this.capacity * first.data.length;
     if (bytes > maxArrayBytes) {
       throw new UserError(
-        `${this.capacity} images of ${first.width}×${first.height} pixels take ${formatBytes(bytes)}.`,
+        say`${this.capacity} images of ${first.width}×${first.height} pixels take ${formatBytes(bytes)}.`,
         {
           field: 'imageSize',
-          remedy: `Choose a smaller size: at most ${formatBytes(maxArrayBytes)} are held in memory.`,
+          remedy: say`Choose a smaller size: at most ${formatBytes(maxArrayBytes)} are held in memory.`,
         },
       );
     }

@@ -6,9 +6,9 @@ import { namedLabels } from './labels';
 import { NestedNumbers } from './nested-numbers';
 import { readTable } from './read-text';
 import { linesWriter } from './write-part';
+import { say } from '../../message';
 
-const form =
-  'Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.';
+const form = say`Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.`;
 
 /**
  * Opens a file with an object a line: {"text", "label"} or {"features", "label"}, where features are
@@ -31,7 +31,7 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
     const texts = lines.map(({ value }, i) => {
       const found = value[text];
       if (typeof found !== 'string') {
-        throw new UserError('It must be a text.', {
+        throw new UserError(say`It must be a text.`, {
           file,
           field: `${field(i)}: ${text}`,
           remedy: form,
@@ -74,14 +74,14 @@ function parseLine(line: string, file: string, field: string): Readonly<Record<s
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw new UserError(`The line is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
       file,
       field,
       remedy: form,
     });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError('The line is not an object.', { file, field, remedy: form });
+    throw new UserError(say`The line is not an object.`, { file, field, remedy: form });
   }
   return value as Record<string, unknown>;
 }
@@ -89,7 +89,9 @@ function parseLine(line: string, file: string, field: string): Readonly<Record<s
 function labelOf(value: unknown, file: string, field: string): string {
   if (typeof value !== 'string' && typeof value !== 'number') {
     throw new UserError(
-      value === undefined ? 'The label is missing.' : 'The label is neither a name nor a number.',
+      value === undefined
+        ? say`The label is missing.`
+        : say`The label is neither a name nor a number.`,
       {
         file,
         field,

@@ -1,5 +1,6 @@
 import { UserError } from '../../user-error';
 import { rowName } from './dataset';
+import { say } from '../../message';
 
 /** Most classes of a data set. */
 const maxClasses = 100_000;
@@ -29,12 +30,12 @@ export function numberedLabels(
     if (!Number.isInteger(label) || label < 0 || label >= end) {
       const known =
         names === undefined
-          ? `Labels are integers from 0 to ${end - 1}, or names.`
-          : `There are ${end} classes, 0 to ${end - 1}.`;
-      throw new UserError(`The label ${values[i]} is not a class.`, {
+          ? say`Labels are integers from 0 to ${end - 1}, or names.`
+          : say`There are ${end} classes, 0 to ${end - 1}.`;
+      throw new UserError(say`The label ${String(values[i])} is not a class.`, {
         file,
         field: field(i),
-        remedy: `${known} Correct the label or leave the row out.`,
+        remedy: say`${known} Correct the label or leave the row out.`,
       });
     }
     labels[i] = label;
@@ -56,10 +57,10 @@ export function namedLabels(
 ): Labels {
   values.forEach((value, i) => {
     if (value.trim() === '') {
-      throw new UserError('The label is missing.', {
+      throw new UserError(say`The label is missing.`, {
         file,
         field: field(i),
-        remedy: 'Give the row a label or leave it out.',
+        remedy: say`Give the row a label or leave it out.`,
       });
     }
   });
@@ -69,19 +70,19 @@ export function namedLabels(
   }
   const classNames = names ?? [...new Set(values)].sort();
   if (classNames.length > maxClasses) {
-    throw new UserError(`The labels have ${classNames.length} different values.`, {
+    throw new UserError(say`The labels have ${classNames.length} different values.`, {
       file,
-      remedy: `Choose a column with at most ${maxClasses} classes.`,
+      remedy: say`Choose a column with at most ${maxClasses} classes.`,
     });
   }
   const numbers = new Map(classNames.map((name, i) => [name, i]));
   const labels = Int32Array.from(values, (value, i) => {
     const label = numbers.get(value);
     if (label === undefined) {
-      throw new UserError(`The label ${JSON.stringify(value)} is not a class.`, {
+      throw new UserError(say`The label ${JSON.stringify(value)} is not a class.`, {
         file,
         field: field(i),
-        remedy: `Known are ${classNames.slice(0, 20).join(', ')}.`,
+        remedy: say`Known are ${classNames.slice(0, 20).join(', ')}.`,
       });
     }
     return label;

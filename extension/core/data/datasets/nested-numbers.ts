@@ -1,6 +1,7 @@
 import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
 import type { NumericArray } from '../../checkpoints/numeric-array';
+import { say } from '../../message';
 
 /** Most axes of the features of one example. */
 const maxDepth = 8;
@@ -39,7 +40,10 @@ export class NestedNumbers {
     }
     if (!isList(value) || value.length !== size) {
       const found = isList(value) ? `a list of ${value.length}` : 'no list';
-      throw new UserError(`There is ${found} where the first example has one of ${size}.`, place);
+      throw new UserError(
+        say`There is ${found} where the first example has one of ${size}.`,
+        place,
+      );
     }
     for (let i = 0; i < size; i++) {
       this.add(value[i], depth + 1, shape, place);
@@ -48,10 +52,10 @@ export class NestedNumbers {
 
   private addNumber(value: unknown, place: ErrorSubject): void {
     if (typeof value !== 'number' && typeof value !== 'bigint' && typeof value !== 'boolean') {
-      throw new UserError(`${describe(value)} is not a number.`, place);
+      throw new UserError(say`${describe(value)} is not a number.`, place);
     }
     if (!Number.isFinite(Number(value))) {
-      throw new UserError(`The value is ${value}.`, place);
+      throw new UserError(say`The value is ${value}.`, place);
     }
     if (this.length === this.values.length) {
       const larger = new Float32Array(this.length * 2);
@@ -71,7 +75,7 @@ function shapeOf(value: unknown, place: ErrorSubject): number[] {
   const shape: number[] = [];
   for (let rest = value; isList(rest); rest = rest[0]) {
     if (rest.length === 0 || shape.length === maxDepth) {
-      throw new UserError('The features are an empty list, or nested too deeply.', place);
+      throw new UserError(say`The features are an empty list, or nested too deeply.`, place);
     }
     shape.push(rest.length);
   }

@@ -10,9 +10,9 @@ import { idxImages, isIdx, openIdx } from './idx';
 import { isImage, openImageFolder } from './image-folder';
 import { openJsonl } from './jsonl';
 import { openParquet } from './parquet';
+import { say } from '../../message';
 
-const remedy =
-  'Data sets are folders of images (a folder for each class), MNIST (IDX) or CIFAR (binary) files, .npz and .npy arrays, .csv, .jsonl and .parquet tables.';
+const remedy = say`Data sets are folders of images (a folder for each class), MNIST (IDX) or CIFAR (binary) files, .npz and .npy arrays, .csv, .jsonl and .parquet tables.`;
 
 type Opener = (file: string, options: DatasetOptions) => Promise<Dataset>;
 
@@ -48,9 +48,9 @@ const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = 
 function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
   for (const [option, field] of Object.entries(optionNames)) {
     if (options[option as Option] !== undefined && !acting.includes(option as Option)) {
-      throw new UserError(`It does nothing with ${basename(path)}.`, {
+      throw new UserError(say`It does nothing with ${basename(path)}.`, {
         field,
-        remedy: 'Leave it out.',
+        remedy: say`Leave it out.`,
       });
     }
   }
@@ -62,7 +62,7 @@ function requireActing(options: DatasetOptions, acting: readonly Option[], path:
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
   const found = await stat(path).catch(() => {
-    throw new UserError('There is no such file or folder.', { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path });
   });
   return found.isDirectory() ? openFolder(path, options) : openFile(path, options);
 }
@@ -78,7 +78,7 @@ async function openFile(file: string, options: DatasetOptions): Promise<Dataset>
   }
   const opener = openers[extname(file).toLowerCase()];
   if (opener === undefined) {
-    throw new UserError('Unsupported file type.', { file, remedy });
+    throw new UserError(say`Unsupported file type.`, { file, remedy });
   }
   const [open, acting] = opener;
   requireActing(options, acting, file);
@@ -111,7 +111,7 @@ async function openFolder(folder: string, options: DatasetOptions): Promise<Data
     const top = imageRoot(folder, files, options.split);
     return openImageFolder(top, filesIn(top, files), options);
   }
-  throw new UserError('The folder has no data set that Espalier can read.', {
+  throw new UserError(say`The folder has no data set that Espalier can read.`, {
     file: folder,
     remedy,
   });

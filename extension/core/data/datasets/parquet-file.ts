@@ -5,6 +5,7 @@ import type { AsyncBuffer, Compressors, FileMetaData } from 'hyparquet';
 import { withRegularFile } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
 import { maxArrayBytes } from '../npy';
+import { say } from '../../message';
 
 /** Rows that are unpacked at once. */
 export const rowsAtOnce = 1000;
@@ -52,9 +53,9 @@ export async function withParquet<T>(
     } catch (error) {
       throw error instanceof UserError
         ? error
-        : new UserError(`The file cannot be read: ${(error as Error).message}.`, {
+        : new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
             file: path,
-            remedy: 'The file is damaged, incomplete or not Parquet: download or save it again.',
+            remedy: say`The file is damaged, incomplete or not Parquet: download or save it again.`,
           });
     }
   });

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { basename } from 'node:path';
 import { parquetSchema } from 'hyparquet';
 import type { FileMetaData } from 'hyparquet';
@@ -16,6 +15,7 @@ import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
 import type { Row } from './parquet-file';
 import { parquetWriter } from './write-parquet';
+import { counted, say } from '../../message';
 
 /** Most rows of all files. */
 const maxRows = 50_000_000;
@@ -65,7 +65,7 @@ export async function openParquet(
   }
   const size = counts.reduce((sum, count) => sum + count, 0);
   if (size > maxRows) {
-    throw new UserError(`It has ${counted(size, 'row')}; at most ${maxRows} are read.`, {
+    throw new UserError(say`It has ${counted(size, 'row')}; at most ${maxRows} are read.`, {
       file,
     });
   }
@@ -187,7 +187,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
           numbers.push(list ?? features.map((name) => row[name]), {
             ...place,
             field: `${place.field}, ${fault}`,
-            remedy: `The features are the columns ${features.slice(0, 20).join(', ')}: say which are meant.`,
+            remedy: say`The features are the columns ${features.slice(0, 20).join(', ')}: say which are meant.`,
           });
         },
         finish: (parts) => numericDataset(parts, numbers.toArray()),
@@ -199,9 +199,9 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
 function imageBytes(value: unknown, place: RowPlace): Buffer {
   const bytes = (value as { bytes?: unknown } | null | undefined)?.bytes;
   if (!(bytes instanceof Uint8Array)) {
-    throw new UserError('The image is missing.', {
+    throw new UserError(say`The image is missing.`, {
       ...place,
-      remedy: 'Save the data set with its images embedded.',
+      remedy: say`Save the data set with its images embedded.`,
     });
   }
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -214,7 +214,7 @@ function textOf(value: unknown, place: RowPlace): string {
   if (value instanceof Uint8Array) {
     return Buffer.from(value).toString('utf8');
   }
-  throw new UserError('The text is missing.', place);
+  throw new UserError(say`The text is missing.`, place);
 }
 
 function toLabels(
@@ -229,10 +229,10 @@ function toLabels(
       return Number(plain);
     }
     if (typeof plain !== 'string' && typeof plain !== 'number' && typeof plain !== 'bigint') {
-      throw new UserError('The label is missing or neither a name nor a number.', {
+      throw new UserError(say`The label is missing or neither a name nor a number.`, {
         file,
         field: field(i),
-        remedy: 'Give the row a label or leave it out.',
+        remedy: say`Give the row a label or leave it out.`,
       });
     }
     return plain;

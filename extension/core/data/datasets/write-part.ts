@@ -7,6 +7,7 @@ import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import { npyBytes, writeNpz } from '../write-npy';
+import { say } from '../../message';
 
 /** What a writer tells its progress to, and may be cancelled by. */
 export type PartContext = Pick<JobContext<unknown>, 'cancellation' | 'progress'>;
@@ -38,7 +39,7 @@ export function partProgress(
     done = Math.min(total, done + amount);
     if (Date.now() - told >= reportMilliseconds || done === total) {
       told = Date.now();
-      progress({ stage: 'Writing examples', done, total, unit });
+      progress({ stage: say`Writing examples`, done, total, unit });
     }
     await checkpoint(cancellation);
   };

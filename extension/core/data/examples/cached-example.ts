@@ -4,6 +4,7 @@ import type { Example } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import { seededRandom, standardNormal } from '../random';
+import { say } from '../../message';
 
 /** Positions that the caches hold, and those of what a decoder attends to besides. */
 const past = 3;
@@ -25,7 +26,7 @@ export function cachedExample(
     ports.map((port) => {
       const { name, dtype, shape } = port;
       if (shape === undefined || !isArrayDType(dtype)) {
-        throw new UserError('Values of this input cannot be made.', { file, field: name });
+        throw new UserError(say`Values of this input cannot be made.`, { file, field: name });
       }
       const dims = shape.map((size, axis) =>
         typeof size === 'number' ? size : sizeOf(size, axis, name),

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { follows } from '../../models/example';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -12,6 +11,8 @@ import { readNpy } from '../npy';
 import { readNpz } from '../npz';
 import type { NumericArray } from '../../checkpoints/numeric-array';
 import { imageForm } from './input-kinds';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 const arrayExtensions: ReadonlySet<string> = new Set(['.npy', '.npz']);
@@ -27,7 +28,7 @@ export interface GivenExamples {
   readonly examples: readonly GivenValues[];
   /** How many there are to choose from. */
   readonly available: number;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /** Which of so many examples are read, ascending. */
@@ -44,7 +45,7 @@ export async function readExamples(
   modelFolder: string,
 ): Promise<GivenExamples> {
   const found = await stat(path).catch(() => {
-    throw new UserError('There is no such file or folder.', { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path });
   });
   if (found.isDirectory()) {
     return readFolder(path, chosenOf, ports, modelFolder);
@@ -72,11 +73,11 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
   for (const [name, { length }] of others) {
     if (length !== first.length) {
       throw new UserError(
-        `It has ${counted(length, 'example')}, but ${firstName} has ${first.length}.`,
+        say`It has ${counted(length, 'example')}, but ${firstName} has ${first.length}.`,
         {
           file,
           field: name,
-          remedy: 'Give every input as many rows.',
+          remedy: say`Give every input as many rows.`,
         },
       );
     }
@@ -91,7 +92,7 @@ const portOf = (ports: readonly InputPort[], name: string): InputPort | undefine
 async function readArrays(
   file: string,
   ports: readonly InputPort[],
-): Promise<{ arrays: Map<string, NumericArray>; warnings: string[] }> {
+): Promise<{ arrays: Map<string, NumericArray>; warnings: Message[] }> {
   const free = ports.filter((port) => !follows(port)).map(({ name }) => name);
   switch (extname(file).toLowerCase()) {
     case '.npy':
@@ -99,9 +100,9 @@ async function readArrays(
     case '.npz':
       return nameArrays(await readNpz(file), ports, free, file);
     default:
-      throw new UserError('Examples are read from .npy and .npz files and folders of images.', {
+      throw new UserError(say`Examples are read from .npy and .npz files and folders of images.`, {
         file,
-        remedy: 'Save the inputs with numpy.savez, one array for each, named as the input.',
+        remedy: say`Save the inputs with numpy.savez, one array for each, named as the input.`,
       });
   }
 }
@@ -109,9 +110,9 @@ async function readArrays(
 function onlyInput(free: readonly string[], file: string): string {
   const [name, ...more] = free;
   if (name === undefined || more.length > 0) {
-    throw new UserError(`The model has ${free.length} inputs: ${free.join(', ')}.`, {
+    throw new UserError(say`The model has ${free.length} inputs: ${free.join(', ')}.`, {
       file,
-      remedy: 'Save them with numpy.savez, one array for each, named as the input.',
+      remedy: say`Save them with numpy.savez, one array for each, named as the input.`,
     });
   }
   return name;
@@ -122,7 +123,7 @@ function nameArrays(
   ports: readonly InputPort[],
   free: readonly string[],
   file: string,
-): { arrays: Map<string, NumericArray>; warnings: string[] } {
+): { arrays: Map<string, NumericArray>; warnings: Message[] } {
   const known = [...found].filter(([name]) => portOf(ports, name) !== undefined);
   const [only, ...more] = found.values();
   if (known.length === 0 && only !== undefined && more.length === 0 && free.length === 1) {
@@ -130,8 +131,8 @@ function nameArrays(
   }
   if (known.length === 0) {
     throw new UserError(
-      `None of its arrays (${[...found.keys()].join(', ')}) is an input of the model.`,
-      { file, remedy: `Name them as the inputs: ${free.join(', ')}.` },
+      say`None of its arrays (${[...found.keys()].join(', ')}) is an input of the model.`,
+      { file, remedy: say`Name them as the inputs: ${free.join(', ')}.` },
     );
   }
   const others = [...found.keys()].filter((name) => portOf(ports, name) === undefined);
@@ -141,7 +142,7 @@ function nameArrays(
       others.length === 0
         ? []
         : [
-            `${file}: ${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} no input of the model, and left out.`,
+            say`${file}: ${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} no input of the model, and left out.`,
           ],
   };
 }
@@ -184,11 +185,11 @@ async function readFolder(
   if (chosen.length === 0 || other.length > 0) {
     const problem =
       other.length > 0
-        ? `The folder has ${images.length} images and ${arrays.length} arrays.`
-        : 'The folder has no images and no arrays.';
+        ? say`The folder has ${images.length} images and ${arrays.length} arrays.`
+        : say`The folder has no images and no arrays.`;
     throw new UserError(problem, {
       file: folder,
-      remedy: 'Choose a folder of .png and .jpg images, or of .npy or .npz files.',
+      remedy: say`Choose a folder of .png and .jpg images, or of .npy or .npz files.`,
     });
   }
   const skipped = files.length - chosen.length;
@@ -203,13 +204,13 @@ async function readFolder(
     available: chosen.length,
     warnings: [
       ...read.warnings,
-      ...(skipped === 0 ? [] : [`${folder}: ${skipped} other files were left out.`]),
+      ...(skipped === 0 ? [] : [say`${folder}: ${skipped} other files were left out.`]),
     ],
   };
 }
 
 interface ExampleReader {
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
   readonly example: (file: string) => Promise<GivenValues>;
 }
 
@@ -222,10 +223,10 @@ async function imageReader(
   const form = port === undefined ? undefined : imageForm(port);
   if (port === undefined || form === undefined || more.length > 0) {
     throw new UserError(
-      `The model does not take images alone: ${ports.map(describePort).join(', ')}.`,
+      say`The model does not take images alone: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
-        remedy: 'Give examples of all inputs as a .npz file.',
+        remedy: say`Give examples of all inputs as a .npz file.`,
       },
     );
   }
@@ -276,11 +277,11 @@ function wholeExample(
   }
   if (typeof first === 'string' && dims[0] !== 1) {
     throw new UserError(
-      `The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one.`,
+      say`The file has ${counted(dims[0] ?? 0, 'example')}; in a folder, each file is one.`,
       {
         file,
         ...(port === undefined ? {} : { field: port.name }),
-        remedy: 'Choose the file itself instead of its folder.',
+        remedy: say`Choose the file itself instead of its folder.`,
       },
     );
   }

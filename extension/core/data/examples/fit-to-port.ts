@@ -9,6 +9,8 @@ import {
   numberAt,
 } from '../../checkpoints/numeric-array';
 import type { NumericArray } from '../../checkpoints/numeric-array';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /**
  * Checks that an array is what an input takes, and converts its dtype where no value changes beyond
@@ -34,10 +36,10 @@ export function checkDims(
       shape.every((size, axis) => typeof size === 'string' || size === array.dims[axis]));
   if (!fits) {
     throw new UserError(
-      `It is ${describeArray(array)}, but the model takes [${shape.join(', ')}].`,
+      say`It is ${describeArray(array)}, but the model takes [${shape.join(', ')}].`,
       {
         ...place,
-        remedy: 'Save it in the shape that the model takes.',
+        remedy: say`Save it in the shape that the model takes.`,
       },
     );
   }
@@ -48,9 +50,9 @@ function checkFinite(array: NumericArray, place: ErrorSubject): void {
   for (let i = 0; isFloat(dtype) && i < data.length; i++) {
     const value = numberAt(array, i);
     if (!Number.isFinite(value)) {
-      throw new UserError(`The value at [${position(i, dims).join(', ')}] is ${value}.`, {
+      throw new UserError(say`The value at [${position(i, dims).join(', ')}] is ${value}.`, {
         ...place,
-        remedy: 'Leave out or fix examples with values that are not finite.',
+        remedy: say`Leave out or fix examples with values that are not finite.`,
       });
     }
   }
@@ -73,16 +75,16 @@ function convert(array: NumericArray, dtype: string, place: ErrorSubject): Numer
   if (array.dtype === dtype) {
     return array;
   }
-  const fault = (problem: string): UserError =>
+  const fault = (problem: Message): UserError =>
     new UserError(problem, {
       ...place,
-      remedy: `Save the array as the model takes it: ${dtype}.`,
+      remedy: say`Save the array as the model takes it: ${dtype}.`,
     });
   if (!isArrayDType(dtype)) {
-    throw new UserError(`Values of dtype ${dtype} cannot be given.`, place);
+    throw new UserError(say`Values of dtype ${dtype} cannot be given.`, place);
   }
   if (isFloat(array.dtype) && !isFloat(dtype)) {
-    throw fault(`It has fractions (${array.dtype}), but the model takes ${dtype}.`);
+    throw fault(say`It has fractions (${array.dtype}), but the model takes ${dtype}.`);
   }
   const { dims, data } = array;
   const converted = {
@@ -99,7 +101,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorSubject): Numer
         Number.isSafeInteger(value) &&
         (dtype !== 'BOOL' || value === 0 || value === 1);
     if (!holds) {
-      throw fault(`The value ${value} cannot be held by ${dtype}.`);
+      throw fault(say`The value ${value} cannot be held by ${dtype}.`);
     }
   }
   return converted;

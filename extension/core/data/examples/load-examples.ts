@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { filled, follows } from '../../models/example';
 import { createHash } from 'node:crypto';
 import type { Example } from '../../models/model-input';
@@ -11,6 +10,8 @@ import type { GivenValues } from './example-files';
 import { checkDims, fitToPort } from './fit-to-port';
 import { positions } from './input-kinds';
 import { randomExamples } from './random-examples';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Which examples a model is to be run on. */
 export interface ExamplesRequest {
@@ -37,7 +38,7 @@ export interface LoadedExamples {
    */
   readonly summary: CalibrationSummary;
   /** What to tell the user about them. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 const defaultLength = 32;
@@ -56,7 +57,7 @@ export async function loadExamples(
   const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(`${size} is not an integer of at least 1.`, { field });
+      throw new UserError(say`${size} is not an integer of at least 1.`, { field });
     }
   }
   const { given, warnings } =
@@ -84,7 +85,7 @@ async function fileExamples(
   { count, after = 0, seed }: ExamplesRequest,
   ports: readonly InputPort[],
   modelFolder: string,
-): Promise<{ given: Example[]; warnings: readonly string[] }> {
+): Promise<{ given: Example[]; warnings: readonly Message[] }> {
   const random = seededRandom(seed);
   const { examples, available, warnings } = await readExamples(
     file,
@@ -93,11 +94,11 @@ async function fileExamples(
     modelFolder,
   );
   if (examples.length === 0 && after === 0) {
-    throw new UserError('There are no examples in it.', { file });
+    throw new UserError(say`There are no examples in it.`, { file });
   }
   const few =
     available < count && after === 0
-      ? [`${file} has ${counted(available, 'example')}; ${count} were asked for.`]
+      ? [say`${file} has ${counted(available, 'example')}; ${count} were asked for.`]
       : [];
   return {
     given: examples.map((values) => fitAll(values, ports)),
@@ -126,10 +127,10 @@ function complete(present: Example, ports: readonly InputPort[], file: string): 
         present[port.name] ??
         filled(port, main?.dims[0] ?? 1, main === undefined ? 1 : positions(main));
       if (value === undefined) {
-        throw new UserError('This input of the model is missing.', {
+        throw new UserError(say`This input of the model is missing.`, {
           file,
           field: port.name,
-          remedy: 'Save all inputs with numpy.savez, one array for each, named as the input.',
+          remedy: say`Save all inputs with numpy.savez, one array for each, named as the input.`,
         });
       }
       checkDims(value, port, { file, field: port.name });

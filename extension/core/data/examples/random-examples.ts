@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { follows } from '../../models/example';
 import type { Example, ExampleValue } from '../../models/model-input';
 import type { InputPort } from '../../models/layered-model';
@@ -9,6 +8,8 @@ import { fillArray, isArrayDType, isFloat } from '../../checkpoints/numeric-arra
 import { seededRandom, standardNormal } from '../random';
 import type { Random } from '../random';
 import { imageForm } from './input-kinds';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** What random examples are made by. */
 export interface RandomSettings {
@@ -33,7 +34,7 @@ export function randomExamples(
   ports: readonly InputPort[],
   settings: RandomSettings,
   file: string,
-): { given: Example[]; warnings: string[] } {
+): { given: Example[]; warnings: Message[] } {
   const random = seededRandom(settings.seed);
   const free = ports.filter((port) => !follows(port));
   const sizes = new Map(free.map((port) => [port.name, dimsOf(port, settings.length, file)]));
@@ -41,10 +42,10 @@ export function randomExamples(
   const count = settings.after + settings.count;
   if (elements * count * 8 > maxArrayBytes) {
     throw new UserError(
-      `${counted(count, 'example')} of ${elements} numbers do not fit in memory.`,
+      say`${counted(count, 'example')} of ${elements} numbers do not fit in memory.`,
       {
         field: 'count',
-        remedy: 'Choose fewer examples or a shorter length.',
+        remedy: say`Choose fewer examples or a shorter length.`,
       },
     );
   }
@@ -66,18 +67,18 @@ function randomWarning(
   seed: number,
   ports: readonly InputPort[],
   sizes: ReadonlyMap<string, readonly number[]>,
-): string {
+): Message {
   const shapes = ports.map(({ name }) => `${name} [${sizes.get(name)?.join(', ') ?? ''}]`);
-  return `The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little of real use: give real examples as a .npz file or a folder of images.`;
+  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little of real use: give real examples as a .npz file or a folder of images.`;
 }
 
 /** The sizes of an input, with a guess for each that is not fixed. */
 function dimsOf(port: InputPort, length: number, file: string): number[] {
   if (port.shape === undefined) {
-    throw new UserError('The model does not say which shape this input has.', {
+    throw new UserError(say`The model does not say which shape this input has.`, {
       file,
       field: port.name,
-      remedy: 'Give examples as a .npz file.',
+      remedy: say`Give examples as a .npz file.`,
     });
   }
   const image = imageForm(port);
@@ -112,7 +113,7 @@ function randomValue(
   file: string,
 ): ExampleValue {
   if (!isArrayDType(dtype)) {
-    throw new UserError(`Values of dtype ${dtype} cannot be made at random.`, {
+    throw new UserError(say`Values of dtype ${dtype} cannot be made at random.`, {
       file,
       field: name,
     });

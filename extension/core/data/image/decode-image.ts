@@ -4,6 +4,7 @@ import { decodeJpeg, isJpeg } from './jpeg';
 import { applyOrientation } from './pixels';
 import type { Pixels } from './pixels';
 import { decodePng, isPng } from './png';
+import { say } from '../../message';
 
 /** Largest file of one image, in bytes. */
 const maxImageBytes = 256 * 1024 * 1024;
@@ -23,18 +24,18 @@ export function decodeImage(bytes: Buffer, file: string, field?: string): Pixels
   const place = { file, ...(field === undefined ? {} : { field }) };
   const decode = isPng(bytes) ? decodePng : isJpeg(bytes) ? decodeJpeg : undefined;
   if (decode === undefined) {
-    throw new UserError('This is neither a PNG nor a JPEG image.', {
+    throw new UserError(say`This is neither a PNG nor a JPEG image.`, {
       ...place,
-      remedy: 'Convert it to PNG.',
+      remedy: say`Convert it to PNG.`,
     });
   }
   try {
     const { exif, ...pixels } = decode(bytes);
     return applyOrientation(pixels, exif === undefined ? 1 : orientationOf(exif));
   } catch (error) {
-    throw new UserError(`The image cannot be decoded: ${messageOf(error)}.`, {
+    throw new UserError(say`The image cannot be decoded: ${messageOf(error)}.`, {
       ...place,
-      remedy: 'Save it again as a PNG of 8 bits per sample, or leave it out.',
+      remedy: say`Save it again as a PNG of 8 bits per sample, or leave it out.`,
     });
   }
 }

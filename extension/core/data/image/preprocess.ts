@@ -5,6 +5,8 @@ import type { Pixels } from './pixels';
 import { readImageSteps } from './preprocessor-config';
 import type { ImageSteps, StepsOfModel, TargetSize } from './preprocessor-config';
 import { resize } from './resize';
+import type { Message } from '../../message';
+import { say } from '../../message';
 
 /** The images that an input takes. */
 export interface ImageForm {
@@ -30,7 +32,7 @@ const imageNet = { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] } as 
 export async function loadImagePreprocessor(
   folder: string,
   form: ImageForm,
-): Promise<{ preprocess: (image: Pixels) => NumericArray; warnings: readonly string[] }> {
+): Promise<{ preprocess: (image: Pixels) => NumericArray; warnings: readonly Message[] }> {
   const { steps, file, warnings } = (await readImageSteps(folder)) ?? guessSteps(form);
   const tables = valueTables(steps, form.channels, file);
   return {
@@ -54,7 +56,7 @@ function guessSteps({ height, width, channels }: ImageForm): StepsOfModel {
       reversesChannels: false,
     },
     warnings: [
-      `The model has no preprocessor_config.json: images were stretched to ${size.width}×${size.height} pixels, with ${values}. If it was trained otherwise, its results mean little.`,
+      say`The model has no preprocessor_config.json: images were stretched to ${size.width}×${size.height} pixels, with ${values}. If it was trained otherwise, its results mean little.`,
     ],
   };
 }
@@ -106,7 +108,7 @@ function valueTables(
   const ofChannel = (values: readonly number[], channel: number, field: string): number => {
     if (values.length !== 1 && values.length !== channels) {
       throw new UserError(
-        `It has ${values.length} numbers, but the model takes ${channels} channels.`,
+        say`It has ${values.length} numbers, but the model takes ${channels} channels.`,
         {
           ...(file === undefined ? {} : { file }),
           field,

@@ -6,6 +6,8 @@ import { parseDocument } from '../../jobs/parse-document';
 import { UserError } from '../../user-error';
 import { resamples } from './resize';
 import type { Resample } from './resize';
+import type { Message } from '../../message';
+import { say } from '../../message';
 
 /** How an image becomes the numbers that a model takes, step by step. */
 export interface ImageSteps {
@@ -26,7 +28,7 @@ export interface ImageSteps {
 export interface StepsOfModel {
   readonly steps: ImageSteps;
   readonly file?: string;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /** Both edges, or the shorter one; `cropFraction` is the part of it that is kept afterwards. */
@@ -129,7 +131,7 @@ const configSchema = v.looseObject({
 type PreprocessorConfig = v.InferOutput<typeof configSchema>;
 
 const configFile = 'preprocessor_config.json';
-const what = 'the preprocessor_config.json of an image model';
+const what = say`the preprocessor_config.json of an image model`;
 
 /**
  * Reads how a model folder's images are to be prepared, from its preprocessor_config.json.
@@ -166,7 +168,7 @@ function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {
     warnings:
       known === undefined
         ? [
-            `${file}: ${type === '' ? 'The image processor is not named' : `${type} may do more than its fields say`}; its fields were followed.`,
+            say`${file}: ${type === '' ? 'The image processor is not named' : `${type} may do more than its fields say`}; its fields were followed.`,
           ]
         : [],
   };
@@ -178,10 +180,10 @@ function refuseUnknownSteps(config: PreprocessorConfig, file: string): void {
       ? !knownSteps.has(field)
       : unknownSwitches.includes(field);
     if (isStep && value === true) {
-      throw new UserError('This step of preparing images is not supported.', {
+      throw new UserError(say`This step of preparing images is not supported.`, {
         file,
         field,
-        remedy: 'Save prepared images as a .npz file with numpy, and choose that.',
+        remedy: say`Save prepared images as a .npz file with numpy, and choose that.`,
       });
     }
   }
@@ -189,10 +191,10 @@ function refuseUnknownSteps(config: PreprocessorConfig, file: string): void {
 
 function required<T>(value: T | null | undefined, field: string, file: string): T {
   if (value === null || value === undefined) {
-    throw new UserError('The field is missing.', {
+    throw new UserError(say`The field is missing.`, {
       file,
       field,
-      remedy: `Add it: the file must be ${what}.`,
+      remedy: say`Add it: the file must be ${what}.`,
     });
   }
   return value;
@@ -221,7 +223,7 @@ function cropOf(config: PreprocessorConfig, file: string): { height: number; wid
     return { height: size, width: size };
   }
   if ('shortestEdge' in size) {
-    throw new UserError('It must be a number of pixels or {height, width}.', {
+    throw new UserError(say`It must be a number of pixels or {height, width}.`, {
       file,
       field: 'crop_size',
     });

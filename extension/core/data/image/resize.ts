@@ -1,6 +1,7 @@
 import { UserError } from '../../user-error';
 import { maxPixels } from './pixels';
 import type { Pixels } from './pixels';
+import { say } from '../../message';
 
 /** A filter for resampling, by the distance from its middle in pixels of the coarser image. */
 interface Filter {
@@ -61,9 +62,9 @@ interface Window {
 export function resize(image: Pixels, height: number, width: number, resample: Resample): Pixels {
   if (!(height >= 1 && width >= 1 && height * width <= maxPixels)) {
     throw new UserError(
-      `An image of ${image.width}×${image.height} would become ${width}×${height}.`,
+      say`An image of ${image.width}×${image.height} would become ${width}×${height}.`,
       {
-        remedy: `Images may have 1 to ${maxPixels} pixels.`,
+        remedy: say`Images may have 1 to ${maxPixels} pixels.`,
       },
     );
   }

@@ -6,6 +6,7 @@ import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { bareScores } from './score-document';
 import type { ScoreDocument } from './score-document';
+import { say } from '../../message';
 
 const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 const lineSchema = v.looseObject({
@@ -19,8 +20,7 @@ const lineSchema = v.looseObject({
 /** What is read to tell what a file holds: more than a line. */
 const headBytes = 16 * 1024;
 
-const remedy =
-  'Lines are {"guid": 0, "confidence": 0.9, "variability": 0.1, "correctness": 1, "gold": 1}; gold may be missing in all.';
+const remedy = say`Lines are {"guid": 0, "confidence": 0.9, "variability": 0.1, "correctness": 1, "gold": 1}; gold may be missing in all.`;
 
 /**
  * Writes the statistics of dataset cartography as its own td_metrics.jsonl has them (Swayamdipta et al.
@@ -33,9 +33,9 @@ export async function writeCartographyMetrics(
   { confidence, variability, correctness, labels }: ScoreDocument,
 ): Promise<void> {
   if (confidence.length === 0) {
-    throw new UserError('These scores say nothing of the training from epoch to epoch.', {
+    throw new UserError(say`These scores say nothing of the training from epoch to epoch.`, {
       file: path,
-      remedy: 'Write them in another form, or score the data set here.',
+      remedy: say`Write them in another form, or score the data set here.`,
     });
   }
   const lines = confidence.map((mean, index) => {
@@ -79,11 +79,11 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     if (!result.success) {
       const [issue] = result.issues;
       const at = v.getDotPath(issue) ?? '';
-      throw new UserError(`${issue.message}.`, { file, field: `${field}: ${at}`, remedy });
+      throw new UserError(say`${issue.message}.`, { file, field: `${field}: ${at}`, remedy });
     }
     const { guid, gold, ...known } = result.output;
     if (seen.has(String(guid))) {
-      throw new UserError(`There are two examples ${guid}.`, { file, field, remedy });
+      throw new UserError(say`There are two examples ${guid}.`, { file, field, remedy });
     }
     seen.add(String(guid));
     confidence.push(known.confidence);
@@ -94,7 +94,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
     }
   }
   if (labels.length !== 0 && labels.length !== confidence.length) {
-    throw new UserError('Some examples have a label, others have none.', { file, remedy });
+    throw new UserError(say`Some examples have a label, others have none.`, { file, remedy });
   }
   // The authors count the epochs at which the label was predicted.
   const most = counts.reduce((high, count) => Math.max(high, count), 1);
@@ -127,7 +127,7 @@ function parseJson(line: string, file: string, field: string): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    throw new UserError(`The line is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
       ...{ file, field, remedy },
     });
   }

@@ -7,6 +7,7 @@ import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
 import { NormEmitter, normRules } from './norm-rules';
 import type { UseGradient } from './norm-rules';
+import { say } from '../../message';
 
 /** One place at which the forward pass reads a parameter. */
 interface Use {
@@ -128,10 +129,10 @@ function usesOf(index: GraphIndex, name: string): Use[] {
 
 function noForm(node: NodeProto): UserError {
   return new UserError(
-    `${operatorName(node)} reads a parameter in a way without per-example norms.`,
+    say`${operatorName(node)} reads a parameter in a way without per-example norms.`,
     {
       field: node.name,
-      remedy: 'Score by EL2N, or leave this parameter out.',
+      remedy: say`Score by EL2N, or leave this parameter out.`,
     },
   );
 }

@@ -12,6 +12,7 @@ import type { Shape } from '../../models/onnx/values/shape-query';
 import { kernelOf } from '../../models/onnx/values/window-shapes';
 import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** The gradient of each example with respect to a parameter at one of its places. */
 export interface UseGradient {
@@ -85,9 +86,9 @@ export class NormEmitter {
 
 function numberOf(size: Dimension | undefined, value: Value): number {
   if (typeof size !== 'number') {
-    throw new UserError('Its size does not follow from the graph.', {
+    throw new UserError(say`Its size does not follow from the graph.`, {
       field: value,
-      remedy: 'Export the model with fixed sizes, or score by EL2N.',
+      remedy: say`Export the model with fixed sizes, or score by EL2N.`,
     });
   }
   return size;
@@ -135,7 +136,7 @@ const gemmWeight: NormRule = (emitter, node, delta) => {
   const [a = ''] = node.input;
   const plain = intAttribute(node, 'transA', 0) === 0 && floatAttribute(node, 'alpha', 1) === 1;
   if (!plain) {
-    throw new UserError('A scaled or transposed product has no per-example norms.', {
+    throw new UserError(say`A scaled or transposed product has no per-example norms.`, {
       field: node.name,
     });
   }
@@ -271,8 +272,8 @@ const gain =
 
 function noVector({ name, opType }: NodeProto): UserError {
   return new UserError(
-    `${opType} reads a parameter that is not a vector over the last axis, which has no per-example norm.`,
-    { field: name, remedy: 'Score by EL2N, or leave this parameter out.' },
+    say`${opType} reads a parameter that is not a vector over the last axis, which has no per-example norm.`,
+    { field: name, remedy: say`Score by EL2N, or leave this parameter out.` },
   );
 }
 

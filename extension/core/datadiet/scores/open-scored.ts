@@ -1,8 +1,8 @@
-import { counted } from '../../format';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { UserError } from '../../user-error';
 import type { ScoreDocument } from './score-document';
+import { counted, say } from '../../message';
 
 /**
  * Opens the data set of some scores as it was scored, unless `asked` says otherwise.
@@ -19,18 +19,18 @@ export async function openScored(
   const { examples } = document;
   if (dataset.size !== examples) {
     throw new UserError(
-      `It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
+      say`It has ${counted(dataset.size, 'example')}, but the file has ${counted(examples, 'score')}.`,
       {
         file,
-        remedy: 'Choose the data set that was scored.',
+        remedy: say`Choose the data set that was scored.`,
       },
     );
   }
   const fingerprint = document.dataset?.fingerprint;
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
-    throw new UserError("This data set doesn't match the scores.", {
+    throw new UserError(say`This data set doesn't match the scores.`, {
       file,
-      remedy: 'Choose the data set that was scored, or score this one again.',
+      remedy: say`Choose the data set that was scored, or score this one again.`,
     });
   }
   return { dataset, options };

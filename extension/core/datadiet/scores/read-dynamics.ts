@@ -7,6 +7,8 @@ import { UserError } from '../../user-error';
 import { bareScores } from './score-document';
 import type { ScoreDocument } from './score-document';
 import { Cartography, eachRow, el2n, isCorrect } from './scores';
+import { say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 const lineSchema = v.looseObject({
   guid: v.union([v.string(), v.number()]),
@@ -39,12 +41,12 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
   const ordered = [...epochs].sort(([a], [b]) => a - b).map(([, epoch]) => epoch);
   const last = ordered.at(-1);
   if (last === undefined) {
-    throw new UserError('It has no field such as logits_epoch_0.', { file: path });
+    throw new UserError(say`It has no field such as logits_epoch_0.`, { file: path });
   }
   const cartography = new Cartography(labels.length);
   for (const { given, correct } of ordered) {
     if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
-      throw new UserError('Not every example has logits of every epoch.', { file: path });
+      throw new UserError(say`Not every example has logits of every epoch.`, { file: path });
     }
     cartography.observe(Float64Array.from(given), Uint8Array.from(correct));
   }
@@ -67,7 +69,7 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
 async function epochFiles(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => /^dynamics_epoch_\d+\.jsonl$/.test(name));
   if (names.length === 0) {
-    throw new UserError('It has no files such as dynamics_epoch_0.jsonl.', { file: folder });
+    throw new UserError(say`It has no files such as dynamics_epoch_0.jsonl.`, { file: folder });
   }
   const numberOf = (name: string): number => Number(/\d+/.exec(name)?.[0]);
   return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
@@ -85,21 +87,21 @@ async function readLines(
     if (line.trim() === '') {
       continue;
     }
-    const fault = (problem: string, field = ''): UserError =>
+    const fault = (problem: Message, field = ''): UserError =>
       new UserError(problem, {
         file,
         field: `line ${number}${field}`,
-        remedy: 'Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.',
+        remedy: say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`,
       });
     const result = v.safeParse(lineSchema, parseJson(line, fault));
     if (!result.success) {
-      throw fault(result.issues[0].message);
+      throw fault(verbatim(result.issues[0].message));
     }
     const { guid, gold } = result.output;
     const known = places.get(String(guid));
     const place = known ?? places.size;
     if (known !== undefined && labels[place] !== gold) {
-      throw fault(`The example has the label ${labels[place] ?? ''} elsewhere.`, ': gold');
+      throw fault(say`The example has the label ${labels[place] ?? ''} elsewhere.`, ': gold');
     }
     places.set(String(guid), place);
     labels[place] = gold;
@@ -110,7 +112,7 @@ async function readLines(
       }
       const logits = v.safeParse(logitsSchema, value);
       if (!logits.success || gold >= logits.output.length) {
-        throw fault('They must be a number for each class, the label being one.', `: ${key}`);
+        throw fault(say`They must be a number for each class, the label being one.`, `: ${key}`);
       }
       observe(epochs, Number(match[1]), place, Float32Array.from(logits.output), gold);
     }
@@ -134,10 +136,10 @@ function observe(
   epoch.norms[place] = el2n(logits, [gold])[0] ?? 0;
 }
 
-function parseJson(line: string, fault: (problem: string) => UserError): unknown {
+function parseJson(line: string, fault: (problem: Message) => UserError): unknown {
   try {
     return JSON.parse(line);
   } catch (error) {
-    throw fault(`The line is not JSON: ${(error as Error).message}.`);
+    throw fault(say`The line is not JSON: ${(error as Error).message}.`);
   }
 }

@@ -18,6 +18,7 @@ import type { Processes } from '../training/side-by-side';
 import { createTrainer, stepsPerEpoch, threadsOf, trainRun } from '../training/training-run';
 import { UserError } from '../../user-error';
 import type { ScoreRequest, ScoreSeedRequest, ScoringJob } from './scoring-job';
+import { say } from '../../message';
 
 /** Opens the model and the folder of a job. */
 async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<ScoringJob> {
@@ -42,7 +43,7 @@ async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<Sco
 function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
   const whole = (name: string, value: number, least: number): void => {
     if (!Number.isInteger(value) || value < least) {
-      throw new UserError(`It takes an integer of at least ${least}, not ${value}.`, {
+      throw new UserError(say`It takes an integer of at least ${least}, not ${value}.`, {
         field: name,
       });
     }
@@ -50,7 +51,7 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
   whole('runs', runs, 1);
   whole('epoch', epoch, score === 'forgetting' ? 2 : 0);
   if (noise !== undefined && !(noise.rate > 0 && noise.rate < 1)) {
-    throw new UserError(`It must be between 0 and 1, not ${noise.rate}.`, { field: 'noise' });
+    throw new UserError(say`It must be between 0 and 1, not ${noise.rate}.`, { field: 'noise' });
   }
 }
 
@@ -138,10 +139,10 @@ async function scoreAside(
     };
     const seeds = {
       tasks: missing.map((seed) => ({ kind: 'score', request, seed }) as const),
-      names: missing.map((seed) => `Run ${seed}`),
+      names: missing.map((seed) => say`Run ${seed}`),
       checkpoints: missing.map((seed) => scoring.folder.checkpoint(seed)),
       steps: stepsOf(scoring),
-      stage: 'Training proxies',
+      stage: say`Training proxies`,
     };
     await runSideBySide(seeds, processes, count, job);
   }
@@ -231,7 +232,7 @@ async function scoreRun(
         cancellation: job.cancellation,
         checkpoint: folder.checkpoint(seed),
         step: (done) => {
-          job.progress({ stage: 'Training proxies', done, total: run.steps, unit: 'steps' });
+          job.progress({ stage: say`Training proxies`, done, total: run.steps, unit: 'steps' });
         },
         epoch: record,
       });

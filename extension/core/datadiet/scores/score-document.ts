@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import * as v from 'valibot';
 import { readWholeFile } from '../../checkpoints/regular-file';
 import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
@@ -6,6 +5,7 @@ import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
+import { counted, say } from '../../message';
 
 /** What examples are scored by. */
 export const scoreKinds = ['el2n', 'grand', 'forgetting', 'margin'] as const;
@@ -131,21 +131,24 @@ export function bareScores(score: string, scores: ScoreDocument['scores']): Scor
  * @throws UserError naming the file and the field.
  */
 export function parseScoreDocument(text: string, file: string): ScoreDocument {
-  const document = parseDocument(scoresSchema, text, file, 'a document of scores');
+  const document = parseDocument(scoresSchema, text, file, say`a document of scores`);
   for (const column of columns) {
     const { length } = document[column];
     if (length !== document.examples && (length !== 0 || column === 'scores')) {
-      throw new UserError(`It has ${length} values for ${counted(document.examples, 'example')}.`, {
-        file,
-        field: column,
-        remedy: 'Score the data set again.',
-      });
+      throw new UserError(
+        say`It has ${length} values for ${counted(document.examples, 'example')}.`,
+        {
+          file,
+          field: column,
+          remedy: say`Score the data set again.`,
+        },
+      );
     }
   }
   const { labels, predicted, classNames } = document;
   const outside = [...labels, ...predicted].find((label) => label >= classNames.length);
   if (outside !== undefined && classNames.length > 0) {
-    throw new UserError(`The class ${outside} has no name: there are ${classNames.length}.`, {
+    throw new UserError(say`The class ${outside} has no name: there are ${classNames.length}.`, {
       file,
       field: 'classNames',
     });

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { parse, unparse } from 'papaparse';
@@ -23,13 +22,13 @@ import {
   writeScoreDocument,
 } from './score-document';
 import type { ScoreDocument } from './score-document';
+import { counted, say } from '../../message';
 
 /** Forms that scores are written in. */
 export const scoreFormats = ['espalier', 'npy', 'deepcore', 'cleanlab', 'cartography'] as const;
 export type ScoreFormat = (typeof scoreFormats)[number];
 
-const remedy =
-  'Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} or their statistics {guid, confidence, variability, correctness} as .jsonl, or .csv with the columns of cleanlab.';
+const remedy = say`Scores are documents of espalier score-data, .npy arrays of one axis, DeepCore {indices, scores} as .json, training dynamics {guid, logits_epoch_0, …, gold} or their statistics {guid, confidence, variability, correctness} as .jsonl, or .csv with the columns of cleanlab.`;
 
 /**
  * Reads scores of Espalier or of another tool; which form it is follows from name and content.
@@ -37,7 +36,7 @@ const remedy =
  */
 export async function readScores(path: string): Promise<ScoreDocument> {
   const found = await stat(path).catch(() => {
-    throw new UserError('There is no such file or folder.', { file: path, remedy });
+    throw new UserError(say`There is no such file or folder.`, { file: path, remedy });
   });
   if (found.isDirectory()) {
     return readDynamics(path);
@@ -58,7 +57,7 @@ export async function readScores(path: string): Promise<ScoreDocument> {
         : parseDeepCore(text, path);
     }
     default:
-      throw new UserError('Unsupported file type.', { file: path, remedy });
+      throw new UserError(say`Unsupported file type.`, { file: path, remedy });
   }
 }
 
@@ -111,16 +110,16 @@ export async function writeScores(
 async function readArray(file: string): Promise<ScoreDocument> {
   const array = await readNpy(file);
   if (array.dims.length !== 1) {
-    throw new UserError(`Scores have one axis; this has ${array.dims.length}.`, {
+    throw new UserError(say`Scores have one axis; this has ${array.dims.length}.`, {
       file,
       field: 'shape',
-      remedy: 'Save scores.ravel() in the order of the data set.',
+      remedy: say`Save scores.ravel() in the order of the data set.`,
     });
   }
   const scores = Array.from({ length: array.data.length }, (_, i) => {
     const score = numberAt(array, i);
     if (Number.isNaN(score) || score === Number.NEGATIVE_INFINITY) {
-      throw new UserError(`The score is ${score}.`, { file, field: `index ${i}` });
+      throw new UserError(say`The score is ${score}.`, { file, field: `index ${i}` });
     }
     return Number.isFinite(score) ? score : null;
   });
@@ -134,22 +133,30 @@ const deepCoreSchema = v.object({
 
 /** What DeepCore's selection gives: scores of the examples at `indices`, which must be all of them. */
 function parseDeepCore(text: string, file: string): ScoreDocument {
-  const { indices, scores } = parseDocument(deepCoreSchema, text, file, 'scores {indices, scores}');
+  const { indices, scores } = parseDocument(
+    deepCoreSchema,
+    text,
+    file,
+    say`scores {indices, scores}`,
+  );
   const ordered = new Array<number>(scores.length);
   indices.forEach((index, i) => {
     const score = scores[i];
     if (index >= scores.length || score === undefined || ordered[index] !== undefined) {
-      throw new UserError(`The example ${index} is scored twice, or is none of ${scores.length}.`, {
-        file,
-        field: `indices.${i}`,
-        remedy: 'Save the score of every example once.',
-      });
+      throw new UserError(
+        say`The example ${index} is scored twice, or is none of ${scores.length}.`,
+        {
+          file,
+          field: `indices.${i}`,
+          remedy: say`Save the score of every example once.`,
+        },
+      );
     }
     ordered[index] = score;
   });
   if (indices.length !== scores.length) {
     throw new UserError(
-      `There are ${indices.length} indices, but ${counted(scores.length, 'score')}.`,
+      say`There are ${indices.length} indices, but ${counted(scores.length, 'score')}.`,
       {
         file,
         field: 'indices',
@@ -168,9 +175,9 @@ const cleanlabColumns = ['is_label_issue', 'label_score', 'given_label', 'predic
 function cleanlabTable(document: ScoreDocument, file: string): string {
   const { labelIssues, labelScores, labels, predicted, classNames } = document;
   if (labels.length === 0 || labelScores.length === 0) {
-    throw new UserError('These scores know neither labels nor predictions.', {
+    throw new UserError(say`These scores know neither labels nor predictions.`, {
       file,
-      remedy: 'Write them as .npy, or score the data set here.',
+      remedy: say`Write them as .npy, or score the data set here.`,
     });
   }
   const nameOf = (label: number | undefined): string => classNames[label ?? 0] ?? String(label);
@@ -190,7 +197,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
   });
   const missing = cleanlabColumns.find((column) => meta.fields?.includes(column) !== true);
   if (missing !== undefined) {
-    throw new UserError('There is no such column.', { file, field: missing, remedy });
+    throw new UserError(say`There is no such column.`, { file, field: missing, remedy });
   }
   const names = data.flatMap((row) => [row['given_label'] ?? '', row['predicted_label'] ?? '']);
   const areNumbers = names.every((name) => /^\d+$/.test(name));
@@ -204,7 +211,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
   const labelScores = data.map((row, i) => {
     const score = Number(row['label_score']);
     if (row['label_score']?.trim() === '' || !Number.isFinite(score)) {
-      throw new UserError(`${JSON.stringify(row['label_score'])} is not a number.`, {
+      throw new UserError(say`${JSON.stringify(row['label_score'])} is not a number.`, {
         file,
         field: `row ${i + 1}, label_score`,
       });

@@ -17,6 +17,8 @@ import type { ExampleQuery, ScoredExample } from '../subsets/find-examples';
 import type { ScoreDocument } from './score-document';
 import { readScores } from './score-files';
 import type { SelectionDocument } from '../subsets/selection-document';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Where scores lie, and what they are of. */
 export interface ScoredSource {
@@ -32,10 +34,10 @@ export interface DataMap {
   /** Path of the data set; absent where it cannot be opened. */
   readonly data?: string;
   /** Why the examples themselves cannot be shown, if so. */
-  readonly problem?: string;
+  readonly problem?: Message;
   readonly experiments: readonly Experiment[];
   /** Experiments that could not be read, and the like. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 export interface ExamplePage {
@@ -58,7 +60,7 @@ export class ScoredData {
     private readonly document: ScoreDocument,
     private readonly dataset: Dataset | undefined,
     private readonly path: string | undefined,
-    private readonly problem: string | undefined,
+    private readonly problem: Message | undefined,
   ) {}
 
   /**
@@ -70,7 +72,7 @@ export class ScoredData {
     const document = await readScores(source.scores);
     const path = source.data ?? (await placeOf(document, source.scores));
     if (path === undefined) {
-      const problem = 'These scores do not say which data set they are of.';
+      const problem = say`These scores do not say which data set they are of.`;
       return new ScoredData(source, document, undefined, undefined, problem);
     }
     try {
@@ -85,7 +87,7 @@ export class ScoredData {
       if (!(error instanceof UserError)) {
         throw error;
       }
-      return new ScoredData(source, document, undefined, undefined, error.message);
+      return new ScoredData(source, document, undefined, undefined, error.whole);
     }
   }
 

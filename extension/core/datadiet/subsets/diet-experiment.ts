@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
@@ -20,6 +19,8 @@ import { countProcesses, runSideBySide } from '../training/side-by-side';
 import type { Processes } from '../training/side-by-side';
 import { mean, sampleDeviation } from '../scores/statistics';
 import { stepsPerEpoch } from '../training/training-run';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Scores of one kind, taken at one epoch. */
 export interface ScoreChoice {
@@ -255,7 +256,7 @@ class DietBench {
       ({ examples }) =>
         examples.reduce((sum, example) => sum + (noisy.flipped[example] ?? 0), 0) / examples.length,
     );
-    const results = await this.fitAll(fits, `${choice}, ${counted(size, 'example')}`);
+    const results = await this.fitAll(fits, say`${choice}, ${counted(size, 'example')}`);
     const accuracies = results.map(({ accuracy }) => accuracy);
     const deviation = sampleDeviation(accuracies);
     return {
@@ -310,7 +311,7 @@ class DietBench {
       const fits = this.seeds.map((seed) =>
         this.fitOf(this.select({ ...selection, offset }, document, seed, kept), seed, heldOut),
       );
-      const results = await this.fitAll(fits, `${choice}, window behind ${offset}`);
+      const results = await this.fitAll(fits, say`${choice}, window behind ${offset}`);
       validated.push({ offset, accuracies: results.map(({ accuracy }) => accuracy) });
       seconds += results.reduce((sum, result) => sum + result.seconds, 0);
     }
@@ -340,8 +341,8 @@ class DietBench {
   }
 
   /** Does trainings, side by side if that pays, and keeps what came of them. */
-  private async fitAll(fits: readonly KeyedFit[], what: string): Promise<Entry[]> {
-    const stage = `Training on ${what}`;
+  private async fitAll(fits: readonly KeyedFit[], what: Message): Promise<Entry[]> {
+    const stage = say`Training on ${what}`;
     const { processes, openSeconds } = this.means;
     const missing = fits.filter(({ key }) => !this.done.has(key));
     const [first] = missing;
@@ -357,7 +358,7 @@ class DietBench {
         };
         const seeds = {
           tasks: missing.map((fit) => ({ kind: 'fit', request, fit }) as const),
-          names: missing.map(({ seed }) => `${what}, seed ${seed}`),
+          names: missing.map(({ seed }) => say`${what}, seed ${seed}`),
           checkpoints: missing.map(({ checkpoint }) => checkpoint),
           ...{ steps: first.steps, stage },
           onResult: async (result: unknown, index: number): Promise<void> => {
@@ -377,7 +378,7 @@ class DietBench {
     return entries;
   }
 
-  private async fit(fit: KeyedFit, stage: string): Promise<Entry> {
+  private async fit(fit: KeyedFit, stage: Message): Promise<Entry> {
     const { cancellation } = this.job;
     const progress: TaskJob['progress'] = (state) => {
       this.job.progress({ ...state, stage });

@@ -9,6 +9,8 @@ import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
 import { trainRun } from '../training/training-run';
 import type { RunRequest } from '../training/training-run';
 import type { TrainingSettings } from '../training/training-settings';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** What every training of an experiment shares, as plain data. */
 export interface FitRequest {
@@ -54,7 +56,7 @@ export interface FitResult {
 
 export async function openMaterial(
   { data, options, test, proxy, training, noise }: FitRequest,
-  warn: (message: string) => void,
+  warn: (message: Message) => void,
 ): Promise<Material> {
   const { train, test: testSet, fingerprint, warnings } = await openSplits(data, options, test);
   warnings.forEach(warn);
@@ -82,7 +84,7 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
     cancellation: job.cancellation,
     checkpoint,
     step: (done) => {
-      job.progress({ stage: 'Training', done, total: steps, unit: 'steps' });
+      job.progress({ stage: say`Training`, done, total: steps, unit: 'steps' });
     },
   });
   const [on, examined] =

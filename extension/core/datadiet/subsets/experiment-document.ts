@@ -1,3 +1,4 @@
+import { UserError } from '../../user-error';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
@@ -6,6 +7,8 @@ import { described } from '../../jobs/described';
 import { parseDocument } from '../../jobs/parse-document';
 import { readText } from '../scores/score-document';
 import { policies } from './selection';
+import { say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 export const experimentSchema = v.object({
   format: described(v.literal('espalier.datadiet'), 'Marks the file as an experiment'),
@@ -44,18 +47,18 @@ export function parseExperiment(
   text: string,
   file: string,
 ): v.InferOutput<typeof experimentSchema> {
-  return parseDocument(experimentSchema, text, file, 'an experiment of espalier data-diet');
+  return parseDocument(experimentSchema, text, file, say`an experiment of espalier data-diet`);
 }
 
 /** Experiments beside a file of scores that are of the same data set; what is no experiment is left out. */
 export async function experimentsBeside(
   scores: string,
   fingerprint: string,
-): Promise<{ experiments: Experiment[]; warnings: string[] }> {
+): Promise<{ experiments: Experiment[]; warnings: Message[] }> {
   const folder = dirname(scores);
   const files = (await readdir(folder)).filter((name) => isDocument('experiment', name)).sort();
   const experiments: Experiment[] = [];
-  const warnings: string[] = [];
+  const warnings: Message[] = [];
   for (const name of files) {
     const path = join(folder, name);
     try {
@@ -64,7 +67,7 @@ export async function experimentsBeside(
         experiments.push({ file: basename(path), dataset, request, rows });
       }
     } catch (error) {
-      warnings.push(error instanceof Error ? error.message : String(error));
+      warnings.push(error instanceof UserError ? error.whole : verbatim((error as Error).message));
     }
   }
   return { experiments, warnings };

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,6 +18,8 @@ import { kernelVelocity, TangentKernel } from '../tangent-kernel';
 import { stepsPerEpoch, trainRun } from '../training/training-run';
 import type { RunHooks, RunRequest } from '../training/training-run';
 import type { TrainingSettings } from '../training/training-settings';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 export interface GroupStudyRequest {
   readonly data: string;
@@ -73,7 +74,7 @@ export async function studyGroups(
   const { dataset } = await openScored(document, data, options);
   const late = spawn.find((epoch) => epoch >= epochs);
   if (late !== undefined) {
-    throw new UserError(`Children of epoch ${late} have none of ${epochs} epochs left.`, {
+    throw new UserError(say`Children of epoch ${late} have none of ${epochs} epochs left.`, {
       field: 'spawn',
     });
   }
@@ -115,10 +116,10 @@ interface Group {
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
     throw new UserError(
-      `${counted(count, 'group')} of ${size} do not fit ${counted(scores.length, 'example')}.`,
+      say`${counted(count, 'group')} of ${size} do not fit ${counted(scores.length, 'example')}.`,
       {
         field: 'groups',
-        remedy: 'Take fewer or smaller groups.',
+        remedy: say`Take fewer or smaller groups.`,
       },
     );
   }
@@ -168,7 +169,10 @@ class Study {
       return found;
     };
     try {
-      const { trainer: initial } = await trainRun({ ...this.run, seed, steps: 0 }, this.hooks(''));
+      const { trainer: initial } = await trainRun(
+        { ...this.run, seed, steps: 0 },
+        this.hooks(say``),
+      );
       let before = await kernelsOf(initial);
       await initial.save(this.stateOf(0));
       await initial.dispose();
@@ -176,7 +180,7 @@ class Study {
       const { trainer } = await trainRun(
         { ...this.run, seed },
         {
-          ...this.hooks('the parent'),
+          ...this.hooks(say`the parent`),
           epoch: async (epoch, current) => {
             const after = await kernelsOf(current);
             velocities.push(
@@ -202,7 +206,10 @@ class Study {
       for (const seed of childSeeds) {
         const checkpointFile = join(this.folder, `child-${seed}.safetensors`);
         await copyFile(this.stateOf(epoch), checkpointFile);
-        const hooks = { ...this.hooks(`children of epoch ${epoch}`), checkpoint: checkpointFile };
+        const hooks = {
+          ...this.hooks(say`children of epoch ${epoch}`),
+          checkpoint: checkpointFile,
+        };
         // The parent's seed draws its weights and dropout; only the order differs.
         const { trainer } = await trainRun(
           { ...this.run, seed: request.seed, orderSeed: seed },
@@ -243,12 +250,12 @@ class Study {
     return join(this.folder, `epoch-${epoch}.safetensors`);
   }
 
-  private hooks(what: string): RunHooks {
+  private hooks(what: Message): RunHooks {
     return {
       cancellation: this.job.cancellation,
       step: (done) => {
         const { steps: total } = this.run;
-        this.job.progress({ stage: `Training ${what}`, done, total, unit: 'steps' });
+        this.job.progress({ stage: say`Training ${what}`, done, total, unit: 'steps' });
       },
     };
   }

@@ -1,10 +1,11 @@
-import { counted } from '../../format';
 import { partOf } from '../../data/datasets/dataset';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { seededRandom, shuffle } from '../../data/random';
 import { allExamples } from '../scores/predictions';
 import { membersOf } from './selection';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** A data set to train on and one to test on. */
 interface Splits {
@@ -12,7 +13,7 @@ interface Splits {
   readonly test: Dataset;
   /** Of the training data as they are stored, with those that are held out. */
   readonly fingerprint: string;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /** Share of the examples that is held out of a data set without a test part. */
@@ -43,7 +44,7 @@ export async function openSplits(
     fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
-      `${path}: it has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out to test on.`,
+      say`${path}: it has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out to test on.`,
     ],
   };
 }

@@ -11,6 +11,7 @@ import { UserError } from '../../user-error';
 import { readText } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 import type { Policy, SelectionRequest } from './selection';
+import { say } from '../../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
@@ -124,10 +125,10 @@ export async function readSelection(
   const { values, fingerprint } = await readIndices(path);
   const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
   if (fault >= 0) {
-    throw new UserError(`${values[fault] ?? ''} is no example: they are 0 to ${size - 1}.`, {
+    throw new UserError(say`${values[fault] ?? ''} is no example: they are 0 to ${size - 1}.`, {
       file: path,
       field: `index ${fault}`,
-      remedy: 'Choose the data set that the selection was made for.',
+      remedy: say`Choose the data set that the selection was made for.`,
     });
   }
   const indices = Int32Array.from(new Set(values));
@@ -141,7 +142,7 @@ export async function readSelectionOptions(path: string): Promise<DatasetOptions
 
 /** @throws UserError naming the file and the field. */
 export function parseSelection(text: string, file: string): v.InferOutput<typeof selectionSchema> {
-  return parseDocument(selectionSchema, text, file, 'a selection of examples');
+  return parseDocument(selectionSchema, text, file, say`a selection of examples`);
 }
 
 async function readDocument(path: string): Promise<v.InferOutput<typeof selectionSchema>> {

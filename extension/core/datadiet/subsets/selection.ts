@@ -1,5 +1,6 @@
 import { seededRandom, shuffle } from '../../data/random';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** How examples are chosen by their scores. */
 export const policies = ['max', 'window', 'random'] as const;
@@ -37,10 +38,13 @@ export function selectExamples(
     return chooseFrom(among, scores, request, Math.round(among.length * request.keep)).sort();
   }
   if (labels === undefined) {
-    throw new UserError('The classes of the examples are not known, so they cannot be balanced.', {
-      field: 'labels',
-      remedy: 'Name the data set, or choose without balance.',
-    });
+    throw new UserError(
+      say`The classes of the examples are not known, so they cannot be balanced.`,
+      {
+        field: 'labels',
+        remedy: say`Name the data set, or choose without balance.`,
+      },
+    );
   }
   const chosen = membersOf(labels, among).map((members) => {
     const count = Math.max(1, Math.round(members.length * request.keep));
@@ -92,7 +96,7 @@ export function membersOf(labels: Int32Array, among: Int32Array): number[][] {
 
 function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   if (!(keep > 0 && keep <= 1)) {
-    throw new UserError(`It is a share above 0 and at most 1, not ${keep}.`, { field: 'keep' });
+    throw new UserError(say`It is a share above 0 and at most 1, not ${keep}.`, { field: 'keep' });
   }
   if (policy !== 'window') {
     return;
@@ -100,9 +104,9 @@ function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   if (offset === undefined || !(offset >= 0 && offset + keep <= 1 + 1e-9)) {
     throw new UserError(
       offset === undefined
-        ? 'The policy window needs the share of examples that it drops.'
-        : `Nothing of ${keep} is left behind ${offset}: both together are at most 1.`,
-      { field: 'offset', remedy: 'Choose an offset of at least 0 and at most 1 − keep.' },
+        ? say`The policy window needs the share of examples that it drops.`
+        : say`Nothing of ${keep} is left behind ${offset}: both together are at most 1.`,
+      { field: 'offset', remedy: say`Choose an offset of at least 0 and at most 1 − keep.` },
     );
   }
 }

@@ -15,6 +15,7 @@ import { requireNextTokens } from '../../runtime/next-token';
 import type { TokenTerm } from '../../runtime/token-sums';
 import { onnxRuntimeVersion } from '../../runtime/version';
 import { wholeWindow, windowSums } from '../../runtime/windows';
+import { say } from '../../message';
 
 /** What to score. */
 export interface ScoreTextJob {
@@ -106,7 +107,7 @@ export async function scoreText(
       windows.slice(before).map(wholeWindow),
       {
         terms: [el2n],
-        stage: `Scoring text with ${name}`,
+        stage: say`Scoring text with ${name}`,
         onSums: async (sums) => {
           const means = sums.map(([sum = Number.NaN]) => sum / (job.length - 1));
           scores.push(...means);

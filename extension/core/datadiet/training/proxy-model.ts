@@ -14,6 +14,7 @@ import { UserError } from '../../user-error';
 import { imageLayers, textLayers, vectorLayers } from './proxy-layers';
 import { Standardization } from './standardization';
 import { TokenRows } from '../text/token-rows';
+import { say } from '../../message';
 
 /** Models that come with Espalier; anything else is the path of an ONNX file. */
 export const proxyNames = ['mlp', 'cnn', 'resnet'] as const;
@@ -53,8 +54,8 @@ export const defaultMaxTokens = 128;
  */
 export async function openProxy(request: ProxyRequest, dataset: Dataset): Promise<ProxyModel> {
   if (dataset.classNames.length < 2) {
-    throw new UserError(`All examples of ${dataset.name} are of one class.`, {
-      remedy: 'Choose a data set with two classes or more.',
+    throw new UserError(say`All examples of ${dataset.name} are of one class.`, {
+      remedy: say`Choose a data set with two classes or more.`,
     });
   }
   requireTexts(request, dataset);
@@ -65,9 +66,9 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
       : textProxy(name, dataset, request);
   }
   if (!isOnnx(request.model)) {
-    throw new UserError('There is no such model.', {
+    throw new UserError(say`There is no such model.`, {
       field: request.model,
-      remedy: `Take one of ${proxyNames.join(', ')}, or an ONNX file.`,
+      remedy: say`Take one of ${proxyNames.join(', ')}, or an ONNX file.`,
     });
   }
   return onnxProxy(dataset, request);
@@ -79,9 +80,9 @@ function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset):
     value === undefined ? [] : [key],
   );
   if (dataset.text === undefined && field !== undefined) {
-    throw new UserError(`It acts only on texts, and ${dataset.name} has none.`, {
+    throw new UserError(say`It acts only on texts, and ${dataset.name} has none.`, {
       field,
-      remedy: 'Leave it out.',
+      remedy: say`Leave it out.`,
     });
   }
 }
@@ -91,9 +92,9 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
   const classes = classNames.length;
   if (name !== 'mlp' && featureShape.length !== 3) {
     throw new UserError(
-      `The model ${name} is for images; these are [${featureShape.join(', ')}].`,
+      say`The model ${name} is for images; these are [${featureShape.join(', ')}].`,
       {
-        remedy: 'Take mlp, or an ONNX file.',
+        remedy: say`Take mlp, or an ONNX file.`,
       },
     );
   }
@@ -118,14 +119,14 @@ async function textProxy(
   { defaultTokenizer, tokenizer = defaultTokenizer, maxTokens = defaultMaxTokens }: ProxyRequest,
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
-    throw new UserError(`The model ${name} is for images; these are texts.`, {
-      remedy: 'Take mlp, or an ONNX file.',
+    throw new UserError(say`The model ${name} is for images; these are texts.`, {
+      remedy: say`Take mlp, or an ONNX file.`,
     });
   }
   if (tokenizer === undefined) {
-    throw new UserError('Nothing says how texts become tokens.', {
+    throw new UserError(say`Nothing says how texts become tokens.`, {
       field: 'tokenizer',
-      remedy: 'Name a model whose tokenizer is to read them.',
+      remedy: say`Name a model whose tokenizer is to read them.`,
     });
   }
   const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
@@ -173,10 +174,10 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
   const unknown = others.find((other) => filled(other, 1, 1) === undefined);
   const taker = idsPort(ports);
   if (taker === undefined || unknown !== undefined) {
-    throw new UserError('Its inputs do not follow from a text.', {
+    throw new UserError(say`Its inputs do not follow from a text.`, {
       file: path,
       field: unknown?.name ?? 'input_ids',
-      remedy: 'Export the model with input_ids and attention_mask alone.',
+      remedy: say`Export the model with input_ids and attention_mask alone.`,
     });
   }
   return {
@@ -212,8 +213,8 @@ function checkOutput(shape: readonly (number | string)[], dataset: Dataset, path
   const classes = shape[1];
   if (shape.length !== 2 || (typeof classes === 'number' && classes !== length)) {
     throw new UserError(
-      `Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} take [batch, ${length}].`,
-      { file: path, remedy: 'Export a classifier of these classes that gives logits.' },
+      say`Its output is [${shape.join(', ')}], but the ${length} classes of ${dataset.name} take [batch, ${length}].`,
+      { file: path, remedy: say`Export a classifier of these classes that gives logits.` },
     );
   }
 }
@@ -222,8 +223,8 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
   const [only, ...more] = ports;
   if (only === undefined || more.length > 0 || only.dtype !== 'F32') {
     throw new UserError(
-      `It takes ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
-      { file: path, remedy: 'Export the model with one input of float32.' },
+      say`It takes ${ports.map(({ name, dtype }) => `${name} (${dtype})`).join(', ')}; examples are one float32 array.`,
+      { file: path, remedy: say`Export the model with one input of float32.` },
     );
   }
   const [batch, ...sizes] = only.shape ?? [];
@@ -233,11 +234,11 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
     sizes.every((size, axis) => typeof size === 'string' || size === featureShape[axis]);
   if (typeof batch === 'number' || !fits) {
     throw new UserError(
-      `It takes [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
+      say`It takes [${(only.shape ?? []).join(', ')}], but examples are [batch, ${featureShape.join(', ')}].`,
       {
         file: path,
         field: only.name,
-        remedy: 'Export the model with an open size of the batch for images of this size.',
+        remedy: say`Export the model with an open size of the batch for images of this size.`,
       },
     );
   }

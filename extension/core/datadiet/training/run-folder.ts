@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 const identityFile = 'training.json';
 const format = 'espalier.training';
@@ -29,9 +30,9 @@ export class RunFolder {
     try {
       await mkdir(path, { recursive: true });
     } catch (error) {
-      throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+      throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
         file: path,
-        remedy: 'Choose a folder that can be written to.',
+        remedy: say`Choose a folder that can be written to.`,
       });
     }
     if (found !== text) {
@@ -72,9 +73,9 @@ async function makeWay(
   }
   if (!isOurs || onOther === 'refuse') {
     const what = isOurs ? 'holds the runs of another training' : 'has other content';
-    throw new UserError(`The folder ${what}.`, {
+    throw new UserError(say`The folder ${what}.`, {
       file: path,
-      remedy: 'Choose another folder, or remove this one.',
+      remedy: say`Choose another folder, or remove this one.`,
     });
   }
   await rm(path, { recursive: true, force: true });

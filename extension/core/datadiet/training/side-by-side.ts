@@ -8,6 +8,8 @@ import { stepsOfCheckpoint } from '../../training/checkpoint';
 import type { SeedTask } from './seed-task';
 import { measureStep, threadsOf } from './training-run';
 import type { RunRequest } from './training-run';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Processes for seeds; core says what is done in them, the caller where they come from. */
 export interface Processes {
@@ -21,12 +23,12 @@ export interface Processes {
 export interface Seeds {
   readonly tasks: readonly SeedTask[];
   /** How tasks are named in warnings. */
-  readonly names: readonly string[];
+  readonly names: readonly Message[];
   /** Steps of each. */
   readonly steps: number;
   /** Where each leaves what is done, in the order of the tasks; it goes on there. */
   readonly checkpoints: readonly string[];
-  readonly stage: string;
+  readonly stage: Message;
   /** Gets what a task has returned. */
   readonly onResult?: (result: unknown, index: number) => Promise<void>;
 }
@@ -89,7 +91,7 @@ export async function runSideBySide(
       const progress: TaskJob['progress'] = ({ done: made }) => {
         done[index] = made;
         const sum = done.reduce((total, one) => total + one, 0);
-        const where = `${stage} in ${count} processes`;
+        const where = say`${stage} in ${count} processes`;
         job.progress({ stage: where, done: sum, total: tasks.length * steps, unit: 'steps' });
       };
       try {
@@ -104,7 +106,7 @@ export async function runSideBySide(
           throw error;
         }
         job.warn(
-          `${names[index] ?? stage}: its process was lost, so it goes on in this one. ${error.message}`,
+          say`${names[index] ?? stage}: its process was lost, so it goes on in this one. ${error.message}`,
         );
       }
     }

@@ -13,6 +13,8 @@ import { countProcesses, runSideBySide } from './side-by-side';
 import type { Processes } from './side-by-side';
 import { stepsPerEpoch, trainRun } from './training-run';
 import type { TrainRequest } from './train-request';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 const runSchema = v.object({
   seed: v.number(),
@@ -42,7 +44,7 @@ interface Training {
 
 async function openTraining(
   request: TrainRequest,
-  warn: (message: string) => void,
+  warn: (message: Message) => void,
 ): Promise<Training> {
   const { out, data, options, test, proxy: model, epochs, training } = request;
   const { train: dataset, test: testSet, warnings } = await openSplits(data, options, test);
@@ -85,7 +87,7 @@ export async function trainModels(
   await trainAside(training, job, processes, openSeconds);
   const runs: TrainedRun[] = [];
   for (let seed = 0; seed < seeds; seed++) {
-    const stage = `Training ${proxy.name}, seed ${seed}`;
+    const stage = say`Training ${proxy.name}, seed ${seed}`;
     const progress: TaskJob['progress'] = ({ done, unit }) => {
       job.progress({ stage, done: seed * steps + done, total: seeds * steps, unit });
     };
@@ -123,10 +125,10 @@ async function trainAside(
   if (processes !== undefined && count > 1) {
     const seeds = {
       tasks: missing.map((seed) => ({ kind: 'train', request, seed }) as const),
-      names: missing.map((seed) => `Seed ${seed}`),
+      names: missing.map((seed) => say`Seed ${seed}`),
       checkpoints: missing.map((seed) => folder.checkpoint(seed)),
       steps,
-      stage: `Training ${proxy.name}`,
+      stage: say`Training ${proxy.name}`,
     };
     await runSideBySide(seeds, processes, count, job);
   }
@@ -165,7 +167,7 @@ async function trainSeed(training: Training, seed: number, job: TaskJob): Promis
     cancellation: job.cancellation,
     checkpoint: folder.checkpoint(seed),
     step: (step) => {
-      job.progress({ stage: 'Training', done: step, total: steps, unit: 'steps' });
+      job.progress({ stage: say`Training`, done: step, total: steps, unit: 'steps' });
     },
   });
   try {

@@ -10,6 +10,8 @@ import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import type { ProxyModel } from './proxy-model';
 import type { TrainingSettings } from './training-settings';
+import type { Message } from '../../message';
+import { say } from '../../message';
 
 /** One training of a proxy. */
 export interface RunRequest {
@@ -167,7 +169,7 @@ async function trainEpoch(
   if (
     !trainer.parameterNames.every((name) => floatsIn(trainer.tensor(name)).every(Number.isFinite))
   ) {
-    throw located(`The weights are not finite after step ${trainer.steps}.`, seed, epoch, file);
+    throw located(say`The weights are not finite after step ${trainer.steps}.`, seed, epoch, file);
   }
   return seconds;
 }
@@ -177,7 +179,7 @@ const orderOf = (seed: number, epoch: number): (() => number) =>
   seededRandom(Math.imul(seed + 1, 0x9e3779b1) ^ Math.imul(epoch + 1, 0x85ebca6b));
 
 function located(
-  problem: string,
+  problem: Message,
   seed: number,
   epoch: number,
   checkpointFile: string | undefined,
@@ -188,6 +190,6 @@ function located(
       : '';
   return new UserError(problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
-    remedy: `Take a smaller learning rate.${kept}`,
+    remedy: say`Take a smaller learning rate.${kept}`,
   });
 }

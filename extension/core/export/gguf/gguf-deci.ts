@@ -5,6 +5,7 @@ import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { ModelSummary } from '../../models/model-summary';
 import type { GgufLayout } from './gguf-writer';
 import type { Changes } from '../changes';
+import { say } from '../../message';
 
 /** `general.architecture` of the models of llama.cpp whose blocks may lack sublayers. */
 export const deciArchitecture = 'deci';
@@ -20,16 +21,16 @@ export function whyNotGgufDeci(
   if (architecture !== 'llama') {
     return {
       code: 'single-sublayers',
-      reason: `llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,
-      remedy: `Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
+      reason: say`llama.cpp can't load a ${architecture} model without single sublayers, only a llama model.`,
+      remedy: say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
     };
   }
   const lacks = (block: number, kind: string): boolean => absent.includes(`block.${block}.${kind}`);
   if (lacks(0, 'attention')) {
     return {
       code: 'single-sublayers',
-      reason: `llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
-      remedy: `Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
+      reason: say`llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
+      remedy: say`Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
     };
   }
   const torn = blocks.filter(
@@ -39,8 +40,8 @@ export function whyNotGgufDeci(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: `llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't go alone.`,
-        remedy: `Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
+        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't go alone.`,
+        remedy: say`Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }
 

@@ -17,6 +17,7 @@ import type { WeightWriter } from '../weight-writer';
 import type { OutputOption } from '../output-options';
 import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
+import { say } from '../../message';
 
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
@@ -45,8 +46,8 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
         if (isDeci) {
           return {
             code: 'stays-deci',
-            reason: 'A deci model stays one.',
-            remedy: 'Choose deci.',
+            reason: say`A deci model stays one.`,
+            remedy: say`Choose deci.`,
           };
         }
         return whyNotHeld(changes) ?? whyTorn(summary, changes) ?? whyOtherTurns(header, changes);
@@ -76,7 +77,7 @@ async function whyOtherTurns(header: GgufHeader, changes: Changes): Promise<Refu
     return undefined;
   } catch (error) {
     if (error instanceof UserError) {
-      const { field, remedy = '' } = error.subject;
+      const { field, remedy = say`Choose another plan.` } = error.subject;
       return {
         ...{ code: 'blocks-not-removable', reason: error.problem, remedy },
         ...(field === undefined ? {} : { field }),

@@ -8,6 +8,7 @@ import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
+import { say } from '../../message';
 
 /** A GGUF file to be written. */
 export interface GgufPlan {
@@ -165,7 +166,7 @@ function withNumber(entry: Buffer, file: string, key: string, value: number): Bu
   const typeAt = string(key).length;
   const size = entry.length - typeAt - 4;
   if (!wholeTypes.includes(entry.readUInt32LE(typeAt))) {
-    throw new UserError('Its value is not an integer.', { file, field: key });
+    throw new UserError(say`Its value is not an integer.`, { file, field: key });
   }
   const changed = Buffer.from(entry);
   changed.fill(0, typeAt + 4);
@@ -182,7 +183,7 @@ async function withElements(
 ): Promise<Buffer> {
   const size = ggufElementBytes(list.elementType);
   if (size === undefined) {
-    throw new UserError('It has an entry for each block, in a form that cannot be rewritten.', {
+    throw new UserError(say`It has an entry for each block, in a form that cannot be rewritten.`, {
       file,
       field: key,
     });

@@ -4,6 +4,7 @@ import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
 import { rewriteConfig } from './pruned-config';
 import type { CheckpointSource } from './checkpoint-source';
+import { say } from '../../message';
 
 /** Loaders round sizes of feed-forwards up to a multiple of this. */
 const sizeStep = 256;
@@ -17,39 +18,39 @@ export function whyNotDeci(
   changes: Changes,
 ): Refusal | undefined {
   const { architecture, quantization } = model.summary;
-  const remedy = 'Choose auto-map.';
+  const remedy = say`Choose auto-map.`;
   if (Object.keys(changes.patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: "nemotron-nas models can't hold graph modules.",
+      reason: say`nemotron-nas models can't hold graph modules.`,
       remedy,
     };
   }
   if (Object.keys(changes.compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: 'The matrices of nemotron-nas models are dense.',
+      reason: say`The matrices of nemotron-nas models are dense.`,
       remedy,
     };
   }
   if (!/^(?:espalier-)?llama$|^nemotron-nas$/.test(architecture)) {
     return {
       code: 'family-not-known',
-      reason: `nemotron-nas models are shaped like llama, not ${architecture}.`,
+      reason: say`nemotron-nas models are shaped like llama, not ${architecture}.`,
       remedy,
     };
   }
   if (quantization !== undefined) {
     return {
       code: 'family-not-known',
-      reason: 'There are no quantized nemotron-nas models.',
+      reason: say`There are no quantized nemotron-nas models.`,
       remedy,
     };
   }
   const { config } = readArchitecture(configText, model.summary.path);
   const { hidden_size: hidden, num_attention_heads: heads, intermediate_size: inner } = config;
   if (config.attention_bias || config.mlp_bias) {
-    return { code: 'family-not-known', reason: 'nemotron-nas models have no biases.', remedy };
+    return { code: 'family-not-known', reason: say`nemotron-nas models have no biases.`, remedy };
   }
   if (
     config.head_dim !== undefined &&
@@ -58,22 +59,22 @@ export function whyNotDeci(
   ) {
     return {
       code: 'family-not-known',
-      reason: `nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
+      reason: say`nemotron-nas models divide the hidden size among the heads: ${hidden} / ${heads} is not ${config.head_dim}.`,
       remedy,
     };
   }
   if (inner % sizeStep !== 0) {
     return {
       code: 'family-not-known',
-      reason: `The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${inner}.`,
+      reason: say`The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${inner}.`,
       remedy,
     };
   }
   if (changes.absent.includes('block.0.attention')) {
     return {
       code: 'single-sublayers',
-      reason: 'vLLM and SGLang fail on nemotron-nas models whose first block has no attention.',
-      remedy: 'Keep block.0.attention (--protect), remove all of block 0, or choose auto-map.',
+      reason: say`vLLM and SGLang fail on nemotron-nas models whose first block has no attention.`,
+      remedy: say`Keep block.0.attention (--protect), remove all of block 0, or choose auto-map.`,
     };
   }
   return undefined;

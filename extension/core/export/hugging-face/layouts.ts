@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import type { Refusal } from '../../models/capability';
 import { formTensors } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
@@ -12,6 +11,7 @@ import type { Changes } from '../changes';
 import { planTensors, planZeroed } from '../weight-plan';
 import type { PlannedTensor } from '../weight-plan';
 import type { CheckpointSource } from './checkpoint-source';
+import { counted, say } from '../../message';
 
 /** Ways in which a result can say what it has otherwise than an ordinary model. */
 export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
@@ -59,8 +59,8 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
         ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
         : {
             code: 'needs-no-module',
-            reason: 'The result is an ordinary model, so it needs no modelling file.',
-            remedy: 'Choose blocks.',
+            reason: say`The result is an ordinary model, so it needs no modelling file.`,
+            remedy: say`Choose blocks.`,
           },
     config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: true,
@@ -75,8 +75,8 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
       changes.matrices.size === 0
         ? {
             code: 'nothing-compressed',
-            reason: 'Nothing is compressed.',
-            remedy: 'Choose blocks or auto-map.',
+            reason: say`Nothing is compressed.`,
+            remedy: say`Choose blocks or auto-map.`,
           }
         : whyNotPlain(asDense(model, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
@@ -117,8 +117,8 @@ function whyNotInModule({ compressed }: Changes): Refusal | undefined {
     ? undefined
     : {
         code: 'experts-not-expressible',
-        reason: `transformers keeps all experts of a mixture in one tensor, so ${expert} can't be compressed alone.`,
-        remedy: 'Write ONNX, choose dense, or leave the experts out.',
+        reason: say`transformers keeps all experts of a mixture in one tensor, so ${expert} can't be compressed alone.`,
+        remedy: say`Write ONNX, choose dense, or leave the experts out.`,
       };
 }
 
@@ -137,37 +137,37 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: "An ordinary model can't hold graph modules.",
-      remedy: 'Choose auto-map.',
+      reason: say`An ordinary model can't hold graph modules.`,
+      remedy: say`Choose auto-map.`,
     };
   }
   const forms = Object.values(compressed).flatMap((matrices) => Object.values(matrices));
   if (forms.length > 0 && forms.every(({ kind }) => kind === 'dense')) {
     return {
       code: 'matrices-not-expressible',
-      reason: 'An ordinary model of this family stores its matrices transposed.',
-      remedy: 'Choose auto-map, or write ONNX.',
+      reason: say`An ordinary model of this family stores its matrices transposed.`,
+      remedy: say`Choose auto-map, or write ONNX.`,
     };
   }
   if (forms.length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: "An ordinary model can't hold compressed matrices.",
-      remedy: 'Choose auto-map, or dense where nothing has to be smaller.',
+      reason: say`An ordinary model can't hold compressed matrices.`,
+      remedy: say`Choose auto-map, or dense where nothing has to be smaller.`,
     };
   }
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
-      reason: `An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would go.`,
-      remedy: 'Choose auto-map, or search with --granularity block.',
+      reason: say`An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would go.`,
+      remedy: say`Choose auto-map, or search with --granularity block.`,
     };
   }
   return isUneven(expertCounts)
     ? {
         code: 'uneven-experts',
-        reason: `Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
-        remedy: 'Choose auto-map, or remove the same number of experts from each mixture.',
+        reason: say`Every mixture of an ordinary model has the same number of experts, but ${[...new Set(expertCounts.values())].join(', ')} would be left.`,
+        remedy: say`Choose auto-map, or remove the same number of experts from each mixture.`,
       }
     : undefined;
 }
@@ -180,43 +180,43 @@ function whyNotZeroed(
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
-      reason: "Zeroed weights can't express graph modules.",
-      remedy: 'Choose auto-map.',
+      reason: say`Zeroed weights can't express graph modules.`,
+      remedy: say`Choose auto-map.`,
     };
   }
   if (matrices.size > 0 || Object.keys(compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: "Zeroed weights can't express compressed matrices.",
-      remedy: 'Choose auto-map.',
+      reason: say`Zeroed weights can't express compressed matrices.`,
+      remedy: say`Choose auto-map.`,
     };
   }
   if (summary.quantization !== undefined) {
     return {
       code: 'zeros-not-expressible',
-      reason: "Quantized weights can't be set to zero.",
-      remedy: 'Choose auto-map, or prune the model before it is quantized.',
+      reason: say`Quantized weights can't be set to zero.`,
+      remedy: say`Choose auto-map, or prune the model before it is quantized.`,
     };
   }
   if (keptExperts.size > 0) {
     return {
       code: 'zeros-not-expressible',
-      reason: 'The router would still choose an expert with zeroed weights.',
-      remedy: 'Choose auto-map, or blocks if every mixture keeps the same number of experts.',
+      reason: say`The router would still choose an expert with zeroed weights.`,
+      remedy: say`Choose auto-map, or blocks if every mixture keeps the same number of experts.`,
     };
   }
   const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
   return gone.some((index) => model.outputTensors?.(index) === undefined)
     ? {
         code: 'zeros-not-expressible',
-        reason: 'This family has norms after each sublayer, so zeros change the stream.',
-        remedy: 'Choose auto-map.',
+        reason: say`This family has norms after each sublayer, so zeros change the stream.`,
+        remedy: say`Choose auto-map.`,
       }
     : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
       ? {
           code: 'zeros-not-expressible',
-          reason: 'The model has lost sublayers or experts already.',
-          remedy: 'Choose auto-map.',
+          reason: say`The model has lost sublayers or experts already.`,
+          remedy: say`Choose auto-map.`,
         }
       : undefined;
 }

@@ -10,6 +10,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
+import { say } from '../../message';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
 export const modellingModule = 'modeling_espalier';
@@ -111,8 +112,8 @@ export function whyNotPatched(configText: string, { patched }: Changes): Refusal
   )
     ? {
         code: 'nothing-patchable',
-        reason: `transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
-        remedy: 'Write ONNX.',
+        reason: say`transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: say`Write ONNX.`,
       }
     : undefined;
 }

@@ -14,6 +14,7 @@ import {
 import { modellingClasses, modellingModule } from './modelling-file';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
+import { say } from '../../message';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -202,9 +203,9 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
   return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
     ? {
         code: 'config-not-rewritable',
-        reason: 'Rules for single modules may name blocks by number, which would change.',
+        reason: say`Rules for single modules may name blocks by number, which would change.`,
         field: 'quantization_config.dynamic',
-        remedy: 'Remove single sublayers, or the last blocks: all others keep their numbers.',
+        remedy: say`Remove single sublayers, or the last blocks: all others keep their numbers.`,
       }
     : undefined;
 }

@@ -10,6 +10,7 @@ import { withChanges } from '../changes';
 import type { Changes } from '../changes';
 import { describeInGraph } from '../weight-writers';
 import type { WeightWriter } from '../weight-writer';
+import { say } from '../../message';
 
 /** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(
@@ -37,7 +38,12 @@ export async function graphWriter(
     texts: {},
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
     output: async (folder, input, mode) => {
-      context.progress({ stage: 'Checking the written model', done: 0, total: 1, unit: 'steps' });
+      context.progress({
+        stage: say`Checking the written model`,
+        done: 0,
+        total: 1,
+        unit: 'steps',
+      });
       return runWholeGraph(join(folder, names.graph), mode, input);
     },
   };

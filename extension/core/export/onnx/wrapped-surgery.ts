@@ -9,6 +9,7 @@ import { NodeProtoSchema } from '../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { keepPorts, remainingNodes } from '../../models/onnx/edits/graph-remains';
+import { say } from '../../message';
 
 type Rewritten = OnnxMode & {
   readonly remaining: RemainingGraph;
@@ -163,10 +164,10 @@ function requireApart({ file, place: { wrapping } }: OnnxMode, nodes: readonly N
   );
   const lost = nodes.flatMap(({ input }) => input).find((name) => inside.has(name));
   if (lost !== undefined) {
-    throw new UserError('A layer begins inside of an If and ends outside of it.', {
+    throw new UserError(say`A layer begins inside of an If and ends outside of it.`, {
       file: file.path,
       field: lost,
-      remedy: 'Choose other layers, or export the model without If.',
+      remedy: say`Choose other layers, or export the model without If.`,
     });
   }
 }

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
 import type { ExpertShape, ExpertWeights } from '../../models/parts/experts';
@@ -12,6 +11,7 @@ import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { FlowBuilder, Wire } from './flow-builder';
 import type { FlowGroup, FlowItem, FlowKind } from './flow-document';
+import { counted, inEnglish } from '../../message';
 
 /** A branch as drawn, and what it gives. */
 export interface BranchFlow {
@@ -135,7 +135,7 @@ export function attentionFlow(
   const headsText =
     numKeyValueHeads === numHeads
       ? `${numHeads} heads × ${headDim}`
-      : `${numHeads} heads × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
+      : `${numHeads} heads × ${headDim} in ${inEnglish(counted(numKeyValueHeads, 'group'))}`;
   const seen =
     slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
   const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];

@@ -6,6 +6,7 @@ import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
 import { encoderFlow, transformerFlow } from './layout-flow';
 import { onnxFlow } from './onnx-flow';
+import { say } from '../../message';
 
 /**
  * How values flow through a model, as its architecture or its graph tells. It is never read from
@@ -22,12 +23,14 @@ export async function describeFlow(
     const graph = await graphOf(files[0]?.path ?? path, open);
     return (
       onnxFlow(graph) ?? {
-        reason: warnings[0] ?? 'The graph has no residual stream to fold it by.',
+        reason: warnings[0] ?? say`The graph has no residual stream to fold it by.`,
       }
     );
   }
   if (understood.by !== 'architecture') {
-    return { reason: understood.reason ?? 'There is no config.json that names the architecture.' };
+    return {
+      reason: understood.reason ?? say`There is no config.json that names the architecture.`,
+    };
   }
   const { model } = await open(description.path);
   const tensors = allTensors(description).map(({ tensor }) => tensor);
@@ -37,6 +40,6 @@ export async function describeFlow(
     case 'encoder':
       return encoderFlow(model, tensors);
     case 'graph':
-      return { reason: `The flow of ${description.family ?? 'this'} models is not known.` };
+      return { reason: say`The flow of ${description.family ?? 'this'} models is not known.` };
   }
 }

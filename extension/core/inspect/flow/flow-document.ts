@@ -1,4 +1,5 @@
 import type { Dimension } from '../../onnx/graph-builder';
+import type { Message } from '../../message';
 
 /** What a node of a flow does, which says how it is drawn. */
 export type FlowKind =
@@ -53,7 +54,7 @@ export interface Flow {
 
 /** Why there is no flow to be drawn. */
 export interface UnknownFlow {
-  readonly reason: string;
+  readonly reason: Message;
 }
 
 export function isGroup(item: FlowItem): item is FlowGroup {

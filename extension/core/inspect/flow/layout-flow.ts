@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
@@ -26,6 +25,7 @@ import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
 import { signatureOf } from './signature';
 import type { Flow, FlowGroup, FlowItem } from './flow-document';
+import { counted, inEnglish } from '../../message';
 
 const rows = ['batch', 'sequence'] as const;
 
@@ -42,7 +42,7 @@ export function transformerFlow(
   const words = root.add('embedding', 'weights', 'Embedding', [ids], {
     shape,
     tensors: partTensors(embedding),
-    detail: counted(vocabularySize, 'token'),
+    detail: inEnglish(counted(vocabularySize, 'token')),
   });
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {

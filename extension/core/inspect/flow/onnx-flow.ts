@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { isShape, operatorName } from '../../models/onnx/graph-index';
 import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
@@ -9,6 +8,7 @@ import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
 import { signatureOf } from './signature';
 import { mostDrawn } from './visible-flow';
+import { counted, inEnglish } from '../../message';
 
 /** A graph without residual branches is not folded; a larger one could not be read. */
 const mostUnfolded = 400;
@@ -294,7 +294,7 @@ function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]):
     kind: 'sublayer',
     row: id,
     label,
-    detail: counted(children.length, 'operator'),
+    detail: inEnglish(counted(children.length, 'operator')),
     children,
   };
 }
@@ -303,7 +303,15 @@ function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]):
 function part(id: string, label: string, items: readonly FlowItem[], flat = false): FlowItem[] {
   return items.length < 2 || flat
     ? [...items]
-    : [{ id, kind: 'part', label, detail: counted(items.length, 'operator'), children: items }];
+    : [
+        {
+          id,
+          kind: 'part',
+          label,
+          detail: inEnglish(counted(items.length, 'operator')),
+          children: items,
+        },
+      ];
 }
 
 /** Within a sublayer the name of a port is told by what is left without its number. */

@@ -14,6 +14,7 @@ import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
 import { sides } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
+import { say } from '../../message';
 
 /** What turns the inputs into the first hidden states, with its weights found. */
 export type EncoderEmbedding =
@@ -260,10 +261,10 @@ function findStep(
 
 function required(value: number | undefined, field: string, folder: ModelFolder): number {
   if (value === undefined) {
-    throw new UserError('The field is missing.', {
+    throw new UserError(say`The field is missing.`, {
       file: folder.config,
       field,
-      remedy: 'Correct the field: the model cannot be computed without it.',
+      remedy: say`Correct the field: the model cannot be computed without it.`,
     });
   }
   return value;

@@ -4,6 +4,7 @@ import { UserError } from '../../user-error';
 import type { ErrorSubject } from '../../user-error';
 import type { BlockQuantizedForm, LinearLayer, MatrixEncoding, MpoForm } from '../matrix-encoding';
 import { formSizes } from './form-facts';
+import { say } from '../../message';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 const smallestBlock = 16;
@@ -26,8 +27,8 @@ export function checkForm(
   const sizes = formSizes(form);
   if (sizes.out !== out || sizes.in !== input) {
     throw new UserError(
-      `A matrix of ${sizes.out} × ${sizes.in} cannot stand for one of ${out} × ${input}.`,
-      { ...id, remedy: 'Compress the layer again.' },
+      say`A matrix of ${sizes.out} × ${sizes.in} cannot stand for one of ${out} × ${input}.`,
+      { ...id, remedy: say`Compress the layer again.` },
     );
   }
 }
@@ -43,9 +44,9 @@ function checkTensors(form: MatrixEncoding, id: Place): void {
       checkTensors(form.left, id);
       checkTensors(form.right, id);
       if (formSizes(form.left).in !== form.rank || formSizes(form.right).out !== form.rank) {
-        throw new UserError(`The factors of the matrix do not meet in rank ${form.rank}.`, {
+        throw new UserError(say`The factors of the matrix do not meet in rank ${form.rank}.`, {
           ...id,
-          remedy: 'Compress the layer again.',
+          remedy: say`Compress the layer again.`,
         });
       }
       break;
@@ -69,8 +70,8 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): vo
   const count = cores.length;
   if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
     throw new UserError(
-      `${count} cores do not go with ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds between them.`,
-      { ...id, remedy: 'Compress the layer again.' },
+      say`${count} cores do not go with ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds between them.`,
+      { ...id, remedy: say`Compress the layer again.` },
     );
   }
   cores.forEach((core, k) => {
@@ -85,9 +86,12 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): vo
 function checkBlocks(form: BlockQuantizedForm, id: Place): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
-    throw new UserError(`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`, {
-      ...id,
-    });
+    throw new UserError(
+      say`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`,
+      {
+        ...id,
+      },
+    );
   }
   const blocks = Math.ceil(form.in / blockSize);
   expect(quants, ['U8'], [out, blocks, (blockSize * bits) / 8]);
@@ -100,8 +104,8 @@ function checkBlocks(form: BlockQuantizedForm, id: Place): void {
 function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly number[]): void {
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw new UserError(
-      `It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
-      { file: tensor.file, field: tensor.name, remedy: 'Compress the layer again.' },
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
+      { file: tensor.file, field: tensor.name, remedy: say`Compress the layer again.` },
     );
   }
 }

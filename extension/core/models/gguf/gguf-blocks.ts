@@ -1,4 +1,5 @@
 import type { GgufKeys } from './gguf-keys';
+import { say } from '../../message';
 
 /** Sizes that all blocks share, and what single blocks lack. */
 export interface GgufBlocks {
@@ -40,15 +41,15 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (linear >= 0) {
     keys.fault(
       keys.name(keyValueHeadCount),
-      `Block ${linear} has a linear layer in place of its attention, which is not known.`,
+      say`Block ${linear} has a linear layer in place of its attention, which is not known.`,
     );
   }
   const torn = heads.findIndex((size, block) => size > 0 && inner[block] === 0);
   if (torn >= 0) {
     keys.fault(
       keys.name(innerSize),
-      `Block ${torn} has attention but no feed-forward: llama.cpp then leaves the attention out as well.`,
-      'Use the Hugging Face folder of the model.',
+      say`Block ${torn} has attention but no feed-forward: llama.cpp then leaves the attention out as well.`,
+      say`Use the Hugging Face folder of the model.`,
     );
   }
   return {
@@ -67,5 +68,5 @@ function onlySize(keys: GgufKeys, key: string, sizes: readonly number[]): number
   const [size, ...others] = new Set(sizes.filter((each) => each > 0));
   return size !== undefined && others.length === 0
     ? size
-    : keys.fault(keys.name(key), 'Blocks of several sizes, or none at all, are not known.');
+    : keys.fault(keys.name(key), say`Blocks of several sizes, or none at all, are not known.`);
 }

@@ -1,9 +1,9 @@
-import { counted } from '../../format';
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readFloats } from '../../checkpoints/read-tensor';
 import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
+import { counted, say } from '../../message';
 
 /** Keys of a family by the field of config.json that says the same. */
 export const ggufFields = {
@@ -69,14 +69,14 @@ export async function describeGguf(
   if (!Number.isInteger(headDim)) {
     keys.fault(
       keys.name(ggufFields.num_attention_heads),
-      `${heads} heads cannot share a width of ${hiddenSize} evenly.`,
+      say`${heads} heads cannot share a width of ${hiddenSize} evenly.`,
     );
   }
   const valueDim = keys.numberIfPresent('attention.value_length') ?? headDim;
   if (valueDim !== headDim) {
     keys.fault(
       keys.name('attention.value_length'),
-      `Values of ${valueDim} beside keys of ${headDim} are not known.`,
+      say`Values of ${valueDim} beside keys of ${headDim} are not known.`,
     );
   }
   return {
@@ -154,8 +154,8 @@ export async function requireSameTurns(
   if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      `llama.cpp scales the attention of ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')} otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
-      'Prune the Hugging Face folder of the model.',
+      say`llama.cpp scales the attention of ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')} otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
+      say`Prune the Hugging Face folder of the model.`,
     );
   }
   const pattern = await readPattern(keys, windows, blocks);
@@ -166,8 +166,8 @@ export async function requireSameTurns(
   if (moved >= 0) {
     keys.fault(
       keys.name('attention.sliding_window_pattern'),
-      `One block in ${String(pattern)} is not windowed: block ${kept[moved]} would become block ${moved}, which is of the other kind.`,
-      'Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.',
+      say`One block in ${String(pattern)} is not windowed: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.`,
     );
   }
 }
@@ -182,12 +182,12 @@ async function describeRotary(
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
     keys.fault(
       keys.name('rope.dimension_count'),
-      `${dimensions} dimensions of heads of ${headDim} cannot be turned in pairs.`,
+      say`${dimensions} dimensions of heads of ${headDim} cannot be turned in pairs.`,
     );
   }
   const shared = { partial_rotary_factor: dimensions / headDim };
   if (factors !== undefined && factors.shape.join() !== String(dimensions / 2)) {
-    keys.fault(factors.name, `It should have ${dimensions / 2} numbers, one for each pair.`);
+    keys.fault(factors.name, say`It should have ${dimensions / 2} numbers, one for each pair.`);
   }
   const full = {
     ...shared,
@@ -225,8 +225,8 @@ async function describeScaling(
   if (type !== 'none' && type !== 'linear') {
     keys.fault(
       keys.name('rope.scaling.type'),
-      `Scaling "${type}" is not known in GGUF files; known are none, linear.`,
-      'Use the Hugging Face folder of the model.',
+      say`Scaling "${type}" is not known in GGUF files; known are none, linear.`,
+      say`Use the Hugging Face folder of the model.`,
     );
   }
   return factor === undefined || factor === 1 ? {} : { rope_type: 'linear', factor };

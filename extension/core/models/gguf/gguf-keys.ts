@@ -1,7 +1,8 @@
-import { counted } from '../../format';
 import type { GgufHeader } from '../../checkpoints/gguf';
 import { readGgufArray } from '../../checkpoints/gguf-values';
 import { UserError } from '../../user-error';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Typed access to the keys of a GGUF header. Names without a dot in front belong to the family. */
 export class GgufKeys {
@@ -50,7 +51,7 @@ export class GgufKeys {
     const flags = await readGgufArray(this.path, name, value);
     return flags.length === count
       ? flags.map(Boolean)
-      : this.fault(name, `It has ${flags.length} entries for ${counted(count, 'block')}.`);
+      : this.fault(name, say`It has ${flags.length} entries for ${counted(count, 'block')}.`);
   }
 
   /** A whole number for each block; one that stands alone holds for all of them. */
@@ -62,17 +63,17 @@ export class GgufKeys {
       return single === undefined ? undefined : Array.from({ length: count }, () => single);
     }
     if (value.length !== count) {
-      this.fault(name, `It has ${value.length} entries for ${counted(count, 'block')}.`);
+      this.fault(name, say`It has ${value.length} entries for ${counted(count, 'block')}.`);
     }
     const numbers = await readGgufArray(this.path, name, value);
     return numbers.map((entry) =>
       typeof entry === 'number' && Number.isInteger(entry) && entry >= 0
         ? entry
-        : this.fault(name, 'Its entries are not integers.'),
+        : this.fault(name, say`Its entries are not integers.`),
     );
   }
 
-  public fault(name: string, problem: string, remedy?: string): never {
+  public fault(name: string, problem: Message, remedy?: Message): never {
     throw new UserError(problem, {
       file: this.path,
       field: name,
@@ -83,12 +84,12 @@ export class GgufKeys {
   public missing(name: string): never {
     return this.fault(
       name,
-      'The header lacks this key.',
-      'Convert the model again with a recent llama.cpp.',
+      say`The header lacks this key.`,
+      say`Convert the model again with a recent llama.cpp.`,
     );
   }
 
   private unfit(name: string, expected: string): never {
-    return this.fault(name, `Its value is not a ${expected}, the only form known here.`);
+    return this.fault(name, say`Its value is not a ${expected}, the only form known here.`);
   }
 }

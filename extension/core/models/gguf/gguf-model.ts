@@ -7,6 +7,7 @@ import { knownArchitecture } from '../transformer/architectures';
 import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
 import type { GgufConfig, GgufTraits } from './gguf-config';
 import { GgufKeys } from './gguf-keys';
+import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 interface GgufModel {
@@ -58,22 +59,22 @@ export async function openGguf(path: string): Promise<GgufModel> {
     : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (family === undefined || known === undefined) {
-    throw new UserError(`Architecture "${keys.architecture}" is not known in GGUF files.`, {
+    throw new UserError(say`Architecture "${keys.architecture}" is not known in GGUF files.`, {
       file: path,
       field: 'general.architecture',
-      remedy: `Known are ${Object.keys(ggufFamilies).join(', ')}.`,
+      remedy: say`Known are ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
   const parts = header.metadata.get('split.count');
   if (typeof parts === 'number' && parts > 1) {
-    throw new UserError('The file is one part of several.', {
+    throw new UserError(say`The file is one part of several.`, {
       file: path,
       field: 'split.count',
-      remedy: 'Join the parts with `llama-gguf-split --merge`.',
+      remedy: say`Join the parts with \`llama-gguf-split --merge\`.`,
     });
   }
   if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
-    keys.fault(keys.name('expert_count'), 'Mixtures of experts are not known in GGUF files.');
+    keys.fault(keys.name('expert_count'), say`Mixtures of experts are not known in GGUF files.`);
   }
   const config = await describeGguf(keys, header, family);
   const names = Object.fromEntries(

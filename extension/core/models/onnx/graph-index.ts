@@ -1,5 +1,7 @@
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** A node of the main graph, or one half of a node that adds and normalizes in one, or what is left of a quantized sum. */
 export interface GraphNode {
@@ -104,7 +106,7 @@ export class GraphIndex {
       for (const output of node.outputs) {
         if (given.has(output)) {
           throw damaged(
-            'A node makes this value, which is also a weight or an input.',
+            say`A node makes this value, which is also a weight or an input.`,
             file,
             output,
           );
@@ -141,10 +143,13 @@ export class GraphIndex {
   private spend(steps: number): void {
     this.steps += steps;
     if (this.steps > maxSteps) {
-      throw new UserError('Its values are added to each other in too many ways to be followed.', {
-        file: this.file,
-        remedy: 'This is no graph of layers: choose another model.',
-      });
+      throw new UserError(
+        say`Its values are added to each other in too many ways to be followed.`,
+        {
+          file: this.file,
+          remedy: say`This is no graph of layers: choose another model.`,
+        },
+      );
     }
   }
 
@@ -269,7 +274,7 @@ function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNo
   for (const [index, { outputs }] of nodes.entries()) {
     for (const output of outputs) {
       if (makers.has(output)) {
-        throw damaged('Two nodes make this value.', file, output);
+        throw damaged(say`Two nodes make this value.`, file, output);
       }
       makers.set(output, index);
     }
@@ -306,11 +311,11 @@ function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNo
   }
   if (sorted.length < nodes.length) {
     const stuck = nodes.find((_, index) => (waits[index] ?? 0) > 0);
-    throw damaged('The graph runs in a circle.', file, stuck?.outputs[0] ?? '');
+    throw damaged(say`The graph runs in a circle.`, file, stuck?.outputs[0] ?? '');
   }
   return sorted;
 }
 
-function damaged(problem: string, file: string, field: string): UserError {
-  return new UserError(problem, { file, field, remedy: 'Export the model again.' });
+function damaged(problem: Message, file: string, field: string): UserError {
+  return new UserError(problem, { file, field, remedy: say`Export the model again.` });
 }

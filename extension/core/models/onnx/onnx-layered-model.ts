@@ -43,6 +43,7 @@ import { patchBranches } from './edits/patch-branches';
 import { roundingError } from './values/rounding';
 import { ValueShapes } from './values/value-shapes';
 import type { Shape } from './values/shape-query';
+import { say } from '../../message';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;
@@ -231,11 +232,14 @@ export class OnnxLayeredModel implements LayeredModel {
     });
     const odd = numbers.find(([i]) => (this.shapeInFront(i)?.length ?? 0) > rowsRank);
     if (odd !== undefined) {
-      throw new UserError('The stream holds maps of images, but a patch reads rows of features.', {
-        file: this.summary.path,
-        field: this.idOf(odd[0]),
-        remedy: 'Patch a model whose stream is [batch, sequence, features].',
-      });
+      throw new UserError(
+        say`The stream holds maps of images, but a patch reads rows of features.`,
+        {
+          file: this.summary.path,
+          field: this.idOf(odd[0]),
+          remedy: say`Patch a model whose stream is [batch, sequence, features].`,
+        },
+      );
     }
     const file = patchBranches(this.source, new Map(numbers));
     const found = findLayers(file, fingerprintPatches(fingerprint, patches));
@@ -257,9 +261,9 @@ export class OnnxLayeredModel implements LayeredModel {
 
   public requireRunnable(): void {
     if (this.source.branches.length === 0) {
-      throw new UserError(this.summary.warnings[0] ?? 'The graph has no sublayer.', {
+      throw new UserError(this.summary.warnings[0] ?? say`The graph has no sublayer.`, {
         file: this.summary.path,
-        remedy: 'Inspect it, or choose a model with residual connections.',
+        remedy: say`Inspect it, or choose a model with residual connections.`,
       });
     }
   }

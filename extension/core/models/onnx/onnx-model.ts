@@ -28,6 +28,8 @@ import type { ResidualBranch } from './stream/residual-stream';
 import { flatten } from './edits/wrapped-graph';
 import type { FlatGraph } from './edits/wrapped-graph';
 import type { OnnxMode, OnnxModel, StreamOfGraph } from './stream/stream-of-graph';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /**
  * Opens an ONNX model and finds its sublayers from the graph alone. No weights are read.
@@ -47,7 +49,7 @@ export function findLayers(file: OnnxFile, fingerprint: string): OnnxModel {
     return { ...main, ...summarize(file, [main], warning, fingerprint) };
   }
   const [first, other] = found.modes;
-  const summarized = summarize(file, found.modes, '', fingerprint);
+  const summarized = summarize(file, found.modes, say``, fingerprint);
   return { ...first, ...summarized, ...(other === undefined ? {} : { other }) };
 }
 
@@ -74,7 +76,7 @@ function findWrapped(
   file: OnnxFile,
 ):
   | { readonly modes: readonly [OnnxMode, ...OnnxMode[]] }
-  | { readonly problem: string }
+  | { readonly problem: Message }
   | undefined {
   const choices = file.graph.node.filter(({ opType, domain }) => opType === 'If' && domain === '');
   for (const choice of choices.slice(0, maxChoices)) {
@@ -93,7 +95,7 @@ function findWrapped(
     if (other !== undefined && ids(other) !== ids(first)) {
       const label = choice.name === '' ? (choice.output[0] ?? '') : choice.name;
       return {
-        problem: `The branches of If ${label} hold different layers (${ids(first)}; ${ids(other)}), so none can be removed from both. Export them as graphs of their own.`,
+        problem: say`The branches of If ${label} hold different layers (${ids(first)}; ${ids(other)}), so none can be removed from both. Export them as graphs of their own.`,
       };
     }
     return { modes: [first, ...modes.filter((mode) => mode !== first)] };
@@ -120,7 +122,7 @@ function inputsRead({ index }: OnnxMode): number {
 function summarize(
   file: OnnxFile,
   modes: readonly [StreamOfGraph, ...StreamOfGraph[]],
-  warning: string,
+  warning: Message,
   fingerprint: string,
 ): Pick<OnnxModel, 'summary' | 'mixtures'> {
   const initializers = [...file.initializers.values()];

@@ -6,6 +6,7 @@ import { activations } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
+import { say } from '../../message';
 
 /** The fields of config.json that branches are made by. */
 type BranchConfig = Pick<
@@ -34,7 +35,7 @@ export function readShapes(
   const shape = readHeads(config, folder, architecture);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
-      `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
+      say`Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
       { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
     );
   }
@@ -69,11 +70,11 @@ function readHeads(
   const numKeyValueHeads = config.num_key_value_heads ?? numHeads;
   if (!Number.isInteger(headDim) || !Number.isInteger(numHeads / numKeyValueHeads)) {
     throw new UserError(
-      `${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
+      say`${numHeads} heads cannot share a hidden size of ${hiddenSize} and ${numKeyValueHeads} key/value heads evenly.`,
       {
         file: folder.config,
         field: architecture.config?.names?.['num_attention_heads'] ?? 'num_attention_heads',
-        remedy: 'Correct the field: the weights cannot be divided otherwise.',
+        remedy: say`Correct the field: the weights cannot be divided otherwise.`,
       },
     );
   }

@@ -1,6 +1,8 @@
 import { UserError } from '../../user-error';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelConfig, RopeConfig } from '../transformer/model-config';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Inverse frequencies [dimensions / 2], in radians per position. */
 type Frequencies =
@@ -92,7 +94,7 @@ function longrope(rope: RopeConfig, context: RotaryContext): Turning {
   const scaled = (field: 'short_factor' | 'long_factor'): number[] => {
     const factors = rope[field];
     if (factors?.length !== inverse.length) {
-      throw ropeError(context, field, `It must be a list of ${inverse.length} numbers.`);
+      throw ropeError(context, field, say`It must be a list of ${inverse.length} numbers.`);
     }
     return inverse.map((frequency, i) => frequency / (factors[i] ?? 1));
   };
@@ -124,18 +126,22 @@ function required(
 ): number {
   const value = rope[field];
   if (value === undefined) {
-    throw ropeError(context, field, `Rotary scaling of type "${ropeType(rope)}" needs this field.`);
+    throw ropeError(
+      context,
+      field,
+      say`Rotary scaling of type "${ropeType(rope)}" needs this field.`,
+    );
   }
   return value;
 }
 
-function ropeError(context: RotaryContext, field: string, problem: string): UserError {
+function ropeError(context: RotaryContext, field: string, problem: Message): UserError {
   const parent =
     typeof context.config.rope_parameters === 'object' ? 'rope_parameters' : 'rope_scaling';
   return new UserError(problem, {
     file: context.file,
     field: `${parent}.${field}`,
-    remedy: 'Correct config.json.',
+    remedy: say`Correct config.json.`,
   });
 }
 
@@ -160,8 +166,8 @@ export function readRotary(
   const dimensions = Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
-      `Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
-      { file, field: 'head_dim', remedy: 'Correct config.json.' },
+      say`Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
+      { file, field: 'head_dim', remedy: say`Correct config.json.` },
     );
   }
   const inverse = Array.from(
@@ -174,7 +180,7 @@ export function readRotary(
     throw ropeError(
       context,
       'rope_type',
-      `Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(rotaryScalings).join(', ')}.`,
+      say`Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(rotaryScalings).join(', ')}.`,
     );
   }
   return { dimensions, interleaved, ...scale(rope, context) };

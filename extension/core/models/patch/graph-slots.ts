@@ -1,6 +1,7 @@
 import type { SymbolicGraph } from './symbolic-graph';
 import { UserError } from '../../user-error';
 import type { Place } from './positions';
+import { say } from '../../message';
 
 /**
  * How a graph reads its input. `compat` is what the released code of arXiv 2303.03340 does: a slot more for
@@ -31,8 +32,8 @@ export const fits = (graph: SymbolicGraph, mode: ModuleMode, width: number): boo
  */
 export function choiceIndices(ids: readonly number[], slots: number, width: number): number[][] {
   if (slots > width) {
-    throw new UserError(`A graph of ${slots} slots does not fit an input of ${width} numbers.`, {
-      remedy: 'Take a smaller graph or a wider input.',
+    throw new UserError(say`A graph of ${slots} slots does not fit an input of ${width} numbers.`, {
+      remedy: say`Take a smaller graph or a wider input.`,
     });
   }
   const each = Math.floor(width / slots);

@@ -10,6 +10,7 @@ import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
+import { say } from '../../message';
 
 /** A model laid out from a checkpoint. */
 interface LaidOut<Layout> {
@@ -65,10 +66,10 @@ export function requirePlaces(
 ): void {
   for (const id of patches.keys()) {
     if (!sublayers.some((one) => one.id === id)) {
-      throw new UserError('The model has no such sublayer.', {
+      throw new UserError(say`The model has no such sublayer.`, {
         file: path,
         field: id,
-        remedy: 'Name one that `espalier inspect` lists, such as block.0.attention.',
+        remedy: say`Name one that \`espalier inspect\` lists, such as block.0.attention.`,
       });
     }
   }

@@ -1,4 +1,5 @@
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** A place in the plane. */
 export type Place = readonly [x: number, y: number];
@@ -11,8 +12,8 @@ export type Place = readonly [x: number, y: number];
 export function sinCosPositions(places: readonly Place[], width: number): Float32Array {
   const count = width / 4;
   if (!Number.isInteger(count) || count < 2) {
-    throw new UserError(`Features of a place take a width in fours, not ${width}.`, {
-      remedy: 'Take a multiple of 4 of at least 8.',
+    throw new UserError(say`Features of a place take a width in fours, not ${width}.`, {
+      remedy: say`Take a multiple of 4 of at least 8.`,
     });
   }
   const frequencies = Array.from({ length: count }, (_, k) => 10_000 ** (-k / (count - 1)));

@@ -1,10 +1,11 @@
-import { counted } from '../../format';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor, PackedDType } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { QuantizationSummary } from '../model-summary';
 import { groupDTypes, scaleDTypes } from './unpack';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Tensors of one linear layer by the end of their names. */
 type Parts = ReadonlyMap<string, LazyTensor>;
@@ -148,7 +149,7 @@ function packed(
   } else if (input % count !== 0) {
     throw fault(
       scales,
-      `${input} inputs cannot be divided into ${counted(count, 'group')} evenly.`,
+      say`${input} inputs cannot be divided into ${counted(count, 'group')} evenly.`,
     );
   }
   const weight = { dtype, bits, numbers, zeros, zeroOffset, scales };
@@ -182,7 +183,7 @@ function parseState(tensor: LazyTensor, bytes: Buffer): { shape: number[] } {
   }
   const shape = (state as { shape?: unknown } | undefined)?.shape;
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size))) {
-    throw fault(tensor, 'It does not tell the shape of the weights.');
+    throw fault(tensor, say`It does not tell the shape of the weights.`);
   }
   return { shape: shape as number[] };
 }
@@ -197,7 +198,7 @@ async function joinCompressed(parts: Parts, { bits }: QuantizationSummary): Prom
     const sizes = await readBytes(shape, 16);
     const size = (i: number): number => Number(sizes.readBigInt64LE(i * 8));
     if (shape.dtype !== 'I64' || sizes.length !== 16) {
-      throw fault(shape, 'It is not the two sizes of a matrix.');
+      throw fault(shape, say`It is not the two sizes of a matrix.`);
     }
     return { numbers, dtype: numbers.dtype, shape: [size(0), size(1)] };
   }
@@ -218,14 +219,14 @@ function take(parts: Parts, part: string): LazyTensor {
   const found = parts.get(part);
   if (found === undefined) {
     const { file = '', name = part } = [...parts.values()][0] ?? {};
-    throw fault({ file, name }, `There is no ${part} beside it.`);
+    throw fault({ file, name }, say`There is no ${part} beside it.`);
   }
   return found;
 }
 
 function matrixShape(tensor: LazyTensor): readonly number[] {
   if (tensor.shape.length !== 2 || elementCount(tensor.shape) === 0) {
-    throw fault(tensor, `Its shape [${tensor.shape.join(', ')}] is not that of a matrix.`);
+    throw fault(tensor, say`Its shape [${tensor.shape.join(', ')}] is not that of a matrix.`);
   }
   return tensor.shape;
 }
@@ -234,22 +235,22 @@ function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly n
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw fault(
       tensor,
-      `It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
     );
   }
 }
 
 function unknownForm({ file, name }: LazyTensor, quantization: QuantizationSummary): UserError {
   return new UserError(
-    `How ${quantization.method} stores weights in the form ${quantization.form} is not known.`,
-    { file, field: name, remedy: 'Use the original weights in float32, float16 or bfloat16.' },
+    say`How ${quantization.method} stores weights in the form ${quantization.form ?? ''} is not known.`,
+    { file, field: name, remedy: say`Use the original weights in float32, float16 or bfloat16.` },
   );
 }
 
-function fault({ file, name }: Pick<LazyTensor, 'file' | 'name'>, problem: string): UserError {
+function fault({ file, name }: Pick<LazyTensor, 'file' | 'name'>, problem: Message): UserError {
   return new UserError(problem, {
     file,
     field: name,
-    remedy: 'Weights and quantization_config do not belong together: download the model again.',
+    remedy: say`Weights and quantization_config do not belong together: download the model again.`,
   });
 }

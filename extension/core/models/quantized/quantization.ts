@@ -1,5 +1,7 @@
 import { UserError } from '../../user-error';
 import type { ModelSummary, QuantizationSummary } from '../model-summary';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -66,12 +68,12 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
   if (name === undefined || method === undefined) {
     throw new UserError(
       name === undefined
-        ? 'The weights are quantized, but the method is not named.'
-        : `The weights are quantized by a method that is not known (${name}).`,
+        ? say`The weights are quantized, but the method is not named.`
+        : say`The weights are quantized by a method that is not known (${name}).`,
       {
         file,
         field: 'quantization_config.quant_method',
-        remedy: `${original} Known are ${Object.keys(quantizationMethods).join(', ')}.`,
+        remedy: say`${original} Known are ${Object.keys(quantizationMethods).join(', ')}.`,
       },
     );
   }
@@ -80,19 +82,19 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
   return refusal === undefined ? described : { ...described, refusal };
 }
 
-const original = 'Use the original weights in float32, float16 or bfloat16.';
+const original = say`Use the original weights in float32, float16 or bfloat16.`;
 
-function refusalOf(described: QuantizationSummary, { runs }: Method): string | undefined {
+function refusalOf(described: QuantizationSummary, { runs }: Method): Message | undefined {
   const { method, form, bits } = described;
   if (runs === undefined) {
-    return `Weights quantized by ${method} can be inspected, but not run.`;
+    return say`Weights quantized by ${method} can be inspected, but not run.`;
   }
   if (form !== undefined && !runs.forms.includes(form)) {
-    return `Weights quantized by ${method} in the form ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
+    return say`Weights quantized by ${method} in the form ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
   }
   return bits === undefined || runs.bits.includes(bits)
     ? undefined
-    : `Weights quantized by ${method} to ${bits} bits can be inspected, but not run, only ${runs.bits.join(', ')}.`;
+    : say`Weights quantized by ${method} to ${bits} bits can be inspected, but not run, only ${runs.bits.join(', ')}.`;
 }
 
 /** @throws UserError when the weights are quantized in a way that cannot be run. */

@@ -20,6 +20,7 @@ import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import { summarizeOuter, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
 import type { TransformerSublayer } from './transformer-layout';
+import { say } from '../../message';
 
 /** The linear layers of a sublayer, in order; the router of a mixture of experts stays as it is. */
 export function linearLayersOf(
@@ -124,7 +125,7 @@ export function requireLayers(
   for (const [id, form] of forms) {
     const layer = known.get(id);
     if (layer === undefined) {
-      throw new UserError('The model has no linear layer of this name.', { file, field: id });
+      throw new UserError(say`The model has no linear layer of this name.`, { file, field: id });
     }
     if ('place' in layer) {
       checkOuterForm(form, layer);

@@ -3,6 +3,7 @@ import { UserError } from '../../user-error';
 import type { ConfigLayout, ConfigFields } from './config-layout';
 import { compressedForms } from '../forms/form-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
+import { say } from '../../message';
 
 export const size = v.pipe(v.number(), v.integer(), v.minValue(1));
 const optionalSize = v.nullish(size);
@@ -123,9 +124,9 @@ export function parseConfig<T extends { readonly model_type: string }>(
   try {
     json = JSON.parse(text);
   } catch (error) {
-    throw new UserError(`The file is not JSON: ${(error as Error).message}.`, {
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
       file,
-      remedy: 'Correct or download config.json again.',
+      remedy: say`Correct or download config.json again.`,
     });
   }
   const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
@@ -133,10 +134,10 @@ export function parseConfig<T extends { readonly model_type: string }>(
   if (!result.success) {
     const [issue] = result.issues;
     const field = v.getDotPath(issue) ?? 'config';
-    throw new UserError(`${issue.message}.`, {
+    throw new UserError(say`${issue.message}.`, {
       file,
       field: layout.names?.[field] ?? field,
-      remedy: 'Correct the field: the model cannot be computed without it.',
+      remedy: say`Correct the field: the model cannot be computed without it.`,
     });
   }
   refuseOtherForms(result.output, file, layout);
@@ -170,8 +171,8 @@ function refuseOtherForms(
     const value = fields[field] ?? known;
     if (value !== known) {
       throw new UserError(
-        `${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
-        { file, field, remedy: 'Choose another model: the weights belong to this form.' },
+        say`${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
+        { file, field, remedy: say`Choose another model: the weights belong to this form.` },
       );
     }
   }

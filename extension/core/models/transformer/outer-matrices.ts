@@ -4,6 +4,7 @@ import { checkForm } from '../forms/check-form';
 import type { Linear } from '../parts/linear';
 import type { MatrixEncoding, OuterMatrix, OuterPlace } from '../matrix-encoding';
 import { partTensors } from './part-tensors';
+import { say } from '../../message';
 
 /** A matrix outside the sublayers, as it is laid out. */
 interface OuterLinear {
@@ -77,10 +78,10 @@ export function checkOuterForm(
 ): void {
   checkForm(form, matrix, file);
   if (matrix.place === 'embedding' && (form.kind === 'low-rank' || form.kind === 'mpo')) {
-    throw new UserError(`Rows of a table cannot be looked up in the form ${form.kind}.`, {
+    throw new UserError(say`Rows of a table cannot be looked up in the form ${form.kind}.`, {
       field: matrix.id,
       ...(file === undefined ? {} : { file }),
-      remedy: 'Compress the embedding by int8 or int4.',
+      remedy: say`Compress the embedding by int8 or int4.`,
     });
   }
 }

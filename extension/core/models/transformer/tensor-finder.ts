@@ -10,8 +10,9 @@ import { outerPlaces } from '../matrix-encoding';
 import type { MatrixEncoding, OuterPlace } from '../matrix-encoding';
 import type { Branch, Norm } from '../parts/norm';
 import { checkOuterForm } from './outer-matrices';
+import { say } from '../../message';
 
-const mismatch = 'Weights and configuration do not belong together: download the model again.';
+const mismatch = say`Weights and configuration do not belong together: download the model again.`;
 
 /** What a configuration says of matrices that are not stored dense. */
 export interface DescribedForms {
@@ -86,7 +87,7 @@ export class TensorFinder {
     this.left.delete(name);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
-        `Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
+        say`Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
         {
           file: tensor.file,
           field: name,
@@ -180,7 +181,7 @@ export class TensorFinder {
   public requireAllForms(): void {
     const [weight] = this.formsLeft;
     if (weight !== undefined) {
-      throw new UserError('The model has no linear layer here.', {
+      throw new UserError(say`The model has no linear layer here.`, {
         file: this.forms.file,
         field: this.forms.byWeight.get(weight)?.field ?? weight,
         remedy: mismatch,
@@ -211,7 +212,7 @@ export class TensorFinder {
   }
 
   private lacks(name: string): never {
-    throw new UserError('The checkpoint lacks this tensor.', {
+    throw new UserError(say`The checkpoint lacks this tensor.`, {
       file: this.checkpoint.entry,
       field: name,
       remedy: mismatch,

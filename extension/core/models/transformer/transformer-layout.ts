@@ -15,6 +15,7 @@ import type { PatchSpec, SymbolicPatch } from '../patch/symbolic-patch';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
+import { say } from '../../message';
 
 /** One sublayer with its weights found and checked. */
 export type TransformerSublayer =
@@ -296,10 +297,10 @@ function expertShape(
   }
   const { num_experts: count, num_experts_per_tok: perToken } = config;
   if (perToken > count) {
-    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
+    throw new UserError(say`${perToken} experts a token are more than the ${count} there are.`, {
       file: folder.config,
       field: 'num_experts_per_tok',
-      remedy: 'Correct config.json.',
+      remedy: say`Correct config.json.`,
     });
   }
   return {

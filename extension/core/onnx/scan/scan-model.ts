@@ -5,6 +5,7 @@ import type { GraphProto, ModelProto, NodeProto, TensorProto } from '../proto/on
 import { ByteWindow } from './byte-window';
 import { stripPayloads } from './strip-payloads';
 import type { Payload } from './strip-payloads';
+import { say } from '../../message';
 
 /** The structure of a model: everything but the contents of its large tensors. */
 export interface ScannedModel {
@@ -24,9 +25,9 @@ export function scanModel(descriptor: number, size: number, path: string): Scann
   try {
     model = fromBinary(ModelProtoSchema, structure.bytes);
   } catch (error) {
-    throw new UserError(`This is not an ONNX model: ${(error as Error).message}.`, {
+    throw new UserError(say`This is not an ONNX model: ${(error as Error).message}.`, {
       file: path,
-      remedy: 'Choose a .onnx file, or export the model again.',
+      remedy: say`Choose a .onnx file, or export the model again.`,
     });
   }
   const payloads = new Map<TensorProto, Payload>();

@@ -2,6 +2,7 @@ import { UserError } from '../../user-error';
 import type { ByteWindow } from './byte-window';
 import { children, tensorFields, varintData } from './message-tables';
 import type { MessageName } from './message-tables';
+import { say } from '../../message';
 
 /** Where the elements of a tensor lie in the file that holds the graph. */
 export interface Payload {
@@ -30,9 +31,9 @@ const maxFields = 20_000_000;
 /** Levels of messages; each nested graph takes three (graph, node, attribute). */
 const maxDepth = 64;
 
-const incomplete = 'The file is damaged or incomplete: download or export it again.';
+const incomplete = say`The file is damaged or incomplete: download or export it again.`;
 
-interface Message {
+interface Emptied {
   readonly parts: Uint8Array[];
   length: number;
 }
@@ -59,11 +60,11 @@ class Stripper {
     private readonly path: string,
   ) {}
 
-  public message(name: MessageName, start: number, end: number, depth: number): Message {
+  public message(name: MessageName, start: number, end: number, depth: number): Emptied {
     if (depth > maxDepth) {
       throw this.fault(start, `Graphs are nested more than ${Math.floor(maxDepth / 3)} deep`);
     }
-    const message: Message = { parts: [], length: 0 };
+    const message: Emptied = { parts: [], length: 0 };
     if (name === 'tensor') {
       this.tensor(message, start, end);
       return message;
@@ -89,7 +90,7 @@ class Stripper {
     return message;
   }
 
-  private tensor(message: Message, start: number, end: number): void {
+  private tensor(message: Emptied, start: number, end: number): void {
     const index = this.payloads.push(undefined) - 1;
     for (let at = start; at < end; at = this.position) {
       const { field, wire, length } = this.header(at, end);
@@ -164,7 +165,7 @@ class Stripper {
     throw this.fault(at, 'A number is longer than ten bytes');
   }
 
-  private copy(message: Message, start: number, end: number): void {
+  private copy(message: Emptied, start: number, end: number): void {
     if (this.copied + end - start > maxStructureBytes) {
       throw this.fault(
         start,
@@ -178,14 +179,14 @@ class Stripper {
     this.push(message, bytes);
   }
 
-  private push(message: Message, bytes: Uint8Array): void {
+  private push(message: Emptied, bytes: Uint8Array): void {
     message.parts.push(bytes);
     message.length += bytes.length;
     this.copied += bytes.length;
   }
 
   private fault(position: number, problem: string): UserError {
-    return new UserError(`${problem} (at byte ${position}).`, {
+    return new UserError(say`${problem} (at byte ${position}).`, {
       file: this.path,
       remedy: incomplete,
     });

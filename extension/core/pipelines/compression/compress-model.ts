@@ -39,6 +39,8 @@ import { isInSublayer, isOutside, layersOfChoices } from './layer-choices';
 import type { ChosenMatrix, ChosenOuter } from './layer-choices';
 import { startCalibration } from './start-calibration';
 import type { CompressCalibration } from './start-calibration';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** What decides how matrix product operators are run. */
 export interface MpoCosts {
@@ -117,7 +119,7 @@ export async function compressModel(
   const forms = matrixChanges(model, stands);
   if (forms.unties) {
     context.warn(
-      'The embedding is the head of this model as well. Compressed otherwise, or one of them alone, both are stored, which takes more bytes than one.',
+      say`The embedding is the head of this model as well. Compressed otherwise, or one of them alone, both are stored, which takes more bytes than one.`,
     );
   }
   const changes = checkChanges(model.summary, removed, forms, patches);
@@ -231,7 +233,7 @@ async function compressLayers(
     ...(request.mpoRun === undefined ? {} : { mpoRun: request.mpoRun }),
     ...(request.seed === undefined ? {} : { seed: request.seed }),
   };
-  const report = (stage: string): void => {
+  const report = (stage: Message): void => {
     const done = chosen.size - todo.size;
     context.progress({ stage, done, total: chosen.size, unit: 'steps' });
   };
@@ -240,7 +242,7 @@ async function compressLayers(
     statistics?: CompressionContext['statistics'],
   ): Promise<void> => {
     await checkpoint(context.cancellation);
-    report(`Compressing ${layer.id}`);
+    report(say`Compressing ${layer.id}`);
     const isInner = 'sublayer' in layer;
     const variant = variantOf(choice, isCalibrated && isInner);
     // Maps have many positions: cores are multiplied out, unless something else is asked for.
@@ -287,7 +289,7 @@ async function compressLayers(
         await pass?.replace(index, changed.sublayer(index));
       }
     }
-    report('Compressing layers');
+    report(say`Compressing layers`);
   } finally {
     await products.dispose();
     await executor?.dispose();

@@ -1,5 +1,4 @@
 import { closestNames } from '../../closest-names';
-import { counted } from '../../format';
 import type { LayeredModel } from '../../models/layered-model';
 import type {
   LinearLayer,
@@ -18,6 +17,8 @@ import { countParameters } from '../../tensornet/mpo';
 import { sitesOf } from '../../tensornet/mpo-sites';
 import { denseOuter, outerRequest } from '../../tensornet/outer-choice';
 import { UserError } from '../../user-error';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Which linear layers of a model are meant; all when nothing is said. */
 export interface LayerSelection {
@@ -95,14 +96,14 @@ export function chooseForAll(
   if (choices.length === 0) {
     throw new UserError(
       unfit.length === 0
-        ? 'The model has no linear layer of these roles in these blocks that is stored dense.'
-        : `At this level the form of none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
+        ? say`The model has no linear layer of these roles in these blocks that is stored dense.`
+        : say`At this level the form of none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
       {
         file: model.summary.path,
         remedy:
           unfit.length === 0
-            ? 'Choose others: espalier tensors lists what there is.'
-            : 'Choose a smaller level.',
+            ? say`Choose others: espalier tensors lists what there is.`
+            : say`Choose a smaller level.`,
       },
     );
   }
@@ -122,10 +123,10 @@ function chooseOuter(
     const dense = denseOuter(model, place);
     const own = outerRequest(request);
     if (own === undefined) {
-      throw new UserError(`The ${place} cannot be compressed by ${request.method}.`, {
+      throw new UserError(say`The ${place} cannot be compressed by ${request.method}.`, {
         file: model.summary.path,
         field: place,
-        remedy: 'Add --then int4 or --then int8, which is for what the method leaves.',
+        remedy: say`Add --then int4 or --then int8, which is for what the method leaves.`,
       });
     }
     return dense.map((matrix) => ({ tensor: matrix.id, ...compressionFor(matrix, own) }));
@@ -190,10 +191,10 @@ export function layersOfChoices(
     const { tensor } = choice;
     const layer = find(tensor, index);
     if (found.has(tensor)) {
-      throw new UserError(`${tensor} is compressed twice.`, {
+      throw new UserError(say`${tensor} is compressed twice.`, {
         file: model.summary.path,
         field: fieldOf(index),
-        remedy: 'Keep one of its choices.',
+        remedy: say`Keep one of its choices.`,
       });
     }
     found.set(tensor, { layer, choice });
@@ -205,8 +206,8 @@ export function layersOfChoices(
 export interface ChoiceProblem {
   /** Place of the choice in the plan. */
   readonly index: number;
-  readonly problem: string;
-  readonly remedy: string | undefined;
+  readonly problem: Message;
+  readonly remedy: Message | undefined;
 }
 
 /** What is wrong with each choice by itself, where the model is calibrated. */
@@ -240,24 +241,24 @@ function finder(
   );
   const staying = new Set([...layersOf(model, removed), ...outer].map(({ id }) => id));
   return (tensor, index) => {
-    const refuse = (problem: string, remedy: string): never => {
+    const refuse = (problem: Message, remedy: Message): never => {
       throw new UserError(problem, { file: model.summary.path, field: fieldOf(index), remedy });
     };
     const layer =
       all.get(tensor) ??
       refuse(
-        `${model.summary.name} has no linear layer "${tensor}".`,
+        say`${model.summary.name} has no linear layer "${tensor}".`,
         all.size === 0
-          ? 'It has none that can be compressed.'
-          : `Close to it are ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
+          ? say`It has none that can be compressed.`
+          : say`Close to it are ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
       );
     if (!staying.has(tensor)) {
-      refuse(`${tensor} belongs to a sublayer that is removed.`, 'Leave one of the two out.');
+      refuse(say`${tensor} belongs to a sublayer that is removed.`, say`Leave one of the two out.`);
     }
     if (layer.form !== undefined) {
       refuse(
-        `${tensor} is ${layer.form.kind} already.`,
-        'Compress the model that it was made from.',
+        say`${tensor} is ${layer.form.kind} already.`,
+        say`Compress the model that it was made from.`,
       );
     }
     return layer;

@@ -25,6 +25,8 @@ import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
 import { writeModel } from '../write-model';
 import { teacherPlaces } from './teacher-places';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Which linear layers are trained: those in another form than dense, or all. */
 export const trainedLayers = ['compressed', 'all'] as const;
@@ -76,7 +78,7 @@ export async function repairModel(
   const places = await teacherPlaces(student.summary, teacher.summary);
   const trains = request.trains ?? defaultTrains(student);
   const forms = formsToTrain(student, trains);
-  const warn = (message: string): void => {
+  const warn = (message: Message): void => {
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
@@ -86,7 +88,7 @@ export async function repairModel(
   const {
     train,
     heldOut: [heldOut = []],
-  } = holdOutInputs(loaded.inputs, 1, 'Repair needs two sequences at least: one is held out.');
+  } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
   const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
   const folder = workFolder(out, 'repair');
   const identity = { settings, trains, text: loaded.summary.fingerprint };
@@ -130,19 +132,19 @@ function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): 
   const file = student.summary.path;
   const isDecoder = student.kind === 'decoder';
   if (isDecoder !== (teacher.kind === 'decoder')) {
-    throw new UserError('An ONNX graph learns from the graph that it was made from.', {
+    throw new UserError(say`An ONNX graph learns from the graph that it was made from.`, {
       file,
-      remedy: 'Name that as teacher, or repair the Hugging Face folder and write it as ONNX then.',
+      remedy: say`Name that as teacher, or repair the Hugging Face folder and write it as ONNX then.`,
     });
   }
   if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (!isDecoder && endToEnd) {
-    throw new UserError('Only decoders of a Hugging Face folder are trained as a whole.', {
+    throw new UserError(say`Only decoders of a Hugging Face folder are trained as a whole.`, {
       file,
       field: 'end-to-end',
-      remedy: 'Repair it slice by slice alone.',
+      remedy: say`Repair it slice by slice alone.`,
     });
   }
 }
@@ -172,7 +174,7 @@ async function together(
   const lossAfter = await measureLoss(
     { ...setup, forms: trained },
     trained,
-    'Measuring the loss after',
+    say`Measuring the loss after`,
     context,
   );
   return lossAfter < sliced.lossAfter
@@ -200,12 +202,12 @@ function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string,
     return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
   });
   if (forms.length === 0) {
-    throw new UserError('The model has no linear layer that could be trained.', {
+    throw new UserError(say`The model has no linear layer that could be trained.`, {
       file: summary.path,
       remedy:
         trains === 'all'
-          ? 'Repair a folder whose weights are float32, float16 or bfloat16.'
-          : 'Train all layers (--train all), or compress the model first.',
+          ? say`Repair a folder whose weights are float32, float16 or bfloat16.`
+          : say`Train all layers (--train all), or compress the model first.`,
     });
   }
   return new Map(forms);

@@ -3,6 +3,7 @@ import { UserError } from '../../user-error';
 import { manifestName } from '../../document-names';
 import { readManifest } from '../manifest-file';
 import type { Manifest } from '../manifest-file';
+import { say } from '../../message';
 
 /** What a manifest says of the way from its source to the model. */
 interface Step {
@@ -21,9 +22,9 @@ export async function teacherPlaces(
   teacher: ModelSummary,
 ): Promise<number[]> {
   if (student.fingerprint === teacher.fingerprint) {
-    throw new UserError(`${student.name} can't be its own teacher.`, {
+    throw new UserError(say`${student.name} can't be its own teacher.`, {
       file: student.path,
-      remedy: 'Name as teacher the model that it was compressed or pruned from.',
+      remedy: say`Name as teacher the model that it was compressed or pruned from.`,
     });
   }
   const steps = stepsFrom(teacher.fingerprint, await readManifest(student.path));
@@ -45,10 +46,10 @@ export async function teacherPlaces(
     ids.every(({ id }, i) => id === student.sublayers[i]?.id) &&
     student.hiddenSize === teacher.hiddenSize;
   if (!fits) {
-    throw new UserError(`${student.name} was not made from ${teacher.name}.`, {
+    throw new UserError(say`${student.name} was not made from ${teacher.name}.`, {
       file: student.path,
       field: manifestName,
-      remedy: 'Name as teacher the model that it was compressed or pruned from.',
+      remedy: say`Name as teacher the model that it was compressed or pruned from.`,
     });
   }
   return ids.map(({ place }) => place);

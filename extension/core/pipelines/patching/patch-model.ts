@@ -41,6 +41,8 @@ import { parsePlan, requireMadeFor } from '../../plans/plan-schema';
 import { writeSource } from '../../export/write-source';
 import { onPath } from '../../export/write-errors';
 import { writeModel } from '../write-model';
+import type { Message } from '../../message';
+import { say } from '../../message';
 
 /** Which sublayer is to be patched, on what, and where the result goes. */
 export interface PatchRequest {
@@ -98,7 +100,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   const { model } = request.model;
   const index = await requirePatchable(request);
   const { summary } = model;
-  const warn = (message: string): void => {
+  const warn = (message: Message): void => {
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
@@ -111,7 +113,7 @@ export async function patchModel(request: PatchRequest, context: JobContext): Pr
   } = holdOutInputs(
     loaded.inputs,
     2,
-    'A patch needs three sequences at least: to fit, to choose and to judge.',
+    say`A patch needs three sequences at least: to fit, to choose and to judge.`,
   );
   const texts = { train, validation, test };
   const contestants = contestantsOf(await findGraphs(library, limits, context), seed);
@@ -242,7 +244,7 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
   const plan = parsePlan(await readFile(file, 'utf8'), file);
   requireMadeFor(plan, summary, {
     file,
-    remedy: 'Name another plan, or delete the field to put the patch into it all the same.',
+    remedy: say`Name another plan, or delete the field to put the patch into it all the same.`,
   });
   return plan;
 }

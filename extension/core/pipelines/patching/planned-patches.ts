@@ -15,6 +15,7 @@ import { UserError } from '../../user-error';
 import { absentSublayer, goneWithoutPatch } from '../../export/changes';
 import type { Patches } from '../../export/changes';
 import type { PlannedPatch, Plan } from '../../plans/plan';
+import { say } from '../../message';
 
 /** What a plan takes out of a model, and what it puts in the places of sublayers. */
 interface PlannedRemoval {
@@ -81,9 +82,9 @@ async function readPatches(
       if (tensor?.shape.join() !== shape.join()) {
         throw new UserError(
           tensor === undefined
-            ? 'The file lacks this tensor of the patch.'
-            : `Its shape is [${tensor.shape.join(', ')}], but the model asks for [${shape.join(', ')}].`,
-          { file: path, field: stored, remedy: 'Fit the patch for this model: espalier patch.' },
+            ? say`The file lacks this tensor of the patch.`
+            : say`Its shape is [${tensor.shape.join(', ')}], but the model asks for [${shape.join(', ')}].`,
+          { file: path, field: stored, remedy: say`Fit the patch for this model: espalier patch.` },
         );
       }
       return [name, tensor] as const;
@@ -108,7 +109,7 @@ export function graphOfPatch(text: string, field: string): SymbolicGraph {
     if (!(error instanceof Rejection)) {
       throw error;
     }
-    throw new UserError(`The program builds no graph: ${error.message}`, { field });
+    throw new UserError(say`The program builds no graph: ${error.message}`, { field });
   }
-  throw new UserError('The graph of the program is too large for a patch.', { field });
+  throw new UserError(say`The graph of the program is too large for a patch.`, { field });
 }

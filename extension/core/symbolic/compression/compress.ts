@@ -6,6 +6,7 @@ import { bestAbstraction } from './abstraction';
 import { Corpus } from './corpus';
 import { KnownInventions } from './known-inventions';
 import { rewrite } from './rewriting';
+import { say } from '../../message';
 
 export interface CompressOptions {
   /** Abstractions at most. */
@@ -49,7 +50,7 @@ export async function compress(
   let state = { library, programs: new KnownInventions(library).useIn(programs) };
   while (inventions.length < iterations) {
     context.progress({
-      stage: 'Learning inventions',
+      stage: say`Learning inventions`,
       done: inventions.length,
       total: iterations,
       unit: 'steps',

@@ -24,6 +24,8 @@ import type {
   ModelRecord,
 } from './gssnn-document';
 import { correlation, spreadOf } from './spread';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** A network to be trained. */
 export interface TrainingOrder {
@@ -34,7 +36,7 @@ export interface TrainingOrder {
   readonly number: number;
   readonly record: Omit<ModelRecord, 'metrics' | 'kept'>;
   /** What is going on, for a progress bar. */
-  readonly stage: string;
+  readonly stage: Message;
   readonly done: number;
   readonly total: number;
 }
@@ -81,7 +83,7 @@ export async function evolve(
       const record = describe(member);
       const metrics = await train({
         ...{ graph: member.graph, seed: stepKey(settings.seed, number), number, record },
-        stage: `Training ${record.name}, iteration ${iteration} of ${iterations}`,
+        stage: say`Training ${record.name}, iteration ${iteration} of ${iterations}`,
         ...{ done: i, total: population.length },
       });
       number++;
@@ -131,12 +133,12 @@ function fitting(
   const fit = population.filter(({ graph }) => fits(graph, mode, features));
   if (fit.length < population.length) {
     const left = population.length - fit.length;
-    job.warn(`${left} graphs have more nodes and edges than a width of ${features} takes.`);
+    job.warn(say`${left} graphs have more nodes and edges than a width of ${features} takes.`);
   }
   if (fit.length === 0) {
-    throw new UserError('The search found no graph.', {
+    throw new UserError(say`The search found no graph.`, {
       field: 'programs',
-      remedy: 'Let it look at more programs: 1000 are enough for the first graph.',
+      remedy: say`Let it look at more programs: 1000 are enough for the first graph.`,
     });
   }
   return fit;

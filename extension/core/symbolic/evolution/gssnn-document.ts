@@ -5,6 +5,7 @@ import { libraryEntrySchema } from '../language/library-file';
 import { moduleModes } from '../../models/patch/graph-slots';
 import { networkSizes } from '../module/network-sizes';
 import { ravenModes } from '../raven/raven-data';
+import { say } from '../../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const positive = v.pipe(v.number(), v.integer(), v.minValue(1));
@@ -128,5 +129,10 @@ export type GssnnDocument = v.InferOutput<typeof evolutionSchema>;
 
 /** @throws UserError naming the field at fault. */
 export function parseGssnnDocument(text: string, file: string): GssnnDocument {
-  return parseDocument(evolutionSchema, text, file, 'the log of an evolution of symbolic modules');
+  return parseDocument(
+    evolutionSchema,
+    text,
+    file,
+    say`the log of an evolution of symbolic modules`,
+  );
 }

@@ -25,6 +25,7 @@ import type { EvolutionEvent, TrainingOrder } from './evolve';
 import { documentNames } from '../../document-names';
 import { metricsSchema, parseGssnnDocument } from './gssnn-document';
 import type { EvolutionSettings, GssnnDocument, ModelRecord } from './gssnn-document';
+import { say } from '../../message';
 
 export interface SynthesisRequest {
   readonly settings: EvolutionSettings;
@@ -153,7 +154,7 @@ class JournaledTrainer {
       const number = -1 - i;
       let metrics = this.done.get(number)?.metrics;
       if (metrics === undefined) {
-        const stage = `Training the baseline, run ${i + 1} of ${baselines}`;
+        const stage = say`Training the baseline, run ${i + 1} of ${baselines}`;
         const place = { stage, done: i, total: baselines };
         ({ metrics } = await this.fit({ kind: 'linear' }, stepKey(seed, number), place));
         await this.journal.append([{ number, program: '', metrics }]);
@@ -210,9 +211,9 @@ async function readDone(
   const text = await readFile(file, 'utf8').catch(() => undefined);
   const document = text === undefined ? undefined : parseGssnnDocument(text, file);
   if (document !== undefined && !isDeepStrictEqual(document.settings, settings)) {
-    throw new UserError('The folder holds an evolution of other settings.', {
+    throw new UserError(say`The folder holds an evolution of other settings.`, {
       file,
-      remedy: 'Choose another folder, or remove this one.',
+      remedy: say`Choose another folder, or remove this one.`,
     });
   }
   return document;
@@ -222,9 +223,9 @@ async function makeFolder(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
-    throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+    throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
       file: path,
-      remedy: 'Choose a folder that can be written to.',
+      remedy: say`Choose a folder that can be written to.`,
     });
   }
 }

@@ -11,6 +11,7 @@ import { Rejection } from './rejection';
 import { printTerm } from './term';
 import { printType, programType } from './type';
 import type { Type } from './type';
+import { say, verbatim } from '../../message';
 
 export const libraryEntrySchema = v.pipe(
   v.object({
@@ -54,7 +55,7 @@ export type LibraryDocument = v.InferOutput<typeof schema>;
 
 /** @throws UserError naming file and field where the text is no library. */
 export function parseLibrary(text: string, file: string): Library {
-  const { entries } = parseDocument(schema, text, file, 'a library of symbolic programs');
+  const { entries } = parseDocument(schema, text, file, say`a library of symbolic programs`);
   const names = new Set(entries.map(({ name }) => name));
 
   /** Blames a field of an entry for what is rejected. */
@@ -66,10 +67,10 @@ export function parseLibrary(text: string, file: string): Library {
         throw error;
       }
       const index = entries.findIndex((entry) => entry.name === name);
-      throw new UserError(error.message, {
+      throw new UserError(verbatim(error.message), {
         file,
         field: `entries.${index}.${field}`,
-        remedy: 'Correct the field.',
+        remedy: say`Correct the field.`,
       });
     }
   };

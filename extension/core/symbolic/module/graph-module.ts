@@ -5,6 +5,7 @@ import { dense, dropout } from '../../training/layers';
 import type { Layer } from '../../training/layers';
 import type { ShapedValue } from '../../training/losses';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 export interface GraphModuleOptions {
   readonly mode: ModuleMode;
@@ -45,8 +46,8 @@ export function graphModule(graph: SymbolicGraph, options: GraphModuleOptions): 
 function widthOf({ shape }: ShapedValue): number {
   const width = shape.at(-1);
   if (typeof width !== 'number' || shape.length !== 2) {
-    throw new UserError('The input of a graph module must be rows of a known width.', {
-      remedy: 'Leave only the number of rows open.',
+    throw new UserError(say`The input of a graph module must be rows of a known width.`, {
+      remedy: say`Leave only the number of rows open.`,
     });
   }
   return width;

@@ -16,6 +16,7 @@ import { fitBranch } from './fit-branch';
 import type { FitRecord, FittedBranch, PatchFitting } from './fit-branch';
 import { divergences, regressionData, statesAround } from './sublayer-states';
 import type { Branch, SublayerStates } from './sublayer-states';
+import { say } from '../../message';
 
 /** A sublayer that something is to stand in for. */
 export interface Competition {
@@ -100,7 +101,7 @@ export async function compete(
     const winners = new Map<PatchKind, { contestant: Contestant; tensors?: Tensors }>();
     for (const [i, contestant] of contestants.entries()) {
       context.progress({
-        stage: `Fitting ${contestant.program ?? contestant.key}`,
+        stage: say`Fitting ${contestant.program ?? contestant.key}`,
         done: i,
         total: contestants.length,
         unit: 'steps',
@@ -143,8 +144,8 @@ async function judge(
 ): Promise<CompetitionResult> {
   const best = winners.get('graph');
   if (best === undefined) {
-    throw new UserError('No program builds a graph that a patch can have.', {
-      remedy: `Look at more programs, or give a library whose graphs have ${patchWidth} nodes and edges at most (${patchMode}).`,
+    throw new UserError(say`No program builds a graph that a patch can have.`, {
+      remedy: say`Look at more programs, or give a library whose graphs have ${patchWidth} nodes and edges at most (${patchMode}).`,
     });
   }
   const branches = patchKinds.map((kind): Branch => {

@@ -10,6 +10,7 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensorLike } from '../../runtime/tensors';
 import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** [batch, sequence, features]: images have more axes. */
 const longestShape = 3;
@@ -38,7 +39,7 @@ export async function statesAround(
   }
   for (let i = 0; i < index; i++) {
     context.progress({
-      stage: 'Running the model up to the sublayer',
+      stage: say`Running the model up to the sublayer`,
       done: i,
       total: index + 1,
       unit: 'steps',
@@ -73,9 +74,9 @@ function rowsOf(states: readonly HiddenState[], name: string): Rows {
   const length = tensors[0]?.dims.at(-1) ?? 1;
   const other = tensors.find(({ dims }) => dims.at(-1) !== length || dims.length > longestShape);
   if (other !== undefined) {
-    throw new UserError(`The stream is no rows of features, but [${other.dims.join(', ')}].`, {
+    throw new UserError(say`The stream is no rows of features, but [${other.dims.join(', ')}].`, {
       field: name,
-      remedy: 'Patch a model whose stream is [batch, sequence, features].',
+      remedy: say`Patch a model whose stream is [batch, sequence, features].`,
     });
   }
   const size = tensors.reduce((sum, tensor) => sum + tensor.size, 0);
@@ -121,7 +122,7 @@ export async function divergences(
   let states = candidates.flat();
   for (let i = index + 1; i < count; i++) {
     context.progress({
-      stage: 'Measuring what the patches do to the output',
+      stage: say`Measuring what the patches do to the output`,
       done: i - index,
       total: count - index,
       unit: 'steps',

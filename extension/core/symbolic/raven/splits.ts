@@ -4,6 +4,7 @@ import { floatTensor } from '../../runtime/tensors';
 import type { Tensor } from '../../runtime/tensors';
 import { drawRaven, linesOf } from './raven-data';
 import type { RavenExample, RavenLines, RavenRequest } from './raven-data';
+import { say } from '../../message';
 
 /** What data a study trains on and examines by. */
 export interface SplitRequest extends RavenRequest {
@@ -64,7 +65,7 @@ export async function drawSplits(request: SplitRequest, job: JobContext): Promis
   while (all.length < total) {
     all.push(source.next().value);
     if (all.length % portion === 0) {
-      job.progress({ stage: 'Drawing matrices', done: all.length, total, unit: 'steps' });
+      job.progress({ stage: say`Drawing matrices`, done: all.length, total, unit: 'steps' });
       await checkpoint(job.cancellation);
     }
   }

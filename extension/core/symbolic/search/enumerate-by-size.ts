@@ -7,6 +7,7 @@ import { UserError } from '../../user-error';
 import { countPrograms } from './count-programs';
 import { Enumeration, maxPrograms } from './enumeration';
 import { ProgramGraphs } from './program-graphs';
+import { say } from '../../message';
 
 /** Of programs of size 1, 2, …: an item each. */
 export interface SizeTable {
@@ -31,8 +32,8 @@ export async function enumerateBySize(
     total += count;
     if (total > maxPrograms) {
       throw new UserError(
-        `There are ${total} programs of size ${index + 1} or less; memory holds ${maxPrograms}.`,
-        { field: 'maxSize', remedy: `Choose a size of ${index} at most.` },
+        say`There are ${total} programs of size ${index + 1} or less; memory holds ${maxPrograms}.`,
+        { field: 'maxSize', remedy: say`Choose a size of ${index} at most.` },
       );
     }
   }
@@ -52,7 +53,7 @@ export async function enumerateBySize(
       }
       distinctGraphs.fill(graphs.size, index);
     }
-    context.progress({ stage: 'Enumerating programs', done: looked, total, unit: 'programs' });
+    context.progress({ stage: say`Enumerating programs`, done: looked, total, unit: 'programs' });
     await checkpoint(context.cancellation);
     if (looked === total) {
       break;

@@ -9,6 +9,7 @@ import { symbol } from '../language/term';
 import { Enumeration, maxPrograms } from './enumeration';
 import type { PopulationMember } from './population';
 import { ProgramGraphs } from './program-graphs';
+import { say } from '../../message';
 
 export interface ExploreOptions {
   /** Members of the population at most; the preserved count. */
@@ -41,8 +42,8 @@ export async function explore(
   context: JobContext,
 ): Promise<Exploration> {
   if (programLimit > maxPrograms) {
-    throw new UserError(`Memory holds ${maxPrograms} programs, not ${programLimit}.`, {
-      remedy: 'Choose a lower limit of programs.',
+    throw new UserError(say`Memory holds ${maxPrograms} programs, not ${programLimit}.`, {
+      remedy: say`Choose a lower limit of programs.`,
     });
   }
   const machine = new Machine(library);
@@ -89,7 +90,7 @@ export async function explore(
       consider(enumeration.programs.at(enumerated));
     }
     context.progress({
-      stage: 'Enumerating programs',
+      stage: say`Enumerating programs`,
       done: enumerated,
       total: programLimit,
       unit: 'programs',

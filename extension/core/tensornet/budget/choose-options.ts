@@ -2,6 +2,7 @@ import loadHighs from 'highs';
 import { UserError } from '../../user-error';
 import { relaxedChoice } from './relaxed-choice';
 import type { BudgetProblem, BudgetSolution, LayerOption } from './budget-problem';
+import { say } from '../../message';
 
 /** Relative gap between the solution and the best bound. */
 const gap = 1e-6;
@@ -28,11 +29,10 @@ export async function chooseOptions(
   const least = cheapest(problem);
   if (least > budget) {
     throw new UserError(
-      `The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${budget.toPrecision(4)}.`,
+      say`The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${budget.toPrecision(4)}.`,
       {
         field: 'budget',
-        remedy:
-          'Ask for less, measure smaller levels or more methods, or let sublayers be removed.',
+        remedy: say`Ask for less, measure smaller levels or more methods, or let sublayers be removed.`,
       },
     );
   }

@@ -12,6 +12,8 @@ import { planProblem } from './plan-under-budget';
 import type { CompressionBudget, RemovalCost } from './plan-under-budget';
 import { refinePlan } from './refine-plan';
 import type { RefinedPlan } from './refine-plan';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** What to plan for, and what it is measured on. */
 export interface BudgetRequest {
@@ -48,16 +50,16 @@ export async function planForBudget(
   const { model } = request.model;
   if (model.summary.fingerprint !== table.model.fingerprint) {
     throw new UserError(
-      `The sensitivity table was made for another model than ${model.summary.path}.`,
+      say`The sensitivity table was made for another model than ${model.summary.path}.`,
       {
         field: 'model.fingerprint',
-        remedy: 'Profile the sensitivity of this model again.',
+        remedy: say`Profile the sensitivity of this model again.`,
       },
     );
   }
   const problem = planProblem(table, request.budget, request.removable);
   const { metric, settings } = table;
-  const warn = (message: string): void => {
+  const warn = (message: Message): void => {
     context.warn(message);
   };
   const fitted = table.layers.flatMap((layer) =>

@@ -18,6 +18,8 @@ import { compressionKey } from '../sensitivity/compressions-of';
 import { isTiedHead, outerIds } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** What plans are measured on, and where their forms lie meanwhile. */
 export interface MeasurerSetup {
@@ -57,7 +59,7 @@ export class PlanMeasurer {
   private readonly products: MatrixProducts;
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
-  private told: StageProgress = { stage: 'Planning', done: 0, total: 1, unit: 'steps' };
+  private told: StageProgress = { stage: say`Planning`, done: 0, total: 1, unit: 'steps' };
 
   public constructor(
     private readonly setup: MeasurerSetup,
@@ -88,7 +90,7 @@ export class PlanMeasurer {
       const scorer = this.scorer(executor, plan.remove);
       const total = 1 + (inTurn ? model.summary.sublayers.length : 0);
       const tell = (done: number): void => {
-        this.tell('Measuring the plan', done, total);
+        this.tell(say`Measuring the plan`, done, total);
       };
       tell(0);
       const distance = await scorer.distance(await scorer.start(this.reference));
@@ -162,7 +164,7 @@ export class PlanMeasurer {
 
   /** Computes the forms that are not there yet, on statistics of the original. */
   private async compress(choices: readonly CompressionChoice[]): Promise<void> {
-    const stage = 'Compressing linear layers';
+    const stage = say`Compressing linear layers`;
     const scorer = this.scorer(this.original, []);
     this.tell(stage, 0, choices.length);
     this.reference ??= await scorer.start();
@@ -236,7 +238,7 @@ export class PlanMeasurer {
     });
   }
 
-  private tell(stage: string, done: number, total: number): void {
+  private tell(stage: Message, done: number, total: number): void {
     this.told = { stage, done, total, unit: 'steps' };
     this.context.progress(this.told);
   }

@@ -10,6 +10,7 @@ import type {
 } from '../sensitivity/sensitivity-profile';
 import { chooseOptions } from './choose-options';
 import type { BudgetSolution, BudgetProblem } from './budget-problem';
+import { say } from '../../message';
 
 /**
  * What a budget counts: bytes and parameters of all tensors; FLOPs of one token in the sublayers, and its
@@ -62,9 +63,9 @@ export function planProblem(
   removable: readonly RemovalCost[] = [],
 ): PlannedProblem {
   if (!(ratio > 0 && ratio < 1)) {
-    throw new UserError(`${ratio} is not a share of the model above 0 and below 1.`, {
+    throw new UserError(say`${ratio} is not a share of the model above 0 and below 1.`, {
       field: 'budget',
-      remedy: 'Write 0.5 for half of it.',
+      remedy: say`Write 0.5 for half of it.`,
     });
   }
   const { model, layers, original } = table;
@@ -96,9 +97,9 @@ export function planProblem(
   }));
   const costBefore = wholeCost(table, unit);
   if (unit === 'milliseconds' && costBefore === 0) {
-    throw new UserError('The table tells no times, as where all matrices are convolutions.', {
+    throw new UserError(say`The table tells no times, as where all matrices are convolutions.`, {
       field: 'unit',
-      remedy: 'Count bytes, parameters or flops.',
+      remedy: say`Count bytes, parameters or flops.`,
     });
   }
   const listed = sumOf(matrices, unit) + sublayers.reduce((sum, { cost }) => sum + cost, 0);

@@ -4,6 +4,7 @@ import type { BudgetSolution, LayerOption } from './budget-problem';
 import { planOf } from './plan-under-budget';
 import type { CompressionBudget, CompressionPlan, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
+import { say } from '../../message';
 
 /** A plan that has been measured as a whole. */
 export interface RefinedPlan extends CompressionPlan {
@@ -44,7 +45,7 @@ export async function refinePlan(
   const seen = new Set<string>();
   for (let round = 0; round <= rounds; round++) {
     context.progress({
-      stage: 'Choosing under the budget',
+      stage: say`Choosing under the budget`,
       done: round,
       total: rounds + 1,
       unit: 'steps',

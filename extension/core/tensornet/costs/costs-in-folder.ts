@@ -6,6 +6,7 @@ import type { DeviceName } from '../../runtime/device';
 import { UserError } from '../../user-error';
 import { machineCosts } from './machine-costs';
 import type { MachineCosts } from './machine-costs';
+import { say } from '../../message';
 
 /**
  * The costs of this machine from a folder that keeps them by device; measured first where they are not
@@ -21,9 +22,9 @@ export async function costsInFolder(
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
-    throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+    throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
       file: folder,
-      remedy: 'Give the cache folder of your user another place, or make it writable.',
+      remedy: say`Give the cache folder of your user another place, or make it writable.`,
     });
   }
   return machineCosts({
@@ -31,7 +32,7 @@ export async function costsInFolder(
     file: join(folder, `${device}.json`),
     again,
     afterGraph: async (done, total) => {
-      context.progress({ stage: 'Timing products on this machine', done, total, unit: 'steps' });
+      context.progress({ stage: say`Timing products on this machine`, done, total, unit: 'steps' });
       await checkpoint(context.cancellation);
     },
   });

@@ -1,7 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import * as v from 'valibot';
-import { counted } from '../../format';
 import { writeDocument } from '../../jobs/write-document';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
@@ -12,6 +11,7 @@ import type { Sample } from './fit-rates';
 import { worksOf } from './kernels';
 import type { KernelName } from './kernels';
 import { measureCosts } from './measure-costs';
+import { counted, inEnglish } from '../../message';
 
 const rate = v.pipe(v.number(), v.minValue(0));
 const ratesSchema = v.strictObject({
@@ -143,7 +143,7 @@ export function explainMpoRun({ run, rows, milliseconds }: MpoRunChoice): string
   const [contracted, chained] = [milliseconds.contracted, milliseconds.chained].map((time) =>
     time.toPrecision(2),
   );
-  const at = counted(rows, 'row');
+  const at = inEnglish(counted(rows, 'row'));
   return run === 'chained'
     ? `Chained: ${chained} ms for ${at} site by site, ${contracted} ms as a matrix.`
     : `Contracted when loaded: ${contracted} ms for ${at} as a matrix, ${chained} ms site by site.`;

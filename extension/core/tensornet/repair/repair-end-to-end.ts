@@ -18,6 +18,7 @@ import { UserError } from '../../user-error';
 import type { RepairSetup } from './repair-slices';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-encoding';
+import { say } from '../../message';
 
 /** A whole model to train against another. */
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
@@ -73,10 +74,13 @@ export async function repairEndToEnd(
   const { student, forms, settings, memoryBytes, folder } = setup;
   const bytes = bytesToTrain(setup);
   if (bytes > memoryBytes) {
-    throw new UserError('The model is too large to be trained as a whole in the memory allowed.', {
-      file: student.summary.path,
-      remedy: `Allow ${formatBytes(bytes)} (--memory), or repair slice by slice alone.`,
-    });
+    throw new UserError(
+      say`The model is too large to be trained as a whole in the memory allowed.`,
+      {
+        file: student.summary.path,
+        remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair slice by slice alone.`,
+      },
+    );
   }
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
@@ -135,7 +139,7 @@ export async function repairEndToEnd(
       }
       for (let start = 0; start < order.length; start += settings.batch) {
         const done = trainer.steps;
-        context.progress({ stage: 'Repair the whole model', done, total: steps, unit: 'steps' });
+        context.progress({ stage: say`Repair the whole model`, done, total: steps, unit: 'steps' });
         await checkpoint(context.cancellation);
         const batch = await teacher.batch(order.slice(start, start + settings.batch));
         if (!(await tryStep(trainer, batch))) {
@@ -264,8 +268,8 @@ function idsOf(input: ModelInput): Int32Array | undefined {
 }
 
 function noText({ summary }: LayeredModel): never {
-  throw new UserError('Only models that read text are repaired as a whole.', {
+  throw new UserError(say`Only models that read text are repaired as a whole.`, {
     file: summary.path,
-    remedy: 'Repair slice by slice alone.',
+    remedy: say`Repair slice by slice alone.`,
   });
 }

@@ -16,6 +16,8 @@ import type { RepairSettings } from './repair-settings';
 import type { RepairStore, SliceRecord } from './repair-store';
 import { outputDistance } from './output-distance';
 import { withNumbers } from './trainable-encoding';
+import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** A model to repair, and the one that it learns from. */
 export interface RepairSetup {
@@ -144,10 +146,10 @@ export async function repairSlices(
 ): Promise<RepairOutcome> {
   const { student, forms } = setup;
   const { sublayers } = student.summary;
-  const lossBefore = await measureLoss(setup, new Map(), 'Measuring the loss before', context);
+  const lossBefore = await measureLoss(setup, new Map(), say`Measuring the loss before`, context);
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const walk = new Walk(setup, pause);
-  const report = (stage: string, done: number): void => {
+  const report = (stage: Message, done: number): void => {
     context.progress({ stage, done, total: sublayers.length, unit: 'steps' });
   };
   try {
@@ -155,7 +157,7 @@ export async function repairSlices(
     const repaired = new Map<string, MatrixEncoding>();
     const slices: SliceRecord[] = [];
     for (const [index, { id }] of sublayers.entries()) {
-      report(`Repair ${id}`, index);
+      report(say`Repair ${id}`, index);
       const slice = await walk.slice(index);
       const own = formsOf(student, index, forms);
       const record =
@@ -180,7 +182,7 @@ export async function repairSlices(
 export async function measureLoss(
   setup: RepairSetup,
   forms: ReadonlyMap<string, MatrixEncoding>,
-  stage: string,
+  stage: Message,
   context: JobContext,
 ): Promise<number> {
   const { student } = setup;
@@ -249,7 +251,7 @@ async function repairFrom(
     }
   }
   if (left.length > 0) {
-    context.warn(`${sublayer}: ${left.join(', ')} cannot be trained. ${reason}`);
+    context.warn(say`${sublayer}: ${left.join(', ')} cannot be trained. ${reason}`);
   }
   return found;
 }

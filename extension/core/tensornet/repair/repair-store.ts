@@ -9,6 +9,7 @@ import { mapTensors } from '../../models/forms/form-facts';
 import { storeForms } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** What became of one sublayer. */
 export interface SliceRecord {
@@ -56,9 +57,9 @@ export class RepairStore {
     try {
       await mkdir(folder, { recursive: true });
     } catch (error) {
-      throw new UserError(`The folder cannot be made: ${(error as Error).message}.`, {
+      throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
         file: folder,
-        remedy: 'Choose an output in a folder that can be written to, with space left.',
+        remedy: say`Choose an output in a folder that can be written to, with space left.`,
       });
     }
     const journal = await Journal.open(join(folder, 'journal.jsonl'), identity, (value) => {

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -46,6 +45,8 @@ import type {
 } from './sensitivity-profile';
 import { timingOf } from './timing';
 import type { Timing } from './timing';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** What to profile, how, and where the result goes. */
 export interface SensitivityJob {
@@ -94,7 +95,7 @@ export async function profileSensitivity(
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);
-  const warn = (message: string): void => {
+  const warn = (message: Message): void => {
     context.warn(message);
   };
   const fitted = layers.flatMap((layer) =>
@@ -141,7 +142,7 @@ export async function profileSensitivity(
     (sum, { compressions }) => sum + compressions.length,
     0,
   );
-  const report = (stage: string): void => {
+  const report = (stage: Message): void => {
     context.progress({ stage, done: known.size, total, unit: 'steps' });
   };
   const scorer = new ChangeScorer({
@@ -150,7 +151,7 @@ export async function profileSensitivity(
     metric: settings.metric,
     cancellation: context.cancellation,
     onWork: () => {
-      report('Measuring linear layers');
+      report(say`Measuring linear layers`);
     },
   });
   const pass = new CalibrationPass({
@@ -158,7 +159,7 @@ export async function profileSensitivity(
     products,
     inputs: (fitting ?? measured).inputs,
     afterRun: async () => {
-      report('Reading inputs of linear layers');
+      report(say`Reading inputs of linear layers`);
       await checkpoint(context.cancellation);
     },
   });
@@ -215,7 +216,7 @@ export async function profileSensitivity(
     const compression = { products, dtype, seed: settings.seed };
     for (const { matrix, compressions } of outer) {
       if (isOpen(matrix, compressions)) {
-        report('Measuring embedding and head');
+        report(say`Measuring embedding and head`);
         const { memoryBytes } = job;
         const setup = { model, scorer, compression, timing, device, memoryBytes, folder: forms };
         const { cancellation } = context;
@@ -236,7 +237,7 @@ export async function profileSensitivity(
       await scorer.advance(index);
       const statistics = await pass.statistics(index);
       for (const { layer, compressions } of open) {
-        report('Compressing linear layers');
+        report(say`Compressing linear layers`);
         const own = statistics.get(layer.id);
         const ways = compressInWays(
           own === undefined ? compression : { ...compression, statistics: own },
@@ -247,7 +248,7 @@ export async function profileSensitivity(
         for await (const compressed of ways) {
           const path = join(forms, `${changes.length}.safetensors`);
           changes.push(await standIn(model, layer, compressed, path, timing));
-          report('Compressing linear layers');
+          report(say`Compressing linear layers`);
           await checkpoint(context.cancellation);
         }
         const steps = changes.map(({ step }) => step);
@@ -323,20 +324,23 @@ function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySetting
       (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
   );
   if (found.length === 0) {
-    throw new UserError('No linear layer is of the roles and blocks that are asked for.', {
+    throw new UserError(say`No linear layer is of the roles and blocks that are asked for.`, {
       file: model.summary.path,
       field: 'roles, blocks',
-      remedy: `It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
+      remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
     });
   }
   return found;
 }
 
 function noLayers({ summary }: LayeredModel): never {
-  throw new UserError('The model has no linear layers in its sublayers that can be compressed.', {
-    file: summary.path,
-    remedy: 'Open the model in the explorer to see what it consists of.',
-  });
+  throw new UserError(
+    say`The model has no linear layers in its sublayers that can be compressed.`,
+    {
+      file: summary.path,
+      remedy: say`Open the model in the explorer to see what it consists of.`,
+    },
+  );
 }
 
 /**
@@ -349,9 +353,9 @@ function chosenOuter(
 ): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
   const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
   if (outer.length > 0 && requests.length === 0) {
-    throw new UserError('Embedding and head take int8 or int4, but no such method is given.', {
+    throw new UserError(say`Embedding and head take int8 or int4, but no such method is given.`, {
       field: 'methods',
-      remedy: `Add one of ${quantizerNames.join(', ')}.`,
+      remedy: say`Add one of ${quantizerNames.join(', ')}.`,
     });
   }
   return outerToMeasure(model, outer).map((matrix) => ({

@@ -8,6 +8,7 @@ import { modelSummarySchema } from '../../models/model-summary-schema';
 import { originEntries } from '../../runtime/origin-schema';
 import { compressionEntries, compressionRequestSchema } from '../compression-choice';
 import type { SensitivityProfile } from './sensitivity-profile';
+import { say } from '../../message';
 
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 const costs = {
@@ -96,6 +97,6 @@ export function parseSensitivityProfile(text: string, file: string): Sensitivity
     sensitivityProfileSchema,
     text,
     file,
-    'a sensitivity table',
+    say`a sensitivity table`,
   ) as SensitivityProfile;
 }

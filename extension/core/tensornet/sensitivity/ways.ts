@@ -2,6 +2,7 @@ import type { OuterPlace } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import type { Compression } from '../compression-choice';
 import type { MatrixSensitivity, SensitivityProfile } from './sensitivity-profile';
+import { say } from '../../message';
 
 /** A way to compress, whatever its level. */
 export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
@@ -43,15 +44,15 @@ export function withOuter(
   for (const place of places) {
     const found = outer.find((one) => placesOf(one).includes(place));
     if (found === undefined) {
-      throw new UserError(`The sensitivity table has not measured the ${place}.`, {
+      throw new UserError(say`The sensitivity table has not measured the ${place}.`, {
         field: 'outer',
-        remedy: `Profile the sensitivity again, with the ${place}.`,
+        remedy: say`Profile the sensitivity again, with the ${place}.`,
       });
     }
     if (placesOf(found).some((one) => !places.includes(one))) {
-      throw new UserError('Embedding and head are one matrix in this model.', {
+      throw new UserError(say`Embedding and head are one matrix in this model.`, {
         field: place,
-        remedy: 'Ask for both, or for none.',
+        remedy: say`Ask for both, or for none.`,
       });
     }
   }

@@ -1,4 +1,3 @@
-import { counted } from '../../format';
 import type { CalibrationRequest } from '../../data/calibration';
 import { defaultCalibration } from '../../data/calibration-defaults';
 import { loadModelInputs } from '../../data/model-inputs';
@@ -8,6 +7,8 @@ import { compressionMethods, variantOf } from '../compression-methods';
 import type { VariantChoice } from '../compression-methods';
 import { defaultTokens } from './default-tokens';
 import type { FittedLayer } from './default-tokens';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** What changes of a model are measured on, and what they are fitted to. */
 export interface ProfileInputs {
@@ -32,7 +33,7 @@ export async function loadProfileInputs(
   model: LayeredModel,
   bundledText: string,
   { seed, fitted }: ProfileSettings,
-  warn: (message: string) => void,
+  warn: (message: Message) => void,
 ): Promise<ProfileInputs> {
   const measured = await loadModelInputs(request, model, bundledText, seed);
   for (const warning of measured.warnings) {
@@ -52,11 +53,11 @@ export async function loadProfileInputs(
   );
   if (looks && found === 0) {
     warn(
-      `There is nothing to fit compressions to besides the ${counted(after, 'sequence')} that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
+      say`There is nothing to fit compressions to besides the ${counted(after, 'sequence')} that are measured: those that look at inputs (low rank, GPTQ, scaled MPO) are fitted to the same and seem better than they are. Give a longer text or more examples, or measure fewer.`,
     );
   } else if (looks && found < wanted) {
     warn(
-      `Besides the ${counted(after, 'sequence')} that are measured there are only ${found} to fit compressions to, of ${wanted} that compressing takes: low rank may seem worse than it is.`,
+      say`Besides the ${counted(after, 'sequence')} that are measured there are only ${found} to fit compressions to, of ${wanted} that compressing takes: low rank may seem worse than it is.`,
     );
   }
   return { measured, fitting: found === 0 ? undefined : further };

@@ -3,6 +3,7 @@ import { floatsIn } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
 import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
 import type { InputStatistics } from './input-statistics';
+import { say } from '../../message';
 
 /** Rows that are multiplied at once, where they come in smaller pieces. */
 const rowsPerProduct = 1024;
@@ -75,10 +76,9 @@ class SharedInputs {
       }
     }
     if (!this.magnitudes.every(Number.isFinite)) {
-      throw new UserError('What goes into it on calibration is NaN or infinite.', {
+      throw new UserError(say`What goes into it on calibration is NaN or infinite.`, {
         field: this.name,
-        remedy:
-          'Calibrate on the CPU, or with another text; or take a variant without calibration.',
+        remedy: say`Calibrate on the CPU, or with another text; or take a variant without calibration.`,
       });
     }
   }

@@ -6,6 +6,7 @@ import type { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Shape } from '../../models/onnx/values/shape-query';
 import type { ValueTypes } from '../../models/onnx/values/value-types';
 import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** Element types that values between parameters and loss may have. */
 const trainable: ReadonlySet<number> = new Set([DataType.FLOAT, DataType.DOUBLE]);
@@ -250,9 +251,9 @@ export class NodeGradient {
   }
 
   public fail(problem: string): never {
-    throw new UserError(`${this.node.opType}: ${problem}`, {
+    throw new UserError(say`${this.node.opType}: ${problem}`, {
       field: this.node.name || this.y,
-      remedy: 'Export the model with fixed or named sizes in float32, or freeze what lies before.',
+      remedy: say`Export the model with fixed or named sizes in float32, or freeze what lies before.`,
     });
   }
 

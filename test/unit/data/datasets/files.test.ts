@@ -7,6 +7,7 @@ import { openDataset } from '../../../../extension/core/data/datasets/open-datas
 import { UserError } from '../../../../extension/core/user-error';
 import { temporaryFolder } from '../../temporary-folder';
 import { floatNpy, int64Npy, npyBytes, npyHeader, zipBytes } from '../npy-file';
+import { inEnglish } from '../../../../extension/core/message';
 
 const folder = temporaryFolder();
 const pictures = join(import.meta.dirname, '../../../fixtures/examples/images');
@@ -314,8 +315,10 @@ describe('a folder of images', () => {
       classNames: ['owl', 'dog', 'cat'],
     });
     expect(small.featureShape).toEqual([1, 4, 5]);
-    expect(set.warnings).toEqual([`${join(folder, 'zoo')}: 1 other files were left out.`]);
-    expect(small.warnings[1]).toBe('No example is of the class dog.');
+    expect(set.warnings.map(inEnglish)).toEqual([
+      `${join(folder, 'zoo')}: 1 other files were left out.`,
+    ]);
+    expect(small.warnings.map(inEnglish)[1]).toBe('No example is of the class dog.');
     expect([...small.labels]).toEqual([2, 2, 0]);
   });
 

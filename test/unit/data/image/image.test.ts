@@ -11,6 +11,7 @@ import type { Resample } from '../../../../extension/core/data/image/resize';
 import type { NumericArray } from '../../../../extension/core/checkpoints/numeric-array';
 import { readNpz } from '../../../../extension/core/data/npz';
 import { temporaryFolder } from '../../temporary-folder';
+import { inEnglish } from '../../../../extension/core/message';
 
 const examples = join(import.meta.dirname, '../../../fixtures/examples');
 const imageFile = (name: string): string => join(examples, 'images', name);
@@ -169,14 +170,18 @@ describe('a prepared image', () => {
     expect(dims).toEqual([1, 3, 6, 9]);
     const pixels = resize(toRgb(image, 'ignore'), 6, 9, 'bilinear').data;
     expect(data[54]).toBeCloseTo(((pixels[1] ?? 0) / 255 - 0.456) / 0.224, 5);
-    expect(warnings).toEqual([expect.stringMatching(/no preprocessor_config.json.*9×6 pixels/)]);
+    expect(warnings.map(inEnglish)).toEqual([
+      expect.stringMatching(/no preprocessor_config.json.*9×6 pixels/),
+    ]);
   });
 
   it('comes with a warning when the processor is not known', async () => {
     const write = { ...plain, size: 8, image_processor_type: 'LevitImageProcessor' };
     await prepare(write);
     const { warnings } = await loadImagePreprocessor(folder, rgb);
-    expect(warnings).toEqual([expect.stringMatching(/LevitImageProcessor may do more/)]);
+    expect(warnings.map(inEnglish)).toEqual([
+      expect.stringMatching(/LevitImageProcessor may do more/),
+    ]);
   });
 
   const faults: [string, object, RegExp][] = [

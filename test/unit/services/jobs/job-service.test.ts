@@ -18,10 +18,12 @@ import type { RequestOf } from '../../../../extension/services/jobs/operations';
 import {
   RequestCancelled,
   WorkerCrashed,
-  WorkerRequestError,
 } from '../../../../extension/services/worker/worker-errors';
 import type { RequestWatch } from '../../../../extension/services/worker/worker-process';
 import { temporaryFolder } from '../../temporary-folder';
+import { UserError } from '../../../../extension/core/user-error';
+import { inEnglish, say, verbatim } from '../../../../extension/core/message';
+import type { Message } from '../../../../extension/core/message';
 
 /** A request under way, ended by the test. */
 interface Call {
@@ -74,7 +76,8 @@ describe('the job service', () => {
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       translate: (message, ...args) =>
         message.replaceAll(/\{(\d)\}/g, (_, index: string) => `${args[Number(index)] ?? ''}`),
-      describeError: (error) => (error instanceof Error ? error.message : String(error)),
+      describeError: (error) =>
+        error instanceof Error ? error.message : inEnglish(error as Message),
     });
   };
   const request = (out: string, model = 'm'): RequestOfOperation<'repair'> =>
@@ -108,7 +111,7 @@ describe('the job service', () => {
     (await worker.call(0)).resolve('one');
     expect(await first).toBe('one');
     expect(stateOf()).toEqual(['done', 'running', 'queued']);
-    (await worker.call(1)).reject(new WorkerRequestError('bad', { kind: 'user' }));
+    (await worker.call(1)).reject(new UserError(say`bad`));
     await expect(second).rejects.toThrow('bad');
     (await worker.call(2)).resolve('three');
     expect(await third).toBe('three');
@@ -147,11 +150,11 @@ describe('the job service', () => {
     const running = repair('a');
     const { watch, resolve } = await worker.call(0);
     const step = (stage: string, done: number): void =>
-      watch.onProgress?.({ stage, done, total: 10, unit: 'steps' });
+      watch.onProgress?.({ stage: verbatim(stage), done, total: 10, unit: 'steps' });
     step('One', 1);
     step('Two', 2);
-    watch.onWarning?.('falls back to CPU');
-    watch.onWarning?.('falls back to CPU');
+    watch.onWarning?.(say`falls back to CPU`);
+    watch.onWarning?.(say`falls back to CPU`);
     expect(jobs.running[0]?.progress).toMatchObject({ stage: 'Two', done: 2, total: 10 });
     resolve({});
     await running;
@@ -185,7 +188,7 @@ describe('the job service', () => {
 
   it('offers nothing where nothing is saved', async () => {
     const failing = repair('a');
-    (await worker.call(0)).reject(new WorkerRequestError('no tokenizer.json', { kind: 'user' }));
+    (await worker.call(0)).reject(new UserError(say`no tokenizer.json`));
     await expect(failing).rejects.toThrow();
     const crashing = repair('b');
     const work = await saveWork('b');
@@ -261,7 +264,7 @@ describe('the job service', () => {
     void repair('a');
     void repair('b');
     await saveWork('a');
-    (await worker.call(0)).watch.onProgress?.({ stage: 'x', done: 1, total: 2, unit: 'steps' });
+    (await worker.call(0)).watch.onProgress?.({ stage: say`x`, done: 1, total: 2, unit: 'steps' });
     await expect.poll(async () => (await stored()).jobs.length).toBe(2);
     jobs.dispose();
     jobs = open();
@@ -345,7 +348,7 @@ describe('the job service', () => {
 
   it('says which job has thrown an error', async () => {
     const running = repair('a');
-    const error = new WorkerRequestError('bad', { kind: 'user' });
+    const error = new UserError(say`bad`);
     (await worker.call(0)).reject(error);
     await expect(running).rejects.toBe(error);
     expect(jobs.failed(error)?.id).toBe(jobs.jobs[0]?.id);
@@ -397,9 +400,9 @@ describe('the job service', () => {
       (await worker.call(0)).resolve({});
       await first;
       const { watch, reject } = await worker.call(1);
-      watch.onProgress?.({ stage: 'Round 1', done: 1, total: 4, unit: 'steps' });
+      watch.onProgress?.({ stage: say`Round ${1}`, done: 1, total: 4, unit: 'steps' });
       expect(shown()).toMatchObject({ kind: 'running', progress: { stage: 'Round 1', done: 1 } });
-      reject(new WorkerRequestError('no tokenizer.json', { kind: 'user' }));
+      reject(new UserError(say`no tokenizer.json`));
       await expect(running).rejects.toThrow();
       const stopped = shown();
       expect(stopped).toMatchObject({ kind: 'stopped', reason: 'failed' });

@@ -4,6 +4,7 @@ import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { copyWith } from '../../../onnx/messages';
 import type { GraphProto, NodeProto, TensorProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
+import { say } from '../../../message';
 
 /** Weights inside of nodes are read into memory, up to this many bytes in all. */
 const maxNestedBytes = 256 << 20;
@@ -45,11 +46,11 @@ export async function restoreNestedTensors(
 ): Promise<void> {
   const fault = (name: string): UserError =>
     new UserError(
-      'The graph holds large weights inside of its nodes, which cannot be copied yet.',
+      say`The graph holds large weights inside of its nodes, which cannot be copied yet.`,
       {
         file: file.path,
         field: name,
-        remedy: 'Export the model with its weights as initializers.',
+        remedy: say`Export the model with its weights as initializers.`,
       },
     );
   let bytes = 0;

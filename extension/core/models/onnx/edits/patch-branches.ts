@@ -14,6 +14,7 @@ import { removeBranches } from './removal-nodes';
 import type { RemovedBranch } from './removal-nodes';
 import type { ResidualBranch } from '../stream/residual-stream';
 import { ValueTypes } from '../values/value-types';
+import { say } from '../../../message';
 
 /** Types of a stream that a patch computes in. */
 const floatTypes: readonly number[] = [DataType.FLOAT, DataType.FLOAT16];
@@ -68,15 +69,15 @@ export function patchBranches(
 function notPatchable({ file, place }: OnnxModel, id: string): UserError {
   return new UserError(
     place === undefined
-      ? 'The stream in front of it is no float32 or float16, which a patch computes in.'
-      : 'The layers of this graph lie inside of an If, where none can be patched.',
+      ? say`The stream in front of it is no float32 or float16, which a patch computes in.`
+      : say`The layers of this graph lie inside of an If, where none can be patched.`,
     {
       file: file.path,
       field: id,
       remedy:
         place === undefined
-          ? 'Patch the model before it is quantized.'
-          : 'Export each branch as a graph of its own, or patch the folder that the model was exported from.',
+          ? say`Patch the model before it is quantized.`
+          : say`Export each branch as a graph of its own, or patch the folder that the model was exported from.`,
     },
   );
 }

@@ -6,6 +6,7 @@ import { ModelProtoSchema } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, TensorProto } from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
 import type { RunnableGraph } from '../../layered-model';
+import { say } from '../../../message';
 
 /** A weight, or what is left of one. */
 export interface StoredWeight extends OnnxInitializer {
@@ -30,10 +31,10 @@ export class StoredGraph implements RunnableGraph {
   ) {
     const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);
     if (lost !== undefined) {
-      throw new UserError('Its numbers are stored in a form that cannot be copied.', {
+      throw new UserError(say`Its numbers are stored in a form that cannot be copied.`, {
         file: path,
         field: lost.name,
-        remedy: 'Export the model with raw_data, as all present exporters do.',
+        remedy: say`Export the model with raw_data, as all present exporters do.`,
       });
     }
     this.externalData = initializers.filter(({ inline }) => inline === undefined);

@@ -17,6 +17,7 @@ import { isMatrixLike, WeightReaders } from './linear-weights';
 import type { LinearWeight, MatrixProduct } from './linear-weights';
 import type { OnnxModel } from '../stream/stream-of-graph';
 import { ValueShapes } from '../values/value-shapes';
+import { say } from '../../../message';
 
 /** A linear layer of a graph, with the nodes that it consists of. */
 export interface GraphLinear extends LinearLayer {
@@ -172,10 +173,10 @@ function formsOf({ file }: OnnxModel, outer: GraphProto): Candidate[] {
 }
 
 function lacks(file: string, name: string): never {
-  throw new UserError('The graph lacks this tensor of a compressed matrix.', {
+  throw new UserError(say`The graph lacks this tensor of a compressed matrix.`, {
     file,
     field: name,
-    remedy: 'Compress the model again.',
+    remedy: say`Compress the model again.`,
   });
 }
 

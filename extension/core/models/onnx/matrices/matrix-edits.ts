@@ -15,6 +15,7 @@ import type { GraphLinear } from './graph-linears';
 import { renameOutputs } from '../edits/node-edits';
 import { valuesRead } from '../edits/graph-remains';
 import type { GraphHead, GraphOuter, GraphTable } from './graph-outer';
+import { say } from '../../../message';
 
 const blockwiseOpset = 21;
 const float32: number = DataType.FLOAT;
@@ -105,10 +106,10 @@ function requireOpset(form: MatrixEncoding, opset: number, file: string): void {
   });
   if (form.kind === 'block-quantized' && form.run === 'qdq' && opset < blockwiseOpset) {
     throw new UserError(
-      `Blocks in standard operators need opset ${blockwiseOpset}, and the graph is of opset ${opset}.`,
+      say`Blocks in standard operators need opset ${blockwiseOpset}, and the graph is of opset ${opset}.`,
       {
         file,
-        remedy: `Choose MatMulNBits, or export the model with opset ${blockwiseOpset}.`,
+        remedy: say`Choose MatMulNBits, or export the model with opset ${blockwiseOpset}.`,
       },
     );
   }

@@ -4,12 +4,14 @@ import { removeBranches } from '../edits/removal-nodes';
 import { ValueShapes } from '../values/value-shapes';
 import { findMixture } from './mixture';
 import type { Mixture } from './mixture';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
 
 interface FoundMixtures {
   /** By branch. */
   readonly mixtures: ReadonlyMap<number, Mixture>;
   /** Why the experts of the others are not offered one by one. */
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Message[];
 }
 
 /** The mixtures of a graph whose experts can be told apart. */
@@ -43,7 +45,7 @@ export function findMixtures(
   }
   const warnings = [...refused].map(
     ([reason, ids]) =>
-      `Single experts of ${ids.join(', ')} cannot be taken out, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
+      say`Single experts of ${ids.join(', ')} cannot be taken out, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
   );
   return { mixtures, warnings };
 }

@@ -3,6 +3,7 @@ import type { ModelOutput } from '../../layered-model';
 import type { GraphNode } from '../graph-index';
 import type { OnnxModel } from './stream-of-graph';
 import { removeBranches } from '../edits/removal-nodes';
+import { say } from '../../../message';
 
 /** The output that a graph is compared by. */
 export interface MainOutput extends ModelOutput {
@@ -29,9 +30,9 @@ export function mainOutput({ index, branches, file, summary }: OnnxModel): MainO
   });
   const chosen = outputs.find(({ name }) => name === 'logits') ?? outputs[0];
   if (chosen === undefined) {
-    throw new UserError('No output of the graph depends on its residual stream.', {
+    throw new UserError(say`No output of the graph depends on its residual stream.`, {
       file: file.path,
-      remedy: 'Export the model again.',
+      remedy: say`Export the model again.`,
     });
   }
   const { name } = chosen;

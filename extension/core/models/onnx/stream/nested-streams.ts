@@ -4,21 +4,23 @@ import { hasWeightsByKind } from './classify';
 import { GraphIndex } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';
+import type { Message } from '../../../message';
+import { say } from '../../../message';
 
 /** Why a graph has no sublayer: where its residual stream lies if it has one after all, or what it has instead. */
-export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex): string {
+export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex): Message {
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
-    return `The residual stream lies inside of ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and If inside of If.`;
+    return say`The residual stream lies inside of ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and If inside of If.`;
   }
   const folded = index.nodes.filter(isFolded).length;
   if (folded > 0) {
-    return `ONNX Runtime's optimizer has put the sums of the residual stream into ${folded} convolutions. Take the model as it was before the optimizer.`;
+    return say`ONNX Runtime's optimizer has put the sums of the residual stream into ${folded} convolutions. Take the model as it was before the optimizer.`;
   }
   const dense = index.nodes.filter((node) => isDense(node, index)).length;
   return dense > 0
-    ? `The graph has no residual branch: its layers hand on what they read by Concat (${dense} times, dense connections), so that the next layers have weights for it and none can be removed.`
-    : 'The graph has no residual branch, so there is no sublayer to remove.';
+    ? say`The graph has no residual branch: its layers hand on what they read by Concat (${dense} times, dense connections), so that the next layers have weights for it and none can be removed.`
+    : say`The graph has no residual branch, so there is no sublayer to remove.`;
 }
 
 /** A convolution that adds a value to its result. */

@@ -1,0 +1,60 @@
+/**
+ * A text for people: an English pattern, which is also its key in the catalogue, and what stands at `{0}`,
+ * `{1}` … Plain data, so that it crosses processes; whoever shows it translates it.
+ */
+export interface Message {
+  readonly code: string;
+  readonly parameters: readonly (string | Message)[];
+}
+
+/** What a message can be filled with. Words that need translation are messages themselves. */
+type Filling = string | number | bigint | boolean | Message;
+
+/** A message from its text: `` say`Sublayer ${id} is not in the plan.` `` */
+export function say(pattern: TemplateStringsArray, ...values: readonly Filling[]): Message {
+  return {
+    code: pattern.reduce((code, part, i) => `${code}{${i - 1}}${part}`),
+    parameters: values.map((value) => (typeof value === 'object' ? value : String(value))),
+  };
+}
+
+/** A text that is no pattern: what another program says, or what stands in a document. */
+export const verbatim = (text: string): Message => ({ code: text, parameters: [] });
+
+/** Messages one after the other; absent ones are left out. */
+export function joined(messages: readonly (Message | undefined)[], separator = ' '): Message {
+  const parameters = messages.filter((message) => message !== undefined);
+  return { code: parameters.map((_, i) => `{${i}}`).join(separator), parameters };
+}
+
+/** `1 group`, `3 groups`: each noun has both in the catalogue. */
+export const counted = (count: number, noun: string): Message => ({
+  code: count === 1 ? `1 ${noun}` : `{0} ${noun}s`,
+  parameters: count === 1 ? [] : [String(count)],
+});
+
+/** Says a pattern in the reader's language, its numbered places filled. */
+export type Translate = (pattern: string, ...values: (string | number)[]) => string;
+
+/** A message in the reader's language, those within it too. */
+export function render({ code, parameters }: Message, translate: Translate): string {
+  return translate(
+    code,
+    ...parameters.map((one) => (typeof one === 'object' ? render(one, translate) : one)),
+  );
+}
+
+/** A message as it reads without translation. */
+export const inEnglish = (message: Message): string => render(message, fill);
+
+/** A pattern with its numbered places filled. */
+export const fill: Translate = (pattern, ...values) =>
+  pattern.replaceAll(/\{(\d+)\}/g, (place, index) => String(values[Number(index)] ?? place));
+
+/** For `JSON.stringify` of what people and scripts read: messages in English. */
+export function englishInJson(_: string, value: unknown): unknown {
+  return isMessage(value) ? inEnglish(value) : value;
+}
+
+export const isMessage = (value: unknown): value is Message =>
+  typeof value === 'object' && value !== null && 'code' in value && 'parameters' in value;

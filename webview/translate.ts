@@ -1,0 +1,18 @@
+import { fill, render } from '../extension/core/message';
+import type { Message, Translate } from '../extension/core/message';
+
+/** Texts by their English pattern; the page holds none where the editor speaks English. */
+const catalogue = readCatalogue();
+
+function readCatalogue(): Readonly<Record<string, string>> {
+  // Tests of logic have no page.
+  const page = 'document' in globalThis ? document : undefined;
+  const text = page?.querySelector<HTMLMetaElement>('meta[name="catalogue"]')?.content ?? '{}';
+  return JSON.parse(text) as Record<string, string>;
+}
+
+/** A pattern in the editor's language, its numbered places filled. */
+export const t: Translate = (pattern, ...values) => fill(catalogue[pattern] ?? pattern, ...values);
+
+/** A message of the core in the editor's language. */
+export const tell = (message: Message): string => render(message, t);
