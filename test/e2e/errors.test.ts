@@ -50,7 +50,7 @@ describe('a damaged model', () => {
 
   it('whose config.json has another shape: names the tensor and both shapes', async () => {
     expect(await refusal('wrong-shape')).toMatch(
-      /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*the configuration asks for \[.*\]/,
+      /wrong-shape\/model\.safetensors: model\.layers\.0\.mlp\.\w+\.weight: .*\[.*\].*expected \[.*\] by config.json/,
     );
   });
 
@@ -60,7 +60,7 @@ describe('a damaged model', () => {
 
   it('of an unknown architecture: names the field and what is known', async () => {
     expect(await refusal('unknown')).toMatch(
-      /unknown\/config\.json: model_type: .*"reversible".*Known are .*llama/,
+      /unknown\/config\.json: model_type: .*"reversible".*Supported: .*llama/,
     );
   });
 

@@ -46,7 +46,7 @@ export class GgufReader {
   public async size64(what: string): Promise<number> {
     const value = (await this.take(8)).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
-      throw this.fault(say`${value} is no possible ${what}.`);
+      throw this.fault(say`${value} is not a valid ${what}.`);
     }
     return Number(value);
   }

@@ -64,7 +64,7 @@ async function readScalar(reader: GgufReader, type: number, key: string): Promis
   }
   const fixed = fixedTypes.get(type);
   if (fixed === undefined) {
-    throw reader.fault(say`Values of type ${type} are not known.`, key);
+    throw reader.fault(say`Values of type ${type} are not supported.`, key);
   }
   return fixed.read(await reader.take(fixed.bytes));
 }
@@ -88,7 +88,7 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
       await passArray(reader, key, depth + 1);
     }
   } else {
-    throw reader.fault(say`Lists of type ${elementType} are not known.`, key);
+    throw reader.fault(say`Lists of type ${elementType} are not supported.`, key);
   }
   return { elementType, length, offset };
 }

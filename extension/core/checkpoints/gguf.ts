@@ -83,7 +83,7 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
   if (size < 8 || (await reader.take(4)).toString('latin1') !== magic) {
     throw new UserError(say`The file does not begin with "GGUF".`, {
       file: path,
-      remedy: say`This is no GGUF file, or its download is incomplete.`,
+      remedy: say`This is not a GGUF file, or its download is incomplete.`,
     });
   }
   const version = await reader.uint32();
@@ -93,8 +93,8 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
   const bigEndian = version !== 0 && (version & 0xffff) === 0;
   throw new UserError(
     bigEndian
-      ? say`The file is big-endian, which is not known here.`
-      : say`GGUF version ${version} is not known; known are ${versions.join(' and ')}.`,
+      ? say`The file is big-endian, which is not supported.`
+      : say`GGUF version ${version} is not supported, only ${versions.join(' and ')}.`,
     { file: path, remedy: say`Convert the model again with a recent llama.cpp.` },
   );
 }
@@ -111,7 +111,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReade
   const key = 'general.alignment';
   const value = metadata.get(key) ?? defaultAlignment;
   if (typeof value !== 'number' || value < 1 || value > maxAlignment || !isPowerOfTwo(value)) {
-    throw reader.fault(say`The alignment is no power of two.`, key);
+    throw reader.fault(say`The alignment is not a power of two.`, key);
   }
   return value;
 }
@@ -131,12 +131,12 @@ async function readTensorInfo(reader: GgufReader, alignment: number): Promise<Te
   const number = await reader.uint32();
   const type = ggmlTypes.get(number);
   if (type === undefined) {
-    throw reader.fault(say`The tensor type ${number} is not known.`, name);
+    throw reader.fault(say`The tensor type ${number} is not supported.`, name);
   }
   const relativeOffset = await reader.size64('position');
   if (relativeOffset % alignment !== 0) {
     throw reader.fault(
-      say`Its data begins at ${relativeOffset}, no multiple of ${alignment}.`,
+      say`Its data begins at ${relativeOffset}, which is not a multiple of ${alignment}.`,
       name,
     );
   }

@@ -115,7 +115,7 @@ function chooseWeights(names: readonly string[], folder: string): string {
     return only;
   }
   if (weights.length > 1) {
-    throw new UserError(say`${weights.length} .safetensors files, but no index that joins them.`, {
+    throw new UserError(say`The folder has ${weights.length} .safetensors files, but no index.`, {
       file: folder,
       remedy: say`Download model.safetensors.index.json into the folder.`,
     });

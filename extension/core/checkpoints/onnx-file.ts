@@ -132,12 +132,12 @@ async function place(
   };
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
     if (expected === undefined) {
-      throw fault(say`Elements of ${common.dtype} cannot lie in a data file.`);
+      throw fault(say`Elements of ${common.dtype} cannot be stored in a data file.`);
     }
     const range = await external.locate(tensor);
     if (range.length !== undefined && range.length !== expected) {
       throw fault(
-        say`Its data is said to take ${range.length} bytes, but its shape needs ${expected}.`,
+        say`Its data is declared as ${range.length} bytes, but its shape needs ${expected}.`,
       );
     }
     if (range.offset + expected > range.size) {

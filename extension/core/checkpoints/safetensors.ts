@@ -265,7 +265,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
     for (const tensor of header.tensors) {
       const owner = weightMap.get(tensor.name);
       if (owner !== undefined && owner !== shardName) {
-        throw new UserError(say`The index places this tensor in ${owner}, but it lies here too.`, {
+        throw new UserError(say`The index places this tensor in ${owner}, but it is here too.`, {
           file: shardPath,
           field: tensor.name,
           remedy: say`Shards of two different models are mixed: download them again.`,
@@ -273,7 +273,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
       }
       const other = tensors.get(tensor.name);
       if (other !== undefined) {
-        throw new UserError(say`The tensor lies in ${basename(other.file)} too.`, {
+        throw new UserError(say`The tensor is in ${basename(other.file)} too.`, {
           file: shardPath,
           field: tensor.name,
           remedy: say`Shards of two different models are mixed: download them again.`,
@@ -287,7 +287,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
       throw new UserError(say`The index places this tensor in ${shardName}, which lacks it.`, {
         file: indexPath,
         field: name,
-        remedy: say`Index and shards do not belong together: download them again.`,
+        remedy: say`The index doesn't match the shards: download them again.`,
       });
     }
   }

@@ -122,14 +122,11 @@ async function loadScored(
     model,
   );
   if (fingerprint(windows) !== text.fingerprint) {
-    throw new UserError(
-      say`The scores are of other tokens than ${model.summary.name} reads here.`,
-      {
-        file,
-        field: 'text.fingerprint',
-        remedy: say`The text ${source} or the tokenizer is another one: score the text again.`,
-      },
-    );
+    throw new UserError(say`The scores don't match the tokens that ${model.summary.name} reads.`, {
+      file,
+      field: 'text.fingerprint',
+      remedy: say`The text ${source} or the tokenizer has changed: score the text again.`,
+    });
   }
   const { sequences, after = 0, upTo = false } = request;
   const asked = after + sequences;

@@ -15,7 +15,7 @@ export function renderChat(
     throw new UserError(say`The model has no chat template.`, {
       file,
       field: 'chat_template',
-      remedy: say`Generate without one: the prompt is then continued as it stands.`,
+      remedy: say`Generate without one: the prompt is then continued as it is.`,
     });
   }
   try {

@@ -32,7 +32,7 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   if (kind === 'llama') {
     return sentencePiece(source);
   }
-  throw source.fault('model', say`Tokenizers of kind ${JSON.stringify(kind)} are not known.`);
+  throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
 
 /** What the file says of its tokenizer besides the division of texts. */
@@ -61,7 +61,7 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   if (division === undefined) {
     throw source.fault(
       'pre',
-      say`The division of texts named ${JSON.stringify(kind)} is not known; known are ${preTokenizerKinds.join(', ')}.`,
+      say`The pre-tokenizer ${JSON.stringify(kind)} is not supported, only ${preTokenizerKinds.join(', ')}.`,
     );
   }
   const vocabulary = await source.vocabulary();
@@ -155,7 +155,7 @@ function postProcessor(
     const id = source.scalar(key);
     const token = typeof id === 'number' ? tokens[id] : undefined;
     if (token === undefined) {
-      throw source.fault(key, say`It is not the number of a token.`);
+      throw source.fault(key, say`It is not a token id.`);
     }
     special[token] = { id: token, ids: [id], tokens: [token] };
     return [{ SpecialToken: { id: token, type_id: 0 } }];

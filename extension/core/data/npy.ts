@@ -73,7 +73,7 @@ export function parseNpy(bytes: Uint8Array, file: string, entry?: string): Numer
 
 function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: number } {
   if (!bytes.subarray(0, magic.length).equals(magic)) {
-    throw fault(say`This is not a .npy file: its first bytes are others.`);
+    throw fault(say`This is not a .npy file: its first bytes are wrong.`);
   }
   if (bytes.length < 12) {
     throw fault(say`The file ends inside its header.`);
@@ -81,7 +81,7 @@ function headerText(bytes: Buffer, fault: Fault): { text: string; dataStart: num
   const version = bytes.readUInt8(6);
   if (version < 1 || version > 3 || bytes.readUInt8(7) !== 0) {
     throw fault(
-      say`Format version ${version}.${bytes.readUInt8(7)} is not known.`,
+      say`Format version ${version}.${bytes.readUInt8(7)} is not supported.`,
       'version',
       say`Save the array with numpy.save.`,
     );
@@ -132,7 +132,11 @@ function parseHeader(text: string, fault: Fault): Map<string, string> {
   }
   const rest = text.slice(position);
   if (/^[ \t\n]*['"]descr['"][ \t\n]*:[ \t\n]*\[/.test(rest)) {
-    throw fault(say`Arrays of records are not read.`, 'descr', say`Save each field as an array.`);
+    throw fault(
+      say`Arrays of records are not supported.`,
+      'descr',
+      say`Save each field as an array.`,
+    );
   }
   if (!/^[ \t\n]*\}[ \t\n]*$/.test(rest)) {
     throw fault(
@@ -154,7 +158,7 @@ function dtypeOf(header: ReadonlyMap<string, string>, fault: Fault): ArrayDType 
   if (dtype === undefined) {
     const why = description.includes('O')
       ? say`Python objects are never unpacked, as that could run code.`
-      : say`The dtype ${JSON.stringify(description)} is not read; known are ${Object.keys(descriptions).join(', ')}.`;
+      : say`The dtype ${JSON.stringify(description)} is not supported, only ${Object.keys(descriptions).join(', ')}.`;
     throw fault(why, 'descr', remedies.dtype);
   }
   return dtype;
@@ -189,7 +193,7 @@ function dataOf(
     );
   }
   if (dtype === 'BOOL' && bytes.some((byte) => byte > 1)) {
-    throw fault(say`It has truth values other than 0 and 1.`, 'data');
+    throw fault(say`It has booleans other than 0 and 1.`, 'data');
   }
   const aligned = bytes.byteOffset % type.BYTES_PER_ELEMENT === 0;
   const { buffer, byteOffset } = aligned ? bytes : new Uint8Array(bytes);

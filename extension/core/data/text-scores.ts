@@ -76,7 +76,7 @@ export function chooseByScore(
 ): number[] {
   if (wanted > scores.length) {
     throw new UserError(
-      say`${counted(wanted, 'sequence')} are asked for, but ${scores.length} were scored.`,
+      say`${counted(wanted, 'sequence')} requested, but only ${scores.length} scored.`,
       {
         field: 'sequences',
         remedy: say`Choose fewer sequences, or score a longer text.`,

@@ -18,7 +18,7 @@ export function checkVocabulary(
       say`It gives the token id ${outside}, but the vocabulary of ${name} ends at ${vocabularySize - 1}.`,
       {
         file: tokenizerFile,
-        remedy: say`Tokenizer and model do not belong together: download them again.`,
+        remedy: say`The tokenizer doesn't match the model: download both again.`,
       },
     );
   }

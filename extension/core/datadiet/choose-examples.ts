@@ -39,7 +39,7 @@ export function chooseExamples(
 function checkIndices(field: string, indices: readonly number[], examples: number): void {
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {
-    throw new UserError(say`There is no example ${fault}: they are 0 to ${examples - 1}.`, {
+    throw new UserError(say`There is no example ${fault}: indices run from 0 to ${examples - 1}.`, {
       field,
     });
   }

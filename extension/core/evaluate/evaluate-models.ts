@@ -63,7 +63,7 @@ export async function evaluateModels(
       const [first, second] = [...known];
       if (first !== undefined && second !== undefined && !equal(first[1], second[1])) {
         context.warn(
-          say`${first[0].summary.name} and ${second[0].summary.name} divide the text into different tokens, so that their perplexities cannot be compared.`,
+          say`${first[0].summary.name} and ${second[0].summary.name} tokenize the text differently, so their perplexities can't be compared.`,
         );
       }
       const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);

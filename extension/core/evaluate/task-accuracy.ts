@@ -60,7 +60,7 @@ export async function evaluateTask(
     executor,
     continuations,
     removed,
-    say`Judging ${task.name}`,
+    say`Evaluating ${task.name}`,
     watcher,
   );
   return task.kind === 'multiple-choice'
@@ -116,7 +116,7 @@ function continuationOf(
     throw new UserError(
       tokens > maxPositions
         ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
-        : say`The continuation has no token of its own behind a context.`,
+        : say`The continuation has no token of its own after the context.`,
       {
         file,
         field: JSON.stringify(`${blanks}${continuation}`.slice(0, 40)),

@@ -227,7 +227,7 @@ export function whyTorn(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would go alone.`,
+        reason: say`llama.cpp needs attention and feed-forward in every block of a ${architecture} model, but ${torn.id} would be removed alone.`,
         remedy: say`Remove whole blocks (--granularity block), or prune the Hugging Face folder of the model.`,
       };
 }
@@ -243,12 +243,12 @@ export function absentSublayer(
     return new UserError(say`${id} is already absent from ${summary.name}.`, {
       file: summary.path,
       field,
-      remedy: say`The plan was made for another model: make a new one for this folder, whose blocks may be numbered anew.`,
+      remedy: say`The plan was made for another model: make a new one for this folder, whose blocks may be numbered differently.`,
     });
   }
   return new UserError(say`${summary.name} has no sublayer "${id}".`, {
     file: summary.path,
     field,
-    remedy: say`Close to it are ${closestNames(id, known).join(', ')}; its blocks are counted from 0 to ${summary.blocks - 1}.`,
+    remedy: say`Similar ids: ${closestNames(id, known).join(', ')}. Blocks are numbered from 0 to ${summary.blocks - 1}.`,
   });
 }

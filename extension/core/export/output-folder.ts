@@ -138,7 +138,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
     return;
   }
   if (!found.isDirectory()) {
-    throw new UserError(say`There is a file of this name.`, {
+    throw new UserError(say`A file with this name exists.`, {
       file: path,
       remedy: say`Choose another output folder.`,
     });
@@ -155,7 +155,7 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
   }
   if (!names.includes('config.json') && !names.includes(manifestName)) {
     throw new UserError(
-      say`The folder holds other things than a model, so it is not overwritten.`,
+      say`The folder contains files other than a model, so it is not overwritten.`,
       {
         file: path,
         remedy: say`Choose another output folder, or delete this one yourself.`,

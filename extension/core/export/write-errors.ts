@@ -8,14 +8,14 @@ const remedies: Readonly<Record<string, readonly [problem: Message, remedy: Mess
     say`The disk quota is used up.`,
     say`Free some space or choose a folder on another disk.`,
   ],
-  EACCES: [say`It may not be written to.`, say`Choose a folder that you may write to.`],
-  EPERM: [say`It may not be written to.`, say`Choose a folder that you may write to.`],
-  EROFS: [
-    say`It lies on a read-only disk.`,
-    say`Choose a folder on a disk that can be written to.`,
-  ],
+  EACCES: [say`Permission denied.`, say`Choose a folder that you can write to.`],
+  EPERM: [say`Permission denied.`, say`Choose a folder that you can write to.`],
+  EROFS: [say`It is on a read-only disk.`, say`Choose a folder on a disk that can be written to.`],
   ENOTDIR: [say`A part of its path is a file.`, say`Choose another output folder.`],
-  EBUSY: [say`It is in use.`, say`Close what uses it, or choose another output folder.`],
+  EBUSY: [
+    say`It is in use.`,
+    say`Close the program that uses it, or choose another output folder.`,
+  ],
 };
 
 /** Runs a file operation; a failure of the file system becomes a {@link UserError} that names `path`. */

@@ -98,7 +98,7 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
           isDeci && layout !== 'deci'
             ? {
                 code: 'stays-deci',
-                reason: say`A nemotron-nas model stays one.`,
+                reason: say`A nemotron-nas model can only be written as nemotron-nas.`,
                 remedy: say`Choose deci.`,
               }
             : (layouts[layout].refuse(source, changes) ??

@@ -68,7 +68,7 @@ export async function generate(
   const room = Math.min(request.tokens, maxPositions - prompt.length);
   if (room < 1) {
     throw new UserError(
-      say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to go on.`,
+      say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to continue.`,
       {
         field: 'prompt',
         remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,

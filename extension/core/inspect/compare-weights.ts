@@ -30,13 +30,13 @@ export async function compareWeights(
   let done = 0;
   let equal = 0;
   for (const [ours, theirs] of comparable) {
-    context.progress({ stage: say`comparing ${ours.name}`, done, total, unit: 'bytes' });
+    context.progress({ stage: say`Comparing ${ours.name}`, done, total, unit: 'bytes' });
     const difference = await compareTensors(ours, theirs, asInFolder, context.cancellation);
     tensors.push(difference.values);
     equal += difference.areEqual ? 1 : 0;
     done += ours.bytes + theirs.bytes;
   }
-  context.progress({ stage: say`compared`, done, total, unit: 'bytes' });
+  context.progress({ stage: say`Compared`, done, total, unit: 'bytes' });
   return { tensors, equal, skipped };
 }
 

@@ -196,7 +196,7 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
   return format === 'gguf'
     ? unable(
         'keeps-own-packing',
-        say`A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp runs no symbolic patches.`,
+        say`A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp can't run graph modules.`,
         say`Patch the Hugging Face folder the file was made from.`,
       )
     : able;

@@ -70,10 +70,13 @@ async function openDecoder(
     ? readQuantization(config.quantization_config, folder.config)
     : undefined;
   if (quantization !== undefined && architecture.transposed === true) {
-    throw new UserError(say`Quantized weights of ${architecture.modelType} models are not known.`, {
-      file: folder.config,
-      field: 'quantization_config',
-    });
+    throw new UserError(
+      say`Quantized weights of ${architecture.modelType} models are not supported.`,
+      {
+        file: folder.config,
+        field: 'quantization_config',
+      },
+    );
   }
   const checkpoint = await openSafetensors(folder.weights);
   const stored = { folder, configText, checkpoint, architecture, config };
@@ -156,10 +159,10 @@ function architectureOf(configText: string, file: string): Architecture {
     parseModelConfig(configText, file);
     throw new UserError(say`The field is missing.`, { file, field: 'model_type' });
   }
-  throw new UserError(say`Architecture "${modelType}" is not known.`, {
+  throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,
     field: 'model_type',
-    remedy: say`Known are ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
+    remedy: say`Supported: ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
   });
 }
 

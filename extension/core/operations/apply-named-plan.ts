@@ -52,7 +52,7 @@ export async function applyNamedPlan(
 function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
   for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
     if (request[field] !== undefined && request[field] !== fallback) {
-      throw new UserError(say`This does nothing, as the plan compresses nothing.`, { field });
+      throw new UserError(say`This has no effect: the plan compresses nothing.`, { field });
     }
   }
 }

@@ -71,11 +71,7 @@ export const budgetFields = group('Budget', {
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
 export const budgetRules = [
-  replaces(
-    'sensitivity',
-    ['metric', 'precision', 'roles', 'blocks'],
-    say`it was measured with its own`,
-  ),
+  replaces('sensitivity', ['metric', 'precision', 'roles', 'blocks'], say`it has its own`),
 ];
 
 type BudgetRequest = Partial<RequestOf<typeof howFields>> &
@@ -137,9 +133,9 @@ async function readTable(
   const ways = methods?.map((text) => parseCompression(text, 'methods'));
   const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
   if (leveled !== undefined) {
-    throw new UserError(say`The sensitivity profile has levels of ${leveled.method} of its own.`, {
+    throw new UserError(say`The sensitivity profile has its own settings of ${leveled.method}.`, {
       field: 'methods',
-      remedy: say`Name the method without a level.`,
+      remedy: say`Name the method without a setting.`,
     });
   }
   return ways === undefined ? table : withWays(table, ways);

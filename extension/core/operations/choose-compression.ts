@@ -110,16 +110,19 @@ async function chooseByMethod(
   });
   if (unfit.length > 0) {
     context.warn(
-      say`${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
+      say`${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this setting${compression.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
   if (spreads !== true) {
     return { remove: [], compress: choices };
   }
   if (compression.method !== 'lowrank') {
-    throw new UserError(say`Ranks are spread for lowrank, not for ${compression.method}.`, {
-      field: 'spreadRanks',
-    });
+    throw new UserError(
+      say`Ranks can be distributed for lowrank only, not for ${compression.method}.`,
+      {
+        field: 'spreadRanks',
+      },
+    );
   }
   const settings = {
     ...runOptions(request),

@@ -107,7 +107,7 @@ async function planOf(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
   const place = planned.file === undefined ? {} : { file: planned.file };
   requireMadeFor(planned.plan, (await open(planned.model)).summary, {
     ...place,
-    remedy: say`Profile this model again, or delete the field to evaluate the plan all the same.`,
+    remedy: say`Profile this model again, or delete the field to evaluate the plan anyway.`,
   });
   if ((planned.plan.compress ?? []).length > 0) {
     throw new UserError(say`A plan that compresses can only be evaluated once it is written.`, {

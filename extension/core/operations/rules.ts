@@ -94,13 +94,13 @@ export function allNeed(fields: readonly string[], other: string): Rule {
 export function actsOnlyWith(field: string, other: string, values: readonly unknown[]): Rule {
   const known = values.join(' or ');
   return {
-    describe: (name) => say`${name(field)} acts only with ${name(other)} ${known}.`,
+    describe: (name) => say`${name(field)} applies only with ${name(other)} ${known}.`,
     check: (given, complete) =>
       isGiven(given, field) && ![complete[other]].flat().some((value) => values.includes(value))
         ? {
             fields: [field],
             problem: (name) =>
-              say`${name(field)} acts only with ${name(other)} ${known}, not ${String(complete[other])}.`,
+              say`${name(field)} applies only with ${name(other)} ${known}, not ${String(complete[other])}.`,
           }
         : undefined,
   };
@@ -124,13 +124,14 @@ export function atMost(field: string, bound: string): Rule {
 /** A field beside which others do nothing, and why. */
 export function replaces(field: string, others: readonly string[], why: Message): Rule {
   return {
-    describe: (name) => say`${name(field)} goes without ${listed(others, name, 'and')}: ${why}.`,
+    describe: (name) =>
+      say`${name(field)} can't be combined with ${listed(others, name, 'and')}: ${why}.`,
     check: (given) => {
       const other = others.find((key) => given[key] !== undefined);
       return isGiven(given, field) && other !== undefined
         ? {
             fields: [other, field],
-            problem: (name) => say`${name(other)} does nothing with ${name(field)}: ${why}.`,
+            problem: (name) => say`${name(other)} has no effect with ${name(field)}: ${why}.`,
           }
         : undefined;
     },
@@ -140,13 +141,13 @@ export function replaces(field: string, others: readonly string[], why: Message)
 /** A flag that is on by default; fields that do nothing where it is off. */
 export function switchedOff(field: string, others: readonly string[]): Rule {
   return {
-    describe: (name) => say`${name(field)} goes without ${listed(others, name, 'and')}.`,
+    describe: (name) => say`${name(field)} can't be combined with ${listed(others, name, 'and')}.`,
     check: (given) => {
       const other = others.find((key) => given[key] !== undefined);
       return given[field] === false && other !== undefined
         ? {
             fields: [other, field],
-            problem: (name) => say`${name(other)} does nothing with ${name(field)}.`,
+            problem: (name) => say`${name(other)} has no effect with ${name(field)}.`,
           }
         : undefined;
     },

@@ -73,7 +73,7 @@ export const scoreData = defineOperation({
     ...datasetFields,
     ...trainingFields,
   },
-  rules: [replaces('dynamics', ['processes'], say`its runs follow one another`)],
+  rules: [replaces('dynamics', ['processes'], say`its runs are sequential`)],
   result: v.looseObject({
     examples: v.number(),
     runs: v.number(),

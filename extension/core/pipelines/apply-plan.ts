@@ -42,7 +42,7 @@ export async function applyPlan(
 ): Promise<PruneResult | CompressResult> {
   const { model, plan, out, format, overwrite, memoryBytes } = application;
   requireMadeFor(plan, model.summary, {
-    remedy: say`Profile this model again, or delete the field to apply the plan all the same.`,
+    remedy: say`Profile this model again, or delete the field to apply the plan anyway.`,
   });
   const folder = application.planFolder ?? '';
   const { removed, patches } = await readRemoval(plan, model.model, folder, 'remove');

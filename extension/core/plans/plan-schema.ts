@@ -119,7 +119,7 @@ export const planSchema = v.pipe(
  * @throws UserError naming the file and the field.
  */
 export function parsePlan(text: string, file: string): Plan {
-  return parseDocument(planSchema, text, file, say`a prune plan`) as Plan;
+  return parseDocument(planSchema, text, file, say`a plan`) as Plan;
 }
 
 /** @throws UserError where a plan was made for another model; plans written by hand do not say for which. */

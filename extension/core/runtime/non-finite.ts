@@ -19,7 +19,7 @@ export async function explainNonFinite(
 ): Promise<UserError> {
   const { name, path, sublayers } = executor.model.summary;
   const fault = (what: string): UserError =>
-    new UserError(say`${what} of ${name} gives NaN or infinite numbers.`, {
+    new UserError(say`${what} of ${name} gives NaN or infinity.`, {
       file: path,
       remedy: damaged,
     });
@@ -61,13 +61,10 @@ async function explainWeights(
   const tensor = tensors.find((_, i) => !floatsOf(outputs, String(i)).every(Number.isFinite));
   return (
     tensor &&
-    new UserError(
-      say`The weight holds NaN or infinite numbers, so that ${id} cannot be computed.`,
-      {
-        file: tensor.file,
-        field: tensor.name,
-        remedy: damaged,
-      },
-    )
+    new UserError(say`The weight holds NaN or infinity, so ${id} cannot be computed.`, {
+      file: tensor.file,
+      field: tensor.name,
+      remedy: damaged,
+    })
   );
 }

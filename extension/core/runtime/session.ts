@@ -45,7 +45,7 @@ export async function createSession(
   const roots = new Set(graph.externalData.map((data) => parse(data.file).root));
   const [root = parse(process.cwd()).root, ...others] = roots;
   if (others.length > 0) {
-    throw new UserError(say`The weights lie on several drives.`, {
+    throw new UserError(say`The weights are on several drives.`, {
       remedy: say`Move them to one of ${[...roots].join(', ')}.`,
     });
   }

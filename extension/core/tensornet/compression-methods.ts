@@ -152,17 +152,17 @@ export function requireFit(
     refuse(say`The layer is compressed already.`, say`Compress the model that it was made from.`);
   }
   if (!isLevel(method, level)) {
-    refuse(say`${level} is no level of ${method}.`, say`Give ${levelWords[method]}.`);
+    refuse(say`${level} is not a valid setting of ${method}.`, say`Give ${levelWords[method]}.`);
   }
   if ('place' in layer && !quantizerNames.some((name) => name === method)) {
     refuse(
       say`The ${layer.place} cannot be compressed by ${method}.`,
-      say`Take one of ${quantizerNames.join(', ')}.`,
+      say`Use one of ${quantizerNames.join(', ')}.`,
     );
   }
   const variant = variantOf(compression, isCalibrated && !('place' in layer));
   if (!variants.includes(variant)) {
-    refuse(say`${method} has no variant "${variant}".`, say`Take one of ${variants.join(', ')}.`);
+    refuse(say`${method} has no variant "${variant}".`, say`Use one of ${variants.join(', ')}.`);
   }
   if (
     method === 'int8' &&
@@ -176,7 +176,7 @@ export function requireFit(
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
       say`The ${layer.place} is rounded without calibration, which the variant "${variant}" needs.`,
-      say`Take one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
+      say`Use one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }
   if (needsCalibration(variant) && !isCalibrated) {

@@ -185,7 +185,7 @@ async function orthonormal(
 ): Promise<{ readonly rows: Rows; readonly least: number }> {
   const gram = await products.gram(rows);
   if (!Number.isFinite(trace(gram))) {
-    throw new UserError(say`The matrix's numbers are too large for float32 products.`, {
+    throw new UserError(say`The numbers of the matrix are too large for float32 products.`, {
       remedy: say`Leave this layer as it is.`,
     });
   }

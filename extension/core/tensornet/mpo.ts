@@ -141,7 +141,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
       say`Sites [${sites.out.join(', ')}] × [${sites.in.join(', ')}] do not make a matrix of ${count} × ${length}.`,
       {
         field: name,
-        remedy: say`Give two factors or more for each side, whose products are its sizes.`,
+        remedy: say`Give two or more factors for each side, whose products are its sizes.`,
       },
     );
   }

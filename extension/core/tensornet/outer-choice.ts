@@ -59,7 +59,7 @@ export function outerToMeasure(model: LayeredModel, places: readonly OuterPlace[
         {
           file: model.summary.path,
           field: place,
-          remedy: say`Ask for both: in one form they stay one matrix, else both would be stored.`,
+          remedy: say`Choose both: compressed alike they stay one matrix, else both would be stored.`,
         },
       );
     }

@@ -37,7 +37,7 @@ export async function planRanks(
   let known: { sublayer: number; statistics: ReadonlyMap<string, InputStatistics> } | undefined;
   for (const { layer, choice } of choices) {
     context.progress({
-      stage: say`Weighing linear layers`,
+      stage: say`Measuring singular values`,
       done: layers.length,
       total: choices.length,
       unit: 'steps',

@@ -61,7 +61,7 @@ function emitBackward(
       continue;
     }
     if (node.opType !== 'Split' && gradients.some((gradient, place) => place > 0 && gradient)) {
-      throw new UserError(say`Only its first output can be trained through.`, {
+      throw new UserError(say`Gradients flow only through its first output.`, {
         field: nameOf(node),
         remedy: say`Export the model in basic ONNX operators.`,
       });

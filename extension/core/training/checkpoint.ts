@@ -89,7 +89,7 @@ export async function readCheckpoint(
           {
             file: path,
             field: name,
-            remedy: say`Resume with the model and optimiser of that run.`,
+            remedy: say`Resume with the model and optimizer of that run.`,
           },
         );
       }

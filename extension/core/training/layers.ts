@@ -38,7 +38,7 @@ function known(size: Dimension | undefined, what: string): number {
     throw new UserError(
       say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
       {
-        remedy: say`Leave only the size of the batch open.`,
+        remedy: say`Leave only the batch size dynamic.`,
       },
     );
   }
@@ -136,7 +136,7 @@ function windows(size: number, extent: number, stride: number, padding: number):
   const count = Math.floor((size + 2 * padding - extent) / stride) + 1;
   if (count < 1) {
     throw new UserError(say`A window of ${extent} does not fit an image of ${size}.`, {
-      remedy: say`Take a smaller window, or fewer layers that shrink the image.`,
+      remedy: say`Use a smaller window, or fewer layers that shrink the image.`,
     });
   }
   return count;
@@ -183,8 +183,8 @@ export function activation(name: string): Layer {
     const simple = { tanh: 'Tanh', sigmoid: 'Sigmoid' }[name];
     const emit = activations[name];
     if (simple === undefined && emit === undefined) {
-      throw new UserError(say`The activation ${name} is not known.`, {
-        remedy: say`Take one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
+      throw new UserError(say`The activation ${name} is not supported.`, {
+        remedy: say`Use one of ${[...Object.keys(activations), 'tanh', 'sigmoid'].join(', ')}.`,
       });
     }
     const activated = simple === undefined ? emit?.(graph, value) : graph.op(simple, [value]);
@@ -299,7 +299,7 @@ export function attention(options: AttentionOptions): Layer {
     const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
       throw new UserError(say`${heads} heads do not divide a width of ${width}.`, {
-        remedy: say`Take a number of heads that does.`,
+        remedy: say`Choose a number of heads that divides it.`,
       });
     }
     const xavier = (fanIn: number, fanOut: number): Initialization => ({

@@ -57,12 +57,12 @@ export async function openTrainableOnnx(path: string, output?: string): Promise<
   if (named === undefined) {
     throw new UserError(say`The graph has no output named ${output ?? ''}.`, {
       file: path,
-      remedy: say`Take one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
+      remedy: say`Use one of ${file.graph.output.map(({ name }) => name).join(', ')}.`,
     });
   }
   const shape = new ValueShapes(file.graph, index).of(named.name);
   if (shape === undefined) {
-    throw new UserError(say`The number of its dimensions does not follow from the graph.`, {
+    throw new UserError(say`Its number of dimensions does not follow from the graph.`, {
       file: path,
       field: named.name,
       remedy: say`Export the model with the shape of its output.`,
@@ -111,10 +111,10 @@ function baseOf(file: OnnxFile, index: GraphIndex, path: string): GraphBase {
   const all = [...initializers.values()];
   const lost = all.find(({ inline, mappable }) => inline === undefined && !mappable);
   if (lost !== undefined) {
-    throw new UserError(say`Its numbers are stored in a form that cannot be read in place.`, {
+    throw new UserError(say`Its numbers are stored in a way that cannot be read in place.`, {
       file: path,
       field: lost.name,
-      remedy: say`Export the model with raw_data, as all present exporters do.`,
+      remedy: say`Export the model with raw_data, as all current exporters do.`,
     });
   }
   const halves = new Set(index.nodes.map(({ proto }) => proto));

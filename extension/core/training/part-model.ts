@@ -47,7 +47,7 @@ export function partModel(
   const float32: number = DataType.FLOAT;
   const given = outputs.find(({ name }) => name === output.value);
   if (given === undefined || elementType(given) !== float32) {
-    throw new UserError(say`What it gives is not float32, so that it cannot be trained.`, {
+    throw new UserError(say`Its output is not float32, so it cannot be trained.`, {
       file: path,
       field: output.value,
       remedy: say`Export the model in float32.`,

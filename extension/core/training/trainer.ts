@@ -233,7 +233,7 @@ export class Trainer {
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
       const what = Number.isFinite(loss) ? `norm of the gradients is ${norm}` : `loss is ${loss}`;
       throw new UserError(say`The ${what} at step ${this.step + 1}.`, {
-        remedy: say`Take a smaller learning rate, or clip the gradients.`,
+        remedy: say`Use a smaller learning rate, or clip the gradients.`,
       });
     }
   }

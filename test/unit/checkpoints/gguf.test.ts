@@ -80,8 +80,8 @@ describe('a GGUF header', () => {
   it('of version 2 is read, others and the big-endian form are refused', async () => {
     expect(await open(ggufBytes(metadata, tensors, dataBytes, 2))).not.toBeInstanceOf(UserError);
     for (const [version, message] of [
-      [1, /version 1 is not known/],
-      [4, /version 4 is not known/],
+      [1, /version 1 is not supported/],
+      [4, /version 4 is not supported/],
       [0x03000000, /big-endian/],
     ] as const) {
       const refusal = await open(ggufBytes(metadata, tensors, dataBytes, version));
@@ -106,7 +106,7 @@ describe('a GGUF header', () => {
     ['misaligned', ggufBytes([], [first, { ...second, offset: 33 }], dataBytes), /multiple of 32/],
     ['duplicate tensor', ggufBytes([], [first, { ...first, offset: 32 }], 56), /twice/],
     ['duplicate key', ggufBytes([...metadata, ['yes', textValue('')]], [], 0), /twice/],
-    ['unknown type', ggufBytes([], [{ ...first, type: 4 }], 32), /type 4 is not known/],
+    ['unknown type', ggufBytes([], [{ ...first, type: 4 }], 32), /type 4 is not supported/],
     ['ragged row', ggufBytes([], [{ ...second, sizes: [33], offset: 0 }], 64), /blocks of 32/],
     ['five sizes', ggufBytes([], [{ ...first, sizes: [1, 1, 1, 1, 1] }], 32), /dimensions/],
     ['no sizes', ggufBytes([], [{ ...first, sizes: [] }], 32), /dimensions/],

@@ -114,7 +114,7 @@ describe('a sharded checkpoint', () => {
   it('is refused when a tensor lies elsewhere than the index says', async () => {
     const error = await refusal(writeModel({ weight_map: { ...weightMap, b: shards[1] } }));
     expect(inEnglish(error.problem)).toMatch(
-      /places this tensor in model-00002.* but it lies here too/,
+      /places this tensor in model-00002.* but it is here too/,
     );
     expect(error.subject.field).toBe('b');
   });
@@ -128,7 +128,7 @@ describe('a sharded checkpoint', () => {
     );
     writeSafetensorsFile(join(index, '..', shards[1]), { c: tensor(0), x: tensor(4) }, 8);
     const error = await refusal(index);
-    expect(inEnglish(error.problem)).toMatch(/lies in model-00001-of-00002\.safetensors too/);
+    expect(inEnglish(error.problem)).toMatch(/is in model-00001-of-00002\.safetensors too/);
     expect(error.subject).toMatchObject({ file: join(index, '..', shards[1]), field: 'x' });
   });
 

@@ -71,7 +71,7 @@ describe('espalier', () => {
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
     const torn = await runCli([...args, '--granularity', 'feedforward']);
     expect(torn.code).toBe(1);
-    expect(torn.stderr).toMatch(/block\.1\.feedforward can't go alone/);
+    expect(torn.stderr).toMatch(/block\.1\.feedforward can't be removed alone/);
     const unknown = await runCli([...args, '--layout', 'zeroed']);
     expect(unknown.stderr).toMatch(/gguf has no layout zeroed.*Choose blocks or deci/s);
     const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
@@ -165,10 +165,12 @@ describe('espalier', () => {
       return stderr;
     };
     expect(await says()).toMatch(/^--method, --budget or --plan is required\./);
-    expect(await says('--method', 'int4', '--level', '24')).toMatch(/24 is no level of int4/);
+    expect(await says('--method', 'int4', '--level', '24')).toMatch(
+      /24 is not a valid setting of int4/,
+    );
     expect(await says('--method', 'mpo:30%', '--head')).toMatch(/cannot be compressed by mpo/);
     expect(await says('--plan', 'some.json', '--head')).toMatch(
-      /^--head does nothing with --plan: /,
+      /^--head has no effect with --plan: /,
     );
     expect(await says('--method', 'int3')).toMatch(/begin with one of mpo, lowrank, int8, int4/);
     expect(await says('--method', 'int8', '--roles', 'middle')).toMatch(
@@ -178,7 +180,7 @@ describe('espalier', () => {
       /no linear layer of these roles/,
     );
     expect(await says('--method', 'lowrank', '--level', '40')).toMatch(
-      /would not be smaller|smaller level/,
+      /would not be smaller|smaller setting/,
     );
   });
 

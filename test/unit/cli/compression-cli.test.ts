@@ -54,7 +54,7 @@ describe('usage errors', () => {
       ['--sensitivity', 's'],
     ].map((flags): Wrong => [
       ['compress', '--plan', 'p', '--out', 'x', ...flags],
-      new RegExp(`^${flags[0] ?? ''} does nothing with --plan: the plan says what to compress\\.`),
+      new RegExp(`^${flags[0] ?? ''} has no effect with --plan: the plan says what to compress\\.`),
     ]),
     ...[
       ...[
@@ -84,7 +84,7 @@ describe('usage errors', () => {
       ['--blocks', '0'],
     ].map((flags): Wrong => [
       ['compress', model, '--budget', '0.5', '--sensitivity', 's', '--out', 'x', ...flags],
-      new RegExp(`^${flags[0] ?? ''} does nothing with --sensitivity: `),
+      new RegExp(`^${flags[0] ?? ''} has no effect with --sensitivity: `),
     ]),
     [
       ['compress', model, '--budget', '2', '--out', 'x'],
@@ -96,7 +96,7 @@ describe('usage errors', () => {
     ],
     [
       ['compress', model, '--method', 'int8', '--no-calibration', '--sequences', '2', '--out', 'x'],
-      /^--sequences does nothing with --no-calibration\./,
+      /^--sequences has no effect with --no-calibration\./,
     ],
     [
       ['repair', model, '--teacher', model, '--out', 'x', '--rate', '0'],
@@ -127,7 +127,7 @@ describe('failures', () => {
     [['sensitivity', model, '--methods', 'int4,int3', ...calibrated], /--methods: "int3" is not/],
     [
       ['compress', model, '--method', 'int8', '--spread-ranks', '--out', 'x'],
-      /--spread-ranks: Ranks are spread for lowrank, not for int8/,
+      /--spread-ranks: Ranks can be distributed for lowrank only, not for int8/,
     ],
     [
       ['compress', model, '--budget', '0.5', '--sensitivity', 'none.json', '--out', 'x'],
@@ -184,9 +184,7 @@ it('plans under a budget by some of the methods that were measured, and removes 
   expect(removing.stdout).toMatch(/ of the original are left, distance /);
 
   const leveled = await plan('--budget', '0.7', '--methods', 'int8:32');
-  expect(leveled.stderr).toMatch(
-    /--methods: The sensitivity profile has levels of int8 of its own/,
-  );
+  expect(leveled.stderr).toMatch(/--methods: The sensitivity profile has its own settings of int8/);
   const other = join(folder, 'kl.layerprofile.json');
   const document = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
   const settings = { ...document.settings, metric: 'kl' };
@@ -221,7 +219,7 @@ describe('compress', () => {
     for (const command of ['compress', 'prune']) {
       const idle = await run(command, ...given, '--sequences', '3');
       expect(idle.code).toBe(1);
-      expect(idle.stderr).toMatch(/--sequences: This does nothing, as the plan compresses nothing/);
+      expect(idle.stderr).toMatch(/--sequences: This has no effect: the plan compresses nothing/);
     }
     const { code, stdout, stderr } = await run('compress', ...given);
     expect(code, stderr).toBe(0);

@@ -233,10 +233,10 @@ describe('espalier, data sets', () => {
   });
 
   it.each([
-    [['--gray'], 'error: --gray: It does nothing with clouds.csv. Leave it out.'],
-    [['--image-size', '8x8'], 'error: --image-size: It does nothing with clouds.csv.'],
-    [['--max-tokens', '8'], 'error: --max-tokens: It acts only on texts'],
-    [['--tokenizer', 'x'], 'error: --tokenizer: It acts only on texts'],
+    [['--gray'], 'error: --gray: It has no effect on clouds.csv. Leave it out.'],
+    [['--image-size', '8x8'], 'error: --image-size: It has no effect on clouds.csv.'],
+    [['--max-tokens', '8'], 'error: --max-tokens: It applies only to texts'],
+    [['--tokenizer', 'x'], 'error: --tokenizer: It applies only to texts'],
     [['--model', 'cnn'], 'error: The model cnn is for images'],
   ])('%j does nothing with a table', async (args, message) => {
     const { code, stderr } = await runCli(['train', '--data', data, '--out', at('none'), ...args]);
@@ -265,7 +265,7 @@ describe('espalier, data sets', () => {
     [['score-data', '--data', data, '--out', 'x', '--epoch', '-1'], '--epoch takes an integer of'],
     [
       ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--processes', '2'],
-      '--processes does nothing with --dynamics: its runs follow one another.',
+      '--processes has no effect with --dynamics: its runs are sequential.',
     ],
     [['select-data', '--scores', 'x', '--out', 'y'], '--keep is required.'],
     [
@@ -274,7 +274,7 @@ describe('espalier, data sets', () => {
     ],
     [
       ['select-data', '--scores', 'x', '--keep', '1', '--offset', '0.1', '--out', 'y'],
-      '--offset acts only with --policy window, not max.',
+      '--offset applies only with --policy window, not max.',
     ],
     [
       ['select-data', '--scores', 'x', '--keep', '1', '--label', 'a', '--gray', '--out', 'y'],
@@ -286,7 +286,7 @@ describe('espalier, data sets', () => {
     [['data-diet', '--data', data, '--out', 'x', '--keep', '2'], '--keep takes numbers above 0'],
     [
       ['data-diet', '--data', data, '--out', 'x', '--policy', 'max', '--offset', '0.1'],
-      '--offset acts only with --policy window, not max.',
+      '--offset applies only with --policy window, not max.',
     ],
     [
       ['data-diet', '--data', data, '--out', 'x', '--noise-seed', '1'],

@@ -56,7 +56,7 @@ describe('usage errors', () => {
     [['profile', model, '--exclude', '2'], /^--exclude takes a number from 0 to 1, not 2\./],
     [['inspect', model, model], /^Too many arguments/],
     [['evaluate'], /^MODEL or --plan is required\./],
-    [['evaluate', model, '--task', 'a', '--text', 'b'], /^--text does nothing with --task/],
+    [['evaluate', model, '--task', 'a', '--text', 'b'], /^--text has no effect with --task/],
     [['prune', '--plan', 'a', '--protect', 'block.2', '--out', 'x'], /^--protect .* --plan/],
     [['prune', '--plan', 'a', '--metric', 'kl', '--out', 'x'], /^--metric .* --plan/],
     [['prune', '--plan', 'a', '--profile', 'b', '--out', 'x'], /^--profile .* --plan/],

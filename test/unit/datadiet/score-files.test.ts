@@ -115,7 +115,7 @@ describe('scores are written and read', () => {
     ).rejects.toThrow(/high\.jsonl.*example 1: confidence/);
     await expect(
       writeScores(place('none.jsonl'), bareScores('x', [1]), 'cartography'),
-    ).rejects.toThrow(/from epoch to epoch/);
+    ).rejects.toThrow(/no statistics by epoch/);
   });
 
   it('as training dynamics of cartography: a file for each epoch, or one for all', async () => {
@@ -180,7 +180,7 @@ describe('scores of other tools are refused', () => {
     [
       'of an example too many',
       () => file('more.json', '{"indices":[0,2],"scores":[1,2]}'),
-      /2 is scored twice, or is none of 2/,
+      /2 is scored twice, or there are only 2/,
     ],
     [
       'of fewer examples than said',

@@ -155,7 +155,7 @@ describe('scores with their data set', () => {
     const indices = document.scores.map((_, i) => i);
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
     const alone = await (await ScoredData.open({ scores })).map();
-    expect(alone.problem?.code).toMatch(/do not say which data set/);
+    expect(alone.problem?.code).toMatch(/don't say which data set/);
     expect(alone.overview.classes).toEqual([]);
     const named = await (await ScoredData.open({ scores, data })).map();
     expect(named.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([

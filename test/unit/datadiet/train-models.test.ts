@@ -133,10 +133,10 @@ describe('training from several seeds', () => {
     );
     const numbers = await openDataset(clouds);
     await expect(openProxy({ model: 'mlp', tokenizer: sample }, numbers)).rejects.toThrow(
-      /^tokenizer: It acts only on texts, and clouds.* has none/,
+      /^tokenizer: It applies only to texts, and clouds.* has none/,
     );
     await expect(openProxy({ model: 'mlp', maxTokens: 8 }, numbers)).rejects.toThrow(
-      /^maxTokens: It acts only on texts/,
+      /^maxTokens: It applies only to texts/,
     );
     await expect(openProxy({ model: 'mlp' }, await openDataset(texts))).rejects.toThrow(
       /tokenizer/,

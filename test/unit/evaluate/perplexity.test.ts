@@ -250,7 +250,7 @@ describe('a model whose numbers are not finite', () => {
     const path = await spoil(`${sublayer}-${value}`, tensor, value);
     const failure = evaluate(path, ids, { length: 24 });
     await expect(failure).rejects.toThrow(
-      `${join(path, 'model.safetensors')}: ${tensor}: The weight holds NaN or infinite numbers, so that ${sublayer} cannot be computed.`,
+      `${join(path, 'model.safetensors')}: ${tensor}: The weight holds NaN or infinity, so ${sublayer} cannot be computed.`,
     );
     await expect(failure).rejects.toHaveProperty('name', 'UserError');
   });
@@ -266,7 +266,7 @@ describe('a model whose numbers are not finite', () => {
   it('names the sublayer that overflows with finite weights', async () => {
     const path = await spoil('overflow', 'model.layers.1.post_attention_layernorm.weight', 3e38);
     await expect(evaluate(path, ids)).rejects.toThrow(
-      'Sublayer block.1.feedforward of overflow gives NaN or infinite numbers.',
+      'Sublayer block.1.feedforward of overflow gives NaN or infinity.',
     );
   });
 

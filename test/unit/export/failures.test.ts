@@ -124,9 +124,13 @@ describe('the output folder', () => {
     mkdirSync(notes);
     writeFileSync(join(notes, 'diary.txt'), 'dear diary');
     const more = { overwrite: true };
-    expect((await rejection(prune(source, removed, notes, more))).message).toMatch(/other things/);
+    expect((await rejection(prune(source, removed, notes, more))).message).toMatch(
+      /files other than a model/,
+    );
     const file = join(notes, 'diary.txt');
-    expect((await rejection(prune(source, removed, file, more))).message).toMatch(/a file of this/);
+    expect((await rejection(prune(source, removed, file, more))).message).toMatch(
+      /file with this name/,
+    );
     expect(readFileSync(file, 'utf8')).toBe('dear diary');
   });
 
@@ -234,7 +238,7 @@ describe('on a small disk', () => {
     const obstacle = mount(disk, 'size=1m,ro');
     skip(obstacle !== undefined, obstacle);
     const error = await rejection(prune(source, removed, join(disk, 'out')));
-    expect(error.message).toMatch(/out: It lies on a read-only disk\. Choose a folder/);
+    expect(error.message).toMatch(/out: It is on a read-only disk\. Choose a folder/);
   });
 });
 
@@ -246,7 +250,7 @@ describe('a plan that makes no sense', () => {
     for (const [ids, reason] of [
       [[], 'The plan changes nothing'],
       [everything, 'leaves no model'],
-      [['block.1.atention'], 'Close to it are block.1.attention'],
+      [['block.1.atention'], 'Similar ids: block.1.attention'],
     ] as const) {
       expect((await rejection(prune(source, ids, out))).message).toContain(reason);
     }

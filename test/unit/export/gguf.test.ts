@@ -196,13 +196,13 @@ describe('a pruned GGUF file', () => {
       'llama',
       ['block.1.feedforward'],
       { format: 'gguf' },
-      /skips the attention .*, so block\.1\.feedforward can't go alone/,
+      /skips the attention .*, so block\.1\.feedforward can't be removed alone/,
     ],
     [
       'qwen2',
       ['block.0.attention'],
       { format: 'gguf' },
-      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would go alone.*--granularity block/,
+      /attention and feed-forward in every block of a qwen2 model, but block\.0\.attention would be removed alone.*--granularity block/,
     ],
     ['qwen2', ['block.1.attention'], { format: 'gguf', layout: 'deci' }, /only a llama model/],
     [
@@ -222,7 +222,7 @@ describe('a pruned GGUF file', () => {
       'gemma2',
       wholeBlock(0),
       { format: 'gguf' },
-      /sliding_window_pattern: One block in 2 .*: block 1 would become block 0.*keep taking turns/,
+      /sliding_window_pattern: One block in 2 .*: block 1 would become block 0.*still alternate/,
     ],
     ['gemma3', wholeBlock(2), { format: 'gguf' }, /block 5 would become block 4/],
   ])(

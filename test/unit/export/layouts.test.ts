@@ -87,7 +87,7 @@ describe('a layout', () => {
     const result = await prune(source, ['block.2.feedforward'], out);
     expect(result.layout).toBe('deci');
     const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { layout: 'zeroed' });
-    await expect(other).rejects.toThrow(/stays one. Choose deci/);
+    await expect(other).rejects.toThrow(/only be written as deci. Choose deci/);
   });
 
   it.each<[LayoutName, () => string, readonly string[], RegExp]>([

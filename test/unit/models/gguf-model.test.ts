@@ -116,7 +116,7 @@ describe('a model in a GGUF file', () => {
     [
       'unknown',
       [['general.architecture', textValue('rwkv')]],
-      /"rwkv" is not known.*llama, deci, qwen2/,
+      /"rwkv" is not supported.*llama, deci, qwen2/,
     ],
     [
       'part',
@@ -158,7 +158,7 @@ describe('a model in a GGUF file', () => {
     [
       'scaling',
       [...model({}), ['llama.rope.scaling.type', textValue('yarn')]],
-      /llama\.rope\.scaling\.type: Scaling "yarn" is not known.*none, linear/,
+      /llama\.rope\.scaling\.type: Scaling "yarn" is not supported.*none and linear/,
     ],
     [
       'windows',
@@ -253,7 +253,7 @@ describe('the tokenizer in a GGUF file', () => {
         ['model', textValue('gpt2')],
         ['pre', textValue('tekken')],
       ],
-      /tokenizer\.ggml\.pre: .*"tekken" is not known; known are gpt-2/,
+      /tokenizer\.ggml\.pre: .*"tekken" is not supported, only gpt-2/,
     ],
     ['merges', [['model', textValue('gpt2')]], /tokenizer\.ggml\.merges: The file lacks/],
   ])('is refused when its %s is not known', async (name, more, message) => {

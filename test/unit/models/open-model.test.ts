@@ -67,7 +67,7 @@ describe('config.json', () => {
   it('of an unknown architecture is refused with the list of known ones', async () => {
     const folder = withConfig('llama-gqa-untied', { model_type: 'mamba', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
-      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not known. Known are ${[...architectures, ...encoderArchitectures].map(({ modelType }) => modelType).join(', ')}.`,
+      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not supported. Supported: ${[...architectures, ...encoderArchitectures].map(({ modelType }) => modelType).join(', ')}.`,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });
@@ -208,7 +208,7 @@ describe('weights', () => {
     const folder = withTensor('qwen2', name, (entry) => [`${name}.old`, entry]);
     expect((await refusal(folder)).message).toMatch(
       new RegExp(
-        `model\\.safetensors: ${name}: The checkpoint lacks this tensor\\. Weights and config`,
+        `model\\.safetensors: ${name}: The checkpoint lacks this tensor\\. The weights don't match config`,
       ),
     );
   });
@@ -220,9 +220,7 @@ describe('weights', () => {
       { ...entry, shape: [...entry.shape].reverse() },
     ]);
     expect((await refusal(folder)).message).toMatch(
-      new RegExp(
-        `${name}: Its shape is \\[\\d+, \\d+\\], but the configuration asks for \\[\\d+, \\d+\\]`,
-      ),
+      new RegExp(`${name}: It has shape \\[\\d+, \\d+\\], expected \\[\\d+, \\d+\\]`),
     );
   });
 

@@ -132,7 +132,7 @@ describe('a model quantized by GPTQ or AWQ', () => {
       /quant_method: .*not known \(squeeze\).*original weights.*gptq, awq/,
     );
     expect((await refusal(withFields('gptq-8-v2', { is_marlin_format: true }))).message).toMatch(
-      /qweight: How gptq stores weights in the form marlin is not known/,
+      /qweight: Weights of gptq in the format marlin are not supported/,
     );
   });
 

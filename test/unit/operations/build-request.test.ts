@@ -162,24 +162,24 @@ describe('rules', () => {
     [
       actsOnlyWith('extra', 'mode', ['slow']),
       { extra: true },
-      '--extra acts only with --mode slow, not fast.',
+      '--extra applies only with --mode slow, not fast.',
     ],
     [actsOnlyWith('extra', 'mode', ['slow']), { extra: true, mode: 'slow' }, undefined],
     [actsOnlyWith('extra', 'keep', ['a']), { extra: true, keep: ['b', 'a'] }, undefined],
     [
       actsOnlyWith('extra', 'keep', ['a']),
       { extra: true, keep: ['b', 'c'] },
-      '--extra acts only with --keep a, not b,c.',
+      '--extra applies only with --keep a, not b,c.',
     ],
     [
       replaces('keep', ['share', 'check'], say`it says all`),
       { keep: ['a'], check: false },
-      '--no-check does nothing with --keep: it says all.',
+      '--no-check has no effect with --keep: it says all.',
     ],
     [
       switchedOff('check', ['share']),
       { check: false, share: 1 },
-      '--share does nothing with --no-check.',
+      '--share has no effect with --no-check.',
     ],
     [switchedOff('check', ['share']), { share: 1 }, undefined],
   ])('%o and %j: %s', (rule, given, message) => {

@@ -76,7 +76,7 @@ describe('what a data map writes', () => {
       /No example is chosen/,
     );
     await expect(select({ keep: 1, leaveOut: [40], out })).rejects.toThrow(
-      /leaveOut: There is no example 40: they are 0 to 39/,
+      /leaveOut: There is no example 40: indices run from 0 to 39/,
     );
     await expect(write({ data: '/no/such', scores, keep: 1, out: at('no') })).rejects.toThrow(
       /There is no such file/,

@@ -390,7 +390,7 @@ describe('compressing a model', () => {
     [
       'a level that the method does not have',
       { tensor: 'model.layers.0.mlp.up_proj.weight', method: 'int4', level: 24 },
-      /24 is no level of int4/,
+      /24 is not a valid setting of int4/,
     ],
     [
       'a variant without its calibration',

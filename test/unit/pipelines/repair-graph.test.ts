@@ -143,7 +143,7 @@ describe('repair of a graph', () => {
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
     await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
-      'slice by slice alone',
+      'layer by layer only',
     );
     await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
     const teacher = fixture('gpt2');

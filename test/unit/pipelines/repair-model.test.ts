@@ -111,7 +111,7 @@ describe('repair', () => {
       ...unattended,
       cancellation,
       progress: ({ stage }) => {
-        cancellation.isCancellationRequested = inEnglish(stage) === 'Repair block.1.attention';
+        cancellation.isCancellationRequested = inEnglish(stage) === 'Repairing block.1.attention';
       },
     };
     await expect(repair(model, 'resumed', {}, stopping)).rejects.toThrow(CancelledError);
@@ -150,14 +150,14 @@ describe('repair', () => {
       progress: ({ stage }) => stages.add(inEnglish(stage)),
     };
     const together = await repair(model, 'together', {}, watching);
-    expect(stages).toContain('Repair the whole model');
+    expect(stages).toContain('Repairing the full model');
     stages.clear();
     const sliced = await repair(model, 'slices-alone', { endToEnd: false }, watching);
-    expect(stages).not.toContain('Repair the whole model');
+    expect(stages).not.toContain('Repairing the full model');
     expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
       repair(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
-    ).rejects.toThrow('too large to be trained as a whole');
+    ).rejects.toThrow('too large to train end to end');
   });
 
   it('keeps what it had where training diverges', async () => {

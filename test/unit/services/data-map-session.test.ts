@@ -128,7 +128,7 @@ describe('a session of the data map', () => {
     await session.open();
     const beyond = { ...half.request, keep: 0.9, policy: 'window', offset: 0.5 } as const;
     await expect(session.choose({ request: beyond, leaveOutMarked: false })).rejects.toThrow(
-      /both together are at most 1/,
+      /add up to at most 1/,
     );
     const lost = new DataMapSession(
       readerInProcess().reader,

@@ -46,7 +46,7 @@ describe('a model in one file', () => {
       after: 'general.architecture = deci\nblock_count = 2\n',
     });
     expect(() => previewPrunedFile(['block.1.feedforward'], summary)).toThrow(
-      /block\.1\.feedforward can't go alone/,
+      /block\.1\.feedforward can't be removed alone/,
     );
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;

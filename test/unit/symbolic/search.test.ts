@@ -101,7 +101,7 @@ describe('enumeration', () => {
 
   it('refuses what memory cannot hold', async () => {
     await expect(enumerateBySize(initialLibrary(), 10, unattended)).rejects.toThrow(
-      /memory holds 20000000.*Choose a size of 9/,
+      /at most 20000000 fit in memory.*Choose a size of 9/,
     );
   });
 

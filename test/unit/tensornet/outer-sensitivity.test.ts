@@ -229,7 +229,7 @@ describe.each([
     );
     expect(withOuter(table, []).outer).toBeUndefined();
     expect(withOuter(table, both)).toEqual(table);
-    expect(() => withOuter(withOuter(table, []), ['head'])).toThrow('has not measured the head');
+    expect(() => withOuter(withOuter(table, []), ['head'])).toThrow('does not include the head');
   });
 });
 

@@ -51,7 +51,7 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       {
         file,
         ...(asked === undefined ? {} : { field: asked }),
-        remedy: say`Name the arrays x and y, or say which are meant.`,
+        remedy: say`Name the arrays x and y, or say which ones to use.`,
       },
     );
   };

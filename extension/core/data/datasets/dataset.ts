@@ -169,7 +169,7 @@ function emptyClasses(labels: Int32Array, classNames: readonly string[]): Messag
   const more = empty.length > 10 ? ` and ${empty.length - 10} more` : '';
   return empty.length === 0
     ? []
-    : [say`No example is of the class ${empty.slice(0, 10).join(', ')}${more}.`];
+    : [say`No example has the class ${empty.slice(0, 10).join(', ')}${more}.`];
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>

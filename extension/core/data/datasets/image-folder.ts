@@ -47,9 +47,9 @@ export async function openImageFolder(
 function classOf(folder: string, file: string): string {
   const [name = '', ...rest] = relative(folder, file).split(sep);
   if (rest.length === 0) {
-    throw new UserError(say`The image lies in no folder of a class.`, {
+    throw new UserError(say`The image is not in the folder of a class.`, {
       file,
-      remedy: say`Put the images of each class into a folder named as the class.`,
+      remedy: say`Put the images of each class into a folder named after it.`,
     });
   }
   return name;

@@ -37,7 +37,7 @@ export class ImageStack {
     if (sized.height !== height || sized.width !== width) {
       throw new UserError(
         say`The image has ${image.width}×${image.height} pixels, but the first has ${width}×${height}.`,
-        { ...place, remedy: say`Choose a size that all images are made into.` },
+        { ...place, remedy: say`Choose a size to resize all images to.` },
       );
     }
     const area = height * width;

@@ -48,7 +48,7 @@ const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = 
 function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
   for (const [option, field] of Object.entries(optionNames)) {
     if (options[option as Option] !== undefined && !acting.includes(option as Option)) {
-      throw new UserError(say`It does nothing with ${basename(path)}.`, {
+      throw new UserError(say`It has no effect on ${basename(path)}.`, {
         field,
         remedy: say`Leave it out.`,
       });

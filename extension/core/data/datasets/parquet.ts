@@ -187,7 +187,7 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
           numbers.push(list ?? features.map((name) => row[name]), {
             ...place,
             field: `${place.field}, ${fault}`,
-            remedy: say`The features are the columns ${features.slice(0, 20).join(', ')}: say which are meant.`,
+            remedy: say`The features could be the columns ${features.slice(0, 20).join(', ')}: say which ones to use.`,
           });
         },
         finish: (parts) => numericDataset(parts, numbers.toArray()),

@@ -77,7 +77,7 @@ function sizeOfAll(rows: ReadonlyMap<string, readonly NumericArray[]>, file: str
         {
           file,
           field: name,
-          remedy: say`Give every input as many rows.`,
+          remedy: say`Give every input the same number of rows.`,
         },
       );
     }
@@ -102,7 +102,7 @@ async function readArrays(
     default:
       throw new UserError(say`Examples are read from .npy and .npz files and folders of images.`, {
         file,
-        remedy: say`Save the inputs with numpy.savez, one array for each, named as the input.`,
+        remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
       });
   }
 }
@@ -112,7 +112,7 @@ function onlyInput(free: readonly string[], file: string): string {
   if (name === undefined || more.length > 0) {
     throw new UserError(say`The model has ${free.length} inputs: ${free.join(', ')}.`, {
       file,
-      remedy: say`Save them with numpy.savez, one array for each, named as the input.`,
+      remedy: say`Save them with numpy.savez: one array for each, named after it.`,
     });
   }
   return name;

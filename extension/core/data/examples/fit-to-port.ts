@@ -81,7 +81,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorSubject): Numer
       remedy: say`Save the array as the model takes it: ${dtype}.`,
     });
   if (!isArrayDType(dtype)) {
-    throw new UserError(say`Values of dtype ${dtype} cannot be given.`, place);
+    throw new UserError(say`Values of dtype ${dtype} are not supported.`, place);
   }
   if (isFloat(array.dtype) && !isFloat(dtype)) {
     throw fault(say`It has fractions (${array.dtype}), but the model takes ${dtype}.`);
@@ -101,7 +101,7 @@ function convert(array: NumericArray, dtype: string, place: ErrorSubject): Numer
         Number.isSafeInteger(value) &&
         (dtype !== 'BOOL' || value === 0 || value === 1);
     if (!holds) {
-      throw fault(say`The value ${value} cannot be held by ${dtype}.`);
+      throw fault(say`The value ${value} is out of range for ${dtype}.`);
     }
   }
   return converted;

@@ -130,7 +130,7 @@ function complete(present: Example, ports: readonly InputPort[], file: string): 
         throw new UserError(say`This input of the model is missing.`, {
           file,
           field: port.name,
-          remedy: say`Save all inputs with numpy.savez, one array for each, named as the input.`,
+          remedy: say`Save all inputs with numpy.savez: one array for each, named after it.`,
         });
       }
       checkDims(value, port, { file, field: port.name });

@@ -33,9 +33,9 @@ export async function writeCartographyMetrics(
   { confidence, variability, correctness, labels }: ScoreDocument,
 ): Promise<void> {
   if (confidence.length === 0) {
-    throw new UserError(say`These scores say nothing of the training from epoch to epoch.`, {
+    throw new UserError(say`These scores have no statistics by epoch.`, {
       file: path,
-      remedy: say`Write them in another form, or score the data set here.`,
+      remedy: say`Choose another format, or score the data set here.`,
     });
   }
   const lines = confidence.map((mean, index) => {

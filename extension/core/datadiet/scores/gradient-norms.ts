@@ -129,7 +129,7 @@ function usesOf(index: GraphIndex, name: string): Use[] {
 
 function noForm(node: NodeProto): UserError {
   return new UserError(
-    say`${operatorName(node)} reads a parameter in a way without per-example norms.`,
+    say`${operatorName(node)} reads a parameter in a way that has no per-example norms.`,
     {
       field: node.name,
       remedy: say`Score by EL2N, or leave this parameter out.`,

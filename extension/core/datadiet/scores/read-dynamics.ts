@@ -101,7 +101,7 @@ async function readLines(
     const known = places.get(String(guid));
     const place = known ?? places.size;
     if (known !== undefined && labels[place] !== gold) {
-      throw fault(say`The example has the label ${labels[place] ?? ''} elsewhere.`, ': gold');
+      throw fault(say`The example has another label elsewhere: ${labels[place] ?? ''}.`, ': gold');
     }
     places.set(String(guid), place);
     labels[place] = gold;
@@ -112,7 +112,10 @@ async function readLines(
       }
       const logits = v.safeParse(logitsSchema, value);
       if (!logits.success || gold >= logits.output.length) {
-        throw fault(say`They must be a number for each class, the label being one.`, `: ${key}`);
+        throw fault(
+          say`They must be a number for each class, and the label must be one of the classes.`,
+          `: ${key}`,
+        );
       }
       observe(epochs, Number(match[1]), place, Float32Array.from(logits.output), gold);
     }

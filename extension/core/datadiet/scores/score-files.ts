@@ -144,7 +144,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
     const score = scores[i];
     if (index >= scores.length || score === undefined || ordered[index] !== undefined) {
       throw new UserError(
-        say`The example ${index} is scored twice, or is none of ${scores.length}.`,
+        say`Example ${index} is scored twice, or there are only ${scores.length}.`,
         {
           file,
           field: `indices.${i}`,
@@ -175,7 +175,7 @@ const cleanlabColumns = ['is_label_issue', 'label_score', 'given_label', 'predic
 function cleanlabTable(document: ScoreDocument, file: string): string {
   const { labelIssues, labelScores, labels, predicted, classNames } = document;
   if (labels.length === 0 || labelScores.length === 0) {
-    throw new UserError(say`These scores know neither labels nor predictions.`, {
+    throw new UserError(say`These scores have neither labels nor predictions.`, {
       file,
       remedy: say`Write them as .npy, or score the data set here.`,
     });

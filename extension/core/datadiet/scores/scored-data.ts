@@ -72,7 +72,7 @@ export class ScoredData {
     const document = await readScores(source.scores);
     const path = source.data ?? (await placeOf(document, source.scores));
     if (path === undefined) {
-      const problem = say`These scores do not say which data set they are of.`;
+      const problem = say`These scores don't say which data set they belong to.`;
       return new ScoredData(source, document, undefined, undefined, problem);
     }
     try {

@@ -74,9 +74,12 @@ export async function studyGroups(
   const { dataset } = await openScored(document, data, options);
   const late = spawn.find((epoch) => epoch >= epochs);
   if (late !== undefined) {
-    throw new UserError(say`Children of epoch ${late} have none of ${epochs} epochs left.`, {
-      field: 'spawn',
-    });
+    throw new UserError(
+      say`Children of epoch ${late} have no epochs left: the run has ${epochs}.`,
+      {
+        field: 'spawn',
+      },
+    );
   }
   const scores = scoresOf(document);
   const groups = contiguousGroups(scores, count, groupSize);
@@ -116,10 +119,10 @@ interface Group {
 export function contiguousGroups(scores: Float64Array, count: number, size: number): Group[] {
   if (count < 1 || size < 2 || count * size > scores.length) {
     throw new UserError(
-      say`${counted(count, 'group')} of ${size} do not fit ${counted(scores.length, 'example')}.`,
+      say`${counted(count, 'group')} of ${size} need more than ${counted(scores.length, 'example')}.`,
       {
         field: 'groups',
-        remedy: say`Take fewer or smaller groups.`,
+        remedy: say`Use fewer or smaller groups.`,
       },
     );
   }

@@ -44,7 +44,7 @@ export async function openSplits(
     fingerprint: train.fingerprint,
     warnings: [
       ...new Set(warnings),
-      say`${path}: it has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out to test on.`,
+      say`${path} has no test part, so ${heldOut.length} of ${counted(train.size, 'example')} are held out for testing.`,
     ],
   };
 }

@@ -125,11 +125,14 @@ export async function readSelection(
   const { values, fingerprint } = await readIndices(path);
   const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
   if (fault >= 0) {
-    throw new UserError(say`${values[fault] ?? ''} is no example: they are 0 to ${size - 1}.`, {
-      file: path,
-      field: `index ${fault}`,
-      remedy: say`Choose the data set that the selection was made for.`,
-    });
+    throw new UserError(
+      say`There is no example ${values[fault] ?? ''}: indices run from 0 to ${size - 1}.`,
+      {
+        file: path,
+        field: `index ${fault}`,
+        remedy: say`Choose the data set that the selection was made for.`,
+      },
+    );
   }
   const indices = Int32Array.from(new Set(values));
   return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };

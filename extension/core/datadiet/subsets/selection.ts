@@ -96,7 +96,7 @@ export function membersOf(labels: Int32Array, among: Int32Array): number[][] {
 
 function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   if (!(keep > 0 && keep <= 1)) {
-    throw new UserError(say`It is a share above 0 and at most 1, not ${keep}.`, { field: 'keep' });
+    throw new UserError(say`It must be above 0 and at most 1, not ${keep}.`, { field: 'keep' });
   }
   if (policy !== 'window') {
     return;
@@ -105,7 +105,7 @@ function checkRequest({ keep, policy, offset }: SelectionRequest): void {
     throw new UserError(
       offset === undefined
         ? say`The policy window needs the share of examples that it drops.`
-        : say`Nothing of ${keep} is left behind ${offset}: both together are at most 1.`,
+        : say`keep ${keep} and offset ${offset} must add up to at most 1.`,
       { field: 'offset', remedy: say`Choose an offset of at least 0 and at most 1 − keep.` },
     );
   }

@@ -68,7 +68,7 @@ export async function openProxy(request: ProxyRequest, dataset: Dataset): Promis
   if (!isOnnx(request.model)) {
     throw new UserError(say`There is no such model.`, {
       field: request.model,
-      remedy: say`Take one of ${proxyNames.join(', ')}, or an ONNX file.`,
+      remedy: say`Use one of ${proxyNames.join(', ')}, or an ONNX file.`,
     });
   }
   return onnxProxy(dataset, request);
@@ -80,7 +80,7 @@ function requireTexts({ tokenizer, maxTokens }: ProxyRequest, dataset: Dataset):
     value === undefined ? [] : [key],
   );
   if (dataset.text === undefined && field !== undefined) {
-    throw new UserError(say`It acts only on texts, and ${dataset.name} has none.`, {
+    throw new UserError(say`It applies only to texts, and ${dataset.name} has none.`, {
       field,
       remedy: say`Leave it out.`,
     });
@@ -94,7 +94,7 @@ function numericProxy(name: ProxyName, dataset: Dataset): ProxyModel {
     throw new UserError(
       say`The model ${name} is for images; these are [${featureShape.join(', ')}].`,
       {
-        remedy: say`Take mlp, or an ONNX file.`,
+        remedy: say`Use mlp, or an ONNX file.`,
       },
     );
   }
@@ -120,13 +120,13 @@ async function textProxy(
 ): Promise<ProxyModel> {
   if (name !== 'mlp') {
     throw new UserError(say`The model ${name} is for images; these are texts.`, {
-      remedy: say`Take mlp, or an ONNX file.`,
+      remedy: say`Use mlp, or an ONNX file.`,
     });
   }
   if (tokenizer === undefined) {
-    throw new UserError(say`Nothing says how texts become tokens.`, {
+    throw new UserError(say`There is no tokenizer for the texts.`, {
       field: 'tokenizer',
-      remedy: say`Name a model whose tokenizer is to read them.`,
+      remedy: say`Name a model with the tokenizer to use.`,
     });
   }
   const rows = new TokenRows(await loadTokenizer(tokenizer), maxTokens);
@@ -174,7 +174,7 @@ async function onnxProxy(dataset: Dataset, request: ProxyRequest): Promise<Proxy
   const unknown = others.find((other) => filled(other, 1, 1) === undefined);
   const taker = idsPort(ports);
   if (taker === undefined || unknown !== undefined) {
-    throw new UserError(say`Its inputs do not follow from a text.`, {
+    throw new UserError(say`Its inputs cannot be made from text.`, {
       file: path,
       field: unknown?.name ?? 'input_ids',
       remedy: say`Export the model with input_ids and attention_mask alone.`,
@@ -238,7 +238,7 @@ function onlyInput(ports: readonly InputPort[], dataset: Dataset, path: string):
       {
         file: path,
         field: only.name,
-        remedy: say`Export the model with an open size of the batch for images of this size.`,
+        remedy: say`Export the model with a dynamic batch size for images of this size.`,
       },
     );
   }

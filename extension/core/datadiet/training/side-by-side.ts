@@ -106,7 +106,7 @@ export async function runSideBySide(
           throw error;
         }
         job.warn(
-          say`${names[index] ?? stage}: its process was lost, so it goes on in this one. ${error.message}`,
+          say`${names[index] ?? stage}: its process was lost, so it continues in this one. ${error.message}`,
         );
       }
     }

@@ -190,6 +190,6 @@ function located(
       : '';
   return new UserError(problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
-    remedy: say`Take a smaller learning rate.${kept}`,
+    remedy: say`Use a smaller learning rate.${kept}`,
   });
 }

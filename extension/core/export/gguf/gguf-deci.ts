@@ -29,8 +29,8 @@ export function whyNotGgufDeci(
   if (lacks(0, 'attention')) {
     return {
       code: 'single-sublayers',
-      reason: say`llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would go.`,
-      remedy: say`Keep it (--protect), or remove the feed-forward as well: the block then goes as a whole.`,
+      reason: say`llama.cpp reads the size of the heads from the first block, but block.${blocks[0] ?? 0}.attention would be removed.`,
+      remedy: say`Keep it (--protect), or remove the feed-forward as well, and with it the whole block.`,
     };
   }
   const torn = blocks.filter(
@@ -40,7 +40,7 @@ export function whyNotGgufDeci(
     ? undefined
     : {
         code: 'single-sublayers',
-        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't go alone.`,
+        reason: say`llama.cpp skips the attention of a block without feed-forward, so ${torn.map((source) => `block.${source}.feedforward`).join(', ')} can't be removed alone.`,
         remedy: say`Remove the attention of the same block too, keep the feed-forward (--protect, --granularity attention), or prune the Hugging Face folder of the model.`,
       };
 }

@@ -46,7 +46,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
         if (isDeci) {
           return {
             code: 'stays-deci',
-            reason: say`A deci model stays one.`,
+            reason: say`A deci model can only be written as deci.`,
             remedy: say`Choose deci.`,
           };
         }

@@ -183,7 +183,7 @@ async function withElements(
 ): Promise<Buffer> {
   const size = ggufElementBytes(list.elementType);
   if (size === undefined) {
-    throw new UserError(say`It has an entry for each block, in a form that cannot be rewritten.`, {
+    throw new UserError(say`It has an entry for each block, in a type that cannot be rewritten.`, {
       file,
       field: key,
     });

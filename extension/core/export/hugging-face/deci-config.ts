@@ -29,7 +29,7 @@ export function whyNotDeci(
   if (Object.keys(changes.compressed).length > 0) {
     return {
       code: 'matrices-not-expressible',
-      reason: say`The matrices of nemotron-nas models are dense.`,
+      reason: say`nemotron-nas models can't hold compressed matrices.`,
       remedy,
     };
   }

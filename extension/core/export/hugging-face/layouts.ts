@@ -159,7 +159,7 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
-      reason: say`An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would go.`,
+      reason: say`An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would be removed.`,
       remedy: say`Choose auto-map, or search with --granularity block.`,
     };
   }

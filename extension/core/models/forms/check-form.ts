@@ -27,7 +27,7 @@ export function checkForm(
   const sizes = formSizes(form);
   if (sizes.out !== out || sizes.in !== input) {
     throw new UserError(
-      say`A matrix of ${sizes.out} × ${sizes.in} cannot stand for one of ${out} × ${input}.`,
+      say`A matrix of ${sizes.out} × ${sizes.in} cannot replace one of ${out} × ${input}.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
   }
@@ -70,7 +70,7 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): vo
   const count = cores.length;
   if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
     throw new UserError(
-      say`${count} cores do not go with ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds between them.`,
+      say`${count} cores do not match ${sites.out.length} × ${sites.in.length} sites and ${bonds.length} bonds.`,
       { ...id, remedy: say`Compress the layer again.` },
     );
   }
@@ -104,7 +104,7 @@ function checkBlocks(form: BlockQuantizedForm, id: Place): void {
 function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly number[]): void {
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw new UserError(
-      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
       { file: tensor.file, field: tensor.name, remedy: say`Compress the layer again.` },
     );
   }

@@ -41,7 +41,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   if (linear >= 0) {
     keys.fault(
       keys.name(keyValueHeadCount),
-      say`Block ${linear} has a linear layer in place of its attention, which is not known.`,
+      say`Block ${linear} has a linear layer instead of attention, which is not supported.`,
     );
   }
   const torn = heads.findIndex((size, block) => size > 0 && inner[block] === 0);
@@ -68,5 +68,5 @@ function onlySize(keys: GgufKeys, key: string, sizes: readonly number[]): number
   const [size, ...others] = new Set(sizes.filter((each) => each > 0));
   return size !== undefined && others.length === 0
     ? size
-    : keys.fault(keys.name(key), say`Blocks of several sizes, or none at all, are not known.`);
+    : keys.fault(keys.name(key), say`Blocks of different sizes, or no blocks, are not supported.`);
 }

@@ -76,7 +76,7 @@ export async function describeGguf(
   if (valueDim !== headDim) {
     keys.fault(
       keys.name('attention.value_length'),
-      say`Values of ${valueDim} beside keys of ${headDim} are not known.`,
+      say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
     );
   }
   return {
@@ -154,7 +154,7 @@ export async function requireSameTurns(
   if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp scales the attention of ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')} otherwise than that of all others, so ${blocks} cannot become ${kept.length}.`,
+      say`llama.cpp scales attention differently in ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
       say`Prune the Hugging Face folder of the model.`,
     );
   }
@@ -166,8 +166,8 @@ export async function requireSameTurns(
   if (moved >= 0) {
     keys.fault(
       keys.name('attention.sliding_window_pattern'),
-      say`One block in ${String(pattern)} is not windowed: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
-      say`Remove blocks so that those that stay keep taking turns, or prune the Hugging Face folder.`,
+      say`One block in ${String(pattern)} has no window: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`Remove blocks so that the others still alternate, or prune the Hugging Face folder.`,
     );
   }
 }
@@ -182,7 +182,7 @@ async function describeRotary(
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
     keys.fault(
       keys.name('rope.dimension_count'),
-      say`${dimensions} dimensions of heads of ${headDim} cannot be turned in pairs.`,
+      say`${dimensions} dimensions of heads of ${headDim} cannot be rotated in pairs.`,
     );
   }
   const shared = { partial_rotary_factor: dimensions / headDim };
@@ -225,7 +225,7 @@ async function describeScaling(
   if (type !== 'none' && type !== 'linear') {
     keys.fault(
       keys.name('rope.scaling.type'),
-      say`Scaling "${type}" is not known in GGUF files; known are none, linear.`,
+      say`Scaling "${type}" is not supported in GGUF files, only none and linear.`,
       say`Use the Hugging Face folder of the model.`,
     );
   }

@@ -90,6 +90,6 @@ export class GgufKeys {
   }
 
   private unfit(name: string, expected: string): never {
-    return this.fault(name, say`Its value is not a ${expected}, the only form known here.`);
+    return this.fault(name, say`Its value is not a ${expected}, the only type supported.`);
   }
 }

@@ -59,10 +59,10 @@ export async function openGguf(path: string): Promise<GgufModel> {
     : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
   if (family === undefined || known === undefined) {
-    throw new UserError(say`Architecture "${keys.architecture}" is not known in GGUF files.`, {
+    throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
       field: 'general.architecture',
-      remedy: say`Known are ${Object.keys(ggufFamilies).join(', ')}.`,
+      remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
   const parts = header.metadata.get('split.count');
@@ -74,7 +74,10 @@ export async function openGguf(path: string): Promise<GgufModel> {
     });
   }
   if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
-    keys.fault(keys.name('expert_count'), say`Mixtures of experts are not known in GGUF files.`);
+    keys.fault(
+      keys.name('expert_count'),
+      say`Mixtures of experts are not supported in GGUF files.`,
+    );
   }
   const config = await describeGguf(keys, header, family);
   const names = Object.fromEntries(

@@ -106,7 +106,7 @@ export class GraphIndex {
       for (const output of node.outputs) {
         if (given.has(output)) {
           throw damaged(
-            say`A node makes this value, which is also a weight or an input.`,
+            say`A node produces this value, which is also a weight or an input.`,
             file,
             output,
           );
@@ -147,7 +147,7 @@ export class GraphIndex {
         say`Its values are added to each other in too many ways to be followed.`,
         {
           file: this.file,
-          remedy: say`This is no graph of layers: choose another model.`,
+          remedy: say`This is not a graph of layers: choose another model.`,
         },
       );
     }
@@ -274,7 +274,7 @@ function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNo
   for (const [index, { outputs }] of nodes.entries()) {
     for (const output of outputs) {
       if (makers.has(output)) {
-        throw damaged(say`Two nodes make this value.`, file, output);
+        throw damaged(say`Two nodes produce this value.`, file, output);
       }
       makers.set(output, index);
     }
@@ -311,7 +311,7 @@ function sort(nodes: readonly Omit<GraphNode, 'order'>[], file: string): GraphNo
   }
   if (sorted.length < nodes.length) {
     const stuck = nodes.find((_, index) => (waits[index] ?? 0) > 0);
-    throw damaged(say`The graph runs in a circle.`, file, stuck?.outputs[0] ?? '');
+    throw damaged(say`The graph has a cycle.`, file, stuck?.outputs[0] ?? '');
   }
   return sorted;
 }

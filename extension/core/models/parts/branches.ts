@@ -35,7 +35,7 @@ export function readShapes(
   const shape = readHeads(config, folder, architecture);
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
-      say`Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
+      say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
       { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
     );
   }

@@ -166,7 +166,7 @@ export function readRotary(
   const dimensions = Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
-      say`Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
+      say`Heads of ${headDim} with a rotary share of ${fraction} cannot be rotated in pairs.`,
       { file, field: 'head_dim', remedy: say`Correct config.json.` },
     );
   }
@@ -180,7 +180,7 @@ export function readRotary(
     throw ropeError(
       context,
       'rope_type',
-      say`Rotary scaling "${ropeType(rope)}" is not known; known are ${Object.keys(rotaryScalings).join(', ')}.`,
+      say`Rotary scaling "${ropeType(rope)}" is not supported, only ${Object.keys(rotaryScalings).join(', ')}.`,
     );
   }
   return { dimensions, interleaved, ...scale(rope, context) };

@@ -183,7 +183,7 @@ function parseState(tensor: LazyTensor, bytes: Buffer): { shape: number[] } {
   }
   const shape = (state as { shape?: unknown } | undefined)?.shape;
   if (!Array.isArray(shape) || !shape.every((size) => Number.isSafeInteger(size))) {
-    throw fault(tensor, say`It does not tell the shape of the weights.`);
+    throw fault(tensor, say`It does not give the shape of the weights.`);
   }
   return { shape: shape as number[] };
 }
@@ -235,14 +235,14 @@ function expect(tensor: LazyTensor, dtypes: readonly string[], shape: readonly n
   if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
     throw fault(
       tensor,
-      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], where ${dtypes.join(' or ')} [${shape.join(', ')}] is needed.`,
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
     );
   }
 }
 
 function unknownForm({ file, name }: LazyTensor, quantization: QuantizationSummary): UserError {
   return new UserError(
-    say`How ${quantization.method} stores weights in the form ${quantization.form ?? ''} is not known.`,
+    say`Weights of ${quantization.method} in the format ${quantization.form ?? ''} are not supported.`,
     { file, field: name, remedy: say`Use the original weights in float32, float16 or bfloat16.` },
   );
 }
@@ -251,6 +251,6 @@ function fault({ file, name }: Pick<LazyTensor, 'file' | 'name'>, problem: Messa
   return new UserError(problem, {
     file,
     field: name,
-    remedy: say`Weights and quantization_config do not belong together: download the model again.`,
+    remedy: say`The weights don't match quantization_config: download the model again.`,
   });
 }

@@ -69,11 +69,11 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
     throw new UserError(
       name === undefined
         ? say`The weights are quantized, but the method is not named.`
-        : say`The weights are quantized by a method that is not known (${name}).`,
+        : say`The weights are quantized by an unsupported method (${name}).`,
       {
         file,
         field: 'quantization_config.quant_method',
-        remedy: say`${original} Known are ${Object.keys(quantizationMethods).join(', ')}.`,
+        remedy: say`${original} Supported: ${Object.keys(quantizationMethods).join(', ')}.`,
       },
     );
   }
@@ -90,7 +90,7 @@ function refusalOf(described: QuantizationSummary, { runs }: Method): Message | 
     return say`Weights quantized by ${method} can be inspected, but not run.`;
   }
   if (form !== undefined && !runs.forms.includes(form)) {
-    return say`Weights quantized by ${method} in the form ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
+    return say`Weights quantized by ${method} in the format ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
   }
   return bits === undefined || runs.bits.includes(bits)
     ? undefined

@@ -172,7 +172,7 @@ function refuseOtherForms(
     if (value !== known) {
       throw new UserError(
         say`${config.model_type} models with ${JSON.stringify(value)} here cannot be computed yet, only with ${JSON.stringify(known)}.`,
-        { file, field, remedy: say`Choose another model: the weights belong to this form.` },
+        { file, field, remedy: say`Choose another model: the weights depend on this value.` },
       );
     }
   }

@@ -78,7 +78,7 @@ export function checkOuterForm(
 ): void {
   checkForm(form, matrix, file);
   if (matrix.place === 'embedding' && (form.kind === 'low-rank' || form.kind === 'mpo')) {
-    throw new UserError(say`Rows of a table cannot be looked up in the form ${form.kind}.`, {
+    throw new UserError(say`The embedding cannot be stored as ${form.kind}.`, {
       field: matrix.id,
       ...(file === undefined ? {} : { file }),
       remedy: say`Compress the embedding by int8 or int4.`,

@@ -12,7 +12,7 @@ import type { Branch, Norm } from '../parts/norm';
 import { checkOuterForm } from './outer-matrices';
 import { say } from '../../message';
 
-const mismatch = say`Weights and configuration do not belong together: download the model again.`;
+const mismatch = say`The weights don't match config.json: download the model again.`;
 
 /** What a configuration says of matrices that are not stored dense. */
 export interface DescribedForms {
@@ -87,7 +87,7 @@ export class TensorFinder {
     this.left.delete(name);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
-        say`Its shape is [${tensor.shape.join(', ')}], but the configuration asks for [${shape.join(', ')}].`,
+        say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by config.json.`,
         {
           file: tensor.file,
           field: name,

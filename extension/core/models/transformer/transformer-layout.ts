@@ -297,7 +297,7 @@ function expertShape(
   }
   const { num_experts: count, num_experts_per_tok: perToken } = config;
   if (perToken > count) {
-    throw new UserError(say`${perToken} experts a token are more than the ${count} there are.`, {
+    throw new UserError(say`${perToken} experts per token, but there are only ${count}.`, {
       file: folder.config,
       field: 'num_experts_per_tok',
       remedy: say`Correct config.json.`,

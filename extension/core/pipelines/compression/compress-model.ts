@@ -119,7 +119,7 @@ export async function compressModel(
   const forms = matrixChanges(model, stands);
   if (forms.unties) {
     context.warn(
-      say`The embedding is the head of this model as well. Compressed otherwise, or one of them alone, both are stored, which takes more bytes than one.`,
+      say`Embedding and head are one matrix in this model. Compressed differently, both are stored, which takes more bytes.`,
     );
   }
   const changes = checkChanges(model.summary, removed, forms, patches);

@@ -97,13 +97,13 @@ export function chooseForAll(
     throw new UserError(
       unfit.length === 0
         ? say`The model has no linear layer of these roles in these blocks that is stored dense.`
-        : say`At this level the form of none of ${counted(unfit.length, 'layer')} would be smaller than the dense matrix.`,
+        : say`At this setting, none of ${counted(unfit.length, 'layer')} would be smaller than its dense matrix.`,
       {
         file: model.summary.path,
         remedy:
           unfit.length === 0
-            ? say`Choose others: espalier tensors lists what there is.`
-            : say`Choose a smaller level.`,
+            ? say`Choose others: \`espalier tensors\` lists them.`
+            : say`Choose a smaller setting.`,
       },
     );
   }
@@ -126,7 +126,7 @@ function chooseOuter(
       throw new UserError(say`The ${place} cannot be compressed by ${request.method}.`, {
         file: model.summary.path,
         field: place,
-        remedy: say`Add --then int4 or --then int8, which is for what the method leaves.`,
+        remedy: say`Add --then int4 or --then int8, which applies to what the method leaves.`,
       });
     }
     return dense.map((matrix) => ({ tensor: matrix.id, ...compressionFor(matrix, own) }));
@@ -250,14 +250,14 @@ function finder(
         say`${model.summary.name} has no linear layer "${tensor}".`,
         all.size === 0
           ? say`It has none that can be compressed.`
-          : say`Close to it are ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
+          : say`Similar ids: ${closestNames(tensor, [...all.keys()]).join(', ')}.`,
       );
     if (!staying.has(tensor)) {
       refuse(say`${tensor} belongs to a sublayer that is removed.`, say`Leave one of the two out.`);
     }
     if (layer.form !== undefined) {
       refuse(
-        say`${tensor} is ${layer.form.kind} already.`,
+        say`${tensor} is already ${layer.form.kind}.`,
         say`Compress the model that it was made from.`,
       );
     }

@@ -134,17 +134,17 @@ function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): 
   if (isDecoder !== (teacher.kind === 'decoder')) {
     throw new UserError(say`An ONNX graph learns from the graph that it was made from.`, {
       file,
-      remedy: say`Name that as teacher, or repair the Hugging Face folder and write it as ONNX then.`,
+      remedy: say`Name that as teacher, or repair the Hugging Face folder and then write it as ONNX.`,
     });
   }
   if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (!isDecoder && endToEnd) {
-    throw new UserError(say`Only decoders of a Hugging Face folder are trained as a whole.`, {
+    throw new UserError(say`Only decoders of a Hugging Face folder can be trained end to end.`, {
       file,
       field: 'end-to-end',
-      remedy: say`Repair it slice by slice alone.`,
+      remedy: say`Repair it layer by layer only.`,
     });
   }
 }

@@ -244,7 +244,7 @@ async function planToExtend(file: string, summary: ModelSummary): Promise<Plan |
   const plan = parsePlan(await readFile(file, 'utf8'), file);
   requireMadeFor(plan, summary, {
     file,
-    remedy: say`Name another plan, or delete the field to put the patch into it all the same.`,
+    remedy: say`Name another plan, or delete the field to add the patch anyway.`,
   });
   return plan;
 }

@@ -83,7 +83,7 @@ async function readPatches(
         throw new UserError(
           tensor === undefined
             ? say`The file lacks this tensor of the patch.`
-            : say`Its shape is [${tensor.shape.join(', ')}], but the model asks for [${shape.join(', ')}].`,
+            : say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by the model.`,
           { file: path, field: stored, remedy: say`Fit the patch for this model: espalier patch.` },
         );
       }

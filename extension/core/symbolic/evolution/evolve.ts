@@ -138,7 +138,7 @@ function fitting(
   if (fit.length === 0) {
     throw new UserError(say`The search found no graph.`, {
       field: 'programs',
-      remedy: say`Let it look at more programs: 1000 are enough for the first graph.`,
+      remedy: say`Let it try more programs: 1000 are enough for the first graph.`,
     });
   }
   return fit;

@@ -211,7 +211,7 @@ async function readDone(
   const text = await readFile(file, 'utf8').catch(() => undefined);
   const document = text === undefined ? undefined : parseGssnnDocument(text, file);
   if (document !== undefined && !isDeepStrictEqual(document.settings, settings)) {
-    throw new UserError(say`The folder holds an evolution of other settings.`, {
+    throw new UserError(say`The folder contains an evolution with other settings.`, {
       file,
       remedy: say`Choose another folder, or remove this one.`,
     });

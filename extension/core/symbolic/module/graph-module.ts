@@ -47,7 +47,7 @@ function widthOf({ shape }: ShapedValue): number {
   const width = shape.at(-1);
   if (typeof width !== 'number' || shape.length !== 2) {
     throw new UserError(say`The input of a graph module must be rows of a known width.`, {
-      remedy: say`Leave only the number of rows open.`,
+      remedy: say`Leave only the number of rows dynamic.`,
     });
   }
   return width;

@@ -145,7 +145,7 @@ async function judge(
   const best = winners.get('graph');
   if (best === undefined) {
     throw new UserError(say`No program builds a graph that a patch can have.`, {
-      remedy: say`Look at more programs, or give a library whose graphs have ${patchWidth} nodes and edges at most (${patchMode}).`,
+      remedy: say`Try more programs, or give a library whose graphs have at most ${patchWidth} nodes and edges (${patchMode}).`,
     });
   }
   const branches = patchKinds.map((kind): Branch => {

@@ -74,7 +74,7 @@ function rowsOf(states: readonly HiddenState[], name: string): Rows {
   const length = tensors[0]?.dims.at(-1) ?? 1;
   const other = tensors.find(({ dims }) => dims.at(-1) !== length || dims.length > longestShape);
   if (other !== undefined) {
-    throw new UserError(say`The stream is no rows of features, but [${other.dims.join(', ')}].`, {
+    throw new UserError(say`The stream is not rows of features, but [${other.dims.join(', ')}].`, {
       field: name,
       remedy: say`Patch a model whose stream is [batch, sequence, features].`,
     });
@@ -122,7 +122,7 @@ export async function divergences(
   let states = candidates.flat();
   for (let i = index + 1; i < count; i++) {
     context.progress({
-      stage: say`Measuring what the patches do to the output`,
+      stage: say`Measuring the effect of the patches on the output`,
       done: i - index,
       total: count - index,
       unit: 'steps',

@@ -42,8 +42,8 @@ export async function explore(
   context: JobContext,
 ): Promise<Exploration> {
   if (programLimit > maxPrograms) {
-    throw new UserError(say`Memory holds ${maxPrograms} programs, not ${programLimit}.`, {
-      remedy: say`Choose a lower limit of programs.`,
+    throw new UserError(say`At most ${maxPrograms} programs fit in memory, not ${programLimit}.`, {
+      remedy: say`Choose a lower limit for programs.`,
     });
   }
   const machine = new Machine(library);

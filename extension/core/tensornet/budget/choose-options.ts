@@ -32,7 +32,7 @@ export async function chooseOptions(
       say`The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${budget.toPrecision(4)}.`,
       {
         field: 'budget',
-        remedy: say`Ask for less, measure smaller levels or more methods, or let sublayers be removed.`,
+        remedy: say`Choose a larger budget, measure smaller settings or more methods, or allow removing sublayers.`,
       },
     );
   }

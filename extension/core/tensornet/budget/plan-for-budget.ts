@@ -50,7 +50,7 @@ export async function planForBudget(
   const { model } = request.model;
   if (model.summary.fingerprint !== table.model.fingerprint) {
     throw new UserError(
-      say`The sensitivity table was made for another model than ${model.summary.path}.`,
+      say`The sensitivity profile was made for another model than ${model.summary.path}.`,
       {
         field: 'model.fingerprint',
         remedy: say`Profile the sensitivity of this model again.`,

@@ -97,7 +97,7 @@ export function planProblem(
   }));
   const costBefore = wholeCost(table, unit);
   if (unit === 'milliseconds' && costBefore === 0) {
-    throw new UserError(say`The table tells no times, as where all matrices are convolutions.`, {
+    throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
       field: 'unit',
       remedy: say`Count bytes, parameters or flops.`,
     });

@@ -24,7 +24,7 @@ export async function costsInFolder(
   } catch (error) {
     throw new UserError(say`The folder cannot be made: ${(error as Error).message}.`, {
       file: folder,
-      remedy: say`Give the cache folder of your user another place, or make it writable.`,
+      remedy: say`Move your user's cache folder, or make it writable.`,
     });
   }
   return machineCosts({
@@ -32,7 +32,12 @@ export async function costsInFolder(
     file: join(folder, `${device}.json`),
     again,
     afterGraph: async (done, total) => {
-      context.progress({ stage: say`Timing products on this machine`, done, total, unit: 'steps' });
+      context.progress({
+        stage: say`Timing matrix products on this machine`,
+        done,
+        total,
+        unit: 'steps',
+      });
       await checkpoint(context.cancellation);
     },
   });

@@ -74,13 +74,10 @@ export async function repairEndToEnd(
   const { student, forms, settings, memoryBytes, folder } = setup;
   const bytes = bytesToTrain(setup);
   if (bytes > memoryBytes) {
-    throw new UserError(
-      say`The model is too large to be trained as a whole in the memory allowed.`,
-      {
-        file: student.summary.path,
-        remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair slice by slice alone.`,
-      },
-    );
+    throw new UserError(say`The model is too large to train end to end within the memory limit.`, {
+      file: student.summary.path,
+      remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair layer by layer only.`,
+    });
   }
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
@@ -139,7 +136,12 @@ export async function repairEndToEnd(
       }
       for (let start = 0; start < order.length; start += settings.batch) {
         const done = trainer.steps;
-        context.progress({ stage: say`Repair the whole model`, done, total: steps, unit: 'steps' });
+        context.progress({
+          stage: say`Repairing the full model`,
+          done,
+          total: steps,
+          unit: 'steps',
+        });
         await checkpoint(context.cancellation);
         const batch = await teacher.batch(order.slice(start, start + settings.batch));
         if (!(await tryStep(trainer, batch))) {
@@ -268,8 +270,8 @@ function idsOf(input: ModelInput): Int32Array | undefined {
 }
 
 function noText({ summary }: LayeredModel): never {
-  throw new UserError(say`Only models that read text are repaired as a whole.`, {
+  throw new UserError(say`Only models that read text can be repaired end to end.`, {
     file: summary.path,
-    remedy: say`Repair slice by slice alone.`,
+    remedy: say`Repair layer by layer only.`,
   });
 }

@@ -157,7 +157,7 @@ export async function repairSlices(
     const repaired = new Map<string, MatrixEncoding>();
     const slices: SliceRecord[] = [];
     for (const [index, { id }] of sublayers.entries()) {
-      report(say`Repair ${id}`, index);
+      report(say`Repairing ${id}`, index);
       const slice = await walk.slice(index);
       const own = formsOf(student, index, forms);
       const record =

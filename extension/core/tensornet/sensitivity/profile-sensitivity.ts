@@ -324,7 +324,7 @@ function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySetting
       (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
   );
   if (found.length === 0) {
-    throw new UserError(say`No linear layer is of the roles and blocks that are asked for.`, {
+    throw new UserError(say`No linear layer has the requested roles and blocks.`, {
       file: model.summary.path,
       field: 'roles, blocks',
       remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
@@ -338,7 +338,7 @@ function noLayers({ summary }: LayeredModel): never {
     say`The model has no linear layers in its sublayers that can be compressed.`,
     {
       file: summary.path,
-      remedy: say`Open the model in the explorer to see what it consists of.`,
+      remedy: say`Open the model in the explorer to see its parts.`,
     },
   );
 }

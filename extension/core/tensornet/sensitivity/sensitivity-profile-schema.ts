@@ -97,6 +97,6 @@ export function parseSensitivityProfile(text: string, file: string): Sensitivity
     sensitivityProfileSchema,
     text,
     file,
-    say`a sensitivity table`,
+    say`a sensitivity profile`,
   ) as SensitivityProfile;
 }

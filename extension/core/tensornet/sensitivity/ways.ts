@@ -44,7 +44,7 @@ export function withOuter(
   for (const place of places) {
     const found = outer.find((one) => placesOf(one).includes(place));
     if (found === undefined) {
-      throw new UserError(say`The sensitivity table has not measured the ${place}.`, {
+      throw new UserError(say`The sensitivity profile does not include the ${place}.`, {
         field: 'outer',
         remedy: say`Profile the sensitivity again, with the ${place}.`,
       });
@@ -52,7 +52,7 @@ export function withOuter(
     if (placesOf(found).some((one) => !places.includes(one))) {
       throw new UserError(say`Embedding and head are one matrix in this model.`, {
         field: place,
-        remedy: say`Ask for both, or for none.`,
+        remedy: say`Choose both, or neither.`,
       });
     }
   }

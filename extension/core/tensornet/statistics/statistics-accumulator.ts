@@ -76,9 +76,9 @@ class SharedInputs {
       }
     }
     if (!this.magnitudes.every(Number.isFinite)) {
-      throw new UserError(say`What goes into it on calibration is NaN or infinite.`, {
+      throw new UserError(say`Its calibration inputs hold NaN or infinity.`, {
         field: this.name,
-        remedy: say`Calibrate on the CPU, or with another text; or take a variant without calibration.`,
+        remedy: say`Calibrate on the CPU, use another text, or choose a variant without calibration.`,
       });
     }
   }

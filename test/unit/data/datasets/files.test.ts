@@ -318,7 +318,7 @@ describe('a folder of images', () => {
     expect(set.warnings.map(inEnglish)).toEqual([
       `${join(folder, 'zoo')}: 1 other files were left out.`,
     ]);
-    expect(small.warnings.map(inEnglish)[1]).toBe('No example is of the class dog.');
+    expect(small.warnings.map(inEnglish)[1]).toBe('No example has the class dog.');
     expect([...small.labels]).toEqual([2, 2, 0]);
   });
 
@@ -337,7 +337,7 @@ describe('a folder of images', () => {
     );
     put('loose/1.png', 'rgb.png');
     await expect(openDataset(join(folder, 'loose'))).rejects.toThrow(
-      /1\.png: The image lies in no folder of a class/,
+      /1\.png: The image is not in the folder of a class/,
     );
     file('broken/a/1.png', 'not a picture');
     await expect(openDataset(join(folder, 'broken'))).rejects.toThrow(

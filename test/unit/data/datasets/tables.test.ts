@@ -280,7 +280,7 @@ describe('a Parquet table', () => {
       'a value missing',
       'no-value.parquet',
       {},
-      /row 2, a: .*is not a number\. The features are the columns a/,
+      /row 2, a: .*is not a number\. The features could be the columns a/,
     ],
     [
       'an unknown compression',

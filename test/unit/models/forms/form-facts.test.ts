@@ -187,7 +187,7 @@ describe('a model with other forms', () => {
     [
       'of another size',
       ({ out, in: input }) => make.dense(out + 1, input),
-      /A matrix of 49 × 48 cannot stand for one of 48 × 48/,
+      /A matrix of 49 × 48 cannot replace one of 48 × 48/,
     ],
     [
       'of factors that do not meet',
@@ -197,7 +197,7 @@ describe('a model with other forms', () => {
     [
       'of a core of another shape',
       () => ({ ...make.mpo({ out: [6, 8], in: [6, 8] }, 3, 'chained'), bonds: [4] }),
-      /core\.0: It is F32 \[1, 6, 6, 3\], where F32 or F16 or BF16 \[1, 6, 6, 4\] is needed/,
+      /core\.0: It is F32 \[1, 6, 6, 3\], expected F32 or F16 or BF16 \[1, 6, 6, 4\]/,
     ],
     [
       'in blocks that are no power of two',

@@ -156,7 +156,7 @@ describe('the matrices outside the sublayers', () => {
       const { id = '', out = 0, in: width = 0 } = table ?? {};
       const forms = new Map([[id, new FormMaker(1).lowRank(out, width, 2)]]);
       const { message } = await rejection(changed(model, forms));
-      expect(message).toMatch(/cannot be looked up in the form low-rank.*int8 or int4/);
+      expect(message).toMatch(/cannot be stored as low-rank.*int8 or int4/);
     }
   });
 });

@@ -212,7 +212,7 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
     expect(await open([['If', ['c'], ['y'], branches]])).toEqual({ ids: [] });
     const { summary } = await openOnnxModel(path);
     expect(summary.warnings.map(inEnglish)[0]).toMatch(
-      /inside of then_branch of If y \(1 branches\) and/,
+      /inside then_branch of If y \(1 branches\) and/,
     );
   });
 
@@ -243,7 +243,9 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
         ['Tanh', ['v'], [name]],
         ['MatMul', ['x', 'w'], ['y']],
       ];
-      await expect(open(nodes)).rejects.toThrow(`${name}: A node makes this value, which is also`);
+      await expect(open(nodes)).rejects.toThrow(
+        `${name}: A node produces this value, which is also`,
+      );
     },
   );
 });

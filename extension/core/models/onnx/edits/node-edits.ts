@@ -46,7 +46,7 @@ export async function restoreNestedTensors(
 ): Promise<void> {
   const fault = (name: string): UserError =>
     new UserError(
-      say`The graph holds large weights inside of its nodes, which cannot be copied yet.`,
+      say`The graph holds large weights inside its nodes, which cannot be copied yet.`,
       {
         file: file.path,
         field: name,

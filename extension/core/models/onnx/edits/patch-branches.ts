@@ -69,8 +69,8 @@ export function patchBranches(
 function notPatchable({ file, place }: OnnxModel, id: string): UserError {
   return new UserError(
     place === undefined
-      ? say`The stream in front of it is no float32 or float16, which a patch computes in.`
-      : say`The layers of this graph lie inside of an If, where none can be patched.`,
+      ? say`The stream before it is not float32 or float16, which graph modules need.`
+      : say`The layers of this graph are inside an If, where they can't be patched.`,
     {
       file: file.path,
       field: id,

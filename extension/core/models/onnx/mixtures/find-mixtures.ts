@@ -45,7 +45,7 @@ export function findMixtures(
   }
   const warnings = [...refused].map(
     ([reason, ids]) =>
-      say`Single experts of ${ids.join(', ')} cannot be taken out, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
+      say`Single experts of ${ids.join(', ')} cannot be removed, only the whole mixture: ${reason}. Prune the Hugging Face folder, and write it as ONNX.`,
   );
   return { mixtures, warnings };
 }

@@ -11,11 +11,11 @@ import { say } from '../../../message';
 export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex): Message {
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
-    return say`The residual stream lies inside of ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and If inside of If.`;
+    return say`The residual stream is inside ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and nested If.`;
   }
   const folded = index.nodes.filter(isFolded).length;
   if (folded > 0) {
-    return say`ONNX Runtime's optimizer has put the sums of the residual stream into ${folded} convolutions. Take the model as it was before the optimizer.`;
+    return say`ONNX Runtime's optimizer has fused the sums of the residual stream into ${folded} convolutions. Use the model from before the optimizer.`;
   }
   const dense = index.nodes.filter((node) => isDense(node, index)).length;
   return dense > 0
