@@ -1,35 +1,44 @@
+import { t } from './translate';
+
 /** Language of the strings below, which numbers are formatted for. */
 export const locale = 'en';
 
 /** How a job ends without a result. */
 export const ends = {
-  cancelled: 'was cancelled.',
-  failed: 'failed.',
-  crashed: 'stopped.',
-  closed: 'was interrupted.',
+  cancelled: t('was cancelled.'),
+  failed: t('failed.'),
+  crashed: t('stopped.'),
+  closed: t('was interrupted.'),
 } as const;
 
 /** Texts of the parts that panels share. */
 export const strings = {
-  resume: 'Resume',
-  cancel: 'Cancel',
-  cancelling: 'Cancelling…',
-  showLog: 'Show Log',
-  resumeTitle: 'Continue where the job stopped',
-  job: 'Job',
-  progressCount: (done: string, total: string, unit: string) => `${done} of ${total} ${unit}`,
-  timeLeft: (duration: string) => `about ${duration} left`,
+  resume: t('Resume'),
+  cancel: t('Cancel'),
+  cancelling: t('Cancelling…'),
+  showLog: t('Show Log'),
+  resumeTitle: t('Continue where the job stopped'),
+  job: t('Job'),
+  progressCount: (done: string, total: string, unit: string) =>
+    t('{0} of {1} {2}', done, total, unit),
+  timeLeft: (duration: string) => t('about {0} left', duration),
   queued: (place: number) =>
-    place === 1 ? 'Waiting for 1 other job' : `Waiting for ${place} other jobs`,
+    place === 1 ? t('Waiting for 1 other job') : t('Waiting for {0} other jobs', place),
 
   // Tables
-  moreRows: (next: string, left: string) => `Show ${next} more (${left} left)`,
+  moreRows: (next: string, left: string) => t('Show {0} more ({1} left)', next, left),
 
   // Histogram
   histogramSummary: (bins: number, low: string, high: string, peak: string) =>
-    `Histogram of ${bins} equal parts from ${low} to ${high}; most numbers lie around ${peak}.`,
-  histogramTable: 'Numbers of the histogram',
-  bin: (low: string, high: string) => `${low} to ${high}`,
-  from: 'From',
-  to: 'To',
+    t(
+      'Histogram of {0} equal parts from {1} to {2}; most numbers lie around {3}.',
+      bins,
+      low,
+      high,
+      peak,
+    ),
+  histogramTable: t('Numbers of the histogram'),
+  bin: (low: string, high: string) => t('{0} to {1}', low, high),
+  from: t('From'),
+  to: t('To'),
 } as const;

@@ -71,7 +71,7 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
     ),
   intermediateSize: ({ facts }) =>
     l10n.t(
-      'Width inside of each feed-forward sublayer, {0} times that of the residual stream.',
+      'Width inside each feed-forward sublayer, {0} times that of the residual stream.',
       ratio(facts.intermediateSize, facts.hiddenSize),
     ),
   layers: ({ blocks }) => {
@@ -124,7 +124,7 @@ const meanings: Readonly<Record<ConfigTopic, (model: ModelDescription) => string
     l10n.t('Experts that a token is sent through, of {0}.', known(facts.experts)),
   ropeTheta: () =>
     l10n.t('Base of the rotary embedding: the larger, the slower its slowest dimensions turn.'),
-  activation: () => l10n.t('Activation inside of each feed-forward sublayer.'),
+  activation: () => l10n.t('Activation inside each feed-forward sublayer.'),
   tiedHead: ({ facts }) => {
     const shared = product(facts.vocabularySize, facts.hiddenSize);
     const size = shared === undefined ? '?' : formatCount(shared);

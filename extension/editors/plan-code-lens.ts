@@ -68,7 +68,7 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     return [
       ...(removed.length === 0 && compressed + patched > 0 ? [] : [removal]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
-      ...(patched === 0 ? [] : [l10n.t('Puts symbolic patches in {0} places', patched)]),
+      ...(patched === 0 ? [] : [l10n.t('Puts graph modules in {0} places', patched)]),
     ].join(' · ');
   }
 }

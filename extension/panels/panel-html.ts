@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { env, Uri } from 'vscode';
+import { env, l10n, Uri } from 'vscode';
 import type { Webview } from 'vscode';
 
 /** Folder of the webviews' bundles: all that a panel may load. */
@@ -8,7 +8,7 @@ export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dis
 /** Panels that have a bundle of their own. */
 export type PanelName = 'heatmap' | 'explorer' | 'datamap' | 'compression' | 'symbolic';
 
-/** The page of a panel. It holds no data: the script asks for it. */
+/** The page of a panel. It holds texts, but no data: the script asks for that. */
 export function panelHtml(
   panel: PanelName,
   webview: Webview,
@@ -23,10 +23,18 @@ export function panelHtml(
   return page(
     `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${webview.cspSource} 'nonce-${styleNonce}'; font-src ${webview.cspSource}`,
     title,
-    `<meta property="csp-nonce" content="${styleNonce}">
+    `<meta property="csp-nonce" content="${styleNonce}">${catalogueMeta()}
     <link rel="stylesheet" href="${file(`${panel}.css`)}">`,
     `<script type="module" nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
   );
+}
+
+/** The texts of the editor's language for the script; none where that is English. */
+function catalogueMeta(): string {
+  const { bundle } = l10n;
+  return bundle === undefined
+    ? ''
+    : `\n    <meta name="catalogue" content="${escapeHtml(JSON.stringify(bundle))}">`;
 }
 
 /** A page with a sentence: what a restored panel shows when its model is gone. */

@@ -10,7 +10,7 @@ export function sublayerName(kind: SublayerKind): string {
     convolution: l10n.t('Convolution'),
     expert: l10n.t('Experts'),
     parallel: l10n.t('Parallel branches'),
-    patch: l10n.t('Symbolic patch'),
+    patch: l10n.t('Graph module'),
     other: l10n.t('Other'),
   };
   return names[kind];

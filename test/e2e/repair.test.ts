@@ -95,7 +95,7 @@ describe('repair and patching', () => {
     await done.waitFor({ timeout: 150_000 });
     await workbench.screenshot('patch-done');
     const report = await workbench.webview('td:has-text("Nothing (skip)")');
-    for (const name of ['Symbolic patch', 'Nothing (skip)', 'Bottleneck MLP']) {
+    for (const name of ['Graph module', 'Nothing (skip)', 'Bottleneck MLP']) {
       await report.getByText(name).first().waitFor();
     }
     await done.getByRole('button', { name: 'Open Heatmap' }).click();
@@ -110,15 +110,15 @@ describe('repair and patching', () => {
       const heatmap = await Heatmap.find(workbench);
       const cell = heatmap.cell(removed);
       await cell.locator('svg').waitFor();
-      expect(await cell.getAttribute('title')).toMatch(/^Symbolic patch: \(/);
+      expect(await cell.getAttribute('title')).toMatch(/^Graph module: \(/);
       expect(await cell.getAttribute('aria-label')).toMatch(
-        /removed, number 1, .*planned symbolic patch, a graph of \d+ nodes and \d+ edges?$/,
+        /removed, number 1, .*planned graph module, a graph of \d+ nodes and \d+ edges?$/,
       );
       await cell.hover();
       const details = heatmap.frame.locator('.details');
       await details.locator('svg.graph circle.node').first().waitFor();
       const program = await details.locator('code').textContent();
-      expect(await cell.getAttribute('title')).toBe(`Symbolic patch: ${program ?? ''}`);
+      expect(await cell.getAttribute('title')).toBe(`Graph module: ${program ?? ''}`);
       expect(await accessibilityViolations(heatmap.frame)).toEqual([]);
       await workbench.screenshot(`patch-${theme}`);
     },
@@ -132,7 +132,7 @@ describe('repair and patching', () => {
     const heatmap = await Heatmap.find(workbench, 'patched');
     const cell = heatmap.cell(removed);
     await cell.locator('svg').waitFor();
-    expect(await cell.getAttribute('aria-label')).toMatch(/^Symbolic patch, block 1: kept/);
+    expect(await cell.getAttribute('aria-label')).toMatch(/^Graph module, block 1: kept/);
     await workbench.screenshot('patch-opened');
   });
 });

@@ -3,128 +3,133 @@ import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
 import type { BudgetUnit, Drawback, Method, Role, Way } from './types';
+import { t } from '../translate';
 
 type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
 
 const jobNames: Readonly<Record<JobName, string>> = {
-  sensitivity: 'Measuring',
-  'plan-compression': 'Planning',
-  compress: 'Compressing',
+  sensitivity: t('Measuring'),
+  'plan-compression': t('Planning'),
+  compress: t('Compressing'),
 };
 
 const methods: Readonly<Record<Method, string>> = {
-  mpo: 'Tensor network (MPO)',
-  lowrank: 'Low rank',
-  int8: 'int8',
-  int4: 'int4',
+  mpo: t('Tensor network (MPO)'),
+  lowrank: t('Low rank'),
+  int8: t('int8'),
+  int4: t('int4'),
 };
 
 const levels: Readonly<Record<Method, (level: number) => string>> = {
-  mpo: (level) => `χ ${level}`,
-  lowrank: (level) => `rank ${level}`,
-  int8: (level) => (level === 0 ? 'per output' : `blocks of ${level}`),
-  int4: (level) => `blocks of ${level}`,
+  mpo: (level) => t('χ {0}', level),
+  lowrank: (level) => t('rank {0}', level),
+  int8: (level) => (level === 0 ? t('per output') : t('blocks of {0}', level)),
+  int4: (level) => t('blocks of {0}', level),
 };
 
 /** In the order of the panel's lines. */
 const roles: Readonly<Record<Role, string>> = {
-  query: 'Query',
-  key: 'Key',
-  value: 'Value',
-  'query-key-value': 'Query-key-value',
-  output: 'Output',
-  gate: 'Gate',
-  up: 'Up',
-  'gate-up': 'Gate-up',
-  down: 'Down',
-  other: 'Other',
+  query: t('Query'),
+  key: t('Key'),
+  value: t('Value'),
+  'query-key-value': t('Query-key-value'),
+  output: t('Output'),
+  gate: t('Gate'),
+  up: t('Up'),
+  'gate-up': t('Gate-up'),
+  down: t('Down'),
+  other: t('Other'),
 };
 
 const units: Readonly<Record<BudgetUnit, string>> = {
-  bytes: 'Bytes',
-  parameters: 'Parameters',
-  flops: 'FLOPs per token',
-  milliseconds: 'Milliseconds per token',
+  bytes: t('Bytes'),
+  parameters: t('Parameters'),
+  flops: t('FLOPs per token'),
+  milliseconds: t('Milliseconds per token'),
 };
 
 const columns: Readonly<Record<SortKey, string>> = {
-  tensor: 'Linear layer',
-  role: 'Matrix',
-  block: 'Block',
-  level: 'Level',
-  loss: 'Distance',
-  error: 'Error',
-  outputError: 'Of outputs',
-  bytes: 'Bytes before',
-  after: 'After',
-  milliseconds: 'Time',
+  tensor: t('Linear layer'),
+  role: t('Matrix'),
+  block: t('Block'),
+  level: t('Level'),
+  loss: t('Distance'),
+  error: t('Error'),
+  outputError: t('Of outputs'),
+  bytes: t('Bytes before'),
+  after: t('After'),
+  milliseconds: t('Time'),
 };
 
 const drawbacks: Readonly<Record<Drawback, string>> = {
-  bytes: 'not smaller than the original',
-  flops: 'more FLOPs than the original',
-  milliseconds: 'slower than the original',
+  bytes: t('not smaller than the original'),
+  flops: t('more FLOPs than the original'),
+  milliseconds: t('slower than the original'),
 };
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
 export const strings = {
-  loading: 'Loading the model…',
+  loading: t('Loading the model…'),
 
   // Header
-  actions: 'Actions',
-  profile: 'Measure…',
-  profileAgain: 'Measure Again…',
-  profileTitle: 'Measure what compressing each linear layer alone costs',
-  resume: 'Resume',
-  resumeTitle: 'Continue where the job stopped',
-  compress: 'Compress…',
-  compressTitle: 'Write a new model, compressed by one method',
-  heatmap: 'Layer Heatmap',
-  heatmapTitle: 'See which sublayers the model can do without',
-  openText: 'Open as Text',
-  openTextTitle: 'Open the table in the text editor',
-  reasonRunning: (job: JobName) => `${jobNames[job]} is running`,
-  size: 'Size',
-  layers: 'Linear layers',
-  calibration: 'Calibration',
+  actions: t('Actions'),
+  profile: t('Measure…'),
+  profileAgain: t('Measure Again…'),
+  profileTitle: t('Measure what compressing each linear layer alone costs'),
+  resume: t('Resume'),
+  resumeTitle: t('Continue where the job stopped'),
+  compress: t('Compress…'),
+  compressTitle: t('Write a new model, compressed by one method'),
+  heatmap: t('Layer Heatmap'),
+  heatmapTitle: t('See which sublayers the model can do without'),
+  openText: t('Open as Text'),
+  openTextTitle: t('Open the table in the text editor'),
+  reasonRunning: (job: JobName) => t('{0} is running', jobNames[job]),
+  size: t('Size'),
+  layers: t('Linear layers'),
+  calibration: t('Calibration'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
       ? `${counted(sequences, 'example')}, ${source}`
-      : `${sequences} × ${length} tokens, ${source}`,
-  bundledText: 'bundled text',
-  fittedTo: 'Fitted to',
+      : t('{0} × {1} tokens, {2}', sequences, length, source),
+  bundledText: t('bundled text'),
+  fittedTo: t('Fitted to'),
   fittedToOther: (sequences: string, length: string) =>
-    length === '1' ? counted(sequences, 'other') : `${sequences} × ${length} others`,
-  fittedToOtherTitle:
+    length === '1' ? counted(sequences, 'other') : t('{0} × {1} others', sequences, length),
+  fittedToOtherTitle: t(
     'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) are fitted to other data than distances are measured on',
-  fittedToSame: 'the same',
-  fittedToSameTitle:
+  ),
+  fittedToSame: t('the same'),
+  fittedToSameTitle: t(
     'Methods that look at inputs (low rank, GPTQ, scaled tensor networks) were fitted to the data that distances are measured on, and seem better than they are',
-  metric: 'Metric',
-  device: 'Device',
-  took: 'Took',
-  file: 'Table',
+  ),
+  metric: t('Metric'),
+  device: t('Device'),
+  took: t('Took'),
+  file: t('Table'),
 
   // Job
-  jobProgress: (job: JobName) => `Progress: ${jobNames[job]}`,
-  starting: (job: JobName) => `${jobNames[job]} is starting`,
+  jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
+  starting: (job: JobName) => t('{0} is starting', jobNames[job]),
   stopped: (job: JobName, reason: keyof typeof ends) => `${jobNames[job]} ${ends[reason]}`,
-  finished: (job: JobName) => `${jobNames[job]} has finished.`,
+  finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
 
   // Empty state
-  empty: 'Measure the layers to see which matrices this model lets you compress, and how far.',
-  emptyDetail:
+  empty: t('Measure the layers to see which matrices this model lets you compress, and how far.'),
+  emptyDetail: t(
     'Each linear layer is compressed alone, by several methods and levels, and the change of the output is measured on calibration data. Nothing is written to the model.',
+  ),
 
   // Grid
-  grid: 'Sensitivity to compression',
-  gridHint:
+  grid: t('Sensitivity to compression'),
+  gridHint: t(
     'Point at a cell to see its numbers. Keyboard: arrow keys to move, Home and End to go to the ends of a line.',
-  block: 'Block',
-  blockNumber: (block: number) => `Block ${block}`,
-  nothing: 'No linear layer',
-  shown: 'Method',
-  plan: 'The plan',
+  ),
+  block: t('Block'),
+  blockNumber: (block: number) => t('Block {0}', block),
+  nothing: t('No linear layer'),
+  shown: t('Method'),
+  plan: t('The plan'),
   way: ({ method, variant, then }: Way) =>
     [
       methods[method],
@@ -134,125 +139,134 @@ export const strings = {
   method: (method: Method) => methods[method],
   level: (method: Method, level: number) => levels[method](level),
   role: roles,
-  place: { embedding: 'Embedding', head: 'Head' },
-  tied: 'Embedding, head',
-  share: 'Bytes left of a layer',
-  shareValue: (percent: string) => `about ${percent}`,
-  oneLevel: (percent: string) => `one level: ${percent} of the bytes left`,
-  planShown: 'Each layer as the plan has it; kept layers are not coloured.',
-  cheap: 'cheap',
-  costly: 'costly',
-  legend: (metric: string) => `Distance to the original (${metric}, log scale)`,
-  legendNothing: 'No distances yet',
-  legendPending: 'not measured',
-  legendKept: 'kept dense by the plan',
-  legendRemoved: 'removed by the plan',
-  legendDrawback: 'no gain: not smaller, slower, or more FLOPs than the original',
-  cellName: (line: string, block: number) => `${line}, block ${block}`,
+  place: { embedding: t('Embedding'), head: t('Head') },
+  tied: t('Embedding, head'),
+  share: t('Bytes left of a layer'),
+  shareValue: (percent: string) => t('about {0}', percent),
+  oneLevel: (percent: string) => t('one level: {0} of the bytes left', percent),
+  planShown: t('Each layer as the plan has it; kept layers are not coloured.'),
+  cheap: t('cheap'),
+  costly: t('costly'),
+  legend: (metric: string) => t('Distance to the original ({0}, log scale)', metric),
+  legendNothing: t('No distances yet'),
+  legendPending: t('not measured'),
+  legendKept: t('kept dense by the plan'),
+  legendRemoved: t('removed by the plan'),
+  legendDrawback: t('no gain: not smaller, slower, or more FLOPs than the original'),
+  cellName: (line: string, block: number) => t('{0}, block {1}', line, block),
   cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
-    pending: 'not measured in this way',
-    kept: 'kept dense by the plan',
-    removed: 'removed by the plan with its sublayer',
+    pending: t('not measured in this way'),
+    kept: t('kept dense by the plan'),
+    removed: t('removed by the plan with its sublayer'),
   },
 
   // Whether it pays
   pays: (layers: string) =>
     layers === '1'
-      ? 'The layer measured here gets smaller, and takes no more FLOPs than the original.'
-      : `All ${layers} layers measured here get smaller, and none takes more FLOPs than the original.`,
+      ? t('The layer measured here gets smaller, and takes no more FLOPs than the original.')
+      : t(
+          'All {0} layers measured here get smaller, and none takes more FLOPs than the original.',
+          layers,
+        ),
   paysNot: (parts: readonly string[], layers: string) =>
-    `Of ${counted(layers, 'layer')}, ${parts.join('; ')}.`,
+    t('Of {0}, {1}.', counted(layers, 'layer'), parts.join('; ')),
   paysPart: (count: string, drawback: Drawback) =>
     ({
-      bytes: `${count} would be no smaller`,
-      flops: `${count} would need more FLOPs per token`,
-      milliseconds: `${count} would be slower on this machine`,
+      bytes: t('{0} would be no smaller', count),
+      flops: t('{0} would need more FLOPs per token', count),
+      milliseconds: t('{0} would be slower on this machine', count),
     })[drawback],
-  mpoNote:
+  mpoNote: t(
     'A tensor network that is multiplied out when it is loaded saves bytes on disk and in transfer, but no time and no memory.',
+  ),
 
   // Details
-  sizes: 'Shape',
-  levelFact: 'Level',
-  distance: 'Distance',
+  sizes: t('Shape'),
+  levelFact: t('Level'),
+  distance: t('Distance'),
   plusMinus: (value: string, error: string) => `${value} ± ${error}`,
-  error: 'Error of the matrix',
-  outputError: 'Error of its outputs',
-  bytes: 'Bytes',
-  parameters: 'Parameters',
-  flops: 'FLOPs per token',
-  milliseconds: 'Time per token',
-  noTime: 'not measured',
-  runs: 'Runs faster',
+  error: t('Error of the matrix'),
+  outputError: t('Error of its outputs'),
+  bytes: t('Bytes'),
+  parameters: t('Parameters'),
+  flops: t('FLOPs per token'),
+  milliseconds: t('Time per token'),
+  noTime: t('not measured'),
+  runs: t('Runs faster'),
   mpoRuns: {
-    contracted: 'as one matrix, multiplied out when it is loaded',
-    chained: 'core by core',
+    contracted: t('as one matrix, multiplied out when it is loaded'),
+    chained: t('core by core'),
   },
-  timeValue: (milliseconds: string) => `${milliseconds} ms`,
+  timeValue: (milliseconds: string) => t('{0} ms', milliseconds),
   change: (before: string, after: string) => `${before} → ${after}`,
   none: '–',
 
   // Findings
-  findings: 'The paper, and this model',
-  findingsNote:
+  findings: t('The paper, and this model'),
+  findingsNote: t(
     'Mean distance where a layer alone keeps about half of its bytes. Believe the measurement: models differ.',
-  findingsTable: 'What the paper says beside what this model shows',
-  findingMethod: 'Method',
-  findingEarly: 'Paper: early blocks are sensitive',
-  findingDown: 'Paper: down projections are left dense',
-  holds: 'Holds here',
-  holdsNot: 'Not here',
-  unknown: 'Cannot be told: no other layers, or no down projections, were measured',
+  ),
+  findingsTable: t('What the paper says beside what this model shows'),
+  findingMethod: t('Method'),
+  findingEarly: t('Paper: early blocks are sensitive'),
+  findingDown: t('Paper: down projections are left dense'),
+  holds: t('Holds here'),
+  holdsNot: t('Not here'),
+  unknown: t('Cannot be told: no other layers, or no down projections, were measured'),
   groups: (groups: readonly string[]) => groups.join(' · '),
-  depth: { early: 'early', middle: 'middle', late: 'late' },
-  findingsWaiting: 'Nothing has been measured yet.',
+  depth: { early: t('early'), middle: t('middle'), late: t('late') },
+  findingsWaiting: t('Nothing has been measured yet.'),
 
   // Budget
-  budget: 'Plan under a budget',
-  unit: 'Counted in',
+  budget: t('Plan under a budget'),
+  unit: t('Counted in'),
   units,
-  left: 'Left of the whole model',
+  left: t('Share of the model left'),
   covers: (unit: BudgetUnit, outer: boolean) =>
     unit === 'bytes' || unit === 'parameters'
-      ? 'A share of all tensors, embedding and head among them.'
+      ? t('A share of all tensors, embedding and head among them.')
       : outer
-        ? 'A share of what the blocks and the head take.'
-        : 'A share of what the blocks take, without the head.',
-  least: (percent: string) => `The measured levels reach ${percent} at least.`,
-  allowed: 'Methods allowed',
-  removes: (count: string) => `Sublayers may be removed (${count} measured by the layer profile)`,
-  outerToo: 'Embedding and head may be compressed',
-  noRemovals:
+        ? t('A share of what the blocks and the head take.')
+        : t('A share of what the blocks take, without the head.'),
+  least: (percent: string) => t('The measured levels reach {0} at least.', percent),
+  allowed: t('Methods allowed'),
+  removes: (count: string) =>
+    t('Sublayers may be removed ({0} measured by the layer profile)', count),
+  outerToo: t('Embedding and head may be compressed'),
+  noRemovals: t(
     'To let the plan remove sublayers too, profile the layers with the same metric (Layer Heatmap).',
-  makePlan: 'Plan',
-  makePlanTitle: 'Choose a method and level for each layer, and measure the result as a whole',
-  reasonNoWay: 'Allow a method first',
-  reasonUnreachable: 'The measured levels do not reach below the whole model: measure more methods',
-  savePlan: 'Save Plan…',
-  savePlanTitle: 'Write the plan to a file, which can be edited by hand',
-  compressPlan: 'Compress…',
-  compressPlanTitle: 'Write the model that the plan describes',
-  forgetPlan: 'Discard Plan',
-  forgetPlanTitle: 'Show the methods again',
-  planOf: (percent: string, unit: string) => `Plan for ${percent} of the ${unit.toLowerCase()}`,
-  cost: 'Left',
-  costNote: (after: string, before: string) => `${after} of ${before}`,
-  predicted: 'Predicted distance',
-  predictedNote: 'sum of single changes',
-  measured: 'Measured distance',
-  measuredNote: (tried: string) => (tried === '1' ? 'one plan measured' : `best of ${tried} plans`),
-  changed: 'Layers compressed',
-  removed: 'Sublayers removed',
-  ofTotal: (total: string) => `of ${total}`,
-  milli: (value: string) => `${value} ms`,
+  ),
+  makePlan: t('Plan'),
+  makePlanTitle: t('Choose a method and level for each layer, and measure the result as a whole'),
+  reasonNoWay: t('Allow a method first'),
+  reasonUnreachable: t('No measured setting makes the model smaller: measure more methods'),
+  savePlan: t('Save Plan…'),
+  savePlanTitle: t('Write the plan to a file, which can be edited by hand'),
+  compressPlan: t('Compress…'),
+  compressPlanTitle: t('Write the model that the plan describes'),
+  forgetPlan: t('Discard Plan'),
+  forgetPlanTitle: t('Show the methods again'),
+  planOf: (percent: string, unit: string) =>
+    t('Plan for {0} of the {1}', percent, unit.toLowerCase()),
+  cost: t('Left'),
+  costNote: (after: string, before: string) => t('{0} of {1}', after, before),
+  predicted: t('Predicted distance'),
+  predictedNote: t('sum of single changes'),
+  measured: t('Measured distance'),
+  measuredNote: (tried: string) =>
+    tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
+  changed: t('Layers compressed'),
+  removed: t('Sublayers removed'),
+  ofTotal: (total: string) => t('of {0}', total),
+  milli: (value: string) => t('{0} ms', value),
   countOf: (count: string, way: string) => `${count} × ${way}`,
 
   // Table
-  table: 'Linear layers',
-  tableCaption: 'Linear layers with what the shown compression does to each',
+  table: t('Linear layers'),
+  tableCaption: t('Linear layers with what the shown compression does to each'),
   column: columns,
-  rowKept: 'kept',
-  rowRemoved: 'removed',
+  rowKept: t('kept'),
+  rowRemoved: t('removed'),
 } as const;

@@ -9,7 +9,7 @@ import type { Terminal } from '../terminal';
 import { printApplied } from './applied';
 
 const names: Readonly<Record<PatchKind, string>> = {
-  graph: 'symbolic patch',
+  graph: 'graph module',
   skip: 'nothing (skip)',
   ridge: 'linear (ridge)',
   'low-rank': 'low-rank adapter',

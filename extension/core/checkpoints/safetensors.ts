@@ -167,7 +167,7 @@ function parseEntry(
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== 'string' || !Object.hasOwn(dtypeBits, dtype)) {
     throw fault(
-      say`Unknown dtype ${JSON.stringify(dtype)}; known are ${Object.keys(dtypeBits).join(', ')}.`,
+      say`Unknown dtype ${JSON.stringify(dtype)}; supported are ${Object.keys(dtypeBits).join(', ')}.`,
     );
   }
   if (!Array.isArray(shape) || !shape.every(isSize)) {
@@ -207,13 +207,12 @@ function checkLayout(
   let end = dataStart;
   for (const tensor of byOffset) {
     if (tensor.offset !== end) {
-      const what =
-        tensor.offset < end ? 'overlaps the tensor before it' : 'leaves a hole before it';
-      throw new UserError(say`Its data ${what} (byte ${tensor.offset}, expected ${end}).`, {
-        file: path,
-        field: tensor.name,
-        remedy: incomplete,
-      });
+      throw new UserError(
+        tensor.offset < end
+          ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${end}).`
+          : say`Its data leaves a hole before it (byte ${tensor.offset}, expected ${end}).`,
+        { file: path, field: tensor.name, remedy: incomplete },
+      );
     }
     end = tensor.offset + tensor.length;
   }

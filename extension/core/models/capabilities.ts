@@ -151,7 +151,9 @@ function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Ca
     ? able
     : unable(
         'none-of-kind',
-        say`${name} has no removable ${kind === 'feedforward' ? 'feed-forward' : kind} sublayer.`,
+        kind === 'feedforward'
+          ? say`${name} has no removable feed-forward sublayer.`
+          : say`${name} has no removable ${kind} sublayer.`,
         say`Choose another granularity.`,
       );
 }

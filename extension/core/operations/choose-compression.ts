@@ -109,8 +109,11 @@ async function chooseByMethod(
     outer: outerOf(request),
   });
   if (unfit.length > 0) {
+    const example = unfit[0]?.id ?? '';
     context.warn(
-      say`${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this setting${compression.then === undefined ? ' and stay as they are' : ''}.`,
+      compression.then === undefined
+        ? say`${counted(unfit.length, 'layer')} would not be smaller at this setting and left as is (such as ${example}).`
+        : say`${counted(unfit.length, 'layer')} would not be smaller at this setting (such as ${example}).`,
     );
   }
   if (spreads !== true) {

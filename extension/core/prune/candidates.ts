@@ -2,7 +2,7 @@ import type { ModelSummary } from '../models/model-summary';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
-import { say } from '../message';
+import { counted, say } from '../message';
 import type { Message } from '../message';
 
 /** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
@@ -123,9 +123,10 @@ export function checkBudget(
   if (budget.kind === 'all') {
     return { isMet: () => false };
   }
-  const [count, what] = countOf(model, granularity);
+  const count = countOf(model, granularity);
+  const all = counted(count, granularity === 'expert' ? 'expert' : 'sublayer');
   const fault = (problem: Message, field: string): UserError =>
-    new UserError(problem, { field, remedy: say`The model has ${count} ${what}s.` });
+    new UserError(problem, { field, remedy: say`The model has ${all}.` });
   if (budget.kind === 'count') {
     if (!Number.isInteger(budget.count) || budget.count < 1) {
       throw fault(
@@ -141,7 +142,7 @@ export function checkBudget(
   if (budget.kind === 'ratio') {
     const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
-      throw fault(say`A ratio of ${budget.ratio} removes no ${what}.`, 'ratio');
+      throw fault(say`A ratio of ${budget.ratio} removes nothing.`, 'ratio');
     }
     return { isMet: (removed) => removed.size >= target };
   }
@@ -157,14 +158,11 @@ export function checkBudget(
   };
 }
 
-/** How many units of a granularity there are, and what one is called. */
-function countOf(
-  { sublayers }: ModelSummary,
-  granularity: Granularity,
-): [count: number, what: string] {
+/** How many units of a granularity there are. */
+function countOf({ sublayers }: ModelSummary, granularity: Granularity): number {
   return granularity === 'expert'
-    ? [sublayers.reduce((sum, { experts }) => sum + (experts?.count ?? 0), 0), 'expert']
-    : [sublayers.length, 'sublayer'];
+    ? sublayers.reduce((sum, { experts }) => sum + (experts?.count ?? 0), 0)
+    : sublayers.length;
 }
 
 /**
@@ -178,7 +176,7 @@ export function eligibility(
 ): (candidate: Candidate, removed: ReadonlySet<number>) => boolean {
   const units = new RemovableUnits(model);
   const kept = new Set(resolveIds(model, protect, { field: 'protect' }));
-  const [count] = countOf(model, granularity);
+  const count = countOf(model, granularity);
   const heldBlocks = Math.floor((exclude * model.sublayers.length) / 2) + 1;
   const heldUntil = Math.floor(exclude * count) + 1;
   return ({ members }, removed) =>

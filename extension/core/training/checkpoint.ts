@@ -85,7 +85,9 @@ export async function readCheckpoint(
       const tensor = stored.get(name);
       if (tensor?.dtype !== 'F32' || tensor.shape.join() !== shape.join()) {
         throw new UserError(
-          say`It should be F32 [${shape.join(', ')}]; the file has ${tensor === undefined ? 'none' : `${tensor.dtype} [${tensor.shape.join(', ')}]`}.`,
+          tensor === undefined
+            ? say`The file lacks this tensor.`
+            : say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected F32 [${shape.join(', ')}].`,
           {
             file: path,
             field: name,

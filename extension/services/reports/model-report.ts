@@ -248,7 +248,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
     ...('layers' in result ? [`## ${l10n.t('Compressed')}`, compressed(result)] : []),
     ...(result.patched === undefined
       ? []
-      : [`## ${l10n.t('Symbolic patches')}`, result.patched.map((id) => `- \`${id}\``).join('\n')]),
+      : [`## ${l10n.t('Graph modules')}`, result.patched.map((id) => `- \`${id}\``).join('\n')]),
     `## ${l10n.t('Files')}`,
     markdownTable(
       [l10n.t('File'), `${l10n.t('Size')}:`],

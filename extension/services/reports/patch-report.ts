@@ -11,7 +11,7 @@ import { counts } from '../counts';
 export function standInName(kind: PatchKind): string {
   switch (kind) {
     case 'graph':
-      return l10n.t('Symbolic patch');
+      return l10n.t('Graph module');
     case 'skip':
       return l10n.t('Nothing (skip)');
     case 'ridge':
@@ -25,7 +25,7 @@ export function standInName(kind: PatchKind): string {
   }
 }
 
-/** How a symbolic patch compares with simpler things, and what was written, as Markdown. */
+/** How a graph module compares with simpler things, and what was written, as Markdown. */
 export function patchReport(name: string, result: PatchResult<ApplyResult>): string {
   const { sublayer, accepted, loss, standings, sequences, program, graph, written, plan } = result;
   const least = Math.min(...standings.map((one) => one.loss));

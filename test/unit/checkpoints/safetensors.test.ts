@@ -117,7 +117,7 @@ describe('a damaged safetensors file is refused', () => {
       2,
       /takes 1\.5 bytes/,
     ],
-    ['an unknown dtype', entry({ dtype: 'F33' }), 8, /Unknown dtype "F33"; known are .*F32/],
+    ['an unknown dtype', entry({ dtype: 'F33' }), 8, /Unknown dtype "F33"; supported are .*F32/],
     ['a dtype from the prototype', entry({ dtype: 'toString' }), 8, /Unknown dtype/],
     ['no dtype', { t: { shape: [2], data_offsets: [0, 8] } }, 8, /Unknown dtype undefined/],
     ['a shape of text', entry({ shape: '2' }), 8, /shape "2" is not a list/],

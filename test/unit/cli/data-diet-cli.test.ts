@@ -87,7 +87,7 @@ describe('espalier, data sets', () => {
       '--out',
       at('bare.json'),
     ];
-    expect((await runCli(bare)).stderr).toMatch(/classes of the examples are not known/);
+    expect((await runCli(bare)).stderr).toMatch(/examples have no known classes/);
     expect((await runCli([...bare, '--data', data])).code).toBe(0);
     expect(json<SelectionDocument>(readFileSync(at('bare.json'), 'utf8')).indices).toEqual(indices);
 

@@ -131,7 +131,9 @@ describe('examples from a file', () => {
   it('are told of arrays that the model has no input for', async () => {
     const path = npz('labels.npz', { x: floatNpy([1, 3], [1, 2, 3]), y: int64Npy([1], [0]) });
     const { warnings } = await load([x], { file: path, count: 1 });
-    expect(warnings.map(inEnglish)).toEqual([`${path}: y is no input of the model, and left out.`]);
+    expect(warnings.map(inEnglish)).toEqual([
+      `${path}: skipped what is not an input of the model: y.`,
+    ]);
   });
 
   const converted: [string, string, string, Uint8Array, number[]][] = [
@@ -319,7 +321,7 @@ describe('examples from a folder', () => {
     expect(summary).toMatchObject({ source: path, sequences: 2, length: 1, tokens: 2 });
     expect(warnings.map(inEnglish)).toEqual([
       expect.stringMatching(/no preprocessor_config\.json/),
-      `${path}: 1 other files were left out.`,
+      `${path}: 1 other file skipped.`,
     ]);
     const last: InputPort = { name: 'image', dtype: 'F16', shape: ['n', 4, 5, 1] };
     const gray = await load([last], { file: path, count: 1 });

@@ -146,7 +146,7 @@ describe('training from several seeds', () => {
   it('never writes into a folder with other content', async () => {
     const out = join(folder, 'toy');
     await expect(trainModels({ ...request(clouds, ''), out }, unattended)).rejects.toThrow(
-      /toy: The folder has other content/,
+      /toy: The folder contains other files/,
     );
   });
 

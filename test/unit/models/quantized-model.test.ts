@@ -129,7 +129,7 @@ describe('a model quantized by GPTQ or AWQ', () => {
       /quantization_config: The weights are quantized \(.*qweight\), but the field is missing.*quant_config\.json/,
     );
     expect((await refusal(withFields('awq', { quant_method: 'squeeze' }))).message).toMatch(
-      /quant_method: .*not known \(squeeze\).*original weights.*gptq, awq/,
+      /quant_method: .*unsupported method \(squeeze\).*original weights.*gptq, awq/,
     );
     expect((await refusal(withFields('gptq-8-v2', { is_marlin_format: true }))).message).toMatch(
       /qweight: Weights of gptq in the format marlin are not supported/,

@@ -7,7 +7,7 @@ import { parseSource } from './parse-source';
 export const root = join(import.meta.dirname, '../../..');
 
 /** Files whose texts the editor shows. */
-export const shownSources = [
+export const shownSources: readonly string[] = [
   ...['commands', 'panels', 'editors', 'views', 'services', 'core'].map((name) =>
     join('extension', name),
   ),

@@ -125,16 +125,16 @@ describe('cells', () => {
       return cell && [cellTooltip(cell), cellLabel(cell)];
     };
     expect(of('block.0.attention')).toEqual([
-      'Symbolic patch: (a)',
-      'Attention, block 0: kept, not measured yet, symbolic patch, a graph of 2 nodes and 1 edge',
+      'Graph module: (a)',
+      'Attention, block 0: kept, not measured yet, graph module, a graph of 2 nodes and 1 edge',
     ]);
     expect(of('block.1.attention')).toEqual([
       undefined,
       'Attention, block 1: kept, not measured yet',
     ]);
     expect(of('block.2.attention')).toEqual([
-      'Symbolic patch: (c)',
-      'Attention, block 2: removed, number 1, not measured yet, planned symbolic patch',
+      'Graph module: (c)',
+      'Attention, block 2: removed, number 1, not measured yet, planned graph module',
     ]);
   });
 

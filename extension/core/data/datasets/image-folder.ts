@@ -6,7 +6,7 @@ import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
 import { namedLabels } from './labels';
 import { copyingWriter } from './write-part';
-import { say } from '../../message';
+import { counted, say } from '../../message';
 
 const extensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
 
@@ -37,7 +37,7 @@ export async function openImageFolder(
       file: folder,
       ...labels,
       write: copyingWriter(folder, pictures),
-      warnings: skipped === 0 ? [] : [say`${folder}: ${skipped} other files were left out.`],
+      warnings: skipped === 0 ? [] : [say`${folder}: ${counted(skipped, 'other file')} skipped.`],
     },
     images.toArray(),
     255,

@@ -141,9 +141,7 @@ function nameArrays(
     warnings:
       others.length === 0
         ? []
-        : [
-            say`${file}: ${others.join(', ')} ${others.length === 1 ? 'is' : 'are'} no input of the model, and left out.`,
-          ],
+        : [say`${file}: skipped what is not an input of the model: ${others.join(', ')}.`],
   };
 }
 
@@ -204,7 +202,7 @@ async function readFolder(
     available: chosen.length,
     warnings: [
       ...read.warnings,
-      ...(skipped === 0 ? [] : [say`${folder}: ${skipped} other files were left out.`]),
+      ...(skipped === 0 ? [] : [say`${folder}: ${counted(skipped, 'other file')} skipped.`]),
     ],
   };
 }

@@ -168,7 +168,9 @@ function toSteps(config: PreprocessorConfig, file: string): StepsOfModel {
     warnings:
       known === undefined
         ? [
-            say`${file}: ${type === '' ? 'The image processor is not named' : `${type} may do more than its fields say`}; its fields were followed.`,
+            type === ''
+              ? say`${file}: The image processor is not named; its fields were followed.`
+              : say`${file}: ${type} may do more than its fields say; its fields were followed.`,
           ]
         : [],
   };

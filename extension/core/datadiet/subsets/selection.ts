@@ -38,13 +38,10 @@ export function selectExamples(
     return chooseFrom(among, scores, request, Math.round(among.length * request.keep)).sort();
   }
   if (labels === undefined) {
-    throw new UserError(
-      say`The classes of the examples are not known, so they cannot be balanced.`,
-      {
-        field: 'labels',
-        remedy: say`Name the data set, or choose without balance.`,
-      },
-    );
+    throw new UserError(say`The examples have no known classes, so they cannot be balanced.`, {
+      field: 'labels',
+      remedy: say`Name the data set, or choose without balance.`,
+    });
   }
   const chosen = membersOf(labels, among).map((members) => {
     const count = Math.max(1, Math.round(members.length * request.keep));

@@ -72,11 +72,12 @@ async function makeWay(
     return;
   }
   if (!isOurs || onOther === 'refuse') {
-    const what = isOurs ? 'holds the runs of another training' : 'has other content';
-    throw new UserError(say`The folder ${what}.`, {
-      file: path,
-      remedy: say`Choose another folder, or remove this one.`,
-    });
+    throw new UserError(
+      isOurs
+        ? say`The folder holds the runs of another training.`
+        : say`The folder contains other files.`,
+      { file: path, remedy: say`Choose another folder, or remove this one.` },
+    );
   }
   await rm(path, { recursive: true, force: true });
 }

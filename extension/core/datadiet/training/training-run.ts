@@ -10,8 +10,8 @@ import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
 import type { ProxyModel } from './proxy-model';
 import type { TrainingSettings } from './training-settings';
+import { joined, say } from '../../message';
 import type { Message } from '../../message';
-import { say } from '../../message';
 
 /** One training of a proxy. */
 export interface RunRequest {
@@ -186,10 +186,10 @@ function located(
 ): UserError {
   const kept =
     checkpointFile !== undefined && existsSync(checkpointFile)
-      ? ` What epoch ${epoch} left is kept in ${checkpointFile}.`
-      : '';
+      ? say`The weights after epoch ${epoch} are saved in ${checkpointFile}.`
+      : undefined;
   return new UserError(problem, {
     field: `seed ${seed}, epoch ${epoch + 1}`,
-    remedy: say`Use a smaller learning rate.${kept}`,
+    remedy: joined([say`Use a smaller learning rate.`, kept]),
   });
 }

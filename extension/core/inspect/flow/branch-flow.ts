@@ -266,5 +266,5 @@ export function patchFlow(
   });
   const { shape: size } = input;
   const out = branch.add('up', 'weights', 'Up', [module], { shape: size, tensors: of('up.') });
-  return { group: branch.group('Symbolic patch', program), out };
+  return { group: branch.group('Graph module', program), out };
 }

@@ -40,6 +40,8 @@ export async function describeFlow(
     case 'encoder':
       return encoderFlow(model, tensors);
     case 'graph':
-      return { reason: say`The flow of ${description.family ?? 'this'} models is not known.` };
+      return {
+        reason: say`The data flow of ${description.family ?? 'this'} models is not supported.`,
+      };
   }
 }

@@ -315,9 +315,7 @@ describe('a folder of images', () => {
       classNames: ['owl', 'dog', 'cat'],
     });
     expect(small.featureShape).toEqual([1, 4, 5]);
-    expect(set.warnings.map(inEnglish)).toEqual([
-      `${join(folder, 'zoo')}: 1 other files were left out.`,
-    ]);
+    expect(set.warnings.map(inEnglish)).toEqual([`${join(folder, 'zoo')}: 1 other file skipped.`]);
     expect(small.warnings.map(inEnglish)[1]).toBe('No example has the class dog.');
     expect([...small.labels]).toEqual([2, 2, 0]);
   });
