@@ -130,6 +130,15 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
   [42, blocks('Q2_0')],
 ]);
 
+/** The block of a type that {@link ggmlTypes} has. */
+export function ggmlBlockOf(dtype: string): GgmlBlock {
+  const type = [...ggmlTypes.values()].find((known) => known.dtype === dtype);
+  if (type === undefined) {
+    throw new Error(`${dtype} is no type of ggml`);
+  }
+  return type;
+}
+
 /** The number of a type that {@link ggmlTypes} has. */
 export function ggmlTypeNumber(dtype: string): number {
   for (const [number, type] of ggmlTypes) {
