@@ -7,6 +7,7 @@ import type { GgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
 import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
 import { requireWritable } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -303,7 +304,7 @@ it('any choice of tensors comes out as it went in, whatever the alignment', asyn
           const tensor = source.tensors[block];
           return tensor === undefined ? [] : [{ name: `blk.${i}.x`, tensor }];
         });
-        const plan = await planGguf(source, { blocks }, kept);
+        const plan = await planGguf(source, { blocks }, kept.map(copied));
         const path = `${fresh()}.gguf`;
         const copier = new ByteCopier(plan.bytes, unattended);
         await writeGguf(path, plan, copier);
