@@ -1,8 +1,9 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Importance } from './importance';
-import { fitsRows, writableTypes } from './quantize/quantizers';
-import type { WritableType } from './quantize/quantizers';
+import { writableTypes } from '../../checkpoints/ggml-types';
+import { fitsRows } from './quantize/quantizers';
+import type { WritableType } from '../../checkpoints/ggml-types';
 import { mixedTypes, takesTypes, typeMixes } from './type-mixes';
 import type { MixedModel, NamedShape, TypeMix } from './type-mixes';
 

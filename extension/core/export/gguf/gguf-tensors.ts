@@ -7,7 +7,7 @@ import { createSession } from '../../runtime/session';
 import { floatsOf, int64Tensor } from '../../runtime/tensors';
 import type { PlannedTensor } from '../weight-plan';
 import { quantizeRows } from './quantize/quantizers';
-import type { WritableType } from './quantize/quantizers';
+import type { WritableType } from '../../checkpoints/ggml-types';
 import { bytesAs } from './type-mixes';
 
 /** A tensor of a GGUF file to be written. */

@@ -1,7 +1,7 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { ggmlBlockOf } from '../../checkpoints/ggml-types';
 import { fitsRows } from './quantize/quantizers';
-import type { WritableType } from './quantize/quantizers';
+import type { WritableType } from '../../checkpoints/ggml-types';
 
 /** The mixes of types that llama.cpp's quantizer offers: the type of most tensors, and `general.file_type`. */
 export const typeMixes = {

@@ -1,4 +1,5 @@
 import { ggmlBlockOf } from '../../../checkpoints/ggml-types';
+import type { WritableType } from '../../../checkpoints/ggml-types';
 import { numberToHalf } from '../../../checkpoints/half';
 import { quantizeIQ4NL, quantizeIQ4XS } from './iq4-blocks';
 import { quantizeQ2K, quantizeQ3K, quantizeQ4K, quantizeQ5K, quantizeQ6K } from './k-blocks';
@@ -15,8 +16,7 @@ function toBfloat(value: number): number {
   return Number.isNaN(value) ? (bits >>> 16) | 64 : (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16;
 }
 
-/** What numbers can be written as, by the names of ggml. */
-const quantizers = {
+const quantizers: Readonly<Record<WritableType, RowQuantizer>> = {
   F32: (x, out, at) => {
     for (let i = 0; i < x.length; i++) {
       out.setFloat32(at + 4 * i, x[i] ?? 0, true);
@@ -44,10 +44,7 @@ const quantizers = {
   Q6_K: quantizeQ6K,
   IQ4_NL: quantizeIQ4NL,
   IQ4_XS: quantizeIQ4XS,
-} as const satisfies Readonly<Record<string, RowQuantizer>>;
-
-export type WritableType = keyof typeof quantizers;
-export const writableTypes = Object.keys(quantizers) as WritableType[];
+};
 
 /** Bytes of a row of so many numbers. */
 export function rowBytes(type: WritableType, length: number): number {
@@ -74,7 +71,7 @@ export function quantizeRows(
   const bytes = rowBytes(type, length);
   const out = new Uint8Array((x.length / length) * bytes);
   const view = new DataView(out.buffer);
-  const quantize: RowQuantizer = quantizers[type];
+  const quantize = quantizers[type];
   for (let row = 0; row * length < x.length; row++) {
     quantize(x.subarray(row * length, (row + 1) * length), view, row * bytes, importance);
   }
