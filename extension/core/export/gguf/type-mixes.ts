@@ -60,7 +60,7 @@ const fallbacks: Partial<Record<WritableType, WritableType>> = {
 };
 
 /** The wanted type, or the next that rows of this length can be divided for. */
-export function fittingType(type: WritableType, rowLength: number): WritableType {
+function fittingType(type: WritableType, rowLength: number): WritableType {
   const tried = [type, fallbacks[type] ?? type].find((one) => fitsRows(one, rowLength));
   return tried ?? 'F16';
 }
