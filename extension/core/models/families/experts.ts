@@ -22,7 +22,6 @@ export const expertFamilies: readonly Architecture[] = [
       gateUp: ['w1', 'w3'],
       down: 'w2',
       inner: ({ intermediate_size: inner }) => inner,
-      normalized: () => true,
       isSparse: () => true,
     },
   },
@@ -50,10 +49,14 @@ export const expertFamilies: readonly Architecture[] = [
       gateUp: ['gate_proj', 'up_proj'],
       down: 'down_proj',
       inner: ({ moe_intermediate_size: inner }) => inner,
-      normalized: ({ norm_topk_prob: normalized }) => normalized,
+      routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
       isSparse: ({ mlp_only_layers: dense, decoder_sparse_step: step }, block) =>
         !(Array.isArray(dense) && dense.includes(block)) &&
         (block + 1) % (typeof step === 'number' ? step : 1) === 0,
+      sparseFields: (sparse) => ({
+        mlp_only_layers: sparse.flatMap((isSparse, block) => (isSparse ? [] : [block])),
+        decoder_sparse_step: 1,
+      }),
     },
   },
 ];

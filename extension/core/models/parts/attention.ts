@@ -1,5 +1,6 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { QueryKeyNormExtent } from '../transformer/architecture';
+import type { FusedOrder, QueryKeyNormExtent } from '../transformer/architecture';
 import type { KeyValueCache } from '../model-emitter';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
@@ -7,6 +8,7 @@ import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
+import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */
 export interface AttentionShape {
@@ -22,8 +24,12 @@ export interface AttentionShape {
   /** Factor on the branch. */
   readonly residualScale: number;
   readonly queryKeyNormsOver: QueryKeyNormExtent;
+  /** Whether queries and keys are turned before they are normed. */
+  readonly turnsFirst: boolean;
+  /** Bound on the absolute values of queries, keys and values, if any. */
+  readonly clip: number | undefined;
   /** Order of query, key and value where one matrix holds all three. */
-  readonly fusedOrder: 'by-group' | undefined;
+  readonly fusedOrder: FusedOrder | undefined;
 }
 
 /** Weights of one attention sublayer. */
@@ -32,6 +38,12 @@ export interface AttentionWeights extends Branch {
   readonly queryKeyValue: readonly Linear[];
   readonly output: Linear;
   readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
+  /** Of what all heads give. */
+  readonly innerNorm?: Norm;
+  /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
+  readonly sinks?: LazyTensor;
+  /** Its sigmoid is a factor on what the heads give. */
+  readonly gate?: Linear;
 }
 
 /** Side values of an attention sublayer. */
@@ -81,14 +93,18 @@ export function emitAttention(
     const result = whole ? split : normed(split, gain);
     return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };
-
-  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows);
   const rotate = (heads: Value): Value =>
     side.rotation === undefined
       ? heads
       : emitRotation(graph, side.rotation.rotary, headDim, heads, side.rotation);
-  const query = rotate(toHeads(q, numHeads, weights.queryKeyNorms?.query));
-  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.queryKeyNorms?.key));
+  const turned = (x: Value, heads: number, gain?: Norm): Value =>
+    shape.turnsFirst ? normed(rotate(toHeads(x, heads)), gain) : rotate(toHeads(x, heads, gain));
+
+  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+    emitClip(graph, x, shape.clip),
+  );
+  const query = turned(q, numHeads, weights.queryKeyNorms?.query);
+  const newKey = turned(k, numKeyValueHeads, weights.queryKeyNorms?.key);
   const newValue = toHeads(v, numKeyValueHeads);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
@@ -102,16 +118,46 @@ export function emitAttention(
   const perHead = reshape(scores, batch, numHeads, sequence, total);
   const capped = emitSoftCap(graph, perHead, shape.softCap);
   const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
-  const probabilities = graph.op('Softmax', [masked], { axis: -1 });
+  const probabilities =
+    weights.sinks === undefined
+      ? graph.op('Softmax', [masked], { axis: -1 })
+      : emitSoftmaxWithSinks(graph, masked, weights.sinks);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * headDim]),
   ]);
-  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, joined), size]);
+  const gated =
+    weights.gate === undefined
+      ? joined
+      : graph.op('Mul', [joined, graph.op('Sigmoid', [emitLinear(graph, weights.gate, rows)])]);
+  const inner = normed(gated, weights.innerNorm);
+  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
   return { hidden: next, present: { key, value } };
+}
+
+/** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
+function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {
+  const column = graph.op('Reshape', [emitWeight(graph, sinks), graph.ints([1, -1, 1, 1])]);
+  const leading = graph.op('Slice', [
+    graph.op('Shape', [scores]),
+    graph.ints([0]),
+    graph.ints([3]),
+  ]);
+  const size = graph.op('Concat', [leading, graph.ints([1])], { axis: 0 });
+  const all = graph.op('Concat', [scores, graph.op('Expand', [column, size])], { axis: -1 });
+  return graph.op('Slice', [
+    graph.op('Softmax', [all], { axis: -1 }),
+    graph.ints([0]),
+    graph.ints([-1]),
+    graph.ints([3]),
+  ]);
+}
+
+function emitClip(graph: GraphBuilder, x: Value, bound: number | undefined): Value {
+  return bound === undefined ? x : graph.op('Clip', [x, graph.scalar(-bound), graph.scalar(bound)]);
 }
 
 function emitQueryKeyValue(
@@ -138,6 +184,13 @@ function emitQueryKeyValue(
         const heads = i === 0 ? numHeads : numKeyValueHeads;
         return graph.op('Reshape', [part, graph.ints([-1, heads * headDim])]);
       });
+  }
+  if (shape.fusedOrder === 'query-value-key-by-quarter') {
+    const quarters = graph.op('Reshape', [fused, graph.ints([-1, 4, 3, (numHeads * headDim) / 4])]);
+    const [q = '', v = '', k = ''] = graph
+      .ops('Split', [quarters, graph.ints([1, 1, 1])], 3, { axis: 2 })
+      .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
+    return [q, k, v];
   }
   const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });

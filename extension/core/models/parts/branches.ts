@@ -30,9 +30,13 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
+  clamped?: FeedforwardShape['clamped'],
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
-  if (!Object.hasOwn(activations, config.hidden_act)) {
+  if (
+    architecture.feedforward.curve === undefined &&
+    !Object.hasOwn(activations, config.hidden_act)
+  ) {
     throw new UserError(
       `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
       { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
@@ -47,6 +51,8 @@ export function readShapes(
     softCap: scales.attentionSoftCap,
     residualScale: scales.residual ?? 1,
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
+    turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
+    clip: scales.clip,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
   };
   const feedforward: FeedforwardShape = {
@@ -55,6 +61,8 @@ export function readShapes(
     residualScale: scales.residual ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
+    takesTurns: architecture.feedforward.takesTurns ?? false,
+    clamped,
   };
   return { attention, feedforward };
 }
@@ -96,7 +104,7 @@ export function findAttention(
   prefix: string,
   shape: AttentionShape,
 ): AttentionWeights {
-  const { queryKeyValue, output, queryKeyNorms } = names;
+  const { queryKeyValue, output, queryKeyNorms, innerNorm, sinks, gate } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
   const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   const normShape = (heads: number): number[] =>
@@ -121,11 +129,24 @@ export function findAttention(
     ...(queryKeyNorms === undefined
       ? {}
       : {
-          queryKeyNorms: {
-            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
-            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, ...normShape(numKeyValueHeads)),
-          },
+          queryKeyNorms:
+            queryKeyNorms.plain === true
+              ? { query: {}, key: {} }
+              : {
+                  query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
+                  key: tensors.norm(
+                    `${prefix}${queryKeyNorms.key}`,
+                    ...normShape(numKeyValueHeads),
+                  ),
+                },
         }),
+    ...(innerNorm === undefined
+      ? {}
+      : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
+    ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
+    ...(gate === undefined
+      ? {}
+      : { gate: tensors.linear(`${prefix}${gate}`, numHeads * headDim, hiddenSize, false) }),
   };
 }
 
@@ -137,10 +158,21 @@ export function findFeedforward(
   prefix: string,
   { hidden, inner }: { readonly hidden: number; readonly inner: number },
 ): FeedforwardWeights {
-  const { gateUp, down } = names;
+  const { gateUp, down, innerNorm, curve } = names;
   return {
     ...tensors.branch(prefix, names, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
+    ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
+    ...(curve === undefined
+      ? {}
+      : {
+          curve: {
+            positive: tensors.take(`${prefix}${curve}.alpha_p`, [1]),
+            negative: tensors.take(`${prefix}${curve}.alpha_n`, [1]),
+            beta: tensors.take(`${prefix}${curve}.beta`, []),
+            epsilon: tensors.take(`${prefix}${curve}.eps`, []),
+          },
+        }),
   };
 }

@@ -157,7 +157,7 @@ export function readRotary(
   const rope: RopeConfig = config.rope_parameters ?? config.rope_scaling ?? {};
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000;
   const fraction = rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
-  const dimensions = Math.trunc(headDim * fraction);
+  const dimensions = config.rotary_dim ?? Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
       `Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
@@ -256,15 +256,14 @@ export function emitRotation(
   heads: Value,
   tables: { readonly cos: Value; readonly sin: Value },
 ): Value {
-  const half = rotary.dimensions / 2;
-  const rest = headDim - rotary.dimensions;
-  const sizes = rest === 0 ? [half, half] : [half, half, rest];
-  const [first = '', second = '', ...untouched] = graph.ops(
-    'Split',
-    [rotary.interleaved ? emitHalves(graph, heads, headDim) : heads, graph.ints(sizes)],
-    sizes.length,
-    { axis: -1 },
-  );
+  const { dimensions, interleaved } = rotary;
+  const rest = headDim - dimensions;
+  const [turned = '', ...untouched] =
+    rest === 0
+      ? [heads]
+      : graph.ops('Split', [heads, graph.ints([dimensions, rest])], 2, { axis: -1 });
+  const halves = interleaved ? emitHalves(graph, turned, dimensions) : turned;
+  const [first = '', second = ''] = graph.ops('Split', [halves], 2, { axis: -1 });
   const { cos, sin } = tables;
   const rotated = [
     graph.op('Sub', [graph.op('Mul', [first, cos]), graph.op('Mul', [second, sin])]),

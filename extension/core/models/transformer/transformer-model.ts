@@ -138,9 +138,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         shape: ['side_batch', 1, 'sequence', dimensions / 2],
       })),
     );
+    const heads = this.layout.slopes?.length ?? 1;
     const masks = [...this.windows()].map((window) => ({
       name: maskName(window),
-      shape: ['side_batch', 1, 'sequence', 'total'],
+      shape: ['side_batch', heads, 'sequence', 'total'],
     }));
     return [...tables, ...masks];
   }
@@ -160,7 +161,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         side[sinName] = sin;
       }
       for (const window of this.windows()) {
-        side[maskName(window)] = emitCausalMask(graph, inputs, window);
+        side[maskName(window)] = emitCausalMask(graph, inputs, window, this.layout.slopes);
       }
       return { state: { [stream]: hidden }, side };
     });
@@ -310,10 +311,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, finalNorm, head, sublayers } = this.layout;
+    const { embedding, positions, embeddingNorm, finalNorm, head, sublayers } = this.layout;
     const used = [
       ...storedTensors(embedding),
       ...(positions === undefined ? [] : [positions.weight]),
+      ...partTensors(embeddingNorm),
       ...partTensors(finalNorm),
       ...storedTensors(head),
       ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
@@ -321,8 +323,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     requireRunnableTensors(used);
   }
 
-  /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
+  /** Rows of the embedding, scaled, with those of the positions added where they are learned, normed. */
   private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
+    const { embeddingNorm, attention } = this.layout;
+    const sum = this.emitEmbeddingSum(graph, inputs);
+    return embeddingNorm === undefined ? sum : emitNorm(graph, attention.norm, sum, embeddingNorm);
+  }
+
+  private emitEmbeddingSum(graph: GraphBuilder, inputs: ModelInputs): Value {
     const { embedding, positions, scales } = this.layout;
     const words = emitTableRows(graph, embedding, inputs.inputIds);
     const scaled =
