@@ -111,7 +111,7 @@ function summarizeSublayer(
   own: readonly LazyTensor[],
   layout: SummarizedLayout,
 ): SublayerSummary {
-  const { numKeyValueHeads, headDim } = layout.attention;
+  const { numKeyValueHeads, headDim, valueDim } = layout.attention;
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
   const [first] = own;
   const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
@@ -122,7 +122,7 @@ function summarizeSublayer(
     parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
-    kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
+    kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * storedBytes : 0,
     ...summarizeExperts(sublayer),
   };
 }

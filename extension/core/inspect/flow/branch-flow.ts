@@ -107,7 +107,7 @@ export function attentionFlow(
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
-  const { numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const { numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const [batch = '', sequence = ''] = input.shape;
   const x = normed ?? branch.norm('norm', norm, input, weights.norm);
   const [first, key, value] = weights.queryKeyValue;
@@ -115,7 +115,17 @@ export function attentionFlow(
   let q: Wire;
   let k: Wire;
   let v: Wire;
-  if (first !== undefined && key !== undefined && value !== undefined) {
+  if (shape.latent !== undefined) {
+    const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
+      detail: `from latents, ${shape.latent.keyValueRank} wide for keys and values`,
+      tensors: [
+        ...weights.queryKeyValue.flatMap((linear) => partTensors(linear)),
+        ...partTensors(weights.latentNorms?.query),
+        ...partTensors(weights.latentNorms?.keyValue),
+      ],
+    });
+    q = k = v = { from, shape: heads(numHeads) };
+  } else if (first !== undefined && key !== undefined && value !== undefined) {
     q = branch.linear('query', 'Query', x, first, numHeads * headDim);
     k = branch.linear('key', 'Key', x, key, numKeyValueHeads * headDim);
     v = branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
@@ -146,7 +156,7 @@ export function attentionFlow(
   const kept = causal
     ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
         shape: heads(numKeyValueHeads),
-        detail: `${2 * numKeyValueHeads * headDim} numbers per token`,
+        detail: `${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
       })
     : undefined;
   const headsText =
@@ -164,7 +174,7 @@ export function attentionFlow(
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
       detail: [headsText, seen, ...cap, ...sinks].join(', '),
-      shape: [batch, sequence, numHeads * headDim],
+      shape: [batch, sequence, numHeads * valueDim],
       tensors: [weights.sinks],
     },
   );

@@ -26,7 +26,7 @@ const postNorms = {
   },
 } as const;
 
-const olmo2 = {
+export const olmo2 = {
   ...base,
   ...postNorms,
   modelType: 'olmo2',

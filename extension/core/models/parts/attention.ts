@@ -2,6 +2,8 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { FusedOrder, QueryKeyNormExtent } from '../transformer/architecture';
 import type { KeyValueCache } from '../model-emitter';
+import { emitLatentHeads } from './latent-heads';
+import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
@@ -16,6 +18,10 @@ export interface AttentionShape {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
+  /** Size of a head's value. */
+  readonly valueDim: number;
+  /** Sizes of queries, keys and values that come from narrow latents, where they do. */
+  readonly latent: LatentShape | undefined;
   readonly norm: NormStyle;
   /** Factor on the products of queries and keys. */
   readonly scale: number;
@@ -34,8 +40,9 @@ export interface AttentionShape {
 
 /** Weights of one attention sublayer. */
 export interface AttentionWeights extends Branch {
-  /** [query, key, value], or one matrix of all three. */
+  /** [query, key, value], or one matrix of all three; of latents as {@link emitLatentHeads} takes them. */
   readonly queryKeyValue: readonly Linear[];
+  readonly latentNorms?: LatentNorms;
   readonly output: Linear;
   readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
   /** Of what all heads give. */
@@ -52,6 +59,8 @@ export interface AttentionSide {
   readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
   /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
   readonly mask?: Value;
+  /** Factor on queries: [batch | 1, 1, sequence, 1]. */
+  readonly queryScale?: Value;
 }
 
 /**
@@ -66,7 +75,7 @@ export function emitAttention(
   side: AttentionSide,
   past?: KeyValueCache,
 ): { hidden: Value; present: KeyValueCache } {
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const input = emitBranchInput(graph, norm, hidden, weights);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   const size = graph.op('Shape', [hidden]);
@@ -87,25 +96,43 @@ export function emitAttention(
     ]);
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
-  const toHeads = (x: Value, heads: number, gain?: Norm): Value => {
+  const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
     const whole = shape.queryKeyNormsOver === 'projection';
-    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, headDim);
+    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, dim);
     const result = whole ? split : normed(split, gain);
     return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };
-  const rotate = (heads: Value): Value =>
+  const rotate = (heads: Value, dim: number): Value =>
     side.rotation === undefined
       ? heads
-      : emitRotation(graph, side.rotation.rotary, headDim, heads, side.rotation);
+      : emitRotation(graph, side.rotation.rotary, dim, heads, side.rotation);
   const turned = (x: Value, heads: number, gain?: Norm): Value =>
-    shape.turnsFirst ? normed(rotate(toHeads(x, heads)), gain) : rotate(toHeads(x, heads, gain));
+    shape.turnsFirst
+      ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
+      : rotate(toHeads(x, heads, headDim, gain), headDim);
+  const plainHeads = (): Heads => {
+    const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+      emitClip(graph, x, shape.clip),
+    );
+    return {
+      query: turned(q, numHeads, weights.queryKeyNorms?.query),
+      key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
+      value: toHeads(v, numKeyValueHeads, headDim),
+    };
+  };
 
-  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
-    emitClip(graph, x, shape.clip),
-  );
-  const query = turned(q, numHeads, weights.queryKeyNorms?.query);
-  const newKey = turned(k, numKeyValueHeads, weights.queryKeyNorms?.key);
-  const newValue = toHeads(v, numKeyValueHeads);
+  const heads =
+    shape.latent === undefined
+      ? plainHeads()
+      : emitLatentHeads(graph, shape.latent, weights, rows, {
+          numHeads,
+          normed,
+          rotate,
+          toHeads,
+        });
+  const { key: newKey, value: newValue } = heads;
+  const query =
+    side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
     past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
@@ -123,10 +150,16 @@ export function emitAttention(
       ? graph.op('Softmax', [masked], { axis: -1 })
       : emitSoftmaxWithSinks(graph, masked, weights.sinks);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
+  const context = reshape(
+    graph.op('MatMul', [stacked, value]),
+    batch,
+    numHeads,
+    sequence,
+    valueDim,
+  );
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
-    graph.ints([-1, numHeads * headDim]),
+    graph.ints([-1, numHeads * valueDim]),
   ]);
   const gated =
     weights.gate === undefined

@@ -67,6 +67,7 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
     },
   }),
   llama3,
+  yarn,
   longrope,
   su: longrope,
 };
@@ -83,6 +84,32 @@ function llama3(rope: RopeConfig, context: RotaryContext): Turning {
       return (1 - smooth) * (frequency / factor) + smooth * frequency;
     }),
   );
+}
+
+/** YaRN (arXiv 2309.00071): slow turns are stretched by `factor`, fast ones stay. */
+function yarn(rope: RopeConfig, context: RotaryContext): Turning {
+  const { inverse, dimensions, theta, config } = context;
+  const original = originalPositions(rope, config);
+  const factor = rope.factor ?? config.max_position_embeddings / original;
+  const pairOf = (turns: number): number =>
+    (dimensions * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const [first, last] = [pairOf(rope.beta_fast ?? 32), pairOf(rope.beta_slow ?? 1)];
+  const truncates = rope.truncate ?? true;
+  const low = Math.max(0, truncates ? Math.floor(first) : first);
+  const high = Math.min(dimensions - 1, truncates ? Math.ceil(last) : last);
+  const stretched = inverse.map((frequency, i) => {
+    const ramp = Math.min(1, Math.max(0, (i - low) / (high === low ? 0.001 : high - low)));
+    return (frequency / factor) * ramp + frequency * (1 - ramp);
+  });
+  const { mscale, mscale_all_dim: mscaleAll } = rope;
+  const divided = mscale && mscaleAll ? yarnScale(factor, mscaleAll) : 1;
+  const usual = yarnScale(factor, divided === 1 ? 1 : (mscale ?? 1)) / divided;
+  return { ...fixed(stretched), attentionFactor: rope.attention_factor ?? usual };
+}
+
+/** What YaRN multiplies queries and keys with. */
+export function yarnScale(factor: number, mscale = 1): number {
+  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }
 
 function longrope(rope: RopeConfig, context: RotaryContext): Turning {

@@ -1,6 +1,7 @@
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { FeedforwardShape } from '../parts/feedforward';
+import type { LatentShape } from '../parts/latent-heads';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
 
@@ -64,6 +65,18 @@ export interface Scales {
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
 
+/** Names of multi-head latent attention. */
+export interface LatentNames {
+  /** Of models without a latent of queries. */
+  readonly query: string;
+  readonly queryDown: string;
+  readonly queryNorm: string;
+  readonly queryUp: string;
+  readonly keyValueDown: string;
+  readonly keyValueNorm: string;
+  readonly keyValueUp: string;
+}
+
 /** Names of the norms of a branch, each where the family has it. */
 export interface BranchNorms {
   /** Of the branch's input. */
@@ -85,6 +98,8 @@ export interface ExpertNames {
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
   readonly choiceBias?: string;
+  /** Whether that is stored as [1, experts]. */
+  readonly choiceBiasIsRow?: boolean;
   /** Gate and up; up alone where nothing gates it. */
   readonly gateUp: readonly string[];
   readonly down: string;
@@ -119,6 +134,13 @@ interface JoinedExperts {
   readonly biases?: boolean;
 }
 
+/** Temperature tuning of Llama 4: scales, positions. */
+export interface QueryGrowth {
+  readonly scale: number;
+  readonly period: number;
+  readonly offset: number;
+}
+
 /**
  * How a family of models differs from the others. All are decoder-only: token embedding, blocks of
  * attention and feed-forward, final norm, head. Names are below the block's
@@ -139,6 +161,8 @@ export interface Architecture {
   readonly attention: BranchNorms & {
     /** Query, key and value. */
     readonly queryKeyValue: Projection;
+    /** What they come from where they are expanded from latents. */
+    readonly latent?: LatentNames;
     readonly output: string;
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
@@ -189,6 +213,10 @@ export interface Architecture {
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
+  /** Sizes of latents, where queries, keys and values come from them. */
+  readonly latent?: (config: ModelConfig) => LatentShape;
+  /** Queries grow with their position p: × (1 + scale · ln(1 + ⌊(p + offset) / period⌋)). */
+  readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

@@ -1,5 +1,6 @@
 import type { Architecture } from './architecture';
 import { alibiFamilies } from '../families/alibi';
+import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
 import { gptjFamilies } from '../families/gptj-like';
@@ -21,6 +22,7 @@ export const architectures: readonly Architecture[] = [
   ...alibiFamilies,
   ...postNormFamilies,
   ...expertFamilies,
+  ...deepseekFamilies,
   nemotronNas,
 ];
 

@@ -60,7 +60,7 @@ export function findExperts(
     throw new Error('a family without experts has none to be found');
   }
   const { hiddenSize: hidden, count } = shape;
-  const { modules, router, routerBias = false, choiceBias } = names;
+  const { modules, router, routerBias = false, choiceBias, choiceBiasIsRow: isRow = false } = names;
   const [usual = ''] = modules;
   const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
   const own = `${prefix}${module}.`;
@@ -69,7 +69,10 @@ export function findExperts(
     ...tensors.branch(prefix, feedforward, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
-    choiceBias: choiceBias === undefined ? [] : [tensors.take(`${own}${choiceBias}`, [count])],
+    choiceBias:
+      choiceBias === undefined
+        ? []
+        : [tensors.take(`${own}${choiceBias}`, isRow ? [1, count] : [count])],
     experts: findEach(names, shape, tensors, own),
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };

@@ -42,8 +42,8 @@ function withRoles(
 ): (readonly [LinearRole, Linear])[] {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, output, gate } = sublayer.weights;
-      const roles = ['query', 'key', 'value'] as const;
+      const { queryKeyValue, latentNorms, output, gate } = sublayer.weights;
+      const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
       return [
         ...queryKeyValue.map((linear, i): [LinearRole, Linear] => [
           queryKeyValue.length === 1 ? 'query-key-value' : (roles[i] ?? 'other'),

@@ -24,7 +24,13 @@ export function sublayerTensors(
 function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | undefined)[] {
   switch (kind) {
     case 'attention':
-      return [weights.queryKeyNorms?.query, weights.queryKeyNorms?.key, weights.innerNorm];
+      return [
+        weights.queryKeyNorms?.query,
+        weights.queryKeyNorms?.key,
+        weights.latentNorms?.query,
+        weights.latentNorms?.keyValue,
+        weights.innerNorm,
+      ];
     case 'feedforward':
       return [weights.innerNorm];
     case 'expert':
@@ -116,7 +122,10 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
   }
   const { router: pieces, routerBias, choiceBias } = sublayer.weights;
   const [router] = pieces;
-  return router === undefined || router.packed !== undefined || sublayer.shape.groups !== undefined
+  return router === undefined ||
+    router.packed !== undefined ||
+    sublayer.shape.groups !== undefined ||
+    choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {
         byRow: [router, ...routerBias, ...choiceBias],

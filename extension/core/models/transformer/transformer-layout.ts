@@ -1,5 +1,5 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, Scales } from './architecture';
+import type { Architecture, QueryGrowth, Scales } from './architecture';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
@@ -80,6 +80,8 @@ export interface TransformerLayout {
   readonly scales: Scales;
   /** What a score loses per position of distance, by head. */
   readonly slopes: readonly number[] | undefined;
+  /** What queries grow by with their position. */
+  readonly queryGrowth: QueryGrowth | undefined;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
@@ -121,9 +123,11 @@ export function layOutTransformer(
   checkpoint: Checkpoint,
 ): TransformerLayout {
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const clamped = architecture.feedforward.clamped?.(config);
-  const { attention, feedforward } = readShapes(architecture, config, folder, scales, clamped);
-  const { hiddenSize, headDim } = attention;
+  const { attention, feedforward } = readShapes(architecture, config, folder, scales, {
+    clamped: architecture.feedforward.clamped?.(config),
+    latent: architecture.latent?.(config),
+  });
+  const { hiddenSize, headDim, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
@@ -162,7 +166,8 @@ export function layOutTransformer(
     const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
+      const turned = latent?.turnedDim ?? headDim;
+      rotaries.set(rotary, readRotary(seen, turned, interleaved, folder.config));
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;
@@ -213,6 +218,7 @@ export function layOutTransformer(
     vocabularySize: config.vocab_size,
     scales,
     slopes: architecture.slopes?.(config),
+    queryGrowth: architecture.queryGrowth?.(config),
     rotaries,
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
