@@ -5,24 +5,31 @@ import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
 import { expectedWork } from '../prune/search-progress';
-import type { ModelWork } from '../runtime/model-speed';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
 import type { OperationContext } from './operation';
 import { requireCandidates } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import { runsOf } from './work';
+import type { Work } from './work';
 
 /** What a search runs: that of every sequence. */
 export function searchWork(
   request: RequestOf<CalibrationFields>,
   settings: SearchSettings,
-  { summary }: OpenedModel,
-): ModelWork {
+  model: OpenedModel,
+): Work {
+  const { summary } = model;
   const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
   const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
-  return { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens };
+  const { mode, granularity, metric, confidence, everyDistance, baselines } = settings;
+  return runsOf(
+    model,
+    { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens },
+    ...[mode, granularity, metric, confidence, everyDistance, baselines.length],
+  );
 }
 
 type SearchRequest = RequestOf<typeof runFields> &
