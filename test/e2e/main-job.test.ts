@@ -277,14 +277,16 @@ describe('from a model folder to a smaller model', () => {
   it('opens the result of a job that ended before the reload', async () => {
     const { workbench } = session();
     const { header, row } = jobs();
+    // Its heatmap may have come back with the window, but not on top.
+    await workbench.tab('Layer Heatmap: sample').click();
     await header.click();
     const pruned = row(/^Pruning sample, done, sample-pruned is \d+\s% smaller/);
     await pruned.scrollIntoViewIfNeeded();
     await pruned.click({ button: 'right' });
-    await workbench.screenshot('open-result');
     await workbench.menuItem('Open Result').click({ delay: 300 });
-    await workbench.tab('Layer Heatmap: sample-pruned').waitFor();
-    await workbench.page.keyboard.press('Control+F4');
+    const name = 'Layer Heatmap: sample-pruned';
+    await workbench.page.getByRole('tab', { name, selected: true }).waitFor();
+    await workbench.screenshot('open-result');
   });
 
   it('lists jobs in the side bar, where they are queued, cancelled and opened', async () => {
