@@ -21,10 +21,12 @@ import {
 import type { Work } from './work';
 
 const calibration = calibrationFields(defaultCalibration);
+const { sequences } = calibration;
 
 /** How what a plan compresses is compressed, where the plan leaves that open. */
 export const compressionFields = {
   ...calibration,
+  sequences: { ...sequences, fallback: `${sequences.fallback}, more for low rank` },
   ...group('Compression', {
     calibrate: flag({
       description: 'Use calibration for methods that look at the inputs of a layer',

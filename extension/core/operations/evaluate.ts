@@ -61,7 +61,7 @@ export const evaluate = defineOperation({
   },
   rules: [
     anyOf('model', 'plan'),
-    replaces('task', ['text', 'length', 'stride'], 'they are for perplexity'),
+    replaces('task', ['text', 'length', 'stride'], 'a task has texts of its own'),
   ],
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
+import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
@@ -14,13 +15,18 @@ import type { CalibrationFields, runFields } from './shared-fields';
 import { runsOf } from './work';
 import type { Work } from './work';
 
-/** What a search runs: that of every sequence. */
+/**
+ * What a search runs: that of every sequence.
+ * @throws UserError where the search would refuse its budget.
+ */
 export function searchWork(
   request: RequestOf<CalibrationFields>,
   settings: SearchSettings,
   model: OpenedModel,
 ): Work {
   const { summary } = model;
+  requireCandidates(summary, settings);
+  checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
   const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
