@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { workFolder } from '../jobs/work-folder';
-import { applyNamedPlan } from './apply-named-plan';
+import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { compressionFields, compressionRules } from './compression-fields';
@@ -43,6 +43,7 @@ export const apply = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ out }) => workFolder(out, 'compress'),
+  work: async (request, { open }) => namedPlanWork(request, open),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>
     applyNamedPlan(request, context),
 });

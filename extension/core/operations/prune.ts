@@ -51,9 +51,9 @@ export const prune = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ model = '' }) => journalOf('search', undefined, model),
-  work: (request, model) =>
+  work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
-      ? searchWork(request, searchSettings(request), model)
+      ? searchWork(request, searchSettings(request), await open(request.model ?? ''))
       : undefined,
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
     if (request.plan !== undefined) {
