@@ -59,8 +59,11 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     return ggufFile(join(folder, only));
   }
   if (!names.includes('config.json')) {
-    throw new UserError(say`The folder has no config.json.`, {
-      file: folder,
+    const problem = found.isDirectory()
+      ? say`The folder has no config.json.`
+      : say`This file isn't part of a model: there is no config.json beside it.`;
+    throw new UserError(problem, {
+      file: absolute,
       remedy: say`Choose a Hugging Face model folder: config.json beside .safetensors files.`,
     });
   }

@@ -8,8 +8,14 @@ import { parseCompression, quantizerNames } from '../tensornet/compression-choic
 import type { CompressionRequest } from '../tensornet/compression-choice';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../user-error';
-import { budgetNames, budgetRules, openBudgetFields, planByBudget } from './budget-fields';
-import { compressionFields, compressionSettings } from './compression-fields';
+import {
+  budgetNames,
+  budgetRules,
+  budgetWork,
+  openBudgetFields,
+  planByBudget,
+} from './budget-fields';
+import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
 import { blocksOf, layerFields, layerNames, outerOf } from './layer-fields';
@@ -17,6 +23,7 @@ import { trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
 import { runFields, runOptions } from './shared-fields';
+import type { Work } from './work';
 import { counted, say } from '../message';
 
 const methodFields = group('Method', {
@@ -99,15 +106,8 @@ async function chooseByMethod(
   context: OperationContext<SensitivityEvent>,
 ): Promise<PlannedChanges> {
   const { model } = request.model;
-  const { roles, skip, spreadRanks: spreads } = request;
-  const blocks = blocksOf(request);
   const compression = compressionOf(request, method);
-  const { choices, unfit } = chooseForAll(model, compression, {
-    ...(roles === undefined ? {} : { roles }),
-    ...(skip === undefined ? {} : { skip }),
-    ...(blocks === undefined ? {} : { blocks }),
-    outer: outerOf(request),
-  });
+  const { choices, unfit } = choicesByMethod(request, compression);
   if (unfit.length > 0) {
     const example = unfit[0]?.id ?? '';
     context.warn(
@@ -116,7 +116,7 @@ async function chooseByMethod(
         : say`${counted(unfit.length, 'layer')} would not be smaller at this setting (such as ${example}).`,
     );
   }
-  if (spreads !== true) {
+  if (request.spreadRanks !== true) {
     return { remove: [], compress: choices };
   }
   if (compression.method !== 'lowrank') {
@@ -132,6 +132,30 @@ async function chooseByMethod(
     ...compressionSettings(request, model, choices, context.environment),
   };
   return { remove: [], compress: await spreadRanks(model, choices, settings, context) };
+}
+
+function choicesByMethod(
+  request: PlanningRequest,
+  compression: CompressionRequest,
+): ReturnType<typeof chooseForAll> {
+  const { roles, skip } = request;
+  const blocks = blocksOf(request);
+  return chooseForAll(request.model.model, compression, {
+    ...(roles === undefined ? {} : { roles }),
+    ...(skip === undefined ? {} : { skip }),
+    ...(blocks === undefined ? {} : { blocks }),
+    outer: outerOf(request),
+  });
+}
+
+/** What choosing and then compressing has to do. */
+export function compressingWork(request: PlanningRequest): Work | undefined {
+  const { method, budget, model, spreadRanks: spreads, calibrate } = request;
+  if (method !== undefined) {
+    const { choices } = choicesByMethod(request, compressionOf(request, method));
+    return choicesWork(model, choices, calibrate, spreads ?? false);
+  }
+  return budget === undefined ? undefined : budgetWork({ ...request, budget });
 }
 
 /** The compression that fields describe: method, level, variant and then, or all in one word. */
