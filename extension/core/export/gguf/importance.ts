@@ -31,7 +31,7 @@ const maxInputs = 1 << 20;
 export async function readImportance(path: string): Promise<Importance> {
   const { metadata, tensors } = await readGgufHeader(path);
   if (metadata.get('general.type') !== 'imatrix') {
-    throw new UserError(say`The file is no importance matrix.`, {
+    throw new UserError(say`The file is not an importance matrix.`, {
       file: path,
       field: 'general.type',
       remedy: say`Make one with espalier imatrix, or with llama-imatrix and a .gguf name.`,
