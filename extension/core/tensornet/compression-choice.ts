@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** What can be put in the place of a dense matrix. */
 export const methodNames = ['mpo', 'lowrank', 'int8', 'int4'] as const;
@@ -175,11 +176,11 @@ export function parseCompression(text: string, field?: string): CompressionReque
   const { method, amount, variant, then } = requestForm.exec(text.trim())?.groups ?? {};
   const named = methodNames.find((name) => name === method);
   if (named === undefined) {
-    throw malformed(text, field, `It does not begin with one of ${methodNames.join(', ')}.`);
+    throw malformed(text, field, say`It does not begin with one of ${methodNames.join(', ')}.`);
   }
   const quantizer = quantizerNames.find((name) => name === then);
   if (then !== undefined && quantizer === undefined) {
-    throw malformed(text, field, `After the + stands none of ${quantizerNames.join(', ')}.`);
+    throw malformed(text, field, say`After the + stands none of ${quantizerNames.join(', ')}.`);
   }
   const rest = {
     method: named,
@@ -192,13 +193,17 @@ export function parseCompression(text: string, field?: string): CompressionReque
   if (amount.endsWith('%')) {
     const ratio = Number(amount.slice(0, -1)) / 100;
     if (!(ratio > 0 && ratio <= 1)) {
-      throw malformed(text, field, 'A share is more than 0 % and at most 100 %.');
+      throw malformed(text, field, say`A share is more than 0 % and at most 100 %.`);
     }
     return { ...rest, ratio };
   }
   const level = Number(amount);
   if (!isLevel(named, level)) {
-    throw malformed(text, field, `${amount} is no level of ${named}: ${levelWords[named]}.`);
+    throw malformed(
+      text,
+      field,
+      say`${amount} is not a valid setting of ${named}: ${levelWords[named]}.`,
+    );
   }
   return { ...rest, level };
 }
@@ -226,7 +231,7 @@ export const levelWords: Readonly<Record<MethodName, string>> = {
   int4: `a block size, ${blockSizeWords}`,
 };
 
-function malformed(text: string, field: string | undefined, problem: string): UserError {
+function malformed(text: string, field: string | undefined, problem: Message): UserError {
   return new UserError(say`"${text}" is not a compression. ${problem}`, {
     ...(field === undefined ? {} : { field }),
     remedy: say`Write METHOD:LEVEL:VARIANT+THEN, such as lowrank:512, mpo:10%, int4:32:gptq or lowrank:50%+int4.`,

@@ -110,7 +110,7 @@ describe('a GGUF header', () => {
     ['ragged row', ggufBytes([], [{ ...second, sizes: [33], offset: 0 }], 64), /blocks of 32/],
     ['five sizes', ggufBytes([], [{ ...first, sizes: [1, 1, 1, 1, 1] }], 32), /dimensions/],
     ['no sizes', ggufBytes([], [{ ...first, sizes: [] }], 32), /dimensions/],
-    ['huge size', ggufBytes([], [{ ...first, sizes: [huge] }], 32), /possible size/],
+    ['huge size', ggufBytes([], [{ ...first, sizes: [huge] }], 32), /valid size/],
     ['huge product', ggufBytes([], [{ ...first, sizes: [2 ** 50, 2 ** 50] }], 32), /elements than/],
     ['huge list', ggufBytes([['x', listValue(4, 2 ** 52, Buffer.alloc(0))]], [], 64), /ends after/],
     ['list type', ggufBytes([['x', listValue(13, 1, Buffer.alloc(8))]], [], 0), /type 13/],

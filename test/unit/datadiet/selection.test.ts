@@ -30,7 +30,7 @@ describe('a selection', () => {
   it('keeps the same share of every class, and the only example of one', () => {
     const request = { keep: 0.5, policy: 'max', balanced: true, seed: 0 } as const;
     expect([...selectExamples(scores, labels, request)]).toEqual([0, 2, 4, 5, 7]);
-    expect(() => selectExamples(scores, undefined, request)).toThrow(/classes.*not known/);
+    expect(() => selectExamples(scores, undefined, request)).toThrow(/no known classes/);
   });
 
   it.each([
@@ -101,7 +101,7 @@ describe('a selection', () => {
       await expect(readSelection(path, 7)).rejects.toThrow(/no example 7: indices run from 0 to 6/);
     }
     writeFileSync(join(folder, 'bad.npy'), int64Npy([2], [0, -1]));
-    await expect(readSelection(join(folder, 'bad.npy'), 8)).rejects.toThrow(/-1 is no example/);
+    await expect(readSelection(join(folder, 'bad.npy'), 8)).rejects.toThrow(/no example -1/);
     writeFileSync(join(folder, 'bad.json'), '{"format": "espalier.selection"}');
     await expect(readSelection(join(folder, 'bad.json'), 8)).rejects.toThrow(/bad\.json/);
   });

@@ -191,7 +191,7 @@ describe('a pruned GGUF file', () => {
       'llama',
       ['block.0.attention'],
       { format: 'gguf' },
-      /size of the heads from the first block, but block\.0\.attention would go/,
+      /size of the heads from the first block, but block\.0\.attention would be removed/,
     ],
     [
       'llama',

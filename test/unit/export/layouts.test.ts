@@ -87,11 +87,11 @@ describe('a layout', () => {
     const result = await prune(source, ['block.2.feedforward'], out);
     expect(result.layout).toBe('deci');
     const other = prune(source, ['block.2.feedforward'], `${out}-zeroed`, { layout: 'zeroed' });
-    await expect(other).rejects.toThrow(/only be written as deci. Choose deci/);
+    await expect(other).rejects.toThrow(/only be written as nemotron-nas\. Choose deci/);
   });
 
   it.each<[LayoutName, () => string, readonly string[], RegExp]>([
-    ['blocks', () => model, ['block.1.attention'], /1 single sublayer would go/],
+    ['blocks', () => model, ['block.1.attention'], /1 single sublayer would be removed/],
     ['auto-map', () => model, ['block.1.attention', 'block.1.feedforward'], /Choose blocks/],
     ['deci', () => model, ['block.0.attention'], /first block has no attention/],
     ['deci', () => fixture('llama-gqa-untied'), ['block.1.attention'], /multiple of 256/],

@@ -82,7 +82,7 @@ export function namedLabels(
       throw new UserError(say`The label ${JSON.stringify(value)} is not a class.`, {
         file,
         field: field(i),
-        remedy: say`Supported: ${classNames.slice(0, 20).join(', ')}.`,
+        remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
       });
     }
     return label;

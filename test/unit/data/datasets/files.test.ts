@@ -342,7 +342,7 @@ describe('a folder of images', () => {
       /1\.png: This is neither a PNG/,
     );
     await expect(openDataset(join(folder, 'zoo'), { classNames: ['cat'] })).rejects.toThrow(
-      /The label "owl" is not a class\. Known are cat/,
+      /The label "owl" is not a class\. The classes are cat/,
     );
     const huge = { height: 30_000, width: 30_000 };
     await expect(openDataset(join(folder, 'zoo'), { imageSize: huge })).rejects.toThrow(

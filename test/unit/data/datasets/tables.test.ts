@@ -96,7 +96,7 @@ describe('a table in a text', () => {
       'an unknown label',
       'a,label\n1,x\n2,z\n',
       { classNames: ['x', 'y'] },
-      /row 2, label: The label "z" is not a class\. Known are x, y/,
+      /row 2, label: The label "z" is not a class\. The classes are x, y/,
     ],
     ['a value that is no number', 'a,label\n1,x\n?,y\n', {}, /row 2, a: "\?" is not a number/],
     ['a value that is not finite', 'a,label\nNaN,x\n', {}, /row 1, a: "NaN" is not a number/],
