@@ -38,8 +38,8 @@ export async function readGgufModel(path: string): Promise<GgufHeader> {
   const all = [first, ...others];
   const tensors = all.flatMap((part) => part.tensors);
   const expected = first.metadata.get('split.tensors.count');
-  if (expected !== undefined && expected !== tensors.length) {
-    throw new UserError(`The parts have ${tensors.length} tensors, not ${String(expected)}.`, {
+  if (typeof expected === 'number' && expected !== tensors.length) {
+    throw new UserError(`The parts have ${tensors.length} tensors, not ${expected}.`, {
       file: path,
       field: 'split.tensors.count',
       remedy: 'Download all parts of one model into one folder.',
