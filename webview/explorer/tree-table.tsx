@@ -85,7 +85,7 @@ export function TreeTable(props: TreeTableProps): VNode {
           }}
           onClick={({ target }) => {
             const row = rowOf(target);
-            if (row !== undefined && row.node.children.length > 0) {
+            if (row !== undefined && row.node.tensor === undefined) {
               onToggle(row.node, !row.expanded);
             }
           }}
@@ -135,7 +135,7 @@ function actionOf(
   const row = rows[index];
   if (row === undefined) return undefined;
   const { node, expanded } = row;
-  const hasChildren = node.children.length > 0;
+  const hasChildren = node.tensor === undefined;
   const focus = (to: number): KeyAction => ({
     kind: 'focus',
     index: Math.max(0, Math.min(to, last)),
