@@ -107,7 +107,6 @@ export const strings = {
   nothingFound: 'No tensor passes the search.',
   expandAll: 'Expand All',
   collapseAll: 'Collapse All',
-  more: (count: string) => `Show ${count} more rows`,
   block: (index: number) => `Block ${index}`,
   kind: (kind: ComponentKind) => kinds[kind],
   total: 'Total',

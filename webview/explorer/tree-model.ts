@@ -109,7 +109,14 @@ function tensorNode(tensor: StoredTensor, label: string, parent: TreeNode): Tree
 
 type Own = Pick<
   TreeNode,
-  'kind' | 'level' | 'parent' | 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'note'
+  | 'kind'
+  | 'level'
+  | 'parent'
+  | 'parameters'
+  | 'bytes'
+  | 'flopsPerToken'
+  | 'kvBytesPerToken'
+  | 'note'
 >;
 
 /** @param tensors all of those below */
