@@ -1,4 +1,4 @@
-import { l10n, window, workspace } from 'vscode';
+import { l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { documentNames } from '../core/document-names';
 import type { DietResult } from '../core/datadiet/subsets/diet-experiment';
@@ -15,6 +15,7 @@ import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
 import { dataMapOf } from './open-data-map';
+import { choose } from './questions/ask';
 
 type Given = GivenOf<typeof dataDiet.fields>;
 
@@ -90,7 +91,7 @@ async function chooseChoices(session: DataMapSession, title: string): Promise<Ch
       },
     },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('Compare which subsets? (random and full are always included)'),
   });

@@ -19,6 +19,7 @@ import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
 import { chooseTarget, uriOf } from './target';
 import { counts } from '../services/counts';
+import { choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface CompressOptions extends OutputOptions {
@@ -143,7 +144,7 @@ async function chooseMethod(
     detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
   };
   const items = methodItems();
-  const chosen = await window.showQuickPick<QuickPickItem>([...items, recipe, budget], {
+  const chosen = await choose<QuickPickItem>([...items, recipe, budget], {
     title,
     placeHolder: l10n.t('How are the linear layers compressed?'),
   });
@@ -170,7 +171,7 @@ async function chooseBlockSize(title: string): Promise<CompressionRequest | unde
     { label: '32', detail: l10n.t('A scale for 32 weights: 5 bits per weight.'), level: 32 },
     { label: '128', detail: l10n.t('A scale for 128 weights: 4.25 bits per weight.'), level: 128 },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('How many weights share a scale?'),
   });
@@ -187,7 +188,7 @@ async function chooseRatio(
     description: l10n.t('of the parameters of each layer are left'),
     ratio: percent / 100,
   }));
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('How much is left?'),
   });
@@ -212,7 +213,7 @@ async function chooseRoles(
     },
     { label: l10n.t('All linear layers'), skip: [] },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title: l10n.t('Compress {0}', model),
     placeHolder: l10n.t('Which layers?'),
   });

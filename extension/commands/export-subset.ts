@@ -15,7 +15,7 @@ import type { DataMapSession } from '../services/sessions/data-map-session';
 import type { ResultOf } from '../services/jobs/operations';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
-import { askText } from './questions/ask-text';
+import { askText, choose } from './questions/ask';
 import { whyUnfit } from './questions/choose-output';
 import { dataMapOf } from './open-data-map';
 
@@ -71,7 +71,7 @@ async function askExport(
   const { kept } = await services.dataReader.request('count', {
     ...{ ...source, choice: session.choice },
   });
-  const picked = await window.showQuickPick(itemsOf(session, map, kept), {
+  const picked = await choose(itemsOf(session, map, kept), {
     title: l10n.t('Export from {0}', map.overview.name),
   });
   if (picked === undefined) {

@@ -1,4 +1,4 @@
-import { env, l10n, window } from 'vscode';
+import { env, l10n } from 'vscode';
 import { toCommandLine } from '../services/jobs/command-line';
 import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
@@ -11,6 +11,7 @@ import { chooseJob } from './questions/choose-job';
 import { confirmAnew } from './questions/confirm-replace';
 import { nextSteps, openResult } from './next-steps';
 import { discardJob, resumeJob } from './resume-job';
+import { choose } from './questions/ask';
 
 /** Stops a job within a second, or takes one that waits out of the queue. */
 export async function cancelJob(services: Services, argument: unknown): Promise<void> {
@@ -36,7 +37,7 @@ export async function showJob(services: Services, argument: unknown): Promise<vo
     return;
   }
   const items = actionsOf(services, job).map(([label, run]) => ({ label, run }));
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title: job.title,
     placeHolder: describeState(job, jobs),
   });

@@ -9,6 +9,7 @@ import { isScores } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { whyDataUnreadable } from '../services/trust';
 import { pickData, uriOf } from './target';
+import { choose } from './questions/ask';
 
 /** How a command that would ask can be told beforehand. */
 export interface OpenDataMapOptions {
@@ -69,15 +70,15 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
 }
 
 async function askData(name: string): Promise<{ data?: string } | undefined> {
-  const choose = l10n.t('Choose the data set…');
-  const without = l10n.t('Show the scores alone');
-  const chosen = await window.showQuickPick([choose, without], {
+  const data: QuickPickItem = { label: l10n.t('Choose the data set…') };
+  const without: QuickPickItem = { label: l10n.t('Show the scores alone') };
+  const chosen = await choose([data, without], {
     title: l10n.t('{0} does not say which data set it is of', name),
   });
-  if (chosen !== choose) {
+  if (chosen !== data) {
     return chosen === undefined ? undefined : {};
   }
-  const uri = await pickData(choose);
+  const uri = await pickData(data.label);
   return uri === undefined ? undefined : { data: uri.fsPath };
 }
 
@@ -89,7 +90,7 @@ async function pickScores(): Promise<Uri | undefined> {
     description: workspace.asRelativePath(file),
     file,
   }));
-  const chosen = await window.showQuickPick([...items, other], {
+  const chosen = await choose([...items, other], {
     title: l10n.t('Choose scores'),
     placeHolder: l10n.t('Scores of this workspace'),
   });

@@ -1,5 +1,5 @@
 import { dirname, resolve } from 'node:path';
-import { l10n, QuickPickItemKind, window } from 'vscode';
+import { l10n, QuickPickItemKind } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { PatchResult } from '../core/pipelines/patching/patch-model';
 import { planFor } from '../core/plans/plan';
@@ -16,6 +16,7 @@ import type { OutputOptions } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
+import { choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface PatchOptions extends Omit<OutputOptions, 'layout'> {
@@ -131,7 +132,7 @@ async function chooseSublayer(session: ModelSession): Promise<string | undefined
         ]),
     ...others.map(item),
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title: l10n.t('Patch a removed layer of {0}', model.name),
     placeHolder: l10n.t('Replace which sublayer?'),
     matchOnDescription: true,
@@ -157,7 +158,7 @@ async function chooseAnyway(title: string): Promise<boolean | undefined> {
       anyway: true,
     },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('When is the patched model written?'),
   });

@@ -1,4 +1,4 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../core/models/matrix-encoding';
 import { formatCompression } from '../core/tensornet/compression-choice';
@@ -10,6 +10,7 @@ import { chooseOuter } from './questions/choose-outer';
 import { confirmAnew } from './questions/confirm-replace';
 import { methodItems } from './questions/method-items';
 import { chooseCompression } from './open-compression';
+import { choose, chooseMany } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface SensitivityOptions {
@@ -85,7 +86,7 @@ async function chooseCompressions(
     label: l10n.t('Choose methods…'),
     detail: l10n.t('Some of the methods, each at its default levels.'),
   };
-  const chosen = await window.showQuickPick([first, full, own], {
+  const chosen = await choose([first, full, own], {
     title,
     placeHolder: l10n.t('What is tried on every linear layer?'),
   });
@@ -96,10 +97,7 @@ async function chooseCompressions(
   if (chosen === full) {
     return items.map(({ method }) => ({ method }));
   }
-  const methods =
-    chosen === undefined
-      ? undefined
-      : await window.showQuickPick(items, { title, canPickMany: true });
+  const methods = chosen === undefined ? undefined : await chooseMany(items, { title });
   return methods === undefined || methods.length === 0
     ? undefined
     : methods.map(({ method }) => ({ method }));

@@ -1,5 +1,5 @@
 import { basename, dirname, extname, join } from 'node:path';
-import { l10n, window, workspace } from 'vscode';
+import { l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { readManifest } from '../core/pipelines/manifest-file';
 import type { Manifest } from '../core/pipelines/manifest-file';
@@ -15,6 +15,7 @@ import { assertAllowed, whyBlocked } from '../services/trust';
 import { chooseFolder } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
 import { chooseTarget, pickModel } from './target';
+import { choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface RepairOptions {
@@ -99,7 +100,7 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     item('quick', l10n.t('Quick'), l10n.t('A first look: layer by layer alone.')),
     item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('How much effort? You can cancel and resume later.'),
   });

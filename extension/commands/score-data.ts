@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { l10n, ProgressLocation, window, workspace } from 'vscode';
+import type { QuickPickItem } from 'vscode';
 import type { DatasetSummary } from '../core/datadiet/scores/scored-data';
 import { datasetOptions } from '../core/operations/data-fields';
 import type { datasetFields } from '../core/operations/data-fields';
@@ -11,7 +12,7 @@ import { fileExists, scoresPathOf } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { WorkerRequestError } from '../services/worker/worker-errors';
-import { askText } from './questions/ask-text';
+import { askText, choose } from './questions/ask';
 import { chooseProxy, chooseScore, chooseTrainings } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
 import { pickData, uriOf } from './target';
@@ -106,9 +107,9 @@ async function lookAt(
 }
 
 async function askOptions(name: string, problem: string): Promise<DatasetGiven | undefined> {
-  const label = l10n.t('Name the column with the labels…');
-  const size = l10n.t('Make all pictures one size…');
-  const chosen = await window.showQuickPick([label, size], {
+  const label: QuickPickItem = { label: l10n.t('Name the column with the labels…') };
+  const size: QuickPickItem = { label: l10n.t('Make all pictures one size…') };
+  const chosen = await choose([label, size], {
     title: l10n.t('{0} cannot be read as it is', name),
     placeHolder: problem,
   });
@@ -116,11 +117,11 @@ async function askOptions(name: string, problem: string): Promise<DatasetGiven |
     return undefined;
   }
   if (chosen === label) {
-    const column = await askText({ title: label, prompt: problem });
+    const column = await askText({ title: label.label, prompt: problem });
     return column === undefined ? undefined : { label: column.trim() };
   }
   const typed = await askText({
-    title: size,
+    title: size.label,
     value: '32x32',
     prompt: l10n.t('Height and width in pixels.'),
     validateInput: (value) =>

@@ -8,6 +8,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseTarget } from './target';
+import { choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface ScoreTextOptions {
@@ -89,7 +90,7 @@ export async function chooseText(
     ...[own, other],
     ...(takesExamples ? [arrays, folder] : []),
   ];
-  const chosen = await window.showQuickPick(items, { title });
+  const chosen = await choose(items, { title });
   switch (chosen) {
     case undefined:
       return undefined;

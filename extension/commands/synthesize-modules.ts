@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { l10n, window, workspace } from 'vscode';
+import { l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { asSetting, buildRequest } from '../core/operations/build-request';
 import { synthesize } from '../core/operations/synthesize';
@@ -10,7 +10,7 @@ import { fileExists } from '../services/documents/documents';
 import type { Services } from '../services/services';
 import { logOf } from '../services/sessions/synthesis-sessions';
 import { assertAllowed, whySynthesisBlocked } from '../services/trust';
-import { askText } from './questions/ask-text';
+import { askText, choose } from './questions/ask';
 import { askNumber } from './questions/ask-scoring';
 import { uriOf } from './target';
 
@@ -71,7 +71,7 @@ async function chooseData(title: string): Promise<Data | undefined> {
       mode: 'balanced',
     },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('Which pictures are the networks trained on?'),
   });
@@ -93,7 +93,7 @@ async function chooseExtent(title: string): Promise<Extent | undefined> {
     item(3, 12, l10n.t('Minutes: enough to see how graphs differ.')),
     item(5, 50, l10n.t('As in the paper; hours.')),
   ];
-  const chosen = await window.showQuickPick([...items, own], {
+  const chosen = await choose([...items, own], {
     title,
     placeHolder: l10n.t('How often are graphs searched for, and how many are trained each time?'),
   });

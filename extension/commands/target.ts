@@ -14,6 +14,7 @@ import type { Services } from '../services/services';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
+import { choose } from './questions/ask';
 
 /** What a command acts on. */
 export interface Target {
@@ -101,7 +102,7 @@ export async function pickData(title: string): Promise<Uri | undefined> {
     label: `$(go-to-file) ${l10n.t('A file…')}`,
     detail: l10n.t('.npz, .npy, .csv, .tsv, .jsonl, .parquet or IDX'),
   };
-  const chosen = await window.showQuickPick([folder, file], { title });
+  const chosen = await choose([folder, file], { title });
   if (chosen === undefined) {
     return undefined;
   }
@@ -134,7 +135,7 @@ export async function pickModel(
     description: workspace.asRelativePath(folder),
     folder,
   }));
-  const chosen = await window.showQuickPick([...items, otherFolder, otherFile], {
+  const chosen = await choose([...items, otherFolder, otherFile], {
     title,
     placeHolder: l10n.t('Models of this workspace'),
   });

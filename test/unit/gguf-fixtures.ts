@@ -9,6 +9,9 @@ export const ggufNames: readonly string[] = readdirSync(root)
   .map((name) => name.slice(0, -'.json'.length))
   .sort();
 
+/** Files with a tensor [2, 512] of random blocks of each format; beside them their values by the reference. */
+export const blockFiles = ['blocks', 'blocks-books'] as const;
+
 export function ggufFixture(file: string): string {
   return join(root, file);
 }

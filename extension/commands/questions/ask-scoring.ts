@@ -4,7 +4,7 @@ import type { ProxyRequest } from '../../core/datadiet/training/proxy-model';
 import type { ScoreKind } from '../../core/datadiet/scores/score-document';
 import type { DatasetSummary } from '../../core/datadiet/scores/scored-data';
 import type { Services } from '../../services/services';
-import { askText } from './ask-text';
+import { askText, choose } from './ask';
 import { pickModel } from '../target';
 import { counts } from '../../services/counts';
 
@@ -37,7 +37,7 @@ export async function chooseProxy(
   const isPicture = !isText && featureShape.length === 3;
   const isColored = isPicture && featureShape[0] === 3;
   const own = isPicture ? (isColored ? [cnn, mlp, resnet] : [mlp, cnn, resnet]) : [mlp];
-  const chosen = await window.showQuickPick([...own, onnx], {
+  const chosen = await choose([...own, onnx], {
     title,
     placeHolder: l10n.t('Which model is trained to score the examples?'),
   });
@@ -87,7 +87,7 @@ export async function chooseScore(title: string): Promise<ScoreKind | undefined>
       score: 'margin',
     },
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('What are the examples scored by?'),
   });
@@ -110,7 +110,7 @@ export async function chooseTrainings(
     item(10, epoch, l10n.t('As in the paper: reliable scores.')),
     item(3, epoch, l10n.t('A first look, at a third of the time.')),
   ];
-  const chosen = await window.showQuickPick([...items, own], {
+  const chosen = await choose([...items, own], {
     title,
     placeHolder: l10n.t('How often is the model trained, and for how long?'),
   });

@@ -27,6 +27,7 @@ export async function chooseFormat(
   const pick = window.createQuickPick<FormatItem>();
   pick.title = title;
   pick.matchOnDetail = true;
+  pick.ignoreFocusOut = true;
   const more: FormatItem = { label: l10n.t('More formats…') };
   pick.items = [...recommendedItems(answers), more];
   const chosen = new Promise<OutputTarget | undefined>((resolve) => {

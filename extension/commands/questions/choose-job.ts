@@ -3,6 +3,7 @@ import type { QuickPickItem } from 'vscode';
 import type { JobRecord } from '../../services/jobs/job-record';
 import { describeState } from '../../services/jobs/job-texts';
 import type { Services } from '../../services/services';
+import { choose } from './ask';
 
 /** What the user is asked where no job is named. */
 interface JobQuestion {
@@ -37,7 +38,7 @@ export async function chooseJob(
     detail: workspace.asRelativePath(job.model),
     job,
   }));
-  return (await window.showQuickPick(items, { title, matchOnDetail: true }))?.job;
+  return (await choose(items, { title, matchOnDetail: true }))?.job;
 }
 
 /** The Jobs view gives a job, panels its id. */

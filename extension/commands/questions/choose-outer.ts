@@ -1,9 +1,10 @@
-import { l10n, window } from 'vscode';
+import { l10n } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import type { OuterPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { quantizerNames } from '../../core/tensornet/compression-choice';
 import type { CompressionRequest } from '../../core/tensornet/compression-choice';
+import { choose } from './ask';
 
 type Item = QuickPickItem & { readonly outer: readonly OuterPlace[] };
 
@@ -48,7 +49,7 @@ export async function chooseOuter(
     ...(isTied && !unties ? [] : [head]),
     ...(isTied ? [] : [embedding]),
   ];
-  const chosen = await window.showQuickPick(items, {
+  const chosen = await choose(items, {
     title,
     placeHolder: l10n.t('What besides the layers of the blocks?'),
   });

@@ -9,7 +9,7 @@ import { fileExists } from '../../services/documents/documents';
 import { freeName } from '../../services/documents/free-name';
 import { isModelFile, modelStem } from '../../services/documents/model-file';
 import type { Services } from '../../services/services';
-import { askText } from './ask-text';
+import { askText } from './ask';
 import { chooseFormat } from './choose-format';
 
 /** Answers given beforehand, so that nothing is asked. */

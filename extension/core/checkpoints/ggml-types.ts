@@ -30,10 +30,33 @@ const blockFormats = {
   TQ1_0: { elements: 256, bytes: 54 },
   TQ2_0: { elements: 256, bytes: 66 },
   MXFP4: { elements: 32, bytes: 17 },
+  NVFP4: { elements: 64, bytes: 36 },
+  Q1_0: { elements: 128, bytes: 18 },
+  Q2_0: { elements: 64, bytes: 18 },
 } as const;
 export type GgmlDType = keyof typeof blockFormats;
 
-/** Block formats that models can be run in. */
+/** Block formats whose bits choose from tables, and those of two values or three. */
+const bookDTypes = [
+  'IQ1_S',
+  'IQ1_M',
+  'IQ2_XXS',
+  'IQ2_XS',
+  'IQ2_S',
+  'IQ3_XXS',
+  'IQ3_S',
+  'IQ4_NL',
+  'IQ4_XS',
+  'TQ1_0',
+  'TQ2_0',
+  'MXFP4',
+  'NVFP4',
+  'Q1_0',
+  'Q2_0',
+] as const satisfies readonly GgmlDType[];
+export type BookDType = (typeof bookDTypes)[number];
+
+/** Block formats that models can be run in: all but Q8_1 and Q8_K, which llama.cpp keeps for activations. */
 export const dequantizedDTypes = [
   'Q8_0',
   'Q4_0',
@@ -45,6 +68,7 @@ export const dequantizedDTypes = [
   'Q4_K',
   'Q5_K',
   'Q6_K',
+  ...bookDTypes,
 ] as const satisfies readonly GgmlDType[];
 export type DequantizedDType = (typeof dequantizedDTypes)[number];
 
@@ -101,6 +125,9 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
   [34, blocks('TQ1_0')],
   [35, blocks('TQ2_0')],
   [39, blocks('MXFP4')],
+  [40, blocks('NVFP4')],
+  [41, blocks('Q1_0')],
+  [42, blocks('Q2_0')],
 ]);
 
 /** The number of a type that {@link ggmlTypes} has. */

@@ -1,8 +1,9 @@
 import type { DequantizedDType } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
+import { bookDecoders } from './book-decoders';
 
 /** Writes the numbers of the block at `at` of `bytes` into `out` from `to` on. */
-type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;
+export type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;
 
 /** Numbers are float32 in the formats' definition: scales are multiplied in that precision. */
 const { fround } = Math;
@@ -121,6 +122,7 @@ export const blockDecoders: Readonly<Record<DequantizedDType, BlockDecoder>> = {
       (i) => field(bytes, at + 48, i, 32, 4) + 16 * field(bytes, at + 16, i, 32, 1),
     );
   },
+  ...bookDecoders,
   Q6_K: (bytes, at, out, to) => {
     const d = half(bytes, at + 208);
     for (let group = 0; group < 16; group++) {

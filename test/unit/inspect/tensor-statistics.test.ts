@@ -12,6 +12,7 @@ import { tensorStatistics } from '../../../extension/core/inspect/tensor-statist
 import type { TensorStatistics } from '../../../extension/core/inspect/tensor-statistics';
 import { TensorReader, whyUnreadable } from '../../../extension/core/inspect/tensor-values';
 import { CancelledError } from '../../../extension/core/jobs/job';
+import { blockFiles, ggufFixture, ggufFloats } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -56,11 +57,9 @@ describe('against numpy', async () => {
   });
 });
 
-describe('block formats of GGUF', async () => {
-  const { tensors } = await readGgufHeader(join(fixtures, 'gguf', 'blocks.gguf'));
-  const values = new Float32Array(
-    Uint8Array.from(readFileSync(join(fixtures, 'gguf', 'blocks.bin'))).buffer,
-  );
+describe.each(blockFiles)('block formats of GGUF, %s', async (file) => {
+  const { tensors } = await readGgufHeader(ggufFixture(`${file}.gguf`));
+  const values = ggufFloats(`${file}.bin`);
 
   it.each(tensors.map(({ name }, index) => [name, index] as const))(
     '%s is widened to the bits that the reference gives',
@@ -141,11 +140,11 @@ describe('tensors of any size', () => {
   });
 
   it('of a type without known numbers say so', async () => {
-    const tensor = rawTensor('unknown', 'IQ2_XS', Buffer.alloc(74), 256);
-    expect(whyUnreadable(tensor)).toMatch(/IQ2_XS can be listed/);
-    await expect(tensorStatistics(tensor, unattended)).rejects.toThrow(/unknown.*IQ2_XS/);
+    const tensor = rawTensor('unknown', 'Q8_1', Buffer.alloc(36), 32);
+    expect(whyUnreadable(tensor)).toMatch(/Q8_1 can be listed/);
+    await expect(tensorStatistics(tensor, unattended)).rejects.toThrow(/unknown.*Q8_1/);
     expect(whyUnreadable({ ...tensor, dtype: 'F32' })).toMatch(/one after the other/);
-    expect(whyUnreadable({ ...tensor, dtype: 'Q6_K', bytes: 210 })).toBeUndefined();
+    expect(whyUnreadable({ ...tensor, dtype: 'Q8_0', bytes: 34 })).toBeUndefined();
   });
 
   it('of ONNX files are read as well', async () => {

@@ -19,23 +19,19 @@ import {
 import type { RawValue } from '../checkpoints/gguf-file';
 import { logitsOf, rejection } from '../export/pruning';
 import { readJson, relativeError } from '../fixtures';
-import { ggufFixture, ggufFloats, ggufGolden, ggufNames } from '../gguf-fixtures';
+import { blockFiles, ggufFixture, ggufFloats, ggufGolden, ggufNames } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
+const bits = (floats: Float32Array): Uint32Array => new Uint32Array(floats.slice().buffer);
 
-describe('block formats', () => {
-  const expected = ggufFloats('blocks.bin');
-  const formats = ['Q8_0', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K'];
+describe.each(blockFiles)('block formats of %s', async (file) => {
+  const expected = ggufFloats(`${file}.bin`);
+  const { tensors } = await readGgufHeader(ggufFixture(`${file}.gguf`));
 
-  it.each(formats.map((name, i) => [name, i] as const))(
+  it.each(tensors.map((tensor, i) => [tensor.name, tensor, i] as const))(
     '%s is widened to the bits that the reference gives, whole and by rows',
-    async (name, index) => {
-      const { tensors } = await readGgufHeader(ggufFixture('blocks.gguf'));
-      const tensor = tensors.find((known) => known.name === name);
-      if (tensor === undefined) {
-        throw new Error(`the fixture lacks ${name}`);
-      }
+    async (name, tensor, index) => {
       const graph = new GraphBuilder(name);
       const ids = graph.input('ids', DataType.INT64, ['batch', 'sequence']);
       graph.output('whole', emitWeight(graph, tensor), DataType.FLOAT, tensor.shape);
@@ -43,7 +39,6 @@ describe('block formats', () => {
       const session = await createSession(graph, { device: 'cpu', prepack: false });
       const outputs = await session.run({ ids: int64Tensor(Int32Array.of(1, 0, 1), [1, 3]) });
       await session.release();
-      const bits = (floats: Float32Array): Uint32Array => new Uint32Array(floats.slice().buffer);
       const values = expected.slice(index * 1024, (index + 1) * 1024);
       expect(bits(floatsOf(outputs, 'whole'))).toEqual(bits(values));
       const [first, second] = [values.slice(0, 512), values.slice(512)];

@@ -3,103 +3,8 @@ import type { DequantizedDType } from '../../checkpoints/ggml-types';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-
-/** Slices of quantized blocks: a row per block. */
-class Blocks {
-  public constructor(
-    public readonly graph: GraphBuilder,
-    private readonly view: (type: DataType) => Value,
-  ) {}
-
-  /** Bytes [blocks, to − from], uint8. */
-  public bytes(from: number, to: number): Value {
-    return this.slice(DataType.UINT8, from, to);
-  }
-
-  /** Bytes as signed numbers [blocks, to − from], float32. */
-  public signed(from: number, to: number): Value {
-    return this.toFloat(this.slice(DataType.INT8, from, to));
-  }
-
-  /** The float16 number at `byte` [blocks, 1], widened to float32. */
-  public half(byte: number): Value {
-    return this.toFloat(this.slice(DataType.FLOAT16, byte / 2, byte / 2 + 1));
-  }
-
-  /**
-   * Unpacks numbers of `bits` bits: of each group of `width` bytes first the fields at `shifts[0]`,
-   * then those at `shifts[1]`, …: float32 [blocks, …shape].
-   */
-  public fields(
-    bytes: Value,
-    width: number,
-    shifts: readonly number[],
-    bits: number,
-    shape: readonly number[],
-  ): Value {
-    const { graph } = this;
-    const groups = graph.op('Reshape', [bytes, graph.ints([0, -1, 1, width])]);
-    const moved = graph.op(
-      'BitShift',
-      [groups, graph.bytes(shifts, [1, 1, shifts.length, 1])],
-      right,
-    );
-    return this.shaped(this.toFloat(this.low(moved, bits)), shape);
-  }
-
-  /** The lowest `bits` of each byte, by pushing the others out. */
-  public low(bytes: Value, bits: number): Value {
-    const { graph } = this;
-    const count = graph.bytes([8 - bits], [1]);
-    return graph.op('BitShift', [graph.op('BitShift', [bytes, count], left), count], right);
-  }
-
-  /** Each byte without its lowest `count` bits, float32. */
-  public high(bytes: Value, count: number): Value {
-    return this.toFloat(this.graph.op('BitShift', [bytes, this.graph.bytes([count], [1])], right));
-  }
-
-  public toFloat(x: Value): Value {
-    return this.graph.op('Cast', [x], { to: DataType.FLOAT });
-  }
-
-  public shaped(x: Value, shape: readonly number[]): Value {
-    return this.graph.op('Reshape', [x, this.graph.ints([0, ...shape])]);
-  }
-
-  public add(a: Value, b: Value): Value {
-    return this.graph.op('Add', [a, b]);
-  }
-
-  public multiply(a: Value, b: Value): Value {
-    return this.graph.op('Mul', [a, b]);
-  }
-
-  public subtract(a: Value, b: Value | number): Value {
-    return this.graph.op('Sub', [a, typeof b === 'number' ? this.graph.scalar(b) : b]);
-  }
-
-  /** low + high · 2^bits, exact since all are small whole numbers. */
-  public join(low: Value, high: Value, bits: number): Value {
-    return this.add(low, this.multiply(high, this.graph.scalar(2 ** bits)));
-  }
-
-  private slice(type: DataType, from: number, to: number): Value {
-    const { graph } = this;
-    return graph.op('Slice', [
-      this.view(type),
-      graph.ints([from]),
-      graph.ints([to]),
-      graph.ints([1]),
-    ]);
-  }
-}
-
-const left = { direction: 'LEFT' };
-const right = { direction: 'RIGHT' };
-const everyBit = [0, 1, 2, 3, 4, 5, 6, 7];
-const everyPair = [0, 2, 4, 6];
-const bothNibbles = [0, 4];
+import { Blocks, bothNibbles, everyBit, everyPair } from './block-slices';
+import { bookFormats } from './dequantize-books';
 
 /**
  * One function per block format, giving float32 with as many elements as the blocks have. They
@@ -144,6 +49,7 @@ const formats: Readonly<Record<DequantizedDType, (blocks: Blocks) => Value>> = {
     const fifth = b.fields(b.bytes(16, 48), 32, everyBit, 1, [8, 32]);
     return scaledWithMinimum(b, b.join(nibbles, fifth, 4));
   },
+  ...bookFormats,
   Q6_K: (b) => {
     const nibbles = b.fields(b.bytes(0, 128), 64, bothNibbles, 4, [16, 16]);
     const pairs = b.fields(b.bytes(128, 192), 32, everyPair, 2, [16, 16]);
