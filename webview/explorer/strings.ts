@@ -134,9 +134,9 @@ export const strings = {
   fitTitle: 'Make the picture as wide as the panel',
   foldAll: 'Fold All',
   foldAllTitle: 'Fold everything that was opened',
-  worthOf: (distance: string) => `distance when removed ${distance}`,
-  worthLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
-  worthStale: 'The profile was made for other weights.',
+  importanceOf: (distance: string) => `distance when removed ${distance}`,
+  importanceLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
+  importanceStale: 'The profile was made for other weights.',
   cheap: 'cheap',
   important: 'important',
 
