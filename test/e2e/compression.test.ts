@@ -187,7 +187,7 @@ describe('the compression panel', () => {
   it('writes the model that the plan describes', async () => {
     const { workbench } = session();
     const frame = await panel();
-    await frame.locator('.made-plan').getByRole('button', { name: 'Compress…' }).click();
+    await frame.locator('.made-plan').getByRole('button', { name: 'Apply Plan…' }).click();
     await workbench.quickPick('Hugging Face folder with a modelling file').click();
     await workbench.answer('The original is left as it is.', inWorkspace('smaller'));
     const done = workbench.notification(/smaller takes .* instead of .* and is verified/);

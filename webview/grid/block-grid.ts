@@ -1,4 +1,4 @@
-import { h } from '../dom';
+import { h, setAttribute } from '../dom';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
 
@@ -100,7 +100,7 @@ export class BlockGrid<Item extends GridItem> {
       this.build(blocks, layout);
     }
     this.layout = layout;
-    this.grid.dataset['labelEvery'] = String(layout.labelEvery);
+    setAttribute(this.grid, 'data-label-every', layout.labelEvery);
     this.grid.classList.toggle('dense', layout.dense);
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);
