@@ -99,11 +99,13 @@ describe('the compression panel', () => {
     await cell.focus();
     await workbench.page.keyboard.press('ArrowRight');
     await details.getByText((down?.tensor ?? '').replace('.3.', '.4.')).waitFor();
-    // The table is of what the grid shows, the worst first.
-    const losses = await frame
-      .locator('tbody tr td:nth-child(5)')
+    // The table is of what the grid shows, the worst first; its end is drawn when it is looked at.
+    const table = frame.getByRole('region', { name: 'Linear layers' }).locator('tbody tr');
+    await table.last().scrollIntoViewIfNeeded();
+    await expect.poll(async () => table.count()).toBe(MATRICES);
+    const losses = await table
+      .locator('td:nth-child(5)')
       .evaluateAll((cells) => cells.map((one) => Number(one.textContent)));
-    expect(losses).toHaveLength(MATRICES);
     // No low rank is measured of the embedding.
     expect(losses.pop()).toBeNaN();
     expect(losses).toEqual([...losses].sort((a, b) => b - a));
