@@ -120,7 +120,7 @@ const walkedByArrows = '[role="grid"], [role="treegrid"], [role="listbox"].popul
 async function arrowMoves(widget: Locator): Promise<boolean> {
   // The element itself: the tab stop moves with the focus.
   const first = await widget.locator('[tabindex="0"]').first().elementHandle();
-  await first?.focus();
+  await first.focus();
   for (const key of ['ArrowRight', 'ArrowDown']) {
     await widget.page().keyboard.press(key);
     const hasMoved = await widget.evaluate(
@@ -138,9 +138,12 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   for (let press = 0; press < 300; press++) {
     await tab.keyboard.press('Tab');
     const { place, name, isVisible } = await tab.evaluate((color) => {
-      let element = document.activeElement;
-      const host = element;
-      while (element?.shadowRoot?.activeElement != null) element = element.shadowRoot.activeElement;
+      const host = document.activeElement;
+      const focusOf = (one: Element | null): Element | null => {
+        const inner = one?.shadowRoot?.activeElement ?? null;
+        return inner === null ? one : focusOf(inner);
+      };
+      const element = focusOf(host);
       if (host === null || element === null || host === document.body) {
         return { place: '', name: '', isVisible: true };
       }
