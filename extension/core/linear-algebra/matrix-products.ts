@@ -7,6 +7,7 @@ import { SessionPool } from '../runtime/session-pool';
 import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
 import { UserError } from '../user-error';
+import type { ScaledGram } from './scaled-gram';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
 
@@ -65,6 +66,21 @@ export class MatrixProducts {
   /** Σ xᵀ·x over all rows x, [length, length] in float64. */
   public async crossProducts(rows: Rows): Promise<Float64Array> {
     return this.sums('columns', rows, rows);
+  }
+
+  /** The same in float32, at a third of the time: for sums of some rows, to be added up in float64. */
+  public async roundedCrossProducts(rows: Rows): Promise<Float32Array> {
+    const outputs = await this.run(
+      this.large,
+      'roundedCrossProducts',
+      (graph) => {
+        const inputs = graph.input('rows', DataType.FLOAT, ['count', 'size']);
+        const sums = graph.op('Gemm', [inputs, inputs], { transA: 1 });
+        graph.output('sums', sums, DataType.FLOAT, ['size', 'size']);
+      },
+      { rows: tensorOf(rows) },
+    );
+    return floatsOf(outputs, 'sums');
   }
 
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */
@@ -174,22 +190,33 @@ export class MatrixProducts {
     return doublesOf(outputs, 'product');
   }
 
-  /** Σ y·G·yᵀ over all rows y. */
-  public async weighedSquares(rows: Rows, weights: SquareMatrix): Promise<number> {
+  /** Σ y·G·yᵀ over all rows y, in float32 but for the sum over rows. */
+  public async weighedSquares(rows: Rows, { scales, weights }: ScaledGram): Promise<number> {
     const { count, length, numbers } = rows;
     const perRun = Math.max(1, Math.floor(numbersPerRun / length));
     let sum = 0;
     for (let start = 0; start < count; start += perRun) {
       const end = Math.min(count, start + perRun);
-      const some = {
-        count: end - start,
-        length,
-        numbers: numbers.subarray(start * length, end * length),
-      };
-      const weighed = await this.weigh(some, weights);
-      for (let i = 0; i < some.numbers.length; i++) {
-        sum += (some.numbers[i] ?? 0) * (weighed.numbers[i] ?? 0);
-      }
+      const some = numbers.subarray(start * length, end * length);
+      const outputs = await this.run(
+        this.large,
+        'weighedSquares',
+        (graph) => {
+          const inputs = graph.input('rows', DataType.FLOAT, ['count', 'size']);
+          const sizes = graph.input('scales', DataType.FLOAT, ['size']);
+          const factors = graph.input('weights', DataType.FLOAT, ['size', 'size']);
+          const scaled = graph.op('Mul', [inputs, sizes]);
+          const parts = graph.op('Mul', [graph.op('MatMul', [scaled, factors]), scaled]);
+          const squares = graph.op('ReduceSum', [parts, graph.ints([1])], { keepdims: 0 });
+          graph.output('squares', squares, DataType.FLOAT, ['count']);
+        },
+        {
+          rows: floatTensor(some, [end - start, length]),
+          scales: floatTensor(scales, [length]),
+          weights: floatTensor(weights, [length, length]),
+        },
+      );
+      sum += floatsOf(outputs, 'squares').reduce((all, x) => all + x, 0);
     }
     return sum;
   }

@@ -6,7 +6,9 @@ import type { CompressionContext } from './compression-context';
 import { compressionMethods, requireFit, variantOf } from './compression-methods';
 import type { Compress } from './compression-methods';
 import { requireFinite } from '../linear-algebra/matrix-products';
-import type { Rows } from '../linear-algebra/matrix-products';
+import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
+import { scaleGram } from '../linear-algebra/scaled-gram';
+import type { ScaledGram } from '../linear-algebra/scaled-gram';
 import { formBytes } from './planned-encoding';
 import { reconstruct } from './reconstruct';
 import { sumOfSquares } from '../linear-algebra/squares';
@@ -65,8 +67,9 @@ export async function* compressInWays(
   const matrix = await products.read(source);
   const squares = sumOfSquares(matrix.numbers);
   requireFinite(source, squares);
-  const outputSquares =
-    statistics === undefined ? 0 : await products.weighedSquares(matrix, statistics.gram);
+  const gram = statistics === undefined ? undefined : scaleGram(statistics.gram);
+  const outputs =
+    gram === undefined ? undefined : { gram, squares: await products.weighedSquares(matrix, gram) };
   const ways = new Map<string, Compress>();
   for (const compression of compressions) {
     const { method } = compression;
@@ -82,18 +85,23 @@ export async function* compressInWays(
       ways.set(key, way);
     }
     const form = await way(compression);
-    yield measured(context, matrix, form, squares, outputSquares);
+    yield measured(products, matrix, form, { squares, outputs });
   }
   return undefined;
 }
 
+/** Sums of squares that errors are shares of: of the weights, and of the outputs on calibration. */
+interface Whole {
+  readonly squares: number;
+  readonly outputs: { readonly gram: ScaledGram; readonly squares: number } | undefined;
+}
+
 /** The form with its errors and sizes. */
 async function measured(
-  { products, statistics }: CompressionContext,
+  products: MatrixProducts,
   matrix: Rows,
   form: MatrixEncoding<TensorData>,
-  squares: number,
-  outputSquares: number,
+  { squares, outputs }: Whole,
 ): Promise<CompressedMatrix> {
   const { numbers } = await reconstruct(products, form);
   const difference = new Float32Array(numbers.length);
@@ -104,11 +112,11 @@ async function measured(
     lost += delta * delta;
   }
   const outputError =
-    statistics === undefined
+    outputs === undefined
       ? undefined
       : ratio(
-          await products.weighedSquares({ ...matrix, numbers: difference }, statistics.gram),
-          outputSquares,
+          await products.weighedSquares({ ...matrix, numbers: difference }, outputs.gram),
+          outputs.squares,
         );
   return {
     form,

@@ -1,6 +1,7 @@
 import { seededRandom } from '../data/random';
 import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
 import { sizesOf } from '../linear-algebra/matrix-products';
+import { scaleGram } from '../linear-algebra/scaled-gram';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';
 import { KrylovBasis } from './krylov-basis';
@@ -166,7 +167,7 @@ async function weighedNorm(
 ): Promise<number> {
   const rows = await products.read(matrix);
   if (!(gram instanceof Float64Array)) {
-    return (await products.weighedSquares(rows, gram)) + damping * squaredNorm;
+    return (await products.weighedSquares(rows, scaleGram(gram))) + damping * squaredNorm;
   }
   let sum = damping * squaredNorm;
   rows.numbers.forEach((x, i) => {

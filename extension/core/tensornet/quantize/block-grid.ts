@@ -16,12 +16,17 @@ export interface BlockScale {
 }
 
 /** Shares of a block's range that the search tries, 1 down to 0.5. */
-const shares = Array.from({ length: 26 }, (_, i) => 1 - i / 50);
+const shares = Array.from({ length: 11 }, (_, i) => 1 - i / 20);
+
+/** A block that is being fitted, its numbers next to each other, and what an error of each costs. */
+let values = new Float64Array(256);
+let costs = new Float64Array(256);
 
 /**
  * Scale and zero of a block: numbers `start`, `start + step`, … of which there are `count`. Without
- * search no weight is further from its number than half a scale. With it, ranges are narrowed to
- * the least Σ importance·(w − w′)²; the symmetric grid then also tries its longer, negative side.
+ * search no weight is further from its number than half a scale. With it, the least
+ * Σ importance·(w − w′)² is sought over narrowed ranges, each with the scale that fits its whole numbers
+ * best (Σ w·q / Σ q², weighted); the symmetric grid then also tries its longer, negative side.
  * @param importance of each weight of the block; 1 when absent
  */
 export function fitScale(
@@ -30,25 +35,21 @@ export function fitScale(
   start: number,
   count: number,
   step: number,
-  importance?: ArrayLike<number>,
+  importance?: Float64Array,
 ): BlockScale {
-  let [low, high] = [0, 0];
-  for (let i = 0; i < count; i++) {
-    const x = weights[start + i * step] ?? 0;
-    low = x < low ? x : low;
-    high = x > high ? x : high;
-  }
+  const [low, high] = take(weights, start, count, step, importance);
   const whole = spanned(grid, low, high, 1);
   if (!grid.searches || whole.scale === 0) {
     return whole;
   }
   let best = whole;
-  let least = Number.POSITIVE_INFINITY;
+  // The squared error is Σ w² less this.
+  let most = Number.NEGATIVE_INFINITY;
   const attempt = (candidate: BlockScale): void => {
-    const error = squaredError(grid, candidate, least, weights, start, count, step, importance);
-    if (error < least) {
-      least = error;
-      best = candidate;
+    const { scale, explained } = refit(grid.bits, candidate, count);
+    if (explained > most) {
+      most = explained;
+      best = { scale, zero: candidate.zero };
     }
   };
   for (const share of shares) {
@@ -58,6 +59,53 @@ export function fitScale(
     }
   }
   return best;
+}
+
+/** Takes the numbers of a block and what their errors cost; the least and greatest of them and 0. */
+function take(
+  weights: Float32Array,
+  start: number,
+  count: number,
+  step: number,
+  importance: Float64Array | undefined,
+): readonly [number, number] {
+  if (values.length < count) {
+    [values, costs] = [new Float64Array(count), new Float64Array(count)];
+  }
+  let [low, high] = [0, 0];
+  for (let i = 0; i < count; i++) {
+    const x = weights[start + i * step] ?? 0;
+    values[i] = x;
+    costs[i] = importance === undefined ? 1 : (importance[i] ?? 0);
+    low = x < low ? x : low;
+    high = x > high ? x : high;
+  }
+  return [low, high];
+}
+
+/**
+ * The scale that fits the whole numbers nearest to a block's weights best, and by how much that lowers the
+ * weighted sum of squares from that of zeros.
+ */
+function refit(
+  bits: 4 | 8,
+  { scale, zero }: BlockScale,
+  count: number,
+): { readonly scale: number; readonly explained: number } {
+  const [numbers, weights, inverse, most] = [values, costs, 1 / scale, 2 ** bits - 1];
+  let along = 0;
+  let squares = 0;
+  for (let i = 0; i < count; i++) {
+    const x = numbers[i] ?? 0;
+    const nearest = Math.floor(x * inverse + zero + 0.5);
+    const q = (nearest < 0 ? 0 : nearest > most ? most : nearest) - zero;
+    const weighed = q * (weights[i] ?? 0);
+    along += weighed * x;
+    squares += weighed * q;
+  }
+  return squares > 0
+    ? { scale: Math.fround(along / squares), explained: along ** 2 / squares }
+    : { scale, explained: 0 };
 }
 
 /** The whole number that stands for a weight. */
@@ -86,28 +134,4 @@ function onNegativeSide(grid: BlockGrid, low: number, high: number, share: numbe
   const half = 2 ** (grid.bits - 1);
   const largest = high > -low ? high : low;
   return { scale: Math.fround((-largest * share) / half), zero: half };
-}
-
-/** Σ importance·(w − w′)², or as much of it as is not below `limit`. */
-function squaredError(
-  { bits }: BlockGrid,
-  { scale, zero }: BlockScale,
-  limit: number,
-  weights: Float32Array,
-  start: number,
-  count: number,
-  step: number,
-  importance: ArrayLike<number> | undefined,
-): number {
-  const inverse = 1 / scale;
-  const [least, most] = [-zero, 2 ** bits - 1 - zero];
-  let sum = 0;
-  for (let i = 0; i < count && sum < limit; i++) {
-    const x = weights[start + i * step] ?? 0;
-    let q = Math.round(x * inverse);
-    q = q < least ? least : q > most ? most : q;
-    const error = x - q * scale;
-    sum += error * error * (importance?.[i] ?? 1);
-  }
-  return sum;
 }

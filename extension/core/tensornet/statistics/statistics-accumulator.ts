@@ -5,7 +5,7 @@ import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products'
 import type { InputStatistics } from './input-statistics';
 
 /** Rows that are multiplied at once, where they come in smaller pieces. */
-const rowsPerProduct = 1024;
+const rowsPerProduct = 2048;
 
 /** Adds up what goes into one or more linear layers that share their inputs. */
 class SharedInputs {
@@ -48,7 +48,7 @@ class SharedInputs {
     }
     const rows = this.joined();
     this.addMagnitudes(rows);
-    const squares = await this.products.crossProducts(rows);
+    const squares = await this.products.roundedCrossProducts(rows);
     for (let i = 0; i < squares.length; i++) {
       this.gram[i] = (this.gram[i] ?? 0) + (squares[i] ?? 0);
     }
