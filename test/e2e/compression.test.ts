@@ -121,7 +121,7 @@ describe('the compression panel', () => {
   it('plans under a budget and shows the plan on the grid', async () => {
     const { workbench } = session();
     const frame = await panel();
-    const left = frame.getByRole('slider', { name: 'Left of the whole model' });
+    const left = frame.getByRole('slider', { name: 'Target size' });
     await left.fill('70');
     await frame.getByRole('button', { name: 'Plan', exact: true }).click();
     const made = frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' });
