@@ -12,8 +12,7 @@ export type HeatmapPanel = SessionPanel<ModelSession, HeatmapState, HeatmapCalls
 export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCalls> = {
   name: 'heatmap',
   viewType: 'espalier.heatmap',
-  // While a search runs, the distances of many cells change.
-  patchMilliseconds: 500,
+  patchMilliseconds: 250,
   titleOf: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
   restoreOf: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),
   calls: heatmapCalls,

@@ -92,7 +92,7 @@ describe('the model explorer', () => {
     await frame.getByText('Drawn from the architecture.').waitFor();
     const chosen = frame.getByRole('region', { name: 'Details' });
     await box('block.0.attention').click();
-    await chosen.getByText('12 rows of the table together').waitFor();
+    await chosen.getByText('sum of 12 rows').waitFor();
     await run.locator('.fold').click();
     await box('block.11').waitFor();
     await box('block.1').dblclick();

@@ -158,6 +158,7 @@ export const strings = {
       ', ',
     ),
   editedByHand: 'edited by hand',
+  ofEarlierProfile: 'of an earlier profile',
   noRounds: 'You can choose after the first round of the search.',
   sublayersRemoved: 'Sublayers removed',
   expertsRemoved: 'Experts removed',
