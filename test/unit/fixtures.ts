@@ -9,6 +9,15 @@ export const caseNames: readonly string[] = readdirSync(modelsFolder, { withFile
   .map(({ name }) => name)
   .sort();
 
+const familiesFolder = join(import.meta.dirname, '../fixtures/families');
+
+/** Families, and forms of some, with a small model each. */
+export const familyNames: readonly string[] = readdirSync(familiesFolder).sort();
+
+export function familyFixture(name: string, ...parts: readonly string[]): string {
+  return join(familiesFolder, name, ...parts);
+}
+
 /** Cases that have the golden document `file`. */
 export function casesWith(file: string): readonly string[] {
   return caseNames.filter((name) => existsSync(fixture(name, file)));

@@ -159,7 +159,10 @@ function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExp
     const tensors = model.expertTensors?.(index);
     if (kept !== undefined && tensors !== undefined) {
       const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
-      found.set(block, { kept, byRow: new Set([tensors.router.name, ...joined]) });
+      found.set(block, {
+        kept,
+        byRow: new Set([...tensors.byRow.map(({ name }) => name), ...joined]),
+      });
     }
   }
   return found;

@@ -19,7 +19,7 @@ export interface SideValue {
   readonly shape: readonly Dimension[];
 }
 
-/** Keys and values of earlier positions, float32 [batch, numKeyValueHeads, past, headDim]. */
+/** Keys and values of earlier positions, float32 [batch, numKeyValueHeads, past, headDim or valueDim]. */
 export interface KeyValueCache {
   readonly key: Value;
   readonly value: Value;
@@ -34,10 +34,11 @@ export interface EmitOptions {
   readonly keptExperts?: readonly number[] | undefined;
 }
 
-/** How many heads a key/value cache has. */
+/** How many heads a key/value cache has, and the sizes of their keys and values. */
 export interface CacheShape {
   readonly numKeyValueHeads: number;
   readonly headDim: number;
+  readonly valueDim: number;
 }
 
 /** Name of the residual stream in a state. */

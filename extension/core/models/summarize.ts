@@ -11,7 +11,12 @@ import { describePatch, patchFlops } from './patch/symbolic-patch';
 import type { PatchSpecs } from './patch/symbolic-patch';
 import { outerLinears, outerTensors } from './transformer/outer-matrices';
 import type { OuterLinears } from './transformer/outer-matrices';
-import { expertTensors, sublayerLinears, sublayerTensors } from './transformer/sublayer-tensors';
+import {
+  expertTensors,
+  sharedLinears,
+  sublayerLinears,
+  sublayerTensors,
+} from './transformer/sublayer-tensors';
 import { idOfSublayer } from './transformer/transformer-layout';
 import type { TransformerSublayer } from './transformer/transformer-layout';
 
@@ -106,7 +111,7 @@ function summarizeSublayer(
   own: readonly LazyTensor[],
   layout: SummarizedLayout,
 ): SublayerSummary {
-  const { numKeyValueHeads, headDim } = layout.attention;
+  const { numKeyValueHeads, headDim, valueDim } = layout.attention;
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
   const [first] = own;
   const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
@@ -117,7 +122,7 @@ function summarizeSublayer(
     parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
-    kvBytesPerToken: keeps ? 2 * numKeyValueHeads * headDim * storedBytes : 0,
+    kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * storedBytes : 0,
     ...summarizeExperts(sublayer),
   };
 }
@@ -139,9 +144,9 @@ function summarizeExperts(sublayer: TransformerSublayer): Pick<SublayerSummary, 
   if (tensors === undefined || sublayer.kind !== 'expert') {
     return {};
   }
-  const { router, experts } = tensors;
+  const { byRow, experts } = tensors;
   const { count, perToken } = sublayer.shape;
-  const all = [router, ...experts.flat()];
+  const all = [...byRow, ...experts.flat()];
   return {
     experts: {
       count,
@@ -167,7 +172,7 @@ function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => numb
   return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }
 
-/** Of a mixture of experts the router and the experts that a token is sent to. */
+/** Of a mixture of experts the router, the shared expert and the experts that a token is sent to. */
 function flopsPerToken(sublayer: TransformerSublayer): number {
   const flops = (linears: readonly Linear[]): number =>
     sum(linears, ({ weight, form }) =>
@@ -180,9 +185,12 @@ function flopsPerToken(sublayer: TransformerSublayer): number {
     return flops(sublayerLinears(sublayer));
   }
   const { shape, weights } = sublayer;
-  const router = flops(weights.router.map((weight) => ({ weight })));
-  const all = flops(sublayerLinears(sublayer)) - router;
-  return router + (all * shape.perToken) / shape.count;
+  const always = flops([
+    ...weights.router.map((weight) => ({ weight })),
+    ...sharedLinears(weights),
+  ]);
+  const all = flops(sublayerLinears(sublayer)) - always;
+  return always + (all * shape.perToken) / shape.count;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

@@ -12,7 +12,7 @@ import {
   rewriteConfig,
 } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges } from '../../../extension/core/export/changes';
-import { caseNames, fixture } from '../fixtures';
+import { caseNames, familyFixture, familyNames, fixture } from '../fixtures';
 
 const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
   name: 'model',
@@ -212,11 +212,11 @@ describe('the modelling file', () => {
   const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
-    const known = caseNames
-      .map(
-        (name) => JSON.parse(configText(name)) as { model_type: string; architectures: string[] },
-      )
-      .find((config) => config.model_type === modelType);
+    const configs = [
+      ...caseNames.map((name) => configText(name)),
+      ...familyNames.map((name) => readFileSync(familyFixture(name, 'config.json'), 'utf8')),
+    ].map((text) => JSON.parse(text) as { model_type: string; architectures: string[] });
+    const known = configs.find((one) => one.model_type === modelType);
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     expect(known?.architectures).toEqual([stockModel]);
     const text = modellingFile(family, { compressed: {}, patched: {} });

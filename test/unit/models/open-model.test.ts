@@ -76,7 +76,6 @@ describe('config.json', () => {
     ['opt', 'do_layer_norm_before', false],
     ['opt', 'word_embed_proj_dim', 16],
     ['stablelm', 'qk_layernorm', true],
-    ['falcon', 'alibi', true],
     ['falcon-new', 'parallel_attn', false],
     ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
     ['gemma2', 'use_bidirectional_attention', true],

@@ -103,7 +103,7 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
     ...perLayerLists(config, blocks),
-    ...layerTypes(config, blocks),
+    ...derivedLists(config, blocks),
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
@@ -134,15 +134,15 @@ function familyOf(config: Json): Architecture | undefined {
   return knownArchitecture(baseModelType(String(config['model_type'])));
 }
 
-/** Layer types that the family derives from a block's number are written down where numbers change. */
-function layerTypes(config: Json, blocks: readonly number[]): Json {
-  const typeOf = familyOf(config)?.defaultLayerType;
-  if (typeOf === undefined || Array.isArray(config['layer_types'])) {
-    return {};
-  }
-  const types = blocks.map((block) => typeOf(config, block));
-  const kept = types.every((type, block) => type === typeOf(config, block));
-  return kept ? {} : { layer_types: types };
+/** Lists that the family derives from a block's number are written down where numbers change. */
+function derivedLists(config: Json, blocks: readonly number[]): Json {
+  const { lists = {} } = familyOf(config)?.config ?? {};
+  const changed = Object.entries(lists).flatMap(([field, valueOf]): [string, unknown[]][] => {
+    const values = blocks.map((block) => valueOf(config, block));
+    const isKept = values.every((value, block) => value === valueOf(config, block));
+    return isKept || Array.isArray(config[field]) ? [] : [[field, values]];
+  });
+  return Object.fromEntries(changed);
 }
 
 /** `layer_types` and other lists with one entry per block. */
@@ -211,15 +211,15 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
 
 /** The same remaining blocks have experts: their numbers decide where config.json lists the others. */
 function denseBlocks(config: Json, blocks: readonly number[]): Json {
-  const isSparse = familyOf(config)?.experts?.isSparse;
+  const { isSparse, sparseFields } = familyOf(config)?.experts ?? {};
   if (
     isSparse === undefined ||
+    sparseFields === undefined ||
     blocks.every((source, block) => isSparse(config, source) === isSparse(config, block))
   ) {
     return {};
   }
-  const dense = blocks.flatMap((source, block) => (isSparse(config, source) ? [] : [block]));
-  return { mlp_only_layers: dense, decoder_sparse_step: 1 };
+  return sparseFields(blocks.map((source) => isSparse(config, source)));
 }
 
 /** The number of experts, as the fields of config.json say it that has one for all blocks. */

@@ -74,23 +74,22 @@ export function buildOnnxGraph(
       }));
       continue;
     }
-    const cacheOf = (length: string): (number | string)[] => [
+    const cacheOf = (part: 'key' | 'value', length: string): (number | string)[] => [
       sizes.batch,
       shape.numKeyValueHeads,
       length,
-      shape.headDim,
+      part === 'key' ? shape.headDim : shape.valueDim,
     ];
-    const past = {
-      key: graph.input(`past_key_values.${caches}.key`, DataType.FLOAT, cacheOf(sizes.past)),
-      value: graph.input(`past_key_values.${caches}.value`, DataType.FLOAT, cacheOf(sizes.past)),
-    };
+    const pastOf = (part: 'key' | 'value'): Value =>
+      graph.input(`past_key_values.${caches}.${part}`, DataType.FLOAT, cacheOf(part, sizes.past));
+    const past = { key: pastOf('key'), value: pastOf('value') };
     const emitted = emitter.emitSublayer(graph, index, state, prologue.side, { past });
     ({ state } = emitted);
     for (const part of ['key', 'value'] as const) {
       presents.push({
         value: emitted.present?.[part] ?? '',
         name: `present.${caches}.${part}`,
-        shape: cacheOf(sizes.total),
+        shape: cacheOf(part, sizes.total),
       });
     }
     caches++;

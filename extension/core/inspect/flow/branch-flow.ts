@@ -1,7 +1,8 @@
 import { counted } from '../../format';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
-import type { ExpertShape, ExpertWeights } from '../../models/parts/experts';
+import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/parts/experts';
+import { xieluTensors } from '../../models/parts/feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
 import type { Linear } from '../../models/parts/linear';
 import type { Norm, NormStyle } from '../../models/parts/norm';
@@ -32,6 +33,7 @@ const normNames: Readonly<Record<NormStyle['kind'], string>> = {
   'rms-offset': 'RMS norm',
   layer: 'Layer norm',
   'layer-without-bias': 'Layer norm',
+  'layer-offset': 'Layer norm',
 };
 
 /** Operations of one sublayer, in order. */
@@ -83,6 +85,13 @@ export class BranchBuilder {
       : this.add(name, 'combine', `× ${Number(factor.toPrecision(4))}`, [input]);
   }
 
+  /** x · σ(gate(input)) */
+  public gate(name: string, input: Wire, x: Wire, gate: Linear): Wire {
+    const logits = this.linear(name, 'Gate', input, gate);
+    const open = this.add(`${name}-sigmoid`, 'operator', 'sigmoid', [logits]);
+    return this.add(`${name}-product`, 'combine', '×', [x, open]);
+  }
+
   public group(label: string, detail?: string): FlowGroup {
     const own = detail === undefined ? {} : { detail };
     return { id: this.id, kind: 'sublayer', row: this.id, label, children: this.items, ...own };
@@ -98,7 +107,7 @@ export function attentionFlow(
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
-  const { numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const { numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const [batch = '', sequence = ''] = input.shape;
   const x = normed ?? branch.norm('norm', norm, input, weights.norm);
   const [first, key, value] = weights.queryKeyValue;
@@ -106,7 +115,17 @@ export function attentionFlow(
   let q: Wire;
   let k: Wire;
   let v: Wire;
-  if (first !== undefined && key !== undefined && value !== undefined) {
+  if (shape.latent !== undefined) {
+    const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
+      detail: `from latents, ${shape.latent.keyValueRank} wide for keys and values`,
+      tensors: [
+        ...weights.queryKeyValue.flatMap((linear) => partTensors(linear)),
+        ...partTensors(weights.latentNorms?.query),
+        ...partTensors(weights.latentNorms?.keyValue),
+      ],
+    });
+    q = k = v = { from, shape: heads(numHeads) };
+  } else if (first !== undefined && key !== undefined && value !== undefined) {
     q = branch.linear('query', 'Query', x, first, numHeads * headDim);
     k = branch.linear('key', 'Key', x, key, numKeyValueHeads * headDim);
     v = branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
@@ -118,18 +137,26 @@ export function attentionFlow(
     k = v = { from, shape: heads(numKeyValueHeads) };
   }
   const norms = weights.queryKeyNorms;
-  q = { ...branch.norm('query-norm', norm, q, norms?.query), shape: heads(numHeads) };
-  k = { ...branch.norm('key-norm', norm, k, norms?.key), shape: heads(numKeyValueHeads) };
+  const normHeads = (): void => {
+    q = { ...branch.norm('query-norm', norm, q, norms?.query), shape: heads(numHeads) };
+    k = { ...branch.norm('key-norm', norm, k, norms?.key), shape: heads(numKeyValueHeads) };
+  };
+  if (!shape.turnsFirst) {
+    normHeads();
+  }
   v = { ...v, shape: heads(numKeyValueHeads) };
   if (rotary !== undefined) {
     const detail = `rotary, ${rotary.dimensions} of ${headDim} dimensions`;
     q = branch.add('rotate-query', 'operator', 'Rotate query', [q], { detail });
     k = branch.add('rotate-key', 'operator', 'Rotate key', [k], { detail });
   }
+  if (shape.turnsFirst) {
+    normHeads();
+  }
   const kept = causal
     ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
         shape: heads(numKeyValueHeads),
-        detail: `${2 * numKeyValueHeads * headDim} numbers per token`,
+        detail: `${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
       })
     : undefined;
   const headsText =
@@ -139,14 +166,22 @@ export function attentionFlow(
   const seen =
     slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
   const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];
+  const sinks = weights.sinks === undefined ? [] : ['a sink per head'];
   const context = branch.add(
     'attention',
     'attention',
     'Softmax(q·kᵀ)·v',
     [q, ...(kept === undefined ? [k, v] : [kept])],
-    { detail: [headsText, seen, ...cap].join(', '), shape: [batch, sequence, numHeads * headDim] },
+    {
+      detail: [headsText, seen, ...cap, ...sinks].join(', '),
+      shape: [batch, sequence, numHeads * valueDim],
+      tensors: [weights.sinks],
+    },
   );
-  const projected = branch.linear('output', 'Output', context, weights.output, shape.hiddenSize);
+  const gated =
+    weights.gate === undefined ? context : branch.gate('gate', x, context, weights.gate);
+  const inner = branch.norm('inner-norm', norm, gated, weights.innerNorm);
+  const projected = branch.linear('output', 'Output', inner, weights.output, shape.hiddenSize);
   const behind = branch.norm('post-norm', norm, projected, weights.postNorm);
   const out = branch.scale('scale', behind, shape.residualScale);
   return { group: branch.group('Attention', headsText), out };
@@ -161,7 +196,8 @@ export function feedforwardFlow(
   normed?: Wire,
 ): BranchFlow {
   const x = normed ?? branch.norm('norm', shape.norm, input, weights.norm);
-  const inner = innerFlow(branch, shape, weights, x);
+  const wide = innerFlow(branch, shape, weights, x);
+  const inner = branch.norm('inner-norm', shape.norm, wide, weights.innerNorm);
   const down = branch.linear('down', 'Down', inner, weights.down, shape.hiddenSize);
   const behind = branch.norm('post-norm', shape.norm, down, weights.postNorm);
   const out = branch.scale('scale', behind, shape.residualScale);
@@ -172,7 +208,7 @@ export function feedforwardFlow(
 function innerFlow(
   branch: BranchBuilder,
   { activation, gated }: FeedforwardShape,
-  { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
+  { gateUp, down, curve }: Pick<FeedforwardWeights, 'gateUp' | 'down' | 'curve'>,
   x: Wire,
 ): Wire {
   const width = (down.transposed === true ? down.weight.shape[0] : down.weight.shape.at(-1)) ?? '?';
@@ -183,7 +219,9 @@ function innerFlow(
       shape: inner,
       tensors: partTensors(first),
     });
-    return branch.add('activation', 'operator', activation, [up]);
+    return branch.add('activation', 'operator', activation, [up], {
+      tensors: xieluTensors(curve),
+    });
   }
   if (second === undefined) {
     const both = branch.add('gate-up', 'weights', 'Gate and up', [x], {
@@ -216,7 +254,7 @@ export function expertFlow(
   const x = branch.norm('norm', norm, input, weights.norm);
   const scores = branch.add('router', 'weights', 'Router', [x], {
     shape: [...x.shape.slice(0, -1), count],
-    tensors: weights.router,
+    tensors: [...weights.router, ...weights.routerBias, ...weights.choiceBias],
   });
   const chosen = branch.add('choose', 'operator', `Choose ${perToken} of ${count}`, [scores], {
     shape: [...x.shape.slice(0, -1), perToken],
@@ -243,10 +281,43 @@ export function expertFlow(
     shown: 1,
     children: experts,
   });
-  const sum = branch.add('sum', 'combine', 'Weighted sum', [...outs, chosen], { shape: x.shape });
+  const weighted = branch.add('sum', 'combine', 'Weighted sum', [...outs, chosen], {
+    shape: x.shape,
+  });
+  const { shared } = weights;
+  const sum =
+    shared === undefined
+      ? weighted
+      : branch.add('shared-sum', 'combine', '+', [
+          weighted,
+          sharedFlow(flow, id, shape, shared, x, branch),
+        ]);
   const behind = branch.norm('post-norm', norm, sum, weights.postNorm);
   const out = branch.scale('scale', behind, shape.residualScale);
   return { group: branch.group('Experts', `${perToken} of ${count} per token`), out };
+}
+
+/** The expert that every token is sent to. */
+function sharedFlow(
+  flow: FlowBuilder,
+  id: string,
+  shape: ExpertShape,
+  shared: SharedExpert,
+  x: Wire,
+  branch: BranchBuilder,
+): Wire {
+  const own = new BranchBuilder(flow, `${id}/shared`);
+  const inner = innerFlow(own, shape, shared, x);
+  const down = own.linear('down', 'Down', inner, shared.down, shape.hiddenSize);
+  const out = shared.gate === undefined ? down : own.gate('gate', x, down, shared.gate);
+  branch.items.push({
+    id: `${id}/shared`,
+    kind: 'part',
+    label: 'Shared expert',
+    detail: `${inner.shape.at(-1) ?? '?'} wide`,
+    children: own.items,
+  });
+  return out;
 }
 
 /** A symbolic patch without the sum that adds it to the stream. */

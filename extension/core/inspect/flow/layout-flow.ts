@@ -53,6 +53,7 @@ export function transformerFlow(
     });
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
+  stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
   const blocks = blocksOf(flow, layout, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);

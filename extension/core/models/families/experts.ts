@@ -1,5 +1,79 @@
-import type { Architecture } from '../transformer/architecture';
-import { attention, attentionBiases, base, everywhere, queryKeyNorms } from './pieces';
+import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import {
+  attention,
+  attentionBiases,
+  base,
+  everywhere,
+  feedforward,
+  queryKeyNorms,
+  windowedByType,
+} from './pieces';
+import { olmo2 } from './post-norm';
+
+/** Gate, up and down of an expert as most families name them. */
+const experts = {
+  modules: ['mlp'],
+  router: 'gate',
+  gateUp: ['gate_proj', 'up_proj'],
+  down: 'down_proj',
+  isSparse: () => true,
+} as const;
+
+/** Of Mixtral (arXiv 2401.04088). */
+const mixtralExperts: ExpertNames = {
+  modules: ['block_sparse_moe', 'mlp'],
+  router: 'gate',
+  gateUp: ['w1', 'w3'],
+  down: 'w2',
+  inner: ({ intermediate_size: inner }) => inner,
+  isSparse: () => true,
+};
+
+/** Of Qwen's mixtures: blocks without experts by their numbers. */
+const qwenExperts: ExpertNames = {
+  ...experts,
+  inner: ({ moe_intermediate_size: inner }) => inner,
+  routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
+  isSparse: ({ mlp_only_layers: dense, decoder_sparse_step: step }, block) =>
+    !(Array.isArray(dense) && dense.includes(block)) &&
+    (block + 1) % (typeof step === 'number' ? step : 1) === 0,
+  sparseFields: (sparse) => ({
+    mlp_only_layers: sparse.flatMap((isSparse, block) => (isSparse ? [] : [block])),
+    decoder_sparse_step: 1,
+  }),
+};
+
+const olmoExperts: ExpertNames = {
+  ...experts,
+  inner: ({ intermediate_size: inner }) => inner,
+  routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
+};
+
+const graniteScales = (config: ModelConfig) => ({
+  embedding: config.embedding_multiplier,
+  residual: config.residual_multiplier,
+  attention: config.attention_multiplier,
+  logits: 1 / config.logits_scaling,
+});
+
+const graniteMoe = {
+  ...base,
+  config: {
+    names: { num_experts: 'num_local_experts' },
+    defaults: () => ({ num_experts: 8, num_experts_per_tok: 2 }),
+  },
+  biases: attentionBiases,
+  scales: graniteScales,
+} as const;
+
+const graniteExperts: ExpertNames = {
+  ...mixtralExperts,
+  modules: ['block_sparse_moe'],
+  router: 'router.layer',
+  joined: { gateUp: 'input_linear.weight', down: 'output_linear.weight' },
+};
 
 /** Families with mixtures of experts in the place of feed-forwards. */
 export const expertFamilies: readonly Architecture[] = [
@@ -16,15 +90,7 @@ export const expertFamilies: readonly Architecture[] = [
       }),
     },
     slidingWindow: everywhere,
-    experts: {
-      modules: ['block_sparse_moe', 'mlp'],
-      router: 'gate',
-      gateUp: ['w1', 'w3'],
-      down: 'w2',
-      inner: ({ intermediate_size: inner }) => inner,
-      normalized: () => true,
-      isSparse: () => true,
-    },
+    experts: mixtralExperts,
   },
   {
     ...base,
@@ -44,16 +110,177 @@ export const expertFamilies: readonly Architecture[] = [
     biases: attentionBiases,
     slidingWindow: (config) =>
       config.use_sliding_window === true ? everywhere(config) : undefined,
+    experts: qwenExperts,
+  },
+  {
+    ...base,
+    modelType: 'qwen2_moe',
+    classes: { config: 'Qwen2MoeConfig', model: 'Qwen2MoeForCausalLM' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 16,
+        max_position_embeddings: 32_768,
+        num_experts: 60,
+        num_experts_per_tok: 4,
+        moe_intermediate_size: 1408,
+        shared_expert_intermediate_size: 5632,
+        qkv_bias: true,
+      }),
+    },
+    biases: ({ qkv_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias !== false }),
+    slidingWindow: (config, block) =>
+      config.use_sliding_window === true ? windowedByType(config, block) : undefined,
     experts: {
-      modules: ['mlp'],
-      router: 'gate',
-      gateUp: ['gate_proj', 'up_proj'],
-      down: 'down_proj',
-      inner: ({ moe_intermediate_size: inner }) => inner,
-      normalized: ({ norm_topk_prob: normalized }) => normalized,
-      isSparse: ({ mlp_only_layers: dense, decoder_sparse_step: step }, block) =>
-        !(Array.isArray(dense) && dense.includes(block)) &&
-        (block + 1) % (typeof step === 'number' ? step : 1) === 0,
+      ...qwenExperts,
+      shared: ({ shared_expert_intermediate_size: inner }) => ({
+        gateUp: {
+          kind: 'separate',
+          names: ['mlp.shared_expert.gate_proj', 'mlp.shared_expert.up_proj'],
+        },
+        down: 'mlp.shared_expert.down_proj',
+        gate: 'mlp.shared_expert_gate',
+        inner: inner ?? 5632,
+      }),
+    },
+  },
+  {
+    ...base,
+    modelType: 'olmoe',
+    config: {
+      defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 64, num_experts_per_tok: 8 }),
+    },
+    attention: { ...attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
+    biases: attentionBiases,
+    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
+    experts: olmoExperts,
+  },
+  {
+    ...olmo2,
+    modelType: 'flex_olmo',
+    classes: { config: 'FlexOlmoConfig', model: 'FlexOlmoForCausalLM' },
+    config: { defaults: () => ({ num_experts: 7, num_experts_per_tok: 5, rope_theta: 500_000 }) },
+    experts: olmoExperts,
+  },
+  {
+    ...graniteMoe,
+    modelType: 'granitemoe',
+    classes: { config: 'GraniteMoeConfig', model: 'GraniteMoeForCausalLM' },
+    experts: graniteExperts,
+  },
+  {
+    ...graniteMoe,
+    modelType: 'granitemoeshared',
+    classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
+    experts: {
+      ...graniteExperts,
+      shared: ({ shared_intermediate_size: inner }) =>
+        inner === undefined || inner === null || inner === 0
+          ? undefined
+          : {
+              gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
+              down: 'shared_mlp.output_linear',
+              inner,
+            },
+    },
+  },
+  {
+    ...base,
+    modelType: 'gpt_oss',
+    classes: { config: 'GptOssConfig', model: 'GptOssForCausalLM' },
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        num_key_value_heads: 8,
+        head_dim: 64,
+        rms_norm_eps: 1e-5,
+        rope_theta: 150_000,
+        max_position_embeddings: 131_072,
+        sliding_window: 128,
+        num_experts: 128,
+        num_experts_per_tok: 4,
+        attention_bias: true,
+      }),
+      lists: {
+        layer_types: (_, block) => (block % 2 === 0 ? 'sliding_attention' : 'full_attention'),
+      },
+    },
+    attention: { ...attention, sinks: 'self_attn.sinks' },
+    feedforward: { ...feedforward, takesTurns: true, clamped: gptOssGate },
+    biases: attentionBiases,
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      router: 'router',
+      routerBias: true,
+      joined: {
+        gateUp: 'experts.gate_up_proj',
+        down: 'experts.down_proj',
+        transposed: true,
+        biases: true,
+      },
+      inner: ({ intermediate_size: inner }) => inner,
+    },
+  },
+  {
+    ...base,
+    modelType: 'minimax_m2',
+    classes: { config: 'MiniMaxM2Config', model: 'MiniMaxM2ForCausalLM' },
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        num_key_value_heads: 8,
+        head_dim: 128,
+        rope_theta: 5_000_000,
+        num_experts: 256,
+        num_experts_per_tok: 8,
+      }),
+    },
+    attention: { ...attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
+    experts: {
+      ...mixtralExperts,
+      choiceBias: 'e_score_correction_bias',
+      routing: () => ({ score: 'sigmoid' }),
+    },
+  },
+  {
+    ...base,
+    modelType: 'hunyuan_v1_moe',
+    classes: { config: 'HunYuanMoEV1Config', model: 'HunYuanMoEV1ForCausalLM' },
+    config: {
+      names: { num_experts_per_tok: 'moe_topk' },
+      defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 1, num_experts_per_tok: 1 }),
+    },
+    attention: {
+      ...attention,
+      queryKeyNorms: {
+        query: 'self_attn.query_layernorm',
+        key: 'self_attn.key_layernorm',
+        over: 'head',
+        afterRotary: true,
+      },
+    },
+    biases: attentionBiases,
+    experts: {
+      ...experts,
+      router: 'gate.wg',
+      inner: ({ intermediate_size: inner }) => inner,
+      shared: ({ intermediate_size: inner }) => ({
+        gateUp: {
+          kind: 'separate',
+          names: ['mlp.shared_mlp.gate_proj', 'mlp.shared_mlp.up_proj'],
+        },
+        down: 'mlp.shared_mlp.down_proj',
+        inner,
+      }),
     },
   },
 ];
+
+function gptOssGate(config: ConfigFields): { alpha: number; limit: number } {
+  const numberOr = (value: unknown, usual: number): number =>
+    typeof value === 'number' ? value : usual;
+  return {
+    alpha: numberOr(config['swiglu_alpha'], 1.702),
+    limit: numberOr(config['swiglu_limit'], 7),
+  };
+}

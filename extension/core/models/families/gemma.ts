@@ -1,7 +1,15 @@
 import type { Architecture, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
+import {
+  attention,
+  attentionBiases,
+  base,
+  everyNthFull,
+  feedforward,
+  queryKeyNorms,
+  windowedByType,
+} from './pieces';
 
 /** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */
 const sandwich = {
@@ -13,22 +21,10 @@ const sandwich = {
   },
 } as const;
 
-/** Every block but each `pattern`-th is windowed. */
-function everyNthFull(pattern: number, block: number): string {
-  return (block + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention';
-}
-
 const gemma2LayerType = (_: ConfigFields, block: number): string => everyNthFull(2, block);
 function gemma3LayerType({ sliding_window_pattern: pattern }: ConfigFields, block: number): string {
   return everyNthFull(typeof pattern === 'number' ? pattern : 6, block);
 }
-
-const windowedBy =
-  (defaultLayerType: (config: ConfigFields, block: number) => string) =>
-  (config: ModelConfig, block: number): number | undefined =>
-    (config.layer_types?.[block] ?? defaultLayerType(config, block)) === 'sliding_attention'
-      ? (config.sliding_window ?? undefined)
-      : undefined;
 
 const gemmaDefaults = {
   head_dim: 256,
@@ -62,6 +58,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     config: {
       ...gemmaLayout,
       names: { hidden_act: 'hidden_activation' },
+      lists: { layer_types: gemma2LayerType },
       defaults: () => ({
         ...gemmaDefaults,
         num_key_value_heads: 4,
@@ -73,8 +70,29 @@ export const gemmaFamilies: readonly Architecture[] = [
     },
     norm: 'rms-offset',
     biases: attentionBiases,
-    defaultLayerType: gemma2LayerType,
-    slidingWindow: windowedBy(gemma2LayerType),
+    slidingWindow: windowedByType,
+    scales: gemmaScales,
+  },
+  {
+    ...base,
+    modelType: 'vaultgemma',
+    classes: { config: 'VaultGemmaConfig', model: 'VaultGemmaForCausalLM' },
+    config: {
+      names: { hidden_act: 'hidden_activation' },
+      lists: { layer_types: gemma2LayerType },
+      defaults: () => ({
+        ...gemmaDefaults,
+        num_key_value_heads: 4,
+        query_pre_attn_scalar: 256,
+        sliding_window: 4096,
+        final_logit_softcapping: 30,
+        attn_logit_softcapping: 50,
+      }),
+    },
+    norm: 'rms-offset',
+    feedforward: { ...feedforward, norm: 'pre_feedforward_layernorm' },
+    biases: attentionBiases,
+    slidingWindow: windowedByType,
     scales: gemmaScales,
   },
   {
@@ -85,6 +103,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     config: {
       ...gemmaLayout,
       names: { hidden_act: 'hidden_activation' },
+      lists: { layer_types: gemma3LayerType },
       defaults: () => ({
         ...gemmaDefaults,
         max_position_embeddings: 131_072,
@@ -98,8 +117,7 @@ export const gemmaFamilies: readonly Architecture[] = [
     attention: { ...sandwich.attention, queryKeyNorms },
     biases: attentionBiases,
     rotary: 'by-layer-type',
-    defaultLayerType: gemma3LayerType,
-    slidingWindow: windowedBy(gemma3LayerType),
+    slidingWindow: windowedByType,
     scales: gemmaScales,
   },
 ];

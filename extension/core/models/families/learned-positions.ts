@@ -1,5 +1,41 @@
 import type { Architecture } from '../transformer/architecture';
-import { allBiases, attention, base } from './pieces';
+import type { ConfigFields } from '../transformer/config-layout';
+import { allBiases, attention, base, gptNames, fourTimesHidden } from './pieces';
+
+const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;
+const gpt2Defaults = (config: ConfigFields): ConfigFields => ({
+  max_position_embeddings: 1024,
+  intermediate_size: fourTimesHidden(config),
+  hidden_act: 'gelu_new',
+  rms_norm_eps: 1e-5,
+  tie_word_embeddings: true,
+});
+const gpt2Outer = {
+  prefixes: ['transformer.', ''],
+  embedding: 'wte',
+  positions: { name: 'wpe', offset: 0 },
+  finalNorm: 'ln_f',
+  blocks: 'h',
+} as const;
+const gpt2Feedforward = {
+  norm: 'ln_2',
+  gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+  down: 'mlp.c_proj',
+} as const;
+
+/** Names of OPT and its relatives. */
+const optBranches = {
+  attention: {
+    ...attention,
+    norm: 'self_attn_layer_norm',
+    output: 'self_attn.out_proj',
+  },
+  feedforward: {
+    norm: 'final_layer_norm',
+    gateUp: { kind: 'separate', names: ['fc1'] },
+    down: 'fc2',
+  },
+} as const;
 
 /** Families whose positions are learned and added to the embedding. */
 export const learnedPositionFamilies: readonly Architecture[] = [
@@ -8,35 +44,15 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     modelType: 'gpt2',
     classes: { config: 'GPT2Config', model: 'GPT2LMHeadModel' },
     config: {
-      names: {
-        hidden_size: 'n_embd',
-        num_hidden_layers: 'n_layer',
-        num_attention_heads: 'n_head',
-        max_position_embeddings: 'n_positions',
-        intermediate_size: 'n_inner',
-        hidden_act: 'activation_function',
-        rms_norm_eps: 'layer_norm_epsilon',
-      },
-      defaults: ({ hidden_size: hidden }) => ({
-        max_position_embeddings: 1024,
-        intermediate_size: typeof hidden === 'number' ? 4 * hidden : undefined,
-        hidden_act: 'gelu_new',
-        rms_norm_eps: 1e-5,
-        tie_word_embeddings: true,
-      }),
+      names: gpt2Names,
+      defaults: gpt2Defaults,
       only: () => ({
         scale_attn_weights: true,
         scale_attn_by_inverse_layer_idx: false,
         add_cross_attention: false,
       }),
     },
-    outer: {
-      prefixes: ['transformer.', ''],
-      embedding: 'wte',
-      positions: { name: 'wpe', offset: 0 },
-      finalNorm: 'ln_f',
-      blocks: 'h',
-    },
+    outer: gpt2Outer,
     norm: 'layer',
     transposed: true,
     attention: {
@@ -44,11 +60,7 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
       output: 'attn.c_proj',
     },
-    feedforward: {
-      norm: 'ln_2',
-      gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
-      down: 'mlp.c_proj',
-    },
+    feedforward: gpt2Feedforward,
     biases: () => allBiases(true),
     rotary: 'none',
   },
@@ -75,17 +87,109 @@ export const learnedPositionFamilies: readonly Architecture[] = [
       blocks: 'layers',
     },
     norm: 'layer',
-    attention: {
-      ...attention,
-      norm: 'self_attn_layer_norm',
-      output: 'self_attn.out_proj',
-    },
-    feedforward: {
-      norm: 'final_layer_norm',
-      gateUp: { kind: 'separate', names: ['fc1'] },
-      down: 'fc2',
-    },
+    ...optBranches,
     biases: (config) => allBiases(config.enable_bias),
     rotary: 'none',
   },
+  {
+    ...base,
+    modelType: 'biogpt',
+    classes: { config: 'BioGptConfig', model: 'BioGptForCausalLM' },
+    config: {
+      defaults: () => ({
+        hidden_act: 'gelu',
+        max_position_embeddings: 1024,
+        tie_word_embeddings: true,
+      }),
+      // Whatever the file says: the layers do not read it.
+      computed: () => ({ rms_norm_eps: 1e-5 }),
+    },
+    outer: {
+      prefixes: ['biogpt.'],
+      embedding: 'embed_tokens',
+      positions: { name: 'embed_positions', offset: 2 },
+      finalNorm: 'layer_norm',
+      blocks: 'layers',
+      heads: ['output_projection'],
+    },
+    norm: 'layer',
+    ...optBranches,
+    biases: () => allBiases(true),
+    rotary: 'none',
+    scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
+      embedding: isScaled ? Math.sqrt(hidden) : 1,
+    }),
+  },
+  {
+    ...base,
+    modelType: 'gpt_bigcode',
+    classes: { config: 'GPTBigCodeConfig', model: 'GPTBigCodeForCausalLM' },
+    config: {
+      names: gpt2Names,
+      defaults: (config) => ({
+        ...gpt2Defaults(config),
+        hidden_act: 'gelu_pytorch_tanh',
+      }),
+      computed: (config) => ({
+        num_key_value_heads:
+          (config['multi_query'] ?? true) === true ? 1 : config['num_attention_heads'],
+      }),
+      only: () => ({ scale_attn_weights: true, add_cross_attention: false }),
+    },
+    outer: gpt2Outer,
+    norm: 'layer',
+    attention: {
+      norm: 'ln_1',
+      queryKeyValue: { kind: 'fused', name: 'attn.c_attn', order: 'by-group' },
+      output: 'attn.c_proj',
+    },
+    feedforward: gpt2Feedforward,
+    biases: () => allBiases(true),
+    rotary: 'none',
+  },
+  {
+    ...base,
+    modelType: 'gpt_neo',
+    classes: { config: 'GPTNeoConfig', model: 'GPTNeoForCausalLM' },
+    config: {
+      names: {
+        num_hidden_layers: 'num_layers',
+        num_attention_heads: 'num_heads',
+        hidden_act: 'activation_function',
+        rms_norm_eps: 'layer_norm_epsilon',
+        sliding_window: 'window_size',
+      },
+      defaults: (config) => ({
+        ...gpt2Defaults(config),
+        max_position_embeddings: 2048,
+        sliding_window: 256,
+      }),
+      lists: { attention_layers: gptNeoLayer },
+    },
+    outer: gpt2Outer,
+    norm: 'layer',
+    attention: {
+      norm: 'ln_1',
+      queryKeyValue: {
+        kind: 'separate',
+        names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
+      },
+      output: 'attn.attention.out_proj',
+    },
+    feedforward: gpt2Feedforward,
+    biases: () => ({ ...allBiases(true), queryKeyValue: false }),
+    rotary: 'none',
+    slidingWindow: ({ attention_layers: layers, sliding_window: window }, block) =>
+      Array.isArray(layers) && layers[block] === 'local' ? (window ?? undefined) : undefined,
+    scales: () => ({ attention: 1 }),
+  },
 ];
+
+/** `attention_types`: a list of [types, how often they are repeated]. */
+function gptNeoLayer({ attention_types: given }: ConfigFields, block: number): string {
+  const turns = (given ?? [[['global', 'local'], 12]]) as [string[], number][];
+  const types = turns.flatMap(([kinds, times]) =>
+    Array.from({ length: times }, () => kinds).flat(),
+  );
+  return types[block] ?? 'global';
+}

@@ -7,8 +7,11 @@ import {
   configuredBiases,
   everywhere,
   feedforward,
+  gateUpInOne,
   noBiases,
   queryKeyNorms,
+  turnsByList,
+  windowedByType,
   windowedLayers,
 } from './pieces';
 
@@ -40,7 +43,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     ...base,
     modelType: 'phi3',
     attention: { ...attention, queryKeyValue: { kind: 'fused', name: 'self_attn.qkv_proj' } },
-    feedforward: { ...feedforward, gateUp: { kind: 'fused', name: 'mlp.gate_up_proj' } },
+    feedforward: gateUpInOne,
     slidingWindow: everywhere,
   },
   {
@@ -53,23 +56,6 @@ export const llamaLikeFamilies: readonly Architecture[] = [
       attention: config.attention_multiplier,
       logits: 1 / config.logits_scaling,
     }),
-  },
-  {
-    ...base,
-    modelType: 'olmo2',
-    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
-    attention: {
-      queryKeyValue: attention.queryKeyValue,
-      output: attention.output,
-      queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
-      postNorm: 'post_attention_layernorm',
-    },
-    feedforward: {
-      gateUp: feedforward.gateUp,
-      down: feedforward.down,
-      postNorm: 'post_feedforward_layernorm',
-    },
-    biases: attentionBiases,
   },
   {
     ...base,
@@ -113,5 +99,25 @@ export const llamaLikeFamilies: readonly Architecture[] = [
       config.use_parallel_residual === true
         ? { parallel: true, feedforward: { ...feedforward, norm: attention.norm } }
         : {},
+  },
+  {
+    ...base,
+    modelType: 'smollm3',
+    classes: { config: 'SmolLM3Config', model: 'SmolLM3ForCausalLM' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 4,
+        max_position_embeddings: 32_768,
+        tie_word_embeddings: true,
+        rope_theta: 2_000_000,
+      }),
+      lists: {
+        no_rope_layers: ({ no_rope_layer_interval: every = 4 }, block) =>
+          Number((block + 1) % Number(every) !== 0),
+      },
+    },
+    biases: configuredBiases,
+    turns: turnsByList,
+    slidingWindow: windowedByType,
   },
 ];

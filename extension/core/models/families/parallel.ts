@@ -1,13 +1,24 @@
 import type { Architecture, QueryKeyNormExtent } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
-import { allBiases, attention, attentionBiases, base, feedforward } from './pieces';
+import {
+  alibiSlopes,
+  allBiases,
+  attention,
+  attentionBiases,
+  base,
+  everyNthFull,
+  feedforward,
+  queryKeyLayernorms,
+  windowedByType,
+} from './pieces';
+import { isWindowedIfAny } from './post-norm';
 
 /** Query, key and value in one matrix, head by head. */
 const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
 
 const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
 
-const falconBranches = {
+export const falconBranches = {
   attention: {
     queryKeyValue: fusedByGroup('self_attention.query_key_value'),
     output: 'self_attention.dense',
@@ -133,10 +144,8 @@ export const parallelFamilies: readonly Architecture[] = [
               ? 1
               : fields['num_attention_heads'],
       }),
-      only: ({ new_decoder_architecture: isNew }) => ({
-        alibi: false,
-        ...(isNew === true ? { parallel_attn: true } : {}),
-      }),
+      only: ({ new_decoder_architecture: isNew }) =>
+        isNew === true ? { parallel_attn: true } : {},
     },
     outer: {
       prefixes: ['transformer.', ''],
@@ -147,6 +156,9 @@ export const parallelFamilies: readonly Architecture[] = [
     norm: 'layer',
     ...falconBranches,
     biases: ({ bias }) => allBiases(bias),
+    turns: ({ alibi }) => !alibi,
+    slopes: ({ alibi, num_attention_heads: heads, hidden_size: hidden }) =>
+      alibi ? alibiSlopes(heads).map((slope) => slope / Math.sqrt(hidden / heads)) : undefined,
     form: falconForm,
   },
   {
@@ -168,5 +180,68 @@ export const parallelFamilies: readonly Architecture[] = [
     interleavedRotary: true,
     scales: ({ logit_scale: scale }) => ({ logits: scale }),
     form: cohereForm,
+  },
+  {
+    ...base,
+    modelType: 'cohere2',
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 8192,
+        tie_word_embeddings: true,
+        sliding_window: 4096,
+      }),
+      lists: {
+        layer_types: ({ sliding_window_pattern: every = 4 }, block) =>
+          everyNthFull(Number(every), block),
+      },
+    },
+    norm: 'layer-without-bias',
+    parallel: true,
+    feedforward: { ...feedforward, norm: attention.norm },
+    biases: attentionBiases,
+    interleavedRotary: true,
+    turns: isWindowedIfAny,
+    slidingWindow: windowedByType,
+    scales: ({ logit_scale: scale }) => ({ logits: scale }),
+  },
+  {
+    ...base,
+    modelType: 'persimmon',
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        hidden_act: 'relu2',
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 16_384,
+        partial_rotary_factor: 0.5,
+        qk_layernorm: true,
+      }),
+    },
+    outer: { ...base.outer, finalNorm: 'final_layernorm' },
+    norm: 'layer',
+    attention: {
+      norm: attention.norm,
+      queryKeyValue: fusedByGroup('self_attn.query_key_value'),
+      output: 'self_attn.dense',
+    },
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+      down: 'mlp.dense_4h_to_h',
+    },
+    biases: () => allBiases(true),
+    form: (config) =>
+      config.qk_layernorm === true
+        ? {
+            attention: {
+              norm: attention.norm,
+              queryKeyValue: fusedByGroup('self_attn.query_key_value'),
+              output: 'self_attn.dense',
+              queryKeyNorms: queryKeyLayernorms,
+            },
+          }
+        : {},
   },
 ];

@@ -1,4 +1,5 @@
 import type { Biases, OuterNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 
 const outer: OuterNames = {
@@ -40,10 +41,69 @@ export const attentionBiases = ({ attention_bias: bias }: ModelConfig): Biases =
   attentionOutput: bias,
   feedforward: false,
 });
+export const queryKeyValueBiases = ({ attention_bias: bias }: ModelConfig): Biases => ({
+  ...noBiases(),
+  queryKeyValue: bias,
+});
 export const configuredBiases = (config: ModelConfig): Biases => ({
   ...attentionBiases(config),
   feedforward: config.mlp_bias,
 });
+
+/** Windowed where `layer_types` says so. */
+export const windowedByType = (config: ModelConfig, block: number): number | undefined =>
+  config.layer_types?.[block] === 'sliding_attention'
+    ? (config.sliding_window ?? undefined)
+    : undefined;
+
+/** Every block but each `pattern`-th is windowed. */
+export function everyNthFull(pattern: number, block: number): string {
+  return (block + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention';
+}
+
+/** Turned where `no_rope_layers` has no 0. */
+export const turnsByList = ({ no_rope_layers: turns }: ModelConfig, block: number): boolean =>
+  turns?.[block] !== 0;
+
+/** A feed-forward that nothing gates. */
+export const ungated = {
+  ...feedforward,
+  gateUp: { kind: 'separate', names: ['mlp.up_proj'] },
+} as const;
+
+/** A feed-forward with gate and up in one matrix. */
+export const gateUpInOne = {
+  ...feedforward,
+  gateUp: { kind: 'fused', name: 'mlp.gate_up_proj' },
+} as const;
+
+/** Names of query and key norms as some families spell them. */
+export const queryKeyLayernorms = {
+  query: 'self_attn.q_layernorm',
+  key: 'self_attn.k_layernorm',
+  over: 'head',
+} as const;
+
+/** Slopes of ALiBi: powers of 2 with exponents evenly between 0 and −8 (arXiv 2108.12409). */
+export function alibiSlopes(heads: number): number[] {
+  const whole = 2 ** Math.floor(Math.log2(heads));
+  const first = Array.from({ length: whole }, (_, i) => 2 ** ((-8 * (i + 1)) / whole));
+  const others = Array.from({ length: heads - whole }, (_, i) => 2 ** ((-4 * (2 * i + 1)) / whole));
+  return [...first, ...others];
+}
+
+/** What GPT-2 and its relatives call the usual fields. */
+export const gptNames = {
+  hidden_size: 'n_embd',
+  num_hidden_layers: 'n_layer',
+  num_attention_heads: 'n_head',
+  intermediate_size: 'n_inner',
+  hidden_act: 'activation_function',
+  rms_norm_eps: 'layer_norm_epsilon',
+} as const;
+
+export const fourTimesHidden = ({ hidden_size: hidden }: ConfigFields): number | undefined =>
+  typeof hidden === 'number' ? 4 * hidden : undefined;
 
 const nowhere = (): undefined => undefined;
 export const everywhere = (config: ModelConfig): number | undefined =>

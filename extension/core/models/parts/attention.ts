@@ -1,12 +1,16 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { QueryKeyNormExtent } from '../transformer/architecture';
+import type { FusedOrder, QueryKeyNormExtent } from '../transformer/architecture';
 import type { KeyValueCache } from '../model-emitter';
+import { emitLatentHeads } from './latent-heads';
+import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
+import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */
 export interface AttentionShape {
@@ -14,6 +18,10 @@ export interface AttentionShape {
   readonly numHeads: number;
   readonly numKeyValueHeads: number;
   readonly headDim: number;
+  /** Size of a head's value. */
+  readonly valueDim: number;
+  /** Sizes of queries, keys and values that come from narrow latents, where they do. */
+  readonly latent: LatentShape | undefined;
   readonly norm: NormStyle;
   /** Factor on the products of queries and keys. */
   readonly scale: number;
@@ -22,16 +30,27 @@ export interface AttentionShape {
   /** Factor on the branch. */
   readonly residualScale: number;
   readonly queryKeyNormsOver: QueryKeyNormExtent;
+  /** Whether queries and keys are turned before they are normed. */
+  readonly turnsFirst: boolean;
+  /** Bound on the absolute values of queries, keys and values, if any. */
+  readonly clip: number | undefined;
   /** Order of query, key and value where one matrix holds all three. */
-  readonly fusedOrder: 'by-group' | undefined;
+  readonly fusedOrder: FusedOrder | undefined;
 }
 
 /** Weights of one attention sublayer. */
 export interface AttentionWeights extends Branch {
-  /** [query, key, value], or one matrix of all three. */
+  /** [query, key, value], or one matrix of all three; of latents as {@link emitLatentHeads} takes them. */
   readonly queryKeyValue: readonly Linear[];
+  readonly latentNorms?: LatentNorms;
   readonly output: Linear;
   readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
+  /** Of what all heads give. */
+  readonly innerNorm?: Norm;
+  /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
+  readonly sinks?: LazyTensor;
+  /** Its sigmoid is a factor on what the heads give. */
+  readonly gate?: Linear;
 }
 
 /** Side values of an attention sublayer. */
@@ -40,6 +59,8 @@ export interface AttentionSide {
   readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
   /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
   readonly mask?: Value;
+  /** Factor on queries: [batch | 1, 1, sequence, 1]. */
+  readonly queryScale?: Value;
 }
 
 /**
@@ -54,7 +75,7 @@ export function emitAttention(
   side: AttentionSide,
   past?: KeyValueCache,
 ): { hidden: Value; present: KeyValueCache } {
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, norm } = shape;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const input = emitBranchInput(graph, norm, hidden, weights);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   const size = graph.op('Shape', [hidden]);
@@ -75,21 +96,43 @@ export function emitAttention(
     ]);
   const normed = (x: Value, gain: Norm | undefined): Value =>
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
-  const toHeads = (x: Value, heads: number, gain?: Norm): Value => {
+  const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
     const whole = shape.queryKeyNormsOver === 'projection';
-    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, headDim);
+    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, dim);
     const result = whole ? split : normed(split, gain);
     return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };
-
-  const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows);
-  const rotate = (heads: Value): Value =>
+  const rotate = (heads: Value, dim: number): Value =>
     side.rotation === undefined
       ? heads
-      : emitRotation(graph, side.rotation.rotary, headDim, heads, side.rotation);
-  const query = rotate(toHeads(q, numHeads, weights.queryKeyNorms?.query));
-  const newKey = rotate(toHeads(k, numKeyValueHeads, weights.queryKeyNorms?.key));
-  const newValue = toHeads(v, numKeyValueHeads);
+      : emitRotation(graph, side.rotation.rotary, dim, heads, side.rotation);
+  const turned = (x: Value, heads: number, gain?: Norm): Value =>
+    shape.turnsFirst
+      ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
+      : rotate(toHeads(x, heads, headDim, gain), headDim);
+  const plainHeads = (): Heads => {
+    const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+      emitClip(graph, x, shape.clip),
+    );
+    return {
+      query: turned(q, numHeads, weights.queryKeyNorms?.query),
+      key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
+      value: toHeads(v, numKeyValueHeads, headDim),
+    };
+  };
+
+  const heads =
+    shape.latent === undefined
+      ? plainHeads()
+      : emitLatentHeads(graph, shape.latent, weights, rows, {
+          numHeads,
+          normed,
+          rotate,
+          toHeads,
+        });
+  const { key: newKey, value: newValue } = heads;
+  const query =
+    side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
     past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
@@ -102,16 +145,52 @@ export function emitAttention(
   const perHead = reshape(scores, batch, numHeads, sequence, total);
   const capped = emitSoftCap(graph, perHead, shape.softCap);
   const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
-  const probabilities = graph.op('Softmax', [masked], { axis: -1 });
+  const probabilities =
+    weights.sinks === undefined
+      ? graph.op('Softmax', [masked], { axis: -1 })
+      : emitSoftmaxWithSinks(graph, masked, weights.sinks);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const context = reshape(graph.op('MatMul', [stacked, value]), batch, numHeads, sequence, headDim);
+  const context = reshape(
+    graph.op('MatMul', [stacked, value]),
+    batch,
+    numHeads,
+    sequence,
+    valueDim,
+  );
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
-    graph.ints([-1, numHeads * headDim]),
+    graph.ints([-1, numHeads * valueDim]),
   ]);
-  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, joined), size]);
+  const gated =
+    weights.gate === undefined
+      ? joined
+      : graph.op('Mul', [joined, graph.op('Sigmoid', [emitLinear(graph, weights.gate, rows)])]);
+  const inner = normed(gated, weights.innerNorm);
+  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
   return { hidden: next, present: { key, value } };
+}
+
+/** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
+function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {
+  const column = graph.op('Reshape', [emitWeight(graph, sinks), graph.ints([1, -1, 1, 1])]);
+  const leading = graph.op('Slice', [
+    graph.op('Shape', [scores]),
+    graph.ints([0]),
+    graph.ints([3]),
+  ]);
+  const size = graph.op('Concat', [leading, graph.ints([1])], { axis: 0 });
+  const all = graph.op('Concat', [scores, graph.op('Expand', [column, size])], { axis: -1 });
+  return graph.op('Slice', [
+    graph.op('Softmax', [all], { axis: -1 }),
+    graph.ints([0]),
+    graph.ints([-1]),
+    graph.ints([3]),
+  ]);
+}
+
+function emitClip(graph: GraphBuilder, x: Value, bound: number | undefined): Value {
+  return bound === undefined ? x : graph.op('Clip', [x, graph.scalar(-bound), graph.scalar(bound)]);
 }
 
 function emitQueryKeyValue(
@@ -138,6 +217,13 @@ function emitQueryKeyValue(
         const heads = i === 0 ? numHeads : numKeyValueHeads;
         return graph.op('Reshape', [part, graph.ints([-1, heads * headDim])]);
       });
+  }
+  if (shape.fusedOrder === 'query-value-key-by-quarter') {
+    const quarters = graph.op('Reshape', [fused, graph.ints([-1, 4, 3, (numHeads * headDim) / 4])]);
+    const [q = '', v = '', k = ''] = graph
+      .ops('Split', [quarters, graph.ints([1, 1, 1])], 3, { axis: 2 })
+      .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
+    return [q, k, v];
   }
   const sizes = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
   return graph.ops('Split', [fused, graph.ints(sizes)], 3, { axis: -1 });

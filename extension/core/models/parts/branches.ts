@@ -3,6 +3,8 @@ import { UserError } from '../../user-error';
 import type { Architecture, Biases, Projection, Scales } from '../transformer/architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
 import { activations } from './feedforward';
+import type { LatentShape } from './latent-heads';
+import type { Linear } from './linear';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
@@ -30,23 +32,33 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
+  { clamped, latent }: OwnShapes = {},
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
-  if (!Object.hasOwn(activations, config.hidden_act)) {
+  if (
+    architecture.feedforward.curve === undefined &&
+    !Object.hasOwn(activations, config.hidden_act)
+  ) {
     throw new UserError(
       `Activation "${config.hidden_act}" is not known; known are ${Object.keys(activations).join(', ')}.`,
       { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
     );
   }
   const { hiddenSize, headDim } = shape;
+  const queryDim = latent === undefined ? headDim : latent.plainDim + latent.turnedDim;
   const norm = { kind: architecture.norm, epsilon: config.rms_norm_eps };
   const attention: AttentionShape = {
     ...shape,
+    valueDim: headDim,
+    latent: undefined,
+    ...latentSizes(latent),
     norm,
-    scale: scales.attention ?? headDim ** -0.5,
+    scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
     residualScale: scales.residual ?? 1,
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
+    turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
+    clip: scales.clip,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
   };
   const feedforward: FeedforwardShape = {
@@ -55,8 +67,23 @@ export function readShapes(
     residualScale: scales.residual ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
+    takesTurns: architecture.feedforward.takesTurns ?? false,
+    clamped,
   };
   return { attention, feedforward };
+}
+
+/** Shapes that few families have. */
+interface OwnShapes {
+  readonly clamped?: FeedforwardShape['clamped'];
+  readonly latent?: LatentShape | undefined;
+}
+
+/** Heads are as wide as keys; each has a key and a value of its own. */
+function latentSizes(latent: LatentShape | undefined): Partial<AttentionShape> {
+  return latent === undefined
+    ? {}
+    : { latent, headDim: latent.plainDim + latent.turnedDim, valueDim: latent.valueDim };
 }
 
 function readHeads(
@@ -96,36 +123,78 @@ export function findAttention(
   prefix: string,
   shape: AttentionShape,
 ): AttentionWeights {
-  const { queryKeyValue, output, queryKeyNorms } = names;
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim } = shape;
-  const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+  const { queryKeyNorms, output, innerNorm, sinks, gate } = names;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim } = shape;
   const normShape = (heads: number): number[] =>
     ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
       queryKeyNorms?.over ?? 'head'
     ];
   return {
     ...tensors.branch(prefix, names, hiddenSize),
-    queryKeyValue: tensors.projections(
-      prefix,
-      queryKeyValue,
-      widths,
-      hiddenSize,
-      biases.queryKeyValue,
-    ),
+    ...findQueryKeyValue(names, biases, tensors, prefix, shape),
     output: tensors.linear(
       `${prefix}${output}`,
       hiddenSize,
-      numHeads * headDim,
+      numHeads * valueDim,
       biases.attentionOutput,
     ),
     ...(queryKeyNorms === undefined
       ? {}
       : {
-          queryKeyNorms: {
-            query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
-            key: tensors.norm(`${prefix}${queryKeyNorms.key}`, ...normShape(numKeyValueHeads)),
-          },
+          queryKeyNorms:
+            queryKeyNorms.plain === true
+              ? { query: {}, key: {} }
+              : {
+                  query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
+                  key: tensors.norm(
+                    `${prefix}${queryKeyNorms.key}`,
+                    ...normShape(numKeyValueHeads),
+                  ),
+                },
         }),
+    ...(innerNorm === undefined
+      ? {}
+      : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
+    ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
+    ...(gate === undefined
+      ? {}
+      : { gate: tensors.linear(`${prefix}${gate}`, numHeads * headDim, hiddenSize, false) }),
+  };
+}
+
+function findQueryKeyValue(
+  { queryKeyValue, latent }: Architecture['attention'],
+  { queryKeyValue: bias }: Biases,
+  tensors: TensorFinder,
+  prefix: string,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes }: AttentionShape,
+): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
+  if (latent === undefined || sizes === undefined) {
+    const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+    return { queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, bias) };
+  }
+  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
+  const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
+    tensors.linear(`${prefix}${name}`, out, input, hasBias);
+  const queries =
+    queryRank === undefined
+      ? [linear(latent.query, numHeads * headDim, hiddenSize)]
+      : [
+          linear(latent.queryDown, queryRank, hiddenSize, bias),
+          linear(latent.queryUp, numHeads * headDim, queryRank),
+        ];
+  return {
+    queryKeyValue: [
+      ...queries,
+      linear(latent.keyValueDown, keyValueRank + turnedDim, hiddenSize, bias),
+      linear(latent.keyValueUp, numHeads * (plainDim + valueDim), keyValueRank),
+    ],
+    latentNorms: {
+      ...(queryRank === undefined
+        ? {}
+        : { query: tensors.norm(`${prefix}${latent.queryNorm}`, queryRank) }),
+      keyValue: tensors.norm(`${prefix}${latent.keyValueNorm}`, keyValueRank),
+    },
   };
 }
 
@@ -137,10 +206,21 @@ export function findFeedforward(
   prefix: string,
   { hidden, inner }: { readonly hidden: number; readonly inner: number },
 ): FeedforwardWeights {
-  const { gateUp, down } = names;
+  const { gateUp, down, innerNorm, curve } = names;
   return {
     ...tensors.branch(prefix, names, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
+    ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
+    ...(curve === undefined
+      ? {}
+      : {
+          curve: {
+            positive: tensors.take(`${prefix}${curve}.alpha_p`, [1]),
+            negative: tensors.take(`${prefix}${curve}.alpha_n`, [1]),
+            beta: tensors.take(`${prefix}${curve}.beta`, []),
+            epsilon: tensors.take(`${prefix}${curve}.eps`, []),
+          },
+        }),
   };
 }

@@ -7,13 +7,14 @@ export const maskedScore = -3.4028234663852886e38;
 
 /**
  * Emits the additive mask [batch, 1, sequence, total]: 0 where a token may look, the lowest float32
- * elsewhere. Token i of the sequence stands at position past + i; with a window it sees the last
+ * elsewhere; with ALiBi's slopes [batch, heads, sequence, total], and the bias where it may look. Token i of the sequence stands at position past + i; with a window it sees the last
  * `window` positions, itself included.
  */
 export function emitCausalMask(
   graph: GraphBuilder,
   inputs: ModelInputs,
   window: number | undefined,
+  slopes?: readonly number[],
 ): Value {
   const lengthOf = (x: Value): Value =>
     graph.op('Squeeze', [
@@ -37,5 +38,26 @@ export function emitCausalMask(
     graph.ints([1, 2]),
   ]);
   const allowed = graph.op('And', [near, present]);
-  return graph.op('Where', [allowed, graph.scalar(0), graph.scalar(maskedScore)]);
+  const none = graph.scalar(maskedScore);
+  return graph.op('Where', [allowed, emitBias(graph, inputs, slopes) ?? graph.scalar(0), none]);
+}
+
+/**
+ * Emits slope · position of each key: [batch, heads, 1, total]. That is ALiBi's −slope · distance but
+ * for a term that is the same for all keys of a query, of which softmax knows nothing.
+ */
+function emitBias(
+  graph: GraphBuilder,
+  { attentionMask }: ModelInputs,
+  slopes: readonly number[] | undefined,
+): Value | undefined {
+  if (slopes === undefined) {
+    return undefined;
+  }
+  const counted = graph.op('CumSum', [attentionMask, graph.ints([1], [])]);
+  const positions = graph.op('Cast', [graph.op('Sub', [counted, graph.ints([1], [])])], {
+    to: DataType.FLOAT,
+  });
+  const bySlope = graph.floats(slopes, [1, slopes.length, 1, 1]);
+  return graph.op('Mul', [graph.op('Unsqueeze', [positions, graph.ints([1, 2])]), bySlope]);
 }

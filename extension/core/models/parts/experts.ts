@@ -1,22 +1,22 @@
 import { rowsOfTensor } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitInner } from './feedforward';
+import { emitDown } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import { emitLinear } from './linear';
+import type { Linear } from './linear';
 import { emitBranchInput, emitResidual } from './norm';
 import type { Branch } from './norm';
+import { emitRouting } from './routing';
+import type { Routing } from './routing';
 import { emitWeight } from './weight';
 
 /** Sizes shared by every mixture of experts of a model. */
-export interface ExpertShape extends FeedforwardShape {
-  /** Number of experts, and how many of them a token is sent to. */
+export interface ExpertShape extends FeedforwardShape, Routing {
+  /** Number of experts. */
   readonly count: number;
-  readonly perToken: number;
   /** Width of an expert. */
   readonly inner: number;
-  /** Whether the weights of a token's experts add up to 1. */
-  readonly normalized: boolean;
 }
 
 /** Weights of one expert, a feed-forward without norms. */
@@ -26,14 +26,24 @@ export type Expert = Pick<FeedforwardWeights, 'gateUp' | 'down'>;
 export interface ExpertWeights extends Branch {
   /** Scores of the experts: rows of a matrix [count, hiddenSize], piece by piece. */
   readonly router: readonly LazyTensor[];
+  /** Added to the scores, and to what experts are chosen by: [count], piece by piece. */
+  readonly routerBias: readonly LazyTensor[];
+  readonly choiceBias: readonly LazyTensor[];
   readonly experts: readonly Expert[];
+  /** What every token is sent to, beside the experts. */
+  readonly shared?: SharedExpert;
+}
+
+/** A feed-forward whose result is multiplied with σ(gate(x)), where there is one. */
+export interface SharedExpert extends Expert {
+  readonly gate?: Linear;
 }
 
 /**
- * Emits hidden + Σⱼ wⱼ · expertⱼ(norm(hidden)) over the experts with the `perToken` highest
- * probabilities w = softmax(router(norm(hidden))) of a token (arXiv 2101.03961, 2401.04088), hidden
- * [batch, sequence, hiddenSize]. An expert runs over the rows that chose it and no others. `mask`
- * [batch, count] is added to the scores: −∞ for an expert that is not to be chosen, else 0.
+ * Emits hidden + Σⱼ wⱼ · expertⱼ(norm(hidden)) over the experts that a token is sent to (arXiv
+ * 2101.03961, 2401.04088), hidden [batch, sequence, hiddenSize], and what all tokens are sent to (arXiv
+ * 2401.06066). An expert runs over the rows that chose it and no others. `mask` [batch, count] is
+ * added to the scores: −∞ for an expert that is not to be chosen, else 0.
  */
 export function emitExperts(
   graph: GraphBuilder,
@@ -45,10 +55,15 @@ export function emitExperts(
   const { norm, residualScale, hiddenSize } = shape;
   const normed = emitBranchInput(graph, norm, hidden, weights);
   const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-  const scores = emitScores(graph, weights.router, rows);
-  const masked = mask === undefined ? scores : emitMasked(graph, shape, scores, hidden, mask);
-  const { chosen, shares } = emitRouting(graph, shape, masked);
-  let sum = graph.op('Mul', [rows, graph.scalar(0)]);
+  const { chosen, shares } = emitRouting(graph, shape, {
+    scores: emitScores(graph, weights, rows),
+    bias: emitPieces(graph, weights.choiceBias),
+    ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, hidden, mask) }),
+  });
+  let sum =
+    weights.shared === undefined
+      ? graph.op('Mul', [rows, graph.scalar(0)])
+      : emitShared(graph, shape, weights.shared, rows);
   for (const [j, expert] of weights.experts.entries()) {
     const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
     const share = graph.op('ReduceSum', [
@@ -58,11 +73,11 @@ export function emitExperts(
     // NonZero gives the places of true values as [rank, count]; a row has an expert once.
     const places = graph.op('NonZero', [isChosen]);
     const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
-    const inner = emitInner(graph, shape, expert, graph.op('Gather', [rows, numbers]));
-    const output = graph.op('Mul', [
-      emitLinear(graph, expert.down, inner),
-      graph.op('Gather', [share, numbers]),
-    ]);
+    const own = graph.op('Gather', [share, numbers]);
+    const input = graph.op('Gather', [rows, numbers]);
+    const output = shape.scalesInput
+      ? emitDown(graph, shape, expert, graph.op('Mul', [input, own]))
+      : graph.op('Mul', [emitDown(graph, shape, expert, input), own]);
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
     sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
   }
@@ -76,10 +91,6 @@ export function keepExperts(
   weights: ExpertWeights,
   kept: readonly number[],
 ): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
-  const [router, ...others] = weights.router;
-  if (router === undefined || others.length > 0) {
-    throw new Error('a mixture that lacks experts is not divided again');
-  }
   const runs: { start: number; end: number }[] = [];
   for (const expert of kept) {
     const last = runs.at(-1);
@@ -89,31 +100,63 @@ export function keepExperts(
       runs.push({ start: expert, end: expert + 1 });
     }
   }
+  const rowsOf = ([whole, ...others]: readonly LazyTensor[]): LazyTensor[] => {
+    if (others.length > 0) {
+      throw new Error('a mixture that lacks experts is not divided again');
+    }
+    return whole === undefined ? [] : runs.map(({ start, end }) => rowsOfTensor(whole, start, end));
+  };
   return {
     shape: { ...shape, count: kept.length, perToken: Math.min(shape.perToken, kept.length) },
     weights: {
       ...weights,
-      router: runs.map(({ start, end }) => rowsOfTensor(router, start, end)),
+      router: rowsOf(weights.router),
+      routerBias: rowsOf(weights.routerBias),
+      choiceBias: rowsOf(weights.choiceBias),
       experts: weights.experts.filter((_, expert) => kept.includes(expert)),
     },
   };
 }
 
-/** Scores [rows, count]. */
-function emitScores(graph: GraphBuilder, router: readonly LazyTensor[], rows: Value): Value {
-  const [first, ...others] = router;
-  if (first !== undefined && others.length === 0) {
-    return emitLinear(graph, { weight: first }, rows);
-  }
-  const pieces = router.map((piece) => emitWeight(graph, piece));
-  return graph.op('Gemm', [rows, graph.op('Concat', pieces, { axis: 0 })], { transB: 1 });
+function emitShared(
+  graph: GraphBuilder,
+  shape: ExpertShape,
+  shared: SharedExpert,
+  rows: Value,
+): Value {
+  const output = emitDown(graph, shape, shared, rows);
+  return shared.gate === undefined
+    ? output
+    : graph.op('Mul', [output, graph.op('Sigmoid', [emitLinear(graph, shared.gate, rows)])]);
 }
 
-/** scores [rows, count] + mask [batch, count], where an example of the batch is `sequence` rows. */
-function emitMasked(
+/** Scores [rows, count]. */
+function emitScores(
+  graph: GraphBuilder,
+  { router, routerBias }: ExpertWeights,
+  rows: Value,
+): Value {
+  const [first, ...others] = router;
+  const bias = emitPieces(graph, routerBias);
+  const scores =
+    first !== undefined && others.length === 0
+      ? emitLinear(graph, { weight: first }, rows)
+      : graph.op('Gemm', [rows, emitPieces(graph, router) ?? ''], { transB: 1 });
+  return bias === undefined ? scores : graph.op('Add', [scores, bias]);
+}
+
+/** Pieces of a tensor, joined along its first axis; undefined where there are none. */
+function emitPieces(graph: GraphBuilder, pieces: readonly LazyTensor[]): Value | undefined {
+  const [first, ...others] = pieces.map((piece) => emitWeight(graph, piece));
+  return first === undefined || others.length === 0
+    ? first
+    : graph.op('Concat', [first, ...others], { axis: 0 });
+}
+
+/** mask [batch, count] for each of the rows of an example: [rows, count]. */
+function emitMaskRows(
   graph: GraphBuilder,
   { count }: ExpertShape,
-  scores: Value,
   hidden: Value,
   mask: Value,
 ): Value {
@@ -123,29 +166,6 @@ function emitMasked(
     graph.ints([2]),
   ]);
   const size = graph.op('Concat', [leading, graph.ints([count])], { axis: 0 });
-  const sum = graph.op('Add', [
-    graph.op('Reshape', [scores, size]),
-    graph.op('Unsqueeze', [mask, graph.ints([1])]),
-  ]);
-  return graph.op('Reshape', [sum, graph.ints([-1, count])]);
-}
-
-/**
- * Numbers and weights of each row's experts from scores [rows, count]: `chosen` int64 and `shares`
- * [rows, perToken].
- */
-function emitRouting(
-  graph: GraphBuilder,
-  shape: ExpertShape,
-  scores: Value,
-): { chosen: Value; shares: Value } {
-  const probabilities = graph.op('Softmax', [scores], { axis: -1 });
-  const [highest = '', chosen = ''] = graph.ops(
-    'TopK',
-    [probabilities, graph.ints([shape.perToken])],
-    2,
-    { axis: -1 },
-  );
-  const total = graph.op('ReduceSum', [highest, graph.ints([1])]);
-  return { chosen, shares: shape.normalized ? graph.op('Div', [highest, total]) : highest };
+  const every = graph.op('Expand', [graph.op('Unsqueeze', [mask, graph.ints([1])]), size]);
+  return graph.op('Reshape', [every, graph.ints([-1, count])]);
 }

@@ -1,9 +1,11 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
-import { emitBranchInput, emitResidual } from './norm';
-import type { Branch, NormStyle } from './norm';
+import { emitBranchInput, emitNorm, emitResidual } from './norm';
+import type { Branch, Norm, NormStyle } from './norm';
+import { emitWeight } from './weight';
 
 type Activation = (graph: GraphBuilder, x: Value) => Value;
 
@@ -15,6 +17,12 @@ const tanhGelu: Activation = (graph, x) => {
   const gate = graph.op('Add', [tanh, graph.scalar(1)]);
   return graph.op('Mul', [graph.op('Mul', [x, graph.scalar(0.5)]), gate]);
 };
+
+/** x · σ(factor · x) */
+const sigmoidGelu =
+  (factor: number): Activation =>
+  (graph, x) =>
+    graph.op('Mul', [x, graph.op('Sigmoid', [graph.op('Mul', [x, graph.scalar(factor)])])]);
 
 const silu: Activation = (graph, x) => graph.op('Mul', [x, graph.op('Sigmoid', [x])]);
 
@@ -29,10 +37,19 @@ export const activations: Readonly<Record<string, Activation>> = {
   },
   gelu_new: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
+  gelu_fast: tanhGelu,
+  quick_gelu: sigmoidGelu(1.702),
   tanh: (graph, x) => graph.op('Tanh', [x]),
   relu: (graph, x) => graph.op('Relu', [x]),
+  relu2: (graph, x) => {
+    const positive = graph.op('Relu', [x]);
+    return graph.op('Mul', [positive, positive]);
+  },
   leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
 };
+
+export const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
+  curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
 
 /** Sizes shared by every feed-forward sublayer of a model. */
 export interface FeedforwardShape {
@@ -42,6 +59,13 @@ export interface FeedforwardShape {
   readonly residualScale: number;
   readonly activation: string;
   readonly gated: boolean;
+  /** Whether rows of gate and up take turns where one matrix holds both. */
+  readonly takesTurns: boolean;
+  /**
+   * (up + 1) · gate · σ(alpha · gate) in the place of activation(gate) · up, with gate ≤ limit and
+   * |up| ≤ limit (gpt-oss, arXiv 2508.10925).
+   */
+  readonly clamped: { readonly alpha: number; readonly limit: number } | undefined;
 }
 
 /** Weights of one feed-forward sublayer. */
@@ -49,6 +73,20 @@ export interface FeedforwardWeights extends Branch {
   /** [gate, up], or one matrix of both; up alone where nothing gates it. */
   readonly gateUp: readonly Linear[];
   readonly down: Linear;
+  /** Of what `down` reads. */
+  readonly innerNorm?: Norm;
+  readonly curve?: Xielu;
+}
+
+/** Weights of the activation xIELU (arXiv 2411.13010). */
+export interface Xielu {
+  /** [1] each, before softplus. */
+  readonly positive: LazyTensor;
+  readonly negative: LazyTensor;
+  /** [] */
+  readonly beta: LazyTensor;
+  /** []: upper bound of what is exponentiated. */
+  readonly epsilon: LazyTensor;
 }
 
 /**
@@ -66,31 +104,90 @@ export function emitFeedforward(
   const { norm, residualScale, hiddenSize } = shape;
   const normed = emitBranchInput(graph, norm, input, weights);
   const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-  const inner = emitInner(graph, shape, weights, rows);
   const branch = graph.op('Reshape', [
-    emitLinear(graph, weights.down, inner),
+    emitDown(graph, shape, weights, rows),
     graph.op('Shape', [hidden]),
   ]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
 
-/** Emits activation(gate(x)) · up(x), or activation(up(x)), of rows x [rows, hiddenSize]. */
-export function emitInner(
+/** Emits the whole feed-forward of rows x [rows, hiddenSize], without its outer norms. */
+export function emitDown(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  weights: Pick<FeedforwardWeights, 'gateUp'>,
+  weights: Omit<FeedforwardWeights, keyof Branch>,
   rows: Value,
 ): Value {
-  const activate = activations[shape.activation];
-  if (activate === undefined) {
-    throw new Error(`unknown activation ${shape.activation}, which was to be refused on opening`);
-  }
-  const projected = weights.gateUp.map((linear) => emitLinear(graph, linear, rows));
+  const inner = emitInner(graph, shape, weights, rows);
+  const { innerNorm } = weights;
+  const normed = innerNorm === undefined ? inner : emitNorm(graph, shape.norm, inner, innerNorm);
+  return emitLinear(graph, weights.down, normed);
+}
+
+/** Emits activation(gate(x)) · up(x), or activation(up(x)), of rows x [rows, hiddenSize]. */
+function emitInner(
+  graph: GraphBuilder,
+  shape: FeedforwardShape,
+  { gateUp, curve }: Pick<FeedforwardWeights, 'gateUp' | 'curve'>,
+  rows: Value,
+): Value {
+  const projected = gateUp.map((linear) => emitLinear(graph, linear, rows));
   const [first = ''] = projected;
+  const { activation, clamped } = shape;
+  const activate = (x: Value): Value => {
+    const known = activations[activation];
+    if (known === undefined && curve === undefined) {
+      throw new Error(`unknown activation ${activation}, which was to be refused on opening`);
+    }
+    return curve === undefined ? (known?.(graph, x) ?? x) : emitXielu(graph, x, curve);
+  };
   if (!shape.gated) {
-    return activate(graph, first);
+    return activate(first);
   }
   const [gate = '', up = ''] =
-    projected.length === 2 ? projected : graph.ops('Split', projected, 2, { axis: -1 });
-  return graph.op('Mul', [activate(graph, gate), up]);
+    projected.length === 2 ? projected : emitTwo(graph, first, shape.takesTurns);
+  return clamped === undefined
+    ? graph.op('Mul', [activate(gate), up])
+    : emitClamped(graph, gate, up, clamped);
+}
+
+/** Emits the halves of the last axis, or its even and odd places. */
+function emitTwo(graph: GraphBuilder, x: Value, takesTurns: boolean): Value[] {
+  if (!takesTurns) {
+    return graph.ops('Split', [x], 2, { axis: -1 });
+  }
+  const end = graph.ints([Number.MAX_SAFE_INTEGER]);
+  return [0, 1].map((start) =>
+    graph.op('Slice', [x, graph.ints([start]), end, graph.ints([1]), graph.ints([2])]),
+  );
+}
+
+function emitClamped(
+  graph: GraphBuilder,
+  gate: Value,
+  up: Value,
+  { alpha, limit }: NonNullable<FeedforwardShape['clamped']>,
+): Value {
+  const low = graph.op('Min', [gate, graph.scalar(limit)]);
+  const near = graph.op('Clip', [up, graph.scalar(-limit), graph.scalar(limit)]);
+  const more = graph.op('Add', [near, graph.scalar(1)]);
+  return graph.op('Mul', [more, sigmoidGelu(alpha)(graph, low)]);
+}
+
+/** α₊x² + βx where x > 0, else α₋(exp(x) − 1 − x) + βx. */
+function emitXielu(
+  graph: GraphBuilder,
+  x: Value,
+  { positive, negative, ...constants }: Xielu,
+): Value {
+  const beta = emitWeight(graph, constants.beta);
+  const epsilon = emitWeight(graph, constants.epsilon);
+  const softplus = (tensor: LazyTensor): Value => graph.op('Softplus', [emitWeight(graph, tensor)]);
+  const above = graph.op('Mul', [softplus(positive), graph.op('Mul', [x, x])]);
+  const exponential = graph.op('Exp', [graph.op('Min', [x, epsilon])]);
+  const curve = graph.op('Sub', [graph.op('Sub', [exponential, graph.scalar(1)]), x]);
+  const below = graph.op('Mul', [graph.op('Add', [softplus(negative), beta]), curve]);
+  const isAbove = graph.op('Greater', [x, graph.scalar(0)]);
+  const bent = graph.op('Where', [isAbove, above, below]);
+  return graph.op('Add', [bent, graph.op('Mul', [x, beta])]);
 }

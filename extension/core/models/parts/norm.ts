@@ -5,9 +5,10 @@ import { emitWeight } from './weight';
 
 /**
  * `rms`: x / √(mean(x²) + ε) · g (arXiv 1910.07467); `rms-offset`: the same with 1 + g; `layer`:
- * layer norm with gain and bias (arXiv 1607.06450), or with a gain alone. All over the last axis.
+ * layer norm with gain and bias (arXiv 1607.06450), with a gain alone, or with 1 + gain and bias. All
+ * over the last axis.
  */
-export type NormKind = 'rms' | 'rms-offset' | 'layer' | 'layer-without-bias';
+export type NormKind = 'rms' | 'rms-offset' | 'layer' | 'layer-without-bias' | 'layer-offset';
 
 /** What the norms of a model have in common. */
 export interface NormStyle {
@@ -17,31 +18,36 @@ export interface NormStyle {
 
 /** Weights of one norm. */
 export interface Norm {
-  /** [width], or [heads, width] where each head has a gain of its own. */
-  readonly weight: LazyTensor;
+  /** [width], or [heads, width] where each head has a gain of its own; 1 where absent. */
+  readonly weight?: LazyTensor;
   /** Of layer norms alone. */
   readonly bias?: LazyTensor;
 }
 
 export function emitNorm(graph: GraphBuilder, style: NormStyle, x: Value, norm: Norm): Value {
-  const stored = emitWeight(graph, norm.weight);
-  if (style.kind === 'layer' || style.kind === 'layer-without-bias') {
+  const gain = emitGain(graph, style, norm);
+  if (style.kind.startsWith('layer') && norm.weight?.shape.length === 1) {
     const bias = norm.bias === undefined ? [] : [emitWeight(graph, norm.bias)];
     const attributes = { axis: -1, epsilon: float(style.epsilon) };
-    const { shape } = norm.weight;
-    if (shape.length === 1) {
-      return graph.op('LayerNormalization', [x, stored, ...bias], attributes);
-    }
-    // The operator takes one gain for all heads.
-    const ones = graph.floats(new Float32Array(shape.at(-1) ?? 1).fill(1), shape.slice(-1));
-    return graph.op('Mul', [graph.op('LayerNormalization', [x, ones], attributes), stored]);
+    return graph.op('LayerNormalization', [x, gain ?? '', ...bias], attributes);
   }
-  const gain = style.kind === 'rms' ? stored : graph.op('Add', [stored, graph.scalar(1)]);
-  const square = graph.op('Pow', [x, graph.scalar(2)]);
-  const mean = graph.op('ReduceMean', [square], { axes: [-1], keepdims: 1 });
-  const root = graph.op('Sqrt', [graph.op('Add', [mean, graph.scalar(style.epsilon)])]);
-  return graph.op('Mul', [graph.op('Div', [x, root]), gain]);
+  // The operator takes one gain for all heads, and not none.
+  const shifted = style.kind.startsWith('layer') ? graph.op('Sub', [x, emitMean(graph, x)]) : x;
+  const square = emitMean(graph, graph.op('Pow', [shifted, graph.scalar(2)]));
+  const root = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(style.epsilon)])]);
+  const normed = graph.op('Div', [shifted, root]);
+  return gain === undefined ? normed : graph.op('Mul', [normed, gain]);
 }
+
+function emitGain(graph: GraphBuilder, { kind }: NormStyle, { weight }: Norm): Value | undefined {
+  const stored = weight === undefined ? undefined : emitWeight(graph, weight);
+  return stored !== undefined && kind.endsWith('offset')
+    ? graph.op('Add', [stored, graph.scalar(1)])
+    : stored;
+}
+
+const emitMean = (graph: GraphBuilder, x: Value): Value =>
+  graph.op('ReduceMean', [x], { axes: [-1], keepdims: 1 });
 
 /** How a branch of the residual stream begins and ends. */
 export interface Branch {

@@ -67,6 +67,7 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
     },
   }),
   llama3,
+  yarn,
   longrope,
   su: longrope,
 };
@@ -83,6 +84,32 @@ function llama3(rope: RopeConfig, context: RotaryContext): Turning {
       return (1 - smooth) * (frequency / factor) + smooth * frequency;
     }),
   );
+}
+
+/** YaRN (arXiv 2309.00071): slow turns are stretched by `factor`, fast ones stay. */
+function yarn(rope: RopeConfig, context: RotaryContext): Turning {
+  const { inverse, dimensions, theta, config } = context;
+  const original = originalPositions(rope, config);
+  const factor = rope.factor ?? config.max_position_embeddings / original;
+  const pairOf = (turns: number): number =>
+    (dimensions * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const [first, last] = [pairOf(rope.beta_fast ?? 32), pairOf(rope.beta_slow ?? 1)];
+  const truncates = rope.truncate ?? true;
+  const low = Math.max(0, truncates ? Math.floor(first) : first);
+  const high = Math.min(dimensions - 1, truncates ? Math.ceil(last) : last);
+  const stretched = inverse.map((frequency, i) => {
+    const ramp = Math.min(1, Math.max(0, (i - low) / (high === low ? 0.001 : high - low)));
+    return (frequency / factor) * ramp + frequency * (1 - ramp);
+  });
+  const { mscale, mscale_all_dim: mscaleAll } = rope;
+  const divided = mscale && mscaleAll ? yarnScale(factor, mscaleAll) : 1;
+  const usual = yarnScale(factor, divided === 1 ? 1 : (mscale ?? 1)) / divided;
+  return { ...fixed(stretched), attentionFactor: rope.attention_factor ?? usual };
+}
+
+/** What YaRN multiplies queries and keys with. */
+export function yarnScale(factor: number, mscale = 1): number {
+  return factor <= 1 ? 1 : 0.1 * mscale * Math.log(factor) + 1;
 }
 
 function longrope(rope: RopeConfig, context: RotaryContext): Turning {
@@ -157,7 +184,7 @@ export function readRotary(
   const rope: RopeConfig = config.rope_parameters ?? config.rope_scaling ?? {};
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000;
   const fraction = rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
-  const dimensions = Math.trunc(headDim * fraction);
+  const dimensions = config.rotary_dim ?? Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(
       `Heads of ${headDim} with a rotary share of ${fraction} cannot be turned in pairs.`,
@@ -256,15 +283,14 @@ export function emitRotation(
   heads: Value,
   tables: { readonly cos: Value; readonly sin: Value },
 ): Value {
-  const half = rotary.dimensions / 2;
-  const rest = headDim - rotary.dimensions;
-  const sizes = rest === 0 ? [half, half] : [half, half, rest];
-  const [first = '', second = '', ...untouched] = graph.ops(
-    'Split',
-    [rotary.interleaved ? emitHalves(graph, heads, headDim) : heads, graph.ints(sizes)],
-    sizes.length,
-    { axis: -1 },
-  );
+  const { dimensions, interleaved } = rotary;
+  const rest = headDim - dimensions;
+  const [turned = '', ...untouched] =
+    rest === 0
+      ? [heads]
+      : graph.ops('Split', [heads, graph.ints([dimensions, rest])], 2, { axis: -1 });
+  const halves = interleaved ? emitHalves(graph, turned, dimensions) : turned;
+  const [first = '', second = ''] = graph.ops('Split', [halves], 2, { axis: -1 });
   const { cos, sin } = tables;
   const rotated = [
     graph.op('Sub', [graph.op('Mul', [first, cos]), graph.op('Mul', [second, sin])]),

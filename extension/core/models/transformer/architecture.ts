@@ -1,6 +1,16 @@
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
+import type { FeedforwardShape } from '../parts/feedforward';
+import type { LatentShape } from '../parts/latent-heads';
 import type { NormKind } from '../parts/norm';
+import type { Routing } from '../parts/routing';
+
+/**
+ * Order of the rows of query, key and value where one matrix holds all: one after the other when
+ * absent; `by-group`: for each key/value head its queries, its key and its value; `by-quarter`: four
+ * times a quarter of the heads of each.
+ */
+export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
 /** Tensor names of one linear layer's weight, or of several that one matrix holds. */
 export type Projection =
@@ -8,11 +18,7 @@ export type Projection =
   | {
       readonly kind: 'fused';
       readonly name: string;
-      /**
-       * Order of the rows of query, key and value: one after the other when absent; `by-group`: for
-       * each key/value head its queries, its key and its value.
-       */
-      readonly order?: 'by-group';
+      readonly order?: FusedOrder;
     };
 
 /** Which linear layers have a bias. */
@@ -29,6 +35,8 @@ export interface OuterNames {
   readonly embedding: string;
   /** Learned positions, added to the embedding: row position + offset. */
   readonly positions?: { readonly name: string; readonly offset: number };
+  /** Norm of the embedding. */
+  readonly embeddingNorm?: string;
   readonly finalNorm: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
@@ -47,6 +55,8 @@ export interface Scales {
   readonly attentionSoftCap: number | undefined;
   readonly logits: number;
   readonly logitSoftCap: number | undefined;
+  /** Bound on the absolute values of queries, keys and values. */
+  readonly clip: number | undefined;
 }
 
 /**
@@ -54,6 +64,18 @@ export interface Scales {
  * own; or all heads at once.
  */
 export type QueryKeyNormExtent = 'head' | 'each-head' | 'projection';
+
+/** Names of multi-head latent attention. */
+export interface LatentNames {
+  /** Of models without a latent of queries. */
+  readonly query: string;
+  readonly queryDown: string;
+  readonly queryNorm: string;
+  readonly queryUp: string;
+  readonly keyValueDown: string;
+  readonly keyValueNorm: string;
+  readonly keyValueUp: string;
+}
 
 /** Names of the norms of a branch, each where the family has it. */
 export interface BranchNorms {
@@ -67,21 +89,56 @@ export interface BranchNorms {
 
 /**
  * Mixtures of experts. Each expert has tensors of its own, `<module>.experts.<number>.<name>.weight`,
- * or all share two: `<module>.experts.gate_up_proj` [experts, 2 · inner, hidden] and `.down_proj`
- * [experts, hidden, inner].
+ * or all share two, whose names are `joined`.
  */
-interface ExpertNames {
+export interface ExpertNames {
   /** Modules that hold router and experts, of which a checkpoint has one. */
   readonly modules: readonly string[];
   readonly router: string;
-  /** Gate and up. */
-  readonly gateUp: readonly [string, string];
+  readonly routerBias?: boolean;
+  /** Tensor of the module that is added to what experts are chosen by. */
+  readonly choiceBias?: string;
+  /** Whether that is stored as [1, experts]. */
+  readonly choiceBiasIsRow?: boolean;
+  /** Gate and up; up alone where nothing gates it. */
+  readonly gateUp: readonly string[];
   readonly down: string;
+  readonly joined?: JoinedExperts;
+  readonly count?: (config: ModelConfig) => number;
   readonly inner: (config: ModelConfig) => number;
-  /** Whether the weights of a token's experts add up to 1. */
-  readonly normalized: (config: ModelConfig) => boolean;
+  /** How tokens are sent to experts; as in Mixtral when absent. */
+  readonly routing?: (config: ModelConfig) => Partial<Routing>;
+  /** A feed-forward that every token is sent to, beside the experts; its names are below the block's. */
+  readonly shared?: (config: ModelConfig) => SharedExpertNames | undefined;
   /** Whether a block has experts, and not a feed-forward. */
   readonly isSparse: (config: ConfigFields, block: number) => boolean;
+  /** The fields of config.json that say which blocks have experts, where it has no list of all. */
+  readonly sparseFields?: (sparse: readonly boolean[]) => ConfigFields;
+}
+
+export interface SharedExpertNames {
+  readonly gateUp: Projection;
+  readonly down: string;
+  readonly inner: number;
+  /** [1, hidden]; its sigmoid is a factor on the result. */
+  readonly gate?: string;
+}
+
+/** Names below the module: [experts, 2 · inner, hidden] and [experts, hidden, inner]. */
+interface JoinedExperts {
+  readonly gateUp: string;
+  readonly down: string;
+  /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
+  readonly transposed?: boolean;
+  /** Each has a bias, `<name>_bias`. */
+  readonly biases?: boolean;
+}
+
+/** Temperature tuning of Llama 4: scales, positions. */
+export interface QueryGrowth {
+  readonly scale: number;
+  readonly period: number;
+  readonly offset: number;
 }
 
 /**
@@ -97,23 +154,45 @@ export interface Architecture {
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
+  /** Whether norms have no weights. */
+  readonly plainNorms?: boolean;
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
   readonly attention: BranchNorms & {
     /** Query, key and value. */
     readonly queryKeyValue: Projection;
+    /** What they come from where they are expanded from latents. */
+    readonly latent?: LatentNames;
     readonly output: string;
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
       readonly key: string;
       readonly over: QueryKeyNormExtent;
+      /** Whether they come behind the rotary embedding. */
+      readonly afterRotary?: boolean;
+      /** Whether they have no weights. */
+      readonly plain?: boolean;
     };
+    /** Norm of what all heads give. */
+    readonly innerNorm?: string;
+    /** Tensor of a score for each head, to which it may attend instead of a token. */
+    readonly sinks?: string;
+    /** Linear layer whose sigmoid is a factor on what the heads give. */
+    readonly gate?: string;
   };
   readonly feedforward: BranchNorms & {
     /** Gate and up, or up alone where nothing gates it. */
     readonly gateUp: Projection;
     readonly down: string;
+    /** Norm of what `down` reads. */
+    readonly innerNorm?: string;
+    /** Module of the weights of xIELU. */
+    readonly curve?: string;
+    /** Gate and up of gpt-oss. */
+    readonly clamped?: (config: ModelConfig) => FeedforwardShape['clamped'];
+    /** Whether rows of gate and up take turns where one matrix holds both. */
+    readonly takesTurns?: boolean;
   };
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
@@ -125,13 +204,19 @@ export interface Architecture {
   readonly parallel?: boolean;
   /** One rotary embedding, one for each type of layer, or none. */
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
-  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them; whole heads alone. */
+  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
   readonly interleavedRotary?: boolean;
-  /** Type of a block's attention where config.json has no `layer_types`. */
-  readonly defaultLayerType?: (config: ConfigFields, block: number) => string;
+  /** Whether a block's queries and keys are turned; yes when absent. */
+  readonly turns?: (config: ModelConfig, block: number) => boolean;
+  /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
+  readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
+  /** Sizes of latents, where queries, keys and values come from them. */
+  readonly latent?: (config: ModelConfig) => LatentShape;
+  /** Queries grow with their position p: × (1 + scale · ln(1 + ⌊(p + offset) / period⌋)). */
+  readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

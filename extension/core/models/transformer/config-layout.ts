@@ -7,6 +7,8 @@ export interface ConfigLayout {
   readonly names?: Readonly<Record<string, string>>;
   /** Values that the family's configuration class takes where config.json is silent. */
   readonly defaults?: (config: ConfigFields) => ConfigFields;
+  /** Lists with an entry per block where config.json is silent. */
+  readonly lists?: Readonly<Record<string, (config: ConfigFields, block: number) => unknown>>;
   /** Fields that follow from others, whatever the file says of them. */
   readonly computed?: (config: ConfigFields) => ConfigFields;
   /** What a value stands for where it is not what it says, by field. */

@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 
 /** What belongs to the single experts of a mixture, by expert. */
 export interface ExpertTensors {
-  /** [count, hiddenSize], of which each expert has a row. */
-  readonly router: LazyTensor;
+  /** Of the router, of each of which every expert has a row. */
+  readonly byRow: readonly LazyTensor[];
   readonly experts: readonly (readonly LazyTensor[])[];
 }

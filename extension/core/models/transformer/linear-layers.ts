@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { Expert } from '../parts/experts';
+import type { Expert, ExpertWeights } from '../parts/experts';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import { checkForm } from '../forms/check-form';
 import { eightBitError, formTensors, mapTensors, roundsInputs } from '../forms/form-facts';
@@ -42,24 +42,29 @@ function withRoles(
 ): (readonly [LinearRole, Linear])[] {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, output } = sublayer.weights;
-      const roles = ['query', 'key', 'value'] as const;
+      const { queryKeyValue, latentNorms, output, gate } = sublayer.weights;
+      const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
       return [
         ...queryKeyValue.map((linear, i): [LinearRole, Linear] => [
           queryKeyValue.length === 1 ? 'query-key-value' : (roles[i] ?? 'other'),
           linear,
         ]),
+        ...(gate === undefined ? [] : [['other', gate] as [LinearRole, Linear]]),
         ['output', output],
       ];
     }
     case 'feedforward':
       return feedforwardRoles(sublayer.weights, gated);
     case 'expert':
-      return sublayer.weights.experts.flatMap((expert) => feedforwardRoles(expert, gated));
+      return expertsOf(sublayer.weights).flatMap((expert) => feedforwardRoles(expert, gated));
     case 'patch':
       return [];
   }
 }
+
+/** The experts, and the one that every token is sent to. */
+const expertsOf = ({ experts, shared }: ExpertWeights): readonly Expert[] =>
+  shared === undefined ? experts : [...experts, shared];
 
 function feedforwardRoles(
   { gateUp, down }: Pick<FeedforwardWeights, 'gateUp' | 'down'>,
@@ -140,15 +145,23 @@ function mapLinears(
 ): TransformerSublayer {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, output } = sublayer.weights;
-      const changed = { queryKeyValue: queryKeyValue.map(map), output: map(output) };
+      const { queryKeyValue, output, gate } = sublayer.weights;
+      const changed = {
+        queryKeyValue: queryKeyValue.map(map),
+        output: map(output),
+        ...(gate === undefined ? {} : { gate: map(gate) }),
+      };
       return { ...sublayer, weights: { ...sublayer.weights, ...changed } };
     }
     case 'feedforward':
       return { ...sublayer, weights: { ...sublayer.weights, ...mapInner(sublayer.weights, map) } };
     case 'expert': {
-      const experts = sublayer.weights.experts.map((expert) => mapInner(expert, map));
-      return { ...sublayer, weights: { ...sublayer.weights, experts } };
+      const { shared } = sublayer.weights;
+      const changed = {
+        experts: sublayer.weights.experts.map((expert) => mapInner(expert, map)),
+        ...(shared === undefined ? {} : { shared: { ...shared, ...mapInner(shared, map) } }),
+      };
+      return { ...sublayer, weights: { ...sublayer.weights, ...changed } };
     }
     case 'patch':
       return sublayer;

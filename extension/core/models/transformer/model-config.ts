@@ -19,6 +19,12 @@ const ropeSchema = v.looseObject({
   high_freq_factor: v.optional(v.number()),
   original_max_position_embeddings: v.optional(v.number()),
   attention_factor: v.nullish(v.number()),
+  beta_fast: v.nullish(v.number()),
+  beta_slow: v.nullish(v.number()),
+  truncate: v.nullish(v.boolean()),
+  mscale: v.nullish(v.number()),
+  mscale_all_dim: v.nullish(v.number()),
+  llama_4_scaling_beta: v.nullish(v.number()),
   short_factor: v.optional(v.array(v.number())),
   long_factor: v.optional(v.array(v.number())),
 });
@@ -67,10 +73,29 @@ export const configEntries = {
   residual_multiplier: v.optional(v.number(), 1),
   attention_multiplier: v.optional(v.number(), 1),
   logits_scaling: v.optional(positive, 1),
-  logit_scale: v.optional(v.number(), 0.0625),
+  logit_scale: v.nullish(v.number(), 0.0625),
   use_parallel_residual: v.optional(v.boolean()),
   qk_layernorm: v.optional(v.boolean()),
   use_qk_norm: v.optional(v.boolean()),
+  no_rope_layers: v.nullish(v.array(v.number())),
+  clip_qkv: v.nullish(positive),
+  rotary_dim: optionalSize,
+  attention_out_bias: v.optional(v.boolean(), false),
+  use_post_norm: v.optional(v.boolean(), true),
+  scale_embedding: v.optional(v.boolean(), true),
+  alibi: v.optional(v.boolean(), false),
+  multi_query: v.optional(v.boolean(), true),
+  shared_expert_intermediate_size: optionalSize,
+  shared_intermediate_size: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  n_shared_experts: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
+  routed_scaling_factor: v.optional(v.number(), 1),
+  q_lora_rank: optionalSize,
+  kv_lora_rank: optionalSize,
+  qk_nope_head_dim: optionalSize,
+  qk_rope_head_dim: optionalSize,
+  v_head_dim: optionalSize,
+  n_group: optionalSize,
+  topk_group: optionalSize,
   bias: v.optional(v.boolean(), false),
   new_decoder_architecture: v.optional(v.boolean(), false),
   parallel_attn: v.optional(v.boolean(), true),
@@ -157,7 +182,24 @@ function translate(json: object, layout: ConfigLayout): ConfigFields {
       fields[field] = meaning;
     }
   }
-  return { ...layout.defaults?.(fields), ...fields, ...layout.computed?.(fields) };
+  const given: ConfigFields = { ...layout.defaults?.(fields), ...fields };
+  return { ...given, ...missingLists(given, layout), ...layout.computed?.(fields) };
+}
+
+/** More blocks than this are no model, but a damaged config. */
+const maxBlocks = 10_000;
+
+/** The lists of a family that config.json does not have. */
+function missingLists(config: ConfigFields, { lists = {} }: ConfigLayout): ConfigFields {
+  const { num_hidden_layers: blocks } = config;
+  const length = typeof blocks === 'number' ? Math.min(maxBlocks, Math.max(0, blocks)) : 0;
+  const missing = Object.entries(lists).filter(([field]) => !Array.isArray(config[field]));
+  return Object.fromEntries(
+    missing.map(([field, valueOf]) => [
+      field,
+      Array.from({ length }, (_, block) => valueOf(config, block)),
+    ]),
+  );
 }
 
 function refuseOtherForms(

@@ -1,9 +1,11 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ExpertTensors } from './expert-tensors';
-import type { Expert } from '../parts/experts';
+import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
+import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
@@ -15,13 +17,40 @@ export function sublayerTensors(
   tensorsOf = partTensors,
 ): readonly LazyTensor[] {
   const { norm, postNorm, sumNorm } = sublayer.weights;
-  const queryKeyNorms =
-    sublayer.kind === 'attention' && sublayer.weights.queryKeyNorms !== undefined
-      ? [sublayer.weights.queryKeyNorms.query, sublayer.weights.queryKeyNorms.key]
-      : [];
-  const parts = [norm, ...queryKeyNorms, ...sublayerLinears(sublayer), postNorm, sumNorm];
-  const own = sublayer.kind === 'patch' ? patchTensors(sublayer.patch) : [];
-  return [...parts.flatMap((part) => tensorsOf(part)), ...own];
+  const parts = [norm, ...innerNorms(sublayer), ...sublayerLinears(sublayer), postNorm, sumNorm];
+  return [...parts.flatMap((part) => tensorsOf(part)), ...otherTensors(sublayer)];
+}
+
+function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | undefined)[] {
+  switch (kind) {
+    case 'attention':
+      return [
+        weights.queryKeyNorms?.query,
+        weights.queryKeyNorms?.key,
+        weights.latentNorms?.query,
+        weights.latentNorms?.keyValue,
+        weights.innerNorm,
+      ];
+    case 'feedforward':
+      return [weights.innerNorm];
+    case 'expert':
+    case 'patch':
+      return [];
+  }
+}
+
+/** Tensors that are neither norms nor linear layers. */
+function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
+  switch (sublayer.kind) {
+    case 'attention':
+      return [sublayer.weights.sinks].filter((tensor) => tensor !== undefined);
+    case 'feedforward':
+      return xieluTensors(sublayer.weights.curve);
+    case 'expert':
+      return [...sublayer.weights.routerBias, ...sublayer.weights.choiceBias];
+    case 'patch':
+      return patchTensors(sublayer.patch);
+  }
 }
 
 /** What a sublayer asks of a session: floats are widened to float32. */
@@ -61,29 +90,45 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
   switch (kind) {
     case 'attention':
-      return [...weights.queryKeyValue, weights.output];
+      return [...weights.queryKeyValue, ...linearIfAny(weights.gate), weights.output];
     case 'feedforward':
       return [...weights.gateUp, weights.down];
     case 'expert':
       return [
         ...weights.router.map((weight) => ({ weight })),
         ...weights.experts.flatMap(expertLinears),
+        ...sharedLinears(weights),
       ];
     case 'patch':
       return [];
   }
 }
 
-/** Undefined where no single expert can be removed: the router's rows must lie one after the other. */
+/** Of the expert that every token is sent to. */
+export function sharedLinears({ shared }: ExpertWeights): readonly Linear[] {
+  return shared === undefined ? [] : [...expertLinears(shared), ...linearIfAny(shared.gate)];
+}
+
+const linearIfAny = (linear: Linear | undefined): Linear[] =>
+  linear === undefined ? [] : [linear];
+
+/**
+ * Undefined where no single expert can be removed: the router's rows must lie one after the other, and
+ * groups of experts must stay equal.
+ */
 export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | undefined {
   if (sublayer.kind !== 'expert') {
     return undefined;
   }
-  const [router] = sublayer.weights.router;
-  return router === undefined || router.packed !== undefined
+  const { router: pieces, routerBias, choiceBias } = sublayer.weights;
+  const [router] = pieces;
+  return router === undefined ||
+    router.packed !== undefined ||
+    sublayer.shape.groups !== undefined ||
+    choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {
-        router,
+        byRow: [router, ...routerBias, ...choiceBias],
         experts: sublayer.weights.experts.map((expert) =>
           expertLinears(expert).flatMap((linear) => partTensors(linear)),
         ),
@@ -115,7 +160,9 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
     case 'feedforward':
       return [weights.down];
     case 'expert':
-      return weights.experts.map(({ down }) => down);
+      return [...weights.experts, ...(weights.shared === undefined ? [] : [weights.shared])].map(
+        ({ down }) => down,
+      );
     case 'patch':
       return [];
   }

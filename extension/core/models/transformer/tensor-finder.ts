@@ -52,7 +52,7 @@ export class TensorFinder {
 
   public constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly architecture: Pick<Architecture, 'norm' | 'transposed'>,
+    private readonly architecture: Pick<Architecture, 'norm' | 'plainNorms' | 'transposed'>,
     private readonly forms: DescribedForms = noForms,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
@@ -139,10 +139,14 @@ export class TensorFinder {
   }
 
   public norm(name: string, ...shape: readonly number[]): Norm {
+    if (this.architecture.plainNorms === true) {
+      return {};
+    }
     // Names of the first BERT checkpoints.
     const [gain, shift] = this.has(`${name}.gamma`) ? ['gamma', 'beta'] : ['weight', 'bias'];
     const weight = this.take(`${name}.${gain}`, shape);
-    return this.architecture.norm === 'layer'
+    const { norm } = this.architecture;
+    return norm === 'layer' || norm === 'layer-offset'
       ? { weight, bias: this.take(`${name}.${shift}`, shape) }
       : { weight };
   }

@@ -1,8 +1,8 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import { UserError } from '../../user-error';
-import type { Architecture, Scales } from './architecture';
+import type { Architecture, QueryGrowth, Scales } from './architecture';
+import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import type { Expert, ExpertShape, ExpertWeights } from '../parts/experts';
+import type { ExpertShape, ExpertWeights } from '../parts/experts';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
@@ -78,11 +78,16 @@ export interface TransformerLayout {
   readonly feedforward: FeedforwardShape;
   readonly vocabularySize: number;
   readonly scales: Scales;
+  /** What a score loses per position of distance, by head. */
+  readonly slopes: readonly number[] | undefined;
+  /** What queries grow by with their position. */
+  readonly queryGrowth: QueryGrowth | undefined;
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
   /** Learned positions, of which row position + offset is added to the embedding. */
   readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  readonly embeddingNorm: Norm | undefined;
   readonly finalNorm: Norm;
   /** The embedding's weight where it is tied to it. */
   readonly head: Linear;
@@ -118,8 +123,11 @@ export function layOutTransformer(
   checkpoint: Checkpoint,
 ): TransformerLayout {
   const scales: Scales = { ...plainScales, ...architecture.scales?.(config) };
-  const { attention, feedforward } = readShapes(architecture, config, folder, scales);
-  const { hiddenSize, headDim } = attention;
+  const { attention, feedforward } = readShapes(architecture, config, folder, scales, {
+    clamped: architecture.feedforward.clamped?.(config),
+    latent: architecture.latent?.(config),
+  });
+  const { hiddenSize, headDim, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
   const { outer } = architecture;
   const prefix =
@@ -153,11 +161,13 @@ export function layOutTransformer(
   const absent: string[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
-    const layerType = layerTypeOf(architecture, config, block);
-    const rotary = rotaryKey(architecture, layerType);
+    const layerType = config.layer_types?.[block] ?? 'full_attention';
+    const turns = architecture.turns?.(config, block) ?? true;
+    const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      rotaries.set(rotary, readRotary(seen, headDim, interleaved, folder.config));
+      const turned = latent?.turnedDim ?? headDim;
+      rotaries.set(rotary, readRotary(seen, turned, interleaved, folder.config));
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;
@@ -187,6 +197,7 @@ export function layOutTransformer(
           withCount(experts, config.espalier?.experts?.[block]),
           tensors,
           blockPrefix,
+          config,
         ),
       }));
     } else {
@@ -206,9 +217,15 @@ export function layOutTransformer(
     feedforward,
     vocabularySize: config.vocab_size,
     scales,
+    slopes: architecture.slopes?.(config),
+    queryGrowth: architecture.queryGrowth?.(config),
     rotaries,
     embedding,
     positions: findPositions(architecture, config, tensors, prefix),
+    embeddingNorm:
+      outer.embeddingNorm === undefined
+        ? undefined
+        : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
     finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
@@ -240,6 +257,7 @@ const plainScales: Scales = {
   attentionSoftCap: undefined,
   logits: 1,
   logitSoftCap: undefined,
+  clip: undefined,
 };
 
 /** The head under any of its names, or the embedding where it is tied to it. */
@@ -256,14 +274,6 @@ function findHead(
   const matrix = isStored ? tensors.outer('head', name, rows, width) : embedding;
   const head = { ...matrix, ...(headBias ? { bias: tensors.take(`${name}.bias`, [rows]) } : {}) };
   return { head, headId: `${name}.weight` };
-}
-
-function layerTypeOf(architecture: Architecture, config: ModelConfig, block: number): string {
-  return (
-    config.layer_types?.[block] ??
-    architecture.defaultLayerType?.(config, block) ??
-    'full_attention'
-  );
 }
 
 /** Empty where all blocks share one. */
@@ -283,78 +293,4 @@ function findPositions(
   const { name, offset } = positions;
   const rows = config.max_position_embeddings + offset;
   return { weight: tensors.take(`${prefix}${name}.weight`, [rows, config.hidden_size]), offset };
-}
-
-function expertShape(
-  { experts }: Architecture,
-  config: ModelConfig,
-  folder: ModelFolder,
-  feedforward: FeedforwardShape,
-): ExpertShape | undefined {
-  if (experts === undefined) {
-    return undefined;
-  }
-  const { num_experts: count, num_experts_per_tok: perToken } = config;
-  if (perToken > count) {
-    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
-      file: folder.config,
-      field: 'num_experts_per_tok',
-      remedy: 'Correct config.json.',
-    });
-  }
-  return {
-    ...feedforward,
-    count,
-    perToken,
-    inner: experts.inner(config),
-    normalized: experts.normalized(config),
-  };
-}
-
-/** A mixture of another number of experts. */
-function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
-  return { ...shape, count, perToken: Math.min(shape.perToken, count) };
-}
-
-function findExperts(
-  { experts, feedforward }: Architecture,
-  shape: ExpertShape,
-  tensors: TensorFinder,
-  prefix: string,
-): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
-  if (experts === undefined) {
-    throw new Error('a family without experts has none to be found');
-  }
-  const { hiddenSize: hidden, inner, count } = shape;
-  const { modules, router, gateUp, down } = experts;
-  const [usual = ''] = modules;
-  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
-  const all = `${prefix}${module}.experts.`;
-  const fused = tensors.has(`${all}gate_up_proj`)
-    ? {
-        gateUp: tensors.slices(`${all}gate_up_proj`, [count, 2 * inner, hidden]),
-        down: tensors.slices(`${all}down_proj`, [count, hidden, inner]),
-      }
-    : undefined;
-  const expert = (j: number): Expert =>
-    fused === undefined
-      ? {
-          gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
-          down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
-        }
-      : { gateUp: [sliceOf(fused.gateUp, j)], down: sliceOf(fused.down, j) };
-  const weights = {
-    ...tensors.branch(prefix, feedforward, hidden),
-    router: [tensors.take(`${prefix}${module}.${router}.weight`, [count, hidden])],
-    experts: Array.from({ length: count }, (_, j) => expert(j)),
-  };
-  return { shape, weights };
-}
-
-function sliceOf(slices: readonly LazyTensor[], index: number): Linear {
-  const weight = slices[index];
-  if (weight === undefined) {
-    throw new RangeError(`slice ${index} of ${slices.length}`);
-  }
-  return { weight };
 }

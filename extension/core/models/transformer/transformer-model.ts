@@ -3,7 +3,6 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../parts/attention';
 import { emitExperts, keepExperts } from '../parts/experts';
 import { emitFeedforward } from '../parts/feedforward';
-import { emitCausalMask } from '../parts/causal-mask';
 import type {
   GraphPart,
   InputPort,
@@ -33,7 +32,6 @@ import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { requireRunnableQuantization } from '../quantized/quantization';
-import { emitRotaryTables } from '../parts/rotary';
 import { requireRunnableTensors } from './runnable';
 import {
   costsOf,
@@ -45,6 +43,7 @@ import {
 } from './sublayer-tensors';
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
+import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from './side-values';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
 import { idOfSublayer, outerOf } from './transformer-layout';
@@ -132,17 +131,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public get sideValues(): readonly SideValue[] {
-    const tables = [...this.layout.rotaries].flatMap(([key, { dimensions }]) =>
-      tableNames(key).map((name) => ({
-        name,
-        shape: ['side_batch', 1, 'sequence', dimensions / 2],
-      })),
-    );
-    const masks = [...this.windows()].map((window) => ({
-      name: maskName(window),
-      shape: ['side_batch', 1, 'sequence', 'total'],
-    }));
-    return [...tables, ...masks];
+    return sideValuesOf(this.layout);
   }
 
   public get blocksPrefix(): string {
@@ -152,27 +141,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
       const hidden = this.emitEmbedding(graph, inputs);
-      const side: Record<string, Value> = {};
-      for (const [key, rotary] of this.layout.rotaries) {
-        const [cosName, sinName] = tableNames(key);
-        const { cos, sin } = emitRotaryTables(graph, rotary, inputs.positionIds);
-        side[cosName] = cos;
-        side[sinName] = sin;
-      }
-      for (const window of this.windows()) {
-        side[maskName(window)] = emitCausalMask(graph, inputs, window);
-      }
+      const side = emitSides(graph, this.layout, inputs);
       return { state: { [stream]: hidden }, side };
     });
   }
 
   public sidesOf(index: number): readonly string[] {
-    const sublayer = this.at(index);
-    if (sublayer.kind !== 'attention') {
-      return [];
-    }
-    const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
-    return [...tables, maskName(sublayer.slidingWindow)];
+    return sideNamesOf(this.layout, this.at(index));
   }
 
   public emitSublayer(
@@ -204,22 +179,18 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const next = emitExperts(graph, shape, weights, hidden, mask);
         return { state: { [stream]: next } };
       }
-      const { attention, rotaries } = this.layout;
-      const { [maskName(sublayer.slidingWindow)]: causal = '' } = side;
-      const key = sublayer.rotary ?? '';
-      const [cosName, sinName] = tableNames(key);
-      const { [cosName]: cos = '', [sinName]: sin = '' } = side;
-      const rotary = sublayer.rotary === undefined ? undefined : rotaries.get(key);
-      const rotation = rotary === undefined ? undefined : { rotary, cos, sin };
-      const sides = rotation === undefined ? { mask: causal } : { mask: causal, rotation };
+      const { attention } = this.layout;
+      const sides = attentionSide(this.layout, sublayer, side);
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
     });
   }
 
   public cacheShape(index: number): CacheShape | undefined {
-    const { numKeyValueHeads, headDim } = this.layout.attention;
-    return this.at(index).kind === 'attention' ? { numKeyValueHeads, headDim } : undefined;
+    const { numKeyValueHeads, headDim, valueDim } = this.layout.attention;
+    return this.at(index).kind === 'attention'
+      ? { numKeyValueHeads, headDim, valueDim }
+      : undefined;
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
@@ -310,10 +281,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, finalNorm, head, sublayers } = this.layout;
+    const { embedding, positions, embeddingNorm, finalNorm, head, sublayers } = this.layout;
     const used = [
       ...storedTensors(embedding),
       ...(positions === undefined ? [] : [positions.weight]),
+      ...partTensors(embeddingNorm),
       ...partTensors(finalNorm),
       ...storedTensors(head),
       ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
@@ -321,8 +293,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     requireRunnableTensors(used);
   }
 
-  /** Rows of the embedding, scaled, with those of the positions added where they are learned. */
+  /** Rows of the embedding, scaled, with those of the positions added where they are learned, normed. */
   private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
+    const { embeddingNorm, attention } = this.layout;
+    const sum = this.emitEmbeddingSum(graph, inputs);
+    return embeddingNorm === undefined ? sum : emitNorm(graph, attention.norm, sum, embeddingNorm);
+  }
+
+  private emitEmbeddingSum(graph: GraphBuilder, inputs: ModelInputs): Value {
     const { embedding, positions, scales } = this.layout;
     const words = emitTableRows(graph, embedding, inputs.inputIds);
     const scaled =
@@ -343,14 +321,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return parallel && place === 'feedforward' && before?.block === at?.block;
   }
 
-  private windows(): Set<number | undefined> {
-    return new Set(
-      this.layout.sublayers.flatMap((sublayer) =>
-        sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
-      ),
-    );
-  }
-
   private scaled(graph: GraphBuilder, logits: Value): Value {
     const { scales } = this.layout;
     const scaled =
@@ -365,13 +335,4 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     }
     return sublayer;
   }
-}
-
-/** Names of the tables of one rotary embedding. */
-function tableNames(key: string): readonly [cos: string, sin: string] {
-  return key === '' ? ['cos', 'sin'] : [`cos.${key}`, `sin.${key}`];
-}
-
-function maskName(window: number | undefined): string {
-  return window === undefined ? 'mask' : `mask.window.${window}`;
 }

@@ -1,0 +1,101 @@
+import type { Architecture } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import { falconBranches } from './parallel';
+import { alibiSlopes, allBiases, attention, base, feedforward, fourTimesHidden } from './pieces';
+
+/** Families whose scores lose by distance (ALiBi, arXiv 2108.12409). */
+export const alibiFamilies: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'bloom',
+    config: {
+      names: {
+        num_hidden_layers: 'n_layer',
+        num_attention_heads: 'n_head',
+        rms_norm_eps: 'layer_norm_epsilon',
+      },
+      defaults: (config) => ({
+        hidden_act: 'gelu_pytorch_tanh',
+        rms_norm_eps: 1e-5,
+        intermediate_size: fourTimesHidden(config),
+        tie_word_embeddings: true,
+      }),
+      only: () => ({ apply_residual_connection_post_layernorm: false }),
+    },
+    outer: {
+      prefixes: ['transformer.', ''],
+      embedding: 'word_embeddings',
+      embeddingNorm: 'word_embeddings_layernorm',
+      finalNorm: 'ln_f',
+      blocks: 'h',
+    },
+    norm: 'layer',
+    attention: { ...falconBranches.attention, norm: attention.norm },
+    feedforward: { ...falconBranches.feedforward, norm: feedforward.norm },
+    biases: () => allBiases(true),
+    rotary: 'none',
+    slopes: ({ num_attention_heads: heads }) => alibiSlopes(heads),
+  },
+  {
+    ...base,
+    modelType: 'mpt',
+    config: {
+      names: {
+        hidden_size: 'd_model',
+        num_hidden_layers: 'n_layers',
+        num_attention_heads: 'n_heads',
+        max_position_embeddings: 'max_seq_len',
+        rms_norm_eps: 'layer_norm_epsilon',
+      },
+      defaults: (config) => ({
+        hidden_act: 'gelu',
+        rms_norm_eps: 1e-5,
+        intermediate_size: fourTimesHidden(config),
+        tie_word_embeddings: true,
+      }),
+      computed: mptAttention,
+      only: () => ({
+        'attn_config.alibi': true,
+        'attn_config.qk_ln': false,
+        'attn_config.softmax_scale': null,
+        'attn_config.alibi_bias_max': 8,
+        no_bias: true,
+      }),
+    },
+    outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'norm_f', blocks: 'blocks' },
+    norm: 'layer-without-bias',
+    attention: {
+      norm: 'norm_1',
+      queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
+      output: 'attn.out_proj',
+    },
+    feedforward: {
+      norm: 'norm_2',
+      gateUp: { kind: 'separate', names: ['ffn.up_proj'] },
+      down: 'ffn.down_proj',
+    },
+    rotary: 'none',
+    slopes: ({ num_attention_heads: heads }) => mptSlopes(heads),
+    scales: (config) => ({ clip: config.clip_qkv ?? undefined }),
+  },
+];
+
+/** MPT rounds the number of heads up to a power of 2, and takes every second slope of those first. */
+function mptSlopes(heads: number): number[] {
+  const all = alibiSlopes(2 ** Math.ceil(Math.log2(heads)));
+  const odd = all.filter((_, i) => i % 2 === 1);
+  const even = all.filter((_, i) => i % 2 === 0);
+  return all.length === heads ? all : [...odd, ...even].slice(0, heads);
+}
+
+/** The nested fields of MPT's attention. */
+function mptAttention({ attn_config: given }: ConfigFields): ConfigFields {
+  const own = (given ?? {}) as ConfigFields;
+  return {
+    clip_qkv: own['clip_qkv'],
+    'attn_config.alibi': own['alibi'],
+    'attn_config.qk_ln': own['qk_ln'],
+    'attn_config.softmax_scale': own['softmax_scale'],
+    'attn_config.alibi_bias_max': own['alibi_bias_max'],
+  };
+}

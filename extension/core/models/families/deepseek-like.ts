@@ -1,0 +1,355 @@
+import type { Architecture, ExpertNames, SharedExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import type { LatentShape } from '../parts/latent-heads';
+import { yarnScale } from '../parts/rotary';
+import type { Routing } from '../parts/routing';
+import {
+  attention,
+  attentionBiases,
+  base,
+  feedforward,
+  queryKeyNorms,
+  windowedByType,
+} from './pieces';
+import { isWindowedIfAny } from './post-norm';
+
+const named = (module: string, inner: number): SharedExpertNames => ({
+  gateUp: { kind: 'separate', names: [`${module}.gate_proj`, `${module}.up_proj`] },
+  down: `${module}.down_proj`,
+  inner,
+});
+
+/** Experts from the best groups, and shared ones (DeepSeek-V2, arXiv 2405.04434). */
+const softmaxExperts: ExpertNames = {
+  modules: ['mlp'],
+  router: 'gate',
+  gateUp: ['gate_proj', 'up_proj'],
+  down: 'down_proj',
+  inner: ({ moe_intermediate_size: inner }) => inner,
+  routing: (config) => ({
+    normalized: config.norm_topk_prob,
+    shareScale: config.routed_scaling_factor,
+    groups: config['topk_method'] === 'group_limited_greedy' ? groupsOf(config, 1) : undefined,
+  }),
+  shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
+    typeof count === 'number' && count > 0 ? named('mlp.shared_experts', inner * count) : undefined,
+  isSparse: behindFirst,
+  sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
+};
+
+/** Experts chosen by σ(scores) and a bias (DeepSeek-V3, arXiv 2412.19437). */
+const experts: ExpertNames = {
+  ...softmaxExperts,
+  choiceBias: 'gate.e_score_correction_bias',
+  routing: (config) => ({
+    score: 'sigmoid',
+    normalized: config.norm_topk_prob,
+    shareScale: config.routed_scaling_factor,
+    groups: groupsOf(config, 2),
+  }),
+};
+
+/** `mlp_layer_types` where given, else all but the first `first_k_dense_replace`. */
+function behindFirst(
+  { mlp_layer_types: types, first_k_dense_replace: first }: ConfigFields,
+  block: number,
+): boolean {
+  return Array.isArray(types) ? types[block] === 'sparse' : block >= Number(first ?? 0);
+}
+
+function groupsOf(config: ModelConfig, best: number): Routing['groups'] {
+  const { n_group: count, topk_group: chosen } = config;
+  return count !== undefined && count !== null && count > 1
+    ? { count, chosen: chosen ?? 1, best }
+    : undefined;
+}
+
+const expertDefaults = {
+  num_experts: 256,
+  num_experts_per_tok: 8,
+  moe_intermediate_size: 2048,
+  n_shared_experts: 1,
+  norm_topk_prob: true,
+};
+const routed = { num_experts: 'n_routed_experts' } as const;
+
+const latentAttention = {
+  attention: {
+    ...attention,
+    latent: {
+      query: 'self_attn.q_proj',
+      queryDown: 'self_attn.q_a_proj',
+      queryNorm: 'self_attn.q_a_layernorm',
+      queryUp: 'self_attn.q_b_proj',
+      keyValueDown: 'self_attn.kv_a_proj_with_mqa',
+      keyValueNorm: 'self_attn.kv_a_layernorm',
+      keyValueUp: 'self_attn.kv_b_proj',
+    },
+  },
+  latent: (config: ModelConfig): LatentShape => ({
+    queryRank: config.q_lora_rank ?? undefined,
+    keyValueRank: config.kv_lora_rank ?? 512,
+    plainDim: config.qk_nope_head_dim ?? 128,
+    turnedDim: config.qk_rope_head_dim ?? 64,
+    valueDim: config.v_head_dim ?? 128,
+  }),
+  biases: attentionBiases,
+  scales: (config: ModelConfig) => ({ attention: latentScale(config) }),
+} as const;
+
+/** (plain + turned)^−½, times the square of YaRN's scale where the config has one. */
+function latentScale(config: ModelConfig): number {
+  const { qk_nope_head_dim: plain, qk_rope_head_dim: turned } = config;
+  const rope = config.rope_parameters ?? config.rope_scaling ?? {};
+  const { factor = 1, mscale_all_dim: mscale } = rope;
+  const scale = mscale ? yarnScale(factor, mscale) : 1;
+  return ((plain ?? 128) + (turned ?? 64)) ** -0.5 * scale * scale;
+}
+
+/** Every head has a key and a value of its own, whatever the file says. */
+const ownKeys = ({
+  num_attention_heads: heads,
+  qk_rope_head_dim: turned,
+}: ConfigFields): ConfigFields => ({
+  num_key_value_heads: heads,
+  head_dim: turned ?? 64,
+});
+
+const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
+  interleavedRotary: turns !== false,
+});
+
+/** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
+export const deepseekFamilies: readonly Architecture[] = [
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'deepseek_v3',
+    classes: { config: 'DeepseekV3Config', model: 'DeepseekV3ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        q_lora_rank: 1536,
+        routed_scaling_factor: 2.5,
+        first_k_dense_replace: 3,
+        n_group: 8,
+        topk_group: 4,
+        max_position_embeddings: 4096,
+      }),
+      computed: ownKeys,
+    },
+    experts,
+    form: interleaves,
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'deepseek_v2',
+    classes: { config: 'DeepseekV2Config', model: 'DeepseekV2ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_experts: 64,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 1407,
+        n_shared_experts: 2,
+        norm_topk_prob: false,
+      }),
+      computed: ownKeys,
+      only: () => ({ scoring_func: 'softmax' }),
+    },
+    interleavedRotary: true,
+    experts: softmaxExperts,
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'glm4_moe_lite',
+    classes: { config: 'Glm4MoeLiteConfig', model: 'Glm4MoeLiteForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({ ...expertDefaults, q_lora_rank: 768, routed_scaling_factor: 1.8 }),
+      lists: { mlp_layer_types: (_, block) => (block === 0 ? 'dense' : 'sparse') },
+      computed: ownKeys,
+    },
+    experts,
+    form: interleaves,
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'youtu',
+    config: {
+      defaults: () => ({ q_lora_rank: 1536, max_position_embeddings: 131_072 }),
+      computed: ownKeys,
+    },
+    form: interleaves,
+  },
+  {
+    ...base,
+    modelType: 'glm4_moe',
+    classes: { config: 'Glm4MoeConfig', model: 'Glm4MoeForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 8,
+        num_experts: 128,
+        moe_intermediate_size: 1408,
+        rms_norm_eps: 1e-5,
+        first_k_dense_replace: 1,
+        partial_rotary_factor: 0.5,
+      }),
+    },
+    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    experts,
+    form: ({ use_qk_norm: isNormed }) =>
+      isNormed === true ? { attention: { ...attention, queryKeyNorms } } : {},
+  },
+  {
+    ...base,
+    modelType: 'solar_open',
+    classes: { config: 'SolarOpenConfig', model: 'SolarOpenForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 8,
+        num_experts: 128,
+        head_dim: 128,
+        rms_norm_eps: 1e-5,
+        rope_theta: 1_000_000,
+        // No block has a dense feed-forward.
+        intermediate_size: 1,
+      }),
+    },
+    biases: attentionBiases,
+    experts: { ...experts, isSparse: () => true },
+  },
+  {
+    ...base,
+    modelType: 'dots1',
+    classes: { config: 'Dots1Config', model: 'Dots1ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 32,
+        num_experts: 128,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 1408,
+        n_shared_experts: 2,
+        first_k_dense_replace: 1,
+      }),
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+    slidingWindow: windowedByType,
+    experts,
+  },
+  {
+    ...base,
+    modelType: 'exaone_moe',
+    classes: { config: 'ExaoneMoeConfig', model: 'ExaoneMoeForCausalLM' },
+    config: {
+      names: { n_shared_experts: 'num_shared_experts' },
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 32,
+        num_experts: 64,
+        rms_norm_eps: 1e-5,
+        moe_intermediate_size: 1024,
+        routed_scaling_factor: 2.5,
+        sliding_window: 4096,
+      }),
+      lists: {
+        mlp_layer_types: ({ first_k_dense_replace: first = 1 }, block) =>
+          block < Number(first) ? 'dense' : 'sparse',
+      },
+    },
+    attention: { ...attention, queryKeyNorms },
+    turns: isWindowedIfAny,
+    slidingWindow: windowedByType,
+    experts: { ...experts, choiceBias: 'e_score_correction_bias' },
+  },
+  {
+    ...base,
+    modelType: 'afmoe',
+    config: {
+      names: { n_shared_experts: 'num_shared_experts', routed_scaling_factor: 'route_scale' },
+      defaults: () => ({
+        ...expertDefaults,
+        num_experts: 64,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 1408,
+        num_dense_layers: 1,
+        head_dim: 128,
+        rms_norm_eps: 1e-5,
+        sliding_window: 1024,
+      }),
+      lists: {
+        layer_types: ({ global_attn_every_n_layers: every = 4 }, block) =>
+          (block + 1) % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
+      },
+      only: () => ({ mup_enabled: false }),
+    },
+    attention: {
+      ...attention,
+      queryKeyNorms,
+      gate: 'self_attn.gate_proj',
+      postNorm: 'post_attention_layernorm',
+    },
+    feedforward: { ...feedforward, norm: 'pre_mlp_layernorm', postNorm: 'post_mlp_layernorm' },
+    biases: attentionBiases,
+    turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      router: 'router.gate',
+      choiceBias: 'expert_bias',
+      isSparse: ({ num_dense_layers: dense = 1 }, block) => block >= Number(dense),
+      sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
+    },
+  },
+  {
+    ...base,
+    modelType: 'ernie4_5_moe',
+    classes: { config: 'Ernie4_5_MoeConfig', model: 'Ernie4_5_MoeForCausalLM' },
+    config: {
+      names: {
+        num_experts: 'moe_num_experts',
+        num_experts_per_tok: 'moe_k',
+        n_shared_experts: 'moe_num_shared_experts',
+      },
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 4,
+        num_experts: 64,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 1536,
+        n_shared_experts: 2,
+        rms_norm_eps: 1e-5,
+        rope_theta: 500_000,
+        tie_word_embeddings: true,
+        use_bias: false,
+      }),
+      only: () => ({ use_bias: false, moe_layer_interval: 1 }),
+    },
+    interleavedRotary: true,
+    experts: {
+      ...experts,
+      choiceBias: 'moe_statics.e_score_correction_bias',
+      choiceBiasIsRow: true,
+      routing: () => ({}),
+      isSparse: ({ moe_layer_start_index: first = 1, moe_layer_end_index: last = -1 }, block) =>
+        block >= Number(first) && (Number(last) < 0 || block <= Number(last)),
+      sparseFields: (sparse) => ({
+        moe_layer_start_index: sparse.indexOf(true),
+        moe_layer_end_index: sparse.lastIndexOf(true),
+      }),
+    },
+  },
+];

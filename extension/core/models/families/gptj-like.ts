@@ -1,0 +1,63 @@
+import type { Architecture, Biases } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import { base, fourTimesHidden, gptNames, noBiases } from './pieces';
+
+/** GPT-J and CodeGen: one norm for both branches. */
+const gptjLike = {
+  config: {
+    names: { ...gptNames, max_position_embeddings: 'n_positions' },
+    defaults: (config: ConfigFields): ConfigFields => ({
+      max_position_embeddings: 2048,
+      intermediate_size: fourTimesHidden(config),
+      hidden_act: 'gelu_new',
+      rms_norm_eps: 1e-5,
+      rotary_dim: 64,
+    }),
+  },
+  outer: {
+    prefixes: ['transformer.', ''],
+    embedding: 'wte',
+    finalNorm: 'ln_f',
+    blocks: 'h',
+    headBias: true,
+  },
+  norm: 'layer',
+  parallel: true,
+  feedforward: {
+    norm: 'ln_1',
+    gateUp: { kind: 'separate', names: ['mlp.fc_in'] },
+    down: 'mlp.fc_out',
+  },
+  biases: (): Biases => ({ ...noBiases(), feedforward: true }),
+  interleavedRotary: true,
+} as const;
+
+/** Families in which attention and feed-forward read the same norm of the block's input. */
+export const gptjFamilies: readonly Architecture[] = [
+  {
+    ...base,
+    ...gptjLike,
+    modelType: 'gptj',
+    classes: { config: 'GPTJConfig', model: 'GPTJForCausalLM' },
+    attention: {
+      norm: 'ln_1',
+      queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
+      output: 'attn.out_proj',
+    },
+  },
+  {
+    ...base,
+    ...gptjLike,
+    modelType: 'codegen',
+    classes: { config: 'CodeGenConfig', model: 'CodeGenForCausalLM' },
+    attention: {
+      norm: 'ln_1',
+      queryKeyValue: {
+        kind: 'fused',
+        name: 'attn.qkv_proj',
+        order: 'query-value-key-by-quarter',
+      },
+      output: 'attn.out_proj',
+    },
+  },
+];

@@ -1,0 +1,246 @@
+import type { Architecture } from '../transformer/architecture';
+import {
+  allBiases,
+  attention,
+  attentionBiases,
+  base,
+  configuredBiases,
+  feedforward,
+  gateUpInOne,
+  noBiases,
+  queryKeyNorms,
+  queryKeyValueBiases,
+  ungated,
+  windowedByType,
+} from './pieces';
+
+/** Families of Llama's order of branches with other norms, activations or turns. */
+export const llamaRelatives: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'arcee',
+    config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
+    feedforward: ungated,
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'nemotron',
+    config: {
+      names: { rms_norm_eps: 'norm_eps' },
+      defaults: () => ({
+        hidden_act: 'relu2',
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 4096,
+        partial_rotary_factor: 0.5,
+      }),
+    },
+    norm: 'layer-offset',
+    feedforward: ungated,
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'jais2',
+    config: {
+      names: { rms_norm_eps: 'layer_norm_eps' },
+      defaults: () => ({
+        hidden_act: 'relu2',
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 8192,
+        attention_bias: true,
+        mlp_bias: true,
+      }),
+    },
+    norm: 'layer',
+    feedforward: ungated,
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'helium',
+    config: { defaults: () => ({ rms_norm_eps: 1e-8, rope_theta: 100_000, head_dim: 128 }) },
+    biases: configuredBiases,
+    interleavedRotary: true,
+  },
+  {
+    ...base,
+    modelType: 'ernie4_5',
+    classes: { config: 'Ernie4_5Config', model: 'Ernie4_5ForCausalLM' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 2,
+        head_dim: 128,
+        rms_norm_eps: 1e-5,
+        rope_theta: 500_000,
+        max_position_embeddings: 131_072,
+        tie_word_embeddings: true,
+        use_bias: false,
+      }),
+    },
+    biases: ({ use_bias: bias }) => allBiases(bias),
+    interleavedRotary: true,
+  },
+  {
+    ...base,
+    modelType: 'seed_oss',
+    classes: { config: 'SeedOssConfig', model: 'SeedOssForCausalLM' },
+    config: { defaults: () => ({ num_key_value_heads: 8, head_dim: 128, attention_bias: true }) },
+    biases: (config) => ({
+      ...configuredBiases(config),
+      attentionOutput: config.attention_out_bias,
+    }),
+  },
+  {
+    ...base,
+    modelType: 'hunyuan_v1_dense',
+    classes: { config: 'HunYuanDenseV1Config', model: 'HunYuanDenseV1ForCausalLM' },
+    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+    attention: {
+      ...attention,
+      queryKeyNorms: {
+        query: 'self_attn.query_layernorm',
+        key: 'self_attn.key_layernorm',
+        over: 'head',
+        afterRotary: true,
+      },
+    },
+    biases: attentionBiases,
+  },
+  {
+    ...base,
+    modelType: 'apertus',
+    config: {
+      defaults: () => ({ hidden_act: 'xielu', rms_norm_eps: 1e-5, rope_theta: 12_000_000 }),
+      only: () => ({ hidden_act: 'xielu' }),
+    },
+    attention: { ...attention, norm: 'attention_layernorm', queryKeyNorms },
+    feedforward: {
+      ...ungated,
+      norm: 'feedforward_layernorm',
+      curve: 'mlp.act_fn',
+    },
+    biases: attentionBiases,
+  },
+  {
+    ...base,
+    modelType: 'bitnet',
+    classes: { config: 'BitNetConfig', model: 'BitNetForCausalLM' },
+    config: { defaults: () => ({ hidden_act: 'relu2', rms_norm_eps: 1e-5 }) },
+    attention: { ...attention, innerNorm: 'self_attn.attn_sub_norm' },
+    feedforward: { ...feedforward, innerNorm: 'mlp.ffn_sub_norm' },
+    biases: attentionBiases,
+  },
+  {
+    ...base,
+    modelType: 'glm',
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 2,
+        head_dim: 128,
+        attention_bias: true,
+        partial_rotary_factor: 0.5,
+        max_position_embeddings: 131_072,
+        rms_norm_eps: 1.5625e-7,
+      }),
+    },
+    feedforward: gateUpInOne,
+    biases: queryKeyValueBiases,
+    interleavedRotary: true,
+  },
+  {
+    ...base,
+    modelType: 'exaone',
+    classes: { config: 'ExaoneConfig', model: 'LlamaForCausalLM' },
+    config: {
+      names: {
+        num_hidden_layers: 'num_layers',
+        rms_norm_eps: 'layer_norm_epsilon',
+        hidden_act: 'activation_function',
+      },
+      defaults: () => ({
+        num_key_value_heads: 8,
+        rms_norm_eps: 1e-5,
+        rope_theta: 500_000,
+        max_position_embeddings: 4096,
+      }),
+    },
+    outer: { prefixes: ['transformer.'], embedding: 'wte', finalNorm: 'ln_f', blocks: 'h' },
+    attention: {
+      norm: 'ln_1',
+      queryKeyValue: {
+        kind: 'separate',
+        names: ['attn.attention.q_proj', 'attn.attention.k_proj', 'attn.attention.v_proj'],
+      },
+      output: 'attn.attention.out_proj',
+    },
+    feedforward: {
+      norm: 'ln_2',
+      gateUp: { kind: 'separate', names: ['mlp.c_fc_0', 'mlp.c_fc_1'] },
+      down: 'mlp.c_proj',
+    },
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'internlm3',
+    classes: { config: 'InternLM3Config', model: 'LlamaForCausalLM' },
+    config: {
+      names: { attention_bias: 'qkv_bias', mlp_bias: 'bias' },
+      defaults: () => ({ num_key_value_heads: 2, head_dim: 128, rms_norm_eps: 1e-5 }),
+    },
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'iquestcoder',
+    classes: { config: 'IQuestCoderConfig', model: 'LlamaForCausalLM' },
+    config: { defaults: () => ({ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 }) },
+    biases: configuredBiases,
+  },
+  {
+    ...base,
+    modelType: 'cwm',
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 8,
+        head_dim: 128,
+        rms_norm_eps: 1e-5,
+        sliding_window: 8192,
+      }),
+      lists: {
+        layer_types: (_, block) => (block % 4 === 0 ? 'full_attention' : 'sliding_attention'),
+      },
+    },
+    biases: ({ mlp_bias: bias }) => ({ ...noBiases(), feedforward: bias }),
+    slidingWindow: windowedByType,
+  },
+  {
+    ...base,
+    modelType: 'ministral',
+    config: {
+      defaults: () => ({ num_key_value_heads: 8, sliding_window: 4096 }),
+      lists: { layer_types: () => 'sliding_attention' },
+    },
+    slidingWindow: windowedByType,
+  },
+  {
+    ...base,
+    modelType: 'hyperclovax',
+    classes: { config: 'HyperCLOVAXConfig', model: 'HyperCLOVAXForCausalLM' },
+    biases: configuredBiases,
+    scales: (config) => ({
+      embedding: config.embedding_multiplier,
+      residual: config.residual_multiplier,
+      attention: config.attention_multiplier,
+      logits: config.logits_scaling,
+    }),
+    form: ({ use_post_norm: hasPostNorms }) =>
+      hasPostNorms
+        ? {
+            attention: { ...attention, postNorm: 'post_norm1' },
+            feedforward: { ...feedforward, postNorm: 'post_norm2' },
+          }
+        : {},
+  },
+];

@@ -1,0 +1,93 @@
+import type { Architecture } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
+import {
+  attention,
+  attentionBiases,
+  base,
+  everyNthFull,
+  feedforward,
+  gateUpInOne,
+  queryKeyNorms,
+  queryKeyValueBiases,
+  windowedByType,
+} from './pieces';
+
+/** Norms of what branches give, and none of what they read. */
+const postNorms = {
+  attention: {
+    queryKeyValue: attention.queryKeyValue,
+    output: attention.output,
+    postNorm: 'post_attention_layernorm',
+  },
+  feedforward: {
+    gateUp: feedforward.gateUp,
+    down: feedforward.down,
+    postNorm: 'post_feedforward_layernorm',
+  },
+} as const;
+
+export const olmo2 = {
+  ...base,
+  ...postNorms,
+  modelType: 'olmo2',
+  config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+  attention: { ...postNorms.attention, queryKeyNorms: { ...queryKeyNorms, over: 'projection' } },
+  biases: attentionBiases,
+} as const satisfies Architecture;
+
+/** OLMo 2 (arXiv 2501.00656) and families with norms behind their branches. */
+export const postNormFamilies: readonly Architecture[] = [
+  olmo2,
+  {
+    ...olmo2,
+    modelType: 'olmo3',
+    config: {
+      defaults: () => ({ rms_norm_eps: 1e-5, sliding_window: 4096 }),
+      lists: { layer_types: (_, block) => everyNthFull(4, block) },
+    },
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
+  },
+  {
+    ...base,
+    ...postNorms,
+    modelType: 'exaone4',
+    config: {
+      defaults: () => ({ rms_norm_eps: 1e-5, sliding_window: 4096 }),
+      lists: {
+        layer_types: ({ sliding_window: window, sliding_window_pattern: every }, block) =>
+          typeof window === 'number' && typeof every === 'number'
+            ? everyNthFull(every, block)
+            : 'full_attention',
+      },
+    },
+    attention: { ...postNorms.attention, queryKeyNorms },
+    turns: isWindowedIfAny,
+    slidingWindow: windowedByType,
+  },
+  {
+    ...base,
+    modelType: 'glm4',
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 2,
+        head_dim: 128,
+        attention_bias: true,
+        partial_rotary_factor: 0.5,
+        max_position_embeddings: 131_072,
+        rms_norm_eps: 1.5625e-7,
+      }),
+    },
+    attention: { ...attention, postNorm: 'post_self_attn_layernorm' },
+    feedforward: { ...gateUpInOne, postNorm: 'post_mlp_layernorm' },
+    biases: queryKeyValueBiases,
+    interleavedRotary: true,
+  },
+];
+
+/** Of a model with windows, only blocks that have one turn queries and keys. */
+export function isWindowedIfAny(config: ModelConfig, block: number): boolean {
+  return (
+    typeof config.sliding_window !== 'number' || config.layer_types?.[block] === 'sliding_attention'
+  );
+}

@@ -1,0 +1,85 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitLinear } from './linear';
+import type { Linear } from './linear';
+import type { Norm } from './norm';
+
+/** Queries, keys and values, each [batch, heads, sequence, size]. */
+export interface Heads {
+  readonly query: Value;
+  readonly key: Value;
+  readonly value: Value;
+}
+
+/** Sizes of multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). */
+export interface LatentShape {
+  /** Width of the queries' latent; queries come from the stream itself where undefined. */
+  readonly queryRank: number | undefined;
+  readonly keyValueRank: number;
+  /** Of a query or key, dimensions that are not turned, and those behind them that are. */
+  readonly plainDim: number;
+  readonly turnedDim: number;
+  readonly valueDim: number;
+}
+
+/** Norms of the latents. */
+export interface LatentNorms {
+  readonly query?: Norm;
+  readonly keyValue: Norm;
+}
+
+/** What attention does with heads of any kind. */
+interface HeadSteps {
+  readonly numHeads: number;
+  readonly normed: (x: Value, norm: Norm | undefined) => Value;
+  readonly rotate: (heads: Value, dim: number) => Value;
+  /** [rows, heads · dim] to [batch, heads, sequence, dim]. */
+  readonly toHeads: (x: Value, heads: number, dim: number) => Value;
+}
+
+/**
+ * Emits heads from latents: `queryKeyValue` is [queries' latent, queries, keys' and values' latent with
+ * the turned part of all keys, keys and values], without the first where queries have no latent.
+ */
+export function emitLatentHeads(
+  graph: GraphBuilder,
+  shape: LatentShape,
+  weights: { readonly queryKeyValue: readonly Linear[]; readonly latentNorms?: LatentNorms },
+  rows: Value,
+  { numHeads, normed, rotate, toHeads }: HeadSteps,
+): Heads {
+  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
+  const { queryKeyValue, latentNorms } = weights;
+  const [down, up, compress, expand] =
+    queryRank === undefined ? [undefined, ...queryKeyValue] : queryKeyValue;
+  const applied = (linear: Linear | undefined, x: Value): Value =>
+    linear === undefined ? x : emitLinear(graph, linear, x);
+  const split = (x: Value, ...sizes: readonly number[]): Value[] =>
+    graph.ops('Split', [x, graph.ints(sizes)], sizes.length, { axis: -1 });
+
+  const queries = applied(up, normed(applied(down, rows), latentNorms?.query));
+  const [plain = '', turning = ''] = split(
+    toHeads(queries, numHeads, plainDim + turnedDim),
+    plainDim,
+    turnedDim,
+  );
+  const [latent = '', sharedKey = ''] = split(applied(compress, rows), keyValueRank, turnedDim);
+  const both = applied(expand, normed(latent, latentNorms?.keyValue));
+  const [plainKey = '', value = ''] = split(
+    toHeads(both, numHeads, plainDim + valueDim),
+    plainDim,
+    valueDim,
+  );
+  const turnedKey = rotate(toHeads(sharedKey, 1, turnedDim), turnedDim);
+  const everyKey = graph.op(
+    'Concat',
+    Array.from({ length: numHeads }, () => turnedKey),
+    {
+      axis: 1,
+    },
+  );
+  return {
+    query: graph.op('Concat', [plain, rotate(turning, turnedDim)], { axis: -1 }),
+    key: graph.op('Concat', [plainKey, everyKey], { axis: -1 }),
+    value,
+  };
+}

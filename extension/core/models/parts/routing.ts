@@ -1,0 +1,76 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+
+/** How a mixture sends tokens to its experts. */
+export interface Routing {
+  /** How many experts a token is sent to. */
+  readonly perToken: number;
+  /** What makes weights of the scores of all experts. */
+  readonly score: 'softmax' | 'sigmoid';
+  /** Whether the weights of a token's experts add up to 1. */
+  readonly normalized: boolean;
+  /** Factor on the weights. */
+  readonly shareScale: number;
+  /** Experts come from the `chosen` best of so many groups, by their `best` highest weights. */
+  readonly groups:
+    { readonly count: number; readonly chosen: number; readonly best: number } | undefined;
+  /** Whether the weight is a factor on what an expert reads, and not on what it gives. */
+  readonly scalesInput: boolean;
+}
+
+/** Edges of a router: scores [rows, count], and what is added to what experts are chosen by. */
+interface Scored {
+  readonly scores: Value;
+  /** [count] */
+  readonly bias: Value | undefined;
+  /** [rows, count] */
+  readonly mask?: Value;
+}
+
+/** Emits numbers and weights of each row's experts: `chosen` int64 and `shares` [rows, perToken]. */
+export function emitRouting(
+  graph: GraphBuilder,
+  routing: Routing,
+  { scores, bias, mask }: Scored,
+): { chosen: Value; shares: Value } {
+  const plus = (x: Value, y: Value | undefined): Value =>
+    y === undefined ? x : graph.op('Add', [x, y]);
+  const { score, perToken, normalized, shareScale } = routing;
+  const masked = plus(scores, mask);
+  const weights =
+    score === 'softmax'
+      ? graph.op('Softmax', [masked], { axis: -1 })
+      : graph.op('Sigmoid', [masked]);
+  const preferred = emitBestGroups(graph, routing, plus(weights, bias));
+  // A bias alone, or a mask over groups, would let a masked expert win.
+  const choice =
+    bias === undefined && routing.groups === undefined ? preferred : plus(preferred, mask);
+  const [highest = '', chosen = ''] = graph.ops('TopK', [choice, graph.ints([perToken])], 2, {
+    axis: -1,
+  });
+  const shares =
+    choice === weights ? highest : graph.op('GatherElements', [weights, chosen], { axis: -1 });
+  const total = graph.op('ReduceSum', [shares, graph.ints([1])]);
+  const whole = normalized ? graph.op('Div', [shares, total]) : shares;
+  return {
+    chosen,
+    shares: shareScale === 1 ? whole : graph.op('Mul', [whole, graph.scalar(shareScale)]),
+  };
+}
+
+/** Emits `choice` [rows, count] with the lowest numbers for experts outside the best groups (arXiv 2405.04434). */
+function emitBestGroups(graph: GraphBuilder, { groups }: Routing, choice: Value): Value {
+  if (groups === undefined) {
+    return choice;
+  }
+  const grouped = graph.op('Reshape', [choice, graph.ints([0, groups.count, -1])]);
+  const [best = ''] = graph.ops('TopK', [grouped, graph.ints([groups.best])], 2, { axis: -1 });
+  const scores = graph.op('ReduceSum', [best, graph.ints([2])], { keepdims: 0 });
+  const [highest = ''] = graph.ops('TopK', [scores, graph.ints([groups.chosen])], 2, { axis: -1 });
+  const least = graph.op('ReduceMin', [highest], { axes: [-1], keepdims: 1 });
+  const isChosen = graph.op('Unsqueeze', [
+    graph.op('GreaterOrEqual', [scores, least]),
+    graph.ints([2]),
+  ]);
+  const left = graph.op('Where', [isChosen, grouped, graph.scalar(-1e30)]);
+  return graph.op('Reshape', [left, graph.op('Shape', [choice])]);
+}

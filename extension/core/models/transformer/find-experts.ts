@@ -1,0 +1,132 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { UserError } from '../../user-error';
+import type { Expert, ExpertShape, ExpertWeights, SharedExpert } from '../parts/experts';
+import type { FeedforwardShape } from '../parts/feedforward';
+import type { Linear } from '../parts/linear';
+import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
+import type { ModelConfig } from './model-config';
+import type { TensorFinder } from './tensor-finder';
+
+/**
+ * What the mixtures of a model have in common; undefined for a family without any.
+ * @throws UserError for more experts a token than there are.
+ */
+export function expertShape(
+  { experts }: Architecture,
+  config: ModelConfig,
+  folder: ModelFolder,
+  feedforward: FeedforwardShape,
+): ExpertShape | undefined {
+  if (experts === undefined) {
+    return undefined;
+  }
+  const { num_experts: count, num_experts_per_tok: perToken } = config;
+  if (perToken > count) {
+    throw new UserError(`${perToken} experts a token are more than the ${count} there are.`, {
+      file: folder.config,
+      field: 'num_experts_per_tok',
+      remedy: 'Correct config.json.',
+    });
+  }
+  return {
+    ...feedforward,
+    count,
+    perToken,
+    inner: experts.inner(config),
+    score: 'softmax',
+    normalized: true,
+    shareScale: 1,
+    groups: undefined,
+    scalesInput: false,
+    ...experts.routing?.(config),
+  };
+}
+
+/** A mixture of another number of experts. */
+export function withCount(shape: ExpertShape, count = shape.count): ExpertShape {
+  return { ...shape, count, perToken: Math.min(shape.perToken, count) };
+}
+
+/** The mixture of the block whose tensors begin with `prefix`. */
+export function findExperts(
+  { experts: names, feedforward }: Architecture,
+  shape: ExpertShape,
+  tensors: TensorFinder,
+  prefix: string,
+  config: ModelConfig,
+): { readonly shape: ExpertShape; readonly weights: ExpertWeights } {
+  if (names === undefined) {
+    throw new Error('a family without experts has none to be found');
+  }
+  const { hiddenSize: hidden, count } = shape;
+  const { modules, router, routerBias = false, choiceBias, choiceBiasIsRow: isRow = false } = names;
+  const [usual = ''] = modules;
+  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
+  const own = `${prefix}${module}.`;
+  const shared = names.shared?.(config);
+  const weights = {
+    ...tensors.branch(prefix, feedforward, hidden),
+    router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
+    routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
+    choiceBias:
+      choiceBias === undefined
+        ? []
+        : [tensors.take(`${own}${choiceBias}`, isRow ? [1, count] : [count])],
+    experts: findEach(names, shape, tensors, own),
+    ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
+  };
+  return { shape, weights };
+}
+
+function findEach(
+  { gateUp, down, joined = usualJoined }: ExpertNames,
+  { hiddenSize: hidden, inner, count, gated }: ExpertShape,
+  tensors: TensorFinder,
+  module: string,
+): Expert[] {
+  const numbers = Array.from({ length: count }, (_, j) => j);
+  if (!tensors.has(`${module}${joined.gateUp}`)) {
+    const all = `${module}experts.`;
+    return numbers.map((j) => ({
+      gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
+      down: tensors.linear(`${all}${j}.${down}`, hidden, inner, false),
+    }));
+  }
+  const { transposed = false, biases = false } = joined;
+  const linears = (name: string, out: number, input: number): Linear[] => {
+    const shape = transposed ? [count, input, out] : [count, out, input];
+    const weights = tensors.slices(`${module}${name}`, shape);
+    const added = biases ? tensors.slices(`${module}${name}_bias`, [count, out]) : [];
+    return weights.map((weight, j) => sliceOf(weight, added[j], transposed));
+  };
+  const first = linears(joined.gateUp, gated ? 2 * inner : inner, hidden);
+  const second = linears(joined.down, hidden, inner);
+  return first.flatMap((one, j) => {
+    const last = second[j];
+    return last === undefined ? [] : [{ gateUp: [one], down: last }];
+  });
+}
+
+const usualJoined = { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };
+
+function sliceOf(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
+  return {
+    weight,
+    ...(bias === undefined ? {} : { bias }),
+    ...(transposed ? { transposed } : {}),
+  };
+}
+
+function findShared(
+  { gateUp, down, inner, gate }: SharedExpertNames,
+  tensors: TensorFinder,
+  prefix: string,
+  hidden: number,
+): SharedExpert {
+  return {
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, false),
+    down: tensors.linear(`${prefix}${down}`, hidden, inner, false),
+    ...(gate === undefined ? {} : { gate: tensors.linear(`${prefix}${gate}`, 1, hidden, false) }),
+  };
+}

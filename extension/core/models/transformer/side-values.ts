@@ -1,0 +1,97 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { ModelInputs, SideValue, Values } from '../model-emitter';
+import type { AttentionSide } from '../parts/attention';
+import { emitCausalMask } from '../parts/causal-mask';
+import { emitQueryGrowth } from '../parts/query-growth';
+import { emitRotaryTables } from '../parts/rotary';
+import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+
+/** What a layout's side values depend on. */
+type Sided = Pick<TransformerLayout, 'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers'>;
+type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
+
+/** Factor by which queries grow. */
+const growthName = 'growth';
+
+/** Every side value of a model: tables of rotary embeddings, growth of queries, masks. */
+export function sideValuesOf(layout: Sided): SideValue[] {
+  const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
+    tableNames(key).map((name) => ({
+      name,
+      shape: ['side_batch', 1, 'sequence', dimensions / 2],
+    })),
+  );
+  const growth =
+    layout.queryGrowth === undefined
+      ? []
+      : [{ name: growthName, shape: ['side_batch', 1, 'sequence', 1] }];
+  const heads = layout.slopes?.length ?? 1;
+  const masks = [...windowsOf(layout)].map((window) => ({
+    name: maskName(window),
+    shape: ['side_batch', heads, 'sequence', 'total'],
+  }));
+  return [...tables, ...growth, ...masks];
+}
+
+/** Names of those that a sublayer needs. */
+export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
+  if (sublayer.kind !== 'attention') {
+    return [];
+  }
+  const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
+  const growth = layout.queryGrowth === undefined ? [] : [growthName];
+  return [...tables, ...growth, maskName(sublayer.slidingWindow)];
+}
+
+/** Emits all of them, by name. */
+export function emitSides(
+  graph: GraphBuilder,
+  layout: Sided,
+  inputs: ModelInputs,
+): Record<string, Value> {
+  const side: Record<string, Value> = {};
+  for (const [key, rotary] of layout.rotaries) {
+    const [cosName, sinName] = tableNames(key);
+    const { cos, sin } = emitRotaryTables(graph, rotary, inputs.positionIds);
+    side[cosName] = cos;
+    side[sinName] = sin;
+  }
+  if (layout.queryGrowth !== undefined) {
+    side[growthName] = emitQueryGrowth(graph, layout.queryGrowth, inputs.positionIds);
+  }
+  for (const window of windowsOf(layout)) {
+    side[maskName(window)] = emitCausalMask(graph, inputs, window, layout.slopes);
+  }
+  return side;
+}
+
+/** What an attention sublayer reads of them. */
+export function attentionSide(layout: Sided, sublayer: Attention, side: Values): AttentionSide {
+  const { [maskName(sublayer.slidingWindow)]: mask = '', [growthName]: queryScale } = side;
+  const key = sublayer.rotary ?? '';
+  const [cosName, sinName] = tableNames(key);
+  const { [cosName]: cos = '', [sinName]: sin = '' } = side;
+  const rotary = sublayer.rotary === undefined ? undefined : layout.rotaries.get(key);
+  return {
+    mask,
+    ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
+    ...(queryScale === undefined ? {} : { queryScale }),
+  };
+}
+
+function windowsOf({ sublayers }: Sided): Set<number | undefined> {
+  return new Set(
+    sublayers.flatMap((sublayer) =>
+      sublayer.kind === 'attention' ? [sublayer.slidingWindow] : [],
+    ),
+  );
+}
+
+/** Names of the tables of one rotary embedding. */
+function tableNames(key: string): readonly [cos: string, sin: string] {
+  return key === '' ? ['cos', 'sin'] : [`cos.${key}`, `sin.${key}`];
+}
+
+function maskName(window: number | undefined): string {
+  return window === undefined ? 'mask' : `mask.window.${window}`;
+}

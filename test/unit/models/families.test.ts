@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { prune } from '../export/pruning';
+import { familyFixture, familyNames, relativeError } from '../fixtures';
+import { runSearch } from '../prune/run-search';
+import { temporaryFolder } from '../temporary-folder';
+
+const out = temporaryFolder();
+
+interface Golden {
+  readonly input_ids: readonly (readonly number[])[];
+  readonly output: { readonly file: string };
+}
+
+/** Logits of all rows, one after the other. */
+async function logitsOf(folder: string, rows: Golden['input_ids']): Promise<Float32Array> {
+  const model = await openModel(folder);
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
+  try {
+    const logits: number[] = [];
+    for (const row of rows) {
+      let state = await executor.embed(Int32Array.from(row));
+      for (const index of model.summary.sublayers.keys()) {
+        [state = state] = await executor.run(index, [state]);
+      }
+      logits.push(...(await executor.logits(state)));
+    }
+    return Float32Array.from(logits);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+describe.each(familyNames)('%s', (family) => {
+  const folder = familyFixture(family);
+  const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Golden;
+
+  it('has the logits of transformers, every tensor used', async () => {
+    const bytes = readFileSync(join(folder, golden.output.file));
+    const expected = new Float32Array(new Uint8Array(bytes).buffer);
+    expect(relativeError(await logitsOf(folder, golden.input_ids), expected)).toBeLessThan(1e-4);
+    expect((await openModel(folder)).summary.warnings).toEqual([]);
+  });
+
+  it('loses the block that its profile chooses', async () => {
+    const found = await runSearch({
+      folder,
+      sequences: golden.input_ids.map((row) => row.slice(0, 8)).slice(0, 1),
+      settings: { mode: 'naive', granularity: 'block', budget: { kind: 'count', count: 1 } },
+    });
+    const [round] = found.rounds;
+    const block = /\d+/.exec(round?.removed ?? '')?.[0];
+    const { summary } = await openModel(folder);
+    const removed = summary.sublayers.filter((one) => String(one.block) === block);
+    const ids = removed.map(({ id }) => id);
+    const result = await prune(folder, ids, join(out, family));
+    expect(result).toMatchObject({ layout: 'blocks', removed: ids });
+    expect((await openModel(result.path)).summary.blocks).toBe(summary.blocks - 1);
+  });
+});
