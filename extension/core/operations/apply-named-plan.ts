@@ -7,12 +7,13 @@ import { choicesWork, compressionFields, compressionSettings } from './compressi
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
 import { readPlan } from './read-plan';
-import { outputOptions, runOptions } from './shared-fields';
-import type { outputFields, runFields } from './shared-fields';
+import { outputOptions, runOptions, typeOptions } from './shared-fields';
+import type { outputFields, runFields, typeFields } from './shared-fields';
 import type { Work } from './work';
 
 type NamedPlanRequest = RequestOf<typeof outputFields> &
   RequestOf<typeof qualityFields> &
+  Partial<RequestOf<typeof typeFields>> &
   RequestOf<typeof runFields> &
   RequestOf<typeof compressionFields> & {
     readonly plan: string | Plan;
@@ -39,6 +40,7 @@ export async function applyNamedPlan(
     {
       ...{ model, plan, planFolder: folder, quality },
       ...outputOptions(request),
+      ...(await typeOptions(request)),
       ...runOptions(request),
       ...(examples === undefined ? {} : { examples }),
       ...(choices.length === 0

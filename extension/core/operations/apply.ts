@@ -8,7 +8,7 @@ import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { requiredPlanField } from './read-plan';
-import { outputFields, runFields } from './shared-fields';
+import { outputFields, runFields, typeFields } from './shared-fields';
 
 /** Sizes before and after, as scripts may rely on. */
 export const appliedSchema = v.looseObject({
@@ -33,6 +33,7 @@ export const apply = defineOperation({
       fallback: "the plan's",
     }),
     ...outputFields,
+    ...typeFields,
     ...qualityFields,
     examples: path({ description: 'Examples to check models on that read no text' }),
     ...compressionFields,
