@@ -25,9 +25,6 @@ export const strings = {
   queued: (place: number) =>
     place === 1 ? t('Waiting for 1 other job') : t('Waiting for {0} other jobs', place),
 
-  // Tables
-  moreRows: (next: string, left: string) => t('Show {0} more ({1} left)', next, left),
-
   // Histogram
   histogramSummary: (bins: number, low: string, high: string, peak: string) =>
     t(

@@ -54,8 +54,8 @@ const columns: Readonly<Record<SortKey, string>> = {
   block: t('Block'),
   level: t('Level'),
   loss: t('Distance'),
-  error: t('Error'),
-  outputError: t('Of outputs'),
+  error: t('Matrix error'),
+  outputError: t('Output error'),
   bytes: t('Bytes before'),
   after: t('After'),
   milliseconds: t('Time'),
@@ -78,12 +78,12 @@ export const strings = {
   profileTitle: t('Measure what compressing each linear layer alone costs'),
   resume: t('Resume'),
   resumeTitle: t('Continue where the job stopped'),
-  compress: t('Compress…'),
-  compressTitle: t('Write a new model, compressed by one method'),
+  compress: t('Compress with One Method…'),
+  compressTitle: t('Write a new model whose linear layers are all compressed by the same method'),
   heatmap: t('Layer Heatmap'),
   heatmapTitle: t('See which sublayers the model can do without'),
   openText: t('Open as Text'),
-  openTextTitle: t('Open the table in the text editor'),
+  openTextTitle: t('Open the sensitivity profile in the text editor'),
   reasonRunning: (job: JobName) => t('{0} is running', jobNames[job]),
   size: t('Size'),
   layers: t('Linear layers'),
@@ -106,7 +106,7 @@ export const strings = {
   metric: t('Metric'),
   device: t('Device'),
   took: t('Took'),
-  file: t('Table'),
+  file: t('Profile'),
 
   // Job
   jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
@@ -117,7 +117,7 @@ export const strings = {
   // Empty state
   empty: t('Measure the layers to see which matrices this model lets you compress, and how far.'),
   emptyDetail: t(
-    'Each linear layer is compressed alone, by several methods and levels, and the change of the output is measured on calibration data. Nothing is written to the model.',
+    'Each linear layer is compressed alone with several methods and settings, and the change in the output is measured on calibration data. The model stays as it is.',
   ),
 
   // Grid
@@ -144,21 +144,21 @@ export const strings = {
   share: t('Bytes left of a layer'),
   shareValue: (percent: string) => t('about {0}', percent),
   oneLevel: (percent: string) => t('one level: {0} of the bytes left', percent),
-  planShown: t('Each layer as the plan has it; kept layers are not coloured.'),
+  planShown: t('Each layer as planned. Layers without a colour stay as they are.'),
   cheap: t('cheap'),
   costly: t('costly'),
   legend: (metric: string) => t('Distance to the original ({0}, log scale)', metric),
   legendNothing: t('No distances yet'),
   legendPending: t('not measured'),
-  legendKept: t('kept dense by the plan'),
+  legendKept: t('kept as it is by the plan'),
   legendRemoved: t('removed by the plan'),
   legendDrawback: t('no gain: not smaller, slower, or more FLOPs than the original'),
   cellName: (line: string, block: number) => t('{0}, block {1}', line, block),
   cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
-    pending: t('not measured in this way'),
-    kept: t('kept dense by the plan'),
+    pending: t('not measured with this method'),
+    kept: t('kept as it is by the plan'),
     removed: t('removed by the plan with its sublayer'),
   },
 
@@ -179,7 +179,7 @@ export const strings = {
       milliseconds: t('{0} would be slower on this machine', count),
     })[drawback],
   mpoNote: t(
-    'A tensor network that is multiplied out when it is loaded saves bytes on disk and in transfer, but no time and no memory.',
+    'A tensor network that is multiplied out on loading saves disk space and transfer, but neither time nor memory.',
   ),
 
   // Details
@@ -204,17 +204,17 @@ export const strings = {
   none: '–',
 
   // Findings
-  findings: t('The paper, and this model'),
+  findings: t('The paper and this model'),
   findingsNote: t(
-    'Mean distance where a layer alone keeps about half of its bytes. Believe the measurement: models differ.',
+    'Mean distance when one layer is compressed to about half its bytes. Models differ: trust the measurement.',
   ),
   findingsTable: t('What the paper says beside what this model shows'),
   findingMethod: t('Method'),
   findingEarly: t('Paper: early blocks are sensitive'),
-  findingDown: t('Paper: down projections are left dense'),
+  findingDown: t('Paper: down projections stay uncompressed'),
   holds: t('Holds here'),
   holdsNot: t('Not here'),
-  unknown: t('Cannot be told: no other layers, or no down projections, were measured'),
+  unknown: t('Unknown: not enough layers were measured'),
   groups: (groups: readonly string[]) => groups.join(' · '),
   depth: { early: t('early'), middle: t('middle'), late: t('late') },
   findingsWaiting: t('Nothing has been measured yet.'),
@@ -223,29 +223,28 @@ export const strings = {
   budget: t('Plan under a budget'),
   unit: t('Counted in'),
   units,
-  left: t('Share of the model left'),
+  left: t('Target size'),
   covers: (unit: BudgetUnit, outer: boolean) =>
     unit === 'bytes' || unit === 'parameters'
-      ? t('A share of all tensors, embedding and head among them.')
+      ? t('Share of all tensors, including embedding and head.')
       : outer
-        ? t('A share of what the blocks and the head take.')
-        : t('A share of what the blocks take, without the head.'),
-  least: (percent: string) => t('The measured levels reach {0} at least.', percent),
+        ? t('Share of what the blocks and the head take.')
+        : t('Share of what the blocks take, without the head.'),
+  least: (percent: string) => t('The measured methods reach down to {0}.', percent),
   allowed: t('Methods allowed'),
-  removes: (count: string) =>
-    t('Sublayers may be removed ({0} measured by the layer profile)', count),
-  outerToo: t('Embedding and head may be compressed'),
+  removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
+  outerToo: t('Compress embedding and head too'),
   noRemovals: t(
-    'To let the plan remove sublayers too, profile the layers with the same metric (Layer Heatmap).',
+    'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),
   makePlan: t('Plan'),
   makePlanTitle: t('Choose a method and level for each layer, and measure the result as a whole'),
   reasonNoWay: t('Allow a method first'),
-  reasonUnreachable: t('No measured setting makes the model smaller: measure more methods'),
+  reasonUnreachable: t('The allowed methods don’t make the model smaller. Allow or measure more.'),
   savePlan: t('Save Plan…'),
-  savePlanTitle: t('Write the plan to a file, which can be edited by hand'),
-  compressPlan: t('Compress…'),
-  compressPlanTitle: t('Write the model that the plan describes'),
+  savePlanTitle: t('Write the plan to a file, which you can edit'),
+  applyPlan: t('Apply Plan…'),
+  applyPlanTitle: t('Write the compressed model that the plan describes'),
   forgetPlan: t('Discard Plan'),
   forgetPlanTitle: t('Show the methods again'),
   planOf: (percent: string, unit: string) =>
@@ -253,7 +252,7 @@ export const strings = {
   cost: t('Left'),
   costNote: (after: string, before: string) => t('{0} of {1}', after, before),
   predicted: t('Predicted distance'),
-  predictedNote: t('sum of single changes'),
+  predictedNote: t('sum over the layers'),
   measured: t('Measured distance'),
   measuredNote: (tried: string) =>
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),

@@ -34,13 +34,13 @@ export const strings = {
   // Header
   actions: t('Actions'),
   exportSubset: t('Export Subset…'),
-  exportTitle: t('Write the chosen subset, the marked examples, or the scores for another tool'),
+  exportTitle: t('Write the subset, the marked examples, or the scores for another tool'),
   chooseData: t('Choose Data Set…'),
   chooseDataTitle: t('Choose the data set that was scored'),
   reload: t('Reload'),
   reloadTitle: t('Read the scores and the data set again'),
   openText: t('Open as Text'),
-  openTextTitle: t('Open the document of scores in the text editor'),
+  openTextTitle: t('Open the scores in the text editor'),
   scoreName: (score: string) => scoreNames[score] ?? score,
   examples: t('Examples'),
   classes: t('Classes'),
@@ -89,7 +89,7 @@ export const strings = {
   mapSampled: (drawn: string, all: string) =>
     t('Shows {0} of {1}, chosen at random.', drawn, counted(all, 'example')),
   mapNone: t('No map: these scores don’t include training dynamics.'),
-  mapOneEpoch: t('There were few runs and epochs, so variability says little yet.'),
+  mapOneEpoch: t('Few runs and epochs: variability says little yet.'),
   mapTable: t('Groups of the map'),
   group: t('Label predicted'),
   confidence: t('Confidence'),
@@ -104,7 +104,7 @@ export const strings = {
   share: t('Share'),
   point: (index: string) => t('Example {0}', index),
   mapHint: t(
-    'Click a point to go to its example. With the keyboard, arrow keys move, Enter goes to the example, Escape comes back.',
+    'Click a point to go to its example. Keyboard: arrow keys to move, Enter to go to the example, Escape to come back.',
   ),
   visited: (point: string, group: string, confidence: string, variability: string) =>
     t('{0}: {1}, confidence {2}, variability {3}', point, group, confidence, variability),
@@ -118,7 +118,7 @@ export const strings = {
   compareTitle: t('Train on several subsets and measure the accuracy of each'),
   experimentIso: (iso: string, seeds: number, file: string) =>
     t(
-      '{0}: every subset is trained for as many {1} as all examples, with {2}.',
+      '{0}: each subset is trained for as many {1} as all examples, with {2}.',
       file,
       iso,
       counted(seeds, 'seed'),
@@ -152,9 +152,7 @@ export const strings = {
       'The highest scores include label errors as well as rare examples. Look through them and mark what is wrong, or leave out the hardest with a window.',
     ),
     random: t('Random is the baseline: a useful score beats it.'),
-    window: t(
-      'How many of the hardest to leave out differs between data sets: compare windows on validation data.',
-    ),
+    window: t('The best window differs between data sets: compare several on validation data.'),
   },
   classTable: t('Classes'),
   className: t('Class'),
@@ -176,7 +174,7 @@ export const strings = {
     total === '1'
       ? counted(total, 'example')
       : t('{0} of {1}', first === last ? first : `${first}–${last}`, counted(total, 'example')),
-  foundNone: t('No example passes the filters.'),
+  foundNone: t('No example matches the filters.'),
   place: (example: string, place: string, total: string) =>
     t('{0} is number {1} of {2}', example, place, total),
   filtersCleared: t('(filters were cleared to show it)'),

@@ -26,17 +26,15 @@ const roles: Readonly<Record<SideFile['role'], string>> = {
 };
 
 const sources: Readonly<Record<ModelDescription['understood']['by'], string>> = {
-  architecture: t('Sublayers are those of the architecture.'),
-  graph: t('Sublayers are found in the graph, by following its residual stream.'),
-  names: t(
-    'Blocks are put together by the numbers in the tensors’ names; what a sublayer is for is read from its name.',
-  ),
+  architecture: t('Blocks and sublayers follow the model’s architecture.'),
+  graph: t('Sublayers are found by following the residual stream through the graph.'),
+  names: t('Unknown architecture: blocks and sublayers are guessed from the names of the tensors.'),
 };
 
 /** Every text of the explorer that people read, so that a translation replaces one module. */
 export const strings = {
   loading: t('Reading the headers…'),
-  failed: t('The model cannot be opened'),
+  failed: t('Can’t open this model'),
   tryAgain: t('Try Again'),
 
   // Header
@@ -74,7 +72,7 @@ export const strings = {
   adapterOf: (base: string) => t('of {0}', base),
   warnings: (count: number) => counted(count, 'warning'),
   source: (by: ModelDescription['understood']['by']) => sources[by],
-  notRunnable: (reason: string) => t('It cannot be run here: {0}', reason),
+  notRunnable: (reason: string) => t('This model can’t be run here: {0}', reason),
 
   // Actions
   actions: t('Actions'),
@@ -94,7 +92,7 @@ export const strings = {
   // Tree
   tree: t('Structure'),
   treeLabel: t('Blocks, sublayers and tensors'),
-  treeHint: t('Arrow keys move, open and close; Enter on a tensor reads its numbers.'),
+  treeHint: t('Arrow keys move, open and close rows. Enter on a tensor reads its numbers.'),
   column: {
     name: t('Name'),
     dtype: t('Type'),
@@ -106,10 +104,9 @@ export const strings = {
   },
   search: t('Search by name, type or shape'),
   found: (shown: string, total: string) => t('{0} of {1}', shown, counted(total, 'tensor')),
-  nothingFound: t('No tensor passes the search.'),
+  nothingFound: t('No tensor matches the search.'),
   expandAll: t('Expand All'),
   collapseAll: t('Collapse All'),
-  more: (count: string) => t('Show {0} more rows', count),
   block: (index: number) => t('Block {0}', index),
   kind: (kind: ComponentKind) => kinds[kind],
   total: t('Total'),
@@ -127,13 +124,10 @@ export const strings = {
   drawing: t('Drawing…'),
   noFlow: (reason: string) => t("The data flow can't be drawn. {0}", reason),
   flowSource: (source: 'architecture' | 'graph') =>
-    source === 'graph' ? t('As the graph has it.') : t('As the architecture computes it.'),
+    source === 'graph' ? t('Taken from the graph.') : t('Drawn from the architecture.'),
   omitted: (count: string) =>
-    t(
-      'Left out: {0} that compute only sizes, such as shapes and masks.',
-      counted(count, 'operator'),
-    ),
-  together: (count: string) => t('{0} of the table together', counted(count, 'row')),
+    t('Not shown: {0} that compute only shapes and masks.', counted(count, 'operator')),
+  together: (count: string) => t('sum of {0}', counted(count, 'row')),
   times: (label: string, times: string) => `${label}, × ${times}`,
   zoomIn: t('Zoom in'),
   zoomOut: t('Zoom out'),
@@ -141,9 +135,9 @@ export const strings = {
   fitTitle: t('Make the picture as wide as the panel'),
   foldAll: t('Fold All'),
   foldAllTitle: t('Fold everything that was opened'),
-  worthOf: (distance: string) => t('distance when removed {0}', distance),
-  worthLegend: (metric: string) => t('Distance when removed ({0}, log scale)', metric),
-  worthStale: t('The profile was made for other weights.'),
+  importanceOf: (distance: string) => t('distance when removed {0}', distance),
+  importanceLegend: (metric: string) => t('Distance when removed ({0}, log scale)', metric),
+  importanceStale: t('The profile was made for other weights.'),
   cheap: t('cheap'),
   important: t('important'),
 
@@ -175,7 +169,7 @@ export const strings = {
   },
   countOf: (count: string, share: string) => `${count} (${share})`,
   histogram: t('Histogram'),
-  noHistogram: t('There is no histogram: the range cannot be divided.'),
+  noHistogram: t('No histogram: all numbers are the same, or not finite.'),
   numbers: t('Numbers'),
   logarithmic: t('Log scale'),
 
@@ -190,7 +184,7 @@ export const strings = {
   // Memory
   memory: t('Memory'),
   memoryCaption: t('Memory of the weights by type'),
-  memoryNote: t('All weights in one type, without the scales that quantization adds.'),
+  memoryNote: t('All weights stored as one type. The scales of quantized weights are not counted.'),
   stored: t('as stored'),
   typeColumn: t('Type'),
   cache: t('Key/value cache'),
@@ -198,14 +192,17 @@ export const strings = {
   cacheNote: (context: string | undefined) =>
     context === undefined
       ? t('Per sequence.')
-      : t('Per sequence. Full context: {0} tokens. A sliding window keeps less.', context),
+      : t(
+          'Per sequence, up to the full context of {0} tokens. Sliding windows need less.',
+          context,
+        ),
   perThousand: t('Per 1,000 tokens'),
   fullContext: t('Full context'),
-  noCache: t('What is kept per token cannot be told from the headers.'),
+  noCache: t('The headers don’t say how much is cached per token.'),
   tuning: t('Training'),
-  tuningCaption: t('Memory for training, by rule of thumb'),
+  tuningCaption: t('Estimated memory for training'),
   tuningNote: t(
-    'Rules of thumb: activations are left out, and grow with batch and context. Adam takes 16 bytes per trained parameter (weights and gradients in 16 bits; weights, momentum and variance in 32). LoRA is on every linear layer of the blocks.',
+    'Estimates without activations, which grow with batch and context. Adam takes 16 bytes per trained parameter. LoRA is on every linear layer of the blocks.',
   ),
   method: t('Method'),
   fullTuning: t('All weights, Adam'),
@@ -217,7 +214,7 @@ export const strings = {
   // Lists
   files: t('Weight files'),
   sideFiles: t('Side files'),
-  noSideFiles: t('There are none beside the weights.'),
+  noSideFiles: t('No other files beside the weights.'),
   role: (role: SideFile['role']) => roles[role],
   fileColumn: t('File'),
   roleColumn: t('Purpose'),
@@ -242,7 +239,7 @@ export const strings = {
     t('Comparing the weights with {0}: {1}', name, share),
   comparisonFailed: (message: string) => t('The comparison failed: {0}', message),
   compareWeights: t('Compare Weights'),
-  compareWeightsTitle: t('Read every tensor that both have and say how far apart they are'),
+  compareWeightsTitle: t('Read every tensor that both models have, and measure the difference'),
   close: t('Close'),
   cancel: t('Cancel'),
   property: t('Property'),

@@ -53,7 +53,7 @@ export const strings = {
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
   searchTitle: (done: string, naive: string, share: string) =>
     t(
-      '{0} sublayer evaluations; running the full model for every candidate takes {1} ({2})',
+      '{0} sublayer evaluations; running the whole model for every candidate takes {1} ({2})',
       done,
       naive,
       share,
@@ -157,9 +157,9 @@ export const strings = {
   patch: t('Graph module'),
   patchPlanned: (parameters: string | undefined) =>
     parameters === undefined
-      ? t('Prune… puts it in place of this sublayer. All numbers here are without it.')
+      ? t('Prune… replaces this sublayer with it. All numbers here are without it.')
       : t(
-          'Prune… puts it in place of this sublayer, with {0} parameters of its own. All numbers here are without it.',
+          'Prune… replaces this sublayer with it ({0} parameters). All numbers here are without it.',
           parameters,
         ),
   patchInModel: t('It replaces a sublayer that was removed.'),
@@ -177,6 +177,7 @@ export const strings = {
       ', ',
     ),
   editedByHand: t('edited by hand'),
+  ofEarlierProfile: t('of an earlier profile'),
   noRounds: t('You can choose after the first round of the search.'),
   sublayersRemoved: t('Sublayers removed'),
   expertsRemoved: t('Experts removed'),

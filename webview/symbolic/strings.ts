@@ -13,23 +13,23 @@ const orderNames: Readonly<Record<Order, string>> = {
 /** Every text of the panel that people read, so that a translation replaces one module. */
 export const strings = {
   loading: t('Reading the evolution…'),
-  failed: t('This evolution cannot be shown'),
+  failed: t('Can’t show this evolution'),
   tryAgain: t('Try Again'),
   openText: t('Open as Text'),
   openTextTitle: t('Open the log of the evolution in the text editor'),
-  waiting: t('No module is trained yet'),
+  waiting: t('No graph has been trained yet'),
   waitingText: t(
-    'The search goes through programs; the graphs that they build appear here as soon as their networks are trained.',
+    'The search is trying programs. The graphs that they build appear here once they are trained.',
   ),
-  stoppedText: t('What was trained before comes back at once when it is resumed.'),
+  stoppedText: t('Progress is saved. Select Resume to continue.'),
 
   // Header
   actions: t('Actions'),
   data: t('Pictures'),
   dataName: { faithful: t('faithful'), balanced: t('balanced') },
   dataTitle: {
-    faithful: t('As published: a shape in a shape tells the label'),
-    balanced: t('Without the type of picture that tells its label'),
+    faithful: t('As published: one type of picture gives its label away'),
+    balanced: t('Without the type of picture that gives its label away'),
   },
   examples: t('Examples'),
   examplesValue: (train: string, validation: string, test: string) =>
@@ -47,7 +47,7 @@ export const strings = {
   best: t('Best by validation'),
   bestValue: (name: string, test: string) => t('{0}, test {1}', name, test),
   baseline: t('Baseline'),
-  baselineTitle: t('Networks with a dense layer in place of the graph, trained in the same way'),
+  baselineTitle: t('The same network with a dense layer instead of the graph'),
 
   // Job
   jobLine: t('Evolution'),
@@ -69,15 +69,15 @@ export const strings = {
   spreadPart: (iteration: number, mean: string, least: string, most: string) =>
     t('Iteration {0}: mean {1}, {2} to {3}.', iteration, mean, least, most),
   spreadHint: t(
-    'Every point is a graph: click it, or walk with the arrow keys and press Enter, to see it. Whiskers are means and standard deviations.',
+    'Each point is a graph. Click it, or use the arrow keys and Enter, to select it. Whiskers show mean and standard deviation.',
   ),
   visited: (iteration: number, name: string, test: string) =>
     t('Iteration {0}, {1}: test {2}', iteration, name, test),
   graphs: t('Graphs'),
   keptGraphs: t('Kept for the next iteration'),
   majority: t('Majority'),
-  majorityLine: (value: string) => t('Always the more frequent label: {0}', value),
-  shortcutLine: (value: string) => t('1 for a shape in a shape, else 0: {0}', value),
+  majorityLine: (value: string) => t('Always guessing the more frequent label: {0}', value),
+  shortcutLine: (value: string) => t('Guessing 1 only for a shape within a shape: {0}', value),
   baselineLine: (value: string, runs: number) =>
     t(
       'Dense layer instead of a graph: {0} ({1})',
@@ -103,7 +103,7 @@ export const strings = {
   order: t('Order'),
   orderName: (order: Order) => orderNames[order],
   graphsOf: (iteration: number, count: string) =>
-    t('Graphs of iteration {0}: {1}', iteration, count),
+    t('{0} in iteration {1}', counted(count, 'graph'), iteration),
   listLabel: (iteration: number) => t('Graphs of iteration {0}', iteration),
   graphLabel: (name: string, nodes: number, edges: number) =>
     t('Graph {0}: {1}, {2}', name, counted(nodes, 'node'), counted(edges, 'edge')),
@@ -118,11 +118,11 @@ export const strings = {
 
   // Details
   details: t('Selected graph'),
-  legend: t('Circles are nodes with their ids, numbers on edges are ports.'),
+  legend: t('Circles are nodes with their ids. Numbers on edges are ports.'),
   program: t('Program'),
   inlined: t('Inventions replaced'),
   inlinedSame: t('The program uses no invention.'),
-  inlinedTooLong: t('Too long to be written out.'),
+  inlinedTooLong: t('Too long to show.'),
   symbols: (count: number) => counted(count, 'symbol'),
   copyProgram: t('Copy Program'),
   copyInlined: t('Copy Without Inventions'),
@@ -150,7 +150,7 @@ export const strings = {
   body: t('Body'),
   learnedAfter: t('Learned after iteration'),
   utility: t('Utility'),
-  utilityTitle: t('What it took off the cost of the kept programs, less its own cost'),
+  utilityTitle: t('How much shorter it makes the kept programs, minus its own length'),
   usedIn: t('Programs that use it'),
   uses: (parts: string) => parts,
   usesOf: (iteration: number, count: number) => t('{0} in iteration {1}', count, iteration),
