@@ -53,7 +53,7 @@ export const strings = {
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
   searchTitle: (done: string, naive: string, share: string) =>
     t(
-      '{0} sublayer evaluations; running the whole model for every candidate takes {1} ({2})',
+      '{0} sublayer evaluations; running the full model for every candidate takes {1} ({2})',
       done,
       naive,
       share,

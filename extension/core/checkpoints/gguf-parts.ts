@@ -28,7 +28,7 @@ export async function readGgufModel(path: string): Promise<GgufHeader> {
   for (const name of names.slice(1)) {
     const part = await readGgufHeader(join(dirname(path), name));
     if (part.metadata.get('split.count') !== count) {
-      throw new UserError(say`The file is no part of this model.`, {
+      throw new UserError(say`The file is not part of this model.`, {
         file: join(dirname(path), name),
         field: 'split.count',
         remedy: say`Download all parts of one model into one folder.`,
