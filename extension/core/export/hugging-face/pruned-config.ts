@@ -3,6 +3,7 @@ import type { FormattingOptions, JSONPath } from 'jsonc-parser';
 import type { Refusal } from '../../models/capability';
 import type { Architecture } from '../../models/transformer/architecture';
 import { knownArchitecture } from '../../models/transformer/architectures';
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { ModelSummary } from '../../models/model-summary';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
@@ -127,7 +128,9 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
-  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  const encoder = knownEncoder(baseModelType(String(config['model_type'])));
+  const names = (familyOf(config) ?? encoder)?.config?.names;
+  return names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
 function familyOf(config: Json): Architecture | undefined {

@@ -114,6 +114,36 @@ export const expertFamilies: readonly Architecture[] = [
   },
   {
     ...base,
+    modelType: 'mellum',
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        num_key_value_heads: 4,
+        head_dim: 128,
+        num_experts: 64,
+        num_experts_per_tok: 8,
+        moe_intermediate_size: 896,
+        norm_topk_prob: true,
+      }),
+      lists: {
+        layer_types: () => 'full_attention',
+        mlp_layer_types: () => 'sparse',
+      },
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      inner: ({ moe_intermediate_size: inner }) => inner,
+      routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
+      isSparse: ({ mlp_layer_types: types }, block) =>
+        !Array.isArray(types) || types[block] === 'sparse',
+    },
+  },
+  {
+    ...base,
     modelType: 'qwen2_moe',
     classes: { config: 'Qwen2MoeConfig', model: 'Qwen2MoeForCausalLM' },
     config: {

@@ -206,6 +206,8 @@ export interface Architecture {
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
   /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
   readonly interleavedRotary?: boolean;
+  /** Whether queries and keys are turned the other way round. */
+  readonly reversedRotary?: boolean;
   /** Whether a block's queries and keys are turned; yes when absent. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
