@@ -1,6 +1,7 @@
 // Tries what test/fixtures/tiny_models.py made: inspect, output against transformers, one removal, re-open.
 //     node measure.cjs FOLDER ...
-// prints a JSON line for each folder, and leaves FOLDER-pruned with our own output of it in FOLDER-pruned.logits.
+// prints a JSON line for each folder, and leaves FOLDER-pruned without block 1 and FOLDER-single-pruned without an attention
+// sublayer and a feed-forward, with our own outputs of them in FOLDER-pruned.logits and FOLDER-single-pruned.logits.
 import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,10 +26,9 @@ interface Golden {
 /** The first step that failed and why, or the relative error of the output. */
 interface Row {
   readonly folder: string;
-  readonly failed?: 'make' | 'inspect' | 'run' | 'output' | 'remove';
+  readonly failed?: 'make' | 'inspect' | 'run' | 'output' | 'remove' | 'single';
   readonly reason?: string;
   readonly error?: number;
-  readonly layout?: string;
 }
 
 const run = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
@@ -87,6 +87,9 @@ function errorBetween(actual: Float32Array, expected: Float32Array): number {
   return difference / scale;
 }
 
+const idsOf = (ids: readonly string[], prefix: string): string[] =>
+  ids.filter((id) => id.startsWith(prefix));
+
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown');
 
 async function measure(folder: string): Promise<Row> {
@@ -108,14 +111,18 @@ async function measure(folder: string): Promise<Row> {
       return { folder, failed, reason: `differs by ${error.toExponential(1)}`, error };
     }
     failed = 'remove';
-    const pruned = `${folder}-pruned`;
     const { sublayers } = opened.summary;
-    const removed = sublayers.filter(({ block }) => block === 1).map(({ id }) => id);
-    const out = { model: opened, removed, out: pruned, overwrite: true, ...run };
-    await rm(pruned, { recursive: true, force: true });
-    const { layout = '' } = await writeModel(out, unattended);
-    await writeFile(`${pruned}.logits`, await outputOf(pruned, inputs));
-    return { folder, error, layout };
+    const write = async (out: string, removed: readonly string[]): Promise<void> => {
+      await rm(out, { recursive: true, force: true });
+      await writeModel({ model: opened, removed, out, overwrite: true, ...run }, unattended);
+      await writeFile(`${out}.logits`, await outputOf(out, inputs));
+    };
+    const ids = sublayers.map(({ id }) => id);
+    await write(`${folder}-pruned`, idsOf(ids, 'block.1.'));
+    failed = 'single';
+    const [first = '', last = ''] = [ids[0], ids.at(-1)];
+    await write(`${folder}-single-pruned`, [first, last]);
+    return { folder, error };
   } catch (error) {
     return { folder, failed, reason: reasonOf(error).replaceAll(`${folder}/`, '') };
   }

@@ -18,7 +18,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { preparePython } from '../finercut/python.mjs';
 
-/** @typedef {{folder: string, failed?: string, reason?: string, error?: number, layout?: string}} Row */
+/** @typedef {{folder: string, failed?: string, reason?: string, error?: number}} Row */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const script = join(root, 'test', 'fixtures', 'tiny_models.py');
@@ -27,7 +27,7 @@ const tasks = {
   masked: 'Masked language models',
   image: 'Image classification',
 };
-const steps = ['make', 'inspect', 'run', 'output', 'remove', 'load'];
+const steps = ['make', 'inspect', 'run', 'output', 'remove', 'single', 'load'];
 
 await main(process.argv.slice(2));
 
@@ -96,13 +96,14 @@ async function measured(measure, folders) {
  */
 async function checkLoading(python, rows) {
   const whole = rows.filter(({ failed }) => failed === undefined);
-  const folders = whole.map(({ folder }) => `${folder}-pruned`);
+  const folders = whole.flatMap(({ folder }) => [`${folder}-pruned`, `${folder}-single-pruned`]);
   const { output } = await capture(python, [script, '--check', ...folders], { quiet: true });
-  for (const [i, { error, failure }] of lines(output).entries()) {
-    const row = whole[i];
+  for (const { folder, error, failure } of lines(output)) {
+    const row = whole.find((one) => folder.startsWith(`${one.folder}-`));
     if (row !== undefined && !(error <= 1e-4)) {
       row.failed = 'load';
-      row.reason = failure ?? `transformers differs by ${Number(error).toExponential(1)}`;
+      const what = folder.endsWith('-single-pruned') ? 'single sublayers: ' : '';
+      row.reason = `${what}${failure ?? `transformers differs by ${Number(error).toExponential(1)}`}`;
     }
   }
 }
@@ -127,7 +128,7 @@ function describe(task, rows) {
   const reached = (/** @type {string} */ step) =>
     rows.filter(({ failed }) => failed === undefined || steps.indexOf(failed) > steps.indexOf(step))
       .length;
-  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${whole.length} of which transformers loads with that output.`;
+  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${reached('single')} by single sublayers, ${whole.length} of which transformers loads in both forms with that output.`;
   return [
     `## ${tasks[/** @type {keyof typeof tasks} */ (task)]}`,
     '',
@@ -160,8 +161,8 @@ function document(sections) {
   return `# Coverage of the models that transformers 5.24 knows
 
 A tiny random model of every \`model_type\`; \`node bench/coverage/run.mjs\`. Steps: make (transformers builds it small), inspect, run, output
-(its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again), load (transformers loads that folder and
-agrees).
+(its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again), single (so do an attention sublayer and a
+feed-forward), load (transformers loads both folders and agrees).
 
 ${sections.join('\n\n')}
 `;
