@@ -72,6 +72,7 @@ export function activate(context: ExtensionContext): Espalier {
     store: new JobStore(stored(context, 'jobs.json'), (text) => {
       log.warn(text);
     }),
+    estimate: async (operation, request) => inspector.request('estimate', { operation, request }),
     log,
     translate: l10n.t,
     describeError,

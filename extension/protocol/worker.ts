@@ -74,6 +74,12 @@ export interface DiagramRequest {
   readonly open: readonly string[];
 }
 
+/** Asks how long an operation would take. */
+export interface EstimateRequest {
+  readonly operation: OperationId;
+  readonly request: object;
+}
+
 /**
  * Requests answered by the inspector, a process beside the worker: it reads headers and bytes, runs
  * no model and waits for no job.
@@ -87,6 +93,8 @@ export interface InspectorRequests {
   outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
+  /** Seconds by earlier runs on this machine; null where none tells. */
+  estimate: [EstimateRequest, number | null];
 }
 
 /** The request of an operation, and its result. */

@@ -1,6 +1,7 @@
 import {
   Disposable,
   EventEmitter,
+  l10n,
   MarkdownString,
   ThemeColor,
   ThemeIcon,
@@ -8,6 +9,7 @@ import {
   window,
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
+import { formatDuration } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord, JobState } from '../services/jobs/job-record';
@@ -111,11 +113,14 @@ function contextOf(job: JobRecord): string {
 }
 
 function tooltipOf(job: JobRecord): MarkdownString {
-  const { title, model, progress, result, message, saved, outputs, warnings } = job;
+  const { title, model, expected, progress, result, message, saved, outputs, warnings } = job;
   const tooltip = new MarkdownString('', true);
   const paragraphs = [
     title,
     model,
+    expected === undefined
+      ? undefined
+      : l10n.t('This takes about {0} on this machine.', formatDuration(expected)),
     progress === undefined ? undefined : describeStage(progress),
     result ?? message,
     saved,

@@ -53,4 +53,5 @@ serve<InspectorRequests>({
     (await questions()).chooseLayers(await open(model), request),
   checkChoices: async ({ model, ...request }) =>
     (await questions()).checkChoices(await open(model), request),
+  estimate: async (request) => (await import('./estimate')).estimate(request, open),
 });

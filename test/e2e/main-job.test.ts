@@ -30,6 +30,14 @@ describe('from a model folder to a smaller model', () => {
     await (await heatmap()).button('Profile').click();
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
   };
+  /** The view in the side bar. */
+  const jobs = () => {
+    const { page } = session().workbench;
+    const header = page.getByRole('button', { name: 'Jobs Section' });
+    const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
+    const row = (label: RegExp): Locator => page.getByRole('treeitem', { name: label }).first();
+    return { header, rows, row };
+  };
   /** The result of the undisturbed search. */
   let whole: Pick<LayerProfile, 'rounds' | 'candidates' | 'baselines'>;
   const comparable = ({ rounds, candidates, baselines }: LayerProfile) => ({
@@ -266,6 +274,21 @@ describe('from a model folder to a smaller model', () => {
     await restored.job.getByText('Profiling was cancelled.').waitFor();
   });
 
+  it('opens the result of a job that ended before the reload', async () => {
+    const { workbench } = session();
+    const { header, row } = jobs();
+    // Its heatmap may have come back with the window, but not on top.
+    await workbench.tab('Layer Heatmap: sample').click();
+    await header.click();
+    const pruned = row(/^Pruning sample, done, sample-pruned is \d+\s% smaller/);
+    await pruned.scrollIntoViewIfNeeded();
+    await pruned.click({ button: 'right' });
+    await workbench.menuItem('Open Result').click({ delay: 300 });
+    const name = 'Layer Heatmap: sample-pruned';
+    await workbench.page.getByRole('tab', { name, selected: true }).waitFor();
+    await workbench.screenshot('open-result');
+  });
+
   it('lists jobs in the side bar, where they are queued, cancelled and opened', async () => {
     const { workbench } = session();
     const { page } = workbench;
@@ -280,10 +303,7 @@ describe('from a model folder to a smaller model', () => {
       return header === before ? 0 : lines.length;
     };
     await expect.poll(saved, { timeout: 60_000 }).toBeGreaterThan(1);
-    const header = page.getByRole('button', { name: 'Jobs Section' });
-    await header.click();
-    const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
-    const row = (label: RegExp): Locator => page.getByRole('treeitem', { name: label }).first();
+    const { rows, row } = jobs();
     await row(/^Profiling sample, running, .*%/).waitFor();
     await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model');
     await row(/^Evaluating sample-pruned, queued, 1 ahead/).waitFor();

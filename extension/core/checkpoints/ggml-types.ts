@@ -81,6 +81,26 @@ export function blockOf(dtype: GgmlDType): GgmlBlock {
   return blockFormats[dtype];
 }
 
+/** Types that numbers can be written as. */
+export const writableTypes = [
+  'F32',
+  'F16',
+  'BF16',
+  'Q8_0',
+  'Q4_0',
+  'Q4_1',
+  'Q5_0',
+  'Q5_1',
+  'Q2_K',
+  'Q3_K',
+  'Q4_K',
+  'Q5_K',
+  'Q6_K',
+  'IQ4_NL',
+  'IQ4_XS',
+] as const;
+export type WritableType = (typeof writableTypes)[number];
+
 type PlainDType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I8' | 'I16' | 'I32' | 'I64';
 
 /** A tensor type as a GGUF file numbers it. */
@@ -129,6 +149,15 @@ export const ggmlTypes: ReadonlyMap<number, GgmlType> = new Map([
   [41, blocks('Q1_0')],
   [42, blocks('Q2_0')],
 ]);
+
+/** The block of a type that {@link ggmlTypes} has. */
+export function ggmlBlockOf(dtype: string): GgmlBlock {
+  const type = [...ggmlTypes.values()].find((known) => known.dtype === dtype);
+  if (type === undefined) {
+    throw new Error(`${dtype} is no type of ggml`);
+  }
+  return type;
+}
 
 /** The number of a type that {@link ggmlTypes} has. */
 export function ggmlTypeNumber(dtype: string): number {

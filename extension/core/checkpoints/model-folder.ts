@@ -58,8 +58,11 @@ export async function locateModel(path: string): Promise<ModelFolder> {
     return ggufFile(join(folder, only));
   }
   if (!names.includes('config.json')) {
-    throw new UserError('The folder has no config.json.', {
-      file: folder,
+    const problem = found.isDirectory()
+      ? 'The folder has no config.json.'
+      : "This file isn't part of a model: there is no config.json beside it.";
+    throw new UserError(problem, {
+      file: absolute,
       remedy: 'Choose a Hugging Face model folder: config.json beside .safetensors files.',
     });
   }

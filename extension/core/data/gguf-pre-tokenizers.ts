@@ -78,3 +78,30 @@ export const preTokenizerKinds: readonly string[] = [...divisions.keys()];
 export function preTokenizerOf(kind: string): Division | undefined {
   return divisions.get(kind);
 }
+
+/** The parts of a tokenizer.json that say how texts are divided. */
+export interface TextDivision {
+  readonly preTokenizer: unknown;
+  readonly normalizer: unknown;
+  readonly wholeWords: boolean;
+}
+
+/** The kind that divides texts so; undefined where none is known. */
+export function preTokenizerKindOf(wanted: TextDivision): string | undefined {
+  const text = canonical(wanted);
+  return [...divisions].find(([, division]) => canonical(division) === text)?.[0];
+}
+
+/** Texts that are equal where two divisions give the same words. */
+function canonical({ preTokenizer, normalizer, wholeWords }: TextDivision): string {
+  const steps = (value: unknown): unknown[] => {
+    const { type, pretokenizers, ...rest } = (value ?? {}) as Record<string, unknown>;
+    if (type === 'Sequence' && Array.isArray(pretokenizers)) {
+      return pretokenizers.flatMap(steps);
+    }
+    // Offsets are not asked for.
+    const fields = Object.entries(rest).filter(([name]) => name !== 'trim_offsets');
+    return [type, ...fields.sort(([a], [b]) => (a < b ? -1 : 1))];
+  };
+  return JSON.stringify([steps(preTokenizer), normalizer ?? null, wholeWords]);
+}

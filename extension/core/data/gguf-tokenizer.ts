@@ -36,9 +36,10 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
 
 /** What the file says of its tokenizer besides the division of texts. */
 export async function readGgufTokenizerSettings(path: string): Promise<TokenizerSettings> {
-  const source = new TokenizerKeys(path, (await readGgufHeader(path)).metadata);
+  const { metadata } = await readGgufHeader(path);
+  const source = new TokenizerKeys(path, metadata);
   const { tokens } = await source.vocabulary();
-  const template = source.scalar('chat_template');
+  const template = metadata.get('tokenizer.chat_template');
   const special = ['bos', 'eos', 'unknown', 'padding'].flatMap((name) => {
     const id = source.scalar(`${name}_token_id`);
     const token = typeof id === 'number' ? tokens[id] : undefined;

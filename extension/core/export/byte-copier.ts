@@ -1,7 +1,7 @@
 import { constants, copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { checkpoint } from '../jobs/job';
-import type { JobContext } from '../jobs/job';
+import type { Cancellation, JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
 import { onPath } from './write-errors';
 
@@ -66,6 +66,21 @@ export class ByteCopier {
       await handle.close();
     }
     this.advance(bytes);
+  }
+
+  /** Writes bytes from memory. */
+  public async write(
+    bytes: Uint8Array,
+    target: FileHandle,
+    path: string,
+    position: number,
+  ): Promise<void> {
+    await writeAll(target, path, bytes, position);
+    this.advance(bytes.length);
+  }
+
+  public get cancellation(): Cancellation {
+    return this.context.cancellation;
   }
 
   private advance(bytes: number): void {

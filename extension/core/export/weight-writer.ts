@@ -3,11 +3,14 @@ import type { ByteCopier } from './byte-copier';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { VerificationOptions } from './verify';
+import type { GgufTypes } from './gguf/choose-types';
 
 /** Choices that some forms leave open. */
 export interface WriteOptions extends VerificationOptions {
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
+  /** What the tensors of a GGUF file are written as; as stored when absent. */
+  readonly types?: GgufTypes;
 }
 
 /** One output format: what it writes, and how that is read back. */
@@ -22,6 +25,10 @@ export interface WeightWriter {
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
   readonly texts: Readonly<Record<string, string>>;
+  /** Whether what is written holds the tokenizer and settings, so that nothing is copied beside it. */
+  readonly standsAlone?: boolean;
+  /** Greatest max |a − b| / max |a| of logits that rounding weights may bring. */
+  readonly roundingError?: number;
   /** Gives the names of the files written, weights first. */
   write(folder: string, copier: ByteCopier): Promise<string[]>;
   /**

@@ -5,6 +5,7 @@ import type { ModelHeaders } from '../models/model-headers';
 import { needsModule, withChanges } from './changes';
 import type { Changes } from './changes';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
+import { folderGgufOptions } from './gguf/folder-to-gguf';
 import { ggufOptions } from './gguf/gguf-options';
 import { graphWriter } from './onnx/graph-writer';
 import { layoutNames, layouts } from './hugging-face/layouts';
@@ -68,9 +69,7 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
         folder: path,
         sideFiles: async () => findSideFiles(path),
         options: folderOptions({ model, ...headers }, headers.configFile),
-        unreachable: {
-          gguf: 'GGUF files are made from GGUF files alone. Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.',
-        },
+        unreachable: {},
       };
   }
 }
@@ -113,6 +112,7 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
       refuse: (changes) => Promise.resolve(whyNotConfig(changes)),
       writer: (changes, _, context) => Promise.resolve(folderToOnnx(source, changes, context)),
     },
+    ...folderGgufOptions(source, configFile),
   ];
 }
 

@@ -1,9 +1,7 @@
 import type { DequantizedDType } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
 import { bookDecoders } from './book-decoders';
-
-/** Writes the numbers of the block at `at` of `bytes` into `out` from `to` on. */
-export type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;
+import type { BlockDecoder } from './book-decoders';
 
 /** Numbers are float32 in the formats' definition: scales are multiplied in that precision. */
 const { fround } = Math;

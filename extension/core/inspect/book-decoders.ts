@@ -9,7 +9,9 @@ import {
 import type { CodeBook } from '../checkpoints/code-books';
 import type { BookDType } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
-import type { BlockDecoder } from './block-decoders';
+
+/** Writes the numbers of the block at `at` of `bytes` into `out` from `to` on. */
+export type BlockDecoder = (bytes: Buffer, at: number, out: Float64Array, to: number) => void;
 
 const { fround } = Math;
 

@@ -66,7 +66,7 @@ const leastSeconds = 20;
 /** Says once how long a job takes, from the first work that it has counted. */
 export class Estimate {
   readonly #say: (seconds: number) => void;
-  #isKnown = false;
+  #isSaid = false;
 
   public constructor(say: (seconds: number) => void) {
     this.#say = say;
@@ -74,11 +74,9 @@ export class Estimate {
 
   /** @param secondsLeft of {@link TimeLeft} */
   public update(secondsLeft: number | undefined): void {
-    if (this.#isKnown || secondsLeft === undefined) {
-      return;
-    }
-    this.#isKnown = true;
-    if (secondsLeft >= leastSeconds) {
+    // A short stage says nothing of those that follow.
+    if (!this.#isSaid && secondsLeft !== undefined && secondsLeft >= leastSeconds) {
+      this.#isSaid = true;
       this.#say(secondsLeft);
     }
   }

@@ -15,7 +15,7 @@ export interface Slice {
 }
 
 /** Rows of the first slice: what everything is measured on before anything is measured on more. */
-const firstRows = 64;
+export const firstRows = 64;
 
 /** The first sequence in prefixes that double, where the model is causal; then the others as a whole. */
 export function slicesOf(rows: readonly number[], isCausal: boolean): Slice[] {

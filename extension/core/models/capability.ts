@@ -31,6 +31,7 @@ export type RefusalCode =
   | 'keeps-own-packing'
   // How it would be written.
   | 'format-not-reachable'
+  | 'not-in-gguf'
   | 'stays-deci'
   | 'needs-no-module'
   | 'nothing-compressed'

@@ -1,16 +1,19 @@
+import type { OpenModel } from '../models/model-cache';
 import type { Plan } from '../plans/plan';
 import { UserError } from '../user-error';
 import { applyAndMeasure } from './apply-plan';
 import type { ApplyResult, qualityFields } from './apply-plan';
-import { compressionFields, compressionSettings } from './compression-fields';
+import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
 import { readPlan } from './read-plan';
-import { outputOptions, runOptions } from './shared-fields';
-import type { outputFields, runFields } from './shared-fields';
+import { outputOptions, runOptions, typeOptions } from './shared-fields';
+import type { outputFields, runFields, typeFields } from './shared-fields';
+import type { Work } from './work';
 
 type NamedPlanRequest = RequestOf<typeof outputFields> &
   RequestOf<typeof qualityFields> &
+  Partial<RequestOf<typeof typeFields>> &
   RequestOf<typeof runFields> &
   RequestOf<typeof compressionFields> & {
     readonly plan: string | Plan;
@@ -37,6 +40,7 @@ export async function applyNamedPlan(
     {
       ...{ model, plan, planFolder: folder, quality },
       ...outputOptions(request),
+      ...(await typeOptions(request)),
       ...runOptions(request),
       ...(examples === undefined ? {} : { examples }),
       ...(choices.length === 0
@@ -45,6 +49,18 @@ export async function applyNamedPlan(
     },
     context,
   );
+}
+
+/** What applying a plan has to do where it compresses; undefined where it only writes. */
+export async function namedPlanWork(
+  { plan: given, model: named, calibrate, quality }: NamedPlanRequest,
+  open: OpenModel,
+): Promise<Work | undefined> {
+  const { plan, model: path } = await readPlan(given, named);
+  const choices = plan.compress ?? [];
+  return choices.length === 0
+    ? undefined
+    : choicesWork(await open(path), choices, calibrate, quality);
 }
 
 /** @throws UserError where a field would do nothing. */

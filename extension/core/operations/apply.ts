@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { workFolder } from '../jobs/work-folder';
-import { applyNamedPlan } from './apply-named-plan';
+import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { compressionFields, compressionRules } from './compression-fields';
@@ -8,7 +8,7 @@ import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { requiredPlanField } from './read-plan';
-import { outputFields, runFields } from './shared-fields';
+import { outputFields, runFields, typeFields } from './shared-fields';
 
 /** Sizes before and after, as scripts may rely on. */
 export const appliedSchema = v.looseObject({
@@ -33,6 +33,7 @@ export const apply = defineOperation({
       fallback: "the plan's",
     }),
     ...outputFields,
+    ...typeFields,
     ...qualityFields,
     examples: path({ description: 'Examples to check models on that read no text' }),
     ...compressionFields,
@@ -42,6 +43,7 @@ export const apply = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ out }) => workFolder(out, 'compress'),
+  work: async (request, { open }) => namedPlanWork(request, open),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>
     applyNamedPlan(request, context),
 });

@@ -22,11 +22,12 @@ import type { RequestOf } from './fields';
 import { journalOf } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
-import { measureSensitivity, trialFields } from './measure-sensitivity';
+import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { replaces } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import type { Work } from './work';
 
 const budgetFacts = {
   description: 'Fraction of the model that may be left, by what costs least for each layer',
@@ -120,6 +121,20 @@ export async function planByBudget(
     context,
   );
   return { ...plan, note: planNote(plan, { unit, ratio }, table.metric) };
+}
+
+/**
+ * What planning under a budget has to do. Plans of the whole model are measured a few times, each of which takes every
+ * layer once: far less than the sensitivity, which tries each in many ways.
+ */
+export function budgetWork(request: BudgetRequest): Work {
+  const { model, rounds = defaultRounds, sensitivity, profile, budget, unit } = request;
+  const { kind, amount } = sensitivityWork(request);
+  return {
+    kind: [rounds, sensitivity !== undefined, profile !== undefined, budget, unit, ...kind],
+    amount,
+    parameters: model.summary.parameters,
+  };
 }
 
 /** What was measured for a plan is no longer needed: its result is written. */

@@ -9,8 +9,14 @@ import { parseCompression, quantizerNames } from '../tensornet/compression-choic
 import type { CompressionRequest } from '../tensornet/compression-choice';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { UserError } from '../user-error';
-import { budgetNames, budgetRules, openBudgetFields, planByBudget } from './budget-fields';
-import { compressionFields, compressionSettings } from './compression-fields';
+import {
+  budgetNames,
+  budgetRules,
+  budgetWork,
+  openBudgetFields,
+  planByBudget,
+} from './budget-fields';
+import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import { choice, flag, group, leftOpen, list, text } from './fields';
 import type { RequestOf } from './fields';
 import { blocksOf, layerFields, layerNames, outerOf } from './layer-fields';
@@ -18,6 +24,7 @@ import { trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { needs } from './rules';
 import { runFields, runOptions } from './shared-fields';
+import type { Work } from './work';
 
 const methodFields = group('Method', {
   method: text({
@@ -99,21 +106,14 @@ async function chooseByMethod(
   context: OperationContext<SensitivityEvent>,
 ): Promise<PlannedChanges> {
   const { model } = request.model;
-  const { roles, skip, spreadRanks: spreads } = request;
-  const blocks = blocksOf(request);
   const compression = compressionOf(request, method);
-  const { choices, unfit } = chooseForAll(model, compression, {
-    ...(roles === undefined ? {} : { roles }),
-    ...(skip === undefined ? {} : { skip }),
-    ...(blocks === undefined ? {} : { blocks }),
-    outer: outerOf(request),
-  });
+  const { choices, unfit } = choicesByMethod(request, compression);
   if (unfit.length > 0) {
     context.warn(
       `${counted(unfit.length, 'layer')} (such as ${unfit[0]?.id ?? ''}) would not be smaller at this level${compression.then === undefined ? ' and stay as they are' : ''}.`,
     );
   }
-  if (spreads !== true) {
+  if (request.spreadRanks !== true) {
     return { remove: [], compress: choices };
   }
   if (compression.method !== 'lowrank') {
@@ -126,6 +126,30 @@ async function chooseByMethod(
     ...compressionSettings(request, model, choices, context.environment),
   };
   return { remove: [], compress: await spreadRanks(model, choices, settings, context) };
+}
+
+function choicesByMethod(
+  request: PlanningRequest,
+  compression: CompressionRequest,
+): ReturnType<typeof chooseForAll> {
+  const { roles, skip } = request;
+  const blocks = blocksOf(request);
+  return chooseForAll(request.model.model, compression, {
+    ...(roles === undefined ? {} : { roles }),
+    ...(skip === undefined ? {} : { skip }),
+    ...(blocks === undefined ? {} : { blocks }),
+    outer: outerOf(request),
+  });
+}
+
+/** What choosing and then compressing has to do. */
+export function compressingWork(request: PlanningRequest): Work | undefined {
+  const { method, budget, model, spreadRanks: spreads, calibrate } = request;
+  if (method !== undefined) {
+    const { choices } = choicesByMethod(request, compressionOf(request, method));
+    return choicesWork(model, choices, calibrate, spreads ?? false);
+  }
+  return budget === undefined ? undefined : budgetWork({ ...request, budget });
 }
 
 /** The compression that fields describe: method, level, variant and then, or all in one word. */

@@ -11,8 +11,7 @@ export const compare = defineOperation({
   id: 'compare',
   title: 'Compare Models',
   verb: 'Comparing',
-  summary:
-    'Show what two models have differently: structure, configuration and, optionally, weights.',
+  summary: 'Show how two models differ: structure, configuration and, optionally, weights.',
   fields: {
     model: { ...modelField, missing },
     against: path({

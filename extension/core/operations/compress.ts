@@ -5,12 +5,13 @@ import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { appliedSchema } from './apply';
-import { applyNamedPlan } from './apply-named-plan';
+import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { applyAndMeasure, qualityFields } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { forgetMeasured } from './budget-fields';
 import {
   chooseCompression,
+  compressingWork,
   planningFields,
   planningNames,
   planningRules,
@@ -50,6 +51,12 @@ export const compress = defineOperation({
       ? [journalOf('sensitivity', undefined, model)]
       : []),
   ],
+  work: async (request, { open }) => {
+    if (request.plan !== undefined) {
+      return namedPlanWork({ ...request, plan: request.plan }, open);
+    }
+    return compressingWork({ ...request, model: await open(request.model ?? '') });
+  },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<ApplyResult> => {
     const { plan: given, calibration, quality, out } = request;
     const examples = calibration === undefined ? {} : { examples: calibration };

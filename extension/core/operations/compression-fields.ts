@@ -4,7 +4,10 @@ import type { CompressionSettings } from '../pipelines/compression/compress-mode
 import { calibrationFor } from '../pipelines/compression/start-calibration';
 import { idsPort } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import type { OpenedModel } from '../models/opened-model';
+import { layersOf } from '../pipelines/compression/layer-choices';
 import type { CompressionChoice } from '../tensornet/compression-choice';
+import { decompositionCost } from '../tensornet/sensitivity/expected-cost';
 import { choice, flag, group, integer } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
@@ -15,12 +18,15 @@ import {
   calibrationOf,
   calibrationRules,
 } from './shared-fields';
+import type { Work } from './work';
 
 const calibration = calibrationFields(defaultCalibration);
+const { sequences } = calibration;
 
 /** How what a plan compresses is compressed, where the plan leaves that open. */
 export const compressionFields = {
   ...calibration,
+  sequences: { ...sequences, fallback: `${sequences.fallback}, more for low rank` },
   ...group('Compression', {
     calibrate: flag({
       description: 'Use calibration for methods that look at the inputs of a layer',
@@ -52,6 +58,27 @@ export const compressionFields = {
 };
 
 export const compressionRules = [...calibrationRules, switchedOff('calibrate', calibrationNames)];
+
+/** What compressing matrices has to do: mostly, decomposing each. */
+export function choicesWork(
+  { model, summary }: OpenedModel,
+  choices: readonly CompressionChoice[],
+  ...settings: readonly boolean[]
+): Work {
+  const matrices = new Map(
+    [...layersOf(model), ...model.outerMatrices].map((matrix) => [matrix.id, matrix]),
+  );
+  const methods = choices.map(({ method, variant, then }) => [method, variant, then].join());
+  const amounts = choices.map(({ tensor }) => {
+    const matrix = matrices.get(tensor);
+    return matrix === undefined ? 0 : decompositionCost(matrix);
+  });
+  return {
+    kind: [[...new Set(methods)].sort(), ...settings],
+    amount: amounts.reduce((sum, one) => sum + one, 0),
+    parameters: summary.parameters,
+  };
+}
 
 /** Models that read text are calibrated on the text that comes with Espalier where none is given. */
 export function compressionSettings(

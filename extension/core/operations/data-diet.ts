@@ -4,6 +4,7 @@ import { runDiet } from '../datadiet/subsets/diet-experiment';
 import type { DietResult, ScoreChoice } from '../datadiet/subsets/diet-experiment';
 import { scoreKinds } from '../datadiet/scores/score-document';
 import { policies } from '../datadiet/subsets/selection';
+import type { Policy } from '../datadiet/subsets/selection';
 import { runsOfDocument } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
@@ -13,6 +14,7 @@ import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
 import { unbalancedField } from './selection-fields';
 import {
+  passKind,
   processesField,
   processesOf,
   proxyOf,
@@ -95,6 +97,11 @@ export const dataDiet = defineOperation({
   }),
   trust: 'run',
   resume: ({ out }) => runsOfDocument(out),
+  work: async (request) =>
+    Promise.resolve({
+      kind: [...passKind(request), request.score, request.iso],
+      amount: passesOf(request),
+    }),
   run: async (request, context): Promise<DietResult> => {
     const { data, test, score, keep, policy, offset, noise } = request;
     const { runs, epochs, seeds, iso, unbalanced, noiseSeed } = request;
@@ -117,6 +124,31 @@ export const dataDiet = defineOperation({
     return result;
   },
 });
+
+/** What decides how much is trained. */
+interface Comparison {
+  readonly score: readonly string[];
+  readonly runs: number;
+  readonly keep: readonly number[];
+  readonly policy: readonly Policy[];
+  readonly offset: readonly number[];
+  readonly epochs: number;
+  readonly seeds: number;
+  readonly iso: 'steps' | 'epochs';
+}
+
+/** Passes over the full data set: of scoring, and of all trainings on parts of it. */
+function passesOf(comparison: Comparison): number {
+  const { score, runs, keep, policy, offset, epochs, seeds, iso } = comparison;
+  const scoring = score.reduce((sum, text) => sum + runs * scoreChoice(text).epoch, 0);
+  const parts = keep.reduce((sum, share) => {
+    const windows = offset.filter((dropped) => dropped + share <= 1).length;
+    const ofPolicy = { max: 1, random: 0, window: windows > 1 ? 1 + windows : 1 };
+    const perScore = policy.reduce((total, name) => total + ofPolicy[name], 0);
+    return sum + (1 + score.length * perScore) * (iso === 'steps' ? 1 : share);
+  }, 0);
+  return scoring + epochs * seeds * (1 + parts);
+}
 
 /** `el2n@3` */
 function scoreChoice(text: string): ScoreChoice {

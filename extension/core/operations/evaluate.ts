@@ -15,6 +15,7 @@ import type { NamedPlan } from './read-plan';
 import { anyOf, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
+import { runsOf } from './work';
 
 /** Of the samples: what is read where no text is named. */
 const heldOutText = 'held-out.txt';
@@ -60,19 +61,22 @@ export const evaluate = defineOperation({
   },
   rules: [
     anyOf('model', 'plan'),
-    replaces('task', ['text', 'length', 'stride'], 'they are for perplexity'),
+    replaces('task', ['text', 'length', 'stride'], 'a task has texts of its own'),
   ],
   result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
   trust: 'run',
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
-  work: (request, { summary }, { samples }) => {
-    const { task, length = defaultWindowLength, stride = length, against } = request;
+  work: async (request, { open, samples }) => {
+    const { task, plan, length = defaultWindowLength, stride = length, against } = request;
     const tokens = roughTokens(request.text ?? join(samples, heldOutText));
     if (task !== undefined || tokens === undefined) {
       return undefined;
     }
     const models = against === undefined ? 1 : 2;
-    return wholeModel((tokens * models * length) / stride, summary);
+    const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
+    const model = await open(path ?? '');
+    const runs = wholeModel((tokens * models * length) / stride, model.summary);
+    return runsOf(model, runs, models, length, stride);
   },
   run: async (request, context): Promise<EvaluationResult | TaskEvaluation> => {
     const { open } = context.environment;

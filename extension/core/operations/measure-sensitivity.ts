@@ -1,12 +1,15 @@
 import { join } from 'node:path';
+import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
 import { methodNames, parseCompression } from '../tensornet/compression-choice';
-import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
+import { layerCosts } from '../tensornet/sensitivity/expected-cost';
+import { chosenLayers, profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   SensitivityEvent,
   SensitivityProfile,
+  SensitivitySettings,
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
@@ -17,6 +20,7 @@ import type { OperationContext } from './operation';
 import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import type { Work } from './work';
 
 /** Ways of compressing differ by far more from each other. */
 const defaultPrecision = 0.3;
@@ -44,6 +48,36 @@ type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
   RequestOf<CalibrationFields> &
   RequestOf<typeof runFields> & { readonly model: OpenedModel; readonly seed: number };
 
+/** What measuring sensitivity has to do, by methods, precision and text. */
+export function sensitivityWork(request: SensitivityRequest): Work {
+  const { model, summary } = request.model;
+  const settings = settingsOf(request);
+  const { compressions, metric, precision, outer = [] } = settings;
+  const { sequences, length } = textOf(request);
+  const trials = { compressions, precision, tokens: sequences * length };
+  const costs = layerCosts(model, chosenLayers(model, settings), trials);
+  return {
+    kind: [compressions, metric, precision, outer, sequences, length],
+    amount: [...costs.values()].reduce((sum, one) => sum + one, 0),
+    parameters: summary.parameters,
+  };
+}
+
+function textOf(request: SensitivityRequest): CalibrationRequest {
+  return calibrationOf(request, sensitivityCalibration, request.model.summary.maxPositions);
+}
+
+function settingsOf(request: SensitivityRequest): SensitivitySettings {
+  const { seed, roles = [], methods = methodNames } = request;
+  const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
+  const outer = outerOf(request);
+  return {
+    compressions: methods.map((text) => parseCompression(text, 'methods')),
+    ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
+    ...(outer.length === 0 ? {} : { outer }),
+  };
+}
+
 /**
  * Measures what compressing each linear layer alone costs, with defaults that depend on the model.
  * @param out where the profile is written; undefined to only return it
@@ -55,19 +89,13 @@ export async function measureSensitivity(
   context: OperationContext<SensitivityEvent>,
   keepsJournal = false,
 ): Promise<SensitivityProfile> {
-  const { model, seed, roles = [], methods = methodNames } = request;
-  const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
+  const { model } = request;
   const { samples, version, costsFolder } = context.environment;
-  const outer = outerOf(request);
   return profileSensitivity(
     {
       model,
-      calibration: calibrationOf(request, sensitivityCalibration, model.summary.maxPositions),
-      settings: {
-        compressions: methods.map((text) => parseCompression(text, 'methods')),
-        ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
-        ...(outer.length === 0 ? {} : { outer }),
-      },
+      calibration: textOf(request),
+      settings: settingsOf(request),
       ...runOptions(request),
       out,
       journal: await prepareJournal('sensitivity', out, model.path),

@@ -2,17 +2,16 @@ import type * as v from 'valibot';
 import type { Processes } from '../datadiet/training/side-by-side';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
-import type { OpenedModel } from '../models/opened-model';
-import type { ModelWork } from '../runtime/model-speed';
 import type { Fields, GivenOf, RequestOf } from './fields';
 import type { Rule } from './rules';
+import type { Work } from './work';
 
 /** What the program that runs an operation knows. */
 export interface Environment {
   /** Folder of the texts and the model that come with Espalier. */
   readonly samples: string;
   readonly version: string;
-  /** Where what products cost on this machine is kept. */
+  /** Where what work costs on this machine is kept. */
   readonly costsFolder: string;
   /** Processes that seeds are trained in, side by side. */
   readonly processes: Processes;
@@ -50,12 +49,11 @@ export interface Operation<
   readonly resume?: (request: RequestOf<F>) => string | readonly string[];
   /** Where the result goes if the user names no `out`, for a person to look at. */
   readonly suggestOut?: (given: GivenOf<F>) => Promise<string>;
-  /** What it runs of its model, for an estimate of the time before it starts; undefined where it runs something else. */
+  /** How much it has to do, for an estimate of its time; undefined where that cannot be told. */
   readonly work?: (
     request: RequestOf<F>,
-    model: OpenedModel,
-    environment: Pick<Environment, 'samples'>,
-  ) => ModelWork | undefined;
+    environment: Pick<Environment, 'samples' | 'open'>,
+  ) => Promise<Work | undefined>;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;

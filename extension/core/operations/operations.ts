@@ -2,6 +2,7 @@
 import { apply } from './apply';
 import { compare } from './compare';
 import { compress } from './compress';
+import { convert } from './convert';
 import { convertScores } from './convert-scores';
 import { dataDiet } from './data-diet';
 import { demo } from './demo';
@@ -9,6 +10,7 @@ import { devices } from './devices';
 import { evaluate } from './evaluate';
 import { exportData } from './export-data';
 import { generate } from './generate';
+import { imatrix } from './imatrix';
 import { inspect } from './inspect';
 import { latency } from './latency';
 import { patch } from './patch';
@@ -58,6 +60,8 @@ export const operations = [
   studyGroups,
   devices,
   demo,
+  convert,
+  imatrix,
 ] as const;
 
 type Known = (typeof operations)[number];

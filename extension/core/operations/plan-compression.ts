@@ -5,7 +5,13 @@ import { planFor } from '../plans/plan';
 import { writeDocument } from '../jobs/write-document';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
-import { budgetFields, budgetRules, forgetMeasured, planByBudget } from './budget-fields';
+import {
+  budgetFields,
+  budgetRules,
+  budgetWork,
+  forgetMeasured,
+  planByBudget,
+} from './budget-fields';
 import { integer, leftOpen, path } from './fields';
 import { prepareJournal } from './journals';
 import { layerFields } from './layer-fields';
@@ -37,6 +43,7 @@ export const planCompression = defineOperation({
     distance: v.number(),
   }),
   trust: 'run',
+  work: async (request, { open }) => budgetWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;
     const model = await context.environment.open(path);

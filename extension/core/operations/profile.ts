@@ -38,7 +38,8 @@ export const profile = defineOperation({
   trust: 'run',
   resume: ({ out, model }) => journalOf('search', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('layerProfile', model),
-  work: (request, model) => searchWork(request, searchSettings(request), model),
+  work: async (request, { open }) =>
+    searchWork(request, searchSettings(request), await open(request.model)),
   run: async (request, context: OperationContext<ProfileEvent>): Promise<LayerProfile> => {
     const settings = searchSettings(request);
     const model = await context.environment.open(request.model);

@@ -22,6 +22,8 @@ import {
   outputOptions,
   runFields,
   runOptions,
+  typeFields,
+  typeOptions,
 } from './shared-fields';
 import { journalOf } from './journals';
 
@@ -35,6 +37,7 @@ export const prune = defineOperation({
     plan: planField,
     ...removalFields,
     ...outputFields,
+    ...typeFields,
     ...qualityFields,
     examples: path({ description: 'Examples to check models on that read no text' }),
     ...runFields,
@@ -48,9 +51,9 @@ export const prune = defineOperation({
   result: appliedSchema,
   trust: 'write',
   resume: ({ model = '' }) => journalOf('search', undefined, model),
-  work: (request, model) =>
+  work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
-      ? searchWork(request, searchSettings(request), model)
+      ? searchWork(request, searchSettings(request), await open(request.model ?? ''))
       : undefined,
   run: async (request, context: OperationContext<ProfileEvent>): Promise<ApplyResult> => {
     if (request.plan !== undefined) {
@@ -65,7 +68,12 @@ export const prune = defineOperation({
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(
-      { model, plan, quality, ...output, ...runOptions(request), examples },
+      {
+        ...{ model, plan, quality, examples },
+        ...output,
+        ...(await typeOptions(request)),
+        ...runOptions(request),
+      },
       context,
     );
     await writeDocument(file, plan);

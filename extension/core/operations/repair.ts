@@ -1,18 +1,41 @@
-import { counted } from '../format';
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { CalibrationRequest } from '../data/calibration';
+import { counted } from '../format';
+import type { ModelSummary } from '../models/model-summary';
 import { repairModel, trainedLayers } from '../pipelines/compression/repair-model';
 import type { RepairResult } from '../pipelines/compression/repair-model';
 import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
+import type { RepairEffort } from '../tensornet/repair/efforts';
 import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
 import { choice, flag, group, integer, number, path } from './fields';
+import type { RequestOf } from './fields';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { excludes } from './rules';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
+import type { CalibrationFields } from './shared-fields';
 
 const { out, overwrite } = outputFields;
+
+interface Effort {
+  readonly effort: RepairEffort;
+  readonly endToEnd?: boolean;
+}
+
+/** Undefined where memory decides. */
+const endToEndOf = ({ effort, endToEnd }: Effort): boolean | undefined =>
+  endToEnd ?? repairEfforts[effort].endToEnd;
+
+/** What is learned from: as much as the effort says, where the request does not. */
+function textOf(
+  request: RequestOf<CalibrationFields> & Effort,
+  { maxPositions }: ModelSummary,
+): CalibrationRequest {
+  const { sequences } = repairEfforts[request.effort];
+  return learningOf(request, { ...defaultRepairText, sequences }, maxPositions);
+}
 
 export const repair = defineOperation({
   id: 'repair',
@@ -73,18 +96,26 @@ export const repair = defineOperation({
   }),
   trust: 'write',
   resume: (request) => workFolder(request.out, 'repair'),
+  work: async (request, { open }) => {
+    const { train, epochs, batch } = request;
+    const { summary } = await open(request.model);
+    const { sequences, length } = textOf(request, summary);
+    return {
+      kind: [train, endToEndOf(request), epochs, batch],
+      amount: sequences * length * summary.parameters,
+      parameters: summary.parameters,
+    };
+  },
   run: async (request, context): Promise<RepairResult> => {
     const { open, samples } = context.environment;
-    const { effort, train, epochs, batch, rate, seed } = request;
-    const cost = repairEfforts[effort];
-    const endToEnd = request.endToEnd ?? cost.endToEnd;
+    const { train, epochs, batch, rate, seed } = request;
+    const endToEnd = endToEndOf(request);
     const model = await open(request.model);
-    const defaults = { ...defaultRepairText, sequences: cost.sequences };
     return repairModel(
       {
         model,
         teacher: await open(request.teacher),
-        text: learningOf(request, defaults, model.summary.maxPositions),
+        text: textOf(request, model.summary),
         bundledText: join(samples, 'calibration.txt'),
         settings: { ...defaultRepair, epochs, batch, rate, seed },
         ...(train === undefined ? {} : { trains: train }),

@@ -2,57 +2,102 @@ import { existsSync } from 'node:fs';
 import { CancelledError } from '../jobs/job';
 import { resolveDevice } from '../runtime/devices';
 import type { DeviceChoice } from '../runtime/device';
-import { secondsOf } from '../runtime/model-speed';
-import type { AnyOperation, OperationContext } from './operation';
+import { secondsOf } from '../runtime/speed/model-speed';
+import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates';
+import type { RatedWork } from '../runtime/speed/work-rates';
+import type { AnyOperation, Environment, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
 import { runOptions } from './shared-fields';
+import type { Work } from './work';
 
-/** What requests of operations on a model may have. */
-interface ModelRequest {
-  readonly model?: string;
+/** What requests of operations that run a model have. */
+interface RunRequest {
   readonly device?: DeviceChoice;
   readonly memory?: string;
 }
 
-/** Runs an operation, and says first how long it takes on this machine where a short run can tell. */
+/**
+ * Runs an operation. Says first how long it takes on this machine, where an earlier run or a short one can tell, and
+ * remembers how long it took.
+ */
 export async function runOperation(
   operation: AnyOperation,
   request: RequestOf<Fields>,
   context: OperationContext,
 ): Promise<unknown> {
-  const seconds = await expectedSeconds(operation, request, context).catch((error: unknown) => {
-    if (error instanceof CancelledError) {
-      throw error;
-    }
-    // What is wrong is for the run to say.
-    return undefined;
-  });
+  const { environment } = context;
+  const work = await workOf(operation, request, environment);
+  const seconds = work && (await expectedSeconds(operation, request, work, context));
   if (seconds !== undefined) {
     context.progress({ stage: 'Starting', done: 0, total: 1, unit: 'steps', secondsLeft: seconds });
   }
-  return operation.run(request, context);
+  const started = performance.now();
+  const result = await operation.run(request, context);
+  if (work !== undefined) {
+    const rated = ratedWork(operation, request, work);
+    const took = (performance.now() - started) / 1000;
+    // The result is worth more than what the next estimate would gain.
+    await rememberSeconds(environment.costsFolder, rated, took).catch(() => undefined);
+  }
+  return result;
+}
+
+/** Seconds that an operation takes by earlier runs on this machine; undefined where none tells. Runs no model. */
+export async function knownSeconds(
+  operation: AnyOperation,
+  request: RequestOf<Fields>,
+  environment: Pick<Environment, 'samples' | 'open' | 'costsFolder'>,
+): Promise<number | undefined> {
+  const work = await workOf(operation, request, environment);
+  return work && rememberedSeconds(environment.costsFolder, ratedWork(operation, request, work));
+}
+
+async function workOf(
+  { work, resume }: AnyOperation,
+  request: RequestOf<Fields>,
+  environment: Pick<Environment, 'samples' | 'open'>,
+): Promise<Work | undefined> {
+  // What an earlier run has saved is not done again: how much that is shows only in the run.
+  const isResumed = [resume?.(request) ?? []].flat().some((place) => existsSync(place));
+  // What is wrong is for the run to say.
+  return isResumed ? undefined : work?.(request, environment).catch(() => undefined);
 }
 
 async function expectedSeconds(
-  { work, resume }: AnyOperation,
+  operation: AnyOperation,
   request: RequestOf<Fields>,
+  work: Work,
   { environment, cancellation }: OperationContext,
 ): Promise<number | undefined> {
-  const { model: path, device = 'auto', memory = '' } = request as ModelRequest;
-  // What an earlier run has saved is not done again: how much that is shows only in the run.
-  const isResumed = [resume?.(request) ?? []].flat().some((place) => existsSync(place));
-  if (work === undefined || path === undefined || isResumed) {
+  const known = await rememberedSeconds(
+    environment.costsFolder,
+    ratedWork(operation, request, work),
+  );
+  if (known !== undefined || work.probe === undefined) {
+    return known;
+  }
+  const { device = 'auto', memory = '' } = request as RunRequest;
+  const options = runOptions({ device, memory });
+  const { model, runs } = work.probe;
+  try {
+    return await secondsOf(runs, model, {
+      device: await resolveDevice(options.device, () => undefined),
+      memoryBytes: options.memoryBytes,
+      cancellation,
+    });
+  } catch (error) {
+    if (error instanceof CancelledError) {
+      throw error;
+    }
     return undefined;
   }
-  const model = await environment.open(path);
-  const tokens = work(request, model, environment);
-  const run = runOptions({ device, memory });
-  return (
-    tokens &&
-    secondsOf(tokens, model.model, {
-      device: await resolveDevice(run.device, () => undefined),
-      memoryBytes: run.memoryBytes,
-      cancellation,
-    })
-  );
+}
+
+function ratedWork(
+  { id }: AnyOperation,
+  request: RequestOf<Fields>,
+  { kind, amount, parameters = 1 }: Work,
+): RatedWork {
+  const { device, memory } = request as RunRequest;
+  return { kind: JSON.stringify([id, device, memory, ...kind]), amount, parameters };
 }

@@ -10,6 +10,7 @@ import { choice, integer, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
 import {
+  passKind,
   processesField,
   processesOf,
   proxyOf,
@@ -82,6 +83,11 @@ export const scoreData = defineOperation({
   }),
   trust: 'run',
   resume: ({ out }) => runsOfDocument(out),
+  work: async (request) => {
+    const { score, epoch, runs, dynamics } = request;
+    const kind = [...passKind(request), score, epoch, dynamics !== undefined, runs > 1];
+    return Promise.resolve({ kind, amount: runs });
+  },
   run: async (request, context): Promise<DataScoring> => {
     const { data, score, runs, epoch, dynamics } = request;
     const { environment } = context;

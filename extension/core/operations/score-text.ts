@@ -11,6 +11,7 @@ import { defineOperation } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
 import { besideModel } from './suggest-out';
 import { roughTokens, wholeModel } from './text-work';
+import { runsOf } from './work';
 
 /** Where scores of a text go if the user names no file: beside the model, with the name of the text. */
 export async function textScoresPath(model: string, text: string | undefined): Promise<string> {
@@ -67,11 +68,15 @@ export const scoreText = defineOperation({
   resume: ({ out, model }) => journalOf('score-text', out, model),
   suggestOut: async ({ model = '.', text }) => textScoresPath(model, text),
   // Counted: all tokens of the windows, once.
-  work: ({ text, windows = Number.POSITIVE_INFINITY, ...request }, { summary }, { samples }) => {
-    const tokens = roughTokens(text ?? join(samples, bundledText));
-    return tokens === undefined
-      ? undefined
-      : wholeModel(Math.min(tokens, windows * windowLength(request, summary)), summary);
+  work: async (request, { open, samples }) => {
+    const { text = join(samples, bundledText), windows = Number.POSITIVE_INFINITY } = request;
+    const tokens = roughTokens(text);
+    if (tokens === undefined) {
+      return undefined;
+    }
+    const model = await open(request.model);
+    const length = windowLength(request, model.summary);
+    return runsOf(model, wholeModel(Math.min(tokens, windows * length), model.summary), length);
   },
   run: async (request, context): Promise<TextScores> => {
     const { text, windows, out } = request;

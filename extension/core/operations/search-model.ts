@@ -1,28 +1,41 @@
 import { join } from 'node:path';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
+import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
 import { expectedWork } from '../prune/search-progress';
-import type { ModelWork } from '../runtime/model-speed';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
 import type { OperationContext } from './operation';
 import { requireCandidates } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import { runsOf } from './work';
+import type { Work } from './work';
 
-/** What a search runs: that of every sequence. */
+/**
+ * What a search runs: that of every sequence.
+ * @throws UserError where the search would refuse its budget.
+ */
 export function searchWork(
   request: RequestOf<CalibrationFields>,
   settings: SearchSettings,
-  { summary }: OpenedModel,
-): ModelWork {
+  model: OpenedModel,
+): Work {
+  const { summary } = model;
+  requireCandidates(summary, settings);
+  checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
   const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
-  return { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens };
+  const { mode, granularity, metric, confidence, everyDistance, baselines } = settings;
+  return runsOf(
+    model,
+    { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens },
+    ...[mode, granularity, metric, confidence, everyDistance, baselines.length],
+  );
 }
 
 type SearchRequest = RequestOf<typeof runFields> &

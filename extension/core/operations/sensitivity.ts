@@ -7,7 +7,7 @@ import type {
 import { integer, path } from './fields';
 import { journalOf } from './journals';
 import { layerFields } from './layer-fields';
-import { measureSensitivity, trialFields } from './measure-sensitivity';
+import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
@@ -35,6 +35,8 @@ export const sensitivity = defineOperation({
   trust: 'run',
   resume: ({ out, model }) => journalOf('sensitivity', out, model),
   suggestOut: async ({ model = '.' }) => besideModel('sensitivity', model),
+  work: async (request, { open }) =>
+    sensitivityWork({ ...request, model: await open(request.model) }),
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<SensitivityProfile> =>
     measureSensitivity(
       { ...request, model: await context.environment.open(request.model) },

@@ -2,6 +2,8 @@ import type { CalibrationRequest } from '../data/calibration';
 import { defaultTextPolicy, textPolicies } from '../data/text-scores';
 import type { TextPolicy } from '../data/text-scores';
 import type { PlanApplication } from '../pipelines/apply-plan';
+import { readImportance } from '../export/gguf/importance';
+import { typeMixNames } from '../export/gguf/type-mixes';
 import { layoutNames } from '../export/hugging-face/layouts';
 import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
@@ -141,6 +143,31 @@ export const outputFields = group('Output', {
   }),
   overwrite: flag({ description: 'Replace an existing folder', default: false }),
 });
+
+/** What the tensors of a GGUF file are written as. */
+export const typeFields = group('Output', {
+  type: choice(typeMixNames, {
+    description: "Types of the tensors of a GGUF file, a mix of llama.cpp's",
+    fallback: 'as stored',
+    placeholder: 'TYPE',
+  }),
+  imatrix: path({ description: 'Importance matrix (.gguf) that rounding is weighted by' }),
+});
+
+/** The types that a request asks for. */
+export async function typeOptions({
+  type: mix,
+  imatrix,
+}: RequestOf<typeof typeFields>): Promise<Pick<PlanApplication, 'types'>> {
+  return mix === undefined && imatrix === undefined
+    ? {}
+    : {
+        types: {
+          ...(mix === undefined ? {} : { mix }),
+          ...(imatrix === undefined ? {} : { importance: await readImportance(imatrix) }),
+        },
+      };
+}
 
 /** How the output fields read as options of a writer. */
 export function outputOptions({

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import type { ModelSummary } from '../models/model-summary';
-import type { ModelWork } from '../runtime/model-speed';
+import type { ModelWork } from '../runtime/speed/model-speed';
 
 /** What a token stands for, roughly: 3.3 bytes of English where a vocabulary has 2 thousand, 4.5 where it has 49. */
 const bytesPerToken = 4;

@@ -6,6 +6,7 @@ import { dataField, datasetFields, datasetOptions, testField } from './data-fiel
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
 import {
+  passKind,
   processesField,
   processesOf,
   proxyOf,
@@ -46,6 +47,11 @@ export const train = defineOperation({
   }),
   trust: 'write',
   resume: ({ out }) => out,
+  work: async (request) =>
+    Promise.resolve({
+      kind: [...passKind(request), request.seeds > 1],
+      amount: request.epochs * request.seeds,
+    }),
   run: async (request, context): Promise<TrainResult> => {
     const { data, test, out, epochs, seeds } = request;
     const { environment } = context;

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { defaultMaxTokens, proxyNames } from '../datadiet/training/proxy-model';
 import type { ProxyRequest } from '../datadiet/training/proxy-model';
 import type { Processes } from '../datadiet/training/side-by-side';
@@ -71,6 +71,22 @@ export const processesField = integer({
   fallback: 'as many as save time',
   min: 1,
 });
+
+/** What decides how long a pass over a data set takes, which is part of it. */
+export function passKind({
+  data,
+  model,
+  tokenizer,
+  maxTokens,
+  batch,
+  threads,
+  processes,
+}: RequestOf<typeof trainingFields> & {
+  readonly data: string;
+  readonly processes?: number;
+}): readonly unknown[] {
+  return [resolve(data), model, tokenizer, maxTokens, batch, threads, processes];
+}
 
 /** The model that a request trains. */
 export function proxyOf(

@@ -7,9 +7,11 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { compressModel } from './compression/compress-model';
 import type { CompressionSettings, CompressResult } from './compression/compress-model';
+import type { GgufTypes } from '../export/gguf/choose-types';
 import type { LayoutName } from '../export/hugging-face/layouts';
 import type { PruneResult } from './prune-result';
 import type { OpenedModel } from '../models/opened-model';
+import { UserError } from '../user-error';
 import { writeModel } from './write-model';
 
 /** A plan to carry out, and where. */
@@ -22,6 +24,8 @@ export interface PlanApplication {
   /** The model's own form when absent. */
   readonly format?: OutputFormat;
   readonly layout?: LayoutName;
+  /** What the tensors of a GGUF file are written as, besides what the plan says. */
+  readonly types?: GgufTypes;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
@@ -62,6 +66,7 @@ export async function applyPlan(
     : writeModel(
         {
           ...how,
+          ...plannedTypes(plan, application.types),
           device: await resolveDevice(device, (message) => {
             context.warn(message);
           }),
@@ -69,4 +74,20 @@ export async function applyPlan(
         },
         context,
       );
+}
+
+/** The types that a request asks for, with those of single tensors that the plan has. */
+function plannedTypes(
+  { types: tensors }: Plan,
+  asked: GgufTypes | undefined,
+): { readonly types?: GgufTypes } {
+  if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
+    throw new UserError('Importance does nothing where no tensor gets another type.', {
+      field: 'imatrix',
+      remedy: 'Add --type, such as Q4_K_M, or types to the plan.',
+    });
+  }
+  return tensors === undefined && asked === undefined
+    ? {}
+    : { types: { ...asked, ...(tensors === undefined ? {} : { tensors }) } };
 }

@@ -22,6 +22,7 @@ import { chooseOutput } from '../export/output-options';
 import type { OutputOption } from '../export/output-options';
 import { writeSource } from '../export/write-source';
 import type { WriteSource } from '../export/write-source';
+import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
@@ -47,12 +48,15 @@ export interface WriteRequest {
   readonly overwrite: boolean;
   /** Largest safetensors file in bytes of data; sharded as the source when absent. */
   readonly maxShardBytes?: number;
+  /** What the tensors of a GGUF file are written as; as stored when absent. */
+  readonly types?: GgufTypes;
   readonly device: DeviceName;
   readonly memoryBytes: number;
   /** Examples that the result is checked on, for models that are not given texts; random ones when absent. */
   readonly examples?: string;
 }
 
+const noSideFiles: SideFiles = { files: [], folders: [], leftBehind: [] };
 /** Room for headers, config, manifest and the file system's own bookkeeping. */
 const marginBytes = 1 << 16;
 
@@ -73,7 +77,17 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     format,
     ...(layout === undefined ? {} : { layout }),
   });
-  const converts = request.model.format !== target.format;
+  if (request.types !== undefined && target.format !== 'gguf') {
+    throw new UserError(
+      `Types of tensors are those of GGUF files, and this writes ${target.format}.`,
+      {
+        file: summary.path,
+        field: 'type',
+        remedy: 'Choose --format gguf, or leave --type and --imatrix out.',
+      },
+    );
+  }
+  const converts = request.model.format !== target.format || request.types !== undefined;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
   if (!converts && changed === 0) {
     throw new UserError('The plan changes nothing: the result would be a copy.', {
@@ -109,9 +123,10 @@ async function writeChecked(
     device: target.format === 'onnx' ? ('cpu' as const) : request.device,
     memoryBytes: request.memoryBytes,
     ...(request.maxShardBytes === undefined ? {} : { maxShardBytes: request.maxShardBytes }),
+    ...(request.types === undefined ? {} : { types: request.types }),
   };
   const writer = await target.writer(changes, options, context);
-  const sideFiles = await source.sideFiles();
+  const sideFiles = writer.standsAlone === true ? noSideFiles : await source.sideFiles();
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
@@ -124,7 +139,8 @@ async function writeChecked(
       reference === undefined
         ? await sourceLogits(model, changes.removed, input, options, context)
         : await reference(input);
-    compared.push({ model, input, isSameGraph: reference !== undefined, expected });
+    const { roundingError = 0 } = writer;
+    compared.push({ model, input, isSameGraph: reference !== undefined, roundingError, expected });
   }
 
   const copier = new ByteCopier(writer.bytes, context);

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { writableTypes } from '../checkpoints/ggml-types';
 import { parseDocument } from '../jobs/parse-document';
 import { sublayerKinds } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
@@ -88,6 +89,14 @@ export const planSchema = v.pipe(
           'A sublayer is patched once at most',
         ),
         said('Graph modules that replace sublayers, each at most once; those are removed.'),
+      ),
+    ),
+    types: v.optional(
+      v.pipe(
+        v.record(v.string(), v.picklist(writableTypes)),
+        said(
+          'Types of single tensors of a GGUF file, by their names in it, such as blk.0.ffn_down.weight; the others get those of --type.',
+        ),
       ),
     ),
     protect: v.optional(v.pipe(v.array(sublayerIdSchema), said('What a later search must keep.'))),

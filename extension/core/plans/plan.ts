@@ -1,3 +1,4 @@
+import type { WritableType } from '../checkpoints/ggml-types';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
 /** A symbolic patch: x + U·G(D·x) in the place of a sublayer. */
@@ -26,6 +27,8 @@ export interface Plan {
   readonly compress?: readonly CompressionChoice[];
   /** What stands in the places of sublayers; those are removed, whether `remove` names them or not. */
   readonly patch?: readonly PlannedPatch[];
+  /** Types of tensors of a GGUF file, by their names in it; they go before the mix that is asked for. */
+  readonly types?: Readonly<Record<string, WritableType>>;
   /** Ids a later search must keep. */
   readonly protect?: readonly string[];
   /** The profile it came from, relative to the plan's folder. */

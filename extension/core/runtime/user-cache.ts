@@ -2,7 +2,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 
-/** Where what products cost on this machine is kept. */
+/** Where what work costs on this machine is kept. */
 export function costsFolder(): string {
   return join(userCacheFolder(), 'costs');
 }

@@ -14,6 +14,7 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
     cause: 'closed',
     ended: now,
     progress: undefined,
+    expected: undefined,
     saved: savedOf(job, translate),
     message:
       job.state === 'running'

@@ -37,6 +37,8 @@ export const jobRecordSchema = v.object({
   started: v.optional(v.number()),
   ended: v.optional(v.number()),
   progress: v.optional(progressSchema),
+  /** Seconds that it will take, while it waits: by earlier runs on this machine, where one tells. */
+  expected: v.optional(v.number()),
   /** Candidates or layers that are measured, of how many. */
   counted: v.optional(v.object({ done: v.number(), total: v.number() })),
   /** What Resume does not do again, as a sentence; absent where nothing is saved. */

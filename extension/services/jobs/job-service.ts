@@ -9,33 +9,15 @@ import { Signal } from '../sessions/signal';
 import { RequestCancelled, WorkerCrashed } from '../worker/worker-errors';
 import type { RequestWatch } from '../worker/worker-process';
 import { Counter } from './counted';
+import type { JobEnvironment } from './job-environment';
 import type { JobHandler, JobOutcome } from './job-handler';
 import { asRecord, isOver, isResumable } from './job-record';
-import type { JobRecord, StoredJob, Translate } from './job-record';
+import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
-import type { JobStore } from './job-store';
 import { afterRestart, savedOf } from './interruption';
 import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
 import { removeWork, workOf } from './saved-work';
-
-/** A child process that runs the jobs of a lane. */
-export interface JobRunner {
-  request(method: string, request: object, watch: RequestWatch): Promise<unknown>;
-}
-
-/** What the service needs from outside of itself. */
-export interface JobEnvironment {
-  readonly lanes: Readonly<Record<Lane, JobRunner>>;
-  readonly store: Pick<JobStore, 'load' | 'save'>;
-  readonly log: {
-    info(text: string, ...details: readonly unknown[]): void;
-    warn(text: string): void;
-    error(error: Error): void;
-  };
-  readonly translate: Translate;
-  readonly describeError: (error: unknown) => string;
-}
 
 /** What a new job is about. */
 export interface NewJob<O extends Operation> {
@@ -214,7 +196,22 @@ export class JobService {
     });
     this.#tell(job);
     this.#startNext(laneOf(job));
+    void this.#expect(job);
     return ended;
+  }
+
+  /** Finds out how long a job will take while it waits. */
+  async #expect(job: StoredJob): Promise<void> {
+    const waits = (): boolean => job.state === 'queued';
+    if (!waits()) {
+      return;
+    }
+    const { estimate } = this.#environment;
+    const seconds = await estimate(job.operation, job.request).catch(() => null);
+    if (seconds !== null && waits()) {
+      job.expected = seconds;
+      this.#tell(job);
+    }
   }
 
   #startNext(lane: Lane): void {
@@ -232,6 +229,7 @@ export class JobService {
     job.state = 'running';
     job.started = Date.now();
     delete job.progress;
+    delete job.expected;
     this.#takeOver(job);
     this.#note(job, this.#environment.translate('Started.'));
     this.#tell(job);
@@ -329,6 +327,7 @@ export class JobService {
       delete job.saved;
     }
     delete job.progress;
+    delete job.expected;
     const seconds = (job.ended - (job.started ?? job.ended)) / 1000;
     log.info(`${job.operation} ${job.model}: ${job.state} after ${seconds.toFixed(1)} s`);
     this.#note(job, job.result ?? job.message ?? translate('Cancelled.'));

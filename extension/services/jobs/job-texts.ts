@@ -9,7 +9,12 @@ import { counts } from '../counts';
 export function describeState(job: JobRecord, service: Pick<JobService, 'place'>): string {
   switch (job.state) {
     case 'queued':
-      return l10n.t('queued, {0} ahead', service.place(job));
+      return joined(
+        l10n.t('queued, {0} ahead', service.place(job)),
+        job.expected === undefined
+          ? undefined
+          : l10n.t('about {0} once it runs', formatDuration(job.expected)),
+      );
     case 'running':
       return describeProgress(job.progress) ?? l10n.t('starting');
     case 'interrupted':

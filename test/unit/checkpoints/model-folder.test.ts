@@ -64,13 +64,18 @@ describe('a model folder', () => {
     expect(error.subject.file).toBe(folder);
   });
 
-  it('without config.json is refused, also when a file in it was chosen', async () => {
+  it('without config.json is refused', async () => {
     const folder = folderWith('model.safetensors');
-    for (const path of [folder, join(folder, 'model.safetensors')]) {
-      const error = await refusal(path);
-      expect(error.message).toMatch(/has no config\.json\. Choose a Hugging Face model folder/);
-      expect(error.subject.file).toBe(folder);
-    }
+    const error = await refusal(folder);
+    expect(error.message).toMatch(/has no config\.json\. Choose a Hugging Face model folder/);
+    expect(error.subject.file).toBe(folder);
+  });
+
+  it('without config.json is refused by the name of the file in it that was chosen', async () => {
+    const file = join(folderWith('model.safetensors', 'other.json'), 'other.json');
+    const error = await refusal(file);
+    expect(error.message).toMatch(/isn't part of a model: there is no config\.json beside it\./);
+    expect(error.subject.file).toBe(file);
   });
 
   it('that is not there is named as it was given', async () => {

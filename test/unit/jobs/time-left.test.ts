@@ -81,6 +81,15 @@ describe('an estimate', () => {
     expect(said(60)).toEqual(['58 s']);
   });
 
+  it('is said of a long stage behind a short one', () => {
+    const texts: string[] = [];
+    const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
+    [undefined, 6, 4, undefined, 120, 110].forEach((seconds) => {
+      estimate.update(seconds);
+    });
+    expect(texts).toEqual(['2 min']);
+  });
+
   it('is not said of what is over soon', () => {
     expect(said(12)).toEqual([]);
   });

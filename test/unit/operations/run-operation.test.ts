@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
@@ -8,10 +8,17 @@ import { ModelCache } from '../../../extension/core/models/model-cache';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import type { AnyOperation, OperationContext } from '../../../extension/core/operations/operation';
 import { evaluate } from '../../../extension/core/operations/evaluate';
+import { compress } from '../../../extension/core/operations/compress';
+import { dataDiet } from '../../../extension/core/operations/data-diet';
+import { planCompression } from '../../../extension/core/operations/plan-compression';
 import { profile } from '../../../extension/core/operations/profile';
 import { prune } from '../../../extension/core/operations/prune';
 import { scoreText } from '../../../extension/core/operations/score-text';
-import { runOperation } from '../../../extension/core/operations/run-operation';
+import { repair } from '../../../extension/core/operations/repair';
+import { knownSeconds, runOperation } from '../../../extension/core/operations/run-operation';
+import { scoreData } from '../../../extension/core/operations/score-data';
+import { sensitivity } from '../../../extension/core/operations/sensitivity';
+import { train } from '../../../extension/core/operations/train';
 import { temporaryFolder } from '../temporary-folder';
 
 const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
@@ -28,7 +35,11 @@ async function toldBefore(
   const context = {
     ...unattended,
     progress: (progress: StageProgress) => told.push(progress),
-    environment: { open: async (path: string) => models.open(path), samples: dirname(sample) },
+    environment: {
+      open: async (path: string) => models.open(path),
+      samples: dirname(sample),
+      costsFolder: join(folder, 'costs'),
+    },
   } as unknown as OperationContext;
   const request = buildRequest(asked, { model: sample, device: 'cpu', ...given });
   expect(await runOperation(asked, request, context)).toBe(told.length);
@@ -86,5 +97,90 @@ describe('before an operation begins', () => {
     const out = join(folder, 'some.layerprofile.json');
     writeFileSync(journalOfDocument(out), '{}\n');
     expect(await toldBefore(profile, { out })).toEqual([]);
+  });
+});
+
+describe('what a finished run tells of the next', () => {
+  const environment = {
+    open: async (path: string) => models.open(path),
+    samples: dirname(sample),
+    costsFolder: join(folder, 'remembered'),
+  };
+  type Given = Readonly<Record<string, unknown>>;
+  const known = async (operation: object, given: Given): Promise<number | undefined> => {
+    const declared = operation as AnyOperation;
+    return knownSeconds(declared, buildRequest(declared, given), environment);
+  };
+
+  /** Runs an operation that takes so many seconds and does nothing. */
+  async function finish(operation: object, given: Given, seconds: number): Promise<void> {
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => now);
+    const asked: AnyOperation = {
+      ...(operation as AnyOperation),
+      run: async () => Promise.resolve((now += 1000 * seconds)),
+    };
+    const context = { ...unattended, environment } as unknown as OperationContext;
+    await runOperation(asked, buildRequest(asked, given), context);
+  }
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
+  const given = (name: string, more: Given = {}): Given => ({
+    model: sample,
+    out: join(folder, name),
+    ...more,
+  });
+  const data: Given = { data: folder, out: join(folder, 'data.out') };
+
+  it.each([
+    ['sensitivity', sensitivity, given('s.json', { blocks: ['0-5'] }), { blocks: ['0-2'] }, 0.5],
+    ['compress', compress, given('c', { method: 'mpo' }), { blocks: ['0-5'] }, 0.5],
+    ['a budget', compress, given('b', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
+    ['a plan', planCompression, given('p.json', { budget: 0.5 }), { blocks: ['0-5'] }, 0.5],
+    ['repair', repair, given('r', { teacher: sample }), { effort: 'thorough' }, 4],
+    ['train', train, { ...data, seeds: 2 }, { seeds: 3 }, 1.5],
+    ['score-data', scoreData, { ...data, runs: 10 }, { runs: 5 }, 0.5],
+    // 10 runs of 3 epochs to score, then 3 seeds of all, of 2 random parts, and of 2 with the
+    // highest scores and 1 + 5 windows.
+    ['data-diet', dataDiet, { ...data, epochs: 8 }, { epochs: 4 }, 0.55],
+  ] as const)('%s', async (_, operation, asked, change, times) => {
+    expect(await known(operation, asked)).toBeUndefined();
+    await finish(operation, asked, 60);
+    expect(await known(operation, asked)).toBeCloseTo(60);
+    const changed = (await known(operation, { ...asked, ...change })) ?? 0;
+    expect(changed / 60).toBeCloseTo(times, 1);
+  });
+
+  it('is said before it starts', async () => {
+    await finish(sensitivity, given('t.json', { methods: ['int8'] }), 60);
+    const told: StageProgress[] = [];
+    const asked = {
+      ...(sensitivity as unknown as AnyOperation),
+      run: async () => Promise.resolve(),
+    };
+    await runOperation(asked, buildRequest(asked, given('u.json', { methods: ['int8'] })), {
+      ...unattended,
+      progress: (progress: StageProgress) => told.push(progress),
+      environment,
+    } as unknown as OperationContext);
+    expect(told).toEqual([expect.objectContaining({ done: 0, secondsLeft: 60 })]);
+  });
+
+  it('is nothing for other methods', async () => {
+    expect(await known(sensitivity, given('v.json', { methods: ['int4'] }))).toBeUndefined();
+  });
+
+  it('is taken from the latest run', async () => {
+    await finish(sensitivity, given('w.json', { methods: ['mpo'] }), 60);
+    await finish(sensitivity, given('w.json', { methods: ['mpo'] }), 90);
+    expect(await known(sensitivity, given('w.json', { methods: ['mpo'] }))).toBeCloseTo(90);
+  });
+
+  it('is nothing after a run that has only started', async () => {
+    await finish(sensitivity, given('x.json', { methods: ['lowrank'] }), 2);
+    expect(await known(sensitivity, given('x.json', { methods: ['lowrank'] }))).toBeUndefined();
   });
 });

@@ -41,6 +41,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
     checkChoices: async (request) => checkChoices(await openModelFiles(request.model), request),
+    estimate: async () => Promise.resolve(null),
   };
   const inspector: Inspector = {
     request: async (method, request, watch) => {

@@ -1,5 +1,6 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Refusal } from '../../models/capability';
+import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
 import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { ModelSummary } from '../../models/model-summary';
@@ -44,23 +45,31 @@ export function whyNotGgufDeci(
       };
 }
 
-/** The header's sizes as lists, 0 where a block lacks a sublayer. */
-export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
-  const keys = new GgufKeys(header, header.file);
-  const { heads, keyValueHeads, innerSize } =
-    keys.architecture === deciArchitecture
-      ? await readDeciBlocks(keys, keys.number('block_count'))
-      : readSameBlocks(keys);
+/** Sizes as lists, 0 where a block lacks a sublayer, by the family's key. */
+export function deciLists(
+  { heads, keyValueHeads, innerSize }: Omit<GgufBlocks, 'absent'>,
+  changes: Changes,
+): ReadonlyMap<string, readonly number[]> {
   const absent = new Set(changes.absent);
   const list = (size: number, kind: string): number[] =>
     changes.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
+  return new Map([
+    ['attention.head_count', list(heads, 'attention')],
+    ['attention.head_count_kv', list(keyValueHeads, 'attention')],
+    ['feed_forward_length', list(innerSize, 'feedforward')],
+  ]);
+}
+
+/** The header's sizes as such lists. */
+export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
+  const keys = new GgufKeys(header, header.file);
+  const sizes =
+    keys.architecture === deciArchitecture
+      ? await readDeciBlocks(keys, keys.number('block_count'))
+      : readSameBlocks(keys);
   return {
     blocks: changes.blocks,
     architecture: deciArchitecture,
-    lists: new Map([
-      ['attention.head_count', list(heads, 'attention')],
-      ['attention.head_count_kv', list(keyValueHeads, 'attention')],
-      ['feed_forward_length', list(innerSize, 'feedforward')],
-    ]),
+    lists: deciLists(sizes, changes),
   };
 }

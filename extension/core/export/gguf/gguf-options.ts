@@ -8,12 +8,18 @@ import { requireGgufBlocks } from '../../models/gguf/gguf-model';
 import type { LayeredModel } from '../../models/layered-model';
 import { UserError } from '../../user-error';
 import { deciArchitecture, deciLayout, whyNotGgufDeci } from './gguf-deci';
+import { converted, copied } from './gguf-tensors';
 import { planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
-import type { VerificationOptions } from '../verify';
 import { parametersAfter, planTensors } from '../weight-plan';
-import type { WeightWriter } from '../weight-writer';
+import type { WeightWriter, WriteOptions } from '../weight-writer';
+import { chosenTypes, roundingOf } from './choose-types';
+import { headerEntry } from './header-entries';
+import { typeMixes } from './type-mixes';
+import type { TypeMix } from './type-mixes';
+import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
+import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
@@ -61,7 +67,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
 }
 
 /** Why a GGUF file cannot hold what changes besides the removal. */
-function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined {
+export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined {
   const gguf = { format: 'gguf' } as const;
   return patches.size > 0
     ? refusalOf(takesPatches(gguf))
@@ -91,7 +97,7 @@ async function ggufWriter(
   model: LayeredModel,
   header: GgufHeader,
   { changes, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
-  options: VerificationOptions,
+  options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
   const isDeci = layout === 'deci';
@@ -99,7 +105,25 @@ async function ggufWriter(
   const checkpoint = { tensors, files: [header.file], entry: header.file, metadata: {} };
   const kept = planTensors(model, checkpoint, changes);
   const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
-  const plan = await planGguf(header, blocks, kept);
+  const asked = options.types ?? {};
+  const types = chosenTypes(
+    kept.map(({ name, tensor }) => ({ name, shape: tensor.shape, stored: tensor })),
+    await mixedModel(header, changes),
+    asked,
+    header.file,
+  );
+  const written = kept.map((planned) => {
+    const { name, tensor } = planned;
+    const [type, importance] = [types.get(name), asked.importance?.get(name)];
+    return type === undefined
+      ? copied(planned)
+      : converted(name, {
+          ...{ tensor, type },
+          ...(importance === undefined ? {} : { importance }),
+        });
+  });
+  const replaced = typeEntries(asked.mix);
+  const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = basename(header.file);
   return {
     bytes: plan.bytes,
@@ -107,10 +131,39 @@ async function ggufWriter(
     layout,
     loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},
+    roundingError: kept.reduce((most, { name, tensor }) => {
+      const type = types.get(name);
+      return Math.max(most, type === undefined ? 0 : roundingOf(tensor, type));
+    }, 0),
     write: async (folder, copier) => {
       await writeGguf(join(folder, name), plan, copier);
       return [name];
     },
     output: async (folder, input) => writtenLogits(join(folder, name), input, options, context),
   };
+}
+
+/** What a mix of types depends on. */
+async function mixedModel(
+  header: GgufHeader,
+  { blocks }: Changes,
+): Promise<{ blocks: number; heads: number; keyValueHeads: number }> {
+  const keys = new GgufKeys(header, header.file);
+  const { heads, keyValueHeads } =
+    keys.architecture === deciArchitecture
+      ? await readDeciBlocks(keys, keys.number('block_count'))
+      : readSameBlocks(keys);
+  return { blocks: blocks.length, heads, keyValueHeads };
+}
+
+/** What a header says of a mix of types. */
+function typeEntries(mix: TypeMix | undefined): ReadonlyMap<string, Buffer> {
+  const values: readonly (readonly [string, number])[] =
+    mix === undefined
+      ? []
+      : [
+          ['general.file_type', typeMixes[mix].fileType],
+          ['general.quantization_version', 2],
+        ];
+  return new Map(values.map(([key, value]) => [key, headerEntry.integer(key, value)]));
 }

@@ -1,19 +1,21 @@
 import { ggmlTypeNumber } from '../../checkpoints/ggml-types';
 import { align } from '../../checkpoints/gguf';
 import type { GgufHeader } from '../../checkpoints/gguf';
-import { arrayType, ggufElementBytes, stringType } from '../../checkpoints/gguf-values';
+import { arrayType, ggufElementBytes } from '../../checkpoints/gguf-values';
 import type { GgufArray } from '../../checkpoints/gguf-values';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
-import type { PlannedTensor } from '../weight-plan';
+import { convert } from './gguf-tensors';
+import type { GgufTensor } from './gguf-tensors';
+import { headerEntry, string, uint32, uint64 } from './header-entries';
 
 /** A GGUF file to be written. */
 export interface GgufPlan {
   /** The header, piece by piece: bytes, or where to copy them from. */
   readonly header: readonly (Buffer | ByteRange)[];
-  readonly tensors: readonly PlannedTensor[];
+  readonly tensors: readonly GgufTensor[];
   readonly alignment: number;
   /** Size of the file. */
   readonly bytes: number;
@@ -22,7 +24,6 @@ export interface GgufPlan {
 /** Longest list with an entry for each block, in bytes. */
 const maxListBytes = 1 << 20;
 const architectureKey = 'general.architecture';
-const int32Type = 5;
 /** Types of whole numbers (`enum gguf_metadata_value_type`). */
 const wholeTypes: readonly number[] = [0, 1, 2, 3, 4, 5, 10, 11];
 
@@ -34,6 +35,8 @@ export interface GgufLayout {
   readonly architecture?: string;
   /** Keys of the family, without its name, that get a list of whole numbers with one for each block. */
   readonly lists?: ReadonlyMap<string, readonly number[]>;
+  /** Entries that are put in the place of others of their keys, or added. */
+  readonly replaced?: ReadonlyMap<string, Buffer>;
 }
 
 /**
@@ -45,43 +48,55 @@ export interface GgufLayout {
 export async function planGguf(
   header: GgufHeader,
   layout: GgufLayout,
-  tensors: readonly PlannedTensor[],
+  tensors: readonly GgufTensor[],
 ): Promise<GgufPlan> {
-  const { file, alignment } = header;
+  const { file, alignment, version } = header;
   const architecture = header.metadata.get(architectureKey);
   const family = `${typeof architecture === 'string' ? architecture : ''}.`;
   const newFamily = layout.architecture === undefined ? family : `${layout.architecture}.`;
   const entries: (Buffer | ByteRange)[] = [];
+  const { replaced = new Map<string, Buffer>() } = layout;
   for (const [key, entry] of header.entries) {
-    const changed = await rewriteEntry(header, layout, family, newFamily, key);
+    const changed =
+      replaced.get(key) ?? (await rewriteEntry(header, layout, family, newFamily, key));
     entries.push(changed ?? { file, ...entry });
   }
+  entries.push(...[...replaced].flatMap(([key, entry]) => (header.entries.has(key) ? [] : entry)));
   for (const [name, numbers] of layout.lists ?? []) {
     if (!header.entries.has(`${family}${name}`)) {
-      entries.push(listEntry(`${newFamily}${name}`, numbers));
+      entries.push(headerEntry.integers(`${newFamily}${name}`, numbers));
     }
   }
+  return layOutGguf(entries, tensors, { version, alignment });
+}
+
+/** Lays out a file with the entries and tensors given, in their order. */
+export function layOutGguf(
+  entries: readonly (Buffer | ByteRange)[],
+  tensors: readonly GgufTensor[],
+  { version, alignment }: Pick<GgufHeader, 'version' | 'alignment'>,
+): GgufPlan {
   const pieces: (Buffer | ByteRange)[] = [
     Buffer.concat([
       Buffer.from('GGUF'),
-      uint32(header.version),
+      uint32(version),
       uint64(tensors.length),
       uint64(entries.length),
     ]),
     ...entries,
   ];
   let end = 0;
-  for (const { name, tensor } of tensors) {
+  for (const { name, shape, type, length } of tensors) {
     pieces.push(
       Buffer.concat([
         string(name),
-        uint32(tensor.shape.length),
-        ...[...tensor.shape].reverse().map(uint64),
-        uint32(ggmlTypeNumber(tensor.dtype)),
+        uint32(shape.length),
+        ...[...shape].reverse().map(uint64),
+        uint32(ggmlTypeNumber(type)),
         uint64(end),
       ]),
     );
-    end = align(end + tensor.length, alignment);
+    end = align(end + length, alignment);
   }
   return { header: pieces, tensors, alignment, bytes: align(sizeOf(pieces), alignment) + end };
 }
@@ -98,10 +113,24 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
       }
       position += piece.length;
     }
-    for (const { tensor } of plan.tensors) {
+    for (const { source, length } of plan.tensors) {
       position = align(position, plan.alignment);
-      await copier.copy([tensor], handle, path, position);
-      position += tensor.length;
+      switch (source.kind) {
+        case 'copy':
+          await copier.copy([source.tensor], handle, path, position);
+          break;
+        case 'given':
+          await copier.write(source.bytes, handle, path, position);
+          break;
+        case 'numbers': {
+          let at = position;
+          for await (const bytes of convert(source, copier.cancellation)) {
+            await copier.write(bytes, handle, path, at);
+            at += bytes.length;
+          }
+        }
+      }
+      position += length;
     }
     await handle.truncate(plan.bytes);
   });
@@ -117,7 +146,7 @@ async function rewriteEntry(
 ): Promise<Buffer | undefined> {
   const entry = header.entries.get(key);
   if (key === architectureKey && architecture !== undefined) {
-    return Buffer.concat([string(key), uint32(stringType), string(architecture)]);
+    return headerEntry.text(key, architecture);
   }
   if (entry === undefined || !key.startsWith(family)) {
     return undefined;
@@ -126,7 +155,7 @@ async function rewriteEntry(
   const newKey = `${newFamily}${name}`;
   const numbers = lists?.get(name);
   if (numbers !== undefined) {
-    return listEntry(newKey, numbers);
+    return headerEntry.integers(newKey, numbers);
   }
   const range = { name: key, file: header.file, ...entry };
   const countKey = `${family}block_count`;
@@ -147,17 +176,6 @@ function renamed(entry: Buffer, key: string, newKey: string): Buffer {
   return key === newKey
     ? entry
     : Buffer.concat([string(newKey), entry.subarray(string(key).length)]);
-}
-
-/** A key with a list of signed 32-bit numbers, as the conversion writes them. */
-function listEntry(key: string, numbers: readonly number[]): Buffer {
-  return Buffer.concat([
-    string(key),
-    uint32(arrayType),
-    uint32(int32Type),
-    uint64(numbers.length),
-    ...numbers.map(uint32),
-  ]);
 }
 
 /** A key's bytes with another whole number, stored as the old one. */
@@ -200,21 +218,4 @@ async function withElements(
 
 function sizeOf(pieces: GgufPlan['header']): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);
-}
-
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32LE(value);
-  return bytes;
-}
-
-function uint64(value: number): Buffer {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(BigInt(value));
-  return bytes;
-}
-
-function string(text: string): Buffer {
-  const bytes = Buffer.from(text);
-  return Buffer.concat([uint64(bytes.length), bytes]);
 }

@@ -19,15 +19,17 @@ interface GgufModel {
 }
 
 /** How the conversion to GGUF treats a family. */
-interface GgufFamily extends GgufTraits {
+export interface GgufFamily extends GgufTraits {
   readonly modelType: string;
+  /** Other families of folders that become this one. */
+  readonly alsoFrom?: readonly string[];
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
 }
 
 /** Families by `general.architecture`. */
 export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
-  llama: { modelType: 'llama', interleaved: true },
+  llama: { modelType: 'llama', alsoFrom: ['mistral'], interleaved: true },
   deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3' },
@@ -170,6 +172,46 @@ export function namesInFolder(
     }),
   );
 }
+
+/** A family of folders as a GGUF file of it. */
+export interface GgufTarget {
+  /** `general.architecture` */
+  readonly architecture: string;
+  readonly family: GgufFamily;
+  /** Name of a tensor of the folder, and its part (`attn_q`, `output_norm`); undefined where it has no place. */
+  readonly tensor: (name: string) => { readonly name: string; readonly part: string } | undefined;
+}
+
+/** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
+export function ggufTarget(known: Architecture): GgufTarget | undefined {
+  const found = Object.entries(ggufFamilies).find(
+    ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
+      mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
+  );
+  if (found === undefined) {
+    return undefined;
+  }
+  const [architecture, family] = found;
+  const { outer } = known;
+  const [prefix = ''] = outer.prefixes;
+  const parts = new Map(
+    [...partNames(known, inGguf(known, {}))].map(([part, usual]) => [usual, part]),
+  );
+  const inBlock = new RegExp(`^${escaped(`${prefix}${outer.blocks}`)}\\.(\\d+)\\.(.+)$`);
+  return {
+    architecture,
+    family,
+    tensor: (name) => {
+      const [, block, rest = name] = inBlock.exec(name) ?? [];
+      const [, module = '', kind = ''] = /^(.+)\.(weight|bias)$/.exec(rest) ?? [];
+      const part = parts.get(module);
+      const place = block === undefined ? '' : `${ggufBlocks}.${block}.`;
+      return part === undefined ? undefined : { name: `${place}${part}.${kind}`, part };
+    },
+  };
+}
+
+const escaped = (text: string): string => text.replaceAll('.', '\\.');
 
 /** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
 function partNames(known: Architecture, own: Architecture): Map<string, string> {

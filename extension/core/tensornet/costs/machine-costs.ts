@@ -1,12 +1,11 @@
 import { readFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
 import * as v from 'valibot';
 import { counted } from '../../format';
 import { writeDocument } from '../../jobs/write-document';
 import type { MatrixEncoding, MpoForm } from '../../models/matrix-encoding';
 import type { DeviceName } from '../../runtime/device';
 import { deviceNames } from '../../runtime/device';
-import { onnxRuntimeVersion } from '../../runtime/version';
+import { machineName } from '../../runtime/speed/machine-name';
 import { fitRates, millisecondsOf } from './fit-rates';
 import type { Sample } from './fit-rates';
 import { worksOf } from './kernels';
@@ -93,12 +92,6 @@ async function readCosts(file: string): Promise<MachineCosts | undefined> {
     // Absent, or of an older version: measured anew.
     return undefined;
   }
-}
-
-function machineName(): string {
-  const processors = cpus();
-  const processor = processors[0]?.model.trim() ?? 'unknown';
-  return `${process.platform} ${process.arch}, ${processor}, ${processors.length} cores, ONNX Runtime ${onnxRuntimeVersion()}`;
 }
 
 interface Shaped {

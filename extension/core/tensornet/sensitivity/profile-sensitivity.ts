@@ -4,6 +4,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
+import { CostAhead } from '../../jobs/cost-ahead';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
@@ -36,6 +37,7 @@ import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
+import { layerCosts } from './expected-cost';
 import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema } from './sensitivity-profile-schema';
 import type {
@@ -141,8 +143,12 @@ export async function profileSensitivity(
     (sum, { compressions }) => sum + compressions.length,
     0,
   );
+  const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
+    compressions.some((one) => !known.has(keyOf(id, one)));
+  let ahead: CostAhead | undefined;
   const report = (stage: string): void => {
-    context.progress({ stage, done: known.size, total, unit: 'steps' });
+    const secondsLeft = ahead?.secondsLeft;
+    context.progress({ stage, done: known.size, total, unit: 'steps', secondsLeft });
   };
   const scorer = new ChangeScorer({
     executor,
@@ -195,8 +201,6 @@ export async function profileSensitivity(
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     await mkdir(forms, { recursive: true });
-    const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
-      compressions.some((one) => !known.has(keyOf(id, one)));
     const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
       for (const entry of entries) {
         known.set(keyOf(tensor, entry), entry);
@@ -225,6 +229,14 @@ export async function profileSensitivity(
         );
       }
     }
+    const { sequences, length } = job.calibration;
+    ahead = new CostAhead(
+      layerCosts(
+        model,
+        wanted.flatMap((one) => (isOpen(one.layer, one.compressions) ? [one.layer] : [])),
+        { ...settings, tokens: sequences * length },
+      ),
+    );
     for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
       // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
       const open = wanted.filter(
@@ -262,6 +274,7 @@ export async function profileSensitivity(
             : [{ ...compression, ...distance, ...costs }];
         });
         await record(layer.id, entries);
+        ahead.finish(layer.id);
       }
     }
     const result: SensitivityProfile = { ...table(), ...describeOrigin(environment.version) };
@@ -311,7 +324,10 @@ async function standIn(
  * The linear layers that are asked for.
  * @throws UserError where there are none.
  */
-function chosenLayers(model: LayeredModel, { roles, blocks }: SensitivitySettings): LinearLayer[] {
+export function chosenLayers(
+  model: LayeredModel,
+  { roles, blocks }: Pick<SensitivitySettings, 'roles' | 'blocks'>,
+): LinearLayer[] {
   const { sublayers } = model.summary;
   const all = sublayers.flatMap((_, index) => model.linearLayers(index));
   if (all.length === 0) {

@@ -10,7 +10,7 @@ import { synthesize } from '../../../../extension/core/operations/synthesize';
 import { train } from '../../../../extension/core/operations/train';
 import type { RequestOfOperation } from '../../../../extension/protocol/worker';
 import { JobService } from '../../../../extension/services/jobs/job-service';
-import type { JobRunner } from '../../../../extension/services/jobs/job-service';
+import type { JobRunner } from '../../../../extension/services/jobs/job-environment';
 import { JobStore, withoutOldest } from '../../../../extension/services/jobs/job-store';
 import { jobsAbout, panelJobOf } from '../../../../extension/services/jobs/panel-job';
 import type { StoredJob } from '../../../../extension/services/jobs/job-record';
@@ -71,6 +71,8 @@ describe('the job service', () => {
     return new JobService({
       lanes: { worker, dataReader: reader },
       store: new JobStore(file, (text) => warned.push(text)),
+      estimate: async (operation, { model }: { model?: string }) =>
+        Promise.resolve(operation === 'repair' && model !== 'new' ? 240 : null),
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
       translate: (message, ...args) =>
         message.replaceAll(/\{(\d)\}/g, (_, index: string) => `${args[Number(index)] ?? ''}`),
@@ -115,6 +117,18 @@ describe('the job service', () => {
     expect(worker.calls.map(({ request: { out } }) => out)).toEqual(
       ['a', 'b', 'c'].map((name) => join(folder, name)),
     );
+  });
+
+  it('tells of a job that waits how long it will take, where an earlier run says so', async () => {
+    const told = (): unknown[] => jobs.jobs.map(({ expected }) => expected).reverse();
+    const all = [repair('a'), repair('b'), repair('c', 'new')];
+    await expect.poll(told).toEqual([undefined, 240, undefined]);
+    (await worker.call(0)).resolve('one');
+    await all[0];
+    expect(told()).toEqual([undefined, undefined, undefined]);
+    (await worker.call(1)).resolve('two');
+    (await worker.call(2)).resolve('three');
+    await Promise.all(all);
   });
 
   it('runs jobs of the data reader beside those of the worker', async () => {

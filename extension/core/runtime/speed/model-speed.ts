@@ -1,10 +1,10 @@
-import { checkpoint } from '../jobs/job';
-import type { Cancellation } from '../jobs/job';
-import { idsPort } from '../models/example';
-import type { LayeredModel } from '../models/layered-model';
-import type { DeviceName } from './device';
-import { LayeredExecutor } from './layered-executor';
-import type { HiddenState } from './tensors';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import { idsPort } from '../../models/example';
+import type { LayeredModel } from '../../models/layered-model';
+import type { DeviceName } from '../device';
+import { LayeredExecutor } from '../layered-executor';
+import type { HiddenState } from '../tensors';
 
 /** What a job runs of a model, in tokens. */
 export interface ModelWork {
@@ -17,7 +17,7 @@ export interface ModelWork {
 /** A short run: so many sequences, of so many tokens, go through together. */
 const [probeSequences, probeTokens] = [4, 64] as const;
 /** Multiplications that the slowest machine does in a few seconds: less is not worth a probe. */
-const leastMacs = 1e10;
+const leastMultiplications = 1e10;
 /** Weights that are ready within a second. */
 const mostBytes = 1 << 29;
 
@@ -33,20 +33,18 @@ interface ProbeOptions {
  * tokens; undefined where the work is little, and for models that read no text or that are slow to open.
  */
 export async function secondsOf(
-  { sublayerTokens, readoutTokens }: ModelWork,
+  work: ModelWork,
   model: LayeredModel,
   { device, memoryBytes, cancellation }: ProbeOptions,
 ): Promise<number | undefined> {
+  const { sublayerTokens, readoutTokens } = work;
   const { sublayers } = model.summary;
-  const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
-  const headWeights = model.epilogue.bytes / Float32Array.BYTES_PER_ELEMENT;
-  const macs = sublayerTokens * mean + readoutTokens * headWeights;
   const first = sublayers.flatMap(({ block }, index) =>
     block === sublayers[0]?.block ? [index] : [],
   );
   const sizes = [...first.map((index) => model.sublayer(index).part), model.epilogue];
   if (
-    macs < leastMacs ||
+    multiplications(work, model) < leastMultiplications ||
     idsPort(model.inputs) === undefined ||
     sizes.some(({ bytes }) => bytes > mostBytes)
   ) {
@@ -82,6 +80,16 @@ export async function secondsOf(
   } finally {
     await executor.dispose();
   }
+}
+
+/** Roughly: one for each weight that a token meets. */
+export function multiplications(
+  { sublayerTokens, readoutTokens }: ModelWork,
+  { summary: { sublayers }, epilogue }: LayeredModel,
+): number {
+  const mean = sublayers.reduce((sum, one) => sum + one.parameters, 0) / sublayers.length;
+  const headWeights = epilogue.bytes / Float32Array.BYTES_PER_ELEMENT;
+  return sublayerTokens * mean + readoutTokens * headWeights;
 }
 
 /** Seconds of a run once its sessions are open. */

@@ -1,0 +1,101 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import type { Importance } from './importance';
+import { writableTypes } from '../../checkpoints/ggml-types';
+import { fitsRows } from './quantize/quantizers';
+import type { WritableType } from '../../checkpoints/ggml-types';
+import { mixedTypes, takesTypes, typeMixes } from './type-mixes';
+import type { MixedModel, NamedShape, TypeMix } from './type-mixes';
+
+/** What the tensors of a GGUF file are written as. */
+export interface GgufTypes {
+  /** A mix of llama.cpp; as stored when absent. */
+  readonly mix?: TypeMix;
+  /** Types of single tensors, by their names in the file; they go before the mix. */
+  readonly tensors?: Readonly<Record<string, string>>;
+  /** Importance of the inputs of matrices. */
+  readonly importance?: Importance;
+}
+
+/** A tensor of the file, and where its numbers come from. */
+export interface TypedTensor extends NamedShape {
+  readonly stored: LazyTensor;
+}
+
+/** Types of folders that GGUF files have as well. */
+const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies WritableType[];
+
+/** The type of a folder's tensor for which nothing is asked: vectors are always float32. */
+export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
+  const type = writableTypes.find((one) => one === stored.dtype);
+  return takesTypes(tensor) && type !== undefined && plainTypes.includes(type) ? type : 'F32';
+}
+
+/**
+ * The type of every tensor for which one is asked.
+ * @throws UserError where a single tensor is asked for that does not exist, or cannot take its type.
+ */
+export function chosenTypes(
+  tensors: readonly TypedTensor[],
+  model: Omit<MixedModel, 'hasImportance'>,
+  { mix, tensors: single = {}, importance = new Map() }: GgufTypes,
+  file: string,
+): ReadonlyMap<string, WritableType> {
+  const types = new Map(
+    mix === undefined
+      ? []
+      : mixedTypes(mix, tensors, { ...model, hasImportance: importance.size > 0 }),
+  );
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  for (const [name, type] of Object.entries(single)) {
+    const tensor = byName.get(name);
+    if (tensor === undefined) {
+      throw new UserError('The model has no tensor of this name to give a type.', {
+        file,
+        field: name,
+        remedy: 'Name tensors as llama.cpp does, such as blk.0.ffn_down.weight.',
+      });
+    }
+    types.set(name, checkedType(type, tensor, file));
+  }
+  return types;
+}
+
+function checkedType(type: string, { name, shape }: NamedShape, file: string): WritableType {
+  const known = writableTypes.find((one) => one === type);
+  if (known === undefined) {
+    throw new UserError(`Tensors can't be written as ${type}.`, {
+      file,
+      field: name,
+      remedy: `Choose one of ${writableTypes.join(', ')}.`,
+    });
+  }
+  const [length = 1] = shape.slice(-1);
+  if (!fitsRows(known, length)) {
+    throw new UserError(`Rows of ${length} numbers can't be divided into blocks of ${known}.`, {
+      file,
+      field: name,
+      remedy: 'Choose Q8_0 or F16.',
+    });
+  }
+  return known;
+}
+
+/** `general.file_type`: the mix, or what most of a folder's numbers are stored as. */
+export function fileTypeOf({ mix }: GgufTypes, tensors: readonly TypedTensor[]): number {
+  const stored = tensors.find(({ name }) => name.endsWith('ffn_down.weight'))?.stored.dtype;
+  return typeMixes[mix ?? (stored === 'F16' || stored === 'BF16' ? stored : 'F32')].fileType;
+}
+
+/** Greatest relative error of logits that rounding to a type may bring, where it rounds at all. */
+const errors: Readonly<Record<WritableType, number>> = {
+  F32: 0,
+  ...{ F16: 0.05, BF16: 0.05, Q8_0: 0.2, Q6_K: 0.5, Q5_1: 0.5, Q5_0: 0.5, Q5_K: 0.5 },
+  ...{ Q4_1: 1, Q4_0: 1, Q4_K: 1, IQ4_NL: 1, IQ4_XS: 1, Q3_K: 2, Q2_K: 2 },
+};
+
+/** That of writing a tensor as a type. */
+export function roundingOf({ dtype }: LazyTensor, type: WritableType): number {
+  const isExact = dtype === type || (type === 'F32' && dtype !== 'F64');
+  return isExact ? 0 : errors[type];
+}

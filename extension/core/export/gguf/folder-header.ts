@@ -1,0 +1,201 @@
+import { frequencyFactors, ggufFields } from '../../models/gguf/gguf-config';
+import type { GgufTarget } from '../../models/gguf/gguf-model';
+import type { Refusal } from '../../models/capability';
+import { configOfLayerType, readRotary } from '../../models/parts/rotary';
+import type { Rotary } from '../../models/parts/rotary';
+import type { Architecture } from '../../models/transformer/architecture';
+import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
+import type { Changes } from '../changes';
+import { deciArchitecture, deciLists } from './gguf-deci';
+import type { GgufTensor } from './gguf-tensors';
+import { headerEntry } from './header-entries';
+
+/** A model of a folder, and what it becomes. */
+export interface FolderModel {
+  readonly name: string;
+  readonly config: ModelConfig;
+  /** config.json, for errors. */
+  readonly configFile: string;
+  readonly architecture: Architecture;
+  readonly target: GgufTarget;
+}
+
+/** Sizes that config.json may leave to others. */
+function sizesOf({ num_attention_heads: heads, ...config }: ModelConfig): {
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  readonly headDim: number;
+} {
+  return {
+    heads,
+    keyValueHeads: config.num_key_value_heads ?? heads,
+    headDim: config.head_dim ?? config.hidden_size / heads,
+  };
+}
+
+/** Entries about the model, keys as llama.cpp spells them (gguf-py, constants.py). */
+export function modelEntries(
+  model: FolderModel,
+  changes: Changes,
+  isDeci: boolean,
+  fileType: number,
+): Buffer[] {
+  const { name, config, target } = model;
+  const architecture = isDeci ? deciArchitecture : target.architecture;
+  const { heads, keyValueHeads, headDim } = sizesOf(config);
+  const { blocks } = changes;
+  const key = (field: string): string => `${architecture}.${field}`;
+  const integer = (field: string, value: number): Buffer => headerEntry.integer(key(field), value);
+  const float = (field: string, value: number): Buffer => headerEntry.float(key(field), value);
+  const optional = (field: string, value: number | null | undefined): Buffer[] =>
+    typeof value === 'number' ? [float(field, value)] : [];
+  const lists = isDeci
+    ? [...deciLists({ heads, keyValueHeads, innerSize: config.intermediate_size }, changes)].map(
+        ([field, values]) => headerEntry.integers(key(field), values),
+      )
+    : [
+        integer(ggufFields.num_attention_heads, heads),
+        integer(ggufFields.num_key_value_heads, keyValueHeads),
+        integer(ggufFields.intermediate_size, config.intermediate_size),
+      ];
+  const rotary = rotaryOf(model, 'full_attention');
+  return [
+    headerEntry.text('general.architecture', architecture),
+    headerEntry.text('general.type', 'model'),
+    headerEntry.text('general.name', name),
+    headerEntry.integer('general.file_type', fileType),
+    headerEntry.integer('general.quantization_version', 2),
+    integer(ggufFields.vocab_size, config.vocab_size),
+    integer(ggufFields.max_position_embeddings, config.max_position_embeddings),
+    integer(ggufFields.hidden_size, config.hidden_size),
+    integer(ggufFields.num_hidden_layers, blocks.length),
+    ...lists,
+    float(ggufFields.rms_norm_eps, config.rms_norm_eps),
+    integer(ggufFields.head_dim, headDim),
+    integer('attention.value_length', headDim),
+    ...optional(ggufFields.attn_logit_softcapping, config.attn_logit_softcapping),
+    ...optional(ggufFields.final_logit_softcapping, config.final_logit_softcapping),
+    integer('rope.dimension_count', rotary.dimensions),
+    float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention'))),
+    ...scalingEntries(model, key),
+    ...windowEntries(model, blocks, key),
+  ];
+}
+
+function rotaryOf({ config, configFile }: FolderModel, layerType: string): Rotary {
+  const own = configOfLayerType(config, layerType);
+  return readRotary(own, sizesOf(config).headDim, false, configFile);
+}
+
+const ropeOf = (config: ModelConfig): RopeConfig =>
+  config.rope_parameters ?? config.rope_scaling ?? {};
+const thetaOf = (config: ModelConfig): number =>
+  ropeOf(config).rope_theta ?? config.rope_theta ?? 10_000;
+function scalingOf(config: ModelConfig): string {
+  const rope = ropeOf(configOfLayerType(config, 'full_attention'));
+  return rope.rope_type ?? rope.type ?? 'default';
+}
+
+function scalingEntries({ config }: FolderModel, key: (field: string) => string): Buffer[] {
+  const { factor } = ropeOf(configOfLayerType(config, 'full_attention'));
+  return scalingOf(config) === 'linear' && factor !== undefined
+    ? [
+        headerEntry.text(key('rope.scaling.type'), 'linear'),
+        headerEntry.float(key('rope.scaling.factor'), factor),
+      ]
+    : [];
+}
+
+/** Which blocks are windowed, one by one: then removing some does not make others of the rest. */
+function windowEntries(
+  { config, architecture, target }: FolderModel,
+  blocks: readonly number[],
+  key: (field: string) => string,
+): Buffer[] {
+  const { windows } = target.family;
+  if (windows === undefined) {
+    return [];
+  }
+  const windowed = blocks.map((block) => architecture.slidingWindow(config, block) !== undefined);
+  return [
+    headerEntry.integer(key(ggufFields.sliding_window), config.sliding_window ?? 0),
+    headerEntry.flags(key('attention.sliding_window_pattern'), windowed),
+    ...(windows.ownRotary
+      ? [
+          headerEntry.float(
+            key('rope.freq_base_swa'),
+            thetaOf(configOfLayerType(config, 'sliding_attention')),
+          ),
+        ]
+      : []),
+  ];
+}
+
+/** The divisors of rotary frequencies that Llama 3's scaling amounts to; none for other models. */
+export function frequencyTensors(model: FolderModel): GgufTensor[] {
+  const { config } = model;
+  if (scalingOf(config) !== 'llama3') {
+    return [];
+  }
+  const { dimensions, frequencies } = rotaryOf(model, 'full_attention');
+  const theta = thetaOf(config);
+  const scaled = frequencies.kind === 'fixed' ? frequencies.inverse : [];
+  const factors = Float32Array.from(
+    scaled,
+    (frequency, i) => theta ** ((-2 * i) / dimensions) / frequency,
+  );
+  const bytes = new Uint8Array(factors.buffer);
+  const { length } = bytes;
+  const shape = [factors.length];
+  return [{ name: frequencyFactors, shape, type: 'F32', length, source: { kind: 'given', bytes } }];
+}
+
+/** Forms of rotary scaling that a GGUF file is written with. */
+const writtenScalings = ['default', 'linear', 'llama3'];
+
+/** Why llama.cpp would compute the family, but not this model of it. */
+export function whyNotComputed(
+  { config, architecture, target, configFile }: FolderModel,
+  changes: Changes,
+): Refusal | undefined {
+  const refusal = (field: string, reason: string): Refusal => ({
+    ...{ code: 'not-in-gguf', file: configFile, field, reason },
+    remedy: 'Choose another format.',
+  });
+  const { windows } = target.family;
+  const { heads, headDim } = sizesOf(config);
+  const scaling = scalingOf(config);
+  if (!writtenScalings.includes(scaling)) {
+    return refusal(
+      'rope_parameters',
+      `Rotary scaling "${scaling}" can't be written to GGUF files, only ${writtenScalings.join(', ')}.`,
+    );
+  }
+  const usual = windows === undefined ? 'silu' : 'gelu_pytorch_tanh';
+  const activation = target.architecture === 'gemma' ? 'gelu_pytorch_tanh' : usual;
+  if (config.hidden_act !== activation) {
+    return refusal(
+      'hidden_act',
+      `llama.cpp computes ${target.architecture} models with ${activation}, not ${config.hidden_act}.`,
+    );
+  }
+  const isWindowed = changes.blocks.some(
+    (block) => architecture.slidingWindow(config, block) !== undefined,
+  );
+  if (windows === undefined) {
+    return isWindowed
+      ? refusal(
+          'sliding_window',
+          `llama.cpp computes ${target.architecture} models without a window.`,
+        )
+      : undefined;
+  }
+  const width =
+    changes.blocks.length === windows.scaledByWidthAt ? config.hidden_size / heads : headDim;
+  return (config.query_pre_attn_scalar ?? headDim) === width
+    ? undefined
+    : refusal(
+        'query_pre_attn_scalar',
+        `llama.cpp scales the attention of a ${target.architecture} model of ${changes.blocks.length} blocks by ${width}.`,
+      );
+}

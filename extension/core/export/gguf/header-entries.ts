@@ -1,0 +1,51 @@
+import { arrayType, stringType } from '../../checkpoints/gguf-values';
+
+/** Value types by number (`enum gguf_metadata_value_type`). */
+const uint32Type = 4;
+const int32Type = 5;
+const float32Type = 6;
+const boolType = 7;
+
+export function uint32(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32LE(value);
+  return bytes;
+}
+
+export function uint64(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(BigInt(value));
+  return bytes;
+}
+
+export function string(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  return Buffer.concat([uint64(bytes.length), bytes]);
+}
+
+function entry(key: string, type: number, value: Uint8Array): Buffer {
+  return Buffer.concat([string(key), uint32(type), value]);
+}
+
+function list(key: string, type: number, count: number, values: Uint8Array): Buffer {
+  return entry(key, arrayType, Buffer.concat([uint32(type), uint64(count), values]));
+}
+
+const bytesOf = (numbers: Float32Array | Int32Array): Uint8Array =>
+  new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+
+/** Entries of a GGUF header: a key with its value, as the conversion of llama.cpp types them. */
+export const headerEntry = {
+  text: (key: string, value: string) => entry(key, stringType, string(value)),
+  integer: (key: string, value: number) => entry(key, uint32Type, uint32(value)),
+  float: (key: string, value: number) => entry(key, float32Type, bytesOf(Float32Array.of(value))),
+  flag: (key: string, value: boolean) => entry(key, boolType, Uint8Array.of(Number(value))),
+  texts: (key: string, values: readonly string[]) =>
+    list(key, stringType, values.length, Buffer.concat(values.map(string))),
+  integers: (key: string, values: readonly number[]) =>
+    list(key, int32Type, values.length, bytesOf(Int32Array.from(values))),
+  floats: (key: string, values: readonly number[]) =>
+    list(key, float32Type, values.length, bytesOf(Float32Array.from(values))),
+  flags: (key: string, values: readonly boolean[]) =>
+    list(key, boolType, values.length, Uint8Array.from(values, Number)),
+} as const;

@@ -1,0 +1,91 @@
+import { readGgufHeader } from '../../checkpoints/gguf';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { readFloats } from '../../checkpoints/read-tensor';
+import { UserError } from '../../user-error';
+import { ByteCopier } from '../byte-copier';
+import type { JobContext } from '../../jobs/job';
+import type { GgufTensor } from './gguf-tensors';
+import { layOutGguf, writeGguf } from './gguf-writer';
+import { headerEntry } from './header-entries';
+
+/** Mean square of each input of a matrix, by its name in GGUF files: float32 [in]. */
+export type Importance = ReadonlyMap<string, Float32Array>;
+
+/** What an importance matrix was computed from. */
+export interface ImportanceSource {
+  readonly texts: readonly string[];
+  readonly sequences: number;
+  /** Tokens of each. */
+  readonly length: number;
+}
+
+const sumSuffix = '.in_sum2';
+const countSuffix = '.counts';
+const maxInputs = 1 << 20;
+
+/**
+ * Reads an importance matrix of llama.cpp, in its GGUF form.
+ * @throws UserError where it is none, or its numbers are not finite.
+ */
+export async function readImportance(path: string): Promise<Importance> {
+  const { metadata, tensors } = await readGgufHeader(path);
+  if (metadata.get('general.type') !== 'imatrix') {
+    throw new UserError('The file is no importance matrix.', {
+      file: path,
+      field: 'general.type',
+      remedy: 'Make one with espalier imatrix, or with llama-imatrix and a .gguf name.',
+    });
+  }
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const importance = new Map<string, Float32Array>();
+  for (const tensor of tensors.filter(({ name }) => name.endsWith(sumSuffix))) {
+    const name = tensor.name.slice(0, -sumSuffix.length);
+    const counts = byName.get(`${name}${countSuffix}`);
+    // Mixtures of experts have a row for each.
+    if (counts !== undefined && elementCount(counts.shape) === 1) {
+      const [count = 0] = await readFloats(counts, 1);
+      const sums = await readFloats(tensor, maxInputs);
+      const means = Float32Array.from(sums, (sum) => (count > 0 ? sum / count : 1));
+      if (!means.every(Number.isFinite)) {
+        throw new UserError('Its numbers are not finite.', { file: path, field: tensor.name });
+      }
+      importance.set(name, means);
+    }
+  }
+  return importance;
+}
+
+/** Σ x² of each input of a matrix over `count` rows. */
+export interface InputSums {
+  readonly sums: Float32Array;
+  readonly count: number;
+}
+
+/** Writes an importance matrix as llama.cpp reads it, names in order. */
+export async function writeImportance(
+  path: string,
+  inputs: ReadonlyMap<string, InputSums>,
+  { texts, sequences, length }: ImportanceSource,
+  context: JobContext,
+): Promise<void> {
+  const tensors = [...inputs]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .flatMap(([name, { sums, count }]) => [
+      floats(`${name}${sumSuffix}`, [1, sums.length], sums),
+      floats(`${name}${countSuffix}`, [1, 1], Float32Array.of(count)),
+    ]);
+  const entries = [
+    headerEntry.text('general.type', 'imatrix'),
+    headerEntry.texts('imatrix.datasets', texts),
+    headerEntry.integer('imatrix.chunk_count', sequences),
+    headerEntry.integer('imatrix.chunk_size', length),
+  ];
+  const plan = layOutGguf(entries, tensors, { version: 3, alignment: 32 });
+  const copier = new ByteCopier(plan.bytes, context);
+  await writeGguf(path, plan, copier).finally(async () => copier.close());
+}
+
+function floats(name: string, shape: readonly number[], numbers: Float32Array): GgufTensor {
+  const bytes = new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+  return { name, shape, type: 'F32', length: bytes.length, source: { kind: 'given', bytes } };
+}

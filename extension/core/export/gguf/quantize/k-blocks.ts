@@ -1,0 +1,321 @@
+import { halfToNumber, numberToHalf } from '../../../checkpoints/half';
+import {
+  clamp,
+  fitAffine,
+  fitPositive,
+  fitStepwise,
+  fitSymmetric,
+  nearest,
+  zeroBelow,
+} from './fit';
+import type { AffineSearch } from './fit';
+import { sumOf, sumOfSquares, weigh } from './quantizer';
+import type { RowQuantizer } from './quantizer';
+
+const { fround, abs, sqrt } = Math;
+/** Numbers of a block. */
+const size = 256;
+const block = new Float32Array(size);
+const numbers = new Uint8Array(size);
+const weights = new Float32Array(32);
+
+type BlockQuantizer = (
+  out: DataView,
+  at: number,
+  importance: Float32Array | undefined,
+  importanceAt: number,
+) => void;
+
+/** Row after row of 256 numbers, copied to `block`. */
+function inBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
+  return (x, out, at, importance) => {
+    for (let from = 0, to = at; from < x.length; from += size, to += bytes) {
+      block.set(x.subarray(from, from + size));
+      quantize(out, to, importance?.subarray(from, from + size), from);
+    }
+  };
+}
+
+/** Scale and minimum of each group, and those that the block has for them. */
+interface Groups {
+  readonly scales: Float32Array;
+  readonly minima: Float32Array;
+  readonly sums: Float32Array;
+  readonly scaleNumbers: Uint8Array;
+  readonly minimumNumbers: Uint8Array;
+}
+
+function groupsOf(count: number): Groups {
+  return {
+    scales: new Float32Array(count),
+    minima: new Float32Array(count),
+    sums: new Float32Array(count),
+    scaleNumbers: new Uint8Array(count),
+    minimumNumbers: new Uint8Array(count),
+  };
+}
+
+/** How a format with minima searches. */
+interface AffineFormat {
+  readonly width: 16 | 32;
+  /** Greatest number that stands for a scale or minimum. */
+  readonly most: number;
+  readonly plain: AffineSearch;
+  readonly weighted: AffineSearch;
+  /** What Σ x² is multiplied by for the spread of weights. */
+  readonly spread: number;
+}
+
+/** Fits `block`, and gives the bits of the block's own scale and minimum (float16). */
+function fitGroups(
+  groups: Groups,
+  { width, most, plain, weighted, spread }: AffineFormat,
+  importance: Float32Array | undefined,
+): readonly [scale: number, minimum: number] {
+  const { scales, minima, sums, scaleNumbers, minimumNumbers } = groups;
+  const squares = importance === undefined ? 0 : sumOfSquares(block, 0, size);
+  const sigma = fround(fround(spread * squares) / size);
+  for (const group of scales.keys()) {
+    const at = width * group;
+    if (importance !== undefined) {
+      weigh(block, importance, at, sigma, weights, width);
+    } else {
+      const base =
+        plain.absolute === true ? 0 : fround(sqrt(fround(sumOfSquares(block, at, width) / width)));
+      for (let i = 0; i < width; i++) {
+        weights[i] = base + abs(block[at + i] ?? 0);
+      }
+    }
+    sums[group] = sumOf(weights, width);
+    const search = importance === undefined ? plain : weighted;
+    const run = { x: block, at, count: width };
+    scales[group] = fitAffine(run, search, weights, numbers, minima, group);
+  }
+  if (importance !== undefined) {
+    const scale = fitPositive(scales, most, scaleNumbers, sums);
+    const minimum = fitPositive(minima, most, minimumNumbers, sums);
+    return [numberToHalf(scale), numberToHalf(minimum)];
+  }
+  return [shareOut(scales, most, scaleNumbers), shareOut(minima, most, minimumNumbers)];
+}
+
+/** Whole numbers of up to `most` for scales, of which the greatest gets that; bits of what they count. */
+function shareOut(scales: Float32Array, most: number, into: Uint8Array): number {
+  const greatest = scales.reduce((a, b) => (b > a ? b : a), 0);
+  const inverse = greatest > 0 ? fround(most / greatest) : 0;
+  for (let i = 0; i < scales.length; i++) {
+    into[i] = Math.min(most, nearest(fround(inverse * (scales[i] ?? 0))) & 255);
+  }
+  return numberToHalf(fround(greatest / most));
+}
+
+/** Rounds `block` anew with the scales as they are stored. */
+function roundAffine(
+  { scaleNumbers, minimumNumbers }: Groups,
+  width: number,
+  most: number,
+  [scaleBits, minimumBits]: readonly [number, number],
+): void {
+  const [unit, minimumUnit] = [halfToNumber(scaleBits), halfToNumber(minimumBits)];
+  for (let at = 0; at < size; at += width) {
+    const scale = fround(unit * (scaleNumbers[at / width] ?? 0));
+    if (scale !== 0) {
+      const minimum = fround(minimumUnit * (minimumNumbers[at / width] ?? 0));
+      for (let i = at; i < at + width; i++) {
+        const moved = fround(fround((block[i] ?? 0) + minimum) / scale);
+        numbers[i] = clamp(nearest(moved), 0, most);
+      }
+    }
+  }
+}
+
+/** Two bits of each number: 32 bytes for each half of the block. */
+function storePairs(out: DataView, at: number): void {
+  for (let i = 0; i < 64; i++) {
+    const from = 128 * (i >> 5) + (i & 31);
+    let byte = 0;
+    for (let k = 0; k < 4; k++) {
+      byte |= ((numbers[from + 32 * k] ?? 0) & 3) << (2 * k);
+    }
+    out.setUint8(at + i, byte);
+  }
+}
+
+/** The lowest four bits: of each 64 numbers the first and last 32 share bytes. */
+function storeNibbles(out: DataView, at: number): void {
+  for (let i = 0; i < 128; i++) {
+    const from = 64 * (i >> 5) + (i & 31);
+    out.setUint8(at + i, ((numbers[from] ?? 0) & 15) | (((numbers[from + 32] ?? 0) & 15) << 4));
+  }
+}
+
+const sixteen = groupsOf(16);
+const eight = groupsOf(8);
+const afterwards = { from: -0.9, step: 0.05, steps: 36 };
+
+const formatQ2: AffineFormat = {
+  width: 16,
+  most: 15,
+  plain: { most: 3, from: -0.5, step: 0.1, steps: 15, absolute: true },
+  weighted: { most: 3, ...afterwards },
+  spread: 1,
+};
+
+export const quantizeQ2K = inBlocks(84, (out, at, importance) => {
+  const bits = fitGroups(sixteen, formatQ2, importance);
+  roundAffine(sixteen, 16, 3, bits);
+  for (let i = 0; i < 16; i++) {
+    out.setUint8(at + i, (sixteen.scaleNumbers[i] ?? 0) | ((sixteen.minimumNumbers[i] ?? 0) << 4));
+  }
+  storePairs(out, at + 16);
+  out.setUint16(at + 80, bits[0], true);
+  out.setUint16(at + 82, bits[1], true);
+});
+
+/** Scales and minima of six bits in twelve bytes. */
+function storeSixBits(out: DataView, at: number): void {
+  const { scaleNumbers, minimumNumbers } = eight;
+  for (let i = 0; i < 4; i++) {
+    const [scale, minimum] = [scaleNumbers[i] ?? 0, minimumNumbers[i] ?? 0];
+    const [scale2, minimum2] = [scaleNumbers[i + 4] ?? 0, minimumNumbers[i + 4] ?? 0];
+    out.setUint8(at + i, scale | ((scale2 >> 4) << 6));
+    out.setUint8(at + 4 + i, minimum | ((minimum2 >> 4) << 6));
+    out.setUint8(at + 8 + i, (scale2 & 15) | ((minimum2 & 15) << 4));
+  }
+}
+
+/** Q4_K and Q5_K. */
+function withSixBits(bits: 4 | 5, plain: Omit<AffineSearch, 'most'>): RowQuantizer {
+  const most = 2 ** bits - 1;
+  const format: AffineFormat = {
+    width: 32,
+    most: 63,
+    plain: { most, ...plain },
+    weighted: { most, ...afterwards },
+    spread: 2,
+  };
+  return inBlocks(bits === 4 ? 144 : 176, (out, at, importance) => {
+    const halves = fitGroups(eight, format, importance);
+    roundAffine(eight, 32, most, halves);
+    out.setUint16(at, halves[0], true);
+    out.setUint16(at + 2, halves[1], true);
+    storeSixBits(out, at + 4);
+    if (bits === 5) {
+      for (let i = 0; i < 32; i++) {
+        let byte = 0;
+        for (let k = 0; k < 8; k++) {
+          byte |= ((numbers[32 * k + i] ?? 0) >> 4) << k;
+        }
+        out.setUint8(at + 16 + i, byte);
+      }
+    }
+    storeNibbles(out, bits === 4 ? at + 16 : at + 48);
+  });
+}
+
+export const quantizeQ4K = withSixBits(4, { from: -1, step: 0.1, steps: 20 });
+export const quantizeQ5K = withSixBits(5, { from: -0.5, step: 0.1, steps: 15 });
+
+const scales = new Float32Array(16);
+const sums = new Float32Array(16);
+const scaleNumbers = new Uint8Array(16);
+
+/** Rounds `block` anew with signed scales as they are stored; numbers are stored with `most` added. */
+function roundSymmetric(unit: number, offset: number, most: number): void {
+  for (let at = 0; at < size; at += 16) {
+    const scale = fround(unit * ((scaleNumbers[at / 16] ?? 0) - offset));
+    if (scale !== 0) {
+      for (let i = at; i < at + 16; i++) {
+        numbers[i] = clamp(nearest(fround((block[i] ?? 0) / scale)), -most, most - 1) + most;
+      }
+    }
+  }
+}
+
+/** The scale of greatest size, with its sign. */
+function greatestScale(): number {
+  return scales.reduce((a, b) => (abs(b) > abs(a) ? b : a), 0);
+}
+
+export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
+  let half: number;
+  if (importance === undefined) {
+    for (let group = 0; group < 16; group++) {
+      scales[group] = fitStepwise({ x: block, at: 16 * group, count: 16 }, 4, numbers);
+    }
+    const greatest = greatestScale();
+    const inverse = greatest === 0 ? 0 : fround(-32 / greatest);
+    for (let group = 0; group < 16; group++) {
+      // A block of zeros has no scales at all: not even the 32 that stands for 0.
+      const number = nearest(fround(inverse * (scales[group] ?? 0)));
+      scaleNumbers[group] = greatest === 0 ? 0 : clamp(number, -32, 31) + 32;
+    }
+    half = greatest === 0 ? 0 : numberToHalf(fround(1 / inverse));
+  } else {
+    const spread = fround(fround(2 * sumOfSquares(block, 0, size)) / size);
+    for (let group = 0; group < 16; group++) {
+      weigh(block, importance, 16 * group, spread, weights, 16);
+      sums[group] = sumOf(weights, 16);
+      const run = { x: block, at: 16 * group, count: 16 };
+      scales[group] = fitSymmetric(run, 4, numbers, weights);
+    }
+    half = numberToHalf(fitSymmetric({ x: scales, at: 0, count: 16 }, 32, scaleNumbers, sums));
+  }
+  roundSymmetric(halfToNumber(half), 32, 4);
+  for (let i = 0; i < 32; i++) {
+    let byte = 0;
+    for (let k = 0; k < 8; k++) {
+      byte |= ((numbers[32 * k + i] ?? 0) >> 2) << k;
+    }
+    out.setUint8(at + i, byte);
+  }
+  storePairs(out, at + 32);
+  for (let i = 0; i < 8; i++) {
+    const [low, high] = [scaleNumbers[i] ?? 0, scaleNumbers[i + 8] ?? 0];
+    out.setUint8(at + 96 + i, (low & 15) | ((high & 15) << 4));
+  }
+  for (let i = 0; i < 4; i++) {
+    let byte = 0;
+    for (let k = 0; k < 4; k++) {
+      byte |= ((scaleNumbers[4 * k + i] ?? 0) >> 4) << (2 * k);
+    }
+    out.setUint8(at + 104 + i, byte);
+  }
+  out.setUint16(at + 108, half, true);
+});
+
+export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
+  for (let group = 0; group < 16; group++) {
+    const run = { x: block, at: 16 * group, count: 16 };
+    scales[group] = fitSymmetric(run, 32, numbers, importance, 16 * group);
+  }
+  const greatest = greatestScale();
+  if (abs(greatest) < zeroBelow) {
+    for (let i = 0; i < 210; i++) {
+      out.setUint8(at + i, 0);
+    }
+    return;
+  }
+  const inverse = fround(-128 / greatest);
+  const half = numberToHalf(fround(1 / inverse));
+  for (let group = 0; group < 16; group++) {
+    const scale = Math.min(127, nearest(fround(inverse * (scales[group] ?? 0))));
+    scaleNumbers[group] = scale + 128;
+    out.setInt8(at + 192 + group, scale);
+  }
+  roundSymmetric(halfToNumber(half), 128, 32);
+  for (let i = 0; i < 64; i++) {
+    const from = 128 * (i >> 5) + (i & 31);
+    const [a, b, c, d] = [0, 32, 64, 96].map((k) => numbers[from + k] ?? 0) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    const low = at + 64 * (i >> 5) + (i & 31);
+    out.setUint8(low, (a & 15) | ((c & 15) << 4));
+    out.setUint8(low + 32, (b & 15) | ((d & 15) << 4));
+    out.setUint8(at + 128 + i, (a >> 4) | ((b >> 4) << 2) | ((c >> 4) << 4) | ((d >> 4) << 6));
+  }
+  out.setUint16(at + 208, half, true);
+});

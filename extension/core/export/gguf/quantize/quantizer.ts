@@ -1,0 +1,45 @@
+/** Writes the blocks of a row of numbers; bit by bit what llama.cpp's quantizer of the format writes. */
+export type RowQuantizer = (
+  /** The row; a whole number of blocks. */
+  x: Float32Array,
+  /** Where its bytes go. */
+  out: DataView,
+  at: number,
+  /** Importance of each column, where known. */
+  importance?: Float32Array,
+) => void;
+
+/** Σ x² of a run, added one by one. */
+export function sumOfSquares(x: Float32Array, from: number, count: number): number {
+  let sum = 0;
+  for (let i = from; i < from + count; i++) {
+    const one = x[i] ?? 0;
+    sum = Math.fround(sum + Math.fround(one * one));
+  }
+  return sum;
+}
+
+/** Fills `weights` with importance · √(spread + x²) of a run. */
+export function weigh(
+  x: Float32Array,
+  importance: Float32Array,
+  from: number,
+  spread: number,
+  weights: Float32Array,
+  count: number,
+): void {
+  for (let i = 0; i < count; i++) {
+    const one = x[from + i] ?? 0;
+    const size = Math.fround(Math.sqrt(Math.fround(spread + Math.fround(one * one))));
+    weights[i] = (importance[from + i] ?? 0) * size;
+  }
+}
+
+/** Sum of the first numbers of an array, added one by one. */
+export function sumOf(numbers: Float32Array, count: number): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    sum = Math.fround(sum + (numbers[i] ?? 0));
+  }
+  return sum;
+}

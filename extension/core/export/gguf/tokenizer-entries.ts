@@ -1,0 +1,191 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { preTokenizerKindOf } from '../../data/gguf-pre-tokenizers';
+import { readJsonObject } from '../../data/json-object';
+import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
+import type { TokenizerSettings } from '../../data/tokenizer-settings';
+import { UserError } from '../../user-error';
+import { headerEntry } from './header-entries';
+
+/** Token types (`enum llama_token_type`). */
+const types = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+
+const nothing = v.nullish(v.unknown());
+const tokenizerSchema = v.looseObject({
+  added_tokens: v.optional(
+    v.array(v.looseObject({ id: v.number(), content: v.string(), special: v.boolean() })),
+    [],
+  ),
+  normalizer: nothing,
+  pre_tokenizer: nothing,
+  post_processor: nothing,
+  model: v.looseObject({
+    type: v.literal('BPE'),
+    vocab: v.record(v.string(), v.number()),
+    merges: v.array(v.union([v.string(), v.tuple([v.string(), v.string()])])),
+    unk_token: v.nullish(v.string()),
+    byte_fallback: v.nullish(v.boolean()),
+    ignore_merges: v.nullish(v.boolean()),
+  }),
+});
+type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
+
+/**
+ * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), or SentencePiece's
+ * BPE (`llama`), whose scores are the order of the merges. A folder without a tokenizer says `none`.
+ * @param count rows of the embedding; numbers without a token get one that is never used
+ * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
+ */
+export async function tokenizerEntries(folder: string, count: number): Promise<Buffer[]> {
+  const file = join(folder, 'tokenizer.json');
+  const json = await readJsonObject(file, downloadTokenizer);
+  if (json === undefined) {
+    return [headerEntry.text(key('model'), 'none')];
+  }
+  const parsed = v.safeParse(tokenizerSchema, json);
+  if (!parsed.success) {
+    const [issue] = parsed.issues;
+    throw refusal(
+      file,
+      v.getDotPath(issue) ?? 'model',
+      'Only byte-level and SentencePiece BPE tokenizers can be written to GGUF files.',
+    );
+  }
+  const tokenizer = parsed.output;
+  const vocabulary = vocabularyOf(tokenizer, count);
+  const isPieces = tokenizer.model.byte_fallback === true;
+  return [
+    ...(isPieces ? pieceEntries(tokenizer, vocabulary.tokens) : byteLevelEntries(tokenizer, file)),
+    headerEntry.texts(key('tokens'), vocabulary.tokens),
+    headerEntry.integers(key('token_type'), vocabulary.types),
+    ...specialEntries(tokenizer, await readTokenizerSettings(folder), vocabulary.tokens),
+  ];
+}
+
+const key = (name: string): string => `tokenizer.ggml.${name}`;
+
+function refusal(file: string, field: string, problem: string): UserError {
+  return new UserError(problem, {
+    file,
+    field,
+    remedy: 'Choose another format, or convert the folder with convert_hf_to_gguf.py of llama.cpp.',
+  });
+}
+
+interface Vocabulary {
+  readonly tokens: readonly string[];
+  readonly types: readonly number[];
+}
+
+function vocabularyOf({ model, added_tokens: added }: Tokenizer, count: number): Vocabulary {
+  const known = Object.entries(model.vocab);
+  const size = Math.max(count, ...known.map(([, id]) => id + 1), ...added.map(({ id }) => id + 1));
+  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
+  const kinds = Array.from({ length: size }, (): number => types.unused);
+  const isByte = (token: string): boolean =>
+    model.byte_fallback === true && /^<0x[0-9A-F]{2}>$/.test(token);
+  for (const [token, id] of known) {
+    tokens[id] = token;
+    kinds[id] = isByte(token) ? types.byte : types.normal;
+  }
+  for (const { id, content, special } of added) {
+    tokens[id] = content;
+    kinds[id] = special ? types.control : types.userDefined;
+  }
+  const unknown = model.unk_token === undefined ? -1 : tokens.indexOf(model.unk_token ?? '');
+  if (unknown >= 0) {
+    kinds[unknown] = types.unknown;
+  }
+  return { tokens, types: kinds };
+}
+
+function byteLevelEntries({ model, ...tokenizer }: Tokenizer, file: string): Buffer[] {
+  const kind = preTokenizerKindOf({
+    preTokenizer: tokenizer.pre_tokenizer,
+    normalizer: tokenizer.normalizer,
+    wholeWords: model.ignore_merges === true,
+  });
+  if (kind === undefined) {
+    throw refusal(file, 'pre_tokenizer', 'No kind of llama.cpp that is known divides texts so.');
+  }
+  return [
+    headerEntry.text(key('model'), 'gpt2'),
+    headerEntry.text(key('pre'), kind),
+    headerEntry.texts(
+      key('merges'),
+      model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' '))),
+    ),
+  ];
+}
+
+/** Score of a piece that no merge gives. */
+const neverMerged = -1e6;
+
+function pieceEntries(
+  { model, normalizer, pre_tokenizer: preTokenizer }: Tokenizer,
+  tokens: readonly string[],
+): Buffer[] {
+  const scores = new Map<string, number>();
+  for (const [rank, merge] of model.merges.entries()) {
+    const piece = typeof merge === 'string' ? merge.replace(' ', '') : merge.join('');
+    scores.set(piece, scores.get(piece) ?? -rank);
+  }
+  // Before a text stands a space: SentencePiece's way, said in one of two places.
+  const beginsWithSpace =
+    JSON.stringify(normalizer ?? null).includes('"Prepend"') ||
+    /"prepend_scheme":"(?:first|always)"/.test(JSON.stringify(preTokenizer ?? null));
+  return [
+    headerEntry.text(key('model'), 'llama'),
+    headerEntry.text(key('pre'), 'default'),
+    headerEntry.floats(
+      key('scores'),
+      tokens.map((token) => scores.get(token) ?? neverMerged),
+    ),
+    headerEntry.flag(key('add_space_prefix'), beginsWithSpace),
+  ];
+}
+
+/** Names of special tokens: in a folder, and in a GGUF file. */
+const specialNames = {
+  bos_token: 'bos',
+  eos_token: 'eos',
+  unk_token: 'unknown',
+  pad_token: 'padding',
+} as const;
+
+function specialEntries(
+  { post_processor: processor }: Tokenizer,
+  { specialTokens, chatTemplate }: TokenizerSettings,
+  tokens: readonly string[],
+): Buffer[] {
+  const named = Object.entries(specialNames).flatMap(([folderName, name]) => {
+    const id = tokens.indexOf(specialTokens[folderName] ?? '');
+    return id < 0 ? [] : [headerEntry.integer(key(`${name}_token_id`), id)];
+  });
+  const around = templateOf(processor);
+  return [
+    ...named,
+    headerEntry.flag(key('add_bos_token'), around.before),
+    headerEntry.flag(key('add_eos_token'), around.after),
+    ...(chatTemplate === undefined
+      ? []
+      : [headerEntry.text('tokenizer.chat_template', chatTemplate)]),
+  ];
+}
+
+const templateSchema = v.looseObject({
+  type: v.literal('TemplateProcessing'),
+  single: v.array(v.looseObject({})),
+});
+
+/** Whether tokens are put before and after a text. */
+function templateOf(processor: unknown): { readonly before: boolean; readonly after: boolean } {
+  const { processors } = (processor ?? {}) as { processors?: unknown };
+  const all: readonly unknown[] = Array.isArray(processors) ? processors : [processor];
+  const template = all.find((one) => v.is(templateSchema, one));
+  const single = template === undefined ? [] : v.parse(templateSchema, template).single;
+  return {
+    before: single.length > 1 && 'SpecialToken' in (single[0] ?? {}),
+    after: single.length > 1 && 'SpecialToken' in (single.at(-1) ?? {}),
+  };
+}

@@ -1,0 +1,192 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { ggmlBlockOf } from '../../checkpoints/ggml-types';
+import { fitsRows } from './quantize/quantizers';
+import type { WritableType } from '../../checkpoints/ggml-types';
+
+/** The mixes of types that llama.cpp's quantizer offers: the type of most tensors, and `general.file_type`. */
+export const typeMixes = {
+  F32: { base: 'F32', fileType: 0 },
+  F16: { base: 'F16', fileType: 1 },
+  BF16: { base: 'BF16', fileType: 32 },
+  Q8_0: { base: 'Q8_0', fileType: 7 },
+  Q6_K: { base: 'Q6_K', fileType: 18 },
+  Q5_K_M: { base: 'Q5_K', fileType: 17 },
+  Q5_K_S: { base: 'Q5_K', fileType: 16 },
+  Q5_1: { base: 'Q5_1', fileType: 9 },
+  Q5_0: { base: 'Q5_0', fileType: 8 },
+  Q4_K_M: { base: 'Q4_K', fileType: 15 },
+  Q4_K_S: { base: 'Q4_K', fileType: 14 },
+  Q4_1: { base: 'Q4_1', fileType: 3 },
+  Q4_0: { base: 'Q4_0', fileType: 2 },
+  IQ4_NL: { base: 'IQ4_NL', fileType: 25 },
+  IQ4_XS: { base: 'IQ4_XS', fileType: 30 },
+  Q3_K_L: { base: 'Q3_K', fileType: 13 },
+  Q3_K_M: { base: 'Q3_K', fileType: 12 },
+  Q3_K_S: { base: 'Q3_K', fileType: 11 },
+  Q2_K: { base: 'Q2_K', fileType: 10 },
+  Q2_K_S: { base: 'Q2_K', fileType: 21 },
+} as const satisfies Readonly<Record<string, { base: WritableType; fileType: number }>>;
+export type TypeMix = keyof typeof typeMixes;
+export const typeMixNames = Object.keys(typeMixes) as TypeMix[];
+
+/** What a mix depends on besides the tensors' names. */
+export interface MixedModel {
+  readonly blocks: number;
+  readonly heads: number;
+  readonly keyValueHeads: number;
+  /** Whether importance of columns is known. */
+  readonly hasImportance: boolean;
+}
+
+/** A tensor under its name in a GGUF file. */
+export interface NamedShape {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
+/** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
+export function takesTypes({ name, shape }: NamedShape): boolean {
+  return shape.length >= 2 && name.endsWith('weight') && !name.endsWith('_norm.weight');
+}
+
+/** Types of a tensor whose rows the wanted one cannot divide (`tensor_type_fallback`). */
+const fallbacks: Partial<Record<WritableType, WritableType>> = {
+  IQ4_XS: 'IQ4_NL',
+  Q2_K: 'Q4_0',
+  Q3_K: 'Q4_0',
+  Q4_K: 'Q5_0',
+  Q5_K: 'Q5_1',
+  Q6_K: 'Q8_0',
+};
+
+/** The wanted type, or the next that rows of this length can be divided for. */
+function fittingType(type: WritableType, rowLength: number): WritableType {
+  const tried = [type, fallbacks[type] ?? type].find((one) => fitsRows(one, rowLength));
+  return tried ?? 'F16';
+}
+
+/**
+ * The type that a mix gives each tensor it may choose for, as llama.cpp's quantizer does
+ * (`llama_tensor_get_type`, src/llama-quant.cpp).
+ */
+export function mixedTypes(
+  mix: TypeMix,
+  tensors: readonly NamedShape[],
+  model: MixedModel,
+): Map<string, WritableType> {
+  const chosen = tensors.filter(takesTypes);
+  const { base } = typeMixes[mix];
+  const isTied = !tensors.some(({ name }) => name === 'output.weight');
+  const quantizes = ggmlBlockOf(base).elements > 1;
+  return new Map(
+    chosen.map(({ name, shape }) => {
+      const rowLength = shape.at(-1) ?? 1;
+      const wanted = quantizes ? wantedType(mix, name, rowLength, isTied, model) : base;
+      return [name, fittingType(wanted, rowLength)];
+    }),
+  );
+}
+
+function wantedType(
+  mix: TypeMix,
+  name: string,
+  rowLength: number,
+  isTied: boolean,
+  model: MixedModel,
+): WritableType {
+  const { base } = typeMixes[mix];
+  if (name === 'output.weight' || (isTied && name === 'token_embd.weight')) {
+    return base === 'Q8_0' || !fitsRows(base, rowLength) ? 'Q8_0' : 'Q6_K';
+  }
+  const [, block = '0', part = ''] = /^blk\.(\d+)\.(\w+)\.weight$/.exec(name) ?? [];
+  return partTypes[part]?.(mix, Number(block), model) ?? base;
+}
+
+type PartType = (mix: TypeMix, block: number, model: MixedModel) => WritableType | undefined;
+
+const partTypes: Readonly<Record<string, PartType>> = {
+  attn_v: (mix, block, model) => {
+    const type = valueType(mix, block, model);
+    const { blocks, heads, keyValueHeads } = model;
+    // 70B models share each value between eight heads: more bits cost little there.
+    const isLarge = blocks === 80 && heads !== keyValueHeads;
+    const given = type ?? typeMixes[mix].base;
+    return isLarge && (given === 'Q3_K' || given === 'Q4_K') ? 'Q5_K' : type;
+  },
+  ffn_down: (mix, block, { blocks, hasImportance }) => {
+    const eighth = block < Math.trunc(blocks / 8);
+    switch (mix) {
+      case 'Q2_K':
+        return 'Q3_K';
+      case 'Q2_K_S':
+        return eighth ? 'Q4_K' : undefined;
+      case 'Q3_K_M':
+        return block < Math.trunc(blocks / 16) ? 'Q5_K' : 'Q4_K';
+      case 'Q3_K_L':
+        return 'Q5_K';
+      case 'Q4_K_M':
+      case 'Q5_K_M':
+        return needsMoreBits(block, blocks) ? 'Q6_K' : undefined;
+      case 'IQ4_NL':
+      case 'IQ4_XS':
+        return eighth && !hasImportance ? 'Q5_K' : undefined;
+      case 'Q4_K_S':
+        return eighth ? 'Q5_K' : undefined;
+      case 'Q4_0':
+      case 'Q5_0':
+        return eighth && hasImportance ? (mix === 'Q4_0' ? 'Q4_1' : 'Q5_1') : undefined;
+      default:
+        return undefined;
+    }
+  },
+  attn_output: (mix) =>
+    (({ Q2_K: 'Q3_K', Q3_K_M: 'Q4_K', Q3_K_L: 'Q5_K' }) as Partial<Record<TypeMix, WritableType>>)[
+      mix
+    ],
+  attn_qkv: (mix) =>
+    (
+      ({ Q3_K_M: 'Q4_K', Q3_K_L: 'Q4_K', Q4_K_M: 'Q5_K', Q5_K_M: 'Q6_K' }) as Partial<
+        Record<TypeMix, WritableType>
+      >
+    )[mix],
+};
+
+function valueType(
+  mix: TypeMix,
+  block: number,
+  { blocks, heads, keyValueHeads }: MixedModel,
+): WritableType | undefined {
+  const isShared = heads / keyValueHeads >= 4;
+  switch (mix) {
+    case 'Q2_K':
+      return isShared ? 'Q4_K' : 'Q3_K';
+    case 'Q2_K_S':
+      return isShared ? 'Q4_K' : undefined;
+    case 'Q3_K_M':
+      return block < 2 ? 'Q5_K' : 'Q4_K';
+    case 'Q3_K_L':
+      return 'Q5_K';
+    case 'IQ4_NL':
+    case 'IQ4_XS':
+      return isShared ? 'Q5_K' : undefined;
+    case 'Q4_K_M':
+    case 'Q5_K_M':
+      return needsMoreBits(block, blocks) ? 'Q6_K' : undefined;
+    case 'Q4_K_S':
+      return block < 4 ? 'Q5_K' : undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** The first and last eighth of the blocks, and every third between them. */
+function needsMoreBits(block: number, blocks: number): boolean {
+  const eighth = Math.trunc(blocks / 8);
+  return block < eighth || block >= Math.trunc((7 * blocks) / 8) || (block - eighth) % 3 === 2;
+}
+
+/** Bytes of a tensor as a type. */
+export function bytesAs(type: string, shape: readonly number[]): number {
+  const { elements, bytes } = ggmlBlockOf(type);
+  return (elementCount(shape) / elements) * bytes;
+}

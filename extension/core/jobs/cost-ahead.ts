@@ -1,0 +1,26 @@
+/** How long parts of known costs still take, by how long those that are finished took. */
+export class CostAhead {
+  readonly #costs: Map<string, number>;
+  readonly #started = performance.now();
+  #done = 0;
+  #end: number | undefined;
+
+  /** Starts to count the time. @param costs of each part, in a unit of their own */
+  public constructor(costs: ReadonlyMap<string, number>) {
+    this.#costs = new Map(costs);
+  }
+
+  public finish(part: string): void {
+    this.#done += this.#costs.get(part) ?? 0;
+    this.#costs.delete(part);
+    const left = [...this.#costs.values()].reduce((sum, cost) => sum + cost, 0);
+    const now = performance.now();
+    this.#end = now + ((now - this.#started) * left) / this.#done;
+  }
+
+  /** Undefined before the first part is finished, and where the rest takes longer than it should. */
+  public get secondsLeft(): number | undefined {
+    const now = performance.now();
+    return this.#end === undefined || this.#end <= now ? undefined : (this.#end - now) / 1000;
+  }
+}

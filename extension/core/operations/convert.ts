@@ -1,0 +1,48 @@
+import { planFor } from '../plans/plan';
+import { appliedSchema } from './apply';
+import { applyAndMeasure, qualityFields } from './apply-plan';
+import type { ApplyResult } from './apply-plan';
+import { path } from './fields';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import {
+  modelField,
+  outputFields,
+  outputOptions,
+  runFields,
+  runOptions,
+  typeFields,
+  typeOptions,
+} from './shared-fields';
+
+export const convert = defineOperation({
+  id: 'convert',
+  title: 'Convert Model',
+  verb: 'Converting',
+  summary: 'Write a model in another format or with other types, and check it.',
+  fields: {
+    model: modelField,
+    ...outputFields,
+    ...typeFields,
+    ...qualityFields,
+    examples: path({ description: 'Examples to check models on that read no text' }),
+    ...runFields,
+  },
+  rules: [],
+  result: appliedSchema,
+  trust: 'write',
+  run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
+    const { quality, examples } = request;
+    const model = await context.environment.open(request.model);
+    return applyAndMeasure(
+      {
+        ...{ model, quality, plan: planFor({ path: model.path }, {}) },
+        ...outputOptions(request),
+        ...(await typeOptions(request)),
+        ...runOptions(request),
+        ...(examples === undefined ? {} : { examples }),
+      },
+      context,
+    );
+  },
+});

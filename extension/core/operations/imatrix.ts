@@ -1,0 +1,68 @@
+import { basename, join, resolve } from 'node:path';
+import * as v from 'valibot';
+import { defaultCalibration } from '../data/calibration-defaults';
+import { loadModelInputs } from '../data/model-inputs';
+import { inputSums } from '../export/gguf/input-sums';
+import { writeImportance } from '../export/gguf/importance';
+import { requireAble } from '../models/capability';
+import { resolveDevice } from '../runtime/devices';
+import { integer, path } from './fields';
+import { defineOperation } from './operation';
+import {
+  calibrationFields,
+  calibrationOf,
+  calibrationRules,
+  modelField,
+  runFields,
+  runOptions,
+} from './shared-fields';
+
+/** What an importance matrix holds. */
+interface ImatrixResult {
+  readonly path: string;
+  readonly matrices: number;
+  readonly tokens: number;
+}
+
+export const imatrix = defineOperation({
+  id: 'imatrix',
+  title: 'Compute Importance Matrix',
+  verb: 'Reading inputs of',
+  summary: 'Write which inputs of matrices matter on a text, for rounding a GGUF file (llama.cpp).',
+  fields: {
+    model: modelField,
+    out: path({ description: 'New file to write (.gguf)', placeholder: 'FILE', required: true }),
+    ...calibrationFields(defaultCalibration),
+    seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
+    ...runFields,
+  },
+  rules: calibrationRules,
+  result: v.looseObject({ path: v.string(), matrices: v.number(), tokens: v.number() }),
+  trust: 'write',
+  run: async (request, context): Promise<ImatrixResult> => {
+    const { open, samples } = context.environment;
+    const { device, memoryBytes } = runOptions(request);
+    const model = await open(request.model);
+    requireAble(model.capabilities.run, model.path);
+    const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
+    const bundledText = join(samples, 'calibration.txt');
+    const { inputs, summary, warnings } = await loadModelInputs(
+      calibration,
+      model.model,
+      bundledText,
+      request.seed,
+    );
+    warnings.forEach(context.warn.bind(context));
+    const options = {
+      device: await resolveDevice(device, context.warn.bind(context)),
+      memoryBytes,
+    };
+    const sums = await inputSums(model, inputs, options, context);
+    const out = resolve(request.out);
+    const { sequences, length } = calibration;
+    const source = { texts: [basename(summary.source)], sequences, length };
+    await writeImportance(out, sums, source, context);
+    const [first] = sums.values();
+    return { path: out, matrices: sums.size, tokens: first?.count ?? 0 };
+  },
+});

@@ -1,0 +1,28 @@
+import type { OpenedModel } from '../models/opened-model';
+import type { LayeredModel } from '../models/layered-model';
+import { multiplications } from '../runtime/speed/model-speed';
+import type { ModelWork } from '../runtime/speed/model-speed';
+
+/** What an operation has to do, for an estimate of its time. */
+export interface Work {
+  /** The settings that decide where its time goes: a rate of another kind says nothing. */
+  readonly kind: readonly unknown[];
+  /** How much there is of it, in a unit of the operation's own; seconds grow evenly with it. */
+  readonly amount: number;
+  /** Of the model, whose size decides the rate; absent where the kind names what is worked on. */
+  readonly parameters?: number;
+  /** What it runs, where it does little else: a short run tells how long that takes. */
+  readonly probe?: { readonly model: LayeredModel; readonly runs: ModelWork };
+}
+
+/** Work that is running a model. */
+export const runsOf = (
+  { model, summary }: OpenedModel,
+  runs: ModelWork,
+  ...kind: readonly unknown[]
+): Work => ({
+  kind,
+  amount: multiplications(runs, model),
+  parameters: summary.parameters,
+  probe: { model, runs },
+});

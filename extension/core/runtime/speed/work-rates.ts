@@ -1,0 +1,94 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { writeDocument } from '../../jobs/write-document';
+import { machineName } from './machine-name';
+
+/** Work whose time on this machine can be remembered. */
+export interface RatedWork {
+  /** Operation and settings that decide where its time goes: a rate of another kind says nothing. */
+  readonly kind: string;
+  /** In a unit of its own; seconds grow evenly with it. */
+  readonly amount: number;
+  /** Of the model that it works on: matrices of another size run at another rate. */
+  readonly parameters: number;
+}
+
+const ratesSchema = v.strictObject({
+  format: v.literal('espalier.workrates'),
+  version: v.literal(1),
+  machine: v.string(),
+  /** Finished runs, the latest first. */
+  runs: v.array(
+    v.strictObject({
+      kind: v.string(),
+      amount: v.pipe(v.number(), v.gtValue(0)),
+      parameters: v.pipe(v.number(), v.gtValue(0)),
+      seconds: v.pipe(v.number(), v.gtValue(0)),
+    }),
+  ),
+});
+type Run = v.InferOutput<typeof ratesSchema>['runs'][number];
+
+/** Shorter runs tell how long it takes to start. */
+const leastSeconds = 5;
+const mostRuns = 200;
+/** A run of so many times the work, or on a model of so many times the size, no longer tells the rate. */
+const [furthestAmount, furthestSize] = [16, 4] as const;
+
+/** Seconds that some work takes by the run on this machine that is most like it; undefined where none is. */
+export async function rememberedSeconds(
+  folder: string,
+  work: RatedWork,
+): Promise<number | undefined> {
+  const [nearest] = (await readRuns(folder))
+    .filter(
+      ({ kind, amount, parameters }) =>
+        kind === work.kind &&
+        distance(amount, work.amount) <= Math.log(furthestAmount) &&
+        distance(parameters, work.parameters) <= Math.log(furthestSize),
+    )
+    .sort((a, b) => difference(a, work) - difference(b, work));
+  return nearest && (nearest.seconds * work.amount) / nearest.amount;
+}
+
+/** Remembers how long some work has taken, in place of what was known of the same. */
+export async function rememberSeconds(
+  folder: string,
+  { kind, amount, parameters }: RatedWork,
+  seconds: number,
+): Promise<void> {
+  if (!(seconds >= leastSeconds && amount > 0 && parameters > 0)) {
+    return;
+  }
+  const run = { kind, amount, parameters, seconds };
+  const others = (await readRuns(folder)).filter(
+    (one) => one.kind !== kind || difference(one, run) > 0,
+  );
+  await mkdir(folder, { recursive: true });
+  await writeDocument(fileIn(folder), {
+    format: 'espalier.workrates',
+    version: 1,
+    machine: machineName(),
+    runs: [run, ...others].slice(0, mostRuns),
+  } satisfies v.InferOutput<typeof ratesSchema>);
+}
+
+async function readRuns(folder: string): Promise<readonly Run[]> {
+  try {
+    const text = await readFile(fileIn(folder), 'utf8');
+    const { machine, runs } = v.parse(ratesSchema, JSON.parse(text));
+    return machine === machineName() ? runs : [];
+  } catch {
+    // Absent, or of another version: nothing is known.
+    return [];
+  }
+}
+
+const fileIn = (folder: string): string => join(folder, 'rates.json');
+
+/** How many times one is the other, in either direction, as a logarithm. */
+const distance = (one: number, other: number): number => Math.abs(Math.log(one / other));
+
+const difference = (one: RatedWork, other: RatedWork): number =>
+  distance(one.amount, other.amount) + distance(one.parameters, other.parameters);

@@ -1,0 +1,50 @@
+import { firstRows } from '../../metrics/slices';
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
+import type { CompressionRequest } from '../compression-choice';
+import { defaultTokens } from '../statistics/default-tokens';
+import { compressionsOf } from './compressions-of';
+
+/** A decomposition goes so many times over a matrix for each of its least dimension: as measured on SmolLM2-135M. */
+const passes = 100;
+/** Reading inputs runs the model and sums up their products. */
+const readings = 2;
+
+/** Multiplications of decomposing a matrix, roughly. */
+export const decompositionCost = ({ out, in: inputs }: Pick<ModelMatrix, 'out' | 'in'>): number =>
+  passes * out * inputs * Math.min(out, inputs);
+
+/** What every layer is tried with, and the text that it is measured on. */
+export interface Trials {
+  readonly compressions: readonly CompressionRequest[];
+  readonly precision: number;
+  readonly tokens: number;
+}
+
+/**
+ * Multiplications of measuring each of some layers, roughly, by their ids: reading its inputs, decomposing it, and
+ * running what lies behind it.
+ */
+export function layerCosts(
+  { summary: { sublayers } }: LayeredModel,
+  layers: readonly LinearLayer[],
+  { compressions, precision, tokens }: Trials,
+): ReadonlyMap<string, number> {
+  const fitted = defaultTokens(
+    layers.flatMap((layer) => compressions.map(({ method }) => ({ in: layer.in, method }))),
+  );
+  const parameters = (from: number, to?: number): number =>
+    sublayers.slice(from, to).reduce((sum, one) => sum + one.parameters, 0);
+  let read = 0;
+  return new Map(
+    layers.map((layer) => {
+      const ways = compressionsOf(layer, compressions).length;
+      const run = precision === 0 ? ways * tokens : tokens + ways * Math.min(tokens, firstRows);
+      const next = Math.max(read, layer.sublayer + 1);
+      const reading = readings * fitted * parameters(read, next);
+      read = next;
+      const cost = reading + ways * decompositionCost(layer) + run * parameters(layer.sublayer);
+      return [layer.id, cost];
+    }),
+  );
+}

@@ -1,0 +1,24 @@
+import type { RequestWatch } from '../worker/worker-process';
+import type { Translate } from './job-record';
+import type { JobStore } from './job-store';
+import type { Lane, Operation } from './operations';
+
+/** A child process that runs the jobs of a lane. */
+export interface JobRunner {
+  request(method: string, request: object, watch: RequestWatch): Promise<unknown>;
+}
+
+/** What the service needs from outside of itself. */
+export interface JobEnvironment {
+  readonly lanes: Readonly<Record<Lane, JobRunner>>;
+  readonly store: Pick<JobStore, 'load' | 'save'>;
+  /** Seconds that an operation will take, by earlier runs; null where none tells. */
+  readonly estimate: (operation: Operation, request: object) => Promise<number | null>;
+  readonly log: {
+    info(text: string, ...details: readonly unknown[]): void;
+    warn(text: string): void;
+    error(error: Error): void;
+  };
+  readonly translate: Translate;
+  readonly describeError: (error: unknown) => string;
+}

@@ -1,0 +1,146 @@
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, rejection } from './pruning';
+
+const golden = (name: string): { readonly inputIds: readonly (readonly number[])[] } =>
+  readJson(name, 'golden.json');
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+
+const wholeBlock = (block: number): string[] => [
+  `block.${block}.attention`,
+  `block.${block}.feedforward`,
+];
+
+/** The one .gguf file of a folder. */
+function fileIn(folder: string): string {
+  const names = readdirSync(folder);
+  expect(names.sort()).toEqual(
+    ['espalier.json', names.find((name) => name.endsWith('.gguf'))].sort(),
+  );
+  return join(folder, names.find((name) => name.endsWith('.gguf')) ?? '');
+}
+
+/** The case, its attention scaled as llama.cpp scales it. */
+function source(name: string): string {
+  if (!name.startsWith('gemma') || name === 'gemma') {
+    return fixture(name);
+  }
+  const folder = fresh();
+  cpSync(fixture(name), folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
+    head_dim: number;
+  };
+  const changed = { ...config, query_pre_attn_scalar: config.head_dim };
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(changed));
+  return folder;
+}
+
+describe('a GGUF file of a Hugging Face folder', () => {
+  it.each([
+    'llama-gqa-untied',
+    'llama-bf16',
+    'llama-rope-llama3',
+    'llama-rope-linear',
+    'llama-attention-bias',
+    'llama-head-dim',
+    'mistral-plain',
+    'qwen2',
+    'qwen3',
+    'gemma',
+    'gemma2',
+    'gemma3-text',
+  ])('of %s gives the logits of the folder', async (name) => {
+    const [folder, out] = [source(name), fresh()];
+    const result = await prune(folder, [], out, { format: 'gguf' });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    const { inputIds } = golden(name);
+    const expected = await logitsOf(folder, inputIds);
+    expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+  });
+
+  it.each(['gemma2', 'gemma3-text'])(
+    'of %s keeps the windows of the blocks that stay',
+    async (name) => {
+      const [folder, out] = [source(name), fresh()];
+      await prune(folder, wholeBlock(0), out, { format: 'gguf' });
+      const { inputIds } = golden(name);
+      const expected = await logitsOf(folder, inputIds, wholeBlock(0));
+      expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+    },
+  );
+
+  it('of a llama without single attentions is a deci model', async () => {
+    const out = fresh();
+    const removed = [...wholeBlock(0), 'block.2.attention'];
+    const result = await prune(fixture('llama-gqa-untied'), removed, out, { format: 'gguf' });
+    expect(result.layout).toBe('deci');
+    const { inputIds } = golden('llama-gqa-untied');
+    const expected = await logitsOf(fixture('llama-gqa-untied'), inputIds, removed);
+    expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
+  });
+
+  it('has the tokenizer of the folder', async () => {
+    const out = fresh();
+    await prune(fixture('llama-gqa-untied'), [], out, { format: 'gguf' });
+    const [folder, file] = await Promise.all(
+      [fixture('llama-gqa-untied'), fileIn(out)].map(async (path) => loadTokenizer(path)),
+    );
+    for (const text of ['Byte by byte, 12345 of them.', '  Ünïcode\n\ttabs ', '']) {
+      expect(file?.encode(text), text).toEqual(folder?.encode(text));
+    }
+  });
+
+  it('has the types of a mix, with those of single tensors before them', async () => {
+    const out = fresh();
+    await prune(fixture('llama-gqa-untied'), [], out, {
+      format: 'gguf',
+      types: { mix: 'F16', tensors: { 'blk.1.ffn_up.weight': 'BF16' } },
+    });
+    const { tensors, metadata } = await readGgufHeader(fileIn(out));
+    const typeOf = (name: string): string | undefined =>
+      tensors.find((tensor) => tensor.name === name)?.dtype;
+    expect(metadata.get('general.file_type')).toBe(1);
+    expect(typeOf('blk.0.ffn_up.weight')).toBe('F16');
+    expect(typeOf('blk.1.ffn_up.weight')).toBe('BF16');
+    expect(typeOf('blk.0.attn_norm.weight')).toBe('F32');
+  });
+
+  it('is refused with the reason, and nothing is written', async () => {
+    for (const [name, more, message] of [
+      ['phi3', {}, /phi3 models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['mistral-sliding', {}, /sliding_window.*without a window/],
+      ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],
+      ['llama-rope-dynamic', {}, /"dynamic" can't be written/],
+      ['qwen2', { types: { tensors: { 'blk.9.x': 'F16' } } }, /blk\.9\.x.*no tensor of this name/],
+      ['qwen2', { types: { tensors: { 'output_norm.weight': 'Q4_K' } } }, /can't be divided/],
+      ['qwen2', { format: 'safetensors', types: { mix: 'F16' } }, /type.*this writes safetensors/],
+    ] as const) {
+      const out = fresh();
+      const error = await rejection(prune(fixture(name), [], out, { format: 'gguf', ...more }));
+      expect(error.message).toMatch(message);
+      expect(existsSync(out)).toBe(false);
+    }
+  });
+
+  it('can be written from another GGUF file with other types', async () => {
+    const [first, second] = [fresh(), fresh()];
+    await prune(fixture('qwen3'), [], first, { format: 'gguf' });
+    const { path } = await openModelFiles(fileIn(first));
+    const result = await prune(path, [], second, {
+      format: 'gguf',
+      types: { mix: 'F16' },
+    });
+    expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
+    const { metadata } = await readGgufHeader(fileIn(second));
+    expect(metadata.get('general.file_type')).toBe(1);
+  });
+});
