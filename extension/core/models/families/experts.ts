@@ -64,6 +64,11 @@ const graniteMoe = {
     names: { num_experts: 'num_local_experts' },
     defaults: () => ({ num_experts: 8, num_experts_per_tok: 2 }),
   },
+  feedforward: {
+    norm: feedforward.norm,
+    gateUp: { kind: 'fused', name: 'block_sparse_moe.input_linear' },
+    down: 'block_sparse_moe.output_linear',
+  },
   biases: attentionBiases,
   scales: graniteScales,
 } as const;
@@ -201,6 +206,15 @@ export const expertFamilies: readonly Architecture[] = [
     ...graniteMoe,
     modelType: 'granitemoeshared',
     classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
+    // Both modules go where the branch is removed.
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: {
+        kind: 'separate',
+        names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
+      },
+      down: 'block_sparse_moe.output_linear',
+    },
     experts: {
       ...graniteExperts,
       shared: ({ shared_intermediate_size: inner }) =>

@@ -204,6 +204,7 @@ export const llamaRelatives: readonly Architecture[] = [
     ...base,
     modelType: 'exaone',
     classes: { config: 'ExaoneConfig', model: 'LlamaForCausalLM' },
+    otherModules: 'transformers runs exaone models with the modules of llama, under other names.',
     config: {
       names: {
         num_hidden_layers: 'num_layers',

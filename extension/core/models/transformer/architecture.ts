@@ -151,6 +151,10 @@ export interface Architecture {
   readonly modelType: string;
   /** Classes in transformers, where they are not named after `modelType`. */
   readonly classes?: { readonly config: string; readonly model: string };
+  /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
+  readonly otherModules?: string;
+  /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
+  readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
