@@ -1,7 +1,9 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
 import { runDiet } from '../datadiet/subsets/diet-experiment';
-import type { DietResult, ScoreChoice } from '../datadiet/subsets/diet-experiment';
+import type { DietRequest, DietResult, ScoreChoice } from '../datadiet/subsets/diet-experiment';
+import { comparisonSteps } from '../datadiet/subsets/diet-work';
+import type { Comparison } from '../datadiet/subsets/diet-work';
 import { scoreKinds } from '../datadiet/scores/score-document';
 import { policies } from '../datadiet/subsets/selection';
 import type { Policy } from '../datadiet/subsets/selection';
@@ -100,11 +102,10 @@ export const dataDiet = defineOperation({
   work: async (request) =>
     Promise.resolve({
       kind: [...passKind(request), request.score, request.iso],
-      amount: passesOf(request),
+      amount: comparisonSteps(comparisonOf(request), (share) => share),
     }),
   run: async (request, context): Promise<DietResult> => {
-    const { data, test, score, keep, policy, offset, noise } = request;
-    const { runs, epochs, seeds, iso, unbalanced, noiseSeed } = request;
+    const { data, test, noise, unbalanced, noiseSeed } = request;
     const { environment } = context;
     const out = resolve(request.out);
     const result = await runDiet(
@@ -112,9 +113,8 @@ export const dataDiet = defineOperation({
         ...{ data: resolve(data), options: datasetOptions(request), folder: runsOfDocument(out) },
         ...(test === undefined ? {} : { test: resolve(test) }),
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
-        ...{ scores: score.map(scoreChoice), keep, offsets: offset },
-        policies: policy.filter((one) => one !== 'random'),
-        ...{ runs, epochs, seeds, iso, balanced: !unbalanced },
+        ...comparisonOf(request),
+        balanced: !unbalanced,
         ...(noise === undefined ? {} : { noise: { rate: noise, seed: noiseSeed } }),
       },
       context,
@@ -125,30 +125,18 @@ export const dataDiet = defineOperation({
   },
 });
 
-/** What decides how much is trained. */
-interface Comparison {
-  readonly score: readonly string[];
-  readonly runs: number;
-  readonly keep: readonly number[];
-  readonly policy: readonly Policy[];
-  readonly offset: readonly number[];
-  readonly epochs: number;
-  readonly seeds: number;
-  readonly iso: 'steps' | 'epochs';
+/** What a request compares. */
+function comparisonOf(asked: Asked): Pick<DietRequest, keyof Comparison> {
+  const { score, policy, offset: offsets, runs, keep, epochs, seeds, iso } = asked;
+  const policies = policy.filter((one) => one !== 'random');
+  return { scores: score.map(scoreChoice), policies, offsets, runs, keep, epochs, seeds, iso };
 }
 
-/** Passes over the full data set: of scoring, and of all trainings on parts of it. */
-function passesOf(comparison: Comparison): number {
-  const { score, runs, keep, policy, offset, epochs, seeds, iso } = comparison;
-  const scoring = score.reduce((sum, text) => sum + runs * scoreChoice(text).epoch, 0);
-  const parts = keep.reduce((sum, share) => {
-    const windows = offset.filter((dropped) => dropped + share <= 1).length;
-    const ofPolicy = { max: 1, random: 0, window: windows > 1 ? 1 + windows : 1 };
-    const perScore = policy.reduce((total, name) => total + ofPolicy[name], 0);
-    return sum + (1 + score.length * perScore) * (iso === 'steps' ? 1 : share);
-  }, 0);
-  return scoring + epochs * seeds * (1 + parts);
-}
+type Asked = Omit<Comparison, 'scores' | 'policies' | 'offsets'> & {
+  readonly score: readonly string[];
+  readonly policy: readonly Policy[];
+  readonly offset: readonly number[];
+};
 
 /** `el2n@3` */
 function scoreChoice(text: string): ScoreChoice {

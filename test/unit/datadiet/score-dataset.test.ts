@@ -10,6 +10,7 @@ import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scori
 import { scoresOf } from '../../../extension/core/datadiet/scores/score-document';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { StageProgress } from '../../../extension/core/jobs/job';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
 
@@ -155,7 +156,15 @@ describe('the experiment', () => {
   };
 
   it('has everything and random choices beside, and finds the window behind the noise', async () => {
-    const { rows, scorings, sweeps, dataset } = await runDiet(diet, unattended);
+    const told: StageProgress[] = [];
+    const job = { ...unattended, progress: (progress: StageProgress) => told.push(progress) };
+    const { rows, scorings, sweeps, dataset } = await runDiet(diet, job);
+    // Scoring: 2 runs of 2 epochs of 15 steps; then 2 seeds each of 4 choices and of 2 windows, 45 steps long.
+    expect(new Set(told.map(({ total }) => total))).toEqual(new Set([600]));
+    expect(told.map(({ done }) => done)).toEqual(
+      told.map(({ done }) => done).sort((a, b) => a - b),
+    );
+    expect(told.at(-1)?.done).toBe(600);
     const { fingerprint } = await openDataset(diet.data, diet.options);
     expect(dataset).toMatchObject({ fingerprint, examples: 240, testExamples: 60 });
     expect(
@@ -193,7 +202,8 @@ describe('the experiment', () => {
       cancellation,
       progress: ({ stage, done }: { stage: string; done: number }) => {
         cancellation.isCancellationRequested ||=
-          stage.includes('max') || (stage.includes('random') && done > 5);
+          // 150 steps are of scores and of everything.
+          stage.includes('max') || (stage.includes('random') && done > 155);
       },
     };
     await expect(runDiet(request, job)).rejects.toBeInstanceOf(CancelledError);

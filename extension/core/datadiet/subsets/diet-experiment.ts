@@ -7,6 +7,8 @@ import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
 import { fitModel, openMaterial, runOfFit } from './diet-material';
 import type { Fit, FitRequest, FitResult, Material } from './diet-material';
+import { comparisonSteps, PartsProgress } from './diet-work';
+import type { Comparison } from './diet-work';
 import { auroc } from './label-noise';
 import { holdOut } from './open-splits';
 import { allExamples } from '../scores/predictions';
@@ -27,23 +29,9 @@ export interface ScoreChoice {
   readonly epoch: number;
 }
 
-export interface DietRequest extends FitRequest {
+export interface DietRequest extends FitRequest, Comparison {
   readonly scores: readonly ScoreChoice[];
-  /** Runs over which scores are averaged. */
-  readonly runs: number;
-  /** Shares of the examples that are kept. */
-  readonly keep: readonly number[];
-  /** Besides random choice, which always stands beside. */
-  readonly policies: readonly Exclude<Policy, 'random'>[];
-  /** Shares that a window may drop; where there are several, validation data choose. */
-  readonly offsets: readonly number[];
   readonly balanced: boolean;
-  /** Epochs of the whole data set. */
-  readonly epochs: number;
-  /** Trainings of each choice, with seeds that scoring has not used. */
-  readonly seeds: number;
-  /** Whether a part is trained for as many steps as the whole, or for as many epochs. */
-  readonly iso: 'steps' | 'epochs';
   /** Folder that keeps what is done while the job works. */
   readonly folder: string;
 }
@@ -156,6 +144,7 @@ export async function runDiet(
 
 class DietBench {
   private readonly done: Map<string, Entry>;
+  private readonly parts: PartsProgress;
 
   public constructor(
     private readonly request: DietRequest,
@@ -169,6 +158,11 @@ class DietBench {
     private readonly job: JobContext<unknown>,
   ) {
     this.done = new Map(journal.replayed.map((entry) => [entry.key, entry]));
+    const { size } = material.train;
+    const total = comparisonSteps(request, (share) =>
+      stepsPerEpoch(Math.ceil(share * size), request.training),
+    );
+    this.parts = new PartsProgress(job, total);
   }
 
   public async run(): Promise<DietResult> {
@@ -221,7 +215,8 @@ class DietBench {
 
   private async score({ kind, epoch }: ScoreChoice): Promise<ScoreDocument> {
     const { data, options, test, proxy, runs, training, noise } = this.request;
-    return scoreOpenDataset(
+    const { train } = this.material;
+    const document = await scoreOpenDataset(
       {
         ...{ data, options, proxy, score: kind, runs, epoch, training },
         ...(test === undefined ? {} : { test }),
@@ -229,10 +224,12 @@ class DietBench {
         folder: this.folder.file(nameOf({ kind, epoch })),
         keepRuns: true,
       },
-      this.material.train,
-      this.job,
+      train,
+      this.parts.job,
       { ...this.means, part: 'train' },
     );
+    this.parts.finish(runs * epoch * stepsPerEpoch(train.size, training));
+    return document;
   }
 
   /** Trains on a choice from every seed; on everything if it is undefined. */
@@ -367,12 +364,13 @@ class DietBench {
             }
           },
         };
-        await runSideBySide(seeds, processes, count, this.job);
+        await runSideBySide(seeds, processes, count, this.parts.job);
       }
     }
     const entries: Entry[] = [];
     for (const fit of fits) {
       entries.push(this.done.get(fit.key) ?? (await this.fit(fit, stage)));
+      this.parts.finish(fit.steps);
     }
     return entries;
   }
@@ -380,7 +378,7 @@ class DietBench {
   private async fit(fit: KeyedFit, stage: string): Promise<Entry> {
     const { cancellation } = this.job;
     const progress: TaskJob['progress'] = (state) => {
-      this.job.progress({ ...state, stage });
+      this.parts.job.progress({ ...state, stage });
     };
     return this.keep(fit, await fitModel(this.material, fit, { cancellation, progress }));
   }
