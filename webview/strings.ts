@@ -22,9 +22,6 @@ export const strings = {
   queued: (place: number) =>
     place === 1 ? 'Waiting for 1 other job' : `Waiting for ${place} other jobs`,
 
-  // Tables
-  moreRows: (next: string, left: string) => `Show ${next} more (${left} left)`,
-
   // Histogram
   histogramSummary: (bins: number, low: string, high: string, peak: string) =>
     `Histogram of ${bins} equal parts from ${low} to ${high}; most numbers lie around ${peak}.`,

@@ -1,12 +1,11 @@
 // Measures panels in Chromium: npm run package && node bench/panels/run.mjs
 // From a frame that is there, with a document that the host knows, to its first paint; and the longest task after.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
-import { root } from '../../scripts/lib/repository.mjs';
 import { Machine } from '../lib/machine.mjs';
+import { openPage, paint, tellChanges } from './page.mjs';
 import {
   compressionDocument,
   dataMapDocument,
@@ -15,82 +14,27 @@ import {
 } from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
-/** @type {Record<string, string>} */
-const contentTypes = { js: 'text/javascript', css: 'text/css', ttf: 'font/ttf' };
-
-/** A page that plays the host: it tells the state when the panel is ready. Not typed, since Node knows no page. */
-const page = (/** @type {string} */ panel) => `<!doctype html>
-<link rel="stylesheet" href="/${panel}.css">
-<body></body>
-<script>
-  const tasks = [];
-  new PerformanceObserver((list) => {
-    tasks.push(...list.getEntries().map(({ duration }) => duration));
-  }).observe({ entryTypes: ['longtask'] });
-  const tell = (data) => window.dispatchEvent(new MessageEvent('message', { data }));
-  const longest = () => Math.max(0, ...tasks.splice(0));
-  const paint = async (state, answers) => {
-    window.acquireVsCodeApi = () => ({
-      getState: () => undefined,
-      setState: () => undefined,
-      postMessage: ({ type, id, name }) => {
-        const answer = type === 'ready'
-          ? { type: 'state', state, restore: {} }
-          : { type: 'answer', id, answer: { ok: answers[name] } };
-        // A message is a task of its own.
-        setTimeout(() => tell(answer));
-      },
-    });
-    const start = performance.now();
-    const script = Object.assign(document.createElement('script'), { type: 'module' });
-    script.src = '/${panel}.js';
-    document.body.append(script);
-    while (document.querySelector('h1') === null) await new Promise((next) => setTimeout(next));
-    await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
-    return performance.now() - start;
-  };
-</script>`;
-
-/**
- * A panel's state, what its calls are answered by name, and what changes then.
- * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} Document
- */
 /** @typedef {{painted: number, opening: number, updates: number}} Times milliseconds */
 
 /**
  * @param {import('playwright-core').Browser} browser
- * @param {Document} document
+ * @param {import('./page.mjs').PanelDocument} document
  * @returns {Promise<Times>}
  */
-async function measure(browser, { panel, state, answers = {}, patches }) {
-  const tab = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-  /** @type {string[]} */
-  const errors = [];
-  tab.on('pageerror', (error) => errors.push(error.message));
-  await tab.route('http://panel.test/**', async (route) => {
-    const name = new URL(route.request().url()).pathname.slice(1);
-    if (name === '') {
-      await route.fulfill({ contentType: 'text/html', body: page(panel) });
-      return;
-    }
-    const [, extension = ''] = name.split('.');
-    const body = await readFile(join(root, 'dist', 'webview', name));
-    await route.fulfill({ contentType: contentTypes[extension] ?? 'text/plain', body });
-  });
-  await tab.goto('http://panel.test/');
-  /** @type {number} */
-  const painted = await tab.evaluate(`paint(${JSON.stringify(state)}, ${JSON.stringify(answers)})`);
+async function measure(browser, document) {
+  const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+  const { tab, errors } = await openPage(context, document.panel);
+  const painted = await paint(tab, document);
   await tab.waitForTimeout(500);
   /** @type {number} */
   const opening = await tab.evaluate('longest()');
-  const nothing = { type: 'patch', patch: {}, cleared: [], added: {}, restore: {} };
-  for (const changes of patches) {
-    await tab.evaluate(`tell(${JSON.stringify({ ...nothing, ...changes })})`);
+  for (const changes of document.patches) {
+    await tellChanges(tab, changes);
     await tab.waitForTimeout(100);
   }
   /** @type {number} */
   const updates = await tab.evaluate('longest()');
-  await tab.close();
+  await context.close();
   if (errors.length > 0) throw new Error(errors.join('\n'));
   return { painted, opening, updates };
 }

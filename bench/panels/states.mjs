@@ -14,15 +14,18 @@ const running = (/** @type {number} */ done) => ({
   progress: { stage: 'Measuring', done, total: 1000, unit: 'steps', secondsLeft: 60 },
 });
 
-/** The explorer of a mixture of 256 experts in 61 layers, as the inspector describes it. */
-export async function explorerDocument() {
+/**
+ * The explorer of a model, by default a mixture of 256 experts in 61 layers, as the inspector describes it.
+ * @param {Parameters<typeof writeModel>[1] & {name: string}} of
+ */
+export async function explorerDocument(of = experts) {
   const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
   const inspector = fork(join(root, 'dist', 'inspector.js'), {
     execArgv: [],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   try {
-    await writeModel(folder, experts);
+    await writeModel(folder, of);
     const connection = createMessageConnection(
       new IPCMessageReader(inspector),
       new IPCMessageWriter(inspector),
@@ -31,7 +34,7 @@ export async function explorerDocument() {
     const model = await connection.sendRequest('describe', { job: 1, request: { model: folder } });
     connection.dispose();
     return {
-      name: 'explorer: 61 blocks of 256 experts',
+      name: `explorer: ${of.name}`,
       panel: 'explorer',
       state: { model, statistics: {} },
       patches: Array.from({ length: 20 }, (_, i) => ({
@@ -53,9 +56,9 @@ const entryOf = (/** @type {number} */ level) => ({
   ...{ bytes: 200 * level, flopsPerToken: 200 * level, milliseconds: 0.01 * level },
 });
 
-/** The compression panel of 128 blocks, each of seven matrices at ten levels; more comes while it is looked at. */
-export function compressionDocument() {
-  const layers = Array.from({ length: 128 * roles.length }, (_, i) => ({
+/** The compression panel of blocks, each of seven matrices at ten levels; more comes while it is looked at. */
+export function compressionDocument(blocks = 128) {
+  const layers = Array.from({ length: blocks * roles.length }, (_, i) => ({
     tensor: `model.layers.${Math.floor(i / roles.length)}.${roles[i % roles.length]}.weight`,
     sublayer: `block.${Math.floor(i / roles.length)}.attention`,
     block: Math.floor(i / roles.length),
@@ -72,14 +75,14 @@ export function compressionDocument() {
   };
   const model = { name: 'large', path: '/large', architecture: 'llama', bytes: 8e9, sublayers: [] };
   return {
-    name: 'compression: 128 blocks × 7 matrices × 10 levels',
+    name: `compression: ${blocks} blocks × 7 matrices × 10 levels`,
     panel: 'compression',
     state: {
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
       ...{ job: idle, removable: 0 },
     },
     patches: Array.from({ length: 20 }, (_, i) => {
-      const layer = layers[i * 40];
+      const layer = layers[(i * 40) % layers.length];
       const entries = [...(layer?.entries ?? []), entryOf(11)];
       return {
         patch: { job: running(i) },
@@ -89,35 +92,35 @@ export function compressionDocument() {
   };
 }
 
-/** The heatmap of 128 blocks with 200 rounds; cells sharpen while it is looked at. */
-export function heatmapDocument() {
+/** The heatmap of blocks with rounds of a search; cells sharpen while it is looked at. */
+export function heatmapDocument(blocks = 128, count = 200) {
   const kinds = [
     { kind: 'attention', parameters: 4e6, bytes: 8e6, flopsPerToken: 8e6, kvBytesPerToken: 4096 },
     { kind: 'feedforward', parameters: 8e6, bytes: 16e6, flopsPerToken: 16e6, kvBytesPerToken: 0 },
   ];
-  const sublayers = Array.from({ length: 128 }, (_, block) =>
+  const sublayers = Array.from({ length: blocks }, (_, block) =>
     kinds.map((one) => ({ id: `block.${block}.${one.kind}`, block, ...one })),
   ).flat();
-  const distanceOf = (/** @type {number} */ index) => 0.001 * 1.03 ** ((index * 37) % 256);
+  const distanceOf = (/** @type {number} */ index) => 0.001 * 1.03 ** ((index * 37) % (2 * blocks));
   const candidates = Object.fromEntries(
     sublayers.map(({ id }, i) => [id, { sublayer: id, distance: distanceOf(i) }]),
   );
-  const order = [...sublayers.keys()].sort((a, b) => distanceOf(a) - distanceOf(b)).slice(0, 200);
+  const order = [...sublayers.keys()].sort((a, b) => distanceOf(a) - distanceOf(b)).slice(0, count);
   const rounds = order.map((index, i) => ({
     removed: sublayers[index]?.id ?? '',
     distance: 0.002 * 1.04 ** i,
   }));
-  const [parameters, bytes] = [128 * 12e6 + 1e8, 128 * 24e6 + 2e8];
+  const [parameters, bytes] = [blocks * 12e6 + 1e8, blocks * 24e6 + 2e8];
   const model = {
     ...{ name: 'large', path: '/models/large', architecture: 'llama', parameters, bytes },
-    ...{ dtypes: { BF16: bytes }, blocks: 128, hiddenSize: 4096, sublayers, warnings: [] },
+    ...{ dtypes: { BF16: bytes }, blocks, hiddenSize: 4096, sublayers, warnings: [] },
   };
   const line = (/** @type {number} */ i) => ({
     line: `  "key_${i}": ${i},`,
     change: i % 20 === 0 ? 'added' : i % 20 === 1 ? 'removed' : 'same',
   });
   return {
-    name: 'heatmap: 128 blocks × 200 rounds',
+    name: `heatmap: ${blocks} blocks × ${count} rounds`,
     panel: 'heatmap',
     state: {
       ...{ model, candidates, job: idle, protectedIds: [], patches: {}, cannot: {} },
@@ -147,7 +150,7 @@ export function heatmapDocument() {
       profileFile: '/models/large.layerprofile.json',
     },
     patches: Array.from({ length: 20 }, (_, i) => {
-      const id = sublayers[i * 12]?.id ?? '';
+      const id = sublayers[(i * 12) % sublayers.length]?.id ?? '';
       return {
         patch: { job: { ...running(i), what: 'profile' } },
         added: { candidates: { [id]: { sublayer: id, distance: distanceOf(i) * 1.1 } } },
@@ -198,5 +201,79 @@ export function dataMapDocument() {
     patches: Array.from({ length: 20 }, (_, i) => ({
       patch: { marks: [...marks, ...items.slice(0, i).map(({ index }) => index + 1)] },
     })),
+  };
+}
+
+/** The panel of an evolution of a few graphs, one of which has learned an invention. */
+export function symbolicDocument() {
+  const graph = {
+    edges: [
+      ...[
+        [
+          [2, 1],
+          [5, 1],
+        ],
+        [
+          [2, 0],
+          [3, 0],
+        ],
+        [
+          [1, 1],
+          [5, 2],
+        ],
+      ],
+      ...[
+        [
+          [1, 0],
+          [4, 0],
+        ],
+        [
+          [0, 1],
+          [3, 2],
+        ],
+        [
+          [0, 0],
+          [4, 1],
+        ],
+      ],
+    ],
+    ...{ next_id: 6, size: 3, max_conn: 4 },
+  };
+  const program = (/** @type {number} */ i) => ({
+    text: `(lambda (insert (connect ${i} $0) (connect ${i + 1} $0)))`,
+    reduced: { text: `(insert (connect ${i} 0) (connect ${i + 1} 0))`, symbols: 12 },
+    uses: i === 0 ? ['f0'] : [],
+  });
+  const models = Array.from({ length: 8 }, (_, i) => ({
+    ...{ name: `graph ${i}`, graph, graphClass: i % 3, program: program(i), mass: 10 + i },
+    metrics: { training: 0.5, train: 0.6, validation: 0.5 + i / 50, test: 0.5 + i / 40 },
+    kept: i < 4,
+  }));
+  const iteration = {
+    exploration: { programs: 3e6, valid: 1000, new: 800, graphs: 8 },
+    spread: { mean: 0.58, deviation: 0.05 },
+    correlation: 0.4,
+    models,
+  };
+  return {
+    name: 'evolution: 3 iterations of 8 graphs',
+    panel: 'symbolic',
+    state: {
+      ...{ file: '/evolved/synthesis.gssnn.json', job: idle },
+      evolution: {
+        settings: {
+          ...{ iterations: 3, population: 8, keep: 4, seed: 3, programLimit: 3e6 },
+          ...{ size: 'small', mode: 'clean', epochs: 3, legacyWeights: false, baselines: 2 },
+          data: { mode: 'faithful', seed: 3, train: 64, validation: 60, test: 60 },
+        },
+        baselines: [{ training: 0.5, train: 0.6, validation: 0.55, test: 0.52 }],
+        iterations: [iteration, iteration, iteration],
+        inventions: [
+          { name: 'f0', body: program(3), iteration: 1, utility: 20, programs: [0, 1, 1] },
+        ],
+        best: { iteration: 3, model: 8 },
+      },
+    },
+    patches: [],
   };
 }

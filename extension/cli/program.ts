@@ -24,7 +24,7 @@ export interface Actions {
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
 export function createProgram(actions: Actions): Command {
   const program = new Command('espalier')
-    .description('See what each layer of a model is worth, and prune, compress or repair it.')
+    .description('See how important each layer of a model is, and prune, compress or repair it.')
     .version(actions.version)
     .usage('COMMAND …')
     .exitOverride()

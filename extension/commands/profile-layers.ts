@@ -10,7 +10,7 @@ export interface ProfileOptions {
   readonly overwrite?: boolean;
 }
 
-/** Measures what each sublayer is worth; the heatmap fills in meanwhile. */
+/** Measures how important each sublayer is; the heatmap fills in meanwhile. */
 export async function profileLayers(
   services: Services,
   argument: unknown,

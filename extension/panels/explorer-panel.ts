@@ -26,7 +26,7 @@ export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
       session.reveal(undefined);
     },
     diagram: (open) => session.draw(open),
-    worth: () => session.worth(),
+    importance: () => session.importance(),
     export: (format) => exportModel(session, format, reports),
     openHeatmap: () => runCommand(commandIds.openHeatmap, Uri.file(session.path)),
     openFile: (name) => openFile(session, name),

@@ -7,7 +7,7 @@ import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports/reports';
 import type { Explorers } from '../services/services';
-import { readWorth } from '../services/documents/worth';
+import { readImportance } from '../services/documents/importance';
 import { explorerPanel } from './explorer-panel';
 import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
 import { newTab, Panels, requireSavedText } from './panels';
@@ -78,7 +78,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
 
   #session(path: string): ExplorerSession {
     return new ExplorerSession(this.#inspector, path, describeError, async (model) =>
-      readWorth(model, this.#models),
+      readImportance(model, this.#models),
     );
   }
 }

@@ -28,8 +28,8 @@ export type DiagramState =
   | { readonly kind: 'known'; readonly diagram: Diagram }
   | { readonly kind: 'unknown'; readonly reason: string };
 
-/** What a profile of the model says its sublayers are worth. */
-export interface Worth {
+/** The importance of sublayers, from a profile of the model. */
+export interface Importance {
   readonly metric: string;
   readonly sublayers: readonly {
     /** Id of a sublayer or a block. */
@@ -68,7 +68,7 @@ export interface ExplorerCalls {
   /** The data flow with these groups open. */
   diagram(open: readonly string[]): DiagramState;
   /** What a profile beside the model says, if there is one. */
-  worth(): Worth | undefined;
+  importance(): Importance | undefined;
   export(format: ExportFormat): void;
   openHeatmap(): void;
   /** Opens a file beside the weights. */
@@ -84,7 +84,7 @@ export const explorerCalls: CallSchemas<ExplorerCalls> = {
   measure: tuple([string()]),
   revealed: tuple([]),
   diagram: tuple([array(string())]),
-  worth: tuple([]),
+  importance: tuple([]),
   export: tuple([picklist(exportFormats)]),
   openHeatmap: tuple([]),
   openFile: tuple([string()]),

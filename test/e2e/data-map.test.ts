@@ -109,7 +109,7 @@ describe('the data map', () => {
     expect(index).not.toBe('19');
     // What hides the example is cleared, and it is said so.
     await frame.getByRole('checkbox', { name: 'Marked', exact: true }).click();
-    await frame.getByText('No example passes the filters.').waitFor();
+    await frame.getByText('No example matches the filters.').waitFor();
     await map.press('Enter');
     await frame.getByText(/filters were cleared to show it/).waitFor();
     expect(await found.getAttribute('data-index')).toBe(index);

@@ -76,7 +76,7 @@ describe('the model explorer', () => {
     expect(await frame.locator('tr[data-id*="q_proj"]').count()).toBe(0);
     await search.press('Control+a');
     await page.keyboard.type('no such tensor');
-    await frame.getByText('No tensor passes the search.').waitFor();
+    await frame.getByText('No tensor matches the search.').waitFor();
     await search.press('Control+a');
     await page.keyboard.press('Delete');
     await row(frame, 'block.11').waitFor();
@@ -89,10 +89,10 @@ describe('the model explorer', () => {
     await frame.getByRole('button', { name: 'Data Flow' }).click();
     const run = frame.getByRole('treeitem', { name: 'Blocks 0 to 11, × 12' });
     await run.waitFor();
-    await frame.getByText('As the architecture computes it.').waitFor();
+    await frame.getByText('Drawn from the architecture.').waitFor();
     const chosen = frame.getByRole('region', { name: 'Details' });
     await box('block.0.attention').click();
-    await chosen.getByText('12 rows of the table together').waitFor();
+    await chosen.getByText('sum of 12 rows').waitFor();
     await run.locator('.fold').click();
     await box('block.11').waitFor();
     await box('block.1').dblclick();

@@ -43,7 +43,7 @@ describe('the panel of an evolution', () => {
     const latest = iterations.at(-1)?.models ?? [];
     expect(latest.length).toBeGreaterThan(4);
     const cards = frame.locator('.population .module');
-    await frame.getByText(`Graphs of iteration 3: ${latest.length}`).waitFor();
+    await frame.getByText(`${latest.length} graphs in iteration 3`).waitFor();
     expect(await cards.count()).toBe(latest.length);
     const circles = await cards.evaluateAll((all) =>
       all.map((card) => card.querySelectorAll('circle.node').length),
@@ -89,7 +89,7 @@ describe('the panel of an evolution', () => {
     const visited = frame.getByText(/^Iteration \d, .+: test [\d.]+\s%$/);
     const [, iteration = ''] = /Iteration (\d)/.exec((await visited.textContent()) ?? '') ?? [];
     await page.keyboard.press('Enter');
-    await frame.getByText(new RegExp(`^Graphs of iteration ${iteration}: `)).waitFor();
+    await frame.getByText(new RegExp(`^\\d+ graphs? in iteration ${iteration}$`)).waitFor();
     await frame.locator('.module[aria-selected="true"]').waitFor();
   });
 
@@ -160,7 +160,7 @@ describe('the panel of an evolution', () => {
     await frame.getByRole('button', { name: 'Resume' }).click();
     await frame.locator('.population .module').first().waitFor({ timeout: 120_000 });
     await frame.getByRole('button', { name: 'Open as Text' }).waitFor({ timeout: 120_000 });
-    await frame.getByText('Graphs of iteration 1: 2').waitFor();
+    await frame.getByText('2 graphs in iteration 1').waitFor();
     await workbench.screenshot('symbolic-done');
     expect(await accessibilityViolations(frame)).toEqual([]);
   });

@@ -1,4 +1,4 @@
-import type { ChartOptions } from 'chart.js';
+import type { ChartConfiguration, ChartOptions } from 'chart.js';
 import {
   BarController,
   BarElement,
@@ -33,30 +33,29 @@ export interface BarContent {
 
 /** chart.js's bar chart in the theme's colours. */
 export class BarChart extends ThemedChart<BarContent, 'bar', number[], string> {
-  protected readonly chart: Chart<'bar', number[], string>;
-
   public constructor(canvas: HTMLCanvasElement) {
-    super();
-    this.chart = new Chart<'bar', number[], string>(canvas, {
-      type: 'bar',
-      data: { labels: [], datasets: [] },
-      options: {},
-    });
+    super(canvas);
   }
 
-  protected fill(content: BarContent, colors: ThemeColors): void {
+  protected configure(
+    content: BarContent,
+    colors: ThemeColors,
+  ): ChartConfiguration<'bar', number[], string> {
     const { bars, horizontal } = content;
-    this.chart.data = {
-      labels: bars.map(({ label }) => label),
-      datasets: [
-        {
-          data: bars.map(({ value }) => value),
-          backgroundColor: bars.map(({ color }) => colors.series[color]),
-          ...(horizontal ? { barThickness: 14 } : { barPercentage: 1, categoryPercentage: 0.96 }),
-        },
-      ],
+    return {
+      type: 'bar',
+      data: {
+        labels: bars.map(({ label }) => label),
+        datasets: [
+          {
+            data: bars.map(({ value }) => value),
+            backgroundColor: bars.map(({ color }) => colors.series[color]),
+            ...(horizontal ? { barThickness: 14 } : { barPercentage: 1, categoryPercentage: 0.96 }),
+          },
+        ],
+      },
+      options: options(content, colors),
     };
-    this.chart.options = options(content, colors);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { ChartDataset, ChartOptions, PointStyle } from 'chart.js';
+import type { ChartConfiguration, ChartDataset, ChartOptions, PointStyle } from 'chart.js';
 import {
   Chart,
   LinearScale,
@@ -10,6 +10,7 @@ import {
 } from 'chart.js';
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
+import type { Plot } from './themed-chart';
 
 Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, PointElement, Tooltip);
 
@@ -49,40 +50,39 @@ export interface ChartContent {
 
 /** chart.js's line chart in the theme's colours, with the selection marked. */
 export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> {
-  protected readonly chart: Chart<'line', ChartPoint[]>;
-
   public constructor(canvas: HTMLCanvasElement, onPick: (rounds: number) => void) {
-    super();
-    this.chart = new Chart<'line', ChartPoint[]>(canvas, {
-      type: 'line',
-      data: { datasets: [] },
-      options: {},
-      plugins: [
-        {
-          id: 'selection',
-          beforeDatasetsDraw: (chart: Chart) => {
-            this.drawSelection(chart);
-          },
-          afterDatasetsDraw: (chart: Chart) => {
-            this.drawSpreads(chart);
-          },
-        },
-      ],
-    });
+    super(canvas);
     canvas.addEventListener('click', (event) => {
-      const x = this.chart.scales['x']?.getValueForPixel(event.offsetX);
+      const x = this.chart?.scales['x']?.getValueForPixel(event.offsetX);
       const point = x === undefined ? undefined : nearestPoint(this.content, x);
       if (point !== undefined) onPick(point.rounds);
     });
   }
 
-  protected fill(content: ChartContent, colors: ThemeColors): void {
-    this.chart.data.datasets = content.series.map((series) => dataset(series, content, colors));
-    this.chart.options = options(content, colors);
+  protected configure(
+    content: ChartContent,
+    colors: ThemeColors,
+  ): ChartConfiguration<'line', ChartPoint[]> {
+    return {
+      type: 'line',
+      data: { datasets: content.series.map((series) => dataset(series, content, colors)) },
+      options: options(content, colors),
+      plugins: [
+        {
+          id: 'selection',
+          beforeDatasetsDraw: (chart) => {
+            this.drawSelection(chart);
+          },
+          afterDatasetsDraw: (chart) => {
+            this.drawSpreads(chart);
+          },
+        },
+      ],
+    };
   }
 
   /** A line at what is removed, and a ring around its point. */
-  private drawSelection({ ctx, chartArea, scales }: Chart): void {
+  private drawSelection({ ctx, chartArea, scales }: Plot): void {
     const { selection } = this.content ?? {};
     const { x, y } = scales;
     if (selection === undefined || x === undefined || y === undefined) return;
@@ -105,7 +105,7 @@ export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> 
   }
 
   /** A line with two ends through each point whose spread is known. */
-  private drawSpreads({ ctx, scales }: Chart): void {
+  private drawSpreads({ ctx, scales }: Plot): void {
     const { x, y } = scales;
     if (x === undefined || y === undefined) return;
     ctx.save();

@@ -55,13 +55,14 @@ function roundTicks({ low, high, counts }: HistogramCounts): ReadonlyMap<number,
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
   const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
-  return new Map(
-    Array.from({ length: last - first + 1 }, (_, i) => {
-      const value = (first + i) * step;
-      const part = Math.floor(((value - low) / (high - low)) * counts.length);
-      return [Math.min(part, counts.length - 1), formatNumber(value, 6)] as const;
-    }),
-  );
+  const ticks = new Map<number, string>();
+  for (let i = first; i <= last; i++) {
+    const part = Math.floor(((i * step - low) / (high - low)) * counts.length);
+    const at = Math.min(part, counts.length - 1);
+    // The upper end has no part of its own.
+    if (!ticks.has(at)) ticks.set(at, formatNumber(i * step, 6));
+  }
+  return ticks;
 }
 
 /** The chart in a sentence. */

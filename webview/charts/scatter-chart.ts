@@ -1,9 +1,10 @@
-import type { ChartDataset, ChartOptions, PointStyle } from 'chart.js';
+import type { ChartConfiguration, ChartDataset, ChartOptions, PointStyle } from 'chart.js';
 import { Chart, LinearScale, PointElement, ScatterController, Tooltip } from 'chart.js';
 import type { Direction, Place } from './point-walk';
 import { directions, nearestPlace, nextPlace } from './point-walk';
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
+import type { Plot } from './themed-chart';
 
 Chart.register(LinearScale, PointElement, ScatterController, Tooltip);
 
@@ -72,7 +73,6 @@ export interface ScatterContent {
 
 /** chart.js's scatter chart in the theme's colours, whose points can be picked. */
 export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', ScatterPoint[]> {
-  protected readonly chart: Chart<'scatter', ScatterPoint[]>;
   /** All that are drawn, and their numbers there by what they stand for. */
   private points: readonly ScatterPoint[] = [];
   private numbers: ReadonlyMap<number, number> = new Map();
@@ -83,26 +83,7 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     canvas: HTMLCanvasElement,
     private readonly actions: ScatterActions,
   ) {
-    super();
-    this.chart = new Chart<'scatter', ScatterPoint[]>(canvas, {
-      type: 'scatter',
-      data: { datasets: [] },
-      options: {},
-      plugins: [
-        {
-          id: 'ring',
-          // chart.js draws an empty chart while it is made.
-          beforeDatasetsDraw: () => {
-            if (this.content === undefined) return;
-            this.drawLevels();
-            this.drawWhiskers();
-          },
-          afterDatasetsDraw: () => {
-            if (this.content !== undefined) this.drawRing();
-          },
-        },
-      ],
-    });
+    super(canvas);
     canvas.addEventListener('click', ({ offsetX: x, offsetY: y }) => {
       const near = nearestPlace(this.points.map(this.placeOf), { x, y }, reach);
       this.pick(this.points[near ?? -1]);
@@ -118,8 +99,9 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
 
   /** Puts a ring around the point of an example, where it is drawn. */
   public ring(index: number | undefined): void {
+    if (index === this.ringed) return;
     this.ringed = index;
-    this.chart.draw();
+    this.chart?.draw();
   }
 
   /** Whether the key means something here. */
@@ -146,16 +128,10 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     this.actions.pick(point);
   }
 
-  private readonly placeOf = ({ x, y }: ScatterPoint): Place => {
-    const { scales } = this.chart;
-    return {
-      x: scales['x']?.getPixelForValue(x) ?? 0,
-      y: scales['y']?.getPixelForValue(y) ?? 0,
-    };
-  };
+  private readonly placeOf = (point: Pick<ScatterPoint, 'x' | 'y'>): Place =>
+    this.chart === undefined ? { x: 0, y: 0 } : placeIn(this.chart, point);
 
-  private drawLevels(): void {
-    const { ctx, chartArea, scales } = this.chart;
+  private drawLevels({ ctx, chartArea, scales }: Plot): void {
     ctx.save();
     ctx.lineWidth = 1.5;
     for (const { y, color, dash } of this.content?.levels ?? []) {
@@ -171,17 +147,15 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
   }
 
   /** A long line at the mean, short ones a standard deviation above and below. */
-  private drawWhiskers(): void {
-    const { ctx } = this.chart;
+  private drawWhiskers(chart: Plot): void {
+    const { ctx } = chart;
     ctx.save();
     ctx.strokeStyle = this.colors.foreground;
     ctx.lineWidth = 1;
     for (const { x, mean, deviation } of this.content?.whiskers ?? []) {
-      const ends = [mean - deviation, mean + deviation].map((y) =>
-        this.placeOf({ x, y, index: 0 }),
-      );
+      const ends = [mean - deviation, mean + deviation].map((y) => placeIn(chart, { x, y }));
       const [low, high] = ends;
-      const middle = this.placeOf({ x, y: mean, index: 0 });
+      const middle = placeIn(chart, { x, y: mean });
       ctx.beginPath();
       ctx.moveTo(low?.x ?? 0, low?.y ?? 0);
       ctx.lineTo(high?.x ?? 0, high?.y ?? 0);
@@ -194,11 +168,11 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     ctx.restore();
   }
 
-  private drawRing(): void {
+  private drawRing(chart: Plot): void {
     const point = this.points[this.numbers.get(this.ringed ?? -1) ?? -1];
     if (point === undefined) return;
-    const { ctx } = this.chart;
-    const { x, y } = this.placeOf(point);
+    const { ctx } = chart;
+    const { x, y } = placeIn(chart, point);
     ctx.save();
     ctx.strokeStyle = this.colors.foreground;
     ctx.lineWidth = 2;
@@ -208,12 +182,37 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
     ctx.restore();
   }
 
-  protected fill(content: ScatterContent, colors: ThemeColors): void {
+  protected configure(
+    content: ScatterContent,
+    colors: ThemeColors,
+  ): ChartConfiguration<'scatter', ScatterPoint[]> {
     this.points = content.series.flatMap(({ points }) => points);
     this.numbers = new Map(this.points.map(({ index }, number) => [index, number]));
-    this.chart.data.datasets = content.series.map((series) => dataset(series, colors));
-    this.chart.options = options(content, colors);
+    return {
+      type: 'scatter',
+      data: { datasets: content.series.map((series) => dataset(series, colors)) },
+      options: options(content, colors),
+      plugins: [
+        {
+          id: 'ring',
+          beforeDatasetsDraw: (chart) => {
+            this.drawLevels(chart);
+            this.drawWhiskers(chart);
+          },
+          afterDatasetsDraw: (chart) => {
+            this.drawRing(chart);
+          },
+        },
+      ],
+    };
   }
+}
+
+function placeIn({ scales }: Plot, { x, y }: Pick<ScatterPoint, 'x' | 'y'>): Place {
+  return {
+    x: scales['x']?.getPixelForValue(x) ?? 0,
+    y: scales['y']?.getPixelForValue(y) ?? 0,
+  };
 }
 
 function dataset(

@@ -1,39 +1,46 @@
-import type { Chart, ChartType, DefaultDataPoint } from 'chart.js';
+import { Chart } from 'chart.js';
+import type { ChartConfiguration, ChartType, DefaultDataPoint } from 'chart.js';
 import type { ThemeColors } from './theme-colors';
 import { readThemeColors } from './theme-colors';
 
-/** A chart of chart.js in the theme's colours, drawn anew when its content or the theme changes. */
+/** What plugins draw with, whatever the chart's type. */
+export type Plot = Pick<Chart, 'ctx' | 'chartArea' | 'scales'>;
+
+/** A chart of chart.js in the theme's colours. */
 export abstract class ThemedChart<
   Content,
   Type extends ChartType,
   Data = DefaultDataPoint<Type>,
   Label = unknown,
 > {
-  protected abstract readonly chart: Chart<Type, Data, Label>;
+  /** Made with its first content: an empty one would be laid out as well. */
+  protected chart: Chart<Type, Data, Label> | undefined;
   protected content: Content | undefined;
   protected colors: ThemeColors = readThemeColors();
 
+  protected constructor(protected readonly canvas: HTMLCanvasElement) {}
+
+  /** Draws anew, in the colours of the theme as it is now. */
   public show(content: Content): void {
     this.content = content;
-    this.draw();
-  }
-
-  /** Reads the theme's colours again. */
-  public recolor(): void {
     this.colors = readThemeColors();
-    this.draw();
+    const configuration = this.configure(content, this.colors);
+    if (this.chart === undefined) {
+      this.chart = new Chart<Type, Data, Label>(this.canvas, configuration);
+      return;
+    }
+    const { data, options } = configuration;
+    this.chart.data = data;
+    if (options !== undefined) this.chart.options = options;
+    this.chart.update('none');
   }
 
   public destroy(): void {
-    this.chart.destroy();
+    this.chart?.destroy();
   }
 
-  /** Sets the chart's data and options. */
-  protected abstract fill(content: Content, colors: ThemeColors): void;
-
-  private draw(): void {
-    if (this.content === undefined) return;
-    this.fill(this.content, this.colors);
-    this.chart.update('none');
-  }
+  protected abstract configure(
+    content: Content,
+    colors: ThemeColors,
+  ): ChartConfiguration<Type, Data, Label>;
 }

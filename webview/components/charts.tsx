@@ -6,9 +6,8 @@ import type { ScatterActions, ScatterContent } from '../charts/scatter-chart';
 import { themeChanges } from '../kit/theme';
 
 interface DrawnChart<Content> {
+  /** In the colours of the theme as it is now. */
   show(content: Content): void;
-  /** Reads the theme's colours again. */
-  recolor(): void;
   destroy(): void;
 }
 
@@ -32,10 +31,7 @@ function useChart<Content, Chart extends DrawnChart<Content>>(
   }, []);
   useEffect(() => {
     chart?.show(content);
-  }, [chart, content]);
-  useEffect(() => {
-    chart?.recolor();
-  }, [chart, theme]);
+  }, [chart, content, theme]);
   return { canvas, chart };
 }
 

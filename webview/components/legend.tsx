@@ -70,15 +70,40 @@ export function SeriesSwitches<Key extends string>(props: SeriesSwitchesProps<Ke
   );
 }
 
-interface ScaleLegendProps {
-  readonly scale: LogScale;
-  /** What the ends mean. */
+interface GridLegendProps {
+  readonly title: string;
+  /** Absent where nothing has a colour yet. */
+  readonly scale: LogScale | undefined;
+  /** What the ends of the scale mean. */
   readonly low: string;
   readonly high: string;
+  /** What the numbers are. */
+  readonly definition: string | undefined;
+  /** What the cells' marks mean. */
+  readonly children?: ComponentChildren;
+}
+
+/** What the colours and the marks of a grid's cells mean. */
+export function GridLegend(props: GridLegendProps): VNode {
+  const { title, scale, low, high, definition, children } = props;
+  return (
+    <div class="grid-legend">
+      <div class="legend-scale">
+        <p class="legend-title">{title}</p>
+        {scale !== undefined && <Scale scale={scale} low={low} high={high} />}
+        <p class="muted definition">{definition}</p>
+      </div>
+      <ul class="keys">{children}</ul>
+    </div>
+  );
+}
+
+interface ScaleProps extends Pick<GridLegendProps, 'low' | 'high'> {
+  readonly scale: LogScale;
 }
 
 /** The colours of a scale with their numbers. */
-export function ScaleLegend({ scale, low, high }: ScaleLegendProps): VNode {
+function Scale({ scale, low, high }: ScaleProps): VNode {
   return (
     <div class="scale">
       <div

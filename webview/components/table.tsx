@@ -1,8 +1,6 @@
 import type { ComponentChildren, VNode } from 'preact';
-import { useState } from 'preact/hooks';
-import { formatCount } from '../format';
-import { useGradually } from '../kit/after-paint';
-import { strings } from '../strings';
+import { useMemo } from 'preact/hooks';
+import { useGrowingList } from '../kit/growing-list';
 import { Icon } from './icons';
 
 export interface Column {
@@ -18,13 +16,15 @@ interface TableProps {
   readonly caption: string;
   readonly columns: readonly Column[];
   readonly rows: readonly Row[];
+  /** Of rows, where not all of them are drawn yet. */
+  readonly total?: number;
 }
 
 /** A plain table; the first cell of each row is its heading. */
-export function Table({ caption, columns, rows }: TableProps): VNode {
+export function Table({ caption, columns, rows, total = rows.length }: TableProps): VNode {
   const classes = columns.map(({ isNumber }) => (isNumber === true ? 'number' : undefined));
   return (
-    <table class="plain">
+    <table class="plain" aria-rowcount={rowCount(rows.length, total)}>
       <caption class="sr-only">{caption}</caption>
       <thead>
         <tr>
@@ -53,32 +53,18 @@ export function Table({ caption, columns, rows }: TableProps): VNode {
   );
 }
 
-/** So many take less than 50 ms to be laid out. */
-const rowsAtOnce = 40;
-/** Rows before more are asked for: every change lays out all of them. */
-const rowsAtFirst = 200;
+/** What screen readers are told where not all rows are drawn; the head is one. */
+const rowCount = (shown: number, total: number): number | undefined =>
+  shown < total ? total + 1 : undefined;
 
-/** A table that scrolls by itself where it is too long, and shows many rows only on demand. */
+/** A table that scrolls by itself where it is too long. */
 export function ScrollingTable(props: TableProps): VNode {
   const { caption, rows } = props;
-  const [most, setMost] = useState(rowsAtFirst);
-  const shown = Math.min(most, rows.length);
-  const parts = 1 + useGradually(Math.ceil(shown / rowsAtOnce) - 1);
-  const left = rows.length - shown;
+  const { shown, end } = useGrowingList(rows.length);
   return (
     <div class="table-scroll short" tabIndex={0} role="region" aria-label={caption}>
-      <Table {...props} rows={rows.slice(0, Math.min(shown, parts * rowsAtOnce))} />
-      {left > 0 && (
-        <button
-          type="button"
-          class="more"
-          onClick={() => {
-            setMost(most + rowsAtFirst);
-          }}
-        >
-          {strings.moreRows(formatCount(Math.min(left, rowsAtFirst)), formatCount(left))}
-        </button>
-      )}
+      <Table {...props} rows={rows.slice(0, shown)} total={rows.length} />
+      <div ref={end} />
     </div>
   );
 }
@@ -135,17 +121,27 @@ interface SortedTableProps<Key extends string, Item> {
   readonly items: readonly Item[];
   /** A row, which begins with its heading. */
   readonly row: (item: Item) => VNode;
+  /** What rows are drawn from besides their items: while it is the same, only other items are drawn. */
+  readonly context?: unknown;
   /** Stands below where there is no row. */
   readonly empty?: string;
 }
 
 /** A table whose headings sort it, which scrolls by itself where it is too long. */
-export function SortedTable<Key extends string, Item>(props: SortedTableProps<Key, Item>): VNode {
-  const { caption, label, columns, sort, onSort, items, row, empty } = props;
-  const parts = 1 + useGradually(Math.ceil(items.length / rowsAtOnce) - 1);
+export function SortedTable<Key extends string, Item extends object>(
+  props: SortedTableProps<Key, Item>,
+): VNode {
+  const { caption, label, columns, sort, onSort, items, row, context, empty } = props;
+  const { shown, end } = useGrowingList(items.length);
+  const drawn = useMemo(() => new WeakMap<Item, VNode>(), [context]);
+  const rowOf = (item: Item): VNode => {
+    const known = drawn.get(item) ?? row(item);
+    drawn.set(item, known);
+    return known;
+  };
   return (
     <div class="table-scroll" tabIndex={0} role="region" aria-label={label}>
-      <table class={props.class}>
+      <table class={props.class} aria-rowcount={rowCount(shown, items.length)}>
         <caption class="sr-only">{caption}</caption>
         <thead>
           <tr>
@@ -154,8 +150,9 @@ export function SortedTable<Key extends string, Item>(props: SortedTableProps<Ke
             ))}
           </tr>
         </thead>
-        <tbody>{items.slice(0, parts * rowsAtOnce).map(row)}</tbody>
+        <tbody>{items.slice(0, shown).map(rowOf)}</tbody>
       </table>
+      <div ref={end} />
       {items.length === 0 && <p class="muted">{empty}</p>}
     </div>
   );

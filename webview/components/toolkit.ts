@@ -20,4 +20,6 @@ export function registerComponents(): void {
     vsCodeOption(),
     vsCodeTextField(),
   );
+  // It reads the theme's colours at the page's load, which has been where it comes later.
+  if (document.readyState === 'complete') window.dispatchEvent(new Event('load'));
 }

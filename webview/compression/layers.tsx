@@ -44,6 +44,7 @@ export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
           panel.setView({ sort: next });
         }}
         items={rows}
+        context={scale}
         row={(cell) => (
           <Row
             key={cell.id}

@@ -62,8 +62,8 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
       <div class="actions">
         <Button
           primary
-          label={strings.compressPlan}
-          title={strings.compressPlanTitle}
+          label={strings.applyPlan}
+          title={strings.applyPlanTitle}
           reason={reason}
           onClick={panel.run.compress}
         />

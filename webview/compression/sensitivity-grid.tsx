@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
-import { LegendKey, ScaleLegend } from '../components/legend';
+import { GridLegend, LegendKey } from '../components/legend';
 import { Section } from '../components/section';
 import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
@@ -69,7 +69,7 @@ export function SensitivityGrid(props: GridProps): VNode {
       />
       <CellDetails cell={cells.byId.get(pointed ?? '')} />
       <p class="pays">{paysText(cells)}</p>
-      <GridLegend frame={frame} cells={cells} />
+      <Legend frame={frame} cells={cells} />
     </Section>
   );
 }
@@ -174,30 +174,25 @@ function statusText({ status, entry }: LayerCell): string {
 }
 
 /** What the colours and the marks of the grid mean. */
-function GridLegend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>): VNode {
+function Legend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>): VNode {
   const { scale } = cells;
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (
-    <div class="legend">
-      <div class="legend-scale">
-        <p class="legend-title">
-          {scale === undefined ? strings.legendNothing : strings.legend(table.metric)}
-        </p>
-        {scale !== undefined && (
-          <ScaleLegend scale={scale} low={strings.cheap} high={strings.costly} />
-        )}
-        <p class="muted definition">{table.metricDefinition}</p>
-      </div>
-      <ul class="keys">
-        {cells.cells.some(({ drawbacks }) => drawbacks.length > 0) && (
-          <LegendKey text={strings.legendDrawback} status="sample" hasDrawback />
-        )}
-        {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
-        {statuses.has('kept') && <LegendKey text={strings.legendKept} status="kept" />}
-        {statuses.has('removed') && (
-          <LegendKey text={strings.legendRemoved} status="kept" mark="removed" />
-        )}
-      </ul>
-    </div>
+    <GridLegend
+      title={scale === undefined ? strings.legendNothing : strings.legend(table.metric)}
+      scale={scale}
+      low={strings.cheap}
+      high={strings.costly}
+      definition={table.metricDefinition}
+    >
+      {cells.cells.some(({ drawbacks }) => drawbacks.length > 0) && (
+        <LegendKey text={strings.legendDrawback} status="sample" hasDrawback />
+      )}
+      {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
+      {statuses.has('kept') && <LegendKey text={strings.legendKept} status="kept" />}
+      {statuses.has('removed') && (
+        <LegendKey text={strings.legendRemoved} status="kept" mark="removed" />
+      )}
+    </GridLegend>
   );
 }

@@ -53,8 +53,8 @@ const columns: Readonly<Record<SortKey, string>> = {
   block: 'Block',
   level: 'Level',
   loss: 'Distance',
-  error: 'Error',
-  outputError: 'Of outputs',
+  error: 'Matrix error',
+  outputError: 'Output error',
   bytes: 'Bytes before',
   after: 'After',
   milliseconds: 'Time',
@@ -77,12 +77,12 @@ export const strings = {
   profileTitle: 'Measure what compressing each linear layer alone costs',
   resume: 'Resume',
   resumeTitle: 'Continue where the job stopped',
-  compress: 'Compress…',
-  compressTitle: 'Write a new model, compressed by one method',
+  compress: 'Compress with One Method…',
+  compressTitle: 'Write a new model whose linear layers are all compressed by the same method',
   heatmap: 'Layer Heatmap',
   heatmapTitle: 'See which sublayers the model can do without',
   openText: 'Open as Text',
-  openTextTitle: 'Open the table in the text editor',
+  openTextTitle: 'Open the sensitivity profile in the text editor',
   reasonRunning: (job: JobName) => `${jobNames[job]} is running`,
   size: 'Size',
   layers: 'Linear layers',
@@ -103,7 +103,7 @@ export const strings = {
   metric: 'Metric',
   device: 'Device',
   took: 'Took',
-  file: 'Table',
+  file: 'Profile',
 
   // Job
   jobProgress: (job: JobName) => `Progress: ${jobNames[job]}`,
@@ -114,7 +114,7 @@ export const strings = {
   // Empty state
   empty: 'Measure the layers to see which matrices this model lets you compress, and how far.',
   emptyDetail:
-    'Each linear layer is compressed alone, by several methods and levels, and the change of the output is measured on calibration data. Nothing is written to the model.',
+    'Each linear layer is compressed alone with several methods and settings, and the change in the output is measured on calibration data. The model stays as it is.',
 
   // Grid
   grid: 'Sensitivity to compression',
@@ -139,21 +139,21 @@ export const strings = {
   share: 'Bytes left of a layer',
   shareValue: (percent: string) => `about ${percent}`,
   oneLevel: (percent: string) => `one level: ${percent} of the bytes left`,
-  planShown: 'Each layer as the plan has it; kept layers are not coloured.',
+  planShown: 'Each layer as planned. Layers without a colour stay as they are.',
   cheap: 'cheap',
   costly: 'costly',
   legend: (metric: string) => `Distance to the original (${metric}, log scale)`,
   legendNothing: 'No distances yet',
   legendPending: 'not measured',
-  legendKept: 'kept dense by the plan',
+  legendKept: 'kept as it is by the plan',
   legendRemoved: 'removed by the plan',
   legendDrawback: 'no gain: not smaller, slower, or more FLOPs than the original',
   cellName: (line: string, block: number) => `${line}, block ${block}`,
   cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
-    pending: 'not measured in this way',
-    kept: 'kept dense by the plan',
+    pending: 'not measured with this method',
+    kept: 'kept as it is by the plan',
     removed: 'removed by the plan with its sublayer',
   },
 
@@ -171,7 +171,7 @@ export const strings = {
       milliseconds: `${count} would be slower on this machine`,
     })[drawback],
   mpoNote:
-    'A tensor network that is multiplied out when it is loaded saves bytes on disk and in transfer, but no time and no memory.',
+    'A tensor network that is multiplied out on loading saves disk space and transfer, but neither time nor memory.',
 
   // Details
   sizes: 'Shape',
@@ -195,16 +195,16 @@ export const strings = {
   none: '–',
 
   // Findings
-  findings: 'The paper, and this model',
+  findings: 'The paper and this model',
   findingsNote:
-    'Mean distance where a layer alone keeps about half of its bytes. Believe the measurement: models differ.',
+    'Mean distance when one layer is compressed to about half its bytes. Models differ: trust the measurement.',
   findingsTable: 'What the paper says beside what this model shows',
   findingMethod: 'Method',
   findingEarly: 'Paper: early blocks are sensitive',
-  findingDown: 'Paper: down projections are left dense',
+  findingDown: 'Paper: down projections stay uncompressed',
   holds: 'Holds here',
   holdsNot: 'Not here',
-  unknown: 'Cannot be told: no other layers, or no down projections, were measured',
+  unknown: 'Unknown: not enough layers were measured',
   groups: (groups: readonly string[]) => groups.join(' · '),
   depth: { early: 'early', middle: 'middle', late: 'late' },
   findingsWaiting: 'Nothing has been measured yet.',
@@ -213,34 +213,34 @@ export const strings = {
   budget: 'Plan under a budget',
   unit: 'Counted in',
   units,
-  left: 'Left of the whole model',
+  left: 'Target size',
   covers: (unit: BudgetUnit, outer: boolean) =>
     unit === 'bytes' || unit === 'parameters'
-      ? 'A share of all tensors, embedding and head among them.'
+      ? 'Share of all tensors, including embedding and head.'
       : outer
-        ? 'A share of what the blocks and the head take.'
-        : 'A share of what the blocks take, without the head.',
-  least: (percent: string) => `The measured levels reach ${percent} at least.`,
+        ? 'Share of what the blocks and the head take.'
+        : 'Share of what the blocks take, without the head.',
+  least: (percent: string) => `The measured methods reach down to ${percent}.`,
   allowed: 'Methods allowed',
-  removes: (count: string) => `Sublayers may be removed (${count} measured by the layer profile)`,
-  outerToo: 'Embedding and head may be compressed',
+  removes: (count: string) => `Allow removing sublayers (${count} in the layer profile)`,
+  outerToo: 'Compress embedding and head too',
   noRemovals:
-    'To let the plan remove sublayers too, profile the layers with the same metric (Layer Heatmap).',
+    'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   makePlan: 'Plan',
   makePlanTitle: 'Choose a method and level for each layer, and measure the result as a whole',
   reasonNoWay: 'Allow a method first',
-  reasonUnreachable: 'The measured levels do not reach below the whole model: measure more methods',
+  reasonUnreachable: 'The allowed methods don’t make the model smaller. Allow or measure more.',
   savePlan: 'Save Plan…',
-  savePlanTitle: 'Write the plan to a file, which can be edited by hand',
-  compressPlan: 'Compress…',
-  compressPlanTitle: 'Write the model that the plan describes',
+  savePlanTitle: 'Write the plan to a file, which you can edit',
+  applyPlan: 'Apply Plan…',
+  applyPlanTitle: 'Write the compressed model that the plan describes',
   forgetPlan: 'Discard Plan',
   forgetPlanTitle: 'Show the methods again',
   planOf: (percent: string, unit: string) => `Plan for ${percent} of the ${unit.toLowerCase()}`,
   cost: 'Left',
   costNote: (after: string, before: string) => `${after} of ${before}`,
   predicted: 'Predicted distance',
-  predictedNote: 'sum of single changes',
+  predictedNote: 'sum over the layers',
   measured: 'Measured distance',
   measuredNote: (tried: string) => (tried === '1' ? 'one plan measured' : `best of ${tried} plans`),
   changed: 'Layers compressed',

@@ -33,13 +33,13 @@ export const strings = {
   // Header
   actions: 'Actions',
   exportSubset: 'Export Subset…',
-  exportTitle: 'Write the chosen subset, the marked examples, or the scores for another tool',
+  exportTitle: 'Write the subset, the marked examples, or the scores for another tool',
   chooseData: 'Choose Data Set…',
   chooseDataTitle: 'Choose the data set that was scored',
   reload: 'Reload',
   reloadTitle: 'Read the scores and the data set again',
   openText: 'Open as Text',
-  openTextTitle: 'Open the document of scores in the text editor',
+  openTextTitle: 'Open the scores in the text editor',
   scoreName: (score: string) => scoreNames[score] ?? score,
   examples: 'Examples',
   classes: 'Classes',
@@ -85,7 +85,7 @@ export const strings = {
   mapSampled: (drawn: string, all: string) =>
     `Shows ${drawn} of ${counted(all, 'example')}, chosen at random.`,
   mapNone: 'No map: these scores don’t include training dynamics.',
-  mapOneEpoch: 'There were few runs and epochs, so variability says little yet.',
+  mapOneEpoch: 'Few runs and epochs: variability says little yet.',
   mapTable: 'Groups of the map',
   group: 'Label predicted',
   confidence: 'Confidence',
@@ -100,7 +100,7 @@ export const strings = {
   share: 'Share',
   point: (index: string) => `Example ${index}`,
   mapHint:
-    'Click a point to go to its example. With the keyboard, arrow keys move, Enter goes to the example, Escape comes back.',
+    'Click a point to go to its example. Keyboard: arrow keys to move, Enter to go to the example, Escape to come back.',
   visited: (point: string, group: string, confidence: string, variability: string) =>
     `${point}: ${group}, confidence ${confidence}, variability ${variability}`,
 
@@ -111,7 +111,7 @@ export const strings = {
   compare: 'Compare Subsets…',
   compareTitle: 'Train on several subsets and measure the accuracy of each',
   experimentIso: (iso: string, seeds: number, file: string) =>
-    `${file}: every subset is trained for as many ${iso} as all examples, with ${counted(seeds, 'seed')}.`,
+    `${file}: each subset is trained for as many ${iso} as all examples, with ${counted(seeds, 'seed')}.`,
   experimentSummary: (file: string, series: string) => `Line chart of ${file}: ${series}.`,
   seriesName: (name: string) => (name === 'full' ? 'all examples' : name),
   kept: 'Kept',
@@ -133,8 +133,7 @@ export const strings = {
   warning: {
     max: 'The highest scores include label errors as well as rare examples. Look through them and mark what is wrong, or leave out the hardest with a window.',
     random: 'Random is the baseline: a useful score beats it.',
-    window:
-      'How many of the hardest to leave out differs between data sets: compare windows on validation data.',
+    window: 'The best window differs between data sets: compare several on validation data.',
   },
   classTable: 'Classes',
   className: 'Class',
@@ -156,7 +155,7 @@ export const strings = {
     total === '1'
       ? counted(total, 'example')
       : `${first === last ? first : `${first}–${last}`} of ${counted(total, 'example')}`,
-  foundNone: 'No example passes the filters.',
+  foundNone: 'No example matches the filters.',
   place: (example: string, place: string, total: string) =>
     `${example} is number ${place} of ${total}`,
   filtersCleared: '(filters were cleared to show it)',

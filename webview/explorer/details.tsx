@@ -71,8 +71,8 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
             choose(name);
           };
           return [
-            <button type="button" class="link" onClick={onClick}>
-              {name}
+            <button type="button" class="link" title={name} onClick={onClick}>
+              {label}
             </button>,
             shape,
             dtype,

@@ -3,15 +3,15 @@ import { paletteColor } from '../charts/palette';
 import { formatDistance } from '../format';
 import { strings } from './strings';
 import type { Diagram, DiagramNode } from './types';
-import type { WorthScale } from './worth-scale';
+import type { ImportanceScale } from './importance-scale';
 
-/** Height of the colours of what sublayers are worth, which the layout leaves room for. */
+/** Height of the colours of importance, which the layout leaves room for. */
 const stripHeight = 6;
 const titleHeight = 26;
 
 interface DrawingProps {
   readonly diagram: Diagram;
-  readonly worth: WorthScale | undefined;
+  readonly importance: ImportanceScale | undefined;
   readonly scale: number;
   /** The box that Tab comes to. */
   readonly current: string | undefined;
@@ -20,7 +20,7 @@ interface DrawingProps {
 
 /** A diagram as a tree of boxes (WAI-ARIA tree) over its edges. */
 export function DiagramDrawing(props: DrawingProps): VNode {
-  const { diagram, worth, scale, current, isSelected } = props;
+  const { diagram, importance, scale, current, isSelected } = props;
   const { width, height, nodes } = diagram;
   return (
     <svg
@@ -36,7 +36,7 @@ export function DiagramDrawing(props: DrawingProps): VNode {
           <Box
             key={node.id}
             node={node}
-            worth={worth}
+            importance={importance}
             isCurrent={node.id === current}
             isSelected={isSelected && node.id === current}
           />
@@ -105,15 +105,15 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
 
 interface BoxProps {
   readonly node: DiagramNode;
-  readonly worth: WorthScale | undefined;
+  readonly importance: ImportanceScale | undefined;
   readonly isCurrent: boolean;
   readonly isSelected: boolean;
 }
 
-function Box({ node, worth, isCurrent, isSelected }: BoxProps): VNode {
+function Box({ node, importance, isCurrent, isSelected }: BoxProps): VNode {
   const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const told = worth === undefined ? undefined : worthText(node, worth);
+  const told = importance === undefined ? undefined : importanceText(node, importance);
   const parts = [title, detail, node.name, told].filter((text) => text !== undefined);
   return (
     <g
@@ -129,7 +129,7 @@ function Box({ node, worth, isCurrent, isSelected }: BoxProps): VNode {
     >
       <title>{parts.join('\n')}</title>
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
-      {worth !== undefined && !frame && <Strip node={node} worth={worth} />}
+      {importance !== undefined && !frame && <Strip node={node} importance={importance} />}
       <rect class="focus" {...{ x: 0, y: 0, width, height: frame ? titleHeight : height, rx: 5 }} />
     </g>
   );
@@ -196,17 +196,17 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
 }
 
 /** One colour for each sublayer that the box stands for. */
-function Strip({ node, worth }: NodeProps & { readonly worth: WorthScale }): VNode {
+function Strip({ node, importance }: NodeProps & { readonly importance: ImportanceScale }): VNode {
   const { sublayers, width, height } = node;
   const step = (width - 12) / Math.max(1, sublayers.length);
   return (
     <>
       {sublayers.map((id, i) => {
-        const known = worth.of(id);
+        const known = importance.of(id);
         return (
           <rect
             key={id}
-            class={known === undefined ? 'worth unknown' : 'worth'}
+            class={known === undefined ? 'importance unknown' : 'importance'}
             {...{ x: 6 + i * step, y: height - stripHeight - 3, height: stripHeight, width: step }}
             fill={known && paletteColor(known.position)}
           />
@@ -216,11 +216,14 @@ function Strip({ node, worth }: NodeProps & { readonly worth: WorthScale }): VNo
   );
 }
 
-function worthText({ sublayers }: DiagramNode, worth: WorthScale): string | undefined {
-  const known = sublayers.flatMap((id) => worth.of(id)?.distance ?? []);
+function importanceText(
+  { sublayers }: DiagramNode,
+  importance: ImportanceScale,
+): string | undefined {
+  const known = sublayers.flatMap((id) => importance.of(id)?.distance ?? []);
   if (known.length === 0) return undefined;
   const [low, high] = [Math.min(...known), Math.max(...known)].map(formatDistance);
-  return strings.worthOf(low === high ? (low ?? '') : `${low ?? ''} – ${high ?? ''}`);
+  return strings.importanceOf(low === high ? (low ?? '') : `${low ?? ''} – ${high ?? ''}`);
 }
 
 /** A line through the points, its corners rounded. */
@@ -240,19 +243,19 @@ function pathOf(points: Diagram['edges'][number]['points']): string {
 }
 
 /** What the colours mean. */
-export function WorthLegend({ worth }: { readonly worth: WorthScale }): VNode {
+export function ImportanceLegend({ importance }: { readonly importance: ImportanceScale }): VNode {
   const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));
   return (
-    <p class="worth-legend muted">
-      <span>{strings.worthLegend(worth.metric)}</span>
-      <span>{`${strings.cheap} ${formatDistance(worth.min)}`}</span>
+    <p class="importance-legend muted">
+      <span>{strings.importanceLegend(importance.metric)}</span>
+      <span>{`${strings.cheap} ${formatDistance(importance.min)}`}</span>
       <span
-        class="worth-gradient"
+        class="importance-gradient"
         aria-hidden="true"
         style={{ backgroundImage: `linear-gradient(to right, ${stops.join(', ')})` }}
       />
-      <span>{`${formatDistance(worth.max)} ${strings.important}`}</span>
-      {worth.stale && <span class="stale">{strings.worthStale}</span>}
+      <span>{`${formatDistance(importance.max)} ${strings.important}`}</span>
+      {importance.stale && <span class="stale">{strings.importanceStale}</span>}
     </p>
   );
 }

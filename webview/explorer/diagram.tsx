@@ -2,12 +2,18 @@ import type { TargetedKeyboardEvent, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Button } from '../components/controls';
 import { formatCount } from '../format';
-import { DiagramDrawing, WorthLegend } from './diagram-drawing';
+import { DiagramDrawing, ImportanceLegend } from './diagram-drawing';
 import { keyAction } from './diagram-keys';
 import { movedByDragging } from './drag-scroll';
 import { strings } from './strings';
-import type { DiagramNode, DiagramState, ExplorerPanel, ModelDescription, Worth } from './types';
-import { worthScale } from './worth-scale';
+import type {
+  DiagramNode,
+  DiagramState,
+  ExplorerPanel,
+  ModelDescription,
+  Importance,
+} from './types';
+import { importanceScale } from './importance-scale';
 
 interface DiagramProps {
   readonly panel: ExplorerPanel;
@@ -22,7 +28,7 @@ const zoomStep = 1.25;
 export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const { open } = panel.view.value;
   const state = useDrawn(panel, model, open);
-  const worth = useWorth(panel, model);
+  const importance = useImportance(panel, model);
   const scroller = useRef<HTMLDivElement>(null);
   const [selected, setSelected] = useState<string>();
   const [zoom, setZoom] = useState<number>();
@@ -104,7 +110,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
         <p class="muted" role="status">
           {statusOf(state)}
         </p>
-        <div>{worth !== undefined && <WorthLegend worth={worth} />}</div>
+        <div>{importance !== undefined && <ImportanceLegend importance={importance} />}</div>
         <div class="controls" role="group" aria-label={strings.diagramControls}>
           <Button
             label="−"
@@ -162,7 +168,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
           }}
         >
           <DiagramDrawing
-            {...{ diagram, worth, scale }}
+            {...{ diagram, importance, scale }}
             current={node?.id ?? nodes[0]?.id}
             isSelected={node !== undefined}
           />
@@ -202,10 +208,10 @@ function useDrawn(
   return state;
 }
 
-function useWorth(panel: ExplorerPanel, model: ModelDescription) {
-  const [worth, setWorth] = useState<Worth>();
-  useEffect(() => whileShown(panel.call.worth(), setWorth, panel.announce), [model]);
-  return useMemo(() => worthScale(worth), [worth]);
+function useImportance(panel: ExplorerPanel, model: ModelDescription) {
+  const [importance, setImportance] = useState<Importance>();
+  useEffect(() => whileShown(panel.call.importance(), setImportance, panel.announce), [model]);
+  return useMemo(() => importanceScale(importance), [importance]);
 }
 
 /**

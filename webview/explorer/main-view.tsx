@@ -2,6 +2,7 @@ import type { VNode } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Button } from '../components/controls';
 import { Failure } from '../components/notice';
+import { AfterPaint } from '../kit/after-paint';
 import { Comparison } from './comparison';
 import { Composition } from './composition';
 import { Details } from './details';
@@ -10,7 +11,7 @@ import { Header } from './header';
 import { Lists } from './lists';
 import { strings } from './strings';
 import { Structure } from './structure';
-import { allNodes, treeOf } from './tree-model';
+import { nodesById, treeOf } from './tree-model';
 import type { TreeNode } from './tree-model';
 import type { ExplorerPanel, ModelDescription } from './types';
 
@@ -35,15 +36,15 @@ interface ModelProps {
 
 function Model({ panel, model }: ModelProps): VNode {
   const tree = useMemo(() => treeOf(model), [model]);
-  const nodes = useMemo(() => new Map(allNodes(tree).map((node) => [node.id, node])), [tree]);
+  const nodes = useMemo(() => nodesById(tree), [tree]);
   /** What is selected in the diagram and is no row of the table. */
   const [combined, setCombined] = useState<TreeNode>();
   const { selected } = panel.view.value;
-  const chosen = combined ?? (selected === undefined ? undefined : nodes.get(selected));
+  const chosen = combined ?? (selected === undefined ? undefined : nodes().get(selected));
   /** Selects a row, and opens what it lies in. */
   const choose = (id: string) => {
     const expanded = new Set(panel.view.peek().expanded);
-    for (let above = nodes.get(id)?.parent; above !== undefined; above = above.parent) {
+    for (let above = nodes().get(id)?.parent; above !== undefined; above = above.parent) {
       expanded.add(above.id);
     }
     panel.setView({ expanded: [...expanded], selected: id });
@@ -72,10 +73,14 @@ function Model({ panel, model }: ModelProps): VNode {
         />
       </div>
       <div class="columns">
-        <Composition model={model} />
-        <Footprint model={model} />
+        <AfterPaint>
+          <Composition model={model} />
+          <Footprint model={model} />
+        </AfterPaint>
       </div>
-      <Lists model={model} onOpen={panel.run.openFile} />
+      <AfterPaint>
+        <Lists model={model} onOpen={panel.run.openFile} />
+      </AfterPaint>
     </div>
   );
 }

@@ -25,16 +25,15 @@ const roles: Readonly<Record<SideFile['role'], string>> = {
 };
 
 const sources: Readonly<Record<ModelDescription['understood']['by'], string>> = {
-  architecture: 'Sublayers are those of the architecture.',
-  graph: 'Sublayers are found in the graph, by following its residual stream.',
-  names:
-    'Blocks are put together by the numbers in the tensors’ names; what a sublayer is for is read from its name.',
+  architecture: 'Blocks and sublayers follow the model’s architecture.',
+  graph: 'Sublayers are found by following the residual stream through the graph.',
+  names: 'Unknown architecture: blocks and sublayers are guessed from the names of the tensors.',
 };
 
 /** Every text of the explorer that people read, so that a translation replaces one module. */
 export const strings = {
   loading: 'Reading the headers…',
-  failed: 'The model cannot be opened',
+  failed: 'Can’t open this model',
   tryAgain: 'Try Again',
 
   // Header
@@ -72,7 +71,7 @@ export const strings = {
   adapterOf: (base: string) => `of ${base}`,
   warnings: (count: number) => counted(count, 'warning'),
   source: (by: ModelDescription['understood']['by']) => sources[by],
-  notRunnable: (reason: string) => `It cannot be run here: ${reason}`,
+  notRunnable: (reason: string) => `This model can’t be run here: ${reason}`,
 
   // Actions
   actions: 'Actions',
@@ -92,7 +91,7 @@ export const strings = {
   // Tree
   tree: 'Structure',
   treeLabel: 'Blocks, sublayers and tensors',
-  treeHint: 'Arrow keys move, open and close; Enter on a tensor reads its numbers.',
+  treeHint: 'Arrow keys move, open and close rows. Enter on a tensor reads its numbers.',
   column: {
     name: 'Name',
     dtype: 'Type',
@@ -104,10 +103,9 @@ export const strings = {
   },
   search: 'Search by name, type or shape',
   found: (shown: string, total: string) => `${shown} of ${counted(total, 'tensor')}`,
-  nothingFound: 'No tensor passes the search.',
+  nothingFound: 'No tensor matches the search.',
   expandAll: 'Expand All',
   collapseAll: 'Collapse All',
-  more: (count: string) => `Show ${count} more rows`,
   block: (index: number) => `Block ${index}`,
   kind: (kind: ComponentKind) => kinds[kind],
   total: 'Total',
@@ -124,10 +122,10 @@ export const strings = {
   drawing: 'Drawing…',
   noFlow: (reason: string) => `The data flow can't be drawn. ${reason}`,
   flowSource: (source: 'architecture' | 'graph') =>
-    source === 'graph' ? 'As the graph has it.' : 'As the architecture computes it.',
+    source === 'graph' ? 'Taken from the graph.' : 'Drawn from the architecture.',
   omitted: (count: string) =>
-    `Left out: ${counted(count, 'operator')} that compute only sizes, such as shapes and masks.`,
-  together: (count: string) => `${counted(count, 'row')} of the table together`,
+    `Not shown: ${counted(count, 'operator')} that compute only shapes and masks.`,
+  together: (count: string) => `sum of ${counted(count, 'row')}`,
   times: (label: string, times: string) => `${label}, × ${times}`,
   zoomIn: 'Zoom in',
   zoomOut: 'Zoom out',
@@ -135,9 +133,9 @@ export const strings = {
   fitTitle: 'Make the picture as wide as the panel',
   foldAll: 'Fold All',
   foldAllTitle: 'Fold everything that was opened',
-  worthOf: (distance: string) => `distance when removed ${distance}`,
-  worthLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
-  worthStale: 'The profile was made for other weights.',
+  importanceOf: (distance: string) => `distance when removed ${distance}`,
+  importanceLegend: (metric: string) => `Distance when removed (${metric}, log scale)`,
+  importanceStale: 'The profile was made for other weights.',
   cheap: 'cheap',
   important: 'important',
 
@@ -169,7 +167,7 @@ export const strings = {
   },
   countOf: (count: string, share: string) => `${count} (${share})`,
   histogram: 'Histogram',
-  noHistogram: 'There is no histogram: the range cannot be divided.',
+  noHistogram: 'No histogram: all numbers are the same, or not finite.',
   numbers: 'Numbers',
   logarithmic: 'Log scale',
 
@@ -184,7 +182,7 @@ export const strings = {
   // Memory
   memory: 'Memory',
   memoryCaption: 'Memory of the weights by type',
-  memoryNote: 'All weights in one type, without the scales that quantization adds.',
+  memoryNote: 'All weights stored as one type. The scales of quantized weights are not counted.',
   stored: 'as stored',
   typeColumn: 'Type',
   cache: 'Key/value cache',
@@ -192,14 +190,14 @@ export const strings = {
   cacheNote: (context: string | undefined) =>
     context === undefined
       ? 'Per sequence.'
-      : `Per sequence. Full context: ${context} tokens. A sliding window keeps less.`,
+      : `Per sequence, up to the full context of ${context} tokens. Sliding windows need less.`,
   perThousand: 'Per 1,000 tokens',
   fullContext: 'Full context',
-  noCache: 'What is kept per token cannot be told from the headers.',
+  noCache: 'The headers don’t say how much is cached per token.',
   tuning: 'Training',
-  tuningCaption: 'Memory for training, by rule of thumb',
+  tuningCaption: 'Estimated memory for training',
   tuningNote:
-    'Rules of thumb: activations are left out, and grow with batch and context. Adam takes 16 bytes per trained parameter (weights and gradients in 16 bits; weights, momentum and variance in 32). LoRA is on every linear layer of the blocks.',
+    'Estimates without activations, which grow with batch and context. Adam takes 16 bytes per trained parameter. LoRA is on every linear layer of the blocks.',
   method: 'Method',
   fullTuning: 'All weights, Adam',
   lora: (rank: number) => `LoRA, rank ${rank}`,
@@ -210,7 +208,7 @@ export const strings = {
   // Lists
   files: 'Weight files',
   sideFiles: 'Side files',
-  noSideFiles: 'There are none beside the weights.',
+  noSideFiles: 'No other files beside the weights.',
   role: (role: SideFile['role']) => roles[role],
   fileColumn: 'File',
   roleColumn: 'Purpose',
@@ -234,7 +232,7 @@ export const strings = {
   comparingWeights: (name: string, share: string) => `Comparing the weights with ${name}: ${share}`,
   comparisonFailed: (message: string) => `The comparison failed: ${message}`,
   compareWeights: 'Compare Weights',
-  compareWeightsTitle: 'Read every tensor that both have and say how far apart they are',
+  compareWeightsTitle: 'Read every tensor that both models have, and measure the difference',
   close: 'Close',
   cancel: 'Cancel',
   property: 'Property',

@@ -14,7 +14,8 @@ interface StructureProps {
   readonly panel: ExplorerPanel;
   readonly model: ModelDescription;
   readonly tree: readonly TreeNode[];
-  readonly nodes: ReadonlyMap<string, TreeNode>;
+  /** All of them by their ids. */
+  readonly nodes: () => ReadonlyMap<string, TreeNode>;
   /** Selects a row and opens what it lies in. */
   readonly choose: (id: string) => void;
   readonly onSelect: (node: TreeNode) => void;
@@ -29,7 +30,7 @@ export function Structure(props: StructureProps): VNode {
   const reveal = panel.get('reveal');
   useEffect(() => {
     if (reveal === undefined) return;
-    if (nodes.has(reveal)) {
+    if (nodes().has(reveal)) {
       choose(reveal);
       panel.setView({ form: 'table' });
     } else panel.run.revealed();
@@ -59,7 +60,7 @@ export function Structure(props: StructureProps): VNode {
           panel={panel}
           model={model}
           onSelect={(node) => {
-            const [first, ...others] = node.rows.flatMap((id) => nodes.get(id) ?? []);
+            const [first, ...others] = node.rows.flatMap((id) => nodes().get(id) ?? []);
             if (first !== undefined && others.length === 0) choose(first.id);
             else onCombined(combined(node, first === undefined ? [] : [first, ...others]));
           }}
@@ -98,7 +99,8 @@ function Tree({ panel, model, tree, nodes, onSelect }: StructureProps): VNode {
           <Button
             label={strings.expandAll}
             onClick={() => {
-              panel.setView({ expanded: [...nodes.keys()] });
+              const opened = [...nodes().values()].filter(({ tensor }) => tensor === undefined);
+              panel.setView({ expanded: opened.map(({ id }) => id) });
             }}
           />
           <Button
@@ -131,11 +133,11 @@ function Tree({ panel, model, tree, nodes, onSelect }: StructureProps): VNode {
 
 function foundText(
   tree: readonly TreeNode[],
-  nodes: ReadonlyMap<string, TreeNode>,
+  nodes: StructureProps['nodes'],
   query: string,
 ): string {
   const total = tree.reduce((sum, node) => sum + node.tensors, 0);
-  const all = visibleRows(tree, new Set(nodes.keys()), query);
+  const all = visibleRows(tree, new Set(nodes().keys()), query);
   const found = all.filter(({ node }) => node.tensor !== undefined);
   return strings.found(formatCount(found.length), formatCount(total));
 }

@@ -8,7 +8,7 @@ import type {
   SublayerDescription,
 } from './types';
 
-/** A row of the tree with those below it. */
+/** A row of the tree with those below it, which are made when they are asked for: a mixture has 50,000. */
 export interface TreeNode {
   /** Unique in the tree. */
   readonly id: string;
@@ -50,7 +50,7 @@ export function shapeText(shape: readonly number[]): string {
 function partNode(part: PartDescription): TreeNode {
   const kvBytesPerToken = 0;
   const own = { ...part, kvBytesPerToken, kind: part.part, level: 1, parent: undefined };
-  return container(`part:${part.part}`, strings.kind(part.part), own, (parent) =>
+  return container(`part:${part.part}`, strings.kind(part.part), own, part.tensors, (parent) =>
     part.tensors.map((tensor) => tensorNode(tensor, tensor.name, parent)),
   );
 }
@@ -67,7 +67,8 @@ function blockNode(block: BlockDescription): TreeNode {
     kvBytesPerToken: sumKnown(block.sublayers, 'kvBytesPerToken'),
   };
   const label = isKnown ? strings.block(block.index) : block.id;
-  return container(block.id, label, own, (parent) =>
+  const tensors = block.sublayers.flatMap((sublayer) => sublayer.tensors);
+  return container(block.id, label, own, tensors, (parent) =>
     block.sublayers.map((sublayer) => sublayerNode(sublayer, block, parent)),
   );
 }
@@ -78,7 +79,7 @@ function sublayerNode(
   parent: TreeNode,
 ): TreeNode {
   const own = { ...sublayer, level: 2, parent };
-  return container(sublayer.id, strings.kind(sublayer.kind), own, (node) =>
+  return container(sublayer.id, strings.kind(sublayer.kind), own, sublayer.tensors, (node) =>
     sublayer.tensors.map((tensor) => tensorNode(tensor, withoutBlock(tensor.name, index), node)),
   );
 }
@@ -100,36 +101,48 @@ function tensorNode(tensor: StoredTensor, label: string, parent: TreeNode): Tree
     kvBytesPerToken: undefined,
     tensors: 1,
     tensor,
-    text: `${parent.text} ${name} ${dtype} ${shape.join('x')} ${shapeText(shape)}`.toLowerCase(),
+    get text() {
+      return `${parent.text} ${name} ${dtype} ${shape.join('x')} ${shapeText(shape)}`.toLowerCase();
+    },
   };
 }
 
+type Own = Pick<
+  TreeNode,
+  | 'kind'
+  | 'level'
+  | 'parent'
+  | 'parameters'
+  | 'bytes'
+  | 'flopsPerToken'
+  | 'kvBytesPerToken'
+  | 'note'
+>;
+
+/** @param tensors all of those below */
 function container(
   id: string,
   label: string,
-  own: Pick<
-    TreeNode,
-    'kind' | 'level' | 'parent' | 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken'
-  >,
-  childrenOf: (parent: TreeNode) => TreeNode[],
+  own: Own,
+  tensors: readonly StoredTensor[],
+  childrenOf: (parent: TreeNode) => readonly TreeNode[],
 ): TreeNode {
-  const { kind, level, parent, parameters, bytes, flopsPerToken, kvBytesPerToken } = own;
-  const numbers = { parameters, bytes, flopsPerToken, kvBytesPerToken };
-  const text = `${parent?.text ?? ''} ${id} ${label}`.toLowerCase().trim();
-  const node = {
-    ...{ id, label, level, parent, kind, ...numbers, text },
-    children: [] as readonly TreeNode[],
-    ...{ dtype: '', shape: '', tensors: 0, tensor: undefined },
-  };
-  const children = childrenOf(node);
-  const dtypes = new Set(children.map(({ dtype }) => dtype));
+  const { kind, level, parent, parameters, bytes, flopsPerToken, kvBytesPerToken, note } = own;
+  const dtypes = new Set(tensors.map(({ dtype }) => dtype));
   const [dtype = ''] = dtypes;
-  // The children already point to this node.
-  return Object.assign(node, {
-    children,
+  let children: readonly TreeNode[] | undefined;
+  const node: TreeNode = {
+    ...{ id, label, level, parent, kind, parameters, bytes, flopsPerToken, kvBytesPerToken },
+    ...{ shape: '', tensors: tensors.length, tensor: undefined },
+    ...(note === undefined ? {} : { note }),
     dtype: dtypes.size > 1 ? strings.mixed : dtype,
-    tensors: children.reduce((sum, child) => sum + child.tensors, 0),
-  });
+    text: `${parent?.text ?? ''} ${id} ${label}`.toLowerCase().trim(),
+    get children() {
+      children ??= childrenOf(node);
+      return children;
+    },
+  };
+  return node;
 }
 
 /** `model.layers.3.mlp.up_proj.weight` within block 3 → `mlp.up_proj.weight` */
@@ -163,8 +176,10 @@ export function combinedNode(
     ...{ parameters: sum('parameters'), bytes: sum('bytes') },
     flopsPerToken: sumKnown(children, 'flopsPerToken'),
     kvBytesPerToken: sumKnown(children, 'kvBytesPerToken'),
+    note,
   };
-  return { ...container(id, label, own, () => [...children]), note };
+  const tensors = children.flatMap(tensorsIn).flatMap(({ tensor }) => tensor ?? []);
+  return container(id, label, own, tensors, () => children);
 }
 
 /** Every tensor in a node. */
@@ -173,8 +188,20 @@ export function tensorsIn(node: TreeNode): TreeNode[] {
 }
 
 /** Every node, in the order of the tree. */
-export function allNodes(tree: readonly TreeNode[]): TreeNode[] {
-  return tree.flatMap((node) => [node, ...allNodes(node.children)]);
+export function* allNodes(tree: readonly TreeNode[]): Generator<TreeNode> {
+  for (const node of tree) {
+    yield node;
+    yield* allNodes(node.children);
+  }
+}
+
+/** Every node by its id: all of them are made when it is first called. */
+export function nodesById(tree: readonly TreeNode[]): () => ReadonlyMap<string, TreeNode> {
+  let known: ReadonlyMap<string, TreeNode> | undefined;
+  return () => {
+    known ??= new Map(Array.from(allNodes(tree), (node) => [node.id, node]));
+    return known;
+  };
 }
 
 /** A row that is shown, with its place among its siblings that are. */

@@ -1,11 +1,9 @@
 import type { TargetedKeyboardEvent, VNode } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { formatBytes, formatCompact, formatCount } from '../format';
+import { useGrowingList } from '../kit/growing-list';
 import { strings } from './strings';
 import type { TreeNode, VisibleRow } from './tree-model';
-
-/** Rows drawn at first, and with every step that more are asked for. */
-const pageRows = 800;
 
 interface TreeTableProps {
   readonly rows: readonly VisibleRow[];
@@ -31,9 +29,9 @@ const columns = [
 /** A table whose rows open and close (WAI-ARIA treegrid): one stop of the Tab key, arrows inside. */
 export function TreeTable(props: TreeTableProps): VNode {
   const { rows, selected, reveal, onRevealed, onSelect, onToggle, onActivate } = props;
-  const [limit, setLimit] = useState(pageRows);
+  const list = useGrowingList(rows.length);
   const body = useRef<HTMLTableSectionElement>(null);
-  const shown = rows.slice(0, limit);
+  const shown = rows.slice(0, list.shown);
   const isShown = shown.some(({ node }) => node.id === selected);
   const rowOf = (target: EventTarget | null) => {
     const id = target instanceof Element ? target.closest('tr')?.getAttribute('data-id') : null;
@@ -42,13 +40,13 @@ export function TreeTable(props: TreeTableProps): VNode {
   useLayoutEffect(() => {
     const index = reveal === undefined ? -1 : rows.findIndex(({ node }) => node.id === reveal);
     if (index < 0) return;
-    if (index >= limit) {
-      setLimit(pageRows * Math.ceil((index + 1) / pageRows));
+    if (index >= list.shown) {
+      list.showAtLeast(index + 1);
       return;
     }
     body.current?.rows[index]?.scrollIntoView({ block: 'nearest' });
     onRevealed();
-  }, [reveal, rows, limit]);
+  }, [reveal, rows, list.shown]);
   const press = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const index = rows.findIndex(({ node }) => node.id === selected);
     if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -85,7 +83,7 @@ export function TreeTable(props: TreeTableProps): VNode {
           }}
           onClick={({ target }) => {
             const row = rowOf(target);
-            if (row !== undefined && row.node.children.length > 0) {
+            if (row !== undefined && row.node.tensor === undefined) {
               onToggle(row.node, !row.expanded);
             }
           }}
@@ -104,17 +102,7 @@ export function TreeTable(props: TreeTableProps): VNode {
           ))}
         </tbody>
       </table>
-      {rows.length > shown.length && (
-        <button
-          type="button"
-          class="more"
-          onClick={() => {
-            setLimit(limit + pageRows);
-          }}
-        >
-          {strings.more(formatCount(rows.length - shown.length))}
-        </button>
-      )}
+      <div ref={list.end} />
       {rows.length === 0 && <p class="muted">{strings.nothingFound}</p>}
     </div>
   );
@@ -135,7 +123,7 @@ function actionOf(
   const row = rows[index];
   if (row === undefined) return undefined;
   const { node, expanded } = row;
-  const hasChildren = node.children.length > 0;
+  const hasChildren = node.tensor === undefined;
   const focus = (to: number): KeyAction => ({
     kind: 'focus',
     index: Math.max(0, Math.min(to, last)),

@@ -4,7 +4,7 @@ import type {
   ExplorerCalls,
   ExplorerState,
   StatisticsState,
-  Worth,
+  Importance,
 } from '../../extension/protocol/explorer';
 import type { Panel } from '../kit/start-panel';
 import type { View } from './view-state';
@@ -20,5 +20,5 @@ export type TensorStatistics = Extract<StatisticsState, { kind: 'known' }>['stat
 export type ModelComparison = Extract<ComparisonState, { kind: 'known' }>['comparison'];
 export type Diagram = Extract<DiagramState, { kind: 'known' }>['diagram'];
 export type DiagramNode = Diagram['nodes'][number];
-export type { DiagramState, Worth };
+export type { DiagramState, Importance };
 export type SideFile = ModelDescription['sideFiles'][number];

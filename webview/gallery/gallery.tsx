@@ -10,7 +10,7 @@ import { Facts, Tile } from '../components/facts';
 import { Histogram } from '../components/histogram';
 import { Icon } from '../components/icons';
 import { JobLine } from '../components/job-line';
-import { Legend, LegendKey, ScaleLegend, SeriesSwitches } from '../components/legend';
+import { GridLegend, Legend, LegendKey, SeriesSwitches } from '../components/legend';
 import { EmptyState, Failure, Notice } from '../components/notice';
 import { Notes, PageHeader } from '../components/page-header';
 import { Actions, Folded, Section } from '../components/section';
@@ -150,17 +150,18 @@ function Numbers(): VNode {
         <Tile name="Perplexity" value="–" note="not evaluated" reason="Nothing is selected" />
       </dl>
       <Facts stacked facts={[{ name: 'Mean', value: '0.01' }]} />
-      <div class="legend">
-        {scale !== undefined && (
-          <ScaleLegend scale={scale} low="cheap to remove" high="important" />
-        )}
-        <ul class="keys">
-          <LegendKey text="removed" status="measured" mark="removed">
-            1
-          </LegendKey>
-          <LegendKey text="not measured yet" status="pending" />
-        </ul>
-      </div>
+      <GridLegend
+        title="Distance to the original"
+        scale={scale}
+        low="cheap to remove"
+        high="important"
+        definition="Jensen-Shannon divergence"
+      >
+        <LegendKey text="removed" status="measured" mark="removed">
+          1
+        </LegendKey>
+        <LegendKey text="not measured yet" status="pending" />
+      </GridLegend>
       <Folded title="More numbers">
         <p>None.</p>
       </Folded>

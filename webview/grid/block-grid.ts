@@ -1,4 +1,4 @@
-import { h } from '../dom';
+import { h, setAttribute } from '../dom';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
 
@@ -17,6 +17,8 @@ export interface GridOptions<Item extends GridItem> {
   readonly describedBy: string;
   /** Whether several cells can be chosen. */
   readonly chooses: boolean;
+  /** How far a grid that is wider than the page is scrolled at first. */
+  readonly scrollLeft?: number | undefined;
   readonly words: {
     readonly corner: string;
     readonly block: (block: number) => string;
@@ -41,6 +43,8 @@ export class BlockGrid<Item extends GridItem> {
   private readonly cellElements = new Map<string, HTMLElement>();
   private items: ReadonlyMap<string, Item> = new Map();
   private places: ReadonlyMap<string, string> = new Map();
+  /** In pixels; unknown before the page is laid out, which asking for it would do once more. */
+  private width: number | undefined;
   private layout: GridLayout | undefined;
   private built = '';
   /** What cells are drawn from besides their items. */
@@ -64,8 +68,12 @@ export class BlockGrid<Item extends GridItem> {
     this.grid.style.setProperty('--most-cell', `${MOST_CELL_WIDTH}px`);
     this.element = h('div', { class: 'grid-scroll' }, this.grid);
     this.listen();
-    new ResizeObserver(() => {
+    new ResizeObserver(([entry]) => {
+      const isFirst = this.width === undefined;
+      this.width = entry?.contentRect.width;
       this.draw();
+      const { scrollLeft = 0 } = options;
+      if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;
     }).observe(this.element);
   }
 
@@ -83,16 +91,16 @@ export class BlockGrid<Item extends GridItem> {
   }
 
   private draw(): void {
-    if (this.items.size === 0) return;
+    if (this.items.size === 0 || this.width === undefined) return;
     const blocks = [...new Set([...this.items.values()].map(({ block }) => block))];
-    const layout = gridLayout(this.element.clientWidth, blocks.length, this.lines.length);
+    const layout = gridLayout(this.width, blocks.length, this.lines.length);
     const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
     if (shape !== this.built) {
       this.built = shape;
       this.build(blocks, layout);
     }
     this.layout = layout;
-    this.grid.dataset['labelEvery'] = String(layout.labelEvery);
+    setAttribute(this.grid, 'data-label-every', layout.labelEvery);
     this.grid.classList.toggle('dense', layout.dense);
     this.grid.classList.toggle('low', layout.low);
     this.grid.classList.toggle('with-values', layout.showValues);

@@ -10,8 +10,6 @@ type GridProps<Item extends GridItem> = Omit<GridOptions<Item>, 'clicked' | 'pre
     readonly lines: readonly string[];
     /** What cells are drawn from besides their items, if anything. */
     readonly context?: unknown;
-    /** How far a grid that is wider than the page is scrolled at first. */
-    readonly scrollLeft?: number;
     readonly scrolled?: (left: number) => void;
   };
 
@@ -45,8 +43,5 @@ export function Grid<Item extends GridItem>(props: GridProps<Item>): VNode {
   useLayoutEffect(() => {
     grid.current?.update(items, lines, context);
   }, [items, lines, context]);
-  useLayoutEffect(() => {
-    if (grid.current !== null) grid.current.element.scrollLeft = props.scrollLeft ?? 0;
-  }, []);
   return <div ref={place} />;
 }

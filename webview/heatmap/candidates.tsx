@@ -1,6 +1,6 @@
 import { Fragment } from 'preact';
 import type { VNode } from 'preact';
-import { useMemo, useRef } from 'preact/hooks';
+import { useMemo } from 'preact/hooks';
 import { paletteColor } from '../charts/palette';
 import { Dropdown, TextField } from '../components/controls';
 import { Icon } from '../components/icons';
@@ -37,13 +37,6 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
   const kinds = useMemo(() => kindsOf(cells.map(({ sublayer }) => sublayer)), [cells]);
   const filter = filterFor(wanted, kinds);
   const shown = useMemo(() => rowsOf(cells, filter, sort), [cells, wanted, sort]);
-  // Rows of cells that have not changed are not drawn again.
-  const rows = useRef(new WeakMap<Cell, VNode>());
-  const rowOf = (cell: Cell): VNode => {
-    const row = rows.current.get(cell) ?? <Row key={cell.id} cell={cell} onMark={onMark} />;
-    rows.current.set(cell, row);
-    return row;
-  };
   return (
     <Section
       class="candidates"
@@ -70,7 +63,7 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
           panel.setView({ sort: next });
         }}
         items={shown}
-        row={rowOf}
+        row={(cell) => <Row key={cell.id} cell={cell} onMark={onMark} />}
         empty={strings.noRows}
       />
     </Section>

@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { Icon } from '../components/icons';
-import { LegendKey, ScaleLegend } from '../components/legend';
+import { GridLegend, LegendKey } from '../components/legend';
 import type { CellSet } from './cells';
 import { strings } from './strings';
 import type { ShownProfile } from './types';
@@ -16,29 +16,26 @@ export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
   const scale = distances ?? previews;
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (
-    <div class="legend">
-      <div class="legend-scale">
-        <p class="legend-title">{titleOf(profile, cells)}</p>
-        {scale !== undefined && (
-          <ScaleLegend scale={scale} low={strings.cheap} high={strings.important} />
-        )}
-        <p class="muted definition">{profile?.metricDefinition}</p>
-      </div>
-      <ul class="keys">
-        <LegendKey text={strings.legendRemoved} status="sample" mark="removed">
-          1
-        </LegendKey>
-        {cells.cells.some(({ patch }) => patch !== undefined) && (
-          <LegendKey text={strings.legendPatched} status="sample" fill={<Icon name="graph" />} />
-        )}
-        <LegendKey text={strings.legendProtected} status="sample" mark="protected">
-          <Icon name="lock" />
-        </LegendKey>
-        {statuses.has('preview') && <LegendKey text={strings.legendPreviewCell} status="preview" />}
-        {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
-        {statuses.has('excluded') && <LegendKey text={strings.legendExcluded} status="excluded" />}
-      </ul>
-    </div>
+    <GridLegend
+      title={titleOf(profile, cells)}
+      scale={scale}
+      low={strings.cheap}
+      high={strings.important}
+      definition={profile?.metricDefinition}
+    >
+      <LegendKey text={strings.legendRemoved} status="sample" mark="removed">
+        1
+      </LegendKey>
+      {cells.cells.some(({ patch }) => patch !== undefined) && (
+        <LegendKey text={strings.legendPatched} status="sample" fill={<Icon name="graph" />} />
+      )}
+      <LegendKey text={strings.legendProtected} status="sample" mark="protected">
+        <Icon name="lock" />
+      </LegendKey>
+      {statuses.has('preview') && <LegendKey text={strings.legendPreviewCell} status="preview" />}
+      {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
+      {statuses.has('excluded') && <LegendKey text={strings.legendExcluded} status="excluded" />}
+    </GridLegend>
   );
 }
 

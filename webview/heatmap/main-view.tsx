@@ -19,7 +19,7 @@ interface PanelProps {
   readonly panel: HeatmapPanel;
 }
 
-/** What each sublayer is worth, what is to be removed, and what that saves and costs. */
+/** How important each sublayer is, what is to be removed, and what that saves and costs. */
 export function Main({ panel }: PanelProps): VNode {
   const frame = useFrame(panel);
   const { selected, cells } = frame;

@@ -40,7 +40,9 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
           text={
             at === undefined
               ? strings.editedByHand
-              : strings.roundsValue(formatCount(at), formatCount(rounds))
+              : at > rounds
+                ? strings.ofEarlierProfile
+                : strings.roundsValue(formatCount(at), formatCount(rounds))
           }
           spoken={strings.sliderText(
             value,

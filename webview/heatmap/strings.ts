@@ -141,8 +141,8 @@ export const strings = {
   patch: 'Symbolic patch',
   patchPlanned: (parameters: string | undefined) =>
     parameters === undefined
-      ? 'Prune… puts it in place of this sublayer. All numbers here are without it.'
-      : `Prune… puts it in place of this sublayer, with ${parameters} parameters of its own. All numbers here are without it.`,
+      ? 'Prune… replaces this sublayer with it. All numbers here are without it.'
+      : `Prune… replaces this sublayer with it (${parameters} parameters). All numbers here are without it.`,
   patchInModel: 'It replaces a sublayer that was removed.',
   marked: (id: string, mark: string) => `${id} is ${mark}`,
   lockedFirst: (id: string) => `${id} is protected. Press P to unlock it first.`,
@@ -158,6 +158,7 @@ export const strings = {
       ', ',
     ),
   editedByHand: 'edited by hand',
+  ofEarlierProfile: 'of an earlier profile',
   noRounds: 'You can choose after the first round of the search.',
   sublayersRemoved: 'Sublayers removed',
   expertsRemoved: 'Experts removed',

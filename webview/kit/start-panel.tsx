@@ -2,9 +2,9 @@ import { signal } from '@preact/signals';
 import type { ReadonlySignal } from '@preact/signals';
 import type { FunctionComponent } from 'preact';
 import { render } from 'preact';
+import { useEffect } from 'preact/hooks';
 import type { CallsOf, FromPanel, ToPanel } from '../../extension/protocol/panel';
 import { Notice } from '../components/notice';
-import { registerComponents } from '../components/toolkit';
 import { Calls, methods } from './calls';
 import type { Caller, Runner } from './calls';
 import { keepScroll } from './keep-scroll';
@@ -45,7 +45,6 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
   loading,
 }: PanelParts<State, C, View>): void {
   const api = acquireVsCodeApi();
-  registerComponents();
   const post = (message: FromPanel) => {
     api.postMessage(message);
   };
@@ -83,15 +82,21 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
       announced.value = text;
     },
   };
-  const Page = () => (
-    <main>
-      {failure.value !== undefined && <Notice text={failure.value} isAlert />}
-      {store.loaded.value ? <Main panel={panel} /> : <p class="muted loading">{loading}</p>}
-      <p class="sr-only" role="status">
-        {announced.value}
-      </p>
-    </main>
-  );
+  const Page = () => {
+    const isLoaded = store.loaded.value;
+    useEffect(() => {
+      if (isLoaded) void loadToolkit();
+    }, [isLoaded]);
+    return (
+      <main>
+        {failure.value !== undefined && <Notice text={failure.value} isAlert />}
+        {isLoaded ? <Main panel={panel} /> : <p class="muted loading">{loading}</p>}
+        <p class="sr-only" role="status">
+          {announced.value}
+        </p>
+      </main>
+    );
+  };
   render(<Page />, document.body);
   keepScroll(scrollTop, (top) => {
     scrollTop = top;
@@ -106,4 +111,10 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
     save();
   });
   post({ type: 'ready' });
+}
+
+/** After the first paint, since it takes long: until then the stylesheet draws its elements. */
+async function loadToolkit(): Promise<void> {
+  const { registerComponents } = await import('../components/toolkit');
+  registerComponents();
 }

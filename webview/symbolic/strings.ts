@@ -12,22 +12,22 @@ const orderNames: Readonly<Record<Order, string>> = {
 /** Every text of the panel that people read, so that a translation replaces one module. */
 export const strings = {
   loading: 'Reading the evolution…',
-  failed: 'This evolution cannot be shown',
+  failed: 'Can’t show this evolution',
   tryAgain: 'Try Again',
   openText: 'Open as Text',
   openTextTitle: 'Open the log of the evolution in the text editor',
-  waiting: 'No module is trained yet',
+  waiting: 'No graph has been trained yet',
   waitingText:
-    'The search goes through programs; the graphs that they build appear here as soon as their networks are trained.',
-  stoppedText: 'What was trained before comes back at once when it is resumed.',
+    'The search is trying programs. The graphs that they build appear here once they are trained.',
+  stoppedText: 'Progress is saved. Select Resume to continue.',
 
   // Header
   actions: 'Actions',
   data: 'Pictures',
   dataName: { faithful: 'faithful', balanced: 'balanced' },
   dataTitle: {
-    faithful: 'As published: a shape in a shape tells the label',
-    balanced: 'Without the type of picture that tells its label',
+    faithful: 'As published: one type of picture gives its label away',
+    balanced: 'Without the type of picture that gives its label away',
   },
   examples: 'Examples',
   examplesValue: (train: string, validation: string, test: string) =>
@@ -44,7 +44,7 @@ export const strings = {
   best: 'Best by validation',
   bestValue: (name: string, test: string) => `${name}, test ${test}`,
   baseline: 'Baseline',
-  baselineTitle: 'Networks with a dense layer in place of the graph, trained in the same way',
+  baselineTitle: 'The same network with a dense layer instead of the graph',
 
   // Job
   jobLine: 'Evolution',
@@ -66,14 +66,14 @@ export const strings = {
   spreadPart: (iteration: number, mean: string, least: string, most: string) =>
     `Iteration ${iteration}: mean ${mean}, ${least} to ${most}.`,
   spreadHint:
-    'Every point is a graph: click it, or walk with the arrow keys and press Enter, to see it. Whiskers are means and standard deviations.',
+    'Each point is a graph. Click it, or use the arrow keys and Enter, to select it. Whiskers show mean and standard deviation.',
   visited: (iteration: number, name: string, test: string) =>
     `Iteration ${iteration}, ${name}: test ${test}`,
   graphs: 'Graphs',
   keptGraphs: 'Kept for the next iteration',
   majority: 'Majority',
-  majorityLine: (value: string) => `Always the more frequent label: ${value}`,
-  shortcutLine: (value: string) => `1 for a shape in a shape, else 0: ${value}`,
+  majorityLine: (value: string) => `Always guessing the more frequent label: ${value}`,
+  shortcutLine: (value: string) => `Guessing 1 only for a shape within a shape: ${value}`,
   baselineLine: (value: string, runs: number) =>
     `Dense layer instead of a graph: ${value} (${runs === 1 ? '1 run' : `mean of ${runs} runs`})`,
   iteration: 'Iteration',
@@ -94,7 +94,8 @@ export const strings = {
   latest: 'Latest iteration',
   order: 'Order',
   orderName: (order: Order) => orderNames[order],
-  graphsOf: (iteration: number, count: string) => `Graphs of iteration ${iteration}: ${count}`,
+  graphsOf: (iteration: number, count: string) =>
+    `${counted(count, 'graph')} in iteration ${iteration}`,
   listLabel: (iteration: number) => `Graphs of iteration ${iteration}`,
   graphLabel: (name: string, nodes: number, edges: number) =>
     `Graph ${name}: ${counted(nodes, 'node')}, ${counted(edges, 'edge')}`,
@@ -109,11 +110,11 @@ export const strings = {
 
   // Details
   details: 'Selected graph',
-  legend: 'Circles are nodes with their ids, numbers on edges are ports.',
+  legend: 'Circles are nodes with their ids. Numbers on edges are ports.',
   program: 'Program',
   inlined: 'Inventions replaced',
   inlinedSame: 'The program uses no invention.',
-  inlinedTooLong: 'Too long to be written out.',
+  inlinedTooLong: 'Too long to show.',
   symbols: (count: number) => counted(count, 'symbol'),
   copyProgram: 'Copy Program',
   copyInlined: 'Copy Without Inventions',
@@ -141,7 +142,7 @@ export const strings = {
   body: 'Body',
   learnedAfter: 'Learned after iteration',
   utility: 'Utility',
-  utilityTitle: 'What it took off the cost of the kept programs, less its own cost',
+  utilityTitle: 'How much shorter it makes the kept programs, minus its own length',
   usedIn: 'Programs that use it',
   uses: (parts: string) => parts,
   usesOf: (iteration: number, count: number) => `${count} in iteration ${iteration}`,

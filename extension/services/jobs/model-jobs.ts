@@ -81,7 +81,7 @@ export class ModelJobs {
     });
   }
 
-  /** Measures what each sublayer is worth, and the order to remove them in. */
+  /** Measures how important each sublayer is, and the order to remove them in. */
   public async profile(session: ModelSession): Promise<LayerProfile> {
     assertAllowed(session.blocked);
     const { name, path: model } = session.model;

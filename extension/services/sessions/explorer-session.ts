@@ -6,7 +6,7 @@ import type {
   DiagramState,
   ExplorerState,
   StatisticsState,
-  Worth,
+  Importance,
 } from '../../protocol/explorer';
 import type { InspectorRequests } from '../../protocol/worker';
 import { PanelSession } from './panel-session';
@@ -29,7 +29,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   readonly #inspector: Inspector;
   readonly #describeError: (error: unknown) => string;
-  readonly #worthOf: (model: string) => Promise<Worth | undefined>;
+  readonly #importanceOf: (model: string) => Promise<Importance | undefined>;
   readonly #statistics = new Map<string, StatisticsState>();
   #tensors: ReadonlyMap<string, StoredTensor> = new Map();
   #opening: Promise<void> | undefined;
@@ -45,10 +45,11 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     /** Path of a folder or file of the model. */
     public readonly path: string,
     describeError: (error: unknown) => string,
-    worthOf: (model: string) => Promise<Worth | undefined> = () => Promise.resolve(undefined),
+    importanceOf: (model: string) => Promise<Importance | undefined> = () =>
+      Promise.resolve(undefined),
   ) {
     super();
-    this.#worthOf = worthOf;
+    this.#importanceOf = importanceOf;
     this.#inspector = inspector;
     this.#describeError = describeError;
   }
@@ -129,9 +130,9 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
-  /** What a profile beside the model says its sublayers are worth. */
-  public async worth(): Promise<Worth | undefined> {
-    return this.#model === undefined ? undefined : this.#worthOf(this.#model.path);
+  /** The importance of sublayers, from a profile beside the model. */
+  public async importance(): Promise<Importance | undefined> {
+    return this.#model === undefined ? undefined : this.#importanceOf(this.#model.path);
   }
 
   /** Compares with another model; an earlier comparison ends. */

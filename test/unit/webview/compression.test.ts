@@ -196,7 +196,7 @@ describe('the cells of the compression panel', () => {
     expect(cells.map(cellLabel)).toEqual([
       'Down, block 0: int8, per output, distance 1.00e-4, 20 B → 10 B',
       'Query, block 0: Low rank + int4, rank 2, distance 0.01, 20 B → 6 B',
-      'Down, block 1: kept dense by the plan',
+      'Down, block 1: kept as it is by the plan',
       'Query, block 1: removed by the plan with its sublayer',
     ]);
   });

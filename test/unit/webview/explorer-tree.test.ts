@@ -71,7 +71,7 @@ describe('the tree', () => {
     const [, first] = tree;
     expect(first).toMatchObject({ tensors: 3, flopsPerToken: 20, kvBytesPerToken: 8 });
     expect(first?.dtype).toBe('mixed');
-    const ids = allNodes(tree).map(({ id }) => id);
+    const ids = Array.from(allNodes(tree), ({ id }) => id);
     expect(new Set(ids).size).toBe(ids.length);
   });
 });

@@ -12,7 +12,7 @@ const detailWidth = 6.4;
 const leastWidth = 76;
 const padding = 14;
 const titleHeight = 26;
-/** Room for the colours of what sublayers are worth. */
+/** Room for the colours of importance. */
 const stripHeight = 8;
 /** A frame laid out by itself. */
 interface Laid extends Size {

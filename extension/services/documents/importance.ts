@@ -1,12 +1,12 @@
-import type { Worth } from '../../protocol/explorer';
+import type { Importance } from '../../protocol/explorer';
 import { fileExists, profilePathOf, readProfile } from './documents';
 import type { OpenModels } from './open-models';
 
-/** What the profile beside a model says its sublayers are worth; undefined where there is none. */
-export async function readWorth(
+/** The importance of sublayers, from the profile beside a model; undefined where there is none. */
+export async function readImportance(
   model: string,
   models: Pick<OpenModels, 'summary'>,
-): Promise<Worth | undefined> {
+): Promise<Importance | undefined> {
   const path = profilePathOf(model);
   if (!(await fileExists(path))) {
     return undefined;

@@ -1,8 +1,8 @@
 import { logScale } from '../charts/log-scale';
-import type { Worth } from './types';
+import type { Importance } from './types';
 
-/** What sublayers are worth, on the scale of the heatmap's colours. */
-export interface WorthScale {
+/** The importance of sublayers, on the scale of the heatmap's colours. */
+export interface ImportanceScale {
   readonly metric: string;
   readonly min: number;
   readonly max: number;
@@ -12,13 +12,13 @@ export interface WorthScale {
 }
 
 /** Undefined where nothing was measured. */
-export function worthScale(worth: Worth | undefined): WorthScale | undefined {
-  const scale = logScale((worth?.sublayers ?? []).map(({ distance }) => distance));
-  if (worth === undefined || scale === undefined) return undefined;
-  const byId = new Map(worth.sublayers.map(({ id, distance }) => [id, distance]));
+export function importanceScale(importance: Importance | undefined): ImportanceScale | undefined {
+  const scale = logScale((importance?.sublayers ?? []).map(({ distance }) => distance));
+  if (importance === undefined || scale === undefined) return undefined;
+  const byId = new Map(importance.sublayers.map(({ id, distance }) => [id, distance]));
   const blockOf = (id: string) => id.split('.').slice(0, 2).join('.');
   return {
-    ...{ metric: worth.metric, min: scale.min, max: scale.max, stale: worth.stale },
+    ...{ metric: importance.metric, min: scale.min, max: scale.max, stale: importance.stale },
     of: (id) => {
       const distance = byId.get(id) ?? byId.get(blockOf(id));
       return distance === undefined ? undefined : { distance, position: scale.position(distance) };

@@ -1,0 +1,89 @@
+// A page that plays the editor to a panel.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { root } from '../../scripts/lib/repository.mjs';
+
+/** @type {Record<string, string>} */
+const contentTypes = { js: 'text/javascript', css: 'text/css', ttf: 'font/ttf' };
+
+/** It tells the state when the panel is ready. Not typed, since Node knows no page. */
+const page = (/** @type {string} */ panel) => `<!doctype html>
+<link rel="stylesheet" href="/${panel}.css">
+<body></body>
+<script>
+  const tasks = [];
+  new PerformanceObserver((list) => {
+    tasks.push(...list.getEntries().map(({ duration }) => duration));
+  }).observe({ entryTypes: ['longtask'] });
+  const tell = (data) => window.dispatchEvent(new MessageEvent('message', { data }));
+  const longest = () => Math.max(0, ...tasks.splice(0));
+  const paint = async (state, answers) => {
+    window.acquireVsCodeApi = () => ({
+      getState: () => undefined,
+      setState: () => undefined,
+      postMessage: ({ type, id, name }) => {
+        const answer = type === 'ready'
+          ? { type: 'state', state, restore: {} }
+          : { type: 'answer', id, answer: { ok: answers[name] } };
+        // A message is a task of its own.
+        setTimeout(() => tell(answer));
+      },
+    });
+    const start = performance.now();
+    const script = Object.assign(document.createElement('script'), { type: 'module' });
+    script.src = '/${panel}.js';
+    document.body.append(script);
+    while (document.querySelector('h1') === null) await new Promise((next) => setTimeout(next));
+    await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
+    return performance.now() - start;
+  };
+</script>`;
+
+/**
+ * A panel's state, what its calls are answered by name, and what changes then.
+ * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} PanelDocument
+ */
+/**
+ * A page with a panel's stylesheet, and functions: `paint(state, answers)` loads its script, `tell(message)` is a message
+ * from the host, `longest()` the longest task since it was last asked, in milliseconds.
+ * @param {import('playwright-core').BrowserContext} context
+ * @param {string} panel
+ * @returns {Promise<{tab: import('playwright-core').Page, errors: string[]}>} errors come while it is there
+ */
+export async function openPage(context, panel) {
+  const tab = await context.newPage();
+  /** @type {string[]} */
+  const errors = [];
+  tab.on('pageerror', (error) => errors.push(error.message));
+  await tab.route('http://panel.test/**', async (route) => {
+    const name = new URL(route.request().url()).pathname.slice(1);
+    if (name === '') {
+      await route.fulfill({ contentType: 'text/html', body: page(panel) });
+      return;
+    }
+    const [, extension = ''] = name.split('.');
+    const body = await readFile(join(root, 'dist', 'webview', name));
+    await route.fulfill({ contentType: contentTypes[extension] ?? 'text/plain', body });
+  });
+  await tab.goto('http://panel.test/');
+  return { tab, errors };
+}
+
+/**
+ * Draws a document, and waits for the frame.
+ * @param {import('playwright-core').Page} tab
+ * @param {PanelDocument} document
+ * @returns {Promise<number>} milliseconds
+ */
+export const paint = async (tab, { state, answers = {} }) =>
+  tab.evaluate(`paint(${JSON.stringify(state)}, ${JSON.stringify(answers)})`);
+
+/**
+ * Tells what has changed.
+ * @param {import('playwright-core').Page} tab
+ * @param {object} changes
+ */
+export const tellChanges = async (tab, changes) => {
+  const nothing = { type: 'patch', patch: {}, cleared: [], added: {}, restore: {} };
+  await tab.evaluate(`tell(${JSON.stringify({ ...nothing, ...changes })})`);
+};

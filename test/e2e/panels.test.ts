@@ -1,0 +1,200 @@
+import { join } from 'node:path';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { chromium } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { llama8b } from '../../bench/inspect/models.mjs';
+import { openPage, paint, tellChanges } from '../../bench/panels/page.mjs';
+import type { PanelDocument } from '../../bench/panels/page.mjs';
+import {
+  compressionDocument,
+  dataMapDocument,
+  explorerDocument,
+  heatmapDocument,
+  symbolicDocument,
+} from '../../bench/panels/states.mjs';
+import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
+import { root } from '../../scripts/lib/repository.mjs';
+
+/** Panels by themselves, without an editor around them: cached documents in a browser's page. */
+describe('a panel', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await chromium.launch({
+      executablePath: await ensureChromium(),
+      args: CHROMIUM_FLAGS,
+    });
+  });
+  afterAll(async () => {
+    await browser.close();
+  });
+
+  const documents: Readonly<Record<string, () => PanelDocument | Promise<PanelDocument>>> = {
+    heatmap: () => heatmapDocument(12, 10),
+    explorer: async () => explorerDocument(llama8b),
+    compression: () => compressionDocument(12),
+    datamap: dataMapDocument,
+    symbolic: symbolicDocument,
+  };
+
+  it.each(Object.keys(documents))(
+    '%s: is walked by keyboard, and fits at 600 pixels and at double size',
+    async (name) => {
+      const document = await documents[name]?.();
+      if (document === undefined) throw new Error(name);
+      // At 200 % a page is half as wide, and has twice the pixels.
+      const context = await browser.newContext({
+        viewport: { width: 1200, height: 900 },
+        deviceScaleFactor: 2,
+      });
+      const { tab, errors } = await openPage(context, document.panel);
+      await tab.addStyleTag({ content: `:root { --vscode-focusBorder: ${focusColor}; }` });
+      await paint(tab, document);
+      await tab.waitForFunction(() => customElements.get('vscode-button') !== undefined);
+      await tab.waitForTimeout(300);
+      const { stops, faults } = await walk(tab);
+      expect(faults).toEqual([]);
+      expect(stops).toBeGreaterThan(8);
+      for (const widget of await tab.locator(walkedByArrows).all()) {
+        expect(await arrowMoves(widget), (await widget.getAttribute('role')) ?? '').toBe(true);
+      }
+      for (const [width, height] of [
+        [720, 450],
+        [600, 800],
+      ] as const) {
+        await tab.setViewportSize({ width, height });
+        await tab.waitForTimeout(200);
+        expect(await tooWide(tab), `${width} pixels`).toEqual([]);
+        await tab.screenshot({
+          path: join(root, 'test', 'artifacts', `panel-${name}-${width}.png`),
+          fullPage: true,
+        });
+      }
+      expect(errors).toEqual([]);
+      await context.close();
+    },
+  );
+
+  it('changes no more of the heatmap than what a message tells', async () => {
+    const shown = heatmapDocument(12, 10);
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, shown);
+    await tellChanges(tab, shown.patches[0] ?? {});
+    await tab.waitForTimeout(500);
+    await tab.evaluate(() => {
+      new MutationObserver((records) => {
+        document.body.dataset['changes'] = String(
+          Number(document.body.dataset['changes'] ?? 0) + records.length,
+        );
+      }).observe(document.querySelector('main') ?? document, {
+        ...{ subtree: true, childList: true, attributes: true, characterData: true },
+      });
+    });
+    const changesOf = async (changes: object): Promise<number> => {
+      await tab.evaluate(() => {
+        document.body.dataset['changes'] = '0';
+      });
+      await tellChanges(tab, changes);
+      await tab.waitForTimeout(300);
+      return tab.evaluate(() => Number(document.body.dataset['changes']));
+    };
+    const running = shown.patches[1] as { patch: object; added: object };
+    // The progress bar's two numbers, its length and the words beside it.
+    const told = await changesOf({ patch: running.patch });
+    expect(told).toBeGreaterThan(0);
+    expect(told).toBeLessThan(5);
+    expect(await changesOf({ patch: running.patch })).toBe(0);
+    // A cell's colour, number and label, its row, and where it changes the rank of others theirs.
+    expect(await changesOf({ added: running.added })).toBeLessThan(30);
+    await context.close();
+  });
+});
+
+/** Which no panel has elsewhere. */
+const focusColor = 'rgb(1, 2, 3)';
+
+/** One stop of the Tab key each, with arrow keys inside. */
+const walkedByArrows = '[role="grid"], [role="treegrid"], [role="listbox"].population';
+
+/** Whether an arrow key moves the focus from the first part of a widget to another. */
+async function arrowMoves(widget: Locator): Promise<boolean> {
+  // The element itself: the tab stop moves with the focus.
+  const first = await widget.locator('[tabindex="0"]').first().elementHandle();
+  await first.focus();
+  for (const key of ['ArrowRight', 'ArrowDown']) {
+    await widget.page().keyboard.press(key);
+    const hasMoved = await widget.evaluate(
+      (all, start) => all.contains(document.activeElement) && document.activeElement !== start,
+      first,
+    );
+    if (hasMoved) return true;
+  }
+  return false;
+}
+
+/** Goes through all that Tab reaches, and out of the page; tells what has no name or shows no focus. */
+async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
+  const faults: string[] = [];
+  for (let press = 0; press < 300; press++) {
+    await tab.keyboard.press('Tab');
+    const { place, name, isVisible } = await tab.evaluate((color) => {
+      const host = document.activeElement;
+      const focusOf = (one: Element | null): Element | null => {
+        const inner = one?.shadowRoot?.activeElement ?? null;
+        return inner === null ? one : focusOf(inner);
+      };
+      const element = focusOf(host);
+      if (host === null || element === null || host === document.body) {
+        return { place: '', name: '', isVisible: true };
+      }
+      const parts = [element, ...(host.shadowRoot?.querySelectorAll('.control, .root') ?? [])];
+      const shows = (one: Element) => {
+        const style = getComputedStyle(one);
+        return (
+          (style.outlineStyle !== 'none' && style.outlineColor === color) ||
+          style.borderTopColor === color
+        );
+      };
+      const { left, top, width, height } = host.getBoundingClientRect();
+      const isSeen = width > 0 && left < innerWidth && top < innerHeight && top + height > 0;
+      return {
+        place: host.outerHTML.slice(0, 120),
+        name: [
+          host.getAttribute('aria-label'),
+          host.getAttribute('aria-labelledby'),
+          host instanceof HTMLInputElement ? host.labels?.[0]?.textContent : '',
+          host.textContent,
+        ]
+          .join('')
+          .trim(),
+        isVisible: isSeen && parts.some(shows),
+      };
+    }, focusColor);
+    if (place === '') return { stops: press, faults };
+    if (name === '') faults.push(`no name: ${place}`);
+    if (!isVisible) faults.push(`focus not seen: ${place}`);
+  }
+  return { stops: 300, faults: [...faults, 'Tab does not leave the page'] };
+}
+
+/** What makes the page scroll sideways, or is cut off. */
+async function tooWide(tab: Page): Promise<string[]> {
+  return tab.evaluate(() => {
+    const scrolls = (element: Element | null): boolean =>
+      element !== null &&
+      (['auto', 'scroll'].includes(getComputedStyle(element).overflowX) ||
+        scrolls(element.parentElement));
+    const faults = [...document.querySelectorAll('main *')].flatMap((element) => {
+      const { right, width } = element.getBoundingClientRect();
+      if (width < 2 || scrolls(element)) return [];
+      const { overflowX, textOverflow } = getComputedStyle(element);
+      const isCut =
+        ['hidden', 'clip'].includes(overflowX) &&
+        textOverflow !== 'ellipsis' &&
+        element.scrollWidth > element.clientWidth + 1;
+      return right > innerWidth + 1 || isCut ? [element.outerHTML.slice(0, 120)] : [];
+    });
+    const page = document.documentElement;
+    return page.scrollWidth > page.clientWidth ? [...faults, 'the page'] : faults;
+  });
+}
