@@ -28,6 +28,8 @@ interface GgufEntry {
 export interface GgufHeader {
   /** Absolute path, links resolved. */
   readonly file: string;
+  /** The files of all parts, this one first. */
+  readonly files: readonly string[];
   readonly version: number;
   /** Multiple that the data of every tensor begins at, in bytes. */
   readonly alignment: number;
@@ -73,7 +75,7 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
     }));
     checkNames(tensors, reader);
     checkLayout(tensors, reader, dataStart, alignment, size);
-    return { file, version, alignment, entries, metadata, tensors };
+    return { file, files: [file], version, alignment, entries, metadata, tensors };
   });
 }
 

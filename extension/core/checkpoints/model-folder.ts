@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { partsOf, withoutPart } from './gguf-part-names';
 import { UserError } from '../user-error';
 
 /** Where the parts of a model lie: a Hugging Face folder, or a GGUF file, which holds them all. */
@@ -46,7 +47,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
       file: folder,
     });
   });
-  const ggufNames = names.filter(isGguf);
+  const ggufNames = names.filter(isGguf).filter(beginsModel);
   if (ggufNames.length > 0 && !names.some((name) => /\.(safetensors|bin|pt|pth)$/.test(name))) {
     const [only = ''] = ggufNames;
     if (ggufNames.length > 1) {
@@ -84,8 +85,17 @@ export function requireModelFile(file: string): void {
   }
 }
 
-function ggufFile(path: string): ModelFolder {
-  return { path, name: basename(path, extname(path)), config: path, weights: path };
+/** Whether a .gguf file is a model of its own: no further part of one, and no projector of a vision model. */
+function beginsModel(name: string): boolean {
+  return !/^mmproj/i.test(name) && (partsOf(name)?.[0] ?? name) === name;
+}
+
+/** A model in a GGUF file, or in several, of which the first stands for all. */
+function ggufFile(given: string): ModelFolder {
+  const [first = ''] = partsOf(basename(given)) ?? [];
+  const path = join(dirname(given), first === '' ? basename(given) : first);
+  const name = basename(withoutPart(path), extname(path));
+  return { path, name, config: path, weights: path };
 }
 
 /**

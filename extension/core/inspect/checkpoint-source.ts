@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readGgufHeader } from '../checkpoints/gguf';
+import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { GgufValue } from '../checkpoints/gguf-values';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
@@ -44,13 +44,12 @@ export async function readSafetensorsSource(
 export async function readGgufSource(place: WeightsPlace, open: OpenModel): Promise<ModelSource> {
   const opened = await tryOpen(place, open);
   const headers = opened instanceof OpenedModel ? opened.headers : undefined;
-  const header = headers?.format === 'gguf' ? headers.header : await readGgufHeader(place.weights);
-  const { metadata, tensors, file, version } = header;
+  const header = headers?.format === 'gguf' ? headers.header : await readGgufModel(place.weights);
+  const { metadata, tensors, files, version } = header;
   const architecture = metadata.get('general.architecture');
   const family = typeof architecture === 'string' ? architecture : undefined;
   const hasHead = tensors.some(({ name }) => name === 'output.weight');
   const embedding = tensors.find(({ name }) => name === 'token_embd.weight');
-  const parts = metadata.get('split.count');
   const source = understand(opened, tensors, namesInFolder(header));
   return {
     ...source,
@@ -64,13 +63,8 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
       version: String(version),
       ...Object.fromEntries([...metadata].map(([key, value]) => [key, textOf(value)])),
     },
-    files: await sizes([file]),
-    warnings: [
-      ...source.warnings,
-      ...(typeof parts === 'number' && parts > 1
-        ? [`This file is one of ${parts} parts: only its own tensors are listed.`]
-        : []),
-    ],
+    files: await sizes(files),
+    warnings: source.warnings,
   };
 }
 

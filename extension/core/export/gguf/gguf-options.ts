@@ -1,5 +1,6 @@
 import { basename, join } from 'node:path';
 import type { GgufHeader } from '../../checkpoints/gguf';
+import { withoutPart } from '../../checkpoints/gguf-part-names';
 import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
@@ -102,7 +103,7 @@ async function ggufWriter(
 ): Promise<WeightWriter> {
   const isDeci = layout === 'deci';
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
-  const checkpoint = { tensors, files: [header.file], entry: header.file, metadata: {} };
+  const checkpoint = { tensors, files: header.files, entry: header.file, metadata: {} };
   const kept = planTensors(model, checkpoint, changes);
   const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
   const asked = options.types ?? {};
@@ -124,7 +125,7 @@ async function ggufWriter(
   });
   const replaced = typeEntries(asked.mix);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
-  const name = basename(header.file);
+  const name = withoutPart(basename(header.file));
   return {
     bytes: plan.bytes,
     parameters: parametersAfter(model, changes),

@@ -57,6 +57,9 @@ export async function planGguf(
   const entries: (Buffer | ByteRange)[] = [];
   const { replaced = new Map<string, Buffer>() } = layout;
   for (const [key, entry] of header.entries) {
+    if (key.startsWith('split.')) {
+      continue; // What is written is one file.
+    }
     const changed =
       replaced.get(key) ?? (await rewriteEntry(header, layout, family, newFamily, key));
     entries.push(changed ?? { file, ...entry });

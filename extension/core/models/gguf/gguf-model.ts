@@ -1,5 +1,5 @@
-import { readGgufHeader } from '../../checkpoints/gguf';
 import type { GgufHeader } from '../../checkpoints/gguf';
+import { readGgufModel } from '../../checkpoints/gguf-parts';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, Projection } from '../transformer/architecture';
@@ -53,7 +53,7 @@ const ggufBlocks = 'blk';
  * @throws UserError naming the key or tensor at fault.
  */
 export async function openGguf(path: string): Promise<GgufModel> {
-  const header = await readGgufHeader(path);
+  const header = await readGgufModel(path);
   const keys = new GgufKeys(header, path);
   const family = Object.hasOwn(ggufFamilies, keys.architecture)
     ? ggufFamilies[keys.architecture]
@@ -64,14 +64,6 @@ export async function openGguf(path: string): Promise<GgufModel> {
       file: path,
       field: 'general.architecture',
       remedy: `Known are ${Object.keys(ggufFamilies).join(', ')}.`,
-    });
-  }
-  const parts = header.metadata.get('split.count');
-  if (typeof parts === 'number' && parts > 1) {
-    throw new UserError('The file is one part of several.', {
-      file: path,
-      field: 'split.count',
-      remedy: 'Join the parts with `llama-gguf-split --merge`.',
     });
   }
   if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
@@ -261,5 +253,5 @@ function checkpointOf(
       const heads = interleaved[part];
       return [tensor.name, heads === undefined ? tensor : { ...tensor, interleavedHeads: heads }];
     });
-  return { tensors: new Map(tensors), files: [header.file], entry: path, metadata: {} };
+  return { tensors: new Map(tensors), files: header.files, entry: path, metadata: {} };
 }
