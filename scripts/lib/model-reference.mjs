@@ -94,7 +94,7 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout })
     'From a Hugging Face folder: one graph with a key/value cache, named as optimum names it. ONNX Runtime loads it.',
     'From an `.onnx` file: the same graph without the removed nodes and weights. Names of inputs and outputs stay.',
     '## GGUF',
-    'GGUF files are made from GGUF files only. llama.cpp loads them.',
+    'From a Hugging Face folder or a GGUF file, with any types of tensors that llama.cpp quantizes to. llama.cpp loads them.',
     ...['blocks', 'deci'].map(
       (layout) =>
         `- \`${layout}\`: ${describeGgufLayout[/** @type {'blocks' | 'deci'} */ (layout)]}`,
