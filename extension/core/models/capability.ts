@@ -36,6 +36,7 @@ export type RefusalCode =
   | 'needs-no-module'
   | 'nothing-compressed'
   | 'nothing-patchable'
+  | 'no-modelling-file'
   | 'single-sublayers'
   | 'uneven-experts'
   | 'patches-not-expressible'
