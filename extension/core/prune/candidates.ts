@@ -122,21 +122,16 @@ export function checkBudget(
     return { isMet: () => false };
   }
   const [count, what] = countOf(model, granularity);
-  const fault = (problem: string, field: string): UserError =>
-    new UserError(problem, { field, remedy: `The model has ${count} ${what}s.` });
   if (budget.kind === 'count') {
-    if (!Number.isInteger(budget.count) || budget.count < 1) {
-      throw fault(`Cannot remove ${budget.count}: it must be an integer of at least 1.`, 'remove');
-    }
     return { isMet: (_, rounds) => rounds >= budget.count };
-  }
-  if (!(budget.ratio > 0 && budget.ratio <= 1)) {
-    throw fault(`${budget.ratio} is not a ratio above 0 and up to 1.`, 'ratio');
   }
   if (budget.kind === 'ratio') {
     const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
-      throw fault(`A ratio of ${budget.ratio} removes no ${what}.`, 'ratio');
+      throw new UserError(`A ratio of ${budget.ratio} removes no ${what}.`, {
+        field: 'ratio',
+        remedy: `The model has ${count} ${what}s.`,
+      });
     }
     return { isMet: (removed) => removed.size >= target };
   }
