@@ -1,6 +1,7 @@
 // Tries what test/fixtures/tiny_models.py made: inspect, output against transformers, one removal, re-open.
 //     node measure.cjs FOLDER ...
-// prints a JSON line for each folder, and leaves FOLDER-pruned with our own output of it in FOLDER-pruned.logits.
+// prints a JSON line for each folder, and leaves FOLDER-pruned without block 1 and FOLDER-single-pruned without an attention
+// sublayer and a feed-forward, with our own outputs of them in FOLDER-pruned.logits and FOLDER-single-pruned.logits.
 import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -28,7 +29,8 @@ interface Row {
   readonly failed?: 'make' | 'inspect' | 'run' | 'output' | 'remove';
   readonly reason?: string;
   readonly error?: number;
-  readonly layout?: string;
+  /** Why single sublayers cannot be removed in this format. */
+  readonly single?: string;
 }
 
 const run = { device: 'cpu', memoryBytes: 2 ** 30 } as const;
@@ -87,6 +89,9 @@ function errorBetween(actual: Float32Array, expected: Float32Array): number {
   return difference / scale;
 }
 
+const idsOf = (ids: readonly string[], prefix: string): string[] =>
+  ids.filter((id) => id.startsWith(prefix));
+
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : 'unknown');
 
 async function measure(folder: string): Promise<Row> {
@@ -108,14 +113,17 @@ async function measure(folder: string): Promise<Row> {
       return { folder, failed, reason: `differs by ${error.toExponential(1)}`, error };
     }
     failed = 'remove';
-    const pruned = `${folder}-pruned`;
     const { sublayers } = opened.summary;
-    const removed = sublayers.filter(({ block }) => block === 1).map(({ id }) => id);
-    const out = { model: opened, removed, out: pruned, overwrite: true, ...run };
-    await rm(pruned, { recursive: true, force: true });
-    const { layout = '' } = await writeModel(out, unattended);
-    await writeFile(`${pruned}.logits`, await outputOf(pruned, inputs));
-    return { folder, error, layout };
+    const write = async (out: string, removed: readonly string[]): Promise<undefined> => {
+      await rm(out, { recursive: true, force: true });
+      await writeModel({ model: opened, removed, out, overwrite: true, ...run }, unattended);
+      await writeFile(`${out}.logits`, await outputOf(out, inputs));
+    };
+    const ids = sublayers.map(({ id }) => id);
+    await write(`${folder}-pruned`, idsOf(ids, 'block.1.'));
+    const [first = '', last = ''] = [ids[0], ids.at(-1)];
+    const single = await write(`${folder}-single-pruned`, [first, last]).catch(reasonOf);
+    return { folder, error, ...(single === undefined ? {} : { single }) };
   } catch (error) {
     return { folder, failed, reason: reasonOf(error).replaceAll(`${folder}/`, '') };
   }

@@ -18,7 +18,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { preparePython } from '../finercut/python.mjs';
 
-/** @typedef {{folder: string, failed?: string, reason?: string, error?: number, layout?: string}} Row */
+/** @typedef {{folder: string, failed?: string, reason?: string, error?: number, single?: string}} Row */
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const script = join(root, 'test', 'fixtures', 'tiny_models.py');
@@ -96,13 +96,16 @@ async function measured(measure, folders) {
  */
 async function checkLoading(python, rows) {
   const whole = rows.filter(({ failed }) => failed === undefined);
-  const folders = whole.map(({ folder }) => `${folder}-pruned`);
+  const folders = whole.flatMap(({ folder, single }) =>
+    [`${folder}-pruned`, `${folder}-single-pruned`].slice(0, single === undefined ? 2 : 1),
+  );
   const { output } = await capture(python, [script, '--check', ...folders], { quiet: true });
-  for (const [i, { error, failure }] of lines(output).entries()) {
-    const row = whole[i];
+  for (const { folder, error, failure } of lines(output)) {
+    const row = whole.find((one) => folder.startsWith(`${one.folder}-`));
     if (row !== undefined && !(error <= 1e-4)) {
       row.failed = 'load';
-      row.reason = failure ?? `transformers differs by ${Number(error).toExponential(1)}`;
+      const what = folder.endsWith('-single-pruned') ? 'single sublayers: ' : '';
+      row.reason = `${what}${failure ?? `transformers differs by ${Number(error).toExponential(1)}`}`;
     }
   }
 }
@@ -127,7 +130,7 @@ function describe(task, rows) {
   const reached = (/** @type {string} */ step) =>
     rows.filter(({ failed }) => failed === undefined || steps.indexOf(failed) > steps.indexOf(step))
       .length;
-  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${whole.length} of which transformers loads with that output.`;
+  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${whole.length} of which transformers loads with that output, ${whole.filter(({ single }) => single === undefined).length} without single sublayers too.`;
   return [
     `## ${tasks[/** @type {keyof typeof tasks} */ (task)]}`,
     '',
@@ -160,8 +163,8 @@ function document(sections) {
   return `# Coverage of the models that transformers 5.24 knows
 
 A tiny random model of every \`model_type\`; \`node bench/coverage/run.mjs\`. Steps: make (transformers builds it small), inspect, run, output
-(its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again), load (transformers loads that folder and
-agrees).
+(its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again; another
+without an attention sublayer and a feed-forward, where the layout can say it), load (transformers loads both and agrees).
 
 ${sections.join('\n\n')}
 `;

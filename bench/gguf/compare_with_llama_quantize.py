@@ -23,7 +23,7 @@ FILE_TYPES = {
 
 
 class Params(c.Structure):
-    """llama_model_quantize_params of llama.h, release v0.5.0 (b11.7k)."""
+    """llama_model_quantize_params of llama.h, release v0.5.0."""
 
     _fields_ = [
         ("nthread", c.c_int32), ("ftype", c.c_int), ("output_tensor_type", c.c_int), ("token_embedding_type", c.c_int),

@@ -9,7 +9,7 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
-import { commandPath, createProgram } from './program';
+import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
 import { Terminal } from './terminal';
 import { isAnswered, usageProblem } from './usage-errors';
@@ -93,7 +93,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 2;
   }
   try {
-    await program.parseAsync(args, { from: 'user' });
+    await program.parseAsync(withoutVainHelp(program, args), { from: 'user' });
     terminal.clearBar();
     return 0;
   } catch (error) {

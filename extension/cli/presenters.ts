@@ -36,6 +36,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   profile,
   plan,
   apply: applied,
+  convert: applied,
   prune: applied,
   compress: applied,
   sensitivity,

@@ -54,6 +54,13 @@ export function commandPath(program: Command, args: readonly string[]): string {
     : [command.name(), commandPath(command, rest)].filter(Boolean).join(' ');
 }
 
+/** Arguments as they are parsed: `--help` behind a name that is no command would help with nothing. */
+export function withoutVainHelp(program: Command, args: readonly string[]): readonly string[] {
+  const [name = '-'] = args;
+  const isCommand = name === 'help' || program.commands.some((one) => one.name() === name);
+  return name.startsWith('-') || isCommand ? args : [name];
+}
+
 /** The command whose subcommands share its name: `symbolic` of `symbolic evaluate`. */
 function groupOf(parent: Command, name: string): Command {
   const known = parent.commands.find((command) => command.name() === name);

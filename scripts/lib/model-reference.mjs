@@ -17,7 +17,11 @@ export function modelsReference(declarations) {
       .join(', ');
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
-    positions[architecture.rotary],
+    architecture.slopes === undefined
+      ? positions[architecture.rotary]
+      : architecture.rotary === 'none'
+        ? 'ALiBi'
+        : `${positions[architecture.rotary]} or ALiBi`,
     architecture.experts === undefined ? '' : 'yes',
     ggufOf(architecture.modelType),
   ]);
@@ -27,7 +31,7 @@ export function modelsReference(declarations) {
   });
   const encoders = encoderArchitectures.map((architecture) => [
     code(architecture.modelType),
-    architecture.heads.map((head) => code(head.class)).join(', '),
+    architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
   ]);
   const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => [
     code(name),
@@ -40,14 +44,14 @@ export function modelsReference(declarations) {
     '# Models',
     `Espalier opens three formats: ${Object.values(outputFormats).join(', ')}. It reads headers first; weights stay in their files.`,
     'Models outside these tables still open in the model explorer. They can be inspected, but not run.',
-    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md).',
+    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md).',
     '## Decoders in Hugging Face folders',
-    'The family is `model_type` in `config.json`.',
+    'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte.',
     table(['`model_type`', 'Positions', 'Experts', 'As GGUF'], decoders),
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names. Without a known head the output is the last hidden states.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
     table(['`model_type`', 'Heads'], encoders),
     '## Weights',
     [

@@ -37,6 +37,7 @@ export type RefusalCode =
   | 'needs-no-module'
   | 'nothing-compressed'
   | 'nothing-patchable'
+  | 'no-modelling-file'
   | 'single-sublayers'
   | 'uneven-experts'
   | 'patches-not-expressible'

@@ -5,7 +5,8 @@ import { readSmallText } from '../checkpoints/regular-file';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
-import { architectures, knownArchitecture } from './transformer/architectures';
+import { architectures, familyOfConfig } from './transformer/architectures';
+import type { ConfigFields } from './transformer/config-layout';
 import { encoderArchitectures, knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
@@ -151,7 +152,10 @@ export function readArchitecture(
  */
 function architectureOf(configText: string, file: string): Architecture {
   const modelType = readModelType(configText);
-  const architecture = knownArchitecture(baseModelType(modelType ?? ''));
+  const architecture =
+    modelType === undefined
+      ? undefined
+      : familyOfConfig(JSON.parse(configText) as ConfigFields, baseModelType(modelType));
   if (architecture !== undefined) {
     return architecture;
   }

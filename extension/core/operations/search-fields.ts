@@ -75,16 +75,18 @@ export const searchFields = group('Search', {
 /** The same, for operations that search only if nothing else says what to remove. */
 export const openSearchFields = leftOpen(searchFields);
 
+const fraction = { above: 0, max: 1, placeholder: 'R' } as const;
+
 /** How much is removed; the model decides what is possible. */
 export const amountFields = group('Amount', {
-  remove: integer({ description: 'Number of removals, at least 1' }),
+  remove: integer({ description: 'Number of removals', min: 1 }),
   ratio: number({
-    description: 'Fraction of the sublayers, above 0 and up to 1',
-    placeholder: 'R',
+    description: 'Fraction of the sublayers',
+    ...fraction,
   }),
   parameters: number({
-    description: 'Fraction of the parameters, above 0 and up to 1',
-    placeholder: 'R',
+    description: 'Fraction of the parameters',
+    ...fraction,
   }),
   all: flag({ description: 'Remove until nothing more can go', default: false }),
 });

@@ -3,7 +3,6 @@ import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
 import type { Budget, Granularity, SearchSettings } from './options';
 import { counted, say } from '../message';
-import type { Message } from '../message';
 
 /** Something that one step of a search can remove: a sublayer, a single expert, or a whole block. */
 export interface Candidate {
@@ -124,25 +123,17 @@ export function checkBudget(
     return { isMet: () => false };
   }
   const count = countOf(model, granularity);
-  const all = counted(count, granularity === 'expert' ? 'expert' : 'sublayer');
-  const fault = (problem: Message, field: string): UserError =>
-    new UserError(problem, { field, remedy: say`The model has ${all}.` });
   if (budget.kind === 'count') {
-    if (!Number.isInteger(budget.count) || budget.count < 1) {
-      throw fault(
-        say`Cannot remove ${budget.count}: it must be an integer of at least 1.`,
-        'remove',
-      );
-    }
     return { isMet: (_, rounds) => rounds >= budget.count };
-  }
-  if (!(budget.ratio > 0 && budget.ratio <= 1)) {
-    throw fault(say`${budget.ratio} is not a ratio above 0 and up to 1.`, 'ratio');
   }
   if (budget.kind === 'ratio') {
     const target = Math.floor(budget.ratio * count + 1e-9);
     if (target === 0) {
-      throw fault(say`A ratio of ${budget.ratio} removes nothing.`, 'ratio');
+      const all = counted(count, granularity === 'expert' ? 'expert' : 'sublayer');
+      throw new UserError(say`A ratio of ${budget.ratio} removes nothing.`, {
+        field: 'ratio',
+        remedy: say`The model has ${all}.`,
+      });
     }
     return { isMet: (removed) => removed.size >= target };
   }

@@ -86,7 +86,8 @@ export function modelEntries(
 
 function rotaryOf({ config, configFile }: FolderModel, layerType: string): Rotary {
   const own = configOfLayerType(config, layerType);
-  return readRotary(own, sizesOf(config).headDim, false, configFile);
+  const order = { interleaved: false, reversed: false };
+  return readRotary(own, sizesOf(config).headDim, order, configFile);
 }
 
 const ropeOf = (config: ModelConfig): RopeConfig =>

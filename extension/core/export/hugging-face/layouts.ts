@@ -4,7 +4,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { matrixChanges } from '../matrix-changes';
-import { whyNotPatched } from './modelling-file';
+import { whyNoModellingFile } from './modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Changes } from '../changes';
@@ -56,7 +56,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     keepsWeights: false,
     refuse: ({ configText }, changes) =>
       needsModule(changes)
-        ? (whyNotInModule(changes) ?? whyNotPatched(configText, changes))
+        ? (whyNotInModule(changes) ?? whyNoModellingFile(configText, changes))
         : {
             code: 'needs-no-module',
             reason: say`The result is an ordinary model, so it needs no modelling file.`,

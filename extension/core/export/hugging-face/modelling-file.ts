@@ -98,18 +98,27 @@ function modulesOf(family: Architecture): Record<'attention' | 'feedforward', Br
   };
 }
 
-/** Why the modelling file of a family cannot hold patches: a branch of several modules leaves them no place. */
-export function whyNotPatched(configText: string, { patched }: Changes): Refusal | undefined {
+/** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
+export function whyNoModellingFile(configText: string, { patched }: Changes): Refusal | undefined {
   const { model_type: named } = JSON.parse(configText) as NamedClasses;
-  const isEncoder = knownEncoder(baseModelType(String(named))) !== undefined;
-  if (Object.keys(patched).length === 0 || isEncoder) {
+  if (knownEncoder(baseModelType(String(named))) !== undefined) {
     return undefined;
   }
   const { architecture } = readArchitecture(configText, 'config.json');
+  if (architecture.otherModules !== undefined) {
+    return {
+      code: 'no-modelling-file',
+      reason: architecture.otherModules,
+      remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
+    };
+  }
   const { attention, feedforward } = modulesOf(architecture);
-  return Object.keys(patched).some(
-    (id) => (id.endsWith('.attention') ? attention : feedforward).parts.length > 1,
-  )
+  const { addsStreamInside = [] } = architecture;
+  return Object.keys(patched).some((id) => {
+    const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
+    const { parts } = branch === 'attention' ? attention : feedforward;
+    return parts.length > 1 || addsStreamInside.includes(branch);
+  })
     ? {
         code: 'nothing-patchable',
         reason: say`transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
@@ -140,13 +149,22 @@ except ImportError:
     pass`;
 }
 
+/** What a module gives that adds nothing. */
+const nothing = (addsStream: boolean): string =>
+  addsStream ? 'residual' : 'torch.zeros_like(hidden_states)';
+
+const streamOr = (others: string, addsStream: boolean): string =>
+  addsStream ? `residual, ${others}` : others;
+
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
 export function modellingFile(family: Architecture, needs: ModuleNeeds): string {
-  const { modelType } = family;
+  const { modelType, addsStreamInside = [] } = family;
+  const inside = (branch: 'attention' | 'feedforward'): boolean =>
+    addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const { attention, feedforward } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
@@ -230,13 +248,13 @@ ${experts}${forms.method}${patches.method}
 
 
 class NoAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states), None
+    def forward(self, hidden_states, ${streamOr('*args, **kwargs', inside('attention'))}):
+        return ${nothing(inside('attention'))}, None
 
 
 class NoFeedforward(nn.Module):
-    def forward(self, hidden_states):
-        return torch.zeros_like(hidden_states)
+    def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
+        return ${nothing(inside('feedforward'))}
 ${forms.classes}${outer.classes}${patches.classes}
 
 ${registration(modelType, stockModel, model)}

@@ -1,8 +1,10 @@
 import { applyEdits, format, modify } from 'jsonc-parser';
-import type { FormattingOptions, JSONPath } from 'jsonc-parser';
+import type { FormattingOptions } from 'jsonc-parser';
 import type { Refusal } from '../../models/capability';
 import type { Architecture } from '../../models/transformer/architecture';
-import { knownArchitecture } from '../../models/transformer/architectures';
+import { familyOfConfig } from '../../models/transformer/architectures';
+import { flattened, outsideNested } from '../../models/transformer/config-layout';
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { ModelSummary } from '../../models/model-summary';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
@@ -77,9 +79,11 @@ export function describeLoading(configText: string, withModellingFile: boolean):
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
 export function rewriteConfig(text: string, selection: BlockSelection): string {
   const config = JSON.parse(text) as Json;
+  const nested = familyOf(config)?.config?.nested;
   const options = { formattingOptions: formattingOf(text) };
   let edited = text;
-  for (const [path, value] of changes(config, selection)) {
+  for (const [field, value] of changes({ ...flattened(config, nested) }, selection)) {
+    const path = nested === undefined || outsideNested.includes(field) ? [field] : [nested, field];
     edited = applyEdits(edited, modify(edited, path, value, options));
   }
   return edited;
@@ -95,7 +99,7 @@ function formattingOf(text: string): FormattingOptions {
 }
 
 /** Fields to set, or to take out where the value is undefined. */
-function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][] {
+function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
   const { patched = {} } = selection;
   const uneven = isUneven(expertCounts);
@@ -121,18 +125,20 @@ function changes(config: Json, selection: BlockSelection): [JSONPath, unknown][]
         }
       : undefined,
   };
-  return Object.entries(wanted)
-    .filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(config[field]))
-    .map(([field, value]) => [[field], value]);
+  return Object.entries(wanted).filter(
+    ([field, value]) => JSON.stringify(value) !== JSON.stringify(config[field]),
+  );
 }
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
-  return familyOf(config)?.config?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  const encoder = knownEncoder(baseModelType(String(config['model_type'])));
+  const names = (familyOf(config) ?? encoder)?.config?.names;
+  return names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
 function familyOf(config: Json): Architecture | undefined {
-  return knownArchitecture(baseModelType(String(config['model_type'])));
+  return familyOfConfig(config, baseModelType(String(config['model_type'])));
 }
 
 /** Lists that the family derives from a block's number are written down where numbers change. */

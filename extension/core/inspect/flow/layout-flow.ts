@@ -139,11 +139,20 @@ function encoderEmbedding(
   const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
     root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
-  const segments = root.add('token_type_ids', 'input', 'Segments', [], { shape: rows });
   const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
-  const types = lookUp('types', 'Segment embedding', segments, [embedding.types]);
   const positions = lookUp('positions', 'Position embedding', ids, [embedding.positions]);
-  const sum = root.add('sum', 'combine', '+', [words, types, positions]);
+  const segments =
+    embedding.types === undefined
+      ? []
+      : [
+          lookUp(
+            'types',
+            'Segment embedding',
+            root.add('token_type_ids', 'input', 'Segments', [], { shape: rows }),
+            [embedding.types],
+          ),
+        ];
+  const sum = root.add('sum', 'combine', '+', [words, ...segments, positions]);
   return root.norm('norm', norm, sum, embedding.norm);
 }
 

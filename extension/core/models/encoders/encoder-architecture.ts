@@ -7,8 +7,9 @@ interface TextEmbedding {
   readonly kind: 'text';
   readonly words: string;
   readonly positions: string;
-  readonly types: string;
-  /** Of the sum of the three. */
+  /** Of families with segments. */
+  readonly types?: string;
+  /** Of the sum of them. */
   readonly norm: string;
   /** Whether positions count from the padding's id + 1 and pass over padding, instead of from 0. */
   readonly positionsSkipPadding: boolean;

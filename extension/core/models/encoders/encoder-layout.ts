@@ -22,7 +22,8 @@ export type EncoderEmbedding =
       readonly kind: 'text';
       readonly words: Linear;
       readonly positions: LazyTensor;
-      readonly types: LazyTensor;
+      /** Of segments, where the family has them. */
+      readonly types: LazyTensor | undefined;
       readonly norm: Norm;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
@@ -211,7 +212,8 @@ function findEmbedding(
         hidden,
       ),
       positions: table(embedding.positions, config.max_position_embeddings),
-      types: table(embedding.types, config.type_vocab_size),
+      types:
+        embedding.types === undefined ? undefined : table(embedding.types, config.type_vocab_size),
       norm: tensors.norm(`${prefix}${embedding.norm}`, hidden),
       padding: embedding.positionsSkipPadding
         ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)

@@ -49,8 +49,10 @@ const nextStream = 'next';
 const mask = 'mask';
 const rows = ['batch', 'sequence'];
 
+const segmentIds = 'token_type_ids';
+
 /** Ids of a text, which of them count, and the segment of each. */
-const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', 'token_type_ids'].map(
+const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', segmentIds].map(
   (name) => ({ name, dtype: 'I64', shape: rows }),
 );
 
@@ -70,7 +72,7 @@ export class EncoderModel implements LayeredModel {
     const { embedding, head } = layout;
     const isText = embedding.kind === 'text';
     this.inputs = isText
-      ? textInputs
+      ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
       : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
     this.sideNames = isText ? [mask] : [];
     this.output = {
@@ -257,10 +259,12 @@ export class EncoderModel implements LayeredModel {
         return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
       }
       const words = emitTableRows(graph, embedding.words, 'input_ids');
-      const types = emitRows(graph, embedding.types, 'token_type_ids');
+      const { types } = embedding;
+      const segmented =
+        types === undefined ? words : graph.op('Add', [words, emitRows(graph, types, segmentIds)]);
       const places = emitPositions(graph, embedding.padding, 'input_ids');
       const positions = emitRows(graph, embedding.positions, places);
-      const sum = graph.op('Add', [graph.op('Add', [words, types]), positions]);
+      const sum = graph.op('Add', [segmented, positions]);
       return {
         hidden: emitNorm(graph, norm, sum, embedding.norm),
         side: emitPaddingMask(graph, 'attention_mask'),
@@ -315,7 +319,7 @@ export class EncoderModel implements LayeredModel {
     return embedding.kind === 'text'
       ? [
           ...storedTensors(embedding.words),
-          embedding.types,
+          ...(embedding.types === undefined ? [] : [embedding.types]),
           embedding.positions,
           ...partTensors(embedding.norm),
         ]

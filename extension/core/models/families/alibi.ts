@@ -8,6 +8,7 @@ export const alibiFamilies: readonly Architecture[] = [
   {
     ...base,
     modelType: 'bloom',
+    addsStreamInside: ['attention', 'feedforward'],
     config: {
       names: {
         num_hidden_layers: 'n_layer',
@@ -39,6 +40,7 @@ export const alibiFamilies: readonly Architecture[] = [
   {
     ...base,
     modelType: 'mpt',
+    addsStreamInside: ['feedforward'],
     config: {
       names: {
         hidden_size: 'd_model',

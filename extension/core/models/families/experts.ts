@@ -64,6 +64,11 @@ const graniteMoe = {
     names: { num_experts: 'num_local_experts' },
     defaults: () => ({ num_experts: 8, num_experts_per_tok: 2 }),
   },
+  feedforward: {
+    norm: feedforward.norm,
+    gateUp: { kind: 'fused', name: 'block_sparse_moe.input_linear' },
+    down: 'block_sparse_moe.output_linear',
+  },
   biases: attentionBiases,
   scales: graniteScales,
 } as const;
@@ -111,6 +116,36 @@ export const expertFamilies: readonly Architecture[] = [
     slidingWindow: (config) =>
       config.use_sliding_window === true ? everywhere(config) : undefined,
     experts: qwenExperts,
+  },
+  {
+    ...base,
+    modelType: 'mellum',
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        num_key_value_heads: 4,
+        head_dim: 128,
+        num_experts: 64,
+        num_experts_per_tok: 8,
+        moe_intermediate_size: 896,
+        norm_topk_prob: true,
+      }),
+      lists: {
+        layer_types: () => 'full_attention',
+        mlp_layer_types: () => 'sparse',
+      },
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      inner: ({ moe_intermediate_size: inner }) => inner,
+      routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
+      isSparse: ({ mlp_layer_types: types }, block) =>
+        !Array.isArray(types) || types[block] === 'sparse',
+    },
   },
   {
     ...base,
@@ -171,6 +206,15 @@ export const expertFamilies: readonly Architecture[] = [
     ...graniteMoe,
     modelType: 'granitemoeshared',
     classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
+    // Both modules go where the branch is removed.
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: {
+        kind: 'separate',
+        names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
+      },
+      down: 'block_sparse_moe.output_linear',
+    },
     experts: {
       ...graniteExperts,
       shared: ({ shared_intermediate_size: inner }) =>

@@ -5,6 +5,7 @@ import {
   attentionBiases,
   base,
   configuredBiases,
+  everywhere,
   feedforward,
   gateUpInOne,
   noBiases,
@@ -13,9 +14,61 @@ import {
   ungated,
   windowedByType,
 } from './pieces';
+import { say } from '../../message';
 
 /** Families of Llama's order of branches with other norms, activations or turns. */
 export const llamaRelatives: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'olmo',
+    config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
+    norm: 'layer',
+    plainNorms: true,
+    biases: attentionBiases,
+    scales: ({ clip_qkv: clip }) => ({ clip: clip ?? undefined }),
+  },
+  {
+    ...base,
+    modelType: 'nanochat',
+    classes: { config: 'NanoChatConfig', model: 'NanoChatForCausalLM' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 6,
+        hidden_act: 'relu2',
+        final_logit_softcapping: 15,
+      }),
+    },
+    outer: { ...base.outer, embeddingNorm: 'norm' },
+    plainNorms: true,
+    attention: {
+      ...attention,
+      queryKeyNorms: { ...queryKeyNorms, afterRotary: true },
+    },
+    feedforward: {
+      norm: 'post_attention_layernorm',
+      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
+      down: 'mlp.fc2',
+    },
+    biases: attentionBiases,
+    reversedRotary: true,
+    scales: ({ final_logit_softcapping: cap }) => ({ logitSoftCap: cap ?? undefined }),
+  },
+  {
+    ...base,
+    modelType: 'ministral3',
+    config: {
+      defaults: () => ({ num_key_value_heads: 8, head_dim: 128, rms_norm_eps: 1e-5 }),
+    },
+    slidingWindow: everywhere,
+    queryGrowth: ({ rope_parameters: rope }) =>
+      typeof rope?.llama_4_scaling_beta === 'number'
+        ? {
+            scale: rope.llama_4_scaling_beta,
+            period: rope.original_max_position_embeddings ?? 16_384,
+            offset: 0,
+          }
+        : undefined,
+  },
   {
     ...base,
     modelType: 'arcee',
@@ -152,6 +205,7 @@ export const llamaRelatives: readonly Architecture[] = [
     ...base,
     modelType: 'exaone',
     classes: { config: 'ExaoneConfig', model: 'LlamaForCausalLM' },
+    otherModules: say`transformers runs exaone models with the modules of llama, under other names.`,
     config: {
       names: {
         num_hidden_layers: 'num_layers',

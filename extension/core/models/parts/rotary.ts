@@ -27,12 +27,14 @@ export interface Rotary {
   readonly dimensions: number;
   /** Dimension 2i is turned with 2i + 1, instead of i with i + dimensions / 2. */
   readonly interleaved: boolean;
+  /** Whether heads are turned the other way round. */
+  readonly reversed: boolean;
   /** Factor on cosine and sine. */
   readonly attentionFactor: number;
   readonly frequencies: Frequencies;
 }
 
-type Turning = Omit<Rotary, 'dimensions' | 'interleaved'>;
+type Turning = Omit<Rotary, 'dimensions' | 'interleaved' | 'reversed'>;
 type Scaling = (rope: RopeConfig, context: RotaryContext) => Turning;
 
 interface RotaryContext {
@@ -184,7 +186,7 @@ function ropeType(rope: RopeConfig): string {
 export function readRotary(
   config: ModelConfig,
   headDim: number,
-  interleaved: boolean,
+  order: Pick<Rotary, 'interleaved' | 'reversed'>,
   file: string,
 ): Rotary {
   const rope: RopeConfig = config.rope_parameters ?? config.rope_scaling ?? {};
@@ -210,7 +212,7 @@ export function readRotary(
       say`Rotary scaling "${ropeType(rope)}" is not supported, only ${Object.keys(rotaryScalings).join(', ')}.`,
     );
   }
-  return { dimensions, interleaved, ...scale(rope, context) };
+  return { dimensions, ...order, ...scale(rope, context) };
 }
 
 /**
@@ -279,8 +281,8 @@ function emitInverseFrequencies(graph: GraphBuilder, rotary: Rotary, positions: 
 
 /**
  * Rotates the first `dimensions` of `heads` [batch, heads, sequence, headDim] by the tables
- * [batch | 1, 1, sequence, dimensions / 2]. Interleaved pairs come out as halves, which changes no
- * product of a query and a key.
+ * [batch | 1, 1, sequence, dimensions / 2]. Interleaved pairs come out as halves, and those of reversed
+ * turns in the other order, which changes no product of a query and a key.
  */
 export function emitRotation(
   graph: GraphBuilder,
@@ -289,14 +291,15 @@ export function emitRotation(
   heads: Value,
   tables: { readonly cos: Value; readonly sin: Value },
 ): Value {
-  const { dimensions, interleaved } = rotary;
+  const { dimensions, interleaved, reversed } = rotary;
   const rest = headDim - dimensions;
   const [turned = '', ...untouched] =
     rest === 0
       ? [heads]
       : graph.ops('Split', [heads, graph.ints([dimensions, rest])], 2, { axis: -1 });
   const halves = interleaved ? emitHalves(graph, turned, dimensions) : turned;
-  const [first = '', second = ''] = graph.ops('Split', [halves], 2, { axis: -1 });
+  const pair = graph.ops('Split', [halves], 2, { axis: -1 });
+  const [first = '', second = ''] = reversed ? pair.toReversed() : pair;
   const { cos, sin } = tables;
   const rotated = [
     graph.op('Sub', [graph.op('Mul', [first, cos]), graph.op('Mul', [second, sin])]),

@@ -4,6 +4,7 @@ import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
+import type { Message } from '../../message';
 
 /**
  * Order of the rows of query, key and value where one matrix holds all: one after the other when
@@ -151,6 +152,10 @@ export interface Architecture {
   readonly modelType: string;
   /** Classes in transformers, where they are not named after `modelType`. */
   readonly classes?: { readonly config: string; readonly model: string };
+  /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
+  readonly otherModules?: Message;
+  /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
+  readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
@@ -206,6 +211,8 @@ export interface Architecture {
   readonly rotary: 'shared' | 'by-layer-type' | 'none';
   /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
   readonly interleavedRotary?: boolean;
+  /** Whether queries and keys are turned the other way round. */
+  readonly reversedRotary?: boolean;
   /** Whether a block's queries and keys are turned; yes when absent. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */

@@ -1,4 +1,5 @@
 import type { Architecture } from './architecture';
+import type { ConfigFields } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
@@ -10,6 +11,7 @@ import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
 export const architectures: readonly Architecture[] = [
@@ -25,6 +27,33 @@ export const architectures: readonly Architecture[] = [
   ...deepseekFamilies,
   nemotronNas,
 ];
+
+/**
+ * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
+ * model of several parts.
+ */
+export function familyOfConfig(config: ConfigFields, modelType: string): Architecture | undefined {
+  const { text_config: text } = config;
+  const towerType =
+    typeof text === 'object' && text !== null ? (text as ConfigFields)['model_type'] : undefined;
+  const tower = typeof towerType === 'string' ? knownArchitecture(towerType) : undefined;
+  return knownArchitecture(modelType) ?? (tower && asTextTower(tower, modelType));
+}
+
+/** A family as a part of a larger model, whose other parts are not run. */
+function asTextTower(family: Architecture, modelType: string): Architecture {
+  return {
+    ...family,
+    modelType,
+    otherModules: say`The modelling file would need the other parts of ${modelType} models too.`,
+    config: { ...family.config, nested: 'text_config' },
+    outer: {
+      ...family.outer,
+      prefixes: ['model.language_model.', 'language_model.model.', 'language_model.'],
+      heads: ['lm_head', 'language_model.lm_head'],
+    },
+  };
+}
 
 /** The family of a `model_type`. */
 export function knownArchitecture(modelType: string): Architecture | undefined {

@@ -1,8 +1,33 @@
 /** Fields of a config.json by name. */
 export type ConfigFields = Readonly<Record<string, unknown>>;
 
+/** Fields that stand outside whatever `nested` names. */
+export const outsideNested: readonly string[] = [
+  'model_type',
+  'architectures',
+  'auto_map',
+  'quantization_config',
+  'espalier',
+];
+
+/** The fields with those of `nested` in the place of others of their names. */
+export function flattened(config: ConfigFields, nested: string | undefined): ConfigFields {
+  const inner = nested === undefined ? undefined : config[nested];
+  if (typeof inner !== 'object' || inner === null) {
+    return config;
+  }
+  const kept = outsideNested.map((field) => [field, config[field]] as const);
+  return {
+    ...config,
+    ...inner,
+    ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+  };
+}
+
 /** How a family's config.json differs from the usual one. */
 export interface ConfigLayout {
+  /** Field that holds all others, but for `model_type` and what Espalier or a quantization adds. */
+  readonly nested?: string;
   /** The family's own names of the usual fields. */
   readonly names?: Readonly<Record<string, string>>;
   /** Values that the family's configuration class takes where config.json is silent. */

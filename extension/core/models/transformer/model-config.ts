@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { UserError } from '../../user-error';
+import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
 import { compressedForms } from '../forms/form-spec';
 import { patchSpecs } from '../patch/symbolic-patch';
@@ -171,7 +172,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
 
 /** The fields under their usual names, completed by what the family's configuration class takes. */
 function translate(json: object, layout: ConfigLayout): ConfigFields {
-  const fields: Record<string, unknown> = { ...json };
+  const fields: Record<string, unknown> = { ...flattened({ ...json }, layout.nested) };
   for (const [usual, own] of Object.entries(layout.names ?? {})) {
     if (fields[own] !== null && fields[own] !== undefined) {
       fields[usual] = fields[own];

@@ -155,7 +155,10 @@ export function layOutTransformer(
   const removed = new Set(config.espalier?.removed ?? []);
   const patches = config.espalier?.patches ?? {};
   const patchModules = patchModulesOf(architecture);
-  const interleaved = architecture.interleavedRotary ?? false;
+  const turning = {
+    interleaved: architecture.interleavedRotary ?? false,
+    reversed: architecture.reversedRotary ?? false,
+  };
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   const absent: string[] = [];
@@ -167,7 +170,7 @@ export function layOutTransformer(
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
       const turned = latent?.turnedDim ?? headDim;
-      rotaries.set(rotary, readRotary(seen, turned, interleaved, folder.config));
+      rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;

@@ -1,0 +1,284 @@
+import type { Biases } from '../transformer/architecture';
+import type { ConfigLayout } from '../transformer/config-layout';
+import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
+
+export const allBiases: Biases = {
+  queryKeyValue: true,
+  attentionOutput: true,
+  feedforward: true,
+};
+export const epsilonName = { rms_norm_eps: 'layer_norm_eps' };
+export const usualDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
+export const classifier: HeadStep = { name: 'classifier', out: 'labels' };
+
+/** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
+const postNorm = {
+  attention: {
+    queryKeyValue: {
+      kind: 'separate',
+      names: ['attention.self.query', 'attention.self.key', 'attention.self.value'],
+    },
+    output: 'attention.output.dense',
+    sumNorm: 'attention.output.LayerNorm',
+  },
+  feedforward: {
+    gateUp: { kind: 'separate', names: ['intermediate.dense'] },
+    down: 'output.dense',
+    sumNorm: 'output.LayerNorm',
+  },
+  biases: (): Biases => allBiases,
+  modules: {
+    layers: 'encoder.layer',
+    attention: { attention: 'SameAttention' },
+    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
+  },
+} as const;
+
+const textEmbedding = {
+  kind: 'text',
+  words: 'embeddings.word_embeddings',
+  positions: 'embeddings.position_embeddings',
+  types: 'embeddings.token_type_embeddings',
+  norm: 'embeddings.LayerNorm',
+} as const;
+
+const textDefaults = {
+  ...usualDefaults,
+  max_position_embeddings: 512,
+  tie_word_embeddings: true,
+};
+const layout: ConfigLayout = {
+  names: epsilonName,
+  defaults: () => textDefaults,
+  only: () => ({
+    is_decoder: false,
+    add_cross_attention: false,
+    position_embedding_type: 'absolute',
+  }),
+};
+
+/** What families of one shape differ in: `model_type`, the name of their classes, that of their module. */
+interface Named {
+  readonly modelType: string;
+  readonly family: string;
+  readonly prefix: string;
+}
+
+const forTokens = (family: string): HeadForm => ({
+  class: `${family}ForTokenClassification`,
+  auto: 'AutoModelForTokenClassification',
+  first: false,
+  steps: [classifier],
+});
+
+/** BERT and what is named like it. */
+function bertLike({ modelType, family, prefix }: Named): EncoderArchitecture {
+  return {
+    ...postNorm,
+    modelType,
+    classes: { config: `${family}Config`, model: `${family}Model` },
+    config: layout,
+    prefix,
+    embedding: { ...textEmbedding, positionsSkipPadding: false },
+    blocks: 'encoder.layer',
+    heads: [
+      {
+        class: `${family}ForMaskedLM`,
+        auto: 'AutoModelForMaskedLM',
+        first: false,
+        steps: [
+          {
+            name: 'cls.predictions.transform.dense',
+            out: 'hidden',
+            activation: 'hidden_act',
+            norm: 'cls.predictions.transform.LayerNorm',
+          },
+          {
+            name: 'cls.predictions.decoder',
+            bias: 'cls.predictions.bias',
+            out: 'vocabulary',
+            tied: true,
+          },
+        ],
+      },
+      {
+        class: `${family}ForSequenceClassification`,
+        auto: 'AutoModelForSequenceClassification',
+        first: true,
+        steps: [{ name: `${prefix}pooler.dense`, out: 'hidden', activation: 'tanh' }, classifier],
+      },
+      forTokens(family),
+    ],
+  };
+}
+
+const denseClassifier = (activation: string): HeadStep[] => [
+  { name: 'classifier.dense', out: 'hidden', activation },
+  { name: 'classifier.out_proj', out: 'labels' },
+];
+
+/** RoBERTa (arXiv 1907.11692) and what is named like it. */
+function robertaLike({ modelType, family, prefix }: Named): EncoderArchitecture {
+  return {
+    ...postNorm,
+    modelType,
+    classes: { config: `${family}Config`, model: `${family}Model` },
+    config: { ...layout, defaults: () => ({ ...textDefaults, pad_token_id: 1 }) },
+    prefix,
+    embedding: { ...textEmbedding, positionsSkipPadding: true },
+    blocks: 'encoder.layer',
+    heads: [
+      {
+        class: `${family}ForMaskedLM`,
+        auto: 'AutoModelForMaskedLM',
+        first: false,
+        steps: [
+          { name: 'lm_head.dense', out: 'hidden', activation: 'gelu', norm: 'lm_head.layer_norm' },
+          { name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true },
+        ],
+      },
+      {
+        class: `${family}ForSequenceClassification`,
+        auto: 'AutoModelForSequenceClassification',
+        first: true,
+        steps: denseClassifier('tanh'),
+      },
+      forTokens(family),
+    ],
+  };
+}
+
+const robertaPreNorm: EncoderArchitecture = {
+  ...robertaLike({
+    modelType: 'roberta-prelayernorm',
+    family: 'RobertaPreLayerNorm',
+    prefix: 'roberta_prelayernorm.',
+  }),
+  attention: {
+    norm: 'attention.LayerNorm',
+    queryKeyValue: postNorm.attention.queryKeyValue,
+    output: postNorm.attention.output,
+  },
+  feedforward: {
+    norm: 'intermediate.LayerNorm',
+    gateUp: postNorm.feedforward.gateUp,
+    down: postNorm.feedforward.down,
+  },
+  finalNorm: 'LayerNorm',
+};
+
+const electraBase = bertLike({ modelType: 'electra', family: 'Electra', prefix: 'electra.' });
+const electra: EncoderArchitecture = {
+  ...electraBase,
+  config: {
+    ...layout,
+    only: (config) => ({
+      ...layout.only?.(config),
+      embedding_size: config['hidden_size'],
+    }),
+  },
+  heads: [
+    {
+      class: 'ElectraForMaskedLM',
+      auto: 'AutoModelForMaskedLM',
+      first: false,
+      steps: [
+        {
+          name: 'generator_predictions.dense',
+          out: 'hidden',
+          activation: 'gelu',
+          norm: 'generator_predictions.LayerNorm',
+        },
+        { name: 'generator_lm_head', out: 'vocabulary', tied: true },
+      ],
+    },
+    {
+      class: 'ElectraForSequenceClassification',
+      auto: 'AutoModelForSequenceClassification',
+      first: true,
+      steps: denseClassifier('gelu'),
+    },
+    forTokens('Electra'),
+  ],
+};
+
+/** DistilBERT (arXiv 1910.01108): no segments, no pooler. */
+const distilbert: EncoderArchitecture = {
+  modelType: 'distilbert',
+  classes: { config: 'DistilBertConfig', model: 'DistilBertModel' },
+  config: {
+    names: {
+      hidden_size: 'dim',
+      num_hidden_layers: 'n_layers',
+      num_attention_heads: 'n_heads',
+      intermediate_size: 'hidden_dim',
+      hidden_act: 'activation',
+    },
+    defaults: () => textDefaults,
+    computed: () => ({ rms_norm_eps: 1e-12 }),
+  },
+  prefix: 'distilbert.',
+  embedding: {
+    kind: 'text',
+    words: textEmbedding.words,
+    positions: textEmbedding.positions,
+    norm: textEmbedding.norm,
+    positionsSkipPadding: false,
+  },
+  blocks: 'transformer.layer',
+  attention: {
+    queryKeyValue: {
+      kind: 'separate',
+      names: ['attention.q_lin', 'attention.k_lin', 'attention.v_lin'],
+    },
+    output: 'attention.out_lin',
+    sumNorm: 'sa_layer_norm',
+  },
+  feedforward: {
+    gateUp: { kind: 'separate', names: ['ffn.lin1'] },
+    down: 'ffn.lin2',
+    sumNorm: 'output_layer_norm',
+  },
+  biases: () => allBiases,
+  heads: [
+    {
+      class: 'DistilBertForMaskedLM',
+      auto: 'AutoModelForMaskedLM',
+      first: false,
+      steps: [
+        {
+          name: 'vocab_transform',
+          out: 'hidden',
+          activation: 'hidden_act',
+          norm: 'vocab_layer_norm',
+        },
+        { name: 'vocab_projector', out: 'vocabulary', tied: true },
+      ],
+    },
+    {
+      class: 'DistilBertForSequenceClassification',
+      auto: 'AutoModelForSequenceClassification',
+      first: true,
+      steps: [{ name: 'pre_classifier', out: 'hidden', activation: 'relu' }, classifier],
+    },
+    forTokens('DistilBert'),
+  ],
+  modules: {
+    layers: 'transformer.layer',
+    attention: { attention: 'NoAttention', sa_layer_norm: 'nn.Identity' },
+    feedforward: { ffn: 'NoFeedforward', output_layer_norm: 'nn.Identity' },
+  },
+};
+
+/** Encoders of texts. */
+export const textEncoders: readonly EncoderArchitecture[] = [
+  bertLike({ modelType: 'bert', family: 'Bert', prefix: 'bert.' }),
+  bertLike({ modelType: 'ernie', family: 'Ernie', prefix: 'ernie.' }),
+  robertaLike({ modelType: 'roberta', family: 'Roberta', prefix: 'roberta.' }),
+  robertaLike({ modelType: 'xlm-roberta', family: 'XLMRoberta', prefix: 'roberta.' }),
+  robertaLike({ modelType: 'camembert', family: 'Camembert', prefix: 'roberta.' }),
+  robertaLike({ modelType: 'data2vec-text', family: 'Data2VecText', prefix: 'data2vec_text.' }),
+  robertaPreNorm,
+  electra,
+  distilbert,
+];
