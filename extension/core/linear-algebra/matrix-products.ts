@@ -1,4 +1,3 @@
-import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { emitWeight } from '../models/parts/weight';
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
 import type { Value } from '../onnx/graph-builder';
@@ -6,29 +5,11 @@ import type { DeviceName } from '../runtime/device';
 import { SessionPool } from '../runtime/session-pool';
 import { doublesOf, doubleTensor, floatTensor, floatsOf, int64Tensor } from '../runtime/tensors';
 import type { Tensor } from '../runtime/tensors';
-import { UserError } from '../user-error';
+import { bytesOf, isTransposed, keyOf, requireFinite, sizesOf } from './matrix-source';
+import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
 import type { ScaledGram } from './scaled-gram';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
-import { say } from '../message';
-
-/** Float32 vectors of one length, one after the other. */
-export interface Rows {
-  readonly count: number;
-  readonly length: number;
-  readonly numbers: Float32Array;
-}
-
-interface StoredMatrix {
-  readonly kind: 'stored';
-  readonly tensor: LazyTensor;
-  /** Whether the file holds [columns, rows]. */
-  readonly transposed?: boolean;
-}
-
-/** A matrix [rows, columns] in float32, from a file or from memory. */
-export type MatrixSource =
-  StoredMatrix | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
 
 /** Numbers that are weighed in one run. */
 const numbersPerRun = 1 << 22;
@@ -374,43 +355,8 @@ export class MatrixProducts {
   }
 }
 
-/** @throws UserError naming the matrix where the sum of its squares is not finite. */
-export function requireFinite(matrix: MatrixSource, squares: number): void {
-  if (!Number.isFinite(squares)) {
-    throw new UserError(say`The matrix holds NaN or infinity, so it cannot be compressed.`, {
-      ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
-      field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
-      remedy: say`Download the model again, or leave this layer as it is.`,
-    });
-  }
-}
-
-export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly columns: number } {
-  if (matrix.kind === 'numbers') {
-    return { rows: matrix.rows.count, columns: matrix.rows.length };
-  }
-  const [first = 1, second = 1] = matrix.tensor.shape;
-  return isTransposed(matrix) ? { rows: second, columns: first } : { rows: first, columns: second };
-}
-
-function isTransposed(matrix: MatrixSource): boolean {
-  return matrix.kind === 'stored' && matrix.transposed === true;
-}
-
-/** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
-function keyOf(matrix: MatrixSource): string {
-  return matrix.kind === 'numbers'
-    ? 'input'
-    : `${isTransposed(matrix) ? 'transposed.' : ''}${matrix.tensor.file}:${matrix.tensor.name}`;
-}
-
 function tensorOf({ count, length, numbers }: Rows): Tensor {
   return floatTensor(numbers, [count, length]);
-}
-
-function bytesOf(matrix: MatrixSource): number {
-  const { rows, columns } = sizesOf(matrix);
-  return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
 }
 
 function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {

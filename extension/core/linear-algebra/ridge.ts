@@ -1,5 +1,6 @@
 import { choleskyBlocked } from './blocked-cholesky';
-import type { MatrixProducts, Rows } from './matrix-products';
+import type { MatrixProducts } from './matrix-products';
+import type { Rows } from './matrix-source';
 import { shifted } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 import { solveCholesky } from './solve-cholesky';

@@ -62,12 +62,19 @@ export async function applyPlan(
   };
   const { device, compression, examples } = application;
   const choices = plan.compress ?? [];
+  const types = plannedTypes(plan, application.types);
+  if (choices.length > 0 && types !== undefined) {
+    throw new UserError(say`A plan that compresses layers cannot give tensors types as well.`, {
+      field: application.types === undefined ? 'types' : 'type',
+      remedy: say`Apply the plan first, then convert the result to GGUF.`,
+    });
+  }
   return choices.length > 0
     ? compressModel({ ...how, choices, device, ...compression }, context)
     : writeModel(
         {
           ...how,
-          ...plannedTypes(plan, application.types),
+          ...(types === undefined ? {} : { types }),
           device: await resolveDevice(device, (message) => {
             context.warn(message);
           }),
@@ -81,14 +88,12 @@ export async function applyPlan(
 function plannedTypes(
   { types: tensors }: Plan,
   asked: GgufTypes | undefined,
-): { readonly types?: GgufTypes } {
+): GgufTypes | undefined {
   if (asked?.importance !== undefined && asked.mix === undefined && tensors === undefined) {
     throw new UserError(say`Importance does nothing where no tensor gets another type.`, {
       field: 'imatrix',
       remedy: say`Add --type, such as Q4_K_M, or types to the plan.`,
     });
   }
-  return tensors === undefined && asked === undefined
-    ? {}
-    : { types: { ...asked, ...(tensors === undefined ? {} : { tensors }) } };
+  return tensors === undefined ? asked : { ...asked, tensors };
 }

@@ -1,6 +1,7 @@
 import type { MachineCosts } from './costs/machine-costs';
 import type { InputStatistics } from './statistics/input-statistics';
-import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-source';
 
 /** What compression runs with, the same for all matrices of a model but for the statistics. */
 export interface CompressionContext {

@@ -1,6 +1,7 @@
 import type { Random } from '../data/random';
-import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
-import { sizesOf } from '../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
+import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
+import { sizesOf } from '../linear-algebra/matrix-source';
 import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { rootMeanSquare } from '../linear-algebra/squares';

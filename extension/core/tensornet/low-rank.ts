@@ -3,7 +3,7 @@ import type { LinearLayer, LowRankForm, MatrixEncoding } from '../models/matrix-
 import type { QuantizerName } from './compression-choice';
 import type { CompressionContext, MatrixWork } from './compression-context';
 import { covarianceWeights, scaledWeights } from './statistics/input-weights';
-import type { Rows } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-source';
 import { quantizeFactor } from './quantize/quantizers';
 import { randomizedSvd } from './randomized-svd';
 import type { InputWeights, LowRank } from './randomized-svd';

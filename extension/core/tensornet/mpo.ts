@@ -1,5 +1,6 @@
 import { UserError } from '../user-error';
-import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-source';
 import { randomizedSvd } from './randomized-svd';
 import { transpose } from './tensor-values';
 import { say } from '../message';

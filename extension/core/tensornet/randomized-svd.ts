@@ -1,6 +1,7 @@
 import { seededRandom } from '../data/random';
-import type { MatrixProducts, MatrixSource, Rows } from '../linear-algebra/matrix-products';
-import { sizesOf } from '../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
+import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
+import { sizesOf } from '../linear-algebra/matrix-source';
 import { scaleGram } from '../linear-algebra/scaled-gram';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';

@@ -5,7 +5,8 @@ import type {
   MatrixEncoding,
   MpoForm,
 } from '../models/matrix-encoding';
-import type { MatrixProducts, Rows } from '../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-source';
 import { contract } from './mpo';
 import { floatsOfData, transpose } from './tensor-values';
 

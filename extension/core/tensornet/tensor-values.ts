@@ -1,6 +1,6 @@
 import { floatsToHalves, halvesToFloats } from '../checkpoints/half';
 import type { TensorData } from '../checkpoints/tensor-data';
-import type { Rows } from '../linear-algebra/matrix-products';
+import type { Rows } from '../linear-algebra/matrix-source';
 
 /** Numbers as a tensor that shares their memory. */
 export function float32Data(shape: readonly number[], numbers: Float32Array): TensorData {

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { standardNormal, seededRandom } from '../../../extension/core/data/random';
 import { unattended } from '../../../extension/core/jobs/job';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { ridge } from '../../../extension/core/linear-algebra/ridge';
 import { patchTensorShapes } from '../../../extension/core/models/patch/symbolic-patch';
 import { floatsIn, floatTensor } from '../../../extension/core/runtime/tensors';

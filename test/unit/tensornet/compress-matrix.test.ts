@@ -8,7 +8,7 @@ import { compressionMethods } from '../../../extension/core/tensornet/compressio
 import { formParameters, mapTensors } from '../../../extension/core/models/forms/form-facts';
 import { formBytes, plannedForm } from '../../../extension/core/tensornet/planned-encoding';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { correlatedRows, outputDistance, randomRows, statisticsOf, withLayer } from './matrices';
 

@@ -5,7 +5,7 @@ import { seededRandom, standardNormal } from '../../../extension/core/data/rando
 import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LinearLayer } from '../../../extension/core/models/matrix-encoding';
 import type { InputStatistics } from '../../../extension/core/tensornet/statistics/input-statistics';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { float32Data, transpose } from '../../../extension/core/tensornet/tensor-values';
 
 /** A matrix of numbers from the standard normal distribution. */

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import {
   bondFor,
   bondSizes,

@@ -14,7 +14,7 @@ import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-build
 import { createSession } from '../../../extension/core/runtime/session';
 import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { roundToNearest } from '../../../extension/core/tensornet/quantize/block-quantized';
 import {
   quantizePerOutput,

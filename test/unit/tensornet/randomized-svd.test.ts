@@ -4,7 +4,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
 import { openModel } from '../../../extension/core/models/open-model';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { MatrixSource } from '../../../extension/core/linear-algebra/matrix-products';
+import type { MatrixSource } from '../../../extension/core/linear-algebra/matrix-source';
 import { randomizedSvd } from '../../../extension/core/tensornet/randomized-svd';
 import type { LowRank } from '../../../extension/core/tensornet/randomized-svd';
 import {

@@ -7,7 +7,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 import { compressMatrix } from '../../../extension/core/tensornet/compress-matrix';
 import { compressionMethods } from '../../../extension/core/tensornet/compression-methods';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import type { Rows } from '../../../extension/core/linear-algebra/matrix-products';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { reconstruct } from '../../../extension/core/tensornet/reconstruct';
 import { CalibrationPass } from '../../../extension/core/tensornet/statistics/calibration-pass';
 import { fixture } from '../fixtures';

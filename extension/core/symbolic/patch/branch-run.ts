@@ -1,4 +1,4 @@
-import type { Rows } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import { DataType } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
 import { floatsOf, floatTensor } from '../../runtime/tensors';

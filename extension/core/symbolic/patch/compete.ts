@@ -3,7 +3,7 @@ import type { JobContext } from '../../jobs/job';
 import { checkpoint } from '../../jobs/job';
 import type { Journal } from '../../jobs/journal';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
-import type { Rows } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import type { ModelInput } from '../../models/model-input';
 import { patchMode, patchWidth } from '../../models/patch/symbolic-patch';
 import type { LayeredExecutor } from '../../runtime/layered-executor';

@@ -1,7 +1,8 @@
 import { seededRandom, shuffle } from '../../data/random';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import { ridge } from '../../linear-algebra/ridge';
 import type { RegressionData } from '../../linear-algebra/ridge';
 import { relativeSquares, rootMeanSquare } from '../../linear-algebra/squares';

@@ -1,6 +1,6 @@
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import type { Rows } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import type { RegressionData } from '../../linear-algebra/ridge';
 import { metrics } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';

@@ -1,6 +1,6 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { BlockQuantizedForm } from '../../models/matrix-encoding';
-import type { Rows } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import { float32Data, uint8Data } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';
 import type { BlockGrid, BlockScale } from './block-grid';

@@ -1,6 +1,7 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { BlockQuantizedForm } from '../../models/matrix-encoding';
-import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import { transpose } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';
 import type { BlockGrid } from './block-grid';

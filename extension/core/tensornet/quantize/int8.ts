@@ -1,6 +1,7 @@
 import type { TensorData } from '../../checkpoints/tensor-data';
 import type { Int8Form } from '../../models/matrix-encoding';
-import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from '../statistics/input-statistics';
 import { float32Data, int8Data } from '../tensor-values';
 import { inputsPerStep, roundCompensating } from './gptq';

@@ -1,7 +1,8 @@
 import type { Tensor } from '../../runtime/tensors';
 import { floatsIn } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
-import type { MatrixProducts, Rows } from '../../linear-algebra/matrix-products';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { Rows } from '../../linear-algebra/matrix-source';
 import type { InputStatistics } from './input-statistics';
 import { say } from '../../message';
 

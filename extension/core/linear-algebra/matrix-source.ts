@@ -1,0 +1,57 @@
+import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { say } from '../message';
+import { UserError } from '../user-error';
+
+/** Float32 vectors of one length, one after the other. */
+export interface Rows {
+  readonly count: number;
+  readonly length: number;
+  readonly numbers: Float32Array;
+}
+
+export interface StoredMatrix {
+  readonly kind: 'stored';
+  readonly tensor: LazyTensor;
+  /** Whether the file holds [columns, rows]. */
+  readonly transposed?: boolean;
+}
+
+/** A matrix [rows, columns] in float32, from a file or from memory. */
+export type MatrixSource =
+  StoredMatrix | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
+
+/** @throws UserError naming the matrix where the sum of its squares is not finite. */
+export function requireFinite(matrix: MatrixSource, squares: number): void {
+  if (!Number.isFinite(squares)) {
+    throw new UserError(say`The matrix holds NaN or infinity, so it cannot be compressed.`, {
+      ...(matrix.kind === 'stored' ? { file: matrix.tensor.file } : {}),
+      field: matrix.kind === 'stored' ? matrix.tensor.name : matrix.name,
+      remedy: say`Download the model again, or leave this layer as it is.`,
+    });
+  }
+}
+
+export function sizesOf(matrix: MatrixSource): { readonly rows: number; readonly columns: number } {
+  if (matrix.kind === 'numbers') {
+    return { rows: matrix.rows.count, columns: matrix.rows.length };
+  }
+  const [first = 1, second = 1] = matrix.tensor.shape;
+  return isTransposed(matrix) ? { rows: second, columns: first } : { rows: first, columns: second };
+}
+
+export function isTransposed(matrix: MatrixSource): boolean {
+  return matrix.kind === 'stored' && matrix.transposed === true;
+}
+
+/** Sessions are kept by it: graphs of matrices in memory take the matrix as an input. */
+export function keyOf(matrix: MatrixSource): string {
+  return matrix.kind === 'numbers'
+    ? 'input'
+    : `${isTransposed(matrix) ? 'transposed.' : ''}${matrix.tensor.file}:${matrix.tensor.name}`;
+}
+
+/** As float32, where the matrix comes from a file. */
+export function bytesOf(matrix: MatrixSource): number {
+  const { rows, columns } = sizesOf(matrix);
+  return matrix.kind === 'numbers' ? 0 : rows * columns * Float32Array.BYTES_PER_ELEMENT;
+}

@@ -1,0 +1,37 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { Plan } from '../../../extension/core/plans/plan';
+import { rejection } from '../export/pruning';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+
+describe('types of GGUF tensors', () => {
+  it.each([
+    ['of the plan', { types: { 'blk.0.ffn_down.weight': 'Q8_0' } }, {}, 'types'],
+    ['of the request', {}, { types: { mix: 'Q8_0' } }, 'type'],
+  ] as const)('%s are refused where the plan compresses', async (_, planned, asked, field) => {
+    const source = fixture('llama-gqa-untied');
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: source }, remove: [] },
+      compress: [{ tensor: 'model.layers.0.mlp.down_proj.weight', method: 'int8', level: 32 }],
+      ...planned,
+    };
+    const out = join(root, field);
+    const application = { model: await openModelFiles(source), plan, out, ...asked };
+    const error = await rejection(
+      applyPlan(
+        { ...application, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+        unattended,
+      ),
+    );
+    expect(error).toMatchObject({ subject: { field } });
+    expect(error.message).toMatch(/compresses layers cannot give tensors types/);
+    expect(existsSync(out)).toBe(false);
+  });
+});
