@@ -1,5 +1,6 @@
 import process from 'node:process';
 import type { StageProgress } from '../core/jobs/job';
+import { inEnglish } from '../core/message';
 
 const barWidth = 24;
 
@@ -46,7 +47,7 @@ export class Terminal {
     const bar = '█'.repeat(filled) + '░'.repeat(barWidth - filled);
     const percent = `${Math.floor(share * 100)} %`.padStart(5);
     const seconds = ((performance.now() - this.started) / 1000).toFixed(0);
-    const line = `${bar} ${percent}  ${stage} · ${done}/${total} ${unit} · ${seconds} s`;
+    const line = `${bar} ${percent}  ${inEnglish(stage)} · ${done}/${total} ${unit} · ${seconds} s`;
     this.err.write(`\r\u001b[2K${line.slice(0, (this.err.columns || 80) - 1)}`);
     this.barShown = true;
   }

@@ -186,9 +186,9 @@ describe('from a model folder to a smaller model', () => {
     // A form that cannot express the selection says why, and cannot be chosen.
     await workbench.page
       .locator('.quick-input-list .monaco-list-row')
-      .filter({ hasText: '3 single sublayers would go' })
+      .filter({ hasText: '3 single sublayers would be removed' })
       .click();
-    await workbench.notification(/3 single sublayers would go/).waitFor();
+    await workbench.notification(/3 single sublayers would be removed/).waitFor();
     await workbench.quickPick(label).click();
     await expect.poll(() => workbench.quickInput().inputValue()).toBe(inWorkspace('sample-pruned'));
     await workbench.page.keyboard.press('Enter');

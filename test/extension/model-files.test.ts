@@ -91,7 +91,10 @@ describe('Models in one file', () => {
     const session = await espalier.sessions.open(gguf);
     session.chooseRounds(0);
     session.chooseMark('block.0.attention', 'removed');
-    assert.match(session.snapshot().configPreview.loadsWith, /block\.0\.attention would go/);
+    assert.match(
+      session.snapshot().configPreview.loadsWith,
+      /block\.0\.attention would be removed/,
+    );
     const out = workspacePath('torn');
     const result = await vscode.commands.executeCommand(
       'espalier.pruneLayers',

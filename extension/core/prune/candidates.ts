@@ -97,8 +97,8 @@ export function requireExperts(
     const { id, experts: { count = 0, least = 1 } = {} } = emptied;
     throw new UserError(
       least === 1
-        ? say`Every expert of ${id} would go.`
-        : say`Too many of the ${count} experts of ${id} would go: the graph sends each token to ${least}.`,
+        ? say`Every expert of ${id} would be removed.`
+        : say`Too many of the ${count} experts of ${id} would be removed: the graph sends each token to ${least}.`,
       {
         ...subject,
         remedy: say`Write ${id} to remove the whole mixture, or keep ${least === 1 ? 'one' : least} of its experts.`,

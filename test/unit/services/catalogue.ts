@@ -14,7 +14,7 @@ export const shownSources: readonly string[] = [
   'webview',
 ].flatMap((folder) =>
   readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-    .filter((file) => /\.tsx?$/.test(file) && !file.endsWith("_pb.ts"))
+    .filter((file) => /\.tsx?$/.test(file) && !file.endsWith('_pb.ts'))
     .map((file) => join(root, folder, file)),
 );
 

@@ -160,7 +160,7 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
     return {
       code: 'single-sublayers',
       reason: say`An ordinary model can lose whole blocks only, but ${counted(absent.length, 'single sublayer')} would be removed.`,
-      remedy: say`Choose auto-map, or search with --granularity block.`,
+      remedy: say`Choose auto-map, or remove whole blocks (--granularity block).`,
     };
   }
   return isUneven(expertCounts)

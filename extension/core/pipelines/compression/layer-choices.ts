@@ -126,7 +126,7 @@ function chooseOuter(
       throw new UserError(say`The ${place} cannot be compressed by ${request.method}.`, {
         file: model.summary.path,
         field: place,
-        remedy: say`Add --then int4 or --then int8, which applies to what the method leaves.`,
+        remedy: say`Quantize what the method leaves instead (--then int4, --then int8).`,
       });
     }
     return dense.map((matrix) => ({ tensor: matrix.id, ...compressionFor(matrix, own) }));
