@@ -9,7 +9,7 @@ it('draws how far a stage is, in a line as wide as the terminal', () => {
   const stage = say`Reading ${say`inputs`}`;
   terminal.progress({ stage, done: 1, total: 4, unit: 'steps' });
   const line = String(err.read());
-  expect(line).toMatch(/█{6}░{18} {3}25 % {2}Reading inputs · 1\/4 steps/);
+  expect(line).toMatch(/█{6}░{18} {2}25 % {2}Reading inputs · 1\/4 steps/);
   terminal.progress({ stage: say`${'x'.repeat(80)}`, done: 1, total: 4, unit: 'steps' });
   expect(String(err.read()).replace('\r\u001b[2K', '')).toHaveLength(59);
 });
