@@ -377,6 +377,8 @@ describe('espalier', () => {
     [['profile', model, '--metric', 'wrong'], '--metric takes one of js'],
     [['profile', model, '--remove', '1', '--all'], 'only one of'],
     [['profile', model, '--memory', 'lots'], '--memory takes a size'],
+    [['profile', model, '--remove', '0'], '--remove takes an integer of at least 1'],
+    [['profile', model, '--ratio', '1.5'], '--ratio takes a number above 0'],
     [['profile', model, '--unknown'], '--unknown'],
     [['prune', model, '--remove', '1'], '--out'],
     [['prune', model, '--out', 'x'], '--plan'],
@@ -390,8 +392,8 @@ describe('espalier', () => {
 
   it.each([
     [['inspect', 'no-such-folder'], 'no-such-folder'],
-    [['profile', model, '--remove', '0'], 'remove'],
-    [['profile', model, '--ratio', '1.5'], 'ratio'],
+    [['profile', model, '--remove', '99'], 'remove'],
+    [['profile', model, '--ratio', '0.01'], 'ratio'],
     [['profile', model, '--protect', 'block.99'], 'block.99'],
     [['profile', model, '--out', '/proc/none/x.json'], '/proc/none/x'],
     [['profile', fixture('qwen2')], 'tokenizer.json'],
