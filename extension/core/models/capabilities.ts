@@ -180,7 +180,7 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
 }
 
 /** Way out of GGUF, for all that its files cannot hold. */
-const convertedBack = say`Use the Hugging Face folder the file was made from, write it with the layout dense, and convert that with convert_hf_to_gguf.py of llama.cpp.`;
+const convertedBack = say`Use the Hugging Face folder that the file was made from, write it with the layout dense, and convert the result to GGUF, in a smaller type of llama.cpp if you like.`;
 
 /** Whether a file of this format can hold matrices in the encodings that Espalier compresses into. */
 export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {

@@ -123,7 +123,7 @@ describe('an .onnx file', () => {
     [{ location: 'weights.bin', offset: '-1' }, /offset "-1"/],
     [{ location: 'weights.bin', offset: '1e3' }, /offset "1e3"/],
     [{ location: 'weights.bin', offset: '99999999999999999999' }, /offset/],
-    [{ location: 'weights.bin', length: '63' }, /take 63 bytes, but its shape needs 64/],
+    [{ location: 'weights.bin', length: '63' }, /declared as 63 bytes, but its shape needs 64/],
   ])('with data said to lie at %o is refused', async (entries, message) => {
     const result = await open(modelBytes(text([externalTensor('w', [4, 4], entries)])));
     expect(result).toBeInstanceOf(UserError);

@@ -96,7 +96,7 @@ describe('what a model cannot do', () => {
     const { compress } = refusalsOf(capabilities);
     const told = inEnglish(compress ?? verbatim(''));
     expect(told).toMatch(/GGUF file can be inspected, profiled and pruned, but not compressed/);
-    expect(told).toMatch(/Hugging Face folder.*layout dense.*convert_hf_to_gguf/);
+    expect(told).toMatch(/Hugging Face folder.*layout dense.*convert the result to GGUF/);
     expect(
       Object.values(refusalsOf((await openModelFiles(fixture('mixtral'))).capabilities))
         .map(inEnglish)

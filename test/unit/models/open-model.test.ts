@@ -207,7 +207,7 @@ describe('weights', () => {
     const folder = withTensor('qwen2', name, (entry) => [`${name}.old`, entry]);
     expect((await refusal(folder)).message).toMatch(
       new RegExp(
-        `model\\.safetensors: ${name}: The checkpoint lacks this tensor\\. The weights don't match config`,
+        `model\\.safetensors: ${name}: The checkpoint lacks this tensor\\. The weights don't match the config`,
       ),
     );
   });

@@ -12,7 +12,7 @@ import type { Branch, Norm } from '../parts/norm';
 import { checkOuterForm } from './outer-matrices';
 import { say } from '../../message';
 
-const mismatch = say`The weights don't match config.json: download the model again.`;
+const mismatch = say`The weights don't match the configuration: download the model again.`;
 
 /** What a configuration says of matrices that are not stored dense. */
 export interface DescribedForms {

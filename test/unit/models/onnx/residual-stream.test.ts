@@ -305,7 +305,7 @@ describe('the residual stream of a graph', () => {
         ['Add', ['x', 'b'], ['a']],
         ['Relu', ['a'], ['b']],
       ]),
-    ).toThrow(/model\.onnx: .*circle/);
+    ).toThrow(/model\.onnx: .*cycle/);
     expect(() =>
       indexOf([
         ['Relu', ['x'], ['y']],
