@@ -10,6 +10,7 @@ import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scori
 import { scoresOf } from '../../../extension/core/datadiet/scores/score-document';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { temporaryFolder } from '../temporary-folder';
 import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
@@ -200,10 +201,11 @@ describe('the experiment', () => {
     const job = {
       ...unattended,
       cancellation,
-      progress: ({ stage: { code }, done }: StageProgress) => {
+      progress: ({ stage, done }: StageProgress) => {
+        const told = inEnglish(stage);
         cancellation.isCancellationRequested ||=
           // 150 steps are of scores and of everything.
-          code.includes('max') || (code.includes('random') && done > 155);
+          told.includes('max') || (told.includes('random') && done > 155);
       },
     };
     await expect(runDiet(request, job)).rejects.toBeInstanceOf(CancelledError);
