@@ -104,7 +104,7 @@ describe('training from several seeds', () => {
     const identity = join(good.out, 'training.json');
     writeFileSync(identity, readFileSync(identity, 'utf8').replace('0.05', '1e+30'));
     await expect(trainModels({ ...good, training }, unattended)).rejects.toThrow(
-      /seed 0, epoch 3: The (loss is|weights are) .*What epoch 2 left is kept in .*seed-0\.safetensors/,
+      /seed 0, epoch 3: The (loss is|weights are) .*The weights after epoch 2 are saved in .*seed-0\.safetensors/,
     );
     expect(readFileSync(file).equals(kept)).toBe(true);
   });

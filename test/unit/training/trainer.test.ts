@@ -102,7 +102,7 @@ describe('Trainer', () => {
       new BuiltModel({ name: 'x', shape: ['batch', 4] }, sequential([dense(3)]), 1),
       options,
     );
-    await expect(other.resume(file)).rejects.toThrow(/0\.weight.*should be F32 \[3, 4\]/);
+    await expect(other.resume(file)).rejects.toThrow(/0\.weight.*expected F32 \[3, 4\]/);
     await Promise.all([trainer.dispose(), other.dispose()]);
   });
 
