@@ -51,22 +51,30 @@ export class ModelCache {
 
   #read(place: string): Entry {
     this.#reads++;
-    const before = stampOfModel(place);
-    const entry: Entry = { opened: before.then(async () => this.#options.open(place)), files: [] };
-    void entry.opened.then(
-      async ({ files }) => {
-        // What changed while it was read is read again by whoever asks next.
-        const isSame = (await before) === (await stampOfModel(place));
-        entry.files = files;
-        entry.stamp = isSame ? await stampOfModel(place, files) : '';
-      },
-      () => {
-        if (this.#entries.get(place) === entry) {
-          this.#entries.delete(place);
-        }
-      },
-    );
+    const entry: Entry = {
+      opened: this.#open(place, (read) => Object.assign(entry, read)),
+      files: [],
+    };
+    entry.opened.catch(() => {
+      if (this.#entries.get(place) === entry) {
+        this.#entries.delete(place);
+      }
+    });
     return entry;
+  }
+
+  /** Opens a model, and tells what it was before whoever asked for it goes on. */
+  async #open(
+    place: string,
+    tell: (read: Required<Pick<Entry, 'stamp' | 'files'>>) => void,
+  ): Promise<OpenedModel> {
+    const before = await stampOfModel(place);
+    const opened = await this.#options.open(place);
+    const stamp = await stampOfModel(place, opened.files);
+    // What changed while it was read is read again by whoever asks next.
+    const isSame = before === (await stampOfModel(place));
+    tell({ files: opened.files, stamp: isSame ? stamp : '' });
+    return opened;
   }
 
   #use(place: string, entry: Entry): Entry {

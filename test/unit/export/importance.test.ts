@@ -47,7 +47,7 @@ describe('an importance matrix', () => {
 
   it('is refused where it is none, does nothing, or its layers have no names', async () => {
     const file = await rejection(readImportance(ggufFixture('llama.gguf')));
-    expect(file.message).toMatch(/general\.type: The file is no importance matrix/);
+    expect(file.message).toMatch(/general\.type: The file is not an importance matrix/);
     const phi = await openModelFiles(fixture('phi3'));
     const names = await rejection(inputSums(phi, inputs, options, unattended));
     expect(names.message).toMatch(/phi3 models have no names/);
