@@ -100,7 +100,9 @@ describe('groups of examples of about the same score', () => {
       [0, 1, 4],
       [3, 0, 2],
     ]);
-    expect(() => contiguousGroups(Float64Array.of(1, 2), 2, 2)).toThrow(/2 groups of 2 need more than/);
+    expect(() => contiguousGroups(Float64Array.of(1, 2), 2, 2)).toThrow(
+      /2 groups of 2 need more than/,
+    );
   });
 
   it('are studied: kernels turn, and children of late epochs stay connected where examples are easy', async () => {

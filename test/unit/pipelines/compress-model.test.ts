@@ -351,7 +351,11 @@ describe('compressing a model', () => {
 
   it.each<[string, Changes, RegExp]>([
     ['a GGUF file', { modelPath: ggufFixture('llama.gguf') }, /GGUF|llama\.cpp/],
-    ['a file format that the source cannot take', { format: 'gguf' }, /GGUF file can be .* not compressed/],
+    [
+      'a file format that the source cannot take',
+      { format: 'gguf' },
+      /GGUF file can be .* not compressed/,
+    ],
     [
       'blocks, which hold dense matrices alone',
       { layout: 'blocks' },
