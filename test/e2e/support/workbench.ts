@@ -107,8 +107,16 @@ export class Workbench {
 
   /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */
   public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
-    await this.openExplorerMenu(path, labels[0]);
-    for (const label of labels) await this.clickMenuItem(label);
+    for (let attempt = 0; ; attempt++) {
+      await this.openExplorerMenu(path, labels[0]);
+      try {
+        for (const label of labels) await this.clickMenuItem(label);
+        return;
+      } catch (error) {
+        // A menu closes by itself when the explorer draws its rows anew.
+        if (attempt === 2 || (await this.page.locator('.monaco-menu').count()) > 0) throw error;
+      }
+    }
   }
 
   /** Opens the menu of a row anew until it has the entry, which the extension may bring a moment after its start. */
@@ -133,12 +141,12 @@ export class Workbench {
   /** Menus ignore a click that comes right after they open: clicks until the menu answers. */
   private async clickMenuItem(label: string): Promise<void> {
     const item = this.menuItem(label);
-    await item.waitFor();
+    await item.waitFor({ timeout: 5_000 });
     const menus = await this.page.locator('.monaco-menu').count();
     for (let attempt = 0; attempt < 10; attempt++) {
-      await item.hover();
+      await item.hover({ timeout: 5_000 });
       await this.page.waitForTimeout(200);
-      await item.click();
+      await item.click({ timeout: 5_000 });
       await this.page.waitForTimeout(100);
       if ((await this.page.locator('.monaco-menu').count()) !== menus) return;
     }
