@@ -1,4 +1,4 @@
-import { fill, render } from '../extension/core/message';
+import { fill, render, withoutFlags } from '../extension/core/message';
 import type { Message, Translate } from '../extension/core/message';
 
 /** Texts by their English pattern; the page holds none where the editor speaks English. */
@@ -15,4 +15,7 @@ function readCatalogue(): Readonly<Record<string, string>> {
 export const t: Translate = (pattern, ...values) => fill(catalogue[pattern] ?? pattern, ...values);
 
 /** A message of the core in the editor's language. */
-export const tell = (message: Message): string => render(message, t);
+export const tell = (message: Message): string =>
+  render(message, (pattern, ...values) =>
+    fill(withoutFlags(catalogue[pattern] ?? pattern), ...values),
+  );

@@ -11,7 +11,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -39,7 +39,7 @@ async function main([only, ...types]) {
   const cache = join(cacheFolder(), `bench-coverage-${key}`);
   const measure = join(cache, 'measure.cjs');
   await mkdir(cache, { recursive: true });
-  await bundle(measure);
+  await bundleCore(join(here, 'measure.ts'), measure);
   const chosen = Object.keys(tasks).filter((task) => only === undefined || only === task);
   /** @type {string[]} */
   const sections = [];
@@ -57,20 +57,6 @@ async function main([only, ...types]) {
     say(sections.at(-1) ?? '');
   }
   if (only === undefined) await writeFile(join(here, 'RESULTS.md'), document(sections));
-}
-
-/** @param {string} outfile */
-async function bundle(outfile) {
-  await build({
-    entryPoints: [join(here, 'measure.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    mainFields: ['module', 'main'],
-    external: ['onnxruntime-node'],
-    logLevel: 'error',
-  });
-  process.env['NODE_PATH'] = join(root, 'node_modules');
 }
 
 /** @param {string} folder */
@@ -130,7 +116,7 @@ function describe(task, rows) {
   const reached = (/** @type {string} */ step) =>
     rows.filter(({ failed }) => failed === undefined || steps.indexOf(failed) > steps.indexOf(step))
       .length;
-  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${whole.length} of which transformers loads with that output, ${whole.filter(({ single }) => single === undefined).length} without single sublayers too.`;
+  const counts = `${rows.length} types: ${reached('make')} made small, ${reached('inspect')} opened, ${reached('output')} with the output of transformers to 1e-4, ${reached('remove')} pruned by a block and opened again, ${whole.length} loaded by transformers with that output, ${whole.filter(({ single }) => single === undefined).length} without single sublayers too.`;
   return [
     `## ${tasks[/** @type {keyof typeof tasks} */ (task)]}`,
     '',

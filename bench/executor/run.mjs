@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
@@ -49,15 +49,7 @@ async function main() {
     await writeModel(small, smolLM2);
     await writeModel(large, largeVocabulary);
     const script = join(root, 'dist', 'bench-executor.cjs');
-    await build({
-      entryPoints: [join(here, 'measure.ts')],
-      outfile: script,
-      bundle: true,
-      platform: 'node',
-      mainFields: ['module', 'main'],
-      external: ['onnxruntime-node'],
-      logLevel: 'error',
-    });
+    await bundleCore(join(here, 'measure.ts'), script);
     /** @type {(what: string, model: string) => Promise<Record<string, number>>} */
     const measure = async (what, model) => {
       const { value } = await json(process.execPath, [script, what, model]);

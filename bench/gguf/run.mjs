@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const text = 'The quick brown fox jumps over 12 lazy dogs, and the river runs to the sea.';
@@ -19,7 +19,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const [tools = '', model = '', out = '', ...types] = positionals;
-const core = await bundleCore(join(resolve(out), 'core.cjs'));
+const program = join(resolve(out), 'core.cjs');
+await bundleCore(join(here, 'core.ts'), program);
+const core = createRequire(import.meta.url)(program);
 const entry = join(resolve(tools), 'node_modules', 'node-llama-cpp', 'dist', 'index.js');
 const { getLlama } = await import(pathToFileURL(entry).href);
 const llama = await getLlama({ gpu: false, build: 'never', logLevel: 'error' });
@@ -86,21 +88,4 @@ function compare(ours, theirs) {
   const best = ours.indexOf(ours.reduce((a, b) => Math.max(a, b)));
   const [[top] = []] = [...theirs].sort(([, a], [, b]) => b - a);
   return { error: difference / largest, same: top === best };
-}
-
-/** @param {string} outfile */
-async function bundleCore(outfile) {
-  await build({
-    entryPoints: [join(here, 'core.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'cjs',
-    mainFields: ['module', 'main'],
-    external: ['onnxruntime-node'],
-    logLevel: 'error',
-    // The bundle lies outside of the repository.
-    banner: { js: `module.paths.push(${JSON.stringify(join(here, '..', '..', 'node_modules'))});` },
-  });
-  return createRequire(import.meta.url)(outfile);
 }

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -41,16 +41,7 @@ const { values: options } = parseArgs({
 });
 const seeds = options.quick ? '1' : (options.seeds ?? '10');
 
-await build({
-  entryPoints: [join(here, 'study.ts')],
-  outfile: program,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  external: ['onnxruntime-node'],
-  mainFields: ['module', 'main'],
-});
+await bundleCore(join(here, 'study.ts'), program);
 const machine = await Machine.watch();
 await mkdir(work, { recursive: true });
 /** @type {string[]} */

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
@@ -26,16 +26,7 @@ const repeats = options.quick ? 1 : 3;
 /** Programs that the released search went through in 15 s, by its log (its machine is not known). */
 const released = { programs: 1_062_451, seconds: 15 };
 
-await build({
-  entryPoints: [join(here, 'measure.ts')],
-  outfile: program,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  external: ['onnxruntime-node'],
-  mainFields: ['module', 'main'],
-});
+await bundleCore(join(here, 'measure.ts'), program);
 const machine = await Machine.watch();
 const million = 1_000_000;
 /** @type {[library: string, text: string, counts: number[]][]} */

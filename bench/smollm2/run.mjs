@@ -9,7 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
@@ -151,15 +151,6 @@ async function main() {
  */
 async function ourLogits(folder, model, ids, out) {
   const outfile = join(folder, 'logits.cjs');
-  await build({
-    entryPoints: [join(here, 'logits.ts')],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    mainFields: ['module', 'main'],
-    external: ['onnxruntime-node'],
-    logLevel: 'error',
-  });
-  process.env['NODE_PATH'] = join(root, 'node_modules');
+  await bundleCore(join(here, 'logits.ts'), outfile);
   await run(process.execPath, [outfile, model, ids, out], { quiet: true });
 }

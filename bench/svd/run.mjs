@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
@@ -34,16 +34,7 @@ const { values: options } = parseArgs({
 });
 const repeats = options.quick ? 1 : 5;
 
-await build({
-  entryPoints: [join(here, 'espalier.ts')],
-  outfile: program,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  external: ['onnxruntime-node'],
-  mainFields: ['module', 'main'],
-});
+await bundleCore(join(here, 'espalier.ts'), program);
 const python = options.python ?? (await preparePython());
 const machine = await Machine.watch();
 const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-svd-'));

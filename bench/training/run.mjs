@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
+import { bundleCore } from '../lib/bundle.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
@@ -47,16 +47,7 @@ const models = {
   transformer: 'transformer of 2 blocks, width 128, 8 × 64 tokens, AdamW',
 };
 
-await build({
-  entryPoints: [join(here, 'espalier.ts')],
-  outfile: program,
-  bundle: true,
-  platform: 'node',
-  target: 'node20',
-  format: 'cjs',
-  external: ['onnxruntime-node'],
-  mainFields: ['module', 'main'],
-});
+await bundleCore(join(here, 'espalier.ts'), program);
 const python = options.python ?? (await preparePython());
 const machine = await Machine.watch();
 /** @type {string | undefined} */

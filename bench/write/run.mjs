@@ -11,8 +11,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
-import { root } from '../../scripts/lib/repository.mjs';
+import { bundleCore } from '../lib/bundle.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeFolder, writeGgufFile } from './models.mjs';
 
@@ -36,10 +35,7 @@ const machine = await Machine.watch();
 const rows = [];
 try {
   const script = join(folder, 'write.cjs');
-  await build({
-    entryPoints: [join(here, 'write.ts')], outfile: script, bundle: true, platform: 'node', format: 'cjs',
-    mainFields: ['module', 'main'], external: ['onnxruntime-node'], logLevel: 'error',
-  }); // prettier-ignore
+  await bundleCore(join(here, 'write.ts'), script);
   const sources = {
     one: join(folder, 'one'),
     shards: join(folder, 'shards'),
@@ -94,12 +90,11 @@ await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
  * @param {string} removed
  */
 async function measure(script, name, source, format, removed) {
-  const env = { ...process.env, NODE_PATH: join(root, 'node_modules') };
   /** @type {{seconds: number, copied: number, bytes: number, startMegabytes: number, peakMegabytes: number}[]} */
   const results = [];
   for (let i = 0; i < runs; i++) {
     const out = join(folder, 'out');
-    const printed = execFileSync(process.execPath, [script, source, format, out, removed], { env });
+    const printed = execFileSync(process.execPath, [script, source, format, out, removed]);
     const copy = join(folder, 'copy');
     const started = performance.now();
     execFileSync('cp', ['-r', out, copy]);

@@ -51,6 +51,9 @@ export const inEnglish = (message: Message): string => render(message, fill);
 export const fill: Translate = (pattern, ...values) =>
   pattern.replaceAll(/\{(\d+)\}/g, (place, index) => String(values[Number(index)] ?? place));
 
+/** A pattern for the editor, without the flags in brackets that say how on the command line. */
+export const withoutFlags = (pattern: string): string => pattern.replaceAll(/ \(--[^()]+\)/g, '');
+
 /** For `JSON.stringify` of what people and scripts read: messages in English. */
 export function englishInJson(_: string, value: unknown): unknown {
   return isMessage(value) ? inEnglish(value) : value;

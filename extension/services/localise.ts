@@ -1,7 +1,9 @@
 import { l10n } from 'vscode';
-import { render } from '../core/message';
-import type { Message } from '../core/message';
+import { fill, render, withoutFlags } from '../core/message';
+import type { Message, Translate } from '../core/message';
 
-/** A message of the core in the editor's language, without the flags in brackets that say how on the command line. */
+const translate: Translate = l10n.t;
+
+/** A message of the core in the editor's language. */
 export const localise = (message: Message): string =>
-  render(message, l10n.t).replaceAll(/ \(--[^()]+\)/g, '');
+  render(message, (pattern, ...values) => fill(withoutFlags(translate(pattern)), ...values));

@@ -1,5 +1,5 @@
 /**
- * The code books of llama.cpp's IQ formats (ggml-common.h): a row of small whole numbers for each index.
+ * The code books of llama.cpp's IQ formats (ggml-common.h): a row of small integers for each index.
  * Packed as gguf-py does, the lowest bits first, as positions in `values`.
  */
 interface PackedBook {

@@ -56,8 +56,8 @@ const bookDTypes = [
 ] as const satisfies readonly GgmlDType[];
 export type BookDType = (typeof bookDTypes)[number];
 
-/** Block formats that models can be run in: all but Q8_1 and Q8_K, which llama.cpp keeps for activations. */
-export const dequantizedDTypes = [
+/** Block formats with scales, and perhaps least numbers, for integers of 2 to 8 bits. */
+const scaledDTypes = [
   'Q8_0',
   'Q4_0',
   'Q4_1',
@@ -68,6 +68,11 @@ export const dequantizedDTypes = [
   'Q4_K',
   'Q5_K',
   'Q6_K',
+] as const satisfies readonly GgmlDType[];
+
+/** Block formats that models can be run in: all but Q8_1 and Q8_K, which llama.cpp keeps for activations. */
+export const dequantizedDTypes = [
+  ...scaledDTypes,
   ...bookDTypes,
 ] as const satisfies readonly GgmlDType[];
 export type DequantizedDType = (typeof dequantizedDTypes)[number];
@@ -82,23 +87,7 @@ export function blockOf(dtype: GgmlDType): GgmlBlock {
 }
 
 /** Types that numbers can be written as. */
-export const writableTypes = [
-  'F32',
-  'F16',
-  'BF16',
-  'Q8_0',
-  'Q4_0',
-  'Q4_1',
-  'Q5_0',
-  'Q5_1',
-  'Q2_K',
-  'Q3_K',
-  'Q4_K',
-  'Q5_K',
-  'Q6_K',
-  'IQ4_NL',
-  'IQ4_XS',
-] as const;
+export const writableTypes = ['F32', 'F16', 'BF16', ...scaledDTypes, 'IQ4_NL', 'IQ4_XS'] as const;
 export type WritableType = (typeof writableTypes)[number];
 
 type PlainDType = 'F32' | 'F16' | 'BF16' | 'F64' | 'I8' | 'I16' | 'I32' | 'I64';

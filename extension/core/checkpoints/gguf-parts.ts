@@ -6,7 +6,7 @@ import { partsOf } from './gguf-part-names';
 import { say } from '../message';
 
 /**
- * The header of a model in one file, or in several, of which `path` is the first: its metadata, with the
+ * The header of a model in one file, or in several with `path` as the first: its metadata, with the
  * tensors of all.
  * @throws UserError naming the part that is missing or belongs to another model.
  */

@@ -91,7 +91,7 @@ function beginsModel(name: string): boolean {
   return !/^mmproj/i.test(name) && (partsOf(name)?.[0] ?? name) === name;
 }
 
-/** A model in a GGUF file, or in several, of which the first stands for all. */
+/** A model in a GGUF file, or in several: the first stands for all. */
 function ggufFile(given: string): ModelFolder {
   const [first = ''] = partsOf(basename(given)) ?? [];
   const path = join(dirname(given), first === '' ? basename(given) : first);

@@ -50,21 +50,6 @@ export class MatrixProducts {
     return this.sums('columns', rows, rows);
   }
 
-  /** The same in float32, at a third of the time: for sums of some rows, to be added up in float64. */
-  public async roundedCrossProducts(rows: Rows): Promise<Float32Array> {
-    const outputs = await this.run(
-      this.large,
-      'roundedCrossProducts',
-      (graph) => {
-        const inputs = graph.input('rows', DataType.FLOAT, ['count', 'size']);
-        const sums = graph.op('Gemm', [inputs, inputs], { transA: 1 });
-        graph.output('sums', sums, DataType.FLOAT, ['size', 'size']);
-      },
-      { rows: tensorOf(rows) },
-    );
-    return floatsOf(outputs, 'sums');
-  }
-
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */
   public async crossBetween(a: Rows, b: Rows): Promise<Float64Array> {
     return this.sums('columns', a, b);

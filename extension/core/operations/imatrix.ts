@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
@@ -5,7 +6,9 @@ import { loadModelInputs } from '../data/model-inputs';
 import { inputSums } from '../export/gguf/input-sums';
 import { writeImportance } from '../export/gguf/importance';
 import { requireAble } from '../models/capability';
+import { say } from '../message';
 import { resolveDevice } from '../runtime/devices';
+import { UserError } from '../user-error';
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
 import {
@@ -42,6 +45,13 @@ export const imatrix = defineOperation({
   run: async (request, context): Promise<ImatrixResult> => {
     const { open, samples } = context.environment;
     const { device, memoryBytes } = runOptions(request);
+    const out = resolve(request.out);
+    if (existsSync(out)) {
+      throw new UserError(say`The file exists already.`, {
+        file: out,
+        remedy: say`Choose another name, or delete it.`,
+      });
+    }
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
@@ -58,7 +68,6 @@ export const imatrix = defineOperation({
       memoryBytes,
     };
     const sums = await inputSums(model, inputs, options, context);
-    const out = resolve(request.out);
     const { sequences, length } = calibration;
     const source = { texts: [basename(summary.source)], sequences, length };
     await writeImportance(out, sums, source, context);

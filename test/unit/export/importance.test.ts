@@ -1,3 +1,4 @@
+import { copyFileSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
@@ -5,6 +6,7 @@ import { readImportance, writeImportance } from '../../../extension/core/export/
 import { inputSums } from '../../../extension/core/export/gguf/input-sums';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModelFiles } from '../../../extension/core/models/open-model';
+import { runCli } from '../cli/run-cli';
 import { fixture, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -43,6 +45,15 @@ describe('an importance matrix', () => {
     for (const [name, { sums: numbers, count }] of sums) {
       expect(read.get(name)).toEqual(numbers.map((sum) => sum / count));
     }
+  });
+
+  it('replaces no file, such as the model that it is computed from', async () => {
+    const model = join(root, 'kept.gguf');
+    copyFileSync(ggufFixture('llama.gguf'), model);
+    const { code, stderr } = await runCli(['imatrix', model, '--out', model]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('kept.gguf: The file exists already. Choose another name');
+    expect(readFileSync(model).equals(readFileSync(ggufFixture('llama.gguf')))).toBe(true);
   });
 
   it('is refused where it is none, does nothing, or its layers have no names', async () => {

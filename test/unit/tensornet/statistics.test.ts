@@ -16,8 +16,7 @@ function expectClose(actual: InputStatistics | undefined, expected: InputStatist
   expect(actual?.count).toBe(expected.count);
   const largest = Math.max(...expected.gram.numbers);
   expected.gram.numbers.forEach((x, i) => {
-    // Runs are multiplied in float32, and added in float64.
-    expect(Math.abs((actual?.gram.numbers[i] ?? Number.NaN) - x)).toBeLessThan(1e-6 * largest);
+    expect(Math.abs((actual?.gram.numbers[i] ?? Number.NaN) - x)).toBeLessThan(1e-12 * largest);
   });
   expected.meanMagnitudes.forEach((x, i) => {
     expect(actual?.meanMagnitudes[i]).toBeCloseTo(x, 12);

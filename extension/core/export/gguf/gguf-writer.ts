@@ -25,7 +25,7 @@ export interface GgufPlan {
 /** Longest list with an entry for each block, in bytes. */
 const maxListBytes = 1 << 20;
 const architectureKey = 'general.architecture';
-/** Types of whole numbers (`enum gguf_metadata_value_type`). */
+/** Types of integers (`enum gguf_metadata_value_type`). */
 const wholeTypes: readonly number[] = [0, 1, 2, 3, 4, 5, 10, 11];
 
 /** What a file says of its blocks. */
@@ -34,9 +34,9 @@ export interface GgufLayout {
   readonly blocks: readonly number[];
   /** `general.architecture` and the family of its keys, where they change. */
   readonly architecture?: string;
-  /** Keys of the family, without its name, that get a list of whole numbers with one for each block. */
+  /** Keys of the family, without its name, that get a list of integers, one for each block. */
   readonly lists?: ReadonlyMap<string, readonly number[]>;
-  /** Entries that are put in the place of others of their keys, or added. */
+  /** Entries that replace others of their keys, or are added. */
   readonly replaced?: ReadonlyMap<string, Buffer>;
 }
 
@@ -182,7 +182,7 @@ function renamed(entry: Buffer, key: string, newKey: string): Buffer {
     : Buffer.concat([string(newKey), entry.subarray(string(key).length)]);
 }
 
-/** A key's bytes with another whole number, stored as the old one. */
+/** A key's bytes with another integer, stored as the old one. */
 function withNumber(entry: Buffer, file: string, key: string, value: number): Buffer {
   const typeAt = string(key).length;
   const size = entry.length - typeAt - 4;

@@ -4,6 +4,7 @@ import { readFloats } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import { ByteCopier } from '../byte-copier';
 import type { JobContext } from '../../jobs/job';
+import { replaceFile } from '../../jobs/replace-file';
 import type { GgufTensor } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
 import { headerEntry } from './header-entries';
@@ -62,7 +63,10 @@ export interface InputSums {
   readonly count: number;
 }
 
-/** Writes an importance matrix as llama.cpp reads it, names in order. */
+/**
+ * Writes an importance matrix as llama.cpp reads it, names in order.
+ * @throws UserError where the file cannot be written.
+ */
 export async function writeImportance(
   path: string,
   inputs: ReadonlyMap<string, InputSums>,
@@ -83,7 +87,9 @@ export async function writeImportance(
   ];
   const plan = layOutGguf(entries, tensors, { version: 3, alignment: 32 });
   const copier = new ByteCopier(plan.bytes, context);
-  await writeGguf(path, plan, copier).finally(async () => copier.close());
+  await replaceFile(path, async (partial) => writeGguf(partial, plan, copier)).finally(async () =>
+    copier.close(),
+  );
 }
 
 function floats(name: string, shape: readonly number[], numbers: Float32Array): GgufTensor {

@@ -1,5 +1,5 @@
 import type { EncoderArchitecture } from './encoder-architecture';
-import { allBiases, classifier, epsilonName, textEncoders, usualDefaults } from './text-encoders';
+import { allBiases, classifier, epsilonName, textEncoders, commonDefaults } from './text-encoders';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
@@ -7,7 +7,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   {
     modelType: 'vit',
     classes: { config: 'ViTConfig', model: 'ViTModel' },
-    config: { names: epsilonName, defaults: () => usualDefaults },
+    config: { names: epsilonName, defaults: () => commonDefaults },
     prefix: 'vit.',
     embedding: {
       kind: 'image',

@@ -8,7 +8,7 @@ export const allBiases: Biases = {
   feedforward: true,
 };
 export const epsilonName = { rms_norm_eps: 'layer_norm_eps' };
-export const usualDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
+export const commonDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
 export const classifier: HeadStep = { name: 'classifier', out: 'labels' };
 
 /** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
@@ -43,7 +43,7 @@ const textEmbedding = {
 } as const;
 
 const textDefaults = {
-  ...usualDefaults,
+  ...commonDefaults,
   max_position_embeddings: 512,
   tie_word_embeddings: true,
 };

@@ -7,6 +7,7 @@ import {
   base,
   everywhere,
   feedforward,
+  hunyuanAttention,
   queryKeyNorms,
   windowedByType,
 } from './pieces';
@@ -294,15 +295,7 @@ export const expertFamilies: readonly Architecture[] = [
       names: { num_experts_per_tok: 'moe_topk' },
       defaults: () => ({ rms_norm_eps: 1e-5, num_experts: 1, num_experts_per_tok: 1 }),
     },
-    attention: {
-      ...attention,
-      queryKeyNorms: {
-        query: 'self_attn.query_layernorm',
-        key: 'self_attn.key_layernorm',
-        over: 'head',
-        afterRotary: true,
-      },
-    },
+    attention: hunyuanAttention,
     biases: attentionBiases,
     experts: {
       ...experts,

@@ -8,6 +8,7 @@ import {
   everywhere,
   feedforward,
   gateUpInOne,
+  hunyuanAttention,
   noBiases,
   queryKeyNorms,
   queryKeyValueBiases,
@@ -149,15 +150,7 @@ export const llamaRelatives: readonly Architecture[] = [
     modelType: 'hunyuan_v1_dense',
     classes: { config: 'HunYuanDenseV1Config', model: 'HunYuanDenseV1ForCausalLM' },
     config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
-    attention: {
-      ...attention,
-      queryKeyNorms: {
-        query: 'self_attn.query_layernorm',
-        key: 'self_attn.key_layernorm',
-        over: 'head',
-        afterRotary: true,
-      },
-    },
+    attention: hunyuanAttention,
     biases: attentionBiases,
   },
   {

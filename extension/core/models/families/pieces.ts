@@ -24,6 +24,17 @@ export const queryKeyNorms = {
   over: 'head',
 } as const;
 
+/** Of Hunyuan V1, dense or a mixture. */
+export const hunyuanAttention = {
+  ...attention,
+  queryKeyNorms: {
+    query: 'self_attn.query_layernorm',
+    key: 'self_attn.key_layernorm',
+    over: 'head',
+    afterRotary: true,
+  },
+} as const;
+
 export const feedforward = {
   norm: 'post_attention_layernorm',
   gateUp: { kind: 'separate', names: ['mlp.gate_proj', 'mlp.up_proj'] },

@@ -77,7 +77,7 @@ export class Blocks {
     return this.graph.op('Sub', [a, typeof b === 'number' ? this.graph.scalar(b) : b]);
   }
 
-  /** low + high · 2^bits, exact since all are small whole numbers. */
+  /** low + high · 2^bits, exact since all are small integers. */
   public join(low: Value, high: Value, bits: number): Value {
     return this.add(low, this.multiply(high, this.graph.scalar(2 ** bits)));
   }

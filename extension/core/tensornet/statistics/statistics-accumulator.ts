@@ -7,7 +7,7 @@ import type { InputStatistics } from './input-statistics';
 import { say } from '../../message';
 
 /** Rows that are multiplied at once, where they come in smaller pieces. */
-const rowsPerProduct = 2048;
+const rowsPerProduct = 1024;
 
 /** Adds up what goes into one or more linear layers that share their inputs. */
 class SharedInputs {
@@ -50,7 +50,7 @@ class SharedInputs {
     }
     const rows = this.joined();
     this.addMagnitudes(rows);
-    const squares = await this.products.roundedCrossProducts(rows);
+    const squares = await this.products.crossProducts(rows);
     for (let i = 0; i < squares.length; i++) {
       this.gram[i] = (this.gram[i] ?? 0) + (squares[i] ?? 0);
     }

@@ -48,7 +48,7 @@ export function extreme({ x, at, count }: Run): number {
 }
 
 /**
- * `make_qx_quants`: a scale for whole numbers −most … most − 1, which are stored with `most` added.
+ * `make_qx_quants`: a scale for integers −most … most − 1, which are stored with `most` added.
  * @param weights of the numbers of the run; their squares when absent
  */
 export function fitSymmetric(
@@ -162,7 +162,7 @@ const trial = new Uint8Array(32);
 
 /**
  * `make_qkx2_quants` and `make_qkx3_quants`: a scale, which is returned, and a minimum, whose negative goes to
- * `minima[index]`, for whole numbers 0 … most.
+ * `minima[index]`, for integers 0 … most.
  */
 export function fitAffine(
   { x, at, count }: Run,
@@ -247,7 +247,7 @@ export function fitAffine(
   return scale;
 }
 
-/** `make_qp_quants`: a scale for whole numbers 0 … most of numbers that are not negative. */
+/** `make_qp_quants`: a scale for integers 0 … most of numbers that are not negative. */
 export function fitPositive(
   x: Float32Array,
   most: number,

@@ -99,7 +99,7 @@ function fitGroups(
   return [shareOut(scales, most, scaleNumbers), shareOut(minima, most, minimumNumbers)];
 }
 
-/** Whole numbers of up to `most` for scales, of which the greatest gets that; bits of what they count. */
+/** Integers up to `most` for scales, the greatest of them `most`; bits of what they count. */
 function shareOut(scales: Float32Array, most: number, into: Uint8Array): number {
   const greatest = scales.reduce((a, b) => (b > a ? b : a), 0);
   const inverse = greatest > 0 ? fround(most / greatest) : 0;

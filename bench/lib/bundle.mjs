@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { build } from 'esbuild';
+import { root } from '../../scripts/lib/repository.mjs';
+
+/**
+ * Bundles a bench's TypeScript, which calls the core, into a program for Node; it may lie outside of the repository.
+ * @param {string} entry path of the source
+ * @param {string} outfile
+ */
+export async function bundleCore(entry, outfile) {
+  await build({
+    entryPoints: [entry],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    mainFields: ['module', 'main'],
+    external: ['onnxruntime-node'],
+    logLevel: 'error',
+    banner: { js: `module.paths.push(${JSON.stringify(join(root, 'node_modules'))});` },
+  });
+}
