@@ -42,7 +42,7 @@ const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): Plan
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
-    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, and single experts if every mixture keeps the same number.',
+    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, and single experts if every mixture keeps the same number.',
     keepsWeights: false,
     refuse: ({ model }, changes) => whyNotPlain(model, changes),
     config: (text, changes) => rewriteConfig(text, changes),
