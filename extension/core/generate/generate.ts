@@ -83,6 +83,7 @@ export async function generate(
   const decoder = await openDecoder(model, { ...request, device });
   try {
     const generated: number[] = [];
+    const textOf = behind(tokenizer, prompt);
     let stopped: Generation['stopped'] = 'length';
     let logits = await decoder.read(prompt);
     const started = performance.now();
@@ -94,7 +95,7 @@ export async function generate(
         break;
       }
       generated.push(next);
-      context.emit({ text: tokenizer.decode(generated) });
+      context.emit({ text: textOf(generated) });
       context.progress({
         stage: say`Generating with ${name}`,
         done: generated.length,
@@ -109,7 +110,7 @@ export async function generate(
     const seconds = (performance.now() - started) / 1000;
     return {
       model: name,
-      text: tokenizer.decode(generated),
+      text: textOf(generated),
       tokens: generated.length,
       promptTokens: prompt.length,
       stopped,
@@ -118,6 +119,19 @@ export async function generate(
   } finally {
     await decoder.dispose();
   }
+}
+
+/** Tokens of the prompt that are decoded with what follows them. */
+const seamTokens = 4;
+
+/** Decodes what follows a prompt: SentencePiece leaves out the space in front of a first word. */
+function behind(tokenizer: Tokenizer, prompt: Int32Array): (ids: readonly number[]) => string {
+  const seam = [...prompt.slice(-seamTokens)];
+  const before = tokenizer.decode(seam);
+  return (ids) => {
+    const whole = tokenizer.decode([...seam, ...ids]);
+    return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(ids);
+  };
 }
 
 /** A chat template writes its special tokens itself. */

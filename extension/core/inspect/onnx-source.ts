@@ -79,9 +79,11 @@ function sublayersOf(
   });
 }
 
-/** Bytes of a number in the caches that the graph takes as inputs [batch, heads, past, headDim]. */
+/** Bytes of a number in the caches that the graph takes as inputs, of four axes or five. */
 function cacheWidth({ inputs }: OnnxSummary): number {
-  const cache = inputs.find(({ shape, dtype }) => shape?.length === 4 && dtype.includes('F'));
+  const cache = inputs.find(
+    ({ shape, dtype }) => (shape?.length === 4 || shape?.length === 5) && dtype.includes('F'),
+  );
   return cache?.dtype === 'F32' ? 4 : 2;
 }
 

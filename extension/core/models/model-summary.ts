@@ -40,7 +40,7 @@ export interface SublayerSummary {
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
   readonly flopsPerToken: number;
-  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
+  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
   /** Whether a norm of the sum stays when it goes: LN(x + f(x)) becomes LN(x). */
   readonly keepsNorm?: boolean | undefined;

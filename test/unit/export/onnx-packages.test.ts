@@ -1,6 +1,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { tokenizerPlace } from '../../../extension/core/models/tokenizer-place';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -27,18 +28,22 @@ function snapshot(name: string, files: Readonly<Record<string, string>>): string
 }
 
 describe('the cache of Hugging Face', () => {
+  beforeAll(() => {
+    writeFileSync(join(root, 'config.json'), JSON.stringify({ hidden_size: 16, vocab_size: 48 }));
+  });
+
   const graph = 'onnx/model.onnx';
   const files = {
     [graph]: onnxFixture('llama-genai'),
     'onnx/model.onnx.data': `${onnxFixture('llama-genai')}.data`,
     'tokenizer.json': fixture('llama-gqa-untied', 'tokenizer.json'),
-    'config.json': fixture('llama-gqa-untied', 'config.json'),
+    'config.json': join(root, 'config.json'),
   };
 
   it('opens for graphs with data: named by the repository, files beside the link', async () => {
     const folder = snapshot('graph', files);
     const { summary } = await openModel(join(folder, graph));
-    expect(summary).toMatchObject({ name: 'graph', path: join(folder, graph), hiddenSize: 48 });
+    expect(summary).toMatchObject({ name: 'graph', path: join(folder, graph), hiddenSize: 16 });
     expect(tokenizerPlace(summary.path).file).toBe(join(folder, 'tokenizer.json'));
     expect((await describeModel(join(folder, graph))).name).toBe('graph');
     const { files: written } = await prune(
@@ -70,6 +75,16 @@ describe('the cache of Hugging Face', () => {
     const other = join(snapshot('other', files), 'onnx/model.onnx.data');
     symlinkSync(other, join(folder, 'onnx/model.onnx.data'));
     await expect(openModel(join(folder, graph))).rejects.toThrow(/is a link out of the folder/);
+  });
+});
+
+describe('a graph without a tokenizer', () => {
+  it('can be measured on random inputs, as its error says', async () => {
+    const model = await openModel(onnxFixture('llama-genai'));
+    const request = { sequences: 1, length: 8, upTo: false };
+    await expect(loadModelInputs(request, model, '', 0)).rejects.toThrow(/--calibration random/);
+    const { inputs } = await loadModelInputs({ ...request, file: 'random' }, model, '', 0);
+    expect(inputs).toHaveLength(1);
   });
 });
 
