@@ -85,7 +85,7 @@ export function encoderFlow(
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const embedded = encoderEmbedding(root, layout);
-  const blocks = blocksOf(flow, layout, embedded, false);
+  const blocks = blocksOf(flow, layout, embedded, layout.causal);
   root.items.push(...blocks.items);
   let x = root.norm('final-norm', norm, blocks.out, finalNorm);
   if (head?.first === true) {
@@ -140,7 +140,10 @@ function encoderEmbedding(
     root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
-  const positions = lookUp('positions', 'Position embedding', ids, [embedding.positions]);
+  const positions =
+    embedding.positions === undefined
+      ? []
+      : [lookUp('positions', 'Position embedding', ids, [embedding.positions])];
   const segments =
     embedding.types === undefined
       ? []
@@ -152,8 +155,19 @@ function encoderEmbedding(
             [embedding.types],
           ),
         ];
-  const sum = root.add('sum', 'combine', '+', [words, ...segments, positions]);
-  return root.norm('norm', norm, sum, embedding.norm);
+  const added = [...segments, ...positions];
+  const sum = added.length === 0 ? words : root.add('sum', 'combine', '+', [words, ...added]);
+  const { projection } = embedding;
+  const projected = (x: Wire): Wire =>
+    projection === undefined
+      ? x
+      : root.add('projection', 'weights', 'Projection', [x], {
+          shape,
+          tensors: partTensors(projection.linear),
+        });
+  return projection?.beforeNorm === true
+    ? root.norm('norm', norm, projected(sum), embedding.norm)
+    : projected(root.norm('norm', norm, sum, embedding.norm));
 }
 
 /** What a model's blocks are made of, decoder or encoder. */

@@ -4,7 +4,10 @@ import { UserError } from '../../user-error';
 import type { AttentionShape } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import { distanceBuckets } from '../parts/causal-mask';
 import type { Norm, NormStyle } from '../parts/norm';
+import { configOfLayerType, readRotary } from '../parts/rotary';
+import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
@@ -21,10 +24,15 @@ export type EncoderEmbedding =
   | {
       readonly kind: 'text';
       readonly words: Linear;
-      readonly positions: LazyTensor;
+      /** Undefined where queries and keys are turned. */
+      readonly positions: LazyTensor | undefined;
       /** Of segments, where the family has them. */
       readonly types: LazyTensor | undefined;
-      readonly norm: Norm;
+      /** Of what a text alone does not have. */
+      readonly firstRows: readonly LazyTensor[];
+      readonly norm: Norm | undefined;
+      /** To the width of the stream, behind the norm or in front of it. */
+      readonly projection: { readonly linear: Linear; readonly beforeNorm: boolean } | undefined;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
     }
@@ -53,6 +61,12 @@ export interface EncoderLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly embedding: EncoderEmbedding;
+  /** Whether a token sees those before it alone. */
+  readonly causal: boolean;
+  /** Rotary embeddings by the name of their side values. */
+  readonly rotaries: ReadonlyMap<string, Rotary>;
+  /** [buckets, heads]: what is added to scores by distance. */
+  readonly distanceBias: LazyTensor | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -72,23 +86,25 @@ export interface EncoderLayout {
 
 /** Older exports store the numbers of the positions, and a tied bias twice. */
 const isComputed = (name: string): boolean =>
-  /embeddings\.position_ids$|\.decoder\.bias$/.test(name);
+  /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(name);
 
 /**
- * Finds every tensor that `architecture` needs and checks its shape.
+ * Finds every tensor that a model of `family` needs and checks its shape.
  * @throws UserError naming the tensor or config field at fault.
  */
 export function layOutEncoder(
-  architecture: EncoderArchitecture,
+  family: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
+  const architecture = { ...family, ...family.form?.(config) };
+  const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
-    { ...architecture, norm: 'layer' },
+    { ...architecture, norm: normKind },
     config,
     folder,
-    {},
+    architecture.scales?.(config) ?? {},
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -98,13 +114,15 @@ export function layOutEncoder(
   const blocksPrefix = `${prefix}${architecture.blocks}.`;
   const tensors = new TensorFinder(
     checkpoint,
-    { norm: 'layer' },
+    { norm: normKind },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
   const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
+  const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
   const removed = new Set(config.espalier?.removed ?? []);
   const patchModules = patchModulesOf(architecture);
+  const rotaries = new Map<string, Rotary>();
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
@@ -125,12 +143,18 @@ export function layOutEncoder(
         sublayers.push(find());
       }
     };
+    const rotary = rotaryOf(architecture, config, block);
+    if (rotary !== undefined && !rotaries.has(rotary)) {
+      const seen = rotary === '' ? config : configOfLayerType(config, rotary);
+      rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
+    }
+    const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: findAttention(architecture.attention, biases, tensors, place, attention),
-      slidingWindow: undefined,
-      rotary: undefined,
+      weights: findAttention(names, biases, tensors, place, attention),
+      slidingWindow: architecture.slidingWindow?.(config, block),
+      rotary,
     }));
     add('feedforward', () => ({
       kind: 'feedforward',
@@ -144,22 +168,22 @@ export function layOutEncoder(
   const form = headForm(architecture, config);
   const head = form && {
     first: form.first,
-    steps: form.steps.map((step) => findStep(step, config, tensors, embedding)),
+    steps: findSteps(form.steps, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm } = architecture;
+  const { finalNorm, distanceBias } = architecture;
   return {
     norm,
     attention,
     feedforward,
     embedding,
+    causal: config.is_decoder === true,
+    rotaries,
+    distanceBias: distanceBias === undefined ? undefined : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
-    maxPositions:
-      embedding.kind === 'text'
-        ? config.max_position_embeddings - (embedding.padding ?? -1) - 1
-        : undefined,
+    maxPositions: mostPositions(architecture, config, embedding),
     sublayers,
     blocksPrefix,
     patchModules,
@@ -200,25 +224,8 @@ function findEmbedding(
   prefix: string,
 ): EncoderEmbedding {
   const { hidden_size: hidden } = config;
-  const table = (name: string, rows: number): LazyTensor =>
-    tensors.take(`${prefix}${name}.weight`, [rows, hidden]);
   if (embedding.kind === 'text') {
-    return {
-      kind: 'text',
-      words: tensors.outer(
-        'embedding',
-        `${prefix}${embedding.words}`,
-        required(config.vocab_size, 'vocab_size', folder),
-        hidden,
-      ),
-      positions: table(embedding.positions, config.max_position_embeddings),
-      types:
-        embedding.types === undefined ? undefined : table(embedding.types, config.type_vocab_size),
-      norm: tensors.norm(`${prefix}${embedding.norm}`, hidden),
-      padding: embedding.positionsSkipPadding
-        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
-        : undefined,
-    };
+    return findTextEmbedding(embedding, config, folder, tensors, prefix);
   }
   const [height, width] = sides(config.image_size);
   const [patchHeight, patchWidth] = sides(config.patch_size);
@@ -237,28 +244,99 @@ function findEmbedding(
   };
 }
 
-function findStep(
-  step: HeadStep,
+function findTextEmbedding(
+  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): EncoderEmbedding {
+  const { hidden_size: hidden, embedding_size: own, type_vocab_size: segments } = config;
+  const width = names.projection === undefined ? hidden : (own ?? hidden);
+  const at = (name: string): string => `${prefix}${name}`;
+  const table = (name: string, rows: number): LazyTensor =>
+    tensors.take(`${at(name)}.weight`, [rows, width]);
+  const { positions, types, firstRows = [], norm, projection } = names;
+  const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
+  const vocabulary = required(config.vocab_size, 'vocab_size', folder);
+  return {
+    kind: 'text',
+    words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    positions: positions === undefined ? undefined : table(positions, config.max_position_embeddings),
+    types: types === undefined || segments === 0 ? undefined : table(types, segments),
+    firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
+    norm:
+      norm === undefined
+        ? undefined
+        : tensors.norm(at(norm), projection?.beforeNorm === true ? hidden : width),
+    projection: isProjected
+      ? {
+          linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
+          beforeNorm: projection.beforeNorm ?? false,
+        }
+      : undefined,
+    padding:
+      names.positionsSkipPadding === true
+        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
+        : undefined,
+  };
+}
+
+/** The steps of the head, each of which reads what the one before it gives. */
+function findSteps(
+  steps: readonly HeadStep[],
   config: EncoderConfig,
   tensors: TensorFinder,
   embedding: EncoderEmbedding,
-): EncoderHeadStep {
+): EncoderHeadStep[] {
   const { hidden_size: hidden } = config;
   const words = embedding.kind === 'text' ? embedding.words : undefined;
-  const vocabulary = words?.weight.shape[0] ?? 0;
-  const rows = { hidden, vocabulary, labels: tensors.rows(step.name) };
-  const out = rows[step.out];
-  const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
-  const matrix =
-    tied === undefined || tensors.hasMatrix(step.name)
-      ? tensors.outer('head', step.name, out, hidden)
-      : tied;
-  return {
-    id: `${step.name}.weight`,
-    linear: { ...matrix, bias: tensors.take(step.bias ?? `${step.name}.bias`, [out]) },
-    activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
-    norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
-  };
+  const [vocabulary = 0, width = hidden] = words?.weight.shape ?? [];
+  let input = hidden;
+  return steps.map((step) => {
+    const { name, bias = `${name}.bias`, optionalBias = false } = step;
+    const out = { hidden, embedding: width, vocabulary, stored: tensors.rows(name) }[step.out];
+    const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
+    const matrix =
+      tied === undefined || tensors.hasMatrix(name)
+        ? tensors.outer('head', name, out, input)
+        : tied;
+    input = out;
+    const added =
+      optionalBias && !tensors.has(bias) ? undefined : { bias: tensors.take(bias, [out]) };
+    return {
+      id: `${name}.weight`,
+      linear: { ...matrix, ...added },
+      activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
+      norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
+    };
+  });
+}
+
+/** Key of the rotary embedding of a block: empty where all blocks share one. */
+function rotaryOf(
+  { rotary }: EncoderArchitecture,
+  { layer_types: types }: EncoderConfig,
+  block: number,
+): string | undefined {
+  return rotary === 'by-layer-type'
+    ? (types?.[block] ?? 'full_attention')
+    : rotary === undefined
+      ? undefined
+      : '';
+}
+
+/** Most positions of a text. */
+function mostPositions(
+  { maxPositions }: EncoderArchitecture,
+  config: EncoderConfig,
+  embedding: EncoderEmbedding,
+): number | undefined {
+  if (embedding.kind === 'image') {
+    return undefined;
+  }
+  const most = config.max_position_embeddings - (embedding.padding ?? -1) - 1;
+  return Math.min(most, maxPositions?.(config) ?? most);
 }
 
 function required(value: number | undefined, field: string, folder: ModelFolder): number {

@@ -18,11 +18,11 @@ import {
   withFormFiles,
   withForms,
 } from '../transformer/linear-layers';
-import { emitLinearOver, emitTableRows } from '../parts/linear';
+import { emitLinearOver } from '../parts/linear';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
-import { emitRows } from '../parts/weight';
+import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
@@ -36,17 +36,17 @@ import {
   sublayerTensors,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
+import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
-import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
+import { emitPatches, emitPositions, emitTextEmbedding } from './encoder-inputs';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
 const stream = 'hidden';
 const nextStream = 'next';
-const mask = 'mask';
 const rows = ['batch', 'sequence'];
 
 const segmentIds = 'token_type_ids';
@@ -62,6 +62,7 @@ export class EncoderModel implements LayeredModel {
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];
+  private readonly sideValues: readonly SideValue[];
   public readonly joinsExamples = true;
 
   public constructor(
@@ -74,7 +75,13 @@ export class EncoderModel implements LayeredModel {
     this.inputs = isText
       ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
       : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
-    this.sideNames = isText ? [mask] : [];
+    this.sideValues = isText
+      ? sideValuesOf(this.sided).map(({ name, shape }) => ({
+          name,
+          shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
+        }))
+      : [];
+    this.sideNames = this.sideValues.map(({ name }) => name);
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
@@ -96,8 +103,8 @@ export class EncoderModel implements LayeredModel {
         this.declareInputs(graph);
         const { hidden, side } = this.emitPrologue(graph);
         graph.output(stream, hidden, DataType.FLOAT, this.streamShape);
-        if (side !== undefined) {
-          graph.output(mask, side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of this.sideValues) {
+          graph.output(name, side[name] ?? name, DataType.FLOAT, shape);
         }
       },
     );
@@ -105,18 +112,20 @@ export class EncoderModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
-    const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
+    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(this.sided, this.at(index));
+    const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
       this.summary.sublayers[index]?.id ?? String(index),
       runningCosts(this.at(index)),
-      [stream, ...sides],
+      [stream, ...needed],
       [nextStream],
       (graph) => {
         const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
-        for (const side of sides) {
-          graph.input(side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of sides) {
+          graph.input(name, DataType.FLOAT, shape);
         }
-        const next = this.emitSublayer(graph, index, hidden, sides[0]);
+        const byName = Object.fromEntries(needed.map((name) => [name, name]));
+        const next = this.emitSublayer(graph, index, hidden, byName);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
     );
@@ -251,39 +260,43 @@ export class EncoderModel implements LayeredModel {
     }
   }
 
-  /** The first hidden states, and the mask of the padding of a text. */
-  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Value | undefined } {
-    const { embedding, norm } = this.layout;
+  /** The first hidden states, and what the blocks of a text read beside them. */
+  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
+    const { embedding, norm, rotaries } = this.layout;
     return graph.within('prologue', () => {
       if (embedding.kind === 'image') {
-        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
+        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: {} };
       }
-      const words = emitTableRows(graph, embedding.words, 'input_ids');
-      const { types } = embedding;
-      const segmented =
-        types === undefined ? words : graph.op('Add', [words, emitRows(graph, types, segmentIds)]);
-      const places = emitPositions(graph, embedding.padding, 'input_ids');
-      const positions = emitRows(graph, embedding.positions, places);
-      const sum = graph.op('Add', [segmented, positions]);
+      const [inputIds, attentionMask] = ['input_ids', 'attention_mask'] as const;
+      const positionIds =
+        rotaries.size === 0
+          ? ''
+          : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
       return {
-        hidden: emitNorm(graph, norm, sum, embedding.norm),
-        side: emitPaddingMask(graph, 'attention_mask'),
+        hidden: emitTextEmbedding(graph, embedding, norm, segmentIds),
+        side: emitSides(graph, this.sided, { inputIds, attentionMask, positionIds }),
       };
     });
+  }
+
+  /** What side values depend on. */
+  private get sided(): Parameters<typeof sideValuesOf>[0] {
+    return { ...this.layout, seesWhole: !this.layout.causal };
   }
 
   private emitSublayer(
     graph: GraphBuilder,
     index: number,
     hidden: Value,
-    side: Value | undefined,
+    side: Values,
   ): Value {
     const sublayer = this.at(index);
     const { attention, feedforward } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
-          const sides = side === undefined ? {} : { mask: side };
+          const sides =
+            this.sideNames.length === 0 ? {} : attentionSide(this.sided, sublayer, side);
           return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
         }
         case 'feedforward':
@@ -319,9 +332,11 @@ export class EncoderModel implements LayeredModel {
     return embedding.kind === 'text'
       ? [
           ...storedTensors(embedding.words),
-          ...(embedding.types === undefined ? [] : [embedding.types]),
-          embedding.positions,
+          ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
+            (table) => table !== undefined,
+          ),
           ...partTensors(embedding.norm),
+          ...storedTensors(embedding.projection?.linear),
         ]
       : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
   }

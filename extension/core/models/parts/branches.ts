@@ -69,6 +69,7 @@ export function readShapes(
     activation: config.hidden_act,
     gated: isGated(architecture),
     takesTurns: architecture.feedforward.takesTurns ?? false,
+    upFirst: architecture.feedforward.upFirst ?? false,
     clamped,
   };
   return { attention, feedforward };
@@ -202,7 +203,7 @@ function findQueryKeyValue(
 /** Weights of the feed-forward of the block whose tensors begin with `prefix`. */
 export function findFeedforward(
   names: Architecture['feedforward'],
-  { feedforward: bias }: Biases,
+  { feedforward: bias, feedforwardOutput: lastBias = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
   { hidden, inner }: { readonly hidden: number; readonly inner: number },
@@ -211,7 +212,7 @@ export function findFeedforward(
   return {
     ...tensors.branch(prefix, names, hidden),
     gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
-    down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
+    down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
     ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
     ...(curve === undefined
       ? {}

@@ -27,6 +27,8 @@ export interface Biases {
   readonly queryKeyValue: boolean;
   readonly attentionOutput: boolean;
   readonly feedforward: boolean;
+  /** Of its last layer, where that differs. */
+  readonly feedforwardOutput?: boolean;
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
@@ -198,6 +200,8 @@ export interface Architecture {
     readonly clamped?: (config: ModelConfig) => FeedforwardShape['clamped'];
     /** Whether rows of gate and up take turns where one matrix holds both. */
     readonly takesTurns?: boolean;
+    /** Whether up stands before gate there. */
+    readonly upFirst?: boolean;
   };
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
