@@ -1,6 +1,6 @@
 import type { Refusal } from '../../models/capability';
 import { knownArchitecture } from '../../models/transformer/architectures';
-import type { Architecture } from '../../models/transformer/architecture';
+import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
 import { baseModelType } from '../../models/transformer/model-config';
@@ -74,11 +74,11 @@ const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
 /** Norms inside the module of the branch go with it. */
 function branchModules(
-  branch: { readonly norm?: string | undefined; readonly postNorm?: string },
+  branch: Omit<BranchNorms, 'norm'> & { readonly norm?: string | undefined },
   linears: readonly string[],
 ): BranchModules {
   return {
-    norms: [branch.norm, branch.postNorm].filter((name) => name !== undefined),
+    norms: [branch.norm, branch.postNorm, branch.sumNorm].filter((name) => name !== undefined),
     parts: [...new Set(linears.map(moduleOf))],
   };
 }

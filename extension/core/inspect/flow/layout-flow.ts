@@ -47,10 +47,13 @@ export function transformerFlow(
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {
     const numbers = root.add('position_ids', 'input', 'Positions', [], { shape: rows });
-    const learned = root.add('positions', 'weights', 'Position embedding', [numbers], {
-      shape,
-      tensors: [positions.weight],
-    });
+    const learned =
+      'weight' in positions
+        ? root.add('positions', 'weights', 'Position embedding', [numbers], {
+            shape,
+            tensors: [positions.weight],
+          })
+        : root.add('positions', 'operator', 'Sines of positions', [numbers], { shape });
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);

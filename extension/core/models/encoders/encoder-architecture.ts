@@ -87,7 +87,7 @@ export const substituteClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
 
-    def set_attention_type(self, *args):
+    def set_attention_type(self, *args, **kwargs):
         pass
 `,
   SameStates: `class SameStates(nn.Module):

@@ -166,14 +166,17 @@ export function findAttention(
 
 function findQueryKeyValue(
   { queryKeyValue, latent }: Architecture['attention'],
-  { queryKeyValue: bias }: Biases,
+  { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes }: AttentionShape,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
   if (latent === undefined || sizes === undefined) {
     const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
-    return { queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, bias) };
+    const biases = [bias, key, bias];
+    return {
+      queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
+    };
   }
   const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
   const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
@@ -211,7 +214,7 @@ export function findFeedforward(
   const { gateUp, down, innerNorm, curve } = names;
   return {
     ...tensors.branch(prefix, names, hidden),
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
     ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
     ...(curve === undefined

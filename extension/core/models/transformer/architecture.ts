@@ -25,10 +25,24 @@ export type Projection =
 /** Which linear layers have a bias. */
 export interface Biases {
   readonly queryKeyValue: boolean;
+  /** Of keys, where that differs. */
+  readonly key?: boolean;
   readonly attentionOutput: boolean;
   readonly feedforward: boolean;
   /** Of its last layer, where that differs. */
   readonly feedforwardOutput?: boolean;
+}
+
+/** A table of positions. */
+interface LearnedPositions {
+  readonly name: string;
+  readonly offset: number;
+}
+
+/** Sines and then cosines of position + offset over 10000^(i / divisor), i < hidden / 2 (arXiv 1706.03762). */
+export interface SinePositions {
+  readonly offset: number;
+  readonly divisor: (half: number) => number;
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
@@ -36,11 +50,15 @@ export interface OuterNames {
   /** What stands before every name but the head's; the first under which the embedding is found. */
   readonly prefixes: readonly string[];
   readonly embedding: string;
-  /** Learned positions, added to the embedding: row position + offset. */
-  readonly positions?: { readonly name: string; readonly offset: number };
+  /** What is added to the embedding: row position + offset of a table, or sines of the same number. */
+  readonly positions?: LearnedPositions | SinePositions;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
-  readonly finalNorm: string;
+  /** Whether that is of the words alone, and positions are added to what it gives. */
+  readonly normsWordsAlone?: boolean;
+  /** Linear layers, without biases, between the widths of the embedding and of the stream where these differ. */
+  readonly projections?: { readonly in: string; readonly out: string };
+  readonly finalNorm?: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
   /** The first of these names that the checkpoint has; `lm_head` when absent. */

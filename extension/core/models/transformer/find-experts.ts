@@ -126,7 +126,7 @@ function findShared(
   hidden: number,
 ): SharedExpert {
   return {
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, false),
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, []),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, false),
     ...(gate === undefined ? {} : { gate: tensors.linear(`${prefix}${gate}`, 1, hidden, false) }),
   };

@@ -1,5 +1,5 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, QueryGrowth, Scales } from './architecture';
+import type { Architecture, QueryGrowth, Scales, SinePositions } from './architecture';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
@@ -85,10 +85,14 @@ export interface TransformerLayout {
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
-  /** Learned positions, of which row position + offset is added to the embedding. */
-  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  /** What is added to the embedding: row position + offset of a table, or sines. */
+  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
   readonly embeddingNorm: Norm | undefined;
-  readonly finalNorm: Norm;
+  /** Whether that is of the words alone. */
+  readonly normsWordsAlone: boolean;
+  /** From the width of the embedding to that of the stream, and back in front of the head. */
+  readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
+  readonly finalNorm: Norm | undefined;
   /** The embedding's weight where it is tied to it. */
   readonly head: Linear;
   /** Name of the head's weight, also where the embedding stands for it. */
@@ -144,11 +148,12 @@ export function layOutTransformer(
     architecture,
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
+  const width = outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
   const embedding = tensors.outer(
     'embedding',
     `${prefix}${outer.embedding}`,
     config.vocab_size,
-    hiddenSize,
+    width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
@@ -229,7 +234,18 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+    normsWordsAlone: outer.normsWordsAlone ?? false,
+    projections:
+      outer.projections === undefined || width === hiddenSize
+        ? undefined
+        : {
+            in: tensors.linear(`${prefix}${outer.projections.in}`, hiddenSize, width, false),
+            out: tensors.linear(`${prefix}${outer.projections.out}`, width, hiddenSize, false),
+          },
+    finalNorm:
+      outer.finalNorm === undefined
+        ? undefined
+        : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
     sublayers,
@@ -290,8 +306,8 @@ function findPositions(
   tensors: TensorFinder,
   prefix: string,
 ): TransformerLayout['positions'] {
-  if (positions === undefined) {
-    return undefined;
+  if (positions === undefined || !('name' in positions)) {
+    return positions;
   }
   const { name, offset } = positions;
   const rows = config.max_position_embeddings + offset;

@@ -56,7 +56,7 @@ import {
   sublayerPart,
   tokenInputs,
 } from './transformer-parts';
-import { emitRows } from '../parts/weight';
+import { emitPlaces } from '../parts/places';
 
 /** The block's input, which the feed-forward reads where branches run in parallel. */
 const blockInput = 'input';
@@ -201,8 +201,12 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm } = this.layout;
-    return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
+    const { attention, finalNorm, projections } = this.layout;
+    return graph.within('epilogue', () => {
+      const normed =
+        finalNorm === undefined ? hidden : emitNorm(graph, attention.norm, hidden, finalNorm);
+      return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
+    });
   }
 
   public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
@@ -281,11 +285,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, embeddingNorm, finalNorm, head, sublayers } = this.layout;
+    const { embedding, positions, embeddingNorm, projections, finalNorm, head, sublayers } =
+      this.layout;
     const used = [
       ...storedTensors(embedding),
-      ...(positions === undefined ? [] : [positions.weight]),
+      ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
       ...partTensors(embeddingNorm),
+      ...storedTensors(projections?.in),
+      ...storedTensors(projections?.out),
       ...partTensors(finalNorm),
       ...storedTensors(head),
       ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
@@ -293,24 +300,23 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     requireRunnableTensors(used);
   }
 
-  /** Rows of the embedding, scaled, with those of the positions added where they are learned, normed. */
-  private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
-    const { embeddingNorm, attention } = this.layout;
-    const sum = this.emitEmbeddingSum(graph, inputs);
-    return embeddingNorm === undefined ? sum : emitNorm(graph, attention.norm, sum, embeddingNorm);
-  }
-
-  private emitEmbeddingSum(graph: GraphBuilder, inputs: ModelInputs): Value {
-    const { embedding, positions, scales } = this.layout;
-    const words = emitTableRows(graph, embedding, inputs.inputIds);
+  /** Rows of the embedding, scaled, with what positions add, normed. */
+  private emitEmbedding(graph: GraphBuilder, { inputIds, positionIds }: ModelInputs): Value {
+    const { embedding, positions, embeddingNorm, normsWordsAlone, projections, scales, attention } =
+      this.layout;
+    const rows = emitTableRows(graph, embedding, inputIds);
     const scaled =
-      scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
+      scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
+    const words = projections === undefined ? scaled : emitLinearOver(graph, projections.in, scaled);
+    const normed = (x: Value): Value =>
+      embeddingNorm === undefined ? x : emitNorm(graph, attention.norm, x, embeddingNorm);
     if (positions === undefined) {
-      return scaled;
+      return normed(words);
     }
-    const offset = graph.ints([positions.offset], []);
-    const indices = graph.op('Add', [inputs.positionIds, offset]);
-    return graph.op('Add', [scaled, emitRows(graph, positions.weight, indices)]);
+    const places = emitPlaces(graph, positions, positionIds, attention.hiddenSize);
+    return normsWordsAlone
+      ? graph.op('Add', [normed(words), places])
+      : normed(graph.op('Add', [words, places]));
   }
 
   /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
