@@ -108,6 +108,9 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const differs = absent.length > 0 || uneven || isCompressed;
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
+    ...(blocks.length === config['num_hidden_layers']
+      ? {}
+      : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
     ...perLayerLists(config, blocks),
     ...derivedLists(config, blocks),
     ...windowedFrom(config, blocks),

@@ -123,8 +123,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       attention_type: type = 'block_sparse',
       num_random_blocks: random = 3,
       block_size: size = 64,
-    }) =>
-      type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined,
+    }) => (type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined),
     modules: { ...postNorm.modules, attention: { attention: 'SameSparseAttention' } },
   },
   {

@@ -86,7 +86,9 @@ export interface EncoderLayout {
 
 /** Older exports store the numbers of the positions, and a tied bias twice. */
 const isComputed = (name: string): boolean =>
-  /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(name);
+  /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
+    name,
+  );
 
 /**
  * Finds every tensor that a model of `family` needs and checks its shape.
@@ -179,7 +181,10 @@ export function layOutEncoder(
     embedding,
     causal: config.is_decoder === true,
     rotaries,
-    distanceBias: distanceBias === undefined ? undefined : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
+    distanceBias:
+      distanceBias === undefined
+        ? undefined
+        : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
@@ -262,7 +267,8 @@ function findTextEmbedding(
   return {
     kind: 'text',
     words: tensors.outer('embedding', at(names.words), vocabulary, width),
-    positions: positions === undefined ? undefined : table(positions, config.max_position_embeddings),
+    positions:
+      positions === undefined ? undefined : table(positions, config.max_position_embeddings),
     types: types === undefined || segments === 0 ? undefined : table(types, segments),
     firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
     norm:

@@ -284,12 +284,7 @@ export class EncoderModel implements LayeredModel {
     return { ...this.layout, seesWhole: !this.layout.causal };
   }
 
-  private emitSublayer(
-    graph: GraphBuilder,
-    index: number,
-    hidden: Value,
-    side: Values,
-  ): Value {
+  private emitSublayer(graph: GraphBuilder, index: number, hidden: Value, side: Values): Value {
     const sublayer = this.at(index);
     const { attention, feedforward } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {

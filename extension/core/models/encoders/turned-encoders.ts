@@ -11,7 +11,10 @@ import {
 } from './text-encoders';
 
 /** Of blocks that a window of config.json is for. */
-const windowed = ({ layer_types: types, sliding_window: window }: EncoderConfig, block: number) =>
+const windowed = (
+  { layer_types: types, sliding_window: window }: EncoderConfig,
+  block: number,
+): number | undefined =>
   types?.[block] === 'sliding_attention' ? (window ?? undefined) : undefined;
 
 const modernAttention = {

@@ -11,14 +11,13 @@ const names = {
   hidden_act: 'activation_function',
 } as const;
 
-const outer: OuterNames = {
+const withoutNorm: OuterNames = {
   prefixes: ['model.decoder.', 'decoder.'],
   embedding: 'embed_tokens',
   positions: { name: 'embed_positions', offset: 2 },
-  embeddingNorm: 'layernorm_embedding',
   blocks: 'layers',
 };
-const { embeddingNorm: _, ...withoutNorm } = outer;
+const outer: OuterNames = { ...withoutNorm, embeddingNorm: 'layernorm_embedding' };
 
 const branches = {
   attention: { queryKeyValue: attention.queryKeyValue, output: 'self_attn.out_proj' },

@@ -39,7 +39,7 @@ const softmaxExperts: ExpertNames = {
 };
 
 /** Experts chosen by σ(scores) and a bias (DeepSeek-V3, arXiv 2412.19437). */
-const experts: ExpertNames = {
+export const experts: ExpertNames = {
   ...softmaxExperts,
   choiceBias: 'gate.e_score_correction_bias',
   routing: (config) => ({
@@ -65,16 +65,16 @@ function groupsOf(config: ModelConfig, best: number): Routing['groups'] {
     : undefined;
 }
 
-const expertDefaults = {
+export const expertDefaults = {
   num_experts: 256,
   num_experts_per_tok: 8,
   moe_intermediate_size: 2048,
   n_shared_experts: 1,
   norm_topk_prob: true,
 };
-const routed = { num_experts: 'n_routed_experts' } as const;
+export const routed = { num_experts: 'n_routed_experts' } as const;
 
-const latentAttention = {
+export const latentAttention = {
   attention: {
     ...attention,
     latent: {
@@ -108,7 +108,7 @@ function latentScale(config: ModelConfig): number {
 }
 
 /** Every head has a key and a value of its own, whatever the file says. */
-const ownKeys = ({
+export const ownKeys = ({
   num_attention_heads: heads,
   qk_rope_head_dim: turned,
 }: ConfigFields): ConfigFields => ({

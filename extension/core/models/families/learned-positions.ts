@@ -44,17 +44,18 @@ const optOuter = {
   // Rows 0 and 1 belong to padding.
   positions: { name: 'embed_positions', offset: 2 },
   projections: { in: 'project_in', out: 'project_out' },
-  finalNorm: 'final_layer_norm',
   blocks: 'layers',
 } as const;
 
 /** The model of 350 million weights norms sums, and has no last norm. */
 function optForm(config: ModelConfig): Partial<Architecture> {
   const isPreNorm = config['do_layer_norm_before'] !== false;
-  const { finalNorm: _, ...outer } = optOuter;
   const { attention: first, feedforward: second } = optBranches;
   return {
-    ...(isPreNorm && config['_remove_final_layer_norm'] !== true ? {} : { outer }),
+    outer:
+      isPreNorm && config['_remove_final_layer_norm'] !== true
+        ? { ...optOuter, finalNorm: 'final_layer_norm' }
+        : optOuter,
     ...(isPreNorm
       ? {}
       : {

@@ -6,6 +6,7 @@ export const olderGpts: readonly Architecture[] = [
   {
     ...base,
     modelType: 'openai-gpt',
+    givesList: true,
     classes: { config: 'OpenAIGPTConfig', model: 'OpenAIGPTLMHeadModel' },
     config: {
       names: { ...gptNames, max_position_embeddings: 'n_positions', hidden_act: 'afn' },
@@ -16,7 +17,9 @@ export const olderGpts: readonly Architecture[] = [
         tie_word_embeddings: true,
       }),
       meant: { hidden_act: { gelu: 'gelu_new' } },
-      computed: (config) => ({ intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }) }),
+      computed: (config) => ({
+        intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
+      }),
     },
     outer: {
       prefixes: ['transformer.', ''],

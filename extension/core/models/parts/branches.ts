@@ -61,6 +61,8 @@ export function readShapes(
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
+    gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
+    gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,
@@ -126,7 +128,8 @@ export function findAttention(
   shape: AttentionShape,
 ): AttentionWeights {
   const { queryKeyNorms, output, innerNorm, sinks, gate } = names;
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim } = shape;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
+  const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const normShape = (heads: number): number[] =>
     ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
       queryKeyNorms?.over ?? 'head'
@@ -160,7 +163,7 @@ export function findAttention(
     ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
     ...(gate === undefined
       ? {}
-      : { gate: tensors.linear(`${prefix}${gate}`, numHeads * headDim, hiddenSize, false) }),
+      : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
 

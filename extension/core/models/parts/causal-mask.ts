@@ -82,9 +82,7 @@ export function emitWholeMask(
           graph.op('LessOrEqual', [graph.op('Abs', [ahead]), graph.ints([window], [])]),
         ]);
   const bias =
-    distanceBias === undefined
-      ? graph.scalar(0)
-      : emitDistanceBias(graph, distanceBias, ahead);
+    distanceBias === undefined ? graph.scalar(0) : emitDistanceBias(graph, distanceBias, ahead);
   return graph.op('Where', [near, bias, none]);
 }
 

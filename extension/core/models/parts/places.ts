@@ -16,10 +16,7 @@ export function emitPlaces(
     return emitRows(graph, positions.weight, numbers);
   }
   const half = width / 2;
-  const inverse = Array.from(
-    { length: half },
-    (_, i) => 10_000 ** (-i / positions.divisor(half)),
-  );
+  const inverse = Array.from({ length: half }, (_, i) => 10_000 ** (-i / positions.divisor(half)));
   const column = graph.op('Unsqueeze', [
     graph.op('Cast', [numbers], { to: DataType.FLOAT }),
     graph.ints([2]),

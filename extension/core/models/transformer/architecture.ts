@@ -13,6 +13,9 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
+/** What is applied to the gate of what heads give. */
+export type GateActivation = 'sigmoid' | 'softplus';
+
 /** Tensor names of one linear layer's weight, or of several that one matrix holds. */
 export type Projection =
   | { readonly kind: 'separate'; readonly names: readonly string[] }
@@ -118,7 +121,9 @@ export interface ExpertNames {
   readonly router: string;
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
-  readonly choiceBias?: string;
+  readonly choiceBias?: string | undefined;
+  /** Whether that is a name below the block, and not the module. */
+  readonly choiceBiasIsOfBlock?: boolean;
   /** Whether that is stored as [1, experts]. */
   readonly choiceBiasIsRow?: boolean;
   /** Gate and up; up alone where nothing gates it. */
@@ -129,6 +134,8 @@ export interface ExpertNames {
   readonly inner: (config: ModelConfig) => number;
   /** How tokens are sent to experts; as in Mixtral when absent. */
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
+  /** Norm of what they give, where feed-forwards of other blocks have none. */
+  readonly postNorm?: string;
   /** A feed-forward that every token is sent to, beside the experts; its names are below the block's. */
   readonly shared?: (config: ModelConfig) => SharedExpertNames | undefined;
   /** Whether a block has experts, and not a feed-forward. */
@@ -176,6 +183,8 @@ export interface Architecture {
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
+  /** Whether attention gives a list in transformers, where others give a tuple. */
+  readonly givesList?: boolean;
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
@@ -203,8 +212,11 @@ export interface Architecture {
     readonly innerNorm?: string;
     /** Tensor of a score for each head, to which it may attend instead of a token. */
     readonly sinks?: string;
-    /** Linear layer whose sigmoid is a factor on what the heads give. */
+    /** Linear layer whose sigmoid, or another activation, is a factor on what the heads give. */
     readonly gate?: string;
+    readonly gateActivation?: GateActivation;
+    /** Whether that is one factor for each head. */
+    readonly gateIsByHead?: boolean;
   };
   readonly feedforward: BranchNorms & {
     /** Gate and up, or up alone where nothing gates it. */

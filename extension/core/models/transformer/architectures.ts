@@ -10,6 +10,7 @@ import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
+import { newerExperts } from '../families/newer-experts';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
@@ -29,6 +30,7 @@ export const architectures: readonly Architecture[] = [
   ...postNormFamilies,
   ...expertFamilies,
   ...deepseekFamilies,
+  ...newerExperts,
   nemotronNas,
 ];
 

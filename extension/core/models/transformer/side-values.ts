@@ -8,7 +8,10 @@ import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
 /** What a layout's side values depend on. */
-interface Sided extends Pick<TransformerLayout, 'rotaries' | 'sublayers'>, Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth'>> {
+interface Sided
+  extends
+    Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
+    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth'>> {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
   /** What scores gain by distance where they do: [buckets, heads]. */

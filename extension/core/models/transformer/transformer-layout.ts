@@ -86,7 +86,8 @@ export interface TransformerLayout {
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
   /** What is added to the embedding: row position + offset of a table, or sines. */
-  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
+  readonly positions:
+    { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
   readonly embeddingNorm: Norm | undefined;
   /** Whether that is of the words alone. */
   readonly normsWordsAlone: boolean;
@@ -148,7 +149,8 @@ export function layOutTransformer(
     architecture,
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
-  const width = outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
+  const width =
+    outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
   const embedding = tensors.outer(
     'embedding',
     `${prefix}${outer.embedding}`,

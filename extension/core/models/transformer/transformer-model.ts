@@ -165,9 +165,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const next = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
         return { state: { [stream]: next, ...kept } };
       }
+      const input = state[this.patchInput(index).value] ?? '';
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
-        const input = state[this.patchInput(index).value] ?? '';
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
         return { state: { [stream]: next } };
       }
@@ -176,7 +176,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           keptExperts === undefined
             ? sublayer
             : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
-        const next = emitExperts(graph, shape, weights, hidden, mask);
+        const next = emitExperts(graph, shape, weights, hidden, mask, input);
         return { state: { [stream]: next } };
       }
       const { attention } = this.layout;
@@ -196,27 +196,32 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
     const normed = this.emitFinalNorm(graph, hidden);
     return graph.within('epilogue', () =>
-      this.scaled(graph, emitLinearOver(graph, this.layout.head, normed)),
+      this.scaled(graph, emitLinearOver(graph, this.layout.head, this.narrowed(graph, normed))),
     );
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
-    const { attention, finalNorm, projections } = this.layout;
-    return graph.within('epilogue', () => {
-      const normed =
-        finalNorm === undefined ? hidden : emitNorm(graph, attention.norm, hidden, finalNorm);
-      return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
-    });
+    const { attention, finalNorm } = this.layout;
+    return graph.within('epilogue', () =>
+      finalNorm === undefined ? hidden : emitNorm(graph, attention.norm, hidden, finalNorm),
+    );
   }
 
   public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
     const { head } = this.layout;
-    return graph.within('epilogue', () =>
-      this.scaled(
+    return graph.within('epilogue', () => {
+      const own = this.narrowed(graph, rows);
+      return this.scaled(
         graph,
-        ids === undefined ? emitLinear(graph, head, rows) : emitOutputs(graph, head, rows, ids),
-      ),
-    );
+        ids === undefined ? emitLinear(graph, head, own) : emitOutputs(graph, head, own, ids),
+      );
+    });
+  }
+
+  /** What the head reads, of what the final norm gives. */
+  private narrowed(graph: GraphBuilder, normed: Value): Value {
+    const { projections } = this.layout;
+    return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
   }
 
   public get headIsLinear(): boolean {
@@ -307,7 +312,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const rows = emitTableRows(graph, embedding, inputIds);
     const scaled =
       scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
-    const words = projections === undefined ? scaled : emitLinearOver(graph, projections.in, scaled);
+    const words =
+      projections === undefined ? scaled : emitLinearOver(graph, projections.in, scaled);
     const normed = (x: Value): Value =>
       embeddingNorm === undefined ? x : emitNorm(graph, attention.norm, x, embeddingNorm);
     if (positions === undefined) {
@@ -324,7 +330,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const { parallel, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
     const place = at?.kind === 'patch' ? at.place : at?.kind;
-    return parallel && place === 'feedforward' && before?.block === at?.block;
+    return (
+      parallel && place !== undefined && place !== 'attention' && before?.block === at?.block
+    );
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {
