@@ -14,7 +14,7 @@ import {
   rewriteConfig,
 } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges } from '../../../extension/core/export/changes';
-import { fixture } from '../fixtures';
+import { caseNames, fixture } from '../fixtures';
 
 const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
   name: 'model',

@@ -72,13 +72,13 @@ interface BranchModules {
 
 const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
-/** Norms inside the module of the branch go with it. */
+/** Norms inside the module of the branch go with it; those of the sum stay. */
 function branchModules(
   branch: Omit<BranchNorms, 'norm'> & { readonly norm?: string | undefined },
   linears: readonly string[],
 ): BranchModules {
   return {
-    norms: [branch.norm, branch.postNorm, branch.sumNorm].filter((name) => name !== undefined),
+    norms: [branch.norm, branch.postNorm].filter((name) => name !== undefined),
     parts: [...new Set(linears.map(moduleOf))],
   };
 }

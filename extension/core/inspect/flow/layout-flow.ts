@@ -1,7 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
-import type { Norm, NormStyle } from '../../models/parts/norm';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import { idOfSublayer } from '../../models/transformer/transformer-layout';
@@ -57,6 +56,7 @@ export function transformerFlow(
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
+  stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
   const blocks = blocksOf(flow, layout, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
@@ -119,7 +119,7 @@ export function encoderFlow(
 
 function encoderEmbedding(
   root: BranchBuilder,
-  { embedding, norm, attention }: EncoderLayout,
+  { embedding, startNorms, norm, attention }: EncoderLayout,
 ): Wire {
   const shape = [...rows, attention.hiddenSize];
   if (embedding.kind === 'image') {
@@ -135,9 +135,10 @@ function encoderEmbedding(
     const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
       tensors: [embedding.classToken],
     });
-    return root.add('positions', 'weights', 'Add position embedding', [tokens], {
+    const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
       tensors: [embedding.positions],
     });
+    return root.norms('norm', norm, positioned, startNorms);
   }
   const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
     root.add(name, 'weights', label, [input], { shape, tensors });
@@ -161,16 +162,17 @@ function encoderEmbedding(
   const added = [...segments, ...positions];
   const sum = added.length === 0 ? words : root.add('sum', 'combine', '+', [words, ...added]);
   const { projection } = embedding;
-  const projected = (x: Wire): Wire =>
+  const projected =
     projection === undefined
-      ? x
-      : root.add('projection', 'weights', 'Projection', [x], {
-          shape,
-          tensors: partTensors(projection.linear),
-        });
-  return projection?.beforeNorm === true
-    ? root.norm('norm', norm, projected(sum), embedding.norm)
-    : projected(root.norm('norm', norm, sum, embedding.norm));
+      ? sum
+      : root.add(
+          'projection',
+          'weights',
+          'Projection',
+          [root.norm('projection-norm', norm, sum, projection.norm)],
+          { shape, tensors: partTensors(projection.linear) },
+        );
+  return root.norms('norm', norm, projected, startNorms);
 }
 
 /** What a model's blocks are made of, decoder or encoder. */
@@ -239,7 +241,8 @@ function blockFlow(
     })();
     own.items.push(built.group);
     stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
-    stream = sumNorm(own, sublayer, attention.norm, stream);
+    const { kind, weights } = sublayer;
+    stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
   }
   const group: FlowGroup = {
     id: `block.${block}`,
@@ -249,14 +252,4 @@ function blockFlow(
     children: own.items,
   };
   return { group, out: stream };
-}
-
-function sumNorm(
-  own: BranchBuilder,
-  { kind, weights }: TransformerSublayer,
-  style: NormStyle,
-  stream: Wire,
-): Wire {
-  const norm: Norm | undefined = weights.sumNorm;
-  return own.norm(`${kind}-sum-norm`, style, stream, norm);
 }

@@ -20,6 +20,11 @@ const preNorm = {
     output: postNorm.attention.output,
   },
   feedforward: { gateUp: postNorm.feedforward.gateUp, down: postNorm.feedforward.down },
+  modules: {
+    layers: postNorm.modules.layers,
+    attention: { attention: 'SameAttention' },
+    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
+  },
 } as const;
 
 const withoutTypes = {
@@ -43,8 +48,8 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     feedforward: { ...preNorm.feedforward, norm: 'ln' },
     finalNorm: 'encoder.ln',
     modules: {
-      ...postNorm.modules,
-      feedforward: { ln: 'nn.Identity', ...postNorm.modules.feedforward },
+      ...preNorm.modules,
+      feedforward: { ln: 'nn.Identity', ...preNorm.modules.feedforward },
     },
   },
   {
@@ -64,8 +69,8 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
     finalNorm: 'encoder.LayerNorm',
     modules: {
-      ...postNorm.modules,
-      feedforward: { LayerNorm: 'nn.Identity', ...postNorm.modules.feedforward },
+      ...preNorm.modules,
+      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
     },
   },
   {
@@ -124,7 +129,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       num_random_blocks: random = 3,
       block_size: size = 64,
     }) => (type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined),
-    modules: { ...postNorm.modules, attention: { attention: 'SameSparseAttention' } },
+    modules: { ...postNorm.modules, attention: { attention: 'KeptSparseNorm' } },
   },
   {
     ...bertLike({ modelType: 'layoutlm', family: 'LayoutLM', prefix: 'layoutlm.' }),
@@ -134,7 +139,6 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
         (axis) => `embeddings.${axis}_position_embeddings`,
       ),
     },
-    modules: { ...postNorm.modules, attention: { attention: 'SameStates' } },
   },
   {
     ...bertLike({ modelType: 'tapas', family: 'Tapas', prefix: 'tapas.' }),
@@ -179,6 +183,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       sumNorm: 'attention.LayerNorm',
     },
     distanceBias: 'encoder.relative_attention_bias',
+    modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
       ...languageHeads('MPNet', robertaSteps),
       {
@@ -219,7 +224,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     modules: {
       layers: 'encoder.layer',
       attention: { attention: 'SameStates' },
-      feedforward: { LayerNorm: 'nn.Identity', ...postNorm.modules.feedforward },
+      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
     },
   },
   {

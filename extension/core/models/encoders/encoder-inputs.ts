@@ -25,14 +25,14 @@ export function emitPositions(graph: GraphBuilder, padding: number | undefined, 
   return graph.op('Add', [graph.op('Mul', [numbers, counts]), pad]);
 }
 
-/** Emits what a text's tokens are before the first block: [batch, sequence, hidden]. */
+/** Emits what a text's tokens are in front of the first norm of the stream: [batch, sequence, hidden]. */
 export function emitTextEmbedding(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'text' }>,
   style: NormStyle,
   segments: Value,
 ): Value {
-  const { words, types, positions, firstRows, norm, projection, padding } = embedding;
+  const { words, types, positions, firstRows, projection, padding } = embedding;
   const added = [
     ...(types === undefined ? [] : [emitRows(graph, types, segments)]),
     ...(positions === undefined
@@ -44,14 +44,15 @@ export function emitTextEmbedding(
     (total, one) => graph.op('Add', [total, one]),
     emitTableRows(graph, words, 'input_ids'),
   );
-  const normed = (x: Value): Value => (norm === undefined ? x : emitNorm(graph, style, x, norm));
   if (projection === undefined) {
-    return normed(sum);
+    return sum;
   }
-  const { linear, beforeNorm } = projection;
-  return beforeNorm
-    ? normed(emitLinearOver(graph, linear, sum))
-    : emitLinearOver(graph, linear, normed(sum));
+  const { linear, norm } = projection;
+  return emitLinearOver(
+    graph,
+    linear,
+    norm === undefined ? sum : emitNorm(graph, style, sum, norm),
+  );
 }
 
 /** Emits class token and patches of `pixels` [batch, channels, height, width], positions added. */

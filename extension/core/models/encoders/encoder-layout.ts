@@ -11,7 +11,7 @@ import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
-import { findPatchSublayer } from '../transformer/transformer-layout';
+import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
@@ -30,9 +30,9 @@ export type EncoderEmbedding =
       readonly types: LazyTensor | undefined;
       /** Of what a text alone does not have. */
       readonly firstRows: readonly LazyTensor[];
-      readonly norm: Norm | undefined;
-      /** To the width of the stream, behind the norm or in front of it. */
-      readonly projection: { readonly linear: Linear; readonly beforeNorm: boolean } | undefined;
+      /** To the width of the stream, with the norm of what it reads. */
+      readonly projection:
+        { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
     }
@@ -61,6 +61,8 @@ export interface EncoderLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly embedding: EncoderEmbedding;
+  /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
+  readonly startNorms: readonly Norm[];
   /** Whether a token sees those before it alone. */
   readonly causal: boolean;
   /** Rotary embeddings by the name of their side values. */
@@ -119,7 +121,7 @@ export function layOutEncoder(
     { norm: normKind },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
-  const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
+  const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
   const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
   const removed = new Set(config.espalier?.removed ?? []);
@@ -135,12 +137,16 @@ export function layOutEncoder(
     ): void => {
       const id = `block.${block}.${kind}`;
       const patch = config.espalier?.patches?.[id];
+      const { sumNorm } = architecture[kind];
+      const sumNorms = (): readonly Norm[] =>
+        sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
       if (patch !== undefined) {
         const at = { block, place: kind };
         const module = `${place}${patchModules[kind]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module));
+        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
       } else if (removed.has(id)) {
         absent.push(id);
+        keepNorms(sublayers, startNorms, sumNorms());
       } else {
         sublayers.push(find());
       }
@@ -179,6 +185,7 @@ export function layOutEncoder(
     attention,
     feedforward,
     embedding,
+    startNorms,
     causal: config.is_decoder === true,
     rotaries,
     distanceBias:
@@ -221,13 +228,19 @@ export function headForm(
   return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
 }
 
+/** What is found of an embedding: its norm is the first that the stream goes through. */
+interface FoundEmbedding {
+  readonly embedding: EncoderEmbedding;
+  readonly startNorms: Norm[];
+}
+
 function findEmbedding(
   { embedding }: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   tensors: TensorFinder,
   prefix: string,
-): EncoderEmbedding {
+): FoundEmbedding {
   const { hidden_size: hidden } = config;
   if (embedding.kind === 'text') {
     return findTextEmbedding(embedding, config, folder, tensors, prefix);
@@ -237,7 +250,7 @@ function findEmbedding(
   const { num_channels: channels } = config;
   const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
   const patches = `${prefix}${embedding.patches}`;
-  return {
+  const found: EncoderEmbedding = {
     kind: 'image',
     patches: {
       weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
@@ -247,6 +260,7 @@ function findEmbedding(
     positions: tensors.take(`${prefix}${embedding.positions}`, [1, count + 1, hidden]),
     image: [channels, height, width],
   };
+  return { embedding: found, startNorms: [] };
 }
 
 function findTextEmbedding(
@@ -255,30 +269,31 @@ function findTextEmbedding(
   folder: ModelFolder,
   tensors: TensorFinder,
   prefix: string,
-): EncoderEmbedding {
+): FoundEmbedding {
   const { hidden_size: hidden, embedding_size: own, type_vocab_size: segments } = config;
   const width = names.projection === undefined ? hidden : (own ?? hidden);
   const at = (name: string): string => `${prefix}${name}`;
   const table = (name: string, rows: number): LazyTensor =>
     tensors.take(`${at(name)}.weight`, [rows, width]);
-  const { positions, types, firstRows = [], norm, projection } = names;
+  const { positions, types, firstRows = [], projection } = names;
   const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
+  const normsFirst = isProjected && projection.beforeNorm !== true;
+  const norm =
+    names.norm === undefined
+      ? undefined
+      : tensors.norm(at(names.norm), normsFirst ? width : hidden);
   const vocabulary = required(config.vocab_size, 'vocab_size', folder);
-  return {
+  const embedding: EncoderEmbedding = {
     kind: 'text',
     words: tensors.outer('embedding', at(names.words), vocabulary, width),
     positions:
       positions === undefined ? undefined : table(positions, config.max_position_embeddings),
     types: types === undefined || segments === 0 ? undefined : table(types, segments),
     firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
-    norm:
-      norm === undefined
-        ? undefined
-        : tensors.norm(at(norm), projection?.beforeNorm === true ? hidden : width),
     projection: isProjected
       ? {
           linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
-          beforeNorm: projection.beforeNorm ?? false,
+          norm: normsFirst ? norm : undefined,
         }
       : undefined,
     padding:
@@ -286,6 +301,7 @@ function findTextEmbedding(
         ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
         : undefined,
   };
+  return { embedding, startNorms: norm === undefined || normsFirst ? [] : [norm] };
 }
 
 /** The steps of the head, each of which reads what the one before it gives. */

@@ -24,7 +24,7 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm } from '../parts/norm';
+import { emitNorm, emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
@@ -33,7 +33,9 @@ import {
   costsOf,
   outputTensors,
   runningCosts,
+  stayingTensors,
   sublayerTensors,
+  withoutSumNorms,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
 import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from '../transformer/side-values';
@@ -112,11 +114,19 @@ export class EncoderModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
-    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(this.sided, this.at(index));
+    return this.over(this.idAt(index), this.at(index));
+  }
+
+  public summed(index: number): Step & { part: BuilderPart } {
+    return this.over(`${this.idAt(index)}.summed`, withoutSumNorms(this.at(index)));
+  }
+
+  private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
+    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(this.sided, sublayer);
     const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
-      this.summary.sublayers[index]?.id ?? String(index),
-      runningCosts(this.at(index)),
+      key,
+      runningCosts(sublayer),
       [stream, ...needed],
       [nextStream],
       (graph) => {
@@ -125,15 +135,31 @@ export class EncoderModel implements LayeredModel {
           graph.input(name, DataType.FLOAT, shape);
         }
         const byName = Object.fromEntries(needed.map((name) => [name, name]));
-        const next = this.emitSublayer(graph, index, hidden, byName);
+        const next = this.emitSublayer(graph, sublayer, hidden, byName);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
     );
     return { part, next: { [stream]: nextStream } };
   }
 
-  public skipped(): Step {
-    return { next: { [stream]: stream } };
+  public skipped(index: number): Step {
+    const { sumNorms = [] } = this.at(index).weights;
+    if (sumNorms.length === 0) {
+      return { next: { [stream]: stream } };
+    }
+    const costs = costsOf(stayingTensors(this.at(index)), []);
+    const part = this.part(
+      `${this.idAt(index)}.skipped`,
+      costs,
+      [stream],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+        const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
+        graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
+      },
+    );
+    return { part, next: { [stream]: nextStream } };
   }
 
   public streamNames(): { before: string; after: string } {
@@ -150,8 +176,12 @@ export class EncoderModel implements LayeredModel {
     });
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+  public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -216,8 +246,10 @@ export class EncoderModel implements LayeredModel {
     this.declareInputs(graph);
     const { hidden: first, side } = this.emitPrologue(graph);
     const last = this.layout.sublayers.reduce(
-      (hidden, _, index) =>
-        removed.has(index) ? hidden : this.emitSublayer(graph, index, hidden, side),
+      (hidden, sublayer, index) =>
+        removed.has(index)
+          ? emitNorms(graph, this.layout.norm, hidden, sublayer.weights.sumNorms)
+          : this.emitSublayer(graph, sublayer, hidden, side),
       first,
     );
     const output = this.emitEpilogue(graph, last);
@@ -262,18 +294,20 @@ export class EncoderModel implements LayeredModel {
 
   /** The first hidden states, and what the blocks of a text read beside them. */
   private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
-    const { embedding, norm, rotaries } = this.layout;
+    const { embedding, norm, startNorms, rotaries } = this.layout;
     return graph.within('prologue', () => {
       if (embedding.kind === 'image') {
-        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: {} };
+        const patches = emitPatches(graph, embedding, 'pixel_values');
+        return { hidden: emitNorms(graph, norm, patches, startNorms), side: {} };
       }
       const [inputIds, attentionMask] = ['input_ids', 'attention_mask'] as const;
       const positionIds =
         rotaries.size === 0
           ? ''
           : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
+      const sum = emitTextEmbedding(graph, embedding, norm, segmentIds);
       return {
-        hidden: emitTextEmbedding(graph, embedding, norm, segmentIds),
+        hidden: emitNorms(graph, norm, sum, startNorms),
         side: emitSides(graph, this.sided, { inputIds, attentionMask, positionIds }),
       };
     });
@@ -284,9 +318,13 @@ export class EncoderModel implements LayeredModel {
     return { ...this.layout, seesWhole: !this.layout.causal };
   }
 
-  private emitSublayer(graph: GraphBuilder, index: number, hidden: Value, side: Values): Value {
-    const sublayer = this.at(index);
-    const { attention, feedforward } = this.layout;
+  private emitSublayer(
+    graph: GraphBuilder,
+    sublayer: TransformerSublayer,
+    hidden: Value,
+    side: Values,
+  ): Value {
+    const { attention, feedforward, norm } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
@@ -297,7 +335,12 @@ export class EncoderModel implements LayeredModel {
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
         case 'patch':
-          return emitPatch(graph, sublayer.patch, hidden);
+          return emitNorms(
+            graph,
+            norm,
+            emitPatch(graph, sublayer.patch, hidden),
+            sublayer.weights.sumNorms,
+          );
         case 'expert':
           throw new Error('no encoder has a mixture of experts');
       }
@@ -323,17 +366,19 @@ export class EncoderModel implements LayeredModel {
   }
 
   private embeddingTensors(): LazyTensor[] {
-    const { embedding } = this.layout;
-    return embedding.kind === 'text'
-      ? [
-          ...storedTensors(embedding.words),
-          ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
-            (table) => table !== undefined,
-          ),
-          ...partTensors(embedding.norm),
-          ...storedTensors(embedding.projection?.linear),
-        ]
-      : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    const { embedding, startNorms } = this.layout;
+    const own =
+      embedding.kind === 'text'
+        ? [
+            ...storedTensors(embedding.words),
+            ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
+              (table) => table !== undefined,
+            ),
+            ...storedTensors(embedding.projection?.linear),
+            ...storedTensors(embedding.projection?.norm),
+          ]
+        : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 
   private headTensors(): LazyTensor[] {
@@ -346,6 +391,10 @@ export class EncoderModel implements LayeredModel {
 
   private get outer(): OuterLinears {
     return outerOf(this.layout);
+  }
+
+  private idAt(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
   }
 
   private at(index: number): TransformerSublayer {

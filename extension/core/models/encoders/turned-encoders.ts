@@ -128,8 +128,8 @@ function ultrabertHeads(family: string, decoder: string): EncoderArchitecture['h
 /** Branches whose sums are normed, under modules of transformers' own names. */
 const turnedPostNorm = {
   layers: 'layers',
-  attention: { self_attn: 'NoAttention', post_attention_layernorm: 'nn.Identity' },
-  feedforward: { mlp: 'NoFeedforward', post_mlp_layernorm: 'nn.Identity' },
+  attention: { self_attn: 'NoAttention' },
+  feedforward: { mlp: 'NoFeedforward' },
 } as const;
 
 /** Encoders that turn queries and keys by their positions. */

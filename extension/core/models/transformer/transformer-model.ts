@@ -25,7 +25,7 @@ import type {
   Values,
 } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
-import { emitNorm, emitSoftCap } from '../parts/norm';
+import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -39,7 +39,9 @@ import {
   lookupCosts,
   outputTensors,
   runningCosts,
+  stayingTensors,
   sublayerTensors,
+  withoutSumNorms,
 } from './sublayer-tensors';
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
@@ -53,6 +55,7 @@ import {
   expertMask,
   nextStream,
   prologuePart,
+  skippedPart,
   sublayerPart,
   tokenInputs,
 } from './transformer-parts';
@@ -119,7 +122,20 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public skipped(index: number): Step {
     const kept = this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {};
-    return { next: { [stream]: stream, ...kept } };
+    const norms = stayingTensors(this.at(index));
+    return norms.length === 0
+      ? { next: { [stream]: stream, ...kept } }
+      : {
+          part: skippedPart(this, index, costsOf(norms, [])),
+          next: { ...kept, [stream]: nextStream },
+        };
+  }
+
+  public summed(index: number): Step & { part: BuilderPart } {
+    const { summary, files, layout } = this;
+    const sublayers = layout.sublayers.with(index, withoutSumNorms(this.at(index)));
+    const step = new TransformerModel(summary, files, { ...layout, sublayers }).sublayer(index);
+    return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
   }
 
   public streamNames(): { before: string; after: string } {
@@ -140,7 +156,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
-      const hidden = this.emitEmbedding(graph, inputs);
+      const embedded = this.emitEmbedding(graph, inputs);
+      const hidden = emitNorms(
+        graph,
+        this.layout.attention.norm,
+        embedded,
+        this.layout.startNorms,
+      );
       const side = emitSides(graph, this.layout, inputs);
       return { state: { [stream]: hidden }, side };
     });
@@ -162,7 +184,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return graph.within(idOfSublayer(sublayer), () => {
       const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
       if (sublayer.kind === 'patch') {
-        const next = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        const sum = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        const { norm } = this.layout.attention;
+        const next = emitNorms(graph, norm, sum, sublayer.weights.sumNorms);
         return { state: { [stream]: next, ...kept } };
       }
       const input = state[this.patchInput(index).value] ?? '';
@@ -184,6 +208,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
     });
+  }
+
+  public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
+    const { [stream]: hidden = '' } = state;
+    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
+    const { sumNorms } = this.at(index).weights;
+    return { [stream]: emitNorms(graph, this.layout.attention.norm, hidden, sumNorms), ...kept };
   }
 
   public cacheShape(index: number): CacheShape | undefined {
@@ -234,8 +265,12 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return expertTensors(this.at(index));
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+  public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -290,12 +325,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, embeddingNorm, projections, finalNorm, head, sublayers } =
-      this.layout;
+    const { embedding, positions, embeddingNorm, startNorms, projections, ...layout } = this.layout;
+    const { finalNorm, head, sublayers } = layout;
     const used = [
       ...storedTensors(embedding),
       ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
       ...partTensors(embeddingNorm),
+      ...startNorms.flatMap((norm) => partTensors(norm)),
       ...storedTensors(projections?.in),
       ...storedTensors(projections?.out),
       ...partTensors(finalNorm),
