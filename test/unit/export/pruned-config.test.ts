@@ -233,9 +233,7 @@ describe('the modelling file', () => {
     const named = heads.map((head) => head.class);
     expect(classes.config).toBe(known?.config);
     expect(named).toEqual(
-      expect.arrayContaining(
-        [known?.masked, known?.image].filter((name) => name !== undefined),
-      ),
+      expect.arrayContaining([known?.masked, known?.image].filter((name) => name !== undefined)),
     );
   });
 

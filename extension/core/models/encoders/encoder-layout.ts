@@ -31,8 +31,7 @@ export type EncoderEmbedding =
       /** Of what a text alone does not have. */
       readonly firstRows: readonly LazyTensor[];
       /** To the width of the stream, with the norm of what it reads. */
-      readonly projection:
-        { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
+      readonly projection: { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
     }

@@ -38,12 +38,13 @@ import {
   withoutSumNorms,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
-import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from '../transformer/side-values';
+import { attentionSide, sideNamesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
-import { emitPatches, emitPositions, emitTextEmbedding } from './encoder-inputs';
+import { emitPatches, emitTextEmbedding } from './encoder-inputs';
+import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
@@ -77,12 +78,7 @@ export class EncoderModel implements LayeredModel {
     this.inputs = isText
       ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
       : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
-    this.sideValues = isText
-      ? sideValuesOf(this.sided).map(({ name, shape }) => ({
-          name,
-          shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
-        }))
-      : [];
+    this.sideValues = isText ? encoderSideValues(layout) : [];
     this.sideNames = this.sideValues.map(({ name }) => name);
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
@@ -122,7 +118,7 @@ export class EncoderModel implements LayeredModel {
   }
 
   private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
-    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(this.sided, sublayer);
+    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(sidedOf(this.layout), sublayer);
     const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
       key,
@@ -294,28 +290,17 @@ export class EncoderModel implements LayeredModel {
 
   /** The first hidden states, and what the blocks of a text read beside them. */
   private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
-    const { embedding, norm, startNorms, rotaries } = this.layout;
+    const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
-      if (embedding.kind === 'image') {
-        const patches = emitPatches(graph, embedding, 'pixel_values');
-        return { hidden: emitNorms(graph, norm, patches, startNorms), side: {} };
-      }
-      const [inputIds, attentionMask] = ['input_ids', 'attention_mask'] as const;
-      const positionIds =
-        rotaries.size === 0
-          ? ''
-          : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
-      const sum = emitTextEmbedding(graph, embedding, norm, segmentIds);
+      const isImage = embedding.kind === 'image';
+      const first = isImage
+        ? emitPatches(graph, embedding, 'pixel_values')
+        : emitTextEmbedding(graph, embedding, norm, segmentIds);
       return {
-        hidden: emitNorms(graph, norm, sum, startNorms),
-        side: emitSides(graph, this.sided, { inputIds, attentionMask, positionIds }),
+        hidden: emitNorms(graph, norm, first, startNorms),
+        side: isImage ? {} : emitEncoderSides(graph, this.layout),
       };
     });
-  }
-
-  /** What side values depend on. */
-  private get sided(): Parameters<typeof sideValuesOf>[0] {
-    return { ...this.layout, seesWhole: !this.layout.causal };
   }
 
   private emitSublayer(
@@ -329,7 +314,7 @@ export class EncoderModel implements LayeredModel {
       switch (sublayer.kind) {
         case 'attention': {
           const sides =
-            this.sideNames.length === 0 ? {} : attentionSide(this.sided, sublayer, side);
+            this.sideNames.length === 0 ? {} : attentionSide(sidedOf(this.layout), sublayer, side);
           return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
         }
         case 'feedforward':

@@ -1,4 +1,4 @@
-import type { Architecture, ExpertNames, SharedExpertNames } from '../transformer/architecture';
+import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { LatentShape } from '../parts/latent-heads';
@@ -9,16 +9,11 @@ import {
   attentionBiases,
   base,
   feedforward,
+  gatedExpert,
   queryKeyNorms,
   windowedByType,
 } from './pieces';
 import { isWindowedIfAny } from './post-norm';
-
-const named = (module: string, inner: number): SharedExpertNames => ({
-  gateUp: { kind: 'separate', names: [`${module}.gate_proj`, `${module}.up_proj`] },
-  down: `${module}.down_proj`,
-  inner,
-});
 
 /** Experts from the best groups, and shared ones (DeepSeek-V2, arXiv 2405.04434). */
 const softmaxExperts: ExpertNames = {
@@ -33,7 +28,9 @@ const softmaxExperts: ExpertNames = {
     groups: config['topk_method'] === 'group_limited_greedy' ? groupsOf(config, 1) : undefined,
   }),
   shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
-    typeof count === 'number' && count > 0 ? named('mlp.shared_experts', inner * count) : undefined,
+    typeof count === 'number' && count > 0
+      ? gatedExpert('mlp.shared_experts', inner * count)
+      : undefined,
   isSparse: behindFirst,
   sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
 };

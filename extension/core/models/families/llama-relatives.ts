@@ -17,7 +17,7 @@ import {
   windowedByType,
 } from './pieces';
 import { latentAttention, ownKeys } from './deepseek-like';
-import { graniteSwa, graniteSwaLayout } from './newer-experts';
+import { graniteSwa, graniteSwaLayout } from './softmax-experts';
 import { say } from '../../message';
 
 const apertus: Architecture = {

@@ -84,10 +84,7 @@ function emitSparseMixer(
   let left = scores;
   for (let i = 0; i < perToken; i++) {
     const [most = '', chosen = ''] = graph.ops('TopK', [left, graph.ints([1])], 2, { axis: -1 });
-    const short = graph.op('Div', [
-      graph.op('Sub', [most, scores]),
-      graph.op('Max', [size, most]),
-    ]);
+    const short = graph.op('Div', [graph.op('Sub', [most, scores]), graph.op('Max', [size, most])]);
     const isFar = graph.op('Greater', [short, graph.scalar(2 * jitter)]);
     const near = graph.op('Where', [isFar, none, left]);
     const weights = graph.op('Softmax', [near], { axis: -1 });

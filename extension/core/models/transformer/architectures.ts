@@ -14,6 +14,7 @@ import { newerExperts } from '../families/newer-experts';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { softmaxExperts } from '../families/softmax-experts';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -31,6 +32,7 @@ export const architectures: readonly Architecture[] = [
   ...expertFamilies,
   ...deepseekFamilies,
   ...newerExperts,
+  ...softmaxExperts,
   nemotronNas,
 ];
 

@@ -8,7 +8,7 @@ import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
 /** What a layout's side values depend on. */
-interface Sided
+export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
     Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth'>> {

@@ -157,12 +157,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
       const embedded = this.emitEmbedding(graph, inputs);
-      const hidden = emitNorms(
-        graph,
-        this.layout.attention.norm,
-        embedded,
-        this.layout.startNorms,
-      );
+      const hidden = emitNorms(graph, this.layout.attention.norm, embedded, this.layout.startNorms);
       const side = emitSides(graph, this.layout, inputs);
       return { state: { [stream]: hidden }, side };
     });
@@ -366,9 +361,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const { parallel, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
     const place = at?.kind === 'patch' ? at.place : at?.kind;
-    return (
-      parallel && place !== undefined && place !== 'attention' && before?.block === at?.block
-    );
+    return parallel && place !== undefined && place !== 'attention' && before?.block === at?.block;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {
