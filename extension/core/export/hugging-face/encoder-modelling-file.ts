@@ -1,4 +1,8 @@
-import { patchModulesOf, substituteClasses } from '../../models/encoders/encoder-architecture';
+import {
+  patchModulesOf,
+  substituteClasses,
+  takesModule,
+} from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture, Substitutes } from '../../models/encoders/encoder-architecture';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
@@ -15,10 +19,12 @@ export function encoderModellingFile(
 ): string {
   const { modelType, modules, prefix, classes } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
-  const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
+  const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
   const withoutBranch = (substitutes: Substitutes): string =>
     pythonLines(
-      Object.entries(substitutes).map(([name, stand]) => `layer.${name} = ${stand}()`),
+      Object.entries(substitutes).map(
+        ([name, stand]) => `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
+      ),
       16,
     );
   const used = new Set([

@@ -1,7 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
-import type { Norm, NormStyle } from '../../models/parts/norm';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import { idOfSublayer } from '../../models/transformer/transformer-layout';
@@ -47,13 +46,17 @@ export function transformerFlow(
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {
     const numbers = root.add('position_ids', 'input', 'Positions', [], { shape: rows });
-    const learned = root.add('positions', 'weights', 'Position embedding', [numbers], {
-      shape,
-      tensors: [positions.weight],
-    });
+    const learned =
+      'weight' in positions
+        ? root.add('positions', 'weights', 'Position embedding', [numbers], {
+            shape,
+            tensors: [positions.weight],
+          })
+        : root.add('positions', 'operator', 'Sines of positions', [numbers], { shape });
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
+  stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
   const blocks = blocksOf(flow, layout, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
@@ -85,7 +88,7 @@ export function encoderFlow(
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const embedded = encoderEmbedding(root, layout);
-  const blocks = blocksOf(flow, layout, embedded, false);
+  const blocks = blocksOf(flow, layout, embedded, layout.causal);
   root.items.push(...blocks.items);
   let x = root.norm('final-norm', norm, blocks.out, finalNorm);
   if (head?.first === true) {
@@ -116,7 +119,7 @@ export function encoderFlow(
 
 function encoderEmbedding(
   root: BranchBuilder,
-  { embedding, norm, attention }: EncoderLayout,
+  { embedding, startNorms, norm, attention }: EncoderLayout,
 ): Wire {
   const shape = [...rows, attention.hiddenSize];
   if (embedding.kind === 'image') {
@@ -132,15 +135,19 @@ function encoderEmbedding(
     const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
       tensors: [embedding.classToken],
     });
-    return root.add('positions', 'weights', 'Add position embedding', [tokens], {
+    const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
       tensors: [embedding.positions],
     });
+    return root.norms('norm', norm, positioned, startNorms);
   }
   const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
     root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
-  const positions = lookUp('positions', 'Position embedding', ids, [embedding.positions]);
+  const positions =
+    embedding.positions === undefined
+      ? []
+      : [lookUp('positions', 'Position embedding', ids, [embedding.positions])];
   const segments =
     embedding.types === undefined
       ? []
@@ -152,8 +159,20 @@ function encoderEmbedding(
             [embedding.types],
           ),
         ];
-  const sum = root.add('sum', 'combine', '+', [words, ...segments, positions]);
-  return root.norm('norm', norm, sum, embedding.norm);
+  const added = [...segments, ...positions];
+  const sum = added.length === 0 ? words : root.add('sum', 'combine', '+', [words, ...added]);
+  const { projection } = embedding;
+  const projected =
+    projection === undefined
+      ? sum
+      : root.add(
+          'projection',
+          'weights',
+          'Projection',
+          [root.norm('projection-norm', norm, sum, projection.norm)],
+          { shape, tensors: partTensors(projection.linear) },
+        );
+  return root.norms('norm', norm, projected, startNorms);
 }
 
 /** What a model's blocks are made of, decoder or encoder. */
@@ -222,7 +241,8 @@ function blockFlow(
     })();
     own.items.push(built.group);
     stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
-    stream = sumNorm(own, sublayer, attention.norm, stream);
+    const { kind, weights } = sublayer;
+    stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
   }
   const group: FlowGroup = {
     id: `block.${block}`,
@@ -232,14 +252,4 @@ function blockFlow(
     children: own.items,
   };
   return { group, out: stream };
-}
-
-function sumNorm(
-  own: BranchBuilder,
-  { kind, weights }: TransformerSublayer,
-  style: NormStyle,
-  stream: Wire,
-): Wire {
-  const norm: Norm | undefined = weights.sumNorm;
-  return own.norm(`${kind}-sum-norm`, style, stream, norm);
 }

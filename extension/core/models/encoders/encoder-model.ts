@@ -18,13 +18,13 @@ import {
   withFormFiles,
   withForms,
 } from '../transformer/linear-layers';
-import { emitLinearOver, emitTableRows } from '../parts/linear';
+import { emitLinearOver } from '../parts/linear';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
-import { emitRows } from '../parts/weight';
+import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm } from '../parts/norm';
+import { emitNorm, emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
@@ -33,20 +33,23 @@ import {
   costsOf,
   outputTensors,
   runningCosts,
+  stayingTensors,
   sublayerTensors,
+  withoutSumNorms,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
+import { attentionSide, sideNamesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
-import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
+import { emitPatches, emitTextEmbedding } from './encoder-inputs';
+import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
 const stream = 'hidden';
 const nextStream = 'next';
-const mask = 'mask';
 const rows = ['batch', 'sequence'];
 
 const segmentIds = 'token_type_ids';
@@ -62,6 +65,7 @@ export class EncoderModel implements LayeredModel {
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];
+  private readonly sideValues: readonly SideValue[];
   public readonly joinsExamples = true;
 
   public constructor(
@@ -74,7 +78,8 @@ export class EncoderModel implements LayeredModel {
     this.inputs = isText
       ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
       : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
-    this.sideNames = isText ? [mask] : [];
+    this.sideValues = isText ? encoderSideValues(layout) : [];
+    this.sideNames = this.sideValues.map(({ name }) => name);
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
@@ -96,8 +101,8 @@ export class EncoderModel implements LayeredModel {
         this.declareInputs(graph);
         const { hidden, side } = this.emitPrologue(graph);
         graph.output(stream, hidden, DataType.FLOAT, this.streamShape);
-        if (side !== undefined) {
-          graph.output(mask, side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of this.sideValues) {
+          graph.output(name, side[name] ?? name, DataType.FLOAT, shape);
         }
       },
     );
@@ -105,26 +110,52 @@ export class EncoderModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
-    const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
+    return this.over(this.idAt(index), this.at(index));
+  }
+
+  public summed(index: number): Step & { part: BuilderPart } {
+    return this.over(`${this.idAt(index)}.summed`, withoutSumNorms(this.at(index)));
+  }
+
+  private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
+    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(sidedOf(this.layout), sublayer);
+    const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
-      this.summary.sublayers[index]?.id ?? String(index),
-      runningCosts(this.at(index)),
-      [stream, ...sides],
+      key,
+      runningCosts(sublayer),
+      [stream, ...needed],
       [nextStream],
       (graph) => {
         const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
-        for (const side of sides) {
-          graph.input(side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of sides) {
+          graph.input(name, DataType.FLOAT, shape);
         }
-        const next = this.emitSublayer(graph, index, hidden, sides[0]);
+        const byName = Object.fromEntries(needed.map((name) => [name, name]));
+        const next = this.emitSublayer(graph, sublayer, hidden, byName);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
     );
     return { part, next: { [stream]: nextStream } };
   }
 
-  public skipped(): Step {
-    return { next: { [stream]: stream } };
+  public skipped(index: number): Step {
+    const { sumNorms = [] } = this.at(index).weights;
+    if (sumNorms.length === 0) {
+      return { next: { [stream]: stream } };
+    }
+    const costs = costsOf(stayingTensors(this.at(index)), []);
+    const part = this.part(
+      `${this.idAt(index)}.skipped`,
+      costs,
+      [stream],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+        const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
+        graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
+      },
+    );
+    return { part, next: { [stream]: nextStream } };
   }
 
   public streamNames(): { before: string; after: string } {
@@ -141,8 +172,12 @@ export class EncoderModel implements LayeredModel {
     });
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+  public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -207,8 +242,10 @@ export class EncoderModel implements LayeredModel {
     this.declareInputs(graph);
     const { hidden: first, side } = this.emitPrologue(graph);
     const last = this.layout.sublayers.reduce(
-      (hidden, _, index) =>
-        removed.has(index) ? hidden : this.emitSublayer(graph, index, hidden, side),
+      (hidden, sublayer, index) =>
+        removed.has(index)
+          ? emitNorms(graph, this.layout.norm, hidden, sublayer.weights.sumNorms)
+          : this.emitSublayer(graph, sublayer, hidden, side),
       first,
     );
     const output = this.emitEpilogue(graph, last);
@@ -251,45 +288,44 @@ export class EncoderModel implements LayeredModel {
     }
   }
 
-  /** The first hidden states, and the mask of the padding of a text. */
-  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Value | undefined } {
-    const { embedding, norm } = this.layout;
+  /** The first hidden states, and what the blocks of a text read beside them. */
+  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
+    const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
-      if (embedding.kind === 'image') {
-        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
-      }
-      const words = emitTableRows(graph, embedding.words, 'input_ids');
-      const { types } = embedding;
-      const segmented =
-        types === undefined ? words : graph.op('Add', [words, emitRows(graph, types, segmentIds)]);
-      const places = emitPositions(graph, embedding.padding, 'input_ids');
-      const positions = emitRows(graph, embedding.positions, places);
-      const sum = graph.op('Add', [segmented, positions]);
+      const isImage = embedding.kind === 'image';
+      const first = isImage
+        ? emitPatches(graph, embedding, 'pixel_values')
+        : emitTextEmbedding(graph, embedding, norm, segmentIds);
       return {
-        hidden: emitNorm(graph, norm, sum, embedding.norm),
-        side: emitPaddingMask(graph, 'attention_mask'),
+        hidden: emitNorms(graph, norm, first, startNorms),
+        side: isImage ? {} : emitEncoderSides(graph, this.layout),
       };
     });
   }
 
   private emitSublayer(
     graph: GraphBuilder,
-    index: number,
+    sublayer: TransformerSublayer,
     hidden: Value,
-    side: Value | undefined,
+    side: Values,
   ): Value {
-    const sublayer = this.at(index);
-    const { attention, feedforward } = this.layout;
+    const { attention, feedforward, norm } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
-          const sides = side === undefined ? {} : { mask: side };
+          const sides =
+            this.sideNames.length === 0 ? {} : attentionSide(sidedOf(this.layout), sublayer, side);
           return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
         }
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
         case 'patch':
-          return emitPatch(graph, sublayer.patch, hidden);
+          return emitNorms(
+            graph,
+            norm,
+            emitPatch(graph, sublayer.patch, hidden),
+            sublayer.weights.sumNorms,
+          );
         case 'expert':
           throw new Error('no encoder has a mixture of experts');
       }
@@ -315,15 +351,19 @@ export class EncoderModel implements LayeredModel {
   }
 
   private embeddingTensors(): LazyTensor[] {
-    const { embedding } = this.layout;
-    return embedding.kind === 'text'
-      ? [
-          ...storedTensors(embedding.words),
-          ...(embedding.types === undefined ? [] : [embedding.types]),
-          embedding.positions,
-          ...partTensors(embedding.norm),
-        ]
-      : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    const { embedding, startNorms } = this.layout;
+    const own =
+      embedding.kind === 'text'
+        ? [
+            ...storedTensors(embedding.words),
+            ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
+              (table) => table !== undefined,
+            ),
+            ...storedTensors(embedding.projection?.linear),
+            ...storedTensors(embedding.projection?.norm),
+          ]
+        : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 
   private headTensors(): LazyTensor[] {
@@ -336,6 +376,10 @@ export class EncoderModel implements LayeredModel {
 
   private get outer(): OuterLinears {
     return outerOf(this.layout);
+  }
+
+  private idAt(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
   }
 
   private at(index: number): TransformerSublayer {

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { FusedOrder, QueryKeyNormExtent } from '../transformer/architecture';
+import type { FusedOrder, GateActivation, QueryKeyNormExtent } from '../transformer/architecture';
 import type { KeyValueCache } from '../model-emitter';
 import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
@@ -36,6 +36,9 @@ export interface AttentionShape {
   readonly clip: number | undefined;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** What is applied to the gate, and whether that has one factor for each head. */
+  readonly gateActivation: GateActivation;
+  readonly gateIsByHead: boolean;
 }
 
 /** Weights of one attention sublayer. */
@@ -164,7 +167,7 @@ export function emitAttention(
   const gated =
     weights.gate === undefined
       ? joined
-      : graph.op('Mul', [joined, graph.op('Sigmoid', [emitLinear(graph, weights.gate, rows)])]);
+      : emitGate(graph, shape, joined, emitLinear(graph, weights.gate, rows));
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
@@ -187,6 +190,22 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
     graph.ints([-1]),
     graph.ints([3]),
   ]);
+}
+
+/** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */
+function emitGate(
+  graph: GraphBuilder,
+  { gateActivation, gateIsByHead, numHeads, valueDim }: AttentionShape,
+  heads: Value,
+  gate: Value,
+): Value {
+  const factor = graph.op(gateActivation === 'softplus' ? 'Softplus' : 'Sigmoid', [gate]);
+  if (!gateIsByHead) {
+    return graph.op('Mul', [heads, factor]);
+  }
+  const split = graph.op('Reshape', [heads, graph.ints([-1, numHeads, valueDim])]);
+  const scaled = graph.op('Mul', [split, graph.op('Unsqueeze', [factor, graph.ints([2])])]);
+  return graph.op('Reshape', [scaled, graph.ints([-1, numHeads * valueDim])]);
 }
 
 function emitClip(graph: GraphBuilder, x: Value, bound: number | undefined): Value {

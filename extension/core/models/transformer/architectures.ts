@@ -1,6 +1,7 @@
 import type { Architecture } from './architecture';
 import type { ConfigFields } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
+import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
@@ -9,8 +10,11 @@ import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
+import { newerExperts } from '../families/newer-experts';
+import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { softmaxExperts } from '../families/softmax-experts';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -19,12 +23,16 @@ export const architectures: readonly Architecture[] = [
   ...llamaRelatives,
   ...gemmaFamilies,
   ...learnedPositionFamilies,
+  ...olderGpts,
+  ...decoderHalves,
   ...parallelFamilies,
   ...gptjFamilies,
   ...alibiFamilies,
   ...postNormFamilies,
   ...expertFamilies,
   ...deepseekFamilies,
+  ...newerExperts,
+  ...softmaxExperts,
   nemotronNas,
 ];
 

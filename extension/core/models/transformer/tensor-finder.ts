@@ -157,7 +157,7 @@ export class TensorFinder {
     return {
       ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
       ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
-      ...(sumNorm === undefined ? {} : { sumNorm: this.norm(`${prefix}${sumNorm}`, width) }),
+      ...(sumNorm === undefined ? {} : { sumNorms: [this.norm(`${prefix}${sumNorm}`, width)] }),
     };
   }
 
@@ -166,14 +166,14 @@ export class TensorFinder {
     projection: Projection,
     widths: readonly number[],
     input: number,
-    bias: boolean,
+    biases: readonly boolean[],
   ): Linear[] {
     if (projection.kind === 'fused') {
       const out = widths.reduce((sum, width) => sum + width, 0);
-      return [this.linear(`${prefix}${projection.name}`, out, input, bias)];
+      return [this.linear(`${prefix}${projection.name}`, out, input, biases[0] ?? false)];
     }
     return projection.names.map((name, i) =>
-      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, bias),
+      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, biases[i] ?? false),
     );
   }
 

@@ -1,5 +1,5 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, QueryGrowth, Scales } from './architecture';
+import type { Architecture, QueryGrowth, Scales, SinePositions } from './architecture';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
@@ -41,7 +41,7 @@ export interface PatchSublayer {
   readonly block: number;
   readonly place: PatchPlace;
   readonly patch: SymbolicPatch;
-  /** It has no norms of its own. */
+  /** Its only norms are those of the sum, which stay when a sublayer goes. */
   readonly weights: Branch;
 }
 export type PatchPlace = Exclude<TransformerSublayer['kind'], 'patch'>;
@@ -65,11 +65,12 @@ export function findPatchSublayer(
   { block, place }: Pick<PatchSublayer, 'block' | 'place'>,
   hiddenSize: number,
   module: string,
+  sumNorms: readonly Norm[] = [],
 ): PatchSublayer {
   const patch = findPatch(spec, hiddenSize, (name, shape) =>
     tensors.take(`${module}.${name}`, shape),
   );
-  return { kind: 'patch', block, place, weights: {}, patch };
+  return { kind: 'patch', block, place, weights: { sumNorms }, patch };
 }
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
@@ -85,10 +86,17 @@ export interface TransformerLayout {
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
-  /** Learned positions, of which row position + offset is added to the embedding. */
-  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  /** What is added to the embedding: row position + offset of a table, or sines. */
+  readonly positions:
+    { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
   readonly embeddingNorm: Norm | undefined;
-  readonly finalNorm: Norm;
+  /** Of sublayers that are gone, in front of the first. */
+  readonly startNorms: readonly Norm[];
+  /** Whether that is of the words alone. */
+  readonly normsWordsAlone: boolean;
+  /** From the width of the embedding to that of the stream, and back in front of the head. */
+  readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
+  readonly finalNorm: Norm | undefined;
   /** The embedding's weight where it is tied to it. */
   readonly head: Linear;
   /** Name of the head's weight, also where the embedding stands for it. */
@@ -144,11 +152,13 @@ export function layOutTransformer(
     architecture,
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
+  const width =
+    outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
   const embedding = tensors.outer(
     'embedding',
     `${prefix}${outer.embedding}`,
     config.vocab_size,
-    hiddenSize,
+    width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
@@ -162,6 +172,7 @@ export function layOutTransformer(
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   const absent: string[] = [];
+  const startNorms: Norm[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = config.layer_types?.[block] ?? 'full_attention';
@@ -174,12 +185,18 @@ export function layOutTransformer(
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;
+      const { sumNorm } = architecture[place === 'attention' ? 'attention' : 'feedforward'];
+      const sumNorms = (): readonly Norm[] =>
+        sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
       const patch = patches[id];
       if (patch !== undefined) {
         const module = `${blockPrefix}${patchModules[place]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module));
+        sublayers.push(
+          findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module, sumNorms()),
+        );
       } else if (removed.has(id)) {
         absent.push(id);
+        keepNorms(sublayers, startNorms, sumNorms());
       } else {
         sublayers.push(find());
       }
@@ -229,7 +246,19 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+    startNorms,
+    normsWordsAlone: outer.normsWordsAlone ?? false,
+    projections:
+      outer.projections === undefined || width === hiddenSize
+        ? undefined
+        : {
+            in: tensors.linear(`${prefix}${outer.projections.in}`, hiddenSize, width, false),
+            out: tensors.linear(`${prefix}${outer.projections.out}`, width, hiddenSize, false),
+          },
+    finalNorm:
+      outer.finalNorm === undefined
+        ? undefined
+        : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
     sublayers,
@@ -239,6 +268,32 @@ export function layOutTransformer(
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
+  };
+}
+
+/** Puts norms of the sum of a sublayer that is gone behind the last before it. */
+export function keepNorms(
+  sublayers: TransformerSublayer[],
+  startNorms: Norm[],
+  norms: readonly Norm[],
+): void {
+  const before = sublayers.pop();
+  if (before === undefined) {
+    startNorms.push(...norms);
+  } else {
+    sublayers.push(withSumNorms(before, norms));
+  }
+}
+
+/** The sublayer with norms behind its own. */
+function withSumNorms<Sublayer extends TransformerSublayer>(
+  sublayer: Sublayer,
+  norms: readonly Norm[],
+): Sublayer {
+  const { weights } = sublayer;
+  return {
+    ...sublayer,
+    weights: { ...weights, sumNorms: [...(weights.sumNorms ?? []), ...norms] },
   };
 }
 
@@ -290,8 +345,8 @@ function findPositions(
   tensors: TensorFinder,
   prefix: string,
 ): TransformerLayout['positions'] {
-  if (positions === undefined) {
-    return undefined;
+  if (positions === undefined || !('name' in positions)) {
+    return positions;
   }
   const { name, offset } = positions;
   const rows = config.max_position_embeddings + offset;
