@@ -77,7 +77,10 @@ export class GraphBuilder {
   private scope = '';
   private counter = 0;
 
-  public constructor(private readonly name: string) {}
+  public constructor(
+    private readonly name: string,
+    private readonly scopeOfConstants = '',
+  ) {}
 
   /** A builder that goes on where `base` ends; its nodes are copied. */
   public static over(name: string, base: GraphBase): GraphBuilder {
@@ -151,7 +154,7 @@ export class GraphBuilder {
     return { result, nodes: this.nodes.slice(before) };
   }
 
-  public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
+  public input(name: string, type: DataType, shape?: readonly Dimension[]): Value {
     this.inputs.push(valueInfo(name, type, shape));
     return name;
   }
@@ -296,6 +299,39 @@ export class GraphBuilder {
     return output;
   }
 
+  /**
+   * Adds a Scan along axis 1 of `items`, all float32: `step` maps the state and one item of each, which lacks
+   * that axis, to the next state and to one item of each result. It may use values of this graph, but no weights.
+   */
+  public scan(
+    states: readonly Value[],
+    items: readonly Value[],
+    step: (
+      body: GraphBuilder,
+      states: readonly Value[],
+      items: readonly Value[],
+    ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
+  ): Value[] {
+    const name = this.freeName(() => `${this.scope}/step_${this.counter++}`);
+    const body = new GraphBuilder(name, `${name}/`);
+    body.scope = name;
+    const input = (kind: string) => (_: Value, i: number) =>
+      body.input(`${name}/${kind}_${i}`, DataType.FLOAT);
+    const made = step(body, states.map(input('state')), items.map(input('item')));
+    const outputs = [...made.states, ...made.results];
+    outputs.forEach((value, i) => {
+      body.output(`${name}/output_${i}`, value, DataType.FLOAT);
+    });
+    const axes = (count: number): number[] => Array.from({ length: count }, () => 1);
+    const results = this.ops('Scan', [...states, ...items], outputs.length, {
+      body: body.graph,
+      num_scan_inputs: items.length,
+      scan_input_axes: axes(items.length),
+      scan_output_axes: axes(made.results.length),
+    });
+    return results.slice(made.states.length);
+  }
+
   /** Adds a node with `count` outputs; of a domain that is not imported, version 1 is. */
   public ops(
     type: string,
@@ -375,7 +411,7 @@ export class GraphBuilder {
       return known.name;
     }
     let number = this.constants.size;
-    const name = this.freeName(() => `constant_${number++}`);
+    const name = this.freeName(() => `${this.scopeOfConstants}constant_${number++}`);
     this.constants.set(
       key,
       create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),

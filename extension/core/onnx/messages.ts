@@ -14,6 +14,7 @@ import {
 import type { Message } from '@bufbuild/protobuf';
 import type {
   AttributeProto,
+  GraphProto,
   StringStringEntryProto,
   TensorProto,
   TensorProto_DataType as DataType,
@@ -27,7 +28,7 @@ export type Dimension = number | string;
 export interface FloatAttribute {
   readonly float: number;
 }
-export type Attribute = number | readonly number[] | string | FloatAttribute;
+export type Attribute = number | readonly number[] | string | FloatAttribute | GraphProto;
 
 /**
  * A copy of a message with other values in some of its fields. Unknown fields and the defaults of what is not
@@ -75,6 +76,9 @@ export function attribute(name: string, value: Attribute): AttributeProto {
   }
   if (typeof value === 'number') {
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if ('$typeName' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: value });
   }
   if ('float' in value) {
     return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });

@@ -83,15 +83,23 @@ function branchModules(
   };
 }
 
-/** A norm that both branches read stays as long as one of them does. */
-function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
-  const isShared = family.attention.norm === family.feedforward.norm;
-  const norm = isShared ? { norm: undefined } : {};
-  const { attention, feedforward } = family;
+/** Whether attention and what runs beside it read one norm, which stays as long as one of them does. */
+function sharesNorm({ attention, feedforward, mixer }: Architecture): boolean {
+  return attention.norm === feedforward.norm || mixer?.isBeside === true;
+}
+
+function modulesOf(
+  family: Architecture,
+): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
+  const norm = sharesNorm(family) ? { norm: undefined } : {};
+  const { attention, feedforward, mixer } = family;
   const inputs = feedforward.gateUp;
   return {
     attention: branchModules({ ...attention, ...norm }, [attention.output]),
-    feedforward: branchModules({ ...feedforward, ...norm }, [
+    ...(mixer === undefined
+      ? {}
+      : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
+    feedforward: branchModules({ ...feedforward, ...(mixer === undefined ? norm : {}) }, [
       ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
       feedforward.down,
     ]),
@@ -112,11 +120,12 @@ export function whyNoModellingFile(configText: string, { patched }: Changes): Re
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
   }
-  const { attention, feedforward } = modulesOf(architecture);
+  const { attention, feedforward, mixer } = modulesOf(architecture);
   const { addsStreamInside = [] } = architecture;
   return Object.keys(patched).some((id) => {
     const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
-    const { parts } = branch === 'attention' ? attention : feedforward;
+    const own = branch === 'attention' ? attention : feedforward;
+    const { parts } = id.endsWith('.mixer') && mixer !== undefined ? mixer : own;
     return parts.length > 1 || addsStreamInside.includes(branch);
   })
     ? {
@@ -156,6 +165,13 @@ const nothing = (addsStream: boolean): string =>
 const streamOr = (others: string, addsStream: boolean): string =>
   addsStream ? `residual, ${others}` : others;
 
+const noMixer = `class NoMixer(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return torch.zeros_like(hidden_states)
+
+
+`;
+
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
@@ -166,7 +182,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
-  const { attention, feedforward } = modulesOf(family);
+  const { attention, feedforward, mixer } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
   // transformers 4 has another module there, whose weights would go missing without a word.
@@ -196,15 +212,22 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const forms = compressedParts(needs);
   const outer = outerParts(needs, stockModel);
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
-  const isShared = family.attention.norm === family.feedforward.norm;
+  const [mixerModule = ''] = mixer?.parts ?? [];
   const patches = patchParts(
     needs,
     [
       { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
+      ...(mixer === undefined ? [] : [{ kinds: ['mixer'], module: mixerModule, stand: 'NoMixer' }]),
       { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
     ],
-    isShared ? family.attention.norm : undefined,
+    sharesNorm(family) ? family.attention.norm : undefined,
   );
+  const caching = [attentionModule, ...(mixer === undefined ? [] : [mixerModule])];
+  // A cache holds what all of them keep of a block.
+  const lacksCache = (self: string, block: string): string =>
+    (mixer === undefined ? ['attention'] : ['attention', 'mixer'])
+      .map((kind) => `${self}.lacks(${block}, "${kind}")`)
+      .join(family.mixer?.isBeside === true ? ' and ' : ' or ');
   const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     pythonLines(
@@ -214,8 +237,22 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
       ],
       16,
     );
+  const withoutMixer =
+    mixer === undefined
+      ? ''
+      : `
+            if config.lacks(block, "mixer"):
+                ${withoutBranch(mixer, 'NoMixer')}`;
+  const keepsCache =
+    mixer === undefined
+      ? `else:
+                layer.${attentionModule}.layer_idx = caches`
+      : `if not (${lacksCache('config', 'block')}):
+                for name in (${[...new Set(caching)].map((name) => `"${name}"`).join(', ')}):
+                    if hasattr(layer, name):
+                        getattr(layer, name).layer_idx = caches`;
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
-"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import copy
@@ -236,7 +273,7 @@ ${experts}${forms.method}${patches.method}
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
             return super().get_text_config(decoder=decoder, **kwargs)
-        blocks = [b for b in range(self.num_hidden_layers) if not self.lacks(b, "attention")]
+        blocks = [b for b in range(self.num_hidden_layers) if not (${lacksCache('self', 'b')})]
         if len(blocks) == self.num_hidden_layers:
             return self
         caches = copy.copy(self)
@@ -252,7 +289,7 @@ class NoAttention(nn.Module):
         return ${nothing(inside('attention'))}, None
 
 
-class NoFeedforward(nn.Module):
+${mixer === undefined ? '' : noMixer}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
         return ${nothing(inside('feedforward'))}
 ${forms.classes}${outer.classes}${patches.classes}
@@ -269,9 +306,8 @@ class ${model}(${stockModel}):
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):
-                ${withoutBranch(attention, 'NoAttention')}
-            else:
-                layer.${attentionModule}.layer_idx = caches
+                ${withoutBranch(attention, 'NoAttention')}${withoutMixer}
+            ${keepsCache}
                 caches += 1${forms.call}${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}

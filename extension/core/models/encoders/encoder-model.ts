@@ -291,7 +291,8 @@ export class EncoderModel implements LayeredModel {
         case 'patch':
           return emitPatch(graph, sublayer.patch, hidden);
         case 'expert':
-          throw new Error('no encoder has a mixture of experts');
+        case 'mixer':
+          throw new Error(`no encoder has a sublayer of kind ${sublayer.kind}`);
       }
     });
   }

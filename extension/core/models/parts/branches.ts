@@ -60,6 +60,7 @@ export function readShapes(
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
+    gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
   };
   const feedforward: FeedforwardShape = {
@@ -168,10 +169,11 @@ function findQueryKeyValue(
   { queryKeyValue: bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
-  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes }: AttentionShape,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
   if (latent === undefined || sizes === undefined) {
-    const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+    const queries = gatesInQuery ? 2 * numHeads : numHeads;
+    const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
     return { queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, bias) };
   }
   const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;

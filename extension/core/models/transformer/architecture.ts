@@ -2,6 +2,7 @@ import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
+import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
 import type { Message } from '../../message';
@@ -135,6 +136,18 @@ interface JoinedExperts {
   readonly biases?: boolean;
 }
 
+/** What a removable part of a block is; it has at most one of each kind. */
+export type PartKind = 'attention' | 'mixer' | 'feedforward' | 'expert';
+
+/** Sublayers that carry a state along the sequence, where attention looks back. */
+export interface MixerNames extends BranchNorms {
+  /** What stands in front of the names of its tensors. */
+  readonly module: string;
+  readonly form: (config: ModelConfig) => MixerForm;
+  /** Whether it reads the block's input, beside the block's attention, whose norm is then its too. */
+  readonly isBeside?: boolean;
+}
+
 /** Temperature tuning of Llama 4: scales, positions. */
 export interface QueryGrowth {
   readonly scale: number;
@@ -185,6 +198,8 @@ export interface Architecture {
     readonly sinks?: string;
     /** Linear layer whose sigmoid is a factor on what the heads give. */
     readonly gate?: string;
+    /** Whether such gates stand behind the queries, head by head. */
+    readonly gatesInQuery?: boolean;
   };
   readonly feedforward: BranchNorms & {
     /** Gate and up, or up alone where nothing gates it. */
@@ -201,6 +216,9 @@ export interface Architecture {
   };
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
+  readonly mixer?: MixerNames;
+  /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
+  readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
   readonly biases: (config: ModelConfig) => Biases;
   /**
    * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both

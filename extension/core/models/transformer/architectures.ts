@@ -1,6 +1,7 @@
 import type { Architecture } from './architecture';
 import type { ConfigFields } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
+import { deltaRuleFamilies } from '../families/delta-rules';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
@@ -11,6 +12,7 @@ import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { shortConvolutionFamilies } from '../families/short-convolutions';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -25,6 +27,8 @@ export const architectures: readonly Architecture[] = [
   ...postNormFamilies,
   ...expertFamilies,
   ...deepseekFamilies,
+  ...shortConvolutionFamilies,
+  ...deltaRuleFamilies,
   nemotronNas,
 ];
 

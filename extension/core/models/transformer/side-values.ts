@@ -1,3 +1,4 @@
+import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
 import type { AttentionSide } from '../parts/attention';
@@ -7,11 +8,17 @@ import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
 /** What a layout's side values depend on. */
-type Sided = Pick<TransformerLayout, 'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers'>;
+type Sided = Pick<
+  TransformerLayout,
+  'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers' | 'mixer'
+>;
 type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */
 const growthName = 'growth';
+
+/** 1 for each token, 0 for padding, as mixers read it. */
+export const tokensName = 'tokens';
 
 /** Every side value of a model: tables of rotary embeddings, growth of queries, masks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
@@ -30,13 +37,14 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     name: maskName(window),
     shape: ['side_batch', heads, 'sequence', 'total'],
   }));
-  return [...tables, ...growth, ...masks];
+  const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
+  return [...tables, ...growth, ...masks, ...(layout.mixer === undefined ? [] : [tokens])];
 }
 
 /** Names of those that a sublayer needs. */
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
   if (sublayer.kind !== 'attention') {
-    return [];
+    return sublayer.kind === 'mixer' ? [tokensName] : [];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = layout.queryGrowth === undefined ? [] : [growthName];
@@ -61,6 +69,10 @@ export function emitSides(
   }
   for (const window of windowsOf(layout)) {
     side[maskName(window)] = emitCausalMask(graph, inputs, window, layout.slopes);
+  }
+  if (layout.mixer !== undefined) {
+    const floats = graph.op('Cast', [inputs.attentionMask], { to: DataType.FLOAT });
+    side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
   }
   return side;
 }
