@@ -112,6 +112,7 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
+    ...familyOf(config)?.config?.pruned?.(config, blocks),
     ...(uneven ? {} : evenExperts(config, expertCounts)),
     ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
     ...loading(config, differs),
@@ -137,6 +138,12 @@ function blockCountField(config: Json): string {
   return names?.['num_hidden_layers'] ?? 'num_hidden_layers';
 }
 
+/** Some families count the blocks of a list instead. */
+function blockCount(config: Json): unknown {
+  const { num_hidden_layers: computed } = familyOf(config)?.config?.computed?.(config) ?? {};
+  return config[blockCountField(config)] ?? computed;
+}
+
 function familyOf(config: Json): Architecture | undefined {
   return familyOfConfig(config, baseModelType(String(config['model_type'])));
 }
@@ -159,7 +166,7 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
       entry[0].includes('layer') &&
       entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
-      entry[1].length === config[blockCountField(config)],
+      entry[1].length === blockCount(config),
   );
   return Object.fromEntries(
     lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
@@ -204,8 +211,17 @@ function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
 
 /** Why a config.json cannot say which blocks remain, where it names modules by number. */
 export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
-  const { quantization_config: fields } = JSON.parse(text) as { quantization_config?: Json | null };
+  const config = JSON.parse(text) as Json & { quantization_config?: Json | null };
+  const { quantization_config: fields } = config;
   const renumbers = blocks.some((source, block) => source !== block);
+  const { pruned } = familyOf(config)?.config ?? {};
+  if (pruned !== undefined && pruned(config, blocks) === undefined) {
+    return {
+      code: 'config-not-rewritable',
+      reason: say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
+      remedy: say`Remove single sublayers, the last blocks, or a whole period of blocks.`,
+    };
+  }
   return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
     ? {
         code: 'config-not-rewritable',

@@ -1,9 +1,9 @@
-import type { Architecture, MixerNames, PartKind } from '../transformer/architecture';
+import type { Architecture, MixerNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { DeltaNames, DeltaRule } from '../parts/mixers/delta-rule';
 import { sharedQwenExperts } from './experts';
-import { numberIn } from './mixer-pieces';
+import { mixedByType, numberIn } from './mixer-pieces';
 import { attention, attentionBiases, base, queryKeyNorms } from './pieces';
 
 const byHead: DeltaNames = {
@@ -50,13 +50,7 @@ const everyNthAttends = (config: ConfigFields, block: number): string =>
     ? 'full_attention'
     : 'linear_attention';
 
-/** A mixer where `layer_types` says linear attention. */
-const mixedByType =
-  (second: PartKind) =>
-  ({ layer_types: types }: ModelConfig, block: number): readonly PartKind[] => [
-    types?.[block] === 'linear_attention' ? 'mixer' : 'attention',
-    second,
-  ];
+const allSparse = { ...sharedQwenExperts, isSparse: () => true };
 
 const qwen = {
   ...base,
@@ -91,11 +85,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     },
     mixer: qwenMixer(byHead),
     experts: sharedQwenExperts,
-    parts: (config, block) =>
-      mixedByType(sharedQwenExperts.isSparse(config, block) ? 'expert' : 'feedforward')(
-        config,
-        block,
-      ),
+    parts: mixedByType(sharedQwenExperts),
   },
   {
     ...qwen,
@@ -106,7 +96,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
       lists: { layer_types: everyNthAttends },
     },
     mixer: qwenMixer(separate),
-    parts: mixedByType('feedforward'),
+    parts: mixedByType(),
   },
   {
     ...qwen,
@@ -126,7 +116,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
       computed: () => ({ intermediate_size: 1 }),
     },
     mixer: qwenMixer(separate),
-    experts: { ...sharedQwenExperts, isSparse: () => true },
-    parts: mixedByType('expert'),
+    experts: allSparse,
+    parts: mixedByType(allSparse),
   },
 ];

@@ -66,7 +66,7 @@ const olmoExperts: ExpertNames = {
   routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
 };
 
-const graniteScales = (config: ModelConfig) => ({
+export const graniteScales = (config: ModelConfig) => ({
   embedding: config.embedding_multiplier,
   residual: config.residual_multiplier,
   attention: config.attention_multiplier,
@@ -88,7 +88,7 @@ const graniteMoe = {
   scales: graniteScales,
 } as const;
 
-const graniteExperts: ExpertNames = {
+export const graniteExperts: ExpertNames = {
   ...mixtralExperts,
   modules: ['block_sparse_moe'],
   router: 'router.layer',

@@ -1,8 +1,8 @@
-import type { Architecture } from '../transformer/architecture';
+import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { base, queryKeyLayernorms } from './pieces';
-import { numberIn } from './mixer-pieces';
+import { mixedByType, numberIn } from './mixer-pieces';
 
 const lfmFeedforward = {
   norm: 'ffn_norm',
@@ -39,6 +39,22 @@ const lfmDefaults = {
   tie_word_embeddings: true,
 };
 
+const experts: ExpertNames = {
+  modules: ['feed_forward'],
+  router: 'gate',
+  choiceBias: 'expert_bias',
+  gateUp: ['w1', 'w3'],
+  down: 'w2',
+  inner: ({ moe_intermediate_size: inner }) => inner,
+  routing: (config) => ({
+    score: 'sigmoid',
+    normalized: config.norm_topk_prob,
+    shareScale: config.routed_scaling_factor,
+  }),
+  isSparse: (config, block) => block >= numberIn(config, 'num_dense_layers', 2),
+  sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
+};
+
 /** Which blocks of LFM2 have attention, where config.json lists their numbers instead of types. */
 function lfmLayerType({ full_attn_idxs: full }: ConfigFields, block: number): string {
   return !Array.isArray(full) || full.includes(block) ? 'full_attention' : 'conv';
@@ -67,9 +83,25 @@ export const shortConvolutionFamilies: readonly Architecture[] = [
       lists: { layer_types: lfmLayerType },
       computed: lfmWidth,
     },
-    parts: ({ layer_types: types }, block) => [
-      types?.[block] === 'conv' ? 'mixer' : 'attention',
-      'feedforward',
-    ],
+    parts: mixedByType(),
+  },
+  {
+    ...lfm,
+    modelType: 'lfm2_moe',
+    classes: { config: 'Lfm2MoeConfig', model: 'Lfm2MoeForCausalLM' },
+    config: {
+      names: { rms_norm_eps: 'norm_eps' },
+      defaults: () => ({
+        ...lfmDefaults,
+        num_experts: 32,
+        num_experts_per_tok: 4,
+        moe_intermediate_size: 1792,
+        norm_topk_prob: true,
+        num_dense_layers: 2,
+      }),
+      only: () => ({ use_expert_bias: true }),
+    },
+    experts,
+    parts: mixedByType(experts),
   },
 ];

@@ -56,7 +56,7 @@ export function readShapes(
     norm,
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
@@ -66,7 +66,8 @@ export function readShapes(
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
     takesTurns: architecture.feedforward.takesTurns ?? false,

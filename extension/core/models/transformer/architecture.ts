@@ -52,6 +52,11 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
+  /** The same, on attention or feed-forward alone. */
+  readonly attentionBranch: number;
+  readonly feedforwardBranch: number;
+  /** On what the activation of a feed-forward is applied to. */
+  readonly gate: number;
   /** On the products of queries and keys; the usual one is headDim^−½. */
   readonly attention: number | undefined;
   readonly attentionSoftCap: number | undefined;

@@ -12,7 +12,9 @@ import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { selectiveScanFamilies } from '../families/selective-scans';
 import { shortConvolutionFamilies } from '../families/short-convolutions';
+import { stateSpaceFamilies } from '../families/state-spaces';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -29,6 +31,8 @@ export const architectures: readonly Architecture[] = [
   ...deepseekFamilies,
   ...shortConvolutionFamilies,
   ...deltaRuleFamilies,
+  ...stateSpaceFamilies,
+  ...selectiveScanFamilies,
   nemotronNas,
 ];
 

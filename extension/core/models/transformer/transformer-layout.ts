@@ -155,7 +155,7 @@ export function layOutTransformer(
   });
   const { hiddenSize, headDim, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
-  const mixer = mixerShape(architecture, config, attention);
+  const mixer = mixerShape(architecture, config, attention, scales);
   const { outer } = architecture;
   const prefix =
     outer.prefixes.find((one) =>
@@ -285,7 +285,8 @@ export function layOutTransformer(
 function mixerShape(
   { mixer }: Architecture,
   config: ModelConfig,
-  { hiddenSize, norm, residualScale }: AttentionShape,
+  { hiddenSize, norm }: AttentionShape,
+  { residual: residualScale }: Scales,
 ): MixerShape | undefined {
   return mixer === undefined
     ? undefined
@@ -314,6 +315,9 @@ export function outerOf({
 const plainScales: Scales = {
   embedding: 1,
   residual: 1,
+  attentionBranch: 1,
+  feedforwardBranch: 1,
+  gate: 1,
   attention: undefined,
   attentionSoftCap: undefined,
   logits: 1,

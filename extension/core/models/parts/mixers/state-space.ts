@@ -26,7 +26,9 @@ export interface StateSpace {
   readonly groups: number;
   readonly kernel: number;
   readonly activation: string;
+  /** Of the input's linear layer, and of the output's where that is another. */
   readonly bias: boolean;
+  readonly outputBias?: boolean;
   readonly convolutionBias: boolean;
   /** What each run of this many values is normed over; no norm when undefined. */
   readonly normSize: number | undefined;
@@ -49,7 +51,7 @@ export const stateSpace: MixerKind<StateSpace> = {
     return {
       linears: [
         linear('in_proj', width + channels + heads, hidden, bias),
-        linear('out_proj', hidden, width, bias),
+        linear('out_proj', hidden, width, form.outputBias ?? bias),
       ],
       convolutions: [convolution('conv1d', channels, kernel, convolutionBias)],
       norms: normSize === undefined ? [] : [norm('norm', width)],
