@@ -165,7 +165,33 @@ const nothing = (addsStream: boolean): string =>
 const streamOr = (others: string, addsStream: boolean): string =>
   addsStream ? `residual, ${others}` : others;
 
-const noMixer = `class NoMixer(nn.Module):
+const copiedConfig = [
+  'caches = copy.copy(self)',
+  'caches.espalier = None',
+  'caches.num_hidden_layers = len(blocks)',
+  'if getattr(self, "layer_types", None) is not None:',
+  '    caches.layer_types = [self.layer_types[b] for b in blocks]',
+  'return caches',
+];
+
+/** Some families compute `layer_types`, which then cannot be set. */
+const mixerClasses = `class Caches:
+    """A config as caches are made from it, with fewer blocks."""
+
+    def __init__(self, config, blocks):
+        self.config = config
+        self.num_hidden_layers = len(blocks)
+        self.layer_types = [config.layer_types[b] for b in blocks]
+        self.per_layer_config = [config.per_layer_config[b] for b in blocks]
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+    def get_text_config(self, **kwargs):
+        return self
+
+
+class NoMixer(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states)
 
@@ -249,7 +275,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
                 layer.${attentionModule}.layer_idx = caches`
       : `if not (${lacksCache('config', 'block')}):
                 for name in (${[...new Set(caching)].map((name) => `"${name}"`).join(', ')}):
-                    if hasattr(layer, name):
+                    if getattr(layer, name, None) is not None:
                         getattr(layer, name).layer_idx = caches`;
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the sublayers that \`espalier.removed\` of config.json lists,
@@ -276,12 +302,7 @@ ${experts}${forms.method}${patches.method}
         blocks = [b for b in range(self.num_hidden_layers) if not (${lacksCache('self', 'b')})]
         if len(blocks) == self.num_hidden_layers:
             return self
-        caches = copy.copy(self)
-        caches.espalier = None
-        caches.num_hidden_layers = len(blocks)
-        if getattr(self, "layer_types", None) is not None:
-            caches.layer_types = [self.layer_types[b] for b in blocks]
-        return caches
+        ${pythonLines(mixer === undefined ? copiedConfig : ['return Caches(self, blocks)'], 8)}
 
 
 class NoAttention(nn.Module):
@@ -289,7 +310,7 @@ class NoAttention(nn.Module):
         return ${nothing(inside('attention'))}, None
 
 
-${mixer === undefined ? '' : noMixer}class NoFeedforward(nn.Module):
+${mixer === undefined ? '' : mixerClasses}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
         return ${nothing(inside('feedforward'))}
 ${forms.classes}${outer.classes}${patches.classes}

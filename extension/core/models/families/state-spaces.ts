@@ -2,6 +2,7 @@ import type { Architecture, ExpertNames, MixerNames, PartKind } from '../transfo
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { StateSpace } from '../parts/mixers/state-space';
+import { say } from '../../message';
 import { graniteExperts, graniteScales } from './experts';
 import { mixedByType, numberIn, renumberedList } from './mixer-pieces';
 import { attention, attentionBiases, base, configuredBiases, feedforward } from './pieces';
@@ -78,11 +79,16 @@ const mambaOuter = { ...base.outer, finalNorm: 'final_layernorm' };
 /** Granite 4 without experts has the shared one alone. */
 const hasExperts = ({ num_local_experts: count = 8 }: ConfigFields): boolean => count !== 0;
 
+const graniteShared = {
+  norm: feedforward.norm,
+  gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
+  down: 'shared_mlp.output_linear',
+} as const;
+
 const graniteHybridExperts: ExpertNames = {
   ...graniteExperts,
   shared: (config) => ({
-    gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
-    down: 'shared_mlp.output_linear',
+    ...graniteShared,
     inner: numberIn(config, 'shared_intermediate_size', 1024),
   }),
   isSparse: hasExperts,
@@ -244,17 +250,14 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     parts: mixedByType(graniteHybridExperts),
     form: (config) => ({
       rotary: config['position_embedding_type'] === 'rope' ? 'shared' : 'none',
-      feedforward: {
-        norm: feedforward.norm,
-        gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
-        down: 'shared_mlp.output_linear',
-      },
+      ...(hasExperts(config) ? {} : { feedforward: graniteShared }),
     }),
   },
   {
     ...base,
     modelType: 'falcon_h1',
     classes: { config: 'FalconH1Config', model: 'FalconH1ForCausalLM' },
+    otherModules: say`transformers gives falcon_h1 models their factors in its own class only.`,
     config: {
       defaults: () => ({
         num_key_value_heads: 8,
