@@ -301,35 +301,30 @@ export class GraphBuilder {
 
   /**
    * Adds a Scan along axis 1 of `items`, all float32: `step` maps the state and one item of each, which lacks
-   * that axis, to the next state and to one item of each result. It may use values of this graph, but no weights.
+   * that axis, to the next state and one item of the result, whose shape is `shape`. It may use values of this
+   * graph, but no weights.
    */
   public scan(
-    states: readonly Value[],
+    state: { readonly value: Value; readonly shape: readonly Dimension[] },
     items: readonly Value[],
-    step: (
-      body: GraphBuilder,
-      states: readonly Value[],
-      items: readonly Value[],
-    ) => { readonly states: readonly Value[]; readonly results: readonly Value[] },
-  ): Value[] {
+    shape: readonly Dimension[],
+    step: (body: GraphBuilder, state: Value, items: readonly Value[]) => { next: Value; result: Value },
+  ): Value {
     const name = this.freeName(() => `${this.scope}/step_${this.counter++}`);
     const body = new GraphBuilder(name, `${name}/`);
     body.scope = name;
-    const input = (kind: string) => (_: Value, i: number) =>
-      body.input(`${name}/${kind}_${i}`, DataType.FLOAT);
-    const made = step(body, states.map(input('state')), items.map(input('item')));
-    const outputs = [...made.states, ...made.results];
-    outputs.forEach((value, i) => {
-      body.output(`${name}/output_${i}`, value, DataType.FLOAT);
-    });
-    const axes = (count: number): number[] => Array.from({ length: count }, () => 1);
-    const results = this.ops('Scan', [...states, ...items], outputs.length, {
+    const first = body.input(`${name}/state`, DataType.FLOAT, state.shape);
+    const each = items.map((_, i) => body.input(`${name}/item_${i}`, DataType.FLOAT));
+    const { next, result } = step(body, first, each);
+    body.output(`${name}/next`, next, DataType.FLOAT, state.shape);
+    body.output(`${name}/result`, result, DataType.FLOAT, shape);
+    const [, results = ''] = this.ops('Scan', [state.value, ...items], 2, {
       body: body.graph,
       num_scan_inputs: items.length,
-      scan_input_axes: axes(items.length),
-      scan_output_axes: axes(made.results.length),
+      scan_input_axes: items.map(() => 1),
+      scan_output_axes: [1],
     });
-    return results.slice(made.states.length);
+    return results;
   }
 
   /** Adds a node with `count` outputs; of a domain that is not imported, version 1 is. */

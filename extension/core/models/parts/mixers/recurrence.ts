@@ -34,16 +34,16 @@ export function emitRecurrence(
   const size = graph.op('Concat', [batch, graph.ints([heads, keys, values])], { axis: 0 });
   const nothing = graph.op('Expand', [graph.scalar(0), size]);
   const items = [decay, key, query, value, ...(rate === undefined ? [] : [rate])];
-  const [result = ''] = graph.scan([nothing], items, (body, [state = ''], at) => {
+  const state = { value: nothing, shape: ['batch', heads, keys, values] };
+  return graph.scan(state, items, ['batch', heads, 1, values], (body, before, at) => {
     const [a = '', k = '', q = '', v = '', share] = at;
-    const kept = body.op('Mul', [state, decayOf?.(body, a) ?? a]);
+    const kept = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
     const added =
       share === undefined
         ? v
         : body.op('Mul', [body.op('Sub', [v, body.op('MatMul', [k, kept])]), share]);
     const column = body.op('Transpose', [k], { perm: [0, 1, 3, 2] });
     const next = body.op('Add', [kept, body.op('Mul', [column, added])]);
-    return { states: [next], results: [body.op('MatMul', [q, next])] };
+    return { next, result: body.op('MatMul', [q, next]) };
   });
-  return result;
 }
