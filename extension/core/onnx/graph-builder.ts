@@ -7,14 +7,8 @@ import {
   TensorProtoSchema,
   TensorProto_DataType as DataType,
 } from './proto/onnx_pb';
-import { attribute, entry, externalTensor, valueInfo } from './messages';
-import type {
-  Attribute,
-  Dimension,
-  ExternalData,
-  ExternalLocation,
-  FloatAttribute,
-} from './messages';
+import { attribute, entry, externalTensor, float, numberArrays, valueInfo } from './messages';
+import type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 import { lastGemmWithSum, rewriteForOpset10, rewriteForOpset18 } from './opset-changes';
 import type {
   GraphProto,
@@ -25,7 +19,7 @@ import type {
 } from './proto/onnx_pb';
 
 export type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
-export { DataType };
+export { DataType, float };
 
 /** Name of an edge of the graph. */
 export type Value = string;
@@ -52,15 +46,6 @@ export interface GraphBase {
   readonly reserved?: Iterable<string>;
 }
 
-/** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
-const numberArrays: Readonly<
-  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
-> = {
-  [DataType.FLOAT]: Float32Array,
-  [DataType.DOUBLE]: Float64Array,
-  [DataType.INT32]: Int32Array,
-};
-
 /** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
 export class GraphBuilder {
   private readonly nodes: NodeProto[] = [];
@@ -75,12 +60,11 @@ export class GraphBuilder {
   /** Values by the name under which somebody may look for them. */
   private readonly marked = new Map<string, Value>();
   private scope = '';
+  /** What stands in front of the names of constants. */
+  private root = '';
   private counter = 0;
 
-  public constructor(
-    private readonly name: string,
-    private readonly scopeOfConstants = '',
-  ) {}
+  public constructor(public readonly name: string) {}
 
   /** A builder that goes on where `base` ends; its nodes are copied. */
   public static over(name: string, base: GraphBase): GraphBuilder {
@@ -145,6 +129,15 @@ export class GraphBuilder {
     } finally {
       this.scope = outer;
     }
+  }
+
+  /** A graph for an attribute of a node of this one, none of whose names this one has. */
+  public nested(): GraphBuilder {
+    const name = this.freeName(() => `${this.scope}/body_${this.counter++}`);
+    const inner = new GraphBuilder(name);
+    inner.scope = name;
+    inner.root = `${name}/`;
+    return inner;
   }
 
   /** What `emit` gives, and the nodes that it adds, which are not copied. */
@@ -299,34 +292,6 @@ export class GraphBuilder {
     return output;
   }
 
-  /**
-   * Adds a Scan along axis 1 of `items`, all float32: `step` maps the state and one item of each, which lacks
-   * that axis, to the next state and one item of the result, whose shape is `shape`. It may use values of this
-   * graph, but no weights.
-   */
-  public scan(
-    state: { readonly value: Value; readonly shape: readonly Dimension[] },
-    items: readonly Value[],
-    shape: readonly Dimension[],
-    step: (body: GraphBuilder, state: Value, items: readonly Value[]) => { next: Value; result: Value },
-  ): Value {
-    const name = this.freeName(() => `${this.scope}/step_${this.counter++}`);
-    const body = new GraphBuilder(name, `${name}/`);
-    body.scope = name;
-    const first = body.input(`${name}/state`, DataType.FLOAT, state.shape);
-    const each = items.map((_, i) => body.input(`${name}/item_${i}`, DataType.FLOAT));
-    const { next, result } = step(body, first, each);
-    body.output(`${name}/next`, next, DataType.FLOAT, state.shape);
-    body.output(`${name}/result`, result, DataType.FLOAT, shape);
-    const [, results = ''] = this.ops('Scan', [state.value, ...items], 2, {
-      body: body.graph,
-      num_scan_inputs: items.length,
-      scan_input_axes: items.map(() => 1),
-      scan_output_axes: [1],
-    });
-    return results;
-  }
-
   /** Adds a node with `count` outputs; of a domain that is not imported, version 1 is. */
   public ops(
     type: string,
@@ -406,7 +371,7 @@ export class GraphBuilder {
       return known.name;
     }
     let number = this.constants.size;
-    const name = this.freeName(() => `${this.scopeOfConstants}constant_${number++}`);
+    const name = this.freeName(() => `${this.root}constant_${number++}`);
     this.constants.set(
       key,
       create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),
@@ -423,9 +388,4 @@ export class GraphBuilder {
     this.taken.add(name);
     return name;
   }
-}
-
-/** Marks `value` as a float attribute. */
-export function float(value: number): FloatAttribute {
-  return { float: value };
 }

@@ -4,6 +4,7 @@ import {
   AttributeProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -17,7 +18,6 @@ import type {
   GraphProto,
   StringStringEntryProto,
   TensorProto,
-  TensorProto_DataType as DataType,
   ValueInfoProto,
 } from './proto/onnx_pb';
 
@@ -28,7 +28,21 @@ export type Dimension = number | string;
 export interface FloatAttribute {
   readonly float: number;
 }
+/** Marks `value` as a float attribute. */
+export function float(value: number): FloatAttribute {
+  return { float: value };
+}
+
 export type Attribute = number | readonly number[] | string | FloatAttribute | GraphProto;
+
+/** How numbers are stored, by the element types that `GraphBuilder.numbers` makes constants of. */
+export const numberArrays: Readonly<
+  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
+> = {
+  [DataType.FLOAT]: Float32Array,
+  [DataType.DOUBLE]: Float64Array,
+  [DataType.INT32]: Int32Array,
+};
 
 /**
  * A copy of a message with other values in some of its fields. Unknown fields and the defaults of what is not

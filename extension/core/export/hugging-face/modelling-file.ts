@@ -96,9 +96,7 @@ function modulesOf(
   const inputs = feedforward.gateUp;
   return {
     attention: branchModules({ ...attention, ...norm }, [attention.output]),
-    ...(mixer === undefined
-      ? {}
-      : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
+    ...(mixer === undefined ? {} : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
     feedforward: branchModules({ ...feedforward, ...(mixer === undefined ? norm : {}) }, [
       ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
       feedforward.down,

@@ -32,7 +32,8 @@ export function mixerFlow(
     tensors: [...[...others, ...norms].flatMap((part) => partTensors(part)), ...tensors],
   });
   const output = linears.at(-1);
-  const y = output === undefined ? mixed : branch.linear('output', 'Output', mixed, output, hiddenSize);
+  const y =
+    output === undefined ? mixed : branch.linear('output', 'Output', mixed, output, hiddenSize);
   const out = branch.norm('post-norm', norm, y, branchNorms.postNorm);
   return { group: branch.group('Mixer', formNames[form.kind]), out };
 }

@@ -1,4 +1,4 @@
-import type { Architecture, MixerNames } from '../transformer/architecture';
+import type { Architecture, ExpertNames, MixerNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { DeltaNames, DeltaRule } from '../parts/mixers/delta-rule';
@@ -50,7 +50,7 @@ const everyNthAttends = (config: ConfigFields, block: number): string =>
     ? 'full_attention'
     : 'linear_attention';
 
-const allSparse = { ...sharedQwenExperts, isSparse: () => true };
+const allSparse: ExpertNames = { ...sharedQwenExperts, isSparse: () => true };
 
 const qwen = {
   ...base,

@@ -1,4 +1,4 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { Architecture, ExpertNames, Scales } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import {
@@ -66,7 +66,7 @@ const olmoExperts: ExpertNames = {
   routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
 };
 
-export const graniteScales = (config: ModelConfig) => ({
+export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
   embedding: config.embedding_multiplier,
   residual: config.residual_multiplier,
   attention: config.attention_multiplier,

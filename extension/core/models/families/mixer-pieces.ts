@@ -8,6 +8,12 @@ export function numberIn(config: ConfigFields, field: string, usual: number): nu
   return typeof value === 'number' ? value : usual;
 }
 
+/** The same of a word. */
+export function wordIn(config: ConfigFields, field: string, usual: string): string {
+  const value = config[field];
+  return typeof value === 'string' ? value : usual;
+}
+
 /** Names of `layer_types` for blocks with a mixer; `mamba` before transformers 5. */
 const mixed: ReadonlySet<unknown> = new Set(['linear_attention', 'conv', 'mamba']);
 

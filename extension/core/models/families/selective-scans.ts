@@ -19,7 +19,7 @@ function mambaForm(config: ModelConfig): SelectiveScan {
     stepRank: stepRankIn(config, 'time_step_rank'),
     kernel: numberIn(config, 'conv_kernel', 4),
     activation: config.hidden_act,
-    bias: config['use_bias'] === true,
+    bias: config.use_bias,
     convolutionBias: config['use_conv_bias'] !== false,
   };
 }
@@ -37,7 +37,7 @@ const mamba = {
   rotary: 'none',
   config: {
     names: { rms_norm_eps: 'layer_norm_epsilon' },
-    defaults: () => ({ rms_norm_eps: 1e-5, tie_word_embeddings: true }),
+    defaults: () => ({ rms_norm_eps: 1e-5, tie_word_embeddings: true, use_bias: false }),
     // No block has attention or a feed-forward, whose sizes would be these.
     computed: ({ intermediate_size: width }: ConfigFields) => ({
       num_attention_heads: 1,
@@ -70,6 +70,24 @@ const jambaExperts: ExpertNames = {
     numberIn(config, 'num_experts', 16) > 1 && isMeant(mixes(config), block),
 };
 
+function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFields | undefined {
+  const kept = (given: Period): Period | undefined =>
+    periodOf(
+      blocks.map((block) => isMeant(given, block)),
+      given,
+    );
+  const full = kept(attends(config));
+  const sparse = kept(mixes(config));
+  return full === undefined || sparse === undefined
+    ? undefined
+    : {
+        attn_layer_period: full.period,
+        attn_layer_offset: full.offset,
+        expert_layer_period: sparse.period,
+        expert_layer_offset: sparse.offset,
+      };
+}
+
 /** Families with Mamba (arXiv 2312.00752). */
 export const selectiveScanFamilies: readonly Architecture[] = [
   { ...mamba, modelType: 'mamba' },
@@ -100,24 +118,7 @@ export const selectiveScanFamilies: readonly Architecture[] = [
           isMeant(attends(config), block) ? 'full_attention' : 'linear_attention',
         ),
       }),
-      pruned: (config, blocks) => {
-        const full = periodOf(
-          blocks.map((block) => isMeant(attends(config), block)),
-          attends(config),
-        );
-        const sparse = periodOf(
-          blocks.map((block) => isMeant(mixes(config), block)),
-          mixes(config),
-        );
-        return full === undefined || sparse === undefined
-          ? undefined
-          : {
-              attn_layer_period: full.period,
-              attn_layer_offset: full.offset,
-              expert_layer_period: sparse.period,
-              expert_layer_offset: sparse.offset,
-            };
-      },
+      pruned: jambaPeriods,
     },
     outer: { ...base.outer, finalNorm: 'final_layernorm' },
     feedforward: {

@@ -1,10 +1,16 @@
-import type { Architecture, ExpertNames, MixerNames, PartKind } from '../transformer/architecture';
+import type {
+  Architecture,
+  ExpertNames,
+  MixerNames,
+  PartKind,
+  Scales,
+} from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { StateSpace } from '../parts/mixers/state-space';
 import { say } from '../../message';
 import { graniteExperts, graniteScales } from './experts';
-import { mixedByType, numberIn, renumberedList } from './mixer-pieces';
+import { mixedByType, numberIn, renumberedList, wordIn } from './mixer-pieces';
 import { attention, attentionBiases, base, configuredBiases, feedforward } from './pieces';
 
 /** Names of the sizes of Mamba-2 in config.json. */
@@ -52,7 +58,7 @@ function stateSpaceOf(config: ModelConfig, names: SizeNames, usual: Usual): Stat
 
 /** transformers writes infinity as an object. */
 function limitsIn(value: unknown): readonly [number, number] {
-  const [low, high]: readonly unknown[] = Array.isArray(value) ? value : [];
+  const [low, high] = (Array.isArray(value) ? value : []) as readonly unknown[];
   return [
     typeof low === 'number' ? low : 0,
     typeof high === 'number' ? high : Number.POSITIVE_INFINITY,
@@ -95,7 +101,7 @@ const graniteHybridExperts: ExpertNames = {
 };
 
 /** Falcon-H1's factors (μP) on attention and feed-forward. */
-function falconScales(config: ModelConfig): ReturnType<NonNullable<Architecture['scales']>> {
+function falconScales(config: ModelConfig): Partial<Scales> {
   const [gate = 1, down = 1] = numbersIn(config, 'mlp_multipliers');
   const into = numberIn(config, 'attention_in_multiplier', 1);
   const headDim = config.head_dim ?? config.hidden_size / config.num_attention_heads;
@@ -112,8 +118,7 @@ function falconScales(config: ModelConfig): ReturnType<NonNullable<Architecture[
 function falconForm(config: ModelConfig): StateSpace {
   const heads = numberIn(config, 'mamba_n_heads', 128);
   const expanded = numberIn(config, 'mamba_expand', 2) * config.hidden_size;
-  const width =
-    config['mamba_d_ssm'] === null ? expanded : numberIn(config, 'mamba_d_ssm', 1024);
+  const width = config['mamba_d_ssm'] === null ? expanded : numberIn(config, 'mamba_d_ssm', 1024);
   const form = stateSpaceOf(config, mambaSizes, [128, width / heads, 256, 1]);
   return {
     ...form,
@@ -152,7 +157,7 @@ function nemotronBlocks(config: ConfigFields): ConfigFields {
   const types = Array.isArray(list)
     ? list
     : typeof pattern === 'string'
-      ? [...pattern].map((letter) => nemotronTypes[letter])
+      ? Array.from(pattern, (letter) => nemotronTypes[letter])
       : undefined;
   return types === undefined ? {} : { layer_types: types, num_hidden_layers: types.length };
 }
@@ -289,6 +294,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         head_dim: 128,
         intermediate_size: 21_504,
         hidden_act: 'relu2',
+        use_bias: false,
         rms_norm_eps: 1e-5,
         max_position_embeddings: 4096,
         num_experts: 8,
@@ -297,7 +303,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
         norm_topk_prob: true,
       }),
       computed: nemotronBlocks,
-      only: () => ({ moe_latent_size: null, num_nextn_predict_layers: 0 }),
+      only: () => ({ moe_latent_size: null }),
       pruned: ({ hybrid_override_pattern: pattern }, blocks) =>
         typeof pattern === 'string'
           ? { hybrid_override_pattern: blocks.map((block) => pattern[block] ?? '').join('') }
@@ -312,7 +318,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       module: 'mixer',
       form: (config) => ({
         ...stateSpaceOf(config, nemotronMixer, [128, 64, 128, 8]),
-        activation: String(config['mamba_hidden_act'] ?? 'silu'),
+        activation: wordIn(config, 'mamba_hidden_act', 'silu'),
         stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
       }),
     },
@@ -346,7 +352,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     modelType: 'mamba2',
     config: {
       names: { rms_norm_eps: 'layer_norm_epsilon' },
-      defaults: () => ({ rms_norm_eps: 1e-5 }),
+      defaults: () => ({ rms_norm_eps: 1e-5, use_bias: false }),
       // No block has attention or a feed-forward.
       computed: () => ({ num_attention_heads: 1, num_key_value_heads: 1, intermediate_size: 1 }),
     },
@@ -354,9 +360,11 @@ export const stateSpaceFamilies: readonly Architecture[] = [
       norm: 'norm',
       module: 'mixer',
       form: (config) =>
-        stateSpaceOf(config, stateSpaceNames('num_heads', 'head_dim', 'state_size'), [
-          128, 64, 128, 8,
-        ]),
+        stateSpaceOf(
+          config,
+          stateSpaceNames('num_heads', 'head_dim', 'state_size'),
+          [128, 64, 128, 8],
+        ),
     },
     parts: () => ['mixer'],
   },

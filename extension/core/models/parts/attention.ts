@@ -165,8 +165,7 @@ export function emitAttention(
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
   ]);
-  const gate =
-    weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
+  const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
   const gated =
     gate === undefined ? joined : graph.op('Mul', [joined, graph.op('Sigmoid', [gate])]);
   const inner = normed(gated, weights.innerNorm);

@@ -141,8 +141,7 @@ function emitInner(
     if (known === undefined && curve === undefined) {
       throw new Error(`unknown activation ${activation}, which was to be refused on opening`);
     }
-    const scaled =
-      shape.gateScale === 1 ? x : graph.op('Mul', [x, graph.scalar(shape.gateScale)]);
+    const scaled = shape.gateScale === 1 ? x : graph.op('Mul', [x, graph.scalar(shape.gateScale)]);
     return curve === undefined ? (known?.(graph, scaled) ?? x) : emitXielu(graph, scaled, curve);
   };
   if (!shape.gated) {

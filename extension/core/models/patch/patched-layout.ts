@@ -81,7 +81,9 @@ export function patchModuleOf(
   id: string,
 ): string {
   const [, kind] = /\.(attention|mixer)$/.exec(id) ?? [];
-  return (kind === 'mixer' ? modules.mixer : modules[kind === 'attention' ? kind : 'feedforward']) ?? '';
+  return (
+    (kind === 'mixer' ? modules.mixer : modules[kind === 'attention' ? kind : 'feedforward']) ?? ''
+  );
 }
 
 /** Tensors are told apart by their names in a graph. */

@@ -8,10 +8,7 @@ import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
 /** What a layout's side values depend on. */
-type Sided = Pick<
-  TransformerLayout,
-  'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers' | 'mixer'
->;
+type Sided = Pick<TransformerLayout, 'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers' | 'mixer'>;
 type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */

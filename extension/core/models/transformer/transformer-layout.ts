@@ -73,11 +73,7 @@ function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
 }
 
 /** What a block of a family consists of, in order. */
-export function partsOf(
-  family: Architecture,
-  config: ModelConfig,
-  block: number,
-): readonly PartKind[] {
+function partsOf(family: Architecture, config: ModelConfig, block: number): readonly PartKind[] {
   const second = family.experts?.isSparse(config, block) === true ? 'expert' : 'feedforward';
   return family.parts?.(config, block) ?? ['attention', second];
 }

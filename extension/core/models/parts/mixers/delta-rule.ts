@@ -159,7 +159,12 @@ function separateLinears(
   { hidden, keys, values }: Readonly<Record<'hidden' | 'keys' | 'values', number>>,
 ): MixerParts['linears'] {
   const { queryKeyValue, decay, gate, rate } = names;
-  const chain = ([first = '', second]: readonly string[], wide: number, plain: number, narrow: number) =>
+  const chain = (
+    [first = '', second]: readonly string[],
+    wide: number,
+    plain: number,
+    narrow: number,
+  ) =>
     second === undefined
       ? [linear(first, plain, hidden)]
       : [linear(first, narrow, hidden), linear(second, wide, narrow)];

@@ -29,12 +29,17 @@ export interface MixerParts {
 /** Looks the tensors of a mixer up, by their names below its module. */
 export interface MixerFinder {
   readonly hiddenSize: number;
-  linear(name: string, out: number, input: number, bias?: boolean): Linear;
-  convolution(name: string, channels: number, kernel: number, bias: boolean): Convolution;
-  norm(name: string, ...shape: readonly number[]): Norm;
+  readonly linear: (name: string, out: number, input: number, bias?: boolean) => Linear;
+  readonly convolution: (
+    name: string,
+    channels: number,
+    kernel: number,
+    bias: boolean,
+  ) => Convolution;
+  readonly norm: (name: string, ...shape: readonly number[]) => Norm;
   /** Number of rows of a convolution's or linear layer's weight; 0 where it lacks. */
-  rows(name: string): number;
-  take(name: string, shape: readonly number[]): LazyTensor;
+  readonly rows: (name: string) => number;
+  readonly take: (name: string, shape: readonly number[]) => LazyTensor;
 }
 
 /** Where a mixer is emitted, and what it reads: rows [batch · sequence, hiddenSize]. */

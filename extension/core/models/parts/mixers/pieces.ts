@@ -8,10 +8,7 @@ import type { MixerInput, MixerParts } from './mixer-form';
 
 /** Rows as [batch, sequence, ...sizes]. */
 export function emitSequence({ graph, leading }: MixerInput, x: Value, ...sizes: number[]): Value {
-  return graph.op('Reshape', [
-    x,
-    graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 }),
-  ]);
+  return graph.op('Reshape', [x, graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 })]);
 }
 
 export function emitRowsOf({ graph }: MixerInput, x: Value, width: number): Value {
@@ -74,12 +71,10 @@ export function emitGroupNorm(
 ): Value {
   const { graph } = input;
   const groups = graph.op('Reshape', [x, graph.ints([-1, width / size, size])]);
-  const isWhole = norm.weight?.shape[0] === width;
-  const normed = emitNorm(graph, { kind: 'rms', epsilon }, groups, isWhole ? {} : norm);
-  const rows = emitRowsOf(input, normed, width);
-  return isWhole && norm.weight !== undefined
-    ? graph.op('Mul', [rows, emitWeight(graph, norm.weight)])
-    : rows;
+  const gain = norm.weight?.shape[0] === width ? norm.weight : undefined;
+  const each = gain === undefined ? norm : {};
+  const rows = emitRowsOf(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
+  return gain === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, gain)]);
 }
 
 /** x / √(Σx² + 10⁻⁶) over the last axis. */

@@ -1,3 +1,4 @@
+import { emitScan } from '../../../onnx/emit-scan';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 
 /** Sizes of the state that each head carries along: a matrix [keys, values]. */
@@ -35,7 +36,7 @@ export function emitRecurrence(
   const nothing = graph.op('Expand', [graph.scalar(0), size]);
   const items = [decay, key, query, value, ...(rate === undefined ? [] : [rate])];
   const state = { value: nothing, shape: ['batch', heads, keys, values] };
-  return graph.scan(state, items, ['batch', heads, 1, values], (body, before, at) => {
+  return emitScan(graph, state, items, ['batch', heads, 1, values], (body, before, at) => {
     const [a = '', k = '', q = '', v = '', share] = at;
     const kept = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
     const added =

@@ -96,7 +96,10 @@ export const stateSpace: MixerKind<StateSpace> = {
         value: graph.op('Mul', [values, perStep]),
       },
     );
-    const skipped = graph.op('Mul', [values, graph.op('Reshape', [skips, graph.ints([heads, 1, 1])])]);
+    const skipped = graph.op('Mul', [
+      values,
+      graph.op('Reshape', [skips, graph.ints([heads, 1, 1])]),
+    ]);
     const rows = emitRowsOf(input, graph.op('Add', [scanned, skipped]), width);
     const branch = emitBranch(input, parts, emitGated(input, form, parts, rows, gate));
     return form.outputScale === undefined
@@ -106,11 +109,7 @@ export const stateSpace: MixerKind<StateSpace> = {
 };
 
 /** B or C of each head: [batch, sequence, heads, 1, stateSize]. */
-function emitShared(
-  input: MixerInput,
-  { heads, groups, stateSize }: StateSpace,
-  x: Value,
-): Value {
+function emitShared(input: MixerInput, { heads, groups, stateSize }: StateSpace, x: Value): Value {
   const { graph, leading } = input;
   if (groups === heads) {
     return emitSequence(input, x, heads, 1, stateSize);
@@ -136,9 +135,7 @@ function emitGated(
       ? y
       : emitGroupNorm(input, norm, y, { width: widthOf(form), size: normSize, epsilon });
   const open = emitSilu(graph, gate);
-  return normsFirst
-    ? graph.op('Mul', [normed(x), open])
-    : normed(graph.op('Mul', [x, open]));
+  return normsFirst ? graph.op('Mul', [normed(x), open]) : normed(graph.op('Mul', [x, open]));
 }
 
 function emitClamped(
