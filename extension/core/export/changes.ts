@@ -18,7 +18,7 @@ export interface Changes {
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
   readonly kept: readonly SublayerSummary[];
-  /** Source block of each block of the result: blocks without any sublayer are dropped. */
+  /** Source block of each block of the result: blocks of which nothing is left are dropped. */
   readonly blocks: readonly number[];
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
@@ -111,7 +111,10 @@ export function layOutChanges(
   const asked = new Set(goneWithoutPatch(removed, patches));
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
-  const blocks = [...new Set(kept.map(({ block }) => block))];
+  // Norms that stay keep their block.
+  const blocks = summary.sublayers.some(({ keepsNorm = false }) => keepsNorm)
+    ? Array.from({ length: summary.blocks }, (_, block) => block)
+    : [...new Set(kept.map(({ block }) => block))];
   const standing: PatchSpecs = {
     ...summary.patches,
     ...Object.fromEntries([...patches].map(([id, patch]) => [id, describePatch(patch)])),

@@ -40,6 +40,7 @@ export function planTensors(
 ): PlannedTensor[] {
   const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, changes);
+  const staying = stayingNames(model);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
   const stored = inFileOrder(checkpoint);
@@ -50,7 +51,8 @@ export function planTensors(
     }
     const block = newBlocks.get(place.block);
     const experts = mixtures.get(place.block);
-    if (block === undefined || modules.has(`${place.block}.${place.module}`)) {
+    const goes = modules.has(`${place.block}.${place.module}`) && !staying.has(tensor.name);
+    if (block === undefined || goes) {
       return [];
     }
     const left =
@@ -240,7 +242,15 @@ function removedModules(model: LayeredModel, changes: Changes): Set<string> {
   );
 }
 
-/** Tensors of the removed and patched sublayers that none of the others uses. */
+/** Names of tensors that stay whatever goes: norms of sums. */
+function stayingNames(model: LayeredModel): ReadonlySet<string> {
+  const { sublayers } = model.summary;
+  return new Set(
+    sublayers.flatMap((_, index) => model.stayingTensors?.(index) ?? []).map(({ name }) => name),
+  );
+}
+
+/** Tensors that go with the removed and patched sublayers, which none of the others uses. */
 function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
   const gone = new Set([...changes.removed, ...changes.patches.keys()]);
   const tensorsOf = (goes: boolean): LazyTensor[] =>
@@ -248,7 +258,10 @@ function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
       gone.has(id) === goes ? model.sublayerTensors(index) : [],
     );
   const used = new Set(tensorsOf(false));
-  return [...new Set(tensorsOf(true))].filter((tensor) => !used.has(tensor));
+  const staying = stayingNames(model);
+  return [...new Set(tensorsOf(true))].filter(
+    (tensor) => !used.has(tensor) && !staying.has(tensor.name),
+  );
 }
 
 /** Weights left: what a removed sublayer shares with another stays. */

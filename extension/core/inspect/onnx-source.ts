@@ -58,9 +58,9 @@ export async function graphOf(file: string, open: OpenModel): Promise<OnnxModel>
   return opened?.headers.format === 'onnx' ? opened.headers.graph.source : openOnnxModel(file);
 }
 
-/** The weights that the nodes of each sublayer read; of shared ones, the first reader has them. */
+/** The weights that the nodes of each sublayer and the norm of its sum read; of shared ones, the first reader has them. */
 function sublayersOf(
-  { index, summary }: OnnxModel,
+  { index, branches, summary }: OnnxModel,
   tensors: ReadonlyMap<string, StoredTensor>,
 ): KnownSublayer[] {
   const byName = new Map<string, GraphNode[]>();
@@ -70,9 +70,10 @@ function sublayersOf(
   }
   const taken = new Set<StoredTensor>();
   const width = cacheWidth(summary);
-  return summary.sublayers.map(({ nodes, ...sublayer }): KnownSublayer => {
-    const read = nodes
-      .flatMap((name) => byName.get(name) ?? [])
+  return summary.sublayers.map(({ nodes, ...sublayer }, i): KnownSublayer => {
+    const { sum = '', end = '' } = branches[i] ?? {};
+    const norm = sum === end ? [] : [...index.between(sum, end)];
+    const read = [...nodes.flatMap((name) => byName.get(name) ?? []), ...norm]
       .flatMap(({ inputs }) => inputs)
       .flatMap((name) => tensors.get(name) ?? []);
     const own = [...new Set(read)].filter((tensor) => !taken.has(tensor));

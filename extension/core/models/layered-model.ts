@@ -104,7 +104,9 @@ export interface LayeredModel {
   readonly sideNames: readonly string[];
   readonly prologue: Step & { readonly part: GraphPart };
   sublayer(index: number): Step & { readonly part: GraphPart };
-  /** What stands in the place of sublayer `index` when it is skipped. */
+  /** Sublayer `index` up to its sum, in front of norms that stay when it goes; the sum is the stream behind. */
+  summed(index: number): Step & { readonly part: GraphPart };
+  /** What stands in the place of sublayer `index` when it is skipped: the norms of its sum, if any. */
   skipped(index: number): Step;
   /** The stream in front of and behind sublayer `index`. */
   streamNames(index: number): { readonly before: string; readonly after: string };
@@ -120,11 +122,8 @@ export interface LayeredModel {
   readonly joinsExamples: boolean;
   /** What belongs to the single experts of sublayer `index`; undefined where none can be removed. */
   expertTensors?(index: number): ExpertTensors | undefined;
-  /**
-   * Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing;
-   * undefined where a norm behind the sum changes the stream all the same.
-   */
-  outputTensors?(index: number): readonly LazyTensor[] | undefined;
+  /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
+  outputTensors?(index: number): readonly LazyTensor[];
   /** The linear layers of sublayer `index` that can take another encoding. */
   linearLayers(index: number): readonly LinearLayer[];
   /** The matrices of embedding and head that can take another encoding. */
@@ -144,6 +143,8 @@ export interface LayeredModel {
   patchInput(index: number): PatchInput;
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
+  /** Those of them that stay when it goes: norms of the sum. */
+  stayingTensors?(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;
   /** Emits the model's parts into other graphs; undefined where the model is a graph already. */

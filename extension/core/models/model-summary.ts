@@ -40,7 +40,7 @@ export interface SublayerSummary {
   readonly id: string;
   readonly block: number;
   readonly kind: SublayerKind;
-  /** Number of weights, norms and biases included, but for those that another sublayer uses too. */
+  /** Number of weights that go with it, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
   /** Bytes of those weights as stored in the checkpoint. */
   readonly bytes: number;
@@ -48,6 +48,8 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
   readonly kvBytesPerToken: number;
+  /** Whether a norm of the sum stays when it goes: LN(x + f(x)) becomes LN(x). */
+  readonly keepsNorm?: boolean | undefined;
   /** Of a mixture whose single experts can be removed. */
   readonly experts?: ExpertSummary | undefined;
 }

@@ -13,6 +13,7 @@ import type { OuterLinears } from './transformer/outer-matrices';
 import {
   expertTensors,
   sharedLinears,
+  stayingTensors,
   sublayerLinears,
   sublayerTensors,
 } from './transformer/sublayer-tensors';
@@ -101,7 +102,10 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
     users.set(tensor, (users.get(tensor) ?? 0) + 1);
   }
   return layout.sublayers.map((sublayer) => {
-    const own = sublayerTensors(sublayer).filter((tensor) => users.get(tensor) === 1);
+    const staying = new Set(stayingTensors(sublayer));
+    const own = sublayerTensors(sublayer).filter(
+      (tensor) => users.get(tensor) === 1 && !staying.has(tensor),
+    );
     return summarizeSublayer(sublayer, own, layout);
   });
 }
@@ -123,6 +127,7 @@ function summarizeSublayer(
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * storedBytes : 0,
+    ...(stayingTensors(sublayer).length === 0 ? {} : { keepsNorm: true }),
     ...summarizeExperts(sublayer),
   };
 }

@@ -58,20 +58,43 @@ describe('pruned encoders', () => {
     expect(existsSync(join(again, 'modeling_espalier.py'))).toBe(false);
   });
 
-  it('pass the stream on where the norm is behind the sum', async () => {
+  it('keep norms behind the sum, with zeros for the sublayer too, and when pruned once more', async () => {
+    const source = encoderFixture('bert-masked');
+    const { examples, removed } = encoderGolden('bert-masked');
+    const [, , both] = removed;
+    const [first = '', second = ''] = both?.removed ?? [];
+    const zeroed = await freshFolder();
+    await prune(source, [first, second], zeroed, { layout: 'zeroed' });
+    expect(
+      relativeError(await encoderOutput(zeroed, examples), both?.output ?? new Float32Array()),
+    ).toBeLessThan(1e-5);
+    const once = await freshFolder();
+    await prune(source, [first], once);
+    const twice = await freshFolder();
+    await prune(once, [second], twice);
+    expect(
+      relativeError(await encoderOutput(twice, examples), both?.output ?? new Float32Array()),
+    ).toBeLessThan(1e-5);
+    const { summary } = await openModel(twice);
+    expect(summary.absent).toEqual([first, second]);
+    expect(summary.sublayers.every(({ keepsNorm }) => keepsNorm)).toBe(true);
+  });
+
+  it('are told in Python which modules stay', async () => {
     const out = await freshFolder();
     await prune(encoderFixture('bert-plain'), ['block.0.feedforward', 'block.1.attention'], out);
     const text = readFileSync(join(out, 'modeling_espalier.py'), 'utf8');
     expect(text).toContain('class EspalierBertModel(BertModel):');
     expect(text).toContain('layers = self.encoder.layer');
-    const replaced = [...text.matchAll(/layer\.(\w+) = ([\w.]+)/g)].map(([, name, by]) => [
+    const replaced = [...text.matchAll(/layer\.([\w.]+) = (.+)/g)].map(([, name, by]) => [
       name,
       by,
     ]);
     expect(replaced).toEqual([
-      ['attention', 'SameAttention'],
-      ['intermediate', 'nn.Identity'],
-      ['output', 'SameOutput'],
+      ['attention.self', 'NoAttention()'],
+      ['attention.output', 'KeptNorm(layer.attention.output)'],
+      ['intermediate', 'nn.Identity()'],
+      ['output', 'KeptNorm(layer.output)'],
     ]);
   });
 });

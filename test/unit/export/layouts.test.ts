@@ -99,10 +99,10 @@ describe('a layout', () => {
     ['deci', () => fixture('llama-head-dim'), ['block.1.attention'], /divide the hidden size/],
     ['deci', () => fixture('qwen3'), ['block.1.attention'], /shaped like llama, not qwen3/],
     [
-      'zeroed',
+      'blocks',
       () => fixture('../encoders/bert-masked'),
-      ['block.0.attention'],
-      /norms after each sublayer/,
+      ['block.0.attention', 'block.0.feedforward'],
+      /norms behind removed sublayers stay/,
     ],
   ])('%s says beforehand what it cannot express (%#)', async (layout, source, ids, reason) => {
     const out = join(folder, 'refused');

@@ -1,4 +1,8 @@
-import { patchModulesOf, substituteClasses } from '../../models/encoders/encoder-architecture';
+import {
+  patchModulesOf,
+  substituteClasses,
+  takesModule,
+} from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture, Substitutes } from '../../models/encoders/encoder-architecture';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
@@ -18,7 +22,9 @@ export function encoderModellingFile(
   const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
   const withoutBranch = (substitutes: Substitutes): string =>
     pythonLines(
-      Object.entries(substitutes).map(([name, stand]) => `layer.${name} = ${stand}()`),
+      Object.entries(substitutes).map(
+        ([name, stand]) => `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
+      ),
       16,
     );
   const used = new Set([

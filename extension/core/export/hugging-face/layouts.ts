@@ -42,9 +42,9 @@ const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): Plan
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
-    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, and single experts if every mixture keeps the same number.',
+    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, and single experts if every mixture keeps the same number.',
     keepsWeights: false,
-    refuse: (_, changes) => whyNotPlain(changes),
+    refuse: ({ model }, changes) => whyNotPlain(model, changes),
     config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: false,
     plan: renumbered,
@@ -78,7 +78,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
             reason: say`Nothing is compressed.`,
             remedy: say`Choose blocks or auto-map.`,
           }
-        : whyNotPlain(asDense(model, changes)),
+        : whyNotPlain(model, asDense(model, changes)),
     config: (text, changes) => rewriteConfig(text, changes),
     modellingFile: false,
     plan: renumbered,
@@ -98,7 +98,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   zeroed: {
     name: 'zeroed',
-    what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its family must have no norms after the sum, and its weights must not be quantized.',
+    what: 'An ordinary model in which the output weights of the removed sublayers are zeros. Its weights must not be quantized.',
     keepsWeights: true,
     refuse: whyNotZeroed,
     config: (text) => text,
@@ -133,7 +133,10 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
   return layOutChanges(model.summary, removed, matrixChanges(model, new Map(values)));
 }
 
-function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Refusal | undefined {
+function whyNotPlain(
+  { summary }: LayeredModel,
+  { absent, expertCounts, compressed, patched }: Changes,
+): Refusal | undefined {
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
@@ -156,6 +159,13 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
       remedy: say`Choose auto-map, or dense where nothing has to be smaller.`,
     };
   }
+  if (absent.length > 0 && summary.sublayers.some(({ keepsNorm = false }) => keepsNorm)) {
+    return {
+      code: 'single-sublayers',
+      reason: say`The norms behind removed sublayers stay, and an ordinary model of this family can't have them without the sublayers.`,
+      remedy: say`Choose auto-map or zeroed, or write ONNX.`,
+    };
+  }
   if (absent.length > 0) {
     return {
       code: 'single-sublayers',
@@ -174,7 +184,7 @@ function whyNotPlain({ absent, expertCounts, compressed, patched }: Changes): Re
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, removed, matrices, compressed, patched }: Changes,
+  { keptExperts, expertCounts, matrices, compressed, patched }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
   if (Object.keys(patched).length > 0) {
@@ -205,18 +215,11 @@ function whyNotZeroed(
       remedy: say`Choose auto-map, or blocks if every mixture keeps the same number of experts.`,
     };
   }
-  const gone = summary.sublayers.flatMap(({ id }, index) => (removed.includes(id) ? [index] : []));
-  return gone.some((index) => model.outputTensors?.(index) === undefined)
+  return (summary.absent ?? []).length > 0 || isUneven(expertCounts)
     ? {
         code: 'zeros-not-expressible',
-        reason: say`This family has norms after each sublayer, so zeros change the stream.`,
+        reason: say`The model has lost sublayers or experts already.`,
         remedy: say`Choose auto-map.`,
       }
-    : (summary.absent ?? []).length > 0 || isUneven(expertCounts)
-      ? {
-          code: 'zeros-not-expressible',
-          reason: say`The model has lost sublayers or experts already.`,
-          remedy: say`Choose auto-map.`,
-        }
-      : undefined;
+    : undefined;
 }

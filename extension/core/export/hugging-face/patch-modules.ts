@@ -84,7 +84,18 @@ class AddingPatch(Patch):
     """The same in the place of a feed-forward."""
 
     def forward(self, hidden_states, input_tensor):
-        return input_tensor + super().forward(input_tensor)`;
+        return input_tensor + super().forward(input_tensor)
+
+
+class NormedPatch(Patch):
+    """The norm of x + U·G(D·x), which stands in for the last module of a sublayer."""
+
+    def __init__(self, spec, config, output):
+        super().__init__(spec, config)
+        self.LayerNorm = output.LayerNorm
+
+    def forward(self, hidden_states, input_tensor):
+        return self.LayerNorm(input_tensor + super().forward(input_tensor))`;
 
 /** The class that stands where a removed module has a stand-in. */
 const patchClasses: Readonly<Record<string, string>> = {
@@ -93,6 +104,7 @@ const patchClasses: Readonly<Record<string, string>> = {
   NoFeedforward: 'Patch',
   SameAttention: 'AddingAttentionPatch',
   SameOutput: 'AddingPatch',
+  KeptNorm: 'NormedPatch',
 };
 
 /** A module of a layer whose place patches take. */
@@ -123,14 +135,15 @@ export function patchParts(
   if (Object.keys(patched).length === 0) {
     return { classes: '', method: '', call: '' };
   }
-  const adds = modules.some(({ stand }) => stand.startsWith('Same'));
+  const adds = modules.some(({ stand }) => !stand.startsWith('No'));
   const call = modules.flatMap(({ kinds, module, stand }) => {
     const specs = kinds.map((kind) => `config.patch_of(block, "${kind}")`).join(' or ');
     const layer = sharedNorm === undefined ? '' : ', layer';
+    const given = stand === 'KeptNorm' ? `, layer.${module}` : layer;
     return [
       `spec = ${specs}`,
       'if spec is not None:',
-      `    layer.${module} = ${patchClasses[stand] ?? ''}(spec, config${layer})`,
+      `    layer.${module} = ${patchClasses[stand] ?? ''}(spec, config${given})`,
     ];
   });
   const lacksBoth = modules

@@ -72,6 +72,14 @@ export class BranchBuilder {
     });
   }
 
+  /** Norms one after the other. */
+  public norms(name: string, style: NormStyle, input: Wire, norms: readonly Norm[] = []): Wire {
+    return norms.reduce(
+      (x, norm, i) => this.norm(i === 0 ? name : `${name}-${i}`, style, x, norm),
+      input,
+    );
+  }
+
   /** The input itself where there is no norm. */
   public norm(name: string, style: NormStyle, input: Wire, norm: Norm | undefined): Wire {
     return norm === undefined

@@ -1,7 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
-import type { Norm, NormStyle } from '../../models/parts/norm';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import { idOfSublayer, placeOf } from '../../models/transformer/transformer-layout';
@@ -117,7 +116,7 @@ export function encoderFlow(
 
 function encoderEmbedding(
   root: BranchBuilder,
-  { embedding, norm, attention }: EncoderLayout,
+  { embedding, startNorms, norm, attention }: EncoderLayout,
 ): Wire {
   const shape = [...rows, attention.hiddenSize];
   if (embedding.kind === 'image') {
@@ -133,9 +132,10 @@ function encoderEmbedding(
     const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
       tensors: [embedding.classToken],
     });
-    return root.add('positions', 'weights', 'Add position embedding', [tokens], {
+    const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
       tensors: [embedding.positions],
     });
+    return root.norms('norm', norm, positioned, startNorms);
   }
   const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
     root.add(name, 'weights', label, [input], { shape, tensors });
@@ -154,7 +154,7 @@ function encoderEmbedding(
           ),
         ];
   const sum = root.add('sum', 'combine', '+', [words, ...segments, positions]);
-  return root.norm('norm', norm, sum, embedding.norm);
+  return root.norms('norm', norm, sum, startNorms);
 }
 
 /** What a model's blocks are made of, decoder or encoder. */
@@ -230,7 +230,8 @@ function blockFlow(
     })();
     own.items.push(built.group);
     stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
-    stream = sumNorm(own, sublayer, attention.norm, stream);
+    const { kind, weights } = sublayer;
+    stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
   }
   const group: FlowGroup = {
     id: `block.${block}`,
@@ -240,14 +241,4 @@ function blockFlow(
     children: own.items,
   };
   return { group, out: stream };
-}
-
-function sumNorm(
-  own: BranchBuilder,
-  { kind, weights }: TransformerSublayer,
-  style: NormStyle,
-  stream: Wire,
-): Wire {
-  const norm: Norm | undefined = weights.sumNorm;
-  return own.norm(`${kind}-sum-norm`, style, stream, norm);
 }

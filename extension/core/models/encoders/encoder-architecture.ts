@@ -50,7 +50,7 @@ export interface HeadForm {
 /** Modules of a layer in transformers, and what stands in for each when the branch is removed. */
 export type Substitutes = Readonly<Record<string, keyof typeof substituteClasses>>;
 
-/** Python of the stand-ins: a branch adds nothing, or, with the norm of the sum inside, passes it on. */
+/** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on, or norms it alone. */
 export const substituteClasses = {
   'nn.Identity': '',
   NoAttention: `class NoAttention(nn.Module):
@@ -61,6 +61,14 @@ export const substituteClasses = {
     def forward(self, hidden_states):
         return torch.zeros_like(hidden_states)
 `,
+  KeptNorm: `class KeptNorm(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.LayerNorm = output.LayerNorm
+
+    def forward(self, hidden_states, input_tensor):
+        return self.LayerNorm(input_tensor)
+`,
   SameAttention: `class SameAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
@@ -70,6 +78,9 @@ export const substituteClasses = {
         return input_tensor
 `,
 } as const;
+
+/** Stand-ins that take over a part of the module in whose place they stand. */
+export const takesModule = (stand: keyof typeof substituteClasses): boolean => stand === 'KeptNorm';
 
 /** How a family of encoders differs from the others. */
 export interface EncoderArchitecture {

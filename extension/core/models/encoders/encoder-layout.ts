@@ -24,7 +24,6 @@ export type EncoderEmbedding =
       readonly positions: LazyTensor;
       /** Of segments, where the family has them. */
       readonly types: LazyTensor | undefined;
-      readonly norm: Norm;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
     }
@@ -53,6 +52,8 @@ export interface EncoderLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
   readonly embedding: EncoderEmbedding;
+  /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
+  readonly startNorms: readonly Norm[];
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -107,6 +108,7 @@ export function layOutEncoder(
   const patchModules = patchModulesOf(architecture);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
+  const startNorms = findStartNorms(architecture, tensors, prefix, hidden);
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const place = `${blocksPrefix}${block}.`;
     const add = (
@@ -115,12 +117,21 @@ export function layOutEncoder(
     ): void => {
       const id = `block.${block}.${kind}`;
       const patch = config.espalier?.patches?.[id];
+      const { sumNorm } = architecture[kind];
+      const sumNorms = (): readonly Norm[] =>
+        sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
       if (patch !== undefined) {
         const at = { block, place: kind };
         const module = `${place}${patchModules[kind]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module));
+        sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
       } else if (removed.has(id)) {
         absent.push(id);
+        const before = sublayers.pop();
+        if (before === undefined) {
+          startNorms.push(...sumNorms());
+        } else {
+          sublayers.push(withSumNorms(before, sumNorms()));
+        }
       } else {
         sublayers.push(find());
       }
@@ -153,6 +164,7 @@ export function layOutEncoder(
     attention,
     feedforward,
     embedding,
+    startNorms,
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
@@ -166,6 +178,27 @@ export function layOutEncoder(
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
+  };
+}
+
+function findStartNorms(
+  { embedding }: EncoderArchitecture,
+  tensors: TensorFinder,
+  prefix: string,
+  hidden: number,
+): Norm[] {
+  return embedding.kind === 'text' ? [tensors.norm(`${prefix}${embedding.norm}`, hidden)] : [];
+}
+
+/** The sublayer with norms behind its own. */
+function withSumNorms<Sublayer extends TransformerSublayer>(
+  sublayer: Sublayer,
+  norms: readonly Norm[],
+): Sublayer {
+  const { weights } = sublayer;
+  return {
+    ...sublayer,
+    weights: { ...weights, sumNorms: [...(weights.sumNorms ?? []), ...norms] },
   };
 }
 
@@ -214,7 +247,6 @@ function findEmbedding(
       positions: table(embedding.positions, config.max_position_embeddings),
       types:
         embedding.types === undefined ? undefined : table(embedding.types, config.type_vocab_size),
-      norm: tensors.norm(`${prefix}${embedding.norm}`, hidden),
       padding: embedding.positionsSkipPadding
         ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
         : undefined,

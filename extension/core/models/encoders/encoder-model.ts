@@ -24,7 +24,7 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { emitRows } from '../parts/weight';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm } from '../parts/norm';
+import { emitNorm, emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
@@ -33,7 +33,9 @@ import {
   costsOf,
   outputTensors,
   runningCosts,
+  stayingTensors,
   sublayerTensors,
+  withoutSumNorms,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
 import { tappedPart } from '../transformer/tapped-part';
@@ -105,10 +107,18 @@ export class EncoderModel implements LayeredModel {
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
-    const sides = this.at(index).kind === 'attention' ? this.sideNames : [];
+    return this.over(this.idAt(index), this.at(index));
+  }
+
+  public summed(index: number): Step & { part: BuilderPart } {
+    return this.over(`${this.idAt(index)}.summed`, withoutSumNorms(this.at(index)));
+  }
+
+  private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
+    const sides = sublayer.kind === 'attention' ? this.sideNames : [];
     const part = this.part(
-      this.summary.sublayers[index]?.id ?? String(index),
-      runningCosts(this.at(index)),
+      key,
+      runningCosts(sublayer),
       [stream, ...sides],
       [nextStream],
       (graph) => {
@@ -116,15 +126,31 @@ export class EncoderModel implements LayeredModel {
         for (const side of sides) {
           graph.input(side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
         }
-        const next = this.emitSublayer(graph, index, hidden, sides[0]);
+        const next = this.emitSublayer(graph, sublayer, hidden, sides[0]);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
     );
     return { part, next: { [stream]: nextStream } };
   }
 
-  public skipped(): Step {
-    return { next: { [stream]: stream } };
+  public skipped(index: number): Step {
+    const { sumNorms = [] } = this.at(index).weights;
+    if (sumNorms.length === 0) {
+      return { next: { [stream]: stream } };
+    }
+    const costs = costsOf(stayingTensors(this.at(index)), []);
+    const part = this.part(
+      `${this.idAt(index)}.skipped`,
+      costs,
+      [stream],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
+        const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
+        graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
+      },
+    );
+    return { part, next: { [stream]: nextStream } };
   }
 
   public streamNames(): { before: string; after: string } {
@@ -141,8 +167,12 @@ export class EncoderModel implements LayeredModel {
     });
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+  public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -207,8 +237,10 @@ export class EncoderModel implements LayeredModel {
     this.declareInputs(graph);
     const { hidden: first, side } = this.emitPrologue(graph);
     const last = this.layout.sublayers.reduce(
-      (hidden, _, index) =>
-        removed.has(index) ? hidden : this.emitSublayer(graph, index, hidden, side),
+      (hidden, sublayer, index) =>
+        removed.has(index)
+          ? emitNorms(graph, this.layout.norm, hidden, sublayer.weights.sumNorms)
+          : this.emitSublayer(graph, sublayer, hidden, side),
       first,
     );
     const output = this.emitEpilogue(graph, last);
@@ -253,10 +285,11 @@ export class EncoderModel implements LayeredModel {
 
   /** The first hidden states, and the mask of the padding of a text. */
   private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Value | undefined } {
-    const { embedding, norm } = this.layout;
+    const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
       if (embedding.kind === 'image') {
-        return { hidden: emitPatches(graph, embedding, 'pixel_values'), side: undefined };
+        const patches = emitPatches(graph, embedding, 'pixel_values');
+        return { hidden: emitNorms(graph, norm, patches, startNorms), side: undefined };
       }
       const words = emitTableRows(graph, embedding.words, 'input_ids');
       const { types } = embedding;
@@ -266,7 +299,7 @@ export class EncoderModel implements LayeredModel {
       const positions = emitRows(graph, embedding.positions, places);
       const sum = graph.op('Add', [segmented, positions]);
       return {
-        hidden: emitNorm(graph, norm, sum, embedding.norm),
+        hidden: emitNorms(graph, norm, sum, startNorms),
         side: emitPaddingMask(graph, 'attention_mask'),
       };
     });
@@ -274,12 +307,11 @@ export class EncoderModel implements LayeredModel {
 
   private emitSublayer(
     graph: GraphBuilder,
-    index: number,
+    sublayer: TransformerSublayer,
     hidden: Value,
     side: Value | undefined,
   ): Value {
-    const sublayer = this.at(index);
-    const { attention, feedforward } = this.layout;
+    const { attention, feedforward, norm } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
@@ -289,7 +321,12 @@ export class EncoderModel implements LayeredModel {
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
         case 'patch':
-          return emitPatch(graph, sublayer.patch, hidden);
+          return emitNorms(
+            graph,
+            norm,
+            emitPatch(graph, sublayer.patch, hidden),
+            sublayer.weights.sumNorms,
+          );
         case 'expert':
         case 'mixer':
           throw new Error(`no encoder has a sublayer of kind ${sublayer.kind}`);
@@ -316,15 +353,16 @@ export class EncoderModel implements LayeredModel {
   }
 
   private embeddingTensors(): LazyTensor[] {
-    const { embedding } = this.layout;
-    return embedding.kind === 'text'
-      ? [
-          ...storedTensors(embedding.words),
-          ...(embedding.types === undefined ? [] : [embedding.types]),
-          embedding.positions,
-          ...partTensors(embedding.norm),
-        ]
-      : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    const { embedding, startNorms } = this.layout;
+    const own =
+      embedding.kind === 'text'
+        ? [
+            ...storedTensors(embedding.words),
+            ...(embedding.types === undefined ? [] : [embedding.types]),
+            embedding.positions,
+          ]
+        : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+    return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 
   private headTensors(): LazyTensor[] {
@@ -337,6 +375,10 @@ export class EncoderModel implements LayeredModel {
 
   private get outer(): OuterLinears {
     return outerOf(this.layout);
+  }
+
+  private idAt(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
   }
 
   private at(index: number): TransformerSublayer {

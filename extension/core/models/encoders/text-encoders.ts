@@ -29,8 +29,8 @@ const postNorm = {
   biases: (): Biases => allBiases,
   modules: {
     layers: 'encoder.layer',
-    attention: { attention: 'SameAttention' },
-    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
+    attention: { 'attention.self': 'NoAttention', 'attention.output': 'KeptNorm' },
+    feedforward: { intermediate: 'nn.Identity', output: 'KeptNorm' },
   },
 } as const;
 
@@ -165,6 +165,11 @@ const robertaPreNorm: EncoderArchitecture = {
     down: postNorm.feedforward.down,
   },
   finalNorm: 'LayerNorm',
+  modules: {
+    layers: postNorm.modules.layers,
+    attention: { attention: 'SameAttention' },
+    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
+  },
 };
 
 const electraBase = bertLike({ modelType: 'electra', family: 'Electra', prefix: 'electra.' });
@@ -265,8 +270,8 @@ const distilbert: EncoderArchitecture = {
   ],
   modules: {
     layers: 'transformer.layer',
-    attention: { attention: 'NoAttention', sa_layer_norm: 'nn.Identity' },
-    feedforward: { ffn: 'NoFeedforward', output_layer_norm: 'nn.Identity' },
+    attention: { attention: 'NoAttention' },
+    feedforward: { ffn: 'NoFeedforward' },
   },
 };
 

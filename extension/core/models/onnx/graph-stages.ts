@@ -45,12 +45,12 @@ export function cutGraph(
   const over: Cut[] = [];
   const around: Cut[] = [];
   const states: Set<string>[] = [new Set(epilogue.state)];
-  for (const [i, { start, end, rest }] of [...branches.entries()].reverse()) {
+  for (const [i, { start, sum, rest }] of [...branches.entries()].reverse()) {
     const wanted = [...(states[0] ?? [])];
     const made = wanted.filter((value) => stages.of(value) > 2 * i);
-    const aliases = new Map([[end, rest ?? start]]);
+    const aliases = new Map([[sum, rest ?? start]]);
     const run = stages.collect(made, 2 * i);
-    const left = made.filter((value) => value !== end);
+    const left = made.filter((value) => value !== sum);
     const skip = stages.collect(rest === undefined ? left : [...left, rest], 2 * i, aliases);
     const passed = wanted.filter((value) => stages.of(value) <= 2 * i);
     over.unshift(run);

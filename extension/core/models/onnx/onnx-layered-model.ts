@@ -91,12 +91,13 @@ export class OnnxLayeredModel implements LayeredModel {
       const next = this.nextOf(i);
       return masked === undefined ? { part, next } : { part, next, mask: masked.mask };
     });
-    this.around = branches.map(({ start, end, rest }, i) => {
-      const others = this.madeBy(i).filter((name) => name !== end);
+    this.around = branches.map(({ start, sum, end, rest }, i) => {
+      const others = this.madeBy(i).filter((name) => name !== sum);
       const left = rest === undefined ? others : [...others, rest];
       const key = `${this.idOf(i)}.skipped`;
-      const aliases = new Map([[end, rest ?? start]]);
-      const next = { ...this.nextOf(i), [portName(end)]: portName(rest ?? start) };
+      const aliases = new Map([[sum, rest ?? start]]);
+      const passed = sum === end ? { [portName(end)]: portName(rest ?? start) } : {};
+      const next = { ...this.nextOf(i), ...passed };
       return left.length === 0
         ? { next }
         : { part: parts.part(key, cut.around[i] ?? lost(), left, { aliases }), next };
@@ -150,6 +151,18 @@ export class OnnxLayeredModel implements LayeredModel {
 
   public sublayer(index: number): Step & { readonly part: GraphPart } {
     return this.over[index] ?? lost();
+  }
+
+  public summed(index: number): Step & { readonly part: GraphPart } {
+    const { sum, end } = this.source.branches[index] ?? lost();
+    const step = this.sublayer(index);
+    if (sum === end) {
+      return step;
+    }
+    const key = `${this.idOf(index)}.summed`;
+    const made = [...new Set([...this.madeBy(index), sum])];
+    const part = this.parts.part(key, this.cut.over[index] ?? lost(), made);
+    return { part, next: { ...step.next, [portName(end)]: portName(sum) } };
   }
 
   public skipped(index: number): Step {

@@ -198,7 +198,8 @@ function measureAll(
       const { nodes: names, ...costs } = measure(paired ? parts(presents) : lost);
       const nodes = names.filter((name) => graphs.length === 1 || !listed.has(name));
       nodes.forEach((name) => listed.add(name));
-      return { ...sublayer, ...costs, nodes };
+      const keepsNorm = own.sum === own.end ? {} : { keepsNorm: true };
+      return { ...sublayer, ...costs, ...keepsNorm, nodes };
     },
   );
 }

@@ -53,8 +53,11 @@ const emitMean = (graph: GraphBuilder, x: Value): Value =>
 export interface Branch {
   readonly norm?: Norm;
   readonly postNorm?: Norm;
-  /** Of the sum of stream and branch. */
-  readonly sumNorm?: Norm;
+  /**
+   * Of the sum of stream and branch, one after the other: its own, and those of branches behind it that are
+   * gone, since norms stay.
+   */
+  readonly sumNorms?: readonly Norm[];
 }
 
 /** Emits the input of a branch. */
@@ -67,19 +70,28 @@ export function emitBranchInput(
   return norm === undefined ? hidden : emitNorm(graph, style, hidden, norm);
 }
 
-/** Emits sumNorm(hidden + scale · postNorm(branch)). */
+/** Emits hidden + scale · postNorm(branch), and the norms of the sum. */
 export function emitResidual(
   graph: GraphBuilder,
   style: NormStyle,
   scale: number,
   hidden: Value,
   branch: Value,
-  { postNorm, sumNorm }: Branch,
+  { postNorm, sumNorms }: Branch,
 ): Value {
   const normed = postNorm === undefined ? branch : emitNorm(graph, style, branch, postNorm);
   const scaled = scale === 1 ? normed : graph.op('Mul', [normed, graph.scalar(scale)]);
-  const sum = graph.op('Add', [hidden, scaled]);
-  return sumNorm === undefined ? sum : emitNorm(graph, style, sum, sumNorm);
+  return emitNorms(graph, style, graph.op('Add', [hidden, scaled]), sumNorms);
+}
+
+/** Emits norms one after the other. */
+export function emitNorms(
+  graph: GraphBuilder,
+  style: NormStyle,
+  x: Value,
+  norms: readonly Norm[] = [],
+): Value {
+  return norms.reduce((normed, norm) => emitNorm(graph, style, normed, norm), x);
 }
 
 /** cap · tanh(x / cap): x where it is small, never beyond ±cap (arXiv 2408.00118, § 2). */

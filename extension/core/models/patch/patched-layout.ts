@@ -30,12 +30,16 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
 ): LaidOut<Layout> {
   requirePlaces(summary, patches);
   const sublayers = layout.sublayers.map((sublayer): TransformerSublayer => {
-    const patch = patches.get(idOfSublayer(sublayer));
-    const { block } = sublayer;
+    const {
+      block,
+      weights: { sumNorms = [] },
+    } = sublayer;
+    const id = idOfSublayer(sublayer);
+    const patch = patches.get(id);
     const place = placeOf(sublayer);
     return patch === undefined
       ? sublayer
-      : { kind: 'patch', block, place, patch: named(patch, idOfSublayer(sublayer)), weights: {} };
+      : { kind: 'patch', block, place, patch: named(patch, id), weights: { sumNorms } };
   });
   const added = [...patches.values()].flatMap(patchTensors);
   const before = new Map(summary.sublayers.map((one) => [one.id, one]));

@@ -17,9 +17,22 @@ export function sublayerTensors(
   sublayer: TransformerSublayer,
   tensorsOf = partTensors,
 ): readonly LazyTensor[] {
-  const { norm, postNorm, sumNorm } = sublayer.weights;
-  const parts = [norm, ...innerNorms(sublayer), ...sublayerLinears(sublayer), postNorm, sumNorm];
+  const { norm, postNorm, sumNorms = [] } = sublayer.weights;
+  const linears = sublayerLinears(sublayer);
+  const parts = [norm, ...innerNorms(sublayer), ...linears, postNorm, ...sumNorms];
   return [...parts.flatMap((part) => tensorsOf(part)), ...otherTensors(sublayer)];
+}
+
+/** The sublayer up to its sum: without the norms that stay when it goes. */
+export function withoutSumNorms<Sublayer extends TransformerSublayer>(
+  sublayer: Sublayer,
+): Sublayer {
+  return { ...sublayer, weights: { ...sublayer.weights, sumNorms: [] } };
+}
+
+/** Tensors of the norms that stay when a sublayer goes. */
+export function stayingTensors({ weights }: TransformerSublayer): readonly LazyTensor[] {
+  return (weights.sumNorms ?? []).flatMap((norm) => partTensors(norm));
 }
 
 function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | undefined)[] {
@@ -149,18 +162,13 @@ function expertLinears({ gateUp, down }: Expert): readonly Linear[] {
   return [...gateUp, down];
 }
 
-/**
- * Tensors by which a sublayer adds to the stream: with zeros in them it adds nothing. Undefined where
- * the sum has a norm.
- */
-export function outputTensors(sublayer: TransformerSublayer): readonly LazyTensor[] | undefined {
-  return sublayer.weights.sumNorm === undefined
-    ? sublayer.kind === 'patch'
-      ? [sublayer.patch.tensors['up.weight'], sublayer.patch.tensors['up.bias']].filter(
-          (tensor) => tensor !== undefined,
-        )
-      : outputLinears(sublayer).flatMap(partTensors)
-    : undefined;
+/** Tensors by which a sublayer adds to the stream: with zeros in them it adds nothing. */
+export function outputTensors(sublayer: TransformerSublayer): readonly LazyTensor[] {
+  return sublayer.kind === 'patch'
+    ? [sublayer.patch.tensors['up.weight'], sublayer.patch.tensors['up.bias']].filter(
+        (tensor) => tensor !== undefined,
+      )
+    : outputLinears(sublayer).flatMap(partTensors);
 }
 
 function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {

@@ -157,7 +157,7 @@ export class TensorFinder {
     return {
       ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
       ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
-      ...(sumNorm === undefined ? {} : { sumNorm: this.norm(`${prefix}${sumNorm}`, width) }),
+      ...(sumNorm === undefined ? {} : { sumNorms: [this.norm(`${prefix}${sumNorm}`, width)] }),
     };
   }
 

@@ -44,7 +44,7 @@ export interface PatchSublayer {
   readonly block: number;
   readonly place: PatchPlace;
   readonly patch: SymbolicPatch;
-  /** It has no norms of its own. */
+  /** Its only norms are those of the sum, which stay when a sublayer goes. */
   readonly weights: Branch;
 }
 export type PatchPlace = PartKind;
@@ -85,11 +85,12 @@ export function findPatchSublayer(
   { block, place }: Pick<PatchSublayer, 'block' | 'place'>,
   hiddenSize: number,
   module: string,
+  sumNorms: readonly Norm[] = [],
 ): PatchSublayer {
   const patch = findPatch(spec, hiddenSize, (name, shape) =>
     tensors.take(`${module}.${name}`, shape),
   );
-  return { kind: 'patch', block, place, weights: {}, patch };
+  return { kind: 'patch', block, place, weights: { sumNorms }, patch };
 }
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */

@@ -124,6 +124,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return { next: { [stream]: stream, ...kept } };
   }
 
+  public summed(index: number): Step & { part: BuilderPart } {
+    return this.sublayer(index);
+  }
+
   public streamNames(): { before: string; after: string } {
     return { before: stream, after: stream };
   }
@@ -237,7 +241,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return expertTensors(this.at(index));
   }
 
-  public outputTensors(index: number): readonly LazyTensor[] | undefined {
+  public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
   }
 

@@ -4,6 +4,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Journal } from '../../jobs/journal';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
+import type { RegressionData } from '../../linear-algebra/ridge';
 import type { ModelInput } from '../../models/model-input';
 import { patchMode, patchWidth } from '../../models/patch/symbolic-patch';
 import type { LayeredExecutor } from '../../runtime/layered-executor';
@@ -15,7 +16,7 @@ import type { Contestant, PatchKind } from './contestants';
 import { fitBranch } from './fit-branch';
 import type { FitRecord, FittedBranch, PatchFitting } from './fit-branch';
 import { divergences, regressionData, statesAround } from './sublayer-states';
-import type { Branch, SublayerStates } from './sublayer-states';
+import type { Branch } from './sublayer-states';
 import { say } from '../../message';
 
 /** A sublayer that something is to stand in for. */
@@ -87,12 +88,9 @@ export async function compete(
   context: JobContext,
 ): Promise<CompetitionResult> {
   const { executor, index, texts, contestants, fitting, memoryBytes } = competition;
-  const around = async (inputs: readonly ModelInput[]): Promise<SublayerStates> =>
-    statesAround(executor, index, inputs, context);
-  const data = {
-    train: regressionData(executor.model, index, await around(texts.train)),
-    validation: regressionData(executor.model, index, await around(texts.validation)),
-  };
+  const dataOf = async (inputs: readonly ModelInput[]): Promise<RegressionData> =>
+    regressionData(executor, index, inputs, context);
+  const data = { train: await dataOf(texts.train), validation: await dataOf(texts.validation) };
   const products = new MatrixProducts('cpu', memoryBytes);
   const fit = async (contestant: Contestant): Promise<FittedBranch> =>
     fitBranch(contestant, data, fitting, products, context.cancellation);

@@ -31,6 +31,18 @@ export async function statesAround(
   inputs: readonly ModelInput[],
   context: JobContext,
 ): Promise<SublayerStates> {
+  const before = await statesBefore(executor, index, inputs, context);
+  const pause = async (): Promise<void> => checkpoint(context.cancellation);
+  return { before, after: await executor.run(index, before, pause) };
+}
+
+/** Takes texts through a model up to sublayer `index`. */
+async function statesBefore(
+  executor: LayeredExecutor,
+  index: number,
+  inputs: readonly ModelInput[],
+  context: JobContext,
+): Promise<HiddenState[]> {
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   let before: HiddenState[] = [];
   for (const input of inputs) {
@@ -46,21 +58,27 @@ export async function statesAround(
     });
     before = await executor.run(i, before, pause);
   }
-  return { before, after: await executor.run(index, before, pause) };
+  return before;
 }
 
 /**
- * What a patch of sublayer `index` reads, and what the sublayer adds to the stream, token by token.
+ * What a patch of sublayer `index` reads, and what the sublayer adds to the stream, token by token of `inputs`.
  * @throws UserError where the stream is no rows of numbers.
  */
-export function regressionData(
-  model: LayeredModel,
+export async function regressionData(
+  executor: LayeredExecutor,
   index: number,
-  { before, after }: SublayerStates,
-): RegressionData {
+  inputs: readonly ModelInput[],
+  context: JobContext,
+): Promise<RegressionData> {
+  const { model } = executor;
   const stream = model.streamNames(index);
+  const before = await statesBefore(executor, index, inputs, context);
+  const summed = await executor.through(model.summed(index), before, async () =>
+    checkpoint(context.cancellation),
+  );
   const features = rowsOf(before, model.patchInput(index).value);
-  const [own, next] = [rowsOf(before, stream.before), rowsOf(after, stream.after)];
+  const [own, next] = [rowsOf(before, stream.before), rowsOf(summed, stream.after)];
   if (own.length !== next.length || own.count !== next.count || own.length !== features.length) {
     throw new Error('a sublayer keeps the shape of the stream');
   }
@@ -113,11 +131,17 @@ export async function divergences(
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const count = executor.model.summary.sublayers.length;
   const candidates = [after];
+  const keepsNorm = model.summary.sublayers[index]?.keepsNorm === true;
   const skipped = await executor.skip(index, before, pause);
   const inputRows = rowsOf(before, model.patchInput(index).value);
   const streamRows = rowsOf(before, stream.before);
   for (const branch of branches) {
-    candidates.push(withAdded(skipped, stream.after, streamRows, await branch(inputRows)));
+    const added = await branch(inputRows);
+    candidates.push(
+      keepsNorm
+        ? await executor.skip(index, withAdded(before, stream.before, streamRows, added), pause)
+        : withAdded(skipped, stream.after, streamRows, added),
+    );
   }
   let states = candidates.flat();
   for (let i = index + 1; i < count; i++) {

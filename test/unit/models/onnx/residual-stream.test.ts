@@ -71,7 +71,31 @@ describe('the residual stream of a graph', () => {
         ['x', 'h1', 'attention', true],
         ['h1', 'h2', 'feedforward', true],
       ]);
+      const branches = findResidualBranches(index);
+      const { live } = removeBranches(index, branches);
+      expect([...live].map(({ op }) => op)).toEqual([
+        'MatMul',
+        'LayerNormalization',
+        'LayerNormalization',
+      ]);
     }
+  });
+
+  it('leaves nothing of what only keeps numbers in their range', () => {
+    const index = indexOf([
+      ...feedforward('0.', 'x', 'f0'),
+      ['Add', ['f0', 'x'], ['sum1']],
+      ['Relu', ['sum1'], ['h1']],
+      ...feedforward('1.', 'h1', 'f1'),
+      ['Add', ['f1', 'h1'], ['sum2']],
+      ['Relu', ['sum2'], ['y']],
+    ]);
+    const branches = findResidualBranches(index);
+    expect(branches.map(({ sum, end }) => [sum, end])).toEqual([
+      ['h1', 'h1'],
+      ['y', 'y'],
+    ]);
+    expect(removeBranches(index, branches).live.size).toBe(0);
   });
 
   it('has branches that run in parallel, and norms behind branches (sandwich)', () => {

@@ -57,7 +57,7 @@ function isOnnx(domain: string): boolean {
   return domain === '' || domain === 'ai.onnx';
 }
 
-/** Whether the sum of a fused add and norm is the end of a branch that was removed. */
+/** Whether the sum of a fused add and norm is that of a branch that was removed. */
 function removedSum({ outputs: [sum = ''] }: GraphNode, { resolve }: RemainingGraph): boolean {
   return resolve(sum) !== sum;
 }

@@ -105,9 +105,9 @@ function emitSum(builder: GraphBuilder, patch: SymbolicPatch, start: Value, type
 /** The branch as nodes of another index of the same graph, `rest` being what stands in its place. */
 function inIndex(
   index: GraphIndex,
-  { start, end, nodes }: ResidualBranch,
+  { start, sum, nodes }: ResidualBranch,
   rest: string,
 ): RemovedBranch {
   const own = [...nodes].flatMap(({ outputs: [output = ''] }) => index.producers.get(output) ?? []);
-  return { start, end, rest, nodes: new Set(own) };
+  return { start, sum, rest, nodes: new Set(own) };
 }

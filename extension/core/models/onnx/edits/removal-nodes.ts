@@ -15,7 +15,7 @@ export interface RemainingGraph {
 }
 
 /** Values that go, in whose place others stand, and the nodes that make outputs beside them. */
-export type RemovedBranch = Pick<ResidualBranch, 'start' | 'end' | 'rest' | 'nodes'>;
+export type RemovedBranch = Pick<ResidualBranch, 'start' | 'sum' | 'rest' | 'nodes'>;
 
 /** Outputs of the graph that some branches make beside the stream. */
 export function outputsBeside(
@@ -26,7 +26,7 @@ export function outputsBeside(
 }
 
 /**
- * Puts the start of each branch in place of its end, and finds what is still needed then, when nobody
+ * Puts the start of each branch in place of its sum, and finds what is still needed then, when nobody
  * asks for the outputs `beside` any more.
  */
 export function removeBranches(
@@ -34,7 +34,7 @@ export function removeBranches(
   branches: readonly RemovedBranch[],
   beside: ReadonlySet<string> = outputsBeside(index, branches),
 ): RemainingGraph {
-  const aliases = new Map(branches.map(({ start, end, rest }) => [end, rest ?? start]));
+  const aliases = new Map(branches.map(({ start, sum, rest }) => [sum, rest ?? start]));
   const resolve = (value: string): string => {
     let name = value;
     for (let next = aliases.get(name); next !== undefined; next = aliases.get(name)) {
@@ -99,16 +99,16 @@ export function nodesGone(
   branch: RemovedBranch,
   unwanted: readonly string[] = [],
 ): ReadonlySet<GraphNode> {
-  const { start, end } = branch;
+  const { start, sum } = branch;
   const dropped = [...sideOutputs(index, branch), ...unwanted];
   const kept = new Set([...index.outputs].filter((name) => !dropped.includes(name)));
   const gone = new Set<GraphNode>();
   const isUnread = (value: string): boolean =>
-    value === end ||
+    value === sum ||
     (value !== start &&
       !kept.has(value) &&
       index.consumersOf(value).every((reader) => gone.has(reader) || !live.has(reader)));
-  const open = [end, ...dropped].flatMap((value) => index.producers.get(value) ?? []);
+  const open = [sum, ...dropped].flatMap((value) => index.producers.get(value) ?? []);
   for (let node = open.pop(); node !== undefined; node = open.pop()) {
     if (live.has(node) && !gone.has(node) && node.outputs.every(isUnread)) {
       gone.add(node);
@@ -124,17 +124,17 @@ export function nodesGone(
 }
 
 /** Outputs of the graph that a branch makes beside the stream. */
-function sideOutputs(index: GraphIndex, { end, nodes }: RemovedBranch): string[] {
+function sideOutputs(index: GraphIndex, { sum, nodes }: RemovedBranch): string[] {
   const beside = index.descendants(
     [...nodes].flatMap(({ outputs }) => outputs),
-    end,
+    sum,
   );
   const made = [...nodes, ...beside].flatMap(({ outputs }) =>
-    outputs.filter((name) => index.outputs.has(name) && name !== end),
+    outputs.filter((name) => index.outputs.has(name) && name !== sum),
   );
   if (made.length === 0) {
     return [];
   }
-  const after = new Set([...index.descendants([end])].flatMap(({ outputs }) => outputs));
+  const after = new Set([...index.descendants([sum])].flatMap(({ outputs }) => outputs));
   return made.filter((name) => !after.has(name));
 }

@@ -200,8 +200,8 @@ function separate(
   const shares = shareOf(reads, router.count);
   const sizes = loop.numbers.map((number) => {
     const gone = new Set<GraphNode>();
-    for (const { start, end } of withoutExperts(loop.sums, new Set([number]))) {
-      const branch = { start, end, nodes: new Set<GraphNode>() };
+    for (const { start, sum } of withoutExperts(loop.sums, new Set([number]))) {
+      const branch = { start, sum, nodes: new Set<GraphNode>() };
       nodesGone(index, live, branch).forEach((node) => gone.add(node));
     }
     const isUnread = (name: string): boolean =>

@@ -77,8 +77,8 @@ export function separateExperts(
 export function withoutExperts(
   sums: readonly ExpertSum[],
   gone: ReadonlySet<number>,
-): { start: string; end: string }[] {
-  return sums.flatMap(({ start, end, parts }) => {
+): { start: string; sum: string }[] {
+  return sums.flatMap(({ start, end: sum, parts }) => {
     const isGone = (part: (typeof parts)[number]): boolean =>
       [...part.experts].every((expert) => gone.has(expert));
     const staying = [
@@ -87,7 +87,7 @@ export function withoutExperts(
     ];
     const [only, ...others] = staying;
     return parts.some(isGone) && only !== undefined && others.length === 0
-      ? [{ start: only, end }]
+      ? [{ start: only, sum }]
       : [];
   });
 }

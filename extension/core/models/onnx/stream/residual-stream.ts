@@ -4,13 +4,15 @@ import type { Candidate } from './residual-candidates';
 import { quantizedRest } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
-/** One removable branch: end = start + Σ f(source), up to norms behind the sum. */
+/** One removable branch: sum = start + Σ f(source), and end the sum behind its norm, if it has one. */
 export interface ResidualBranch {
   /** The stream in front of it. */
   readonly start: string;
-  /** The stream behind it, in whose place `start` stands when the branch is removed. */
+  /** The value in whose place `start` stands when the branch is removed: LN(x + f(x)) becomes LN(x). */
+  readonly sum: string;
+  /** The stream behind it; the sum itself but where a norm follows that stays. */
   readonly end: string;
-  /** What stands there instead where the sum is of quantized numbers: the start in the scale of the end. */
+  /** What stands for the sum instead where the sum is of quantized numbers: the start in the scale of the sum. */
   readonly rest?: string | undefined;
   /**
    * What the branch is computed from: the start, except behind another branch that runs in parallel,
@@ -40,7 +42,8 @@ export function findResidualBranches(
     const end = follower?.start ?? lastEnd(index, candidate, ordered[i - 1]);
     const isLast = i === ordered.length - 1;
     const joined = isLast || (follower !== undefined && follower === ordered[i + 1]);
-    return branchesOf(candidate, end, joined, index);
+    const hasNorm = connect(index, candidate.sum, end)?.some((op) => normalizing.test(op)) === true;
+    return branchesOf(candidate, hasNorm ? candidate.sum : end, end, joined, index);
   });
 }
 
@@ -53,6 +56,7 @@ function lastEnd(index: GraphIndex, { sum, start }: Candidate, before?: Candidat
 /** One branch, or one for each of its parallel terms. */
 function branchesOf(
   candidate: Candidate,
+  sum: string,
   end: string,
   joined: boolean,
   index: GraphIndex,
@@ -61,13 +65,14 @@ function branchesOf(
   const chain = terms.length > 1 ? chainOf(candidate, index) : undefined;
   if (chain === undefined) {
     const rest = quantizedRest(candidate.add, start);
-    return [{ start, end, rest, source: start, terms, nodes, joined }];
+    return [{ start, sum, end, rest, source: start, terms, nodes, joined }];
   }
-  const sums = chain.adds.map(({ outputs: [sum = ''] }) => sum);
+  const sums = chain.adds.map(({ outputs: [output = ''] }) => output);
   return chain.terms.map(({ value }, i) => {
     const isLast = i === sums.length - 1;
     return {
       start: i === 0 ? start : (sums[i - 1] ?? ''),
+      sum: isLast ? sum : (sums[i] ?? ''),
       end: isLast ? end : (sums[i] ?? ''),
       source: start,
       terms: [value],
@@ -158,6 +163,8 @@ function inOrder(index: GraphIndex, streams: readonly (readonly Candidate[])[]):
 /** Operators of norms, and of what keeps half precision in its range. */
 const light =
   /^(?:Relu|LayerNormalization|SimplifiedLayerNormalization|RMSNormalization|BatchNormalization|Pow|ReduceMean|Sub|Div|Sqrt|Reciprocal|Mul|Add|Cast|Identity|Clip|Min|Max|Where|Neg|IsInf|ReduceMax|ReduceSum|Greater|Equal|Not)$/;
+/** Those without which it is no norm, but keeps numbers in their range: what is in range stays as it is. */
+const normalizing = /Normalization$|^ReduceMean$/;
 /** More streams are not put in order: each is compared with each. */
 const maxStreams = 256;
 /** Values that a norm takes at most. */
