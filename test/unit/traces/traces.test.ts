@@ -165,7 +165,7 @@ it('a layout to write: an entry in a table', async () => {
     marked: {
       name: 'marked',
       keepsWeights: false,
-      refuse: (_, changes) => whyNotPlain(changes),
+      refuse: ({ model }, changes) => whyNotPlain(model, changes),
       config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
       modellingFile: false,
       plan: renumbered,
