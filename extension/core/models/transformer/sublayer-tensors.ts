@@ -5,7 +5,7 @@ import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
-import type { MixerParts } from '../parts/mixers/mixer-form';
+import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';

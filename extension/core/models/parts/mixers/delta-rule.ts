@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
-import type { Convolution, MixerFinder, MixerInput, MixerKind, MixerParts } from './mixer-form';
+import type { Convolution, MixerFinder, MixerInput, MixerKind, MixerParts } from './mixer-kind';
 import {
   emitActivation,
   emitBranch,

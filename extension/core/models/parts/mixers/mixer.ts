@@ -3,11 +3,9 @@ import { emitBranchInput, emitResidual } from '../norm';
 import type { Branch, NormStyle } from '../norm';
 import type { MixerNames } from '../../transformer/architecture';
 import type { TensorFinder } from '../../transformer/tensor-finder';
-import { deltaRule } from './delta-rule';
-import type { MixerFinder, MixerForm, MixerInput, MixerParts } from './mixer-form';
-import { selectiveScan } from './selective-scan';
-import { shortConvolution } from './short-convolution';
-import { stateSpace } from './state-space';
+import type { MixerFinder, MixerInput, MixerParts } from './mixer-kind';
+import { emitParts, findParts } from './mixer-form';
+import type { MixerForm } from './mixer-form';
 
 /** Sizes shared by every mixer of a model. */
 export interface MixerShape {
@@ -73,30 +71,4 @@ export function emitMixer(
   };
   const branch = graph.op('Reshape', [emitParts(input, form, weights), size]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
-}
-
-function findParts(form: MixerForm, finder: MixerFinder): MixerParts {
-  switch (form.kind) {
-    case 'short-convolution':
-      return shortConvolution.find(form, finder);
-    case 'delta-rule':
-      return deltaRule.find(form, finder);
-    case 'state-space':
-      return stateSpace.find(form, finder);
-    case 'selective-scan':
-      return selectiveScan.find(form, finder);
-  }
-}
-
-function emitParts(input: MixerInput, form: MixerForm, parts: MixerParts): Value {
-  switch (form.kind) {
-    case 'short-convolution':
-      return shortConvolution.emit(input, form, parts);
-    case 'delta-rule':
-      return deltaRule.emit(input, form, parts);
-    case 'state-space':
-      return stateSpace.emit(input, form, parts);
-    case 'selective-scan':
-      return selectiveScan.emit(input, form, parts);
-  }
 }

@@ -4,7 +4,7 @@ import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
-import type { MixerInput, MixerParts } from './mixer-form';
+import type { MixerInput, MixerParts } from './mixer-kind';
 
 /** Rows as [batch, sequence, ...sizes]. */
 export function emitSequence({ graph, leading }: MixerInput, x: Value, ...sizes: number[]): Value {

@@ -3,7 +3,7 @@ import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
-import type { MixerKind } from './mixer-form';
+import type { MixerKind } from './mixer-kind';
 import {
   emitActivation,
   emitBranch,

@@ -1,4 +1,4 @@
-import type { MixerKind } from './mixer-form';
+import type { MixerKind } from './mixer-kind';
 import { emitBranch, emitConvolution, emitInputs, emitParts } from './pieces';
 
 /** C · convolution(B · x) with B, C and x from one linear layer (LFM2, arXiv 2511.23404). */

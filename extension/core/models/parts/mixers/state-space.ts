@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitWeight } from '../weight';
-import type { MixerInput, MixerKind } from './mixer-form';
+import type { MixerInput, MixerKind } from './mixer-kind';
 import {
   emitActivation,
   emitBranch,
