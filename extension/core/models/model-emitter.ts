@@ -65,6 +65,8 @@ export interface ModelEmitter {
     side: Values,
     options?: EmitOptions,
   ): { state: Values; present?: KeyValueCache };
+  /** The state behind sublayer `index` where it is left out: norms of its sum stay. */
+  emitSkipped(graph: GraphBuilder, index: number, state: Values): Values;
   /** Cache of sublayer `index`, or undefined where it keeps none. */
   cacheShape(index: number): CacheShape | undefined;
   /** Logits [batch, sequence, vocabulary] of the stream. */

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
@@ -12,7 +14,7 @@ import {
   rewriteConfig,
 } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges } from '../../../extension/core/export/changes';
-import { caseNames, familyFixture, familyNames, fixture } from '../fixtures';
+import { caseNames, fixture } from '../fixtures';
 
 const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
   name: 'model',
@@ -207,22 +209,32 @@ describe('config.json of a pruned model', () => {
   });
 });
 
+/** Names of classes in transformers, written by tiny_models.py. */
+const transformersClasses = JSON.parse(
+  readFileSync(join(import.meta.dirname, '../../fixtures/classes.json'), 'utf8'),
+) as Record<string, Partial<Record<'config' | 'causal' | 'masked' | 'image', string>>>;
+
 describe('the modelling file', () => {
   // Classes of nemotron-nas come with its folders, not with transformers; see layouts.
   const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
-    const configs = [
-      ...caseNames.map((name) => configText(name)),
-      ...familyNames.map((name) => readFileSync(familyFixture(name, 'config.json'), 'utf8')),
-    ].map((text) => JSON.parse(text) as { model_type: string; architectures: string[] });
-    const known = configs.find((one) => one.model_type === modelType);
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
-    expect(known?.architectures).toEqual([stockModel]);
+    const classes = transformersClasses[modelType];
+    expect(stockModel).toBe(classes?.causal);
     const text = modellingFile(family, { compressed: {}, patched: {} });
     expect(text).toContain(`class ${model}(${stockModel}):`);
-    expect(text).toContain(`class ${config}(`);
+    expect(text).toContain(`class ${config}(${classes?.config ?? ''}):`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
+  });
+
+  it.each(encoderArchitectures)('names those of $modelType', ({ modelType, classes, heads }) => {
+    const known = transformersClasses[modelType];
+    const named = heads.map((head) => head.class);
+    expect(classes.config).toBe(known?.config);
+    expect(named).toEqual(
+      expect.arrayContaining([known?.masked, known?.image].filter((name) => name !== undefined)),
+    );
   });
 
   it.each([

@@ -19,7 +19,7 @@ export function encoderModellingFile(
 ): string {
   const { modelType, modules, prefix, classes } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
-  const layers = `self.${stockModel === classes.model ? '' : prefix}${modules.layers}`;
+  const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
   const withoutBranch = (substitutes: Substitutes): string =>
     pythonLines(
       Object.entries(substitutes).map(

@@ -1,6 +1,6 @@
 import type { Refusal } from '../../models/capability';
 import { knownArchitecture } from '../../models/transformer/architectures';
-import type { Architecture } from '../../models/transformer/architecture';
+import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
 import { baseModelType } from '../../models/transformer/model-config';
@@ -72,9 +72,9 @@ interface BranchModules {
 
 const moduleOf = (name: string): string => name.split('.')[0] ?? name;
 
-/** Norms inside the module of the branch go with it. */
+/** Norms inside the module of the branch go with it; those of the sum stay. */
 function branchModules(
-  branch: { readonly norm?: string | undefined; readonly postNorm?: string },
+  branch: Omit<BranchNorms, 'norm'> & { readonly norm?: string | undefined },
   linears: readonly string[],
 ): BranchModules {
   return {
@@ -94,21 +94,35 @@ function modulesOf(
   const norm = sharesNorm(family) ? { norm: undefined } : {};
   const { attention, feedforward, mixer } = family;
   const inputs = feedforward.gateUp;
+  const ofExperts = family.experts?.postNorm;
+  const postNorm = ofExperts === undefined ? {} : { postNorm: ofExperts };
   return {
     attention: branchModules({ ...attention, ...norm }, [attention.output]),
     ...(mixer === undefined ? {} : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
-    feedforward: branchModules({ ...feedforward, ...(mixer === undefined ? norm : {}) }, [
-      ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
-      feedforward.down,
-    ]),
+    feedforward: branchModules(
+      { ...feedforward, ...postNorm, ...(mixer === undefined ? norm : {}) },
+      [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
+    ),
   };
 }
 
 /** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
-export function whyNoModellingFile(configText: string, { patched }: Changes): Refusal | undefined {
+export function whyNoModellingFile(
+  configText: string,
+  { patched, compressed }: Changes,
+): Refusal | undefined {
   const { model_type: named } = JSON.parse(configText) as NamedClasses;
-  if (knownEncoder(baseModelType(String(named))) !== undefined) {
-    return undefined;
+  const encoder = knownEncoder(baseModelType(String(named)));
+  if (encoder !== undefined) {
+    const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+    const split = places.find((place) => encoder.modules.splits?.includes(place));
+    return split === undefined
+      ? undefined
+      : {
+          code: 'matrices-not-expressible',
+          reason: say`transformers splits ${split} of ${encoder.modelType} models into several matrices, so it can't be compressed.`,
+          remedy: say`Leave it out, choose dense, or write ONNX.`,
+        };
   }
   const { architecture } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {
@@ -206,6 +220,8 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
+  const given = `${nothing(inside('attention'))}, None`;
+  const gives = family.givesList === true ? `[${given}]` : given;
   const { attention, feedforward, mixer } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
@@ -305,7 +321,7 @@ ${experts}${forms.method}${patches.method}
 
 class NoAttention(nn.Module):
     def forward(self, hidden_states, ${streamOr('*args, **kwargs', inside('attention'))}):
-        return ${nothing(inside('attention'))}, None
+        return ${gives}
 
 
 ${mixer === undefined ? '' : mixerClasses}class NoFeedforward(nn.Module):

@@ -4,6 +4,7 @@ import type { Refusal } from '../../models/capability';
 import type { Architecture } from '../../models/transformer/architecture';
 import { familyOfConfig } from '../../models/transformer/architectures';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
+import type { ConfigLayout } from '../../models/transformer/config-layout';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { ModelSummary } from '../../models/model-summary';
@@ -79,7 +80,7 @@ export function describeLoading(configText: string, withModellingFile: boolean):
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */
 export function rewriteConfig(text: string, selection: BlockSelection): string {
   const config = JSON.parse(text) as Json;
-  const nested = familyOf(config)?.config?.nested;
+  const nested = layoutOf(config)?.nested;
   const options = { formattingOptions: formattingOf(text) };
   let edited = text;
   for (const [field, value] of changes({ ...flattened(config, nested) }, selection)) {
@@ -107,6 +108,9 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const differs = absent.length > 0 || uneven || isCompressed;
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
+    ...(blocks.length === config['num_hidden_layers']
+      ? {}
+      : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
     ...perLayerLists(config, blocks),
     ...derivedLists(config, blocks),
     ...windowedFrom(config, blocks),
@@ -133,9 +137,12 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
 
 /** The family's name of `num_hidden_layers`. */
 function blockCountField(config: Json): string {
+  return layoutOf(config)?.names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+}
+
+function layoutOf(config: Json): ConfigLayout | undefined {
   const encoder = knownEncoder(baseModelType(String(config['model_type'])));
-  const names = (familyOf(config) ?? encoder)?.config?.names;
-  return names?.['num_hidden_layers'] ?? 'num_hidden_layers';
+  return (encoder ?? familyOf(config))?.config;
 }
 
 /** Some families count the blocks of a list instead. */
@@ -150,7 +157,7 @@ function familyOf(config: Json): Architecture | undefined {
 
 /** Lists that the family derives from a block's number are written down where numbers change. */
 function derivedLists(config: Json, blocks: readonly number[]): Json {
-  const { lists = {} } = familyOf(config)?.config ?? {};
+  const { lists = {} } = layoutOf(config) ?? {};
   const changed = Object.entries(lists).flatMap(([field, valueOf]): [string, unknown[]][] => {
     const values = blocks.map((block) => valueOf(config, block));
     const isKept = values.every((value, block) => value === valueOf(config, block));
@@ -161,9 +168,10 @@ function derivedLists(config: Json, blocks: readonly number[]): Json {
 
 /** `layer_types` and other lists with one entry per block. */
 function perLayerLists(config: Json, blocks: readonly number[]): Json {
+  const { perBlock = [] } = layoutOf(config) ?? {};
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
-      entry[0].includes('layer') &&
+      (entry[0].includes('layer') || perBlock.includes(entry[0])) &&
       entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
       entry[1].length === blockCount(config),
@@ -213,6 +221,14 @@ function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
 export function whyNotRewritable(text: string, blocks: readonly number[]): Refusal | undefined {
   const config = JSON.parse(text) as Json & { quantization_config?: Json | null };
   const { quantization_config: fields } = config;
+  const encoder = knownEncoder(baseModelType(String(config['model_type'])));
+  if (encoder?.firstAttention !== undefined && blocks[0] !== 0) {
+    return {
+      code: 'config-not-rewritable',
+      reason: say`The first block of ${encoder.modelType} models has another shape, so no other block can take its place.`,
+      remedy: say`Keep the feed-forward or the attention of block 0.`,
+    };
+  }
   const renumbers = blocks.some((source, block) => source !== block);
   const { pruned } = familyOf(config)?.config ?? {};
   if (pruned !== undefined && pruned(config, blocks) === undefined) {

@@ -64,7 +64,7 @@ export function buildOnnxGraph(
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
     if (!kept.has(id)) {
-      state = follow(model.skipped(index).next, state);
+      state = emitter.emitSkipped(graph, index, state);
       continue;
     }
     const shape = emitter.cacheShape(index);
@@ -103,13 +103,6 @@ export function buildOnnxGraph(
     graph.output(name, value, DataType.FLOAT, shape);
   }
   return graph;
-}
-
-/** The state behind a sublayer that is skipped. */
-function follow(next: Values, state: Values): Values {
-  return Object.fromEntries(
-    Object.entries(next).map(([name, source]) => [name, state[source] ?? '']),
-  );
 }
 
 /** Places of initializers in the data file, in order of use; what lies in one place in the source does here, too. */

@@ -47,13 +47,17 @@ export function transformerFlow(
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {
     const numbers = root.add('position_ids', 'input', 'Positions', [], { shape: rows });
-    const learned = root.add('positions', 'weights', 'Position embedding', [numbers], {
-      shape,
-      tensors: [positions.weight],
-    });
+    const learned =
+      'weight' in positions
+        ? root.add('positions', 'weights', 'Position embedding', [numbers], {
+            shape,
+            tensors: [positions.weight],
+          })
+        : root.add('positions', 'operator', 'Sines of positions', [numbers], { shape });
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
+  stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
   const blocks = blocksOf(flow, layout, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
@@ -85,7 +89,7 @@ export function encoderFlow(
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const embedded = encoderEmbedding(root, layout);
-  const blocks = blocksOf(flow, layout, embedded, false);
+  const blocks = blocksOf(flow, layout, embedded, layout.causal);
   root.items.push(...blocks.items);
   let x = root.norm('final-norm', norm, blocks.out, finalNorm);
   if (head?.first === true) {
@@ -141,7 +145,10 @@ function encoderEmbedding(
     root.add(name, 'weights', label, [input], { shape, tensors });
   const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
   const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
-  const positions = lookUp('positions', 'Position embedding', ids, [embedding.positions]);
+  const positions =
+    embedding.positions === undefined
+      ? []
+      : [lookUp('positions', 'Position embedding', ids, [embedding.positions])];
   const segments =
     embedding.types === undefined
       ? []
@@ -153,8 +160,20 @@ function encoderEmbedding(
             [embedding.types],
           ),
         ];
-  const sum = root.add('sum', 'combine', '+', [words, ...segments, positions]);
-  return root.norms('norm', norm, sum, startNorms);
+  const added = [...segments, ...positions];
+  const sum = added.length === 0 ? words : root.add('sum', 'combine', '+', [words, ...added]);
+  const { projection } = embedding;
+  const projected =
+    projection === undefined
+      ? sum
+      : root.add(
+          'projection',
+          'weights',
+          'Projection',
+          [root.norm('projection-norm', norm, sum, projection.norm)],
+          { shape, tensors: partTensors(projection.linear) },
+        );
+  return root.norms('norm', norm, projected, startNorms);
 }
 
 /** What a model's blocks are made of, decoder or encoder. */
@@ -193,10 +212,10 @@ function blockFlow(
   input: Wire,
   causal: boolean,
 ): BranchFlow {
-  const { attention, feedforward, rotaries, mixer, beside } = layout;
+  const { attention, feedforward, rotaries, mixer, beside = [] } = layout;
   const block = sublayers[0]?.block ?? 0;
   const own = new BranchBuilder(flow, `block.${block}`);
-  const second = sublayers.findIndex((sublayer, i) => i > 0 && placeOf(sublayer) === beside);
+  const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(placeOf(sublayer)));
   const [one, other] = sublayers.slice(Math.max(0, second - 1)).map(({ weights }) => weights.norm);
   const shared =
     second > 0 && one?.weight !== undefined && one.weight === other?.weight

@@ -1,18 +1,33 @@
-import type { Architecture, Biases } from '../transformer/architecture';
+import type { Architecture, Biases, Scales } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
+import type { NormKind } from '../parts/norm';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */
 interface TextEmbedding {
   readonly kind: 'text';
   readonly words: string;
-  readonly positions: string;
+  /** Learned positions; families without turn queries and keys. */
+  readonly positions?: string;
   /** Of families with segments. */
   readonly types?: string;
+  /** Tables of what a text alone does not have, such as boxes on a page: their first rows are added. */
+  readonly firstRows?: readonly string[];
   /** Of the sum of them. */
-  readonly norm: string;
+  readonly norm?: string;
+  /** Linear layer from the width of the embedding to that of the stream, in families where these differ. */
+  readonly projection?: EmbeddingProjection;
   /** Whether positions count from the padding's id + 1 and pass over padding, instead of from 0. */
-  readonly positionsSkipPadding: boolean;
+  readonly positionsSkipPadding?: boolean;
+}
+
+/** A linear layer behind the norm of the embedding, or (`beforeNorm`) in front of it. */
+interface EmbeddingProjection {
+  readonly name: string;
+  readonly bias: boolean;
+  readonly beforeNorm?: boolean;
+  /** Whether it is there even where the widths are alike. */
+  readonly always?: boolean;
 }
 
 /** Names of the tensors that make a sequence of an image (arXiv 2010.11929). */
@@ -29,7 +44,10 @@ export interface HeadStep {
   readonly name: string;
   /** Name of the bias where it is not beside the weight. */
   readonly bias?: string;
-  readonly out: 'hidden' | 'vocabulary' | 'labels';
+  /** Whether some models have none. */
+  readonly optionalBias?: boolean;
+  /** Number of rows: the width of the stream or the embedding, or what the checkpoint has. */
+  readonly out: 'hidden' | 'embedding' | 'vocabulary' | 'stored';
   /** The weight is the embedding of words where config.json ties them. */
   readonly tied?: boolean;
   /** `hidden_act` stands for the activation of the feed-forwards. */
@@ -73,6 +91,21 @@ export const substituteClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
 `,
+  KeptSparseNorm: `class KeptSparseNorm(nn.Module):
+    def __init__(self, attention):
+        super().__init__()
+        self.output = KeptNorm(attention.output)
+
+    def forward(self, hidden_states, *args, **kwargs):
+        return self.output(None, hidden_states), None
+
+    def set_attention_type(self, *args, **kwargs):
+        pass
+`,
+  SameStates: `class SameStates(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return hidden_states
+`,
   SameOutput: `class SameOutput(nn.Module):
     def forward(self, hidden_states, input_tensor):
         return input_tensor
@@ -80,7 +113,8 @@ export const substituteClasses = {
 } as const;
 
 /** Stand-ins that take over a part of the module in whose place they stand. */
-export const takesModule = (stand: keyof typeof substituteClasses): boolean => stand === 'KeptNorm';
+export const takesModule = (stand: keyof typeof substituteClasses): boolean =>
+  stand.startsWith('Kept');
 
 /** How a family of encoders differs from the others. */
 export interface EncoderArchitecture {
@@ -97,13 +131,34 @@ export interface EncoderArchitecture {
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
   readonly biases: (config: EncoderConfig) => Biases;
+  /** `layer` when absent. */
+  readonly norm?: NormKind;
+  /** Names in block 0, which then no other block can become. */
+  readonly firstAttention?: Architecture['attention'];
+  /** One rotary embedding, or one for each type of layer; none when absent. */
+  readonly rotary?: 'shared' | 'by-layer-type';
+  /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
+  readonly interleavedRotary?: boolean;
+  /** How far to both sides a block's attention sees, or everywhere. */
+  readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
+  /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
+  readonly distanceBias?: string;
+  readonly scales?: (config: EncoderConfig) => Partial<Scales>;
+  /** Longest text, where it is no matter of positions. */
+  readonly maxPositions?: (config: EncoderConfig) => number | undefined;
   readonly finalNorm?: string;
+  /** What depends on the config besides. */
+  readonly form?: (config: EncoderConfig) => Partial<EncoderArchitecture>;
   readonly heads: readonly HeadForm[];
   /** Where transformers has the layers, and what of them goes. */
   readonly modules: {
     readonly layers: string;
     readonly attention: Substitutes;
     readonly feedforward: Substitutes;
+    /** What stands before `layers` where a model has a head, if it is not the prefix. */
+    readonly prefix?: string;
+    /** Matrices that transformers splits, by their names in files: their parts cannot take other forms. */
+    readonly splits?: readonly string[];
     /** Where transformers has linear layers that are named otherwise in files, by those names. */
     readonly linears?: Readonly<Record<string, string>>;
   };

@@ -1,9 +1,13 @@
+import { bertRelatives } from './bert-relatives';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, classifier, epsilonName, textEncoders, commonDefaults } from './text-encoders';
+import { turnedEncoders } from './turned-encoders';
 
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...textEncoders,
+  ...bertRelatives,
+  ...turnedEncoders,
   {
     modelType: 'vit',
     classes: { config: 'ViTConfig', model: 'ViTModel' },

@@ -8,7 +8,9 @@ const side = v.union([size, v.tuple([size, size])]);
 const encoderSchema = v.looseObject({
   ...configEntries,
   vocab_size: v.optional(size),
-  type_vocab_size: v.optional(size, 2),
+  type_vocab_size: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 2),
+  is_decoder: v.nullish(v.boolean()),
+  embedding_size: v.nullish(size),
   pad_token_id: v.nullish(v.pipe(v.number(), v.integer(), v.minValue(0))),
   /** Pixels, [height, width] or both alike. */
   image_size: v.optional(side, 224),

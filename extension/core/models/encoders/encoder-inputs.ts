@@ -1,20 +1,10 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitWeight } from '../parts/weight';
-import { maskedScore } from '../parts/causal-mask';
+import { emitLinearOver, emitTableRows } from '../parts/linear';
+import { emitNorm } from '../parts/norm';
+import type { NormStyle } from '../parts/norm';
+import { emitRows, emitWeight } from '../parts/weight';
 import type { EncoderEmbedding } from './encoder-layout';
-
-/**
- * Emits the additive mask [batch, 1, 1, sequence] of `attentionMask` int64 [batch, sequence]: 0 where
- * a token counts, the lowest float32 elsewhere.
- */
-export function emitPaddingMask(graph: GraphBuilder, attentionMask: Value): Value {
-  const counts = graph.op('Unsqueeze', [
-    graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
-    graph.ints([1, 2]),
-  ]);
-  return graph.op('Where', [counts, graph.scalar(0), graph.scalar(maskedScore)]);
-}
 
 /**
  * Emits the numbers of the positions of `ids` [batch, sequence]: 0, 1, … [sequence]; or, where
@@ -33,6 +23,36 @@ export function emitPositions(graph: GraphBuilder, padding: number | undefined, 
   });
   const numbers = graph.op('CumSum', [counts, graph.ints([1], [])]);
   return graph.op('Add', [graph.op('Mul', [numbers, counts]), pad]);
+}
+
+/** Emits what a text's tokens are in front of the first norm of the stream: [batch, sequence, hidden]. */
+export function emitTextEmbedding(
+  graph: GraphBuilder,
+  embedding: Extract<EncoderEmbedding, { kind: 'text' }>,
+  style: NormStyle,
+  segments: Value,
+): Value {
+  const { words, types, positions, firstRows, projection, padding } = embedding;
+  const added = [
+    ...(types === undefined ? [] : [emitRows(graph, types, segments)]),
+    ...(positions === undefined
+      ? []
+      : [emitRows(graph, positions, emitPositions(graph, padding, 'input_ids'))]),
+    ...firstRows.map((table) => emitRows(graph, table, graph.ints([0]))),
+  ];
+  const sum = added.reduce(
+    (total, one) => graph.op('Add', [total, one]),
+    emitTableRows(graph, words, 'input_ids'),
+  );
+  if (projection === undefined) {
+    return sum;
+  }
+  const { linear, norm } = projection;
+  return emitLinearOver(
+    graph,
+    linear,
+    norm === undefined ? sum : emitNorm(graph, style, sum, norm),
+  );
 }
 
 /** Emits class token and patches of `pixels` [batch, channels, height, width], positions added. */

@@ -4,11 +4,14 @@ import { UserError } from '../../user-error';
 import type { AttentionShape } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import { distanceBuckets } from '../parts/causal-mask';
 import type { Norm, NormStyle } from '../parts/norm';
+import { configOfLayerType, readRotary } from '../parts/rotary';
+import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
-import { findPatchSublayer } from '../transformer/transformer-layout';
+import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
@@ -21,9 +24,14 @@ export type EncoderEmbedding =
   | {
       readonly kind: 'text';
       readonly words: Linear;
-      readonly positions: LazyTensor;
+      /** Undefined where queries and keys are turned. */
+      readonly positions: LazyTensor | undefined;
       /** Of segments, where the family has them. */
       readonly types: LazyTensor | undefined;
+      /** Of what a text alone does not have. */
+      readonly firstRows: readonly LazyTensor[];
+      /** To the width of the stream, with the norm of what it reads. */
+      readonly projection: { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
       /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
       readonly padding: number | undefined;
     }
@@ -54,6 +62,12 @@ export interface EncoderLayout {
   readonly embedding: EncoderEmbedding;
   /** Norms in front of the first sublayer: the embedding's, and those of removed sublayers. */
   readonly startNorms: readonly Norm[];
+  /** Whether a token sees those before it alone. */
+  readonly causal: boolean;
+  /** Rotary embeddings by the name of their side values. */
+  readonly rotaries: ReadonlyMap<string, Rotary>;
+  /** [buckets, heads]: what is added to scores by distance. */
+  readonly distanceBias: LazyTensor | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -73,23 +87,27 @@ export interface EncoderLayout {
 
 /** Older exports store the numbers of the positions, and a tied bias twice. */
 const isComputed = (name: string): boolean =>
-  /embeddings\.position_ids$|\.decoder\.bias$/.test(name);
+  /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
+    name,
+  );
 
 /**
- * Finds every tensor that `architecture` needs and checks its shape.
+ * Finds every tensor that a model of `family` needs and checks its shape.
  * @throws UserError naming the tensor or config field at fault.
  */
 export function layOutEncoder(
-  architecture: EncoderArchitecture,
+  family: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
+  const architecture = { ...family, ...family.form?.(config) };
+  const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
-    { ...architecture, norm: 'layer' },
+    { ...architecture, norm: normKind },
     config,
     folder,
-    {},
+    architecture.scales?.(config) ?? {},
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -99,16 +117,17 @@ export function layOutEncoder(
   const blocksPrefix = `${prefix}${architecture.blocks}.`;
   const tensors = new TensorFinder(
     checkpoint,
-    { norm: 'layer' },
+    { norm: normKind },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
-  const embedding = findEmbedding(architecture, config, folder, tensors, prefix);
+  const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
+  const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
   const removed = new Set(config.espalier?.removed ?? []);
   const patchModules = patchModulesOf(architecture);
+  const rotaries = new Map<string, Rotary>();
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
-  const startNorms = findStartNorms(architecture, tensors, prefix, hidden);
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const place = `${blocksPrefix}${block}.`;
     const add = (
@@ -126,22 +145,23 @@ export function layOutEncoder(
         sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
       } else if (removed.has(id)) {
         absent.push(id);
-        const before = sublayers.pop();
-        if (before === undefined) {
-          startNorms.push(...sumNorms());
-        } else {
-          sublayers.push(withSumNorms(before, sumNorms()));
-        }
+        keepNorms(sublayers, startNorms, sumNorms());
       } else {
         sublayers.push(find());
       }
     };
+    const rotary = rotaryOf(architecture, config, block);
+    if (rotary !== undefined && !rotaries.has(rotary)) {
+      const seen = rotary === '' ? config : configOfLayerType(config, rotary);
+      rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
+    }
+    const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: findAttention(architecture.attention, biases, tensors, place, attention),
-      slidingWindow: undefined,
-      rotary: undefined,
+      weights: findAttention(names, biases, tensors, place, attention),
+      slidingWindow: architecture.slidingWindow?.(config, block),
+      rotary,
     }));
     add('feedforward', () => ({
       kind: 'feedforward',
@@ -155,50 +175,32 @@ export function layOutEncoder(
   const form = headForm(architecture, config);
   const head = form && {
     first: form.first,
-    steps: form.steps.map((step) => findStep(step, config, tensors, embedding)),
+    steps: findSteps(form.steps, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm } = architecture;
+  const { finalNorm, distanceBias } = architecture;
   return {
     norm,
     attention,
     feedforward,
     embedding,
     startNorms,
+    causal: config.is_decoder === true,
+    rotaries,
+    distanceBias:
+      distanceBias === undefined
+        ? undefined
+        : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
-    maxPositions:
-      embedding.kind === 'text'
-        ? config.max_position_embeddings - (embedding.padding ?? -1) - 1
-        : undefined,
+    maxPositions: mostPositions(architecture, config, embedding),
     sublayers,
     blocksPrefix,
     patchModules,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
-  };
-}
-
-function findStartNorms(
-  { embedding }: EncoderArchitecture,
-  tensors: TensorFinder,
-  prefix: string,
-  hidden: number,
-): Norm[] {
-  return embedding.kind === 'text' ? [tensors.norm(`${prefix}${embedding.norm}`, hidden)] : [];
-}
-
-/** The sublayer with norms behind its own. */
-function withSumNorms<Sublayer extends TransformerSublayer>(
-  sublayer: Sublayer,
-  norms: readonly Norm[],
-): Sublayer {
-  const { weights } = sublayer;
-  return {
-    ...sublayer,
-    weights: { ...weights, sumNorms: [...(weights.sumNorms ?? []), ...norms] },
   };
 }
 
@@ -225,39 +227,29 @@ export function headForm(
   return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
 }
 
+/** What is found of an embedding: its norm is the first that the stream goes through. */
+interface FoundEmbedding {
+  readonly embedding: EncoderEmbedding;
+  readonly startNorms: Norm[];
+}
+
 function findEmbedding(
   { embedding }: EncoderArchitecture,
   config: EncoderConfig,
   folder: ModelFolder,
   tensors: TensorFinder,
   prefix: string,
-): EncoderEmbedding {
+): FoundEmbedding {
   const { hidden_size: hidden } = config;
-  const table = (name: string, rows: number): LazyTensor =>
-    tensors.take(`${prefix}${name}.weight`, [rows, hidden]);
   if (embedding.kind === 'text') {
-    return {
-      kind: 'text',
-      words: tensors.outer(
-        'embedding',
-        `${prefix}${embedding.words}`,
-        required(config.vocab_size, 'vocab_size', folder),
-        hidden,
-      ),
-      positions: table(embedding.positions, config.max_position_embeddings),
-      types:
-        embedding.types === undefined ? undefined : table(embedding.types, config.type_vocab_size),
-      padding: embedding.positionsSkipPadding
-        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
-        : undefined,
-    };
+    return findTextEmbedding(embedding, config, folder, tensors, prefix);
   }
   const [height, width] = sides(config.image_size);
   const [patchHeight, patchWidth] = sides(config.patch_size);
   const { num_channels: channels } = config;
   const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
   const patches = `${prefix}${embedding.patches}`;
-  return {
+  const found: EncoderEmbedding = {
     kind: 'image',
     patches: {
       weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
@@ -267,30 +259,105 @@ function findEmbedding(
     positions: tensors.take(`${prefix}${embedding.positions}`, [1, count + 1, hidden]),
     image: [channels, height, width],
   };
+  return { embedding: found, startNorms: [] };
 }
 
-function findStep(
-  step: HeadStep,
+function findTextEmbedding(
+  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): FoundEmbedding {
+  const { hidden_size: hidden, embedding_size: own, type_vocab_size: segments } = config;
+  const width = names.projection === undefined ? hidden : (own ?? hidden);
+  const at = (name: string): string => `${prefix}${name}`;
+  const table = (name: string, rows: number): LazyTensor =>
+    tensors.take(`${at(name)}.weight`, [rows, width]);
+  const { positions, types, firstRows = [], projection } = names;
+  const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
+  const normsFirst = isProjected && projection.beforeNorm !== true;
+  const norm =
+    names.norm === undefined
+      ? undefined
+      : tensors.norm(at(names.norm), normsFirst ? width : hidden);
+  const vocabulary = required(config.vocab_size, 'vocab_size', folder);
+  const embedding: EncoderEmbedding = {
+    kind: 'text',
+    words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    positions:
+      positions === undefined ? undefined : table(positions, config.max_position_embeddings),
+    types: types === undefined || segments === 0 ? undefined : table(types, segments),
+    firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
+    projection: isProjected
+      ? {
+          linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
+          norm: normsFirst ? norm : undefined,
+        }
+      : undefined,
+    padding:
+      names.positionsSkipPadding === true
+        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
+        : undefined,
+  };
+  return { embedding, startNorms: norm === undefined || normsFirst ? [] : [norm] };
+}
+
+/** The steps of the head, each of which reads what the one before it gives. */
+function findSteps(
+  steps: readonly HeadStep[],
   config: EncoderConfig,
   tensors: TensorFinder,
   embedding: EncoderEmbedding,
-): EncoderHeadStep {
+): EncoderHeadStep[] {
   const { hidden_size: hidden } = config;
   const words = embedding.kind === 'text' ? embedding.words : undefined;
-  const vocabulary = words?.weight.shape[0] ?? 0;
-  const rows = { hidden, vocabulary, labels: tensors.rows(step.name) };
-  const out = rows[step.out];
-  const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
-  const matrix =
-    tied === undefined || tensors.hasMatrix(step.name)
-      ? tensors.outer('head', step.name, out, hidden)
-      : tied;
-  return {
-    id: `${step.name}.weight`,
-    linear: { ...matrix, bias: tensors.take(step.bias ?? `${step.name}.bias`, [out]) },
-    activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
-    norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
-  };
+  const [vocabulary = 0, width = hidden] = words?.weight.shape ?? [];
+  let input = hidden;
+  return steps.map((step) => {
+    const { name, bias = `${name}.bias`, optionalBias = false } = step;
+    const out = { hidden, embedding: width, vocabulary, stored: tensors.rows(name) }[step.out];
+    const tied = step.tied === true && config.tie_word_embeddings ? words : undefined;
+    const matrix =
+      tied === undefined || tensors.hasMatrix(name)
+        ? tensors.outer('head', name, out, input)
+        : tied;
+    input = out;
+    const added =
+      optionalBias && !tensors.has(bias) ? undefined : { bias: tensors.take(bias, [out]) };
+    return {
+      id: `${name}.weight`,
+      linear: { ...matrix, ...added },
+      activation: step.activation === 'hidden_act' ? config.hidden_act : step.activation,
+      norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
+    };
+  });
+}
+
+/** Key of the rotary embedding of a block: empty where all blocks share one. */
+function rotaryOf(
+  { rotary }: EncoderArchitecture,
+  { layer_types: types }: EncoderConfig,
+  block: number,
+): string | undefined {
+  return rotary === 'by-layer-type'
+    ? (types?.[block] ?? 'full_attention')
+    : rotary === undefined
+      ? undefined
+      : '';
+}
+
+/** Most positions of a text. */
+function mostPositions(
+  { maxPositions }: EncoderArchitecture,
+  config: EncoderConfig,
+  embedding: EncoderEmbedding,
+): number | undefined {
+  if (embedding.kind === 'image') {
+    return undefined;
+  }
+  const most = config.max_position_embeddings - (embedding.padding ?? -1) - 1;
+  return Math.min(most, maxPositions?.(config) ?? most);
 }
 
 function required(value: number | undefined, field: string, folder: ModelFolder): number {

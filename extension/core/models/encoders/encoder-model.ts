@@ -18,11 +18,11 @@ import {
   withFormFiles,
   withForms,
 } from '../transformer/linear-layers';
-import { emitLinearOver, emitTableRows } from '../parts/linear';
+import { emitLinearOver } from '../parts/linear';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
-import { emitRows } from '../parts/weight';
+import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
 import { emitNorm, emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
@@ -38,17 +38,18 @@ import {
   withoutSumNorms,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
+import { attentionSide, sideNamesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
-import { emitPaddingMask, emitPatches, emitPositions } from './encoder-inputs';
+import { emitPatches, emitTextEmbedding } from './encoder-inputs';
+import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
 const stream = 'hidden';
 const nextStream = 'next';
-const mask = 'mask';
 const rows = ['batch', 'sequence'];
 
 const segmentIds = 'token_type_ids';
@@ -64,6 +65,7 @@ export class EncoderModel implements LayeredModel {
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];
+  private readonly sideValues: readonly SideValue[];
   public readonly joinsExamples = true;
 
   public constructor(
@@ -76,7 +78,8 @@ export class EncoderModel implements LayeredModel {
     this.inputs = isText
       ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
       : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
-    this.sideNames = isText ? [mask] : [];
+    this.sideValues = isText ? encoderSideValues(layout) : [];
+    this.sideNames = this.sideValues.map(({ name }) => name);
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
@@ -98,8 +101,8 @@ export class EncoderModel implements LayeredModel {
         this.declareInputs(graph);
         const { hidden, side } = this.emitPrologue(graph);
         graph.output(stream, hidden, DataType.FLOAT, this.streamShape);
-        if (side !== undefined) {
-          graph.output(mask, side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of this.sideValues) {
+          graph.output(name, side[name] ?? name, DataType.FLOAT, shape);
         }
       },
     );
@@ -115,18 +118,20 @@ export class EncoderModel implements LayeredModel {
   }
 
   private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
-    const sides = sublayer.kind === 'attention' ? this.sideNames : [];
+    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(sidedOf(this.layout), sublayer);
+    const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
       key,
       runningCosts(sublayer),
-      [stream, ...sides],
+      [stream, ...needed],
       [nextStream],
       (graph) => {
         const hidden = graph.input(stream, DataType.FLOAT, this.streamShape);
-        for (const side of sides) {
-          graph.input(side, DataType.FLOAT, ['side_batch', 1, 1, 'sequence']);
+        for (const { name, shape } of sides) {
+          graph.input(name, DataType.FLOAT, shape);
         }
-        const next = this.emitSublayer(graph, sublayer, hidden, sides[0]);
+        const byName = Object.fromEntries(needed.map((name) => [name, name]));
+        const next = this.emitSublayer(graph, sublayer, hidden, byName);
         graph.output(nextStream, next, DataType.FLOAT, this.streamShape);
       },
     );
@@ -283,24 +288,17 @@ export class EncoderModel implements LayeredModel {
     }
   }
 
-  /** The first hidden states, and the mask of the padding of a text. */
-  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Value | undefined } {
+  /** The first hidden states, and what the blocks of a text read beside them. */
+  private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
     const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
-      if (embedding.kind === 'image') {
-        const patches = emitPatches(graph, embedding, 'pixel_values');
-        return { hidden: emitNorms(graph, norm, patches, startNorms), side: undefined };
-      }
-      const words = emitTableRows(graph, embedding.words, 'input_ids');
-      const { types } = embedding;
-      const segmented =
-        types === undefined ? words : graph.op('Add', [words, emitRows(graph, types, segmentIds)]);
-      const places = emitPositions(graph, embedding.padding, 'input_ids');
-      const positions = emitRows(graph, embedding.positions, places);
-      const sum = graph.op('Add', [segmented, positions]);
+      const isImage = embedding.kind === 'image';
+      const first = isImage
+        ? emitPatches(graph, embedding, 'pixel_values')
+        : emitTextEmbedding(graph, embedding, norm, segmentIds);
       return {
-        hidden: emitNorms(graph, norm, sum, startNorms),
-        side: emitPaddingMask(graph, 'attention_mask'),
+        hidden: emitNorms(graph, norm, first, startNorms),
+        side: isImage ? {} : emitEncoderSides(graph, this.layout),
       };
     });
   }
@@ -309,13 +307,14 @@ export class EncoderModel implements LayeredModel {
     graph: GraphBuilder,
     sublayer: TransformerSublayer,
     hidden: Value,
-    side: Value | undefined,
+    side: Values,
   ): Value {
     const { attention, feedforward, norm } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
-          const sides = side === undefined ? {} : { mask: side };
+          const sides =
+            this.sideNames.length === 0 ? {} : attentionSide(sidedOf(this.layout), sublayer, side);
           return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
         }
         case 'feedforward':
@@ -358,8 +357,11 @@ export class EncoderModel implements LayeredModel {
       embedding.kind === 'text'
         ? [
             ...storedTensors(embedding.words),
-            ...(embedding.types === undefined ? [] : [embedding.types]),
-            embedding.positions,
+            ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
+              (table) => table !== undefined,
+            ),
+            ...storedTensors(embedding.projection?.linear),
+            ...storedTensors(embedding.projection?.norm),
           ]
         : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
     return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];

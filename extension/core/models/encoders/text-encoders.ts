@@ -9,10 +9,10 @@ export const allBiases: Biases = {
 };
 export const epsilonName = { rms_norm_eps: 'layer_norm_eps' };
 export const commonDefaults = { hidden_act: 'gelu', rms_norm_eps: 1e-12 };
-export const classifier: HeadStep = { name: 'classifier', out: 'labels' };
+export const classifier: HeadStep = { name: 'classifier', out: 'stored' };
 
 /** Branches in the manner of BERT: the sum of stream and branch is normed (arXiv 1810.04805). */
-const postNorm = {
+export const postNorm = {
   attention: {
     queryKeyValue: {
       kind: 'separate',
@@ -34,7 +34,7 @@ const postNorm = {
   },
 } as const;
 
-const textEmbedding = {
+export const textEmbedding = {
   kind: 'text',
   words: 'embeddings.word_embeddings',
   positions: 'embeddings.position_embeddings',
@@ -42,16 +42,15 @@ const textEmbedding = {
   norm: 'embeddings.LayerNorm',
 } as const;
 
-const textDefaults = {
+export const textDefaults = {
   ...commonDefaults,
   max_position_embeddings: 512,
   tie_word_embeddings: true,
 };
-const layout: ConfigLayout = {
+export const layout: ConfigLayout = {
   names: epsilonName,
   defaults: () => textDefaults,
   only: () => ({
-    is_decoder: false,
     add_cross_attention: false,
     position_embedding_type: 'absolute',
   }),
@@ -62,9 +61,43 @@ interface Named {
   readonly modelType: string;
   readonly family: string;
   readonly prefix: string;
+  /** Class that predicts the next token, where it is named otherwise. */
+  readonly causal?: string;
 }
 
-const forTokens = (family: string): HeadForm => ({
+/** A head for masked tokens, and the same for the next token. */
+export const languageHeads = (
+  family: string,
+  steps: readonly HeadStep[],
+  causal = `${family}ForCausalLM`,
+): HeadForm[] => [
+  { class: `${family}ForMaskedLM`, auto: 'AutoModelForMaskedLM', first: false, steps },
+  { class: causal, auto: 'AutoModelForCausalLM', first: false, steps },
+];
+
+/** The head of BERT for tokens; its norm has another name in some families. */
+export const bertSteps = (norm = 'LayerNorm'): HeadStep[] => [
+  {
+    name: 'cls.predictions.transform.dense',
+    out: 'embedding',
+    activation: 'hidden_act',
+    norm: `cls.predictions.transform.${norm}`,
+  },
+  {
+    name: 'cls.predictions.decoder',
+    bias: 'cls.predictions.bias',
+    out: 'vocabulary',
+    tied: true,
+  },
+];
+
+/** The head of RoBERTa for tokens. */
+export const robertaSteps: readonly HeadStep[] = [
+  { name: 'lm_head.dense', out: 'hidden', activation: 'gelu', norm: 'lm_head.layer_norm' },
+  { name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true },
+];
+
+export const forTokens = (family: string): HeadForm => ({
   class: `${family}ForTokenClassification`,
   auto: 'AutoModelForTokenClassification',
   first: false,
@@ -72,35 +105,17 @@ const forTokens = (family: string): HeadForm => ({
 });
 
 /** BERT and what is named like it. */
-function bertLike({ modelType, family, prefix }: Named): EncoderArchitecture {
+export function bertLike({ modelType, family, prefix, causal }: Named): EncoderArchitecture {
   return {
     ...postNorm,
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model` },
     config: layout,
     prefix,
-    embedding: { ...textEmbedding, positionsSkipPadding: false },
+    embedding: textEmbedding,
     blocks: 'encoder.layer',
     heads: [
-      {
-        class: `${family}ForMaskedLM`,
-        auto: 'AutoModelForMaskedLM',
-        first: false,
-        steps: [
-          {
-            name: 'cls.predictions.transform.dense',
-            out: 'hidden',
-            activation: 'hidden_act',
-            norm: 'cls.predictions.transform.LayerNorm',
-          },
-          {
-            name: 'cls.predictions.decoder',
-            bias: 'cls.predictions.bias',
-            out: 'vocabulary',
-            tied: true,
-          },
-        ],
-      },
+      ...languageHeads(family, bertSteps(), causal),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
@@ -112,13 +127,13 @@ function bertLike({ modelType, family, prefix }: Named): EncoderArchitecture {
   };
 }
 
-const denseClassifier = (activation: string): HeadStep[] => [
+export const denseClassifier = (activation: string): HeadStep[] => [
   { name: 'classifier.dense', out: 'hidden', activation },
-  { name: 'classifier.out_proj', out: 'labels' },
+  { name: 'classifier.out_proj', out: 'stored' },
 ];
 
 /** RoBERTa (arXiv 1907.11692) and what is named like it. */
-function robertaLike({ modelType, family, prefix }: Named): EncoderArchitecture {
+export function robertaLike({ modelType, family, prefix }: Named): EncoderArchitecture {
   return {
     ...postNorm,
     modelType,
@@ -128,15 +143,7 @@ function robertaLike({ modelType, family, prefix }: Named): EncoderArchitecture 
     embedding: { ...textEmbedding, positionsSkipPadding: true },
     blocks: 'encoder.layer',
     heads: [
-      {
-        class: `${family}ForMaskedLM`,
-        auto: 'AutoModelForMaskedLM',
-        first: false,
-        steps: [
-          { name: 'lm_head.dense', out: 'hidden', activation: 'gelu', norm: 'lm_head.layer_norm' },
-          { name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true },
-        ],
-      },
+      ...languageHeads(family, robertaSteps),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
@@ -175,28 +182,20 @@ const robertaPreNorm: EncoderArchitecture = {
 const electraBase = bertLike({ modelType: 'electra', family: 'Electra', prefix: 'electra.' });
 const electra: EncoderArchitecture = {
   ...electraBase,
-  config: {
-    ...layout,
-    only: (config) => ({
-      ...layout.only?.(config),
-      embedding_size: config['hidden_size'],
-    }),
+  embedding: {
+    ...textEmbedding,
+    projection: { name: 'embeddings_project', bias: true },
   },
   heads: [
-    {
-      class: 'ElectraForMaskedLM',
-      auto: 'AutoModelForMaskedLM',
-      first: false,
-      steps: [
-        {
-          name: 'generator_predictions.dense',
-          out: 'hidden',
-          activation: 'gelu',
-          norm: 'generator_predictions.LayerNorm',
-        },
-        { name: 'generator_lm_head', out: 'vocabulary', tied: true },
-      ],
-    },
+    ...languageHeads('Electra', [
+      {
+        name: 'generator_predictions.dense',
+        out: 'embedding',
+        activation: 'gelu',
+        norm: 'generator_predictions.LayerNorm',
+      },
+      { name: 'generator_lm_head', out: 'vocabulary', tied: true },
+    ]),
     {
       class: 'ElectraForSequenceClassification',
       auto: 'AutoModelForSequenceClassification',
@@ -228,7 +227,6 @@ const distilbert: EncoderArchitecture = {
     words: textEmbedding.words,
     positions: textEmbedding.positions,
     norm: textEmbedding.norm,
-    positionsSkipPadding: false,
   },
   blocks: 'transformer.layer',
   attention: {
@@ -277,7 +275,7 @@ const distilbert: EncoderArchitecture = {
 
 /** Encoders of texts. */
 export const textEncoders: readonly EncoderArchitecture[] = [
-  bertLike({ modelType: 'bert', family: 'Bert', prefix: 'bert.' }),
+  bertLike({ modelType: 'bert', family: 'Bert', prefix: 'bert.', causal: 'BertLMHeadModel' }),
   bertLike({ modelType: 'ernie', family: 'Ernie', prefix: 'ernie.' }),
   robertaLike({ modelType: 'roberta', family: 'Roberta', prefix: 'roberta.' }),
   robertaLike({ modelType: 'xlm-roberta', family: 'XLMRoberta', prefix: 'roberta.' }),

@@ -1,4 +1,4 @@
-import type { Architecture, ExpertNames, SharedExpertNames } from '../transformer/architecture';
+import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { LatentShape } from '../parts/latent-heads';
@@ -9,16 +9,11 @@ import {
   attentionBiases,
   base,
   feedforward,
+  gatedExpert,
   queryKeyNorms,
   windowedByType,
 } from './pieces';
 import { isWindowedIfAny } from './post-norm';
-
-const named = (module: string, inner: number): SharedExpertNames => ({
-  gateUp: { kind: 'separate', names: [`${module}.gate_proj`, `${module}.up_proj`] },
-  down: `${module}.down_proj`,
-  inner,
-});
 
 /** Experts from the best groups, and shared ones (DeepSeek-V2, arXiv 2405.04434). */
 const softmaxExperts: ExpertNames = {
@@ -33,13 +28,15 @@ const softmaxExperts: ExpertNames = {
     groups: config['topk_method'] === 'group_limited_greedy' ? groupsOf(config, 1) : undefined,
   }),
   shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
-    typeof count === 'number' && count > 0 ? named('mlp.shared_experts', inner * count) : undefined,
+    typeof count === 'number' && count > 0
+      ? gatedExpert('mlp.shared_experts', inner * count)
+      : undefined,
   isSparse: behindFirst,
   sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
 };
 
 /** Experts chosen by σ(scores) and a bias (DeepSeek-V3, arXiv 2412.19437). */
-const experts: ExpertNames = {
+export const experts: ExpertNames = {
   ...softmaxExperts,
   choiceBias: 'gate.e_score_correction_bias',
   routing: (config) => ({
@@ -65,16 +62,16 @@ function groupsOf(config: ModelConfig, best: number): Routing['groups'] {
     : undefined;
 }
 
-const expertDefaults = {
+export const expertDefaults = {
   num_experts: 256,
   num_experts_per_tok: 8,
   moe_intermediate_size: 2048,
   n_shared_experts: 1,
   norm_topk_prob: true,
 };
-const routed = { num_experts: 'n_routed_experts' } as const;
+export const routed = { num_experts: 'n_routed_experts' } as const;
 
-const latentAttention = {
+export const latentAttention = {
   attention: {
     ...attention,
     latent: {
@@ -108,7 +105,7 @@ function latentScale(config: ModelConfig): number {
 }
 
 /** Every head has a key and a value of its own, whatever the file says. */
-const ownKeys = ({
+export const ownKeys = ({
   num_attention_heads: heads,
   qk_rope_head_dim: turned,
 }: ConfigFields): ConfigFields => ({

@@ -1,12 +1,12 @@
-import type { Architecture, ExpertNames, Scales } from '../transformer/architecture';
+import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
 import {
   attention,
   attentionBiases,
   base,
   everywhere,
   feedforward,
+  graniteScales,
   hunyuanAttention,
   queryKeyNorms,
   windowedByType,
@@ -65,13 +65,6 @@ const olmoExperts: ExpertNames = {
   inner: ({ intermediate_size: inner }) => inner,
   routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
 };
-
-export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
-  embedding: config.embedding_multiplier,
-  residual: config.residual_multiplier,
-  attention: config.attention_multiplier,
-  logits: 1 / config.logits_scaling,
-});
 
 const graniteMoe = {
   ...base,

@@ -1,5 +1,6 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
 import { allBiases, attention, base, gptNames, fourTimesHidden } from './pieces';
 
 const gpt2Names = { ...gptNames, max_position_embeddings: 'n_positions' } as const;
@@ -37,6 +38,37 @@ const optBranches = {
   },
 } as const;
 
+const optOuter = {
+  prefixes: ['model.decoder.', 'decoder.'],
+  embedding: 'embed_tokens',
+  // Rows 0 and 1 belong to padding.
+  positions: { name: 'embed_positions', offset: 2 },
+  projections: { in: 'project_in', out: 'project_out' },
+  blocks: 'layers',
+} as const;
+
+/** The model of 350 million weights norms sums, and has no last norm. */
+function optForm(config: ModelConfig): Partial<Architecture> {
+  const isPreNorm = config['do_layer_norm_before'] !== false;
+  const { attention: first, feedforward: second } = optBranches;
+  return {
+    outer:
+      isPreNorm && config['_remove_final_layer_norm'] !== true
+        ? { ...optOuter, finalNorm: 'final_layer_norm' }
+        : optOuter,
+    ...(isPreNorm
+      ? {}
+      : {
+          attention: {
+            queryKeyValue: first.queryKeyValue,
+            output: first.output,
+            sumNorm: first.norm,
+          },
+          feedforward: { gateUp: second.gateUp, down: second.down, sumNorm: second.norm },
+        }),
+  };
+}
+
 /** Families whose positions are learned and added to the embedding. */
 export const learnedPositionFamilies: readonly Architecture[] = [
   {
@@ -71,25 +103,14 @@ export const learnedPositionFamilies: readonly Architecture[] = [
     config: {
       names: { intermediate_size: 'ffn_dim', hidden_act: 'activation_function' },
       defaults: () => ({ hidden_act: 'relu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
-      only: ({ hidden_size: hidden }) => ({
-        do_layer_norm_before: true,
-        _remove_final_layer_norm: false,
-        layer_norm_elementwise_affine: true,
-        word_embed_proj_dim: hidden,
-      }),
+      only: () => ({ layer_norm_elementwise_affine: true }),
     },
-    outer: {
-      prefixes: ['model.decoder.', 'decoder.'],
-      embedding: 'embed_tokens',
-      // Rows 0 and 1 belong to padding.
-      positions: { name: 'embed_positions', offset: 2 },
-      finalNorm: 'final_layer_norm',
-      blocks: 'layers',
-    },
+    outer: optOuter,
     norm: 'layer',
     ...optBranches,
     biases: (config) => allBiases(config.enable_bias),
     rotary: 'none',
+    form: optForm,
   },
   {
     ...base,

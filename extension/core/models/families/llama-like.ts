@@ -8,6 +8,7 @@ import {
   everywhere,
   feedforward,
   gateUpInOne,
+  graniteScales,
   noBiases,
   queryKeyNorms,
   turnsByList,
@@ -50,12 +51,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     ...base,
     modelType: 'granite',
     biases: configuredBiases,
-    scales: (config) => ({
-      embedding: config.embedding_multiplier,
-      residual: config.residual_multiplier,
-      attention: config.attention_multiplier,
-      logits: 1 / config.logits_scaling,
-    }),
+    scales: graniteScales,
   },
   {
     ...base,

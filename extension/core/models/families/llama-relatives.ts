@@ -8,6 +8,7 @@ import {
   everywhere,
   feedforward,
   gateUpInOne,
+  graniteScales,
   hunyuanAttention,
   noBiases,
   queryKeyNorms,
@@ -15,7 +16,25 @@ import {
   ungated,
   windowedByType,
 } from './pieces';
+import { latentAttention, ownKeys } from './deepseek-like';
+import { graniteSwa, graniteSwaLayout } from './softmax-experts';
 import { say } from '../../message';
+
+const apertus: Architecture = {
+  ...base,
+  modelType: 'apertus',
+  config: {
+    defaults: () => ({ hidden_act: 'xielu', rms_norm_eps: 1e-5, rope_theta: 12_000_000 }),
+    only: () => ({ hidden_act: 'xielu' }),
+  },
+  attention: { ...attention, norm: 'attention_layernorm', queryKeyNorms },
+  feedforward: {
+    ...ungated,
+    norm: 'feedforward_layernorm',
+    curve: 'mlp.act_fn',
+  },
+  biases: attentionBiases,
+};
 
 /** Families of Llama's order of branches with other norms, activations or turns. */
 export const llamaRelatives: readonly Architecture[] = [
@@ -153,20 +172,67 @@ export const llamaRelatives: readonly Architecture[] = [
     attention: hunyuanAttention,
     biases: attentionBiases,
   },
+  apertus,
+  {
+    ...apertus,
+    modelType: 'apertus1p5_text',
+    classes: { config: 'Apertus1p5TextConfig', model: 'Apertus1p5TextForCausalLM' },
+  },
   {
     ...base,
-    modelType: 'apertus',
+    ...graniteSwa,
+    modelType: 'granite_swa',
+    classes: { config: 'GraniteSWAConfig', model: 'GraniteSWAForCausalLM' },
     config: {
-      defaults: () => ({ hidden_act: 'xielu', rms_norm_eps: 1e-5, rope_theta: 12_000_000 }),
-      only: () => ({ hidden_act: 'xielu' }),
+      ...graniteSwaLayout,
+      defaults: () => ({
+        num_key_value_heads: 4,
+        rms_norm_eps: 1e-5,
+        max_position_embeddings: 8192,
+        tie_word_embeddings: true,
+        sliding_window: 128,
+      }),
     },
-    attention: { ...attention, norm: 'attention_layernorm', queryKeyNorms },
-    feedforward: {
-      ...ungated,
-      norm: 'feedforward_layernorm',
-      curve: 'mlp.act_fn',
+    biases: configuredBiases,
+    scales: graniteScales,
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'minicpm3',
+    classes: { config: 'MiniCPM3Config', model: 'MiniCPM3ForCausalLM' },
+    config: {
+      defaults: (config) => ({
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+        max_position_embeddings: 32_768,
+        kv_lora_rank: 256,
+        q_lora_rank: 768,
+        qk_nope_head_dim: 64,
+        qk_rope_head_dim: 32,
+        v_head_dim: Number(config['hidden_size']) / Number(config['num_attention_heads']),
+        scale_emb: 12,
+        scale_depth: 1.4,
+        dim_model_base: 256,
+      }),
+      computed: ownKeys,
+      // The factor on branches is scale_depth / √blocks, and is to stay.
+      byBlockCount: ({ scale_depth: depth = 1.4, num_hidden_layers: before }, blocks) =>
+        typeof depth === 'number'
+          ? { scale_depth: depth * Math.sqrt(blocks / Number(before)) }
+          : {},
     },
-    biases: attentionBiases,
+    scales: (config) => ({
+      embedding: Number(config['scale_emb']),
+      residual:
+        typeof config['scale_depth'] === 'number'
+          ? config['scale_depth'] / Math.sqrt(config.num_hidden_layers)
+          : 1,
+      logits:
+        typeof config['dim_model_base'] === 'number'
+          ? config['dim_model_base'] / config.hidden_size
+          : 1,
+    }),
   },
   {
     ...base,

@@ -1,4 +1,4 @@
-import type { Biases, OuterNames } from '../transformer/architecture';
+import type { Biases, OuterNames, Scales, SharedExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 
@@ -142,3 +142,18 @@ export const base = {
   rotary: 'shared',
   slidingWindow: nowhere,
 } as const;
+
+/** Factors of Granite's configurations. */
+export const graniteScales = (config: ModelConfig): Partial<Scales> => ({
+  embedding: config.embedding_multiplier,
+  residual: config.residual_multiplier,
+  attention: config.attention_multiplier,
+  logits: 1 / config.logits_scaling,
+});
+
+/** Names of a feed-forward that every token is sent to, in the module `module`. */
+export const gatedExpert = (module: string, inner: number): SharedExpertNames => ({
+  gateUp: { kind: 'separate', names: [`${module}.gate_proj`, `${module}.up_proj`] },
+  down: `${module}.down_proj`,
+  inner,
+});

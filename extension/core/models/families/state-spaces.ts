@@ -9,9 +9,16 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { StateSpace } from '../parts/mixers/state-space';
 import { say } from '../../message';
-import { graniteExperts, graniteScales } from './experts';
+import { graniteExperts } from './experts';
 import { mixedByType, numberIn, renumberedList, wordIn } from './mixer-pieces';
-import { attention, attentionBiases, base, configuredBiases, feedforward } from './pieces';
+import {
+  attention,
+  attentionBiases,
+  base,
+  configuredBiases,
+  feedforward,
+  graniteScales,
+} from './pieces';
 
 /** Names of the sizes of Mamba-2 in config.json. */
 interface SizeNames {

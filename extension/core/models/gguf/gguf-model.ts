@@ -214,7 +214,7 @@ function partNames(known: Architecture, own: Architecture): Map<string, string> 
   const [prefix = ''] = known.outer.prefixes;
   const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
     `${before}${outer.embedding}`,
-    `${before}${outer.finalNorm}`,
+    `${before}${outer.finalNorm ?? ''}`,
     outer.heads?.[0] ?? 'lm_head',
     attention.norm,
     ...namesOf(attention.queryKeyValue),

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { FusedOrder, QueryKeyNormExtent } from '../transformer/architecture';
+import type { FusedOrder, GateActivation, QueryKeyNormExtent } from '../transformer/architecture';
 import type { KeyValueCache } from '../model-emitter';
 import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
@@ -38,6 +38,9 @@ export interface AttentionShape {
   readonly gatesInQuery: boolean;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** What is applied to the gate, and whether that has one factor for each head. */
+  readonly gateActivation: GateActivation;
+  readonly gateIsByHead: boolean;
 }
 
 /** Weights of one attention sublayer. */
@@ -166,8 +169,7 @@ export function emitAttention(
     graph.ints([-1, numHeads * valueDim]),
   ]);
   const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
-  const gated =
-    gate === undefined ? joined : graph.op('Mul', [joined, graph.op('Sigmoid', [gate])]);
+  const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
@@ -202,6 +204,22 @@ function emitQueryAndGate(
   return graph
     .ops('Split', [heads, graph.ints([1, 1])], 2, { axis: 2 })
     .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
+}
+
+/** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */
+function emitGate(
+  graph: GraphBuilder,
+  { gateActivation, gateIsByHead, numHeads, valueDim }: AttentionShape,
+  heads: Value,
+  gate: Value,
+): Value {
+  const factor = graph.op(gateActivation === 'softplus' ? 'Softplus' : 'Sigmoid', [gate]);
+  if (!gateIsByHead) {
+    return graph.op('Mul', [heads, factor]);
+  }
+  const split = graph.op('Reshape', [heads, graph.ints([-1, numHeads, valueDim])]);
+  const scaled = graph.op('Mul', [split, graph.op('Unsqueeze', [factor, graph.ints([2])])]);
+  return graph.op('Reshape', [scaled, graph.ints([-1, numHeads * valueDim])]);
 }
 
 function emitClip(graph: GraphBuilder, x: Value, bound: number | undefined): Value {

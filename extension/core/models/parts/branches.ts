@@ -62,6 +62,8 @@ export function readShapes(
     clip: scales.clip,
     gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
+    gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
+    gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,
@@ -71,6 +73,7 @@ export function readShapes(
     activation: config.hidden_act,
     gated: isGated(architecture),
     takesTurns: architecture.feedforward.takesTurns ?? false,
+    upFirst: architecture.feedforward.upFirst ?? false,
     clamped,
   };
   return { attention, feedforward };
@@ -127,7 +130,8 @@ export function findAttention(
   shape: AttentionShape,
 ): AttentionWeights {
   const { queryKeyNorms, output, innerNorm, sinks, gate } = names;
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim } = shape;
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
+  const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const normShape = (heads: number): number[] =>
     ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
       queryKeyNorms?.over ?? 'head'
@@ -161,13 +165,13 @@ export function findAttention(
     ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
     ...(gate === undefined
       ? {}
-      : { gate: tensors.linear(`${prefix}${gate}`, numHeads * headDim, hiddenSize, false) }),
+      : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
 
 function findQueryKeyValue(
   { queryKeyValue, latent }: Architecture['attention'],
-  { queryKeyValue: bias }: Biases,
+  { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
@@ -175,7 +179,10 @@ function findQueryKeyValue(
   if (latent === undefined || sizes === undefined) {
     const queries = gatesInQuery ? 2 * numHeads : numHeads;
     const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
-    return { queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, bias) };
+    const biases = [bias, key, bias];
+    return {
+      queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
+    };
   }
   const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = sizes;
   const linear = (name: string, out: number, input: number, hasBias = false): Linear =>
@@ -205,7 +212,7 @@ function findQueryKeyValue(
 /** Weights of the feed-forward of the block whose tensors begin with `prefix`. */
 export function findFeedforward(
   names: Architecture['feedforward'],
-  { feedforward: bias }: Biases,
+  { feedforward: bias, feedforwardOutput: lastBias = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
   { hidden, inner }: { readonly hidden: number; readonly inner: number },
@@ -213,8 +220,8 @@ export function findFeedforward(
   const { gateUp, down, innerNorm, curve } = names;
   return {
     ...tensors.branch(prefix, names, hidden),
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, bias),
-    down: tensors.linear(`${prefix}${down}`, hidden, inner, bias),
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, [bias, bias]),
+    down: tensors.linear(`${prefix}${down}`, hidden, inner, lastBias),
     ...(innerNorm === undefined ? {} : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, inner) }),
     ...(curve === undefined
       ? {}

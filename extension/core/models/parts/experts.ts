@@ -43,7 +43,8 @@ export interface SharedExpert extends Expert {
  * Emits hidden + Σⱼ wⱼ · expertⱼ(norm(hidden)) over the experts that a token is sent to (arXiv
  * 2101.03961, 2401.04088), hidden [batch, sequence, hiddenSize], and what all tokens are sent to (arXiv
  * 2401.06066). An expert runs over the rows that chose it and no others. `mask` [batch, count] is
- * added to the scores: −∞ for an expert that is not to be chosen, else 0.
+ * added to the scores: −∞ for an expert that is not to be chosen, else 0. The input is another than
+ * hidden where branches run in parallel.
  */
 export function emitExperts(
   graph: GraphBuilder,
@@ -51,9 +52,10 @@ export function emitExperts(
   weights: ExpertWeights,
   hidden: Value,
   mask?: Value,
+  input = hidden,
 ): Value {
   const { norm, residualScale, hiddenSize } = shape;
-  const normed = emitBranchInput(graph, norm, hidden, weights);
+  const normed = emitBranchInput(graph, norm, input, weights);
   const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
   const { chosen, shares } = emitRouting(graph, shape, {
     scores: emitScores(graph, weights, rows),
@@ -81,7 +83,8 @@ export function emitExperts(
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
     sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
   }
-  const branch = graph.op('Reshape', [sum, graph.op('Shape', [hidden])]);
+  const mean = shape.averagesShared ? graph.op('Mul', [sum, graph.scalar(0.5)]) : sum;
+  const branch = graph.op('Reshape', [mean, graph.op('Shape', [hidden])]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
 

@@ -63,6 +63,8 @@ export interface FeedforwardShape {
   readonly gated: boolean;
   /** Whether rows of gate and up take turns where one matrix holds both. */
   readonly takesTurns: boolean;
+  /** Whether up stands before gate there. */
+  readonly upFirst: boolean;
   /**
    * (up + 1) · gate · σ(alpha · gate) in the place of activation(gate) · up, with gate ≤ limit and
    * |up| ≤ limit (gpt-oss, arXiv 2508.10925).
@@ -147,8 +149,8 @@ function emitInner(
   if (!shape.gated) {
     return activate(first);
   }
-  const [gate = '', up = ''] =
-    projected.length === 2 ? projected : emitTwo(graph, first, shape.takesTurns);
+  const two = projected.length === 2 ? projected : emitTwo(graph, first, shape.takesTurns);
+  const [gate = '', up = ''] = shape.upFirst ? two.toReversed() : two;
   return clamped === undefined
     ? graph.op('Mul', [activate(gate), up])
     : emitClamped(graph, gate, up, clamped);

@@ -34,11 +34,24 @@ export interface Rotary {
   readonly frequencies: Frequencies;
 }
 
+/** The fields of config.json that rotary embeddings are made by. */
+type RotaryConfig = Pick<
+  ModelConfig,
+  | 'rope_parameters'
+  | 'rope_scaling'
+  | 'rope_theta'
+  | 'rope_local_base_freq'
+  | 'partial_rotary_factor'
+  | 'rotary_dim'
+  | 'max_position_embeddings'
+  | 'original_max_position_embeddings'
+>;
+
 type Turning = Omit<Rotary, 'dimensions' | 'interleaved' | 'reversed'>;
 type Scaling = (rope: RopeConfig, context: RotaryContext) => Turning;
 
 interface RotaryContext {
-  readonly config: ModelConfig;
+  readonly config: RotaryConfig;
   readonly file: string;
   readonly theta: number;
   readonly dimensions: number;
@@ -140,7 +153,7 @@ function longrope(rope: RopeConfig, context: RotaryContext): Turning {
   };
 }
 
-function originalPositions(rope: RopeConfig, config: ModelConfig): number {
+function originalPositions(rope: RopeConfig, config: RotaryConfig): number {
   return (
     config.original_max_position_embeddings ??
     rope.original_max_position_embeddings ??
@@ -184,7 +197,7 @@ function ropeType(rope: RopeConfig): string {
  * @throws UserError for an unknown `rope_type` or a missing field.
  */
 export function readRotary(
-  config: ModelConfig,
+  config: RotaryConfig,
   headDim: number,
   order: Pick<Rotary, 'interleaved' | 'reversed'>,
   file: string,
@@ -219,7 +232,7 @@ export function readRotary(
  * The config as a type of layer sees it: `rope_parameters` by type (transformers ≥ 5); before, windowed
  * layers had `rope_local_base_freq` and no scaling.
  */
-export function configOfLayerType(config: ModelConfig, layerType: string): ModelConfig {
+export function configOfLayerType<T extends RotaryConfig>(config: T, layerType: string): T {
   const { rope_parameters: ropes, rope_local_base_freq: localTheta = 10_000 } = config;
   if (layerType === 'sliding_attention') {
     const own = ropes?.sliding_attention;

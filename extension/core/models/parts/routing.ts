@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { maskedScore } from './causal-mask';
 
 /** How a mixture sends tokens to its experts. */
 export interface Routing {
@@ -13,6 +14,12 @@ export interface Routing {
   /** Experts come from the `chosen` best of so many groups, by their `best` highest weights. */
   readonly groups:
     { readonly count: number; readonly chosen: number; readonly best: number } | undefined;
+  /** Whether experts are chosen by the scores themselves, before the weights are made of them. */
+  readonly choosesByScores: boolean;
+  /** Whether the result is the mean of what the experts and the shared one give. */
+  readonly averagesShared: boolean;
+  /** Share of a score by which others fall short of the best and still weigh (SparseMixer, arXiv 2310.00811). */
+  readonly mixesSparsely: number | undefined;
   /** Whether the weight is a factor on what an expert reads, and not on what it gives. */
   readonly scalesInput: boolean;
 }
@@ -40,7 +47,11 @@ export function emitRouting(
     score === 'softmax'
       ? graph.op('Softmax', [masked], { axis: -1 })
       : graph.op('Sigmoid', [masked]);
-  const preferred = emitBestGroups(graph, routing, plus(weights, bias));
+  if (routing.mixesSparsely !== undefined) {
+    return emitSparseMixer(graph, masked, routing.mixesSparsely, perToken);
+  }
+  const judged = routing.choosesByScores ? masked : weights;
+  const preferred = emitBestGroups(graph, routing, plus(judged, bias));
   // A bias alone, or a mask over groups, would let a masked expert win.
   const choice =
     bias === undefined && routing.groups === undefined ? preferred : plus(preferred, mask);
@@ -54,6 +65,37 @@ export function emitRouting(
   return {
     chosen,
     shares: shareScale === 1 ? whole : graph.op('Mul', [whole, graph.scalar(shareScale)]),
+  };
+}
+
+/**
+ * Emits the best experts one after the other, each weighed against those that come near it among what
+ * is left: of scores s, best b, those with (b − s) / max(|s|, b) ≤ 2 · jitter.
+ */
+function emitSparseMixer(
+  graph: GraphBuilder,
+  scores: Value,
+  jitter: number,
+  perToken: number,
+): { chosen: Value; shares: Value } {
+  const none = graph.scalar(maskedScore);
+  const size = graph.op('Abs', [scores]);
+  const best: { chosen: Value; share: Value }[] = [];
+  let left = scores;
+  for (let i = 0; i < perToken; i++) {
+    const [most = '', chosen = ''] = graph.ops('TopK', [left, graph.ints([1])], 2, { axis: -1 });
+    const short = graph.op('Div', [graph.op('Sub', [most, scores]), graph.op('Max', [size, most])]);
+    const isFar = graph.op('Greater', [short, graph.scalar(2 * jitter)]);
+    const near = graph.op('Where', [isFar, none, left]);
+    const weights = graph.op('Softmax', [near], { axis: -1 });
+    best.push({ chosen, share: graph.op('GatherElements', [weights, chosen], { axis: -1 }) });
+    const lowest = graph.op('Expand', [none, graph.op('Shape', [chosen])]);
+    left = graph.op('ScatterElements', [left, chosen, lowest], { axis: -1 });
+  }
+  const joined = (parts: readonly Value[]): Value => graph.op('Concat', [...parts], { axis: -1 });
+  return {
+    chosen: joined(best.map(({ chosen }) => chosen)),
+    shares: joined(best.map(({ share }) => share)),
   };
 }
 

@@ -14,6 +14,9 @@ import type { Message } from '../../message';
  */
 export type FusedOrder = 'by-group' | 'query-value-key-by-quarter';
 
+/** What is applied to the gate of what heads give. */
+export type GateActivation = 'sigmoid' | 'softplus';
+
 /** Tensor names of one linear layer's weight, or of several that one matrix holds. */
 export type Projection =
   | { readonly kind: 'separate'; readonly names: readonly string[] }
@@ -26,8 +29,24 @@ export type Projection =
 /** Which linear layers have a bias. */
 export interface Biases {
   readonly queryKeyValue: boolean;
+  /** Of keys, where that differs. */
+  readonly key?: boolean;
   readonly attentionOutput: boolean;
   readonly feedforward: boolean;
+  /** Of its last layer, where that differs. */
+  readonly feedforwardOutput?: boolean;
+}
+
+/** A table of positions. */
+interface LearnedPositions {
+  readonly name: string;
+  readonly offset: number;
+}
+
+/** Sines and then cosines of position + offset over 10000^(i / divisor), i < hidden / 2 (arXiv 1706.03762). */
+export interface SinePositions {
+  readonly offset: number;
+  readonly divisor: (half: number) => number;
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
@@ -35,11 +54,15 @@ export interface OuterNames {
   /** What stands before every name but the head's; the first under which the embedding is found. */
   readonly prefixes: readonly string[];
   readonly embedding: string;
-  /** Learned positions, added to the embedding: row position + offset. */
-  readonly positions?: { readonly name: string; readonly offset: number };
+  /** What is added to the embedding: row position + offset of a table, or sines of the same number. */
+  readonly positions?: LearnedPositions | SinePositions;
   /** Norm of the embedding. */
   readonly embeddingNorm?: string;
-  readonly finalNorm: string;
+  /** Whether that is of the words alone, and positions are added to what it gives. */
+  readonly normsWordsAlone?: boolean;
+  /** Linear layers, without biases, between the widths of the embedding and of the stream where these differ. */
+  readonly projections?: { readonly in: string; readonly out: string };
+  readonly finalNorm?: string;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
   /** The first of these names that the checkpoint has; `lm_head` when absent. */
@@ -104,7 +127,9 @@ export interface ExpertNames {
   readonly router: string;
   readonly routerBias?: boolean;
   /** Tensor of the module that is added to what experts are chosen by. */
-  readonly choiceBias?: string;
+  readonly choiceBias?: string | undefined;
+  /** Whether that is a name below the block, and not the module. */
+  readonly choiceBiasIsOfBlock?: boolean;
   /** Whether that is stored as [1, experts]. */
   readonly choiceBiasIsRow?: boolean;
   /** Gate and up; up alone where nothing gates it. */
@@ -115,6 +140,8 @@ export interface ExpertNames {
   readonly inner: (config: ModelConfig) => number;
   /** How tokens are sent to experts; as in Mixtral when absent. */
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
+  /** Norm of what they give, where feed-forwards of other blocks have none. */
+  readonly postNorm?: string;
   /** A feed-forward that every token is sent to, beside the experts; its names are below the block's. */
   readonly shared?: (config: ModelConfig) => SharedExpertNames | undefined;
   /** Whether a block has experts, and not a feed-forward. */
@@ -174,6 +201,8 @@ export interface Architecture {
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
+  /** Whether attention gives a list in transformers, where others give a tuple. */
+  readonly givesList?: boolean;
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
@@ -201,10 +230,13 @@ export interface Architecture {
     readonly innerNorm?: string;
     /** Tensor of a score for each head, to which it may attend instead of a token. */
     readonly sinks?: string;
-    /** Linear layer whose sigmoid is a factor on what the heads give. */
+    /** Linear layer whose sigmoid, or another activation, is a factor on what the heads give. */
     readonly gate?: string;
     /** Whether such gates stand behind the queries, head by head. */
     readonly gatesInQuery?: boolean;
+    readonly gateActivation?: GateActivation;
+    /** Whether that is one factor for each head. */
+    readonly gateIsByHead?: boolean;
   };
   readonly feedforward: BranchNorms & {
     /** Gate and up, or up alone where nothing gates it. */
@@ -218,6 +250,8 @@ export interface Architecture {
     readonly clamped?: (config: ModelConfig) => FeedforwardShape['clamped'];
     /** Whether rows of gate and up take turns where one matrix holds both. */
     readonly takesTurns?: boolean;
+    /** Whether up stands before gate there. */
+    readonly upFirst?: boolean;
   };
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;

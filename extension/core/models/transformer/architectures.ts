@@ -2,6 +2,7 @@ import type { Architecture } from './architecture';
 import type { ConfigFields } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
 import { deltaRuleFamilies } from '../families/delta-rules';
+import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
@@ -10,11 +11,14 @@ import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
 import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
+import { newerExperts } from '../families/newer-experts';
+import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
 import { selectiveScanFamilies } from '../families/selective-scans';
 import { shortConvolutionFamilies } from '../families/short-convolutions';
 import { stateSpaceFamilies } from '../families/state-spaces';
+import { softmaxExperts } from '../families/softmax-experts';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -23,6 +27,8 @@ export const architectures: readonly Architecture[] = [
   ...llamaRelatives,
   ...gemmaFamilies,
   ...learnedPositionFamilies,
+  ...olderGpts,
+  ...decoderHalves,
   ...parallelFamilies,
   ...gptjFamilies,
   ...alibiFamilies,
@@ -33,6 +39,8 @@ export const architectures: readonly Architecture[] = [
   ...deltaRuleFamilies,
   ...stateSpaceFamilies,
   ...selectiveScanFamilies,
+  ...newerExperts,
+  ...softmaxExperts,
   nemotronNas,
 ];
 

@@ -34,6 +34,10 @@ export interface ConfigLayout {
   readonly defaults?: (config: ConfigFields) => ConfigFields;
   /** Lists with an entry per block where config.json is silent. */
   readonly lists?: Readonly<Record<string, (config: ConfigFields, block: number) => unknown>>;
+  /** Lists with an entry per block that are not named after layers. */
+  readonly perBlock?: readonly string[];
+  /** Fields that change with the number of blocks. */
+  readonly byBlockCount?: (config: ConfigFields, blocks: number) => ConfigFields;
   /** Fields that follow from others, whatever the file says of them. */
   readonly computed?: (config: ConfigFields) => ConfigFields;
   /** What a value stands for where it is not what it says, by field. */

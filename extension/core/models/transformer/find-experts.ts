@@ -40,6 +40,9 @@ export function expertShape(
     shareScale: 1,
     groups: undefined,
     scalesInput: false,
+    choosesByScores: false,
+    averagesShared: false,
+    mixesSparsely: undefined,
     ...experts.routing?.(config),
   };
 }
@@ -65,15 +68,21 @@ export function findExperts(
   const [usual = ''] = modules;
   const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
   const own = `${prefix}${module}.`;
+  const postNorm = names.postNorm === undefined ? {} : { postNorm: names.postNorm };
   const shared = names.shared?.(config);
   const weights = {
-    ...tensors.branch(prefix, feedforward, hidden),
+    ...tensors.branch(prefix, { ...feedforward, ...postNorm }, hidden),
     router: [tensors.take(`${own}${router}.weight`, [count, hidden])],
     routerBias: routerBias ? [tensors.take(`${own}${router}.bias`, [count])] : [],
     choiceBias:
       choiceBias === undefined
         ? []
-        : [tensors.take(`${own}${choiceBias}`, isRow ? [1, count] : [count])],
+        : [
+            tensors.take(
+              `${names.choiceBiasIsOfBlock === true ? prefix : own}${choiceBias}`,
+              isRow ? [1, count] : [count],
+            ),
+          ],
     experts: findEach(names, shape, tensors, own),
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };
@@ -126,7 +135,7 @@ function findShared(
   hidden: number,
 ): SharedExpert {
   return {
-    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, false),
+    gateUp: tensors.projections(prefix, gateUp, [inner, inner], hidden, []),
     down: tensors.linear(`${prefix}${down}`, hidden, inner, false),
     ...(gate === undefined ? {} : { gate: tensors.linear(`${prefix}${gate}`, 1, hidden, false) }),
   };

@@ -81,6 +81,7 @@ export const configEntries = {
   use_qk_norm: v.optional(v.boolean()),
   no_rope_layers: v.nullish(v.array(v.number())),
   clip_qkv: v.nullish(positive),
+  word_embed_proj_dim: optionalSize,
   rotary_dim: optionalSize,
   attention_out_bias: v.optional(v.boolean(), false),
   use_post_norm: v.optional(v.boolean(), true),

@@ -1,14 +1,23 @@
 import { DataType } from '../../onnx/graph-builder';
-import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
 import type { AttentionSide } from '../parts/attention';
-import { emitCausalMask } from '../parts/causal-mask';
+import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 
 /** What a layout's side values depend on. */
-type Sided = Pick<TransformerLayout, 'rotaries' | 'slopes' | 'queryGrowth' | 'sublayers' | 'mixer'>;
+export interface Sided
+  extends
+    Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
+    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer'>> {
+  /** Whether tokens see those behind them too. */
+  readonly seesWhole?: boolean;
+  /** What scores gain by distance where they do: [buckets, heads]. */
+  readonly distanceBias?: LazyTensor | undefined;
+}
 type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */
@@ -29,10 +38,9 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     layout.queryGrowth === undefined
       ? []
       : [{ name: growthName, shape: ['side_batch', 1, 'sequence', 1] }];
-  const heads = layout.slopes?.length ?? 1;
   const masks = [...windowsOf(layout)].map((window) => ({
     name: maskName(window),
-    shape: ['side_batch', heads, 'sequence', 'total'],
+    shape: maskShape(layout, window),
   }));
   const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
   return [...tables, ...growth, ...masks, ...(layout.mixer === undefined ? [] : [tokens])];
@@ -65,7 +73,10 @@ export function emitSides(
     side[growthName] = emitQueryGrowth(graph, layout.queryGrowth, inputs.positionIds);
   }
   for (const window of windowsOf(layout)) {
-    side[maskName(window)] = emitCausalMask(graph, inputs, window, layout.slopes);
+    side[maskName(window)] =
+      layout.seesWhole === true
+        ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias)
+        : emitCausalMask(graph, inputs, window, layout.slopes);
   }
   if (layout.mixer !== undefined) {
     const floats = graph.op('Cast', [inputs.attentionMask], { to: DataType.FLOAT });
@@ -86,6 +97,15 @@ export function attentionSide(layout: Sided, sublayer: Attention, side: Values):
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
     ...(queryScale === undefined ? {} : { queryScale }),
   };
+}
+
+function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number): Dimension[] {
+  if (seesWhole !== true) {
+    return ['side_batch', slopes?.length ?? 1, 'sequence', 'total'];
+  }
+  return distanceBias === undefined
+    ? ['side_batch', 1, window === undefined ? 1 : 'sequence', 'sequence']
+    : ['side_batch', distanceBias.shape[1] ?? 1, 'sequence', 'sequence'];
 }
 
 function windowsOf({ sublayers }: Sided): Set<number | undefined> {

@@ -166,14 +166,14 @@ export class TensorFinder {
     projection: Projection,
     widths: readonly number[],
     input: number,
-    bias: boolean,
+    biases: readonly boolean[],
   ): Linear[] {
     if (projection.kind === 'fused') {
       const out = widths.reduce((sum, width) => sum + width, 0);
-      return [this.linear(`${prefix}${projection.name}`, out, input, bias)];
+      return [this.linear(`${prefix}${projection.name}`, out, input, biases[0] ?? false)];
     }
     return projection.names.map((name, i) =>
-      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, bias),
+      this.linear(`${prefix}${name}`, widths[i] ?? 0, input, biases[i] ?? false),
     );
   }
 

@@ -1,12 +1,13 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, PartKind, QueryGrowth, Scales } from './architecture';
+import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
+import { besideOf, branchOf, partsOf } from './block-parts';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
-import { findMixer } from '../parts/mixers/mixer';
+import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape, MixerWeights } from '../parts/mixers/mixer';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
@@ -72,12 +73,6 @@ function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
   };
 }
 
-/** What a block of a family consists of, in order. */
-function partsOf(family: Architecture, config: ModelConfig, block: number): readonly PartKind[] {
-  const second = family.experts?.isSparse(config, block) === true ? 'expert' : 'feedforward';
-  return family.parts?.(config, block) ?? ['attention', second];
-}
-
 /** The patch that config.json says stands in a place, its tensors in the module `module`. */
 export function findPatchSublayer(
   tensors: TensorFinder,
@@ -108,17 +103,24 @@ export interface TransformerLayout {
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   readonly embedding: Linear;
-  /** Learned positions, of which row position + offset is added to the embedding. */
-  readonly positions: { readonly weight: LazyTensor; readonly offset: number } | undefined;
+  /** What is added to the embedding: row position + offset of a table, or sines. */
+  readonly positions:
+    { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
   readonly embeddingNorm: Norm | undefined;
-  readonly finalNorm: Norm;
+  /** Of sublayers that are gone, in front of the first. */
+  readonly startNorms: readonly Norm[];
+  /** Whether that is of the words alone. */
+  readonly normsWordsAlone: boolean;
+  /** From the width of the embedding to that of the stream, and back in front of the head. */
+  readonly projections: { readonly in: Linear; readonly out: Linear } | undefined;
+  readonly finalNorm: Norm | undefined;
   /** The embedding's weight where it is tied to it. */
   readonly head: Linear;
   /** Name of the head's weight, also where the embedding stands for it. */
   readonly headId: string;
   readonly sublayers: readonly TransformerSublayer[];
-  /** The part that reads the block's input, beside the part in front of it, where one does. */
-  readonly beside: PartKind | undefined;
+  /** Parts that read the block's input, beside the part in front of them. */
+  readonly beside: readonly PartKind[];
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
@@ -152,7 +154,10 @@ export function layOutTransformer(
   });
   const { hiddenSize, headDim, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
-  const mixer = mixerShape(architecture, config, attention, scales);
+  const mixer = mixerShape(architecture.mixer, config, {
+    ...attention,
+    residualScale: scales.residual,
+  });
   const { outer } = architecture;
   const prefix =
     outer.prefixes.find((one) =>
@@ -168,11 +173,13 @@ export function layOutTransformer(
     architecture,
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
   );
+  const width =
+    outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);
   const embedding = tensors.outer(
     'embedding',
     `${prefix}${outer.embedding}`,
     config.vocab_size,
-    hiddenSize,
+    width,
   );
   const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
@@ -186,6 +193,7 @@ export function layOutTransformer(
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   const absent: string[] = [];
+  const startNorms: Norm[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = config.layer_types?.[block] ?? 'full_attention';
@@ -198,12 +206,18 @@ export function layOutTransformer(
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;
+      const { sumNorm } = branchOf(architecture, place);
+      const sumNorms = (): readonly Norm[] =>
+        sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
       const patch = patches[id];
       if (patch !== undefined) {
         const module = `${blockPrefix}${patchModules[place]}`;
-        sublayers.push(findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module));
+        sublayers.push(
+          findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module, sumNorms()),
+        );
       } else if (removed.has(id)) {
         absent.push(id);
+        keepNorms(sublayers, startNorms, sumNorms());
       } else {
         sublayers.push(find());
       }
@@ -266,7 +280,19 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    finalNorm: tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
+    startNorms,
+    normsWordsAlone: outer.normsWordsAlone ?? false,
+    projections:
+      outer.projections === undefined || width === hiddenSize
+        ? undefined
+        : {
+            in: tensors.linear(`${prefix}${outer.projections.in}`, hiddenSize, width, false),
+            out: tensors.linear(`${prefix}${outer.projections.out}`, width, hiddenSize, false),
+          },
+    finalNorm:
+      outer.finalNorm === undefined
+        ? undefined
+        : tensors.norm(`${prefix}${outer.finalNorm}`, hiddenSize),
     head,
     headId,
     sublayers,
@@ -279,23 +305,34 @@ export function layOutTransformer(
   };
 }
 
-function mixerShape(
-  { mixer }: Architecture,
-  config: ModelConfig,
-  { hiddenSize, norm }: AttentionShape,
-  { residual: residualScale }: Scales,
-): MixerShape | undefined {
-  return mixer === undefined
-    ? undefined
-    : { hiddenSize, norm, residualScale, form: mixer.form(config) };
-}
-
-function besideOf({ parallel, mixer }: Architecture): PartKind | undefined {
-  return parallel === true ? 'feedforward' : mixer?.isBeside === true ? 'mixer' : undefined;
-}
-
 function lacking(what: string): never {
   throw new Error(`a family names ${what} that it does not describe`);
+}
+
+/** Puts norms of the sum of a sublayer that is gone behind the last before it. */
+export function keepNorms(
+  sublayers: TransformerSublayer[],
+  startNorms: Norm[],
+  norms: readonly Norm[],
+): void {
+  const before = sublayers.pop();
+  if (before === undefined) {
+    startNorms.push(...norms);
+  } else {
+    sublayers.push(withSumNorms(before, norms));
+  }
+}
+
+/** The sublayer with norms behind its own. */
+function withSumNorms<Sublayer extends TransformerSublayer>(
+  sublayer: Sublayer,
+  norms: readonly Norm[],
+): Sublayer {
+  const { weights } = sublayer;
+  return {
+    ...sublayer,
+    weights: { ...weights, sumNorms: [...(weights.sumNorms ?? []), ...norms] },
+  };
 }
 
 /** The matrices outside the sublayers. */
@@ -349,8 +386,8 @@ function findPositions(
   tensors: TensorFinder,
   prefix: string,
 ): TransformerLayout['positions'] {
-  if (positions === undefined) {
-    return undefined;
+  if (positions === undefined || !('name' in positions)) {
+    return positions;
   }
   const { name, offset } = positions;
   const rows = config.max_position_embeddings + offset;

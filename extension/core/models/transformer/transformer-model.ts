@@ -26,7 +26,7 @@ import type {
   Values,
 } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
-import { emitNorm, emitSoftCap } from '../parts/norm';
+import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import { hasMixers } from '../model-summary';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
@@ -41,7 +41,9 @@ import {
   lookupCosts,
   outputTensors,
   runningCosts,
+  stayingTensors,
   sublayerTensors,
+  withoutSumNorms,
 } from './sublayer-tensors';
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
@@ -55,10 +57,11 @@ import {
   expertMask,
   nextStream,
   prologuePart,
+  skippedPart,
   sublayerPart,
   tokenInputs,
 } from './transformer-parts';
-import { emitRows } from '../parts/weight';
+import { emitPlaces } from '../parts/places';
 
 /** The block's input, which the second of two branches reads that run in parallel. */
 const blockInput = 'input';
@@ -121,11 +124,20 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public skipped(index: number): Step {
     const kept = this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {};
-    return { next: { [stream]: stream, ...kept } };
+    const norms = stayingTensors(this.at(index));
+    return norms.length === 0
+      ? { next: { [stream]: stream, ...kept } }
+      : {
+          part: skippedPart(this, index, costsOf(norms, [])),
+          next: { ...kept, [stream]: nextStream },
+        };
   }
 
   public summed(index: number): Step & { part: BuilderPart } {
-    return this.sublayer(index);
+    const { summary, files, layout } = this;
+    const sublayers = layout.sublayers.with(index, withoutSumNorms(this.at(index)));
+    const step = new TransformerModel(summary, files, { ...layout, sublayers }).sublayer(index);
+    return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
   }
 
   public streamNames(): { before: string; after: string } {
@@ -146,7 +158,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
-      const hidden = this.emitEmbedding(graph, inputs);
+      const embedded = this.emitEmbedding(graph, inputs);
+      const hidden = emitNorms(graph, this.layout.attention.norm, embedded, this.layout.startNorms);
       const side = emitSides(graph, this.layout, inputs);
       return { state: { [stream]: hidden }, side };
     });
@@ -168,12 +181,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return graph.within(idOfSublayer(sublayer), () => {
       const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
       if (sublayer.kind === 'patch') {
-        const next = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        const sum = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
+        const { norm } = this.layout.attention;
+        const next = emitNorms(graph, norm, sum, sublayer.weights.sumNorms);
         return { state: { [stream]: next, ...kept } };
       }
+      const input = state[this.patchInput(index).value] ?? '';
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
-        const input = state[this.patchInput(index).value] ?? '';
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
         return { state: { [stream]: next } };
       }
@@ -183,7 +198,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           throw new Error('a model with mixers has their shape');
         }
         const tokens = side[tokensName] ?? '';
-        const input = state[this.patchInput(index).value] ?? '';
         const next = emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input);
         return { state: { [stream]: next, ...kept } };
       }
@@ -192,7 +206,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           keptExperts === undefined
             ? sublayer
             : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
-        const next = emitExperts(graph, shape, weights, hidden, mask);
+        const next = emitExperts(graph, shape, weights, hidden, mask, input);
         return { state: { [stream]: next } };
       }
       const { attention } = this.layout;
@@ -200,6 +214,13 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
     });
+  }
+
+  public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
+    const { [stream]: hidden = '' } = state;
+    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
+    const { sumNorms } = this.at(index).weights;
+    return { [stream]: emitNorms(graph, this.layout.attention.norm, hidden, sumNorms), ...kept };
   }
 
   public cacheShape(index: number): CacheShape | undefined {
@@ -212,23 +233,32 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
     const normed = this.emitFinalNorm(graph, hidden);
     return graph.within('epilogue', () =>
-      this.scaled(graph, emitLinearOver(graph, this.layout.head, normed)),
+      this.scaled(graph, emitLinearOver(graph, this.layout.head, this.narrowed(graph, normed))),
     );
   }
 
   public emitFinalNorm(graph: GraphBuilder, hidden: Value): Value {
     const { attention, finalNorm } = this.layout;
-    return graph.within('epilogue', () => emitNorm(graph, attention.norm, hidden, finalNorm));
+    return graph.within('epilogue', () =>
+      finalNorm === undefined ? hidden : emitNorm(graph, attention.norm, hidden, finalNorm),
+    );
   }
 
   public emitHead(graph: GraphBuilder, rows: Value, ids?: Value): Value {
     const { head } = this.layout;
-    return graph.within('epilogue', () =>
-      this.scaled(
+    return graph.within('epilogue', () => {
+      const own = this.narrowed(graph, rows);
+      return this.scaled(
         graph,
-        ids === undefined ? emitLinear(graph, head, rows) : emitOutputs(graph, head, rows, ids),
-      ),
-    );
+        ids === undefined ? emitLinear(graph, head, own) : emitOutputs(graph, head, own, ids),
+      );
+    });
+  }
+
+  /** What the head reads, of what the final norm gives. */
+  private narrowed(graph: GraphBuilder, normed: Value): Value {
+    const { projections } = this.layout;
+    return projections === undefined ? normed : emitLinearOver(graph, projections.out, normed);
   }
 
   public get headIsLinear(): boolean {
@@ -243,6 +273,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public outputTensors(index: number): readonly LazyTensor[] {
     return outputTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -297,11 +331,15 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, embeddingNorm, finalNorm, head, sublayers } = this.layout;
+    const { embedding, positions, embeddingNorm, startNorms, projections, ...layout } = this.layout;
+    const { finalNorm, head, sublayers } = layout;
     const used = [
       ...storedTensors(embedding),
-      ...(positions === undefined ? [] : [positions.weight]),
+      ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
       ...partTensors(embeddingNorm),
+      ...startNorms.flatMap((norm) => partTensors(norm)),
+      ...storedTensors(projections?.in),
+      ...storedTensors(projections?.out),
       ...partTensors(finalNorm),
       ...storedTensors(head),
       ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
@@ -309,31 +347,31 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     requireRunnableTensors(used);
   }
 
-  /** Rows of the embedding, scaled, with those of the positions added where they are learned, normed. */
-  private emitEmbedding(graph: GraphBuilder, inputs: ModelInputs): Value {
-    const { embeddingNorm, attention } = this.layout;
-    const sum = this.emitEmbeddingSum(graph, inputs);
-    return embeddingNorm === undefined ? sum : emitNorm(graph, attention.norm, sum, embeddingNorm);
-  }
-
-  private emitEmbeddingSum(graph: GraphBuilder, inputs: ModelInputs): Value {
-    const { embedding, positions, scales } = this.layout;
-    const words = emitTableRows(graph, embedding, inputs.inputIds);
+  /** Rows of the embedding, scaled, with what positions add, normed. */
+  private emitEmbedding(graph: GraphBuilder, { inputIds, positionIds }: ModelInputs): Value {
+    const { embedding, positions, embeddingNorm, normsWordsAlone, projections, scales, attention } =
+      this.layout;
+    const rows = emitTableRows(graph, embedding, inputIds);
     const scaled =
-      scales.embedding === 1 ? words : graph.op('Mul', [words, graph.scalar(scales.embedding)]);
+      scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
+    const words =
+      projections === undefined ? scaled : emitLinearOver(graph, projections.in, scaled);
+    const normed = (x: Value): Value =>
+      embeddingNorm === undefined ? x : emitNorm(graph, attention.norm, x, embeddingNorm);
     if (positions === undefined) {
-      return scaled;
+      return normed(words);
     }
-    const offset = graph.ints([positions.offset], []);
-    const indices = graph.op('Add', [inputs.positionIds, offset]);
-    return graph.op('Add', [scaled, emitRows(graph, positions.weight, indices)]);
+    const places = emitPlaces(graph, positions, positionIds, attention.hiddenSize);
+    return normsWordsAlone
+      ? graph.op('Add', [normed(words), places])
+      : normed(graph.op('Add', [words, places]));
   }
 
   /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
   private readsBlockInput(index: number): boolean {
     const { beside, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
-    return at !== undefined && placeOf(at) === beside && before?.block === at.block;
+    return at !== undefined && beside.includes(placeOf(at)) && before?.block === at.block;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {

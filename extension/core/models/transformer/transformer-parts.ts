@@ -79,6 +79,23 @@ export function sublayerPart(
   };
 }
 
+/** What is left of a sublayer that is skipped, run at these costs: the stream behind its norms. */
+export function skippedPart(model: EmittedModel, index: number, costs: RunningCosts): BuilderPart {
+  const key = `${model.summary.sublayers[index]?.id ?? String(index)}.skipped`;
+  return {
+    key,
+    ...costs,
+    inputs: [stream],
+    outputs: [nextStream],
+    build: () => {
+      const graph = new GraphBuilder(key);
+      graph.input(stream, DataType.FLOAT, [...rows, model.hiddenSize]);
+      outputStream(graph, model, nextStream, model.emitSkipped(graph, index, byName([stream])));
+      return graph;
+    },
+  };
+}
+
 /** Final norm and head, run at these costs. */
 export function epiloguePart(model: EmittedModel, costs: RunningCosts): GraphPart {
   return {

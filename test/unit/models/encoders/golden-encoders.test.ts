@@ -91,7 +91,7 @@ describe('an encoder', () => {
   });
 
   it.each([
-    ['bert-masked', 'is_decoder', true],
+    ['bert-masked', 'add_cross_attention', true],
     ['bert-masked', 'position_embedding_type', 'relative_key'],
     ['bert-masked', 'vocab_size', undefined],
     ['vit-classes', 'image_size', 'large'],

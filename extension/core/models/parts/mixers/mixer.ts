@@ -2,6 +2,7 @@ import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitBranchInput, emitResidual } from '../norm';
 import type { Branch, NormStyle } from '../norm';
 import type { MixerNames } from '../../transformer/architecture';
+import type { ModelConfig } from '../../transformer/model-config';
 import type { TensorFinder } from '../../transformer/tensor-finder';
 import type { MixerFinder, MixerInput, MixerParts } from './mixer-kind';
 import { emitParts, findParts } from './mixer-form';
@@ -18,6 +19,17 @@ export interface MixerShape {
 
 /** Weights of one mixer. */
 export interface MixerWeights extends Branch, MixerParts {}
+
+/** Undefined for a family without mixers. */
+export function mixerShape(
+  names: MixerNames | undefined,
+  config: ModelConfig,
+  { hiddenSize, norm, residualScale }: Omit<MixerShape, 'form'>,
+): MixerShape | undefined {
+  return names === undefined
+    ? undefined
+    : { hiddenSize, norm, residualScale, form: names.form(config) };
+}
 
 /** Weights of the mixer of the block whose tensors begin with `prefix`. */
 export function findMixer(

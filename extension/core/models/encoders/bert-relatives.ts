@@ -1,0 +1,244 @@
+import type { EncoderArchitecture } from './encoder-architecture';
+import {
+  allBiases,
+  bertLike,
+  denseClassifier,
+  forTokens,
+  languageHeads,
+  layout,
+  postNorm,
+  robertaLike,
+  robertaSteps,
+  textDefaults,
+  textEmbedding,
+} from './text-encoders';
+
+/** Norms in front of the branches, in the module of each. */
+const preNorm = {
+  attention: {
+    queryKeyValue: postNorm.attention.queryKeyValue,
+    output: postNorm.attention.output,
+  },
+  feedforward: { gateUp: postNorm.feedforward.gateUp, down: postNorm.feedforward.down },
+  modules: {
+    layers: postNorm.modules.layers,
+    attention: { attention: 'SameAttention' },
+    feedforward: { intermediate: 'nn.Identity', output: 'SameOutput' },
+  },
+} as const;
+
+const withoutTypes = {
+  kind: textEmbedding.kind,
+  words: textEmbedding.words,
+  positions: textEmbedding.positions,
+  norm: textEmbedding.norm,
+} as const;
+
+/** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
+export const bertRelatives: readonly EncoderArchitecture[] = [
+  {
+    ...bertLike({ modelType: 'megatron-bert', family: 'MegatronBert', prefix: 'bert.' }),
+    embedding: {
+      kind: 'text',
+      words: textEmbedding.words,
+      positions: textEmbedding.positions,
+      types: textEmbedding.types,
+    },
+    attention: { ...preNorm.attention, norm: 'attention.ln' },
+    feedforward: { ...preNorm.feedforward, norm: 'ln' },
+    finalNorm: 'encoder.ln',
+    modules: {
+      ...preNorm.modules,
+      feedforward: { ln: 'nn.Identity', ...preNorm.modules.feedforward },
+    },
+  },
+  {
+    ...robertaLike({ modelType: 'xlm-roberta-xl', family: 'XLMRobertaXL', prefix: 'roberta.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, rms_norm_eps: 1e-5, pad_token_id: 1 }),
+    },
+    embedding: {
+      kind: 'text',
+      words: textEmbedding.words,
+      positions: textEmbedding.positions,
+      types: textEmbedding.types,
+      positionsSkipPadding: true,
+    },
+    attention: { ...preNorm.attention, norm: 'attention.self_attn_layer_norm' },
+    feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
+    finalNorm: 'encoder.LayerNorm',
+    modules: {
+      ...preNorm.modules,
+      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
+    },
+  },
+  {
+    ...bertLike({ modelType: 'rembert', family: 'RemBert', prefix: 'rembert.' }),
+    config: {
+      ...layout,
+      names: { ...layout.names, embedding_size: 'input_embedding_size' },
+      defaults: () => ({ ...textDefaults, embedding_size: 256, tie_word_embeddings: false }),
+    },
+    embedding: {
+      ...textEmbedding,
+      projection: { name: 'encoder.embedding_hidden_mapping_in', bias: true, always: true },
+    },
+    heads: languageHeads('RemBert', [
+      {
+        name: 'cls.predictions.dense',
+        out: 'stored',
+        activation: 'hidden_act',
+        norm: 'cls.predictions.LayerNorm',
+      },
+      { name: 'cls.predictions.decoder', out: 'vocabulary' },
+    ]),
+  },
+  {
+    ...bertLike({ modelType: 'roformer', family: 'RoFormer', prefix: 'roformer.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, max_position_embeddings: 1536 }),
+      only: () => ({ rotary_value: false, add_cross_attention: false }),
+    },
+    embedding: {
+      kind: 'text',
+      words: textEmbedding.words,
+      types: textEmbedding.types,
+      norm: textEmbedding.norm,
+      projection: { name: 'embeddings_project', bias: true },
+    },
+    rotary: 'shared',
+    interleavedRotary: true,
+  },
+  {
+    ...bertLike({ modelType: 'big_bird', family: 'BigBird', prefix: 'bert.' }),
+    config: {
+      ...layout,
+      defaults: () => ({
+        ...textDefaults,
+        hidden_act: 'gelu_new',
+        max_position_embeddings: 4096,
+        use_bias: true,
+      }),
+      only: () => ({ add_cross_attention: false, use_bias: true, rescale_embeddings: false }),
+    },
+    // Sparse attention is full attention up to this length.
+    maxPositions: ({
+      attention_type: type = 'block_sparse',
+      num_random_blocks: random = 3,
+      block_size: size = 64,
+    }) => (type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined),
+    modules: { ...postNorm.modules, attention: { attention: 'KeptSparseNorm' } },
+  },
+  {
+    ...bertLike({ modelType: 'layoutlm', family: 'LayoutLM', prefix: 'layoutlm.' }),
+    embedding: {
+      ...textEmbedding,
+      firstRows: ['x', 'y', 'x', 'y', 'h', 'w'].map(
+        (axis) => `embeddings.${axis}_position_embeddings`,
+      ),
+    },
+  },
+  {
+    ...bertLike({ modelType: 'tapas', family: 'Tapas', prefix: 'tapas.' }),
+    embedding: {
+      ...withoutTypes,
+      firstRows: Array.from({ length: 7 }, (__, i) => `embeddings.token_type_embeddings_${i}`),
+    },
+  },
+  {
+    ...robertaLike({ modelType: 'luke', family: 'Luke', prefix: 'luke.' }),
+    heads: languageHeads('Luke', [
+      ...robertaSteps.slice(0, 1),
+      { name: 'lm_head.decoder', out: 'vocabulary', tied: true },
+    ]),
+  },
+  {
+    ...robertaLike({ modelType: 'longformer', family: 'Longformer', prefix: 'longformer.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, pad_token_id: 1, attention_window: 512 }),
+      perBlock: ['attention_window'],
+    },
+    slidingWindow: ({ attention_window: window }, block) =>
+      Number(Array.isArray(window) ? window[block] : window) / 2,
+  },
+  {
+    ...robertaLike({ modelType: 'mpnet', family: 'MPNet', prefix: 'mpnet.' }),
+    config: {
+      ...layout,
+      defaults: () => textDefaults,
+      // Whatever the file says: the embedding does not read it.
+      computed: () => ({ pad_token_id: 1 }),
+      only: () => ({ relative_attention_num_buckets: 32 }),
+    },
+    embedding: { ...withoutTypes, positionsSkipPadding: true },
+    attention: {
+      queryKeyValue: {
+        kind: 'separate',
+        names: ['attention.attn.q', 'attention.attn.k', 'attention.attn.v'],
+      },
+      output: 'attention.attn.o',
+      sumNorm: 'attention.LayerNorm',
+    },
+    distanceBias: 'encoder.relative_attention_bias',
+    modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
+    heads: [
+      ...languageHeads('MPNet', robertaSteps),
+      {
+        class: 'MPNetForSequenceClassification',
+        auto: 'AutoModelForSequenceClassification',
+        first: true,
+        steps: denseClassifier('tanh'),
+      },
+      forTokens('MPNet'),
+    ],
+  },
+  {
+    ...robertaLike({ modelType: 'esm', family: 'Esm', prefix: 'esm.' }),
+    config: {
+      ...layout,
+      defaults: () => ({
+        ...textDefaults,
+        max_position_embeddings: 1026,
+        pad_token_id: 1,
+        position_embedding_type: 'absolute',
+      }),
+      only: () => ({ add_cross_attention: false, emb_layer_norm_before: false }),
+    },
+    embedding: {
+      kind: 'text',
+      words: textEmbedding.words,
+      positions: textEmbedding.positions,
+      positionsSkipPadding: true,
+    },
+    attention: { ...preNorm.attention, norm: 'attention.LayerNorm' },
+    feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
+    finalNorm: 'encoder.emb_layer_norm_after',
+    form: ({ position_embedding_type: type }) =>
+      type === 'rotary'
+        ? { rotary: 'shared', embedding: { kind: 'text', words: textEmbedding.words } }
+        : {},
+    heads: languageHeads('Esm', robertaSteps),
+    modules: {
+      layers: 'encoder.layer',
+      attention: { attention: 'SameStates' },
+      feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
+    },
+  },
+  {
+    ...bertLike({ modelType: 'bert-generation', family: 'BertGeneration', prefix: 'bert.' }),
+    classes: { config: 'BertGenerationConfig', model: 'BertGenerationEncoder' },
+    embedding: withoutTypes,
+    biases: () => allBiases,
+    heads: [
+      {
+        class: 'BertGenerationDecoder',
+        auto: 'AutoModelForCausalLM',
+        first: false,
+        steps: [{ name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true }],
+      },
+    ],
+  },
+];

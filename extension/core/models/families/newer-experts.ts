@@ -1,0 +1,279 @@
+import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import { expertDefaults, experts, latentAttention, ownKeys, routed } from './deepseek-like';
+import {
+  attention,
+  attentionBiases,
+  base,
+  everyNthFull,
+  feedforward,
+  gatedExpert,
+  queryKeyNorms,
+  windowedByType,
+} from './pieces';
+import { isWindowedIfAny } from './post-norm';
+import { say } from '../../message';
+
+/** Experts that are all there is in a block, or its feed-forward by `mlp_layer_types`. */
+const byLayerType: Pick<ExpertNames, 'isSparse'> = {
+  isSparse: ({ mlp_layer_types: types }, block) =>
+    !Array.isArray(types) || types[block] === 'sparse',
+};
+
+const firstDense = {
+  mlp_layer_types: (_: ConfigFields, block: number) => (block === 0 ? 'dense' : 'sparse'),
+} as const;
+
+const sarvamAttention = {
+  norm: attention.norm,
+  queryKeyValue: { kind: 'fused', name: 'attention.query_key_value' },
+  output: 'attention.dense',
+} as const;
+
+/** Mixtures of experts that combine what others have. */
+export const newerExperts: readonly Architecture[] = [
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'axk1',
+    classes: { config: 'AXK1Config', model: 'AXK1ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_experts: 192,
+        q_lora_rank: 1536,
+        routed_scaling_factor: 2.5,
+        n_group: 8,
+        topk_group: 4,
+        max_position_embeddings: 32_768,
+      }),
+      lists: firstDense,
+      computed: ownKeys,
+    },
+    experts: { ...experts, ...byLayerType, postNorm: 'post_mlp_layernorm' },
+    form: ({ rope_interleave: turns }) => ({ interleavedRotary: turns !== false }),
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'sarvam_mla',
+    classes: { config: 'SarvamMLAConfig', model: 'DeepseekV3ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_experts: 128,
+        routed_scaling_factor: 2.5,
+        first_k_dense_replace: 1,
+        n_group: 1,
+        topk_group: 1,
+        max_position_embeddings: 4096,
+      }),
+      computed: ownKeys,
+    },
+    experts,
+    form: ({ rope_interleave: turns }) => ({ interleavedRotary: turns !== false }),
+  },
+  {
+    ...base,
+    modelType: 'sarvam_moe',
+    classes: { config: 'SarvamMoEConfig', model: 'Glm4MoeForCausalLM' },
+    otherModules: say`transformers runs sarvam_moe models with the modules of glm4_moe, under other names.`,
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 4,
+        head_dim: 64,
+        num_experts: 128,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 1024,
+        routed_scaling_factor: 2.5,
+        first_k_dense_replace: 1,
+        rope_theta: 8_000_000,
+        use_qk_norm: true,
+      }),
+    },
+    outer: { ...base.outer, embedding: 'word_embeddings' },
+    attention: sarvamAttention,
+    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    experts: { ...experts, choiceBias: 'gate.expert_bias' },
+    form: ({ use_qk_norm: isNormed }) =>
+      isNormed === true
+        ? {
+            attention: {
+              ...sarvamAttention,
+              queryKeyNorms: {
+                query: 'attention.query_layernorm',
+                key: 'attention.key_layernorm',
+                over: 'head',
+              },
+            },
+          }
+        : {},
+  },
+  {
+    ...base,
+    modelType: 'flint',
+    config: {
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 4,
+        head_dim: 128,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 512,
+        shared_expert_intermediate_size: 1024,
+        sliding_window: 513,
+        mlp_only_layers: [0, 1],
+      }),
+      lists: {
+        layer_types: ({ num_hidden_layers: blocks }, block) =>
+          block < 2 || block % 4 === 1 || block === Number(blocks) - 1
+            ? 'full_attention'
+            : 'sliding_attention',
+      },
+    },
+    attention: { ...attention, queryKeyNorms, sinks: 'self_attn.softmax_offset' },
+    biases: attentionBiases,
+    turns: ({ layer_types: types }, block) => types?.[block] === 'sliding_attention',
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      choiceBias: undefined,
+      routing: ({ norm_topk_prob: normalized }) => ({ score: 'sigmoid', normalized }),
+      shared: ({ shared_expert_intermediate_size: inner }) =>
+        gatedExpert('mlp.shared_expert', inner ?? 1024),
+      isSparse: ({ mlp_only_layers: dense, decoder_sparse_step: step }, block) =>
+        !(Array.isArray(dense) && dense.includes(block)) && (block + 1) % Number(step ?? 1) === 0,
+      sparseFields: (sparse) => ({
+        mlp_only_layers: sparse.flatMap((isSparse, block) => (isSparse ? [] : [block])),
+        decoder_sparse_step: 1,
+      }),
+    },
+  },
+  {
+    ...base,
+    modelType: 'hy_v3',
+    classes: { config: 'HYV3Config', model: 'HYV3ForCausalLM' },
+    config: {
+      names: {
+        routed_scaling_factor: 'router_scaling_factor',
+        n_shared_experts: 'num_shared_experts',
+      },
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 8,
+        head_dim: 128,
+        num_experts: 192,
+        moe_intermediate_size: 1536,
+        rms_norm_eps: 1e-5,
+        routed_scaling_factor: 2.826,
+        rope_theta: 11_158_840,
+      }),
+      lists: firstDense,
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+    experts: {
+      ...experts,
+      ...byLayerType,
+      router: 'router.gate',
+      choiceBias: 'expert_bias',
+      shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
+        gatedExpert('mlp.shared_mlp', inner * (count ?? 1)),
+    },
+  },
+  {
+    ...base,
+    modelType: 'kolibri1',
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 4,
+        head_dim: 128,
+        num_experts: 384,
+        num_experts_per_tok: 6,
+        moe_intermediate_size: 512,
+        shared_expert_intermediate_size: 512,
+        norm_topk_prob: false,
+        sliding_window: 513,
+        // No block has a dense feed-forward.
+        intermediate_size: 1,
+      }),
+      lists: { layer_types: (_, block) => everyNthFull(5, block) },
+    },
+    attention: { ...attention, queryKeyNorms, postNorm: 'post_attn_norm' },
+    feedforward: { ...feedforward, postNorm: 'post_ffn_norm' },
+    turns: isWindowedIfAny,
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      choiceBias: 'moe.router.expert_bias',
+      choiceBiasIsOfBlock: true,
+      routing: ({ norm_topk_prob: normalized }) => ({
+        score: 'sigmoid',
+        normalized,
+        choosesByScores: true,
+      }),
+      shared: ({ shared_expert_intermediate_size: inner }) =>
+        gatedExpert('mlp.shared_experts', inner ?? 512),
+      isSparse: () => true,
+    },
+  },
+  {
+    ...base,
+    modelType: 'laguna',
+    config: {
+      names: { routed_scaling_factor: 'moe_routed_scaling_factor' },
+      defaults: () => ({
+        ...expertDefaults,
+        num_key_value_heads: 8,
+        head_dim: 128,
+        moe_intermediate_size: 512,
+        shared_expert_intermediate_size: 512,
+        sliding_window: 512,
+        gating: true,
+      }),
+      lists: { layer_types: () => 'full_attention', ...firstDense },
+      computed: ({ num_attention_heads_per_layer: heads, num_attention_heads: usual }) => ({
+        'num_attention_heads_per_layer of one value':
+          !Array.isArray(heads) || heads.every((count) => count === usual),
+      }),
+      only: () => ({
+        'num_attention_heads_per_layer of one value': true,
+        moe_router_logit_softcapping: 0,
+      }),
+    },
+    attention: {
+      ...attention,
+      queryKeyNorms,
+      gate: 'self_attn.g_proj',
+      gateActivation: 'softplus',
+    },
+    biases: attentionBiases,
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
+    experts: {
+      ...experts,
+      ...byLayerType,
+      choiceBias: 'experts.e_score_correction_bias',
+      routing: ({ routed_scaling_factor: shareScale }) => ({ score: 'sigmoid', shareScale }),
+      shared: ({ shared_expert_intermediate_size: inner }) =>
+        gatedExpert('mlp.shared_expert', inner ?? 512),
+    },
+    form: ({ gating: how }) =>
+      how === true || how === 'per-head'
+        ? {
+            attention: {
+              ...attention,
+              queryKeyNorms,
+              gate: 'self_attn.g_proj',
+              gateActivation: 'softplus',
+              gateIsByHead: true,
+            },
+          }
+        : {},
+  },
+];

@@ -1,0 +1,123 @@
+import type { Architecture } from '../transformer/architecture';
+import { allBiases, attention, base, fourTimesHidden, gptNames } from './pieces';
+
+/** The first GPT, and families whose positions are sines. */
+export const olderGpts: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'openai-gpt',
+    givesList: true,
+    classes: { config: 'OpenAIGPTConfig', model: 'OpenAIGPTLMHeadModel' },
+    config: {
+      names: { ...gptNames, max_position_embeddings: 'n_positions', hidden_act: 'afn' },
+      defaults: () => ({
+        hidden_act: 'gelu_new',
+        max_position_embeddings: 512,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: true,
+      }),
+      meant: { hidden_act: { gelu: 'gelu_new' } },
+      computed: (config) => ({
+        intermediate_size: fourTimesHidden({ hidden_size: config['n_embd'] }),
+      }),
+    },
+    outer: {
+      prefixes: ['transformer.', ''],
+      embedding: 'tokens_embed',
+      positions: { name: 'positions_embed', offset: 0 },
+      blocks: 'h',
+    },
+    norm: 'layer',
+    transposed: true,
+    attention: {
+      queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
+      output: 'attn.c_proj',
+      sumNorm: 'ln_1',
+    },
+    feedforward: {
+      gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+      down: 'mlp.c_proj',
+      sumNorm: 'ln_2',
+    },
+    biases: () => allBiases(true),
+    rotary: 'none',
+  },
+  {
+    ...base,
+    modelType: 'ctrl',
+    classes: { config: 'CTRLConfig', model: 'CTRLLMHeadModel' },
+    config: {
+      names: { ...gptNames, max_position_embeddings: 'n_positions', intermediate_size: 'dff' },
+      defaults: () => ({
+        max_position_embeddings: 256,
+        intermediate_size: 8192,
+        rms_norm_eps: 1e-6,
+        tie_word_embeddings: true,
+      }),
+      computed: () => ({ hidden_act: 'relu' }),
+    },
+    outer: {
+      prefixes: ['transformer.', ''],
+      embedding: 'w',
+      positions: { offset: 0, divisor: (half) => half },
+      finalNorm: 'layernorm',
+      blocks: 'h',
+      headBias: true,
+    },
+    norm: 'layer',
+    attention: {
+      norm: 'layernorm1',
+      queryKeyValue: {
+        kind: 'separate',
+        names: ['multi_head_attention.Wq', 'multi_head_attention.Wk', 'multi_head_attention.Wv'],
+      },
+      output: 'multi_head_attention.dense',
+    },
+    feedforward: {
+      norm: 'layernorm2',
+      gateUp: { kind: 'separate', names: ['ffn.0'] },
+      down: 'ffn.2',
+    },
+    biases: () => allBiases(true),
+    rotary: 'none',
+    scales: ({ hidden_size: hidden }) => ({ embedding: Math.sqrt(hidden) }),
+  },
+  {
+    ...base,
+    modelType: 'xglm',
+    classes: { config: 'XGLMConfig', model: 'XGLMForCausalLM' },
+    config: {
+      names: {
+        hidden_size: 'd_model',
+        num_hidden_layers: 'num_layers',
+        num_attention_heads: 'attention_heads',
+        intermediate_size: 'ffn_dim',
+        hidden_act: 'activation_function',
+      },
+      defaults: () => ({ hidden_act: 'gelu', scale_embedding: true, tie_word_embeddings: true }),
+      computed: () => ({ rms_norm_eps: 1e-5 }),
+      only: () => ({ add_cross_attention: false }),
+    },
+    outer: {
+      ...base.outer,
+      positions: { offset: 2, divisor: (half) => half - 1 },
+      finalNorm: 'layer_norm',
+    },
+    norm: 'layer',
+    attention: {
+      norm: 'self_attn_layer_norm',
+      queryKeyValue: attention.queryKeyValue,
+      output: 'self_attn.out_proj',
+    },
+    feedforward: {
+      norm: 'final_layer_norm',
+      gateUp: { kind: 'separate', names: ['fc1'] },
+      down: 'fc2',
+    },
+    biases: () => allBiases(true),
+    rotary: 'none',
+    scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
+      embedding: isScaled ? Math.sqrt(hidden) : 1,
+    }),
+  },
+];

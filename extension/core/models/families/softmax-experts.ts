@@ -1,0 +1,190 @@
+import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import {
+  attention,
+  attentionBiases,
+  base,
+  everyNthFull,
+  feedforward,
+  gatedExpert,
+  graniteScales,
+  windowedByType,
+} from './pieces';
+import { isWindowedIfAny } from './post-norm';
+
+/** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
+export const graniteSwa = {
+  attention: { ...attention, sinks: 'self_attn.sinks' },
+  turns: ({ layer_rope_theta: thetas }: ModelConfig, block: number): boolean =>
+    !Array.isArray(thetas) || thetas[block] !== 0,
+  slidingWindow: windowedByType,
+} as const;
+
+export const graniteSwaLayout = {
+  lists: {
+    layer_types: (_: ConfigFields, block: number) =>
+      block % 4 === 0 ? 'full_attention' : 'sliding_attention',
+  },
+  computed: ({ layer_rope_theta: thetas, rope_parameters: rope }: ConfigFields): ConfigFields => {
+    const turning = new Set((Array.isArray(thetas) ? thetas : []).filter((theta) => theta !== 0));
+    const [theta] = turning;
+    return {
+      'layer_rope_theta of one value': turning.size < 2,
+      ...(typeof theta === 'number'
+        ? { rope_parameters: { ...(rope as object), rope_theta: theta } }
+        : {}),
+    };
+  },
+  only: () => ({ 'layer_rope_theta of one value': true }),
+} as const;
+
+/** Experts of every block, chosen by softmax alone. */
+const softmaxRouted = {
+  modules: ['mlp'],
+  router: 'gate',
+  gateUp: ['gate_proj', 'up_proj'],
+  down: 'down_proj',
+  inner: ({ intermediate_size: inner }: ModelConfig) => inner,
+  isSparse: () => true,
+} as const satisfies ExpertNames;
+
+/** Mixtures of experts that are chosen by softmax, in blocks of other families. */
+export const softmaxExperts: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'aria_text',
+    classes: { config: 'AriaTextConfig', model: 'AriaTextForCausalLM' },
+    config: {
+      names: {
+        num_experts: 'moe_num_experts',
+        num_experts_per_tok: 'moe_topk',
+        n_shared_experts: 'moe_num_shared_experts',
+      },
+      defaults: () => ({ intermediate_size: 4096, n_shared_experts: 2 }),
+    },
+    biases: attentionBiases,
+    experts: {
+      ...softmaxRouted,
+      router: 'router',
+      joined: { gateUp: 'experts.fc1.weight', down: 'experts.fc2.weight', transposed: true },
+      shared: ({ intermediate_size: inner, n_shared_experts: count }) =>
+        gatedExpert('mlp.shared_experts', inner * (count ?? 2)),
+    },
+  },
+  {
+    ...base,
+    modelType: 'cohere2_moe',
+    classes: { config: 'Cohere2MoeConfig', model: 'Cohere2MoeForCausalLM' },
+    config: {
+      defaults: () => ({
+        head_dim: 128,
+        max_position_embeddings: 8192,
+        tie_word_embeddings: true,
+        sliding_window: 4096,
+        num_shared_experts: 0,
+        shared_expert_combination_strategy: 'average',
+        norm_topk_prob: true,
+      }),
+      lists: {
+        layer_types: ({ sliding_window_pattern: every = 4 }, block) =>
+          everyNthFull(Number(every), block),
+        mlp_layer_types: () => 'sparse',
+      },
+      computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
+        rms_norm_eps: rms ?? layer,
+        'mlp_layer_types without dense': !Array.isArray(types) || !types.includes('dense'),
+        'norms of rms': typeof rms === 'number',
+      }),
+      only: () => ({ 'mlp_layer_types without dense': true }),
+    },
+    norm: 'layer-without-bias',
+    parallel: true,
+    feedforward: { ...feedforward, norm: attention.norm },
+    biases: attentionBiases,
+    interleavedRotary: true,
+    turns: isWindowedIfAny,
+    slidingWindow: windowedByType,
+    scales: ({ logit_scale: scale }) => ({ logits: scale }),
+    experts: {
+      ...softmaxRouted,
+      routing: (config) => ({
+        ...(config['expert_selection_fn'] === 'sigmoid'
+          ? { score: 'sigmoid', normalized: config.norm_topk_prob }
+          : {}),
+        averagesShared:
+          Number(config['num_shared_experts']) > 0 &&
+          config['shared_expert_combination_strategy'] === 'average',
+      }),
+      shared: ({ intermediate_size: inner, num_shared_experts: count }) =>
+        typeof count === 'number' && count > 0
+          ? gatedExpert('mlp.shared_experts', inner * count)
+          : undefined,
+    },
+    form: (config) => (config['norms of rms'] === true ? { norm: 'rms' } : {}),
+  },
+  {
+    ...base,
+    ...graniteSwa,
+    modelType: 'granitemoe_swa',
+    classes: { config: 'GraniteMoeSWAConfig', model: 'GraniteMoeSWAForCausalLM' },
+    config: {
+      ...graniteSwaLayout,
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({ num_experts: 8, num_experts_per_tok: 2, sliding_window: 128 }),
+    },
+    // Both modules go where the branch is removed.
+    feedforward: {
+      norm: feedforward.norm,
+      gateUp: { kind: 'separate', names: ['block_sparse_moe.experts', 'shared_mlp.input_linear'] },
+      down: 'block_sparse_moe.experts',
+    },
+    biases: attentionBiases,
+    scales: graniteScales,
+    experts: {
+      ...softmaxRouted,
+      modules: ['block_sparse_moe'],
+      router: 'router',
+      shared: ({ shared_intermediate_size: inner }) =>
+        inner === undefined || inner === null || inner === 0
+          ? undefined
+          : {
+              gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
+              down: 'shared_mlp.output_linear',
+              inner,
+            },
+    },
+  },
+  {
+    ...base,
+    modelType: 'phimoe',
+    config: {
+      names: { num_experts: 'num_local_experts' },
+      defaults: () => ({
+        num_key_value_heads: 8,
+        num_experts: 16,
+        num_experts_per_tok: 2,
+        rms_norm_eps: 1e-5,
+        rope_theta: 1_000_000,
+        max_position_embeddings: 131_072,
+        router_jitter_noise: 0.01,
+      }),
+      computed: ({ rope_parameters: rope, rope_scaling: older }) => ({
+        rope_type: ((rope ?? older ?? {}) as ConfigFields)['rope_type'] ?? 'default',
+      }),
+      // Its factors on cosine and sine are its own where they depend on the length.
+      only: () => ({ rope_type: 'default', num_experts_per_tok: 2 }),
+    },
+    norm: 'layer',
+    biases: attentionBiases,
+    experts: {
+      ...softmaxRouted,
+      modules: ['block_sparse_moe', 'mlp'],
+      gateUp: ['w1', 'w3'],
+      down: 'w2',
+      routing: ({ router_jitter_noise: noise }) => ({ mixesSparsely: Number(noise) }),
+    },
+    form: (config) =>
+      config['lm_head_bias'] === true ? { outer: { ...base.outer, headBias: true } } : {},
+  },
+];
