@@ -4,7 +4,7 @@ import {
   normalCdf,
   normalQuantile,
   studentQuantile,
-} from '../../../extension/core/prune/adaptive/statistics';
+} from '../../../extension/core/metrics/statistics';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import { fixture } from '../fixtures';
 import { withSetup } from './run-search';
