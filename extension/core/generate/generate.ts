@@ -8,7 +8,7 @@ import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { requireAble } from '../models/capability';
+import { requireAble, warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -80,6 +80,7 @@ export async function generate(
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
+  warnUnable(request.model.capabilities.carryState, context);
   const decoder = await openDecoder(model, { ...request, device });
   try {
     const generated: number[] = [];

@@ -225,7 +225,8 @@ function nameSublayers(
     const before = branches[i - 1];
     const { source, nodes, terms } = branch;
     const kind = terms.length > 1 ? 'parallel' : classifyBranch(nodes, index, model.functions);
-    const isFirst = kind === 'attention' && source !== before?.source;
+    const mixesTokens = kind === 'attention' || kind === 'mixer';
+    const isFirst = mixesTokens && source !== before?.source;
     if (kinds.has(kind) || (isFirst && kinds.size > 0) || before?.joined !== true) {
       block++;
       kinds.clear();

@@ -5,6 +5,7 @@ import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
@@ -44,6 +45,8 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
         weights.latentNorms?.keyValue,
         weights.innerNorm,
       ];
+    case 'mixer':
+      return weights.norms;
     case 'feedforward':
       return [weights.innerNorm];
     case 'expert':
@@ -57,6 +60,8 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
   switch (sublayer.kind) {
     case 'attention':
       return [sublayer.weights.sinks].filter((tensor) => tensor !== undefined);
+    case 'mixer':
+      return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);
     case 'expert':
@@ -65,6 +70,9 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
       return patchTensors(sublayer.patch);
   }
 }
+
+const convolutionTensors = ({ convolutions }: MixerParts): LazyTensor[] =>
+  convolutions.flatMap(({ weight, bias }) => [weight, ...(bias === undefined ? [] : [bias])]);
 
 /** What a sublayer asks of a session: floats are widened to float32. */
 export function runningCosts(sublayer: TransformerSublayer): RunningCosts {
@@ -104,6 +112,8 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
   switch (kind) {
     case 'attention':
       return [...weights.queryKeyValue, ...linearIfAny(weights.gate), weights.output];
+    case 'mixer':
+      return weights.linears;
     case 'feedforward':
       return [...weights.gateUp, weights.down];
     case 'expert':
@@ -165,6 +175,8 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
   switch (kind) {
     case 'attention':
       return [weights.output];
+    case 'mixer':
+      return weights.linears.slice(-1);
     case 'feedforward':
       return [weights.down];
     case 'expert':
