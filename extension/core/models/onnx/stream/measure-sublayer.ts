@@ -2,7 +2,7 @@ import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
 import { dtypeBits, elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { hasWeightsByKind } from './classify';
-import { isQuantizedSum, isShape, operatorName } from '../graph-index';
+import { isEmbeddingWithNorm, isQuantizedSum, isShape, operatorName } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
 import { nodesGone } from '../edits/removal-nodes';
@@ -32,7 +32,10 @@ export function lostParts(
   all: ReadonlySet<string>,
 ): LostParts {
   const found = nodesGone(index, live, branch, unwanted);
-  const gone = [...found].sort((a, b) => a.order - b.order);
+  // An embedding keeps the norm that it holds.
+  const gone = [...found]
+    .filter(({ proto }) => !isEmbeddingWithNorm(proto))
+    .sort((a, b) => a.order - b.order);
   const read = namesRead(gone)
     .flatMap((name) => file.initializers.get(name) ?? [])
     .filter(isWeight);
