@@ -81,9 +81,9 @@ async function run(
     { logSeverityLevel: 3 },
   );
   const data = numbers(sequence);
-  const feeds = names
+  const feeds: [string, Tensor][] = names
     .filter((name) => session.inputNames.includes(name))
-    .map((name) => [name, new Tensor(data[name], [batch * sequence, widths[name]])]);
+    .map((name) => [name, new Tensor('float32', data[name], [batch * sequence, widths[name]])]);
   const { y } = await session.run({
     ...Object.fromEntries(feeds),
     leading: new Tensor('int64', BigInt64Array.of(BigInt(batch), BigInt(sequence)), [2]),
