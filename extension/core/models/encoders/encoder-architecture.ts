@@ -1,6 +1,7 @@
 import type { Architecture, Biases, Scales } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
+import type { RelativeShape } from '../parts/relative-scores';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */
@@ -37,6 +38,21 @@ interface ImageEmbedding {
   readonly patches: string;
   readonly classToken: string;
   readonly positions: string;
+}
+
+/** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
+export interface RelativeNames {
+  /** Below the prefix. */
+  readonly table: string;
+  readonly norm: string;
+  /** Below the block. */
+  readonly key: string;
+  readonly query: string;
+  readonly keyBias: boolean;
+  readonly shape: (config: EncoderConfig) => RelativeShape | undefined;
+  readonly hasNorm: (config: EncoderConfig) => boolean;
+  /** Whether positions are projected as the content is. */
+  readonly isShared: (config: EncoderConfig) => boolean;
 }
 
 /** A linear layer of a head, and what follows it. */
@@ -143,6 +159,8 @@ export interface EncoderArchitecture {
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
   /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
   readonly distanceBias?: string;
+  /** Scores of content with relative positions. */
+  readonly relative?: RelativeNames;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
   /** Longest text, where it is no matter of positions. */
   readonly maxPositions?: (config: EncoderConfig) => number | undefined;

@@ -1,4 +1,5 @@
 import { bertRelatives } from './bert-relatives';
+import { debertas } from './deberta';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, classifier, epsilonName, textEncoders, commonDefaults } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
@@ -8,6 +9,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...textEncoders,
   ...bertRelatives,
   ...turnedEncoders,
+  ...debertas,
   {
     modelType: 'vit',
     classes: { config: 'ViTConfig', model: 'ViTModel' },

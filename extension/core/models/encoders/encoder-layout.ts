@@ -13,6 +13,7 @@ import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { findRelative } from './find-relative';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
 import { sides } from './encoder-config';
@@ -108,6 +109,7 @@ export function layOutEncoder(
     config,
     folder,
     architecture.scales?.(config) ?? {},
+    { relative: architecture.relative?.shape(config) },
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -126,6 +128,7 @@ export function layOutEncoder(
   const removed = new Set(config.espalier?.removed ?? []);
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
+  const relative = findRelative(architecture, config, tensors, prefix, attention);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
@@ -159,7 +162,7 @@ export function layOutEncoder(
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: findAttention(names, biases, tensors, place, attention),
+      weights: relative(place, findAttention(names, biases, tensors, place, attention)),
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
     }));

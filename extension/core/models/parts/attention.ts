@@ -8,6 +8,8 @@ import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
+import { emitRelativeScores } from './relative-scores';
+import type { RelativeShape, RelativeWeights } from './relative-scores';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitWeight } from './weight';
@@ -36,6 +38,8 @@ export interface AttentionShape {
   readonly clip: number | undefined;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** How scores depend on relative positions, where they do. */
+  readonly relative: RelativeShape | undefined;
   /** What is applied to the gate, and whether that has one factor for each head. */
   readonly gateActivation: GateActivation;
   readonly gateIsByHead: boolean;
@@ -54,6 +58,9 @@ export interface AttentionWeights extends Branch {
   readonly sinks?: LazyTensor;
   /** Its sigmoid is a factor on what the heads give. */
   readonly gate?: Linear;
+  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
+  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
+  readonly relative?: RelativeWeights;
 }
 
 /** Side values of an attention sublayer. */
@@ -113,14 +120,16 @@ export function emitAttention(
     shape.turnsFirst
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
+  const plus = (x: Value, bias: LazyTensor | undefined): Value =>
+    bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
   const plainHeads = (): Heads => {
     const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
     );
     return {
-      query: turned(q, numHeads, weights.queryKeyNorms?.query),
+      query: turned(plus(q, weights.addedBiases?.query), numHeads, weights.queryKeyNorms?.query),
       key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
-      value: toHeads(v, numKeyValueHeads, headDim),
+      value: toHeads(plus(v, weights.addedBiases?.value), numKeyValueHeads, headDim),
     };
   };
 
@@ -146,7 +155,8 @@ export function emitAttention(
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const capped = emitSoftCap(graph, perHead, shape.softCap);
+  const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
+  const capped = emitSoftCap(graph, related, shape.softCap);
   const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
   const probabilities =
     weights.sinks === undefined

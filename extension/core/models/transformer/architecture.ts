@@ -198,6 +198,8 @@ export interface Architecture {
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
     readonly output: string;
+    /** Tensors added to queries and values, where one matrix without a bias holds all. */
+    readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;

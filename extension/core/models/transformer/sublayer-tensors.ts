@@ -56,7 +56,11 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
 function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
   switch (sublayer.kind) {
     case 'attention':
-      return [sublayer.weights.sinks].filter((tensor) => tensor !== undefined);
+      return [
+        sublayer.weights.sinks,
+        sublayer.weights.addedBiases?.query,
+        sublayer.weights.addedBiases?.value,
+      ].filter((tensor) => tensor !== undefined);
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);
     case 'expert':
@@ -103,7 +107,15 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
   switch (kind) {
     case 'attention':
-      return [...weights.queryKeyValue, ...linearIfAny(weights.gate), weights.output];
+      return [
+        ...new Set([
+          ...weights.queryKeyValue,
+          ...linearIfAny(weights.relative?.key),
+          ...linearIfAny(weights.relative?.query),
+        ]),
+        ...linearIfAny(weights.gate),
+        weights.output,
+      ];
     case 'feedforward':
       return [...weights.gateUp, weights.down];
     case 'expert':
