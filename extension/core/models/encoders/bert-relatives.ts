@@ -1,4 +1,5 @@
 import type { EncoderArchitecture } from './encoder-architecture';
+import type { EncoderConfig } from './encoder-config';
 import {
   allBiases,
   bertLike,
@@ -32,6 +33,13 @@ const withoutTypes = {
   words: textEmbedding.words,
   positions: textEmbedding.positions,
   norm: textEmbedding.norm,
+} as const;
+
+const esmWords = {
+  kind: 'text',
+  words: textEmbedding.words,
+  hiddenBy: (config: EncoderConfig) =>
+    config['token_dropout'] === true ? Number(config['mask_token_id']) : undefined,
 } as const;
 
 /** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
@@ -207,9 +215,9 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       }),
       only: () => ({ add_cross_attention: false, emb_layer_norm_before: false }),
     },
+    sizedByBlocks: ['contact_head.regression.weight', 'contact_head.regression.bias'],
     embedding: {
-      kind: 'text',
-      words: textEmbedding.words,
+      ...esmWords,
       positions: textEmbedding.positions,
       positionsSkipPadding: true,
     },
@@ -218,7 +226,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     finalNorm: 'encoder.emb_layer_norm_after',
     form: ({ position_embedding_type: type }) =>
       type === 'rotary'
-        ? { rotary: 'shared', embedding: { kind: 'text', words: textEmbedding.words } }
+        ? { rotary: 'shared', embedding: esmWords }
         : {},
     heads: languageHeads('Esm', robertaSteps),
     modules: {
@@ -226,6 +234,47 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       attention: { attention: 'SameStates' },
       feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
     },
+  },
+  {
+    ...bertLike({ modelType: 'nystromformer', family: 'Nystromformer', prefix: 'nystromformer.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, hidden_act: 'gelu_new', rms_norm_eps: 1e-5 }),
+      // Landmarks that are as many as the tokens they stand for: attention is what it is elsewhere.
+      only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
+    },
+    embedding: { ...textEmbedding, positionOffset: 2 },
+    valueConvolution: {
+      name: 'attention.self.conv',
+      width: ({ conv_kernel_size: width = 65 }) => Number(width),
+    },
+  },
+  {
+    ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),
+    config: { ...layout, only: () => ({ add_cross_attention: false, concat_input: true }) },
+    embedding: {
+      ...textEmbedding,
+      joined: {
+        tables: ({ enable_shape: shape, enable_pronunciation: sound }) => [
+          ...(shape === false ? [] : ['embeddings.shape_embed']),
+          ...(sound === false ? [] : ['embeddings.pronunciation_embed']),
+        ],
+        projection: 'embeddings.map_inputs_layer',
+      },
+    },
+  },
+  {
+    ...bertLike({ modelType: 'git', family: 'Git', prefix: 'git.' }),
+    causal: true,
+    embedding: withoutTypes,
+    heads: [
+      {
+        class: 'GitForCausalLM',
+        auto: 'AutoModelForCausalLM',
+        first: false,
+        steps: [{ name: 'output', out: 'vocabulary', tied: true }],
+      },
+    ],
   },
   {
     ...bertLike({ modelType: 'bert-generation', family: 'BertGeneration', prefix: 'bert.' }),

@@ -12,12 +12,21 @@ interface TextEmbedding {
   readonly positions?: string;
   /** Of families with segments. */
   readonly types?: string;
+  /** Rows of `positions` in front of that of position 0. */
+  readonly positionOffset?: number;
   /** Tables of what a text alone does not have, such as boxes on a page: their first rows are added. */
   readonly firstRows?: readonly string[];
   /** Of the sum of them. */
   readonly norm?: string;
   /** Linear layer from the width of the embedding to that of the stream, in families where these differ. */
   readonly projection?: EmbeddingProjection;
+  /** Tables of what a text alone does not have, whose first rows stand behind its words; all are then projected. */
+  readonly joined?: {
+    readonly tables: (config: EncoderConfig) => readonly string[];
+    readonly projection: string;
+  };
+  /** Id of a token that words are hidden by: it counts 0, and the others more (ESM-2, doi 10.1126/science.ade2574). */
+  readonly hiddenBy?: (config: EncoderConfig) => number | undefined;
   /** Whether positions count from the padding's id + 1 and pass over padding, instead of from 0. */
   readonly positionsSkipPadding?: boolean;
 }
@@ -162,6 +171,12 @@ export interface EncoderArchitecture {
   /** Scores of content with relative positions. */
   readonly relative?: RelativeNames;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
+  /** Convolution over the values of each head, added to what it gives: [heads, 1, width, 1], below the block. */
+  readonly valueConvolution?: { readonly name: string; readonly width: (config: EncoderConfig) => number };
+  /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
+  readonly sizedByBlocks?: readonly string[];
+  /** Whether a token sees those before it alone, whatever config.json says. */
+  readonly causal?: boolean;
   /** Longest text, where it is no matter of positions. */
   readonly maxPositions?: (config: EncoderConfig) => number | undefined;
   readonly finalNorm?: string;

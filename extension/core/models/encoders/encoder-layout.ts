@@ -1,7 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import type { AttentionShape } from '../parts/attention';
+import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import { distanceBuckets } from '../parts/causal-mask';
@@ -25,8 +25,13 @@ export type EncoderEmbedding =
   | {
       readonly kind: 'text';
       readonly words: Linear;
+      /** What words are joined with, and the projection of both. */
+      readonly joined:
+        { readonly tables: readonly LazyTensor[]; readonly projection: Linear } | undefined;
+      readonly hiddenBy: number | undefined;
       /** Undefined where queries and keys are turned. */
       readonly positions: LazyTensor | undefined;
+      readonly positionOffset: number;
       /** Of segments, where the family has them. */
       readonly types: LazyTensor | undefined;
       /** Of what a text alone does not have. */
@@ -65,6 +70,8 @@ export interface EncoderLayout {
   readonly startNorms: readonly Norm[];
   /** Whether a token sees those before it alone. */
   readonly causal: boolean;
+  /** Tensors outside the blocks whose size depends on their number. */
+  readonly sizedByBlocks: readonly string[];
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   /** [buckets, heads]: what is added to scores by distance. */
@@ -162,7 +169,10 @@ export function layOutEncoder(
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: relative(place, findAttention(names, biases, tensors, place, attention)),
+      weights: {
+        ...relative(place, findAttention(names, biases, tensors, place, attention)),
+        ...findConvolution(architecture, config, tensors, place),
+      },
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
     }));
@@ -188,7 +198,8 @@ export function layOutEncoder(
     feedforward,
     embedding,
     startNorms,
-    causal: config.is_decoder === true,
+    causal: architecture.causal ?? config.is_decoder === true,
+    sizedByBlocks: (architecture.sizedByBlocks ?? []).map((name) => `${prefix}${name}`),
     rotaries,
     distanceBias:
       distanceBias === undefined
@@ -277,7 +288,7 @@ function findTextEmbedding(
   const at = (name: string): string => `${prefix}${name}`;
   const table = (name: string, rows: number): LazyTensor =>
     tensors.take(`${at(name)}.weight`, [rows, width]);
-  const { positions, types, firstRows = [], projection } = names;
+  const { positions, positionOffset = 0, types, firstRows = [], projection } = names;
   const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
   const normsFirst = isProjected && projection.beforeNorm !== true;
   const norm =
@@ -288,10 +299,15 @@ function findTextEmbedding(
   const embedding: EncoderEmbedding = {
     kind: 'text',
     words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    joined: findJoined(names, config, tensors, at, hidden),
+    hiddenBy: names.hiddenBy?.(config),
     positions:
-      positions === undefined ? undefined : table(positions, config.max_position_embeddings),
+      positions === undefined
+        ? undefined
+        : table(positions, config.max_position_embeddings + positionOffset),
+    positionOffset,
     types: types === undefined || segments === 0 ? undefined : table(types, segments),
-    firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
+    firstRows: firstRows.map((name) => tensors.table(at(name))),
     projection: isProjected
       ? {
           linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
@@ -304,6 +320,21 @@ function findTextEmbedding(
         : undefined,
   };
   return { embedding, startNorms: norm === undefined || normsFirst ? [] : [norm] };
+}
+
+function findJoined(
+  { joined }: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  at: (name: string) => string,
+  hidden: number,
+): Extract<EncoderEmbedding, { kind: 'text' }>['joined'] {
+  if (joined === undefined) {
+    return undefined;
+  }
+  const tables = joined.tables(config).map((name) => tensors.table(at(name)));
+  const width = tables.reduce((sum, { shape }) => sum + (shape[1] ?? 0), hidden);
+  return { tables, projection: tensors.linear(at(joined.projection), hidden, width, true) };
 }
 
 /** The steps of the head, each of which reads what the one before it gives. */
@@ -335,6 +366,19 @@ function findSteps(
       norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
     };
   });
+}
+
+function findConvolution(
+  { valueConvolution: names }: EncoderArchitecture,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  place: string,
+): Pick<AttentionWeights, 'valueConvolution'> {
+  if (names === undefined) {
+    return {};
+  }
+  const shape = [config.num_attention_heads, 1, names.width(config), 1];
+  return { valueConvolution: tensors.take(`${place}${names.name}.weight`, shape) };
 }
 
 /** Key of the rotary embedding of a block: empty where all blocks share one. */

@@ -61,6 +61,8 @@ export interface AttentionWeights extends Branch {
   /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
   readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
   readonly relative?: RelativeWeights;
+  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
+  readonly valueConvolution?: LazyTensor;
 }
 
 /** Side values of an attention sublayer. */
@@ -163,13 +165,17 @@ export function emitAttention(
       ? graph.op('Softmax', [masked], { axis: -1 })
       : emitSoftmaxWithSinks(graph, masked, weights.sinks);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const context = reshape(
+  const attended = reshape(
     graph.op('MatMul', [stacked, value]),
     batch,
     numHeads,
     sequence,
     valueDim,
   );
+  const context =
+    weights.valueConvolution === undefined
+      ? attended
+      : graph.op('Add', [attended, emitConvolution(graph, weights.valueConvolution, value)]);
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
@@ -200,6 +206,17 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
     graph.ints([-1]),
     graph.ints([3]),
   ]);
+}
+
+/** Emits sums over each head's values, [batch, heads, sequence, valueDim]. */
+function emitConvolution(graph: GraphBuilder, kernel: LazyTensor, value: Value): Value {
+  const [heads = 1, , width = 1] = kernel.shape;
+  const beside = Math.trunc(width / 2);
+  return graph.op('Conv', [value, emitWeight(graph, kernel)], {
+    group: heads,
+    kernel_shape: [width, 1],
+    pads: [beside, 0, beside, 0],
+  });
 }
 
 /** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */

@@ -60,6 +60,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.sinks,
         sublayer.weights.addedBiases?.query,
         sublayer.weights.addedBiases?.value,
+        sublayer.weights.valueConvolution,
       ].filter((tensor) => tensor !== undefined);
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);

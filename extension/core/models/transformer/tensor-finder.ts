@@ -98,6 +98,12 @@ export class TensorFinder {
     return tensor;
   }
 
+  /** A table [rows, width] of whatever size. */
+  public table(name: string): LazyTensor {
+    const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
+    return this.take(`${name}.weight`, shape);
+  }
+
   /** The parts of a tensor along its first axis, each named after it and its number. */
   public slices(name: string, shape: readonly number[]): LazyTensor[] {
     const whole = this.take(name, shape);
