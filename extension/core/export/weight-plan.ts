@@ -47,7 +47,11 @@ export function planTensors(
   const stored = inFileOrder(checkpoint);
   const kept = stored.flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
-    if (place === undefined && changes.blocks.length < model.summary.blocks && sized.has(tensor.name)) {
+    if (
+      place === undefined &&
+      changes.blocks.length < model.summary.blocks &&
+      sized.has(tensor.name)
+    ) {
       return [];
     }
     if (place === undefined || place.block >= model.summary.blocks) {

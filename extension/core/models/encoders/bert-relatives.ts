@@ -225,9 +225,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
     finalNorm: 'encoder.emb_layer_norm_after',
     form: ({ position_embedding_type: type }) =>
-      type === 'rotary'
-        ? { rotary: 'shared', embedding: esmWords }
-        : {},
+      type === 'rotary' ? { rotary: 'shared', embedding: esmWords } : {},
     heads: languageHeads('Esm', robertaSteps),
     modules: {
       layers: 'encoder.layer',
@@ -248,6 +246,34 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       name: 'attention.self.conv',
       width: ({ conv_kernel_size: width = 65 }) => Number(width),
     },
+  },
+  {
+    ...robertaLike({ modelType: 'ibert', family: 'IBert', prefix: 'ibert.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, pad_token_id: 1 }),
+      only: () => ({ quant_mode: false }),
+    },
+    modules: {
+      ...postNorm.modules,
+      attention: {
+        'attention.self': 'NoQuantAttention',
+        'attention.output.dense': 'NoQuantLinear',
+      },
+      feedforward: { intermediate: 'SameQuant', 'output.dense': 'NoQuantLinear' },
+    },
+  },
+  {
+    ...bertLike({ modelType: 'yoso', family: 'Yoso', prefix: 'yoso.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, type_vocab_size: 1, max_position_embeddings: 4096 }),
+      // Without it, hashes are random.
+      only: () => ({ use_expectation: true, conv_window: null }),
+    },
+    embedding: { ...textEmbedding, positionOffset: 2 },
+    hashes: ({ hash_code_len: hashes = 9 }) => Number(hashes),
+    scales: () => ({ attention: 1 }),
   },
   {
     ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),

@@ -80,7 +80,12 @@ function deberta(modelType: string, family: string): EncoderArchitecture {
     form: (config) => {
       const { positions: _, ...turned } = textEmbedding;
       return config['position_biased_input'] === false
-        ? { embedding: { ...turned, projection: { name: 'embeddings.embed_proj', bias: false, beforeNorm: true } } }
+        ? {
+            embedding: {
+              ...turned,
+              projection: { name: 'embeddings.embed_proj', bias: false, beforeNorm: true },
+            },
+          }
         : {};
     },
     heads: [

@@ -116,6 +116,18 @@ export const substituteClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
 `,
+  NoQuantAttention: `class NoQuantAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return (hidden_states,), (None,)
+`,
+  NoQuantLinear: `class NoQuantLinear(nn.Module):
+    def forward(self, hidden_states, scaling_factor=None):
+        return torch.zeros_like(hidden_states), None
+`,
+  SameQuant: `class SameQuant(nn.Module):
+    def forward(self, hidden_states, scaling_factor=None):
+        return hidden_states, scaling_factor
+`,
   KeptSparseNorm: `class KeptSparseNorm(nn.Module):
     def __init__(self, attention):
         super().__init__()
@@ -168,11 +180,16 @@ export interface EncoderArchitecture {
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
   /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
   readonly distanceBias?: string;
+  /** Of attention by hashes that agree. */
+  readonly hashes?: (config: EncoderConfig) => number;
   /** Scores of content with relative positions. */
   readonly relative?: RelativeNames;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
   /** Convolution over the values of each head, added to what it gives: [heads, 1, width, 1], below the block. */
-  readonly valueConvolution?: { readonly name: string; readonly width: (config: EncoderConfig) => number };
+  readonly valueConvolution?: {
+    readonly name: string;
+    readonly width: (config: EncoderConfig) => number;
+  };
   /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
   readonly sizedByBlocks?: readonly string[];
   /** Whether a token sees those before it alone, whatever config.json says. */

@@ -4,7 +4,7 @@ import { emitLinearOver, emitTableRows } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { NormStyle } from '../parts/norm';
 import { emitRows, emitWeight } from '../parts/weight';
-import type { EncoderEmbedding } from './encoder-layout';
+import type { EncoderEmbedding } from './find-embedding';
 
 /**
  * Emits the numbers of the positions of `ids` [batch, sequence]: 0, 1, … [sequence]; or, where
@@ -41,9 +41,7 @@ export function emitTextEmbedding(
   };
   const added = [
     ...(types === undefined ? [] : [emitRows(graph, types, segments)]),
-    ...(positions === undefined
-      ? []
-      : [emitRows(graph, positions, places())]),
+    ...(positions === undefined ? [] : [emitRows(graph, positions, places())]),
     ...firstRows.map((table) => emitRows(graph, table, graph.ints([0]))),
   ];
   const sum = added.reduce(

@@ -24,13 +24,14 @@ export function findRelative(
     : undefined;
   const own = (name: string, bias: boolean): Linear =>
     tensors.linear(name, numHeads * headDim, hiddenSize, bias);
+  if (names.isShared(config)) {
+    return (_, weights) => ({ ...weights, relative: { table, norm } });
+  }
   return (place, weights) => {
-    const [query, key] = names.isShared(config)
-      ? weights.queryKeyValue
-      : [
-          shape.positionToContent ? own(`${place}${names.query}`, true) : undefined,
-          shape.contentToPosition ? own(`${place}${names.key}`, names.keyBias) : undefined,
-        ];
-    return { ...weights, relative: { table, norm, key, query } };
+    const projections = {
+      query: shape.positionToContent ? own(`${place}${names.query}`, true) : undefined,
+      key: shape.contentToPosition ? own(`${place}${names.key}`, names.keyBias) : undefined,
+    };
+    return { ...weights, relative: { table, norm, own: projections } };
   };
 }

@@ -44,7 +44,7 @@ const modernbert: EncoderArchitecture = {
         block % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
     },
     computed: ({ local_attention: window = 128, ...config }) => ({
-      sliding_window: Math.trunc(Number(window) / 2),
+      sliding_window: config['sliding_window'] ?? Math.trunc(Number(window) / 2),
       rope_theta: config['global_rope_theta'] ?? 160_000,
       rope_local_base_freq: config['local_rope_theta'] ?? 10_000,
     }),

@@ -38,6 +38,8 @@ export interface AttentionShape {
   readonly clip: number | undefined;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
+  readonly hashes: number | undefined;
   /** How scores depend on relative positions, where they do. */
   readonly relative: RelativeShape | undefined;
   /** What is applied to the gate, and whether that has one factor for each head. */
@@ -144,9 +146,13 @@ export function emitAttention(
           rotate,
           toHeads,
         });
-  const { key: newKey, value: newValue } = heads;
-  const query =
+  const grown =
     side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
+  const unit = (x: Value): Value =>
+    shape.hashes === undefined ? x : graph.op('LpNormalization', [x], { axis: -1, p: 2 });
+  const query = unit(grown);
+  const { value: newValue } = heads;
+  const newKey = unit(heads.key);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
     past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
@@ -159,11 +165,7 @@ export function emitAttention(
   const perHead = reshape(scores, batch, numHeads, sequence, total);
   const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
   const capped = emitSoftCap(graph, related, shape.softCap);
-  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
-  const probabilities =
-    weights.sinks === undefined
-      ? graph.op('Softmax', [masked], { axis: -1 })
-      : emitSoftmaxWithSinks(graph, masked, weights.sinks);
+  const probabilities = emitProbabilities(graph, shape, weights, capped, side.mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const attended = reshape(
     graph.op('MatMul', [stacked, value]),
@@ -174,8 +176,8 @@ export function emitAttention(
   );
   const context =
     weights.valueConvolution === undefined
-      ? attended
-      : graph.op('Add', [attended, emitConvolution(graph, weights.valueConvolution, value)]);
+      ? unit(attended)
+      : graph.op('Add', [unit(attended), emitConvolution(graph, weights.valueConvolution, value)]);
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
@@ -188,6 +190,38 @@ export function emitAttention(
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
   return { hidden: next, present: { key, value } };
+}
+
+/** Emits what share of each key's value goes to each query, of scores and mask. */
+function emitProbabilities(
+  graph: GraphBuilder,
+  { hashes }: AttentionShape,
+  { sinks }: AttentionWeights,
+  scores: Value,
+  mask: Value | undefined,
+): Value {
+  if (hashes !== undefined) {
+    return emitAgreement(graph, hashes, scores, mask);
+  }
+  const masked = mask === undefined ? scores : graph.op('Add', [scores, mask]);
+  return sinks === undefined
+    ? graph.op('Softmax', [masked], { axis: -1 })
+    : emitSoftmaxWithSinks(graph, masked, sinks);
+}
+
+/** Emits (1 − acos(cosine) / π) ^ hashes, and 0 where masked (YOSO, arXiv 2111.09714). */
+function emitAgreement(
+  graph: GraphBuilder,
+  hashes: number,
+  cosines: Value,
+  mask: Value | undefined,
+): Value {
+  const angles = graph.op('Acos', [graph.op('Clip', [cosines, graph.scalar(-1), graph.scalar(1)])]);
+  const near = graph.op('Sub', [graph.scalar(1), graph.op('Div', [angles, graph.scalar(Math.PI)])]);
+  const shares = graph.op('Pow', [near, graph.scalar(hashes)]);
+  return mask === undefined
+    ? shares
+    : graph.op('Where', [graph.op('Less', [mask, graph.scalar(0)]), graph.scalar(0), shares]);
 }
 
 /** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */

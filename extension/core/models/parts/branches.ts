@@ -34,7 +34,7 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
-  { clamped, latent, relative }: OwnShapes = {},
+  { clamped, latent, relative, hashes }: OwnShapes = {},
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
   if (
@@ -62,6 +62,7 @@ export function readShapes(
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
+    hashes,
     relative,
     gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
     gateIsByHead: architecture.attention.gateIsByHead ?? false,
@@ -84,6 +85,7 @@ interface OwnShapes {
   readonly clamped?: FeedforwardShape['clamped'];
   readonly latent?: LatentShape | undefined;
   readonly relative?: RelativeShape | undefined;
+  readonly hashes?: number | undefined;
 }
 
 /** Heads are as wide as keys; each has a key and a value of its own. */

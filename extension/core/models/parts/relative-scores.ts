@@ -23,9 +23,8 @@ export interface RelativeWeights {
   /** [2 · span, hidden]: shared by all blocks. */
   readonly table: LazyTensor;
   readonly norm: Norm | undefined;
-  /** Projections of positions, those of the content where a family shares them. */
-  readonly key: Linear | undefined;
-  readonly query: Linear | undefined;
+  /** Projections of positions; those of the content, [query, key, …], where absent. */
+  readonly own?: { readonly query: Linear | undefined; readonly key: Linear | undefined };
 }
 
 interface Scored {
@@ -43,13 +42,18 @@ export function emitRelativeScores(
     readonly scale: number;
     readonly relative: RelativeShape | undefined;
   },
-  { relative: weights }: { readonly relative?: RelativeWeights },
+  {
+    relative: weights,
+    queryKeyValue,
+  }: { readonly relative?: RelativeWeights; readonly queryKeyValue: readonly Linear[] },
   { scores, query, key }: { readonly scores: Value; readonly query: Value; readonly key: Value },
 ): Value {
   const { relative, scale } = shape;
   if (relative === undefined || weights === undefined) {
     return scores;
   }
+  const [sharedQuery, sharedKey] = queryKeyValue;
+  const linears = weights.own ?? { query: sharedQuery, key: sharedKey };
   const size = graph.op('Shape', [scores]);
   const bucket = emitBuckets(graph, relative, size);
   const span = graph.ints([relative.span], []);
@@ -69,10 +73,10 @@ export function emitRelativeScores(
     return graph.op('GatherElements', [all, rowOf(number)], { axis: -1 });
   };
   const added = [
-    ...(relative.contentToPosition ? [against(query, weights.key, bucket)] : []),
+    ...(relative.contentToPosition ? [against(query, linears.key, bucket)] : []),
     ...(relative.positionToContent
       ? [
-          graph.op('Transpose', [against(key, weights.query, graph.op('Neg', [bucket]))], {
+          graph.op('Transpose', [against(key, linears.query, graph.op('Neg', [bucket]))], {
             perm: [0, 1, 3, 2],
           }),
         ]
@@ -88,8 +92,7 @@ function emitPositionHeads(
   linear: Linear | undefined,
 ): Value {
   const stored = emitWeight(graph, weights.table);
-  const table =
-    weights.norm === undefined ? stored : emitNorm(graph, norm, stored, weights.norm);
+  const table = weights.norm === undefined ? stored : emitNorm(graph, norm, stored, weights.norm);
   const projected = linear === undefined ? table : emitLinear(graph, linear, table);
   const heads = graph.op('Reshape', [projected, graph.ints([-1, numHeads, headDim])]);
   return graph.op('Transpose', [heads], { perm: [1, 2, 0] });
@@ -97,9 +100,7 @@ function emitPositionHeads(
 
 /** Emits the buckets of i − j: int64 [sequence, sequence]. */
 function emitBuckets(graph: GraphBuilder, shape: RelativeShape, size: Value): Value {
-  const length = graph.op('Squeeze', [
-    graph.op('Slice', [size, graph.ints([2]), graph.ints([3])]),
-  ]);
+  const length = graph.op('Squeeze', [graph.op('Slice', [size, graph.ints([2]), graph.ints([3])])]);
   const columns = graph.op('Range', [graph.ints([0], []), length, graph.ints([1], [])]);
   const behind = graph.op('Sub', [graph.op('Unsqueeze', [columns, graph.ints([1])]), columns]);
   if (shape.buckets === undefined) {

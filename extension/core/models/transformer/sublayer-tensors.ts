@@ -109,11 +109,9 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
   switch (kind) {
     case 'attention':
       return [
-        ...new Set([
-          ...weights.queryKeyValue,
-          ...linearIfAny(weights.relative?.key),
-          ...linearIfAny(weights.relative?.query),
-        ]),
+        ...weights.queryKeyValue,
+        ...linearIfAny(weights.relative?.own?.query),
+        ...linearIfAny(weights.relative?.own?.key),
         ...linearIfAny(weights.gate),
         weights.output,
       ];
