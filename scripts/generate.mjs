@@ -1,10 +1,9 @@
 // Writes what follows from the declarations: the lists of operations and commands, docs/reference/,
-// media/plan.schema.json, and in package.json the commands and the lists of settings.
+// the schemas in media/, and in package.json the commands and the lists of settings.
 // node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { toJsonSchema } from '@valibot/to-json-schema';
 import { format, resolveConfig } from 'prettier';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
@@ -16,6 +15,7 @@ import {
   settleSettings,
 } from './lib/reference.mjs';
 import { root } from './lib/repository.mjs';
+import { planSchema, requestSchema } from './lib/schemas.mjs';
 import { say } from './lib/terminal.mjs';
 
 /** @param {string} path */
@@ -38,7 +38,8 @@ await settle({
   'docs/reference/files.md': filesReference(manifest, words, declarations),
   'docs/reference/models.md': modelsReference(declarations),
   'docs/reference/layouts.md': layoutsReference(declarations),
-  'media/plan.schema.json': JSON.stringify(planSchema()),
+  'media/plan.schema.json': JSON.stringify(planSchema(declarations)),
+  'media/request.schema.json': JSON.stringify(requestSchema(declarations)),
 });
 
 if (process.argv.includes('--check') && stale.length > 0) {
@@ -64,21 +65,4 @@ async function settle(files) {
       await writeFile(join(root, path), text);
     }
   }
-}
-
-/** The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts. */
-function planSchema() {
-  const { planSchema: schema, compressionChoiceSchema } = declarations;
-  const id = schema.entries.remove.item;
-  const { $defs: definitions, ...rest } = toJsonSchema(schema, {
-    errorMode: 'ignore',
-    // Draft 7's name for them.
-    overrideRef: ({ referenceId }) => `#/definitions/${referenceId}`,
-    definitions: { id, choice: compressionChoiceSchema },
-    overrideAction: ({ valibotAction, jsonSchema }) =>
-      valibotAction.type === 'metadata'
-        ? { ...jsonSchema, .../** @type {any} */ (valibotAction).metadata }
-        : undefined,
-  });
-  return { ...rest, definitions };
 }

@@ -1,13 +1,12 @@
 // Checks everything, or the stages that are named: node scripts/test.mjs [typecheck] [lint] [format] [knip]
 // [generated] [build] [unit] [extension] [e2e]. The last line counts what passed and what failed.
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { ensureDependencies } from './lib/dependencies.mjs';
 
 import { capture, endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
-import { bold, dim, duration, green, red, say } from './lib/terminal.mjs';
+import { dim, duration, green, red, say } from './lib/terminal.mjs';
 import { runVitest } from './lib/vitest.mjs';
 
 /** @typedef {import('../test/launch/extension-host.mjs').Counts} Counts */
@@ -22,10 +21,10 @@ const STAGES = {
   format: () => checks([tool('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.')]),
   knip: () => checks([tool('knip/bin/knip.js')]),
   generated: () => checks([script('generate.mjs', '--check')]),
-  build: () => checks([script('build.mjs', '--tests')]),
+  build: () => checks(BUILDS),
   unit: async () => {
     await ensureBuilt();
-    return runVitest('unit');
+    return runVitest('unit', { background: true });
   },
   extension: async () => {
     await ensureBuilt();
@@ -33,7 +32,7 @@ const STAGES = {
     return runExtensionSuites();
   },
   e2e: async () => {
-    await checkOrThrow(script('package.mjs'));
+    await ensureBuilt();
     return runVitest('e2e');
   },
 };
@@ -45,8 +44,17 @@ const REQUIRED = new Map([
   ['e2e', 'build'],
 ]);
 
-/** Stages that take one core, the longest first; all but the extension host, which waits much, say nothing before they end. */
-const BESIDE = ['extension', 'lint', 'format', 'typecheck', 'knip', 'generated'];
+/** Packaging builds what users get; what the other stages run replaces that in dist. */
+const BUILDS = [script('package.mjs'), script('build.mjs', '--tests')];
+
+/**
+ * What runs beside each other once all is built. An editor leaves half of two cores idle: what needs none
+ * takes what is left, at a low priority.
+ */
+const LANES = [
+  ['extension', 'e2e'],
+  ['lint', 'unit', 'typecheck', 'format', 'knip', 'generated'],
+];
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
@@ -57,9 +65,15 @@ const ran = new Map();
  */
 const complaints = [];
 
-/** Builds before a stage that is run alone. */
+/**
+ * Builds before stages that are run alone.
+ * @type {Promise<void> | undefined}
+ */
+let built;
 async function ensureBuilt() {
-  if (!ran.has('build')) await checkOrThrow(script('build.mjs', '--tests'));
+  if (ran.has('build')) return;
+  built ??= eachOrThrow(BUILDS);
+  await built;
 }
 
 /**
@@ -85,7 +99,7 @@ function script(name, ...args) {
  */
 async function checks(commands) {
   try {
-    for (const command of commands) await checkOrThrow(command);
+    await eachOrThrow(commands);
     return { passed: 1, failed: 0, skipped: 0 };
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -95,10 +109,14 @@ async function checks(commands) {
   }
 }
 
-/** @param {string[]} command */
-async function checkOrThrow(command) {
-  const { code, output } = await capture(process.execPath, command, { cwd: root, quiet: true });
-  if (code !== 0) throw new Error(output.trim() || `${command.join(' ')} ended with ${code}`);
+/** @param {string[][]} commands */
+async function eachOrThrow(commands) {
+  for (const command of commands) {
+    const { code, output } = await capture(process.execPath, command, {
+      ...{ cwd: root, quiet: true, background: true },
+    });
+    if (code !== 0) throw new Error(output.trim() || `${command.join(' ')} ended with ${code}`);
+  }
 }
 
 /** @param {string} name */
@@ -107,10 +125,7 @@ async function runStage(name) {
   if (required !== undefined && ran.get(required) === false) {
     throw new Error(`not run, since ${required} failed`);
   }
-  const stage = STAGES[name];
-  if (stage === undefined)
-    throw new Error(`no such stage; there are ${Object.keys(STAGES).join(', ')}`);
-  return stage();
+  return /** @type {() => Promise<Counts>} */ (STAGES[name])();
 }
 
 /**
@@ -132,17 +147,11 @@ async function runAndTell(name) {
 }
 
 /**
- * Runs stages beside each other, on as many cores as there are.
- * @param {string[]} names
+ * Runs stages one after the other.
+ * @param {string[]} stages
  */
-async function runBeside(names) {
-  const waiting = [...names];
-  const next = async () => {
-    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
-      await runAndTell(name);
-    }
-  };
-  await Promise.all(Array.from({ length: availableParallelism() }, next));
+async function runLane(stages) {
+  for (const name of stages) await runAndTell(name);
 }
 
 endWithParent();
@@ -150,20 +159,16 @@ endWithParent();
 process.env['VK_LOADER_DRIVERS_DISABLE'] = '*';
 const asked = process.argv.slice(2);
 const names = asked.length > 0 ? asked : Object.keys(STAGES);
+const unknown = names.filter((name) => !Object.hasOwn(STAGES, name));
+if (unknown.length > 0) {
+  say(red(`There is no stage ${unknown.join(', ')}; there are ${Object.keys(STAGES).join(', ')}.`));
+  process.exit(1);
+}
 const total = { passed: 0, failed: 0, skipped: 0 };
 const begin = Date.now();
 await ensureDependencies();
-const beside = BESIDE.filter((name) => names.includes(name));
-const alone = names.filter((name) => !beside.includes(name));
-const first = alone.filter((name) => name === 'build');
-for (const together of [
-  first,
-  beside,
-  ...alone.filter((name) => name !== 'build').map((name) => [name]),
-]) {
-  if (together.length > 0) say(bold(`▸ ${together.join(', ')}`));
-  await runBeside(together);
-}
+if (names.includes('build')) await runAndTell('build');
+await Promise.all(LANES.map((lane) => runLane(lane.filter((name) => names.includes(name)))));
 const failed = [...ran].filter(([, passed]) => !passed).map(([name]) => name);
 if (failed.length > 0) say(red([`Failed: ${failed.join(', ')}`, ...complaints].join('\n')));
 say(dim(`All of it took ${duration(Date.now() - begin)}`));

@@ -32,6 +32,7 @@ const models = new ModelCache({ capacity: 4 });
 const samples = join(import.meta.dirname, '..', 'samples');
 const cancellation = { isCancellationRequested: false };
 let stoppedWith: number | undefined;
+let exitCode = 0;
 let hint: () => string | undefined = () => undefined;
 
 for (const [signal, code] of Object.entries(signals)) {
@@ -79,14 +80,16 @@ async function main(args: readonly string[]): Promise<number> {
     print: (text) => {
       terminal.write(text);
     },
-    operation: async (operation, presenter, typed) =>
-      runOperation(operation, presenter, typed, {
+    operation: async (operation, presenter, typed) => {
+      const passes = await runOperation(operation, presenter, typed, {
         terminal,
         context,
         resumeHint: (resume) => {
           hint = resume;
         },
-      }),
+      });
+      exitCode = passes ? 0 : 1;
+    },
   });
   if (args.length === 0) {
     terminal.note(program.helpInformation());
@@ -95,7 +98,7 @@ async function main(args: readonly string[]): Promise<number> {
   try {
     await program.parseAsync(withoutVainHelp(program, args), { from: 'user' });
     terminal.clearBar();
-    return 0;
+    return exitCode;
   } catch (error) {
     if (isAnswered(error)) {
       return 0;

@@ -29,20 +29,23 @@ export interface CommandLine {
   readonly resumeHint: (hint: () => string | undefined) => void;
 }
 
-/** Builds the request from what was typed, runs it, and shows the result. */
+/**
+ * Builds the request from what was typed, runs it, and shows the result.
+ * @returns whether the result is what was asked for
+ */
 export async function runOperation(
   operation: AnyOperation,
   presenter: Presenter,
   typed: Typed,
   { terminal, context, resumeHint }: CommandLine,
-): Promise<void> {
+): Promise<boolean> {
   const { fields } = operation;
   const common = pick(typed, commonFields);
   const options = pick(typed, presenter.options);
   requireOneOutput(common, options);
   const file = common['config'];
   const given = {
-    ...(typeof file === 'string' ? await readConfig(file) : {}),
+    ...(typeof file === 'string' ? await readConfig(file, operation.id) : {}),
     ...pick(typed, fields),
   };
   const name = asFlag(fields);
@@ -55,8 +58,8 @@ export async function runOperation(
     request['out'] = await operation.suggestOut(request);
   }
   if (common['printConfig'] === true) {
-    terminal.print(JSON.stringify(request, undefined, 2));
-    return;
+    terminal.print(JSON.stringify({ operation: operation.id, ...request }, undefined, 2));
+    return true;
   }
   const places = [operation.resume?.(request) ?? []].flat();
   resumeHint(() => {
@@ -76,6 +79,7 @@ export async function runOperation(
   } else {
     presenter.print(result, { terminal, request, options });
   }
+  return operation.passes?.(result) ?? true;
 }
 
 function pick(typed: Typed, fields: Fields): Typed {
@@ -90,16 +94,28 @@ function requireOneOutput(common: Typed, options: Typed): void {
   }
 }
 
-async function readConfig(file: string): Promise<Typed> {
+/** The fields of a file; its `operation`, if it names one, must be the one that is run. */
+async function readConfig(file: string, expected: string): Promise<Typed> {
   const text = await readFile(file, 'utf8').catch(() => {
     throw new RequestError(say`There is no such file.`, { file });
   });
   try {
     const values: unknown = JSON.parse(text);
     if (typeof values === 'object' && values !== null && !Array.isArray(values)) {
-      return { ...values };
+      const { operation = expected, ...fields } = values as Typed;
+      Reflect.deleteProperty(fields, '$schema');
+      if (operation !== expected) {
+        throw new RequestError(
+          say`The file holds options of ${JSON.stringify(operation)}, not of "${expected}".`,
+          { file, field: 'operation' },
+        );
+      }
+      return fields;
     }
   } catch (error) {
+    if (error instanceof RequestError) {
+      throw error;
+    }
     throw new RequestError(say`The file is not JSON: ${(error as Error).message}.`, { file });
   }
   throw new RequestError(say`The file must hold a JSON object.`, { file });

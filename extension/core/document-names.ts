@@ -13,6 +13,9 @@ export interface DocumentName {
 /** The document beside a model that Espalier wrote: where it comes from and what is different. */
 export const manifestName = 'espalier.json';
 
+/** Suffix of files that hold a request, as `--print-config` prints them and `--config` reads them. */
+export const requestSuffix = '.request.json';
+
 /** Documents that Espalier writes for people to keep. Their schemas: core/documents. */
 export const documentNames = {
   layerProfile: {

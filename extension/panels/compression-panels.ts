@@ -19,22 +19,24 @@ export class CompressionPanels
     this.#sessions = sessions;
   }
 
-  public show(session: CompressionSession): void {
+  /** @param left a tab that a window reload has left */
+  public show(session: CompressionSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.file === session.file);
     if (open === undefined) {
-      this.fill(newTab(compressionPanel, compressionPanel.titleOf(session)), session);
+      this.fill(left ?? newTab(compressionPanel, compressionPanel.titleOf(session)), session);
     } else {
+      left?.dispose();
       open.show(session);
     }
   }
 
-  /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
+  /** Fills a webview that VS Code has made for a custom editor. */
   public fill(panel: WebviewPanel, session: CompressionSession): void {
     this.keep(new SessionPanel(panel, this.extension, compressionPanel, session));
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
     const [model, file] = [requireSavedText(saved, 'model'), requireSavedText(saved, 'file')];
-    this.fill(panel, await this.#sessions.open(model, file));
+    this.show(await this.#sessions.open(model, file), panel);
   }
 }

@@ -104,6 +104,12 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
     const data = savedText(saved, 'data');
     const scores = requireSavedText(saved, 'scores');
+    const known = this.#find({ scores });
+    if (known !== undefined) {
+      panel.dispose();
+      known.show(known.session);
+      return;
+    }
     await this.fill(panel, { scores, ...(data === undefined ? {} : { data }) });
   }
 

@@ -65,7 +65,14 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
-    await this.fill(panel, requireSavedText(saved, 'path'));
+    const path = requireSavedText(saved, 'path');
+    const open = this.panels.find(({ session }) => session.path === path);
+    if (open === undefined) {
+      await this.fill(panel, path);
+    } else {
+      panel.dispose();
+      open.show(open.session);
+    }
   }
 
   #keep(panel: WebviewPanel, session: ExplorerSession): void {

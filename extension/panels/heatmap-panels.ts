@@ -17,24 +17,28 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
     this.#sessions = sessions;
   }
 
-  /** A new tab opens beside the file that is being looked at. */
-  public show(session: ModelSession): void {
+  /**
+   * A new tab opens beside the file that is being looked at.
+   * @param left a tab that a window reload has left
+   */
+  public show(session: ModelSession, left?: WebviewPanel): void {
     const open = this.panels.find((panel) => panel.session.profilePath === session.profilePath);
     if (open === undefined) {
       const title = heatmapPanel.titleOf(session);
-      this.fill(newTab(heatmapPanel, title, ViewColumn.Beside), session);
+      this.fill(left ?? newTab(heatmapPanel, title, ViewColumn.Beside), session);
     } else {
+      left?.dispose();
       open.show(session);
     }
   }
 
-  /** Fills a webview that VS Code has made: for a custom editor, or after a window reload. */
+  /** Fills a webview that VS Code has made for a custom editor. */
   public fill(panel: WebviewPanel, session: ModelSession): void {
     this.keep(new SessionPanel(panel, this.extension, heatmapPanel, session));
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
     const model = requireSavedText(saved, 'model');
-    this.fill(panel, await this.#sessions.open(model, savedText(saved, 'profileFile')));
+    this.show(await this.#sessions.open(model, savedText(saved, 'profileFile')), panel);
   }
 }

@@ -58,6 +58,7 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
     this.#registrations.dispose();
   }
 
+  /** Closes the tab instead where another has come to show the same meanwhile. */
   protected abstract restore(panel: WebviewPanel, saved: unknown): void | Promise<void>;
 
   protected keep(panel: P): void {

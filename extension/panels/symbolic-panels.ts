@@ -34,6 +34,14 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   }
 
   protected async restore(panel: WebviewPanel, saved: unknown): Promise<void> {
-    await this.fill(panel, requireSavedText(saved, 'file'));
+    const file = requireSavedText(saved, 'file');
+    const session = this.#sessions.get(file);
+    const open = this.panels.find((one) => one.session === session);
+    if (open === undefined) {
+      await this.fill(panel, file);
+    } else {
+      panel.dispose();
+      open.show(session);
+    }
   }
 }

@@ -38,7 +38,9 @@ export class Settings {
       const value = setting === undefined ? undefined : this.#own(setting);
       const text = typeof value === 'string' ? value.trim() : value;
       const isPath = kind === 'path' && typeof text === 'string' && text !== randomInputs;
-      return text === undefined || text === '' ? [] : [[key, isPath ? absolutePath(text) : text]];
+      const isEmpty =
+        text === undefined || text === '' || (Array.isArray(text) && text.length === 0);
+      return isEmpty ? [] : [[key, isPath ? absolutePath(text) : text]];
     });
     return Object.fromEntries(values) as GivenOf<F>;
   }

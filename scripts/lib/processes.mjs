@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants as fileConstants } from 'node:fs';
 import { createServer } from 'node:net';
+import { constants, setPriority } from 'node:os';
 import { delimiter, join } from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,7 +25,8 @@ export async function run(file, args, options = {}) {
  * Runs a program to its end and returns its exit code and output, stderr included.
  * @param {string} file
  * @param {readonly string[]} args
- * @param {{cwd?: string, env?: NodeJS.ProcessEnv, quiet?: boolean}} [options]
+ * @param {{cwd?: string, env?: NodeJS.ProcessEnv, quiet?: boolean, background?: boolean}} [options]
+ *   background: let other programs go first
  * @returns {Promise<{code: number | string, output: string}>}
  */
 export async function capture(file, args, options = {}) {
@@ -34,6 +36,9 @@ export async function capture(file, args, options = {}) {
     stdio: ['ignore', 'pipe', 'pipe'],
     shell: process.platform === 'win32' && file.endsWith('.cmd'),
   });
+  if (options.background && child.pid !== undefined) {
+    setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  }
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (/** @type {string} */ text) => {
@@ -116,7 +121,7 @@ export function findProgram(names) {
 /** @param {string} file */
 export function isExecutable(file) {
   try {
-    accessSync(file, constants.X_OK);
+    accessSync(file, fileConstants.X_OK);
     return true;
   } catch {
     return false;

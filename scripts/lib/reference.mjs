@@ -84,7 +84,8 @@ export function settingsReference(manifest, words, { operations }) {
  * @param {Declarations} declarations
  */
 export function filesReference(manifest, words, declarations) {
-  const { documentIds, documentNames, documentTypes, documentContributions } = declarations;
+  const { documentIds, documentNames, documentTypes, documentContributions, requestSuffix } =
+    declarations;
   const { customEditors } = manifest['contributes'];
   const { jsonValidation } = documentContributions();
   /** @param {string} pattern */
@@ -129,6 +130,8 @@ export function filesReference(manifest, words, declarations) {
     'Espalier treats every document as untrusted input. It checks the document against its schema; an error names the file and the field. Nothing in a document is run. You can open documents in an untrusted workspace, but commands that run or write a model wait for trust.',
     'A `selection` may hold `indices` alone, as other tools write it. Unknown fields are ignored, except in a plan: there they are an error.',
     ...sections,
+    `## *${requestSuffix}`,
+    `Options of a command, as \`--print-config\` prints them and \`--config\` reads them. The text editor completes and checks its fields, with ${opensIn(`*${requestSuffix}`).replace('Text editor, with ', '')}.`,
     '## Models',
     `${models.map((pattern) => `\`${pattern}\``).join(', ')} open in: ${editorOf('*.gguf')}. Espalier reads their headers, and weights by offset; it never runs code from a model folder.`,
   ].join('\n\n');

@@ -8,9 +8,10 @@ import { root } from './repository.mjs';
 /**
  * Runs the projects of vitest.config.mts whose names begin so.
  * @param {'unit' | 'e2e'} project
+ * @param {{background?: boolean}} [options] background: as {@link capture} says
  * @returns {Promise<import('../../test/launch/extension-host.mjs').Counts>}
  */
-export async function runVitest(project) {
+export async function runVitest(project, { background = false } = {}) {
   const scratch = await mkdtemp(join(tmpdir(), 'espalier-vitest-'));
   const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : { NO_COLOR: '1' };
   const report = join(scratch, 'report.json');
@@ -22,7 +23,7 @@ export async function runVitest(project) {
         ...['run', '--project', `${project}*`, '--reporter=default', '--reporter=json'],
         `--outputFile.json=${report}`,
       ],
-      { cwd: root, env: { ...process.env, ...colour } },
+      { cwd: root, env: { ...process.env, ...colour }, background },
     );
     const counts = await readCounts(report);
     // A file that does not load, or an error outside every test, fails the run without failing a test.

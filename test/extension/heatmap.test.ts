@@ -48,6 +48,8 @@ describe('the heatmap panel', () => {
   it('comes back after a reload with what its webview kept', async () => {
     const session = await espalier.sessions.open(path);
     session.chooseMark('block.1.attention', 'protected');
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await until('closed panels', () => espalier.heatmaps.panels.length === 0);
     const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);
     await espalier.heatmaps.deserializeWebviewPanel(revived, { model: path });
     const [panel] = espalier.heatmaps.panels;
@@ -55,6 +57,14 @@ describe('the heatmap panel', () => {
     await until('the script of the panel', () => panel.ready);
     assert.deepEqual(panel.session.snapshot().protectedIds, ['block.1.attention']);
     session.chooseMark('block.1.attention', 'keep');
+  });
+
+  it('comes back once, where it has been opened again meanwhile', async () => {
+    const [open] = espalier.heatmaps.panels;
+    const left = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'left', 1);
+    await espalier.heatmaps.deserializeWebviewPanel(left, { model: path });
+    assert.deepEqual(espalier.heatmaps.panels, [open]);
+    await until('a closed tab', () => panelTabs().every(({ label }) => label !== 'left'));
   });
 
   it('says so when the model is gone', async () => {

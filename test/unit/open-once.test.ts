@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { evaluateModels } from '../../extension/core/evaluate/evaluate-models';
@@ -183,7 +184,8 @@ describe('a model is opened once', () => {
 
   it('to evaluate it against itself, and to generate', async () => {
     const path = fixture('llama-gqa-untied');
-    const text = join(import.meta.dirname, '../../samples/held-out.txt');
+    const text = join(folder, 'held-out.txt');
+    await writeFile(text, 'the pear is in the tree. '.repeat(20));
     const model = await cache.open(path);
     await evaluateModels(
       {

@@ -8,6 +8,7 @@ import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { printVerdict } from './verdict';
 import { inEnglish } from '../../core/message';
 
 /** Of operations that write a changed model. */
@@ -42,6 +43,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
   }
   terminal.print(result.loadsWith);
   terminal.print(result.path);
+  printVerdict(terminal, result.verdict);
 }
 
 /** `Removed attention: 3 (blocks 2, 5, 7)`, a line per kind. */

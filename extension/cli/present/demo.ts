@@ -26,8 +26,8 @@ export const demo: Presenter<DemoResult> = {
       terminal,
       ['model', 'perplexity', 'tokens', 'tokens/s'],
       [
-        row('before', evaluation),
-        ...(evaluation.against === undefined ? [] : [row('after', evaluation.against)]),
+        ...(evaluation.against === undefined ? [] : [row('before', evaluation.against)]),
+        row('after', evaluation),
       ],
     );
     terminal.print();

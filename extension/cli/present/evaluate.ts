@@ -1,13 +1,16 @@
-import { formatPercent } from '../../core/format';
+import { formatChange, formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
+import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
+import type { Evaluation } from '../../core/evaluate/evaluation';
+import type { Interval } from '../../core/evaluate/paired';
 import type { TaskResult } from '../../core/evaluate/task-accuracy';
-import type { TaskEvaluation } from '../../core/operations/evaluate';
+import type { Evaluated } from '../../core/operations/evaluate';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { printVerdict } from './verdict';
 
-export const evaluate: Presenter<EvaluationResult | TaskEvaluation> = {
+export const evaluate: Presenter<Evaluated> = {
   options: {},
   print: (result, { terminal, request }) => {
     const model = String(request['model'] ?? request['plan']);
@@ -15,6 +18,7 @@ export const evaluate: Presenter<EvaluationResult | TaskEvaluation> = {
     const against = typeof other === 'string' ? other : '';
     if ('task' in result) {
       printTask(terminal, [model, against], result);
+      printVerdict(terminal, result.verdict);
       return;
     }
     printTable(
@@ -26,9 +30,11 @@ export const evaluate: Presenter<EvaluationResult | TaskEvaluation> = {
       ],
     );
     if (result.against !== undefined) {
-      const change = result.against.perplexity / result.perplexity - 1;
-      terminal.print(`Perplexity ${change < 0 ? '−' : '+'}${formatPercent(Math.abs(change))}`);
+      terminal.print(
+        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}`,
+      );
     }
+    printVerdict(terminal, result.verdict);
   },
 };
 
@@ -53,6 +59,27 @@ function printTask(
     ['model', 'acc', 'acc_norm', 'perplexity of a word'],
     [row(model, result), ...(result.against === undefined ? [] : [row(against, result.against)])],
   );
+  if (result.compared !== undefined) {
+    const { difference, gained, lost, chance, retention } = result.compared;
+    const points = (value: number): string =>
+      `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)}`;
+    terminal.print(
+      difference.low <= 0 && difference.high >= 0
+        ? `acc: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${points(difference.low)} to ${points(difference.high)} points)`
+        : `acc: ${points(difference.value)} points from ${against} (95 % interval ${points(difference.low)} to ${points(difference.high)})`,
+    );
+    terminal.print(
+      `Answers that change: ${gained} become right, ${lost} become wrong (probability by chance ${chance.toPrecision(2)})` +
+        (retention === undefined ? '' : `; ${formatPercent(retention)} of the accuracy is kept`),
+    );
+  }
+}
+
+/** ` (95 % interval +8.1 % to +12.3 %)` */
+function rangeOf(ratio: Interval | undefined): string {
+  return ratio === undefined
+    ? ''
+    : ` (95 % interval ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)})`;
 }
 
 function columns({ perplexity, tokens, tokensPerSecond }: Evaluation): string[] {

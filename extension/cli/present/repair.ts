@@ -1,17 +1,18 @@
 import { formatBytes, formatPercent } from '../../core/format';
-import type { RepairResult } from '../../core/pipelines/compression/repair-model';
+import type { Repaired } from '../../core/operations/repair';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
+import { printVerdict } from './verdict';
 
-export const repair: Presenter<RepairResult> = {
+export const repair: Presenter<Repaired> = {
   options: {},
   print: (result, { terminal }) => {
     printResult(terminal, result);
   },
 };
 
-function printResult(terminal: Terminal, result: RepairResult): void {
+function printResult(terminal: Terminal, result: Repaired): void {
   const { slices, unit, lossBefore, lossAfter, written } = result;
   printTable(
     terminal,
@@ -35,4 +36,5 @@ function printResult(terminal: Terminal, result: RepairResult): void {
       ? 'The model is no better than before, so nothing is written. Try more text or --train all.'
       : `${written.path} (${formatBytes(written.bytesAfter)})`,
   );
+  printVerdict(terminal, result.verdict);
 }

@@ -33,7 +33,7 @@ export interface OnnxInitializer {
 
 /** The structure of an ONNX model and where its weights lie. */
 export interface OnnxFile {
-  /** Absolute path, links resolved. */
+  /** Absolute path, as it was named: side files lie beside a link, not beside what it leads to. */
   readonly path: string;
   readonly model: ModelProto;
   readonly graph: GraphProto;
@@ -86,7 +86,7 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     }
     const files = [...new Set([file, ...external.files])];
     const { model, payloads } = scanned;
-    return { path: file, model, graph, payloads, initializers, liftedConstants, files };
+    return { path: resolve(path), model, graph, payloads, initializers, liftedConstants, files };
   });
 }
 

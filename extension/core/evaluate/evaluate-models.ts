@@ -14,6 +14,8 @@ import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import type { EvaluationResult } from './evaluation';
+import { compareAnswers, comparePerplexity } from './paired';
+import type { AnswersCompared } from './paired';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { evaluateTask } from './task-accuracy';
 import type { TaskResult } from './task-accuracy';
@@ -49,21 +51,27 @@ export interface TaskRequest extends ModelsRequest {
   readonly task: string;
 }
 
+/** What a model scores on a task, and how that compares with another model, example by example. */
+export interface TaskEvaluation extends TaskResult {
+  readonly against?: TaskResult;
+  readonly compared?: AnswersCompared;
+}
+
 /** Perplexity and throughput of one model, or of two on the same windows of text. */
 export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
 ): Promise<EvaluationResult> {
   const known = new Map<LayeredModel, Int32Array>();
-  return runModels(request, context, {
+  const [own, other] = await runModels(request, context, {
     prepare: async (models) => {
       for (const model of models) {
         known.set(model, await readTokens(request.text, model));
       }
-      const [first, second] = [...known];
-      if (first !== undefined && second !== undefined && !equal(first[1], second[1])) {
+      const [first, second] = models;
+      if (first !== undefined && second !== undefined && !areEqual([...known.values()])) {
         context.warn(
-          say`${first[0].summary.name} and ${second[0].summary.name} tokenize the text differently, so their perplexities can't be compared.`,
+          say`${first.summary.name} and ${second.summary.name} tokenize the text differently, so their perplexities can't be compared.`,
         );
       }
       const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
@@ -76,20 +84,35 @@ export async function evaluateModels(
       return evaluatePerplexity(executor, ids, options, context);
     },
   });
+  const { losses, ...evaluation } = own;
+  if (other === undefined) {
+    return evaluation;
+  }
+  const { losses: original, ...against } = other;
+  const perplexityRatio = areEqual([...known.values()])
+    ? comparePerplexity(original, losses)
+    : undefined;
+  return { ...evaluation, against, ...(perplexityRatio === undefined ? {} : { perplexityRatio }) };
 }
 
 /** What one model, or two, score on a task. */
 export async function judgeModels(
   request: TaskRequest,
   context: JobContext,
-): Promise<TaskResult & { readonly against?: TaskResult }> {
-  return runModels(request, context, {
+): Promise<TaskEvaluation> {
+  const [own, other] = await runModels(request, context, {
     prepare: async () => readTask(request.task),
     run: async (executor, removed, task) => {
       const tokenizer = await loadTokenizer(executor.model.summary.path);
       return evaluateTask(executor, tokenizer, task, removed, context);
     },
   });
+  const { right, ...result } = own;
+  if (other === undefined) {
+    return result;
+  }
+  const { right: original, ...against } = other;
+  return { ...result, against, compared: compareAnswers(original, right) };
 }
 
 interface Work<Prepared, Result> {
@@ -102,11 +125,11 @@ interface Work<Prepared, Result> {
 }
 
 /** Opens the models, prepares what they share, and runs one after the other. */
-async function runModels<Prepared, Result extends object>(
+async function runModels<Prepared, Result>(
   request: ModelsRequest,
   context: JobContext,
   { prepare, run }: Work<Prepared, Result>,
-): Promise<Result & { readonly against?: Result }> {
+): Promise<readonly [own: Result, other: Result | undefined]> {
   for (const { capabilities, path } of [
     request.model,
     ...(request.against ? [request.against] : []),
@@ -134,10 +157,11 @@ async function runModels<Prepared, Result extends object>(
       await executor.dispose();
     }
   };
-  const result = await evaluate(model, removed);
-  return other === undefined ? result : { ...result, against: await evaluate(other, new Set()) };
+  const own = await evaluate(model, removed);
+  return [own, other === undefined ? undefined : await evaluate(other, new Set())];
 }
 
-function equal(a: Int32Array, b: Int32Array): boolean {
-  return a.length === b.length && a.every((id, i) => id === b[i]);
+/** Whether two models read the same; one model compared with itself has one. */
+function areEqual([a, b = a]: readonly Int32Array[]): boolean {
+  return a?.length === b?.length && a?.every((id, i) => id === b?.[i]) === true;
 }

@@ -1,3 +1,5 @@
+import type { Interval } from './paired';
+
 /** Perplexity and speed of one model on one text. */
 export interface Evaluation {
   /** exp(mean negative log-likelihood of the next token). */
@@ -9,6 +11,8 @@ export interface Evaluation {
 }
 
 export interface EvaluationResult extends Evaluation {
-  /** The second model of `--against`. */
+  /** The model that it is compared with. */
   readonly against?: Evaluation;
+  /** Its perplexity over that model's; absent where the two read the text as different tokens, or in too few windows. */
+  readonly perplexityRatio?: Interval;
 }

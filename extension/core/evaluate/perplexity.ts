@@ -5,6 +5,7 @@ import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
 import type { TextWindow } from '../runtime/windows';
 import { UserError } from '../user-error';
 import type { Evaluation } from './evaluation';
+import type { Loss } from './paired';
 import { counted, say } from '../message';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
@@ -26,14 +27,14 @@ export interface PerplexityOptions {
  * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without a
  * stride they do not overlap, the last may be shorter, and T counts every token but the first of
  * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
- * first, once. The throughput leaves out one window run before to warm up.
+ * first, once. The throughput leaves out one window run before to warm up. `losses`: of each window.
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
   ids: Int32Array,
   options: PerplexityOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<Evaluation> {
+): Promise<Evaluation & { readonly losses: readonly Loss[] }> {
   requireNextTokens(executor.model);
   const { name, path, maxPositions } = executor.model.summary;
   const removed = options.removed ?? new Set();
@@ -53,14 +54,15 @@ export async function evaluatePerplexity(
   const quiet = { cancellation: watcher.cancellation, progress: () => undefined };
   await windowSums(executor, [first], work, quiet);
   const started = performance.now();
-  const losses = await windowSums(executor, windows, work, watcher);
+  const sums = await windowSums(executor, windows, work, watcher);
   const milliseconds = performance.now() - started;
-  const loss = losses.reduce((total, [sum = Number.NaN]) => total + sum, 0);
+  const losses = windows.map(({ targets }, i): Loss => {
+    const [sum = Number.NaN] = sums[i] ?? [];
+    return { sum, tokens: targets.filter((id) => id >= 0).length };
+  });
+  const loss = losses.reduce((total, { sum }) => total + sum, 0);
   const run = windows.reduce((total, { input }) => total + input.length, 0);
-  const tokens = windows.reduce(
-    (total, { targets }) => total + targets.filter((id) => id >= 0).length,
-    0,
-  );
+  const tokens = losses.reduce((total, window) => total + window.tokens, 0);
   const perplexity = Math.exp(loss / tokens);
   if (!Number.isFinite(perplexity)) {
     throw new UserError(
@@ -71,7 +73,7 @@ export async function evaluatePerplexity(
       },
     );
   }
-  return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds };
+  return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds, losses };
 }
 
 function windowsOf(ids: Int32Array, length: number, stride: number | undefined): TextWindow[] {

@@ -37,7 +37,7 @@ const defaultDelimiter = ' ';
 /**
  * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), no
  * special tokens added, texts that are too long cut at their beginning; `acc`, `acc_norm` of
- * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA.
+ * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA. `right`: of each example, what `acc` counts.
  */
 export async function evaluateTask(
   executor: LayeredExecutor,
@@ -45,7 +45,7 @@ export async function evaluateTask(
   task: Task,
   removed: ReadonlySet<number>,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<TaskResult> {
+): Promise<TaskResult & { readonly right: readonly boolean[] }> {
   requireNextTokens(executor.model);
   const { maxPositions = Number.POSITIVE_INFINITY } = executor.model.summary;
   const continuation = (context: string, text: string): Continuation =>
@@ -143,25 +143,26 @@ function judgeChoices(
   task: string,
   examples: readonly ChoicesExample[],
   sums: readonly WindowSums[],
-): TaskResult {
-  let right = 0;
+): TaskResult & { readonly right: readonly boolean[] } {
+  const right: boolean[] = [];
   let rightNormed = 0;
   let at = 0;
   for (const { choices, answer } of examples) {
     const likelihoods = choices.map((_, i) => -(sums[at + i]?.[0] ?? Number.NaN));
     const normed = likelihoods.map((sum, i) => sum / Array.from(choices[i] ?? '').length);
-    right += argmax(likelihoods) === answer ? 1 : 0;
+    right.push(argmax(likelihoods) === answer);
     rightNormed += argmax(normed) === answer ? 1 : 0;
     at += choices.length;
   }
   const { length } = examples;
   return {
+    right,
     task,
     kind: 'multiple-choice',
     examples: length,
-    acc: right / length,
+    acc: countOf(right) / length,
     accNorm: rightNormed / length,
-    accError: standardError(right, length),
+    accError: standardError(countOf(right), length),
     accNormError: standardError(rightNormed, length),
   };
 }
@@ -170,19 +171,22 @@ function judgeLastWords(
   task: string,
   continuations: readonly Continuation[],
   sums: readonly WindowSums[],
-): TaskResult {
+): TaskResult & { readonly right: readonly boolean[] } {
   const { length } = sums;
-  const right = sums.filter(([, best], i) => best === continuations[i]?.tokens).length;
+  const right = sums.map(([, best], i) => best === continuations[i]?.tokens);
   const loss = sums.reduce((total, [sum = Number.NaN]) => total + sum, 0);
   return {
+    right,
     task,
     kind: 'last-word',
     examples: length,
-    acc: right / length,
-    accError: standardError(right, length),
+    acc: countOf(right) / length,
+    accError: standardError(countOf(right), length),
     perplexity: Math.exp(loss / length),
   };
 }
+
+const countOf = (right: readonly boolean[]): number => right.filter(Boolean).length;
 
 /** The first of the largest. */
 function argmax(values: readonly number[]): number {

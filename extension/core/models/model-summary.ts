@@ -6,6 +6,7 @@ import type { Message } from '../message';
 export const sublayerKinds = [
   'attention',
   'cross-attention',
+  'mixer',
   'feedforward',
   'convolution',
   'expert',
@@ -14,6 +15,11 @@ export const sublayerKinds = [
   'other',
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
+
+/** Whether a model carries states along the sequence that no key/value cache holds. */
+export function hasMixers({ sublayers }: Pick<ModelSummary, 'sublayers'>): boolean {
+  return sublayers.some(({ kind }) => kind === 'mixer');
+}
 
 /** The experts of a mixture, any of which can be removed by itself; sizes are the mean where they were compressed each in its way. */
 export interface ExpertSummary {
@@ -40,7 +46,7 @@ export interface SublayerSummary {
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
   readonly flopsPerToken: number;
-  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
+  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
   /** Whether a norm of the sum stays when it goes: LN(x + f(x)) becomes LN(x). */
   readonly keepsNorm?: boolean | undefined;

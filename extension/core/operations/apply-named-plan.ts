@@ -1,7 +1,7 @@
 import type { OpenModel } from '../models/model-cache';
 import type { Plan } from '../plans/plan';
 import { UserError } from '../user-error';
-import { applyAndMeasure } from './apply-plan';
+import { applyAndMeasure, judgingOf } from './apply-plan';
 import type { ApplyResult, qualityFields } from './apply-plan';
 import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
 import type { RequestOf } from './fields';
@@ -36,10 +36,10 @@ export async function applyNamedPlan(
   if (choices.length === 0) {
     requireNoCompression(request);
   }
-  const { quality, examples } = request;
+  const { examples } = request;
   return applyAndMeasure(
     {
-      ...{ model, plan, planFolder: folder, quality },
+      ...{ model, plan, planFolder: folder, judging: judgingOf(request) },
       ...outputOptions(request),
       ...(await typeOptions(request)),
       ...runOptions(request),

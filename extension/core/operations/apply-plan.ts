@@ -3,57 +3,91 @@ import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { CompressResult } from '../pipelines/compression/compress-model';
 import type { PruneResult } from '../pipelines/prune-result';
+import type { Verdict } from '../evaluate/gate';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { CancelledError } from '../jobs/job';
 import { UserError } from '../user-error';
 import { flag, group } from './fields';
+import type { RequestOf } from './fields';
+import { gateFields, gateOf, gateRules, judgeChanged, requireTask } from './gate-fields';
 import type { OperationContext } from './operation';
+import { switchedOff } from './rules';
 import { say } from '../message';
 
 /** What applying a plan did. */
 export type ApplyResult = (PruneResult | CompressResult) & {
   /** How far the written model is from the original; absent where that was not asked for. */
   readonly quality?: Quality;
+  /** What the request's limits say of the written model; absent where it has none. */
+  readonly verdict?: Verdict;
 };
 
-export const qualityFields = group('Output', {
-  quality: flag({
-    description: 'Compare the new model with the original on 512 tokens',
-    default: true,
-    off: 'Do not compare the new model with the original',
+export const qualityFields = {
+  ...group('Output', {
+    quality: flag({
+      description: 'Compare the new model with the original on 512 tokens',
+      default: true,
+      off: 'Do not compare the new model with the original',
+    }),
   }),
+  ...gateFields,
+};
+
+export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
+
+/** How a request wants its result judged. */
+export const judgingOf = (request: Judging): Judging => ({
+  quality: request.quality,
+  ...gateOf(request),
 });
 
-/** Writes what a plan describes, and measures how far that is from the original if `quality` says so. */
+type Judging = RequestOf<typeof qualityFields>;
+
+/** Writes what a plan describes, and judges it as {@link addQuality} does. */
 export async function applyAndMeasure(
-  { quality, ...application }: PlanApplication & { readonly quality: boolean },
+  { judging, ...application }: PlanApplication & { readonly judging: Judging },
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
+  requireTask(judging);
   const result = await applyPlan(application, { ...context, emit: () => undefined });
-  return quality ? addQuality(result, application, context) : result;
+  return addQuality(result, application, judging, context);
 }
 
-/** Measures how far a written model is from its original. The model stays if that cannot be done or is cancelled. */
+/**
+ * Measures how far a written model is from its original, and judges it by the limits that are given. The model
+ * stays if that cannot be done or is cancelled.
+ */
 export async function addQuality(
   result: ApplyResult,
   original: Pick<PlanApplication, 'model' | 'examples' | 'device' | 'memoryBytes'>,
+  judging: Judging,
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
+  if (!judging.quality) {
+    return result;
+  }
   const { samples, open } = context.environment;
+  const { device, memoryBytes } = original;
   try {
+    const changed = await open(result.path);
     const quality = await measureQuality(
       {
         original: original.model,
-        changed: await open(result.path),
+        changed,
         text: join(samples, 'held-out.txt'),
         ...(original.examples === undefined ? {} : { examples: original.examples }),
-        device: original.device,
-        memoryBytes: original.memoryBytes,
+        device,
+        memoryBytes,
       },
       { ...context, emit: () => undefined },
     );
-    return { ...result, quality };
+    if (judging.gate === undefined) {
+      return { ...result, quality };
+    }
+    const models = { original: original.model, changed, quality };
+    const run = { device, memoryBytes };
+    return { ...result, quality, verdict: await judgeChanged(judging, models, run, context) };
   } catch (error) {
     if (error instanceof CancelledError) {
       context.warn(say`${result.path} is written, but not compared with the original.`);

@@ -1,12 +1,14 @@
 import * as v from 'valibot';
+import type { Verdict } from '../evaluate/gate';
 import { workFolder } from '../jobs/work-folder';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
-import { qualityFields } from './apply-plan';
+import { qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { compressionFields, compressionRules } from './compression-fields';
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
+import { verdictSchema } from './gate-fields';
 import { requiredPlanField } from './read-plan';
 import { outputFields, runFields, typeFields } from './shared-fields';
 
@@ -18,7 +20,12 @@ export const appliedSchema = v.looseObject({
   bytesBefore: v.number(),
   bytesAfter: v.number(),
   layers: v.optional(v.array(v.looseObject({ tensor: v.string() }))),
+  verdict: v.optional(verdictSchema),
 });
+
+/** No limits, or all of them kept. */
+export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefined }): boolean =>
+  verdict === undefined || verdict.outcome === 'accept';
 
 export const apply = defineOperation({
   id: 'apply',
@@ -39,9 +46,10 @@ export const apply = defineOperation({
     ...compressionFields,
     ...runFields,
   },
-  rules: compressionRules,
+  rules: [...compressionRules, ...qualityRules],
   result: appliedSchema,
   trust: 'write',
+  passes: keepsLimits,
   resume: ({ out }) => workFolder(out, 'compress'),
   work: async (request, { open }) => namedPlanWork(request, open),
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> =>

@@ -4,9 +4,9 @@ import { planFor } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
-import { appliedSchema } from './apply';
+import { appliedSchema, keepsLimits } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
-import { applyAndMeasure, qualityFields } from './apply-plan';
+import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { forgetMeasured } from './budget-fields';
 import {
@@ -38,6 +38,7 @@ export const compress = defineOperation({
     ...qualityFields,
   },
   rules: [
+    ...qualityRules,
     ...oneOf('method', 'budget', 'plan'),
     replaces('plan', planningNames, say`the plan says what to compress`),
     anyOf('model', 'plan'),
@@ -46,6 +47,7 @@ export const compress = defineOperation({
   ],
   result: appliedSchema,
   trust: 'write',
+  passes: keepsLimits,
   resume: ({ model = '', out, budget, sensitivity }) => [
     workFolder(out, 'compress'),
     ...(budget !== undefined && sensitivity === undefined
@@ -59,7 +61,7 @@ export const compress = defineOperation({
     return compressingWork({ ...request, model: await open(request.model ?? '') });
   },
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<ApplyResult> => {
-    const { plan: given, calibration, quality, out } = request;
+    const { plan: given, calibration, out } = request;
     const examples = calibration === undefined ? {} : { examples: calibration };
     if (given !== undefined) {
       return applyNamedPlan({ ...request, plan: given, ...examples }, context);
@@ -71,7 +73,7 @@ export const compress = defineOperation({
     const choices = changes.compress ?? [];
     const result = await applyAndMeasure(
       {
-        ...{ model, plan, quality, ...examples },
+        ...{ model, plan, judging: judgingOf(request), ...examples },
         ...outputOptions(request),
         ...runOptions(request),
         compression: compressionSettings(request, model.model, choices, context.environment),

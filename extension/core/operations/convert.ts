@@ -1,6 +1,6 @@
 import { planFor } from '../plans/plan';
-import { appliedSchema } from './apply';
-import { applyAndMeasure, qualityFields } from './apply-plan';
+import { appliedSchema, keepsLimits } from './apply';
+import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { path } from './fields';
 import { defineOperation } from './operation';
@@ -28,15 +28,16 @@ export const convert = defineOperation({
     examples: path({ description: 'Examples to check models on that read no text' }),
     ...runFields,
   },
-  rules: [],
+  rules: qualityRules,
   result: appliedSchema,
   trust: 'write',
+  passes: keepsLimits,
   run: async (request, context: OperationContext<unknown>): Promise<ApplyResult> => {
-    const { quality, examples } = request;
+    const { examples } = request;
     const model = await context.environment.open(request.model);
     return applyAndMeasure(
       {
-        ...{ model, quality, plan: planFor({ path: model.path }, {}) },
+        ...{ model, judging: judgingOf(request), plan: planFor({ path: model.path }, {}) },
         ...outputOptions(request),
         ...(await typeOptions(request)),
         ...runOptions(request),

@@ -66,9 +66,9 @@ export const demo = defineOperation({
     );
     const evaluation = await evaluateModels(
       {
-        model: await open(model),
+        model: await open(pruned),
         removed: [],
-        against: await open(pruned),
+        against: await open(model),
         text: join(samples, 'held-out.txt'),
         ...runOptions(run),
       },

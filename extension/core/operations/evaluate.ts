@@ -1,28 +1,29 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
+import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
+import { asksFor, judge } from '../evaluate/gate';
+import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength } from '../evaluate/perplexity';
-import type { TaskResult } from '../evaluate/task-accuracy';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
+import { keepsLimits } from './apply';
 import { integer, path } from './fields';
+import { gateField, heldOutText, verdictSchema } from './gate-fields';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
-import { anyOf, replaces } from './rules';
+import { anyOf, needs, replaces } from './rules';
 import { optionalModelField, runFields, runOptions } from './shared-fields';
 import { roughTokens, wholeModel } from './text-work';
 import { runsOf } from './work';
 import { say } from '../message';
 
-/** Of the samples: what is read where no text is named. */
-const heldOutText = 'held-out.txt';
-
-/** Task scores of one model, or of two. */
-export type TaskEvaluation = TaskResult & { readonly against?: TaskResult };
+/** What was measured, and what the request's limits say of it. */
+export type Evaluated = (EvaluationResult | TaskEvaluation) & { readonly verdict?: Verdict };
 
 const measured = v.looseObject({
   perplexity: v.optional(v.number()),
@@ -58,14 +59,21 @@ export const evaluate = defineOperation({
       min: 1,
     }),
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
+    gate: gateField,
     ...runFields,
   },
   rules: [
     anyOf('model', 'plan'),
     replaces('task', ['text', 'length', 'stride'], say`a task has its own texts`),
+    needs('gate', 'against'),
   ],
-  result: v.looseObject({ ...measured.entries, against: v.optional(measured) }),
+  result: v.looseObject({
+    ...measured.entries,
+    against: v.optional(measured),
+    verdict: v.optional(verdictSchema),
+  }),
   trust: 'run',
+  passes: keepsLimits,
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
   work: async (request, { open, samples }) => {
     const { task, plan, length = defaultWindowLength, stride = length, against } = request;
@@ -79,9 +87,10 @@ export const evaluate = defineOperation({
     const runs = wholeModel((tokens * models * length) / stride, model.summary);
     return runsOf(model, runs, models, length, stride);
   },
-  run: async (request, context): Promise<EvaluationResult | TaskEvaluation> => {
+  run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, against, length, stride, model = '' } = request;
+    const { plan, task, against, length, stride, model = '', gate } = request;
+    requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planOf(await readPlan(plan, request.model), open);
     const models = {
@@ -92,9 +101,13 @@ export const evaluate = defineOperation({
       ...runOptions(request),
     };
     if (task !== undefined) {
-      return judgeModels({ ...models, task }, context);
+      const result = await judgeModels({ ...models, task }, context);
+      const { compared } = result;
+      return gate === undefined || compared === undefined
+        ? result
+        : { ...result, verdict: judge(gate, { task: compared }) };
     }
-    return evaluateModels(
+    const result = await evaluateModels(
       {
         ...models,
         text: request.text ?? join(context.environment.samples, heldOutText),
@@ -103,8 +116,27 @@ export const evaluate = defineOperation({
       },
       context,
     );
+    const { perplexityRatio } = result;
+    return gate === undefined
+      ? result
+      : {
+          ...result,
+          verdict: judge(gate, perplexityRatio === undefined ? {} : { perplexityRatio }),
+        };
   },
 });
+
+/** @throws UserError where a limit is of something that is not measured beside. */
+function requireMeasured(gate: readonly string[], task: string | undefined): void {
+  const measure = task === undefined ? 'perplexity' : 'task';
+  const other = gate.find((limit) => !asksFor([limit], measure));
+  if (other !== undefined) {
+    throw new UserError(say`${other} is not measured here.`, {
+      field: 'gate',
+      remedy: say`Give a limit of ${measure}; other limits belong to the commands that write a model.`,
+    });
+  }
+}
 
 /** @throws UserError for a plan of another model, and for one that compresses. */
 async function planOf(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {

@@ -55,6 +55,8 @@ export interface Operation<
     environment: Pick<Environment, 'samples' | 'open'>,
   ) => Promise<Work | undefined>;
   run(request: RequestOf<F>, context: OperationContext<Event>): Promise<Result>;
+  /** Whether a result is what was asked for; the command line ends with 1 where it is not. */
+  readonly passes?: (result: Result) => boolean;
   /** What scripts get of a result; absent where that is the result itself. */
   readonly toJson?: (result: Result) => unknown;
 }

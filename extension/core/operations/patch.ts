@@ -6,10 +6,11 @@ import { workFolder } from '../jobs/work-folder';
 import { readLibrary } from '../symbolic/language/library-file';
 import { defaultFitting } from '../symbolic/patch/fit-branch';
 import { defaultPatchLimits, patchLibrary } from '../symbolic/patch/found-graphs';
-import { appliedSchema } from './apply';
-import { addQuality, qualityFields } from './apply-plan';
+import { appliedSchema, keepsLimits } from './apply';
+import { addQuality, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { flag, group, integer, number, path, text } from './fields';
+import { requireTask } from './gate-fields';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
@@ -74,7 +75,7 @@ export const patch = defineOperation({
     ...learningFields(defaultText),
     ...runFields,
   },
-  rules: calibrationRules,
+  rules: [...calibrationRules, ...qualityRules],
   result: v.looseObject({
     accepted: v.boolean(),
     program: v.string(),
@@ -82,11 +83,13 @@ export const patch = defineOperation({
     written: v.nullable(appliedSchema),
   }),
   trust: 'write',
+  passes: ({ written }: PatchResult<ApplyResult>) => written === null || keepsLimits(written),
   resume: (request) => workFolder(request.out, 'patch'),
   run: async (request, context): Promise<PatchResult<ApplyResult>> => {
     const { open, samples } = context.environment;
     const { sublayer, graphs, programs, library, epochs, batch, rate, seed } = request;
-    const { anyway, plan, quality, calibration } = request;
+    const { anyway, plan, calibration } = request;
+    requireTask(request);
     const model = await open(request.model);
     const result = await patchModel(
       {
@@ -108,9 +111,13 @@ export const patch = defineOperation({
     return {
       ...result,
       written:
-        written !== null && quality
-          ? await addQuality(written, { model, ...examples, ...runOptions(request) }, context)
-          : written,
+        written &&
+        (await addQuality(
+          written,
+          { model, ...examples, ...runOptions(request) },
+          judgingOf(request),
+          context,
+        )),
     };
   },
 });

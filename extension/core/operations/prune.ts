@@ -2,9 +2,9 @@ import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
-import { appliedSchema } from './apply';
+import { appliedSchema, keepsLimits } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
-import { applyAndMeasure, qualityFields } from './apply-plan';
+import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { chooseRemoval, removalFields, removalNames, removalRules } from './choose-removal';
 import { compressionFields } from './compression-fields';
@@ -48,9 +48,11 @@ export const prune = defineOperation({
     ...oneOf('plan', ...amountNames),
     anyOf('model', 'plan'),
     ...removalRules,
+    ...qualityRules,
   ],
   result: appliedSchema,
   trust: 'write',
+  passes: keepsLimits,
   resume: ({ model = '' }) => journalOf('search', undefined, model),
   work: async (request, { open }) =>
     request.plan === undefined && request.profile === undefined
@@ -63,14 +65,13 @@ export const prune = defineOperation({
       return applyNamedPlan({ ...defaults, ...request, plan: request.plan, seed }, context);
     }
     const output = outputOptions(request);
-    const { quality } = request;
     const model = await context.environment.open(request.model ?? '');
     const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;
     const result = await applyAndMeasure(
       {
-        ...{ model, plan, quality, examples },
+        ...{ model, plan, judging: judgingOf(request), examples },
         ...output,
         ...(await typeOptions(request)),
         ...runOptions(request),

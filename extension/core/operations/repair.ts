@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
+import type { Verdict } from '../evaluate/gate';
 import type { CalibrationRequest } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import { repairModel, trainedLayers } from '../pipelines/compression/repair-model';
@@ -8,8 +9,17 @@ import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import type { RepairEffort } from '../tensornet/repair/efforts';
 import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
+import { keepsLimits } from './apply';
 import { choice, flag, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
+import {
+  gateFields,
+  gateOf,
+  gateRules,
+  judgeChanged,
+  requireTask,
+  verdictSchema,
+} from './gate-fields';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { excludes } from './rules';
@@ -35,6 +45,9 @@ function textOf(
   const { sequences } = repairEfforts[request.effort];
   return learningOf(request, { ...defaultRepairText, sequences }, maxPositions);
 }
+
+/** What repairing did, and what the request's limits say of the result or, where nothing was better, of the model as it was. */
+export type Repaired = RepairResult & { readonly verdict?: Verdict };
 
 export const repair = defineOperation({
   id: 'repair',
@@ -84,16 +97,19 @@ export const repair = defineOperation({
       seed: integer({ description: 'Seed of the order', default: defaultRepair.seed, min: 0 }),
     }),
     ...learningFields(defaultRepairText),
+    ...gateFields,
     ...runFields,
   },
-  rules: [excludes('effort', 'sequences'), ...calibrationRules],
+  rules: [excludes('effort', 'sequences'), ...calibrationRules, ...gateRules],
   result: v.looseObject({
     written: v.nullable(v.looseObject({ path: v.string() })),
     lossBefore: v.number(),
     lossAfter: v.number(),
     slices: v.array(v.looseObject({ sublayer: v.string() })),
+    verdict: v.optional(verdictSchema),
   }),
   trust: 'write',
+  passes: keepsLimits,
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
     const { train, epochs, batch } = request;
@@ -105,15 +121,17 @@ export const repair = defineOperation({
       parameters: summary.parameters,
     };
   },
-  run: async (request, context): Promise<RepairResult> => {
+  run: async (request, context): Promise<Repaired> => {
+    requireTask(request);
     const { open, samples } = context.environment;
     const { train, epochs, batch, rate, seed } = request;
     const endToEnd = endToEndOf(request);
     const model = await open(request.model);
-    return repairModel(
+    const teacher = await open(request.teacher);
+    const result = await repairModel(
       {
         model,
-        teacher: await open(request.teacher),
+        teacher,
         text: textOf(request, model.summary),
         bundledText: join(samples, 'calibration.txt'),
         settings: { ...defaultRepair, epochs, batch, rate, seed },
@@ -124,5 +142,14 @@ export const repair = defineOperation({
       },
       context,
     );
+    if (request.gate === undefined) {
+      return result;
+    }
+    const changed = result.written === null ? model : await open(result.written.path);
+    const models = { original: teacher, changed };
+    return {
+      ...result,
+      verdict: await judgeChanged(gateOf(request), models, runOptions(request), context),
+    };
   },
 });

@@ -21,6 +21,7 @@ import type { SideFiles } from '../export/hugging-face/side-files';
 import { chooseOutput } from '../export/output-options';
 import type { OutputOption } from '../export/output-options';
 import { writeSource } from '../export/write-source';
+import type { WeightWriter } from '../export/weight-writer';
 import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
@@ -127,7 +128,7 @@ async function writeChecked(
     ...(request.types === undefined ? {} : { types: request.types }),
   };
   const writer = await target.writer(changes, options, context);
-  const sideFiles = writer.standsAlone === true ? noSideFiles : await source.sideFiles();
+  const sideFiles = await sideFilesOf(source, writer);
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
@@ -183,6 +184,14 @@ async function writeChecked(
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };
+}
+
+async function sideFilesOf(
+  source: WriteSource,
+  { standsAlone = false, leavesOut }: WeightWriter,
+): Promise<SideFiles> {
+  const found = standsAlone ? noSideFiles : await source.sideFiles();
+  return { ...found, files: found.files.filter(({ name }) => name !== leavesOut) };
 }
 
 async function copySideFiles(

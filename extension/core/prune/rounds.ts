@@ -3,7 +3,7 @@ import type { CandidateDistance, Decision } from './layer-profile';
 import type { Metric } from '../metrics/metrics';
 import type { Scorer } from './scorer';
 import type { Slice } from '../metrics/slices';
-import { normalCdf } from './adaptive/statistics';
+import { normalCdf } from '../metrics/statistics';
 import { Tally } from './tally';
 
 /** What a round has to decide, and with what. */

@@ -1,4 +1,4 @@
-import { documentGlob, documentIds, documentNames } from '../../core/document-names';
+import { documentGlob, documentIds, documentNames, requestSuffix } from '../../core/document-names';
 import type { DocumentId } from '../../core/document-names';
 
 /** How the editor opens documents of a type. */
@@ -28,6 +28,9 @@ export const documentViews: Readonly<Partial<Record<DocumentId, DocumentView>>> 
   plan: { schema: './media/plan.schema.json' },
 };
 
+/** Requests of the command line: the text editor completes their fields. */
+const requests = { suffix: requestSuffix, schema: './media/request.schema.json' };
+
 /** What package.json says of documents. */
 export interface DocumentContributions {
   /** Of `activationEvents`: documents that something is done with as soon as they are there. */
@@ -55,7 +58,7 @@ export function documentContributions(): DocumentContributions {
         ? []
         : [{ viewType, selector: [{ filenamePattern: `*${suffix}` }], priority }],
     ),
-    jsonValidation: views.flatMap(({ schema, suffix }) =>
+    jsonValidation: [...views, requests].flatMap(({ schema, suffix }) =>
       schema === undefined ? [] : [{ fileMatch: `*${suffix}`, url: schema }],
     ),
     conditions: Object.fromEntries(

@@ -145,14 +145,14 @@ export class CompressionJobs {
     result: ResultOf<'compress'>,
     { model = '' }: RequestOf<'compress'>,
   ): Promise<JobOutcome> {
-    const { path, bytesBefore, bytesAfter, quality } = result;
+    const { path, bytesBefore, bytesAfter, quality, verdict } = result;
     const summary = await this.#models.summary(model);
     await this.#reports.showText(basename(path), path, pruneReport(summary, result));
     const smaller = l10n.t(
       '{0} takes {1} instead of {2} and is verified.',
       ...[basename(path), formatBytes(bytesAfter), formatBytes(bytesBefore)],
     );
-    return { summary: smaller + qualityNote(quality) };
+    return { summary: smaller + qualityNote(quality, verdict) };
   }
 
   #find(model: string, file: string | undefined): CompressionSession | undefined {

@@ -147,7 +147,7 @@ export class ModelJobs {
     const saved = formatPercent((bytesBefore - bytesAfter) / bytesBefore);
     const folder = basename(path);
     const smaller = l10n.t('{0} is {1} smaller than {2} and verified.', folder, saved, name);
-    return { summary: smaller + qualityNote(result.quality) };
+    return { summary: smaller + qualityNote(result.quality, result.verdict) };
   }
 
   async #patched(result: ResultOf<'patch'>, request: RequestOf<'patch'>): Promise<JobOutcome> {

@@ -229,7 +229,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
         ...experts(model, result),
       ],
     ),
-    ...qualityReport(result.quality),
+    ...qualityReport(result.quality, result.verdict),
     `## ${l10n.t('Verification')}`,
     layers.length === 0
       ? l10n.t(

@@ -78,7 +78,7 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
           `## ${l10n.t('Written')}`,
           `${escapeMarkdown(written.path)} · ${formatBytes(written.bytesAfter)}`,
           escapeMarkdown(written.loadsWith),
-          ...qualityReport(written.quality),
+          ...qualityReport(written.quality, written.verdict),
           ...(plan === undefined
             ? []
             : [l10n.t('The patch stands in the plan {0}.', escapeMarkdown(plan))]),

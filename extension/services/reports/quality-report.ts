@@ -1,10 +1,15 @@
 import { l10n } from 'vscode';
+import { describeMeasured } from '../../core/evaluate/gate';
+import type { Outcome, Verdict } from '../../core/evaluate/gate';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { formatChange, formatPercent } from '../../core/format';
 import { markdownTable } from './markdown-table';
 
 /** How far a written model is from its original, as parts of a Markdown report; none where that was not measured. */
-export function qualityReport(quality: Quality | undefined): readonly string[] {
+export function qualityReport(
+  quality: Quality | undefined,
+  verdict: Verdict | undefined,
+): readonly string[] {
   if (quality === undefined) {
     return [];
   }
@@ -31,14 +36,46 @@ export function qualityReport(quality: Quality | undefined): readonly string[] {
     perplexity === undefined
       ? l10n.t('Measured on {0} positions of the output.', positions)
       : l10n.t('Measured on {0} tokens of held-out text.', positions),
+    ...(verdict === undefined ? [] : verdictReport(verdict)),
   ];
 }
 
-/** ` Perplexity 29.40 → 32.40 (+10 %).`, to follow a sentence; nothing where it was not measured. */
-export function qualityNote(quality: Quality | undefined): string {
-  if (quality === undefined) {
-    return '';
+function verdictReport({ outcome, conditions }: Verdict): readonly string[] {
+  return [
+    `## ${l10n.t('Verdict: {0}', outcomeText(outcome))}`,
+    markdownTable(
+      [
+        ...[l10n.t('Limit'), `${l10n.t('Measured')}:`],
+        ...[`${l10n.t('95 % interval')}:`, l10n.t('Verdict')],
+      ],
+      conditions.map((one) => [
+        `\`${one.condition}\``,
+        ...describeMeasured(one.condition, one.measured),
+        outcomeText(one.outcome),
+      ]),
+    ),
+  ];
+}
+
+function outcomeText(outcome: Outcome): string {
+  switch (outcome) {
+    case 'accept':
+      return l10n.t('accepted');
+    case 'regression':
+      return l10n.t('regression');
+    case 'not enough evidence':
+      return l10n.t('not enough evidence');
   }
+}
+
+/** ` Perplexity 29.40 → 32.40 (+10 %).` and the verdict, to follow a sentence; nothing where it was not measured. */
+export function qualityNote(quality: Quality | undefined, verdict: Verdict | undefined): string {
+  const judged =
+    verdict === undefined ? '' : ` ${l10n.t('Verdict: {0}.', outcomeText(verdict.outcome))}`;
+  return quality === undefined ? judged : `${measuredNote(quality)}${judged}`;
+}
+
+function measuredNote(quality: Quality): string {
   const { perplexity, top1Agreement } = quality;
   if (perplexity !== undefined) {
     return ` ${l10n.t('Perplexity {0}.', describePerplexity(perplexity))}`;

@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Evaluation, EvaluationResult } from '../../../extension/core/evaluate/evaluation';
 import type { CompressResult } from '../../../extension/core/pipelines/compression/compress-model';
+import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
+import type { Evaluated } from '../../../extension/core/operations/evaluate';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import type { OnnxSummary } from '../../../extension/core/models/onnx/onnx-summary';
 import type { ModelSummary } from '../../../extension/core/models/model-summary';
@@ -336,18 +338,26 @@ describe('espalier', () => {
   it('prunes by ratio and evaluates before and after', async () => {
     const out = join(folder, 'pruned');
     const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
-    const pruned = await runCli([...args, '--no-baselines', '--out', out, '--json'], { env });
+    const limit = ['--gate', 'parameters<-5%,agreement>0%'];
+    const given = [...args, ...limit, '--no-baselines', '--out', out, '--json'];
+    const pruned = await runCli(given, { env });
     expect(pruned.code).toBe(0);
-    const result = JSON.parse(pruned.stdout) as PruneResult;
+    const result = JSON.parse(pruned.stdout) as ApplyResult;
+    expect(result.verdict?.outcome).toBe('accept');
     expect(result.removed).toHaveLength(2);
     expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
     const reopened = JSON.parse((await runCli(['inspect', out, '--json'])).stdout) as ModelSummary;
     expect(reopened.parameters).toBe(result.parametersAfter);
 
-    const evaluation = ['evaluate', model, '--against', out, '--text', text, '--device', 'cpu'];
-    const { code, stdout } = await runCli([...evaluation, '--json']);
-    const { perplexity, tokens, tokensPerSecond, against } = JSON.parse(stdout) as EvaluationResult;
-    expect(code).toBe(0);
+    const evaluation = ['evaluate', out, '--against', model, '--text', text, '--device', 'cpu'];
+    const gate = ['--length', '64', '--gate', 'perplexity<-90%'];
+    const { code, stdout } = await runCli([...evaluation, ...gate, '--json']);
+    const { perplexity, tokens, tokensPerSecond, against, ...compared } = JSON.parse(
+      stdout,
+    ) as Evaluated & EvaluationResult;
+    expect(code).toBe(1);
+    expect(compared.verdict?.outcome).toBe('regression');
+    expect(compared.perplexityRatio?.value).toBeCloseTo(perplexity / (against?.perplexity ?? 0), 6);
     expect(tokens).toBe(against?.tokens);
     expect(tokens).toBeGreaterThan(100);
     expect(tokensPerSecond).toBeGreaterThan(0);

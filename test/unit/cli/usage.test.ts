@@ -141,6 +141,9 @@ describe('a request as JSON', () => {
     expect(again.stdout).toBe(printed.stdout);
     const changed = await run('profile', '--config', config, '--metric', 'js', '--print-config');
     expect(JSON.parse(changed.stdout)).toMatchObject({ metric: 'js', remove: 2 });
+    const other = await run('sensitivity', '--config', config);
+    expect(other.code).toBe(2);
+    expect(other.stderr).toContain('config.json: operation: The file holds options of "profile"');
     await writeFile(config, '{"metrik": "js"}');
     const unknown = await run('profile', model, '--config', config);
     expect(unknown.code).toBe(2);

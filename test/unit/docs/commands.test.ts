@@ -98,12 +98,10 @@ describe('commands in docs', () => {
     };
     const actions: Actions = {
       ...quiet,
-      operation: async (operation, presenter, typed) =>
-        runOperation(operation, presenter, typed, {
-          terminal,
-          context,
-          resumeHint: () => undefined,
-        }),
+      operation: async (operation, presenter, typed) => {
+        const line = { terminal, context, resumeHint: () => undefined };
+        expect(await runOperation(operation, presenter, typed, line)).toBe(true);
+      },
     };
     const started = process.cwd();
     try {

@@ -31,7 +31,7 @@ it('tells how far the comparison with the original is', async () => {
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(path), plan, out: join(folder, 'whole'), overwrite: false },
-      ...{ device: 'cpu', memoryBytes: 1 << 28, quality: true },
+      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
     },
     { ...unattended, environment, progress: ({ stage }) => stages.add(inEnglish(stage)) },
   );
@@ -46,7 +46,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(path), plan, out, overwrite: false },
-      ...{ device: 'cpu', memoryBytes: 1 << 28, quality: true },
+      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
     },
     {
       ...unattended,
@@ -81,7 +81,7 @@ it('keeps the written model where the models cannot be compared, and says why', 
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
-      ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28, quality: true },
+      ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
     },
     { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );

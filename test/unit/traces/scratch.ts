@@ -10,7 +10,13 @@ import { temporaryFolder } from '../temporary-folder';
 const root = join(import.meta.dirname, '../../..');
 const folder = temporaryFolder();
 const copied = [
-  ...['extension', 'scripts', 'docs/reference', 'media/plan.schema.json'],
+  ...[
+    'extension',
+    'scripts',
+    'docs/reference',
+    'media/plan.schema.json',
+    'media/request.schema.json',
+  ],
   ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json'],
 ];
 const linked = ['node_modules', 'samples', 'webview'];

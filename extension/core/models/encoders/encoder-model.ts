@@ -331,7 +331,8 @@ export class EncoderModel implements LayeredModel {
             sublayer.weights.sumNorms,
           );
         case 'expert':
-          throw new Error('no encoder has a mixture of experts');
+        case 'mixer':
+          throw new Error(`no encoder has a sublayer of kind ${sublayer.kind}`);
       }
     });
   }

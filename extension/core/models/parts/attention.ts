@@ -36,6 +36,8 @@ export interface AttentionShape {
   readonly turnsFirst: boolean;
   /** Bound on the absolute values of queries, keys and values, if any. */
   readonly clip: number | undefined;
+  /** Whether the queries' matrix gives each head's query and behind it a gate, as wide. */
+  readonly gatesInQuery: boolean;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
   /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
@@ -126,18 +128,20 @@ export function emitAttention(
       : rotate(toHeads(x, heads, headDim, gain), headDim);
   const plus = (x: Value, bias: LazyTensor | undefined): Value =>
     bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
-  const plainHeads = (): Heads => {
-    const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+  const plainHeads = (): Heads & { readonly gate?: Value } => {
+    const [first = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
     );
+    const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
     return {
+      ...(gate === undefined ? {} : { gate }),
       query: turned(plus(q, weights.addedBiases?.query), numHeads, weights.queryKeyNorms?.query),
       key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
       value: toHeads(plus(v, weights.addedBiases?.value), numKeyValueHeads, headDim),
     };
   };
 
-  const heads =
+  const heads: Heads & { readonly gate?: Value } =
     shape.latent === undefined
       ? plainHeads()
       : emitLatentHeads(graph, shape.latent, weights, rows, {
@@ -182,10 +186,8 @@ export function emitAttention(
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
   ]);
-  const gated =
-    weights.gate === undefined
-      ? joined
-      : emitGate(graph, shape, joined, emitLinear(graph, weights.gate, rows));
+  const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
+  const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
@@ -251,6 +253,18 @@ function emitConvolution(graph: GraphBuilder, kernel: LazyTensor, value: Value):
     kernel_shape: [width, 1],
     pads: [beside, 0, beside, 0],
   });
+}
+
+/** Rows [rows, heads · headDim] of queries and of gates, which take turns. */
+function emitQueryAndGate(
+  graph: GraphBuilder,
+  { numHeads, headDim }: AttentionShape,
+  both: Value,
+): Value[] {
+  const heads = graph.op('Reshape', [both, graph.ints([-1, numHeads, 2, headDim])]);
+  return graph
+    .ops('Split', [heads, graph.ints([1, 1])], 2, { axis: 2 })
+    .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
 }
 
 /** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */

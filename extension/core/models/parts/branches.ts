@@ -57,10 +57,11 @@ export function readShapes(
     norm,
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
+    gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
     hashes,
     relative,
@@ -70,7 +71,8 @@ export function readShapes(
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
     takesTurns: architecture.feedforward.takesTurns ?? false,
@@ -185,10 +187,11 @@ function findQueryKeyValue(
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
-  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes }: AttentionShape,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
   if (latent === undefined || sizes === undefined) {
-    const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+    const queries = gatesInQuery ? 2 * numHeads : numHeads;
+    const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
     const biases = [bias, key, bias];
     return {
       queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),

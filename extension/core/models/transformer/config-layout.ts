@@ -42,6 +42,11 @@ export interface ConfigLayout {
   readonly computed?: (config: ConfigFields) => ConfigFields;
   /** What a value stands for where it is not what it says, by field. */
   readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /**
+   * Fields that speak of blocks by their numbers, for the blocks that stay; undefined where they cannot say
+   * which.
+   */
+  readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
   /** Fields that have one known value each; a config.json with another is refused. */
   readonly only?: (config: ConfigFields) => ConfigFields;
 }

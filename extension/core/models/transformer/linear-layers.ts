@@ -54,6 +54,10 @@ function withRoles(
         ['output', output],
       ];
     }
+    case 'mixer': {
+      const { linears } = sublayer.weights;
+      return linears.map((linear, i) => [i === linears.length - 1 ? 'output' : 'other', linear]);
+    }
     case 'feedforward':
       return feedforwardRoles(sublayer.weights, gated);
     case 'expert':
@@ -153,6 +157,10 @@ function mapLinears(
         ...(gate === undefined ? {} : { gate: map(gate) }),
       };
       return { ...sublayer, weights: { ...sublayer.weights, ...changed } };
+    }
+    case 'mixer': {
+      const linears = sublayer.weights.linears.map(map);
+      return { ...sublayer, weights: { ...sublayer.weights, linears } };
     }
     case 'feedforward':
       return { ...sublayer, weights: { ...sublayer.weights, ...mapInner(sublayer.weights, map) } };

@@ -10,7 +10,7 @@ import type { SearchListener } from '../search-listener';
 import type { SearchPlan } from '../search-plan';
 import { slicesOf } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
-import { studentQuantile } from './statistics';
+import { studentQuantile } from '../../metrics/statistics';
 import { Surrogate } from './surrogate';
 import { Tally } from '../tally';
 

@@ -3,6 +3,7 @@ import type { FunctionProto } from '../../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../../model-summary';
 import { standsForConvolution } from './form-regions';
 import { operatorName } from '../graph-index';
+import { intAttribute, intsAttribute } from '../node-attributes';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
 const fusedAttention =
@@ -55,10 +56,22 @@ export function classifyBranch(
   if (some(fusedAttention) || (called && ops.has('Softmax'))) {
     return 'attention';
   }
+  if (ops.has('Scan') || (some(weightProducts) && [...nodes].some(isAlongSequence))) {
+    return 'mixer';
+  }
   if (some(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
     return 'convolution';
   }
   return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
+}
+
+/** Whether a node convolves each channel by itself along one axis. */
+function isAlongSequence({ op, proto }: GraphNode): boolean {
+  return (
+    convolutions.test(op) &&
+    intAttribute(proto, 'group', 1) > 1 &&
+    intsAttribute(proto, 'kernel_shape')?.length === 1
+  );
 }
 
 /** Whether a node multiplies two values that both depend on the inputs. */

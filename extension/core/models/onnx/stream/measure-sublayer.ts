@@ -117,12 +117,14 @@ function sourceOf(name: string, { constants, producers }: GraphIndex): string {
   return source;
 }
 
-/** Bytes per token of a cache [batch, heads, past, headDim]. */
-function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
+/** Bytes per token of a cache [batch, heads, past, headDim], or [2, batch, …] of keys and values in one. */
+function bytesPerPosition({ dtype, shape: stored = [] }: OnnxPort): number {
+  const isFused = stored.length === 5 && stored[0] === 2;
+  const shape = isFused ? stored.slice(1) : stored;
   const [, heads, , headDim] = shape;
   const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
   return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
-    ? (heads * headDim * bits) / 8
+    ? ((isFused ? 2 : 1) * heads * headDim * bits) / 8
     : 0;
 }
 

@@ -1,0 +1,28 @@
+import { describeMeasured } from '../../core/evaluate/gate';
+import type { Outcome, Verdict } from '../../core/evaluate/gate';
+import { printTable } from '../table';
+import type { Terminal } from '../terminal';
+
+const words: Readonly<Record<Outcome, string>> = {
+  accept: 'accepted',
+  regression: 'regression',
+  'not enough evidence': 'not enough evidence',
+};
+
+/** What limits say, one by one and together; nothing where there are none. */
+export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): void {
+  if (verdict === undefined) {
+    return;
+  }
+  terminal.print();
+  printTable(
+    terminal,
+    ['limit', 'measured', '95 % interval', 'verdict'],
+    verdict.conditions.map(({ condition, measured, outcome }) => [
+      condition,
+      ...describeMeasured(condition, measured),
+      words[outcome],
+    ]),
+  );
+  terminal.print(`Verdict: ${words[verdict.outcome]}`);
+}

@@ -1,0 +1,133 @@
+import type { AnswersCompared, Interval } from './paired';
+
+/** What a changed model is judged by. */
+export interface Figures {
+  /** Perplexity over the original's, on the same text. */
+  readonly perplexityRatio?: Interval;
+  readonly task?: AnswersCompared;
+  /** Fraction of the positions where both models find the same token likeliest. */
+  readonly agreement?: Interval;
+  /** Bytes and parameters over the original's. */
+  readonly size?: number;
+  readonly parameters?: number;
+}
+
+const measures = ['perplexity', 'task', 'agreement', 'size', 'parameters'] as const;
+type Measure = (typeof measures)[number];
+
+/** One limit of a gate. */
+interface Condition {
+  readonly text: string;
+  readonly measure: Measure;
+  readonly isUpper: boolean;
+  /** In the measure's own numbers: a change of 10 % is 0.1, 2 points are 0.02. */
+  readonly limit: number;
+}
+
+export const outcomes = ['accept', 'regression', 'not enough evidence'] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** What a gate says of a changed model. */
+export interface Verdict {
+  readonly outcome: Outcome;
+  readonly conditions: readonly {
+    readonly condition: string;
+    readonly outcome: Outcome;
+    /** What was measured, in the condition's unit: a change in %, or points. */
+    readonly measured?: Interval;
+  }[];
+}
+
+/** How conditions are written: the change of a measure, below or above a limit. */
+export const gateForm = {
+  pattern:
+    /^(?:(?:perplexity|size|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
+  takes:
+    'conditions such as perplexity<+10%, task>-2pt, agreement>90%, size<-20% or parameters<-20%',
+};
+
+/** Whether a gate judges by a measure. */
+export function asksFor(gate: readonly string[], measure: Measure): boolean {
+  return gate.some((text) => parse(text).measure === measure);
+}
+
+/**
+ * Judges by intervals, so that chance decides nothing: a condition holds where all of the interval keeps to
+ * it, is broken where none of it does, and is open between. What was not measured is open.
+ */
+export function judge(gate: readonly string[], figures: Figures): Verdict {
+  const conditions = gate.map((text) => {
+    const { measure, isUpper, limit } = parse(text);
+    const found = changeOf(measure, figures);
+    if (found === undefined) {
+      return { condition: text, outcome: 'not enough evidence' } as const;
+    }
+    const { low, high } = found;
+    const [holds, breaks] = isUpper ? [high < limit, low >= limit] : [low > limit, high <= limit];
+    const outcome: Outcome = holds ? 'accept' : breaks ? 'regression' : 'not enough evidence';
+    return { condition: text, outcome, measured: inHundredths(found) };
+  });
+  const has = (outcome: Outcome): boolean => conditions.some((one) => one.outcome === outcome);
+  return {
+    outcome: has('regression')
+      ? 'regression'
+      : has('not enough evidence')
+        ? 'not enough evidence'
+        : 'accept',
+    conditions,
+  };
+}
+
+/** `+8.1 %` and `+6.0 to +10.2 %`; dashes where nothing was measured, no interval where the value is exact. */
+export function describeMeasured(
+  condition: string,
+  measured: Interval | undefined,
+): [value: string, interval: string] {
+  if (measured === undefined) {
+    return ['–', '–'];
+  }
+  const unit = condition.endsWith('pt') ? 'pt' : '%';
+  const isChange = parse(condition).measure !== 'agreement';
+  const text = (amount: number): string =>
+    `${amount < 0 ? '−' : isChange ? '+' : ''}${Math.abs(amount).toFixed(1)}`;
+  const { value, low, high } = measured;
+  return [`${text(value)} ${unit}`, low === high ? '–' : `${text(low)} to ${text(high)} ${unit}`];
+}
+
+function parse(text: string): Condition {
+  const [, measure, sign, amount] = /^([a-z]+)([<>])(.*?)(?:%|pt)$/.exec(text) ?? [];
+  const known = measures.find((name) => name === measure);
+  if (known === undefined) {
+    throw new RangeError(`${text} is no condition`);
+  }
+  return { text, measure: known, isUpper: sign === '<', limit: Number(amount) / 100 };
+}
+
+/** What a condition limits: the change from the original, or the agreement itself. */
+function changeOf(measure: Measure, figures: Figures): Interval | undefined {
+  switch (measure) {
+    case 'perplexity':
+      return shifted(figures.perplexityRatio, -1);
+    case 'task':
+      return figures.task?.difference;
+    case 'agreement':
+      return figures.agreement;
+    case 'size':
+    case 'parameters':
+      return shifted(exact(figures[measure]), -1);
+  }
+}
+
+function exact(value: number | undefined): Interval | undefined {
+  return value === undefined ? undefined : { value, low: value, high: value };
+}
+
+function shifted(interval: Interval | undefined, by: number): Interval | undefined {
+  return (
+    interval && { value: interval.value + by, low: interval.low + by, high: interval.high + by }
+  );
+}
+
+function inHundredths({ value, low, high }: Interval): Interval {
+  return { value: 100 * value, low: 100 * low, high: 100 * high };
+}

@@ -1,0 +1,113 @@
+import { normalQuantile, studentQuantile } from '../metrics/statistics';
+
+/** A value, and the interval that holds it with 95 % confidence for text or examples like those measured. */
+export interface Interval {
+  readonly value: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** What a model lost on some text. */
+export interface Loss {
+  /** Sum of negative log-likelihoods in nats. */
+  readonly sum: number;
+  readonly tokens: number;
+}
+
+/** How two models answer the same examples. */
+export interface AnswersCompared {
+  /** Accuracy of the second less that of the first. */
+  readonly difference: Interval;
+  /** Accuracy of the second over that of the first; absent where the first has none right. */
+  readonly retention?: number;
+  /** Examples that only the second has right, and that only the first has. */
+  readonly gained: number;
+  readonly lost: number;
+  /**
+   * Probability of such a difference, or a greater one, where neither model is better: McNemar's exact
+   * test, two-sided.
+   */
+  readonly chance: number;
+}
+
+/** One side of 95 %. */
+const tail = 0.025;
+/** Fewer windows or examples do not tell how much they differ. */
+const leastCount = 4;
+
+/**
+ * Perplexity of a changed model over that of its original, on the same windows of text. Windows are
+ * independent, tokens in them are not: the interval of the mean difference in nats is that of a ratio of
+ * sums over windows, by Student's t.
+ * @returns undefined where the windows are too few to tell how much they differ
+ */
+export function comparePerplexity(
+  before: readonly Loss[],
+  after: readonly Loss[],
+): Interval | undefined {
+  const differences = before.map(({ sum }, i) => (after[i]?.sum ?? Number.NaN) - sum);
+  const tokens = before.reduce((total, one) => total + one.tokens, 0);
+  const mean = differences.reduce((total, one) => total + one, 0) / tokens;
+  const count = differences.length;
+  if (count < leastCount) {
+    return undefined;
+  }
+  const squares = differences.reduce(
+    (total, one, i) => total + (one - mean * (before[i]?.tokens ?? 0)) ** 2,
+    0,
+  );
+  const error = Math.sqrt((squares * count) / (count - 1)) / tokens;
+  const reach = studentQuantile(tail, count - 1) * error;
+  return { value: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
+}
+
+/**
+ * Compares which examples two models have right. The interval adds half an example to each of the four
+ * cells, so that few examples do not look like certainty (Agresti and Min, 2005).
+ */
+export function compareAnswers(
+  before: readonly boolean[],
+  after: readonly boolean[],
+): AnswersCompared {
+  const { length } = before;
+  const gained = after.filter((isRight, i) => isRight && before[i] === false).length;
+  const lost = before.filter((isRight, i) => isRight && after[i] === false).length;
+  const kept = before.filter(Boolean).length;
+  const [more, fewer, all] = [gained + 0.5, lost + 0.5, length + 2];
+  const centre = (more - fewer) / all;
+  const reach =
+    studentQuantile(tail, Math.max(leastCount - 1, length - 1)) *
+    (Math.sqrt(more + fewer - (more - fewer) ** 2 / all) / all);
+  return {
+    difference: {
+      value: (gained - lost) / length,
+      low: Math.max(-1, centre - reach),
+      high: Math.min(1, centre + reach),
+    },
+    ...(kept === 0 ? {} : { retention: 1 + (gained - lost) / kept }),
+    gained,
+    lost,
+    chance: signTest(gained, lost),
+  };
+}
+
+/** The share of `count` positions, with Wilson's interval (1927). */
+export function shareOf(share: number, count: number): Interval {
+  const z = normalQuantile(tail);
+  const weight = 1 / (1 + z ** 2 / count);
+  const centre = weight * (share + z ** 2 / (2 * count));
+  const reach = weight * z * Math.sqrt((share * (1 - share)) / count + (z / (2 * count)) ** 2);
+  return { value: share, low: centre - reach, high: centre + reach };
+}
+
+/** Two-sided probability that fair coins fall as unevenly as `a` against `b`. */
+function signTest(a: number, b: number): number {
+  const flips = a + b;
+  let logarithm = -flips * Math.LN2;
+  let below = 0;
+  for (let heads = 0; heads <= Math.min(a, b); heads++) {
+    below += Math.exp(logarithm);
+    logarithm += Math.log((flips - heads) / (heads + 1));
+  }
+  return Math.min(1, 2 * below);
+}

@@ -1,0 +1,160 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { emitWeight } from '../weight';
+import type { MixerInput, MixerKind } from './mixer-kind';
+import {
+  emitActivation,
+  emitBranch,
+  emitConvolution,
+  emitGroupNorm,
+  emitInputs,
+  emitParts,
+  emitRowsOf,
+  emitSequence,
+  emitSilu,
+  emitSoftplus,
+} from './pieces';
+import { emitRecurrence } from './recurrence';
+
+/** Mamba-2 (arXiv 2405.21060). */
+export interface StateSpace {
+  readonly kind: 'state-space';
+  readonly heads: number;
+  readonly headDim: number;
+  readonly stateSize: number;
+  /** How many B and C there are, each for as many heads. */
+  readonly groups: number;
+  readonly kernel: number;
+  readonly activation: string;
+  /** Of the input's linear layer, and of the output's where that is another. */
+  readonly bias: boolean;
+  readonly outputBias?: boolean;
+  readonly convolutionBias: boolean;
+  /** What each run of this many values is normed over; no norm when undefined. */
+  readonly normSize: number | undefined;
+  /** Whether the gate comes behind the norm. */
+  readonly normsFirst?: boolean;
+  readonly stepLimits?: readonly [number, number];
+  /** Factors on the input, and on gate, x, B, C and step. */
+  readonly inputScale?: number;
+  readonly scales?: readonly number[];
+  readonly outputScale?: number;
+}
+
+const widthOf = ({ heads, headDim }: StateSpace): number => heads * headDim;
+
+export const stateSpace: MixerKind<StateSpace> = {
+  find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
+    const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
+    const width = widthOf(form);
+    const channels = width + 2 * groups * stateSize;
+    return {
+      linears: [
+        linear('in_proj', width + channels + heads, hidden, bias),
+        linear('out_proj', hidden, width, form.outputBias ?? bias),
+      ],
+      convolutions: [convolution('conv1d', channels, kernel, convolutionBias)],
+      norms: normSize === undefined ? [] : [norm('norm', width)],
+      tensors: ['A_log', 'dt_bias', 'D'].map((name): LazyTensor => take(name, [heads])),
+    };
+  },
+
+  emit(input, form, parts) {
+    const { graph, leading } = input;
+    const { heads, headDim, stateSize, groups, activation, stepLimits } = form;
+    const width = widthOf(form);
+    const shared = groups * stateSize;
+    const [joined = ''] = emitInputs(input, parts);
+    const projected = emitScaled(graph, form, joined);
+    const [gate = '', mixed = '', step = ''] = emitParts(graph, projected, [
+      width,
+      width + 2 * shared,
+      heads,
+    ]);
+    const convolved = emitConvolution(input, parts, mixed);
+    const masked = input.mask(emitActivation(graph, activation, convolved));
+    const [x = '', b = '', c = ''] = emitParts(graph, masked, [width, shared, shared]);
+    const [logRates = '', biases = '', skips = ''] = parts.tensors.map((tensor) =>
+      emitWeight(graph, tensor),
+    );
+    const steps = emitClamped(graph, emitSoftplus(graph, step, biases), stepLimits);
+    const perStep = emitSequence(input, steps, heads, 1, 1);
+    const rate = graph.op('Reshape', [
+      graph.op('Neg', [graph.op('Exp', [logRates])]),
+      graph.ints([heads, 1, 1]),
+    ]);
+    const values = emitSequence(input, x, heads, 1, headDim);
+    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+    const scanned = emitRecurrence(
+      graph,
+      batch,
+      { heads, keys: stateSize, values: headDim },
+      {
+        decay: graph.op('Exp', [graph.op('Mul', [perStep, rate])]),
+        key: emitShared(input, form, b),
+        query: emitShared(input, form, c),
+        value: graph.op('Mul', [values, perStep]),
+      },
+    );
+    const skipped = graph.op('Mul', [
+      values,
+      graph.op('Reshape', [skips, graph.ints([heads, 1, 1])]),
+    ]);
+    const rows = emitRowsOf(input, graph.op('Add', [scanned, skipped]), width);
+    const branch = emitBranch(input, parts, emitGated(input, form, parts, rows, gate));
+    return form.outputScale === undefined
+      ? branch
+      : graph.op('Mul', [branch, graph.scalar(form.outputScale)]);
+  },
+};
+
+/** B or C of each head: [batch, sequence, heads, 1, stateSize]. */
+function emitShared(input: MixerInput, { heads, groups, stateSize }: StateSpace, x: Value): Value {
+  const { graph, leading } = input;
+  if (groups === heads) {
+    return emitSequence(input, x, heads, 1, stateSize);
+  }
+  const sized = (...sizes: number[]): Value =>
+    graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 });
+  const each = emitSequence(input, x, groups, 1, stateSize);
+  const every = graph.op('Expand', [each, sized(groups, heads / groups, stateSize)]);
+  return graph.op('Reshape', [every, sized(heads, 1, stateSize)]);
+}
+
+function emitGated(
+  input: MixerInput,
+  form: StateSpace,
+  { norms: [norm] }: Parameters<typeof stateSpace.emit>[2],
+  x: Value,
+  gate: Value,
+): Value {
+  const { graph, epsilon } = input;
+  const { normSize, normsFirst = false } = form;
+  const normed = (y: Value): Value =>
+    norm === undefined || normSize === undefined
+      ? y
+      : emitGroupNorm(input, norm, y, { width: widthOf(form), size: normSize, epsilon });
+  const open = emitSilu(graph, gate);
+  return normsFirst ? graph.op('Mul', [normed(x), open]) : normed(graph.op('Mul', [x, open]));
+}
+
+function emitClamped(
+  graph: GraphBuilder,
+  x: Value,
+  [low, high]: readonly [number, number] = [0, Infinity],
+): Value {
+  const atLeast = low > 0 ? graph.op('Max', [x, graph.scalar(low)]) : x;
+  return Number.isFinite(high) ? graph.op('Min', [atLeast, graph.scalar(high)]) : atLeast;
+}
+
+function emitScaled(graph: GraphBuilder, form: StateSpace, x: Value): Value {
+  const { heads, groups, stateSize, scales, inputScale = 1 } = form;
+  if (scales === undefined && inputScale === 1) {
+    return x;
+  }
+  const widths = [widthOf(form), widthOf(form), groups * stateSize, groups * stateSize, heads];
+  const all = widths.flatMap((width, i) =>
+    Array.from({ length: width }, () => inputScale * (scales?.[i] ?? 1)),
+  );
+  return graph.op('Mul', [x, graph.floats(all, [all.length])]);
+}

@@ -1,0 +1,42 @@
+import { expect, it } from 'vitest';
+import { describeMeasured, gateForm, judge } from '../../../extension/core/evaluate/gate';
+import type { Interval } from '../../../extension/core/evaluate/paired';
+
+const between = (low: number, high: number): Interval => ({ value: (low + high) / 2, low, high });
+
+it.each([
+  [between(1.02, 1.08), 'accept'],
+  [between(1.12, 1.2), 'regression'],
+  [between(1.05, 1.15), 'not enough evidence'],
+])('judges perplexity by its interval: %j', (perplexityRatio, outcome) => {
+  expect(judge(['perplexity<+10%'], { perplexityRatio }).outcome).toBe(outcome);
+});
+
+it('takes the worst of several limits', () => {
+  const task = {
+    ...{ difference: between(-0.01, 0.03), gained: 3, lost: 1, chance: 0.6 },
+  };
+  const figures = { perplexityRatio: between(1.01, 1.02), task, size: 0.75, parameters: 0.9 };
+  const of = (...gate: readonly string[]): string => judge(gate, figures).outcome;
+  expect(of('perplexity<+10%', 'task>-2pt', 'size<-20%')).toBe('accept');
+  expect(of('perplexity<+10%', 'task>+1pt')).toBe('not enough evidence');
+  expect(of('task>+1pt', 'parameters<-20%')).toBe('regression');
+  expect(of('perplexity<+1.5%', 'agreement>90%')).toBe('not enough evidence');
+  const [size] = judge(['size<-20%'], figures).conditions;
+  expect(size?.measured?.value).toBeCloseTo(-25, 10);
+});
+
+it('says what was measured in the unit of the limit', () => {
+  expect(describeMeasured('perplexity<+10%', between(4, 6))).toEqual(['+5.0 %', '+4.0 to +6.0 %']);
+  expect(describeMeasured('task>-2pt', between(-3, 1))).toEqual(['−1.0 pt', '−3.0 to +1.0 pt']);
+  expect(describeMeasured('agreement>90%', between(91, 93))).toEqual(['92.0 %', '91.0 to 93.0 %']);
+  expect(describeMeasured('size<-20%', between(-25, -25))).toEqual(['−25.0 %', '–']);
+  expect(describeMeasured('task>-2pt', undefined)).toEqual(['–', '–']);
+});
+
+it.each(['perplexity<10', 'perplexity>1%', 'task>-2%', 'speed<3%', 'size<', 'agreement>-1%', ''])(
+  'has a form that %j is not',
+  (text) => {
+    expect(gateForm.pattern.test(text)).toBe(false);
+  },
+);
