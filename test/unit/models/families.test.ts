@@ -24,6 +24,7 @@ const textTowers: ReadonlySet<string> = new Set(['gemma3']);
 const partlyRun: ReadonlySet<string> = new Set([
   ...textTowers,
   'blenderbot-small',
+  'esm',
   'layoutlm',
   'whisper',
 ]);

@@ -234,62 +234,6 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     },
   },
   {
-    ...bertLike({ modelType: 'nystromformer', family: 'Nystromformer', prefix: 'nystromformer.' }),
-    config: {
-      ...layout,
-      defaults: () => ({ ...textDefaults, hidden_act: 'gelu_new', rms_norm_eps: 1e-5 }),
-      // Landmarks that are as many as the tokens they stand for: attention is what it is elsewhere.
-      only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
-    },
-    embedding: { ...textEmbedding, positionOffset: 2 },
-    valueConvolution: {
-      name: 'attention.self.conv',
-      width: ({ conv_kernel_size: width = 65 }) => Number(width),
-    },
-  },
-  {
-    ...robertaLike({ modelType: 'ibert', family: 'IBert', prefix: 'ibert.' }),
-    config: {
-      ...layout,
-      defaults: () => ({ ...textDefaults, pad_token_id: 1 }),
-      only: () => ({ quant_mode: false }),
-    },
-    modules: {
-      ...postNorm.modules,
-      attention: {
-        'attention.self': 'NoQuantAttention',
-        'attention.output.dense': 'NoQuantLinear',
-      },
-      feedforward: { intermediate: 'SameQuant', 'output.dense': 'NoQuantLinear' },
-    },
-  },
-  {
-    ...bertLike({ modelType: 'yoso', family: 'Yoso', prefix: 'yoso.' }),
-    config: {
-      ...layout,
-      defaults: () => ({ ...textDefaults, type_vocab_size: 1, max_position_embeddings: 4096 }),
-      // Without it, hashes are random.
-      only: () => ({ use_expectation: true, conv_window: null }),
-    },
-    embedding: { ...textEmbedding, positionOffset: 2 },
-    hashes: ({ hash_code_len: hashes = 9 }) => Number(hashes),
-    scales: () => ({ attention: 1 }),
-  },
-  {
-    ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),
-    config: { ...layout, only: () => ({ add_cross_attention: false, concat_input: true }) },
-    embedding: {
-      ...textEmbedding,
-      joined: {
-        tables: ({ enable_shape: shape, enable_pronunciation: sound }) => [
-          ...(shape === false ? [] : ['embeddings.shape_embed']),
-          ...(sound === false ? [] : ['embeddings.pronunciation_embed']),
-        ],
-        projection: 'embeddings.map_inputs_layer',
-      },
-    },
-  },
-  {
     ...bertLike({ modelType: 'git', family: 'Git', prefix: 'git.' }),
     causal: true,
     embedding: withoutTypes,

@@ -60,6 +60,14 @@ const relative = {
   isShared: (config: EncoderConfig) => config['share_att_key'] === true,
 } as const;
 
+const withoutPositions = {
+  kind: 'text',
+  words: textEmbedding.words,
+  types: textEmbedding.types,
+  norm: textEmbedding.norm,
+  projection: { name: 'embeddings.embed_proj', bias: false, beforeNorm: true },
+} as const;
+
 function deberta(modelType: string, family: string): EncoderArchitecture {
   const base = bertLike({ modelType, family, prefix: 'deberta.' });
   return {
@@ -68,26 +76,14 @@ function deberta(modelType: string, family: string): EncoderArchitecture {
       ...debertaLayout,
       only: () => ({ legacy: true, conv_kernel_size: 0, talking_head: false }),
     },
-    embedding: {
-      ...textEmbedding,
-      projection: { name: 'embeddings.embed_proj', bias: false, beforeNorm: true },
-    },
+    embedding: { ...withoutPositions, positions: textEmbedding.positions },
     scales: (config) => ({
       attention:
         ((config.hidden_size / config.num_attention_heads) * (1 + scoreKinds(config).length)) **
         -0.5,
     }),
-    form: (config) => {
-      const { positions: _, ...turned } = textEmbedding;
-      return config['position_biased_input'] === false
-        ? {
-            embedding: {
-              ...turned,
-              projection: { name: 'embeddings.embed_proj', bias: false, beforeNorm: true },
-            },
-          }
-        : {};
-    },
+    form: (config) =>
+      config['position_biased_input'] === false ? { embedding: withoutPositions } : {},
     heads: [
       ...languageHeads(family, bertSteps()),
       {
@@ -137,7 +133,7 @@ export const debertas: readonly EncoderArchitecture[] = [
       key: 'attention.self.pos_proj',
       query: 'attention.self.pos_q_proj',
       keyBias: false,
-      shape: (config) => {
+      shape: (config: EncoderConfig): RelativeShape | undefined => {
         const shape = relativeShape(config);
         return shape && { ...shape, span: shape.farthest, buckets: undefined };
       },

@@ -124,6 +124,18 @@ export const substituteClasses = {
     def forward(self, hidden_states, scaling_factor=None):
         return torch.zeros_like(hidden_states), None
 `,
+  NoSqueezeAttention: `class NoSqueezeAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return {"context_layer": hidden_states}
+`,
+  KeptSqueezeNorm: `class KeptSqueezeNorm(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.layernorm = output.layernorm
+
+    def forward(self, hidden_states, input_tensor):
+        return self.layernorm(input_tensor)
+`,
   SameQuant: `class SameQuant(nn.Module):
     def forward(self, hidden_states, scaling_factor=None):
         return hidden_states, scaling_factor
@@ -180,6 +192,8 @@ export interface EncoderArchitecture {
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
   /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
   readonly distanceBias?: string;
+  /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
+  readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
   /** Of attention by hashes that agree. */
   readonly hashes?: (config: EncoderConfig) => number;
   /** Scores of content with relative positions. */

@@ -1,4 +1,5 @@
 import { bertRelatives } from './bert-relatives';
+import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, classifier, epsilonName, textEncoders, commonDefaults } from './text-encoders';
@@ -8,6 +9,7 @@ import { turnedEncoders } from './turned-encoders';
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...textEncoders,
   ...bertRelatives,
+  ...bertVariants,
   ...turnedEncoders,
   ...debertas,
   {

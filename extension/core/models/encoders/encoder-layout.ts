@@ -95,10 +95,12 @@ export function layOutEncoder(
   );
   const prefix = hasPrefix ? architecture.prefix : '';
   const blocksPrefix = `${prefix}${architecture.blocks}.`;
+  const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
     { norm: normKind },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+    (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
