@@ -242,7 +242,9 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
     addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const given = `${nothing(inside('attention'))}, None`;
-  const gives = family.givesList === true ? `[${given}]` : given;
+  const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
+    family.attentionGives ?? 'pair'
+  ];
   const { attention, feedforward, mixer } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
