@@ -113,14 +113,9 @@ export const ownKeys = ({
   head_dim: turned ?? 64,
 });
 
-const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
+export const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
   interleavedRotary: turns !== false,
 });
-
-/** Attention to the best `index_topk` tokens alone: to all of a text that is no longer. */
-const sparseAttention = {
-  maxPositions: ({ index_topk: most }: ModelConfig) => Number(most ?? 2048),
-} as const;
 
 /** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
 export const deepseekFamilies: readonly Architecture[] = [
@@ -140,51 +135,6 @@ export const deepseekFamilies: readonly Architecture[] = [
         topk_group: 4,
         max_position_embeddings: 4096,
       }),
-      computed: ownKeys,
-    },
-    experts,
-    form: interleaves,
-  },
-  {
-    ...base,
-    ...latentAttention,
-    ...sparseAttention,
-    modelType: 'deepseek_v32',
-    classes: { config: 'DeepseekV32Config', model: 'DeepseekV32ForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        q_lora_rank: 1536,
-        routed_scaling_factor: 2.5,
-        n_group: 8,
-        topk_group: 4,
-        max_position_embeddings: 163_840,
-      }),
-      lists: { mlp_layer_types: (_, block) => (block < 3 ? 'dense' : 'sparse') },
-      computed: ownKeys,
-    },
-    experts,
-    form: interleaves,
-  },
-  {
-    ...base,
-    ...latentAttention,
-    ...sparseAttention,
-    modelType: 'glm_moe_dsa',
-    attentionGives: 'triple',
-    classes: { config: 'GlmMoeDsaConfig', model: 'GlmMoeDsaForCausalLM' },
-    config: {
-      names: routed,
-      defaults: () => ({
-        ...expertDefaults,
-        q_lora_rank: 2048,
-        qk_nope_head_dim: 192,
-        v_head_dim: 256,
-        routed_scaling_factor: 2.5,
-        rms_norm_eps: 1e-5,
-      }),
-      lists: { mlp_layer_types: (_, block) => (block < 3 ? 'dense' : 'sparse') },
       computed: ownKeys,
     },
     experts,
