@@ -58,6 +58,12 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
   return withRegularFile(path, async ({ handle, file, size }) => {
     const scanned = scanModel(handle.fd, size, path);
     const { graph } = scanned.model;
+    if (graph?.node.length === 0 && graph.output.length > 0) {
+      throw new UserError(say`The graph is empty: it has no nodes.`, {
+        file: path,
+        remedy: say`Export the model again.`,
+      });
+    }
     if (graph === undefined || graph.node.length === 0) {
       throw new UserError(say`The file holds no graph.`, {
         file: path,

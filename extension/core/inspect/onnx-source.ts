@@ -120,9 +120,10 @@ function partsOf(
 }
 
 /** Rows that are looked up by the ids of tokens or positions. */
-function isLookup({ op, inputs }: GraphNode): boolean {
+function isLookup({ proto, inputs }: GraphNode): boolean {
   return (
-    /(^|:)(Gather|GatherBlockQuantized|EmbedLayerNormalization)$/.test(op) && inputs.length > 1
+    /(^|:)(Gather|GatherBlockQuantized|EmbedLayerNormalization)$/.test(operatorName(proto)) &&
+    inputs.length > 1
   );
 }
 

@@ -42,7 +42,9 @@ export interface SublayerSummary {
   readonly kind: SublayerKind;
   /** Number of weights that go with it, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
-  /** Bytes of those weights as stored in the checkpoint. */
+  /** Number of weights of matrices that another sublayer uses too, which stay when this one goes. */
+  readonly sharedWeights?: number | undefined;
+  /** Bytes of those that go, as stored in the checkpoint. */
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
   readonly flopsPerToken: number;

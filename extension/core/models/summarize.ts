@@ -103,10 +103,15 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
   }
   return layout.sublayers.map((sublayer) => {
     const staying = new Set(stayingTensors(sublayer));
-    const own = sublayerTensors(sublayer).filter(
-      (tensor) => users.get(tensor) === 1 && !staying.has(tensor),
-    );
-    return summarizeSublayer(sublayer, own, layout);
+    const all = sublayerTensors(sublayer);
+    const own = all.filter((tensor) => users.get(tensor) === 1 && !staying.has(tensor));
+    const shared = all.filter(({ shape }) => shape.length > 1).filter((one) => !own.includes(one));
+    return {
+      ...summarizeSublayer(sublayer, own, layout),
+      ...(shared.length === 0
+        ? {}
+        : { sharedWeights: sum(shared, weightCounter(sublayerLinears(sublayer))) }),
+    };
   });
 }
 

@@ -6,6 +6,8 @@ import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { tokenizerPlace } from '../../../extension/core/models/tokenizer-place';
 import { openModel } from '../../../extension/core/models/open-model';
 import { fixture } from '../fixtures';
+import { modelBytes, rawTensor } from '../onnx-bytes';
+import type { NodeLine } from '../onnx-bytes';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, RecordedContext } from './pruning';
@@ -75,6 +77,38 @@ describe('the cache of Hugging Face', () => {
     const other = join(snapshot('other', files), 'onnx/model.onnx.data');
     symlinkSync(other, join(folder, 'onnx/model.onnx.data'));
     await expect(openModel(join(folder, graph))).rejects.toThrow(/is a link out of the folder/);
+  });
+});
+
+describe('a graph whose sublayers share their weights', () => {
+  it('counts them once, marks them, and says that removing one saves nothing', async () => {
+    const path = join(root, 'shared.onnx');
+    const ports = ['batch', 'sequence', 4];
+    const half = (tag: string, input: string, output: string): NodeLine[] => [
+      ['MatMul', [input, 'up'], [`${tag}a`]],
+      ['Relu', [`${tag}a`], [`${tag}b`]],
+      ['MatMul', [`${tag}b`, 'down'], [`${tag}c`]],
+      ['Add', [`${tag}c`, input], [output]],
+    ];
+    writeFileSync(
+      path,
+      modelBytes({
+        inputs: { x: ports },
+        outputs: { y: ports },
+        nodes: [...half('0.', 'x', 'h'), ...half('1.', 'h', 'y')],
+        initializers: [rawTensor('up', [4, 8]), rawTensor('down', [8, 4])],
+      }),
+    );
+    const { summary } = await openModel(path);
+    expect(summary.parameters).toBe(64);
+    expect(summary.sublayers).toMatchObject([
+      { parameters: 0, bytes: 0, sharedWeights: 64 },
+      { parameters: 0, bytes: 0, sharedWeights: 64 },
+    ]);
+    const context = new RecordedContext();
+    const removed = ['block.0.feedforward'];
+    await prune(path, removed, join(root, 'half'), { format: 'onnx' }, context);
+    expect(context.warnings.join()).toMatch(/This saves no weights/);
   });
 });
 
