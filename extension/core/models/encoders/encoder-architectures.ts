@@ -1,4 +1,6 @@
 import { bertRelatives } from './bert-relatives';
+import { bertVariants } from './bert-variants';
+import { debertas } from './deberta';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { allBiases, classifier, epsilonName, textEncoders, commonDefaults } from './text-encoders';
 import { turnedEncoders } from './turned-encoders';
@@ -7,7 +9,9 @@ import { turnedEncoders } from './turned-encoders';
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...textEncoders,
   ...bertRelatives,
+  ...bertVariants,
   ...turnedEncoders,
+  ...debertas,
   {
     modelType: 'vit',
     classes: { config: 'ViTConfig', model: 'ViTModel' },

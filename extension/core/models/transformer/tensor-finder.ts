@@ -55,6 +55,8 @@ export class TensorFinder {
     private readonly checkpoint: Checkpoint,
     private readonly architecture: Pick<Architecture, 'norm' | 'plainNorms' | 'transposed'>,
     private readonly forms: DescribedForms = noForms,
+    /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
+    private readonly groupsOf: (name: string) => number | undefined = () => undefined,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
     this.formsLeft = new Set(forms.byWeight.keys());
@@ -98,6 +100,12 @@ export class TensorFinder {
     return tensor;
   }
 
+  /** A table [rows, width] of whatever size. */
+  public table(name: string): LazyTensor {
+    const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
+    return this.take(`${name}.weight`, shape);
+  }
+
   /** The parts of a tensor along its first axis, each named after it and its number. */
   public slices(name: string, shape: readonly number[]): LazyTensor[] {
     const whole = this.take(name, shape);
@@ -124,6 +132,14 @@ export class TensorFinder {
   }
 
   public linear(name: string, out: number, input: number, bias: boolean): Linear {
+    const groups = this.groupsOf(name);
+    if (groups !== undefined) {
+      return {
+        weight: this.take(`${name}.weight`, [out, input / groups, 1]),
+        bias: this.take(`${name}.bias`, [out]),
+        groups,
+      };
+    }
     const transposed = this.architecture.transposed ?? false;
     const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
     const compressed = this.compressed(`${name}.weight`, sizes, (form, field, file) => {

@@ -1,6 +1,7 @@
-import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { Value } from '../../../onnx/graph-builder';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
+import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { Convolution, MixerFinder, MixerInput, MixerKind, MixerParts } from './mixer-kind';
 import {
   emitActivation,
@@ -89,38 +90,36 @@ export const deltaRule: MixerKind<DeltaRule> = {
   },
 
   emit(input, form, parts) {
-    const { graph, leading } = input;
+    const { graph } = input;
     const { keyHeads, valueHeads, keyDim, valueDim, names } = form;
     const [query, key, value, gate, rate, decay] = emitProjected(input, form, parts);
-    const [rates, biases] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
-    const perHead = (x: Value): Value => {
-      const heads = emitSequence(input, x, keyHeads, 1, keyDim);
-      return emitRepeated(graph, leading, emitUnit(graph, heads), form);
+    const [rates = '', biases = ''] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
+    const unit = (x: Value): Value => {
+      const heads = graph.op('Reshape', [x, graph.ints([-1, keyHeads, keyDim])]);
+      return emitRowsOf(input, emitUnit(graph, heads), keyHeads * keyDim);
     };
-    const scaled = graph.op('Mul', [perHead(query), graph.scalar(keyDim ** -0.5)]);
-    const dims = isByDimension(form) ? keyDim : 1;
-    const grown = emitSoftplus(graph, decay, biases ?? '');
-    const perDecay = emitSequence(input, grown, valueHeads, dims, 1);
-    const factor = graph.op('Reshape', [
-      graph.op('Neg', [graph.op('Exp', [rates ?? ''])]),
-      graph.ints([valueHeads, 1, 1]),
-    ]);
-    const share = graph.op('Sigmoid', [emitSequence(input, rate, valueHeads, 1, 1)]);
-    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
-    const size = { heads: valueHeads, keys: keyDim, values: valueDim };
-    const result = emitRecurrence(graph, batch, size, {
-      decay: graph.op('Exp', [graph.op('Mul', [perDecay, factor])]),
-      query: scaled,
-      key: perHead(key),
-      value: emitSequence(input, value, valueHeads, 1, valueDim),
+    const share = graph.op('Sigmoid', [rate]);
+    const moved = {
+      query: graph.op('Mul', [unit(query), graph.scalar(keyDim ** -0.5)]),
+      key: unit(key),
+      value,
       rate:
         form.rateScale === undefined
           ? share
           : graph.op('Mul', [share, graph.scalar(form.rateScale)]),
-    });
+    };
+    const grown = emitSoftplus(graph, decay, biases);
+    const factor = graph.op('Neg', [graph.op('Exp', [rates])]);
+    const result = isByDimension(form)
+      ? emitByPosition(input, form, { ...moved, grown, factor })
+      : emitChunkedRecurrence(
+          input,
+          { groups: keyHeads, perGroup: valueHeads / keyHeads, keys: keyDim, values: valueDim },
+          { ...moved, logDecay: graph.op('Mul', [grown, factor]) },
+        );
     const width = valueHeads * valueDim;
     const [norm] = parts.norms;
-    const normed = emitGroupNorm(input, norm ?? {}, emitRowsOf(input, result, width), {
+    const normed = emitGroupNorm(input, norm ?? {}, result, {
       width,
       size: valueDim,
       epsilon: form.epsilon ?? input.epsilon,
@@ -216,18 +215,27 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
   return [query, key, value, gate, rate, next(names.decay.length)];
 }
 
-/** [batch, sequence, keyHeads, 1, keyDim] with each head as often as value heads share it. */
-function emitRepeated(
-  graph: GraphBuilder,
-  leading: Value,
-  heads: Value,
-  { keyHeads, valueHeads, keyDim }: DeltaRule,
+/** Where each key dimension has a decay of its own, and each value head a key. */
+function emitByPosition(
+  input: MixerInput,
+  { valueHeads: heads, keyDim: keys, valueDim: values }: DeltaRule,
+  moved: Readonly<Record<'query' | 'key' | 'value' | 'rate' | 'grown' | 'factor', Value>>,
 ): Value {
-  if (keyHeads === valueHeads) {
-    return heads;
-  }
-  const sized = (...sizes: number[]): Value =>
-    graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 });
-  const every = graph.op('Expand', [heads, sized(keyHeads, valueHeads / keyHeads, keyDim)]);
-  return graph.op('Reshape', [every, sized(valueHeads, 1, keyDim)]);
+  const { graph, leading } = input;
+  const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+  const factor = graph.op('Reshape', [moved.factor, graph.ints([heads, 1, 1])]);
+  const logDecay = graph.op('Mul', [emitSequence(input, moved.grown, heads, keys, 1), factor]);
+  const result = emitRecurrence(
+    graph,
+    batch,
+    { heads, keys, values },
+    {
+      decay: graph.op('Exp', [logDecay]),
+      query: emitSequence(input, moved.query, heads, 1, keys),
+      key: emitSequence(input, moved.key, heads, 1, keys),
+      value: emitSequence(input, moved.value, heads, 1, values),
+      rate: emitSequence(input, moved.rate, heads, 1, 1),
+    },
+  );
+  return emitRowsOf(input, result, heads * values);
 }

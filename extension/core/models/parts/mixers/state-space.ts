@@ -1,6 +1,7 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { emitWeight } from '../weight';
+import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerInput, MixerKind } from './mixer-kind';
 import {
   emitActivation,
@@ -10,11 +11,9 @@ import {
   emitInputs,
   emitParts,
   emitRowsOf,
-  emitSequence,
   emitSilu,
   emitSoftplus,
 } from './pieces';
-import { emitRecurrence } from './recurrence';
 
 /** Mamba-2 (arXiv 2405.21060). */
 export interface StateSpace {
@@ -60,7 +59,7 @@ export const stateSpace: MixerKind<StateSpace> = {
   },
 
   emit(input, form, parts) {
-    const { graph, leading } = input;
+    const { graph } = input;
     const { heads, headDim, stateSize, groups, activation, stepLimits } = form;
     const width = widthOf(form);
     const shared = groups * stateSize;
@@ -78,48 +77,28 @@ export const stateSpace: MixerKind<StateSpace> = {
       emitWeight(graph, tensor),
     );
     const steps = emitClamped(graph, emitSoftplus(graph, step, biases), stepLimits);
-    const perStep = emitSequence(input, steps, heads, 1, 1);
-    const rate = graph.op('Reshape', [
-      graph.op('Neg', [graph.op('Exp', [logRates])]),
-      graph.ints([heads, 1, 1]),
-    ]);
-    const values = emitSequence(input, x, heads, 1, headDim);
-    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
-    const scanned = emitRecurrence(
-      graph,
-      batch,
-      { heads, keys: stateSize, values: headDim },
+    const byHead = (y: Value, size: number): Value =>
+      graph.op('Reshape', [y, graph.ints([-1, heads, size])]);
+    const values = byHead(x, headDim);
+    const scanned = emitChunkedRecurrence(
+      input,
+      { groups, perGroup: heads / groups, keys: stateSize, values: headDim },
       {
-        decay: graph.op('Exp', [graph.op('Mul', [perStep, rate])]),
-        key: emitShared(input, form, b),
-        query: emitShared(input, form, c),
-        value: graph.op('Mul', [values, perStep]),
+        logDecay: graph.op('Mul', [steps, graph.op('Neg', [graph.op('Exp', [logRates])])]),
+        key: b,
+        query: c,
+        value: emitRowsOf(input, graph.op('Mul', [values, byHead(steps, 1)]), width),
       },
     );
-    const skipped = graph.op('Mul', [
-      values,
-      graph.op('Reshape', [skips, graph.ints([heads, 1, 1])]),
-    ]);
-    const rows = emitRowsOf(input, graph.op('Add', [scanned, skipped]), width);
+    const skip = graph.op('Reshape', [skips, graph.ints([heads, 1])]);
+    const skipped = emitRowsOf(input, graph.op('Mul', [values, skip]), width);
+    const rows = graph.op('Add', [scanned, skipped]);
     const branch = emitBranch(input, parts, emitGated(input, form, parts, rows, gate));
     return form.outputScale === undefined
       ? branch
       : graph.op('Mul', [branch, graph.scalar(form.outputScale)]);
   },
 };
-
-/** B or C of each head: [batch, sequence, heads, 1, stateSize]. */
-function emitShared(input: MixerInput, { heads, groups, stateSize }: StateSpace, x: Value): Value {
-  const { graph, leading } = input;
-  if (groups === heads) {
-    return emitSequence(input, x, heads, 1, stateSize);
-  }
-  const sized = (...sizes: number[]): Value =>
-    graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 });
-  const each = emitSequence(input, x, groups, 1, stateSize);
-  const every = graph.op('Expand', [each, sized(groups, heads / groups, stateSize)]);
-  return graph.op('Reshape', [every, sized(heads, 1, stateSize)]);
-}
 
 function emitGated(
   input: MixerInput,
