@@ -1,6 +1,8 @@
 import type { Refusal } from '../../models/capability';
 import { knownArchitecture } from '../../models/transformer/architectures';
 import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
+import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
 import { baseModelType } from '../../models/transformer/model-config';
@@ -9,7 +11,7 @@ import type { Changes } from '../changes';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
-import { patchParts } from './patch-modules';
+import { patchParts, takesPatches } from './patch-modules';
 import { say } from '../../message';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
@@ -114,15 +116,7 @@ export function whyNoModellingFile(
   const { model_type: named } = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named)));
   if (encoder !== undefined) {
-    const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
-    const split = places.find((place) => encoder.modules.splits?.includes(place));
-    return split === undefined
-      ? undefined
-      : {
-          code: 'matrices-not-expressible',
-          reason: say`transformers splits ${split} of ${encoder.modelType} models into several matrices, so it can't be compressed.`,
-          remedy: say`Leave it out, choose dense, or write ONNX.`,
-        };
+    return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
   }
   const { architecture } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {
@@ -146,6 +140,33 @@ export function whyNoModellingFile(
         remedy: say`Write ONNX.`,
       }
     : undefined;
+}
+
+function whyNoEncoderFile(
+  { modelType, modules }: EncoderArchitecture,
+  compressed: Changes['compressed'],
+  patched: readonly string[],
+): Refusal | undefined {
+  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const split = places.find((place) => modules.splits?.includes(place));
+  if (split !== undefined) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: say`transformers splits ${split} of ${modelType} models into several matrices, so it can't be compressed.`,
+      remedy: say`Leave it out, choose dense, or write ONNX.`,
+    };
+  }
+  const standing = patchModulesOf({ modules });
+  const isPatchable = (['attention', 'feedforward'] as const).every((kind) =>
+    takesPatches(modules[kind][standing[kind]] ?? ''),
+  );
+  return patched.length === 0 || isPatchable
+    ? undefined
+    : {
+        code: 'nothing-patchable',
+        reason: say`transformers computes this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: say`Write ONNX.`,
+      };
 }
 
 /** Path of the decoder layers from the model with its head. */
@@ -221,7 +242,9 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
     addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const given = `${nothing(inside('attention'))}, None`;
-  const gives = family.givesList === true ? `[${given}]` : given;
+  const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
+    family.attentionGives ?? 'pair'
+  ];
   const { attention, feedforward, mixer } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;

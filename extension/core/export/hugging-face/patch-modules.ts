@@ -107,6 +107,9 @@ const patchClasses: Readonly<Record<string, string>> = {
   KeptNorm: 'NormedPatch',
 };
 
+/** Whether a patch can stand where `stand` does. */
+export const takesPatches = (stand: string): boolean => stand in patchClasses;
+
 /** A module of a layer whose place patches take. */
 interface PatchedModule {
   /** Kinds of the sublayers that it can be. */

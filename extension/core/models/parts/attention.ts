@@ -8,6 +8,8 @@ import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
+import { emitRelativeScores } from './relative-scores';
+import type { RelativeShape, RelativeWeights } from './relative-scores';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitWeight } from './weight';
@@ -38,6 +40,10 @@ export interface AttentionShape {
   readonly gatesInQuery: boolean;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
+  readonly hashes: number | undefined;
+  /** How scores depend on relative positions, where they do. */
+  readonly relative: RelativeShape | undefined;
   /** What is applied to the gate, and whether that has one factor for each head. */
   readonly gateActivation: GateActivation;
   readonly gateIsByHead: boolean;
@@ -56,6 +62,11 @@ export interface AttentionWeights extends Branch {
   readonly sinks?: LazyTensor;
   /** Its sigmoid is a factor on what the heads give. */
   readonly gate?: Linear;
+  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
+  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
+  readonly relative?: RelativeWeights;
+  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
+  readonly valueConvolution?: LazyTensor;
 }
 
 /** Side values of an attention sublayer. */
@@ -115,6 +126,8 @@ export function emitAttention(
     shape.turnsFirst
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
+  const plus = (x: Value, bias: LazyTensor | undefined): Value =>
+    bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
   const plainHeads = (): Heads & { readonly gate?: Value } => {
     const [first = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
@@ -122,9 +135,9 @@ export function emitAttention(
     const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
     return {
       ...(gate === undefined ? {} : { gate }),
-      query: turned(q, numHeads, weights.queryKeyNorms?.query),
+      query: turned(plus(q, weights.addedBiases?.query), numHeads, weights.queryKeyNorms?.query),
       key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
-      value: toHeads(v, numKeyValueHeads, headDim),
+      value: toHeads(plus(v, weights.addedBiases?.value), numKeyValueHeads, headDim),
     };
   };
 
@@ -137,9 +150,13 @@ export function emitAttention(
           rotate,
           toHeads,
         });
-  const { key: newKey, value: newValue } = heads;
-  const query =
+  const grown =
     side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
+  const unit = (x: Value): Value =>
+    shape.hashes === undefined ? x : graph.op('LpNormalization', [x], { axis: -1, p: 2 });
+  const query = unit(grown);
+  const { value: newValue } = heads;
+  const newKey = unit(heads.key);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
     past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
@@ -150,20 +167,21 @@ export function emitAttention(
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const capped = emitSoftCap(graph, perHead, shape.softCap);
-  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
-  const probabilities =
-    weights.sinks === undefined
-      ? graph.op('Softmax', [masked], { axis: -1 })
-      : emitSoftmaxWithSinks(graph, masked, weights.sinks);
+  const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
+  const capped = emitSoftCap(graph, related, shape.softCap);
+  const probabilities = emitProbabilities(graph, shape, weights, capped, side.mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const context = reshape(
+  const attended = reshape(
     graph.op('MatMul', [stacked, value]),
     batch,
     numHeads,
     sequence,
     valueDim,
   );
+  const context =
+    weights.valueConvolution === undefined
+      ? unit(attended)
+      : graph.op('Add', [unit(attended), emitConvolution(graph, weights.valueConvolution, value)]);
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
@@ -174,6 +192,38 @@ export function emitAttention(
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
   return { hidden: next, present: { key, value } };
+}
+
+/** Emits what share of each key's value goes to each query, of scores and mask. */
+function emitProbabilities(
+  graph: GraphBuilder,
+  { hashes }: AttentionShape,
+  { sinks }: AttentionWeights,
+  scores: Value,
+  mask: Value | undefined,
+): Value {
+  if (hashes !== undefined) {
+    return emitAgreement(graph, hashes, scores, mask);
+  }
+  const masked = mask === undefined ? scores : graph.op('Add', [scores, mask]);
+  return sinks === undefined
+    ? graph.op('Softmax', [masked], { axis: -1 })
+    : emitSoftmaxWithSinks(graph, masked, sinks);
+}
+
+/** Emits (1 − acos(cosine) / π) ^ hashes, and 0 where masked (YOSO, arXiv 2111.09714). */
+function emitAgreement(
+  graph: GraphBuilder,
+  hashes: number,
+  cosines: Value,
+  mask: Value | undefined,
+): Value {
+  const angles = graph.op('Acos', [graph.op('Clip', [cosines, graph.scalar(-1), graph.scalar(1)])]);
+  const near = graph.op('Sub', [graph.scalar(1), graph.op('Div', [angles, graph.scalar(Math.PI)])]);
+  const shares = graph.op('Pow', [near, graph.scalar(hashes)]);
+  return mask === undefined
+    ? shares
+    : graph.op('Where', [graph.op('Less', [mask, graph.scalar(0)]), graph.scalar(0), shares]);
 }
 
 /** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
@@ -192,6 +242,17 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
     graph.ints([-1]),
     graph.ints([3]),
   ]);
+}
+
+/** Emits sums over each head's values, [batch, heads, sequence, valueDim]. */
+function emitConvolution(graph: GraphBuilder, kernel: LazyTensor, value: Value): Value {
+  const [heads = 1, , width = 1] = kernel.shape;
+  const beside = Math.trunc(width / 2);
+  return graph.op('Conv', [value, emitWeight(graph, kernel)], {
+    group: heads,
+    kernel_shape: [width, 1],
+    pads: [beside, 0, beside, 0],
+  });
 }
 
 /** Rows [rows, heads · headDim] of queries and of gates, which take turns. */

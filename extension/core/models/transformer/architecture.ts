@@ -201,8 +201,8 @@ export interface Architecture {
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
-  /** Whether attention gives a list in transformers, where others give a tuple. */
-  readonly givesList?: boolean;
+  /** What attention gives in transformers, where others give a pair. */
+  readonly attentionGives?: 'list' | 'triple';
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
@@ -216,6 +216,8 @@ export interface Architecture {
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
     readonly output: string;
+    /** Tensors added to queries and values, where one matrix without a bias holds all. */
+    readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
@@ -274,6 +276,8 @@ export interface Architecture {
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
   readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
+  /** Longest text, where it is not that of the positions. */
+  readonly maxPositions?: (config: ModelConfig) => number;
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;

@@ -21,6 +21,8 @@ export function flattened(config: ConfigFields, nested: string | undefined): Con
     ...config,
     ...inner,
     ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+    // A head that is not stored is tied, whichever part says so.
+    ...(config['tie_word_embeddings'] === true ? { tie_word_embeddings: true } : {}),
   };
 }
 

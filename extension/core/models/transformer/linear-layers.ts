@@ -22,13 +22,14 @@ import type { SummarizedLayout } from '../summarize';
 import type { TransformerSublayer } from './transformer-layout';
 import { say } from '../../message';
 
-/** The linear layers of a sublayer, in order; the router of a mixture of experts stays as it is. */
+/** The linear layers of a sublayer, in order; routers of mixtures and layers of groups stay as they are. */
 export function linearLayersOf(
   sublayer: TransformerSublayer,
   index: number,
   gated: boolean,
 ): LinearLayer[] {
-  return withRoles(sublayer, gated).map(([role, { weight, transposed = false, form }]) => {
+  const whole = withRoles(sublayer, gated).filter(([, { groups }]) => groups === undefined);
+  return whole.map(([role, { weight, transposed = false, form }]) => {
     const [rows = 0, columns = 0] = weight.shape;
     const [out, input] = transposed ? [columns, rows] : [rows, columns];
     const sizes = { out, in: input };

@@ -59,7 +59,12 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
 function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
   switch (sublayer.kind) {
     case 'attention':
-      return [sublayer.weights.sinks].filter((tensor) => tensor !== undefined);
+      return [
+        sublayer.weights.sinks,
+        sublayer.weights.addedBiases?.query,
+        sublayer.weights.addedBiases?.value,
+        sublayer.weights.valueConvolution,
+      ].filter((tensor) => tensor !== undefined);
     case 'mixer':
       return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
     case 'feedforward':
@@ -111,7 +116,13 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
   switch (kind) {
     case 'attention':
-      return [...weights.queryKeyValue, ...linearIfAny(weights.gate), weights.output];
+      return [
+        ...weights.queryKeyValue,
+        ...linearIfAny(weights.relative?.own?.query),
+        ...linearIfAny(weights.relative?.own?.key),
+        ...linearIfAny(weights.gate),
+        weights.output,
+      ];
     case 'mixer':
       return weights.linears;
     case 'feedforward':

@@ -58,6 +58,8 @@ export class TensorFinder {
       'norm' | 'plainNorms' | 'transposed' | 'aliases'
     >,
     private readonly forms: DescribedForms = noForms,
+    /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
+    private readonly groupsOf: (name: string) => number | undefined = () => undefined,
   ) {
     this.left = new Set(checkpoint.tensors.keys());
     this.formsLeft = new Set(forms.byWeight.keys());
@@ -104,6 +106,12 @@ export class TensorFinder {
     return tensor;
   }
 
+  /** A table [rows, width] of whatever size. */
+  public table(name: string): LazyTensor {
+    const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
+    return this.take(`${name}.weight`, shape);
+  }
+
   /** The parts of a tensor along its first axis, each named after it and its number. */
   public slices(name: string, shape: readonly number[]): LazyTensor[] {
     const whole = this.take(name, shape);
@@ -130,6 +138,14 @@ export class TensorFinder {
   }
 
   public linear(name: string, out: number, input: number, bias: boolean): Linear {
+    const groups = this.groupsOf(name);
+    if (groups !== undefined) {
+      return {
+        weight: this.take(`${name}.weight`, [out, input / groups, 1]),
+        bias: this.take(`${name}.bias`, [out]),
+        groups,
+      };
+    }
     const transposed = this.architecture.transposed ?? false;
     const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
     const id = this.storedName(`${name}.weight`);
