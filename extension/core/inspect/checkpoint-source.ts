@@ -4,7 +4,7 @@ import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { GgufValue } from '../checkpoints/gguf-values';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import type { ConfigFields } from '../models/transformer/config-layout';
 import { namesInFolder } from '../models/gguf/gguf-model';
@@ -175,7 +175,7 @@ function storedTensor({ name, dtype, shape, length, file, offset }: LazyTensor):
 /** A config.json that is missing or damaged leaves the names of the tensors. */
 async function readConfig(path: string): Promise<ConfigFields> {
   try {
-    return record(JSON.parse(await readSmallText(path)));
+    return record(JSON.parse(await readConfigText(path)));
   } catch {
     return {};
   }

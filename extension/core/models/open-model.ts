@@ -1,7 +1,7 @@
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
-import { readSmallText } from '../checkpoints/regular-file';
+import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
@@ -52,7 +52,7 @@ async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
-  const configText = await readSmallText(folder.config);
+  const configText = await readConfigText(folder.config);
   const encoder = knownEncoder(baseModelType(readModelType(configText) ?? ''));
   const { model, checkpoint } =
     encoder === undefined

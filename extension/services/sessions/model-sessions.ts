@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
+import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
 import type { previewPrunedConfig } from '../../core/export/hugging-face/pruned-config';
 import type { PlannedPatch } from '../../core/plans/plan';
@@ -118,7 +118,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   ): Promise<ModelSession> {
     const config =
       missing === undefined && !isModelFile(model.path)
-        ? await readFile(join(model.path, 'config.json'), 'utf8')
+        ? await readConfigText(join(model.path, 'config.json'))
         : undefined;
     const { previewPrunedConfig: preview } =
       await import('../../core/export/hugging-face/pruned-config');

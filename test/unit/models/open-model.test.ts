@@ -6,7 +6,7 @@ import { architectures } from '../../../extension/core/models/transformer/archit
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { openModel } from '../../../extension/core/models/open-model';
 import { UserError } from '../../../extension/core/user-error';
-import { caseNames, fixture, readJson } from '../fixtures';
+import { caseNames, familyFixture, fixture, readJson } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 
@@ -64,10 +64,21 @@ async function refusal(path: string): Promise<UserError> {
 }
 
 describe('config.json', () => {
+  it('may say infinity as Python writes it', async () => {
+    const folder = join(root, 'infinite');
+    cpSync(familyFixture('nemotron_h'), folder, { recursive: true });
+    const config = join(folder, 'config.json');
+    const text = readFileSync(config, 'utf8');
+    const python = text.replace(/\{\s*"__float__": "Infinity"\s*\}/, 'Infinity');
+    expect(python).not.toBe(text);
+    writeFileSync(config, python);
+    expect((await openModel(folder)).summary.blocks).toBe(4);
+  });
+
   it('of an unknown architecture is refused with the list of known ones', async () => {
-    const folder = withConfig('llama-gqa-untied', { model_type: 'mamba', hidden_size: 'n/a' });
+    const folder = withConfig('llama-gqa-untied', { model_type: 'rwkv', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
-      `${join(folder, 'config.json')}: model_type: Architecture "mamba" is not supported. Supported: ${[...architectures, ...encoderArchitectures].map(({ modelType }) => modelType).join(', ')}.`,
+      `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Supported: ${[...architectures, ...encoderArchitectures].map(({ modelType }) => modelType).join(', ')}.`,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });
