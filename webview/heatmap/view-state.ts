@@ -4,6 +4,9 @@ import { everything, sortKeys } from './candidate-rows';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
+export const colourings = ['importance', 'drift'] as const;
+export type Colouring = (typeof colourings)[number];
+
 /** How the user looks at the panel. */
 export const savedView = group({
   gridScroll: countOr(0),
@@ -15,6 +18,8 @@ export const savedView = group({
   }),
   axis: oneOf(axes, 'sublayers'),
   logarithmic: flagOr(true),
+  /** What the cells' colours say. */
+  colours: oneOf(colourings, 'importance'),
   /** Series of the chart that are switched off. */
   hiddenSeries: texts(),
 });
