@@ -64,15 +64,26 @@ const laterModules = [
   'webview/components/toolkit.ts',
 ].map((file) => ({ in: file, out: basename(file, '.ts') }));
 
+/** What the extension host imports when it is needed: the families of models would make half of its bundle. */
+const laterHostModules = ['extension/core/export/hugging-face/pruned-config.ts'].map((file) => ({
+  in: file,
+  out: basename(file, '.ts'),
+}));
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
   {
     ...node,
     entryPoints: ['extension/extension.ts'],
     outfile: 'dist/extension.js',
-    plugins: [declarationsOnly],
+    plugins: [declarationsOnly, laterBundles(laterHostModules)],
     metafile: true,
   },
+  ...laterHostModules.map((entry) => ({
+    ...node,
+    entryPoints: [entry.in],
+    outfile: `dist/${entry.out}.js`,
+  })),
   { ...node, entryPoints: ['extension/worker/main.ts'], outfile: 'dist/worker.js' },
   { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
   { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },
@@ -90,7 +101,7 @@ const bundles = [
     entryPoints: await webviewPanels(),
     outdir: 'dist/webview',
     format: 'esm',
-    plugins: [laterBundles()],
+    plugins: [laterBundles(laterModules)],
     metafile: true,
   },
   {
@@ -134,18 +145,21 @@ async function webviewPanels() {
 }
 
 /**
- * A panel is one file, which takes one request before its first paint; what it imports later stands beside it.
+ * What is loaded first is one file; what it imports later stands beside it.
+ * @param {readonly {readonly out: string}[]} modules
  * @returns {import('esbuild').Plugin}
  */
-function laterBundles() {
+function laterBundles(modules) {
   return {
     name: 'later-bundles',
     setup: ({ onResolve }) => {
       onResolve({ filter: /./ }, ({ kind, path }) => {
-        if (kind !== 'dynamic-import') return undefined;
+        if (kind !== 'dynamic-import' || path.startsWith('node:')) return undefined;
         const name = basename(path);
-        if (!laterModules.some(({ out }) => out === name)) {
-          throw new Error(`scripts/build.mjs: ${path} is missing in laterModules`);
+        if (!modules.some(({ out }) => out === name)) {
+          throw new Error(
+            `scripts/build.mjs: ${path} is missing in the modules that are loaded later`,
+          );
         }
         return { path: `./${name}.js`, external: true };
       });

@@ -18,10 +18,13 @@ export function modelsReference(declarations) {
   const decoders = architectures.map((architecture) => [
     code(architecture.modelType),
     architecture.slopes === undefined
-      ? positions[architecture.rotary]
+      ? architecture.rotary === 'none' && architecture.outer.positions === undefined
+        ? ''
+        : positions[architecture.rotary]
       : architecture.rotary === 'none'
         ? 'ALiBi'
         : `${positions[architecture.rotary]} or ALiBi`,
+    mixerOf(architecture),
     architecture.experts === undefined ? '' : 'yes',
     ggufOf(architecture.modelType),
   ]);
@@ -47,7 +50,8 @@ export function modelsReference(declarations) {
     'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md).',
     '## Decoders in Hugging Face folders',
     'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte.',
-    table(['`model_type`', 'Positions', 'Experts', 'As GGUF'], decoders),
+    table(['`model_type`', 'Positions', 'Mixers', 'Experts', 'As GGUF'], decoders),
+    'Mixers carry a state along the sequence, where attention looks back. They are run, profiled, removed and written like other sublayers; generation reads the whole text again for each token, and ONNX files have no cache.',
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
@@ -95,7 +99,7 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout })
     'The examples are for a Llama model.',
     ...sections,
     '## ONNX',
-    'From a Hugging Face folder: one graph with a key/value cache, named as optimum names it. ONNX Runtime loads it.',
+    'From a Hugging Face folder: one graph with a key/value cache, named as optimum names it; without one where the model has mixers. ONNX Runtime loads it.',
     'From an `.onnx` file: the same graph without the removed nodes and weights. Names of inputs and outputs stay.',
     '## GGUF',
     'From a Hugging Face folder or a GGUF file, with any types of tensors that llama.cpp quantizes to. llama.cpp loads them.',
@@ -107,6 +111,19 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout })
 }
 
 const positions = { shared: 'rotary', 'by-layer-type': 'rotary, by layer type', none: 'learned' };
+
+const mixers = {
+  'short-convolution': 'short convolution',
+  'delta-rule': 'gated delta rule',
+  'state-space': 'Mamba-2',
+  'selective-scan': 'Mamba',
+};
+
+/** @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture */
+function mixerOf({ mixer }) {
+  const config = /** @type {any} */ ({ hidden_size: 1 });
+  return mixer === undefined ? '' : mixers[mixer.form(config).kind];
+}
 
 /**
  * The fields that have one supported value.

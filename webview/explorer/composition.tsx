@@ -13,6 +13,7 @@ const colors: Readonly<Record<ComponentKind, SeriesColor>> = {
   attention: 'blue',
   'cross-attention': 'blue',
   parallel: 'blue',
+  mixer: 'green',
   feedforward: 'yellow',
   expert: 'yellow',
   convolution: 'green',

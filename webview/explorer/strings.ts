@@ -5,6 +5,7 @@ import { t } from '../translate';
 const kinds: Readonly<Record<ComponentKind, string>> = {
   attention: t('Attention'),
   'cross-attention': t('Cross-attention'),
+  mixer: t('Mixer'),
   feedforward: t('Feed-forward'),
   convolution: t('Convolution'),
   expert: t('Experts'),

@@ -5,12 +5,13 @@ import type { Unit } from './units';
 const places: Readonly<Record<SublayerKind, number>> = {
   attention: 0,
   'cross-attention': 1,
-  parallel: 2,
-  feedforward: 3,
-  expert: 4,
-  convolution: 5,
-  patch: 6,
-  other: 7,
+  mixer: 2,
+  parallel: 3,
+  feedforward: 4,
+  expert: 5,
+  convolution: 6,
+  patch: 7,
+  other: 8,
 };
 
 /** Every kind, in the order in which a block's are shown. */

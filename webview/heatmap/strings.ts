@@ -14,6 +14,7 @@ const jobNames: Readonly<Record<JobName, string>> = {
 const kinds: Readonly<Record<SublayerKind, string>> = {
   attention: t('Attention'),
   'cross-attention': t('Cross-attention'),
+  mixer: t('Mixer'),
   feedforward: t('Feed-forward'),
   convolution: t('Convolution'),
   expert: t('Experts'),

@@ -38,7 +38,7 @@ export const inspect: Presenter<Inspection> = {
       ],
       sublayers.map((sublayer) => [
         sublayer.id,
-        formatCount(sublayer.parameters),
+        describeParameters(sublayer),
         formatBytes(sublayer.bytes),
         formatCount(sublayer.flopsPerToken),
         String(sublayer.kvBytesPerToken),
@@ -58,6 +58,13 @@ function refusalsIn({ capabilities }: Inspection): Message[] {
   }
   const { run, evaluate, compress, patch } = refusalsOf(capabilities);
   return [run, evaluate, compress, patch].filter((line) => line !== undefined);
+}
+
+/** `12.3 K, 98.5 K shared` where other sublayers use some of its matrices too. */
+function describeParameters({ parameters, sharedWeights }: SublayerSummary): string {
+  return sharedWeights === undefined
+    ? formatCount(parameters)
+    : `${formatCount(parameters)}, ${formatCount(sharedWeights)} shared`;
 }
 
 /** `8, 2 per token` for a mixture whose experts can be removed one by one. */

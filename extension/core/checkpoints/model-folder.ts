@@ -1,5 +1,6 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { modelFolderName } from './hub-cache';
 import { partsOf, withoutPart } from './gguf-part-names';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -70,7 +71,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   }
   return {
     path: folder,
-    name: basename(folder),
+    name: modelFolderName(folder),
     config: join(folder, 'config.json'),
     weights: join(folder, chooseWeights(names, folder)),
   };

@@ -1,6 +1,7 @@
 import { realpath, stat } from 'node:fs/promises';
 import { join, relative, isAbsolute, sep } from 'node:path';
 import type { TensorProto } from '../onnx/proto/onnx_pb';
+import { blobsOf } from './hub-cache';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -79,8 +80,8 @@ export class ExternalFiles {
         say`Put the data file beside the model: models above 2 GB have one.`,
       );
     });
-    const way = relative(this.folder, file);
-    if (way === '..' || way.startsWith(`..${sep}`) || isAbsolute(way)) {
+    const blobs = blobsOf(this.folder);
+    if (!isInside(this.folder, file) && (blobs === undefined || !isInside(blobs, file))) {
       throw this.fault(
         `Its data file ${shorten(location)} is a link out of the folder`,
         tensor,
@@ -102,6 +103,11 @@ export class ExternalFiles {
   private fault(problem: string, tensor: string, remedy = say`Export the model again.`): UserError {
     return new UserError(say`${problem}.`, { file: this.path, field: tensor, remedy });
   }
+}
+
+function isInside(folder: string, file: string): boolean {
+  const way = relative(folder, file);
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 function shorten(text: string): string {

@@ -33,7 +33,7 @@ export interface OnnxInitializer {
 
 /** The structure of an ONNX model and where its weights lie. */
 export interface OnnxFile {
-  /** Absolute path, links resolved. */
+  /** Absolute path, as it was named: side files lie beside a link, not beside what it leads to. */
   readonly path: string;
   readonly model: ModelProto;
   readonly graph: GraphProto;
@@ -58,6 +58,12 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
   return withRegularFile(path, async ({ handle, file, size }) => {
     const scanned = scanModel(handle.fd, size, path);
     const { graph } = scanned.model;
+    if (graph?.node.length === 0 && graph.output.length > 0) {
+      throw new UserError(say`The graph is empty: it has no nodes.`, {
+        file: path,
+        remedy: say`Export the model again.`,
+      });
+    }
     if (graph === undefined || graph.node.length === 0) {
       throw new UserError(say`The file holds no graph.`, {
         file: path,
@@ -86,7 +92,7 @@ export async function openOnnx(path: string): Promise<OnnxFile> {
     }
     const files = [...new Set([file, ...external.files])];
     const { model, payloads } = scanned;
-    return { path: file, model, graph, payloads, initializers, liftedConstants, files };
+    return { path: resolve(path), model, graph, payloads, initializers, liftedConstants, files };
   });
 }
 

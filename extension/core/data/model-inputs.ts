@@ -8,6 +8,9 @@ import { loadExamples } from './examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
+import { explainNoTokenizer } from '../models/tokenizer-place';
+import { UserError } from '../user-error';
+import { say } from '../message';
 import type { Message } from '../message';
 
 /** What a model is run on, and what to say of it. */
@@ -31,6 +34,7 @@ export async function loadModelInputs(
   const { file, sequences, length, after = 0 } = request;
   const isRandom = file === randomInputs;
   if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
+    requireTokenizer(model);
     const calibration = await loadCalibration(request, model, bundledText, seed);
     return { inputs: calibration.sequences, summary: calibration.summary, warnings: [] };
   }
@@ -47,6 +51,17 @@ export async function loadModelInputs(
     folderOf(model),
   );
   return { inputs: examples, summary, warnings };
+}
+
+/** @throws UserError for a graph without a tokenizer, which can still be run on random numbers. */
+function requireTokenizer({ summary: { path } }: LayeredModel): void {
+  const missing = isOnnx(path) ? explainNoTokenizer(path) : undefined;
+  if (missing !== undefined) {
+    throw new UserError(missing.reason, {
+      file: missing.file,
+      remedy: say`Copy the model's tokenizer.json into its folder, or set the calibration to random (--calibration random).`,
+    });
+  }
 }
 
 /** Where the model's side files lie. */

@@ -173,7 +173,7 @@ function activated(output: Tensor, activation: ModelOutput['activation']): Float
   return result;
 }
 
-/** Logits of a written ONNX folder, in two steps so that the key/value cache is used. */
+/** Logits of a written ONNX folder, in two steps so that the key/value cache is used, where it has one. */
 export async function writtenOnnxLogits(
   folder: string,
   ids: Int32Array,
@@ -206,10 +206,10 @@ async function cachedLogits(
     const logits = new Float32Array(ids.length * vocabularySize);
     const split = Math.floor(ids.length / 2);
     let cache = model.emptyCache(1);
-    for (const [from, to] of [
-      [0, split],
-      [split, ids.length],
-    ] as const) {
+    const hasCache = Object.keys(cache).length > 0;
+    const starts = hasCache ? [0, split] : [0];
+    for (const [step, from] of starts.entries()) {
+      const to = starts[step + 1] ?? ids.length;
       await checkpoint(context.cancellation);
       context.progress({ stage, done: from, total: ids.length, unit: 'steps' });
       const positions = Array.from({ length: to - from }, (_, i) => from + i);

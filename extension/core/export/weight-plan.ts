@@ -41,11 +41,19 @@ export function planTensors(
   const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
   const modules = removedModules(model, changes);
   const staying = stayingNames(model);
+  const sized = new Set(model.sizedByBlocks);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
   const stored = inFileOrder(checkpoint);
   const kept = stored.flatMap((tensor): PlannedTensor[] => {
     const place = placeInBlock(model, tensor.name);
+    if (
+      place === undefined &&
+      changes.blocks.length < model.summary.blocks &&
+      sized.has(tensor.name)
+    ) {
+      return [];
+    }
     if (place === undefined || place.block >= model.summary.blocks) {
       return inNewForm({ name: tensor.name, tensor }, replaced);
     }

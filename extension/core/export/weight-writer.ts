@@ -25,6 +25,8 @@ export interface WeightWriter {
   readonly loadsWith: string;
   /** Small files by name, config.json among them. */
   readonly texts: Readonly<Record<string, string>>;
+  /** A side file of the source that is not copied: where it belongs to the result, it is one of the texts. */
+  readonly leavesOut?: string;
   /** Whether what is written holds the tokenizer and settings, so that nothing is copied beside it. */
   readonly standsAlone?: boolean;
   /** Greatest max |a − b| / max |a| of logits that rounding weights may bring. */

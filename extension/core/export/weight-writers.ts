@@ -6,6 +6,7 @@ import { idsOf } from '../models/example';
 import { readArchitecture } from '../models/open-model';
 import { describeForms } from '../models/forms/form-spec';
 import { baseModelType } from '../models/transformer/model-config';
+import { hasMixers } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import type { ModelEmitter } from '../models/model-emitter';
 import { GraphBuilder } from '../onnx/graph-builder';
@@ -90,13 +91,19 @@ export function onnxWriter(
   const cachedBlocks = summary.sublayers.flatMap(({ id, block }, index) =>
     gone.has(id) || emitter.cacheShape(index) === undefined ? [] : [block],
   );
+  const caches = hasMixers(summary)
+    ? 'without caches, since mixers keep more than keys and values'
+    : `${cachedBlocks.length} key/value caches named as optimum does`;
   const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: parametersAfter(source.model, changes),
-    loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${cachedBlocks.length} key/value caches named as optimum does.`,
+    loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${caches}.`,
     texts: {
-      'config.json': rewriteConfig(source.configText, { blocks: cachedBlocks, absent: [] }),
+      'config.json': rewriteConfig(source.configText, {
+        blocks: hasMixers(summary) ? changes.blocks : cachedBlocks,
+        absent: [],
+      }),
     },
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier),
     output: async (folder, input) =>

@@ -96,6 +96,18 @@ export async function foreseeRefusals(
     : say`${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined([first, isSame ? undefined : last])}`;
 }
 
+/** Keeps a search to what can be written as asked. */
+export function writableOnly(
+  opened: OpenedModel,
+  asked: Partial<OutputTarget>,
+): { readonly key: string; readonly test: (ids: readonly string[]) => Promise<boolean> } {
+  const source = writeSource(opened);
+  return {
+    key: JSON.stringify([asked.format, asked.layout]),
+    test: async (ids) => (await judge(source, asked, ids)).refusal === undefined,
+  };
+}
+
 /** How many of the ids, from the first on, can go together, and why not all of them. */
 export async function writablePrefix(
   opened: OpenedModel,

@@ -1,6 +1,7 @@
 import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
+import { hasMixers } from '../models/model-summary';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
@@ -24,12 +25,15 @@ export interface DecoderOptions {
   readonly removed: readonly string[];
 }
 
-/** A decoder with a key/value cache, or, of a graph that is a model already, one that reads all anew. */
+/**
+ * A decoder with a key/value cache; of a graph that is a model already, or of one with mixers, one that reads
+ * all anew.
+ */
 export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
   requireNextTokens(model);
   model.requireRunnable();
   const { emitter } = model;
-  if (emitter === undefined) {
+  if (emitter === undefined || hasMixers(model.summary)) {
     return new RereadingDecoder(new LayeredExecutor(model, options.device, options.memoryBytes), [
       ...options.removed,
     ]);
@@ -77,7 +81,7 @@ class CachedDecoder implements Decoder {
   }
 }
 
-/** For a graph of someone else's, whose cache may be of any form. */
+/** For a graph of someone else's, whose cache may be of any form, and for mixers, whose states are in none. */
 class RereadingDecoder implements Decoder {
   private ids = new Int32Array();
   private readonly removed: ReadonlySet<number>;

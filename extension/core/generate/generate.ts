@@ -8,7 +8,7 @@ import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { requireAble } from '../models/capability';
+import { requireAble, warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -80,9 +80,11 @@ export async function generate(
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
+  warnUnable(request.model.capabilities.carryState, context);
   const decoder = await openDecoder(model, { ...request, device });
   try {
     const generated: number[] = [];
+    const textOf = behind(tokenizer, prompt);
     let stopped: Generation['stopped'] = 'length';
     let logits = await decoder.read(prompt);
     const started = performance.now();
@@ -94,7 +96,7 @@ export async function generate(
         break;
       }
       generated.push(next);
-      context.emit({ text: tokenizer.decode(generated) });
+      context.emit({ text: textOf(generated) });
       context.progress({
         stage: say`Generating with ${name}`,
         done: generated.length,
@@ -109,7 +111,7 @@ export async function generate(
     const seconds = (performance.now() - started) / 1000;
     return {
       model: name,
-      text: tokenizer.decode(generated),
+      text: textOf(generated),
       tokens: generated.length,
       promptTokens: prompt.length,
       stopped,
@@ -118,6 +120,19 @@ export async function generate(
   } finally {
     await decoder.dispose();
   }
+}
+
+/** Tokens of the prompt that are decoded with what follows them. */
+const seamTokens = 4;
+
+/** Decodes what follows a prompt: SentencePiece leaves out the space in front of a first word. */
+function behind(tokenizer: Tokenizer, prompt: Int32Array): (ids: readonly number[]) => string {
+  const seam = [...prompt.slice(-seamTokens)];
+  const before = tokenizer.decode(seam);
+  return (ids) => {
+    const whole = tokenizer.decode([...seam, ...ids]);
+    return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(ids);
+  };
 }
 
 /** A chat template writes its special tokens itself. */

@@ -1,6 +1,7 @@
 import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
+import { warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
@@ -57,6 +58,7 @@ export async function measureLatency(
   });
   const prefills: number[] = [];
   const decodes: number[] = [];
+  warnUnable(request.model.capabilities.carryState, context);
   const decoder = await openDecoder(model, { ...request, device, removed: [] });
   try {
     for (let run = 0; run <= repeats; run++) {

@@ -1,5 +1,6 @@
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
+import { modelFolderName } from '../checkpoints/hub-cache';
 import { isGguf, locateModel, locateOnnx, requireModelFile } from '../checkpoints/model-folder';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
@@ -102,7 +103,7 @@ async function isShard(file: string, weights: string): Promise<boolean> {
 }
 
 function inFolder(folder: string, weights: string): Omit<WeightsPlace, 'whole'> {
-  return { format: 'safetensors', path: folder, name: basename(folder), weights, folder };
+  return { format: 'safetensors', path: folder, name: modelFolderName(folder), weights, folder };
 }
 
 function alone(path: string, format: ModelFormat): WeightsPlace {

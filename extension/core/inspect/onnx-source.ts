@@ -1,10 +1,8 @@
 import { stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
 import { elementCount } from '../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../checkpoints/onnx-file';
 import { dataTypeBits } from '../checkpoints/onnx-data-types';
-import { readSmallText } from '../checkpoints/regular-file';
-import type { ConfigFields } from '../models/transformer/config-layout';
+import { configBeside } from '../models/onnx/config-beside';
 import { operatorName } from '../models/onnx/graph-index';
 import type { GraphNode } from '../models/onnx/graph-index';
 import { openOnnxModel } from '../models/onnx/onnx-model';
@@ -12,7 +10,6 @@ import type { OnnxModel } from '../models/onnx/stream/stream-of-graph';
 import type { OnnxSummary } from '../models/onnx/onnx-summary';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import { record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
 import type { PartKind, StoredTensor } from './model-description';
 import type { KnownSublayer, ModelSource } from './model-source';
@@ -33,7 +30,7 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
     tensors: [...tensors.values()],
     sublayers,
     parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
-    config: await readConfig(place.folder),
+    config: await configBeside(place.folder),
     facts: factsOfGraph(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },
@@ -82,9 +79,11 @@ function sublayersOf(
   });
 }
 
-/** Bytes of a number in the caches that the graph takes as inputs [batch, heads, past, headDim]. */
+/** Bytes of a number in the caches that the graph takes as inputs, of four axes or five. */
 function cacheWidth({ inputs }: OnnxSummary): number {
-  const cache = inputs.find(({ shape, dtype }) => shape?.length === 4 && dtype.includes('F'));
+  const cache = inputs.find(
+    ({ shape, dtype }) => (shape?.length === 4 || shape?.length === 5) && dtype.includes('F'),
+  );
   return cache?.dtype === 'F32' ? 4 : 2;
 }
 
@@ -121,9 +120,10 @@ function partsOf(
 }
 
 /** Rows that are looked up by the ids of tokens or positions. */
-function isLookup({ op, inputs }: GraphNode): boolean {
+function isLookup({ proto, inputs }: GraphNode): boolean {
   return (
-    /(^|:)(Gather|GatherBlockQuantized|EmbedLayerNormalization)$/.test(op) && inputs.length > 1
+    /(^|:)(Gather|GatherBlockQuantized|EmbedLayerNormalization)$/.test(operatorName(proto)) &&
+    inputs.length > 1
   );
 }
 
@@ -169,17 +169,4 @@ function producer({ file: { model } }: OnnxModel): Record<string, string> {
       domain,
     }).filter(([, value]) => value !== ''),
   );
-}
-
-/** Exporters put it beside the graph, or above a folder that is called `onnx`. */
-async function readConfig(folder: string): Promise<ConfigFields> {
-  const above = basename(folder) === 'onnx' ? [dirname(folder)] : [];
-  for (const place of [folder, ...above]) {
-    try {
-      return record(JSON.parse(await readSmallText(join(place, 'config.json'))));
-    } catch {
-      // Not there, or no model's.
-    }
-  }
-  return {};
 }

@@ -4,6 +4,7 @@ import { able, refusalOf, unable } from './capability';
 import type { Capability } from './capability';
 import { idsPort } from './example';
 import type { LayeredModel } from './layered-model';
+import { hasMixers } from './model-summary';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { explainNoTokenizer } from './tokenizer-place';
@@ -18,6 +19,7 @@ export const capabilityNames = [
   'evaluate',
   'generate',
   'keepCache',
+  'carryState',
   'removeAttention',
   'removeFeedforward',
   'removeBlocks',
@@ -30,7 +32,8 @@ export type CapabilityName = (typeof capabilityNames)[number];
 
 /**
  * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
- * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it
+ * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; generates
+ * without reading its text again for each token; what of it
  * can be removed; whether its matrices can be compressed and repaired, its sublayers patched, and the
  * result written.
  */
@@ -52,6 +55,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
     evaluate: decodes,
     generate: decodes,
     keepCache: keepsCache(model.summary),
+    carryState: carriesState(model.summary),
     removeAttention: hasSublayers(model.summary, 'attention'),
     removeFeedforward: hasSublayers(model.summary, 'feedforward'),
     removeBlocks: hasBlocks(model.summary),
@@ -144,6 +148,17 @@ function keepsCache({ name, sublayers }: ModelSummary): Capability {
         say`${name} keeps no keys and values between tokens.`,
         say`Only decoders with attention have a key/value cache.`,
       );
+}
+
+/** Whether what a decoder has read can be kept between tokens: the states of mixers are not. */
+function carriesState(summary: ModelSummary): Capability {
+  return hasMixers(summary)
+    ? unable(
+        'no-mixer-state',
+        say`${summary.name} has mixers, whose state isn't kept between tokens.`,
+        say`Generation reads the whole text again for each token.`,
+      )
+    : able;
 }
 
 function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Capability {

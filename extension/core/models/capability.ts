@@ -1,4 +1,5 @@
 import { UserError } from '../user-error';
+import { joined } from '../message';
 import type { Message } from '../message';
 
 /** Why something cannot be done, and the way out. */
@@ -26,6 +27,7 @@ export type RefusalCode =
   | 'sees-whole-input'
   | 'no-logits'
   | 'no-key-value-cache'
+  | 'no-mixer-state'
   | 'none-of-kind'
   | 'nothing-to-compress'
   | 'nothing-to-patch'
@@ -64,6 +66,16 @@ export function refusalOf(capability: Capability): Refusal | undefined {
 export function requireAble(capability: Capability, file: string, field?: string): void {
   if (!capability.able) {
     throw refused(capability, file, field);
+  }
+}
+
+/** Says what cannot be done, where something else is done instead. */
+export function warnUnable(
+  capability: Capability,
+  { warn }: { readonly warn: (message: Message) => void },
+): void {
+  if (!capability.able) {
+    warn(joined([capability.reason, capability.remedy]));
   }
 }
 

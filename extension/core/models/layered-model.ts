@@ -141,6 +141,8 @@ export interface LayeredModel {
   patchModule?(id: string): string;
   /** What a patch of sublayer `index` reads: a value of the state, and its last size where that is known. */
   patchInput(index: number): PatchInput;
+  /** Names of tensors outside the blocks whose size depends on their number. */
+  readonly sizedByBlocks?: readonly string[];
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
   /** Those of them that stay when it goes: norms of the sum. */

@@ -14,6 +14,7 @@ const sublayer = v.object({
   bytes: count,
   flopsPerToken: count,
   kvBytesPerToken: count,
+  sharedWeights: v.optional(count),
   keepsNorm: v.optional(v.boolean()),
   experts: v.optional(
     v.object({

@@ -6,6 +6,7 @@ import type { Message } from '../message';
 export const sublayerKinds = [
   'attention',
   'cross-attention',
+  'mixer',
   'feedforward',
   'convolution',
   'expert',
@@ -14,6 +15,11 @@ export const sublayerKinds = [
   'other',
 ] as const;
 export type SublayerKind = (typeof sublayerKinds)[number];
+
+/** Whether a model carries states along the sequence that no key/value cache holds. */
+export function hasMixers({ sublayers }: Pick<ModelSummary, 'sublayers'>): boolean {
+  return sublayers.some(({ kind }) => kind === 'mixer');
+}
 
 /** The experts of a mixture, any of which can be removed by itself; sizes are the mean where they were compressed each in its way. */
 export interface ExpertSummary {
@@ -36,11 +42,13 @@ export interface SublayerSummary {
   readonly kind: SublayerKind;
   /** Number of weights that go with it, norms and biases included, but for those that another sublayer uses too. */
   readonly parameters: number;
-  /** Bytes of those weights as stored in the checkpoint. */
+  /** Number of weights of matrices that another sublayer uses too, which stay when this one goes. */
+  readonly sharedWeights?: number | undefined;
+  /** Bytes of those that go, as stored in the checkpoint. */
   readonly bytes: number;
   /** Multiply-adds count as two; attention scores are not counted, as they depend on the context length. */
   readonly flopsPerToken: number;
-  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype. */
+  /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
   /** Whether a norm of the sum stays when it goes: LN(x + f(x)) becomes LN(x). */
   readonly keepsNorm?: boolean | undefined;

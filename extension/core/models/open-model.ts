@@ -118,7 +118,10 @@ async function layOut({
     fingerprint,
     sizes: {
       vocabularySize: config.vocab_size,
-      maxPositions: config.max_position_embeddings,
+      maxPositions: Math.min(
+        config.max_position_embeddings,
+        architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
+      ),
       tiedHead: hasTiedHead(outerOf(layout)),
     },
   });

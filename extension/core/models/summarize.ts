@@ -103,10 +103,15 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
   }
   return layout.sublayers.map((sublayer) => {
     const staying = new Set(stayingTensors(sublayer));
-    const own = sublayerTensors(sublayer).filter(
-      (tensor) => users.get(tensor) === 1 && !staying.has(tensor),
-    );
-    return summarizeSublayer(sublayer, own, layout);
+    const all = sublayerTensors(sublayer);
+    const own = all.filter((tensor) => users.get(tensor) === 1 && !staying.has(tensor));
+    const shared = all.filter(({ shape }) => shape.length > 1).filter((one) => !own.includes(one));
+    return {
+      ...summarizeSublayer(sublayer, own, layout),
+      ...(shared.length === 0
+        ? {}
+        : { sharedWeights: sum(shared, weightCounter(sublayerLinears(sublayer))) }),
+    };
   });
 }
 
@@ -117,8 +122,6 @@ function summarizeSublayer(
 ): SublayerSummary {
   const { numKeyValueHeads, headDim, valueDim } = layout.attention;
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
-  const [first] = own;
-  const storedBytes = first === undefined ? 4 : first.length / elementCount(first.shape);
   return {
     id: idOfSublayer(sublayer),
     block: sublayer.block,
@@ -126,10 +129,17 @@ function summarizeSublayer(
     parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
-    kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * storedBytes : 0,
+    kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * cacheBytes(own) : 0,
     ...(stayingTensors(sublayer).length === 0 ? {} : { keepsNorm: true }),
     ...summarizeExperts(sublayer),
   };
+}
+
+/** Bytes of a number in a cache: as the narrowest floats are stored, and half precision beside quantized weights. */
+function cacheBytes(own: readonly LazyTensor[]): number {
+  const floats = own.filter(({ dtype }) => !/^[IU]\d/.test(dtype));
+  const bytes = floats.map(({ length, shape }) => length / elementCount(shape));
+  return floats.length === 0 ? 4 : Math.max(2, Math.min(...bytes));
 }
 
 /** What stands in the places of removed sublayers, if anything. */

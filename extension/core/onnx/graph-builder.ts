@@ -7,14 +7,8 @@ import {
   TensorProtoSchema,
   TensorProto_DataType as DataType,
 } from './proto/onnx_pb';
-import { attribute, entry, externalTensor, valueInfo } from './messages';
-import type {
-  Attribute,
-  Dimension,
-  ExternalData,
-  ExternalLocation,
-  FloatAttribute,
-} from './messages';
+import { attribute, entry, externalTensor, float, numberArrays, valueInfo } from './messages';
+import type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
 import { lastGemmWithSum, rewriteForOpset10, rewriteForOpset18 } from './opset-changes';
 import type {
   GraphProto,
@@ -25,7 +19,7 @@ import type {
 } from './proto/onnx_pb';
 
 export type { Attribute, Dimension, ExternalData, ExternalLocation } from './messages';
-export { DataType };
+export { DataType, float };
 
 /** Name of an edge of the graph. */
 export type Value = string;
@@ -52,15 +46,6 @@ export interface GraphBase {
   readonly reserved?: Iterable<string>;
 }
 
-/** How numbers are stored, by the element types that {@link GraphBuilder.numbers} makes constants of. */
-const numberArrays: Readonly<
-  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
-> = {
-  [DataType.FLOAT]: Float32Array,
-  [DataType.DOUBLE]: Float64Array,
-  [DataType.INT32]: Int32Array,
-};
-
 /** Builds one ONNX graph, node by node; weights are named by file and offset, never read. */
 export class GraphBuilder {
   private readonly nodes: NodeProto[] = [];
@@ -75,9 +60,11 @@ export class GraphBuilder {
   /** Values by the name under which somebody may look for them. */
   private readonly marked = new Map<string, Value>();
   private scope = '';
+  /** What stands in front of the names of constants. */
+  private root = '';
   private counter = 0;
 
-  public constructor(private readonly name: string) {}
+  public constructor(public readonly name: string) {}
 
   /** A builder that goes on where `base` ends; its nodes are copied. */
   public static over(name: string, base: GraphBase): GraphBuilder {
@@ -144,6 +131,15 @@ export class GraphBuilder {
     }
   }
 
+  /** A graph for an attribute of a node of this one, none of whose names this one has. */
+  public nested(): GraphBuilder {
+    const name = this.freeName(() => `${this.scope}/body_${this.counter++}`);
+    const inner = new GraphBuilder(name);
+    inner.scope = name;
+    inner.root = `${name}/`;
+    return inner;
+  }
+
   /** What `emit` gives, and the nodes that it adds, which are not copied. */
   public recorded<T>(emit: () => T): { readonly result: T; readonly nodes: readonly NodeProto[] } {
     const before = this.nodes.length;
@@ -151,7 +147,7 @@ export class GraphBuilder {
     return { result, nodes: this.nodes.slice(before) };
   }
 
-  public input(name: string, type: DataType, shape: readonly Dimension[]): Value {
+  public input(name: string, type: DataType, shape?: readonly Dimension[]): Value {
     this.inputs.push(valueInfo(name, type, shape));
     return name;
   }
@@ -375,7 +371,7 @@ export class GraphBuilder {
       return known.name;
     }
     let number = this.constants.size;
-    const name = this.freeName(() => `constant_${number++}`);
+    const name = this.freeName(() => `${this.root}constant_${number++}`);
     this.constants.set(
       key,
       create(TensorProtoSchema, { name, dataType, dims: shape.map(BigInt), rawData }),
@@ -392,9 +388,4 @@ export class GraphBuilder {
     this.taken.add(name);
     return name;
   }
-}
-
-/** Marks `value` as a float attribute. */
-export function float(value: number): FloatAttribute {
-  return { float: value };
 }

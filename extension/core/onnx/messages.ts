@@ -4,6 +4,7 @@ import {
   AttributeProtoSchema,
   StringStringEntryProtoSchema,
   TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
   TensorProtoSchema,
   TensorShapeProto_DimensionSchema,
   TensorShapeProtoSchema,
@@ -14,9 +15,9 @@ import {
 import type { Message } from '@bufbuild/protobuf';
 import type {
   AttributeProto,
+  GraphProto,
   StringStringEntryProto,
   TensorProto,
-  TensorProto_DataType as DataType,
   ValueInfoProto,
 } from './proto/onnx_pb';
 
@@ -27,7 +28,21 @@ export type Dimension = number | string;
 export interface FloatAttribute {
   readonly float: number;
 }
-export type Attribute = number | readonly number[] | string | FloatAttribute;
+/** Marks `value` as a float attribute. */
+export function float(value: number): FloatAttribute {
+  return { float: value };
+}
+
+export type Attribute = number | readonly number[] | string | FloatAttribute | GraphProto;
+
+/** How numbers are stored, by the element types that `GraphBuilder.numbers` makes constants of. */
+export const numberArrays: Readonly<
+  Record<number, { from: (values: readonly number[]) => Float32Array | Float64Array | Int32Array }>
+> = {
+  [DataType.FLOAT]: Float32Array,
+  [DataType.DOUBLE]: Float64Array,
+  [DataType.INT32]: Int32Array,
+};
 
 /**
  * A copy of a message with other values in some of its fields. Unknown fields and the defaults of what is not
@@ -75,6 +90,9 @@ export function attribute(name: string, value: Attribute): AttributeProto {
   }
   if (typeof value === 'number') {
     return create(AttributeProtoSchema, { name, type: AttributeType.INT, i: BigInt(value) });
+  }
+  if ('$typeName' in value) {
+    return create(AttributeProtoSchema, { name, type: AttributeType.GRAPH, g: value });
   }
   if ('float' in value) {
     return create(AttributeProtoSchema, { name, type: AttributeType.FLOAT, f: value.float });

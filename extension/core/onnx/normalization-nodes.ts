@@ -13,8 +13,13 @@ const defaultEpsilon = 1e-12;
 /** From this opset on, ReduceMean takes its axes as an input. */
 const axesAsInput = 18;
 
+/** Names of what scales and shifts the norm in a node that does something before it. */
+export function scaleOfFused({ opType, input }: NodeProto): readonly string[] {
+  return opType === 'EmbedLayerNormalization' ? input.slice(5, 7) : input.slice(2);
+}
+
 /**
- * The norm alone of a Skip(Simplified)LayerNormalization node, over `value`, in basic operators that
+ * The norm alone of a Skip(Simplified)LayerNormalization or EmbedLayerNormalization node, over `value`, in basic operators that
  * every opset from 7 on has: LayerNormalization (Ba et al. 2016) y = (x − E x) / √(Var x + ε) · γ + β,
  * or RMSNorm (Zhang and Sennrich 2019) y = x / √(E x² + ε) · γ. Computed in float32 whatever `type` is.
  */
@@ -24,9 +29,9 @@ export function normalizationNodes(
   opset: number,
   type: number,
 ): NodeProto[] {
-  const [, , gamma = '', beta = ''] = fused.input;
+  const [gamma = '', beta = ''] = scaleOfFused(fused);
   const [output = ''] = fused.output;
-  const centred = fused.opType === 'SkipLayerNormalization';
+  const centred = fused.opType !== 'SkipSimplifiedLayerNormalization';
   const nodes: NodeProto[] = [];
   const name = (part: string): string => `${output}/norm/${part}`;
   const add = (opType: string, input: string[], part: string, last = false): string => {

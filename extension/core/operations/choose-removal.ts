@@ -4,13 +4,14 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import type { OutputTarget } from '../export/output-options';
 import { planFor } from '../plans/plan';
 import type { Plan } from '../plans/plan';
-import { foreseeRefusals, requireWritable, writablePrefix } from '../export/writable';
+import { foreseeRefusals, requireWritable, writableOnly, writablePrefix } from '../export/writable';
 import { writeDocument } from '../jobs/write-document';
 import { refused } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
+import type { SearchSettings } from '../prune/options';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { UserError } from '../user-error';
 import { path } from './fields';
@@ -81,7 +82,7 @@ export async function chooseRemoval(
 ): Promise<ChosenRemoval> {
   const chosen =
     request.profile === undefined
-      ? await search(request, target, context)
+      ? await search(request, target, file, context)
       : await prefixOf(request, request.profile);
   await requirePlanWritable(request.model, target, chosen.plan, file);
   return chosen;
@@ -90,17 +91,21 @@ export async function chooseRemoval(
 async function search(
   request: RemovalRequest,
   target: Partial<OutputTarget>,
+  file: string,
   context: OperationContext<ProfileEvent>,
 ): Promise<ChosenRemoval> {
   const { model } = request;
   const settings = searchSettings(request);
   await requireWritable(model, target, settings.granularity);
   const warning = await foreseeRefusals(model, target, settings);
+  const writable = warning === undefined ? undefined : writableOnly(model, target);
   if (warning !== undefined) {
     context.warn(warning);
   }
-  const profile = await searchModel(request, settings, undefined, context);
-  return { plan: planOf(profile, model.path), profile };
+  const profile = await searchModel(request, settings, undefined, context, writable);
+  const plan = planOf(profile, model.path);
+  await requireEnough(model, settings, plan, file);
+  return { plan, profile };
 }
 
 /** The first rounds of a saved profile, as many as the request asks for. */
@@ -190,13 +195,43 @@ async function requirePlanWritable(
   if (refusal === undefined) {
     return;
   }
-  const rounds = count === 1 ? 'The first round' : `The first ${count} rounds`;
-  const kept = `${rounds} can be written: give ${file} with --plan.`;
-  if (count > 0) {
-    await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
-  }
-  const remedy = count === 0 ? refusal.remedy : say`${refusal.remedy} ${kept}`;
+  const remedy =
+    count === 0 ? refusal.remedy : say`${refusal.remedy} ${await keepRounds(plan, count, file)}`;
   throw refused({ ...refusal, remedy }, model.path);
+}
+
+/**
+ * Refuses a search that has found fewer removals than were asked for, since nothing more could be written.
+ * @throws UserError naming a plan of those that can.
+ */
+async function requireEnough(
+  { summary, path: source }: OpenedModel,
+  { budget, granularity }: SearchSettings,
+  plan: Plan,
+  file: string,
+): Promise<void> {
+  const units = new RemovableUnits(summary);
+  const ids = plan.remove.flatMap((id) => unitsMeant(id, summary));
+  const gone = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
+  const count = plan.remove.length;
+  if (budget.kind === 'all' || checkBudget(budget, summary, granularity).isMet(gone, count)) {
+    return;
+  }
+  throw new UserError(
+    say`Only ${counted(count, 'removal')} can be written so, fewer than were asked for.`,
+    {
+      file: source,
+      field: budget.kind === 'count' ? 'remove' : budget.kind,
+      remedy: say`Ask for less, or choose another format. ${count === 0 ? '' : await keepRounds(plan, count, file)}`,
+    },
+  );
+}
+
+/** Writes a plan of the first rounds, and says how it is used. */
+async function keepRounds(plan: Plan, count: number, file: string): Promise<string> {
+  await writeDocument(file, { ...plan, remove: plan.remove.slice(0, count) });
+  const rounds = count === 1 ? 'The first round' : `The first ${count} rounds`;
+  return `${rounds} can be written: give ${file} with --plan.`;
 }
 
 /** The plan that removes the first rounds of a profile; all of them where no number is given. */

@@ -5,6 +5,7 @@ import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
+import type { WritableOnly } from '../prune/profile-model';
 import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
@@ -46,12 +47,14 @@ type SearchRequest = RequestOf<typeof runFields> &
 /**
  * Profiles a model, with defaults that depend on the model.
  * @param out where the profile is written; undefined to only return it
+ * @param writable what the search may remove, where not everything can be written
  */
 export async function searchModel(
   request: SearchRequest,
   settings: SearchSettings,
   out: string | undefined,
   context: OperationContext<ProfileEvent>,
+  writable?: WritableOnly,
 ): Promise<LayerProfile> {
   const { model } = request;
   const { samples, version } = context.environment;
@@ -65,6 +68,7 @@ export async function searchModel(
       ...runOptions(request),
       out,
       journal: await prepareJournal('search', out, path),
+      writable,
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

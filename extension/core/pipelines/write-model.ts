@@ -12,6 +12,7 @@ import type { LayoutName } from '../export/hugging-face/layouts';
 import { OutputFolder } from '../export/output-folder';
 import type { PruneResult } from './prune-result';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelSummary } from '../models/model-summary';
 import type { AnyModel, OpenedModel } from '../models/opened-model';
 import { checkChanges, withChanges } from '../export/changes';
 import type { Changes, Patches } from '../export/changes';
@@ -21,6 +22,7 @@ import type { SideFiles } from '../export/hugging-face/side-files';
 import { chooseOutput } from '../export/output-options';
 import type { OutputOption } from '../export/output-options';
 import { writeSource } from '../export/write-source';
+import type { WeightWriter } from '../export/weight-writer';
 import type { WriteSource } from '../export/write-source';
 import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
@@ -127,7 +129,10 @@ async function writeChecked(
     ...(request.types === undefined ? {} : { types: request.types }),
   };
   const writer = await target.writer(changes, options, context);
-  const sideFiles = writer.standsAlone === true ? noSideFiles : await source.sideFiles();
+  if (target.layout !== 'zeroed' && changes.removed.length > 0) {
+    warnOfNothingSaved(writer.parameters, summary, context);
+  }
+  const sideFiles = await sideFilesOf(source, writer);
   const sideBytes = sideFiles.files.reduce((sum, { bytes }) => sum + bytes, 0);
   await output.requireSpace(writer.bytes + sideBytes + marginBytes);
 
@@ -183,6 +188,23 @@ async function writeChecked(
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],
   };
+}
+
+/** What is shared with sublayers that stay goes with none of them. */
+function warnOfNothingSaved(parameters: number, summary: ModelSummary, context: JobContext): void {
+  if (parameters === summary.parameters) {
+    context.warn(
+      say`This saves no weights: the removed sublayers share theirs with sublayers that stay.`,
+    );
+  }
+}
+
+async function sideFilesOf(
+  source: WriteSource,
+  { standsAlone = false, leavesOut }: WeightWriter,
+): Promise<SideFiles> {
+  const found = standsAlone ? noSideFiles : await source.sideFiles();
+  return { ...found, files: found.files.filter(({ name }) => name !== leavesOut) };
 }
 
 async function copySideFiles(

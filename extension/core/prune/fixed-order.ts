@@ -72,6 +72,7 @@ async function followOrder(
       ? plan.isMet(scorer.removed, rounds.length)
       : rounds.length === maxRounds;
   while (!isDone()) {
+    await plan.judge(scorer.removed);
     const next = order.find((candidate) => plan.mayGo(candidate, scorer.removed));
     if (next === undefined) {
       break;

@@ -36,6 +36,7 @@ export async function greedy(
   while (!plan.isMet(scorer.removed, rounds.length)) {
     const round = rounds.length + 1;
     const left = plan.remaining(scorer.removed);
+    await plan.judge(scorer.removed);
     if (!left.some((candidate) => plan.mayGo(candidate, scorer.removed))) {
       break;
     }

@@ -35,6 +35,15 @@ export interface ProfileJob {
   readonly out: string | undefined;
   /** The journal that lets a stopped run go on. */
   readonly journal: string;
+  readonly writable?: WritableOnly | undefined;
+}
+
+/** Keeps a search to what can be written. */
+export interface WritableOnly {
+  /** Names the form that is written. */
+  readonly key: string;
+  /** Whether what is left without these units can be. */
+  readonly test: (ids: readonly string[]) => Promise<boolean>;
 }
 
 /** What the program that runs the job knows. */
@@ -135,6 +144,7 @@ export async function profileModel(
         memo,
         work,
         cancellation: context.cancellation,
+        isWritable: job.writable?.test,
         onWork: () => {
           progress.report();
         },
@@ -183,7 +193,9 @@ function identify(
   version: string,
 ): string {
   // The device is left out: a search may go on elsewhere.
-  const parts = { settings: job.settings, modelFingerprint, calibrationFingerprint, version };
+  const { settings, writable } = job;
+  const only = writable === undefined ? {} : { writable: writable.key };
+  const parts = { settings, modelFingerprint, calibrationFingerprint, version, ...only };
   return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
 }
 

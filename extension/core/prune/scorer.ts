@@ -19,6 +19,8 @@ export interface ScorerSetup {
   readonly memo: SearchMemo;
   readonly work: SearchWork;
   readonly cancellation: Cancellation;
+  /** Whether what is left without these units can be written; all can when absent. */
+  readonly isWritable?: ((ids: readonly string[]) => Promise<boolean>) | undefined;
   /** Called after every run of ONNX Runtime. */
   readonly onWork: () => void;
 }

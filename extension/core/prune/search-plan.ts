@@ -21,6 +21,8 @@ export class SearchPlan {
   private readonly isEligible: ReturnType<typeof eligibility>;
   /** Whether a candidate can still be taken out: it is there, and a mixture keeps an expert. */
   private readonly isRemaining: (candidate: Candidate, removed: ReadonlySet<number>) => boolean;
+  /** Candidates, each with what is gone before it, that a search may not remove then. */
+  private readonly unwritable = new Set<string>();
   public readonly isMet: ReturnType<typeof checkBudget>['isMet'];
 
   public constructor(
@@ -93,7 +95,25 @@ export class SearchPlan {
   }
 
   public mayGo(candidate: Candidate, removed: ReadonlySet<number>): boolean {
-    return this.isRemaining(candidate, removed) && this.isEligible(candidate, removed);
+    return (
+      this.isRemaining(candidate, removed) &&
+      this.isEligible(candidate, removed) &&
+      !this.unwritable.has(stepOf(candidate, removed))
+    );
+  }
+
+  /** Finds out which candidates could not be written with what is gone; comes before each round. */
+  public async judge(removed: ReadonlySet<number>): Promise<void> {
+    const { isWritable, executor } = this.setup;
+    if (isWritable === undefined) {
+      return;
+    }
+    for (const candidate of this.candidates.filter((one) => this.mayGo(one, removed))) {
+      const ids = [...removed, ...candidate.members].map((unit) => executor.units.idOf(unit));
+      if (!(await isWritable(ids))) {
+        this.unwritable.add(stepOf(candidate, removed));
+      }
+    }
   }
 
   /** Sublayer evaluations of the naive search over the same rounds, the original run included. */
@@ -113,6 +133,10 @@ export class SearchPlan {
     }
     return evaluations * this.setup.sequences.length;
   }
+}
+
+function stepOf({ id }: Candidate, removed: ReadonlySet<number>): string {
+  return `${id} ${[...removed].sort((a, b) => a - b).join()}`;
 }
 
 function nothingToRemove({ path, warnings }: ModelSummary, granularity: Granularity): UserError {

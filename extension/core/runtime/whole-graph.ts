@@ -6,12 +6,13 @@ import { exampleTensor, floatsOf } from './tensors';
 
 /**
  * The model's output from a graph in a file, run whole on the CPU. Weights are mapped from their
- * file; inputs that the graph has no longer are left out.
+ * file; inputs that the graph has no longer are left out, and those of `newNames` are called otherwise in it.
  */
 export async function runWholeGraph(
   file: string,
   model: LayeredModel,
   input: ModelInput,
+  newNames: ReadonlyMap<string, string> = new Map(),
 ): Promise<Float32Array> {
   const session = await InferenceSession.create(file, {
     executionProviders: ['cpu'],
@@ -21,7 +22,12 @@ export async function runWholeGraph(
   });
   try {
     const example = input instanceof Int32Array ? tokenExample(model.inputs, input, file) : input;
-    const given = { ...example, ...model.settings };
+    const given = Object.fromEntries(
+      Object.entries({ ...example, ...model.settings }).map(([name, value]) => [
+        newNames.get(name) ?? name,
+        value,
+      ]),
+    );
     const feeds = Object.fromEntries(
       session.inputNames.flatMap((name) => {
         const value = given[name];

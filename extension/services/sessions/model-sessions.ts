@@ -3,7 +3,7 @@ import { basename, join } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { previewPrunedFile } from '../../core/export/preview-file';
-import { previewPrunedConfig } from '../../core/export/hugging-face/pruned-config';
+import type { previewPrunedConfig } from '../../core/export/hugging-face/pruned-config';
 import type { PlannedPatch } from '../../core/plans/plan';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
@@ -120,6 +120,8 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       missing === undefined && !isModelFile(model.path)
         ? await readFile(join(model.path, 'config.json'), 'utf8')
         : undefined;
+    const { previewPrunedConfig: preview } =
+      await import('../../core/export/hugging-face/pruned-config');
     const session = new ModelSession(
       model,
       profilePath,
@@ -127,7 +129,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
         cannot,
         preview: (removed, patches) =>
           missing === undefined
-            ? previewOf(config, removed, patches, model)
+            ? previewOf(config, removed, patches, model, preview)
             : { lines: [], loadsWith: missing },
         blocked: () =>
           missing === undefined
@@ -171,6 +173,7 @@ function previewOf(
   removed: readonly string[],
   patches: readonly PlannedPatch[],
   model: ModelSummary,
+  previewConfig: typeof previewPrunedConfig,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
   if (removed.length === 0) {
@@ -180,7 +183,7 @@ function previewOf(
     const { before, after, loadsWith } =
       config === undefined
         ? previewPrunedFile(removed, model)
-        : previewPrunedConfig(config, removed, model, describedPatches(patches));
+        : previewConfig(config, removed, model, describedPatches(patches));
     return { lines: before === after ? unchanged : diffLines(before, after), loadsWith };
   } catch (error) {
     return { lines: unchanged, loadsWith: describeError(error) };

@@ -72,6 +72,32 @@ describe('generation', () => {
     expect(result.text).toMatch(/^ [a-z]/);
   });
 
+  it('keeps the space in front of the first word, which SentencePiece leaves out', async () => {
+    const model = join(folder, 'sentence-piece');
+    cpSync(fixture('llama-gqa-untied'), model, { recursive: true });
+    const { vocab_size: size } = readJson<{ vocab_size: number }>(
+      'llama-gqa-untied',
+      'config.json',
+    );
+    const spaces = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' };
+    const words = Array.from({ length: size - 1 }, (_, i) => [`▁word${i}`, -1]);
+    writeFileSync(
+      join(model, 'tokenizer.json'),
+      JSON.stringify({
+        version: '1.0',
+        added_tokens: [],
+        pre_tokenizer: spaces,
+        decoder: spaces,
+        model: { type: 'Unigram', unk_id: 0, vocab: [['<unk>', 0], ...words] },
+      }),
+    );
+    const { text } = await generate(
+      request({ model: await openModelFiles(model), prompt: 'word1 word2', tokens: 3 }),
+      unattended,
+    );
+    expect(text).toMatch(/^(?: (?:word\d+|<unk>)){3}$/);
+  });
+
   it('with skipped sublayers writes something else, and with a seed the same again', async () => {
     const whole = await generate(request({}), unattended);
     const pruned = await generate(request({ removed: ['block.1.attention'] }), unattended);

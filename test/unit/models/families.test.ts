@@ -24,7 +24,9 @@ const textTowers: ReadonlySet<string> = new Set(['gemma3']);
 const partlyRun: ReadonlySet<string> = new Set([
   ...textTowers,
   'blenderbot-small',
+  'esm-absolute',
   'layoutlm',
+  'squeezebert',
   'whisper',
 ]);
 

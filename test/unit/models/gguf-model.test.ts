@@ -58,6 +58,8 @@ describe('a model in a GGUF file', () => {
 
   it('is summarized like a folder', async () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
+    // Caches of half precision, whatever the norms are.
+    expect(summary.sublayers[0]?.kvBytesPerToken).toBe(2 * 32 * 2);
     expect(summary).toMatchObject({
       name: 'llama',
       path: ggufFixture('llama.gguf'),

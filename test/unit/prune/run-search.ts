@@ -21,6 +21,7 @@ export interface SearchRun {
   readonly replayed?: readonly SearchRecord[];
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
   readonly listener?: Partial<SearchListener>;
+  readonly isWritable?: (ids: readonly string[]) => Promise<boolean>;
 }
 
 /** Runs a search with everything around it made for the test. */
@@ -58,6 +59,7 @@ export async function withSetup<T>(
     work: new SearchWork(model),
     cancellation: { isCancellationRequested: false },
     onWork: () => undefined,
+    isWritable: run.isWritable,
   };
   try {
     return await action(setup, settings);

@@ -7,9 +7,28 @@ import {
 } from '../../../extension/core/metrics/statistics';
 import { TrajectoryScorer } from '../../../extension/core/prune/trajectory-scorer';
 import { fixture } from '../fixtures';
-import { withSetup } from './run-search';
+import { runSearch, withSetup } from './run-search';
 
 const ids = Array.from({ length: 24 }, (_, i) => (i * 7 + 3) % 40);
+
+describe('a search for what can be written', () => {
+  it.each(['adaptive', 'exact', 'reverse'] as const)(
+    'removes the best of what can, in every round: %s',
+    async (mode) => {
+      // As in a format that only loses its last sublayers.
+      const order = ['block.1.feedforward', 'block.1.attention', 'block.0.feedforward'];
+      const { rounds, candidates } = await runSearch({
+        folder: fixture('llama-gqa-untied'),
+        sequences: [ids],
+        settings: { mode, budget: { kind: 'all' } },
+        isWritable: (gone) =>
+          Promise.resolve(gone.every((id) => order.slice(0, gone.length).includes(id))),
+      });
+      expect(rounds.map(({ removed }) => removed)).toEqual(order);
+      expect(candidates).toHaveLength(8);
+    },
+  );
+});
 
 describe('slices of a sequence', () => {
   it.each(['llama-gqa-untied', 'gemma2', 'gpt2', 'gpt-neox', 'phi', 'mixtral', 'olmo2'])(

@@ -1,6 +1,8 @@
 import type { Refusal } from '../../models/capability';
 import { knownArchitecture } from '../../models/transformer/architectures';
 import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
+import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
 import { baseModelType } from '../../models/transformer/model-config';
@@ -9,7 +11,7 @@ import type { Changes } from '../changes';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
-import { patchParts } from './patch-modules';
+import { patchParts, takesPatches } from './patch-modules';
 import { say } from '../../message';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
@@ -83,20 +85,26 @@ function branchModules(
   };
 }
 
-/** A norm that both branches read stays as long as one of them does. */
-function modulesOf(family: Architecture): Record<'attention' | 'feedforward', BranchModules> {
-  const isShared = family.attention.norm === family.feedforward.norm;
-  const norm = isShared ? { norm: undefined } : {};
-  const { attention, feedforward } = family;
+/** Whether attention and what runs beside it read one norm, which stays as long as one of them does. */
+function sharesNorm({ attention, feedforward, mixer }: Architecture): boolean {
+  return attention.norm === feedforward.norm || mixer?.isBeside === true;
+}
+
+function modulesOf(
+  family: Architecture,
+): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
+  const norm = sharesNorm(family) ? { norm: undefined } : {};
+  const { attention, feedforward, mixer } = family;
   const inputs = feedforward.gateUp;
   const ofExperts = family.experts?.postNorm;
   const postNorm = ofExperts === undefined ? {} : { postNorm: ofExperts };
   return {
     attention: branchModules({ ...attention, ...norm }, [attention.output]),
-    feedforward: branchModules({ ...feedforward, ...postNorm, ...norm }, [
-      ...(inputs.kind === 'fused' ? [inputs.name] : inputs.names),
-      feedforward.down,
-    ]),
+    ...(mixer === undefined ? {} : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
+    feedforward: branchModules(
+      { ...feedforward, ...postNorm, ...(mixer === undefined ? norm : {}) },
+      [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
+    ),
   };
 }
 
@@ -108,15 +116,7 @@ export function whyNoModellingFile(
   const { model_type: named } = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named)));
   if (encoder !== undefined) {
-    const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
-    const split = places.find((place) => encoder.modules.splits?.includes(place));
-    return split === undefined
-      ? undefined
-      : {
-          code: 'matrices-not-expressible',
-          reason: say`transformers splits ${split} of ${encoder.modelType} models into several matrices, so it can't be compressed.`,
-          remedy: say`Leave it out, choose dense, or write ONNX.`,
-        };
+    return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
   }
   const { architecture } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {
@@ -126,11 +126,12 @@ export function whyNoModellingFile(
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
   }
-  const { attention, feedforward } = modulesOf(architecture);
+  const { attention, feedforward, mixer } = modulesOf(architecture);
   const { addsStreamInside = [] } = architecture;
   return Object.keys(patched).some((id) => {
     const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
-    const { parts } = branch === 'attention' ? attention : feedforward;
+    const own = branch === 'attention' ? attention : feedforward;
+    const { parts } = id.endsWith('.mixer') && mixer !== undefined ? mixer : own;
     return parts.length > 1 || addsStreamInside.includes(branch);
   })
     ? {
@@ -139,6 +140,33 @@ export function whyNoModellingFile(
         remedy: say`Write ONNX.`,
       }
     : undefined;
+}
+
+function whyNoEncoderFile(
+  { modelType, modules }: EncoderArchitecture,
+  compressed: Changes['compressed'],
+  patched: readonly string[],
+): Refusal | undefined {
+  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const split = places.find((place) => modules.splits?.includes(place));
+  if (split !== undefined) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: say`transformers splits ${split} of ${modelType} models into several matrices, so it can't be compressed.`,
+      remedy: say`Leave it out, choose dense, or write ONNX.`,
+    };
+  }
+  const standing = patchModulesOf({ modules });
+  const isPatchable = (['attention', 'feedforward'] as const).every((kind) =>
+    takesPatches(modules[kind][standing[kind]] ?? ''),
+  );
+  return patched.length === 0 || isPatchable
+    ? undefined
+    : {
+        code: 'nothing-patchable',
+        reason: say`transformers computes this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: say`Write ONNX.`,
+      };
 }
 
 /** Path of the decoder layers from the model with its head. */
@@ -170,6 +198,39 @@ const nothing = (addsStream: boolean): string =>
 const streamOr = (others: string, addsStream: boolean): string =>
   addsStream ? `residual, ${others}` : others;
 
+const copiedConfig = [
+  'caches = copy.copy(self)',
+  'caches.espalier = None',
+  'caches.num_hidden_layers = len(blocks)',
+  'if getattr(self, "layer_types", None) is not None:',
+  '    caches.layer_types = [self.layer_types[b] for b in blocks]',
+  'return caches',
+];
+
+/** Some families compute `layer_types`, which then cannot be set. */
+const mixerClasses = `class Caches:
+    """A config as caches are made from it, with fewer blocks."""
+
+    def __init__(self, config, blocks):
+        self.config = config
+        self.num_hidden_layers = len(blocks)
+        self.layer_types = [config.layer_types[b] for b in blocks]
+        self.per_layer_config = [config.per_layer_config[b] for b in blocks]
+
+    def __getattr__(self, name):
+        return getattr(self.config, name)
+
+    def get_text_config(self, **kwargs):
+        return self
+
+
+class NoMixer(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return torch.zeros_like(hidden_states)
+
+
+`;
+
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
@@ -181,8 +242,10 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
     addsStreamInside.includes(branch);
   const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
   const given = `${nothing(inside('attention'))}, None`;
-  const gives = family.givesList === true ? `[${given}]` : given;
-  const { attention, feedforward } = modulesOf(family);
+  const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
+    family.attentionGives ?? 'pair'
+  ];
+  const { attention, feedforward, mixer } = modulesOf(family);
   const [attentionModule = ''] = attention.parts;
   const [feedforwardModule = ''] = feedforward.parts;
   // transformers 4 has another module there, whose weights would go missing without a word.
@@ -212,15 +275,22 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const forms = compressedParts(needs);
   const outer = outerParts(needs, stockModel);
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
-  const isShared = family.attention.norm === family.feedforward.norm;
+  const [mixerModule = ''] = mixer?.parts ?? [];
   const patches = patchParts(
     needs,
     [
       { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
+      ...(mixer === undefined ? [] : [{ kinds: ['mixer'], module: mixerModule, stand: 'NoMixer' }]),
       { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
     ],
-    isShared ? family.attention.norm : undefined,
+    sharesNorm(family) ? family.attention.norm : undefined,
   );
+  const caching = [attentionModule, ...(mixer === undefined ? [] : [mixerModule])];
+  // A cache holds what all of them keep of a block.
+  const lacksCache = (self: string, block: string): string =>
+    (mixer === undefined ? ['attention'] : ['attention', 'mixer'])
+      .map((kind) => `${self}.lacks(${block}, "${kind}")`)
+      .join(family.mixer?.isBeside === true ? ' and ' : ' or ');
   const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
   const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
     pythonLines(
@@ -230,8 +300,22 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
       ],
       16,
     );
+  const withoutMixer =
+    mixer === undefined
+      ? ''
+      : `
+            if config.lacks(block, "mixer"):
+                ${withoutBranch(mixer, 'NoMixer')}`;
+  const keepsCache =
+    mixer === undefined
+      ? `else:
+                layer.${attentionModule}.layer_idx = caches`
+      : `if not (${lacksCache('config', 'block')}):
+                for name in (${[...new Set(caching)].map((name) => `"${name}"`).join(', ')}):
+                    if getattr(layer, name, None) is not None:
+                        getattr(layer, name).layer_idx = caches`;
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
-"""${modelType} without the attention and feed-forward sublayers that \`espalier.removed\` of config.json lists,
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
 import copy
@@ -252,15 +336,10 @@ ${experts}${forms.method}${patches.method}
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
             return super().get_text_config(decoder=decoder, **kwargs)
-        blocks = [b for b in range(self.num_hidden_layers) if not self.lacks(b, "attention")]
+        blocks = [b for b in range(self.num_hidden_layers) if not (${lacksCache('self', 'b')})]
         if len(blocks) == self.num_hidden_layers:
             return self
-        caches = copy.copy(self)
-        caches.espalier = None
-        caches.num_hidden_layers = len(blocks)
-        if getattr(self, "layer_types", None) is not None:
-            caches.layer_types = [self.layer_types[b] for b in blocks]
-        return caches
+        ${pythonLines(mixer === undefined ? copiedConfig : ['return Caches(self, blocks)'], 8)}
 
 
 class NoAttention(nn.Module):
@@ -268,7 +347,7 @@ class NoAttention(nn.Module):
         return ${gives}
 
 
-class NoFeedforward(nn.Module):
+${mixer === undefined ? '' : mixerClasses}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
         return ${nothing(inside('feedforward'))}
 ${forms.classes}${outer.classes}${patches.classes}
@@ -285,9 +364,8 @@ class ${model}(${stockModel}):
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):
-                ${withoutBranch(attention, 'NoAttention')}
-            else:
-                layer.${attentionModule}.layer_idx = caches
+                ${withoutBranch(attention, 'NoAttention')}${withoutMixer}
+            ${keepsCache}
                 caches += 1${forms.call}${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}

@@ -61,7 +61,7 @@ class Patch(nn.Module):
     def see(self, layer, args, kwargs):
         self.stream = args[0] if args else kwargs["hidden_states"]
 
-    def forward(self, hidden_states):
+    def forward(self, hidden_states, *args, **kwargs):
         stream = hidden_states if self.stream is None else self.stream
         return self.up(self.module(self.down(stream))) / self.scale
 
@@ -100,11 +100,15 @@ class NormedPatch(Patch):
 /** The class that stands where a removed module has a stand-in. */
 const patchClasses: Readonly<Record<string, string>> = {
   NoAttention: 'AttentionPatch',
+  NoMixer: 'Patch',
   NoFeedforward: 'Patch',
   SameAttention: 'AddingAttentionPatch',
   SameOutput: 'AddingPatch',
   KeptNorm: 'NormedPatch',
 };
+
+/** Whether a patch can stand where `stand` does. */
+export const takesPatches = (stand: string): boolean => stand in patchClasses;
 
 /** A module of a layer whose place patches take. */
 interface PatchedModule {

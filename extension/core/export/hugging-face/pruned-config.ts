@@ -116,6 +116,7 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
+    ...familyOf(config)?.config?.pruned?.(config, blocks),
     ...(uneven ? {} : evenExperts(config, expertCounts)),
     ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
     ...loading(config, differs),
@@ -144,6 +145,12 @@ function layoutOf(config: Json): ConfigLayout | undefined {
   return (encoder ?? familyOf(config))?.config;
 }
 
+/** Some families count the blocks of a list instead. */
+function blockCount(config: Json): unknown {
+  const { num_hidden_layers: computed } = familyOf(config)?.config?.computed?.(config) ?? {};
+  return config[blockCountField(config)] ?? computed;
+}
+
 function familyOf(config: Json): Architecture | undefined {
   return familyOfConfig(config, baseModelType(String(config['model_type'])));
 }
@@ -167,7 +174,7 @@ function perLayerLists(config: Json, blocks: readonly number[]): Json {
       (entry[0].includes('layer') || perBlock.includes(entry[0])) &&
       entry[0] !== 'mlp_only_layers' &&
       Array.isArray(entry[1]) &&
-      entry[1].length === config[blockCountField(config)],
+      entry[1].length === blockCount(config),
   );
   return Object.fromEntries(
     lists.map(([field, list]) => [field, blocks.map((block) => list[block])]),
@@ -223,6 +230,14 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
+  const { pruned } = familyOf(config)?.config ?? {};
+  if (pruned !== undefined && pruned(config, blocks) === undefined) {
+    return {
+      code: 'config-not-rewritable',
+      reason: say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
+      remedy: say`Remove single sublayers, the last blocks, or a whole period of blocks.`,
+    };
+  }
   return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
     ? {
         code: 'config-not-rewritable',

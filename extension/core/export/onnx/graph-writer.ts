@@ -1,9 +1,10 @@
-import { basename, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
+import { genaiConfig, genaiPackage } from './genai-package';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from '../preview-file';
 import { withChanges } from '../changes';
@@ -26,16 +27,27 @@ export async function graphWriter(
     const kept = changes.keptExperts.get(id);
     return kept === undefined ? [] : [[index, kept] as const];
   });
-  const graph = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
+  const left = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
   const name = basename(source.file.path);
+  const found = await genaiPackage(dirname(source.file.path), name, left.inputNames);
+  const genai = found === undefined || 'problem' in found ? undefined : found;
+  if (found !== undefined && 'problem' in found) {
+    context.warn(found.problem);
+  }
+  const inputNames = genai?.names ?? new Map<string, string>();
+  const graph = left.renamed(inputNames);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
   // The graph tells of its forms itself, those of earlier times included.
   const metadata = describeInGraph(summary, { ...changes, matrices: new Map() });
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: countParameters(graph.initializers),
-    loadsWith: describeGraphLoading(names.graph, names.data),
-    texts: {},
+    loadsWith:
+      genai === undefined
+        ? describeGraphLoading(names.graph, names.data)
+        : `onnxruntime-genai: the folder; its caches are numbered from 0 in ${names.graph} and ${genaiConfig}.`,
+    texts: genai === undefined ? {} : { [genaiConfig]: genai.text },
+    leavesOut: genaiConfig,
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
     output: async (folder, input, mode) => {
       context.progress({
@@ -44,7 +56,7 @@ export async function graphWriter(
         total: 1,
         unit: 'steps',
       });
-      return runWholeGraph(join(folder, names.graph), mode, input);
+      return runWholeGraph(join(folder, names.graph), mode, input, inputNames);
     },
   };
 }

@@ -3,7 +3,7 @@ import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
-import { idOfSublayer } from '../../models/transformer/transformer-layout';
+import { idOfSublayer, placeOf } from '../../models/transformer/transformer-layout';
 import type {
   TransformerLayout,
   TransformerSublayer,
@@ -22,6 +22,7 @@ import { FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
+import { mixerFlow } from './mixer-flow';
 import { signatureOf } from './signature';
 import type { Flow, FlowGroup, FlowItem } from './flow-document';
 import { counted, inEnglish } from '../../message';
@@ -133,7 +134,7 @@ function encoderEmbedding(
       detail: `patches of ${patch.join(' × ')}`,
     });
     const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
-      tensors: [embedding.classToken],
+      tensors: embedding.tokens,
     });
     const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
       tensors: [embedding.positions],
@@ -177,7 +178,7 @@ function encoderEmbedding(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'parallel' | 'rotaries'>>;
+  Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>>;
 
 function blocksOf(
   flow: FlowBuilder,
@@ -211,18 +212,20 @@ function blockFlow(
   input: Wire,
   causal: boolean,
 ): BranchFlow {
-  const { attention, feedforward, rotaries, parallel = false } = layout;
+  const { attention, feedforward, rotaries, mixer, beside = [] } = layout;
   const block = sublayers[0]?.block ?? 0;
   const own = new BranchBuilder(flow, `block.${block}`);
-  const isBeside = parallel && sublayers.length > 1;
-  const [one, other] = sublayers.map(({ weights }) => weights.norm?.weight);
-  const normed =
-    isBeside && one !== undefined && one === other
-      ? own.norm('norm', attention.norm, input, sublayers[0]?.weights.norm)
+  const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(placeOf(sublayer)));
+  const [one, other] = sublayers.slice(Math.max(0, second - 1)).map(({ weights }) => weights.norm);
+  const shared =
+    second > 0 && one?.weight !== undefined && one.weight === other?.weight
+      ? own.norm('norm', attention.norm, input, one)
       : undefined;
   let stream = input;
-  for (const sublayer of sublayers) {
+  for (const [i, sublayer] of sublayers.entries()) {
+    const isBeside = second > 0 && (i === second || i === second - 1);
     const source = isBeside ? input : stream;
+    const normed = isBeside ? shared : undefined;
     const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
     const built = ((): BranchFlow => {
       switch (sublayer.kind) {
@@ -231,6 +234,11 @@ function blockFlow(
           const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
           return attentionFlow(branch, attention, sublayer.weights, context, source, normed);
         }
+        case 'mixer':
+          if (mixer === undefined) {
+            throw new Error('a model with mixers has their shape');
+          }
+          return mixerFlow(branch, mixer, sublayer.weights, source, normed);
         case 'feedforward':
           return feedforwardFlow(branch, feedforward, sublayer.weights, source, normed);
         case 'expert':

@@ -280,6 +280,7 @@ function edgesWithin(
 const sublayerNames: Readonly<Record<string, string>> = {
   attention: 'Attention',
   'cross-attention': 'Cross-attention',
+  mixer: 'Mixer',
   feedforward: 'Feed-forward',
   convolution: 'Convolution',
   expert: 'Experts',

@@ -1,4 +1,5 @@
 import type { EncoderArchitecture } from './encoder-architecture';
+import type { EncoderConfig } from './encoder-config';
 import {
   allBiases,
   bertLike,
@@ -32,6 +33,13 @@ const withoutTypes = {
   words: textEmbedding.words,
   positions: textEmbedding.positions,
   norm: textEmbedding.norm,
+} as const;
+
+const esmWords = {
+  kind: 'text',
+  words: textEmbedding.words,
+  hiddenBy: (config: EncoderConfig) =>
+    config['token_dropout'] === true ? Number(config['mask_token_id']) : undefined,
 } as const;
 
 /** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
@@ -207,9 +215,9 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       }),
       only: () => ({ add_cross_attention: false, emb_layer_norm_before: false }),
     },
+    sizedByBlocks: ['contact_head.regression.weight', 'contact_head.regression.bias'],
     embedding: {
-      kind: 'text',
-      words: textEmbedding.words,
+      ...esmWords,
       positions: textEmbedding.positions,
       positionsSkipPadding: true,
     },
@@ -217,15 +225,26 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     feedforward: { ...preNorm.feedforward, norm: 'LayerNorm' },
     finalNorm: 'encoder.emb_layer_norm_after',
     form: ({ position_embedding_type: type }) =>
-      type === 'rotary'
-        ? { rotary: 'shared', embedding: { kind: 'text', words: textEmbedding.words } }
-        : {},
+      type === 'rotary' ? { rotary: 'shared', embedding: esmWords } : {},
     heads: languageHeads('Esm', robertaSteps),
     modules: {
       layers: 'encoder.layer',
       attention: { attention: 'SameStates' },
       feedforward: { LayerNorm: 'nn.Identity', ...preNorm.modules.feedforward },
     },
+  },
+  {
+    ...bertLike({ modelType: 'git', family: 'Git', prefix: 'git.' }),
+    causal: true,
+    embedding: withoutTypes,
+    heads: [
+      {
+        class: 'GitForCausalLM',
+        auto: 'AutoModelForCausalLM',
+        first: false,
+        steps: [{ name: 'output', out: 'vocabulary', tied: true }],
+      },
+    ],
   },
   {
     ...bertLike({ modelType: 'bert-generation', family: 'BertGeneration', prefix: 'bert.' }),

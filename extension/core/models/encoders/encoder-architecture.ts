@@ -1,6 +1,7 @@
 import type { Architecture, Biases, Scales } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
+import type { RelativeShape } from '../parts/relative-scores';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */
@@ -11,12 +12,21 @@ interface TextEmbedding {
   readonly positions?: string;
   /** Of families with segments. */
   readonly types?: string;
+  /** Rows of `positions` in front of that of position 0. */
+  readonly positionOffset?: number;
   /** Tables of what a text alone does not have, such as boxes on a page: their first rows are added. */
   readonly firstRows?: readonly string[];
   /** Of the sum of them. */
   readonly norm?: string;
   /** Linear layer from the width of the embedding to that of the stream, in families where these differ. */
   readonly projection?: EmbeddingProjection;
+  /** Tables of what a text alone does not have, whose first rows stand behind its words; all are then projected. */
+  readonly joined?: {
+    readonly tables: (config: EncoderConfig) => readonly string[];
+    readonly projection: string;
+  };
+  /** Id of a token that words are hidden by: it counts 0, and the others more (ESM-2, doi 10.1126/science.ade2574). */
+  readonly hiddenBy?: (config: EncoderConfig) => number | undefined;
   /** Whether positions count from the padding's id + 1 and pass over padding, instead of from 0. */
   readonly positionsSkipPadding?: boolean;
 }
@@ -35,8 +45,24 @@ interface ImageEmbedding {
   readonly kind: 'image';
   /** The projection of patches, a convolution. */
   readonly patches: string;
-  readonly classToken: string;
+  /** Of the tokens in front of the patches, the class token first. */
+  readonly tokens: readonly string[];
   readonly positions: string;
+}
+
+/** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
+export interface RelativeNames {
+  /** Below the prefix. */
+  readonly table: string;
+  readonly norm: string;
+  /** Below the block. */
+  readonly key: string;
+  readonly query: string;
+  readonly keyBias: boolean;
+  readonly shape: (config: EncoderConfig) => RelativeShape | undefined;
+  readonly hasNorm: (config: EncoderConfig) => boolean;
+  /** Whether positions are projected as the content is. */
+  readonly isShared: (config: EncoderConfig) => boolean;
 }
 
 /** A linear layer of a head, and what follows it. */
@@ -91,6 +117,30 @@ export const substituteClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states, None
 `,
+  NoQuantAttention: `class NoQuantAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return (hidden_states,), (None,)
+`,
+  NoQuantLinear: `class NoQuantLinear(nn.Module):
+    def forward(self, hidden_states, scaling_factor=None):
+        return torch.zeros_like(hidden_states), None
+`,
+  NoSqueezeAttention: `class NoSqueezeAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return {"context_layer": hidden_states}
+`,
+  KeptSqueezeNorm: `class KeptSqueezeNorm(nn.Module):
+    def __init__(self, output):
+        super().__init__()
+        self.layernorm = output.layernorm
+
+    def forward(self, hidden_states, input_tensor):
+        return self.layernorm(input_tensor)
+`,
+  SameQuant: `class SameQuant(nn.Module):
+    def forward(self, hidden_states, scaling_factor=None):
+        return hidden_states, scaling_factor
+`,
   KeptSparseNorm: `class KeptSparseNorm(nn.Module):
     def __init__(self, attention):
         super().__init__()
@@ -143,7 +193,22 @@ export interface EncoderArchitecture {
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
   /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
   readonly distanceBias?: string;
+  /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
+  readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
+  /** Of attention by hashes that agree. */
+  readonly hashes?: (config: EncoderConfig) => number;
+  /** Scores of content with relative positions. */
+  readonly relative?: RelativeNames;
   readonly scales?: (config: EncoderConfig) => Partial<Scales>;
+  /** Convolution over the values of each head, added to what it gives: [heads, 1, width, 1], below the block. */
+  readonly valueConvolution?: {
+    readonly name: string;
+    readonly width: (config: EncoderConfig) => number;
+  };
+  /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
+  readonly sizedByBlocks?: readonly string[];
+  /** Whether a token sees those before it alone, whatever config.json says. */
+  readonly causal?: boolean;
   /** Longest text, where it is no matter of positions. */
   readonly maxPositions?: (config: EncoderConfig) => number | undefined;
   readonly finalNorm?: string;

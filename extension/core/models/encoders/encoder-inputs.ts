@@ -4,7 +4,7 @@ import { emitLinearOver, emitTableRows } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { NormStyle } from '../parts/norm';
 import { emitRows, emitWeight } from '../parts/weight';
-import type { EncoderEmbedding } from './encoder-layout';
+import type { EncoderEmbedding } from './find-embedding';
 
 /**
  * Emits the numbers of the positions of `ids` [batch, sequence]: 0, 1, … [sequence]; or, where
@@ -32,17 +32,21 @@ export function emitTextEmbedding(
   style: NormStyle,
   segments: Value,
 ): Value {
-  const { words, types, positions, firstRows, projection, padding } = embedding;
+  const { types, positions, positionOffset, firstRows, projection, padding } = embedding;
+  const places = (): Value => {
+    const numbers = emitPositions(graph, padding, 'input_ids');
+    return positionOffset === 0
+      ? numbers
+      : graph.op('Add', [numbers, graph.ints([positionOffset], [])]);
+  };
   const added = [
     ...(types === undefined ? [] : [emitRows(graph, types, segments)]),
-    ...(positions === undefined
-      ? []
-      : [emitRows(graph, positions, emitPositions(graph, padding, 'input_ids'))]),
+    ...(positions === undefined ? [] : [emitRows(graph, positions, places())]),
     ...firstRows.map((table) => emitRows(graph, table, graph.ints([0]))),
   ];
   const sum = added.reduce(
     (total, one) => graph.op('Add', [total, one]),
-    emitTableRows(graph, words, 'input_ids'),
+    emitWords(graph, embedding),
   );
   if (projection === undefined) {
     return sum;
@@ -55,7 +59,47 @@ export function emitTextEmbedding(
   );
 }
 
-/** Emits class token and patches of `pixels` [batch, channels, height, width], positions added. */
+/** Emits the words, with what they are joined with or hidden by. */
+function emitWords(
+  graph: GraphBuilder,
+  { words, joined, hiddenBy }: Extract<EncoderEmbedding, { kind: 'text' }>,
+): Value {
+  const plain = emitTableRows(graph, words, 'input_ids');
+  const shown = hiddenBy === undefined ? plain : emitHidden(graph, plain, hiddenBy);
+  if (joined === undefined) {
+    return shown;
+  }
+  const leading = graph.op('Shape', ['input_ids']);
+  const others = joined.tables.map((table) => {
+    const size = graph.op('Concat', [leading, graph.ints([table.shape[1] ?? 0])], { axis: 0 });
+    return graph.op('Expand', [emitRows(graph, table, graph.ints([0])), size]);
+  });
+  const all = graph.op('Concat', [shown, ...others], { axis: -1 });
+  return emitLinearOver(graph, joined.projection, all);
+}
+
+/** Share of words that were hidden in training. */
+const hiddenShare = 0.15 * 0.8;
+
+/** Emits words without those that the token `id` stands for, as large as if the share of training were hidden. */
+function emitHidden(graph: GraphBuilder, words: Value, id: number): Value {
+  const isHidden = graph.op('Equal', ['input_ids', graph.ints([id], [])]);
+  const count = (ids: Value): Value =>
+    graph.op('ReduceSum', [graph.op('Cast', [ids], { to: DataType.FLOAT }), graph.ints([1])]);
+  const share = graph.op('Div', [count(isHidden), count('attention_mask')]);
+  const shown = graph.op('Div', [
+    graph.scalar(1 - hiddenShare),
+    graph.op('Sub', [graph.scalar(1), share]),
+  ]);
+  const left = graph.op('Where', [
+    graph.op('Unsqueeze', [isHidden, graph.ints([2])]),
+    graph.scalar(0),
+    words,
+  ]);
+  return graph.op('Mul', [left, graph.op('Unsqueeze', [shown, graph.ints([2])])]);
+}
+
+/** Emits class token, other tokens and patches of `pixels` [batch, channels, height, width], positions added. */
 export function emitPatches(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'image' }>,
@@ -75,7 +119,9 @@ export function emitPatches(
   );
   const batch = graph.op('Slice', [graph.op('Shape', [pixels]), graph.ints([0]), graph.ints([1])]);
   const size = graph.op('Concat', [batch, graph.ints([1, hidden])], { axis: 0 });
-  const first = graph.op('Expand', [emitWeight(graph, embedding.classToken), size]);
-  const tokens = graph.op('Concat', [first, patches], { axis: 1 });
+  const first = embedding.tokens.map((token) =>
+    graph.op('Expand', [emitWeight(graph, token), size]),
+  );
+  const tokens = graph.op('Concat', [...first, patches], { axis: 1 });
   return graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
 }

@@ -1,7 +1,6 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import { UserError } from '../../user-error';
-import type { AttentionShape } from '../parts/attention';
+import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import { distanceBuckets } from '../parts/causal-mask';
@@ -13,37 +12,12 @@ import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { findRelative } from './find-relative';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
-import { sides } from './encoder-config';
+import { findEmbedding } from './find-embedding';
+import type { EncoderEmbedding } from './find-embedding';
 import type { EncoderConfig } from './encoder-config';
-import { say } from '../../message';
-
-/** What turns the inputs into the first hidden states, with its weights found. */
-export type EncoderEmbedding =
-  | {
-      readonly kind: 'text';
-      readonly words: Linear;
-      /** Undefined where queries and keys are turned. */
-      readonly positions: LazyTensor | undefined;
-      /** Of segments, where the family has them. */
-      readonly types: LazyTensor | undefined;
-      /** Of what a text alone does not have. */
-      readonly firstRows: readonly LazyTensor[];
-      /** To the width of the stream, with the norm of what it reads. */
-      readonly projection: { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
-      /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
-      readonly padding: number | undefined;
-    }
-  | {
-      readonly kind: 'image';
-      /** [hidden, channels, height, width] of a patch. */
-      readonly patches: Linear;
-      readonly classToken: LazyTensor;
-      readonly positions: LazyTensor;
-      /** [channels, height, width] */
-      readonly image: readonly [number, number, number];
-    };
 
 /** A linear layer of the head with its weights found. */
 export interface EncoderHeadStep {
@@ -64,6 +38,8 @@ export interface EncoderLayout {
   readonly startNorms: readonly Norm[];
   /** Whether a token sees those before it alone. */
   readonly causal: boolean;
+  /** Tensors outside the blocks whose size depends on their number. */
+  readonly sizedByBlocks: readonly string[];
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
   /** [buckets, heads]: what is added to scores by distance. */
@@ -85,11 +61,14 @@ export interface EncoderLayout {
   readonly computed: readonly string[];
 }
 
-/** Older exports store the numbers of the positions, and a tied bias twice. */
+/**
+ * Older exports store the numbers of the positions, frequencies, and a tied bias twice; I-BERT's store
+ * what quantization would count with.
+ */
 const isComputed = (name: string): boolean =>
   /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
     name,
-  );
+  ) || /(?:_integer|scaling_factor|\.x_min|\.x_max|\.shift)$/.test(name);
 
 /**
  * Finds every tensor that a model of `family` needs and checks its shape.
@@ -108,6 +87,7 @@ export function layOutEncoder(
     config,
     folder,
     architecture.scales?.(config) ?? {},
+    { relative: architecture.relative?.shape(config), hashes: architecture.hashes?.(config) },
   );
   const { hiddenSize: hidden, norm } = attention;
   const hasPrefix = [...checkpoint.tensors.keys()].some((name) =>
@@ -115,10 +95,12 @@ export function layOutEncoder(
   );
   const prefix = hasPrefix ? architecture.prefix : '';
   const blocksPrefix = `${prefix}${architecture.blocks}.`;
+  const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
     { norm: normKind },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+    (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
@@ -126,6 +108,7 @@ export function layOutEncoder(
   const removed = new Set(config.espalier?.removed ?? []);
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
+  const relative = findRelative(architecture, config, tensors, prefix, attention);
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
@@ -159,7 +142,10 @@ export function layOutEncoder(
     add('attention', () => ({
       kind: 'attention',
       block,
-      weights: findAttention(names, biases, tensors, place, attention),
+      weights: {
+        ...relative(place, findAttention(names, biases, tensors, place, attention)),
+        ...findConvolution(architecture, config, tensors, place),
+      },
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
     }));
@@ -185,7 +171,8 @@ export function layOutEncoder(
     feedforward,
     embedding,
     startNorms,
-    causal: config.is_decoder === true,
+    causal: architecture.causal ?? config.is_decoder === true,
+    sizedByBlocks: (architecture.sizedByBlocks ?? []).map((name) => `${prefix}${name}`),
     rotaries,
     distanceBias:
       distanceBias === undefined
@@ -227,82 +214,6 @@ export function headForm(
   return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
 }
 
-/** What is found of an embedding: its norm is the first that the stream goes through. */
-interface FoundEmbedding {
-  readonly embedding: EncoderEmbedding;
-  readonly startNorms: Norm[];
-}
-
-function findEmbedding(
-  { embedding }: EncoderArchitecture,
-  config: EncoderConfig,
-  folder: ModelFolder,
-  tensors: TensorFinder,
-  prefix: string,
-): FoundEmbedding {
-  const { hidden_size: hidden } = config;
-  if (embedding.kind === 'text') {
-    return findTextEmbedding(embedding, config, folder, tensors, prefix);
-  }
-  const [height, width] = sides(config.image_size);
-  const [patchHeight, patchWidth] = sides(config.patch_size);
-  const { num_channels: channels } = config;
-  const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
-  const patches = `${prefix}${embedding.patches}`;
-  const found: EncoderEmbedding = {
-    kind: 'image',
-    patches: {
-      weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
-      bias: tensors.take(`${patches}.bias`, [hidden]),
-    },
-    classToken: tensors.take(`${prefix}${embedding.classToken}`, [1, 1, hidden]),
-    positions: tensors.take(`${prefix}${embedding.positions}`, [1, count + 1, hidden]),
-    image: [channels, height, width],
-  };
-  return { embedding: found, startNorms: [] };
-}
-
-function findTextEmbedding(
-  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
-  config: EncoderConfig,
-  folder: ModelFolder,
-  tensors: TensorFinder,
-  prefix: string,
-): FoundEmbedding {
-  const { hidden_size: hidden, embedding_size: own, type_vocab_size: segments } = config;
-  const width = names.projection === undefined ? hidden : (own ?? hidden);
-  const at = (name: string): string => `${prefix}${name}`;
-  const table = (name: string, rows: number): LazyTensor =>
-    tensors.take(`${at(name)}.weight`, [rows, width]);
-  const { positions, types, firstRows = [], projection } = names;
-  const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
-  const normsFirst = isProjected && projection.beforeNorm !== true;
-  const norm =
-    names.norm === undefined
-      ? undefined
-      : tensors.norm(at(names.norm), normsFirst ? width : hidden);
-  const vocabulary = required(config.vocab_size, 'vocab_size', folder);
-  const embedding: EncoderEmbedding = {
-    kind: 'text',
-    words: tensors.outer('embedding', at(names.words), vocabulary, width),
-    positions:
-      positions === undefined ? undefined : table(positions, config.max_position_embeddings),
-    types: types === undefined || segments === 0 ? undefined : table(types, segments),
-    firstRows: firstRows.map((name) => table(name, tensors.rows(at(name)))),
-    projection: isProjected
-      ? {
-          linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
-          norm: normsFirst ? norm : undefined,
-        }
-      : undefined,
-    padding:
-      names.positionsSkipPadding === true
-        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
-        : undefined,
-  };
-  return { embedding, startNorms: norm === undefined || normsFirst ? [] : [norm] };
-}
-
 /** The steps of the head, each of which reads what the one before it gives. */
 function findSteps(
   steps: readonly HeadStep[],
@@ -334,6 +245,19 @@ function findSteps(
   });
 }
 
+function findConvolution(
+  { valueConvolution: names }: EncoderArchitecture,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  place: string,
+): Pick<AttentionWeights, 'valueConvolution'> {
+  if (names === undefined) {
+    return {};
+  }
+  const shape = [config.num_attention_heads, 1, names.width(config), 1];
+  return { valueConvolution: tensors.take(`${place}${names.name}.weight`, shape) };
+}
+
 /** Key of the rotary embedding of a block: empty where all blocks share one. */
 function rotaryOf(
   { rotary }: EncoderArchitecture,
@@ -358,15 +282,4 @@ function mostPositions(
   }
   const most = config.max_position_embeddings - (embedding.padding ?? -1) - 1;
   return Math.min(most, maxPositions?.(config) ?? most);
-}
-
-function required(value: number | undefined, field: string, folder: ModelFolder): number {
-  if (value === undefined) {
-    throw new UserError(say`The field is missing.`, {
-      file: folder.config,
-      field,
-      remedy: say`Correct the field: the model cannot be computed without it.`,
-    });
-  }
-  return value;
 }

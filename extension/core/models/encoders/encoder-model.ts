@@ -87,6 +87,10 @@ export class EncoderModel implements LayeredModel {
     };
   }
 
+  public get sizedByBlocks(): readonly string[] {
+    return this.layout.sizedByBlocks;
+  }
+
   public get blocksPrefix(): string {
     return this.layout.blocksPrefix;
   }
@@ -327,7 +331,8 @@ export class EncoderModel implements LayeredModel {
             sublayer.weights.sumNorms,
           );
         case 'expert':
-          throw new Error('no encoder has a mixture of experts');
+        case 'mixer':
+          throw new Error(`no encoder has a sublayer of kind ${sublayer.kind}`);
       }
     });
   }
@@ -359,10 +364,12 @@ export class EncoderModel implements LayeredModel {
             ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
               (table) => table !== undefined,
             ),
+            ...(embedding.joined?.tables ?? []),
+            ...storedTensors(embedding.joined?.projection),
             ...storedTensors(embedding.projection?.linear),
             ...storedTensors(embedding.projection?.norm),
           ]
-        : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+        : [...partTensors(embedding.patches), ...embedding.tokens, embedding.positions];
     return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 

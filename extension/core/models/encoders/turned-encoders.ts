@@ -22,6 +22,11 @@ const modernAttention = {
   output: 'attn.Wo',
 } as const;
 
+const modernDecoderAttention = {
+  queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
+  output: 'attn.Wo',
+} as const;
+
 /** ModernBERT (arXiv 2412.13663). */
 const modernbert: EncoderArchitecture = {
   modelType: 'modernbert',
@@ -39,7 +44,7 @@ const modernbert: EncoderArchitecture = {
         block % Number(every) === 0 ? 'full_attention' : 'sliding_attention',
     },
     computed: ({ local_attention: window = 128, ...config }) => ({
-      sliding_window: Math.trunc(Number(window) / 2),
+      sliding_window: config['sliding_window'] ?? Math.trunc(Number(window) / 2),
       rope_theta: config['global_rope_theta'] ?? 160_000,
       rope_local_base_freq: config['local_rope_theta'] ?? 10_000,
     }),
@@ -135,6 +140,31 @@ const turnedPostNorm = {
 /** Encoders that turn queries and keys by their positions. */
 export const turnedEncoders: readonly EncoderArchitecture[] = [
   modernbert,
+  {
+    ...modernbert,
+    modelType: 'modernbert-decoder',
+    classes: { config: 'ModernBertDecoderConfig', model: 'ModernBertDecoderModel' },
+    causal: true,
+    firstAttention: modernDecoderAttention,
+    attention: { ...modernDecoderAttention, norm: 'attn_norm' },
+    heads: [
+      {
+        class: 'ModernBertDecoderForCausalLM',
+        auto: 'AutoModelForCausalLM',
+        first: false,
+        steps: [
+          {
+            name: 'lm_head.dense',
+            out: 'hidden',
+            optionalBias: true,
+            activation: 'gelu',
+            norm: 'lm_head.norm',
+          },
+          { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
+        ],
+      },
+    ],
+  },
   {
     ...modernbert,
     modelType: 'modernvbert',

@@ -113,7 +113,7 @@ export const ownKeys = ({
   head_dim: turned ?? 64,
 });
 
-const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
+export const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
   interleavedRotary: turns !== false,
 });
 

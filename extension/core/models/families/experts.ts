@@ -46,6 +46,20 @@ const qwenExperts: ExpertNames = {
   }),
 };
 
+/** The same, and one that every token is sent to, with a gate. */
+export const sharedQwenExperts: ExpertNames = {
+  ...qwenExperts,
+  shared: ({ shared_expert_intermediate_size: inner }) => ({
+    gateUp: {
+      kind: 'separate',
+      names: ['mlp.shared_expert.gate_proj', 'mlp.shared_expert.up_proj'],
+    },
+    down: 'mlp.shared_expert.down_proj',
+    gate: 'mlp.shared_expert_gate',
+    inner: inner ?? 5632,
+  }),
+};
+
 const olmoExperts: ExpertNames = {
   ...experts,
   inner: ({ intermediate_size: inner }) => inner,
@@ -67,7 +81,7 @@ const graniteMoe = {
   scales: graniteScales,
 } as const;
 
-const graniteExperts: ExpertNames = {
+export const graniteExperts: ExpertNames = {
   ...mixtralExperts,
   modules: ['block_sparse_moe'],
   router: 'router.layer',
@@ -159,18 +173,7 @@ export const expertFamilies: readonly Architecture[] = [
     biases: ({ qkv_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias !== false }),
     slidingWindow: (config, block) =>
       config.use_sliding_window === true ? windowedByType(config, block) : undefined,
-    experts: {
-      ...qwenExperts,
-      shared: ({ shared_expert_intermediate_size: inner }) => ({
-        gateUp: {
-          kind: 'separate',
-          names: ['mlp.shared_expert.gate_proj', 'mlp.shared_expert.up_proj'],
-        },
-        down: 'mlp.shared_expert.down_proj',
-        gate: 'mlp.shared_expert_gate',
-        inner: inner ?? 5632,
-      }),
-    },
+    experts: sharedQwenExperts,
   },
   {
     ...base,

@@ -1,6 +1,14 @@
 import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
-import { expertDefaults, experts, latentAttention, ownKeys, routed } from './deepseek-like';
+import type { ModelConfig } from '../transformer/model-config';
+import {
+  expertDefaults,
+  experts,
+  interleaves,
+  latentAttention,
+  ownKeys,
+  routed,
+} from './deepseek-like';
 import {
   attention,
   attentionBiases,
@@ -30,8 +38,62 @@ const sarvamAttention = {
   output: 'attention.dense',
 } as const;
 
+const threeDense = {
+  mlp_layer_types: (_: ConfigFields, block: number): string => (block < 3 ? 'dense' : 'sparse'),
+};
+
+/** Attention to the best `index_topk` tokens alone: to all of a text that is no longer. */
+const sparseAttention = {
+  maxPositions: (config: ModelConfig): number => Number(config['index_topk'] ?? 2048),
+};
+
 /** Mixtures of experts that combine what others have. */
 export const newerExperts: readonly Architecture[] = [
+  {
+    ...base,
+    ...latentAttention,
+    ...sparseAttention,
+    modelType: 'deepseek_v32',
+    classes: { config: 'DeepseekV32Config', model: 'DeepseekV32ForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        q_lora_rank: 1536,
+        routed_scaling_factor: 2.5,
+        n_group: 8,
+        topk_group: 4,
+        max_position_embeddings: 163_840,
+      }),
+      lists: threeDense,
+      computed: ownKeys,
+    },
+    experts,
+    form: interleaves,
+  },
+  {
+    ...base,
+    ...latentAttention,
+    ...sparseAttention,
+    modelType: 'glm_moe_dsa',
+    attentionGives: 'triple',
+    classes: { config: 'GlmMoeDsaConfig', model: 'GlmMoeDsaForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        q_lora_rank: 2048,
+        qk_nope_head_dim: 192,
+        v_head_dim: 256,
+        routed_scaling_factor: 2.5,
+        rms_norm_eps: 1e-5,
+      }),
+      lists: threeDense,
+      computed: ownKeys,
+    },
+    experts,
+    form: interleaves,
+  },
   {
     ...base,
     ...latentAttention,
@@ -52,7 +114,7 @@ export const newerExperts: readonly Architecture[] = [
       computed: ownKeys,
     },
     experts: { ...experts, ...byLayerType, postNorm: 'post_mlp_layernorm' },
-    form: ({ rope_interleave: turns }) => ({ interleavedRotary: turns !== false }),
+    form: interleaves,
   },
   {
     ...base,
@@ -73,7 +135,7 @@ export const newerExperts: readonly Architecture[] = [
       computed: ownKeys,
     },
     experts,
-    form: ({ rope_interleave: turns }) => ({ interleavedRotary: turns !== false }),
+    form: interleaves,
   },
   {
     ...base,

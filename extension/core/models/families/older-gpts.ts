@@ -6,7 +6,7 @@ export const olderGpts: readonly Architecture[] = [
   {
     ...base,
     modelType: 'openai-gpt',
-    givesList: true,
+    attentionGives: 'list',
     classes: { config: 'OpenAIGPTConfig', model: 'OpenAIGPTLMHeadModel' },
     config: {
       names: { ...gptNames, max_position_embeddings: 'n_positions', hidden_act: 'afn' },

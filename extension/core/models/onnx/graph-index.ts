@@ -1,3 +1,4 @@
+import { scaleOfFused } from '../../onnx/normalization-nodes';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -47,6 +48,13 @@ export function skipNormOf(proto: NodeProto): SkipNorm | undefined {
     scale: present(parameters.slice(0, scales)),
     sum: proto.output[3] ?? '',
   };
+}
+
+const embedding = 'com.microsoft:EmbedLayerNormalization';
+
+/** Whether a node looks embeddings up, gives their sum, and normalizes it: the stream begins with the sum. */
+export function isEmbeddingWithNorm(proto: NodeProto): boolean {
+  return operatorName(proto) === embedding && (proto.output[2] ?? '') !== '';
 }
 
 /** An add of quantized numbers, each of its terms and the sum in a scale of its own. */
@@ -232,6 +240,15 @@ function split(proto: NodeProto): Omit<GraphNode, 'order'>[] {
         inputs: [...present(place, place + 3), ...present(6, 8)],
         outputs: [restName(proto, place)],
       })),
+    ];
+  }
+  if (isEmbeddingWithNorm(proto)) {
+    const [normed = '', , sum = ''] = proto.output;
+    const scale = scaleOfFused(proto).filter((name) => name !== '');
+    const inputs = proto.input.filter((name) => name !== '');
+    return [
+      { proto, op, inputs, outputs: outputs.filter((name) => name !== normed) },
+      { proto, op: 'LayerNormalization', inputs: [sum, ...scale], outputs: [normed] },
     ];
   }
   if (skipNorm === undefined) {

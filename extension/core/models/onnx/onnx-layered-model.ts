@@ -1,9 +1,10 @@
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
-import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
+import type { ConfigFields } from '../transformer/config-layout';
+import { configBeside } from './config-beside';
 import { fixedSize, idsPort } from '../example';
 import type { Example } from '../model-input';
 import type {
@@ -73,7 +74,7 @@ export class OnnxLayeredModel implements LayeredModel {
     public readonly summary: ModelSummary,
     logits: MainOutput,
     private readonly cut: CutGraph,
-    private readonly config: Config,
+    private readonly config: ConfigFields,
     public readonly otherModes: readonly OnnxLayeredModel[],
   ) {
     const parts = new OnnxParts(source);
@@ -121,11 +122,11 @@ export class OnnxLayeredModel implements LayeredModel {
         file,
       );
     }
-    return OnnxLayeredModel.cutAll(source, await readConfig(dirname(source.summary.path)));
+    return OnnxLayeredModel.cutAll(source, await configBeside(dirname(source.summary.path)));
   }
 
   /** With the other ways that the graph runs. */
-  private static cutAll(source: OnnxModel, config: Config): OnnxLayeredModel {
+  private static cutAll(source: OnnxModel, config: ConfigFields): OnnxLayeredModel {
     const { other, ...first } = source;
     const others =
       other === undefined || other.branches.length === 0
@@ -136,7 +137,7 @@ export class OnnxLayeredModel implements LayeredModel {
 
   private static cut(
     source: OnnxModel,
-    config: Config,
+    config: ConfigFields,
     others: readonly OnnxLayeredModel[] = [],
   ): OnnxLayeredModel {
     const output = mainOutput(source);
@@ -360,11 +361,8 @@ function settingsOf({ place, summary }: OnnxModel): Example {
   return { [port.name]: { dtype: port.dtype, dims, data } };
 }
 
-/** Fields of a config.json. */
-type Config = Readonly<Record<string, unknown>>;
-
 /** The summary, with what the files beside the graph say of a language model. */
-function describe({ summary }: OnnxModel, output: string, config: Config): ModelSummary {
+function describe({ summary }: OnnxModel, output: string, config: ConfigFields): ModelSummary {
   const ids = idsPort(summary.inputs);
   if (ids === undefined) {
     return summary;
@@ -383,16 +381,6 @@ function describe({ summary }: OnnxModel, output: string, config: Config): Model
     ...(vocabularySize === undefined ? {} : { vocabularySize }),
     ...(maxPositions === undefined ? {} : { maxPositions }),
   };
-}
-
-/** Fields of the config.json beside a graph; what cannot be read tells nothing. */
-async function readConfig(folder: string): Promise<Config> {
-  try {
-    const config: unknown = JSON.parse(await readSmallText(join(folder, 'config.json')));
-    return typeof config === 'object' && config !== null ? { ...config } : {};
-  } catch {
-    return {};
-  }
 }
 
 function lost(): never {

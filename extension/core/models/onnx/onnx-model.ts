@@ -3,6 +3,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import { existsSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { dataTypeName } from '../../checkpoints/onnx-data-types';
+import { modelFolderName } from '../../checkpoints/hub-cache';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { openOnnx } from '../../checkpoints/onnx-file';
 import type { OnnxFile, OnnxInitializer } from '../../checkpoints/onnx-file';
@@ -224,7 +225,8 @@ function nameSublayers(
     const before = branches[i - 1];
     const { source, nodes, terms } = branch;
     const kind = terms.length > 1 ? 'parallel' : classifyBranch(nodes, index, model.functions);
-    const isFirst = kind === 'attention' && source !== before?.source;
+    const mixesTokens = kind === 'attention' || kind === 'mixer';
+    const isFirst = mixesTokens && source !== before?.source;
     if (kinds.has(kind) || (isFirst && kinds.size > 0) || before?.joined !== true) {
       block++;
       kinds.clear();
@@ -287,5 +289,5 @@ async function fingerprintFile({ model, initializers, files }: OnnxFile): Promis
 function modelName(path: string): string {
   const name = basename(path, '.onnx');
   const isWritten = existsSync(join(dirname(path), manifestName));
-  return name === 'model' || isWritten ? basename(dirname(path)) : name;
+  return name === 'model' || isWritten ? modelFolderName(dirname(path)) : name;
 }

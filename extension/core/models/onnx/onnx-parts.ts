@@ -1,8 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { OnnxInitializer } from '../../checkpoints/onnx-file';
-import { attribute, valueInfo } from '../../onnx/messages';
-import { normalizationNodes, sumNodes } from '../../onnx/normalization-nodes';
+import { attribute, copyWith, valueInfo } from '../../onnx/messages';
+import { normalizationNodes, scaleOfFused, sumNodes } from '../../onnx/normalization-nodes';
 import { requantizationNodes } from '../../onnx/requantization-nodes';
 import {
   GraphProtoSchema,
@@ -15,7 +15,7 @@ import {
 } from '../../onnx/proto/onnx_pb';
 import type { AttributeProto, NodeProto, ValueInfoProto } from '../../onnx/proto/onnx_pb';
 import type { GraphPart } from '../layered-model';
-import { isQuantizedSum, operatorName, requantized } from './graph-index';
+import { isEmbeddingWithNorm, isQuantizedSum, operatorName, requantized } from './graph-index';
 import type { GraphNode } from './graph-index';
 import type { Cut } from './graph-stages';
 import { isEach } from './matrices/linear-weights';
@@ -118,6 +118,13 @@ export class OnnxParts {
       const [output = ''] = node.outputs;
       return requantizationNodes(proto, proto.input.indexOf(term), resolve, portName(output));
     }
+    if (op === operatorName(proto) && isEmbeddingWithNorm(proto)) {
+      // Its norm is a node of its own, of this part or another.
+      const [normed = '', ...others] = proto.output;
+      return [
+        copyWith(renameInputs(proto, resolve), { output: [`${normed}/embedded`, ...others] }),
+      ];
+    }
     if (op === operatorName(proto) || isQuantizedSum(proto)) {
       return [aliases.size === 0 ? proto : renameInputs(proto, resolve)];
     }
@@ -126,7 +133,7 @@ export class OnnxParts {
       return sumNodes(node.inputs.map(resolve), portName(node.outputs[0] ?? ''));
     }
     const [sum = ''] = node.inputs;
-    const gamma = this.model.file.initializers.get(proto.input[2] ?? '')?.dataType;
+    const gamma = this.model.file.initializers.get(scaleOfFused(proto)[0] ?? '')?.dataType;
     const { opset } = this.model.summary;
     return normalizationNodes(proto, resolve(sum), opset, gamma ?? DataType.FLOAT);
   }

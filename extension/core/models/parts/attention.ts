@@ -8,6 +8,8 @@ import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
+import { emitRelativeScores } from './relative-scores';
+import type { RelativeShape, RelativeWeights } from './relative-scores';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitWeight } from './weight';
@@ -34,8 +36,14 @@ export interface AttentionShape {
   readonly turnsFirst: boolean;
   /** Bound on the absolute values of queries, keys and values, if any. */
   readonly clip: number | undefined;
+  /** Whether the queries' matrix gives each head's query and behind it a gate, as wide. */
+  readonly gatesInQuery: boolean;
   /** Order of query, key and value where one matrix holds all three. */
   readonly fusedOrder: FusedOrder | undefined;
+  /** Of attention by the expected share of so many hashes that agree, where that is what it is. */
+  readonly hashes: number | undefined;
+  /** How scores depend on relative positions, where they do. */
+  readonly relative: RelativeShape | undefined;
   /** What is applied to the gate, and whether that has one factor for each head. */
   readonly gateActivation: GateActivation;
   readonly gateIsByHead: boolean;
@@ -54,6 +62,11 @@ export interface AttentionWeights extends Branch {
   readonly sinks?: LazyTensor;
   /** Its sigmoid is a factor on what the heads give. */
   readonly gate?: Linear;
+  /** Added to queries and values where they come from one matrix without a bias: [hiddenSize] each. */
+  readonly addedBiases?: { readonly query: LazyTensor; readonly value: LazyTensor };
+  readonly relative?: RelativeWeights;
+  /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
+  readonly valueConvolution?: LazyTensor;
 }
 
 /** Side values of an attention sublayer. */
@@ -113,18 +126,22 @@ export function emitAttention(
     shape.turnsFirst
       ? normed(rotate(toHeads(x, heads, headDim), headDim), gain)
       : rotate(toHeads(x, heads, headDim, gain), headDim);
-  const plainHeads = (): Heads => {
-    const [q = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+  const plus = (x: Value, bias: LazyTensor | undefined): Value =>
+    bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
+  const plainHeads = (): Heads & { readonly gate?: Value } => {
+    const [first = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
     );
+    const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
     return {
-      query: turned(q, numHeads, weights.queryKeyNorms?.query),
+      ...(gate === undefined ? {} : { gate }),
+      query: turned(plus(q, weights.addedBiases?.query), numHeads, weights.queryKeyNorms?.query),
       key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
-      value: toHeads(v, numKeyValueHeads, headDim),
+      value: toHeads(plus(v, weights.addedBiases?.value), numKeyValueHeads, headDim),
     };
   };
 
-  const heads =
+  const heads: Heads & { readonly gate?: Value } =
     shape.latent === undefined
       ? plainHeads()
       : emitLatentHeads(graph, shape.latent, weights, rows, {
@@ -133,9 +150,13 @@ export function emitAttention(
           rotate,
           toHeads,
         });
-  const { key: newKey, value: newValue } = heads;
-  const query =
+  const grown =
     side.queryScale === undefined ? heads.query : graph.op('Mul', [heads.query, side.queryScale]);
+  const unit = (x: Value): Value =>
+    shape.hashes === undefined ? x : graph.op('LpNormalization', [x], { axis: -1, p: 2 });
+  const query = unit(grown);
+  const { value: newValue } = heads;
+  const newKey = unit(heads.key);
   const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
   const value =
     past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
@@ -146,32 +167,63 @@ export function emitAttention(
   const scores = graph.op('MatMul', [scaled, graph.op('Transpose', [key], { perm: [0, 1, 3, 2] })]);
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
-  const capped = emitSoftCap(graph, perHead, shape.softCap);
-  const masked = side.mask === undefined ? capped : graph.op('Add', [capped, side.mask]);
-  const probabilities =
-    weights.sinks === undefined
-      ? graph.op('Softmax', [masked], { axis: -1 })
-      : emitSoftmaxWithSinks(graph, masked, weights.sinks);
+  const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
+  const capped = emitSoftCap(graph, related, shape.softCap);
+  const probabilities = emitProbabilities(graph, shape, weights, capped, side.mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const context = reshape(
+  const attended = reshape(
     graph.op('MatMul', [stacked, value]),
     batch,
     numHeads,
     sequence,
     valueDim,
   );
+  const context =
+    weights.valueConvolution === undefined
+      ? unit(attended)
+      : graph.op('Add', [unit(attended), emitConvolution(graph, weights.valueConvolution, value)]);
   const joined = graph.op('Reshape', [
     graph.op('Transpose', [context], { perm: [0, 2, 1, 3] }),
     graph.ints([-1, numHeads * valueDim]),
   ]);
-  const gated =
-    weights.gate === undefined
-      ? joined
-      : emitGate(graph, shape, joined, emitLinear(graph, weights.gate, rows));
+  const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
+  const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
   return { hidden: next, present: { key, value } };
+}
+
+/** Emits what share of each key's value goes to each query, of scores and mask. */
+function emitProbabilities(
+  graph: GraphBuilder,
+  { hashes }: AttentionShape,
+  { sinks }: AttentionWeights,
+  scores: Value,
+  mask: Value | undefined,
+): Value {
+  if (hashes !== undefined) {
+    return emitAgreement(graph, hashes, scores, mask);
+  }
+  const masked = mask === undefined ? scores : graph.op('Add', [scores, mask]);
+  return sinks === undefined
+    ? graph.op('Softmax', [masked], { axis: -1 })
+    : emitSoftmaxWithSinks(graph, masked, sinks);
+}
+
+/** Emits (1 − acos(cosine) / π) ^ hashes, and 0 where masked (YOSO, arXiv 2111.09714). */
+function emitAgreement(
+  graph: GraphBuilder,
+  hashes: number,
+  cosines: Value,
+  mask: Value | undefined,
+): Value {
+  const angles = graph.op('Acos', [graph.op('Clip', [cosines, graph.scalar(-1), graph.scalar(1)])]);
+  const near = graph.op('Sub', [graph.scalar(1), graph.op('Div', [angles, graph.scalar(Math.PI)])]);
+  const shares = graph.op('Pow', [near, graph.scalar(hashes)]);
+  return mask === undefined
+    ? shares
+    : graph.op('Where', [graph.op('Less', [mask, graph.scalar(0)]), graph.scalar(0), shares]);
 }
 
 /** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
@@ -190,6 +242,29 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
     graph.ints([-1]),
     graph.ints([3]),
   ]);
+}
+
+/** Emits sums over each head's values, [batch, heads, sequence, valueDim]. */
+function emitConvolution(graph: GraphBuilder, kernel: LazyTensor, value: Value): Value {
+  const [heads = 1, , width = 1] = kernel.shape;
+  const beside = Math.trunc(width / 2);
+  return graph.op('Conv', [value, emitWeight(graph, kernel)], {
+    group: heads,
+    kernel_shape: [width, 1],
+    pads: [beside, 0, beside, 0],
+  });
+}
+
+/** Rows [rows, heads · headDim] of queries and of gates, which take turns. */
+function emitQueryAndGate(
+  graph: GraphBuilder,
+  { numHeads, headDim }: AttentionShape,
+  both: Value,
+): Value[] {
+  const heads = graph.op('Reshape', [both, graph.ints([-1, numHeads, 2, headDim])]);
+  return graph
+    .ops('Split', [heads, graph.ints([1, 1])], 2, { axis: 2 })
+    .map((part) => graph.op('Reshape', [part, graph.ints([-1, numHeads * headDim])]));
 }
 
 /** Emits what the heads give [rows, numHeads · valueDim] times the activation of its gate. */

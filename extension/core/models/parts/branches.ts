@@ -5,6 +5,7 @@ import type { AttentionShape, AttentionWeights } from './attention';
 import { activations } from './feedforward';
 import type { LatentShape } from './latent-heads';
 import type { Linear } from './linear';
+import type { RelativeShape } from './relative-scores';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
@@ -33,7 +34,7 @@ export function readShapes(
   config: BranchConfig,
   folder: ModelFolder,
   scales: Partial<Scales>,
-  { clamped, latent }: OwnShapes = {},
+  { clamped, latent, relative, hashes }: OwnShapes = {},
 ): { attention: AttentionShape; feedforward: FeedforwardShape } {
   const shape = readHeads(config, folder, architecture);
   if (
@@ -56,18 +57,22 @@ export function readShapes(
     norm,
     scale: scales.attention ?? queryDim ** -0.5,
     softCap: scales.attentionSoftCap,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.attentionBranch ?? 1),
     queryKeyNormsOver: architecture.attention.queryKeyNorms?.over ?? 'head',
     turnsFirst: architecture.attention.queryKeyNorms?.afterRotary ?? false,
     clip: scales.clip,
+    gatesInQuery: architecture.attention.gatesInQuery ?? false,
     fusedOrder: fusedOrder(architecture.attention.queryKeyValue),
+    hashes,
+    relative,
     gateActivation: architecture.attention.gateActivation ?? 'sigmoid',
     gateIsByHead: architecture.attention.gateIsByHead ?? false,
   };
   const feedforward: FeedforwardShape = {
     hiddenSize,
     norm,
-    residualScale: scales.residual ?? 1,
+    residualScale: (scales.residual ?? 1) * (scales.feedforwardBranch ?? 1),
+    gateScale: scales.gate ?? 1,
     activation: config.hidden_act,
     gated: isGated(architecture),
     takesTurns: architecture.feedforward.takesTurns ?? false,
@@ -81,6 +86,8 @@ export function readShapes(
 interface OwnShapes {
   readonly clamped?: FeedforwardShape['clamped'];
   readonly latent?: LatentShape | undefined;
+  readonly relative?: RelativeShape | undefined;
+  readonly hashes?: number | undefined;
 }
 
 /** Heads are as wide as keys; each has a key and a value of its own. */
@@ -127,7 +134,7 @@ export function findAttention(
   prefix: string,
   shape: AttentionShape,
 ): AttentionWeights {
-  const { queryKeyNorms, output, innerNorm, sinks, gate } = names;
+  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const normShape = (heads: number): number[] =>
@@ -160,6 +167,14 @@ export function findAttention(
     ...(innerNorm === undefined
       ? {}
       : { innerNorm: tensors.norm(`${prefix}${innerNorm}`, numHeads * headDim) }),
+    ...(addedBiases === undefined
+      ? {}
+      : {
+          addedBiases: {
+            query: tensors.take(`${prefix}${addedBiases.query}`, [numHeads * headDim]),
+            value: tensors.take(`${prefix}${addedBiases.value}`, [numHeads * headDim]),
+          },
+        }),
     ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
     ...(gate === undefined
       ? {}
@@ -172,10 +187,11 @@ function findQueryKeyValue(
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
-  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes }: AttentionShape,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
   if (latent === undefined || sizes === undefined) {
-    const widths = [numHeads, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+    const queries = gatesInQuery ? 2 * numHeads : numHeads;
+    const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
     const biases = [bias, key, bias];
     return {
       queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),

@@ -57,6 +57,8 @@ export interface FeedforwardShape {
   readonly norm: NormStyle;
   /** Factor on the branch. */
   readonly residualScale: number;
+  /** Factor on what the activation is applied to. */
+  readonly gateScale: number;
   readonly activation: string;
   readonly gated: boolean;
   /** Whether rows of gate and up take turns where one matrix holds both. */
@@ -141,7 +143,8 @@ function emitInner(
     if (known === undefined && curve === undefined) {
       throw new Error(`unknown activation ${activation}, which was to be refused on opening`);
     }
-    return curve === undefined ? (known?.(graph, x) ?? x) : emitXielu(graph, x, curve);
+    const scaled = shape.gateScale === 1 ? x : graph.op('Mul', [x, graph.scalar(shape.gateScale)]);
+    return curve === undefined ? (known?.(graph, scaled) ?? x) : emitXielu(graph, scaled, curve);
   };
   if (!shape.gated) {
     return activate(first);

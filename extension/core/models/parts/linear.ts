@@ -7,11 +7,13 @@ import type { MatrixEncoding } from '../matrix-encoding';
 import { emitUnpacked } from '../quantized/unpack';
 import { emitRows, emitWeight } from './weight';
 
-/** y = x·Wᵀ + b with W stored as [out, in], or as [in, out] where `transposed`. */
+/** y = x·Wᵀ + b with W stored as [out, in], as [in, out] where `transposed`, or as [out, in / groups, 1]. */
 export interface Linear {
   readonly weight: LazyTensor;
   readonly bias?: LazyTensor;
   readonly transposed?: boolean;
+  /** Channels are divided into so many groups, each of which reads its own alone. */
+  readonly groups?: number;
   /** What has taken the place of the weight, which then only gives its name. */
   readonly form?: MatrixEncoding;
 }
@@ -27,10 +29,26 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   if (form !== undefined) {
     return emitForm(graph, form, rows, bias[0]);
   }
+  if (linear.groups !== undefined) {
+    return emitGrouped(graph, weight, linear.groups, rows, bias);
+  }
   const transposed = weight.packed !== undefined || linear.transposed === true;
   const matrix =
     weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed);
   return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed ? 0 : 1 });
+}
+
+/** Applies a convolution of width 1 to rows [rows, in], giving [rows, out]. */
+function emitGrouped(
+  graph: GraphBuilder,
+  weight: LazyTensor,
+  groups: number,
+  rows: Value,
+  bias: readonly Value[],
+): Value {
+  const column = graph.op('Unsqueeze', [rows, graph.ints([2])]);
+  const out = graph.op('Conv', [column, emitWeight(graph, weight), ...bias], { group: groups });
+  return graph.op('Squeeze', [out, graph.ints([2])]);
 }
 
 /** Applies `linear` to x [..., in] of whatever rank, giving [..., out]. */

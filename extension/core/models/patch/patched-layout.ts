@@ -6,7 +6,7 @@ import type { ModelSummary } from '../model-summary';
 import { sublayerTensors } from '../transformer/sublayer-tensors';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import { idOfSublayer } from '../transformer/transformer-layout';
+import { idOfSublayer, placeOf } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
@@ -36,7 +36,7 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
     } = sublayer;
     const id = idOfSublayer(sublayer);
     const patch = patches.get(id);
-    const place = sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
+    const place = placeOf(sublayer);
     return patch === undefined
       ? sublayer
       : { kind: 'patch', block, place, patch: named(patch, id), weights: { sumNorms } };
@@ -81,10 +81,13 @@ export function requirePlaces(
 
 /** Which module of a block holds the tensors of a patch, by the sublayer that it stands for. */
 export function patchModuleOf(
-  modules: Readonly<Record<'attention' | 'feedforward', string>>,
+  modules: Readonly<Record<'attention' | 'feedforward', string>> & { readonly mixer?: string },
   id: string,
 ): string {
-  return modules[id.endsWith('.attention') ? 'attention' : 'feedforward'];
+  const [, kind] = /\.(attention|mixer)$/.exec(id) ?? [];
+  return (
+    (kind === 'mixer' ? modules.mixer : modules[kind === 'attention' ? kind : 'feedforward']) ?? ''
+  );
 }
 
 /** Tensors are told apart by their names in a graph. */

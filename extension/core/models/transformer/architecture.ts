@@ -2,6 +2,7 @@ import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
+import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
 import type { Message } from '../../message';
@@ -74,6 +75,11 @@ export interface Scales {
   readonly embedding: number;
   /** On each branch before it is added to the residual stream. */
   readonly residual: number;
+  /** The same, on attention or feed-forward alone. */
+  readonly attentionBranch: number;
+  readonly feedforwardBranch: number;
+  /** On what the activation of a feed-forward is applied to. */
+  readonly gate: number;
   /** On the products of queries and keys; the usual one is headDim^−½. */
   readonly attention: number | undefined;
   readonly attentionSoftCap: number | undefined;
@@ -162,6 +168,18 @@ interface JoinedExperts {
   readonly biases?: boolean;
 }
 
+/** What a removable part of a block is; it has at most one of each kind. */
+export type PartKind = 'attention' | 'mixer' | 'feedforward' | 'expert';
+
+/** Sublayers that carry a state along the sequence, where attention looks back. */
+export interface MixerNames extends BranchNorms {
+  /** What stands in front of the names of its tensors. */
+  readonly module: string;
+  readonly form: (config: ModelConfig) => MixerForm;
+  /** Whether it reads the block's input, beside the block's attention, whose norm is then its too. */
+  readonly isBeside?: boolean;
+}
+
 /** Temperature tuning of Llama 4: scales, positions. */
 export interface QueryGrowth {
   readonly scale: number;
@@ -183,8 +201,8 @@ export interface Architecture {
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */
   readonly addsStreamInside?: readonly ('attention' | 'feedforward')[];
-  /** Whether attention gives a list in transformers, where others give a tuple. */
-  readonly givesList?: boolean;
+  /** What attention gives in transformers, where others give a pair. */
+  readonly attentionGives?: 'list' | 'triple';
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
@@ -198,6 +216,8 @@ export interface Architecture {
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
     readonly output: string;
+    /** Tensors added to queries and values, where one matrix without a bias holds all. */
+    readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
     readonly queryKeyNorms?: {
       readonly query: string;
@@ -214,6 +234,8 @@ export interface Architecture {
     readonly sinks?: string;
     /** Linear layer whose sigmoid, or another activation, is a factor on what the heads give. */
     readonly gate?: string;
+    /** Whether such gates stand behind the queries, head by head. */
+    readonly gatesInQuery?: boolean;
     readonly gateActivation?: GateActivation;
     /** Whether that is one factor for each head. */
     readonly gateIsByHead?: boolean;
@@ -235,6 +257,9 @@ export interface Architecture {
   };
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
+  readonly mixer?: MixerNames;
+  /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
+  readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
   readonly biases: (config: ModelConfig) => Biases;
   /**
    * Whether a block's feed-forward reads the block's input, beside its attention; no when absent. Both
@@ -251,6 +276,8 @@ export interface Architecture {
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
   readonly slopes?: (config: ModelConfig) => readonly number[] | undefined;
+  /** Longest text, where it is not that of the positions. */
+  readonly maxPositions?: (config: ModelConfig) => number;
   /** Number of past positions that a block's attention sees (itself included), or all. */
   readonly slidingWindow: (config: ModelConfig, block: number) => number | undefined;
   readonly scales?: (config: ModelConfig) => Partial<Scales>;
@@ -258,6 +285,13 @@ export interface Architecture {
   readonly latent?: (config: ModelConfig) => LatentShape;
   /** Queries grow with their position p: × (1 + scale · ln(1 + ⌊(p + offset) / period⌋)). */
   readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
+  /** Parts of tensors' names that checkpoints may spell otherwise, and how. */
+  readonly aliases?: Readonly<Record<string, string>>;
+  /** What depends on the kind of a block besides. */
+  readonly blockForm?: (
+    config: ModelConfig,
+    block: number,
+  ) => Partial<Pick<Architecture, 'feedforward'>>;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

@@ -1,6 +1,7 @@
 import type { Architecture } from './architecture';
 import type { ConfigFields } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
+import { deltaRuleFamilies } from '../families/delta-rules';
 import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
@@ -14,6 +15,9 @@ import { newerExperts } from '../families/newer-experts';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { selectiveScanFamilies } from '../families/selective-scans';
+import { shortConvolutionFamilies } from '../families/short-convolutions';
+import { stateSpaceFamilies } from '../families/state-spaces';
 import { softmaxExperts } from '../families/softmax-experts';
 import { say } from '../../message';
 
@@ -31,6 +35,10 @@ export const architectures: readonly Architecture[] = [
   ...postNormFamilies,
   ...expertFamilies,
   ...deepseekFamilies,
+  ...shortConvolutionFamilies,
+  ...deltaRuleFamilies,
+  ...stateSpaceFamilies,
+  ...selectiveScanFamilies,
   ...newerExperts,
   ...softmaxExperts,
   nemotronNas,

@@ -21,6 +21,8 @@ export function flattened(config: ConfigFields, nested: string | undefined): Con
     ...config,
     ...inner,
     ...Object.fromEntries(kept.filter(([, value]) => value !== undefined)),
+    // A head that is not stored is tied, whichever part says so.
+    ...(config['tie_word_embeddings'] === true ? { tie_word_embeddings: true } : {}),
   };
 }
 
@@ -42,6 +44,11 @@ export interface ConfigLayout {
   readonly computed?: (config: ConfigFields) => ConfigFields;
   /** What a value stands for where it is not what it says, by field. */
   readonly meant?: Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /**
+   * Fields that speak of blocks by their numbers, for the blocks that stay; undefined where they cannot say
+   * which.
+   */
+  readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
   /** Fields that have one known value each; a config.json with another is refused. */
   readonly only?: (config: ConfigFields) => ConfigFields;
 }

@@ -22,13 +22,14 @@ import type { SummarizedLayout } from '../summarize';
 import type { TransformerSublayer } from './transformer-layout';
 import { say } from '../../message';
 
-/** The linear layers of a sublayer, in order; the router of a mixture of experts stays as it is. */
+/** The linear layers of a sublayer, in order; routers of mixtures and layers of groups stay as they are. */
 export function linearLayersOf(
   sublayer: TransformerSublayer,
   index: number,
   gated: boolean,
 ): LinearLayer[] {
-  return withRoles(sublayer, gated).map(([role, { weight, transposed = false, form }]) => {
+  const whole = withRoles(sublayer, gated).filter(([, { groups }]) => groups === undefined);
+  return whole.map(([role, { weight, transposed = false, form }]) => {
     const [rows = 0, columns = 0] = weight.shape;
     const [out, input] = transposed ? [columns, rows] : [rows, columns];
     const sizes = { out, in: input };
@@ -53,6 +54,10 @@ function withRoles(
         ...(gate === undefined ? [] : [['other', gate] as [LinearRole, Linear]]),
         ['output', output],
       ];
+    }
+    case 'mixer': {
+      const { linears } = sublayer.weights;
+      return linears.map((linear, i) => [i === linears.length - 1 ? 'output' : 'other', linear]);
     }
     case 'feedforward':
       return feedforwardRoles(sublayer.weights, gated);
@@ -153,6 +158,10 @@ function mapLinears(
         ...(gate === undefined ? {} : { gate: map(gate) }),
       };
       return { ...sublayer, weights: { ...sublayer.weights, ...changed } };
+    }
+    case 'mixer': {
+      const linears = sublayer.weights.linears.map(map);
+      return { ...sublayer, weights: { ...sublayer.weights, linears } };
     }
     case 'feedforward':
       return { ...sublayer, weights: { ...sublayer.weights, ...mapInner(sublayer.weights, map) } };

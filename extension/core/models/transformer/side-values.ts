@@ -1,3 +1,4 @@
+import { DataType } from '../../onnx/graph-builder';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
@@ -11,7 +12,7 @@ import type { TransformerLayout, TransformerSublayer } from './transformer-layou
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
-    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth'>> {
+    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer'>> {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
   /** What scores gain by distance where they do: [buckets, heads]. */
@@ -21,6 +22,9 @@ type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */
 const growthName = 'growth';
+
+/** 1 for each token, 0 for padding, as mixers read it. */
+export const tokensName = 'tokens';
 
 /** Every side value of a model: tables of rotary embeddings, growth of queries, masks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
@@ -38,13 +42,14 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     name: maskName(window),
     shape: maskShape(layout, window),
   }));
-  return [...tables, ...growth, ...masks];
+  const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
+  return [...tables, ...growth, ...masks, ...(layout.mixer === undefined ? [] : [tokens])];
 }
 
 /** Names of those that a sublayer needs. */
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
   if (sublayer.kind !== 'attention') {
-    return [];
+    return sublayer.kind === 'mixer' ? [tokensName] : [];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = layout.queryGrowth === undefined ? [] : [growthName];
@@ -72,6 +77,10 @@ export function emitSides(
       layout.seesWhole === true
         ? emitWholeMask(graph, inputs.attentionMask, window, layout.distanceBias)
         : emitCausalMask(graph, inputs, window, layout.slopes);
+  }
+  if (layout.mixer !== undefined) {
+    const floats = graph.op('Cast', [inputs.attentionMask], { to: DataType.FLOAT });
+    side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
   }
   return side;
 }

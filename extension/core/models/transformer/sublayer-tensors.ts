@@ -5,6 +5,7 @@ import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import type { MixerParts } from '../parts/mixers/mixer-kind';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
@@ -44,6 +45,8 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
         weights.latentNorms?.keyValue,
         weights.innerNorm,
       ];
+    case 'mixer':
+      return weights.norms;
     case 'feedforward':
       return [weights.innerNorm];
     case 'expert':
@@ -56,7 +59,14 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
 function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
   switch (sublayer.kind) {
     case 'attention':
-      return [sublayer.weights.sinks].filter((tensor) => tensor !== undefined);
+      return [
+        sublayer.weights.sinks,
+        sublayer.weights.addedBiases?.query,
+        sublayer.weights.addedBiases?.value,
+        sublayer.weights.valueConvolution,
+      ].filter((tensor) => tensor !== undefined);
+    case 'mixer':
+      return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);
     case 'expert':
@@ -65,6 +75,9 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
       return patchTensors(sublayer.patch);
   }
 }
+
+const convolutionTensors = ({ convolutions }: MixerParts): LazyTensor[] =>
+  convolutions.flatMap(({ weight, bias }) => [weight, ...(bias === undefined ? [] : [bias])]);
 
 /** What a sublayer asks of a session: floats are widened to float32. */
 export function runningCosts(sublayer: TransformerSublayer): RunningCosts {
@@ -103,7 +116,15 @@ function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
 export function sublayerLinears({ kind, weights }: TransformerSublayer): readonly Linear[] {
   switch (kind) {
     case 'attention':
-      return [...weights.queryKeyValue, ...linearIfAny(weights.gate), weights.output];
+      return [
+        ...weights.queryKeyValue,
+        ...linearIfAny(weights.relative?.own?.query),
+        ...linearIfAny(weights.relative?.own?.key),
+        ...linearIfAny(weights.gate),
+        weights.output,
+      ];
+    case 'mixer':
+      return weights.linears;
     case 'feedforward':
       return [...weights.gateUp, weights.down];
     case 'expert':
@@ -165,6 +186,8 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
   switch (kind) {
     case 'attention':
       return [weights.output];
+    case 'mixer':
+      return weights.linears.slice(-1);
     case 'feedforward':
       return [weights.down];
     case 'expert':

@@ -1,11 +1,14 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { Architecture, QueryGrowth, Scales, SinePositions } from './architecture';
+import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
+import { besideOf, branchOf, partsOf } from './block-parts';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import { findMixer, mixerShape } from '../parts/mixers/mixer';
+import type { MixerShape, MixerWeights } from '../parts/mixers/mixer';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Branch, Norm } from '../parts/norm';
@@ -26,6 +29,7 @@ export type TransformerSublayer =
       /** Key of its rotary embedding in the layout. */
       readonly rotary: string | undefined;
     }
+  | { readonly kind: 'mixer'; readonly block: number; readonly weights: MixerWeights }
   | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights }
   | {
       readonly kind: 'expert';
@@ -44,18 +48,29 @@ export interface PatchSublayer {
   /** Its only norms are those of the sum, which stay when a sublayer goes. */
   readonly weights: Branch;
 }
-export type PatchPlace = Exclude<TransformerSublayer['kind'], 'patch'>;
+export type PatchPlace = PartKind;
+
+/** What a sublayer is, or what a patch stands for. */
+export function placeOf(sublayer: TransformerSublayer): PatchPlace {
+  return sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
+}
 
 /** `block.N.KIND`, a patch having the id of what it stands for. */
 export function idOfSublayer(sublayer: TransformerSublayer): string {
-  return `block.${sublayer.block}.${sublayer.kind === 'patch' ? sublayer.place : sublayer.kind}`;
+  return `block.${sublayer.block}.${placeOf(sublayer)}`;
 }
 
 /** Names within a block of the modules whose places patches take. */
-function patchModulesOf({ attention, feedforward }: Architecture): Record<PatchPlace, string> {
+function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
+  const { attention, mixer, feedforward } = family;
   const moduleOf = (name: string): string => name.split('.')[0] ?? name;
   const second = moduleOf(feedforward.down);
-  return { attention: moduleOf(attention.output), feedforward: second, expert: second };
+  return {
+    attention: moduleOf(attention.output),
+    mixer: moduleOf(mixer?.module ?? attention.output),
+    feedforward: second,
+    expert: second,
+  };
 }
 
 /** The patch that config.json says stands in a place, its tensors in the module `module`. */
@@ -77,6 +92,8 @@ export function findPatchSublayer(
 export interface TransformerLayout {
   readonly attention: AttentionShape;
   readonly feedforward: FeedforwardShape;
+  /** Undefined for a family without mixers. */
+  readonly mixer: MixerShape | undefined;
   readonly vocabularySize: number;
   readonly scales: Scales;
   /** What a score loses per position of distance, by head. */
@@ -102,8 +119,8 @@ export interface TransformerLayout {
   /** Name of the head's weight, also where the embedding stands for it. */
   readonly headId: string;
   readonly sublayers: readonly TransformerSublayer[];
-  /** Whether a block's feed-forward reads the block's input, beside its attention. */
-  readonly parallel: boolean;
+  /** Parts that read the block's input, beside the part in front of them. */
+  readonly beside: readonly PartKind[];
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
@@ -137,6 +154,10 @@ export function layOutTransformer(
   });
   const { hiddenSize, headDim, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
+  const mixer = mixerShape(architecture.mixer, config, {
+    ...attention,
+    residualScale: scales.residual,
+  });
   const { outer } = architecture;
   const prefix =
     outer.prefixes.find((one) =>
@@ -176,6 +197,7 @@ export function layOutTransformer(
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = config.layer_types?.[block] ?? 'full_attention';
+    const own = { ...architecture, ...architecture.blockForm?.(config, block) };
     const turns = architecture.turns?.(config, block) ?? true;
     const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
     if (rotary !== undefined && !rotaries.has(rotary)) {
@@ -185,7 +207,7 @@ export function layOutTransformer(
     }
     const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
       const id = `block.${block}.${place}`;
-      const { sumNorm } = architecture[place === 'attention' ? 'attention' : 'feedforward'];
+      const { sumNorm } = branchOf(architecture, place);
       const sumNorms = (): readonly Norm[] =>
         sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
       const patch = patches[id];
@@ -201,40 +223,53 @@ export function layOutTransformer(
         sublayers.push(find());
       }
     };
-    add('attention', () => ({
-      kind: 'attention',
-      block,
-      weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
-      slidingWindow: architecture.slidingWindow(config, block),
-      rotary,
-    }));
-    if (experts !== undefined && architecture.experts?.isSparse(config, block) === true) {
-      add('expert', () => ({
+    const find: Record<PartKind, () => TransformerSublayer> = {
+      attention: () => ({
+        kind: 'attention',
+        block,
+        weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
+        slidingWindow: architecture.slidingWindow(config, block),
+        rotary,
+      }),
+      mixer: () => ({
+        kind: 'mixer',
+        block,
+        weights: findMixer(
+          architecture.mixer ?? lacking('a mixer'),
+          mixer ?? lacking('a mixer'),
+          tensors,
+          blockPrefix,
+        ),
+      }),
+      expert: () => ({
         kind: 'expert',
         block,
         ...findExperts(
           architecture,
-          withCount(experts, config.espalier?.experts?.[block]),
+          withCount(experts ?? lacking('experts'), config.espalier?.experts?.[block]),
           tensors,
           blockPrefix,
           config,
         ),
-      }));
-    } else {
-      add('feedforward', () => ({
+      }),
+      feedforward: () => ({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(architecture.feedforward, biases, tensors, blockPrefix, {
+        weights: findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
           hidden: hiddenSize,
           inner: config.intermediate_size,
         }),
-      }));
+      }),
+    };
+    for (const part of partsOf(architecture, config, block)) {
+      add(part, find[part]);
     }
   }
   tensors.requireAllForms();
   return {
     attention,
     feedforward,
+    mixer,
     vocabularySize: config.vocab_size,
     scales,
     slopes: architecture.slopes?.(config),
@@ -262,13 +297,17 @@ export function layOutTransformer(
     head,
     headId,
     sublayers,
-    parallel: architecture.parallel ?? false,
+    beside: besideOf(architecture),
     blocksPrefix,
     patchModules,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
+}
+
+function lacking(what: string): never {
+  throw new Error(`a family names ${what} that it does not describe`);
 }
 
 /** Puts norms of the sum of a sublayer that is gone behind the last before it. */
@@ -311,6 +350,9 @@ export function outerOf({
 const plainScales: Scales = {
   embedding: 1,
   residual: 1,
+  attentionBranch: 1,
+  feedforwardBranch: 1,
+  gate: 1,
   attention: undefined,
   attentionSoftCap: undefined,
   logits: 1,

@@ -2,6 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../parts/attention';
 import { emitExperts, keepExperts } from '../parts/experts';
+import { emitMixer } from '../parts/mixers/mixer';
 import { emitFeedforward } from '../parts/feedforward';
 import type {
   GraphPart,
@@ -26,6 +27,7 @@ import type {
 } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
+import { hasMixers } from '../model-summary';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -45,10 +47,10 @@ import {
 } from './sublayer-tensors';
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
-import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from './side-values';
+import { attentionSide, emitSides, sideNamesOf, sideValuesOf, tokensName } from './side-values';
 import { tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
-import { idOfSublayer, outerOf } from './transformer-layout';
+import { idOfSublayer, outerOf, placeOf } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
 import {
   epiloguePart,
@@ -61,7 +63,7 @@ import {
 } from './transformer-parts';
 import { emitPlaces } from '../parts/places';
 
-/** The block's input, which the feed-forward reads where branches run in parallel. */
+/** The block's input, which the second of two branches reads that run in parallel. */
 const blockInput = 'input';
 
 /** A decoder-only transformer laid out from a checkpoint, as a residual stream. */
@@ -190,6 +192,15 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
         return { state: { [stream]: next } };
       }
+      if (sublayer.kind === 'mixer') {
+        const { mixer } = this.layout;
+        if (mixer === undefined) {
+          throw new Error('a model with mixers has their shape');
+        }
+        const tokens = side[tokensName] ?? '';
+        const next = emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input);
+        return { state: { [stream]: next, ...kept } };
+      }
       if (sublayer.kind === 'expert') {
         const { shape, weights } =
           keptExperts === undefined
@@ -214,7 +225,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public cacheShape(index: number): CacheShape | undefined {
     const { numKeyValueHeads, headDim, valueDim } = this.layout.attention;
-    return this.at(index).kind === 'attention'
+    return this.at(index).kind === 'attention' && !hasMixers(this.summary)
       ? { numKeyValueHeads, headDim, valueDim }
       : undefined;
   }
@@ -358,10 +369,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   /** Whether sublayer `index` runs beside the one in front of it, on the same input. */
   private readsBlockInput(index: number): boolean {
-    const { parallel, sublayers } = this.layout;
+    const { beside, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
-    const place = at?.kind === 'patch' ? at.place : at?.kind;
-    return parallel && place !== undefined && place !== 'attention' && before?.block === at?.block;
+    return at !== undefined && beside.includes(placeOf(at)) && before?.block === at.block;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {

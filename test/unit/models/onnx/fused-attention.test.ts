@@ -133,6 +133,8 @@ describe('a fused attention', () => {
     const expected = await outputsOf(model, [input]);
     const copied = await withForms(model, scratch(), await denseForms(layers));
     expect(copied.summary.sublayers.map(({ id }) => id)).toEqual(['block.0.attention']);
+    const [attention] = model.summary.sublayers;
+    expect(attention?.kvBytesPerToken).toBe(variant.cached === true ? 2 * 2 * (width / 2) * 4 : 0);
     expect(relativeError(await outputsOf(copied, [input]), expected)).toBeLessThan(1e-6);
     const formed = await withForms(model, scratch(), floatForms(layers));
     expect(relativeError(await outputsOf(formed, [input]), expected)).toBeGreaterThan(1e-3);

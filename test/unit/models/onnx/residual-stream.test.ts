@@ -291,10 +291,22 @@ describe('the residual stream of a graph', () => {
       ['MatMul', ['b', 'v'], ['f']],
       ['Add', ['x', 'f'], ['y']],
     ];
-    const kinds = ['TopK', 'com.microsoft:GroupQueryAttention', 'Relu', 'Identity'].map(
-      (type) => stream(indexOf(branch(type)))[0]?.[2],
-    );
-    expect(kinds).toEqual(['expert', 'attention', 'feedforward', 'other']);
+    const kinds = {
+      TopK: 'expert',
+      'com.microsoft:MoEPacked': 'expert',
+      'com.microsoft:GroupQueryAttention': 'attention',
+      'com.microsoft:SparsePagedAttention': 'attention',
+      'com.microsoft:GatedDeltaNet': 'mixer',
+      'com.microsoft:LinearAttention': 'mixer',
+      'com.microsoft:CausalConvWithState': 'convolution',
+      Relu: 'feedforward',
+      'com.microsoft:SwiGLU': 'feedforward',
+      'com.microsoft:MatMulNBitsMlp': 'feedforward',
+      Identity: 'other',
+    };
+    for (const [type, kind] of Object.entries(kinds)) {
+      expect(stream(indexOf(branch(type)))[0]?.[2], type).toBe(kind);
+    }
   });
 
   it('loses a branch with its keys and values, and nothing else', () => {

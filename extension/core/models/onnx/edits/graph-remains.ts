@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
-import { isQuantizedSum, requantized } from '../graph-index';
+import { isEmbeddingWithNorm, isQuantizedSum, requantized } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { renameInputs } from './node-edits';
 import type { OnnxModel } from '../stream/stream-of-graph';
@@ -34,6 +34,9 @@ export function remainingNodes(
             ? requantizationNodes(proto, proto.input.indexOf(term), nameOf, nameOf(output))
             : [renameInputs(proto, nameOf)],
         );
+    }
+    if (isEmbeddingWithNorm(proto)) {
+      return [renameInputs(proto, nameOf)];
     }
     const [add, norm] = parts;
     if (norm !== undefined && add !== undefined && !wanted(norm)) {

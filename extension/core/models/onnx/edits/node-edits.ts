@@ -2,7 +2,12 @@ import { open } from 'node:fs/promises';
 import { nestedGraphs } from '../../../checkpoints/nested-weights';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
 import { copyWith } from '../../../onnx/messages';
-import type { GraphProto, NodeProto, TensorProto } from '../../../onnx/proto/onnx_pb';
+import type {
+  GraphProto,
+  NodeProto,
+  TensorProto,
+  ValueInfoProto,
+} from '../../../onnx/proto/onnx_pb';
 import { UserError } from '../../../user-error';
 import { say } from '../../../message';
 
@@ -37,6 +42,21 @@ export function renameOutputs(
   return nodes.map((one) =>
     copyWith(one, { output: one.output.map((name) => names.get(name) ?? name) }),
   );
+}
+
+/** A graph whose values have other names, those of its inputs and outputs included. */
+export function renameValues(graph: GraphProto, names: ReadonlyMap<string, string>): GraphProto {
+  const of = (name: string): string => names.get(name) ?? name;
+  const ports = (infos: readonly ValueInfoProto[]): ValueInfoProto[] =>
+    infos.map((info) => copyWith(info, { name: of(info.name) }));
+  return copyWith(graph, {
+    node: graph.node.map((node) =>
+      copyWith(renameInputs(node, of), { output: node.output.map(of) }),
+    ),
+    input: ports(graph.input),
+    output: ports(graph.output),
+    valueInfo: ports(graph.valueInfo),
+  });
 }
 
 /** Puts the data of large tensors that nodes, the graphs in them and functions hold back in their place. */

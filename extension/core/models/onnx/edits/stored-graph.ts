@@ -4,6 +4,7 @@ import { copyWith, entry, externalTensor } from '../../../onnx/messages';
 import type { ExternalLocation } from '../../../onnx/messages';
 import { ModelProtoSchema } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, ModelProto, TensorProto } from '../../../onnx/proto/onnx_pb';
+import { renameValues } from './node-edits';
 import { UserError } from '../../../user-error';
 import type { RunnableGraph } from '../../layered-model';
 import { say } from '../../../message';
@@ -27,7 +28,7 @@ export class StoredGraph implements RunnableGraph {
     private readonly model: ModelProto,
     private readonly graph: GraphProto,
     public readonly initializers: readonly StoredWeight[],
-    path: string,
+    private readonly path: string,
   ) {
     const lost = initializers.find(({ inline, mappable }) => inline === undefined && !mappable);
     if (lost !== undefined) {
@@ -38,6 +39,18 @@ export class StoredGraph implements RunnableGraph {
       });
     }
     this.externalData = initializers.filter(({ inline }) => inline === undefined);
+  }
+
+  public get inputNames(): ReadonlySet<string> {
+    return new Set(this.graph.input.map(({ name }) => name));
+  }
+
+  /** The same with other names of values. */
+  public renamed(names: ReadonlyMap<string, string>): StoredGraph {
+    const { model, graph, initializers, path } = this;
+    return names.size === 0
+      ? this
+      : new StoredGraph(model, renameValues(graph, names), initializers, path);
   }
 
   public toBytes(

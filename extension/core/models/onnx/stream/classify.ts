@@ -3,18 +3,22 @@ import type { FunctionProto } from '../../../onnx/proto/onnx_pb';
 import type { SublayerKind } from '../../model-summary';
 import { standsForConvolution } from './form-regions';
 import { operatorName } from '../graph-index';
+import { intAttribute, intsAttribute } from '../node-attributes';
 import type { GraphIndex, GraphNode } from '../graph-index';
 
 const fusedAttention =
-  /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|PackedAttention|PackedMultiHeadAttention|DecoderMaskedMultiHeadAttention|SparseAttention|PagedAttention|QAttention|LongformerAttention|LinearAttention)$/;
+  /(?:^|:)(?:Attention|MultiHeadAttention|GroupQueryAttention|Packed(?:MultiHead)?Attention|DecoderAttention|DecoderMasked(?:MultiHead|Self)Attention|(?:Dynamic)?SparseAttention|(?:Sparse)?PagedAttention|QAttention|(?:QOrdered)?LongformerAttention|QOrderedAttention)$/;
+/** Attention without a softmax, whose state is as large however long the text. */
+const recurrences = /(?:^|:)(?:LinearAttention|GatedDeltaNet)$/;
 /** Nodes that choose and compute experts by themselves. */
-export const fusedExperts = /(?:^|:)(?:MoE|QMoE)$/;
-const convolutions = /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|NhwcConv)$/;
+export const fusedExperts = /(?:^|:)(?:MoE|QMoE|MoEPacked)$/;
+const convolutions =
+  /(?:^|:)(?:Conv|ConvTranspose|ConvInteger|QLinearConv|FusedConv|Nhwc(?:Fused)?Conv|(?:Varlen)?CausalConvWithState)$/;
 const weightProducts =
-  /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits|MatMulBnb4|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;
+  /(?:^|:)(?:MatMul|Gemm|Einsum|MatMulNBits(?:Mlp|Qkv|QLoRA)?|MatMulBnb4|MatMulFpQ4|MatMulBlockQuantizedFp[48]Weight|MatMulPacked|QOrderedMatMul|MatMulInteger|QLinearMatMul|MatMulIntegerToFloat|DynamicQuantizeMatMul|FusedMatMul(?:Activation)?|FusedGemm|TransposeMatMul|QGemm|GemmFastGelu|GemmFloat8)$/;
 const softmax = /(?:^|:)(?:QLinear)?Softmax$/;
 const activations =
-  /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|QLinearSigmoid|QLinearLeakyRelu|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|GemmFastGelu|BiasSplitGelu)$/;
+  /(?:^|:)(?:Relu|LeakyRelu|Gelu|FastGelu|BiasGelu|QuickGelu|Erf|Tanh|Sigmoid|QLinearSigmoid|QLinearLeakyRelu|Swish|SiLU|Silu|HardSwish|HardSigmoid|Elu|Selu|Celu|Mish|Softplus|PRelu|Clip|FusedGemm|FusedMatMulActivation|GemmFastGelu|BiasSplitGelu|SwiGLU|ScaledSiLU|QOrderedGelu|MatMulNBitsMlp)$/;
 
 /** Whether an operator multiplies by weights, by its name. */
 export function hasWeightsByKind(op: string): boolean {
@@ -22,6 +26,7 @@ export function hasWeightsByKind(op: string): boolean {
     weightProducts.test(op) ||
     convolutions.test(op) ||
     fusedExperts.test(op) ||
+    recurrences.test(op) ||
     fusedAttention.test(op)
   );
 }
@@ -45,6 +50,9 @@ export function classifyBranch(
       ? 'cross-attention'
       : 'attention';
   }
+  if (some(recurrences)) {
+    return 'mixer';
+  }
   if (some(fusedExperts) || ops.has('TopK')) {
     return 'expert';
   }
@@ -55,10 +63,22 @@ export function classifyBranch(
   if (some(fusedAttention) || (called && ops.has('Softmax'))) {
     return 'attention';
   }
+  if (ops.has('Scan') || (some(weightProducts) && [...nodes].some(isAlongSequence))) {
+    return 'mixer';
+  }
   if (some(convolutions) || [...nodes].some(({ proto }) => standsForConvolution(proto))) {
     return 'convolution';
   }
   return some(weightProducts) && some(activations) ? 'feedforward' : 'other';
+}
+
+/** Whether a node convolves each channel by itself along one axis. */
+function isAlongSequence({ op, proto }: GraphNode): boolean {
+  return (
+    convolutions.test(op) &&
+    intAttribute(proto, 'group', 1) > 1 &&
+    intsAttribute(proto, 'kernel_shape')?.length === 1
+  );
 }
 
 /** Whether a node multiplies two values that both depend on the inputs. */

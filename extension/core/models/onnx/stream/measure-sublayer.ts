@@ -2,7 +2,7 @@ import { dataTypeBits } from '../../../checkpoints/onnx-data-types';
 import { dtypeBits, elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
 import { hasWeightsByKind } from './classify';
-import { isQuantizedSum, isShape, operatorName } from '../graph-index';
+import { isEmbeddingWithNorm, isQuantizedSum, isShape, operatorName } from '../graph-index';
 import type { GraphIndex, GraphNode } from '../graph-index';
 import type { OnnxPort, OnnxSublayer } from '../onnx-summary';
 import { nodesGone } from '../edits/removal-nodes';
@@ -11,6 +11,8 @@ import type { ResidualBranch } from './residual-stream';
 /** What goes when a sublayer is removed from one graph. */
 export interface LostParts {
   readonly weights: readonly OnnxInitializer[];
+  /** Matrices that nodes which stay read too. */
+  readonly shared: readonly OnnxInitializer[];
   /** Weights that are multiplied by. */
   readonly products: readonly OnnxInitializer[];
   /** Inputs that nothing reads any more, such as past keys and values. */
@@ -30,11 +32,18 @@ export function lostParts(
   all: ReadonlySet<string>,
 ): LostParts {
   const found = nodesGone(index, live, branch, unwanted);
-  const gone = [...found].sort((a, b) => a.order - b.order);
+  // An embedding keeps the norm that it holds.
+  const gone = [...found]
+    .filter(({ proto }) => !isEmbeddingWithNorm(proto))
+    .sort((a, b) => a.order - b.order);
+  const read = namesRead(gone)
+    .flatMap((name) => file.initializers.get(name) ?? [])
+    .filter(isWeight);
+  const isLost = ({ name }: OnnxInitializer): boolean =>
+    index.consumersOf(name).every((reader) => found.has(reader) || !live.has(reader));
   return {
-    weights: namesRead(gone)
-      .flatMap((name) => file.initializers.get(name) ?? [])
-      .filter(isWeight),
+    weights: read.filter(isLost),
+    shared: read.filter((weight) => !isLost(weight) && weight.dims.length > 1),
     products: productWeights(gone, file, index),
     caches: inputs.filter(({ name }) => {
       const readers = index.consumersOf(name).filter((reader) => live.has(reader));
@@ -65,13 +74,20 @@ export function productWeights(
 /** What a sublayer costs that loses `all` these parts, in graphs that share their weights. */
 export function measure(
   all: readonly LostParts[],
-): Pick<OnnxSublayer, 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'> {
+): Pick<
+  OnnxSublayer,
+  'parameters' | 'sharedWeights' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken' | 'nodes'
+> {
   const weights = new Set(all.flatMap((one) => one.weights));
+  const shared = new Set(all.flatMap((one) => one.shared));
+  const count = (some: ReadonlySet<OnnxInitializer>): number =>
+    [...some].reduce((sum, { dims }) => sum + elementCount(dims), 0);
   const flops = all.map(({ products }) =>
     products.reduce((sum, { dims }) => sum + 2 * elementCount(dims), 0),
   );
   return {
-    parameters: [...weights].reduce((sum, { dims }) => sum + elementCount(dims), 0),
+    parameters: count(weights),
+    ...(shared.size === 0 ? {} : { sharedWeights: count(shared) }),
     bytes: [...weights].reduce((sum, weight) => sum + storedBytes(weight), 0),
     flopsPerToken: Math.max(0, ...flops),
     kvBytesPerToken: [...new Set(all.flatMap(({ caches }) => caches))].reduce(
@@ -117,12 +133,14 @@ function sourceOf(name: string, { constants, producers }: GraphIndex): string {
   return source;
 }
 
-/** Bytes per token of a cache [batch, heads, past, headDim]. */
-function bytesPerPosition({ dtype, shape = [] }: OnnxPort): number {
+/** Bytes per token of a cache [batch, heads, past, headDim], or [2, batch, …] of keys and values in one. */
+function bytesPerPosition({ dtype, shape: stored = [] }: OnnxPort): number {
+  const isFused = stored.length === 5 && stored[0] === 2;
+  const shape = isFused ? stored.slice(1) : stored;
   const [, heads, , headDim] = shape;
   const bits = Object.entries(dtypeBits).find(([name]) => name === dtype)?.[1] ?? 0;
   return shape.length === 4 && typeof heads === 'number' && typeof headDim === 'number'
-    ? (heads * headDim * bits) / 8
+    ? ((isFused ? 2 : 1) * heads * headDim * bits) / 8
     : 0;
 }
 

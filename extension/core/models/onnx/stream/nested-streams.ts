@@ -9,6 +9,9 @@ import { say } from '../../../message';
 
 /** Why a graph has no sublayer: where its residual stream lies if it has one after all, or what it has instead. */
 export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex): Message {
+  if ([...index.outputs].every((name) => index.constants.has(name))) {
+    return say`The outputs of the graph are constants: it computes nothing from its inputs.`;
+  }
   const found = streamsWithin(graph.node, path, index.constants);
   if (found.length > 0) {
     return say`The residual stream is inside ${found.join(' and ')}, where sublayers cannot be removed. Export the layers as a graph without Loop, Scan and nested If.`;

@@ -1,5 +1,6 @@
 import { TensorProto_DataType as DataType } from '../../../onnx/proto/onnx_pb';
 import type { GraphProto, NodeProto } from '../../../onnx/proto/onnx_pb';
+import { operatorName } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 
 /** Operators whose output has a type of its own; -1 stands for the type of the second input. */
@@ -107,7 +108,10 @@ export class ValueTypes {
       case 'Loop':
         return typeOfOutput(attribute(op === 'If' ? 'then_branch' : 'body')?.g, place);
       default:
-        return proto.input[typeInput[op] ?? 0] ?? proto.input[0] ?? '';
+        // The halves of a node read other values than the node.
+        return op === operatorName(proto)
+          ? (proto.input[typeInput[op] ?? 0] ?? proto.input[0] ?? '')
+          : (node.inputs[0] ?? '');
     }
   }
 }

@@ -1,0 +1,17 @@
+import { basename, join, sep } from 'node:path';
+
+/** `models--OWNER--NAME/snapshots/REVISION`, where files are links into `models--OWNER--NAME/blobs`. */
+const snapshot = /^(.*[/\\]models--(?:[^/\\]+--)?([^/\\]+))[/\\]snapshots[/\\][^/\\]+/;
+
+/** Where the files of a snapshot in a cache of Hugging Face lie; undefined for a folder elsewhere. */
+export function blobsOf(folder: string): string | undefined {
+  const [, repository] = snapshot.exec(folder) ?? [];
+  return repository === undefined ? undefined : join(repository, 'blobs');
+}
+
+/** Name of a model's folder: that of the repository in a cache of Hugging Face, and of what is above `onnx`. */
+export function modelFolderName(folder: string): string {
+  const own = basename(folder) === 'onnx' ? folder.slice(0, -`${sep}onnx`.length) : folder;
+  const [all, , repository] = snapshot.exec(own) ?? [];
+  return repository !== undefined && all === own ? repository : basename(own);
+}

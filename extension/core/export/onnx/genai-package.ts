@@ -1,0 +1,107 @@
+import { join } from 'node:path';
+import { applyEdits, modify } from 'jsonc-parser';
+import * as v from 'valibot';
+import { readSmallText } from '../../checkpoints/regular-file';
+import { say } from '../../message';
+import type { Message } from '../../message';
+
+/** The file by which onnxruntime-genai runs a graph. */
+export const genaiConfig = 'genai_config.json';
+
+const ports = v.record(v.string(), v.unknown());
+const schema = v.object({
+  model: v.object({
+    decoder: v.object({
+      filename: v.string(),
+      num_hidden_layers: v.number(),
+      inputs: ports,
+      outputs: ports,
+      sliding_window: v.optional(v.object({ layers: v.optional(v.array(v.number())) })),
+    }),
+  }),
+});
+
+/** What becomes of the package that a graph is of when some of its caches go. */
+export interface GenaiPackage {
+  /** genai_config.json of the result, which counts the caches that are left. */
+  readonly text: string;
+  /** New names of inputs and outputs: onnxruntime-genai numbers caches from 0 without gaps. */
+  readonly names: ReadonlyMap<string, string>;
+}
+
+/**
+ * How the package in `folder` describes a graph `file` that has the inputs `left`; why it can't; undefined where
+ * the graph is in no package.
+ */
+export async function genaiPackage(
+  folder: string,
+  file: string,
+  left: ReadonlySet<string>,
+): Promise<GenaiPackage | { readonly problem: Message } | undefined> {
+  const text = await readSmallText(join(folder, genaiConfig)).catch(() => undefined);
+  if (text === undefined) {
+    return undefined;
+  }
+  const parsed = v.safeParse(schema, parseJson(text));
+  if (!parsed.success || parsed.output.model.decoder.filename !== file) {
+    return { problem: say`${genaiConfig} is not copied: it does not describe ${file}.` };
+  }
+  const { decoder } = parsed.output.model;
+  const count = decoder.num_hidden_layers;
+  const nameOf = (pattern: unknown, layer: number): string[] =>
+    typeof pattern === 'string' && pattern.includes('%d')
+      ? [pattern.replace('%d', String(layer))]
+      : [];
+  const pasts = ['past_key_names', 'past_value_names'].map((field) => decoder.inputs[field]);
+  const patterns = [
+    ...pasts,
+    ...['present_key_names', 'present_value_names'].map((field) => decoder.outputs[field]),
+  ];
+  const layers = Array.from({ length: count }, (_, layer) => layer);
+  const kept = layers.filter((layer) =>
+    pasts.flatMap((pattern) => nameOf(pattern, layer)).some((name) => left.has(name)),
+  );
+  if (kept.length === 0) {
+    return { problem: say`${genaiConfig} is not copied: onnxruntime-genai needs a cache.` };
+  }
+  const names = kept.flatMap((layer, place) =>
+    patterns.flatMap((pattern): [string, string][] => {
+      const [before] = nameOf(pattern, layer);
+      const [after] = nameOf(pattern, place);
+      return before === undefined || after === undefined || before === after
+        ? []
+        : [[before, after]];
+    }),
+  );
+  const windowed = decoder.sliding_window?.layers;
+  const fields: [string[], unknown][] = [
+    [['num_hidden_layers'], kept.length],
+    ...(windowed === undefined
+      ? []
+      : [[['sliding_window', 'layers'], renumbered(windowed, kept)] as [string[], unknown]]),
+  ];
+  return {
+    text:
+      kept.length === count
+        ? text
+        : fields.reduce(
+            (edited, [path, value]) =>
+              applyEdits(edited, modify(edited, ['model', 'decoder', ...path], value, {})),
+            text,
+          ),
+    names: new Map(names),
+  };
+}
+
+/** Numbers of those of `layers` that are kept, counted over the kept. */
+function renumbered(layers: readonly number[], kept: readonly number[]): number[] {
+  return layers.map((layer) => kept.indexOf(layer)).filter((place) => place >= 0);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

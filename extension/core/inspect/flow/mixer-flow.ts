@@ -1,0 +1,39 @@
+import type { MixerShape, MixerWeights } from '../../models/parts/mixers/mixer';
+import type { MixerForm } from '../../models/parts/mixers/mixer-form';
+import { partTensors } from '../../models/transformer/part-tensors';
+import type { BranchBuilder, BranchFlow } from './branch-flow';
+import type { Wire } from './flow-builder';
+
+const formNames: Readonly<Record<MixerForm['kind'], string>> = {
+  'short-convolution': 'Gate',
+  'delta-rule': 'Gated delta rule',
+  'state-space': 'State space (Mamba-2)',
+  'selective-scan': 'Selective scan (Mamba)',
+};
+
+/** A mixer without the sum that adds it to the stream; `normed` where its norm is another's too. */
+export function mixerFlow(
+  branch: BranchBuilder,
+  { hiddenSize, norm, form }: MixerShape,
+  { linears, convolutions, norms, tensors, ...branchNorms }: MixerWeights,
+  input: Wire,
+  normed?: Wire,
+): BranchFlow {
+  const x = normed ?? branch.norm('norm', norm, input, branchNorms.norm);
+  const inner = linears.slice(0, -1);
+  // The others read what comes out of the convolution, or each other.
+  const readsInput = inner.filter(({ weight }) => weight.shape.at(-1) === hiddenSize);
+  const inputs = readsInput.map((linear, i) => branch.linear(`input-${i}`, 'Input', x, linear));
+  const convolved = branch.add('convolution', 'weights', 'Causal convolution', inputs, {
+    tensors: convolutions.flatMap(({ weight, bias }) => [weight, bias]),
+  });
+  const others = inner.filter((linear) => !readsInput.includes(linear));
+  const mixed = branch.add('mix', 'operator', formNames[form.kind], [convolved], {
+    tensors: [...[...others, ...norms].flatMap((part) => partTensors(part)), ...tensors],
+  });
+  const output = linears.at(-1);
+  const y =
+    output === undefined ? mixed : branch.linear('output', 'Output', mixed, output, hiddenSize);
+  const out = branch.norm('post-norm', norm, y, branchNorms.postNorm);
+  return { group: branch.group('Mixer', formNames[form.kind]), out };
+}

@@ -1,0 +1,108 @@
+import type { EncoderArchitecture } from './encoder-architecture';
+import type { EncoderConfig } from './encoder-config';
+import {
+  bertLike,
+  layout,
+  postNorm,
+  robertaLike,
+  textDefaults,
+  textEmbedding,
+} from './text-encoders';
+
+/** Named like BERT or RoBERTa, with linear layers, attention or embeddings of another kind. */
+export const bertVariants: readonly EncoderArchitecture[] = [
+  {
+    ...bertLike({ modelType: 'squeezebert', family: 'SqueezeBert', prefix: 'transformer.' }),
+    config: {
+      ...layout,
+      // Whatever the file says: the layers do not read it.
+      computed: () => ({ rms_norm_eps: 1e-12 }),
+    },
+    blocks: 'encoder.layers',
+    attention: {
+      queryKeyValue: {
+        kind: 'separate',
+        names: ['attention.query', 'attention.key', 'attention.value'],
+      },
+      output: 'post_attention.conv1d',
+      sumNorm: 'post_attention.layernorm',
+    },
+    feedforward: {
+      gateUp: { kind: 'separate', names: ['intermediate.conv1d'] },
+      down: 'output.conv1d',
+      sumNorm: 'output.layernorm',
+    },
+    groups: (config: EncoderConfig): Record<string, number> => {
+      const count = (field: string, usual: number): number => Number(config[field] ?? usual);
+      return {
+        'attention.query': count('q_groups', 4),
+        'attention.key': count('k_groups', 4),
+        'attention.value': count('v_groups', 4),
+        'post_attention.conv1d': count('post_attention_groups', 1),
+        'intermediate.conv1d': count('intermediate_groups', 4),
+        'output.conv1d': count('output_groups', 4),
+      };
+    },
+    modules: {
+      layers: 'encoder.layers',
+      attention: { attention: 'NoSqueezeAttention', post_attention: 'KeptSqueezeNorm' },
+      feedforward: { intermediate: 'nn.Identity', output: 'KeptSqueezeNorm' },
+    },
+  },
+  {
+    ...robertaLike({ modelType: 'ibert', family: 'IBert', prefix: 'ibert.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, pad_token_id: 1 }),
+      only: () => ({ quant_mode: false }),
+    },
+    modules: {
+      ...postNorm.modules,
+      attention: {
+        'attention.self': 'NoQuantAttention',
+        'attention.output.dense': 'NoQuantLinear',
+      },
+      feedforward: { intermediate: 'SameQuant', 'output.dense': 'NoQuantLinear' },
+    },
+  },
+  {
+    ...bertLike({ modelType: 'yoso', family: 'Yoso', prefix: 'yoso.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, type_vocab_size: 1, max_position_embeddings: 4096 }),
+      // Without it, hashes are random.
+      only: () => ({ use_expectation: true, conv_window: null }),
+    },
+    embedding: { ...textEmbedding, positionOffset: 2 },
+    hashes: ({ hash_code_len: hashes = 9 }) => Number(hashes),
+    scales: () => ({ attention: 1 }),
+  },
+  {
+    ...bertLike({ modelType: 'nystromformer', family: 'Nystromformer', prefix: 'nystromformer.' }),
+    config: {
+      ...layout,
+      defaults: () => ({ ...textDefaults, hidden_act: 'gelu_new', rms_norm_eps: 1e-5 }),
+      // Landmarks that are as many as the tokens they stand for: attention is what it is elsewhere.
+      only: ({ segment_means_seq_len: length = 64 }) => ({ num_landmarks: length }),
+    },
+    embedding: { ...textEmbedding, positionOffset: 2 },
+    valueConvolution: {
+      name: 'attention.self.conv',
+      width: ({ conv_kernel_size: width = 65 }) => Number(width),
+    },
+  },
+  {
+    ...bertLike({ modelType: 'roc_bert', family: 'RoCBert', prefix: 'roc_bert.' }),
+    config: { ...layout, only: () => ({ add_cross_attention: false, concat_input: true }) },
+    embedding: {
+      ...textEmbedding,
+      joined: {
+        tables: ({ enable_shape: shape, enable_pronunciation: sound }) => [
+          ...(shape === false ? [] : ['embeddings.shape_embed']),
+          ...(sound === false ? [] : ['embeddings.pronunciation_embed']),
+        ],
+        projection: 'embeddings.map_inputs_layer',
+      },
+    },
+  },
+];

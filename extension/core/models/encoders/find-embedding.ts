@@ -1,0 +1,156 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { UserError } from '../../user-error';
+import type { Linear } from '../parts/linear';
+import type { Norm } from '../parts/norm';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import type { EncoderArchitecture } from './encoder-architecture';
+import { sides } from './encoder-config';
+import type { EncoderConfig } from './encoder-config';
+import { say } from '../../message';
+
+/** What turns the inputs into the first hidden states, with its weights found. */
+export type EncoderEmbedding =
+  | {
+      readonly kind: 'text';
+      readonly words: Linear;
+      /** What words are joined with, and the projection of both. */
+      readonly joined:
+        { readonly tables: readonly LazyTensor[]; readonly projection: Linear } | undefined;
+      readonly hiddenBy: number | undefined;
+      /** Undefined where queries and keys are turned. */
+      readonly positions: LazyTensor | undefined;
+      readonly positionOffset: number;
+      /** Of segments, where the family has them. */
+      readonly types: LazyTensor | undefined;
+      /** Of what a text alone does not have. */
+      readonly firstRows: readonly LazyTensor[];
+      /** To the width of the stream, with the norm of what it reads. */
+      readonly projection: { readonly linear: Linear; readonly norm: Norm | undefined } | undefined;
+      /** Id of the padding that positions pass over, counting on from it; undefined: all from 0. */
+      readonly padding: number | undefined;
+    }
+  | {
+      readonly kind: 'image';
+      /** [hidden, channels, height, width] of a patch. */
+      readonly patches: Linear;
+      readonly tokens: readonly LazyTensor[];
+      readonly positions: LazyTensor;
+      /** [channels, height, width] */
+      readonly image: readonly [number, number, number];
+    };
+
+/** What is found of an embedding: its norm is the first that the stream goes through. */
+interface FoundEmbedding {
+  readonly embedding: EncoderEmbedding;
+  readonly startNorms: Norm[];
+}
+
+/**
+ * Finds the tensors of a family's embedding below `prefix`.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function findEmbedding(
+  { embedding }: EncoderArchitecture,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): FoundEmbedding {
+  const { hidden_size: hidden } = config;
+  if (embedding.kind === 'text') {
+    return findTextEmbedding(embedding, config, folder, tensors, prefix);
+  }
+  const [height, width] = sides(config.image_size);
+  const [patchHeight, patchWidth] = sides(config.patch_size);
+  const { num_channels: channels } = config;
+  const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
+  const patches = `${prefix}${embedding.patches}`;
+  const found: EncoderEmbedding = {
+    kind: 'image',
+    patches: {
+      weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
+      bias: tensors.take(`${patches}.bias`, [hidden]),
+    },
+    tokens: embedding.tokens.map((name) => tensors.take(`${prefix}${name}`, [1, 1, hidden])),
+    positions: tensors.take(`${prefix}${embedding.positions}`, [
+      1,
+      count + embedding.tokens.length,
+      hidden,
+    ]),
+    image: [channels, height, width],
+  };
+  return { embedding: found, startNorms: [] };
+}
+
+function findTextEmbedding(
+  names: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): FoundEmbedding {
+  const { hidden_size: hidden, embedding_size: own, type_vocab_size: segments } = config;
+  const width = names.projection === undefined ? hidden : (own ?? hidden);
+  const at = (name: string): string => `${prefix}${name}`;
+  const table = (name: string, rows: number): LazyTensor =>
+    tensors.take(`${at(name)}.weight`, [rows, width]);
+  const { positions, positionOffset = 0, types, firstRows = [], projection } = names;
+  const isProjected = projection !== undefined && (projection.always === true || width !== hidden);
+  const normsFirst = isProjected && projection.beforeNorm !== true;
+  const norm =
+    names.norm === undefined
+      ? undefined
+      : tensors.norm(at(names.norm), normsFirst ? width : hidden);
+  const vocabulary = required(config.vocab_size, 'vocab_size', folder);
+  const embedding: EncoderEmbedding = {
+    kind: 'text',
+    words: tensors.outer('embedding', at(names.words), vocabulary, width),
+    joined: findJoined(names, config, tensors, at, hidden),
+    hiddenBy: names.hiddenBy?.(config),
+    positions:
+      positions === undefined
+        ? undefined
+        : table(positions, config.max_position_embeddings + positionOffset),
+    positionOffset,
+    types: types === undefined || segments === 0 ? undefined : table(types, segments),
+    firstRows: firstRows.map((name) => tensors.table(at(name))),
+    projection: isProjected
+      ? {
+          linear: tensors.linear(at(projection.name), hidden, width, projection.bias),
+          norm: normsFirst ? norm : undefined,
+        }
+      : undefined,
+    padding:
+      names.positionsSkipPadding === true
+        ? required(config.pad_token_id ?? undefined, 'pad_token_id', folder)
+        : undefined,
+  };
+  return { embedding, startNorms: norm === undefined || normsFirst ? [] : [norm] };
+}
+
+function findJoined(
+  { joined }: Extract<EncoderArchitecture['embedding'], { kind: 'text' }>,
+  config: EncoderConfig,
+  tensors: TensorFinder,
+  at: (name: string) => string,
+  hidden: number,
+): Extract<EncoderEmbedding, { kind: 'text' }>['joined'] {
+  if (joined === undefined) {
+    return undefined;
+  }
+  const tables = joined.tables(config).map((name) => tensors.table(at(name)));
+  const width = tables.reduce((sum, { shape }) => sum + (shape[1] ?? 0), hidden);
+  return { tables, projection: tensors.linear(at(joined.projection), hidden, width, true) };
+}
+
+function required(value: number | undefined, field: string, folder: ModelFolder): number {
+  if (value === undefined) {
+    throw new UserError(say`The field is missing.`, {
+      file: folder.config,
+      field,
+      remedy: say`Correct the field: the model cannot be computed without it.`,
+    });
+  }
+  return value;
+}

@@ -1,0 +1,148 @@
+import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import type { SelectiveScan } from '../parts/mixers/selective-scan';
+import { mixedByType, numberIn, periodOf } from './mixer-pieces';
+import type { Period } from './mixer-pieces';
+import { attention, base } from './pieces';
+
+/** "auto" is a sixteenth of the hidden size. */
+const stepRankIn = (config: ModelConfig, field: string): number =>
+  numberIn(config, field, Math.ceil(config.hidden_size / 16));
+
+function mambaForm(config: ModelConfig): SelectiveScan {
+  const expanded = numberIn(config, 'expand', 2) * config.hidden_size;
+  return {
+    kind: 'selective-scan',
+    width: numberIn(config, 'width', expanded),
+    stateSize: numberIn(config, 'state_size', 16),
+    stepRank: stepRankIn(config, 'time_step_rank'),
+    kernel: numberIn(config, 'conv_kernel', 4),
+    activation: config.hidden_act,
+    bias: config.use_bias,
+    convolutionBias: config['use_conv_bias'] !== false,
+  };
+}
+
+const mamba = {
+  ...base,
+  outer: {
+    prefixes: ['backbone.'],
+    embedding: 'embeddings',
+    finalNorm: 'norm_f',
+    blocks: 'layers',
+  },
+  attention: { ...attention, norm: 'norm' },
+  feedforward: { ...base.feedforward, norm: 'norm' },
+  rotary: 'none',
+  config: {
+    names: { rms_norm_eps: 'layer_norm_epsilon' },
+    defaults: () => ({ rms_norm_eps: 1e-5, tie_word_embeddings: true, use_bias: false }),
+    // No block has attention or a feed-forward, whose sizes would be these.
+    computed: ({ intermediate_size: width }: ConfigFields) => ({
+      num_attention_heads: 1,
+      intermediate_size: 1,
+      width,
+    }),
+  },
+  mixer: { norm: 'norm', module: 'mixer', form: mambaForm },
+  parts: () => ['mixer'] as const,
+} as const;
+
+const attends = (config: ConfigFields): Period => ({
+  period: numberIn(config, 'attn_layer_period', 8),
+  offset: numberIn(config, 'attn_layer_offset', 4),
+});
+const mixes = (config: ConfigFields): Period => ({
+  period: numberIn(config, 'expert_layer_period', 2),
+  offset: numberIn(config, 'expert_layer_offset', 1),
+});
+const isMeant = ({ period, offset }: Period, block: number): boolean => block % period === offset;
+
+const jambaExperts: ExpertNames = {
+  modules: ['feed_forward'],
+  router: 'router',
+  gateUp: ['gate_proj', 'up_proj'],
+  down: 'down_proj',
+  inner: ({ intermediate_size: inner }) => inner,
+  routing: () => ({ normalized: false }),
+  isSparse: (config, block) =>
+    numberIn(config, 'num_experts', 16) > 1 && isMeant(mixes(config), block),
+};
+
+function jambaPeriods(config: ConfigFields, blocks: readonly number[]): ConfigFields | undefined {
+  const kept = (given: Period): Period | undefined =>
+    periodOf(
+      blocks.map((block) => isMeant(given, block)),
+      given,
+    );
+  const full = kept(attends(config));
+  const sparse = kept(mixes(config));
+  return full === undefined || sparse === undefined
+    ? undefined
+    : {
+        attn_layer_period: full.period,
+        attn_layer_offset: full.offset,
+        expert_layer_period: sparse.period,
+        expert_layer_offset: sparse.offset,
+      };
+}
+
+/** Families with Mamba (arXiv 2312.00752). */
+export const selectiveScanFamilies: readonly Architecture[] = [
+  { ...mamba, modelType: 'mamba' },
+  {
+    ...mamba,
+    modelType: 'falcon_mamba',
+    classes: { config: 'FalconMambaConfig', model: 'FalconMambaForCausalLM' },
+    mixer: {
+      ...mamba.mixer,
+      form: (config) => ({
+        ...mambaForm(config),
+        innerNorms: { epsilon: numberIn(config, 'mixer_rms_eps', 1e-6) },
+      }),
+    },
+  },
+  {
+    ...base,
+    modelType: 'jamba',
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 8,
+        max_position_embeddings: 262_144,
+        num_experts: 16,
+        num_experts_per_tok: 2,
+      }),
+      computed: (config) => ({
+        layer_types: Array.from({ length: Number(config['num_hidden_layers'] ?? 0) }, (_, block) =>
+          isMeant(attends(config), block) ? 'full_attention' : 'linear_attention',
+        ),
+      }),
+      pruned: jambaPeriods,
+    },
+    outer: { ...base.outer, finalNorm: 'final_layernorm' },
+    feedforward: {
+      norm: 'pre_ff_layernorm',
+      gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
+      down: 'feed_forward.down_proj',
+    },
+    rotary: 'none',
+    mixer: {
+      norm: attention.norm,
+      module: 'mamba',
+      form: (config) => ({
+        kind: 'selective-scan',
+        width: numberIn(config, 'mamba_expand', 2) * config.hidden_size,
+        stateSize: numberIn(config, 'mamba_d_state', 16),
+        stepRank: stepRankIn(config, 'mamba_dt_rank'),
+        kernel: numberIn(config, 'mamba_d_conv', 4),
+        activation: config.hidden_act,
+        bias: config['mamba_proj_bias'] === true,
+        convolutionBias: config['mamba_conv_bias'] !== false,
+        innerNorms: 'weighted',
+      }),
+    },
+    experts: jambaExperts,
+    parts: mixedByType(jambaExperts),
+  },
+];

@@ -1,0 +1,107 @@
+import type { Architecture, ExpertNames } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import { base, queryKeyLayernorms } from './pieces';
+import { mixedByType, numberIn } from './mixer-pieces';
+
+const lfmFeedforward = {
+  norm: 'ffn_norm',
+  gateUp: { kind: 'separate', names: ['feed_forward.w1', 'feed_forward.w3'] },
+  down: 'feed_forward.w2',
+} as const;
+
+const lfm = {
+  ...base,
+  outer: { ...base.outer, finalNorm: 'embedding_norm' },
+  attention: {
+    ...base.attention,
+    norm: 'operator_norm',
+    queryKeyNorms: queryKeyLayernorms,
+    output: 'self_attn.out_proj',
+  },
+  feedforward: lfmFeedforward,
+  mixer: {
+    norm: 'operator_norm',
+    module: 'conv',
+    form: (config: ModelConfig) => ({
+      kind: 'short-convolution' as const,
+      kernel: numberIn(config, 'conv_L_cache', 3),
+      bias: config['conv_bias'] === true,
+    }),
+  },
+} as const;
+
+const lfmDefaults = {
+  num_key_value_heads: 8,
+  norm_eps: 1e-5,
+  max_position_embeddings: 128_000,
+  rope_theta: 1_000_000,
+  tie_word_embeddings: true,
+};
+
+const experts: ExpertNames = {
+  modules: ['feed_forward'],
+  router: 'gate',
+  choiceBias: 'expert_bias',
+  gateUp: ['w1', 'w3'],
+  down: 'w2',
+  inner: ({ moe_intermediate_size: inner }) => inner,
+  routing: (config) => ({
+    score: 'sigmoid',
+    normalized: config.norm_topk_prob,
+    shareScale: config.routed_scaling_factor,
+  }),
+  isSparse: (config, block) => block >= numberIn(config, 'num_dense_layers', 2),
+  sparseFields: (sparse) => ({ num_dense_layers: sparse.filter((is) => !is).length }),
+};
+
+/** Which blocks of LFM2 have attention, where config.json lists their numbers instead of types. */
+function lfmLayerType({ full_attn_idxs: full }: ConfigFields, block: number): string {
+  return !Array.isArray(full) || full.includes(block) ? 'full_attention' : 'conv';
+}
+
+/** LFM2 makes its feed-forwards narrower than it says, unless it says that it does not. */
+function lfmWidth(config: ConfigFields): ConfigFields {
+  const wide = config['block_ff_dim'] ?? config['intermediate_size'] ?? 12_288;
+  if (config['block_auto_adjust_ff_dim'] === false) {
+    return { intermediate_size: wide };
+  }
+  const scale = numberIn(config, 'block_ffn_dim_multiplier', 1);
+  const step = numberIn(config, 'block_multiple_of', 256);
+  const narrow = Math.trunc(scale * Math.trunc((2 * Number(wide)) / 3));
+  return { intermediate_size: step * Math.ceil(narrow / step) };
+}
+
+/** Families whose mixers are short convolutions (LFM2, arXiv 2511.23404). */
+export const shortConvolutionFamilies: readonly Architecture[] = [
+  {
+    ...lfm,
+    modelType: 'lfm2',
+    config: {
+      names: { rms_norm_eps: 'norm_eps' },
+      defaults: () => lfmDefaults,
+      lists: { layer_types: lfmLayerType },
+      computed: lfmWidth,
+    },
+    parts: mixedByType(),
+  },
+  {
+    ...lfm,
+    modelType: 'lfm2_moe',
+    classes: { config: 'Lfm2MoeConfig', model: 'Lfm2MoeForCausalLM' },
+    config: {
+      names: { rms_norm_eps: 'norm_eps' },
+      defaults: () => ({
+        ...lfmDefaults,
+        num_experts: 32,
+        num_experts_per_tok: 4,
+        moe_intermediate_size: 1792,
+        norm_topk_prob: true,
+        num_dense_layers: 2,
+      }),
+      only: () => ({ use_expert_bias: true }),
+    },
+    experts,
+    parts: mixedByType(experts),
+  },
+];

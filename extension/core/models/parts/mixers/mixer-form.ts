@@ -1,0 +1,40 @@
+import type { Value } from '../../../onnx/graph-builder';
+import { deltaRule } from './delta-rule';
+import type { DeltaRule } from './delta-rule';
+import type { MixerFinder, MixerInput, MixerParts } from './mixer-kind';
+import { selectiveScan } from './selective-scan';
+import type { SelectiveScan } from './selective-scan';
+import { shortConvolution } from './short-convolution';
+import type { ShortConvolution } from './short-convolution';
+import { stateSpace } from './state-space';
+import type { StateSpace } from './state-space';
+
+/** What a mixer computes, with its sizes. */
+export type MixerForm = ShortConvolution | DeltaRule | StateSpace | SelectiveScan;
+
+export function findParts(form: MixerForm, finder: MixerFinder): MixerParts {
+  switch (form.kind) {
+    case 'short-convolution':
+      return shortConvolution.find(form, finder);
+    case 'delta-rule':
+      return deltaRule.find(form, finder);
+    case 'state-space':
+      return stateSpace.find(form, finder);
+    case 'selective-scan':
+      return selectiveScan.find(form, finder);
+  }
+}
+
+/** Rows [batch · sequence, hiddenSize]. */
+export function emitParts(input: MixerInput, form: MixerForm, parts: MixerParts): Value {
+  switch (form.kind) {
+    case 'short-convolution':
+      return shortConvolution.emit(input, form, parts);
+    case 'delta-rule':
+      return deltaRule.emit(input, form, parts);
+    case 'state-space':
+      return stateSpace.emit(input, form, parts);
+    case 'selective-scan':
+      return selectiveScan.emit(input, form, parts);
+  }
+}

@@ -1,0 +1,55 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { Linear } from '../linear';
+import type { Norm } from '../norm';
+
+/** A convolution along the sequence that sees no later position: weight [channels, 1, kernel]. */
+export interface Convolution {
+  readonly weight: LazyTensor;
+  readonly bias?: LazyTensor;
+}
+
+/** Weights of a mixer, each list in an order of the form's own. */
+export interface MixerParts {
+  /** The last gives the branch. */
+  readonly linears: readonly Linear[];
+  /** Pieces of one convolution, of which each has some of the channels. */
+  readonly convolutions: readonly Convolution[];
+  readonly norms: readonly Norm[];
+  readonly tensors: readonly LazyTensor[];
+}
+
+/** Looks the tensors of a mixer up, by their names below its module. */
+export interface MixerFinder {
+  readonly hiddenSize: number;
+  readonly linear: (name: string, out: number, input: number, bias?: boolean) => Linear;
+  readonly convolution: (
+    name: string,
+    channels: number,
+    kernel: number,
+    bias: boolean,
+  ) => Convolution;
+  readonly norm: (name: string, ...shape: readonly number[]) => Norm;
+  /** Number of rows of a convolution's or linear layer's weight; 0 where it lacks. */
+  readonly rows: (name: string) => number;
+  readonly take: (name: string, shape: readonly number[]) => LazyTensor;
+}
+
+/** Where a mixer is emitted, and what it reads: rows [batch · sequence, hiddenSize]. */
+export interface MixerInput {
+  readonly graph: GraphBuilder;
+  readonly rows: Value;
+  /** int64 [2]: batch and sequence. */
+  readonly leading: Value;
+  /** Epsilon of the model's norms. */
+  readonly epsilon: number;
+  /** Rows with zeros in the places of padding. */
+  readonly mask: (rows: Value) => Value;
+}
+
+/** One kind of mixer. */
+export interface MixerKind<Form> {
+  find(form: Form, finder: MixerFinder): MixerParts;
+  /** Rows [batch · sequence, hiddenSize]. */
+  emit(input: MixerInput, form: Form, parts: MixerParts): Value;
+}

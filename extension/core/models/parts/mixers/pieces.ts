@@ -1,0 +1,90 @@
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { activations } from '../feedforward';
+import { emitLinear } from '../linear';
+import { emitNorm } from '../norm';
+import type { Norm } from '../norm';
+import { emitWeight } from '../weight';
+import type { MixerInput, MixerParts } from './mixer-kind';
+
+/** Rows as [batch, sequence, ...sizes]. */
+export function emitSequence({ graph, leading }: MixerInput, x: Value, ...sizes: number[]): Value {
+  return graph.op('Reshape', [x, graph.op('Concat', [leading, graph.ints(sizes)], { axis: 0 })]);
+}
+
+export function emitRowsOf({ graph }: MixerInput, x: Value, width: number): Value {
+  return graph.op('Reshape', [x, graph.ints([-1, width])]);
+}
+
+/** What all linear layers but the last give of the input. */
+export function emitInputs({ graph, rows }: MixerInput, { linears }: MixerParts): Value[] {
+  return linears.slice(0, -1).map((linear) => emitLinear(graph, linear, rows));
+}
+
+export function emitBranch({ graph }: MixerInput, { linears }: MixerParts, x: Value): Value {
+  const output = linears.at(-1);
+  return output === undefined ? x : emitLinear(graph, output, x);
+}
+
+export function emitParts(graph: GraphBuilder, x: Value, sizes: readonly number[]): Value[] {
+  return graph.ops('Split', [x, graph.ints(sizes)], sizes.length, { axis: -1 });
+}
+
+/** Convolves rows [batch · sequence, channels] along the sequence, with zeros in front of it. */
+export function emitConvolution(
+  input: MixerInput,
+  { convolutions }: MixerParts,
+  rows: Value,
+): Value {
+  const { graph } = input;
+  const channels = convolutions.reduce((sum, { weight }) => sum + (weight.shape[0] ?? 0), 0);
+  const kernel = convolutions[0]?.weight.shape[2] ?? 1;
+  const joined = (pieces: readonly Value[]): Value[] =>
+    pieces.length > 1 ? [graph.op('Concat', pieces, { axis: 0 })] : [...pieces];
+  const weights = joined(convolutions.map(({ weight }) => emitWeight(graph, weight)));
+  const biases = joined(
+    convolutions.flatMap(({ bias }) => (bias === undefined ? [] : [emitWeight(graph, bias)])),
+  );
+  const perChannel = graph.op('Transpose', [emitSequence(input, rows, channels)], {
+    perm: [0, 2, 1],
+  });
+  const convolved = graph.op('Conv', [perChannel, ...weights, ...biases], {
+    group: channels,
+    kernel_shape: [kernel],
+    pads: [kernel - 1, 0],
+  });
+  const back = graph.op('Transpose', [convolved], { perm: [0, 2, 1] });
+  return emitRowsOf(input, back, channels);
+}
+
+export function emitActivation(graph: GraphBuilder, name: string, x: Value): Value {
+  return activations[name]?.(graph, x) ?? x;
+}
+
+export const emitSilu = (graph: GraphBuilder, x: Value): Value => emitActivation(graph, 'silu', x);
+
+/** RMS norm over each run of `size` of the last axis of rows, with a gain for all of it or for one run. */
+export function emitGroupNorm(
+  input: MixerInput,
+  norm: Norm,
+  x: Value,
+  { width, size, epsilon }: { width: number; size: number; epsilon: number },
+): Value {
+  const { graph } = input;
+  const groups = graph.op('Reshape', [x, graph.ints([-1, width / size, size])]);
+  const gain = norm.weight?.shape[0] === width ? norm.weight : undefined;
+  const each = gain === undefined ? norm : {};
+  const rows = emitRowsOf(input, emitNorm(graph, { kind: 'rms', epsilon }, groups, each), width);
+  return gain === undefined ? rows : graph.op('Mul', [rows, emitWeight(graph, gain)]);
+}
+
+/** x / √(Σx² + 10⁻⁶) over the last axis. */
+export function emitUnit(graph: GraphBuilder, x: Value): Value {
+  const square = graph.reduce('ReduceSum', graph.op('Mul', [x, x]), [-1], 1);
+  const length = graph.op('Sqrt', [graph.op('Add', [square, graph.scalar(1e-6)])]);
+  return graph.op('Div', [x, length]);
+}
+
+/** ln(1 + exp(x + bias)) */
+export function emitSoftplus(graph: GraphBuilder, x: Value, bias: Value): Value {
+  return graph.op('Softplus', [graph.op('Add', [x, bias])]);
+}

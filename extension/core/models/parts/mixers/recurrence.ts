@@ -1,0 +1,50 @@
+import { emitScan } from '../../../onnx/emit-scan';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+
+/** Sizes of the state that each head carries along: a matrix [keys, values]. */
+export interface StateSize {
+  readonly heads: number;
+  readonly keys: number;
+  readonly values: number;
+}
+
+/** What moves the state at each position, all with leading axes [batch, sequence, heads]. */
+export interface Recurrence {
+  /** Factor on the state, or what `decayOf` makes one of; broadcast against [keys, values]. */
+  readonly decay: Value;
+  readonly decayOf?: (graph: GraphBuilder, decay: Value) => Value;
+  /** [1, keys] */
+  readonly key: Value;
+  readonly query: Value;
+  /** [1, values] */
+  readonly value: Value;
+  /** [1, 1]: what share of what the key reads is replaced (delta rule, arXiv 2412.06464). */
+  readonly rate?: Value;
+}
+
+/**
+ * Emits y = q·S at each position, [batch, sequence, heads, 1, values], with S = a·S + kᵀ·v, or by the delta
+ * rule S = S' + rate · kᵀ·(v − k·S') of S' = a·S.
+ */
+export function emitRecurrence(
+  graph: GraphBuilder,
+  batch: Value,
+  { heads, keys, values }: StateSize,
+  { decay, decayOf, key, query, value, rate }: Recurrence,
+): Value {
+  const size = graph.op('Concat', [batch, graph.ints([heads, keys, values])], { axis: 0 });
+  const nothing = graph.op('Expand', [graph.scalar(0), size]);
+  const items = [decay, key, query, value, ...(rate === undefined ? [] : [rate])];
+  const state = { value: nothing, shape: ['batch', heads, keys, values] };
+  return emitScan(graph, state, items, ['batch', heads, 1, values], (body, before, at) => {
+    const [a = '', k = '', q = '', v = '', share] = at;
+    const kept = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
+    const added =
+      share === undefined
+        ? v
+        : body.op('Mul', [body.op('Sub', [v, body.op('MatMul', [k, kept])]), share]);
+    const column = body.op('Transpose', [k], { perm: [0, 1, 3, 2] });
+    const next = body.op('Add', [kept, body.op('Mul', [column, added])]);
+    return { next, result: body.op('MatMul', [q, next]) };
+  });
+}

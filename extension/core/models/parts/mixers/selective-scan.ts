@@ -1,0 +1,101 @@
+import type { Value } from '../../../onnx/graph-builder';
+import { emitLinear } from '../linear';
+import { emitNorm } from '../norm';
+import type { Norm } from '../norm';
+import { emitWeight } from '../weight';
+import type { MixerKind } from './mixer-kind';
+import {
+  emitActivation,
+  emitBranch,
+  emitConvolution,
+  emitParts,
+  emitRowsOf,
+  emitSequence,
+} from './pieces';
+import { emitRecurrence } from './recurrence';
+
+/** Mamba (arXiv 2312.00752). */
+export interface SelectiveScan {
+  readonly kind: 'selective-scan';
+  /** Number of channels. */
+  readonly width: number;
+  readonly stateSize: number;
+  readonly stepRank: number;
+  readonly kernel: number;
+  readonly activation: string;
+  readonly bias: boolean;
+  readonly convolutionBias: boolean;
+  /** Norms of step, B and C: with weights (Jamba), without (Falcon Mamba), or none. */
+  readonly innerNorms?: 'weighted' | { readonly epsilon: number };
+}
+
+const innerNorms = ['dt_layernorm', 'b_layernorm', 'c_layernorm'];
+
+export const selectiveScan: MixerKind<SelectiveScan> = {
+  find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
+    const { width, stateSize, stepRank, kernel, bias, convolutionBias } = form;
+    return {
+      linears: [
+        linear('in_proj', 2 * width, hidden, bias),
+        linear('x_proj', stepRank + 2 * stateSize, width),
+        linear('dt_proj', width, stepRank, true),
+        linear('out_proj', hidden, width, bias),
+      ],
+      convolutions: [convolution('conv1d', width, kernel, convolutionBias)],
+      norms:
+        form.innerNorms === 'weighted'
+          ? innerNorms.map((name, i): Norm => norm(name, i === 0 ? stepRank : stateSize))
+          : [],
+      tensors: [take('A_log', [width, stateSize]), take('D', [width])],
+    };
+  },
+
+  emit(input, form, parts) {
+    const { graph, leading, rows } = input;
+    const { width, stateSize, stepRank, activation } = form;
+    const [intoBoth, intoState, intoStep] = parts.linears;
+    const through = (linear: typeof intoBoth, x: Value): Value =>
+      linear === undefined ? x : emitLinear(graph, linear, x);
+    const [mixed = '', gate = ''] = emitParts(graph, through(intoBoth, rows), [width, width]);
+    const convolved = emitConvolution(input, parts, mixed);
+    const x = input.mask(emitActivation(graph, activation, convolved));
+    const normed = (part: Value, i: number): Value => {
+      const { innerNorms: own } = form;
+      if (own === undefined) {
+        return part;
+      }
+      const epsilon = own === 'weighted' ? input.epsilon : own.epsilon;
+      return emitNorm(graph, { kind: 'rms', epsilon }, part, parts.norms[i] ?? {});
+    };
+    const [step = '', b = '', c = ''] = emitParts(graph, through(intoState, x), [
+      stepRank,
+      stateSize,
+      stateSize,
+    ]).map(normed);
+    const steps = graph.op('Softplus', [through(intoStep, step)]);
+    const [logRates = '', skips = ''] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
+    const rates = graph.op('Transpose', [graph.op('Neg', [graph.op('Exp', [logRates])])], {
+      perm: [1, 0],
+    });
+    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+    const scanned = emitRecurrence(
+      graph,
+      batch,
+      { heads: 1, keys: stateSize, values: width },
+      {
+        decay: emitSequence(input, steps, 1, 1, width),
+        // All decays at once would take stateSize times the memory.
+        decayOf: (body, own) => body.op('Exp', [body.op('Mul', [own, rates])]),
+        key: emitSequence(input, b, 1, 1, stateSize),
+        query: emitSequence(input, c, 1, 1, stateSize),
+        value: emitSequence(input, graph.op('Mul', [x, steps]), 1, 1, width),
+      },
+    );
+    const sum = graph.op('Add', [emitRowsOf(input, scanned, width), graph.op('Mul', [x, skips])]);
+    return emitBranch(
+      input,
+      parts,
+      graph.op('Mul', [sum, emitActivation(graph, activation, gate)]),
+    );
+  },
+};

@@ -1,0 +1,139 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { emitWeight } from '../weight';
+import { emitChunkedRecurrence } from './chunked-recurrence';
+import type { MixerInput, MixerKind } from './mixer-kind';
+import {
+  emitActivation,
+  emitBranch,
+  emitConvolution,
+  emitGroupNorm,
+  emitInputs,
+  emitParts,
+  emitRowsOf,
+  emitSilu,
+  emitSoftplus,
+} from './pieces';
+
+/** Mamba-2 (arXiv 2405.21060). */
+export interface StateSpace {
+  readonly kind: 'state-space';
+  readonly heads: number;
+  readonly headDim: number;
+  readonly stateSize: number;
+  /** How many B and C there are, each for as many heads. */
+  readonly groups: number;
+  readonly kernel: number;
+  readonly activation: string;
+  /** Of the input's linear layer, and of the output's where that is another. */
+  readonly bias: boolean;
+  readonly outputBias?: boolean;
+  readonly convolutionBias: boolean;
+  /** What each run of this many values is normed over; no norm when undefined. */
+  readonly normSize: number | undefined;
+  /** Whether the gate comes behind the norm. */
+  readonly normsFirst?: boolean;
+  readonly stepLimits?: readonly [number, number];
+  /** Factors on the input, and on gate, x, B, C and step. */
+  readonly inputScale?: number;
+  readonly scales?: readonly number[];
+  readonly outputScale?: number;
+}
+
+const widthOf = ({ heads, headDim }: StateSpace): number => heads * headDim;
+
+export const stateSpace: MixerKind<StateSpace> = {
+  find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
+    const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
+    const width = widthOf(form);
+    const channels = width + 2 * groups * stateSize;
+    return {
+      linears: [
+        linear('in_proj', width + channels + heads, hidden, bias),
+        linear('out_proj', hidden, width, form.outputBias ?? bias),
+      ],
+      convolutions: [convolution('conv1d', channels, kernel, convolutionBias)],
+      norms: normSize === undefined ? [] : [norm('norm', width)],
+      tensors: ['A_log', 'dt_bias', 'D'].map((name): LazyTensor => take(name, [heads])),
+    };
+  },
+
+  emit(input, form, parts) {
+    const { graph } = input;
+    const { heads, headDim, stateSize, groups, activation, stepLimits } = form;
+    const width = widthOf(form);
+    const shared = groups * stateSize;
+    const [joined = ''] = emitInputs(input, parts);
+    const projected = emitScaled(graph, form, joined);
+    const [gate = '', mixed = '', step = ''] = emitParts(graph, projected, [
+      width,
+      width + 2 * shared,
+      heads,
+    ]);
+    const convolved = emitConvolution(input, parts, mixed);
+    const masked = input.mask(emitActivation(graph, activation, convolved));
+    const [x = '', b = '', c = ''] = emitParts(graph, masked, [width, shared, shared]);
+    const [logRates = '', biases = '', skips = ''] = parts.tensors.map((tensor) =>
+      emitWeight(graph, tensor),
+    );
+    const steps = emitClamped(graph, emitSoftplus(graph, step, biases), stepLimits);
+    const byHead = (y: Value, size: number): Value =>
+      graph.op('Reshape', [y, graph.ints([-1, heads, size])]);
+    const values = byHead(x, headDim);
+    const scanned = emitChunkedRecurrence(
+      input,
+      { groups, perGroup: heads / groups, keys: stateSize, values: headDim },
+      {
+        logDecay: graph.op('Mul', [steps, graph.op('Neg', [graph.op('Exp', [logRates])])]),
+        key: b,
+        query: c,
+        value: emitRowsOf(input, graph.op('Mul', [values, byHead(steps, 1)]), width),
+      },
+    );
+    const skip = graph.op('Reshape', [skips, graph.ints([heads, 1])]);
+    const skipped = emitRowsOf(input, graph.op('Mul', [values, skip]), width);
+    const rows = graph.op('Add', [scanned, skipped]);
+    const branch = emitBranch(input, parts, emitGated(input, form, parts, rows, gate));
+    return form.outputScale === undefined
+      ? branch
+      : graph.op('Mul', [branch, graph.scalar(form.outputScale)]);
+  },
+};
+
+function emitGated(
+  input: MixerInput,
+  form: StateSpace,
+  { norms: [norm] }: Parameters<typeof stateSpace.emit>[2],
+  x: Value,
+  gate: Value,
+): Value {
+  const { graph, epsilon } = input;
+  const { normSize, normsFirst = false } = form;
+  const normed = (y: Value): Value =>
+    norm === undefined || normSize === undefined
+      ? y
+      : emitGroupNorm(input, norm, y, { width: widthOf(form), size: normSize, epsilon });
+  const open = emitSilu(graph, gate);
+  return normsFirst ? graph.op('Mul', [normed(x), open]) : normed(graph.op('Mul', [x, open]));
+}
+
+function emitClamped(
+  graph: GraphBuilder,
+  x: Value,
+  [low, high]: readonly [number, number] = [0, Infinity],
+): Value {
+  const atLeast = low > 0 ? graph.op('Max', [x, graph.scalar(low)]) : x;
+  return Number.isFinite(high) ? graph.op('Min', [atLeast, graph.scalar(high)]) : atLeast;
+}
+
+function emitScaled(graph: GraphBuilder, form: StateSpace, x: Value): Value {
+  const { heads, groups, stateSize, scales, inputScale = 1 } = form;
+  if (scales === undefined && inputScale === 1) {
+    return x;
+  }
+  const widths = [widthOf(form), widthOf(form), groups * stateSize, groups * stateSize, heads];
+  const all = widths.flatMap((width, i) =>
+    Array.from({ length: width }, () => inputScale * (scales?.[i] ?? 1)),
+  );
+  return graph.op('Mul', [x, graph.floats(all, [all.length])]);
+}

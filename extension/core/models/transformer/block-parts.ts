@@ -1,0 +1,33 @@
+import type { Architecture, BranchNorms, PartKind } from './architecture';
+import type { ModelConfig } from './model-config';
+
+/** What a block of a family consists of, in order. */
+export function partsOf(
+  family: Architecture,
+  config: ModelConfig,
+  block: number,
+): readonly PartKind[] {
+  const second = family.experts?.isSparse(config, block) === true ? 'expert' : 'feedforward';
+  return family.parts?.(config, block) ?? ['attention', second];
+}
+
+/** The parts that read the block's input, beside the part in front of them. */
+export function besideOf({ parallel, mixer }: Architecture): PartKind[] {
+  return [
+    ...(parallel === true ? (['feedforward', 'expert'] as const) : []),
+    ...(mixer?.isBeside === true ? (['mixer'] as const) : []),
+  ];
+}
+
+/** Names of the norms of a part. */
+export function branchOf(family: Architecture, part: PartKind): BranchNorms {
+  switch (part) {
+    case 'attention':
+      return family.attention;
+    case 'mixer':
+      return family.mixer ?? {};
+    case 'feedforward':
+    case 'expert':
+      return family.feedforward;
+  }
+}

@@ -1,0 +1,194 @@
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import { describeModel } from '../../../extension/core/inspect/describe-model';
+import { tokenizerPlace } from '../../../extension/core/models/tokenizer-place';
+import { openModel } from '../../../extension/core/models/open-model';
+import { fixture } from '../fixtures';
+import { modelBytes, rawTensor } from '../onnx-bytes';
+import type { NodeLine } from '../onnx-bytes';
+import { onnxFixture } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { prune, RecordedContext } from './pruning';
+
+const root = temporaryFolder();
+
+/** A snapshot of a cache of Hugging Face: links to files that are called by their hashes. */
+function snapshot(name: string, files: Readonly<Record<string, string>>): string {
+  const repository = join(root, `models--org--${name}`);
+  const blobs = join(repository, 'blobs');
+  const folder = join(repository, 'snapshots', '0123abc');
+  mkdirSync(blobs, { recursive: true });
+  for (const [i, [path, source]] of Object.entries(files).entries()) {
+    const link = join(folder, path);
+    mkdirSync(join(link, '..'), { recursive: true });
+    cpSync(source, join(blobs, `blob${i}`));
+    symlinkSync(relative(join(link, '..'), join(blobs, `blob${i}`)), link);
+  }
+  return folder;
+}
+
+describe('the cache of Hugging Face', () => {
+  beforeAll(() => {
+    writeFileSync(join(root, 'config.json'), JSON.stringify({ hidden_size: 16, vocab_size: 48 }));
+  });
+
+  const graph = 'onnx/model.onnx';
+  const files = {
+    [graph]: onnxFixture('llama-genai'),
+    'onnx/model.onnx.data': `${onnxFixture('llama-genai')}.data`,
+    'tokenizer.json': fixture('llama-gqa-untied', 'tokenizer.json'),
+    'config.json': join(root, 'config.json'),
+  };
+
+  it('opens for graphs with data: named by the repository, files beside the link', async () => {
+    const folder = snapshot('graph', files);
+    const { summary } = await openModel(join(folder, graph));
+    expect(summary).toMatchObject({ name: 'graph', path: join(folder, graph), hiddenSize: 16 });
+    expect(tokenizerPlace(summary.path).file).toBe(join(folder, 'tokenizer.json'));
+    expect((await describeModel(join(folder, graph))).name).toBe('graph');
+    const { files: written } = await prune(
+      join(folder, graph),
+      ['block.0.feedforward'],
+      join(root, 'pruned'),
+      { format: 'onnx' },
+    );
+    expect(written.map(({ name }) => name)).toEqual([
+      'model.onnx',
+      'model.onnx_data',
+      'espalier.json',
+    ]);
+  });
+
+  it('opens for folders by the name of the repository', async () => {
+    const names = readdirSync(fixture('llama-gqa-untied')).filter(
+      (name) => !name.includes('golden'),
+    );
+    const folder = snapshot(
+      'folder',
+      Object.fromEntries(names.map((name) => [name, fixture('llama-gqa-untied', name)])),
+    );
+    expect((await openModel(folder)).summary.name).toBe('folder');
+  });
+
+  it('gives data of no other repository', async () => {
+    const folder = snapshot('own', { [graph]: files[graph] });
+    const other = join(snapshot('other', files), 'onnx/model.onnx.data');
+    symlinkSync(other, join(folder, 'onnx/model.onnx.data'));
+    await expect(openModel(join(folder, graph))).rejects.toThrow(/is a link out of the folder/);
+  });
+});
+
+describe('a graph whose sublayers share their weights', () => {
+  it('counts them once, marks them, and says that removing one saves nothing', async () => {
+    const path = join(root, 'shared.onnx');
+    const ports = ['batch', 'sequence', 4];
+    const half = (tag: string, input: string, output: string): NodeLine[] => [
+      ['MatMul', [input, 'up'], [`${tag}a`]],
+      ['Relu', [`${tag}a`], [`${tag}b`]],
+      ['MatMul', [`${tag}b`, 'down'], [`${tag}c`]],
+      ['Add', [`${tag}c`, input], [output]],
+    ];
+    writeFileSync(
+      path,
+      modelBytes({
+        inputs: { x: ports },
+        outputs: { y: ports },
+        nodes: [...half('0.', 'x', 'h'), ...half('1.', 'h', 'y')],
+        initializers: [rawTensor('up', [4, 8]), rawTensor('down', [8, 4])],
+      }),
+    );
+    const { summary } = await openModel(path);
+    expect(summary.parameters).toBe(64);
+    expect(summary.sublayers).toMatchObject([
+      { parameters: 0, bytes: 0, sharedWeights: 64 },
+      { parameters: 0, bytes: 0, sharedWeights: 64 },
+    ]);
+    const context = new RecordedContext();
+    const removed = ['block.0.feedforward'];
+    await prune(path, removed, join(root, 'half'), { format: 'onnx' }, context);
+    expect(context.warnings.join()).toMatch(/This saves no weights/);
+  });
+});
+
+describe('a graph without a tokenizer', () => {
+  it('can be measured on random inputs, as its error says', async () => {
+    const model = await openModel(onnxFixture('llama-genai'));
+    const request = { sequences: 1, length: 8, upTo: false };
+    await expect(loadModelInputs(request, model, '', 0)).rejects.toThrow(/--calibration random/);
+    const { inputs } = await loadModelInputs({ ...request, file: 'random' }, model, '', 0);
+    expect(inputs).toHaveLength(1);
+  });
+});
+
+describe('a package of onnxruntime-genai', () => {
+  const source = join(root, 'package');
+  const config = (fields: Record<string, unknown> = {}): string =>
+    JSON.stringify({
+      model: {
+        decoder: {
+          filename: 'model.onnx',
+          inputs: {
+            input_ids: 'input_ids',
+            past_key_names: 'past_key_values.%d.key',
+            past_value_names: 'past_key_values.%d.value',
+          },
+          outputs: { present_key_names: 'present.%d.key', present_value_names: 'present.%d.value' },
+          num_hidden_layers: 2,
+          sliding_window: { layers: [0, 1] },
+          ...fields,
+        },
+        type: 'llama',
+      },
+    });
+
+  beforeAll(() => {
+    cpSync(dirname(onnxFixture('llama-genai')), source, { recursive: true });
+  });
+
+  const decoderIn = (folder: string): unknown => {
+    const { model } = JSON.parse(readFileSync(join(folder, 'genai_config.json'), 'utf8')) as {
+      model: { decoder: unknown };
+    };
+    return model.decoder;
+  };
+
+  it('counts the caches that are left, as the graph does', async () => {
+    writeFileSync(join(source, 'genai_config.json'), config());
+    const out = join(root, 'fewer');
+    const { loadsWith } = await prune(join(source, 'model.onnx'), ['block.0.attention'], out, {
+      format: 'onnx',
+    });
+    expect(loadsWith).toMatch(/^onnxruntime-genai: the folder/);
+    expect(decoderIn(out)).toMatchObject({ num_hidden_layers: 1, sliding_window: { layers: [0] } });
+    const { inputs } = await openModel(join(out, 'model.onnx'));
+    expect(inputs.map(({ name }) => name)).toEqual([
+      'input_ids',
+      'attention_mask',
+      'past_key_values.0.key',
+      'past_key_values.0.value',
+    ]);
+  });
+
+  it('stays as it is where no cache goes, and is left out with a word where it is of another graph', async () => {
+    writeFileSync(join(source, 'genai_config.json'), config());
+    const out = join(root, 'same');
+    await prune(join(source, 'model.onnx'), ['block.0.feedforward'], out, {
+      format: 'onnx',
+    });
+    expect(readFileSync(join(out, 'genai_config.json'), 'utf8')).toBe(config());
+    writeFileSync(join(source, 'genai_config.json'), config({ filename: 'decoder.onnx' }));
+    const context = new RecordedContext();
+    const other = join(root, 'other');
+    await prune(
+      join(source, 'model.onnx'),
+      ['block.0.attention'],
+      other,
+      { format: 'onnx' },
+      context,
+    );
+    expect(readdirSync(other)).not.toContain('genai_config.json');
+    expect(context.warnings.join()).toMatch(/genai_config\.json is not copied/);
+  });
+});
