@@ -7,7 +7,6 @@ import { expandSublayers, sublayersOf } from './selection';
 import type { Mark, ShownProfile } from './types';
 import { isExpert, unitName, unitsOf } from './units';
 import type { Unit } from './units';
-import type { Colouring } from './view-state';
 
 type Granularity = ShownProfile['settings']['granularity'];
 
@@ -16,6 +15,10 @@ type Granularity = ShownProfile['settings']['granularity'];
  * search does not consider it (a search over attention alone says nothing of feed-forward).
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
+
+/** What cells may show by their colours. */
+export const colourings = ['importance', 'drift'] as const;
+type Colouring = (typeof colourings)[number];
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell extends GridItem {

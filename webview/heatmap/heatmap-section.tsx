@@ -10,13 +10,13 @@ import { formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
 import { CellDetails } from './cell-details';
 import { cellLabel, cellTooltip } from './cell-text';
+import { colourings } from './cells';
 import type { Cell } from './cells';
 import type { Frame } from './frame';
 import { HeatmapLegend } from './heatmap-legend';
 import { nextMark } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
-import { colourings } from './view-state';
 
 interface HeatmapProps {
   readonly panel: HeatmapPanel;

@@ -1,11 +1,9 @@
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, oneOf, texts, textOr } from '../kit/saved-view';
 import { everything, sortKeys } from './candidate-rows';
+import { colourings } from './cells';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
-
-export const colourings = ['importance', 'drift'] as const;
-export type Colouring = (typeof colourings)[number];
 
 /** How the user looks at the panel. */
 export const savedView = group({
