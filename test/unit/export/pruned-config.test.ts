@@ -229,11 +229,13 @@ describe('the modelling file', () => {
   });
 
   it.each(encoderArchitectures)('names those of $modelType', ({ modelType, classes, heads }) => {
-    const known = transformersClasses[modelType];
-    const named = heads.map((head) => head.class);
-    expect(classes.config).toBe(known?.config);
-    expect(named).toEqual(
-      expect.arrayContaining([known?.masked, known?.image].filter((name) => name !== undefined)),
+    const { config, ...models } = transformersClasses[modelType] ?? {};
+    expect(classes.config).toBe(config);
+    expect(Object.values(models)).toEqual(expect.arrayContaining(heads.map((head) => head.class)));
+    expect(heads.map((head) => head.class)).toEqual(
+      expect.arrayContaining(
+        [models.masked, models.causal, models.image].filter((name) => name !== undefined),
+      ),
     );
   });
 
