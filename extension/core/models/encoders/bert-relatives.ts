@@ -56,6 +56,13 @@ const remBertSteps: readonly HeadStep[] = [
 
 const tapas = bertLike({ modelType: 'tapas', family: 'Tapas', prefix: 'tapas.', causal: 'none' });
 
+const longformer = robertaLike({
+  modelType: 'longformer',
+  family: 'Longformer',
+  prefix: 'longformer.',
+  causal: 'none',
+});
+
 /** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
 export const bertRelatives: readonly EncoderArchitecture[] = [
   {
@@ -173,12 +180,9 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     ],
   },
   {
-    ...robertaLike({
-      modelType: 'longformer',
-      family: 'Longformer',
-      prefix: 'longformer.',
-      causal: 'none',
-    }),
+    ...longformer,
+    // Its classifier of texts has the first token attend to all.
+    heads: longformer.heads.filter(({ first }) => !first),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, pad_token_id: 1, attention_window: 512 }),
