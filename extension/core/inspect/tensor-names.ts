@@ -29,6 +29,10 @@ const kindPatterns: readonly (readonly [RegExp, SublayerKind])[] = [
   [/cross_?att|encoder_?attn|encdecattention|multihead_attn/i, 'cross-attention'],
   [/(^|[._])(experts?|moe|block_sparse_moe|router|shared_expert\w*)([._]|$)|_exps\b/i, 'expert'],
   [
+    /(^|[._])(mixer|mamba2?|linear_attn|shortconv|short_conv|gated_deltanet)[._]|(^|[._])ssm_/i,
+    'mixer',
+  ],
+  [
     /post_attention_layernorm|(^|\.)(ln_2|ffn_norm|norm2|mlp_norm|final_layer_norm)\b/i,
     'feedforward',
   ],

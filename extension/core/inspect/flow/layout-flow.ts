@@ -134,7 +134,7 @@ function encoderEmbedding(
       detail: `patches of ${patch.join(' × ')}`,
     });
     const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
-      tensors: [embedding.classToken],
+      tensors: embedding.tokens,
     });
     const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
       tensors: [embedding.positions],

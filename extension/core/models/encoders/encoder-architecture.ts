@@ -45,7 +45,8 @@ interface ImageEmbedding {
   readonly kind: 'image';
   /** The projection of patches, a convolution. */
   readonly patches: string;
-  readonly classToken: string;
+  /** Of the tokens in front of the patches, the class token first. */
+  readonly tokens: readonly string[];
   readonly positions: string;
 }
 

@@ -99,7 +99,7 @@ function emitHidden(graph: GraphBuilder, words: Value, id: number): Value {
   return graph.op('Mul', [left, graph.op('Unsqueeze', [shown, graph.ints([2])])]);
 }
 
-/** Emits class token and patches of `pixels` [batch, channels, height, width], positions added. */
+/** Emits class token, other tokens and patches of `pixels` [batch, channels, height, width], positions added. */
 export function emitPatches(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'image' }>,
@@ -119,7 +119,9 @@ export function emitPatches(
   );
   const batch = graph.op('Slice', [graph.op('Shape', [pixels]), graph.ints([0]), graph.ints([1])]);
   const size = graph.op('Concat', [batch, graph.ints([1, hidden])], { axis: 0 });
-  const first = graph.op('Expand', [emitWeight(graph, embedding.classToken), size]);
-  const tokens = graph.op('Concat', [first, patches], { axis: 1 });
+  const first = embedding.tokens.map((token) =>
+    graph.op('Expand', [emitWeight(graph, token), size]),
+  );
+  const tokens = graph.op('Concat', [...first, patches], { axis: 1 });
   return graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
 }

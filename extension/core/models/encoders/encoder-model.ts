@@ -369,7 +369,7 @@ export class EncoderModel implements LayeredModel {
             ...storedTensors(embedding.projection?.linear),
             ...storedTensors(embedding.projection?.norm),
           ]
-        : [...partTensors(embedding.patches), embedding.classToken, embedding.positions];
+        : [...partTensors(embedding.patches), ...embedding.tokens, embedding.positions];
     return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 

@@ -34,7 +34,7 @@ export type EncoderEmbedding =
       readonly kind: 'image';
       /** [hidden, channels, height, width] of a patch. */
       readonly patches: Linear;
-      readonly classToken: LazyTensor;
+      readonly tokens: readonly LazyTensor[];
       readonly positions: LazyTensor;
       /** [channels, height, width] */
       readonly image: readonly [number, number, number];
@@ -72,8 +72,12 @@ export function findEmbedding(
       weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
       bias: tensors.take(`${patches}.bias`, [hidden]),
     },
-    classToken: tensors.take(`${prefix}${embedding.classToken}`, [1, 1, hidden]),
-    positions: tensors.take(`${prefix}${embedding.positions}`, [1, count + 1, hidden]),
+    tokens: embedding.tokens.map((name) => tensors.take(`${prefix}${name}`, [1, 1, hidden])),
+    positions: tensors.take(`${prefix}${embedding.positions}`, [
+      1,
+      count + embedding.tokens.length,
+      hidden,
+    ]),
     image: [channels, height, width],
   };
   return { embedding: found, startNorms: [] };

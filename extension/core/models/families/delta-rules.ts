@@ -2,9 +2,11 @@ import type { Architecture, ExpertNames, MixerNames } from '../transformer/archi
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { DeltaNames, DeltaRule } from '../parts/mixers/delta-rule';
+import { say } from '../../message';
+import { latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType, numberIn } from './mixer-pieces';
-import { attention, attentionBiases, base, queryKeyNorms } from './pieces';
+import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
 
 const byHead: DeltaNames = {
   inputs: 'by-head',
@@ -65,6 +67,123 @@ const qwenDefaults = {
   partial_rotary_factor: 0.25,
 };
 
+const threeNames = ['q', 'k', 'v'] as const;
+
+const olmoNames: DeltaNames = {
+  inputs: 'separate',
+  queryKeyValue: threeNames.map((name) => `${name}_proj`),
+  gate: ['g_proj'],
+  rate: 'b_proj',
+  decay: ['a_proj'],
+  convolutions: threeNames.map((name) => `${name}_conv1d`),
+  norm: 'o_norm',
+  output: 'o_proj',
+};
+
+/** Sizes follow from those of attention where config.json is silent. */
+function olmoForm(config: ModelConfig): DeltaRule {
+  const { num_attention_heads: heads, hidden_size: hidden } = config;
+  const keyHeads = numberIn(config, 'linear_num_key_heads', heads);
+  const keyDim = numberIn(config, 'linear_key_head_dim', Math.trunc((0.75 * hidden) / keyHeads));
+  return {
+    ...deltaForm(olmoNames)(config),
+    keyHeads,
+    valueHeads: numberIn(config, 'linear_num_value_heads', heads),
+    keyDim,
+    valueDim: numberIn(config, 'linear_value_head_dim', 2 * keyDim),
+    epsilon: 1e-5,
+    ...(config['linear_allow_neg_eigval'] === false ? {} : { rateScale: 2 }),
+  };
+}
+
+const kimiNames: DeltaNames = {
+  inputs: 'separate',
+  queryKeyValue: threeNames.map((name) => `${name}_proj`),
+  gate: ['g_a_proj', 'g_b_proj'],
+  gateActivation: 'sigmoid',
+  rate: 'b_proj',
+  decay: ['f_a_proj', 'f_b_proj'],
+  convolutions: threeNames.map((name) => `${name}_conv1d`),
+  norm: 'o_norm',
+  output: 'o_proj',
+};
+
+function kimiForm(config: ModelConfig): DeltaRule {
+  const heads = numberIn(config, 'linear_num_heads', 32);
+  const size = numberIn(config, 'linear_head_dim', 128);
+  return {
+    ...deltaForm(kimiNames)(config),
+    ...{ keyHeads: heads, valueHeads: heads, keyDim: size, valueDim: size },
+  };
+}
+
+/** What published folders of Kimi Linear say of their mixers; blocks count from 1. */
+interface KimiMixers {
+  readonly full_attn_layers?: readonly number[];
+  readonly kda_layers?: readonly number[];
+  readonly head_dim?: number;
+  readonly num_heads?: number;
+  readonly short_conv_kernel_size?: number;
+}
+
+const kimiMixers = ({ linear_attn_config: mixers }: ConfigFields): KimiMixers => mixers ?? {};
+
+const kimiExperts: ExpertNames = {
+  modules: ['mlp'],
+  router: 'gate',
+  choiceBias: 'gate.e_score_correction_bias',
+  gateUp: ['w1', 'w3'],
+  down: 'w2',
+  inner: ({ moe_intermediate_size: inner }) => inner,
+  routing: (config) => ({
+    score: 'sigmoid',
+    normalized: config.norm_topk_prob,
+    shareScale: config.routed_scaling_factor,
+  }),
+  shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) => ({
+    gateUp: {
+      kind: 'separate',
+      names: ['mlp.shared_experts.gate_proj', 'mlp.shared_experts.up_proj'],
+    },
+    down: 'mlp.shared_experts.down_proj',
+    inner: inner * (count ?? 1),
+  }),
+  isSparse: ({ mlp_layer_types: types, first_k_dense_replace: first = 1 }, block) =>
+    Array.isArray(types) ? types[block] === 'sparse' : block >= Number(first),
+  sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
+};
+
+function kimiSizes(config: ConfigFields): ConfigFields {
+  const { head_dim: keyDim, num_heads: heads, short_conv_kernel_size: kernel } = kimiMixers(config);
+  const { num_attention_heads: attentionHeads, qk_rope_head_dim: turned = 64 } = config;
+  return {
+    num_key_value_heads: attentionHeads,
+    head_dim: turned,
+    ...(keyDim === undefined ? {} : { linear_head_dim: keyDim }),
+    ...(heads === undefined ? {} : { linear_num_heads: heads }),
+    ...(kernel === undefined ? {} : { linear_conv_kernel_dim: kernel }),
+  };
+}
+
+function kimiLayerType(config: ConfigFields, block: number): string {
+  const { full_attn_layers: full } = kimiMixers(config);
+  const attends = full === undefined ? block > 0 && block % 4 === 0 : full.includes(block + 1);
+  return attends ? 'full_attention' : 'linear_attention';
+}
+
+function kimiPruned(config: ConfigFields, blocks: readonly number[]): ConfigFields {
+  const { linear_attn_config: mixers } = config;
+  if (mixers === undefined || mixers === null) {
+    return {};
+  }
+  const kept = (list: readonly number[] = []): number[] =>
+    blocks.flatMap((source, block) => (list.includes(source + 1) ? [block + 1] : []));
+  const { full_attn_layers: full, kda_layers: mixed } = kimiMixers(config);
+  return {
+    linear_attn_config: { ...mixers, full_attn_layers: kept(full), kda_layers: kept(mixed) },
+  };
+}
+
 /** Families with the gated delta rule (arXiv 2412.06464) in most blocks. */
 export const deltaRuleFamilies: readonly Architecture[] = [
   {
@@ -118,5 +237,80 @@ export const deltaRuleFamilies: readonly Architecture[] = [
     mixer: qwenMixer(separate),
     experts: allSparse,
     parts: mixedByType(allSparse),
+  },
+  {
+    ...base,
+    modelType: 'olmo_hybrid',
+    classes: { config: 'OlmoHybridConfig', model: 'OlmoHybridForCausalLM' },
+    otherModules: say`olmo_hybrid models have norms of one name in different places of their blocks.`,
+    config: {
+      defaults: () => ({ max_position_embeddings: 65_536 }),
+      lists: {
+        layer_types: (_, block) => (block % 4 === 3 ? 'full_attention' : 'linear_attention'),
+      },
+    },
+    aliases: {
+      input_layernorm: 'attention_layer_norm',
+      post_attention_layernorm: 'feedforward_layer_norm',
+    },
+    attention: {
+      queryKeyValue: attention.queryKeyValue,
+      output: attention.output,
+      postNorm: 'post_attention_layernorm',
+      queryKeyNorms: { ...queryKeyNorms, over: 'projection' },
+    },
+    biases: attentionBiases,
+    mixer: { norm: attention.norm, module: 'linear_attn', form: olmoForm },
+    parts: mixedByType(),
+    blockForm: ({ layer_types: types }, block) =>
+      types?.[block] === 'full_attention'
+        ? {
+            feedforward: {
+              gateUp: feedforward.gateUp,
+              down: feedforward.down,
+              postNorm: 'post_feedforward_layernorm',
+            },
+          }
+        : {},
+    form: ({ rope_parameters: rope, rope_theta: theta }) =>
+      (rope?.rope_theta ?? theta) === undefined ? { rotary: 'none' } : {},
+  },
+  {
+    ...base,
+    ...latentAttention,
+    modelType: 'kimi_linear',
+    classes: { config: 'KimiLinearConfig', model: 'KimiLinearForCausalLM' },
+    otherModules: say`transformers gives modules of kimi_linear models other names than their tensors have.`,
+    config: {
+      names: {
+        max_position_embeddings: 'model_max_length',
+        norm_topk_prob: 'moe_renormalize',
+        n_group: 'num_expert_group',
+        num_experts_per_tok: 'num_experts_per_token',
+        n_shared_experts: 'num_shared_experts',
+      },
+      defaults: () => ({
+        rms_norm_eps: 1e-5,
+        num_experts: 256,
+        num_experts_per_tok: 8,
+        moe_intermediate_size: 1024,
+        routed_scaling_factor: 2.446,
+        norm_topk_prob: true,
+        n_shared_experts: 1,
+      }),
+      lists: { layer_types: kimiLayerType },
+      computed: kimiSizes,
+      pruned: kimiPruned,
+      only: () => ({ num_expert_group: 1 }),
+    },
+    aliases: { '.mlp.': '.block_sparse_moe.' },
+    rotary: 'none',
+    mixer: {
+      norm: attention.norm,
+      module: 'self_attn',
+      form: kimiForm,
+    },
+    experts: kimiExperts,
+    parts: mixedByType(kimiExperts),
   },
 ];

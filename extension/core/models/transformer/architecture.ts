@@ -285,6 +285,13 @@ export interface Architecture {
   readonly latent?: (config: ModelConfig) => LatentShape;
   /** Queries grow with their position p: × (1 + scale · ln(1 + ⌊(p + offset) / period⌋)). */
   readonly queryGrowth?: (config: ModelConfig) => QueryGrowth | undefined;
+  /** Parts of tensors' names that checkpoints may spell otherwise, and how. */
+  readonly aliases?: Readonly<Record<string, string>>;
+  /** What depends on the kind of a block besides. */
+  readonly blockForm?: (
+    config: ModelConfig,
+    block: number,
+  ) => Partial<Pick<Architecture, 'feedforward'>>;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

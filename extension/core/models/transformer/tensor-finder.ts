@@ -53,7 +53,10 @@ export class TensorFinder {
 
   public constructor(
     private readonly checkpoint: Checkpoint,
-    private readonly architecture: Pick<Architecture, 'norm' | 'plainNorms' | 'transposed'>,
+    private readonly architecture: Pick<
+      Architecture,
+      'norm' | 'plainNorms' | 'transposed' | 'aliases'
+    >,
     private readonly forms: DescribedForms = noForms,
     /** In how many groups a convolution of width 1 that is a linear layer divides its channels. */
     private readonly groupsOf: (name: string) => number | undefined = () => undefined,
@@ -63,18 +66,20 @@ export class TensorFinder {
   }
 
   public has(name: string): boolean {
-    return this.checkpoint.tensors.has(name);
+    return this.checkpoint.tensors.has(this.storedName(name));
   }
 
   /** Whether there is a matrix of this name, in whatever form. */
   public hasMatrix(name: string): boolean {
-    return this.has(`${name}.weight`) || this.forms.byWeight.has(`${name}.weight`);
+    return this.has(`${name}.weight`) || this.forms.byWeight.has(this.storedName(`${name}.weight`));
   }
 
   /** Number of rows of a linear layer's weight; 0 where it lacks. */
   public rows(name: string): number {
-    const bias = this.checkpoint.tensors.get(`${name}.bias`);
-    return (this.checkpoint.tensors.get(`${name}.weight`) ?? bias)?.shape[0] ?? 0;
+    const [weight, bias] = ['weight', 'bias'].map((part) =>
+      this.checkpoint.tensors.get(this.storedName(`${name}.${part}`)),
+    );
+    return (weight ?? bias)?.shape[0] ?? 0;
   }
 
   public take(name: string, shape: readonly number[]): LazyTensor {
@@ -82,17 +87,18 @@ export class TensorFinder {
   }
 
   public takeIfPresent(name: string, shape: readonly number[]): LazyTensor | undefined {
-    const tensor = this.checkpoint.tensors.get(name);
+    const stored = this.storedName(name);
+    const tensor = this.checkpoint.tensors.get(stored);
     if (tensor === undefined) {
       return undefined;
     }
-    this.left.delete(name);
+    this.left.delete(stored);
     if (tensor.shape.join() !== shape.join()) {
       throw new UserError(
         say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by config.json.`,
         {
           file: tensor.file,
-          field: name,
+          field: stored,
           remedy: mismatch,
         },
       );
@@ -113,8 +119,8 @@ export class TensorFinder {
     const length = whole.length / count;
     return Array.from({ length: count }, (_, i) => ({
       ...whole,
-      name: `${name}:${i}`,
-      sliceOf: name,
+      name: `${whole.name}:${i}`,
+      sliceOf: whole.name,
       shape: rest,
       offset: whole.offset + i * length,
       length,
@@ -142,7 +148,8 @@ export class TensorFinder {
     }
     const transposed = this.architecture.transposed ?? false;
     const sizes = { out, input, shape: transposed ? [input, out] : [out, input] };
-    const compressed = this.compressed(`${name}.weight`, sizes, (form, field, file) => {
+    const id = this.storedName(`${name}.weight`);
+    const compressed = this.compressed(id, sizes, (form, field, file) => {
       checkForm(form, { id: field, out, in: input }, file);
     });
     const weight =
@@ -191,6 +198,15 @@ export class TensorFinder {
     return projection.names.map((name, i) =>
       this.linear(`${prefix}${name}`, widths[i] ?? 0, input, biases[i] ?? false),
     );
+  }
+
+  /** The name itself, or what a checkpoint has that spells it otherwise. */
+  private storedName(name: string): string {
+    const { aliases = {} } = this.architecture;
+    const others = Object.entries(aliases).map(([part, other]) => name.replace(part, other));
+    const isStored = (one: string): boolean =>
+      this.checkpoint.tensors.has(one) || this.forms.byWeight.has(one);
+    return [name, ...others].find(isStored) ?? name;
   }
 
   public unused(): string[] {

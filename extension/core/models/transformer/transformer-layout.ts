@@ -197,6 +197,7 @@ export function layOutTransformer(
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = config.layer_types?.[block] ?? 'full_attention';
+    const own = { ...architecture, ...architecture.blockForm?.(config, block) };
     const turns = architecture.turns?.(config, block) ?? true;
     const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
     if (rotary !== undefined && !rotaries.has(rotary)) {
@@ -254,7 +255,7 @@ export function layOutTransformer(
       feedforward: () => ({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(architecture.feedforward, biases, tensors, blockPrefix, {
+        weights: findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
           hidden: hiddenSize,
           inner: config.intermediate_size,
         }),
