@@ -216,9 +216,9 @@ async function copySideFiles(
   for (const folder of sideFiles.folders) {
     await onPath(join(to, folder), async () => mkdir(join(to, folder)));
   }
-  for (const { name } of sideFiles.files) {
+  for (const { name, source = join(from, name) } of sideFiles.files) {
     await checkpoint(context.cancellation);
-    await copySideFile(join(from, name), join(to, name));
+    await copySideFile(source, join(to, name));
   }
   if (sideFiles.leftBehind.length > 0) {
     context.warn(

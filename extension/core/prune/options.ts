@@ -17,7 +17,14 @@ export const searchModes = [
 export type SearchMode = (typeof searchModes)[number];
 
 /** What a candidate for removal is; `expert` is a single expert of a mixture. */
-export const granularities = ['sublayer', 'attention', 'feedforward', 'expert', 'block'] as const;
+export const granularities = [
+  'sublayer',
+  'attention',
+  'mixer',
+  'feedforward',
+  'expert',
+  'block',
+] as const;
 export type Granularity = (typeof granularities)[number];
 
 /** When to stop removing. Ratios are fractions of the whole, in (0, 1]. */

@@ -58,6 +58,8 @@ describe('the cache of Hugging Face', () => {
       'model.onnx',
       'model.onnx_data',
       'espalier.json',
+      'config.json',
+      'tokenizer.json',
     ]);
   });
 

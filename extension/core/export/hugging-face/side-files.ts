@@ -1,5 +1,5 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { modellingModule } from './modelling-file';
 import { manifestName } from '../../document-names';
 import { onPath } from '../write-errors';
@@ -9,6 +9,8 @@ export interface SideFile {
   /** Relative to the model folder, with the separators of the platform. */
   readonly name: string;
   readonly bytes: number;
+  /** Where it lies, if not in the model folder. */
+  readonly source?: string;
 }
 
 /** What lies beside the weights of a model. */
@@ -55,15 +57,24 @@ export async function findSideFiles(folder: string): Promise<SideFiles> {
 const named =
   /^(?:(?:added_tokens|chat_template|config|configuration|generation_config|genai_config|id2label|labels|merges|ort_config|preprocessor_config|processor_config|quantize_config|special_tokens_map|tokenizer|tokenizer_config|vocab)\.(?:json|txt|jinja)|.*\.(?:model|tiktoken)|(?:README|LICENSE|NOTICE|USE_POLICY).*)$/i;
 
-/** As {@link findSideFiles}, beside a model that is one file. */
+/** As {@link findSideFiles}, beside a model that is one file, and above a folder that is called `onnx`. */
 export async function findNamedSideFiles(folder: string): Promise<SideFiles> {
+  const beside = await namedFiles(folder);
+  const above = basename(folder) === 'onnx' ? await namedFiles(dirname(folder)) : [];
+  const others = above
+    .filter(({ name }) => beside.every((file) => file.name !== name))
+    .map((file) => ({ ...file, source: join(dirname(folder), file.name) }));
+  return { files: [...beside, ...others], folders: [], leftBehind: [] };
+}
+
+async function namedFiles(folder: string): Promise<SideFile[]> {
   const files: SideFile[] = [];
   for (const { name, isFolder } of await visibleEntries(folder)) {
     if (!isFolder && named.test(name)) {
       files.push(...(await sideFile(folder, name)));
     }
   }
-  return { files, folders: [], leftBehind: [] };
+  return files;
 }
 
 /** Links are followed: the folders of the Hugging Face cache consist of links. */
