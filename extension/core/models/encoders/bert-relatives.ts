@@ -1,17 +1,19 @@
-import type { EncoderArchitecture } from './encoder-architecture';
+import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import type { EncoderConfig } from './encoder-config';
 import {
   allBiases,
   bertLike,
   denseClassifier,
   forTokens,
-  languageHeads,
+  causalHead,
+  maskedHead,
   layout,
   postNorm,
   robertaLike,
   robertaSteps,
   textDefaults,
   textEmbedding,
+  withDenseClassifier,
 } from './text-encoders';
 
 /** Norms in front of the branches, in the module of each. */
@@ -41,6 +43,25 @@ const esmWords = {
   hiddenBy: (config: EncoderConfig) =>
     config['token_dropout'] === true ? Number(config['mask_token_id']) : undefined,
 } as const;
+
+const remBertSteps: readonly HeadStep[] = [
+  {
+    name: 'cls.predictions.dense',
+    out: 'stored',
+    activation: 'hidden_act',
+    norm: 'cls.predictions.LayerNorm',
+  },
+  { name: 'cls.predictions.decoder', out: 'vocabulary' },
+];
+
+const tapas = bertLike({ modelType: 'tapas', family: 'Tapas', prefix: 'tapas.', causal: 'none' });
+
+const longformer = robertaLike({
+  modelType: 'longformer',
+  family: 'Longformer',
+  prefix: 'longformer.',
+  causal: 'none',
+});
 
 /** Named like BERT or RoBERTa, with norms, embeddings or heads of their own. */
 export const bertRelatives: readonly EncoderArchitecture[] = [
@@ -92,18 +113,10 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       ...textEmbedding,
       projection: { name: 'encoder.embedding_hidden_mapping_in', bias: true, always: true },
     },
-    heads: languageHeads('RemBert', [
-      {
-        name: 'cls.predictions.dense',
-        out: 'stored',
-        activation: 'hidden_act',
-        norm: 'cls.predictions.LayerNorm',
-      },
-      { name: 'cls.predictions.decoder', out: 'vocabulary' },
-    ]),
+    heads: [maskedHead('RemBert', remBertSteps), causalHead('RemBert', remBertSteps)],
   },
   {
-    ...bertLike({ modelType: 'roformer', family: 'RoFormer', prefix: 'roformer.' }),
+    ...withDenseClassifier({ modelType: 'roformer', family: 'RoFormer', prefix: 'roformer.' }),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, max_position_embeddings: 1536 }),
@@ -120,7 +133,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     interleavedRotary: true,
   },
   {
-    ...bertLike({ modelType: 'big_bird', family: 'BigBird', prefix: 'bert.' }),
+    ...withDenseClassifier({ modelType: 'big_bird', family: 'BigBird', prefix: 'bert.' }),
     config: {
       ...layout,
       defaults: () => ({
@@ -140,7 +153,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     modules: { ...postNorm.modules, attention: { attention: 'KeptSparseNorm' } },
   },
   {
-    ...bertLike({ modelType: 'layoutlm', family: 'LayoutLM', prefix: 'layoutlm.' }),
+    ...bertLike({ modelType: 'layoutlm', family: 'LayoutLM', prefix: 'layoutlm.', causal: 'none' }),
     embedding: {
       ...textEmbedding,
       firstRows: ['x', 'y', 'x', 'y', 'h', 'w'].map(
@@ -149,21 +162,27 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     },
   },
   {
-    ...bertLike({ modelType: 'tapas', family: 'Tapas', prefix: 'tapas.' }),
+    ...tapas,
+    // Of tokens there is no classifier.
+    heads: tapas.heads.filter(({ auto }) => auto !== 'AutoModelForTokenClassification'),
     embedding: {
       ...withoutTypes,
       firstRows: Array.from({ length: 7 }, (__, i) => `embeddings.token_type_embeddings_${i}`),
     },
   },
   {
-    ...robertaLike({ modelType: 'luke', family: 'Luke', prefix: 'luke.' }),
-    heads: languageHeads('Luke', [
-      ...robertaSteps.slice(0, 1),
-      { name: 'lm_head.decoder', out: 'vocabulary', tied: true },
-    ]),
+    ...robertaLike({ modelType: 'luke', family: 'Luke', prefix: 'luke.', causal: 'none' }),
+    heads: [
+      maskedHead('Luke', [
+        ...robertaSteps.slice(0, 1),
+        { name: 'lm_head.decoder', out: 'vocabulary', tied: true },
+      ]),
+    ],
   },
   {
-    ...robertaLike({ modelType: 'longformer', family: 'Longformer', prefix: 'longformer.' }),
+    ...longformer,
+    // Its classifier of texts has the first token attend to all.
+    heads: longformer.heads.filter(({ first }) => !first),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, pad_token_id: 1, attention_window: 512 }),
@@ -173,7 +192,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       Number(Array.isArray(window) ? window[block] : window) / 2,
   },
   {
-    ...robertaLike({ modelType: 'mpnet', family: 'MPNet', prefix: 'mpnet.' }),
+    ...robertaLike({ modelType: 'mpnet', family: 'MPNet', prefix: 'mpnet.', causal: 'none' }),
     config: {
       ...layout,
       defaults: () => textDefaults,
@@ -193,7 +212,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     distanceBias: 'encoder.relative_attention_bias',
     modules: { ...postNorm.modules, attention: { 'attention.attn': 'NoAttention' } },
     heads: [
-      ...languageHeads('MPNet', robertaSteps),
+      maskedHead('MPNet', robertaSteps),
       {
         class: 'MPNetForSequenceClassification',
         auto: 'AutoModelForSequenceClassification',
@@ -204,7 +223,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     ],
   },
   {
-    ...robertaLike({ modelType: 'esm', family: 'Esm', prefix: 'esm.' }),
+    ...robertaLike({ modelType: 'esm', family: 'Esm', prefix: 'esm.', causal: 'none' }),
     config: {
       ...layout,
       defaults: () => ({
@@ -226,7 +245,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     finalNorm: 'encoder.emb_layer_norm_after',
     form: ({ position_embedding_type: type }) =>
       type === 'rotary' ? { rotary: 'shared', embedding: esmWords } : {},
-    heads: languageHeads('Esm', robertaSteps),
+    heads: [maskedHead('Esm', robertaSteps)],
     modules: {
       layers: 'encoder.layer',
       attention: { attention: 'SameStates' },
@@ -234,30 +253,27 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
     },
   },
   {
-    ...bertLike({ modelType: 'git', family: 'Git', prefix: 'git.' }),
+    ...bertLike({ modelType: 'git', family: 'Git', prefix: 'git.', causal: 'none' }),
     causal: true,
     embedding: withoutTypes,
-    heads: [
-      {
-        class: 'GitForCausalLM',
-        auto: 'AutoModelForCausalLM',
-        first: false,
-        steps: [{ name: 'output', out: 'vocabulary', tied: true }],
-      },
-    ],
+    heads: [causalHead('Git', [{ name: 'output', out: 'vocabulary', tied: true }])],
   },
   {
-    ...bertLike({ modelType: 'bert-generation', family: 'BertGeneration', prefix: 'bert.' }),
+    ...bertLike({
+      modelType: 'bert-generation',
+      family: 'BertGeneration',
+      prefix: 'bert.',
+      causal: 'none',
+    }),
     classes: { config: 'BertGenerationConfig', model: 'BertGenerationEncoder' },
     embedding: withoutTypes,
     biases: () => allBiases,
     heads: [
-      {
-        class: 'BertGenerationDecoder',
-        auto: 'AutoModelForCausalLM',
-        first: false,
-        steps: [{ name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true }],
-      },
+      causalHead(
+        'BertGeneration',
+        [{ name: 'lm_head.decoder', bias: 'lm_head.bias', out: 'vocabulary', tied: true }],
+        'BertGenerationDecoder',
+      ),
     ],
   },
 ];

@@ -7,12 +7,18 @@ import {
   robertaLike,
   textDefaults,
   textEmbedding,
+  withDenseClassifier,
 } from './text-encoders';
 
 /** Named like BERT or RoBERTa, with linear layers, attention or embeddings of another kind. */
 export const bertVariants: readonly EncoderArchitecture[] = [
   {
-    ...bertLike({ modelType: 'squeezebert', family: 'SqueezeBert', prefix: 'transformer.' }),
+    ...bertLike({
+      modelType: 'squeezebert',
+      family: 'SqueezeBert',
+      prefix: 'transformer.',
+      causal: 'none',
+    }),
     config: {
       ...layout,
       // Whatever the file says: the layers do not read it.
@@ -50,7 +56,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     },
   },
   {
-    ...robertaLike({ modelType: 'ibert', family: 'IBert', prefix: 'ibert.' }),
+    ...robertaLike({ modelType: 'ibert', family: 'IBert', prefix: 'ibert.', causal: 'none' }),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, pad_token_id: 1 }),
@@ -66,7 +72,7 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     },
   },
   {
-    ...bertLike({ modelType: 'yoso', family: 'Yoso', prefix: 'yoso.' }),
+    ...withDenseClassifier({ modelType: 'yoso', family: 'Yoso', prefix: 'yoso.', causal: 'none' }),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, type_vocab_size: 1, max_position_embeddings: 4096 }),
@@ -78,7 +84,12 @@ export const bertVariants: readonly EncoderArchitecture[] = [
     scales: () => ({ attention: 1 }),
   },
   {
-    ...bertLike({ modelType: 'nystromformer', family: 'Nystromformer', prefix: 'nystromformer.' }),
+    ...withDenseClassifier({
+      modelType: 'nystromformer',
+      family: 'Nystromformer',
+      prefix: 'nystromformer.',
+      causal: 'none',
+    }),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, hidden_act: 'gelu_new', rms_norm_eps: 1e-5 }),

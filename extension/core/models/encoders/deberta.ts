@@ -7,8 +7,8 @@ import {
   bertSteps,
   classifier,
   forTokens,
-  languageHeads,
   layout,
+  maskedHead,
   textDefaults,
   textEmbedding,
 } from './text-encoders';
@@ -85,7 +85,7 @@ function deberta(modelType: string, family: string): EncoderArchitecture {
     form: (config) =>
       config['position_biased_input'] === false ? { embedding: withoutPositions } : {},
     heads: [
-      ...languageHeads(family, bertSteps()),
+      maskedHead(family, bertSteps()),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',

@@ -61,18 +61,29 @@ interface Named {
   readonly modelType: string;
   readonly family: string;
   readonly prefix: string;
-  /** Class that predicts the next token, where it is named otherwise. */
+  /** Class that predicts the next token, where it is named otherwise, or `none`. */
   readonly causal?: string;
 }
 
-/** A head for masked tokens, and the same for the next token. */
-export const languageHeads = (
+/** A head for masked tokens. */
+export const maskedHead = (family: string, steps: readonly HeadStep[]): HeadForm => ({
+  class: `${family}ForMaskedLM`,
+  auto: 'AutoModelForMaskedLM',
+  first: false,
+  steps,
+});
+
+/** A head for the next token, in a class that may be named otherwise. */
+export const causalHead = (
   family: string,
   steps: readonly HeadStep[],
-  causal = `${family}ForCausalLM`,
-): HeadForm[] => [
-  { class: `${family}ForMaskedLM`, auto: 'AutoModelForMaskedLM', first: false, steps },
-  { class: causal, auto: 'AutoModelForCausalLM', first: false, steps },
+  name = `${family}ForCausalLM`,
+): HeadForm => ({ class: name, auto: 'AutoModelForCausalLM', first: false, steps });
+
+/** Heads for both, as far as a family has them. */
+const languageHeads = ({ family, causal }: Named, steps: readonly HeadStep[]): HeadForm[] => [
+  maskedHead(family, steps),
+  ...(causal === 'none' ? [] : [causalHead(family, steps, causal)]),
 ];
 
 /** The head of BERT for tokens; its norm has another name in some families. */
@@ -105,7 +116,8 @@ export const forTokens = (family: string): HeadForm => ({
 });
 
 /** BERT and what is named like it. */
-export function bertLike({ modelType, family, prefix, causal }: Named): EncoderArchitecture {
+export function bertLike(named: Named): EncoderArchitecture {
+  const { modelType, family, prefix } = named;
   return {
     ...postNorm,
     modelType,
@@ -115,7 +127,7 @@ export function bertLike({ modelType, family, prefix, causal }: Named): EncoderA
     embedding: textEmbedding,
     blocks: 'encoder.layer',
     heads: [
-      ...languageHeads(family, bertSteps(), causal),
+      ...languageHeads(named, bertSteps()),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
@@ -132,8 +144,21 @@ export const denseClassifier = (activation: string): HeadStep[] => [
   { name: 'classifier.out_proj', out: 'stored' },
 ];
 
+/** The same with a classifier of two layers in the place of pooler and classifier. */
+export function withDenseClassifier(named: Named): EncoderArchitecture {
+  const like = bertLike(named);
+  const auto = 'AutoModelForSequenceClassification';
+  return {
+    ...like,
+    heads: like.heads.map((head) =>
+      head.auto === auto ? { ...head, steps: denseClassifier('hidden_act') } : head,
+    ),
+  };
+}
+
 /** RoBERTa (arXiv 1907.11692) and what is named like it. */
-export function robertaLike({ modelType, family, prefix }: Named): EncoderArchitecture {
+export function robertaLike(named: Named): EncoderArchitecture {
+  const { modelType, family, prefix } = named;
   return {
     ...postNorm,
     modelType,
@@ -143,7 +168,7 @@ export function robertaLike({ modelType, family, prefix }: Named): EncoderArchit
     embedding: { ...textEmbedding, positionsSkipPadding: true },
     blocks: 'encoder.layer',
     heads: [
-      ...languageHeads(family, robertaSteps),
+      ...languageHeads(named, robertaSteps),
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
@@ -180,6 +205,15 @@ const robertaPreNorm: EncoderArchitecture = {
 };
 
 const electraBase = bertLike({ modelType: 'electra', family: 'Electra', prefix: 'electra.' });
+const electraSteps: readonly HeadStep[] = [
+  {
+    name: 'generator_predictions.dense',
+    out: 'embedding',
+    activation: 'gelu',
+    norm: 'generator_predictions.LayerNorm',
+  },
+  { name: 'generator_lm_head', out: 'vocabulary', tied: true },
+];
 const electra: EncoderArchitecture = {
   ...electraBase,
   embedding: {
@@ -187,15 +221,8 @@ const electra: EncoderArchitecture = {
     projection: { name: 'embeddings_project', bias: true },
   },
   heads: [
-    ...languageHeads('Electra', [
-      {
-        name: 'generator_predictions.dense',
-        out: 'embedding',
-        activation: 'gelu',
-        norm: 'generator_predictions.LayerNorm',
-      },
-      { name: 'generator_lm_head', out: 'vocabulary', tied: true },
-    ]),
+    maskedHead('Electra', electraSteps),
+    causalHead('Electra', electraSteps),
     {
       class: 'ElectraForSequenceClassification',
       auto: 'AutoModelForSequenceClassification',

@@ -6,7 +6,8 @@ import {
   bertSteps,
   commonDefaults,
   epsilonName,
-  languageHeads,
+  causalHead,
+  maskedHead,
   robertaSteps,
 } from './text-encoders';
 
@@ -69,16 +70,18 @@ const modernbert: EncoderArchitecture = {
   slidingWindow: windowed,
   finalNorm: 'final_norm',
   form: (config) => (config['norm_bias'] === true ? { norm: 'layer' } : {}),
-  heads: languageHeads('ModernBert', [
-    {
-      name: 'head.dense',
-      out: 'hidden',
-      optionalBias: true,
-      activation: 'gelu',
-      norm: 'head.norm',
-    },
-    { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
-  ]),
+  heads: [
+    maskedHead('ModernBert', [
+      {
+        name: 'head.dense',
+        out: 'hidden',
+        optionalBias: true,
+        activation: 'gelu',
+        norm: 'head.norm',
+      },
+      { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
+    ]),
+  ],
   modules: {
     layers: 'layers',
     attention: { attn_norm: 'nn.Identity', attn: 'NoAttention' },
@@ -123,11 +126,13 @@ const ultrabert: EncoderArchitecture = {
 
 function ultrabertHeads(family: string, decoder: string): EncoderArchitecture['heads'] {
   const gelu = { optionalBias: true, activation: 'gelu_pytorch_tanh' };
-  return languageHeads(family, [
-    { name: 'head.linear1', out: 'stored', ...gelu },
-    { name: 'head.linear2', out: 'hidden', ...gelu },
-    { name: decoder, out: 'vocabulary', optionalBias: true, tied: true },
-  ]);
+  return [
+    maskedHead(family, [
+      { name: 'head.linear1', out: 'stored', ...gelu },
+      { name: 'head.linear2', out: 'hidden', ...gelu },
+      { name: decoder, out: 'vocabulary', optionalBias: true, tied: true },
+    ]),
+  ];
 }
 
 /** Branches whose sums are normed, under modules of transformers' own names. */
@@ -148,21 +153,16 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     firstAttention: modernDecoderAttention,
     attention: { ...modernDecoderAttention, norm: 'attn_norm' },
     heads: [
-      {
-        class: 'ModernBertDecoderForCausalLM',
-        auto: 'AutoModelForCausalLM',
-        first: false,
-        steps: [
-          {
-            name: 'lm_head.dense',
-            out: 'hidden',
-            optionalBias: true,
-            activation: 'gelu',
-            norm: 'lm_head.norm',
-          },
-          { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
-        ],
-      },
+      causalHead('ModernBertDecoder', [
+        {
+          name: 'lm_head.dense',
+          out: 'hidden',
+          optionalBias: true,
+          activation: 'gelu',
+          norm: 'lm_head.norm',
+        },
+        { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
+      ]),
     ],
   },
   {
@@ -171,16 +171,18 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     classes: { config: 'ModernVBertConfig', model: 'ModernVBertModel' },
     config: { ...modernbert.config, nested: 'text_config' },
     prefix: 'model.text_model.',
-    heads: languageHeads('ModernVBert', [
-      {
-        name: 'projection_head.dense',
-        out: 'hidden',
-        optionalBias: true,
-        activation: 'gelu',
-        norm: 'projection_head.norm',
-      },
-      { name: 'lm_head', out: 'vocabulary', optionalBias: true, tied: true },
-    ]),
+    heads: [
+      maskedHead('ModernVBert', [
+        {
+          name: 'projection_head.dense',
+          out: 'hidden',
+          optionalBias: true,
+          activation: 'gelu',
+          norm: 'projection_head.norm',
+        },
+        { name: 'lm_head', out: 'vocabulary', optionalBias: true, tied: true },
+      ]),
+    ],
   },
   {
     ...llamaBlocks,
@@ -197,9 +199,11 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
       feedforward: inner,
     }),
     rotary: 'shared',
-    heads: languageHeads('EuroBert', [
-      { name: 'lm_head', out: 'vocabulary', optionalBias: true, tied: true },
-    ]),
+    heads: [
+      maskedHead('EuroBert', [
+        { name: 'lm_head', out: 'vocabulary', optionalBias: true, tied: true },
+      ]),
+    ],
   },
   ultrabert,
   {
@@ -243,7 +247,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     biases: noBiases,
     rotary: 'shared',
-    heads: languageHeads('NomicBert', bertSteps('layer_norm')),
+    heads: [maskedHead('NomicBert', bertSteps('layer_norm'))],
     modules: {
       ...turnedPostNorm,
       splits: ['attn.Wqkv'],
@@ -289,10 +293,12 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     biases: () => ({ ...allBiases, feedforward: false, feedforwardOutput: true }),
     rotary: 'shared',
-    heads: languageHeads('Gte', [
-      { name: 'lm_head.dense', out: 'hidden', activation: 'gelu', norm: 'lm_head.norm' },
-      { name: 'lm_head.decoder', out: 'vocabulary', tied: true },
-    ]),
+    heads: [
+      maskedHead('Gte', [
+        { name: 'lm_head.dense', out: 'hidden', activation: 'gelu', norm: 'lm_head.norm' },
+        { name: 'lm_head.decoder', out: 'vocabulary', tied: true },
+      ]),
+    ],
     modules: {
       ...turnedPostNorm,
       splits: ['attention.qkv_proj', 'mlp.up_gate_proj'],
@@ -333,7 +339,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     biases: () => allBiases,
     rotary: 'shared',
-    heads: languageHeads('JinaEmbeddingsV3', robertaSteps),
+    heads: [maskedHead('JinaEmbeddingsV3', robertaSteps)],
     modules: {
       ...turnedPostNorm,
       splits: ['mixer.Wqkv'],
