@@ -85,8 +85,6 @@ describe('config.json', () => {
   });
 
   it.each([
-    ['opt', 'do_layer_norm_before', false],
-    ['opt', 'word_embed_proj_dim', 16],
     ['stablelm', 'qk_layernorm', true],
     ['falcon-new', 'parallel_attn', false],
     ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
