@@ -5,6 +5,7 @@ import { convertScores } from './present/convert-scores';
 import { dataDiet } from './present/data-diet';
 import { demo } from './present/demo';
 import { devices } from './present/devices';
+import { drift } from './present/drift';
 import { evaluate } from './present/evaluate';
 import { exportData } from './present/export-data';
 import { facts } from './present/facts';
@@ -44,6 +45,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   patch,
   repair,
   evaluate,
+  drift,
   latency,
   generate,
   'symbolic evaluate': symbolicEvaluate,

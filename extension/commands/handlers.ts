@@ -34,3 +34,4 @@ export { synthesizeModules } from './synthesize-modules';
 export { refreshModels } from './model-row-commands';
 export { showInExplorer } from './model-row-commands';
 export { copyName } from './model-row-commands';
+export { showDrift } from './show-drift';

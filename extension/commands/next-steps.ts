@@ -17,6 +17,9 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'profile':
       services.heatmaps.show(await services.sessions.open(job.model, job.request.out));
       break;
+    case 'drift':
+      await showHeatmap(services, job.model);
+      break;
     case 'sensitivity':
       await showCompression(services, job.model, job.request.out);
       break;

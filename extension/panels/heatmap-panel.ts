@@ -26,6 +26,7 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
     profile: () => runCommand(commandIds.profileLayers, session),
     prune: () => runCommand(commandIds.pruneLayers, session),
     evaluate: () => runCommand(commandIds.evaluateModel, session, { selection: true }),
+    showDrift: () => runCommand(commandIds.showDrift, session),
     cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
     resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
     savePlan: () => runCommand(commandIds.savePlan, session),

@@ -1,5 +1,6 @@
 import { integer, minValue, number, picklist, pipe, string, tuple } from 'valibot';
 import type { CalibrationSummary } from '../core/data/calibration';
+import type { Drift } from '../core/evaluate/drift';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
 import type {
@@ -13,8 +14,10 @@ import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
+export type { SublayerDrift } from '../core/evaluate/drift';
+
 /** The job that the heatmap tells of. */
-export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch'>;
+export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch' | 'drift'>;
 
 /** A profile as far as it is known: complete when loaded from a document, growing while a search runs. */
 export interface ProfileState {
@@ -70,6 +73,8 @@ export interface HeatmapState {
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */
   readonly selectionEvaluation: ProfileEvaluation | undefined;
+  /** Where the current selection goes another way than the original, when that has been measured. */
+  readonly drift: Drift | undefined;
   /** File the profile was loaded from or saved to, where there is one. */
   readonly profileFile: string | undefined;
   /** Whether jobs may run (workspace trust); otherwise the sentence that says why not. */
@@ -92,6 +97,7 @@ export interface HeatmapCalls {
   profile(): void;
   prune(): void;
   evaluate(): void;
+  showDrift(): void;
   cancel(): void;
   resume(): void;
   savePlan(): void;
@@ -106,6 +112,7 @@ export const heatmapCalls: CallSchemas<HeatmapCalls> = {
   profile: tuple([]),
   prune: tuple([]),
   evaluate: tuple([]),
+  showDrift: tuple([]),
   cancel: tuple([]),
   resume: tuple([]),
   savePlan: tuple([]),

@@ -36,6 +36,7 @@ export const commandIds = {
   refreshModels: 'espalier.refreshModels',
   showInExplorer: 'espalier.showInExplorer',
   copyName: 'espalier.copyName',
+  showDrift: 'espalier.showDrift',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

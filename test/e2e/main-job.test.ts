@@ -162,6 +162,23 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Perplexity (held-out)').waitFor();
   });
 
+  it('shows where the selection goes another way than the original', async () => {
+    const { workbench } = session();
+    const panel = await heatmap();
+    await panel.button('Show Drift').click();
+    const legend = panel.frame.getByText('Drift of hidden states from the original');
+    await legend.waitFor({ timeout: 120_000 });
+    const drifted = panel.frame.locator('[role="gridcell"][aria-label*="drift"]');
+    expect(await drifted.count()).toBe(whole.candidates.length);
+    await workbench.screenshot('heatmap-drift');
+    await session().setTheme('highContrast');
+    await workbench.screenshot('heatmap-drift-high-contrast');
+    await session().setTheme('light');
+    await panel.frame.getByRole('combobox', { name: 'Colours' }).click();
+    await panel.frame.getByRole('option', { name: 'Importance' }).click();
+    await legend.waitFor({ state: 'hidden' });
+  });
+
   it('saves a plan that can be edited by hand', async () => {
     const { workbench } = session();
     await (await heatmap()).button('Save Plan').click();

@@ -7,6 +7,7 @@ export interface Availability {
   readonly profile: string | undefined;
   readonly prune: string | undefined;
   readonly evaluate: string | undefined;
+  readonly showDrift: string | undefined;
   readonly savePlan: string | undefined;
   /** Whether the main button resumes the search. */
   readonly resumable: boolean;
@@ -32,6 +33,7 @@ export function availabilityOf(
     profile: cannot('removeBlocks') ?? cannotRun,
     prune: cannotRun ?? nothing,
     evaluate: cannot('evaluate') ?? cannotRun,
+    showDrift: cannotRun ?? nothing,
     savePlan: nothing,
     resumable: resumesProfile(job),
   };

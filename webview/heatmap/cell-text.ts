@@ -1,6 +1,6 @@
-import type { ShownPatch } from '../../extension/protocol/heatmap';
+import type { ShownPatch, SublayerDrift } from '../../extension/protocol/heatmap';
 import type { Fact } from '../components/facts';
-import { formatBytes, formatCompact, formatCount, formatDistance } from '../format';
+import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
 import type { Cell } from './cells';
 import { unitName } from './units';
@@ -21,12 +21,15 @@ export function distanceText(cell: Cell): string {
 export function cellLabel(cell: Cell): string {
   const { sublayer } = cell;
   const facts = [strings.markName(cell.mark, cell.order)];
-  if (cell.status === 'measured') facts.push(strings.factDistance(distanceText(cell)));
+  if (cell.distance !== undefined || cell.atLeast !== undefined)
+    facts.push(strings.factDistance(distanceText(cell)));
   else if (cell.status === 'pending') facts.push(strings.legendPending);
   else if (cell.status === 'excluded') facts.push(strings.legendExcluded);
   else if (cell.preview !== undefined) {
     facts.push(strings.factPreview(formatDistance(cell.preview)));
   }
+  if (cell.drift !== undefined)
+    facts.push(strings.factDrift(formatPercent(cell.drift.relativeError)));
   const rank = rankText(cell);
   if (rank !== undefined) facts.push(strings.factRank(rank));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
@@ -51,6 +54,27 @@ export function cellTooltip(cell: Cell): string | undefined {
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
+function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
+  const there = formatPercent(worst.relativeError);
+  return [
+    {
+      name: strings.drift,
+      value: strings.driftValue(formatPercent(relativeError), cosine.toFixed(3)),
+    },
+    ...(worst.relativeError === 0
+      ? []
+      : [
+          {
+            name: strings.driftWorst,
+            value:
+              worst.token === undefined
+                ? strings.driftAt(there, formatCount(worst.position))
+                : strings.driftAtToken(there, worst.token, formatCount(worst.position)),
+          },
+        ]),
+  ];
+}
+
 /** Every number of a cell, for the details below the grid. */
 export function cellFacts(cell: Cell): Fact[] {
   const { sublayer } = cell;
@@ -64,5 +88,6 @@ export function cellFacts(cell: Cell): Fact[] {
     { name: strings.flopsPerToken, value: formatCompact(sublayer.flopsPerToken) },
     { name: strings.kvBytesPerToken, value: formatBytes(sublayer.kvBytesPerToken) },
     { name: strings.preview, value: strings.previewOnly(preview) },
+    ...(cell.drift === undefined ? [] : driftFacts(cell.drift)),
   ];
 }

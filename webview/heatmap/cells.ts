@@ -1,4 +1,4 @@
-import type { HeatmapState, ShownPatch } from '../../extension/protocol/heatmap';
+import type { HeatmapState, ShownPatch, SublayerDrift } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
@@ -15,6 +15,10 @@ type Granularity = ShownProfile['settings']['granularity'];
  * search does not consider it (a search over attention alone says nothing of feed-forward).
  */
 export type CellStatus = 'measured' | 'preview' | 'pending' | 'excluded';
+
+/** What cells may show by their colours. */
+export const colourings = ['importance', 'drift'] as const;
+type Colouring = (typeof colourings)[number];
 
 /** One sublayer, or expert, as the grid, the details and the table show it. */
 export interface Cell extends GridItem {
@@ -41,6 +45,10 @@ export interface Cell extends GridItem {
   readonly round: number | undefined;
   /** What stands, or is to stand, in its place. */
   readonly patch: ShownPatch | undefined;
+  /** How far states behind it have drifted from the original's, where that is known. */
+  readonly drift: SublayerDrift | undefined;
+  /** Whether its colour says that, instead of its distance. */
+  readonly showsDrift: boolean;
 }
 
 export interface CellSet {
@@ -50,13 +58,15 @@ export interface CellSet {
   readonly lines: readonly string[];
   readonly distances: LogScale | undefined;
   readonly previews: LogScale | undefined;
+  /** Of relative errors; where cells show them. */
+  readonly drifts: LogScale | undefined;
 }
 
 /** The part of the panel's state that cells are made from. */
 export type CellSource = Pick<
   HeatmapState,
-  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'patches'
->;
+  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'patches' | 'drift'
+> & { readonly colours?: Colouring };
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
 export function cellsOf(source: CellSource, before?: CellSet): CellSet {
@@ -84,6 +94,11 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const granularity = profile?.settings.granularity ?? 'sublayer';
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
+  const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
+  const drifts =
+    source.colours === 'drift'
+      ? logScale([...drifted.values()].flatMap(({ relativeError }) => relativeError || []))
+      : undefined;
 
   const cellOf = (sublayer: Unit): Cell => {
     const { id, block } = sublayer;
@@ -93,11 +108,16 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     const preview = local.get(id);
     const status = statusOf(distance ?? atLeast, preview, isCandidate(sublayer, granularity));
     const patch = patches[id];
+    const drift = drifted.get(id);
+    const showsDrift = drifts !== undefined && drift !== undefined;
     return {
       ...{ id, block, line: unitName(sublayer), sublayer },
-      ...{ status, distance, atLeast, preview },
+      ...{ distance, atLeast, preview, drift, showsDrift },
+      status: showsDrift ? 'measured' : status,
       standardError: distance === undefined ? undefined : standardError,
-      position: positionOf(status, distance ?? atLeast, preview, distances, previews),
+      position: showsDrift
+        ? driftPosition(drift, drifts)
+        : positionOf(status, distance ?? atLeast, preview, distances, previews),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
@@ -120,6 +140,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
     lines: linesOf(cells.map(({ sublayer }) => sublayer)).map(unitName),
     distances,
     previews,
+    drifts,
   };
 }
 
@@ -136,6 +157,11 @@ function positionOf(
 ): number | undefined {
   if (status === 'measured' && distance !== undefined) return distances?.position(distance);
   return status === 'preview' && preview !== undefined ? previews?.position(preview) : undefined;
+}
+
+/** States that have not drifted are at the quiet end. */
+function driftPosition({ relativeError }: SublayerDrift, drifts: LogScale): number {
+  return relativeError === 0 ? 0 : drifts.position(relativeError);
 }
 
 /** Whether a search at `granularity` measures a unit. */

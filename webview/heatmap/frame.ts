@@ -30,6 +30,7 @@ export function useFrame(panel: HeatmapPanel): Frame {
     panel.get('protectedIds'),
     panel.get('selectionEvaluation'),
   ];
+  const [drift, { colours }] = [panel.get('drift'), panel.view.value];
   const choices = useMemo(() => new Choices(async (choice) => tell(panel, choice)), [panel]);
   const { waiting } = choices;
   const selected = useMemo(
@@ -41,9 +42,10 @@ export function useFrame(panel: HeatmapPanel): Frame {
   );
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {
-    before.current = cellsOf({ ...selected, candidates, patches }, before.current);
+    const shown = { ...selected, candidates, patches, drift, colours };
+    before.current = cellsOf(shown, before.current);
     return before.current;
-  }, [selected, candidates, patches]);
+  }, [selected, candidates, patches, drift, colours]);
   const latest = useRef(selected);
   latest.current = selected;
   const actions = useMemo(

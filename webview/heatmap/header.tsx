@@ -64,6 +64,15 @@ function Buttons({ panel, removed }: HeaderProps): VNode {
         onClick={run.evaluate}
       />
       <Button
+        label={strings.showDrift}
+        title={strings.showDriftTitle}
+        reason={available.showDrift}
+        onClick={() => {
+          panel.setView({ colours: 'drift' });
+          run.showDrift();
+        }}
+      />
+      <Button
         label={strings.savePlan}
         title={strings.savePlanTitle}
         reason={available.savePlan}

@@ -12,16 +12,16 @@ interface HeatmapLegendProps {
 
 /** What the colours and the marks of the grid mean. */
 export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
-  const { distances, previews } = cells;
-  const scale = distances ?? previews;
+  const { distances, previews, drifts } = cells;
+  const scale = drifts ?? distances ?? previews;
   const statuses = new Set(cells.cells.map(({ status }) => status));
   return (
     <GridLegend
       title={titleOf(profile, cells)}
       scale={scale}
-      low={strings.cheap}
-      high={strings.important}
-      definition={profile?.metricDefinition}
+      low={drifts === undefined ? strings.cheap : strings.littleDrift}
+      high={drifts === undefined ? strings.important : strings.muchDrift}
+      definition={drifts === undefined ? profile?.metricDefinition : strings.driftDefinition}
     >
       <LegendKey text={strings.legendRemoved} status="sample" mark="removed">
         1
@@ -39,7 +39,11 @@ export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
   );
 }
 
-function titleOf(profile: ShownProfile | undefined, { distances, previews }: CellSet): string {
+function titleOf(
+  profile: ShownProfile | undefined,
+  { distances, previews, drifts }: CellSet,
+): string {
+  if (drifts !== undefined) return strings.legendDrift;
   if (distances !== undefined) return strings.legendDistance(profile?.settings.metric ?? '');
   return previews === undefined ? strings.legendNothing : strings.legendPreview;
 }

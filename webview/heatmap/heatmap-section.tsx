@@ -2,13 +2,15 @@ import { useComputed, useSignal } from '@preact/signals';
 import { render } from 'preact';
 import type { VNode } from 'preact';
 import { inkOn, paletteColor } from '../charts/palette';
+import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { setAttribute } from '../dom';
-import { formatDistanceShort } from '../format';
+import { formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
 import { CellDetails } from './cell-details';
 import { cellLabel, cellTooltip } from './cell-text';
+import { colourings } from './cells';
 import type { Cell } from './cells';
 import type { Frame } from './frame';
 import { HeatmapLegend } from './heatmap-legend';
@@ -40,6 +42,18 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
       class={isRunning ? 'heatmap running' : 'heatmap'}
       id="heatmap-title"
       title={strings.heatmap}
+      controls={
+        panel.get('drift') !== undefined && (
+          <Dropdown
+            label={strings.colours}
+            options={colourings.map((value) => ({ value, label: strings.colouring[value] }))}
+            value={panel.view.value.colours}
+            onChange={(colours) => {
+              panel.setView({ colours });
+            }}
+          />
+        )
+      }
     >
       <Grid<Cell>
         items={cells.cells}
@@ -76,7 +90,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
 }
 
 function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, cell: Cell): void {
-  const { status, mark, order, position, distance, atLeast } = cell;
+  const { status, mark, order, position } = cell;
   setAttribute(element, 'data-status', status);
   setAttribute(element, 'data-mark', mark);
   setAttribute(element, 'aria-label', cellLabel(cell));
@@ -85,8 +99,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, c
   else fill.style.setProperty('--cell', paletteColor(position));
   const isMeasured = status === 'measured';
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
-  const shown = isMeasured ? (distance ?? atLeast) : undefined;
-  setAttribute(element, 'data-value', shown === undefined ? undefined : formatDistanceShort(shown));
+  setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(badge, 'data-order', order);
   setAttribute(element, 'title', cellTooltip(cell));
   // What the menu of a right click is told.
@@ -95,6 +108,13 @@ function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, c
   setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
   drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
+}
+
+/** The number in a cell. */
+function shownValue({ showsDrift, drift, distance, atLeast }: Cell): string | undefined {
+  if (showsDrift && drift !== undefined) return formatPercent(drift.relativeError);
+  const shown = distance ?? atLeast;
+  return shown === undefined ? undefined : formatDistanceShort(shown);
 }
 
 /** Most cells have none, now as before. */

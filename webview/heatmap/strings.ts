@@ -8,6 +8,7 @@ const jobNames: Readonly<Record<JobName, string>> = {
   prune: t('Pruning'),
   evaluate: t('Evaluation'),
   patch: t('Patching'),
+  drift: t('Comparing hidden states'),
 };
 
 const kinds: Readonly<Record<SublayerKind, string>> = {
@@ -68,12 +69,14 @@ export const strings = {
   profile: t('Profile'),
   prune: t('Prune…'),
   evaluate: t('Evaluate'),
+  showDrift: t('Show Drift'),
   savePlan: t('Save Plan'),
   compression: t('Compression'),
   compressionTitle: t('See what compressing each linear layer costs, and plan under a budget'),
   openConfig: t('Open config.json'),
   profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
+  showDriftTitle: t('Colour the heatmap by where the selection goes another way than the original'),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') => t('{0} is {1}', jobNames[job], kind),
@@ -104,6 +107,14 @@ export const strings = {
   cheap: t('cheap to remove'),
   important: t('important'),
   legendDistance: (metric: string) => t('Distance to the original ({0}, log scale)', metric),
+  legendDrift: t('Drift of hidden states from the original (relative error, log scale)'),
+  littleDrift: t('little drift'),
+  muchDrift: t('much drift'),
+  driftDefinition: t(
+    '‖h′ − h‖ / ‖h‖ behind each sublayer, root mean square over tokens of held-out text',
+  ),
+  colours: t('Colours'),
+  colouring: { importance: t('Importance'), drift: t('Drift') },
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),
   legendNothing: t('No distances yet'),
   legendRemoved: t('removed, in this order'),
@@ -147,6 +158,13 @@ export const strings = {
   },
   cellLabel: (kind: string, block: number, facts: readonly string[]) =>
     t('{0}, block {1}: {2}', kind, block, facts.join(', ')),
+  factDrift: (share: string) => t('drift {0}', share),
+  drift: t('Drift'),
+  driftValue: (share: string, cosine: string) => t('{0}, cosine {1}', share, cosine),
+  driftWorst: t('Most drift'),
+  driftAt: (share: string, position: string) => t('{0} at position {1}', share, position),
+  driftAtToken: (share: string, token: string, position: string) =>
+    t('{0} at "{1}", token {2}', share, token, position),
   factDistance: (distance: string) => t('distance {0}', distance),
   factRank: (rank: string) => t('rank {0}', rank),
   factPreview: (distance: string) => t('preview {0}', distance),

@@ -1,6 +1,7 @@
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, oneOf, texts, textOr } from '../kit/saved-view';
 import { everything, sortKeys } from './candidate-rows';
+import { colourings } from './cells';
 import { axes } from './curves/curves';
 import { everyKind } from './kinds';
 
@@ -15,6 +16,8 @@ export const savedView = group({
   }),
   axis: oneOf(axes, 'sublayers'),
   logarithmic: flagOr(true),
+  /** What the cells' colours say. */
+  colours: oneOf(colourings, 'importance'),
   /** Series of the chart that are switched off. */
   hiddenSeries: texts(),
 });

@@ -136,14 +136,8 @@ async function runModels<Prepared, Result>(
   ]) {
     requireAble(capabilities.evaluate, path);
   }
-  const { model: original } = request.model;
-  const { patch = [], removed: remove } = request;
-  const { removed: ids, patches } = await readRemoval({ remove, patch }, original, '', 'removed');
-  const model = withChanges(original, { matrices: new Map(), patches });
+  const { model, removed } = await asPlanned(request);
   const other = request.against?.model;
-  const units = new RemovableUnits(model.summary);
-  const removed = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
-  requireExperts(model.summary, removed, { field: 'removed' });
   const prepared = await prepare(other === undefined ? [model] : [model, other]);
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
@@ -159,6 +153,23 @@ async function runModels<Prepared, Result>(
   };
   const own = await evaluate(model, removed);
   return [own, other === undefined ? undefined : await evaluate(other, new Set())];
+}
+
+/** A model with the patches of a request, and the units that it is to be run without. */
+export async function asPlanned({
+  model: { model: original },
+  removed: remove,
+  patch = [],
+}: Pick<ModelsRequest, 'model' | 'removed' | 'patch'>): Promise<{
+  readonly model: LayeredModel;
+  readonly removed: ReadonlySet<number>;
+}> {
+  const { removed: ids, patches } = await readRemoval({ remove, patch }, original, '', 'removed');
+  const model = withChanges(original, { matrices: new Map(), patches });
+  const units = new RemovableUnits(model.summary);
+  const removed = new Set(ids.flatMap((id) => units.numberOf(id) ?? []));
+  requireExperts(model.summary, removed, { field: 'removed' });
+  return { model, removed };
 }
 
 /** Whether two models read the same; one model compared with itself has one. */

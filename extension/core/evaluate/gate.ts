@@ -1,3 +1,4 @@
+import { say } from '../message';
 import type { AnswersCompared, Interval } from './paired';
 
 /** What a changed model is judged by. */
@@ -42,8 +43,7 @@ export interface Verdict {
 export const gateForm = {
   pattern:
     /^(?:(?:perplexity|size|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
-  takes:
-    'conditions such as perplexity<+10%, task>-2pt, agreement>90%, size<-20% or parameters<-20%',
+  takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'size<-20%'} or ${'parameters<-20%'}`,
 };
 
 /** Whether a gate judges by a measure. */

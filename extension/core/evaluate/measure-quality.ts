@@ -87,7 +87,10 @@ export async function measureQuality(
 }
 
 /** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
-async function textWindows(model: LayeredModel, file: string): Promise<Int32Array[] | undefined> {
+export async function textWindows(
+  model: LayeredModel,
+  file: string,
+): Promise<Int32Array[] | undefined> {
   if (!model.output.givesScores || model.summary.vocabularySize === undefined) {
     return undefined;
   }

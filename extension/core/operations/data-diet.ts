@@ -23,6 +23,7 @@ import {
   trainingFields,
   trainingOf,
 } from './training-fields';
+import { say } from '../message';
 
 export const dataDiet = defineOperation({
   id: 'data-diet',
@@ -40,7 +41,7 @@ export const dataDiet = defineOperation({
       placeholder: 'SCORE@EPOCH,…',
       form: {
         pattern: new RegExp(`^(${scoreKinds.join('|')})@\\d+$`),
-        takes: `some of ${scoreKinds.join(', ')}, each with an epoch such as el2n@3`,
+        takes: say`some of ${scoreKinds.join(', ')}, each with an epoch such as el2n@3`,
       },
     }),
     runs: runsField,

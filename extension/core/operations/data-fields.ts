@@ -1,6 +1,7 @@
 import type { DatasetOptions } from '../data/datasets/dataset';
 import { flag, formed, group, list, path, text } from './fields';
 import type { GivenOf } from './fields';
+import { say } from '../message';
 
 const dataFacts = {
   description:
@@ -33,7 +34,7 @@ export const datasetFields = group('Data set', {
     fallback: 'those that occur',
   }),
   imageSize: formed(
-    { pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/, takes: 'a size such as 32x32' },
+    { pattern: /^[1-9]\d{0,4}x[1-9]\d{0,4}$/, takes: say`a size such as 32x32` },
     {
       description: 'Resize images to this height and width',
       placeholder: 'HxW',

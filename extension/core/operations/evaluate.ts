@@ -92,7 +92,7 @@ export const evaluate = defineOperation({
     const { plan, task, against, length, stride, model = '', gate } = request;
     requireMeasured(gate ?? [], task);
     const planned =
-      plan === undefined ? undefined : await planOf(await readPlan(plan, request.model), open);
+      plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
     const models = {
       model: await open(planned?.model ?? model),
       removed: planned?.plan.remove ?? [],
@@ -139,7 +139,7 @@ function requireMeasured(gate: readonly string[], task: string | undefined): voi
 }
 
 /** @throws UserError for a plan of another model, and for one that compresses. */
-async function planOf(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
+export async function planToRun(planned: NamedPlan, open: OpenModel): Promise<NamedPlan> {
   const place = planned.file === undefined ? {} : { file: planned.file };
   requireMadeFor(planned.plan, (await open(planned.model)).summary, {
     ...place,

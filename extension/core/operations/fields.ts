@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { parseMemorySize } from '../runtime/memory-size';
+import { say } from '../message';
 import type { Message } from '../message';
 
 /** Everything that help, docs, settings and validation say of one field of a request. */
@@ -20,7 +21,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
   /** Of a value that is there. */
   readonly schema: v.GenericSchema<unknown, T>;
   /** What a value is, for errors: `--metric takes one of js, kl`. */
-  readonly takes: string;
+  readonly takes: Message;
   /** Stands for the value in help: `--memory SIZE`. */
   readonly placeholder: string;
   /** The value where none is given. */
@@ -99,17 +100,17 @@ type PresentIn<O> = O extends { readonly default: unknown } | { readonly require
 const notEmpty = v.pipe(v.string(), v.minLength(1));
 
 export const text = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
-  make('text', v.string(), 'a text', options, 'TEXT');
+  make('text', v.string(), say`a text`, options, 'TEXT');
 
 /** A file or folder. */
 export const path = <const O extends Options<string>>(options: O): Field<string, PresentIn<O>> =>
-  make('path', notEmpty, 'a path', options, 'FILE');
+  make('path', notEmpty, say`a path`, options, 'FILE');
 
 export const integer = <const O extends NumberOptions>(options: O): Field<number, PresentIn<O>> =>
   make(
     'integer',
     bounded(v.pipe(v.number(), v.safeInteger()), options),
-    `an integer${range(options)}`,
+    inRange(say`an integer`, options),
     options,
     'N',
   );
@@ -118,7 +119,7 @@ export const number = <const O extends NumberOptions>(options: O): Field<number,
   make(
     'number',
     bounded(v.pipe(v.number(), v.finite()), options),
-    `a number${range(options)}`,
+    inRange(say`a number`, options),
     options,
     'X',
   );
@@ -136,14 +137,14 @@ export const size = <const O extends Options<string>>(options: O): Field<string,
           /[a-z]/i.test(value) && (parseMemorySize(value) ?? 0) >= (parseMemorySize(minSize) ?? 0),
       ),
     ),
-    `a size with its unit, such as 4GiB, at least ${minSize}`,
+    say`a size with its unit, such as 4GiB, at least ${minSize}`,
     options,
     'SIZE',
   );
 
 /** On the command line `--name`, `--no-name` where it is on by default, and both where neither is. */
 export const flag = <const O extends Options<boolean>>(options: O): Field<boolean, PresentIn<O>> =>
-  make('flag', v.boolean(), 'true or false', options, '');
+  make('flag', v.boolean(), say`true or false`, options, '');
 
 export const choice = <const C extends readonly string[], const O extends Options<C[number]>>(
   choices: C,
@@ -152,7 +153,7 @@ export const choice = <const C extends readonly string[], const O extends Option
   make(
     'choice',
     v.picklist(choices),
-    `one of ${choices.join(', ')}`,
+    say`one of ${choices.join(', ')}`,
     { ...options, choices },
     'NAME',
   );
@@ -160,7 +161,7 @@ export const choice = <const C extends readonly string[], const O extends Option
 /** A text that is written in a certain way, and how errors say it. */
 export interface Form {
   readonly pattern: RegExp;
-  readonly takes: string;
+  readonly takes: Message;
 }
 
 /** A text of some form, such as `32x32`. */
@@ -184,9 +185,10 @@ export function list<
       : form === undefined
         ? notEmpty
         : v.pipe(v.string(), v.regex(form.pattern));
-  const takes = choices === undefined ? (form?.takes ?? 'names') : `some of ${choices.join(', ')}`;
+  const takes =
+    choices === undefined ? (form?.takes ?? say`names`) : say`some of ${choices.join(', ')}`;
   const items: v.GenericSchema<unknown, readonly C[number][]> = v.array(item);
-  return make('list', items, `${takes}, separated by commas`, options, 'NAME,…');
+  return make('list', items, say`${takes}, separated by commas`, options, 'NAME,…');
 }
 
 /** Several numbers, separated by commas or given by a repeated flag. */
@@ -196,7 +198,8 @@ export const numbers = <const O extends Options<readonly number[]> & Bounds>(
   const items: v.GenericSchema<unknown, readonly number[]> = v.array(
     bounded(v.pipe(v.number(), v.finite()), options),
   );
-  return make('numbers', items, `numbers${range(options)}, separated by commas`, options, 'X,…');
+  const takes = inRange(say`numbers`, options);
+  return make('numbers', items, say`${takes}, separated by commas`, options, 'X,…');
 };
 
 export const integers = <const O extends Options<readonly number[]> & Bounds>(
@@ -205,7 +208,8 @@ export const integers = <const O extends Options<readonly number[]> & Bounds>(
   const items: v.GenericSchema<unknown, readonly number[]> = v.array(
     bounded(v.pipe(v.number(), v.safeInteger()), options),
   );
-  return make('numbers', items, `integers${range(options)}, separated by commas`, options, 'N,…');
+  const takes = inRange(say`integers`, options);
+  return make('numbers', items, say`${takes}, separated by commas`, options, 'N,…');
 };
 
 /** The path of a document; a request as JSON may hold the document itself instead. */
@@ -213,7 +217,7 @@ export const document = <T, const O extends Options<string>>(
   schema: v.GenericSchema<unknown, T>,
   options: O,
 ): Field<string | T, PresentIn<O>> =>
-  make('document', v.union([notEmpty, schema]), 'the path of a document', options, 'FILE');
+  make('document', v.union([notEmpty, schema]), say`the path of a document`, options, 'FILE');
 
 /** The same fields under a heading. */
 export function group<const F extends Fields>(heading: string, fields: F): F {
@@ -246,7 +250,7 @@ export function describeDefault({ default: value, fallback, kind }: Field): stri
 function make<T, P extends boolean>(
   kind: Field['kind'],
   schema: v.GenericSchema<unknown, T>,
-  takes: string,
+  takes: Message,
   options: Options<NoInfer<T>> &
     Partial<Pick<Field, 'min' | 'max' | 'above' | 'choices'>> & { readonly default?: unknown },
   placeholder: string,
@@ -283,11 +287,17 @@ function bounded(
   return v.pipe(schema, v.minValue(min), v.maxValue(max), v.gtValue(above));
 }
 
-function range(options: Bounds): string {
-  const { min, max } = options;
-  const word = min === undefined ? '' : max === undefined ? 'of ' : 'from ';
-  const bounds = describeBounds(options);
-  return bounds === undefined ? '' : ` ${word}${bounds}`;
+/** `an integer of at least 1` */
+function inRange(what: Message, { min, max, above }: Bounds): Message {
+  if (above !== undefined) {
+    return max === undefined
+      ? say`${what} above ${above}`
+      : say`${what} above ${above} and at most ${max}`;
+  }
+  if (min === undefined) {
+    return what;
+  }
+  return max === undefined ? say`${what} of at least ${min}` : say`${what} from ${min} to ${max}`;
 }
 
 /** `at least 1`, `0 to 1`, `above 0`, `above 0 and at most 1`; undefined where there is no lower bound. */

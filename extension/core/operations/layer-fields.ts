@@ -15,7 +15,7 @@ export const layerFields = group('Layers', {
   }),
   blocks: list({
     description: 'Numbers of blocks, from 0',
-    form: { pattern: /^\d+(-\d+)?$/, takes: 'numbers and ranges such as 0-3,7' },
+    form: { pattern: /^\d+(-\d+)?$/, takes: say`numbers and ranges such as 0-3,7` },
     fallback: 'all',
     placeholder: 'N,…',
   }),

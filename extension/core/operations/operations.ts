@@ -7,6 +7,7 @@ import { convertScores } from './convert-scores';
 import { dataDiet } from './data-diet';
 import { demo } from './demo';
 import { devices } from './devices';
+import { drift } from './drift';
 import { evaluate } from './evaluate';
 import { exportData } from './export-data';
 import { generate } from './generate';
@@ -62,6 +63,7 @@ export const operations = [
   demo,
   convert,
   imatrix,
+  drift,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -5,6 +5,7 @@ import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import { planFor } from '../../core/plans/plan';
 import type { Plan } from '../../core/plans/plan';
 import { formatPercent } from '../../core/format';
+import { drift } from '../../core/operations/drift';
 import { evaluate } from '../../core/operations/evaluate';
 import type { GivenOf } from '../../core/operations/fields';
 import { profile } from '../../core/operations/profile';
@@ -79,6 +80,10 @@ export class ModelJobs {
       done: async (result, { request }) => this.#evaluated(result, request),
       isShown: shows,
     });
+    jobs.handle('drift', {
+      done: (result, job) => this.#drifted(result, job),
+      isShown: shows,
+    });
   }
 
   /** Measures how important each sublayer is, and the order to remove them in. */
@@ -135,6 +140,32 @@ export class ModelJobs {
     });
     const result = await this.#jobs.run({ operation: 'evaluate', name, request });
     return evaluationOf(perplexityOf(result), choice, text);
+  }
+
+  /** Where what a session's choice leaves goes another way than the original. */
+  public async drift(session: ModelSession): Promise<ResultOf<'drift'>> {
+    assertAllowed(session.blocked);
+    const { name, path: model, fingerprint } = session.model;
+    const { removed: remove, patches } = session.choice;
+    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
+    const request = this.#settings.request(drift, { model, plan });
+    return this.#jobs.run({ operation: 'drift', name, request });
+  }
+
+  #drifted(result: ResultOf<'drift'>, { model, request }: JobRecord<'drift'>): JobOutcome {
+    const { remove = [], patch = [] } = typeof request.plan === 'object' ? request.plan : {};
+    for (const session of this.#sessions.of(model)) {
+      session.addDrift({ removed: remove, patches: patch }, result);
+    }
+    const { starts } = result;
+    const limit = formatPercent(result.limit);
+    return {
+      summary:
+        starts === undefined
+          ? l10n.t('Hidden states stay within {0} of the original.', limit)
+          : l10n.t('Hidden states differ by {0} and more from {1} on.', limit, starts),
+      shown: true,
+    };
   }
 
   async #pruned(

@@ -1,5 +1,6 @@
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
+import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { unitsMeant } from '../../core/models/units';
@@ -60,6 +61,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     patches: () => shownPatches(this.model, this.#patches),
     configPreview: () => this.host.preview(this.#selection.removed, this.patches),
     selectionEvaluation: () => this.#evaluationOf(this.choice),
+    drift: () => this.#drifts.get(choiceKey(this.choice)),
     profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
     blocked: () => this.blocked?.reason,
     cannot: () => this.host.cannot,
@@ -72,6 +74,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
+  /** By the choice that was looked at. */
+  readonly #drifts = new Map<string, Drift>();
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
   #following = false;
   #fileWarning: string | undefined;
@@ -216,6 +220,11 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#evaluations = Object.fromEntries(
       Object.entries(this.#evaluations).filter(([key]) => !isOfPatch(key, patch)),
     );
+    for (const key of this.#drifts.keys()) {
+      if (isOfPatch(key, patch)) {
+        this.#drifts.delete(key);
+      }
+    }
     this.chooseMark(patch.sublayer, 'removed');
     this.tell('patches', 'configPreview');
   }
@@ -224,6 +233,11 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#evaluations = { ...this.#evaluations, [choiceKey(choice)]: evaluation };
     this.#save();
     this.tell('selectionEvaluation', 'profile');
+  }
+
+  public addDrift(choice: Choice, drift: Drift): void {
+    this.#drifts.set(choiceKey(choice), drift);
+    this.tell('drift');
   }
 
   /** Something the user should know of the profile: shown among the model's warnings. */
@@ -241,7 +255,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const before = this.#selection.removed.join();
     this.#selection = selection;
     this.#save();
-    this.tell('removed', 'protectedIds', 'selectedRounds', 'selectionEvaluation');
+    this.tell('removed', 'protectedIds', 'selectedRounds', 'selectionEvaluation', 'drift');
     if (selection.removed.join() !== before) {
       this.tell('configPreview');
     }

@@ -46,10 +46,10 @@ const fields = {
   memory: size({ description: 'Memory', default: '4GiB' }),
   noteText: text({ description: 'A note' }),
   extra: flag({ description: 'More', default: false }),
-  area: formed({ pattern: /^\d+x\d+$/, takes: 'a size such as 3x4' }, { description: 'A size' }),
+  area: formed({ pattern: /^\d+x\d+$/, takes: say`a size such as 3x4` }, { description: 'A size' }),
   marks: list({
     description: 'Marks',
-    form: { pattern: /^\w+@\d+$/, takes: 'marks such as a@1' },
+    form: { pattern: /^\w+@\d+$/, takes: say`marks such as a@1` },
   }),
   shares: numbers({ description: 'Shares', min: 0, max: 1 }),
   check: flag({ description: 'Check', default: true, off: 'Skip the check' }),

@@ -183,6 +183,16 @@ describe('ModelSession', () => {
     expect(session.snapshot().selectionEvaluation).toBeUndefined();
   });
 
+  it('shows the drift of the selection that it was measured for', () => {
+    session.loadProfile(profile);
+    session.chooseRounds(2);
+    const drift = { positions: 8, limit: 0.1, sublayers: [], starts: 'block.0.attention' };
+    session.addDrift({ removed: order.slice(0, 2).reverse(), patches: [] }, drift);
+    expect(session.snapshot().drift).toBe(drift);
+    session.chooseRounds(1);
+    expect(session.snapshot().drift).toBeUndefined();
+  });
+
   it('tells the perplexity with a patch from the one without', () => {
     session.loadProfile(profile);
     session.chooseRounds(1);

@@ -21,6 +21,35 @@ describe('cells', () => {
     ]);
   });
 
+  it('say how far states have drifted, in colour where that is asked for', () => {
+    const worst = { window: 0, position: 7, token: ' fox', relativeError: 0.4 };
+    const at = (sublayer: string, relativeError: number) => ({
+      ...{ sublayer, removed: false, relativeError, cosine: 0.9 },
+      worst: relativeError === 0 ? { ...worst, relativeError } : worst,
+    });
+    const drift = {
+      positions: 512,
+      limit: 0.1,
+      sublayers: [at('block.0.attention', 0), at('block.0.feedforward', 0.1)],
+    };
+    const profile = profileOf({
+      candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
+    });
+    const state = stateOf({ profile, drift });
+    const plain = cellsOf(state);
+    const coloured = cellsOf({ ...state, colours: 'drift' });
+    expect(plain.drifts).toBeUndefined();
+    expect(coloured.byId.get('block.0.attention')).toMatchObject({ position: 0, distance: 0.5 });
+    const cell = coloured.byId.get('block.0.feedforward');
+    expect(cell).toMatchObject({ status: 'measured', showsDrift: true });
+    expect(plain.byId.get('block.0.feedforward')?.status).toBe('pending');
+    expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
+    const facts = new Map(cell && cellFacts(cell).map(({ name, value }) => [name, value]));
+    expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
+    expect(facts.get('Most drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
+    expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
+  });
+
   it('show the preview until the distance arrives, and rank what has arrived', () => {
     const profile = profileOf({
       candidates: [

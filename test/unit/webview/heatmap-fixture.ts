@@ -96,6 +96,7 @@ export function stateOf(
     patches: {},
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,
+    drift: undefined,
     blocked: undefined,
     cannot: {},
     ...changes,

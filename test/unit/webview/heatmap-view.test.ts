@@ -8,6 +8,7 @@ const initial = {
   filter: { text: '', kind: 'all', mark: 'all' },
   axis: 'sublayers',
   logarithmic: true,
+  colours: 'importance',
   hiddenSeries: [],
 };
 
@@ -18,6 +19,7 @@ it('comes back as it was saved', () => {
     filter: { text: 'block.1', kind: 'cross-attention', mark: 'removed' },
     axis: 'bytes',
     logarithmic: false,
+    colours: 'drift',
     hiddenSeries: ['random'],
   } as const;
   expect(viewFrom(savedView, JSON.parse(JSON.stringify({ view })))).toEqual(view);

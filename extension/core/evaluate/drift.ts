@@ -1,0 +1,241 @@
+import { existsSync } from 'node:fs';
+import { loadTokenizer } from '../data/tokenizer';
+import { verificationInput } from '../export/verify';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
+import type { OpenedModel } from '../models/opened-model';
+import type { ModelInput } from '../models/model-input';
+import { readManifest } from '../pipelines/manifest-file';
+import type { DeviceChoice } from '../runtime/device';
+import { resolveDevice } from '../runtime/devices';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { floatsIn } from '../runtime/tensors';
+import type { HiddenState } from '../runtime/tensors';
+import { UserError } from '../user-error';
+import { textWindows } from './measure-quality';
+import { say } from '../message';
+
+/** How far the hidden states behind one sublayer of the original are from those at the same place of another model. */
+export interface SublayerDrift {
+  readonly sublayer: string;
+  /** Whether the other model lacks it. */
+  readonly removed: boolean;
+  /** ‖h′ − h‖ / ‖h‖, root mean square over positions. */
+  readonly relativeError: number;
+  /** Cosine of h′ and h, mean over positions. */
+  readonly cosine: number;
+  /** The position with the greatest ‖h′ − h‖ / ‖h‖. */
+  readonly worst: DriftedPosition;
+}
+
+export interface DriftedPosition {
+  /** Of the input, both counted from 0. */
+  readonly window: number;
+  readonly position: number;
+  /** Of a text. */
+  readonly token?: string;
+  readonly relativeError: number;
+}
+
+/** Where a model goes another way than its original. */
+export interface Drift {
+  readonly positions: number;
+  /** In the order of the original. */
+  readonly sublayers: readonly SublayerDrift[];
+  /** Relative error from which a state is said to have drifted. */
+  readonly limit: number;
+  /** The first sublayer behind which states differ by as much, if any. */
+  readonly starts?: string;
+}
+
+/** A tenth of a state: more than int8 makes of a whole model, less than most removals do at once. */
+const limit = 0.1;
+
+/** Two models that run side by side. */
+export interface DriftRequest {
+  readonly original: OpenedModel;
+  /** The other as it runs, the units that it lacks, and each sublayer's place in it by its place in the original. */
+  readonly changed: {
+    readonly model: LayeredModel;
+    readonly removed: ReadonlySet<number>;
+    readonly places: readonly (number | undefined)[];
+  };
+  /** Text for models that read text. */
+  readonly text: string;
+  /** Examples for models that do not; random ones when absent. */
+  readonly examples?: string;
+  readonly device: DeviceChoice;
+  readonly memoryBytes: number;
+}
+
+/**
+ * Runs two models side by side and compares their hidden states behind every sublayer of the original, on a
+ * few windows of text or one example.
+ */
+export async function measureDrift(request: DriftRequest, context: JobContext): Promise<Drift> {
+  const { model: original } = request.original;
+  const { changed, memoryBytes } = request;
+  const text = await textWindows(original, request.text);
+  const examples =
+    request.examples !== undefined && existsSync(request.examples) ? request.examples : undefined;
+  const inputs = text ?? [await verificationInput(original, original.summary.path, examples)];
+  const device = await resolveDevice(request.device, (message) => {
+    context.warn(message);
+  });
+  const first = new LayeredExecutor(original, device, memoryBytes / 2);
+  const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
+  try {
+    const tokens = text === undefined ? undefined : await tokensOf(original, text);
+    let states = await embedAll(first, inputs);
+    let others = await embedAll(second, inputs);
+    const { sublayers } = original.summary;
+    const found: SublayerDrift[] = [];
+    let positions = 0;
+    for (const [index, { id }] of sublayers.entries()) {
+      context.progress({
+        stage: say`Comparing hidden states`,
+        done: index,
+        total: sublayers.length,
+        unit: 'steps',
+      });
+      await checkpoint(context.cancellation);
+      states = await first.pass(index, states, new Set());
+      const place = changed.places[index];
+      const isGone = place === undefined || changed.removed.has(place);
+      if (place !== undefined) {
+        others = await second.pass(place, others, changed.removed);
+      }
+      const differences = new Differences(tokens);
+      for (const [window, state] of states.entries()) {
+        differences.add(window, state, others[window] ?? state);
+      }
+      positions = differences.positions;
+      found.push({ sublayer: id, removed: isGone, ...differences.result() });
+    }
+    const starts = found.find(({ relativeError }) => relativeError >= limit)?.sublayer;
+    return { positions, limit, sublayers: found, ...(starts === undefined ? {} : { starts }) };
+  } finally {
+    await Promise.all([first.dispose(), second.dispose()]);
+  }
+}
+
+/**
+ * The place in a written model of each sublayer of the original.
+ * @throws UserError where neither its manifest nor equal ids tell.
+ */
+export async function placesIn(
+  changed: OpenedModel,
+  original: OpenedModel,
+): Promise<readonly (number | undefined)[]> {
+  const manifest = await readManifest(changed.path);
+  const own = changed.summary.sublayers.map(({ id }) => id);
+  const ids = original.summary.sublayers.map(({ id }) => id);
+  const sources =
+    manifest?.source.fingerprint === original.summary.fingerprint
+      ? own.map((id) => inSource(id, manifest.result.sourceBlocks))
+      : own;
+  const places = ids.map((id) => {
+    const place = sources.indexOf(id);
+    return place < 0 ? undefined : place;
+  });
+  const [longer, shorter] = [ids.length, places.filter((place) => place !== undefined).length];
+  if (shorter < own.length || (sources === own && shorter < longer)) {
+    throw new UserError(
+      say`Its sublayers do not correspond to those of ${original.summary.name}: it was not made from that model.`,
+      {
+        file: changed.path,
+        remedy: say`Name the model that it was made from, unchanged since.`,
+      },
+    );
+  }
+  return places;
+}
+
+/** `block.3.attention` of the result is `block.5.attention` of the source. */
+function inSource(id: string, sourceBlocks: readonly number[]): string {
+  return id.replace(
+    /^block\.(\d+)/,
+    (_, block: string) => `block.${sourceBlocks[Number(block)] ?? block}`,
+  );
+}
+
+async function embedAll(
+  executor: LayeredExecutor,
+  inputs: readonly ModelInput[],
+): Promise<HiddenState[]> {
+  const states: HiddenState[] = [];
+  for (const input of inputs) {
+    states.push(await executor.embed(input));
+  }
+  return states;
+}
+
+type TokenText = (window: number, position: number) => string | undefined;
+
+async function tokensOf(model: LayeredModel, windows: readonly Int32Array[]): Promise<TokenText> {
+  const tokenizer = await loadTokenizer(model.summary.path);
+  return (window, position) => {
+    const id = windows[window]?.[position];
+    return id === undefined ? undefined : tokenizer.decode([id]);
+  };
+}
+
+/** Differences of states, position by position. */
+class Differences {
+  public positions = 0;
+  private squares = 0;
+  private cosines = 0;
+  private worst: DriftedPosition = { window: 0, position: 0, relativeError: -1 };
+
+  public constructor(private readonly token: TokenText | undefined) {}
+
+  public add(window: number, { values }: HiddenState, other: HiddenState): void {
+    for (const [name, tensor] of Object.entries(values)) {
+      const twin = other.values[name];
+      if (tensor.type !== 'float32' || twin?.dims.join() !== tensor.dims.join()) {
+        continue;
+      }
+      const [a, b] = [floatsIn(tensor), floatsIn(twin)];
+      const rows = tensor.dims.slice(0, -1).reduce((product, size) => product * size, 1);
+      const width = a.length / rows;
+      for (let row = 0; row < rows; row++) {
+        this.addRow(window, row, a.subarray(row * width, (row + 1) * width), b, row * width);
+      }
+    }
+  }
+
+  public result(): Pick<SublayerDrift, 'relativeError' | 'cosine' | 'worst'> {
+    const { window, position } = this.worst;
+    const token = this.token?.(window, position);
+    return {
+      relativeError: Math.sqrt(this.squares / this.positions),
+      cosine: this.cosines / this.positions,
+      worst: { ...this.worst, ...(token === undefined ? {} : { token }) },
+    };
+  }
+
+  private addRow(
+    window: number,
+    position: number,
+    a: Float32Array,
+    others: Float32Array,
+    offset: number,
+  ): void {
+    let [difference, own, twin, product] = [0, 0, 0, 0];
+    for (const [i, x] of a.entries()) {
+      const y = others[offset + i] ?? 0;
+      difference += (y - x) ** 2;
+      own += x ** 2;
+      twin += y ** 2;
+      product += x * y;
+    }
+    const relativeError = own === 0 ? 0 : Math.sqrt(difference / own);
+    this.positions++;
+    this.squares += relativeError ** 2;
+    this.cosines += own === 0 || twin === 0 ? 1 : product / Math.sqrt(own * twin);
+    if (relativeError > this.worst.relativeError) {
+      this.worst = { window, position, relativeError };
+    }
+  }
+}

@@ -1,0 +1,90 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { measureDrift, placesIn } from '../evaluate/drift';
+import type { Drift, DriftRequest } from '../evaluate/drift';
+import { asPlanned } from '../evaluate/evaluate-models';
+import { patchesOfPlan } from '../pipelines/patching/planned-patches';
+import { planToRun } from './evaluate';
+import { path } from './fields';
+import { heldOutText } from './gate-fields';
+import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { planField, readPlan } from './read-plan';
+import { anyOf, oneOf } from './rules';
+import { optionalModelField, runFields, runOptions } from './shared-fields';
+
+export const drift = defineOperation({
+  id: 'drift',
+  title: 'Show Drift',
+  verb: 'Comparing',
+  summary: 'Show where a changed model goes another way than its original, sublayer by sublayer.',
+  fields: {
+    model: optionalModelField,
+    plan: { ...planField, description: 'Look at what a plan leaves of the model (*.plan.json)' },
+    against: path({
+      description: 'The original, which the model was made from',
+      placeholder: 'MODEL2',
+    }),
+    text: path({
+      description: 'Text that both read, its first 512 tokens (.txt, .md, .jsonl)',
+      fallback: 'the text that comes with Espalier',
+      setting: 'evaluation.file',
+    }),
+    examples: path({ description: 'Examples for models that read no text' }),
+    ...runFields,
+  },
+  rules: [anyOf('model', 'plan'), ...oneOf('plan', 'against')],
+  result: v.looseObject({
+    positions: v.number(),
+    limit: v.number(),
+    starts: v.optional(v.string()),
+    sublayers: v.array(
+      v.looseObject({
+        sublayer: v.string(),
+        removed: v.boolean(),
+        relativeError: v.number(),
+        cosine: v.number(),
+      }),
+    ),
+  }),
+  trust: 'run',
+  run: async (request, context): Promise<Drift> => {
+    const { text, examples } = request;
+    return measureDrift(
+      {
+        ...(await modelsOf(request, context)),
+        text: text ?? join(context.environment.samples, heldOutText),
+        ...(examples === undefined ? {} : { examples }),
+        ...runOptions(request),
+      },
+      context,
+    );
+  },
+});
+
+/** The original and what was made of it, by a plan or by an earlier run. */
+async function modelsOf(
+  {
+    model = '',
+    plan,
+    against,
+  }: { model?: string; plan?: Parameters<typeof readPlan>[0]; against?: string },
+  { environment: { open } }: OperationContext<unknown>,
+): Promise<Pick<DriftRequest, 'original' | 'changed'>> {
+  if (plan === undefined) {
+    const [changed, original] = [await open(model), await open(against ?? '')];
+    const places = await placesIn(changed, original);
+    return { original, changed: { model: changed.model, removed: new Set(), places } };
+  }
+  const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
+  const original = await open(planned.model);
+  const changed = await asPlanned({
+    model: original,
+    removed: planned.plan.remove,
+    patch: patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
+  });
+  return {
+    original,
+    changed: { ...changed, places: original.summary.sublayers.map((_, index) => index) },
+  };
+}
