@@ -1,11 +1,12 @@
 /**
  * The executor against the arithmetic it does: a sublayer evaluation against its matrix products, head and metric
  * against the head's product, and the memory of a profile against its setting. Models have random weights. Prints
- * Markdown and, from a quiet machine, writes it to RESULTS.md. Needs 1.4 GB in the temporary folder.
+ * Markdown and, from a quiet machine, writes it to RESULTS.md. Needs 17 GB in the temporary folder.
  *
- *     node bench/executor/run.mjs [--quick]
+ *     node bench/executor/run.mjs [--quick | --memory]
  *
- * --quick: small models, to try the bench itself; nothing is written.
+ * --quick: small models, to try the bench itself; nothing is written. --memory: only the memory of profiles, which a
+ * busy machine tells as well.
  */
 import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -22,7 +23,9 @@ import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeModel } from './models.mjs';
 
-const { values: options } = parseArgs({ options: { quick: { type: 'boolean' } } });
+const { values: options } = parseArgs({
+  options: { quick: { type: 'boolean' }, memory: { type: 'boolean' } },
+});
 const here = fileURLToPath(new URL('.', import.meta.url));
 const smolLM2 = {
   ...{ hidden: 576, inner: 1536, heads: 9, keyValueHeads: 3, headDim: 64 },
@@ -32,8 +35,29 @@ const largeVocabulary = {
   ...{ hidden: 640, inner: 2048, heads: 4, keyValueHeads: 1, headDim: 256 },
   ...{ blocks: 1, vocabulary: options.quick ? 8192 : 262144 },
 };
-/** Settings of memory in MiB, and how much more a profile may take, in bytes. */
+/** Settings of memory in MiB for SmolLM2's shape, and how much more a profile may take, in bytes. */
 const settings = options.quick ? [128] : [200, 300, 400, 1024];
+/** Larger shapes, the memory that they are to work in (MiB), and how long their sequences are. */
+const largeShapes = options.quick
+  ? []
+  : [
+      {
+        name: '1.1B shape (4.1 GB)',
+        ...{ setting: 953, length: 128 },
+        shape: {
+          ...{ hidden: 2048, inner: 5632, heads: 32, keyValueHeads: 4, headDim: 64 },
+          ...{ blocks: 22, vocabulary: 32000 },
+        },
+      },
+      {
+        name: '4B shape (16 GB)',
+        ...{ setting: 3814, length: 16 },
+        shape: {
+          ...{ hidden: 4096, inner: 11008, heads: 32, keyValueHeads: 32, headDim: 128 },
+          ...{ blocks: 19, vocabulary: 32000 },
+        },
+      },
+    ];
 const slack = 200e6;
 /** Milliseconds between two looks at a process. */
 const interval = 100;
@@ -47,6 +71,11 @@ async function main() {
   try {
     const [small, large] = [join(folder, 'small'), join(folder, 'large')];
     await writeModel(small, smolLM2);
+    const memory = await peaksOf(small, folder);
+    if (options.memory) {
+      say([...memory.rows].join('\n'));
+      return memory.isWithin ? 0 : 1;
+    }
     await writeModel(large, largeVocabulary);
     const script = join(root, 'dist', 'bench-executor.cjs');
     await bundleCore(join(here, 'measure.ts'), script);
@@ -70,16 +99,6 @@ async function main() {
       rows.push(row(`head and js, a token, vocabulary ${vocabulary}`, js, product));
       rows.push(row(`head and kl, a token, vocabulary ${vocabulary}`, kl, product));
     }
-    /** @type {string[]} */
-    const peaks = [];
-    let isWithin = true;
-    for (const setting of settings) {
-      const peak = await profilePeak(small, folder, setting);
-      isWithin &&= peak === undefined || peak <= setting * 2 ** 20 + slack;
-      const text = peak === undefined ? 'unknown' : `${Math.round(peak / 1e6)} MB`;
-      peaks.push(`| ${Math.round((setting * 2 ** 20) / 1e6)} MB | ${text} |`);
-      say(dim(`profile in ${setting} MiB: ${text}`));
-    }
     const { blocks } = smolLM2;
     const text = [
       '# The executor against its arithmetic',
@@ -95,18 +114,46 @@ async function main() {
       '|---|--:|--:|--:|',
       ...rows,
       '',
-      "Private (anonymous) memory of one round's profile of SmolLM2's shape on 2 × 128 tokens at its peak, Node and tokenizer included:",
+      "Private (anonymous) memory of one round's profile (of SmolLM2's shape on 2 × 128 tokens, of the others on 1 × 128 and 1 × 16)",
+      'at its peak, Node and tokenizer included:',
       '',
-      '| `--memory` | peak |',
-      '|--:|--:|',
-      ...peaks,
+      '| model | `--memory` | peak |',
+      '|---|--:|--:|',
+      ...memory.rows,
     ].join('\n');
     await machine.publish(join(here, 'RESULTS.md'), text, !options.quick);
-    if (!isWithin) say(red('A profile took more than its setting and 200 MB.'));
-    return isWithin ? 0 : 1;
+    if (!memory.isWithin) say(red('A profile took more than its setting and 200 MB.'));
+    return memory.isWithin ? 0 : 1;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/**
+ * Peaks of the memory of profiles as rows of a table, and whether all kept to their settings.
+ * @param {string} small folder of SmolLM2's shape
+ * @param {string} folder
+ */
+async function peaksOf(small, folder) {
+  /** @type {string[]} */
+  const rows = [];
+  let isWithin = true;
+  /** @type {(name: string, model: string, setting: number, tokens: [number, number]) => Promise<void>} */
+  const add = async (name, model, setting, tokens) => {
+    const peak = await profilePeak(model, folder, setting, tokens);
+    isWithin &&= peak === undefined || peak <= setting * 2 ** 20 + slack;
+    const text = peak === undefined ? 'unknown' : `${Math.round(peak / 1e6)} MB`;
+    rows.push(`| ${name} | ${Math.round((setting * 2 ** 20) / 1e6)} MB | ${text} |`);
+    say(dim(`profile of ${name} in ${setting} MiB: ${text}`));
+  };
+  for (const setting of settings) await add("SmolLM2's shape", small, setting, [2, 128]);
+  for (const { name, shape, setting, length } of largeShapes) {
+    const model = join(folder, 'one');
+    await writeModel(model, shape);
+    await add(name, model, setting, [1, length]);
+    await rm(model, { recursive: true });
+  }
+  return { rows, isWithin };
 }
 
 /**
@@ -114,14 +161,15 @@ async function main() {
  * @param {string} model
  * @param {string} folder
  * @param {number} setting MiB
+ * @param {[sequences: number, length: number]} tokens
  */
-async function profilePeak(model, folder, setting) {
+async function profilePeak(model, folder, setting, [sequences, length]) {
   const text = join(root, 'samples', 'calibration.txt');
   const child = spawn(
     process.execPath,
     [
       ...[cli, 'profile', model, '--device', 'cpu', '--memory', `${setting}MiB`, '--calibration', text],
-      ...['--sequences', '2', '--length', '128', '--remove', '1', '--search', 'exact'],
+      ...['--sequences', sequences, '--length', length, '--remove', '1', '--search', 'exact'].map(String),
       ...['--no-baselines', '--out', join(folder, `${setting}.layerprofile.json`)],
     ],
     { stdio: 'ignore' },
