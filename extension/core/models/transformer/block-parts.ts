@@ -31,3 +31,12 @@ export function branchOf(family: Architecture, part: PartKind): BranchNorms {
       return family.feedforward;
   }
 }
+
+/** Names of a block's attention. */
+export function attentionNames(
+  { attention }: Architecture,
+  turns: boolean,
+): Architecture['attention'] {
+  const { queryKeyNorms, ...others } = attention;
+  return queryKeyNorms?.ofTurned === true && !turns ? others : attention;
+}
