@@ -40,3 +40,8 @@ export function attentionNames(
   const { queryKeyNorms, ...others } = attention;
   return queryKeyNorms?.ofTurned === true && !turns ? others : attention;
 }
+
+/** Of families that are described wrongly here. */
+export function lacking(what: string): never {
+  throw new Error(`a family names ${what} that it does not describe`);
+}
