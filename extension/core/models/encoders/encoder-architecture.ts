@@ -201,6 +201,8 @@ export interface EncoderArchitecture {
   readonly biases: (config: EncoderConfig) => Biases;
   /** `layer` when absent. */
   readonly norm?: NormKind;
+  /** Weights are stored as [in, out]. */
+  readonly transposed?: boolean;
   /** Names in block 0, which then no other block can become. */
   readonly firstAttention?: Architecture['attention'];
   /** One rotary embedding, or one for each type of layer; none when absent. */

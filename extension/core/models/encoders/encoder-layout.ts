@@ -104,7 +104,7 @@ export function layOutEncoder(
   const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
-    { norm: normKind },
+    { norm: normKind, transposed: architecture.transposed ?? false },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );

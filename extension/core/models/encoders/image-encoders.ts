@@ -272,6 +272,69 @@ const clipForm = {
   },
 } as const;
 
+/** ImageGPT (doi 10.5555/3524938.3525096): its pixels are ids of colours, and see those before them. */
+const imageGpt: EncoderArchitecture = {
+  modelType: 'imagegpt',
+  classes: { config: 'ImageGPTConfig', model: 'ImageGPTModel' },
+  config: {
+    names: {
+      hidden_size: 'n_embd',
+      num_hidden_layers: 'n_layer',
+      num_attention_heads: 'n_head',
+      intermediate_size: 'n_inner',
+      hidden_act: 'activation_function',
+      rms_norm_eps: 'layer_norm_epsilon',
+      max_position_embeddings: 'n_positions',
+    },
+    defaults: ({ n_embd: hidden = 512 }) => ({
+      vocab_size: 513,
+      hidden_size: 512,
+      num_hidden_layers: 24,
+      num_attention_heads: 8,
+      intermediate_size: 4 * Number(hidden),
+      hidden_act: 'quick_gelu',
+      rms_norm_eps: 1e-5,
+      max_position_embeddings: 1024,
+    }),
+    only: () => ({
+      add_cross_attention: false,
+      scale_attn_weights: true,
+      scale_attn_by_inverse_layer_idx: false,
+    }),
+  },
+  prefix: 'transformer.',
+  embedding: { kind: 'text', words: 'wte', positions: 'wpe' },
+  blocks: 'h',
+  norm: 'rms',
+  transposed: true,
+  causal: true,
+  attention: {
+    norm: 'ln_1',
+    queryKeyValue: { kind: 'fused', name: 'attn.c_attn' },
+    output: 'attn.c_proj',
+  },
+  feedforward: {
+    norm: 'ln_2',
+    gateUp: { kind: 'separate', names: ['mlp.c_fc'] },
+    down: 'mlp.c_proj',
+  },
+  biases: () => allBiases,
+  finalNorm: 'ln_f',
+  heads: [
+    {
+      class: 'ImageGPTForImageClassification',
+      auto: 'AutoModelForImageClassification',
+      reads: 'mean',
+      steps: [{ name: 'score', out: 'stored', optionalBias: true }],
+    },
+  ],
+  modules: {
+    layers: 'h',
+    attention: { ln_1: 'nn.Identity', attn: 'NoAttention' },
+    feedforward: { ln_2: 'nn.Identity', mlp: 'NoFeedforward' },
+  },
+};
+
 /** Encoders of images. */
 export const imageEncoders: readonly EncoderArchitecture[] = [
   vitLike({ modelType: 'vit', family: 'ViT' }, [classToken]),
@@ -332,4 +395,5 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
       embedding: {},
     },
   ),
+  imageGpt,
 ];
