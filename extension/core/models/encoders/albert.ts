@@ -59,7 +59,7 @@ export const albert: EncoderArchitecture = {
     {
       class: 'AlbertForSequenceClassification',
       auto: 'AutoModelForSequenceClassification',
-      first: true,
+      reads: 'first',
       steps: [{ name: 'albert.pooler', out: 'hidden', activation: 'tanh' }, classifier],
     },
     forTokens('Albert'),
