@@ -1,3 +1,7 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
 import { defineConfig } from 'vitest/config';
 
 /** Tests that replace modules, which others in the same process would see, or that use a GPU. */
@@ -8,12 +12,19 @@ const apart = [
   'tensornet/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);
 
+/** What this machine costs is measured once for all command lines of a run, and never kept for users. */
+const cache = mkdtempSync(join(tmpdir(), 'espalier-test-cache-'));
+process.once('exit', () => {
+  rmSync(cache, { recursive: true, force: true });
+});
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          env: { XDG_CACHE_HOME: cache },
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: 120_000,
@@ -28,6 +39,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit-isolated',
+          env: { XDG_CACHE_HOME: cache },
           include: apart,
           testTimeout: 120_000,
           maxWorkers: '100%',

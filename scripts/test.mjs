@@ -48,13 +48,10 @@ const REQUIRED = new Map([
 const BUILDS = [script('package.mjs'), script('build.mjs', '--tests')];
 
 /**
- * What runs beside each other once all is built. An editor leaves half of two cores idle: what needs none
- * takes what is left, at a low priority.
+ * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
+ * what is left, at a lower priority.
  */
-const LANES = [
-  ['extension', 'e2e'],
-  ['lint', 'unit', 'typecheck', 'format', 'knip', 'generated'],
-];
+const LANES = [['extension', 'e2e', 'lint', 'format', 'typecheck', 'knip', 'generated'], ['unit']];
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();

@@ -35,3 +35,4 @@ export { refreshModels } from './model-row-commands';
 export { showInExplorer } from './model-row-commands';
 export { copyName } from './model-row-commands';
 export { showDrift } from './show-drift';
+export { tryFamily } from './try-family';

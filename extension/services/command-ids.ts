@@ -37,6 +37,7 @@ export const commandIds = {
   showInExplorer: 'espalier.showInExplorer',
   copyName: 'espalier.copyName',
   showDrift: 'espalier.showDrift',
+  tryFamily: 'espalier.tryFamily',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

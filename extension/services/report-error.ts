@@ -91,6 +91,9 @@ function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
   if (job !== undefined && isResumable(job)) {
     actions.push([l10n.t('Resume'), run(commandIds.resumeJob, job.id)]);
   }
+  if (file !== undefined && isUnknownType(error)) {
+    actions.push([l10n.t('Try as Known Family'), run(commandIds.tryFamily, file)]);
+  }
   if (file !== undefined) {
     actions.push([l10n.t('Open File'), run('vscode.open', Uri.file(file))]);
   }
@@ -107,6 +110,11 @@ function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
 function fileOf(error: unknown): string | undefined {
   const file = error instanceof UserError ? error.subject.file : undefined;
   return file !== undefined && /\.(json|jsonl|txt|md)$/.test(file) ? file : undefined;
+}
+
+/** Whether config.json names a model that is not known. */
+function isUnknownType(error: unknown): boolean {
+  return error instanceof UserError && error.subject.field === 'model_type';
 }
 
 function settingOf(error: UserError): string | undefined {

@@ -37,7 +37,7 @@ export async function capture(file, args, options = {}) {
     shell: process.platform === 'win32' && file.endsWith('.cmd'),
   });
   if (options.background && child.pid !== undefined) {
-    setPriority(child.pid, constants.priority.PRIORITY_LOW);
+    setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
   }
   let output = '';
   for (const stream of [child.stdout, child.stderr]) {

@@ -48,8 +48,6 @@ describe('the heatmap panel', () => {
   it('comes back after a reload with what its webview kept', async () => {
     const session = await espalier.sessions.open(path);
     session.chooseMark('block.1.attention', 'protected');
-    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
-    await until('closed panels', () => espalier.heatmaps.panels.length === 0);
     const revived = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'restored', 1);
     await espalier.heatmaps.deserializeWebviewPanel(revived, { model: path });
     const [panel] = espalier.heatmaps.panels;
@@ -60,7 +58,9 @@ describe('the heatmap panel', () => {
   });
 
   it('comes back once, where it has been opened again meanwhile', async () => {
+    await vscode.commands.executeCommand('espalier.openHeatmap', vscode.Uri.file(path));
     const [open] = espalier.heatmaps.panels;
+    assert.ok(open);
     const left = vscode.window.createWebviewPanel(heatmapPanel.viewType, 'left', 1);
     await espalier.heatmaps.deserializeWebviewPanel(left, { model: path });
     assert.deepEqual(espalier.heatmaps.panels, [open]);

@@ -11,7 +11,7 @@ import type { ModelSession } from '../../extension/services/sessions/model-sessi
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { prune as pruneOperation } from '../../extension/core/operations/prune';
 import { planOf } from '../../extension/services/documents/plans';
-import { activate, placeFixture, workspacePath } from './support';
+import { activate, configure, placeFixture, workspacePath } from './support';
 
 describe('Prune Layers', () => {
   let espalier: Espalier;
@@ -39,7 +39,9 @@ describe('Prune Layers', () => {
     session.chooseMark('block.1.attention', 'removed');
     session.chooseMark('block.1.feedforward', 'removed');
     const out = workspacePath('whole-pruned');
+    await configure({ gate: ['size<-5%'] });
     const result = await prune({ format: 'safetensors', out });
+    await configure({ gate: undefined });
     assert.ok(result);
     assert.ok(result.parametersAfter < result.parametersBefore);
     assert.ok(result.verification.relativeError <= result.verification.tolerance);
@@ -54,12 +56,13 @@ describe('Prune Layers', () => {
     assert.ok(top1Agreement !== undefined && perplexity !== undefined);
     assert.match(report?.getText() ?? '', /## Compared with the original[^]*Top-1 agreement/);
     assert.match(report?.getText() ?? '', /Perplexity \| [\d.]+\s→\s[\d.]+\s\([+−]/);
+    assert.match(report?.getText() ?? '', /## Verdict: accepted[^]*\| `size<-5%` \| −[\d.]+\s%/);
     assert.deepEqual(espalier.jobs.running, []);
     const [job] = espalier.jobs.jobs;
     assert.deepEqual([job?.operation, job?.state, job?.outputs], ['prune', 'done', [out]]);
     assert.match(
       job?.result ?? '',
-      /whole-pruned is .* smaller than whole and verified\. Perplexity .* → /,
+      /whole-pruned is .* smaller than whole and verified\. Perplexity .* → .* Verdict: accepted\./,
     );
     await vscode.commands.executeCommand('espalier.copyJobCommandLine', job);
     const line = await vscode.env.clipboard.readText();

@@ -107,13 +107,19 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
 }
 
 function printQuality(terminal: Terminal, quality: Quality): void {
-  const { metric, distance, positions, top1Agreement, perplexity } = quality;
+  const { metric, distance, positions, top1Agreement, perplexity, memory } = quality;
   const unit = metric === 'js' ? 'Jensen–Shannon, nats' : 'relative change of the output';
   const agreement =
     top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
   terminal.print(
     `Against the original: distance ${distance.toPrecision(3)} (${unit})${agreement}, ${positions} positions`,
   );
+  if (memory !== undefined) {
+    const { before, after } = memory;
+    terminal.print(
+      `Memory at 4 k tokens of context: ${formatBytes(before)} → ${formatBytes(after)} (${formatChange(before, after)})`,
+    );
+  }
   if (perplexity !== undefined) {
     const { before, after } = perplexity;
     terminal.print(

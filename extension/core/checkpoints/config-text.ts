@@ -1,16 +1,51 @@
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { applyEdits, modify } from 'jsonc-parser';
 import { readSmallText } from './regular-file';
+import { UserError } from '../user-error';
+import { say } from '../message';
+
+/** Beside a config.json: fields that it lacks, read as if they stood there. */
+export const familyFileName = 'espalier-family.json';
 
 /**
- * The text of a config.json as JSON: Python writes infinities as words, which JSON has not; a number beyond all
- * others stands for one in either.
+ * The text of a config.json as JSON, with the fields of {@link familyFileName}: Python writes infinities as
+ * words, which JSON has not; a number beyond all others stands for one in either.
  * @throws UserError naming the file when it is missing or too large.
  */
 export async function readConfigText(file: string): Promise<string> {
   const text = await readSmallText(file);
+  const more = join(dirname(file), familyFileName);
   try {
     JSON.parse(text);
-    return text;
-  } catch {
+    return existsSync(more) ? withFields(text, await readFields(more)) : text;
+  } catch (error) {
+    if (error instanceof UserError) {
+      throw error;
+    }
     return text.replaceAll(/([:[,]\s*-?)Infinity\b/g, '$11e999');
+  }
+}
+
+/** The text of a config.json with fields that it lacks. */
+export function withFields(text: string, fields: object): string {
+  const known = JSON.parse(text) as object;
+  const lacking = Object.entries(fields).filter(([field]) => !Object.hasOwn(known, field));
+  const formattingOptions = { insertSpaces: true, tabSize: 2 };
+  return lacking.reduce(
+    (edited, [field, value]) =>
+      applyEdits(edited, modify(edited, [field], value, { formattingOptions })),
+    text,
+  );
+}
+
+async function readFields(file: string): Promise<object> {
+  try {
+    return { ...(JSON.parse(await readSmallText(file)) as object) };
+  } catch (error) {
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: say`Delete it, and try the model again (espalier try-family).`,
+    });
   }
 }

@@ -8,12 +8,16 @@ export interface Figures {
   readonly task?: AnswersCompared;
   /** Fraction of the positions where both models find the same token likeliest. */
   readonly agreement?: Interval;
-  /** Bytes and parameters over the original's. */
+  /** Over the original's: bytes, bytes with keys and values of {@link gateContext}, and parameters. */
   readonly size?: number;
+  readonly memory?: number;
   readonly parameters?: number;
 }
 
-const measures = ['perplexity', 'task', 'agreement', 'size', 'parameters'] as const;
+/** Tokens of context that memory is told for. */
+export const gateContext = 4096;
+
+const measures = ['perplexity', 'task', 'agreement', 'size', 'memory', 'parameters'] as const;
 type Measure = (typeof measures)[number];
 
 /** One limit of a gate. */
@@ -42,8 +46,8 @@ export interface Verdict {
 /** How conditions are written: the change of a measure, below or above a limit. */
 export const gateForm = {
   pattern:
-    /^(?:(?:perplexity|size|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
-  takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'size<-20%'} or ${'parameters<-20%'}`,
+    /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
+  takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'size<-20%'}, ${'memory<-20%'} or ${'parameters<-20%'}`,
 };
 
 /** Whether a gate judges by a measure. */
@@ -113,6 +117,7 @@ function changeOf(measure: Measure, figures: Figures): Interval | undefined {
     case 'agreement':
       return figures.agreement;
     case 'size':
+    case 'memory':
     case 'parameters':
       return shifted(exact(figures[measure]), -1);
   }

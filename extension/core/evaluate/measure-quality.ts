@@ -4,6 +4,7 @@ import { verificationInput } from '../export/verify';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { ModelInput } from '../models/model-input';
+import { memoryAt } from '../models/model-summary';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -12,6 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
 import { divideIds } from '../runtime/windows';
 import { UserError } from '../user-error';
+import { gateContext } from './gate';
 import { say } from '../message';
 
 /** How far a changed model is from its original, on a few inputs. */
@@ -23,6 +25,8 @@ export interface Quality {
   readonly distance: number;
   /** Fraction of the positions where both models find the same class or token likeliest; of scores only. */
   readonly top1Agreement?: number;
+  /** Bytes of weights, keys and values at 4 k tokens of context; absent where the model keeps none. */
+  readonly memory?: { readonly before: number; readonly after: number };
   /** On held-out text; absent where the model was run on other inputs. */
   readonly perplexity?: { readonly before: number; readonly after: number };
 }
@@ -80,10 +84,19 @@ export async function measureQuality(
       ];
       sums.add(a, b, input instanceof Int32Array && text !== undefined ? input : undefined);
     }
-    return sums.quality();
+    return { ...sums.quality(), ...memoryOf(original, changed) };
   } finally {
     await Promise.all(executors.map(async (executor) => executor.dispose()));
   }
+}
+
+function memoryOf(
+  { summary: before }: LayeredModel,
+  { summary: after }: LayeredModel,
+): Pick<Quality, 'memory'> {
+  return before.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0)
+    ? { memory: { before: memoryAt(before, gateContext), after: memoryAt(after, gateContext) } }
+    : {};
 }
 
 /** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */

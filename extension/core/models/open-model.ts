@@ -24,6 +24,7 @@ import { layOutTransformer, outerOf } from './transformer/transformer-layout';
 import { bytesByDType, summarizeModel } from './summarize';
 import { TransformerModel } from './transformer/transformer-model';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * Opens a model from its folder or any of its files. Only headers are read.
@@ -52,7 +53,11 @@ async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
-  const configText = await readConfigText(folder.config);
+  return openFolderAs(folder, await readConfigText(folder.config));
+}
+
+/** A folder whose config.json is read as `configText`. */
+export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
   const encoder = knownEncoder(baseModelType(readModelType(configText) ?? ''));
   const { model, checkpoint } =
     encoder === undefined
@@ -130,9 +135,26 @@ async function layOut({
     ...found,
     ...(quantization === undefined ? {} : { quantization }),
     dtypes: bytesByDType(checkpoint),
-    warnings: [...(refusal === undefined ? [] : [refusal]), ...found.warnings],
+    warnings: [
+      ...(refusal === undefined ? [] : [refusal]),
+      ...guessWarnings(config),
+      ...found.warnings,
+    ],
   };
   return new TransformerModel(summary, checkpoint.files, layout);
+}
+
+/** What has to be known of a model that is tried as one of another family. */
+function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
+  if (guess === undefined) {
+    return [];
+  }
+  const { family, perplexity, shuffled } = guess;
+  return [
+    perplexity === undefined || shuffled === undefined
+      ? say`Guessed as ${family}, and not checked on a text. Results may be wrong.`
+      : say`Guessed as ${family}: perplexity ${perplexity.toFixed(1)} on a short text, ${shuffled.toFixed(1)} with its tokens shuffled. Results may be wrong.`,
+  ];
 }
 
 /**
@@ -169,7 +191,7 @@ function architectureOf(configText: string, file: string): Architecture {
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,
     field: 'model_type',
-    remedy: say`Supported: ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
+    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
   });
 }
 

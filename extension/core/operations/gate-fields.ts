@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import { asksFor, gateForm, judge, outcomes } from '../evaluate/gate';
+import { asksFor, gateContext, gateForm, judge, outcomes } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import type { Quality } from '../evaluate/measure-quality';
 import { shareOf } from '../evaluate/paired';
+import { memoryAt } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
@@ -95,6 +96,7 @@ export async function judgeChanged(
     ...(judged?.compared === undefined ? {} : { task: judged.compared }),
     ...(top1Agreement === undefined ? {} : { agreement: shareOf(top1Agreement, positions) }),
     size: after.bytes / before.bytes,
+    memory: memoryAt(after, gateContext) / memoryAt(before, gateContext),
     parameters: after.parameters / before.parameters,
   });
 }

@@ -30,6 +30,7 @@ import { symbolicEvaluate } from './symbolic-evaluate';
 import { synthesize } from './synthesize';
 import { tensors } from './tensors';
 import { train } from './train';
+import { tryFamily } from './try-family';
 
 /** Everything a user can ask for, in the order of help and docs. */
 export const operations = [
@@ -64,6 +65,7 @@ export const operations = [
   convert,
   imatrix,
   drift,
+  tryFamily,
 ] as const;
 
 type Known = (typeof operations)[number];

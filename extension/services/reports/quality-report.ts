@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { describeMeasured } from '../../core/evaluate/gate';
 import type { Outcome, Verdict } from '../../core/evaluate/gate';
 import type { Quality } from '../../core/evaluate/measure-quality';
-import { formatChange, formatPercent } from '../../core/format';
+import { formatBytes, formatChange, formatPercent } from '../../core/format';
 import { markdownTable } from './markdown-table';
 
 /** How far a written model is from its original, as parts of a Markdown report; none where that was not measured. */
@@ -13,7 +13,7 @@ export function qualityReport(
   if (quality === undefined) {
     return [];
   }
-  const { metric, distance, positions, top1Agreement, perplexity } = quality;
+  const { metric, distance, positions, top1Agreement, perplexity, memory } = quality;
   return [
     `## ${l10n.t('Compared with the original')}`,
     markdownTable(
@@ -31,6 +31,14 @@ export function qualityReport(
         ...(perplexity === undefined
           ? []
           : [[l10n.t('Perplexity'), describePerplexity(perplexity)]]),
+        ...(memory === undefined
+          ? []
+          : [
+              [
+                l10n.t('Memory at 4 k tokens of context'),
+                `${formatBytes(memory.before)} → ${formatBytes(memory.after)} (${formatChange(memory.before, memory.after)})`,
+              ],
+            ]),
       ],
     ),
     perplexity === undefined

@@ -23,7 +23,6 @@ const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
 const folder = temporaryFolder();
 const text = join(folder, 'text.txt');
-const env = { XDG_CACHE_HOME: join(folder, 'cache') };
 
 beforeAll(async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));
@@ -132,24 +131,18 @@ describe('espalier', () => {
   it('plans embedding and head under a budget that the layers alone cannot keep to', async () => {
     const out = join(folder, 'budget');
     const table = join(folder, 'outer.sensitivity.json');
-    const profiled = await runCli(
-      [
-        ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
-        ...['--embeddings', '--head', ...small, '--out', table],
-      ],
-      { env },
-    );
+    const profiled = await runCli([
+      ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
+      ...['--embeddings', '--head', ...small, '--out', table],
+    ]);
     expect(profiled.code, profiled.stderr).toBe(0);
     expect(profiled.stdout).toMatch(/outside the blocks[^]*embedding model\.embed_tokens\.weight/);
     expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
     const compress = async (...args: string[]) =>
-      runCli(
-        [
-          ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '1'],
-          ...['--calibration', text, ...small, '--out', out, '--json', ...args],
-        ],
-        { env },
-      );
+      runCli([
+        ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '1'],
+        ...['--calibration', text, ...small, '--out', out, '--json', ...args],
+      ]);
     expect((await compress()).stderr).toMatch(/above the budget/);
     const { code, stdout, stderr } = await compress('--embeddings', '--head');
     expect(code, stderr).toBe(0);
@@ -229,7 +222,7 @@ describe('espalier', () => {
 
       const options = ['--calibration', text, ...small, ...how, '--no-baselines', '--json'];
       const profileOf = async (path: string): Promise<LayerProfile> =>
-        JSON.parse((await runCli(['profile', path, ...options], { env })).stdout) as LayerProfile;
+        JSON.parse((await runCli(['profile', path, ...options])).stdout) as LayerProfile;
       const [ofFolder, ofGraph] = [await profileOf(path), await profileOf(graph)];
       expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
         ofFolder.rounds.map(({ removed }) => removed),
@@ -239,7 +232,7 @@ describe('espalier', () => {
       }
 
       const out = join(folder, `${name}-smaller`);
-      const written = await runCli(['prune', graph, ...options, '--out', out], { env });
+      const written = await runCli(['prune', graph, ...options, '--out', out]);
       expect(written.code, written.stderr).toBe(0);
       const result = JSON.parse(written.stdout) as PruneResult;
       expect(result.format).toBe('onnx');
@@ -270,7 +263,7 @@ describe('espalier', () => {
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {
     const run = async (search: string): Promise<LayerProfile> => {
       const args = ['profile', model, '--calibration', text, ...small, '--search', search];
-      const { code, stdout, stderr } = await runCli([...args, '--remove', '3', '--json'], { env });
+      const { code, stdout, stderr } = await runCli([...args, '--remove', '3', '--json']);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       return JSON.parse(stdout) as LayerProfile;
     };
@@ -292,7 +285,6 @@ describe('espalier', () => {
     const lines = async (): Promise<number> =>
       (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
     const killed = await runCli([...args, '--out', out], {
-      env,
       onStart: (child) => {
         void (async () => {
           while ((await lines()) < 12) {
@@ -304,10 +296,10 @@ describe('espalier', () => {
     });
     expect(killed.code).toBeNull();
     const before = await lines();
-    const resumed = await runCli([...args, '--out', out], { env });
+    const resumed = await runCli([...args, '--out', out]);
     expect(resumed.code).toBe(0);
     await expect(access(journal)).rejects.toThrow();
-    const whole = await runCli([...args, '--json'], { env });
+    const whole = await runCli([...args, '--json']);
     const expected = JSON.parse(whole.stdout) as LayerProfile;
     const actual = JSON.parse(await readFile(out, 'utf8')) as LayerProfile;
     expect(before).toBeGreaterThanOrEqual(12);
@@ -319,7 +311,6 @@ describe('espalier', () => {
     const out = join(folder, 'stopped.layerprofile.json');
     const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
     const stopped = await runCli([...args, '--out', out], {
-      env,
       onStart: (child) => {
         void (async () => {
           const journal = join(folder, 'stopped.layerprofile.journal.jsonl');
@@ -340,7 +331,7 @@ describe('espalier', () => {
     const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
     const limit = ['--gate', 'parameters<-5%,agreement>0%'];
     const given = [...args, ...limit, '--no-baselines', '--out', out, '--json'];
-    const pruned = await runCli(given, { env });
+    const pruned = await runCli(given);
     expect(pruned.code).toBe(0);
     const result = JSON.parse(pruned.stdout) as ApplyResult;
     expect(result.verdict?.outcome).toBe('accept');
@@ -363,7 +354,7 @@ describe('espalier', () => {
     expect(tokensPerSecond).toBeGreaterThan(0);
     expect(against?.perplexity).not.toBe(perplexity);
 
-    const again = await runCli([...args, '--no-baselines', '--out', out], { env });
+    const again = await runCli([...args, '--no-baselines', '--out', out]);
     expect(again.code).toBe(1);
     expect(again.stderr).toContain(out);
 
@@ -409,7 +400,7 @@ describe('espalier', () => {
     [['profile', fixture('qwen2')], 'tokenizer.json'],
   ])('%j fails with a message that names the fault', async (args, message) => {
     const calibrated = args[0] === 'profile' ? ['--calibration', text, ...small] : [];
-    const { code, stderr } = await runCli([...args, ...calibrated], { env });
+    const { code, stderr } = await runCli([...args, ...calibrated]);
     expect(code).toBe(1);
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('    at ');

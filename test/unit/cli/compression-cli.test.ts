@@ -15,7 +15,6 @@ const model = fixture('llama-gqa-untied');
 const folder = temporaryFolder();
 const text = join(folder, 'text.txt');
 const table = join(folder, 'some.sensitivity.json');
-const env = { XDG_CACHE_HOME: join(folder, 'cache') };
 const calibrated = [
   ...['--calibration', text, '--sequences', '2', '--length', '16', '--device', 'cpu'],
 ];
@@ -23,7 +22,7 @@ const calibrated = [
 /** A command line, and what is said of it. */
 type Wrong = readonly [args: readonly string[], message: RegExp];
 
-const run = async (...args: string[]) => runCli(args, { env });
+const run = async (...args: string[]) => runCli(args);
 
 beforeAll(async () => {
   await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(60));

@@ -25,10 +25,9 @@ const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
 const folder = temporaryFolder();
 const text = join(folder, 'text.txt');
 const profile = join(folder, 'some.layerprofile.json');
-const env = { XDG_CACHE_HOME: join(folder, 'cache') };
 const calibrated = ['--calibration', text, ...small];
 
-const run = async (...args: string[]) => runCli(args, { env });
+const run = async (...args: string[]) => runCli(args);
 
 /** The JSON that a command prints, which keeps to what its operation promises. */
 async function json<T>(id: OperationId, ...args: string[]): Promise<T> {
@@ -258,7 +257,6 @@ it.each([
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);
   const { code, stderr } = await runCli([...args, '--out', out], {
-    env,
     onStart: (child) => {
       void (async () => {
         while ((await readFile(journal, 'utf8').catch(() => '')).length < 200) {
@@ -272,7 +270,7 @@ it.each([
   expect(stderr).toContain(`progress is saved in ${journal}`);
   const saved = await readFile(journal, 'utf8');
   expect(saved.length).toBeGreaterThanOrEqual(200);
-  const resumed = await runCli([...args, '--out', out], { env });
+  const resumed = await runCli([...args, '--out', out]);
   expect(resumed.code).toBe(0);
   expect(JSON.parse(await readFile(out, 'utf8'))).toHaveProperty('rounds');
 });
@@ -285,7 +283,6 @@ it('ends at once the second time, whatever it does', async () => {
   let stillRan = false;
   let writer: FileHandle | undefined;
   const { signal, stderr } = await runCli(['profile', model, '--config', pipe], {
-    env,
     onStart: (child) => {
       const interrupt = async (): Promise<void> => {
         await sleep(400);

@@ -21,6 +21,7 @@ it('takes the worst of several limits', () => {
   expect(of('perplexity<+10%', 'task>-2pt', 'size<-20%')).toBe('accept');
   expect(of('perplexity<+10%', 'task>+1pt')).toBe('not enough evidence');
   expect(of('task>+1pt', 'parameters<-20%')).toBe('regression');
+  expect(judge(['memory<-20%'], { memory: 0.79 }).outcome).toBe('accept');
   expect(of('perplexity<+1.5%', 'agreement>90%')).toBe('not enough evidence');
   const [size] = judge(['size<-20%'], figures).conditions;
   expect(size?.measured?.value).toBeCloseTo(-25, 10);

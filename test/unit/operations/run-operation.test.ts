@@ -135,6 +135,15 @@ describe('what a finished run tells of the next', () => {
   });
   const data: Given = { data: folder, out: join(folder, 'data.out') };
 
+  it('is not much longer after one run beside other work', async () => {
+    const one = given('busy.json', { blocks: ['0-3'], methods: ['int8:64'] });
+    await finish(sensitivity, one, 100);
+    await finish(sensitivity, one, 1000);
+    expect(await known(sensitivity, one)).toBeCloseTo(150, 6);
+    await finish(sensitivity, one, 60);
+    expect(await known(sensitivity, one)).toBeCloseTo(60, 6);
+  });
+
   it.each([
     ['sensitivity', sensitivity, given('s.json', { blocks: ['0-5'] }), { blocks: ['0-2'] }, 0.5],
     ['compress', compress, given('c', { method: 'mpo' }), { blocks: ['0-5'] }, 0.5],

@@ -16,7 +16,7 @@ import { expectSame } from './expect-same';
 import { runSearch } from './run-search';
 
 const families = ['llama', 'qwen2', 'mistral', 'cohere'] as const;
-const withoutExperts = granularities.filter((granularity) => granularity !== 'expert');
+const withoutExperts = granularities.filter((one) => one !== 'expert' && one !== 'mixer');
 const scenarioOf = (
   modelTypes: readonly NonNullable<RandomModelShape['modelType']>[],
   among: readonly Granularity[],

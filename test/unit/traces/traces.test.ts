@@ -18,14 +18,77 @@ await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20)
 const cpu = ['--device', 'cpu'];
 const calibration = ['--calibration', text, '--sequences', '1', '--length', '8', ...cpu];
 
+/** What the command line sees, added at once to one copy: each by its own insertions. */
+const scratch = await Scratch.make();
+await scratch.insert(
+  'extension/core/models/families/llama-like.ts',
+  'llamaLikeFamilies: readonly Architecture[] = [',
+  "{ ...base, modelType: 'added', biases: configuredBiases },",
+);
+await scratch.insert(
+  'extension/core/metrics/metrics.ts',
+  'const formulas = {',
+  `
+  squared: {
+    needsScores: false,
+    definition: 'squared norm of the change, mean over tokens',
+    ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
+    sequenceTerm: unchanged,
+    distance: perToken,
+  },`,
+);
+const layouts = 'extension/core/export/hugging-face/layouts.ts';
+await scratch.insert(layouts, 'layoutNames = [', "'marked', ");
+await scratch.insert(
+  layouts,
+  'layouts: Readonly<Record<LayoutName, Layout>> = {',
+  `
+  marked: {
+    name: 'marked',
+    keepsWeights: false,
+    refuse: ({ model }, changes) => whyNotPlain(model, changes),
+    config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
+    modellingFile: false,
+    plan: renumbered,
+    loadsWith: (text) => describeLoading(text, false),
+  },`,
+);
+const source = 'extension/core/export/write-source.ts';
+await scratch.insert(
+  'extension/core/export/output-formats.ts',
+  'export const outputFormats = {',
+  "\n  listed: 'Folder with a list',",
+);
+await scratch.insert(
+  source,
+  "import { dirname } from 'node:path';",
+  "\nimport { writeFile } from 'node:fs/promises';\nimport { join } from 'node:path';",
+);
+await scratch.insert(
+  source,
+  'folderToOnnx(source, changes, context)),\n    },',
+  `
+  {
+    format: 'listed',
+    isDefault: () => true,
+    refuse: () => Promise.resolve(undefined),
+    writer: async (changes, options, context) => {
+      const plain = safetensorsWriter(source, layouts.blocks, changes, options, context);
+      return {
+        ...plain,
+        write: async (folder, copier) => {
+          const names = await plain.write(folder, copier);
+          await writeFile(join(folder, 'list.txt'), names.join());
+          return [...names, 'list.txt'];
+        },
+      };
+    },
+  },`,
+);
+await scratch.generate();
+await scratch.build('cli');
+
 it('an architecture of a known shape: an entry in a table', async () => {
-  const scratch = await Scratch.make();
-  await scratch.insert(
-    'extension/core/models/families/llama-like.ts',
-    'llamaLikeFamilies: readonly Architecture[] = [',
-    "{ ...base, modelType: 'added', biases: configuredBiases },",
-  );
-  await scratch.build('cli');
   const added = join(scratch.path, 'model');
   await cp(model, added, { recursive: true });
   const config = JSON.parse(await readFile(join(added, 'config.json'), 'utf8')) as object;
@@ -38,21 +101,6 @@ it('an architecture of a known shape: an entry in a table', async () => {
 });
 
 it('a distance: an entry in a table', async () => {
-  const scratch = await Scratch.make();
-  await scratch.insert(
-    'extension/core/metrics/metrics.ts',
-    'const formulas = {',
-    `
-    squared: {
-      needsScores: false,
-      definition: 'squared norm of the change, mean over tokens',
-      ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
-      sequenceTerm: unchanged,
-      distance: perToken,
-    },`,
-  );
-  await scratch.generate();
-  await scratch.build('cli');
   const profile = ['profile', model, ...calibration, '--remove', '1', '--no-baselines'];
   const squared = await scratch.json<Profile>(...profile, '--metric', 'squared');
   const norm = await scratch.json<Profile>(...profile, '--metric', 'norm');
@@ -155,74 +203,32 @@ it('an operation with command line, worker, resume and history: a declaration', 
 });
 
 it('a layout to write: an entry in a table', async () => {
-  const scratch = await Scratch.make();
-  const layouts = 'extension/core/export/hugging-face/layouts.ts';
-  await scratch.insert(layouts, 'layoutNames = [', "'marked', ");
-  await scratch.insert(
-    layouts,
-    'layouts: Readonly<Record<LayoutName, Layout>> = {',
-    `
-    marked: {
-      name: 'marked',
-      keepsWeights: false,
-      refuse: ({ model }, changes) => whyNotPlain(model, changes),
-      config: (text, changes) => rewriteConfig(text, changes).replace('{', '{"marked": true,'),
-      modellingFile: false,
-      plan: renumbered,
-      loadsWith: (text) => describeLoading(text, false),
-    },`,
-  );
-  await scratch.build('cli');
   const plan = join(scratch.path, 'one.plan.json');
   const document = { format: 'espalier.plan', version: 1, model: { path: model } };
   await writeFile(plan, JSON.stringify({ ...document, remove: ['block.1'] }));
   const out = join(scratch.path, 'written');
-  const args = ['apply', plan, '--layout', 'marked', '--out', out, '--no-quality', ...cpu];
+  const args = [
+    'apply',
+    plan,
+    '--layout',
+    'marked',
+    '--format',
+    'safetensors',
+    '--out',
+    out,
+    '--no-quality',
+    ...cpu,
+  ];
   expect(await scratch.json(...args)).toMatchObject({ layout: 'marked' });
   expect(JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))).toHaveProperty('marked');
 });
 
 it('a format to write: a name, and an option with its writer', async () => {
-  const scratch = await Scratch.make();
-  const source = 'extension/core/export/write-source.ts';
-  await scratch.insert(
-    'extension/core/export/output-formats.ts',
-    'export const outputFormats = {',
-    "\n  listed: 'Folder with a list',",
-  );
-  await scratch.insert(
-    source,
-    "import { dirname } from 'node:path';",
-    "\nimport { writeFile } from 'node:fs/promises';\nimport { join } from 'node:path';",
-  );
-  await scratch.insert(
-    source,
-    'folderToOnnx(source, changes, context)),\n    },',
-    `
-    {
-      format: 'listed',
-      isDefault: () => true,
-      refuse: () => Promise.resolve(undefined),
-      writer: async (changes, options, context) => {
-        const plain = safetensorsWriter(source, layouts.blocks, changes, options, context);
-        return {
-          ...plain,
-          write: async (folder, copier) => {
-            const names = await plain.write(folder, copier);
-            await writeFile(join(folder, 'list.txt'), names.join());
-            return [...names, 'list.txt'];
-          },
-        };
-      },
-    },`,
-  );
-  await scratch.generate();
-  await scratch.build('cli');
-  const plan = join(scratch.path, 'one.plan.json');
+  const plan = join(scratch.path, 'two.plan.json');
   const document = { format: 'espalier.plan', version: 1, model: { path: model } };
   const remove = ['block.1.attention', 'block.1.feedforward'];
   await writeFile(plan, JSON.stringify({ ...document, remove }));
-  const out = join(scratch.path, 'written');
+  const out = join(scratch.path, 'listed');
   const args = ['apply', plan, '--format', 'listed', '--out', out, '--no-quality', ...cpu];
   await scratch.json(...args);
   expect(await readFile(join(out, 'list.txt'), 'utf8')).toBe('model.safetensors');

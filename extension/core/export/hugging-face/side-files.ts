@@ -1,5 +1,6 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { familyFileName } from '../../checkpoints/config-text';
 import { modellingModule } from './modelling-file';
 import { manifestName } from '../../document-names';
 import { onPath } from '../write-errors';
@@ -26,7 +27,7 @@ export interface SideFiles {
 const weightFiles =
   /\.(?:safetensors|bin|pt|pth|ckpt|h5|msgpack|gguf|onnx|onnx_data|onnx\.data|ot|npz)$|\.index\.json$|^(?:pytorch_model|tf_model|flax_model)/i;
 /** Written anew, or about the source alone. */
-const ownFiles = new Set(['config.json', `${modellingModule}.py`, manifestName]);
+const ownFiles = new Set(['config.json', familyFileName, `${modellingModule}.py`, manifestName]);
 const ownDocuments = /\.(?:layerprofile|plan)\.json(?:\.|$)/;
 /** Folders larger than this hold other things than chat templates and the like. */
 const maxFolderBytes = 16 << 20;

@@ -46,14 +46,36 @@ export const architectures: readonly Architecture[] = [
 
 /**
  * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
- * model of several parts.
+ * model of several parts, or else the known one that it was tried as.
  */
 export function familyOfConfig(config: ConfigFields, modelType: string): Architecture | undefined {
   const { text_config: text } = config;
   const towerType =
     typeof text === 'object' && text !== null ? (text as ConfigFields)['model_type'] : undefined;
   const tower = typeof towerType === 'string' ? knownArchitecture(towerType) : undefined;
-  return knownArchitecture(modelType) ?? (tower && asTextTower(tower, modelType));
+  return (
+    knownArchitecture(modelType) ??
+    (tower && asTextTower(tower, modelType)) ??
+    guessedFamily(config, modelType)
+  );
+}
+
+/** The known family that a model of another type was tried as. */
+function guessedFamily(config: ConfigFields, modelType: string): Architecture | undefined {
+  const { espalier_guess: guess } = config;
+  const family =
+    typeof guess === 'object' && guess !== null ? (guess as ConfigFields)['family'] : undefined;
+  const known = typeof family === 'string' ? knownArchitecture(family) : undefined;
+  return known && asOtherType(known, modelType);
+}
+
+/** A family as that of a type whose modules are not known. */
+export function asOtherType(family: Architecture, modelType: string): Architecture {
+  return {
+    ...family,
+    modelType,
+    otherModules: say`No class of transformers is known for ${modelType} models.`,
+  };
 }
 
 /** A family as a part of a larger model, whose other parts are not run. */

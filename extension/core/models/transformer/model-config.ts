@@ -110,6 +110,15 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
+  /** Written when a model of an unknown type is tried as one of a known family. */
+  espalier_guess: v.optional(
+    v.looseObject({
+      family: v.string(),
+      /** On a short text, and on the same tokens in random order. */
+      perplexity: v.optional(v.number()),
+      shuffled: v.optional(v.number()),
+    }),
+  ),
   /**
    * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
    * that have another than the model, and the forms of matrices that are not dense.

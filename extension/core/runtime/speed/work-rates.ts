@@ -52,6 +52,9 @@ export async function rememberedSeconds(
   return nearest && (nearest.seconds * work.amount) / nearest.amount;
 }
 
+/** Other programs make a run longer, nothing makes it shorter: the same work is believed to take so much more at a time. */
+const mostGrowth = 1.5;
+
 /** Remembers how long some work has taken, in place of what was known of the same. */
 export async function rememberSeconds(
   folder: string,
@@ -61,10 +64,12 @@ export async function rememberSeconds(
   if (!(seconds >= leastSeconds && amount > 0 && parameters > 0)) {
     return;
   }
-  const run = { kind, amount, parameters, seconds };
-  const others = (await readRuns(folder)).filter(
-    (one) => one.kind !== kind || difference(one, run) > 0,
-  );
+  const isSame = (one: Run): boolean =>
+    one.kind === kind && difference(one, { kind, amount, parameters }) === 0;
+  const known = await readRuns(folder);
+  const before = known.find(isSame)?.seconds ?? Number.POSITIVE_INFINITY;
+  const run = { kind, amount, parameters, seconds: Math.min(seconds, mostGrowth * before) };
+  const others = known.filter((one) => !isSame(one));
   await mkdir(folder, { recursive: true });
   await writeDocument(fileIn(folder), {
     format: 'espalier.workrates',

@@ -1,0 +1,50 @@
+import { seededRandom, shuffle } from '../data/random';
+import type { JobContext } from '../jobs/job';
+import { say } from '../message';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { UserError } from '../user-error';
+import { evaluatePerplexity } from './perplexity';
+
+/** Perplexities of a model whose family is a guess. */
+export interface GuessCheck {
+  readonly perplexity: number;
+  /** Of the same tokens in random order. */
+  readonly shuffled: number;
+}
+
+const tokens = 256;
+/** A model that computes nothing sensible is about as good as one in so many tokens of the vocabulary. */
+const leastBelowVocabulary = 8;
+/** The order of words tells a model that is computed rightly at least this factor. */
+const leastBelowShuffled = 2;
+
+/**
+ * Whether a model predicts a text far better than chance, and better than its tokens in random order.
+ * @throws UserError with the perplexities where it does not.
+ */
+export async function checkGuess(
+  executor: LayeredExecutor,
+  text: Int32Array,
+  family: string,
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<GuessCheck> {
+  const { path, vocabularySize = 0 } = executor.model.summary;
+  const ids = text.slice(0, tokens);
+  const mixed = Int32Array.from(shuffle([...ids], seededRandom(0)));
+  const measure = async (read: Int32Array): Promise<number> =>
+    (await evaluatePerplexity(executor, read, {}, context)).perplexity;
+  const check = { perplexity: await measure(ids), shuffled: await measure(mixed) };
+  if (
+    check.perplexity * leastBelowVocabulary > vocabularySize ||
+    check.perplexity * leastBelowShuffled > check.shuffled
+  ) {
+    throw new UserError(
+      say`Computed as ${family}, the model does not predict text: perplexity ${check.perplexity.toFixed(1)} on a short text, ${check.shuffled.toFixed(1)} with its tokens shuffled, in a vocabulary of ${vocabularySize}.`,
+      {
+        file: path,
+        remedy: say`Try a text in the model's language (--text), or another family (--family).`,
+      },
+    );
+  }
+  return check;
+}

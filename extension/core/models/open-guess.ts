@@ -1,0 +1,41 @@
+import { isGguf, locateModel } from '../checkpoints/model-folder';
+import { readConfigText } from '../checkpoints/config-text';
+import { openSafetensors } from '../checkpoints/safetensors';
+import { UserError } from '../user-error';
+import { say } from '../message';
+import { knownEncoder } from './encoders/encoder-architectures';
+import { openFolderAs } from './open-model';
+import type { OpenedModel } from './opened-model';
+import { familyOfConfig } from './transformer/architectures';
+import type { ConfigFields } from './transformer/config-layout';
+import { guessFamily } from './transformer/guess-family';
+import type { FamilyGuess } from './transformer/guess-family';
+import { baseModelType, readModelType } from './transformer/model-config';
+
+/**
+ * A folder of an unknown `model_type`, opened as one of the known family that it follows, or of `only`.
+ * @throws UserError when the type is known, or no family fits.
+ */
+export async function openGuess(
+  path: string,
+  only?: string,
+): Promise<{ readonly opened: OpenedModel; readonly guess: FamilyGuess }> {
+  const folder = await locateModel(path);
+  if (isGguf(folder.weights)) {
+    throw new UserError(say`Only Hugging Face folders can be tried as another family.`, {
+      file: folder.weights,
+    });
+  }
+  const configText = await readConfigText(folder.config);
+  const modelType = baseModelType(readModelType(configText) ?? '');
+  const known =
+    knownEncoder(modelType) ?? familyOfConfig(JSON.parse(configText) as ConfigFields, modelType);
+  if (known !== undefined) {
+    throw new UserError(say`Models of the type "${modelType}" can be opened already.`, {
+      file: folder.config,
+    });
+  }
+  const checkpoint = await openSafetensors(folder.weights);
+  const guess = guessFamily(configText, folder, checkpoint, only);
+  return { opened: await openFolderAs(folder, guess.configText), guess };
+}

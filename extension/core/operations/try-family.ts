@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { familyFileName } from '../checkpoints/config-text';
+import { readTokens } from '../data/text-tokens';
+import { checkGuess } from '../evaluate/check-guess';
+import type { GuessCheck } from '../evaluate/check-guess';
+import { writeDocument } from '../jobs/write-document';
+import { requireAble } from '../models/capability';
+import { openGuess } from '../models/open-guess';
+import { resolveDevice } from '../runtime/devices';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { requireMemory } from '../runtime/memory-shares';
+import { path, text } from './fields';
+import { heldOutText } from './gate-fields';
+import { defineOperation } from './operation';
+import { modelField, runFields, runOptions } from './shared-fields';
+
+/** What an unknown model was tried as. */
+interface TriedFamily extends GuessCheck {
+  readonly family: string;
+  /** The file that says so, beside config.json. */
+  readonly path: string;
+}
+
+export const tryFamily = defineOperation({
+  id: 'try-family',
+  title: 'Try as Known Family',
+  verb: 'Trying',
+  summary:
+    'Open a folder of an unknown model_type as a known family, if its tensors and a text agree.',
+  fields: {
+    model: modelField,
+    family: text({
+      description: 'Family to try',
+      fallback: 'the one whose tensors and fields match',
+      placeholder: 'FAMILY',
+    }),
+    text: path({
+      description: 'Text to check on (.txt, .md, .jsonl)',
+      fallback: 'the text that comes with Espalier',
+    }),
+    ...runFields,
+  },
+  rules: [],
+  result: v.looseObject({
+    family: v.string(),
+    path: v.string(),
+    perplexity: v.number(),
+    shuffled: v.number(),
+  }),
+  trust: 'write',
+  run: async (request, context): Promise<TriedFamily> => {
+    const { model: place, family: only } = request;
+    const { opened, guess } = await openGuess(place, only);
+    requireAble(opened.capabilities.evaluate, opened.path);
+    const { family, fields } = guess;
+    const { device: choice, memoryBytes } = runOptions(request);
+    const device = await resolveDevice(choice, context.warn.bind(context));
+    const { model } = opened;
+    requireMemory(model, memoryBytes, device);
+    const file = request.text ?? join(context.environment.samples, heldOutText);
+    const executor = new LayeredExecutor(model, device, memoryBytes);
+    try {
+      const check = await checkGuess(executor, await readTokens(file, model), family, context);
+      const written = join(opened.path, familyFileName);
+      await writeDocument(written, { ...fields, espalier_guess: { family, ...check } });
+      return { family, path: written, ...check };
+    } finally {
+      await executor.dispose();
+    }
+  },
+});

@@ -1,0 +1,132 @@
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
+import { openModelFiles, openModel } from '../../../extension/core/models/open-model';
+import { buildRequest } from '../../../extension/core/operations/build-request';
+import type { OperationContext } from '../../../extension/core/operations/operation';
+import { tryFamily } from '../../../extension/core/operations/try-family';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { prune } from '../export/pruning';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+const samples = join(import.meta.dirname, '../../../samples');
+const original = join(samples, 'espalier-sample');
+
+const context: OperationContext = {
+  ...unattended,
+  environment: {
+    ...{ samples, version: 'test', costsFolder: '' },
+    processes: { run: async () => Promise.reject(new Error('no processes')) },
+    open: openModelFiles,
+  },
+};
+
+/** A copy of the sample whose config.json names no known type; undefined fields are left out. */
+function unknownModel(name: string, fields: object = {}): string {
+  const folder = join(root, name);
+  cpSync(original, folder, { recursive: true });
+  const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as object;
+  const text = JSON.stringify({ ...config, model_type: 'newcomer', ...fields }, undefined, 2);
+  writeFileSync(join(folder, 'config.json'), text);
+  return folder;
+}
+
+const tried = async (model: string, more: object = {}): ReturnType<typeof tryFamily.run> =>
+  tryFamily.run(buildRequest(tryFamily, { model, device: 'cpu', ...more }), context);
+
+async function logitsOf(folder: string): Promise<Float32Array> {
+  const executor = new LayeredExecutor(await openModel(folder), 'cpu', 1 << 30);
+  try {
+    let state = await executor.embed(Int32Array.from([5, 90, 700, 12]));
+    for (const index of executor.model.summary.sublayers.keys()) {
+      [state = state] = await executor.run(index, [state]);
+    }
+    return await executor.logits(state);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+describe('a model of an unknown type', () => {
+  it('opens as the family that it follows, and says that this is a guess', async () => {
+    const silent = ['vocab_size', 'num_key_value_heads', 'tie_word_embeddings'];
+    const lacking = Object.fromEntries(silent.map((field) => [field, undefined]));
+    const folder = unknownModel('renamed', lacking);
+    await expect(openModel(folder)).rejects.toThrow(/"newcomer" is not supported.*try-family/);
+    const result = await tried(folder);
+    expect(result).toMatchObject({ family: 'llama', path: join(folder, 'espalier-family.json') });
+    expect(result.perplexity).toBeLessThan(100);
+    const model = await openModel(folder);
+    expect(model.summary.architecture).toBe('newcomer');
+    expect(model.summary.warnings.map(inEnglish)).toEqual([
+      expect.stringMatching(/^Guessed as llama: perplexity [\d.]+ on a short text, [\d.]+ with/),
+    ]);
+    expect(await logitsOf(folder)).toEqual(await logitsOf(original));
+    await expect(tried(folder)).rejects.toThrow(/can be opened already/);
+
+    const first = model.summary.sublayers.filter(({ block }) => block === 3).map(({ id }) => id);
+    const { path } = await prune(folder, first, join(root, 'renamed-pruned'));
+    const pruned = (await openModel(path)).summary;
+    expect(pruned).toMatchObject({ architecture: 'newcomer', blocks: model.summary.blocks - 1 });
+    expect(pruned.warnings).toEqual(model.summary.warnings);
+    expect(existsSync(join(path, 'espalier-family.json'))).toBe(false);
+  });
+
+  it.each([
+    [{ logit_divisor: 4 }, /Closest is llama, but: it does not read logit_divisor, which is 4/],
+    [{ attention_sinks: true }, /does not read attention_sinks/],
+    [{ head_dim: 64 }, /Closest is llama, but: .*q_proj.* expected \[384, 192\]/],
+  ])('is refused with %j', async (fields, message) => {
+    const folder = unknownModel(`fields-${Object.keys(fields)[0]}`, fields);
+    await expect(tried(folder)).rejects.toThrow(message);
+    expect(existsSync(join(folder, 'espalier-family.json'))).toBe(false);
+  });
+
+  it('is refused with a tensor that no family names', async () => {
+    const folder = unknownModel('other-tensor');
+    const file = join(folder, 'model.safetensors');
+    const bytes = readFileSync(file);
+    // The header keeps its length: the name of a norm is spelled otherwise.
+    const name = 'model.layers.0.input_layernorm.weight';
+    bytes.write('model.layers.0.inner_layernorm.weight', bytes.indexOf(name));
+    writeFileSync(file, bytes);
+    await expect(tried(folder)).rejects.toThrow(
+      /follows no known family.*has no tensor .*inner_layernorm/,
+    );
+  });
+
+  it('is refused with tensors left over', async () => {
+    const folder = unknownModel('fewer-blocks', { num_hidden_layers: 11 });
+    await expect(tried(folder)).rejects.toThrow(/llama, but: it has no tensor model\.layers\.11/);
+  });
+
+  it('is refused where it does not predict a text', async () => {
+    const folder = unknownModel('permuted');
+    const file = join(folder, 'model.safetensors');
+    const { tensors } = await openSafetensors(file);
+    const bytes = readFileSync(file);
+    for (const [name, { offset, length }] of tensors) {
+      if (name.includes('_proj')) {
+        bytes
+          .subarray(offset, offset + length)
+          .reverse()
+          .swap16();
+      }
+    }
+    writeFileSync(file, bytes);
+    await expect(tried(folder)).rejects.toThrow(/as llama, the model does not predict text/);
+    expect(existsSync(join(folder, 'espalier-family.json'))).toBe(false);
+  });
+
+  it('is tried as the family that is named', async () => {
+    await expect(tried(unknownModel('as-gpt2'), { family: 'gpt2' })).rejects.toThrow(/gpt2/);
+    await expect(tried(unknownModel('as-none'), { family: 'none' })).rejects.toThrow(
+      /No model can be tried as "none"\. Supported: llama/,
+    );
+    await expect(tried(original)).rejects.toThrow(/"llama" can be opened already/);
+  });
+});
