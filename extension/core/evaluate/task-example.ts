@@ -45,7 +45,7 @@ export type Example = ChoicesExample | LastWordExample | ExactMatchExample;
 const targetDelimiter = ' ';
 export const shotDelimiter = '\n\n';
 /** Its `max_gen_toks`. */
-export const defaultAnswerTokens = 256;
+const defaultAnswerTokens = 256;
 
 /** One context and several choices. */
 export function choicesExample(
