@@ -2,8 +2,8 @@
  * How many of the models that transformers knows can be opened, run, pruned and opened again: a tiny random model of each
  * `model_type`, whose output is compared with transformers'. Models are kept in the user's cache folder; the others are made first.
  *
- *     node bench/coverage/run.mjs                          everything; writes RESULTS.md
- *     node bench/coverage/run.mjs TASK [TYPE ...]          causal, masked or image; those types are made anew
+ *     node bench/coverage/run.mjs [TASK]                   everything, or causal, masked or image; writes that of RESULTS.md
+ *     node bench/coverage/run.mjs TASK TYPE ...            these types, made anew
  */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -27,6 +27,13 @@ const tasks = {
   masked: 'Masked language models',
   image: 'Image classification',
 };
+/** Why a type has no residual stream of one width, which is what can be cut. */
+const otherShapes = {
+  'convolutions or pooling, no attention':
+    'bit convnext convnextv2 efficientnet focalnet hgnet_v2 mobilenet_v1 mobilenet_v2 poolformer pp_lcnet regnet resnet textnet',
+  'stages of several widths':
+    'cvt dinat donut-swin hiera levit mobilevit mobilevitv2 pvt pvt_v2 segformer swiftformer swin swinv2',
+};
 const steps = ['make', 'inspect', 'run', 'output', 'remove', 'load'];
 
 await main(process.argv.slice(2));
@@ -41,8 +48,7 @@ async function main([only, ...types]) {
   await mkdir(cache, { recursive: true });
   await bundleCore(join(here, 'measure.ts'), measure);
   const chosen = Object.keys(tasks).filter((task) => only === undefined || only === task);
-  /** @type {string[]} */
-  const sections = [];
+  const sections = await storedSections();
   for (const task of chosen) {
     const folder = join(cache, task);
     if (types.length > 0 || !existsSync(folder))
@@ -53,10 +59,26 @@ async function main([only, ...types]) {
       made.map((type) => join(folder, type)),
     );
     await checkLoading(python, rows);
-    sections.push(describe(task, rows));
-    say(sections.at(-1) ?? '');
+    const section = describe(task, rows);
+    sections.set(task, section);
+    say(section);
   }
-  if (only === undefined) await writeFile(join(here, 'RESULTS.md'), document(sections));
+  if (types.length === 0) await writeFile(join(here, 'RESULTS.md'), document(sections));
+}
+
+/**
+ * What RESULTS.md says of each task.
+ * @returns {Promise<Map<string, string>>}
+ */
+async function storedSections() {
+  const text = await readFile(join(here, 'RESULTS.md'), 'utf8');
+  const sections = text.split(/^(?=## )/m).slice(1);
+  return new Map(
+    Object.entries(tasks).map(([task, title]) => [
+      task,
+      (sections.find((section) => section.startsWith(`## ${title}\n`)) ?? '').trim(),
+    ]),
+  );
 }
 
 /** @param {string} folder */
@@ -129,9 +151,15 @@ function describe(task, rows) {
     ...rows
       .filter(({ failed }) => failed !== undefined)
       .map(
-        ({ folder, failed, reason }) => `| ${basename(folder)} | ${failed} | ${short(reason)} |`,
+        ({ folder, failed, reason }) =>
+          `| ${basename(folder)} | ${failed} | ${otherShapeOf(basename(folder)) ?? short(reason)} |`,
       ),
   ].join('\n');
+}
+
+/** @param {string} type */
+function otherShapeOf(type) {
+  return Object.entries(otherShapes).find(([, types]) => types.split(' ').includes(type))?.[0];
 }
 
 /** @param {string} [reason] */
@@ -143,7 +171,7 @@ function short(reason = '') {
     .slice(0, 160);
 }
 
-/** @param {string[]} sections */
+/** @param {Map<string, string>} sections */
 function document(sections) {
   say(dim('writing RESULTS.md'));
   return `# Coverage of the models that transformers 5.24 knows
@@ -152,6 +180,6 @@ A tiny random model of every \`model_type\`; \`node bench/coverage/run.mjs\`. St
 (its output within 1e-4 of transformers'), remove (block 1 goes, the folder is written and opened again; another
 without an attention sublayer and a feed-forward, where the layout can say it), load (transformers loads both and agrees).
 
-${sections.join('\n\n')}
+${[...sections.values()].join('\n\n')}
 `;
 }

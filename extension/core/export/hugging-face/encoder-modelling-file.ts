@@ -22,9 +22,11 @@ export function encoderModellingFile(
   const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
   const withoutBranch = (substitutes: Substitutes): string =>
     pythonLines(
-      Object.entries(substitutes).map(
-        ([name, stand]) => `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
-      ),
+      Object.entries(substitutes).flatMap(([name, stand]) => [
+        // PyTorch takes no module for a name that is a parameter's.
+        ...(stand === 'Unscaled' ? [`del layer.${name}`] : []),
+        `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
+      ]),
       16,
     );
   const used = new Set([

@@ -116,7 +116,7 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
     ...windowedFrom(config, blocks),
     ...quantization(config, blocks),
     ...denseBlocks(config, blocks),
-    ...familyOf(config)?.config?.pruned?.(config, blocks),
+    ...layoutOf(config)?.pruned?.(config, blocks),
     ...(uneven ? {} : evenExperts(config, expertCounts)),
     ...(selection.unties === true ? { tie_word_embeddings: false } : {}),
     ...loading(config, differs),

@@ -4,7 +4,7 @@ import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/part
 import { xieluTensors } from '../../models/parts/feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
 import type { Linear } from '../../models/parts/linear';
-import type { Norm, NormStyle } from '../../models/parts/norm';
+import type { Branch, Norm, NormStyle } from '../../models/parts/norm';
 import { patchWidth } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/parts/rotary';
@@ -93,6 +93,20 @@ export class BranchBuilder {
       : this.add(name, 'combine', `× ${Number(factor.toPrecision(4))}`, [input]);
   }
 
+  /** What a branch goes through in front of the sum. */
+  public ending(
+    { norm, residualScale }: { readonly norm: NormStyle; readonly residualScale: number },
+    x: Wire,
+    { postNorm, layerScale }: Branch,
+  ): Wire {
+    const normed = this.norm('post-norm', norm, x, postNorm);
+    const scaled =
+      layerScale === undefined
+        ? normed
+        : this.add('layer-scale', 'combine', '× by channel', [normed], { tensors: [layerScale] });
+    return this.scale('scale', scaled, residualScale);
+  }
+
   /** x · σ(gate(input)) */
   public gate(name: string, input: Wire, x: Wire, gate: Linear): Wire {
     const logits = this.linear(name, 'Gate', input, gate);
@@ -175,23 +189,23 @@ export function attentionFlow(
     slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
   const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];
   const sinks = weights.sinks === undefined ? [] : ['a sink per head'];
+  const grid = weights.gridBias === undefined ? [] : ['bias by distance in the image'];
   const context = branch.add(
     'attention',
     'attention',
     'Softmax(q·kᵀ)·v',
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: [headsText, seen, ...cap, ...sinks].join(', '),
+      detail: [headsText, seen, ...cap, ...sinks, ...grid].join(', '),
       shape: [batch, sequence, numHeads * valueDim],
-      tensors: [weights.sinks],
+      tensors: [weights.sinks, weights.gridBias?.table],
     },
   );
   const gated =
     weights.gate === undefined ? context : branch.gate('gate', x, context, weights.gate);
   const inner = branch.norm('inner-norm', norm, gated, weights.innerNorm);
   const projected = branch.linear('output', 'Output', inner, weights.output, shape.hiddenSize);
-  const behind = branch.norm('post-norm', norm, projected, weights.postNorm);
-  const out = branch.scale('scale', behind, shape.residualScale);
+  const out = branch.ending(shape, projected, weights);
   return { group: branch.group('Attention', headsText), out };
 }
 
@@ -207,8 +221,7 @@ export function feedforwardFlow(
   const wide = innerFlow(branch, shape, weights, x);
   const inner = branch.norm('inner-norm', shape.norm, wide, weights.innerNorm);
   const down = branch.linear('down', 'Down', inner, weights.down, shape.hiddenSize);
-  const behind = branch.norm('post-norm', shape.norm, down, weights.postNorm);
-  const out = branch.scale('scale', behind, shape.residualScale);
+  const out = branch.ending(shape, down, weights);
   return { group: branch.group('Feed-forward', `${inner.shape.at(-1) ?? '?'} wide`), out };
 }
 
@@ -300,8 +313,7 @@ export function expertFlow(
           weighted,
           sharedFlow(flow, id, shape, shared, x, branch),
         ]);
-  const behind = branch.norm('post-norm', norm, sum, weights.postNorm);
-  const out = branch.scale('scale', behind, shape.residualScale);
+  const out = branch.ending(shape, sum, weights);
   return { group: branch.group('Experts', `${perToken} of ${count} per token`), out };
 }
 

@@ -92,11 +92,13 @@ export function encoderFlow(
   const blocks = blocksOf(flow, layout, embedded, layout.causal);
   root.items.push(...blocks.items);
   let x = root.norm('final-norm', norm, blocks.out, finalNorm);
-  if (head?.first === true) {
-    const [batch = ''] = x.shape;
-    x = root.add('first', 'operator', 'First position', [x], {
-      shape: [batch, ...x.shape.slice(2)],
+  if (head !== undefined && head.reads !== 'all') {
+    const [batch = '', , width = ''] = x.shape;
+    const { label, times } = pooled[head.reads];
+    x = root.add('first', 'operator', label, [x], {
+      shape: [batch, typeof width === 'number' ? times * width : width],
     });
+    x = root.norm('head-norm', norm, x, head.norm);
   }
   for (const [i, step] of (head?.steps ?? []).entries()) {
     const isShared =
@@ -118,6 +120,13 @@ export function encoderFlow(
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 
+/** What heads read besides all positions, and how many times as wide as the stream that is. */
+const pooled = {
+  first: { label: 'First position', times: 1 },
+  mean: { label: 'Mean of positions', times: 1 },
+  'first-and-mean': { label: 'First position, mean of patches', times: 2 },
+} as const;
+
 function encoderEmbedding(
   root: BranchBuilder,
   { embedding, startNorms, norm, attention }: EncoderLayout,
@@ -133,13 +142,21 @@ function encoderEmbedding(
       tensors: partTensors(embedding.patches),
       detail: `patches of ${patch.join(' × ')}`,
     });
-    const tokens = root.add('class-token', 'weights', 'Class token in front', [patches], {
-      tensors: embedding.tokens,
-    });
-    const positioned = root.add('positions', 'weights', 'Add position embedding', [tokens], {
-      tensors: [embedding.positions],
-    });
-    return root.norms('norm', norm, positioned, startNorms);
+    const weights = (
+      name: string,
+      label: string,
+      input: Wire,
+      tensors: readonly (LazyTensor | undefined)[],
+    ): Wire =>
+      tensors.every((tensor) => tensor === undefined)
+        ? input
+        : root.add(name, 'weights', label, [input], { tensors });
+    const tokens = weights('class-token', 'Class token in front', patches, embedding.tokens);
+    const positioned = weights('positions', 'Add position embedding', tokens, [
+      embedding.positions,
+    ]);
+    const all = weights('registers', 'Registers in between', positioned, [embedding.registers]);
+    return root.norms('norm', norm, all, startNorms);
   }
   const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
     root.add(name, 'weights', label, [input], { shape, tensors });

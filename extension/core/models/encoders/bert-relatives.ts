@@ -182,7 +182,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
   {
     ...longformer,
     // Its classifier of texts has the first token attend to all.
-    heads: longformer.heads.filter(({ first }) => !first),
+    heads: longformer.heads.filter(({ reads }) => reads === 'all'),
     config: {
       ...layout,
       defaults: () => ({ ...textDefaults, pad_token_id: 1, attention_window: 512 }),
@@ -216,7 +216,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       {
         class: 'MPNetForSequenceClassification',
         auto: 'AutoModelForSequenceClassification',
-        first: true,
+        reads: 'first',
         steps: denseClassifier('tanh'),
       },
       forTokens('MPNet'),

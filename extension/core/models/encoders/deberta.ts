@@ -89,7 +89,7 @@ function deberta(modelType: string, family: string): EncoderArchitecture {
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
-        first: true,
+        reads: 'first',
         steps: [{ name: 'pooler.dense', out: 'hidden', activation: 'gelu' }, classifier],
       },
       forTokens(family),

@@ -43,12 +43,25 @@ interface EmbeddingProjection {
 /** Names of the tensors that make a sequence of an image (arXiv 2010.11929). */
 interface ImageEmbedding {
   readonly kind: 'image';
-  /** The projection of patches, a convolution. */
+  /** The projection of patches, a convolution, and whether it adds a bias; it does when absent. */
   readonly patches: string;
+  readonly patchBias?: boolean;
   /** Of the tokens in front of the patches, the class token first. */
   readonly tokens: readonly string[];
-  readonly positions: string;
+  /** Of tokens and patches; families without have scores that depend on the grid. */
+  readonly positions?: string;
+  /** Whether these have no axis for the batch: tokens [hidden], positions [count, hidden]. */
+  readonly isFlat?: boolean;
+  /** Tokens without positions, between the others and the patches (arXiv 2309.16588). */
+  readonly registers?: string;
+  readonly norm?: string;
 }
+
+/**
+ * What a head reads of the last hidden states: all, those of the first token, the mean of the patches (of all where
+ * nothing stands in front of them), or the first and that mean side by side.
+ */
+export type HeadReads = 'all' | 'first' | 'mean' | 'first-and-mean';
 
 /** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
 export interface RelativeNames {
@@ -86,8 +99,9 @@ export interface HeadForm {
   readonly class: string;
   /** Class of transformers that finds it. */
   readonly auto: string;
-  /** Whether only the first position is read. */
-  readonly first: boolean;
+  readonly reads: HeadReads;
+  /** Of what is read. */
+  readonly norm?: string;
   readonly steps: readonly HeadStep[];
 }
 
@@ -156,6 +170,10 @@ export const substituteClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states
 `,
+  Unscaled: `class Unscaled(nn.Module):
+    def __mul__(self, hidden_states):
+        return hidden_states
+`,
   SameOutput: `class SameOutput(nn.Module):
     def forward(self, hidden_states, input_tensor):
         return input_tensor
@@ -183,6 +201,8 @@ export interface EncoderArchitecture {
   readonly biases: (config: EncoderConfig) => Biases;
   /** `layer` when absent. */
   readonly norm?: NormKind;
+  /** Weights are stored as [in, out]. */
+  readonly transposed?: boolean;
   /** Names in block 0, which then no other block can become. */
   readonly firstAttention?: Architecture['attention'];
   /** One rotary embedding, or one for each type of layer; none when absent. */
@@ -193,6 +213,8 @@ export interface EncoderArchitecture {
   readonly slidingWindow?: (config: EncoderConfig, block: number) => number | undefined;
   /** Table [buckets, heads] of what scores gain by distance, below the prefix (T5, arXiv 1910.10683). */
   readonly distanceBias?: string;
+  /** Table [distances, heads] of what scores gain by distance in the grid of patches, below a block. */
+  readonly gridBias?: string;
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
   /** Of attention by hashes that agree. */
@@ -207,6 +229,8 @@ export interface EncoderArchitecture {
   };
   /** Tensors outside the blocks whose size depends on their number: a model with fewer goes without. */
   readonly sizedByBlocks?: readonly string[];
+  /** What training or other heads read, by the start of names below the prefix: it stays in the files, unused. */
+  readonly unread?: readonly string[];
   /** Whether a token sees those before it alone, whatever config.json says. */
   readonly causal?: boolean;
   /** Longest text, where it is no matter of positions. */

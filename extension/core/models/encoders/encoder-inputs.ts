@@ -99,7 +99,7 @@ function emitHidden(graph: GraphBuilder, words: Value, id: number): Value {
   return graph.op('Mul', [left, graph.op('Unsqueeze', [shown, graph.ints([2])])]);
 }
 
-/** Emits class token, other tokens and patches of `pixels` [batch, channels, height, width], positions added. */
+/** Emits class token, other tokens registers and patches of `pixels` [batch, channels, height, width], positions added. */
 export function emitPatches(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'image' }>,
@@ -122,6 +122,24 @@ export function emitPatches(
   const first = embedding.tokens.map((token) =>
     graph.op('Expand', [emitWeight(graph, token), size]),
   );
-  const tokens = graph.op('Concat', [...first, patches], { axis: 1 });
-  return graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
+  const tokens =
+    first.length === 0 ? patches : graph.op('Concat', [...first, patches], { axis: 1 });
+  const placed =
+    embedding.positions === undefined
+      ? tokens
+      : graph.op('Add', [tokens, emitWeight(graph, embedding.positions)]);
+  if (embedding.registers === undefined) {
+    return placed;
+  }
+  const count = embedding.tokens.length;
+  const part = (from: number, to: number): Value =>
+    graph.op('Slice', [placed, graph.ints([from]), graph.ints([to]), graph.ints([1])]);
+  const registers = graph.op('Expand', [
+    emitWeight(graph, embedding.registers),
+    graph.op('Concat', [batch, graph.ints([1, 1])], { axis: 0 }),
+  ]);
+  const [height, width] = embedding.grid;
+  return graph.op('Concat', [part(0, count), registers, part(count, count + height * width)], {
+    axis: 1,
+  });
 }

@@ -2,6 +2,7 @@ import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
+import { gridBiasRows } from '../parts/grid-bias';
 import type { Linear } from '../parts/linear';
 import { distanceBuckets } from '../parts/causal-mask';
 import type { Norm, NormStyle } from '../parts/norm';
@@ -14,7 +15,7 @@ import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout'
 import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { findRelative } from './find-relative';
 import { patchModulesOf } from './encoder-architecture';
-import type { EncoderArchitecture, HeadForm, HeadStep } from './encoder-architecture';
+import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
 import type { EncoderConfig } from './encoder-config';
@@ -47,7 +48,12 @@ export interface EncoderLayout {
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
-    { readonly first: boolean; readonly steps: readonly EncoderHeadStep[] } | undefined;
+    | {
+        readonly reads: HeadReads;
+        readonly norm: Norm | undefined;
+        readonly steps: readonly EncoderHeadStep[];
+      }
+    | undefined;
   /** Whether the family ties this head to the embedding, if config.json does not say otherwise. */
   readonly canTie: boolean;
   /** Most positions of a text. */
@@ -66,7 +72,7 @@ export interface EncoderLayout {
  * what quantization would count with.
  */
 const isComputed = (name: string): boolean =>
-  /embeddings\.position_ids$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
+  /embeddings\.position_ids$|\.relative_position_index$|\.decoder\.bias$|encoder\.embed_positions\.weight$|\.inv_freq$/.test(
     name,
   ) || /(?:_integer|scaling_factor|\.x_min|\.x_max|\.shift)$/.test(name);
 
@@ -94,11 +100,11 @@ export function layOutEncoder(
     name.startsWith(architecture.prefix),
   );
   const prefix = hasPrefix ? architecture.prefix : '';
-  const blocksPrefix = `${prefix}${architecture.blocks}.`;
+  const blocksPrefix = blocksPrefixOf(architecture, checkpoint, prefix);
   const groups = architecture.groups?.(config) ?? {};
   const tensors = new TensorFinder(
     checkpoint,
-    { norm: normKind },
+    { norm: normKind, transposed: architecture.transposed ?? false },
     describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
@@ -145,6 +151,7 @@ export function layOutEncoder(
       weights: {
         ...relative(place, findAttention(names, biases, tensors, place, attention)),
         ...findConvolution(architecture, config, tensors, place),
+        ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
       },
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
@@ -160,11 +167,14 @@ export function layOutEncoder(
   }
   const form = headForm(architecture, config);
   const head = form && {
-    first: form.first,
-    steps: findSteps(form.steps, config, tensors, embedding),
+    reads: form.reads,
+    norm: form.norm === undefined ? undefined : tensors.norm(`${prefix}${form.norm}`, hidden),
+    steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, distanceBias } = architecture;
+  const { finalNorm, distanceBias, unread = [] } = architecture;
+  const isExpected = (name: string): boolean =>
+    isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
     norm,
     attention,
@@ -186,8 +196,8 @@ export function layOutEncoder(
     blocksPrefix,
     patchModules,
     absent,
-    unused: tensors.unused().filter((name) => !isComputed(name)),
-    computed: tensors.unused().filter(isComputed),
+    unused: tensors.unused().filter((name) => !isExpected(name)),
+    computed: tensors.unused().filter(isExpected),
   };
 }
 
@@ -216,7 +226,7 @@ export function headForm(
 
 /** The steps of the head, each of which reads what the one before it gives. */
 function findSteps(
-  steps: readonly HeadStep[],
+  { steps, reads }: HeadForm,
   config: EncoderConfig,
   tensors: TensorFinder,
   embedding: EncoderEmbedding,
@@ -224,7 +234,7 @@ function findSteps(
   const { hidden_size: hidden } = config;
   const words = embedding.kind === 'text' ? embedding.words : undefined;
   const [vocabulary = 0, width = hidden] = words?.weight.shape ?? [];
-  let input = hidden;
+  let input = reads === 'first-and-mean' ? 2 * hidden : hidden;
   return steps.map((step) => {
     const { name, bias = `${name}.bias`, optionalBias = false } = step;
     const out = { hidden, embedding: width, vocabulary, stored: tensors.rows(name) }[step.out];
@@ -243,6 +253,33 @@ function findSteps(
       norm: step.norm === undefined ? undefined : tensors.norm(step.norm, out),
     };
   });
+}
+
+/** Some checkpoints have the blocks outside the module that the other names begin with. */
+function blocksPrefixOf(
+  { blocks }: EncoderArchitecture,
+  checkpoint: Checkpoint,
+  prefix: string,
+): string {
+  const inside = `${prefix}${blocks}.`;
+  const names = [...checkpoint.tensors.keys()];
+  const starts = (start: string): boolean => names.some((name) => name.startsWith(start));
+  return starts(inside) || !starts(`${blocks}.`) ? inside : `${blocks}.`;
+}
+
+function findGridBias(
+  { gridBias: name }: EncoderArchitecture,
+  tensors: TensorFinder,
+  place: string,
+  embedding: EncoderEmbedding,
+  heads: number,
+): Pick<AttentionWeights, 'gridBias'> {
+  if (name === undefined || embedding.kind !== 'image') {
+    return {};
+  }
+  const { grid } = embedding;
+  const table = tensors.take(`${place}${name}`, [gridBiasRows(grid), heads]);
+  return { gridBias: { table, grid } };
 }
 
 function findConvolution(

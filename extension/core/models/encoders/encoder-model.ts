@@ -2,7 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Dimension, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../parts/attention';
-import { activations, emitFeedforward } from '../parts/feedforward';
+import { emitFeedforward } from '../parts/feedforward';
 import type {
   GraphPart,
   InputPort,
@@ -18,13 +18,12 @@ import {
   withFormFiles,
   withForms,
 } from '../transformer/linear-layers';
-import { emitLinearOver } from '../parts/linear';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm, emitNorms } from '../parts/norm';
+import { emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
@@ -43,6 +42,7 @@ import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-layout';
 import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { emitHead } from './encoder-head';
 import { emitPatches, emitTextEmbedding } from './encoder-inputs';
 import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
 import { outerOf } from './encoder-layout';
@@ -283,7 +283,7 @@ export class EncoderModel implements LayeredModel {
   private get outputShape(): Dimension[] {
     const { attention, head } = this.layout;
     const width = head?.steps.at(-1)?.linear.weight.shape[0] ?? attention.hiddenSize;
-    return head?.first === true ? ['batch', width] : [...rows, width];
+    return head === undefined || head.reads === 'all' ? [...rows, width] : ['batch', width];
   }
 
   private declareInputs(graph: GraphBuilder): void {
@@ -338,21 +338,7 @@ export class EncoderModel implements LayeredModel {
   }
 
   private emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
-    const { finalNorm, head, norm } = this.layout;
-    return graph.within('epilogue', () => {
-      const normed = finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
-      if (head === undefined) {
-        return normed;
-      }
-      const read = head.first
-        ? graph.op('Gather', [normed, graph.ints([0], [])], { axis: 1 })
-        : normed;
-      return head.steps.reduce((x, step) => {
-        const linear = emitLinearOver(graph, step.linear, x);
-        const active = activations[step.activation ?? '']?.(graph, linear) ?? linear;
-        return step.norm === undefined ? active : emitNorm(graph, norm, active, step.norm);
-      }, read);
-    });
+    return graph.within('epilogue', () => emitHead(graph, this.layout, hidden));
   }
 
   private embeddingTensors(): LazyTensor[] {
@@ -369,14 +355,18 @@ export class EncoderModel implements LayeredModel {
             ...storedTensors(embedding.projection?.linear),
             ...storedTensors(embedding.projection?.norm),
           ]
-        : [...partTensors(embedding.patches), ...embedding.tokens, embedding.positions];
+        : [
+            ...partTensors(embedding.patches),
+            ...embedding.tokens,
+            ...[embedding.positions, embedding.registers].filter((one) => one !== undefined),
+          ];
     return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
   }
 
   private headTensors(): LazyTensor[] {
     const { finalNorm, head } = this.layout;
     const steps = head?.steps ?? [];
-    return [finalNorm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
+    return [finalNorm, head?.norm, ...steps.flatMap(({ linear, norm }) => [linear, norm])].flatMap(
       storedTensors,
     );
   }

@@ -35,7 +35,11 @@ export type EncoderEmbedding =
       /** [hidden, channels, height, width] of a patch. */
       readonly patches: Linear;
       readonly tokens: readonly LazyTensor[];
-      readonly positions: LazyTensor;
+      readonly positions: LazyTensor | undefined;
+      /** [1, count, hidden] */
+      readonly registers: LazyTensor | undefined;
+      /** Rows and columns of patches. */
+      readonly grid: readonly [height: number, width: number];
       /** [channels, height, width] */
       readonly image: readonly [number, number, number];
     };
@@ -64,23 +68,32 @@ export function findEmbedding(
   const [height, width] = sides(config.image_size);
   const [patchHeight, patchWidth] = sides(config.patch_size);
   const { num_channels: channels } = config;
-  const count = Math.trunc(height / patchHeight) * Math.trunc(width / patchWidth);
+  const grid = [Math.trunc(height / patchHeight), Math.trunc(width / patchWidth)] as const;
+  const { tokens, positions, patchBias = true, isFlat = false, registers, norm } = embedding;
+  const count = grid[0] * grid[1] + tokens.length;
   const patches = `${prefix}${embedding.patches}`;
   const found: EncoderEmbedding = {
     kind: 'image',
     patches: {
       weight: tensors.take(`${patches}.weight`, [hidden, channels, patchHeight, patchWidth]),
-      bias: tensors.take(`${patches}.bias`, [hidden]),
+      ...(patchBias ? { bias: tensors.take(`${patches}.bias`, [hidden]) } : {}),
     },
-    tokens: embedding.tokens.map((name) => tensors.take(`${prefix}${name}`, [1, 1, hidden])),
-    positions: tensors.take(`${prefix}${embedding.positions}`, [
-      1,
-      count + embedding.tokens.length,
-      hidden,
-    ]),
+    tokens: tokens.map((name) =>
+      tensors.take(`${prefix}${name}`, isFlat ? [hidden] : [1, 1, hidden]),
+    ),
+    positions:
+      positions === undefined
+        ? undefined
+        : tensors.take(`${prefix}${positions}`, isFlat ? [count, hidden] : [1, count, hidden]),
+    registers:
+      registers === undefined
+        ? undefined
+        : tensors.take(`${prefix}${registers}`, [1, config.num_register_tokens, hidden]),
+    grid,
     image: [channels, height, width],
   };
-  return { embedding: found, startNorms: [] };
+  const startNorms = norm === undefined ? [] : [tensors.norm(`${prefix}${norm}`, hidden)];
+  return { embedding: found, startNorms };
 }
 
 function findTextEmbedding(
@@ -153,4 +166,12 @@ function required(value: number | undefined, field: string, folder: ModelFolder)
     });
   }
   return value;
+}
+
+/** How many tokens stand in front of the patches. */
+export function tokensBeforePatches({
+  tokens,
+  registers,
+}: Extract<EncoderEmbedding, { kind: 'image' }>): number {
+  return tokens.length + (registers?.shape[1] ?? 0);
 }

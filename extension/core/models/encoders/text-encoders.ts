@@ -69,7 +69,7 @@ interface Named {
 export const maskedHead = (family: string, steps: readonly HeadStep[]): HeadForm => ({
   class: `${family}ForMaskedLM`,
   auto: 'AutoModelForMaskedLM',
-  first: false,
+  reads: 'all',
   steps,
 });
 
@@ -78,7 +78,7 @@ export const causalHead = (
   family: string,
   steps: readonly HeadStep[],
   name = `${family}ForCausalLM`,
-): HeadForm => ({ class: name, auto: 'AutoModelForCausalLM', first: false, steps });
+): HeadForm => ({ class: name, auto: 'AutoModelForCausalLM', reads: 'all', steps });
 
 /** Heads for both, as far as a family has them. */
 const languageHeads = ({ family, causal }: Named, steps: readonly HeadStep[]): HeadForm[] => [
@@ -111,7 +111,7 @@ export const robertaSteps: readonly HeadStep[] = [
 export const forTokens = (family: string): HeadForm => ({
   class: `${family}ForTokenClassification`,
   auto: 'AutoModelForTokenClassification',
-  first: false,
+  reads: 'all',
   steps: [classifier],
 });
 
@@ -131,7 +131,7 @@ export function bertLike(named: Named): EncoderArchitecture {
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
-        first: true,
+        reads: 'first',
         steps: [{ name: `${prefix}pooler.dense`, out: 'hidden', activation: 'tanh' }, classifier],
       },
       forTokens(family),
@@ -172,7 +172,7 @@ export function robertaLike(named: Named): EncoderArchitecture {
       {
         class: `${family}ForSequenceClassification`,
         auto: 'AutoModelForSequenceClassification',
-        first: true,
+        reads: 'first',
         steps: denseClassifier('tanh'),
       },
       forTokens(family),
@@ -226,7 +226,7 @@ const electra: EncoderArchitecture = {
     {
       class: 'ElectraForSequenceClassification',
       auto: 'AutoModelForSequenceClassification',
-      first: true,
+      reads: 'first',
       steps: denseClassifier('gelu'),
     },
     forTokens('Electra'),
@@ -274,7 +274,7 @@ const distilbert: EncoderArchitecture = {
     {
       class: 'DistilBertForMaskedLM',
       auto: 'AutoModelForMaskedLM',
-      first: false,
+      reads: 'all',
       steps: [
         {
           name: 'vocab_transform',
@@ -288,7 +288,7 @@ const distilbert: EncoderArchitecture = {
     {
       class: 'DistilBertForSequenceClassification',
       auto: 'AutoModelForSequenceClassification',
-      first: true,
+      reads: 'first',
       steps: [{ name: 'pre_classifier', out: 'hidden', activation: 'relu' }, classifier],
     },
     forTokens('DistilBert'),

@@ -6,6 +6,8 @@ import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import { emitGridBias } from './grid-bias';
+import type { GridBias } from './grid-bias';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRelativeScores } from './relative-scores';
@@ -67,6 +69,8 @@ export interface AttentionWeights extends Branch {
   readonly relative?: RelativeWeights;
   /** [numHeads, 1, width, 1]: what is summed of a head's values along the sequence, and added to what it gives. */
   readonly valueConvolution?: LazyTensor;
+  /** What scores gain by distance in a grid of patches. */
+  readonly gridBias?: GridBias;
 }
 
 /** Side values of an attention sublayer. */
@@ -168,7 +172,11 @@ export function emitAttention(
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
   const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
-  const capped = emitSoftCap(graph, related, shape.softCap);
+  const biased =
+    weights.gridBias === undefined
+      ? related
+      : graph.op('Add', [related, emitGridBias(graph, weights.gridBias)]);
+  const capped = emitSoftCap(graph, biased, shape.softCap);
   const probabilities = emitProbabilities(graph, shape, weights, capped, side.mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const attended = reshape(

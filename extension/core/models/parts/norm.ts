@@ -53,6 +53,8 @@ const emitMean = (graph: GraphBuilder, x: Value): Value =>
 export interface Branch {
   readonly norm?: Norm;
   readonly postNorm?: Norm;
+  /** Factors on the branch: [width]. */
+  readonly layerScale?: LazyTensor;
   /**
    * Of the sum of stream and branch, one after the other: its own, and those of branches behind it that are
    * gone, since norms stay.
@@ -70,17 +72,19 @@ export function emitBranchInput(
   return norm === undefined ? hidden : emitNorm(graph, style, hidden, norm);
 }
 
-/** Emits hidden + scale · postNorm(branch), and the norms of the sum. */
+/** Emits hidden + scale · layerScale · postNorm(branch), and the norms of the sum. */
 export function emitResidual(
   graph: GraphBuilder,
   style: NormStyle,
   scale: number,
   hidden: Value,
   branch: Value,
-  { postNorm, sumNorms }: Branch,
+  { postNorm, layerScale, sumNorms }: Branch,
 ): Value {
   const normed = postNorm === undefined ? branch : emitNorm(graph, style, branch, postNorm);
-  const scaled = scale === 1 ? normed : graph.op('Mul', [normed, graph.scalar(scale)]);
+  const byChannel =
+    layerScale === undefined ? normed : graph.op('Mul', [normed, emitWeight(graph, layerScale)]);
+  const scaled = scale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(scale)]);
   return emitNorms(graph, style, graph.op('Add', [hidden, scaled]), sumNorms);
 }
 

@@ -113,6 +113,8 @@ export interface BranchNorms {
   readonly norm?: string;
   /** Of the branch's output, before it is added to the residual stream. */
   readonly postNorm?: string;
+  /** A factor for each channel of the branch's output (LayerScale, arXiv 2103.17239). */
+  readonly layerScale?: string;
   /** Of the sum of both. */
   readonly sumNorm?: string;
 }

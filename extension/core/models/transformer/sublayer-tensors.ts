@@ -17,10 +17,14 @@ export function sublayerTensors(
   sublayer: TransformerSublayer,
   tensorsOf = partTensors,
 ): readonly LazyTensor[] {
-  const { norm, postNorm, sumNorms = [] } = sublayer.weights;
+  const { norm, postNorm, layerScale, sumNorms = [] } = sublayer.weights;
   const linears = sublayerLinears(sublayer);
   const parts = [norm, ...innerNorms(sublayer), ...linears, postNorm, ...sumNorms];
-  return [...parts.flatMap((part) => tensorsOf(part)), ...otherTensors(sublayer)];
+  return [
+    ...parts.flatMap((part) => tensorsOf(part)),
+    ...(layerScale === undefined ? [] : [layerScale]),
+    ...otherTensors(sublayer),
+  ];
 }
 
 /** The sublayer up to its sum: without the norms that stay when it goes. */
@@ -64,6 +68,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.addedBiases?.query,
         sublayer.weights.addedBiases?.value,
         sublayer.weights.valueConvolution,
+        sublayer.weights.gridBias?.table,
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
       return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];

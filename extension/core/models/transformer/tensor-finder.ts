@@ -176,10 +176,17 @@ export class TensorFinder {
   }
 
   /** The norms of a branch. */
-  public branch(prefix: string, { norm, postNorm, sumNorm }: BranchNorms, width: number): Branch {
+  public branch(
+    prefix: string,
+    { norm, postNorm, layerScale, sumNorm }: BranchNorms,
+    width: number,
+  ): Branch {
     return {
       ...(norm === undefined ? {} : { norm: this.norm(`${prefix}${norm}`, width) }),
       ...(postNorm === undefined ? {} : { postNorm: this.norm(`${prefix}${postNorm}`, width) }),
+      ...(layerScale === undefined
+        ? {}
+        : { layerScale: this.take(`${prefix}${layerScale}`, [width]) }),
       ...(sumNorm === undefined ? {} : { sumNorms: [this.norm(`${prefix}${sumNorm}`, width)] }),
     };
   }

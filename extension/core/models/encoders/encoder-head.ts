@@ -1,0 +1,65 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { activations } from '../parts/feedforward';
+import { emitLinearOver } from '../parts/linear';
+import { emitNorm } from '../parts/norm';
+import type { HeadReads } from './encoder-architecture';
+import type { EncoderLayout } from './encoder-layout';
+import { tokensBeforePatches } from './find-embedding';
+import type { EncoderEmbedding } from './find-embedding';
+
+/** Emits what the model gives of its last hidden states [batch, sequence, hidden]: their norm, and the head where there is one. */
+export function emitHead(
+  graph: GraphBuilder,
+  {
+    embedding,
+    finalNorm,
+    head,
+    norm,
+  }: Pick<EncoderLayout, 'embedding' | 'finalNorm' | 'head' | 'norm'>,
+  hidden: Value,
+): Value {
+  const normed = finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
+  if (head === undefined) {
+    return normed;
+  }
+  const pooled = emitPooled(graph, head.reads, embedding, normed);
+  const read = head.norm === undefined ? pooled : emitNorm(graph, norm, pooled, head.norm);
+  return head.steps.reduce((x, step) => {
+    const linear = emitLinearOver(graph, step.linear, x);
+    const active = activations[step.activation ?? '']?.(graph, linear) ?? linear;
+    return step.norm === undefined ? active : emitNorm(graph, norm, active, step.norm);
+  }, read);
+}
+
+/** Emits what a head reads of the last hidden states: [batch, width], or all of them. */
+function emitPooled(
+  graph: GraphBuilder,
+  reads: HeadReads,
+  embedding: EncoderEmbedding,
+  hidden: Value,
+): Value {
+  switch (reads) {
+    case 'all':
+      return hidden;
+    case 'first':
+      return emitFirst(graph, hidden);
+    case 'mean':
+      return emitMean(graph, embedding, hidden);
+    case 'first-and-mean':
+      return graph.op('Concat', [emitFirst(graph, hidden), emitMean(graph, embedding, hidden)], {
+        axis: -1,
+      });
+  }
+}
+
+const emitFirst = (graph: GraphBuilder, hidden: Value): Value =>
+  graph.op('Gather', [hidden, graph.ints([0], [])], { axis: 1 });
+
+/** The mean of the patches. */
+function emitMean(graph: GraphBuilder, embedding: EncoderEmbedding, hidden: Value): Value {
+  const from = embedding.kind === 'text' ? 0 : tokensBeforePatches(embedding);
+  const end = graph.ints([Number.MAX_SAFE_INTEGER]);
+  const patches =
+    from === 0 ? hidden : graph.op('Slice', [hidden, graph.ints([from]), end, graph.ints([1])]);
+  return graph.op('ReduceMean', [patches], { axes: [1], keepdims: 0 });
+}
