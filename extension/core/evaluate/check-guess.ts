@@ -12,9 +12,9 @@ export interface GuessCheck {
   readonly shuffled: number;
 }
 
-const tokens = 256;
+const tokens = 128;
 /** A model that computes nothing sensible is about as good as one in so many tokens of the vocabulary. */
-const leastBelowVocabulary = 8;
+const leastBelowVocabulary = 16;
 /** The order of words tells a model that is computed rightly at least this factor. */
 const leastBelowShuffled = 2;
 

@@ -8,18 +8,18 @@ import { openFolderAs } from './open-model';
 import type { OpenedModel } from './opened-model';
 import { familyOfConfig } from './transformer/architectures';
 import type { ConfigFields } from './transformer/config-layout';
-import { guessFamily } from './transformer/guess-family';
+import { guessFamilies } from './transformer/guess-family';
 import type { FamilyGuess } from './transformer/guess-family';
 import { baseModelType, readModelType } from './transformer/model-config';
 
 /**
- * A folder of an unknown `model_type`, opened as one of the known family that it follows, or of `only`.
+ * A folder of an unknown `model_type`, opened as one of each known family that it may follow, or of `only`.
  * @throws UserError when the type is known, or no family fits.
  */
-export async function openGuess(
+export async function openGuesses(
   path: string,
   only?: string,
-): Promise<{ readonly opened: OpenedModel; readonly guess: FamilyGuess }> {
+): Promise<readonly { readonly opened: OpenedModel; readonly guess: FamilyGuess }[]> {
   const folder = await locateModel(path);
   if (isGguf(folder.weights)) {
     throw new UserError(say`Only Hugging Face folders can be tried as another family.`, {
@@ -36,6 +36,10 @@ export async function openGuess(
     });
   }
   const checkpoint = await openSafetensors(folder.weights);
-  const guess = guessFamily(configText, folder, checkpoint, only);
-  return { opened: await openFolderAs(folder, guess.configText), guess };
+  return Promise.all(
+    guessFamilies(configText, folder, checkpoint, only).map(async (guess) => ({
+      opened: await openFolderAs(folder, guess.configText),
+      guess,
+    })),
+  );
 }

@@ -6,10 +6,12 @@ import { checkGuess } from '../evaluate/check-guess';
 import type { GuessCheck } from '../evaluate/check-guess';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
-import { openGuess } from '../models/open-guess';
+import { openGuesses } from '../models/open-guess';
+import type { FamilyGuess } from '../models/transformer/guess-family';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
+import { UserError } from '../user-error';
 import { path, text } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
@@ -51,22 +53,44 @@ export const tryFamily = defineOperation({
   trust: 'write',
   run: async (request, context): Promise<TriedFamily> => {
     const { model: place, family: only } = request;
-    const { opened, guess } = await openGuess(place, only);
-    requireAble(opened.capabilities.evaluate, opened.path);
-    const { family, fields } = guess;
+    const guesses = await openGuesses(place, only);
     const { device: choice, memoryBytes } = runOptions(request);
     const device = await resolveDevice(choice, context.warn.bind(context));
-    const { model } = opened;
-    requireMemory(model, memoryBytes, device);
     const file = request.text ?? join(context.environment.samples, heldOutText);
-    const executor = new LayeredExecutor(model, device, memoryBytes);
-    try {
-      const check = await checkGuess(executor, await readTokens(file, model), family, context);
-      const written = join(opened.path, familyFileName);
-      await writeDocument(written, { ...fields, espalier_guess: { family, ...check } });
-      return { family, path: written, ...check };
-    } finally {
-      await executor.dispose();
+    const failures: unknown[] = [];
+    let best: (GuessCheck & { readonly guess: FamilyGuess; readonly folder: string }) | undefined;
+    for (const { opened, guess } of guesses) {
+      const { model, path: folder, capabilities } = opened;
+      requireAble(capabilities.evaluate, folder);
+      requireMemory(model, memoryBytes, device);
+      const executor = new LayeredExecutor(model, device, memoryBytes);
+      try {
+        const check = await checkGuess(
+          executor,
+          await readTokens(file, model),
+          guess.family,
+          context,
+        );
+        best =
+          best === undefined || check.perplexity < best.perplexity
+            ? { ...check, guess, folder }
+            : best;
+      } catch (error) {
+        if (!(error instanceof UserError)) {
+          throw error;
+        }
+        failures.push(error);
+      } finally {
+        await executor.dispose();
+      }
     }
+    if (best === undefined) {
+      throw failures[0];
+    }
+    const { guess, folder, ...check } = best;
+    const { family, fields } = guess;
+    const written = join(folder, familyFileName);
+    await writeDocument(written, { ...fields, espalier_guess: { family, ...check } });
+    return { family, path: written, ...check };
   },
 });

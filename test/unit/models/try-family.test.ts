@@ -104,6 +104,31 @@ describe('a model of an unknown type', () => {
     await expect(tried(folder)).rejects.toThrow(/llama, but: it has no tensor model\.layers\.11/);
   });
 
+  it('opens as the family that predicts a text, where tensors cannot tell', async () => {
+    const folder = unknownModel('interleaved');
+    const file = join(folder, 'model.safetensors');
+    const { tensors } = await openSafetensors(file);
+    const bytes = readFileSync(file);
+    // Rows i and i + half of a head become neighbours, as families have them that turn those.
+    const [half, rowBytes] = [16, 192 * 2];
+    for (const [name, { offset, length }] of tensors) {
+      if (/\.[qk]_proj/.test(name)) {
+        const before = Buffer.from(bytes.subarray(offset, offset + length));
+        for (let row = 0; row < length / rowBytes; row++) {
+          const [head, place] = [Math.trunc(row / (2 * half)), row % (2 * half)];
+          const source = head * 2 * half + Math.trunc(place / 2) + (place % 2) * half;
+          before.copy(bytes, offset + row * rowBytes, source * rowBytes, (source + 1) * rowBytes);
+        }
+      }
+    }
+    writeFileSync(file, bytes);
+    const { family, perplexity } = await tried(folder);
+    expect(['helium', 'ernie4_5']).toContain(family);
+    expect(perplexity).toBeLessThan(100);
+    const asHelium = tried(unknownModel('turned'), { family: 'helium' });
+    await expect(asHelium).rejects.toThrow(/helium, the model does not predict text/);
+  });
+
   it('is refused where it does not predict a text', async () => {
     const folder = unknownModel('permuted');
     const file = join(folder, 'model.safetensors');

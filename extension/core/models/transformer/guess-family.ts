@@ -10,6 +10,7 @@ import type { ConfigFields } from './config-layout';
 import { parseModelConfig } from './model-config';
 import type { ModelConfig } from './model-config';
 import { layOutTransformer } from './transformer-layout';
+import type { TransformerLayout } from './transformer-layout';
 
 /** A known family that names every tensor of a checkpoint and reads every field that could matter. */
 export interface FamilyGuess {
@@ -25,6 +26,8 @@ interface Attempt {
   /** Fields that the family does not read, by which the closest of several is found. */
   readonly unread: number;
   readonly guess?: FamilyGuess;
+  /** The same for families that compute the same. */
+  readonly computes?: string;
   readonly reason?: Message;
 }
 
@@ -32,16 +35,16 @@ interface Attempt {
 const triable = architectures.filter(({ rotary }) => rotary !== 'by-layer-type');
 
 /**
- * The known family that a model of an unknown type follows: `only`, or the one that leaves the fewest
- * fields of config.json unread.
+ * The known families that a model of an unknown type may follow: `only`, or those that leave the fewest
+ * fields of config.json unread, of which tensors cannot tell which it is.
  * @throws UserError saying what no family has.
  */
-export function guessFamily(
+export function guessFamilies(
   configText: string,
   folder: ModelFolder,
   checkpoint: Checkpoint,
   only?: string,
-): FamilyGuess {
+): FamilyGuess[] {
   const candidates = triable.filter(({ modelType }) => only === undefined || modelType === only);
   if (candidates.length === 0) {
     throw new UserError(say`No model can be tried as "${only ?? ''}".`, {
@@ -50,11 +53,16 @@ export function guessFamily(
     });
   }
   const attempts = candidates.map((known) => attempt(known, configText, folder, checkpoint));
-  const [best] = attempts
-    .filter(({ guess }) => guess !== undefined)
-    .sort((a, b) => a.unread - b.unread);
-  if (best?.guess !== undefined) {
-    return best.guess;
+  const fitting = attempts.filter(({ guess }) => guess !== undefined);
+  const fewest = Math.min(...fitting.map(({ unread }) => unread));
+  const found = new Map<string, FamilyGuess>();
+  for (const { unread, guess, computes = '' } of fitting) {
+    if (guess !== undefined && unread === fewest && !found.has(computes)) {
+      found.set(computes, guess);
+    }
+  }
+  if (found.size > 0) {
+    return [...found.values()];
   }
   const [closest] = attempts.sort((a, b) => a.unread - b.unread);
   throw new UserError(
@@ -88,7 +96,7 @@ function attempt(
     );
     const unread = unreadFields(known, config, read);
     const [tensor] = layout.unused;
-    const [field] = unread;
+    const field = unread.find((one) => !isNeutral(config[one])) ?? otherWindows(layout, parsed);
     const reason =
       tensor !== undefined
         ? say`it has no tensor ${tensor}.`
@@ -98,7 +106,9 @@ function attempt(
     return {
       family,
       unread: unread.length + layout.unused.length,
-      ...(reason === undefined ? { guess: { family, configText: text, fields } } : { reason }),
+      ...(reason === undefined
+        ? { guess: { family, configText: text, fields }, computes: textOf(layout) }
+        : { reason }),
     };
   } catch (error) {
     if (!(error instanceof UserError)) {
@@ -109,6 +119,10 @@ function attempt(
     const reason = joined([field === undefined ? undefined : say`${field}:`, problem]);
     return { family, unread: Number.MAX_SAFE_INTEGER, reason };
   }
+}
+
+function textOf(layout: TransformerLayout): string {
+  return JSON.stringify(layout, (_, value: unknown) => (value instanceof Map ? [...value] : value));
 }
 
 /** The config, noting which fields are read. */
@@ -125,7 +139,7 @@ function watched(config: ModelConfig, read: Set<string>): ModelConfig {
 const harmless =
   /dropout|_pdrop$|_token_ids?$|^(?:model_type|architectures|auto_map|torch_dtype|dtype|transformers_version|_.*|use_cache|initializer_range|.*_init(?:ializer)?_(?:range|std)|pretraining_tp|tokenizer_class|output_.*|return_dict|id2label|label2id|task_specific_params|max_position_embeddings|max_length|.*_loss_coef|espalier_guess|rope_theta|original_max_position_embeddings|cache_implementation)$/;
 
-/** Fields with a value that could change what is computed, and that nobody asked for. */
+/** Fields that could change what is computed, and that nobody asked for. */
 function unreadFields(
   known: Architecture,
   config: ConfigFields,
@@ -139,8 +153,22 @@ function unreadFields(
     ...(config['use_sliding_window'] === false ? ['sliding_window', 'max_window_layers'] : []),
   ]);
   return Object.entries(config).flatMap(([field, value]) =>
-    understood.has(field) || harmless.test(field) || isNeutral(value) ? [] : [field],
+    understood.has(field) || harmless.test(field) || value === null ? [] : [field],
   );
+}
+
+/** The field where config.json has windows in other blocks than the family does. */
+function otherWindows(
+  { sublayers }: TransformerLayout,
+  { layer_types: types }: ModelConfig,
+): string | undefined {
+  const isOther = sublayers.some(
+    (one) =>
+      one.kind === 'attention' &&
+      types?.[one.block] !== undefined &&
+      /sliding|chunked|local/.test(types[one.block] ?? '') !== (one.slidingWindow !== undefined),
+  );
+  return isOther ? 'layer_types' : undefined;
 }
 
 /** Whether a value stands for doing nothing. */
