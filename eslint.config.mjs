@@ -27,8 +27,8 @@ const CORE_IMPORTS = {
   plans: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS],
   pipelines: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS, 'plans', 'export'],
-  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'plans', 'export', 'pipelines'],
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
+  evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'plans', 'export', 'pipelines', 'generate'],
 };
 CORE_IMPORTS['documents'] = Object.keys(CORE_IMPORTS);
 const BELOW_OPERATIONS = Object.keys(CORE_IMPORTS);

@@ -53,10 +53,11 @@ function printTask(
     percent(judged.accNorm, judged.accNormError),
     judged.perplexity?.toFixed(2) ?? '–',
   ];
+  const accuracy = result.kind === 'exact-match' ? 'exact_match' : 'acc';
   terminal.print(`${result.task}: ${result.kind}, ${counted(result.examples, 'example')}`);
   printTable(
     terminal,
-    ['model', 'acc', 'acc_norm', 'perplexity of a word'],
+    ['model', accuracy, 'acc_norm', 'perplexity of a word'],
     [row(model, result), ...(result.against === undefined ? [] : [row(against, result.against)])],
   );
   if (result.compared !== undefined) {
@@ -65,8 +66,8 @@ function printTask(
       `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)}`;
     terminal.print(
       difference.low <= 0 && difference.high >= 0
-        ? `acc: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${points(difference.low)} to ${points(difference.high)} points)`
-        : `acc: ${points(difference.value)} points from ${against} (95 % interval ${points(difference.low)} to ${points(difference.high)})`,
+        ? `${accuracy}: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${points(difference.low)} to ${points(difference.high)} points)`
+        : `${accuracy}: ${points(difference.value)} points from ${against} (95 % interval ${points(difference.low)} to ${points(difference.high)})`,
     );
     terminal.print(
       `Answers that change: ${gained} become right, ${lost} become wrong (probability by chance ${chance.toPrecision(2)})` +

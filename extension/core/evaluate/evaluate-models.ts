@@ -17,9 +17,11 @@ import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import { matchAnswers } from './exact-match';
 import { evaluateTask } from './task-accuracy';
 import type { TaskResult } from './task-accuracy';
 import { readTask } from './task-file';
+import type { ShotsRequest } from './task-file';
 import { say } from '../message';
 
 /** Which models to evaluate, and where. */
@@ -46,7 +48,7 @@ export interface EvaluationRequest extends ModelsRequest {
 }
 
 /** What to judge by a task. */
-export interface TaskRequest extends ModelsRequest {
+export interface TaskRequest extends ModelsRequest, ShotsRequest {
   /** A JSONL file of examples. */
   readonly task: string;
 }
@@ -101,18 +103,23 @@ export async function judgeModels(
   context: JobContext,
 ): Promise<TaskEvaluation> {
   const [own, other] = await runModels(request, context, {
-    prepare: async () => readTask(request.task),
+    prepare: async () => readTask(request.task, request),
     run: async (executor, removed, task) => {
-      const tokenizer = await loadTokenizer(executor.model.summary.path);
-      return evaluateTask(executor, tokenizer, task, removed, context);
+      const { model, device, units } = executor;
+      const tokenizer = await loadTokenizer(model.summary.path);
+      if (task.kind !== 'exact-match') {
+        return evaluateTask(executor, tokenizer, task, removed, context);
+      }
+      const ids = Array.from(removed, (unit) => units.idOf(unit));
+      const options = { device, memoryBytes: request.memoryBytes, removed: ids };
+      return matchAnswers(model, tokenizer, task, options, context);
     },
   });
-  const { right, ...result } = own;
+  const { result } = own;
   if (other === undefined) {
     return result;
   }
-  const { right: original, ...against } = other;
-  return { ...result, against, compared: compareAnswers(original, right) };
+  return { ...result, against: other.result, compared: compareAnswers(other.right, own.right) };
 }
 
 interface Work<Prepared, Result> {

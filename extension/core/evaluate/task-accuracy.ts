@@ -6,7 +6,8 @@ import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/nex
 import type { TextWindow, WindowSums } from '../runtime/windows';
 import { windowSums } from '../runtime/windows';
 import { UserError } from '../user-error';
-import type { ChoicesExample, LastWordExample, Task } from './task-file';
+import type { ChoicesExample, Pair } from './task-example';
+import type { Task } from './task-file';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
@@ -15,9 +16,15 @@ export interface TaskResult {
   readonly task: string;
   readonly kind: Task['kind'];
   readonly examples: number;
-  /** Share of the examples where the right choice is the likeliest, or every token of the last word is. */
+  /**
+   * Share of the examples where the right choice is the likeliest, or every token of the last word is, or
+   * the answer that the model writes is a right one.
+   */
   readonly acc: number;
-  /** Multiple choice: the same with log-likelihoods divided by the choices' lengths in characters. */
+  /**
+   * Multiple choice: the same with log-likelihoods divided by the choices' lengths in characters; absent
+   * where the choices are in the contexts.
+   */
   readonly accNorm?: number;
   /** Standard errors of both, √(a(1 − a)/(n − 1)). */
   readonly accError: number;
@@ -32,30 +39,35 @@ interface Continuation {
   readonly tokens: number;
 }
 
-const defaultDelimiter = ' ';
+/** A result, and what each example has. */
+export interface TaskAnswers {
+  readonly result: TaskResult;
+  /** What `acc` counts. */
+  readonly right: readonly boolean[];
+  /** Of each pair of each example, in nats; none where answers are written. */
+  readonly logLikelihoods: readonly (readonly number[])[];
+}
+
+/** A task that is judged by likelihoods. */
+export type LikelihoodTask = Exclude<Task, { readonly kind: 'exact-match' }>;
 
 /**
  * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), no
  * special tokens added, texts that are too long cut at their beginning; `acc`, `acc_norm` of
- * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA. `right`: of each example, what `acc` counts.
+ * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA.
  */
 export async function evaluateTask(
   executor: LayeredExecutor,
   tokenizer: Tokenizer,
-  task: Task,
+  task: LikelihoodTask,
   removed: ReadonlySet<number>,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
-): Promise<TaskResult & { readonly right: readonly boolean[] }> {
+): Promise<TaskAnswers> {
   requireNextTokens(executor.model);
   const { maxPositions = Number.POSITIVE_INFINITY } = executor.model.summary;
-  const continuation = (context: string, text: string): Continuation =>
-    continuationOf(executor, tokenizer, context, text, maxPositions, task.file);
-  const continuations =
-    task.kind === 'multiple-choice'
-      ? task.examples.flatMap(({ context, choices, delimiter = defaultDelimiter }) =>
-          choices.map((choice) => continuation(context, `${delimiter}${choice}`)),
-        )
-      : task.examples.map((example) => continuation(...splitLastWord(example)));
+  const continuations = task.examples.flatMap(({ pairs }: { readonly pairs: readonly Pair[] }) =>
+    pairs.map((pair) => continuationOf(executor, tokenizer, pair, maxPositions, task.file)),
+  );
   const sums = await inAnyOrder(
     executor,
     continuations,
@@ -66,6 +78,12 @@ export async function evaluateTask(
   return task.kind === 'multiple-choice'
     ? judgeChoices(task.name, task.examples, sums)
     : judgeLastWords(task.name, continuations, sums);
+}
+
+/** Accuracy of answers, with its standard error. */
+export function accuracyOf(right: readonly boolean[]): Pick<TaskResult, 'acc' | 'accError'> {
+  const count = right.filter(Boolean).length;
+  return { acc: count / right.length, accError: standardError(count, right.length) };
 }
 
 /** Runs windows of equal length together. */
@@ -99,8 +117,7 @@ async function inAnyOrder(
 function continuationOf(
   executor: LayeredExecutor,
   tokenizer: Tokenizer,
-  context: string,
-  continuation: string,
+  { context, continuation }: Pair,
   maxPositions: number,
   file: string,
 ): Continuation {
@@ -132,38 +149,35 @@ function continuationOf(
   return { window: { input, targets }, tokens };
 }
 
-/** Everything in front of the last word, and that word with its blank. */
-function splitLastWord({ text }: LastWordExample): [string, string] {
-  const whole = text.trimEnd();
-  const start = whole.search(/\s+\S+$/u);
-  return [whole.slice(0, start), whole.slice(start)];
-}
-
 function judgeChoices(
   task: string,
   examples: readonly ChoicesExample[],
   sums: readonly WindowSums[],
-): TaskResult & { readonly right: readonly boolean[] } {
+): TaskAnswers {
   const right: boolean[] = [];
-  let rightNormed = 0;
+  const rightNormed: boolean[] = [];
+  const logLikelihoods: number[][] = [];
   let at = 0;
-  for (const { choices, answer } of examples) {
-    const likelihoods = choices.map((_, i) => -(sums[at + i]?.[0] ?? Number.NaN));
-    const normed = likelihoods.map((sum, i) => sum / Array.from(choices[i] ?? '').length);
+  for (const { pairs, answer } of examples) {
+    const likelihoods = pairs.map((_, i) => -(sums[at + i]?.[0] ?? Number.NaN));
+    logLikelihoods.push(likelihoods);
     right.push(argmax(likelihoods) === answer);
-    rightNormed += argmax(normed) === answer ? 1 : 0;
-    at += choices.length;
+    const normed = likelihoods.map((sum, i) => sum / (pairs[i]?.length ?? Number.NaN));
+    rightNormed.push(argmax(normed) === answer);
+    at += pairs.length;
   }
-  const { length } = examples;
+  const isNormed = examples.every(({ pairs }) => pairs.every(({ length }) => length !== undefined));
+  const { acc: accNorm, accError: accNormError } = accuracyOf(rightNormed);
   return {
     right,
-    task,
-    kind: 'multiple-choice',
-    examples: length,
-    acc: countOf(right) / length,
-    accNorm: rightNormed / length,
-    accError: standardError(countOf(right), length),
-    accNormError: standardError(rightNormed, length),
+    logLikelihoods,
+    result: {
+      task,
+      kind: 'multiple-choice',
+      examples: examples.length,
+      ...accuracyOf(right),
+      ...(isNormed ? { accNorm, accNormError } : {}),
+    },
   };
 }
 
@@ -171,22 +185,23 @@ function judgeLastWords(
   task: string,
   continuations: readonly Continuation[],
   sums: readonly WindowSums[],
-): TaskResult & { readonly right: readonly boolean[] } {
+): TaskAnswers {
   const { length } = sums;
   const right = sums.map(([, best], i) => best === continuations[i]?.tokens);
+  const logLikelihoods = sums.map(([sum = Number.NaN]) => [-sum]);
   const loss = sums.reduce((total, [sum = Number.NaN]) => total + sum, 0);
   return {
     right,
-    task,
-    kind: 'last-word',
-    examples: length,
-    acc: countOf(right) / length,
-    accError: standardError(countOf(right), length),
-    perplexity: Math.exp(loss / length),
+    logLikelihoods,
+    result: {
+      task,
+      kind: 'last-word',
+      examples: length,
+      ...accuracyOf(right),
+      perplexity: Math.exp(loss / length),
+    },
   };
 }
-
-const countOf = (right: readonly boolean[]): number => right.filter(Boolean).length;
 
 /** The first of the largest. */
 function argmax(values: readonly number[]): number {

@@ -2,39 +2,103 @@ import { basename, extname } from 'node:path';
 import * as v from 'valibot';
 import { readSmallText } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
-import { say } from '../message';
-
-const choicesSchema = v.object({
-  /** The text in front of every choice. */
-  context: v.string(),
-  choices: v.pipe(v.array(v.pipe(v.string(), v.minLength(1))), v.minLength(2)),
-  /** Index of the right choice. */
-  answer: v.pipe(v.number(), v.integer(), v.minValue(0)),
-  /** What stands between the context and a choice; a space when absent. */
-  delimiter: v.optional(v.string()),
-});
-
-const lastWordSchema = v.object({
-  /** A text whose last word is to be predicted. */
-  text: v.pipe(v.string(), v.regex(/\S\s+\S+\s*$/u)),
-});
-
-export type ChoicesExample = v.InferOutput<typeof choicesSchema>;
-export type LastWordExample = v.InferOutput<typeof lastWordSchema>;
+import { datasetReaders } from './dataset-rows';
+import { loggedReaders } from './logged-rows';
+import { ownReaders } from './own-rows';
+import { behindText, shotDelimiter } from './task-example';
+import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
+import { readerOf } from './task-reader';
+import { counted, say } from '../message';
 
 /** Examples of one kind. */
 export type Task = { readonly name: string; readonly file: string } & (
   | { readonly kind: 'multiple-choice'; readonly examples: readonly ChoicesExample[] }
   | { readonly kind: 'last-word'; readonly examples: readonly LastWordExample[] }
+  | { readonly kind: 'exact-match'; readonly examples: readonly ExactMatchExample[] }
 );
 
-const remedy = say`Lines are {"context": "…", "choices": ["…", "…"], "answer": 0} for multiple choice, or {"text": "…"} for the prediction of the last word; one kind in a file.`;
+/** Solved examples in front of each. */
+export interface ShotsRequest {
+  /** How many; none when absent. */
+  readonly shots?: number;
+  /** The file whose first examples they are; the task's own when absent. */
+  readonly shotsFrom?: string;
+}
+
+/** Rows of lm-evaluation-harness are asked for first: they hold rows of the others. */
+const readers = [...loggedReaders, ...datasetReaders, ...ownReaders];
+
+const forms = [...new Map(readers.map(({ name, fields }) => [name, fields]))]
+  .map(([name, fields]) => `${name} (${fields.join(', ').replaceAll('|', ' or ')})`)
+  .join('; ');
+const remedy = say`A file has rows of one form: ${forms}.`;
 
 /**
- * Reads a task from JSONL, one example a line.
+ * Reads a task from JSONL, one example a line, and puts shots in front.
  * @throws UserError naming the line and the field.
  */
-export async function readTask(file: string): Promise<Task> {
+export async function readTask(
+  file: string,
+  { shots = 0, shotsFrom }: ShotsRequest = {},
+): Promise<Task> {
+  const examples = await readExamples(file);
+  const others = shotsFrom === undefined ? examples : await readExamples(shotsFrom);
+  const prompted = examples.map((example) =>
+    behindText(example, frontOf(example, others, shots, shotsFrom ?? file)),
+  );
+  const name = basename(file, extname(file));
+  const [first] = prompted;
+  // Rows of one reader may still differ in kind.
+  const other = prompted.findIndex(({ kind }) => kind !== first?.kind);
+  if (other >= 0) {
+    throw new UserError(say`Example ${other + 1} is of another kind than the first.`, {
+      file,
+      remedy,
+    });
+  }
+  return { name, file, kind: first?.kind, examples: prompted } as Task;
+}
+
+/** The shots and the head of an example, which is no shot of its own. */
+function frontOf(
+  example: Example,
+  others: readonly Example[],
+  shots: number,
+  file: string,
+): string {
+  const { head = '' } = example;
+  if (shots === 0) {
+    return head;
+  }
+  const solved: string[] = [];
+  for (const one of others) {
+    if (solved.length === shots) {
+      break;
+    }
+    if (one.solved !== undefined && one.head === example.head && one.solved !== example.solved) {
+      solved.push(one.solved);
+    }
+  }
+  if (solved.length < shots) {
+    const [first] = others;
+    throw new UserError(
+      first?.solved === undefined
+        ? say`Its rows are whole prompts, which shots can't be made of.`
+        : say`There are ${counted(solved.length, 'example')} to choose shots from, fewer than ${shots}.`,
+      {
+        file,
+        field: 'shots',
+        remedy:
+          first?.solved === undefined
+            ? say`Leave out the shots: a file of lm-eval has its own.`
+            : say`Ask for fewer, or name a file with more examples.`,
+      },
+    );
+  }
+  return head + solved.map((text) => text + shotDelimiter).join('');
+}
+
+async function readExamples(file: string): Promise<readonly Example[]> {
   const lines = (await readSmallText(file)).split('\n');
   const records = lines.flatMap((line, i) =>
     line.trim() === '' ? [] : [{ line: `line ${i + 1}`, value: parseLine(line, i + 1, file) }],
@@ -43,22 +107,39 @@ export async function readTask(file: string): Promise<Task> {
   if (first === undefined) {
     throw new UserError(say`The task has no examples.`, { file, remedy });
   }
-  const name = basename(file, extname(file));
-  if ('choices' in first.value) {
-    const examples = records.map(({ line, value }) => check(choicesSchema, value, line, file));
-    for (const [i, { answer, choices }] of examples.entries()) {
-      if (answer >= choices.length) {
-        throw new UserError(say`There is no choice ${answer} among ${choices.length}.`, {
-          file,
-          field: `${records[i]?.line}: answer`,
-          remedy: say`The answer is the index of the right choice, counted from 0.`,
-        });
-      }
-    }
-    return { name, file, kind: 'multiple-choice', examples };
+  const reader = readerOf(first.value, readers);
+  if (reader === undefined) {
+    const found = Object.keys(first.value).join(', ');
+    throw new UserError(say`No task has rows with the fields ${found}.`, {
+      file,
+      field: first.line,
+      remedy,
+    });
   }
-  const examples = records.map(({ line, value }) => check(lastWordSchema, value, line, file));
-  return { name, file, kind: 'last-word', examples };
+  const { schema, read, counts = () => true, answer = '' } = reader;
+  const rows = records.map(({ line, value }) => ({
+    line,
+    value,
+    row: check(schema, value, line, file),
+  }));
+  return rows.flatMap(({ line, value, row }) => {
+    if (!counts(row, rows[0]?.row)) {
+      return [];
+    }
+    const example = read(row);
+    if (example.kind === 'multiple-choice' && example.pairs[example.answer] === undefined) {
+      const given: unknown = (value as Record<string, unknown>)[answer];
+      throw new UserError(
+        say`There is no choice ${JSON.stringify(given)} among ${example.pairs.length}.`,
+        {
+          file,
+          field: `${line}: ${answer}`,
+          remedy: say`Name the right choice; numbers count from 0. Rows without an answer, as in many test sets, can't be judged.`,
+        },
+      );
+    }
+    return [example];
+  });
 }
 
 function parseLine(line: string, number: number, file: string): object {

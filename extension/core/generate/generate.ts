@@ -1,18 +1,15 @@
-import { dirname, join } from 'node:path';
-import { isGguf, isOnnx } from '../checkpoints/model-folder';
-import { readJsonObject } from '../data/json-object';
 import { renderChat } from '../data/chat-template';
 import { seededRandom } from '../data/random';
 import { loadTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
-import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { requireAble, warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
+import { continuation, endTokens, textBehind } from './continuation';
 import { openDecoder } from './decoder';
 import { checkSampling, sampleToken } from './sampling';
 import type { Sampling } from './sampling';
@@ -84,16 +81,17 @@ export async function generate(
   const decoder = await openDecoder(model, { ...request, device });
   try {
     const generated: number[] = [];
-    const textOf = behind(tokenizer, prompt);
-    let stopped: Generation['stopped'] = 'length';
-    let logits = await decoder.read(prompt);
-    const started = performance.now();
-    for (;;) {
-      await checkpoint(context.cancellation);
-      const next = sampleToken(logits, request.sampling, random);
-      if (ends.has(next)) {
-        stopped = 'end';
-        break;
+    const textOf = textBehind(tokenizer, prompt);
+    let stopped: Generation['stopped'] = 'end';
+    let started = performance.now();
+    const following = continuation(decoder, prompt, {
+      ends,
+      choose: (logits) => sampleToken(logits, request.sampling, random),
+      cancellation: context.cancellation,
+    });
+    for await (const next of following) {
+      if (generated.length === 0) {
+        started = performance.now();
       }
       generated.push(next);
       context.emit({ text: textOf(generated) });
@@ -104,9 +102,9 @@ export async function generate(
         unit: 'steps',
       });
       if (generated.length === room) {
+        stopped = 'length';
         break;
       }
-      logits = await decoder.read(Int32Array.of(next));
     }
     const seconds = (performance.now() - started) / 1000;
     return {
@@ -120,19 +118,6 @@ export async function generate(
   } finally {
     await decoder.dispose();
   }
-}
-
-/** Tokens of the prompt that are decoded with what follows them. */
-const seamTokens = 4;
-
-/** Decodes what follows a prompt: SentencePiece leaves out the space in front of a first word. */
-function behind(tokenizer: Tokenizer, prompt: Int32Array): (ids: readonly number[]) => string {
-  const seam = [...prompt.slice(-seamTokens)];
-  const before = tokenizer.decode(seam);
-  return (ids) => {
-    const whole = tokenizer.decode([...seam, ...ids]);
-    return whole.startsWith(before) ? whole.slice(before.length) : tokenizer.decode(ids);
-  };
 }
 
 /** A chat template writes its special tokens itself. */
@@ -150,22 +135,4 @@ function encodePrompt(tokenizer: Tokenizer, { prompt, chat }: GenerationRequest)
     });
   }
   return Int32Array.of(tokenizer.prefixToken);
-}
-
-/** `eos_token_id` of generation_config.json or config.json, and the tokenizer's token of a text's end. */
-async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySet<number>> {
-  const ends = new Set(tokenizer.endToken === undefined ? [] : [tokenizer.endToken]);
-  if (isGguf(path)) {
-    return ends;
-  }
-  const folder = isOnnx(path) ? dirname(path) : path;
-  for (const name of ['config.json', 'generation_config.json']) {
-    const config = await readJsonObject(join(folder, name), say`Correct the file.`);
-    for (const id of [config?.['eos_token_id']].flat()) {
-      if (typeof id === 'number') {
-        ends.add(id);
-      }
-    }
-  }
-  return ends;
 }

@@ -59,12 +59,24 @@ export const evaluate = defineOperation({
       min: 1,
     }),
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
+    shots: integer({
+      description: 'Solved examples of the task in front of each',
+      fallback: '0',
+      unit: 'examples',
+      min: 1,
+    }),
+    shotsFrom: path({
+      description: 'Task whose first examples are the shots (.jsonl)',
+      fallback: 'the task itself, without the example that is asked',
+    }),
     gate: gateField,
     ...runFields,
   },
   rules: [
     anyOf('model', 'plan'),
     replaces('task', ['text', 'length', 'stride'], say`a task has its own texts`),
+    needs('shots', 'task'),
+    needs('shotsFrom', 'shots'),
     needs('gate', 'against'),
   ],
   result: v.looseObject({
@@ -89,7 +101,7 @@ export const evaluate = defineOperation({
   },
   run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, against, length, stride, model = '', gate } = request;
+    const { plan, task, shots, shotsFrom, against, length, stride, model = '', gate } = request;
     requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
@@ -101,7 +113,11 @@ export const evaluate = defineOperation({
       ...runOptions(request),
     };
     if (task !== undefined) {
-      const result = await judgeModels({ ...models, task }, context);
+      const prompts = {
+        ...(shots === undefined ? {} : { shots }),
+        ...(shotsFrom === undefined ? {} : { shotsFrom }),
+      };
+      const result = await judgeModels({ ...models, task, ...prompts }, context);
       const { compared } = result;
       return gate === undefined || compared === undefined
         ? result

@@ -83,7 +83,10 @@ describe('a task file', () => {
     await expect(read('{"text": "one two"}\n\n{"text": "three four"}')).resolves.toMatchObject({
       name: 'task',
       kind: 'last-word',
-      examples: [{ text: 'one two' }, { text: 'three four' }],
+      examples: [
+        { pairs: [{ context: 'one', continuation: ' two' }] },
+        { pairs: [{ context: 'three', continuation: ' four' }] },
+      ],
     });
   });
 });

@@ -1,0 +1,117 @@
+import type { Tokenizer } from '../data/tokenizer';
+import { checkVocabulary } from '../data/vocabulary';
+import { continuation, endTokens, textBehind } from '../generate/continuation';
+import { openDecoder } from '../generate/decoder';
+import type { Decoder, DecoderOptions } from '../generate/decoder';
+import { greedy, sampleToken } from '../generate/sampling';
+import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
+import { say } from '../message';
+import { UserError } from '../user-error';
+import { accuracyOf } from './task-accuracy';
+import type { TaskAnswers } from './task-accuracy';
+import type { ExactMatchExample } from './task-example';
+import type { Task } from './task-file';
+
+/** A task whose answers are written. */
+export type ExactMatchTask = Extract<Task, { readonly kind: 'exact-match' }>;
+
+/**
+ * Lets a model answer greedily, as lm-evaluation-harness' `generate_until` does, and counts the answers that
+ * are one of the targets, blanks around both left out. Prompts that leave no room for the answer lose their
+ * beginning.
+ */
+export async function matchAnswers(
+  model: LayeredModel,
+  tokenizer: Tokenizer,
+  task: ExactMatchTask,
+  options: DecoderOptions,
+  { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<TaskAnswers> {
+  const ends = await endTokens(model.summary.path, tokenizer);
+  const decoder = await openDecoder(model, options);
+  const right: boolean[] = [];
+  try {
+    for (const example of task.examples) {
+      progress({
+        stage: say`Evaluating ${task.name}`,
+        done: right.length,
+        total: task.examples.length,
+        unit: 'examples',
+      });
+      const prompt = promptOf(example, model, tokenizer, task.file);
+      const answer = await answerOf(decoder, prompt, example, { tokenizer, ends, cancellation });
+      right.push(example.targets.some((target) => target.trim() === answer.trim()));
+      decoder.clear();
+    }
+  } finally {
+    await decoder.dispose();
+  }
+  return {
+    right,
+    logLikelihoods: [],
+    result: {
+      task: task.name,
+      kind: task.kind,
+      examples: right.length,
+      ...accuracyOf(right),
+    },
+  };
+}
+
+function promptOf(
+  { prompt, tokens }: ExactMatchExample,
+  model: LayeredModel,
+  tokenizer: Tokenizer,
+  file: string,
+): Int32Array {
+  const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+  const ids = tokenizer.encode(prompt);
+  checkVocabulary(ids, model, tokenizer.file);
+  if (ids.length === 0 || tokens >= maxPositions) {
+    throw new UserError(
+      ids.length === 0
+        ? say`The prompt is empty.`
+        : say`An answer of ${tokens} tokens leaves ${name} no room for a prompt.`,
+      {
+        file,
+        field: JSON.stringify(prompt.slice(0, 40)),
+        remedy:
+          ids.length === 0
+            ? say`Write a prompt.`
+            : say`Set tokens in each row: the model reads ${maxPositions} in all.`,
+      },
+    );
+  }
+  return ids.length + tokens > maxPositions ? ids.slice(tokens - maxPositions) : ids;
+}
+
+async function answerOf(
+  decoder: Decoder,
+  prompt: Int32Array,
+  { stops, tokens }: ExactMatchExample,
+  {
+    tokenizer,
+    ends,
+    cancellation,
+  }: Pick<JobContext, 'cancellation'> & {
+    readonly tokenizer: Tokenizer;
+    readonly ends: ReadonlySet<number>;
+  },
+): Promise<string> {
+  const textOf = textBehind(tokenizer, prompt);
+  const generated: number[] = [];
+  const choose = (logits: Float32Array): number => sampleToken(logits, greedy, () => 0);
+  for await (const next of continuation(decoder, prompt, { ends, choose, cancellation })) {
+    generated.push(next);
+    const text = textOf(generated);
+    const end = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
+    if (Number.isFinite(end)) {
+      return text.slice(0, end);
+    }
+    if (generated.length === tokens) {
+      break;
+    }
+  }
+  return textOf(generated);
+}

@@ -1,0 +1,70 @@
+import * as v from 'valibot';
+import { datasetReaders } from './dataset-rows';
+import { exactMatchExample } from './task-example';
+import type { Example } from './task-example';
+import { readerOf, taskReader } from './task-reader';
+import type { TaskReader } from './task-reader';
+
+const settings = v.object({
+  until: v.optional(v.union([v.string(), v.array(v.string())])),
+  max_gen_toks: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+});
+const request = v.pipe(
+  v.object({ arg_0: v.string(), arg_1: v.union([v.string(), settings]) }),
+  v.transform(({ arg_0: context, arg_1: asked }) => ({ context, asked })),
+);
+
+/** What lm-evaluation-harness 0.4 writes with `--log_samples`: its requests, shots and all. */
+export const loggedReaders: readonly TaskReader[] = [
+  taskReader({
+    name: 'lm-eval --log_samples',
+    fields: ['doc', 'target', 'arguments'],
+    schema: v.object({
+      doc: v.looseObject({}),
+      target: v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
+      arguments: v.pipe(v.record(v.string(), request), v.minEntries(1)),
+      filter: v.optional(v.string()),
+    }),
+    answer: 'target',
+    read: ({ doc, target, arguments: requests }) => exampleOf(Object.values(requests), target, doc),
+    // One example is there once for each filter.
+    counts: ({ filter }, first) => filter === first.filter,
+  }),
+];
+
+function exampleOf(
+  requests: readonly v.InferOutput<typeof request>[],
+  target: string,
+  doc: object,
+): Example {
+  const [{ context, asked } = { context: '', asked: '' }] = requests;
+  if (typeof asked !== 'string') {
+    const { until, max_gen_toks: tokens } = asked;
+    const stops = until === undefined ? undefined : [until].flat();
+    return { ...exactMatchExample(context, [target], { stops, tokens }), solved: undefined };
+  }
+  const pairs = requests.map((one) => ({
+    context: one.context,
+    continuation: typeof one.asked === 'string' ? one.asked : '',
+  }));
+  if (pairs.length === 1) {
+    return { kind: 'last-word', pairs };
+  }
+  if (pairs.some((pair) => pair.context !== context)) {
+    return { kind: 'multiple-choice', pairs, answer: answerOf(doc) };
+  }
+  const choices = pairs.map(({ continuation }) => continuation.replace(/^ /, ''));
+  return {
+    kind: 'multiple-choice',
+    pairs: pairs.map((pair, i) => ({ ...pair, length: Array.from(choices[i] ?? '').length })),
+    answer: /^\d+$/.test(target) ? Number(target) : choices.indexOf(target),
+  };
+}
+
+/** Where the choices are in the contexts, the target is what follows, and only the row itself tells the answer. */
+function answerOf(doc: object): number {
+  const reader = readerOf(doc, datasetReaders);
+  const parsed = reader && v.safeParse(reader.schema, doc);
+  const example = parsed?.success === true ? reader?.read(parsed.output) : undefined;
+  return example?.kind === 'multiple-choice' ? example.answer : -1;
+}

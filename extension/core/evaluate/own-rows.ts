@@ -1,0 +1,59 @@
+import * as v from 'valibot';
+import { choicesExample, exactMatchExample, lastWordExample } from './task-example';
+import { taskReader } from './task-reader';
+import type { TaskReader } from './task-reader';
+
+const filled = v.pipe(v.string(), v.minLength(1));
+const oneOrMore = v.union([
+  v.pipe(
+    filled,
+    v.transform((one) => [one]),
+  ),
+  v.pipe(v.array(filled), v.minLength(1)),
+]);
+
+/** Espalier's own forms of a task. */
+export const ownReaders: readonly TaskReader[] = [
+  taskReader({
+    name: 'multiple choice',
+    fields: ['context', 'choices'],
+    schema: v.object({
+      /** The text in front of every choice. */
+      context: v.string(),
+      choices: v.pipe(v.array(filled), v.minLength(2)),
+      /** Index of the right choice. */
+      answer: v.pipe(v.number(), v.integer(), v.minValue(0)),
+      /** What stands between the context and a choice; a space when absent. */
+      delimiter: v.optional(v.string()),
+    }),
+    answer: 'answer',
+    read: ({ context, choices, answer, delimiter }) =>
+      choicesExample(context, choices, answer, delimiter === undefined ? {} : { delimiter }),
+  }),
+  taskReader({
+    name: 'exact match',
+    fields: ['question|prompt', 'answer|target'],
+    schema: v.pipe(
+      v.looseObject({}),
+      v.transform(({ question, answer, ...row }) => ({ prompt: question, target: answer, ...row })),
+      v.object({
+        prompt: filled,
+        target: oneOrMore,
+        stop: v.optional(oneOrMore),
+        /** Most tokens of the answer. */
+        tokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
+      }),
+    ),
+    read: ({ prompt, target, stop, tokens }) =>
+      exactMatchExample(prompt, target, { stops: stop, tokens }),
+  }),
+  taskReader({
+    name: 'last word',
+    fields: ['text'],
+    schema: v.object({
+      /** A text whose last word is to be predicted. */
+      text: v.pipe(v.string(), v.regex(/\S[^]* \S+\s*$/u)),
+    }),
+    read: ({ text }) => lastWordExample(text),
+  }),
+];
