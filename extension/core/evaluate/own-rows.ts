@@ -52,7 +52,7 @@ export const ownReaders: readonly TaskReader[] = [
     fields: ['text'],
     schema: v.object({
       /** A text whose last word is to be predicted. */
-      text: v.pipe(v.string(), v.regex(/\S[^]* \S+\s*$/u)),
+      text: v.pipe(v.string(), v.regex(/\S[^]* \s*\S/u)),
     }),
     read: ({ text }) => lastWordExample(text),
   }),

@@ -196,6 +196,8 @@ export interface EncoderArchitecture {
   readonly embedding: TextEmbedding | ImageEmbedding;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
+  /** What stands for the number of a block where several share their weights; nothing of them can then be removed. */
+  readonly sharedBlocks?: (config: EncoderConfig, block: number) => string;
   readonly attention: Architecture['attention'];
   readonly feedforward: Architecture['feedforward'];
   readonly biases: (config: EncoderConfig) => Biases;

@@ -121,7 +121,7 @@ export function layOutEncoder(
   const absent: string[] = [];
   const sublayers: TransformerSublayer[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
-    const place = `${blocksPrefix}${block}.`;
+    const place = `${blocksPrefix}${architecture.sharedBlocks?.(config, block) ?? block}.`;
     const add = (
       kind: keyof EncoderLayout['patchModules'],
       find: () => TransformerSublayer,

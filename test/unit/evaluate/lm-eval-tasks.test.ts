@@ -1,0 +1,126 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { matchAnswers } from '../../../extension/core/evaluate/exact-match';
+import { evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
+import type { Example } from '../../../extension/core/evaluate/task-example';
+import { readTask } from '../../../extension/core/evaluate/task-file';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const root = join(import.meta.dirname, '..', '..', '..');
+const tasks = join(root, 'test', 'fixtures', 'tasks', 'lm-eval');
+
+interface Golden {
+  readonly acc?: number;
+  readonly acc_norm?: number;
+  readonly exact_match?: number;
+  /** What was written, behind exact matches. */
+  readonly answers?: readonly string[];
+  readonly logLikelihoods?: readonly (readonly number[])[];
+}
+const golden = JSON.parse(readFileSync(join(tasks, 'golden.json'), 'utf8')) as Record<
+  string,
+  Record<string, Golden>
+>;
+
+const memoryBytes = 1 << 30;
+const { model } = await openModelFiles(join(root, 'samples', 'espalier-sample'));
+const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+const tokenizer = await loadTokenizer(model.summary.path);
+afterAll(async () => executor.dispose());
+
+const answer = async (name: string, shots: number) => {
+  const task = await readTask(join(tasks, `${name}.jsonl`), { shots });
+  return task.kind === 'exact-match'
+    ? matchAnswers(model, tokenizer, task, { device: 'cpu', memoryBytes, removed: [] }, unattended)
+    : evaluateTask(executor, tokenizer, task, new Set(), unattended);
+};
+
+/** What an example asks of the model. */
+const requestsOf = (example: Example) =>
+  example.kind === 'exact-match'
+    ? [example.prompt, example.targets, example.stops, example.tokens]
+    : [example.pairs, example.kind === 'multiple-choice' && example.answer];
+
+describe('rows of the data sets of lm-evaluation-harness', () => {
+  it.each(Object.keys(golden).flatMap((name) => [0, 2].map((shots) => [name, shots] as const)))(
+    'of %s score as there, with %i shots',
+    async (name, shots) => {
+      const {
+        acc,
+        acc_norm: accNorm,
+        exact_match: match,
+        answers,
+        logLikelihoods,
+      } = golden[name]?.[shots] ?? {};
+      const found = await answer(name, shots);
+      expect(found.result).toMatchObject({
+        acc: acc ?? match,
+        ...(accNorm === undefined ? {} : { accNorm }),
+      });
+      if (answers !== undefined) {
+        const { examples } = await readTask(join(tasks, `${name}.jsonl`));
+        const right = examples.map(
+          (one, i) => one.kind === 'exact-match' && one.targets.includes(answers[i] ?? ''),
+        );
+        expect(found.right).toEqual(right);
+      }
+      expect(found.logLikelihoods.length).toBe(logLikelihoods?.length ?? 0);
+      for (const [i, expected] of (logLikelihoods ?? []).entries()) {
+        for (const [k, value] of expected.entries()) {
+          expect(found.logLikelihoods[i]?.[k]).toBeCloseTo(value, 3);
+        }
+      }
+    },
+  );
+
+  it.each(['hellaswag', 'winogrande', 'lambada_openai', 'exact-match'])(
+    'of %s are asked as they were logged',
+    async (name) => {
+      const asked = await readTask(join(tasks, `${name}.jsonl`));
+      const logged = await readTask(join(tasks, `logged-${name}.jsonl`));
+      expect(logged.kind).toBe(asked.kind);
+      expect(logged.examples.map(requestsOf)).toEqual(asked.examples.map(requestsOf));
+    },
+  );
+});
+
+describe('a task file of others', () => {
+  const read = async (rows: readonly object[], shots = 0) => {
+    const file = join(folder, 'task.jsonl');
+    writeFileSync(file, rows.map((row) => JSON.stringify(row)).join('\n'));
+    return readTask(file, { shots });
+  };
+  const piqa = { goal: 'To see,', sol1: 'look.', sol2: 'listen.', label: 0 };
+
+  it.each([
+    [[{ colour: 'red' }], 0, 'line 1', 'No task has rows with the fields colour'],
+    [[{ ...piqa, label: -1 }], 0, 'line 1: label', 'no choice -1 among 2'],
+    [[piqa, { goal: 'To see,' }], 0, 'line 2: sol1', ''],
+    [[piqa, { ...piqa, goal: 'To hear,' }], 2, 'shots', '1 example to choose shots from'],
+    [
+      [{ doc: {}, target: '0', arguments: { gen_args_0: { arg_0: 'a', arg_1: ' b' } } }],
+      1,
+      'shots',
+      'whole prompts',
+    ],
+  ])('%j with %i shots is refused', async (rows, shots, field, problem) => {
+    const error: unknown = await read(rows, shots).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ subject: { field } });
+    expect(String(error)).toContain(problem);
+  });
+
+  it("has MMLU's shots of the same subject alone", async () => {
+    const row = (subject: string, question: string) => ({
+      ...{ subject, question, choices: ['1', '2', '3', '4'], answer: 2 },
+    });
+    const { examples } = await read([row('a_b', 'x'), row('c', 'y'), row('a_b', 'z')], 0);
+    expect(examples).toHaveLength(3);
+    await expect(read([row('a_b', 'x'), row('c', 'y')], 1)).rejects.toThrow('shots');
+  });
+});
