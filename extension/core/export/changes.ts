@@ -1,5 +1,6 @@
 import { closestNames } from '../closest-names';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { hasOwnParts, requireAble } from '../models/capability';
 import type { Refusal } from '../models/capability';
 import type { ModelSummary, SublayerSummary } from '../models/model-summary';
 import type { CompressedForms } from '../models/forms/form-spec';
@@ -101,6 +102,7 @@ const unchanged: MatrixChanges = { matrices: new Map(), compressed: {}, unties: 
 /**
  * Lays out what is left when the sublayers of `removed` go that no patch stands for; ids that the model lacks
  * are passed over.
+ * @throws UserError for a model of which nothing can be removed.
  */
 export function layOutChanges(
   summary: ModelSummary,
@@ -108,6 +110,9 @@ export function layOutChanges(
   { matrices, compressed, unties }: MatrixChanges = unchanged,
   patches: Patches = new Map(),
 ): Changes {
+  if (removed.length > 0 || patches.size > 0) {
+    requireAble(hasOwnParts(summary), summary.path);
+  }
   const asked = new Set(goneWithoutPatch(removed, patches));
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { UserError } from '../user-error';
-import { able, refusalOf, unable } from './capability';
+import { able, hasOwnParts, refusalOf, unable } from './capability';
 import type { Capability } from './capability';
 import { idsPort } from './example';
 import type { LayeredModel } from './layered-model';
@@ -41,6 +41,7 @@ export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
 
 export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capabilities {
   const run = runs(model);
+  const parts = hasOwnParts(model.summary);
   const readText = firstRefusal(readsText(model), () => hasTokenizer(model, headers));
   const nextTokens = predictsNextToken(model);
   const decodes = firstRefusal(
@@ -56,17 +57,26 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
     generate: decodes,
     keepCache: keepsCache(model.summary),
     carryState: carriesState(model.summary),
-    removeAttention: hasSublayers(model.summary, 'attention'),
-    removeFeedforward: hasSublayers(model.summary, 'feedforward'),
-    removeBlocks: hasBlocks(model.summary),
-    removeExperts: hasExperts(model.summary),
+    removeAttention: firstRefusal(parts, () => hasSublayers(model.summary, 'attention')),
+    removeFeedforward: firstRefusal(parts, () => hasSublayers(model.summary, 'feedforward')),
+    removeBlocks: firstRefusal(parts, () => hasBlocks(model.summary)),
+    removeExperts: firstRefusal(parts, () => hasExperts(model.summary)),
     compress: firstRefusal(
       run,
+      () => parts,
       () => takesEncodings(headers),
       () => hasDenseMatrices(model),
     ),
-    repair: firstRefusal(run, () => takesEncodings(headers)),
-    patch: firstRefusal(run, () => takesPatches(headers)),
+    repair: firstRefusal(
+      run,
+      () => parts,
+      () => takesEncodings(headers),
+    ),
+    patch: firstRefusal(
+      run,
+      () => parts,
+      () => takesPatches(headers),
+    ),
   };
 }
 

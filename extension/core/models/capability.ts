@@ -1,6 +1,7 @@
 import { UserError } from '../user-error';
-import { joined } from '../message';
+import { joined, say } from '../message';
 import type { Message } from '../message';
+import type { ModelSummary } from './model-summary';
 
 /** Why something cannot be done, and the way out. */
 export interface Refusal {
@@ -29,6 +30,7 @@ export type RefusalCode =
   | 'no-key-value-cache'
   | 'no-mixer-state'
   | 'none-of-kind'
+  | 'shared-weights'
   | 'nothing-to-compress'
   | 'nothing-to-patch'
   | 'keeps-own-packing'
@@ -55,6 +57,13 @@ export const able: Capability = { able: true };
 
 export function unable(code: RefusalCode, reason: Message, remedy: Message): Capability {
   return { able: false, code, reason, remedy };
+}
+
+/** Whether sublayers have weights of their own, so that one can be changed and not another. */
+export function hasOwnParts({ fixed }: Pick<ModelSummary, 'fixed'>): Capability {
+  return fixed === undefined
+    ? able
+    : unable('shared-weights', fixed, say`Choose a model whose blocks have weights of their own.`);
 }
 
 /** `undefined` for what can be done. */

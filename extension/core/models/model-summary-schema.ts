@@ -48,6 +48,7 @@ export const modelSummarySchema = v.object({
   maxPositions: v.optional(count),
   tiedHead: v.optional(v.boolean()),
   sublayers: v.array(sublayer),
+  fixed: v.optional(message),
   absent: v.optional(v.array(v.string())),
   fingerprint: v.string(),
   warnings: v.array(message),

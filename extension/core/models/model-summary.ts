@@ -100,6 +100,8 @@ export interface ModelSummary {
   readonly maxPositions?: number;
   readonly tiedHead?: boolean;
   readonly sublayers: readonly SublayerSummary[];
+  /** Why no sublayer can be removed or changed by itself. */
+  readonly fixed?: Message | undefined;
   /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
   readonly absent?: readonly string[];
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */

@@ -1,3 +1,4 @@
+import { hasOwnParts, requireAble } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { UserError } from '../user-error';
@@ -13,12 +14,16 @@ export interface Candidate {
   readonly first: number;
 }
 
-/** All candidates of a granularity, in model order. */
+/**
+ * All candidates of a granularity, in model order.
+ * @throws UserError for a model of which nothing can be removed.
+ */
 export function listCandidates(
   model: ModelSummary,
   granularity: Granularity,
 ): readonly Candidate[] {
   const { sublayers } = model;
+  requireAble(hasOwnParts(model), model.path);
   if (granularity === 'block') {
     const members = new Map<number, number[]>();
     sublayers.forEach(({ block }, index) => {
@@ -62,6 +67,9 @@ export function resolveIds(
   ids: readonly string[],
   subject: Subject,
 ): readonly number[] {
+  if (ids.length > 0) {
+    requireAble(hasOwnParts(model), model.path);
+  }
   const units = new RemovableUnits(model);
   const found = new Set<number>();
   for (const id of ids) {

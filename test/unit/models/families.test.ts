@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inEnglish } from '../../../extension/core/message';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { prune } from '../export/pruning';
 import { familyFixture, familyNames, relativeError } from '../fixtures';
@@ -29,6 +29,9 @@ const partlyRun: ReadonlySet<string> = new Set([
   'squeezebert',
   'whisper',
 ]);
+
+/** Those whose blocks share their weights. */
+const fixedFamilies: ReadonlySet<string> = new Set(['albert']);
 
 /** Logits of all rows, one after the other. */
 async function logitsOf(folder: string, rows: Golden['input_ids']): Promise<Float32Array> {
@@ -79,6 +82,28 @@ describe.each([...textTowers])('%s, of which the text tower alone is run', (fami
   });
 });
 
+describe.each([...fixedFamilies])('%s, whose blocks share their weights', (family) => {
+  it('says so where something would be removed, and counts the weights once', async () => {
+    const folder = familyFixture(family);
+    const { summary, capabilities } = await openModelFiles(folder);
+    expect(summary.sublayers.map(({ parameters }) => parameters)).toEqual(
+      summary.sublayers.map(() => 0),
+    );
+    expect(capabilities).toMatchObject({
+      run: { able: true },
+      removeBlocks: { code: 'shared-weights' },
+      compress: { code: 'shared-weights' },
+      patch: { code: 'shared-weights' },
+    });
+    const reason = /Blocks of albert models share their weights/;
+    await expect(prune(folder, ['block.1.attention'], join(out, family))).rejects.toThrow(reason);
+    const settings = { mode: 'naive', granularity: 'block' } as const;
+    const budget = { kind: 'count', count: 1 } as const;
+    const search = runSearch({ folder, sequences: [[1, 2]], settings: { ...settings, budget } });
+    await expect(search).rejects.toThrow(reason);
+  });
+});
+
 describe.each(familyNames)('%s', (family) => {
   const folder = familyFixture(family);
   const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as Golden;
@@ -93,7 +118,8 @@ describe.each(familyNames)('%s', (family) => {
     );
   });
 
-  it('loses the block that its profile chooses', async () => {
+  it('loses the block that its profile chooses', async ({ skip }) => {
+    skip(fixedFamilies.has(family));
     const found = await runSearch({
       folder,
       sequences: golden.input_ids.map((row) => row.slice(0, 8)).slice(0, 1),

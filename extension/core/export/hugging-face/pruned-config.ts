@@ -166,13 +166,16 @@ function derivedLists(config: Json, blocks: readonly number[]): Json {
   return Object.fromEntries(changed);
 }
 
+/** Lists that name blocks by their numbers, however many they are. */
+const blockNumbers: ReadonlySet<string> = new Set(['mlp_only_layers', 'moe_layers']);
+
 /** `layer_types` and other lists with one entry per block. */
 function perLayerLists(config: Json, blocks: readonly number[]): Json {
   const { perBlock = [] } = layoutOf(config) ?? {};
   const lists = Object.entries(config).filter(
     (entry): entry is [string, unknown[]] =>
       (entry[0].includes('layer') || perBlock.includes(entry[0])) &&
-      entry[0] !== 'mlp_only_layers' &&
+      !blockNumbers.has(entry[0]) &&
       Array.isArray(entry[1]) &&
       entry[1].length === blockCount(config),
   );

@@ -1,3 +1,4 @@
+import { albert } from './albert';
 import { bertRelatives } from './bert-relatives';
 import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
@@ -9,6 +10,7 @@ import { turnedEncoders } from './turned-encoders';
 /** Every family of encoders that a Hugging Face folder can be opened as. */
 export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...textEncoders,
+  albert,
   ...bertRelatives,
   ...bertVariants,
   ...turnedEncoders,

@@ -7,6 +7,7 @@ import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { parseEncoderConfig } from './encoder-config';
 import { layOutEncoder, outerOf } from './encoder-layout';
+import { say } from '../../message';
 import { EncoderModel } from './encoder-model';
 
 /**
@@ -23,7 +24,7 @@ export async function openEncoder(
   const layout = layOutEncoder(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
-  const summary = summarizeModel({
+  const found = summarizeModel({
     folder,
     config,
     checkpoint,
@@ -38,5 +39,12 @@ export async function openEncoder(
       ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },
   });
+  const summary =
+    architecture.sharedBlocks === undefined
+      ? found
+      : {
+          ...found,
+          fixed: say`Blocks of ${config.model_type} models share their weights: removing a sublayer would free no memory.`,
+        };
   return { model: new EncoderModel(summary, checkpoint.files, layout), checkpoint };
 }

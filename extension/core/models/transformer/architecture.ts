@@ -187,6 +187,8 @@ export interface QueryGrowth {
   readonly scale: number;
   readonly period: number;
   readonly offset: number;
+  /** Whether that is of blocks whose queries are not turned. */
+  readonly isOfUnturned?: boolean;
 }
 
 /**
@@ -229,6 +231,8 @@ export interface Architecture {
       readonly afterRotary?: boolean;
       /** Whether they have no weights. */
       readonly plain?: boolean;
+      /** Whether they are of blocks alone whose queries are turned. */
+      readonly ofTurned?: boolean;
     };
     /** Norm of what all heads give. */
     readonly innerNorm?: string;

@@ -9,6 +9,7 @@ import { gemmaFamilies } from '../families/gemma';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
+import { llama4 } from '../families/llama4';
 import { llamaRelatives } from '../families/llama-relatives';
 import { nemotronNas } from '../families/nemotron-nas';
 import { newerExperts } from '../families/newer-experts';
@@ -41,6 +42,7 @@ export const architectures: readonly Architecture[] = [
   ...selectiveScanFamilies,
   ...newerExperts,
   ...softmaxExperts,
+  llama4,
   nemotronNas,
 ];
 

@@ -31,3 +31,17 @@ export function branchOf(family: Architecture, part: PartKind): BranchNorms {
       return family.feedforward;
   }
 }
+
+/** Names of a block's attention. */
+export function attentionNames(
+  { attention }: Architecture,
+  turns: boolean,
+): Architecture['attention'] {
+  const { queryKeyNorms, ...others } = attention;
+  return queryKeyNorms?.ofTurned === true && !turns ? others : attention;
+}
+
+/** Of families that are described wrongly here. */
+export function lacking(what: string): never {
+  throw new Error(`a family names ${what} that it does not describe`);
+}

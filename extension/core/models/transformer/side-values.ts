@@ -52,7 +52,7 @@ export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): strin
     return sublayer.kind === 'mixer' ? [tokensName] : [];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
-  const growth = layout.queryGrowth === undefined ? [] : [growthName];
+  const growth = grows(layout, sublayer) ? [growthName] : [];
   return [...tables, ...growth, maskName(sublayer.slidingWindow)];
 }
 
@@ -85,6 +85,11 @@ export function emitSides(
   return side;
 }
 
+/** Whether the queries of a sublayer grow with their position. */
+function grows({ queryGrowth }: Sided, { rotary }: Attention): boolean {
+  return queryGrowth !== undefined && (queryGrowth.isOfUnturned !== true || rotary === undefined);
+}
+
 /** What an attention sublayer reads of them. */
 export function attentionSide(layout: Sided, sublayer: Attention, side: Values): AttentionSide {
   const { [maskName(sublayer.slidingWindow)]: mask = '', [growthName]: queryScale } = side;
@@ -95,7 +100,7 @@ export function attentionSide(layout: Sided, sublayer: Attention, side: Values):
   return {
     mask,
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
-    ...(queryScale === undefined ? {} : { queryScale }),
+    ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { besideOf, branchOf, partsOf } from './block-parts';
+import { attentionNames, besideOf, branchOf, lacking, partsOf } from './block-parts';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
@@ -227,7 +227,13 @@ export function layOutTransformer(
       attention: () => ({
         kind: 'attention',
         block,
-        weights: findAttention(architecture.attention, biases, tensors, blockPrefix, attention),
+        weights: findAttention(
+          attentionNames(architecture, turns),
+          biases,
+          tensors,
+          blockPrefix,
+          attention,
+        ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -304,10 +310,6 @@ export function layOutTransformer(
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
-}
-
-function lacking(what: string): never {
-  throw new Error(`a family names ${what} that it does not describe`);
 }
 
 /** Puts norms of the sum of a sublayer that is gone behind the last before it. */

@@ -1,0 +1,98 @@
+import type { Architecture } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import {
+  attention,
+  attentionBiases,
+  base,
+  gatedExpert,
+  queryKeyNorms,
+  turnsByList,
+} from './pieces';
+import { say } from '../../message';
+
+/** Whether a block has experts: by `moe_layers`, or every so many. */
+function isSparse(
+  { moe_layers: sparse, interleave_moe_layer_step: step = 1 }: ConfigFields,
+  block: number,
+): boolean {
+  return Array.isArray(sparse) ? sparse.includes(block) : (block + 1) % Number(step) === 0;
+}
+
+/** The text tower of Llama 4. */
+export const llama4: Architecture = {
+  ...base,
+  modelType: 'llama4_text',
+  classes: { config: 'Llama4TextConfig', model: 'Llama4ForCausalLM' },
+  otherModules: say`Experts of llama4_text models give a pair in transformers, other feed-forwards don't.`,
+  config: {
+    // The width of experts before it gives way to that of other feed-forwards.
+    names: {
+      moe_intermediate_size: 'intermediate_size',
+      intermediate_size: 'intermediate_size_mlp',
+      num_experts: 'num_local_experts',
+    },
+    defaults: () => ({
+      moe_intermediate_size: 8192,
+      intermediate_size: 16_384,
+      num_key_value_heads: 8,
+      head_dim: 128,
+      num_experts: 16,
+      num_experts_per_tok: 1,
+      rms_norm_eps: 1e-5,
+      rope_theta: 500_000,
+      max_position_embeddings: 131_072,
+    }),
+    lists: {
+      no_rope_layers: ({ no_rope_layer_interval: every = 4 }, block) =>
+        Number((block + 1) % Number(every) !== 0),
+    },
+  },
+  attention,
+  form: ({ use_qk_norm: normed = true }) =>
+    normed
+      ? {
+          attention: {
+            ...attention,
+            queryKeyNorms: { ...queryKeyNorms, afterRotary: true, plain: true, ofTurned: true },
+          },
+        }
+      : {},
+  feedforward: {
+    norm: 'post_attention_layernorm',
+    gateUp: { kind: 'separate', names: ['feed_forward.gate_proj', 'feed_forward.up_proj'] },
+    down: 'feed_forward.down_proj',
+  },
+  experts: {
+    modules: ['feed_forward'],
+    router: 'router',
+    gateUp: ['gate_proj', 'up_proj'],
+    down: 'down_proj',
+    joined: { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj', transposed: true },
+    inner: ({ moe_intermediate_size: inner }) => inner,
+    routing: () => ({
+      score: 'sigmoid',
+      normalized: false,
+      choosesByScores: true,
+      scalesInput: true,
+    }),
+    shared: ({ moe_intermediate_size: inner }) => gatedExpert('feed_forward.shared_expert', inner),
+    isSparse,
+    sparseFields: (sparse) => ({
+      moe_layers: sparse.flatMap((one, block) => (one ? [block] : [])),
+    }),
+  },
+  biases: attentionBiases,
+  interleavedRotary: true,
+  turns: turnsByList,
+  queryGrowth: ({
+    attn_temperature_tuning: isTuned = true,
+    attn_scale: scale = 0.1,
+    floor_scale: period = 8192,
+  }) =>
+    isTuned === true
+      ? { scale: Number(scale), period: Number(period), offset: 1, isOfUnturned: true }
+      : undefined,
+  // Attention in chunks is full attention up to this length.
+  maxPositions: ({ attention_chunk_size: chunk = 8192 }) =>
+    chunk === null ? Number.POSITIVE_INFINITY : Number(chunk),
+};
