@@ -52,8 +52,8 @@ export interface TaskAnswers {
 export type LikelihoodTask = Exclude<Task, { readonly kind: 'exact-match' }>;
 
 /**
- * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), no
- * special tokens added, texts that are too long cut at their beginning; `acc`, `acc_norm` of
+ * Scores a task as EleutherAI's lm-evaluation-harness does: log p(continuation | context), with the
+ * special tokens that the tokenizer adds, texts that are too long cut at their beginning; `acc`, `acc_norm` of
  * `multiple_choice`, and the greedy `acc` and perplexity of LAMBADA.
  */
 export async function evaluateTask(
@@ -123,9 +123,11 @@ function continuationOf(
 ): Continuation {
   const before = context.trimEnd();
   const blanks = context.slice(before.length);
-  const all = tokenizer.encodePlain(context + continuation);
-  const prefix = before === '' ? tokenizer.prefixToken : undefined;
-  const known = before === '' ? 0 : tokenizer.encodePlain(before).length;
+  const isEmpty = before === '';
+  const whole = context + continuation;
+  const all = isEmpty ? tokenizer.encodePlain(whole) : tokenizer.encode(whole);
+  const prefix = isEmpty ? tokenizer.prefixToken : undefined;
+  const known = isEmpty ? 0 : tokenizer.encode(before).length;
   const ids = prefix === undefined ? all : Int32Array.of(prefix, ...all);
   const tokens = all.length - known;
   checkVocabulary(ids, executor.model, tokenizer.file);

@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import type { Tokenizer } from '../../../extension/core/data/tokenizer';
 import { matchAnswers } from '../../../extension/core/evaluate/exact-match';
 import { evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
 import type { Example } from '../../../extension/core/evaluate/task-example';
@@ -88,6 +89,28 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
       expect(logged.examples.map(requestsOf)).toEqual(asked.examples.map(requestsOf));
     },
   );
+});
+
+describe('a tokenizer that begins a text', () => {
+  it('does so in front of the context', async () => {
+    const scored = async (context: string, one: Tokenizer) => {
+      const file = join(folder, 'beginning.jsonl');
+      writeFileSync(file, JSON.stringify({ context, choices: ['upon', 'again'], answer: 0 }));
+      const task = await readTask(file);
+      expect(task.kind).toBe('multiple-choice');
+      return task.kind === 'exact-match'
+        ? undefined
+        : evaluateTask(executor, one, task, new Set(), unattended);
+    };
+    const beginning = {
+      ...tokenizer,
+      encode: (text: string) =>
+        Int32Array.of(tokenizer.prefixToken ?? -1, ...tokenizer.encodePlain(text)),
+    };
+    const spelled = await scored('<s>Once', tokenizer);
+    await expect(scored('Once', beginning)).resolves.toEqual(spelled);
+    await expect(scored('Once', tokenizer)).resolves.not.toEqual(spelled);
+  });
 });
 
 describe('a task file of others', () => {

@@ -209,6 +209,8 @@ export interface EncoderArchitecture {
   readonly firstAttention?: Architecture['attention'];
   /** One rotary embedding, or one for each type of layer; none when absent. */
   readonly rotary?: 'shared' | 'by-layer-type';
+  /** Whether queries and keys are turned by where patches are in the image. */
+  readonly gridRotary?: boolean;
   /** Dimension 2i is turned with 2i + 1, instead of i with i + half of them. */
   readonly interleavedRotary?: boolean;
   /** How far to both sides a block's attention sees, or everywhere. */

@@ -16,7 +16,7 @@ const encoderSchema = v.looseObject({
   image_size: v.optional(side, 224),
   patch_size: v.optional(side, 16),
   num_channels: v.optional(size, 3),
-  num_register_tokens: v.optional(size, 4),
+  num_register_tokens: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0)), 4),
   qkv_bias: v.optional(v.boolean(), true),
   architectures: v.nullish(v.array(v.string())),
 });

@@ -3,6 +3,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import { gridBiasRows } from '../parts/grid-bias';
+import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
 import { distanceBuckets } from '../parts/causal-mask';
 import type { Norm, NormStyle } from '../parts/norm';
@@ -16,7 +17,7 @@ import type { TransformerSublayer } from '../transformer/transformer-layout';
 import { findRelative } from './find-relative';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
-import { findEmbedding } from './find-embedding';
+import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
 import type { EncoderConfig } from './encoder-config';
 
@@ -43,6 +44,8 @@ export interface EncoderLayout {
   readonly sizedByBlocks: readonly string[];
   /** Rotary embeddings by the name of their side values. */
   readonly rotaries: ReadonlyMap<string, Rotary>;
+  /** Of images whose patches turn queries and keys. */
+  readonly gridRotary: GridRotary | undefined;
   /** [buckets, heads]: what is added to scores by distance. */
   readonly distanceBias: LazyTensor | undefined;
   readonly finalNorm: Norm | undefined;
@@ -184,6 +187,15 @@ export function layOutEncoder(
     causal: architecture.causal ?? config.is_decoder === true,
     sizedByBlocks: (architecture.sizedByBlocks ?? []).map((name) => `${prefix}${name}`),
     rotaries,
+    gridRotary:
+      architecture.gridRotary === true && embedding.kind === 'image'
+        ? {
+            headDim: attention.headDim,
+            theta: config.rope_theta ?? 100,
+            grid: embedding.grid,
+            before: tokensBeforePatches(embedding),
+          }
+        : undefined,
     distanceBias:
       distanceBias === undefined
         ? undefined

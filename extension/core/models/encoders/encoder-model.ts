@@ -23,6 +23,7 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
+import { emitGridRotation } from '../parts/grid-rotary';
 import { emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -313,12 +314,16 @@ export class EncoderModel implements LayeredModel {
     hidden: Value,
     side: Values,
   ): Value {
-    const { attention, feedforward, norm } = this.layout;
+    const { attention, feedforward, norm, gridRotary } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
           const sides =
-            this.sideNames.length === 0 ? {} : attentionSide(sidedOf(this.layout), sublayer, side);
+            this.sideNames.length > 0
+              ? attentionSide(sidedOf(this.layout), sublayer, side)
+              : gridRotary === undefined
+                ? {}
+                : { rotation: emitGridRotation(graph, gridRotary) };
           return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
         }
         case 'feedforward':

@@ -86,7 +86,7 @@ export function findEmbedding(
         ? undefined
         : tensors.take(`${prefix}${positions}`, isFlat ? [count, hidden] : [1, count, hidden]),
     registers:
-      registers === undefined
+      registers === undefined || config.num_register_tokens === 0
         ? undefined
         : tensors.take(`${prefix}${registers}`, [1, config.num_register_tokens, hidden]),
     grid,

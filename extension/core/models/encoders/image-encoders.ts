@@ -1,103 +1,25 @@
 import type { ConfigFields } from '../transformer/config-layout';
-import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
-import { allBiases, classifier, commonDefaults, epsilonName } from './text-encoders';
-
-/** What families of one shape differ in. */
-interface Named {
-  readonly modelType: string;
-  /** What the names of its classes begin with. */
-  readonly family: string;
-}
-
-const classifies = (family: string, form: Pick<HeadForm, 'reads' | 'norm'>): HeadForm => ({
-  class: `${family}ForImageClassification`,
-  auto: 'AutoModelForImageClassification',
-  steps: [classifier],
-  ...form,
-});
-
-const vitAttention = {
-  norm: 'layernorm_before',
-  queryKeyValue: {
-    kind: 'separate',
-    names: ['query', 'key', 'value'].map((name) => `attention.attention.${name}`),
-  },
-  output: 'attention.output.dense',
-} as const satisfies EncoderArchitecture['attention'];
-
-const vitFeedforward = {
-  norm: 'layernorm_after',
-  gateUp: { kind: 'separate', names: ['intermediate.dense'] },
-  down: 'output.dense',
-} as const satisfies EncoderArchitecture['feedforward'];
-
-const vitPatches = 'embeddings.patch_embeddings.projection';
-const vitPositions = 'embeddings.position_embeddings';
-const classToken = 'embeddings.cls_token';
-
-/** Modules of transformers by the names in files. */
-const attentionLinears = {
-  'attention.attention.query': 'attention.q_proj',
-  'attention.attention.key': 'attention.k_proj',
-  'attention.attention.value': 'attention.v_proj',
-  'attention.output.dense': 'attention.o_proj',
-};
-const feedforwardLinears = { 'intermediate.dense': 'mlp.fc1', 'output.dense': 'mlp.fc2' };
-
-/** ViT (arXiv 2010.11929) and what is named like it. */
-function vitLike(
-  { modelType, family }: Named,
-  /** Names of the tokens in front of the patches. */
-  tokens: readonly string[],
-  reads: HeadForm['reads'] = 'first',
-  prefix = `${modelType}.`,
-): EncoderArchitecture {
-  return {
-    modelType,
-    classes: { config: `${family}Config`, model: `${family}Model` },
-    config: { names: epsilonName, defaults: () => commonDefaults },
-    prefix,
-    embedding: { kind: 'image', patches: vitPatches, tokens, positions: vitPositions },
-    blocks: 'encoder.layer',
-    attention: vitAttention,
-    feedforward: vitFeedforward,
-    biases: ({ qkv_bias: queryKeyValue }) => ({ ...allBiases, queryKeyValue }),
-    finalNorm: 'layernorm',
-    unread: ['embeddings.mask_token'],
-    heads: [classifies(family, { reads })],
-    modules: {
-      layers: 'layers',
-      attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },
-      feedforward: { layernorm_after: 'nn.Identity', mlp: 'NoFeedforward' },
-      linears: { ...attentionLinears, ...feedforwardLinears },
-    },
-  };
-}
+import { dinoEncoders } from './dino-encoders';
+import type { EncoderArchitecture } from './encoder-architecture';
+import { allBiases, commonDefaults, epsilonName } from './text-encoders';
+import {
+  attentionLinears,
+  classifies,
+  classToken,
+  feedforwardLinears,
+  renumberedStages,
+  vitAttention,
+  vitFeedforward,
+  vitLike,
+  vitPatches,
+} from './vit-like';
+import type { Named } from './vit-like';
 
 /** ViT-MSN (arXiv 2204.07141). */
 const vitMsn: EncoderArchitecture = {
   ...vitLike({ modelType: 'vit_msn', family: 'ViTMSN' }, [classToken], 'first', 'vit.'),
   config: { names: epsilonName, defaults: () => ({ ...commonDefaults, rms_norm_eps: 1e-6 }) },
 };
-
-/** Stages of a backbone, each behind a block, by the blocks that stay. */
-function renumberedStages(config: ConfigFields, blocks: readonly number[]): ConfigFields {
-  const nameOf = (stage: number): string => (stage === 0 ? 'stem' : `stage${stage}`);
-  const stageIn = (stage: number): number => blocks.filter((block) => block < stage).length;
-  const mapped = (value: unknown, map: (one: unknown) => unknown): unknown =>
-    Array.isArray(value) ? [...new Set(value.map((one) => map(one)))] : value;
-  return {
-    out_indices: mapped(config['out_indices'], (one) =>
-      typeof one === 'number' && one >= 0 ? stageIn(one) : one,
-    ),
-    out_features: mapped(config['out_features'], (one) =>
-      nameOf(stageIn(Number(/^stage(\d+)$/.exec(String(one))?.[1] ?? 0))),
-    ),
-    stage_names: Array.isArray(config['stage_names'])
-      ? [0, ...blocks.map((_, block) => block + 1)].map(nameOf)
-      : undefined,
-  };
-}
 
 /** BEiT (arXiv 2106.08254) and what is named like it: keys without a bias, scaled branches. */
 function beitLike(
@@ -135,73 +57,6 @@ function beitLike(
     }),
     modules: named.modules,
   };
-}
-
-/** DINOv2 (arXiv 2304.07193). */
-function dinov2Like(named: Named, registers?: string): EncoderArchitecture {
-  const like = vitLike(named, [classToken], 'first-and-mean');
-  return {
-    ...like,
-    config: {
-      names: epsilonName,
-      pruned: renumberedStages,
-      defaults: () => ({
-        ...commonDefaults,
-        rms_norm_eps: 1e-6,
-        patch_size: registers === undefined ? 14 : 16,
-      }),
-      computed: (config) => ({
-        intermediate_size: dinov2Inner(config),
-        ...(config['use_swiglu_ffn'] === true ? { hidden_act: 'silu' } : {}),
-      }),
-    },
-    embedding: {
-      kind: 'image',
-      patches: vitPatches,
-      tokens: [classToken],
-      positions: vitPositions,
-      ...(registers === undefined ? {} : { registers }),
-    },
-    attention: { ...vitAttention, norm: 'norm1', layerScale: 'layer_scale1.lambda1' },
-    feedforward: {
-      norm: 'norm2',
-      gateUp: { kind: 'separate', names: ['mlp.fc1'] },
-      down: 'mlp.fc2',
-      layerScale: 'layer_scale2.lambda1',
-    },
-    form: (config) =>
-      config['use_swiglu_ffn'] === true
-        ? {
-            feedforward: {
-              norm: 'norm2',
-              gateUp: { kind: 'fused', name: 'mlp.weights_in' },
-              down: 'mlp.weights_out',
-              layerScale: 'layer_scale2.lambda1',
-            },
-          }
-        : {},
-    modules: {
-      layers: 'encoder.layer',
-      attention: {
-        norm1: 'nn.Identity',
-        attention: 'NoAttention',
-        layer_scale1: 'nn.Identity',
-      },
-      feedforward: { norm2: 'nn.Identity', mlp: 'NoFeedforward', layer_scale2: 'nn.Identity' },
-      splits: ['mlp.weights_in'],
-      linears: { ...attentionLinears, 'mlp.weights_out': 'mlp.down_proj' },
-    },
-  };
-}
-
-/** Inner width: a gated feed-forward has two thirds of it, in multiples of 8. */
-function dinov2Inner({
-  hidden_size: hidden,
-  mlp_ratio: ratio = 4,
-  use_swiglu_ffn: isGated,
-}: ConfigFields): number {
-  const inner = Math.trunc(Number(hidden) * Number(ratio));
-  return isGated === true ? Math.trunc((Math.trunc((inner * 2) / 3) + 7) / 8) * 8 : inner;
 }
 
 /** The tower for images of CLIP (arXiv 2103.00020) and the like; that for texts stays as it is. */
@@ -378,11 +233,7 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
       },
     },
   }),
-  dinov2Like({ modelType: 'dinov2', family: 'Dinov2' }),
-  dinov2Like(
-    { modelType: 'dinov2_with_registers', family: 'Dinov2WithRegisters' },
-    'embeddings.register_tokens',
-  ),
+  ...dinoEncoders,
   clipVision({ modelType: 'clip', family: 'CLIP' }, clipForm),
   clipVision({ modelType: 'metaclip_2', family: 'MetaClip2' }, clipForm),
   // arXiv 2303.15343
