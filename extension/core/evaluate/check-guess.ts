@@ -12,7 +12,7 @@ export interface GuessCheck {
   readonly shuffled: number;
 }
 
-const tokens = 128;
+const tokens = 256;
 /** A model that computes nothing sensible is about as good as one in so many tokens of the vocabulary. */
 const leastBelowVocabulary = 16;
 /** The order of words tells a model that is computed rightly at least this factor. */
