@@ -1,6 +1,12 @@
-import { attention, everyNthFull, feedforward, noBiases } from '../families/pieces';
-import type { EncoderArchitecture } from './encoder-architecture';
-import type { EncoderConfig } from './encoder-config';
+import {
+  attention,
+  configuredBiases,
+  everyNthFull,
+  feedforward,
+  noBiases,
+  windowedByType,
+} from '../families/pieces';
+import type { EncoderArchitecture, HeadStep } from './encoder-architecture';
 import {
   allBiases,
   bertSteps,
@@ -11,13 +17,6 @@ import {
   robertaSteps,
 } from './text-encoders';
 
-/** Of blocks that a window of config.json is for. */
-const windowed = (
-  { layer_types: types, sliding_window: window }: EncoderConfig,
-  block: number,
-): number | undefined =>
-  types?.[block] === 'sliding_attention' ? (window ?? undefined) : undefined;
-
 const modernAttention = {
   queryKeyValue: { kind: 'fused', name: 'attn.Wqkv' },
   output: 'attn.Wo',
@@ -27,6 +26,19 @@ const modernDecoderAttention = {
   queryKeyValue: { kind: 'separate', names: ['attn.q_proj', 'attn.k_proj', 'attn.v_proj'] },
   output: 'attn.Wo',
 } as const;
+
+function modernSteps(module: string, decoder: string): readonly HeadStep[] {
+  return [
+    {
+      name: `${module}.dense`,
+      out: 'hidden',
+      optionalBias: true,
+      activation: 'gelu',
+      norm: `${module}.norm`,
+    },
+    { name: decoder, out: 'vocabulary', optionalBias: true, tied: true },
+  ];
+}
 
 /** ModernBERT (arXiv 2412.13663). */
 const modernbert: EncoderArchitecture = {
@@ -61,27 +73,12 @@ const modernbert: EncoderArchitecture = {
     gateUp: { kind: 'fused', name: 'mlp.Wi' },
     down: 'mlp.Wo',
   },
-  biases: ({ attention_bias: bias, mlp_bias: inner }) => ({
-    queryKeyValue: bias,
-    attentionOutput: bias,
-    feedforward: inner,
-  }),
+  biases: configuredBiases,
   rotary: 'by-layer-type',
-  slidingWindow: windowed,
+  slidingWindow: windowedByType,
   finalNorm: 'final_norm',
   form: (config) => (config['norm_bias'] === true ? { norm: 'layer' } : {}),
-  heads: [
-    maskedHead('ModernBert', [
-      {
-        name: 'head.dense',
-        out: 'hidden',
-        optionalBias: true,
-        activation: 'gelu',
-        norm: 'head.norm',
-      },
-      { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
-    ]),
-  ],
+  heads: [maskedHead('ModernBert', modernSteps('head', 'decoder'))],
   modules: {
     layers: 'layers',
     attention: { attn_norm: 'nn.Identity', attn: 'NoAttention' },
@@ -113,13 +110,9 @@ const ultrabert: EncoderArchitecture = {
   },
   prefix: 'ultrabert.',
   embedding: { kind: 'text', words: 'embed_tokens' },
-  biases: ({ attention_bias: bias, mlp_bias: inner }) => ({
-    queryKeyValue: bias,
-    attentionOutput: bias,
-    feedforward: inner,
-  }),
+  biases: configuredBiases,
   rotary: 'by-layer-type',
-  slidingWindow: windowed,
+  slidingWindow: windowedByType,
   heads: ultrabertHeads('Ultrabert', 'cls'),
   modules: { ...llamaBlocks.modules, prefix: 'model.' },
 };
@@ -152,18 +145,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     causal: true,
     firstAttention: modernDecoderAttention,
     attention: { ...modernDecoderAttention, norm: 'attn_norm' },
-    heads: [
-      causalHead('ModernBertDecoder', [
-        {
-          name: 'lm_head.dense',
-          out: 'hidden',
-          optionalBias: true,
-          activation: 'gelu',
-          norm: 'lm_head.norm',
-        },
-        { name: 'decoder', out: 'vocabulary', optionalBias: true, tied: true },
-      ]),
-    ],
+    heads: [causalHead('ModernBertDecoder', modernSteps('lm_head', 'decoder'))],
   },
   {
     ...modernbert,
@@ -171,18 +153,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     classes: { config: 'ModernVBertConfig', model: 'ModernVBertModel' },
     config: { ...modernbert.config, nested: 'text_config' },
     prefix: 'model.text_model.',
-    heads: [
-      maskedHead('ModernVBert', [
-        {
-          name: 'projection_head.dense',
-          out: 'hidden',
-          optionalBias: true,
-          activation: 'gelu',
-          norm: 'projection_head.norm',
-        },
-        { name: 'lm_head', out: 'vocabulary', optionalBias: true, tied: true },
-      ]),
-    ],
+    heads: [maskedHead('ModernVBert', modernSteps('projection_head', 'lm_head'))],
   },
   {
     ...llamaBlocks,
@@ -193,11 +164,7 @@ export const turnedEncoders: readonly EncoderArchitecture[] = [
     },
     prefix: 'model.',
     embedding: { kind: 'text', words: 'embed_tokens' },
-    biases: ({ attention_bias: bias, mlp_bias: inner }) => ({
-      queryKeyValue: bias,
-      attentionOutput: bias,
-      feedforward: inner,
-    }),
+    biases: configuredBiases,
     rotary: 'shared',
     heads: [
       maskedHead('EuroBert', [

@@ -8,6 +8,7 @@ import {
   attention,
   attentionBiases,
   base,
+  denseFirst,
   feedforward,
   gatedExpert,
   queryKeyNorms,
@@ -117,15 +118,20 @@ export const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Ar
   interleavedRotary: turns !== false,
 });
 
+/** Latents and experts as DeepSeek-V3 has them. */
+export const deepseek = { ...base, ...latentAttention, experts, form: interleaves } as const;
+
+/** How its config.json differs from the usual. */
+export const deepseekLayout = { names: routed, computed: ownKeys } as const;
+
 /** Families in the manner of DeepSeek: latents, dense first blocks, experts chosen with a bias. */
 export const deepseekFamilies: readonly Architecture[] = [
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     modelType: 'deepseek_v3',
     classes: { config: 'DeepseekV3Config', model: 'DeepseekV3ForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({
         ...expertDefaults,
         q_lora_rank: 1536,
@@ -135,10 +141,7 @@ export const deepseekFamilies: readonly Architecture[] = [
         topk_group: 4,
         max_position_embeddings: 4096,
       }),
-      computed: ownKeys,
     },
-    experts,
-    form: interleaves,
   },
   {
     ...base,
@@ -162,18 +165,14 @@ export const deepseekFamilies: readonly Architecture[] = [
     experts: softmaxExperts,
   },
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     modelType: 'glm4_moe_lite',
     classes: { config: 'Glm4MoeLiteConfig', model: 'Glm4MoeLiteForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({ ...expertDefaults, q_lora_rank: 768, routed_scaling_factor: 1.8 }),
-      lists: { mlp_layer_types: (_, block) => (block === 0 ? 'dense' : 'sparse') },
-      computed: ownKeys,
+      lists: { mlp_layer_types: denseFirst(1) },
     },
-    experts,
-    form: interleaves,
   },
   {
     ...base,

@@ -3,7 +3,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { DeltaNames, DeltaRule } from '../parts/mixers/delta-rule';
 import { say } from '../../message';
-import { latentAttention } from './deepseek-like';
+import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType, numberIn } from './mixer-pieces';
 import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
@@ -128,30 +128,7 @@ interface KimiMixers {
 
 const kimiMixers = ({ linear_attn_config: mixers }: ConfigFields): KimiMixers => mixers ?? {};
 
-const kimiExperts: ExpertNames = {
-  modules: ['mlp'],
-  router: 'gate',
-  choiceBias: 'gate.e_score_correction_bias',
-  gateUp: ['w1', 'w3'],
-  down: 'w2',
-  inner: ({ moe_intermediate_size: inner }) => inner,
-  routing: (config) => ({
-    score: 'sigmoid',
-    normalized: config.norm_topk_prob,
-    shareScale: config.routed_scaling_factor,
-  }),
-  shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) => ({
-    gateUp: {
-      kind: 'separate',
-      names: ['mlp.shared_experts.gate_proj', 'mlp.shared_experts.up_proj'],
-    },
-    down: 'mlp.shared_experts.down_proj',
-    inner: inner * (count ?? 1),
-  }),
-  isSparse: ({ mlp_layer_types: types, first_k_dense_replace: first = 1 }, block) =>
-    Array.isArray(types) ? types[block] === 'sparse' : block >= Number(first),
-  sparseFields: (sparse) => ({ first_k_dense_replace: sparse.filter((is) => !is).length }),
-};
+const kimiExperts: ExpertNames = { ...experts, gateUp: ['w1', 'w3'], down: 'w2' };
 
 function kimiSizes(config: ConfigFields): ConfigFields {
   const { head_dim: keyDim, num_heads: heads, short_conv_kernel_size: kernel } = kimiMixers(config);
@@ -297,6 +274,7 @@ export const deltaRuleFamilies: readonly Architecture[] = [
         routed_scaling_factor: 2.446,
         norm_topk_prob: true,
         n_shared_experts: 1,
+        first_k_dense_replace: 1,
       }),
       lists: { layer_types: kimiLayerType },
       computed: kimiSizes,

@@ -9,6 +9,7 @@ import {
   graniteScales,
   hunyuanAttention,
   queryKeyNorms,
+  sparseByType,
   windowedByType,
 } from './pieces';
 import { olmo2 } from './post-norm';
@@ -88,7 +89,29 @@ export const graniteExperts: ExpertNames = {
   joined: { gateUp: 'input_linear.weight', down: 'output_linear.weight' },
 };
 
-/** Families with mixtures of experts in the place of feed-forwards. */
+/** The expert of Granite that every token goes to, or that stands alone. */
+export const graniteShared = {
+  gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
+  down: 'shared_mlp.output_linear',
+} as const;
+
+/** Absent where `shared_intermediate_size` is. */
+export const sharedOfGranite: NonNullable<ExpertNames['shared']> = ({
+  shared_intermediate_size: inner,
+}) =>
+  inner === undefined || inner === null || inner === 0 ? undefined : { ...graniteShared, inner };
+
+/** Both modules go where the branch is removed. */
+export const graniteWithShared = {
+  norm: feedforward.norm,
+  gateUp: {
+    kind: 'separate',
+    names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
+  },
+  down: 'block_sparse_moe.output_linear',
+} as const;
+
+/** Families with mixtures of experts instead of feed-forwards. */
 export const expertFamilies: readonly Architecture[] = [
   {
     ...base,
@@ -151,8 +174,7 @@ export const expertFamilies: readonly Architecture[] = [
       ...experts,
       inner: ({ moe_intermediate_size: inner }) => inner,
       routing: ({ norm_topk_prob: normalized }) => ({ normalized }),
-      isSparse: ({ mlp_layer_types: types }, block) =>
-        !Array.isArray(types) || types[block] === 'sparse',
+      isSparse: sparseByType,
     },
   },
   {
@@ -203,26 +225,8 @@ export const expertFamilies: readonly Architecture[] = [
     ...graniteMoe,
     modelType: 'granitemoeshared',
     classes: { config: 'GraniteMoeSharedConfig', model: 'GraniteMoeSharedForCausalLM' },
-    // Both modules go where the branch is removed.
-    feedforward: {
-      norm: feedforward.norm,
-      gateUp: {
-        kind: 'separate',
-        names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
-      },
-      down: 'block_sparse_moe.output_linear',
-    },
-    experts: {
-      ...graniteExperts,
-      shared: ({ shared_intermediate_size: inner }) =>
-        inner === undefined || inner === null || inner === 0
-          ? undefined
-          : {
-              gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
-              down: 'shared_mlp.output_linear',
-              inner,
-            },
-    },
+    feedforward: graniteWithShared,
+    experts: { ...graniteExperts, shared: sharedOfGranite },
   },
   {
     ...base,

@@ -1,46 +1,26 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { Architecture } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
-import {
-  expertDefaults,
-  experts,
-  interleaves,
-  latentAttention,
-  ownKeys,
-  routed,
-} from './deepseek-like';
+import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
 import {
   attention,
   attentionBiases,
   base,
+  denseFirst,
   everyNthFull,
   feedforward,
   gatedExpert,
   queryKeyNorms,
+  sparseByType,
   windowedByType,
 } from './pieces';
 import { isWindowedIfAny } from './post-norm';
 import { say } from '../../message';
-
-/** Experts that are all there is in a block, or its feed-forward by `mlp_layer_types`. */
-const byLayerType: Pick<ExpertNames, 'isSparse'> = {
-  isSparse: ({ mlp_layer_types: types }, block) =>
-    !Array.isArray(types) || types[block] === 'sparse',
-};
-
-const firstDense = {
-  mlp_layer_types: (_: ConfigFields, block: number) => (block === 0 ? 'dense' : 'sparse'),
-} as const;
 
 const sarvamAttention = {
   norm: attention.norm,
   queryKeyValue: { kind: 'fused', name: 'attention.query_key_value' },
   output: 'attention.dense',
 } as const;
-
-const threeDense = {
-  mlp_layer_types: (_: ConfigFields, block: number): string => (block < 3 ? 'dense' : 'sparse'),
-};
 
 /** Attention to the best `index_topk` tokens alone: to all of a text that is no longer. */
 const sparseAttention = {
@@ -50,13 +30,12 @@ const sparseAttention = {
 /** Mixtures of experts that combine what others have. */
 export const newerExperts: readonly Architecture[] = [
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     ...sparseAttention,
     modelType: 'deepseek_v32',
     classes: { config: 'DeepseekV32Config', model: 'DeepseekV32ForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({
         ...expertDefaults,
         q_lora_rank: 1536,
@@ -65,21 +44,17 @@ export const newerExperts: readonly Architecture[] = [
         topk_group: 4,
         max_position_embeddings: 163_840,
       }),
-      lists: threeDense,
-      computed: ownKeys,
+      lists: { mlp_layer_types: denseFirst(3) },
     },
-    experts,
-    form: interleaves,
   },
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     ...sparseAttention,
     modelType: 'glm_moe_dsa',
     attentionGives: 'triple',
     classes: { config: 'GlmMoeDsaConfig', model: 'GlmMoeDsaForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({
         ...expertDefaults,
         q_lora_rank: 2048,
@@ -88,19 +63,15 @@ export const newerExperts: readonly Architecture[] = [
         routed_scaling_factor: 2.5,
         rms_norm_eps: 1e-5,
       }),
-      lists: threeDense,
-      computed: ownKeys,
+      lists: { mlp_layer_types: denseFirst(3) },
     },
-    experts,
-    form: interleaves,
   },
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     modelType: 'axk1',
     classes: { config: 'AXK1Config', model: 'AXK1ForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({
         ...expertDefaults,
         num_experts: 192,
@@ -110,19 +81,16 @@ export const newerExperts: readonly Architecture[] = [
         topk_group: 4,
         max_position_embeddings: 32_768,
       }),
-      lists: firstDense,
-      computed: ownKeys,
+      lists: { mlp_layer_types: denseFirst(1) },
     },
-    experts: { ...experts, ...byLayerType, postNorm: 'post_mlp_layernorm' },
-    form: interleaves,
+    experts: { ...experts, isSparse: sparseByType, postNorm: 'post_mlp_layernorm' },
   },
   {
-    ...base,
-    ...latentAttention,
+    ...deepseek,
     modelType: 'sarvam_mla',
     classes: { config: 'SarvamMLAConfig', model: 'DeepseekV3ForCausalLM' },
     config: {
-      names: routed,
+      ...deepseekLayout,
       defaults: () => ({
         ...expertDefaults,
         num_experts: 128,
@@ -132,10 +100,7 @@ export const newerExperts: readonly Architecture[] = [
         topk_group: 1,
         max_position_embeddings: 4096,
       }),
-      computed: ownKeys,
     },
-    experts,
-    form: interleaves,
   },
   {
     ...base,
@@ -233,13 +198,13 @@ export const newerExperts: readonly Architecture[] = [
         routed_scaling_factor: 2.826,
         rope_theta: 11_158_840,
       }),
-      lists: firstDense,
+      lists: { mlp_layer_types: denseFirst(1) },
     },
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     experts: {
       ...experts,
-      ...byLayerType,
+      isSparse: sparseByType,
       router: 'router.gate',
       choiceBias: 'expert_bias',
       shared: ({ moe_intermediate_size: inner, n_shared_experts: count }) =>
@@ -298,7 +263,7 @@ export const newerExperts: readonly Architecture[] = [
         sliding_window: 512,
         gating: true,
       }),
-      lists: { layer_types: () => 'full_attention', ...firstDense },
+      lists: { layer_types: () => 'full_attention', mlp_layer_types: denseFirst(1) },
       computed: ({ num_attention_heads_per_layer: heads, num_attention_heads: usual }) => ({
         'num_attention_heads_per_layer of one value':
           !Array.isArray(heads) || heads.every((count) => count === usual),
@@ -319,7 +284,7 @@ export const newerExperts: readonly Architecture[] = [
     slidingWindow: windowedByType,
     experts: {
       ...experts,
-      ...byLayerType,
+      isSparse: sparseByType,
       choiceBias: 'experts.e_score_correction_bias',
       routing: ({ routed_scaling_factor: shareScale }) => ({ score: 'sigmoid', shareScale }),
       shared: ({ shared_expert_intermediate_size: inner }) =>

@@ -1,4 +1,5 @@
 import type { Architecture, QueryKeyNormExtent } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import {
   alibiSlopes,
@@ -17,6 +18,28 @@ import { isWindowedIfAny } from './post-norm';
 const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
 
 const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
+
+const cohere = {
+  ...base,
+  norm: 'layer-without-bias',
+  parallel: true,
+  feedforward: { ...feedforward, norm: attention.norm },
+  biases: attentionBiases,
+  interleavedRotary: true,
+  scales: ({ logit_scale: scale }: ModelConfig) => ({ logits: scale }),
+} as const;
+
+/** Of Command R7B and later; positions are turned in windowed blocks only. */
+export const cohere2 = {
+  ...cohere,
+  turns: isWindowedIfAny,
+  slidingWindow: windowedByType,
+} as const;
+
+export const cohere2Lists = {
+  layer_types: ({ sliding_window_pattern: every = 4 }: ConfigFields, block: number): string =>
+    everyNthFull(Number(every), block),
+};
 
 export const falconBranches = {
   attention: {
@@ -162,7 +185,7 @@ export const parallelFamilies: readonly Architecture[] = [
     form: falconForm,
   },
   {
-    ...base,
+    ...cohere,
     modelType: 'cohere',
     config: {
       names: { rms_norm_eps: 'layer_norm_eps' },
@@ -173,16 +196,10 @@ export const parallelFamilies: readonly Architecture[] = [
         tie_word_embeddings: true,
       }),
     },
-    norm: 'layer-without-bias',
-    parallel: true,
-    feedforward: { ...feedforward, norm: attention.norm },
-    biases: attentionBiases,
-    interleavedRotary: true,
-    scales: ({ logit_scale: scale }) => ({ logits: scale }),
     form: cohereForm,
   },
   {
-    ...base,
+    ...cohere2,
     modelType: 'cohere2',
     config: {
       names: { rms_norm_eps: 'layer_norm_eps' },
@@ -192,19 +209,8 @@ export const parallelFamilies: readonly Architecture[] = [
         tie_word_embeddings: true,
         sliding_window: 4096,
       }),
-      lists: {
-        layer_types: ({ sliding_window_pattern: every = 4 }, block) =>
-          everyNthFull(Number(every), block),
-      },
+      lists: cohere2Lists,
     },
-    norm: 'layer-without-bias',
-    parallel: true,
-    feedforward: { ...feedforward, norm: attention.norm },
-    biases: attentionBiases,
-    interleavedRotary: true,
-    turns: isWindowedIfAny,
-    slidingWindow: windowedByType,
-    scales: ({ logit_scale: scale }) => ({ logits: scale }),
   },
   {
     ...base,

@@ -47,7 +47,8 @@ export const allBiases = (bias: boolean): Biases => ({
   feedforward: bias,
 });
 export const noBiases = (): Biases => allBiases(false);
-export const attentionBiases = ({ attention_bias: bias }: ModelConfig): Biases => ({
+type BiasFields = Pick<ModelConfig, 'attention_bias' | 'mlp_bias'>;
+export const attentionBiases = ({ attention_bias: bias }: BiasFields): Biases => ({
   queryKeyValue: bias,
   attentionOutput: bias,
   feedforward: false,
@@ -56,16 +57,29 @@ export const queryKeyValueBiases = ({ attention_bias: bias }: ModelConfig): Bias
   ...noBiases(),
   queryKeyValue: bias,
 });
-export const configuredBiases = (config: ModelConfig): Biases => ({
+export const configuredBiases = (config: BiasFields): Biases => ({
   ...attentionBiases(config),
   feedforward: config.mlp_bias,
 });
 
 /** Windowed where `layer_types` says so. */
-export const windowedByType = (config: ModelConfig, block: number): number | undefined =>
+export const windowedByType = (
+  config: Pick<ModelConfig, 'layer_types' | 'sliding_window'>,
+  block: number,
+): number | undefined =>
   config.layer_types?.[block] === 'sliding_attention'
     ? (config.sliding_window ?? undefined)
     : undefined;
+
+/** A mixture unless `mlp_layer_types` says otherwise. */
+export const sparseByType = ({ mlp_layer_types: types }: ConfigFields, block: number): boolean =>
+  !Array.isArray(types) || types[block] === 'sparse';
+
+/** `mlp_layer_types` where the first `count` blocks have a dense feed-forward. */
+export const denseFirst =
+  (count: number) =>
+  (_: ConfigFields, block: number): string =>
+    block < count ? 'dense' : 'sparse';
 
 /** Every block but each `pattern`-th is windowed. */
 export function everyNthFull(pattern: number, block: number): string {

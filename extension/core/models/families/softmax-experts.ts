@@ -5,13 +5,13 @@ import {
   attention,
   attentionBiases,
   base,
-  everyNthFull,
   feedforward,
   gatedExpert,
   graniteScales,
   windowedByType,
 } from './pieces';
-import { isWindowedIfAny } from './post-norm';
+import { sharedOfGranite } from './experts';
+import { cohere2, cohere2Lists } from './parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
 export const graniteSwa = {
@@ -73,7 +73,7 @@ export const softmaxExperts: readonly Architecture[] = [
     },
   },
   {
-    ...base,
+    ...cohere2,
     modelType: 'cohere2_moe',
     classes: { config: 'Cohere2MoeConfig', model: 'Cohere2MoeForCausalLM' },
     config: {
@@ -87,8 +87,7 @@ export const softmaxExperts: readonly Architecture[] = [
         norm_topk_prob: true,
       }),
       lists: {
-        layer_types: ({ sliding_window_pattern: every = 4 }, block) =>
-          everyNthFull(Number(every), block),
+        ...cohere2Lists,
         mlp_layer_types: () => 'sparse',
       },
       computed: ({ rms_norm_eps: rms, layer_norm_eps: layer = 1e-5, mlp_layer_types: types }) => ({
@@ -98,14 +97,6 @@ export const softmaxExperts: readonly Architecture[] = [
       }),
       only: () => ({ 'mlp_layer_types without dense': true }),
     },
-    norm: 'layer-without-bias',
-    parallel: true,
-    feedforward: { ...feedforward, norm: attention.norm },
-    biases: attentionBiases,
-    interleavedRotary: true,
-    turns: isWindowedIfAny,
-    slidingWindow: windowedByType,
-    scales: ({ logit_scale: scale }) => ({ logits: scale }),
     experts: {
       ...softmaxRouted,
       routing: (config) => ({
@@ -145,14 +136,7 @@ export const softmaxExperts: readonly Architecture[] = [
       ...softmaxRouted,
       modules: ['block_sparse_moe'],
       router: 'router',
-      shared: ({ shared_intermediate_size: inner }) =>
-        inner === undefined || inner === null || inner === 0
-          ? undefined
-          : {
-              gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
-              down: 'shared_mlp.output_linear',
-              inner,
-            },
+      shared: sharedOfGranite,
     },
   },
   {

@@ -9,7 +9,7 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import type { StateSpace } from '../parts/mixers/state-space';
 import { say } from '../../message';
-import { graniteExperts } from './experts';
+import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, numberIn, renumberedList, wordIn } from './mixer-pieces';
 import {
   attention,
@@ -91,12 +91,6 @@ const mambaOuter = { ...base.outer, finalNorm: 'final_layernorm' };
 
 /** Granite 4 without experts has the shared one alone. */
 const hasExperts = ({ num_local_experts: count = 8 }: ConfigFields): boolean => count !== 0;
-
-const graniteShared = {
-  norm: feedforward.norm,
-  gateUp: { kind: 'fused', name: 'shared_mlp.input_linear' },
-  down: 'shared_mlp.output_linear',
-} as const;
 
 const graniteHybridExperts: ExpertNames = {
   ...graniteExperts,
@@ -247,14 +241,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
               intermediate_size: numberIn(config, 'shared_intermediate_size', 1024),
             },
     },
-    feedforward: {
-      norm: feedforward.norm,
-      gateUp: {
-        kind: 'separate',
-        names: ['block_sparse_moe.input_linear', 'shared_mlp.input_linear'],
-      },
-      down: 'block_sparse_moe.output_linear',
-    },
+    feedforward: graniteWithShared,
     biases: attentionBiases,
     scales: graniteScales,
     mixer: mamba,
@@ -262,7 +249,7 @@ export const stateSpaceFamilies: readonly Architecture[] = [
     parts: mixedByType(graniteHybridExperts),
     form: (config) => ({
       rotary: config['position_embedding_type'] === 'rope' ? 'shared' : 'none',
-      ...(hasExperts(config) ? {} : { feedforward: graniteShared }),
+      ...(hasExperts(config) ? {} : { feedforward: { ...graniteShared, norm: feedforward.norm } }),
     }),
   },
   {
