@@ -1,3 +1,5 @@
+import { say } from '../core/message';
+import { UserError } from '../core/user-error';
 import { readPlan } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import type { CommandName } from '../services/command-ids';
@@ -21,6 +23,15 @@ export async function chooseSession(
 ): Promise<ModelSession | undefined> {
   const target = await chooseTarget(argument, services, command);
   return target === undefined ? undefined : sessionOf(services, target);
+}
+
+/** @throws UserError where nothing is marked in a heatmap. */
+export function requireSelection({ model, selection }: ModelSession): void {
+  if (selection.removed.length === 0) {
+    throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {
+      remedy: say`Mark some in the heatmap, or move its slider.`,
+    });
+  }
 }
 
 /** The session of a target, the plan chosen where it is one. */

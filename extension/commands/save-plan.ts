@@ -1,12 +1,10 @@
 import { l10n, Uri, ViewColumn, window } from 'vscode';
 import { writeDocument } from '../core/jobs/write-document';
-import { UserError } from '../core/user-error';
 import { fileExists, planPathOf } from '../services/documents/documents';
 import { planOf } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { confirmReplace } from './questions/confirm-replace';
-import { chooseSession } from './open-heatmap';
-import { say } from '../core/message';
+import { chooseSession, requireSelection } from './open-heatmap';
 
 /** How a command that would ask can be told beforehand. */
 export interface SavePlanOptions {
@@ -23,11 +21,7 @@ export async function savePlan(
   if (session === undefined) {
     return undefined;
   }
-  if (session.selection.removed.length === 0) {
-    throw new UserError(say`No sublayer of ${session.model.name} is marked for removal.`, {
-      remedy: say`Mark some in the heatmap, or move its slider.`,
-    });
-  }
+  requireSelection(session);
   const path = planPathOf(session.model.path);
   if (
     options.overwrite !== true &&

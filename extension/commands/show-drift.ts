@@ -1,7 +1,5 @@
-import { UserError } from '../core/user-error';
-import { say } from '../core/message';
 import type { Services } from '../services/services';
-import { chooseSession } from './open-heatmap';
+import { chooseSession, requireSelection } from './open-heatmap';
 
 /** Colours a heatmap by where its selection goes another way than the original. */
 export async function showDrift(services: Services, argument: unknown): Promise<void> {
@@ -9,11 +7,7 @@ export async function showDrift(services: Services, argument: unknown): Promise<
   if (session === undefined) {
     return;
   }
-  if (session.selection.removed.length === 0) {
-    throw new UserError(say`No sublayer of ${session.model.name} is marked for removal.`, {
-      remedy: say`Mark some in the heatmap, or move its slider.`,
-    });
-  }
+  requireSelection(session);
   services.heatmaps.show(session);
   await services.modelJobs.drift(session);
 }

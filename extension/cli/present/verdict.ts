@@ -18,11 +18,10 @@ export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): 
   printTable(
     terminal,
     ['limit', 'measured', '95 % interval', 'verdict'],
-    verdict.conditions.map(({ condition, measured, outcome }) => [
-      condition,
-      ...describeMeasured(condition, measured),
-      words[outcome],
-    ]),
+    verdict.limits.map(({ limit, measured, outcome }) => {
+      const { value = '–', ends } = measured === undefined ? {} : describeMeasured(limit, measured);
+      return [limit, value, ends?.join(' to ') ?? '–', words[outcome]];
+    }),
   );
   terminal.print(`Verdict: ${words[verdict.outcome]}`);
 }

@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
 import { loadTokenizer } from '../data/tokenizer';
-import { verificationInput } from '../export/verify';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
@@ -13,7 +11,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { textWindows } from './measure-quality';
+import { inputsToCompare } from './measure-quality';
 import { say } from '../message';
 
 /** How far the hidden states behind one sublayer of the original are from those at the same place of another model. */
@@ -76,17 +74,14 @@ export interface DriftRequest {
 export async function measureDrift(request: DriftRequest, context: JobContext): Promise<Drift> {
   const { model: original } = request.original;
   const { changed, memoryBytes } = request;
-  const text = await textWindows(original, request.text);
-  const examples =
-    request.examples !== undefined && existsSync(request.examples) ? request.examples : undefined;
-  const inputs = text ?? [await verificationInput(original, original.summary.path, examples)];
+  const { inputs, areText } = await inputsToCompare(original, request);
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
   const first = new LayeredExecutor(original, device, memoryBytes / 2);
   const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
   try {
-    const tokens = text === undefined ? undefined : await tokensOf(original, text);
+    const tokens = areText ? await tokensOf(original, inputs) : undefined;
     let states = await embedAll(first, inputs);
     let others = await embedAll(second, inputs);
     const { sublayers } = original.summary;
@@ -173,10 +168,11 @@ async function embedAll(
 
 type TokenText = (window: number, position: number) => string | undefined;
 
-async function tokensOf(model: LayeredModel, windows: readonly Int32Array[]): Promise<TokenText> {
+async function tokensOf(model: LayeredModel, windows: readonly ModelInput[]): Promise<TokenText> {
   const tokenizer = await loadTokenizer(model.summary.path);
   return (window, position) => {
-    const id = windows[window]?.[position];
+    const ids = windows[window];
+    const id = ids instanceof Int32Array ? ids[position] : undefined;
     return id === undefined ? undefined : tokenizer.decode([id]);
   };
 }

@@ -4,10 +4,10 @@ import type { AnswersCompared, Interval } from './paired';
 /** What a changed model is judged by. */
 export interface Figures {
   /** Perplexity over the original's, on the same text. */
-  readonly perplexityRatio?: Interval;
-  readonly task?: AnswersCompared;
+  readonly perplexityRatio?: Interval | undefined;
+  readonly task?: AnswersCompared | undefined;
   /** Fraction of the positions where both models find the same token likeliest. */
-  readonly agreement?: Interval;
+  readonly agreement?: Interval | undefined;
   /** Over the original's: bytes, bytes with keys and values of {@link gateContext}, and parameters. */
   readonly size?: number;
   readonly memory?: number;
@@ -21,12 +21,11 @@ const measures = ['perplexity', 'task', 'agreement', 'size', 'memory', 'paramete
 type Measure = (typeof measures)[number];
 
 /** One limit of a gate. */
-interface Condition {
-  readonly text: string;
+interface Limit {
   readonly measure: Measure;
   readonly isUpper: boolean;
   /** In the measure's own numbers: a change of 10 % is 0.1, 2 points are 0.02. */
-  readonly limit: number;
+  readonly bound: number;
 }
 
 export const outcomes = ['accept', 'regression', 'not enough evidence'] as const;
@@ -35,15 +34,15 @@ export type Outcome = (typeof outcomes)[number];
 /** What a gate says of a changed model. */
 export interface Verdict {
   readonly outcome: Outcome;
-  readonly conditions: readonly {
-    readonly condition: string;
+  readonly limits: readonly {
+    readonly limit: string;
     readonly outcome: Outcome;
-    /** What was measured, in the condition's unit: a change in %, or points. */
+    /** What was measured, in the limit's unit: a change in %, or points. */
     readonly measured?: Interval;
   }[];
 }
 
-/** How conditions are written: the change of a measure, below or above a limit. */
+/** How limits are written: the change of a measure, below or above a limit. */
 export const gateForm = {
   pattern:
     /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
@@ -56,58 +55,57 @@ export function asksFor(gate: readonly string[], measure: Measure): boolean {
 }
 
 /**
- * Judges by intervals, so that chance decides nothing: a condition holds where all of the interval keeps to
+ * Judges by intervals, so that chance decides nothing: a limit holds where all of the interval keeps to
  * it, is broken where none of it does, and is open between. What was not measured is open.
  */
 export function judge(gate: readonly string[], figures: Figures): Verdict {
-  const conditions = gate.map((text) => {
-    const { measure, isUpper, limit } = parse(text);
+  const limits = gate.map((limit) => {
+    const { measure, isUpper, bound } = parse(limit);
     const found = changeOf(measure, figures);
     if (found === undefined) {
-      return { condition: text, outcome: 'not enough evidence' } as const;
+      return { limit, outcome: 'not enough evidence' } as const;
     }
     const { low, high } = found;
-    const [holds, breaks] = isUpper ? [high < limit, low >= limit] : [low > limit, high <= limit];
+    const [holds, breaks] = isUpper ? [high < bound, low >= bound] : [low > bound, high <= bound];
     const outcome: Outcome = holds ? 'accept' : breaks ? 'regression' : 'not enough evidence';
-    return { condition: text, outcome, measured: inHundredths(found) };
+    return { limit, outcome, measured: inHundredths(found) };
   });
-  const has = (outcome: Outcome): boolean => conditions.some((one) => one.outcome === outcome);
+  const has = (outcome: Outcome): boolean => limits.some((one) => one.outcome === outcome);
   return {
     outcome: has('regression')
       ? 'regression'
       : has('not enough evidence')
         ? 'not enough evidence'
         : 'accept',
-    conditions,
+    limits,
   };
 }
 
-/** `+8.1 %` and `+6.0 to +10.2 %`; dashes where nothing was measured, no interval where the value is exact. */
+/** `+8.1 %`, and the ends of its interval, `+6.0` and `+10.2 %`, where it is not exact. */
 export function describeMeasured(
-  condition: string,
-  measured: Interval | undefined,
-): [value: string, interval: string] {
-  if (measured === undefined) {
-    return ['–', '–'];
-  }
-  const unit = condition.endsWith('pt') ? 'pt' : '%';
-  const isChange = parse(condition).measure !== 'agreement';
+  limit: string,
+  { value, low, high }: Interval,
+): { readonly value: string; readonly ends?: readonly [low: string, high: string] } {
+  const unit = limit.endsWith('pt') ? 'pt' : '%';
+  const isChange = parse(limit).measure !== 'agreement';
   const text = (amount: number): string =>
     `${amount < 0 ? '−' : isChange ? '+' : ''}${Math.abs(amount).toFixed(1)}`;
-  const { value, low, high } = measured;
-  return [`${text(value)} ${unit}`, low === high ? '–' : `${text(low)} to ${text(high)} ${unit}`];
+  return {
+    value: `${text(value)} ${unit}`,
+    ...(low === high ? {} : { ends: [text(low), `${text(high)} ${unit}`] }),
+  };
 }
 
-function parse(text: string): Condition {
+function parse(text: string): Limit {
   const [, measure, sign, amount] = /^([a-z]+)([<>])(.*?)(?:%|pt)$/.exec(text) ?? [];
   const known = measures.find((name) => name === measure);
   if (known === undefined) {
-    throw new RangeError(`${text} is no condition`);
+    throw new RangeError(`${text} is no limit`);
   }
-  return { text, measure: known, isUpper: sign === '<', limit: Number(amount) / 100 };
+  return { measure: known, isUpper: sign === '<', bound: Number(amount) / 100 };
 }
 
-/** What a condition limits: the change from the original, or the agreement itself. */
+/** What a limit is for: the change from the original, or the agreement itself. */
 function changeOf(measure: Measure, figures: Figures): Interval | undefined {
   switch (measure) {
     case 'perplexity':

@@ -54,10 +54,7 @@ export async function measureQuality(
 ): Promise<Quality> {
   const { model: original } = request.original;
   const { model: changed } = request.changed;
-  const text = await textWindows(original, request.text);
-  const examples =
-    request.examples !== undefined && existsSync(request.examples) ? request.examples : undefined;
-  const inputs = text ?? [await verificationInput(original, original.summary.path, examples)];
+  const { inputs, areText } = await inputsToCompare(original, request);
   const device = await resolveDevice(request.device, (message) => {
     context.warn(message);
   });
@@ -82,7 +79,7 @@ export async function measureQuality(
         await outputOf(before, input, context),
         await outputOf(after, input, context),
       ];
-      sums.add(a, b, input instanceof Int32Array && text !== undefined ? input : undefined);
+      sums.add(a, b, input instanceof Int32Array && areText ? input : undefined);
     }
     return { ...sums.quality(), ...memoryOf(original, changed) };
   } finally {
@@ -99,11 +96,24 @@ function memoryOf(
     : {};
 }
 
-/** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
-export async function textWindows(
+/** A few windows of text, or one example for models that read none. */
+export async function inputsToCompare(
   model: LayeredModel,
-  file: string,
-): Promise<Int32Array[] | undefined> {
+  { text, examples }: Pick<QualityRequest, 'text' | 'examples'>,
+): Promise<{ readonly inputs: readonly ModelInput[]; readonly areText: boolean }> {
+  const found = await textWindows(model, text);
+  if (found !== undefined) {
+    return { inputs: found, areText: true };
+  }
+  const file = examples !== undefined && existsSync(examples) ? examples : undefined;
+  return {
+    inputs: [await verificationInput(model, model.summary.path, file)],
+    areText: false,
+  };
+}
+
+/** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
+async function textWindows(model: LayeredModel, file: string): Promise<Int32Array[] | undefined> {
   if (!model.output.givesScores || model.summary.vocabularySize === undefined) {
     return undefined;
   }

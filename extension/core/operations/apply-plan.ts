@@ -1,16 +1,13 @@
-import { join } from 'node:path';
 import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { CompressResult } from '../pipelines/compression/compress-model';
 import type { PruneResult } from '../pipelines/prune-result';
 import type { Verdict } from '../evaluate/gate';
-import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
-import { CancelledError } from '../jobs/job';
-import { UserError } from '../user-error';
 import { flag, group } from './fields';
 import type { RequestOf } from './fields';
-import { gateFields, gateOf, gateRules, judgeChanged, requireTask } from './gate-fields';
+import { gateFields, gateOf, gateRules, requireTask } from './gate-fields';
+import { attempt, compareWithOriginal, judgeChanged } from './judge-changed';
 import type { OperationContext } from './operation';
 import { switchedOff } from './rules';
 import { say } from '../message';
@@ -56,49 +53,39 @@ export async function applyAndMeasure(
 
 /**
  * Measures how far a written model is from its original, and judges it by the limits that are given. The model
- * stays if that cannot be done or is cancelled.
+ * stays if that cannot be done or is cancelled; the verdict is open then.
  */
 export async function addQuality(
   result: ApplyResult,
-  original: Pick<PlanApplication, 'model' | 'examples' | 'device' | 'memoryBytes'>,
+  { model: original, examples, device, memoryBytes }: Original,
   judging: Judging,
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
   if (!judging.quality) {
     return result;
   }
-  const { samples, open } = context.environment;
-  const { device, memoryBytes } = original;
-  try {
-    const changed = await open(result.path);
-    const quality = await measureQuality(
-      {
-        original: original.model,
-        changed,
-        text: join(samples, 'held-out.txt'),
-        ...(original.examples === undefined ? {} : { examples: original.examples }),
-        device,
-        memoryBytes,
-      },
-      { ...context, emit: () => undefined },
-    );
-    if (judging.gate === undefined) {
-      return { ...result, quality };
-    }
-    const models = { original: original.model, changed, quality };
-    const run = { device, memoryBytes };
-    return { ...result, quality, verdict: await judgeChanged(judging, models, run, context) };
-  } catch (error) {
-    if (error instanceof CancelledError) {
-      context.warn(say`${result.path} is written, but not compared with the original.`);
-      return result;
-    }
-    if (error instanceof UserError) {
+  const changed = await context.environment.open(result.path);
+  const models = {
+    ...{ original, changed, device, memoryBytes },
+    ...(examples === undefined ? {} : { examples }),
+  };
+  const quality = await attempt(
+    async () => compareWithOriginal(models, judging, context),
+    (why) => {
       context.warn(
-        say`${result.path} is written, but it can't be compared with the original: ${error.problem}`,
+        why === undefined
+          ? say`${result.path} is written, but not compared with the original.`
+          : say`${result.path} is written, but it can't be compared with the original: ${why}`,
       );
-      return result;
-    }
-    throw error;
-  }
+    },
+  );
+  return {
+    ...result,
+    ...(quality === undefined ? {} : { quality }),
+    ...(judging.gate === undefined
+      ? {}
+      : { verdict: await judgeChanged(models, judging, quality, context) }),
+  };
 }
+
+type Original = Pick<PlanApplication, 'model' | 'examples' | 'device' | 'memoryBytes'>;

@@ -1,5 +1,4 @@
 import * as v from 'valibot';
-import type { Verdict } from '../evaluate/gate';
 import { workFolder } from '../jobs/work-folder';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { qualityFields, qualityRules } from './apply-plan';
@@ -8,7 +7,7 @@ import { compressionFields, compressionRules } from './compression-fields';
 import { path } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { verdictSchema } from './gate-fields';
+import { keepsLimits, verdictSchema } from './gate-fields';
 import { requiredPlanField } from './read-plan';
 import { outputFields, runFields, typeFields } from './shared-fields';
 
@@ -22,10 +21,6 @@ export const appliedSchema = v.looseObject({
   layers: v.optional(v.array(v.looseObject({ tensor: v.string() }))),
   verdict: v.optional(verdictSchema),
 });
-
-/** No limits, or all of them kept. */
-export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefined }): boolean =>
-  verdict === undefined || verdict.outcome === 'accept';
 
 export const apply = defineOperation({
   id: 'apply',

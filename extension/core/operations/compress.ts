@@ -4,7 +4,7 @@ import { planFor } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
 import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
-import { appliedSchema, keepsLimits } from './apply';
+import { appliedSchema } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
 import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
@@ -18,6 +18,7 @@ import {
 } from './choose-compression';
 import { compressionRules, compressionSettings } from './compression-fields';
 import { journalOf } from './journals';
+import { keepsLimits } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';

@@ -1,8 +1,9 @@
 import { planFor } from '../plans/plan';
-import { appliedSchema, keepsLimits } from './apply';
+import { appliedSchema } from './apply';
 import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { path } from './fields';
+import { keepsLimits } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import {

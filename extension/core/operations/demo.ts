@@ -12,6 +12,7 @@ import { buildRequest } from './build-request';
 import { planOf } from './choose-removal';
 import { evaluate } from './evaluate';
 import { path } from './fields';
+import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { profile } from './profile';
@@ -69,7 +70,7 @@ export const demo = defineOperation({
         model: await open(pruned),
         removed: [],
         against: await open(model),
-        text: join(samples, 'held-out.txt'),
+        text: join(samples, heldOutText),
         ...runOptions(run),
       },
       context,

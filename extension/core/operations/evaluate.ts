@@ -10,9 +10,8 @@ import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
 import { UserError } from '../user-error';
-import { keepsLimits } from './apply';
 import { integer, path } from './fields';
-import { gateField, heldOutText, verdictSchema } from './gate-fields';
+import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
@@ -133,12 +132,7 @@ export const evaluate = defineOperation({
       context,
     );
     const { perplexityRatio } = result;
-    return gate === undefined
-      ? result
-      : {
-          ...result,
-          verdict: judge(gate, perplexityRatio === undefined ? {} : { perplexityRatio }),
-        };
+    return gate === undefined ? result : { ...result, verdict: judge(gate, { perplexityRatio }) };
   },
 });
 
@@ -147,9 +141,9 @@ function requireMeasured(gate: readonly string[], task: string | undefined): voi
   const measure = task === undefined ? 'perplexity' : 'task';
   const other = gate.find((limit) => !asksFor([limit], measure));
   if (other !== undefined) {
-    throw new UserError(say`${other} is not measured here.`, {
+    throw new UserError(say`The limit ${other} is not measured here.`, {
       field: 'gate',
-      remedy: say`Give a limit of ${measure}; other limits belong to the commands that write a model.`,
+      remedy: say`Give limits of ${measure} only. Commands that write a model take the others.`,
     });
   }
 }

@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
-import { appliedSchema, keepsLimits } from './apply';
+import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
 import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
@@ -10,6 +10,7 @@ import { chooseRemoval, removalFields, removalNames, removalRules } from './choo
 import { compressionFields } from './compression-fields';
 import { path } from './fields';
 import { buildRequest } from './build-request';
+import { keepsLimits } from './gate-fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { planField } from './read-plan';

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
+import { asksFor } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import type { CalibrationRequest } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
@@ -9,17 +10,17 @@ import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import type { RepairEffort } from '../tensornet/repair/efforts';
 import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
-import { keepsLimits } from './apply';
 import { choice, flag, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import {
   gateFields,
   gateOf,
   gateRules,
-  judgeChanged,
+  keepsLimits,
   requireTask,
   verdictSchema,
 } from './gate-fields';
+import { attempt, compareWithOriginal, judgeChanged } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
 import { excludes } from './rules';
@@ -145,11 +146,16 @@ export const repair = defineOperation({
     if (request.gate === undefined) {
       return result;
     }
+    const gate = gateOf(request);
     const changed = result.written === null ? model : await open(result.written.path);
-    const models = { original: teacher, changed };
-    return {
-      ...result,
-      verdict: await judgeChanged(gateOf(request), models, runOptions(request), context),
-    };
+    const models = { original: teacher, changed, ...runOptions(request) };
+    // What cannot be compared leaves the limit open, which the verdict says.
+    const quality = asksFor(request.gate, 'agreement')
+      ? await attempt(
+          async () => compareWithOriginal(models, gate, context),
+          () => undefined,
+        )
+      : undefined;
+    return { ...result, verdict: await judgeChanged(models, gate, quality, context) };
   },
 });

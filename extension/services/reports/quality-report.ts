@@ -48,7 +48,7 @@ export function qualityReport(
   ];
 }
 
-function verdictReport({ outcome, conditions }: Verdict): readonly string[] {
+function verdictReport({ outcome, limits }: Verdict): readonly string[] {
   return [
     `## ${l10n.t('Verdict: {0}', outcomeText(outcome))}`,
     markdownTable(
@@ -56,11 +56,16 @@ function verdictReport({ outcome, conditions }: Verdict): readonly string[] {
         ...[l10n.t('Limit'), `${l10n.t('Measured')}:`],
         ...[`${l10n.t('95 % interval')}:`, l10n.t('Verdict')],
       ],
-      conditions.map((one) => [
-        `\`${one.condition}\``,
-        ...describeMeasured(one.condition, one.measured),
-        outcomeText(one.outcome),
-      ]),
+      limits.map(({ limit, measured, outcome: own }) => {
+        const { value = '–', ends } =
+          measured === undefined ? {} : describeMeasured(limit, measured);
+        return [
+          `\`${limit}\``,
+          value,
+          ends === undefined ? '–' : l10n.t('{0} to {1}', ...ends),
+          outcomeText(own),
+        ];
+      }),
     ),
   ];
 }

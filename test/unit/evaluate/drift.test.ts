@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { measureDrift, placesIn } from '../../../extension/core/evaluate/drift';
 import type { Drift, DriftRequest } from '../../../extension/core/evaluate/drift';
 import { asPlanned } from '../../../extension/core/evaluate/evaluate-models';
-import { textWindows } from '../../../extension/core/evaluate/measure-quality';
+import { inputsToCompare } from '../../../extension/core/evaluate/measure-quality';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
@@ -47,7 +47,8 @@ it('is nothing in front of what a plan removes, and the part that is missing beh
     expect(cosine).toBeCloseTo(1, 6);
   }
 
-  const [window = new Int32Array()] = (await textWindows(original.model, short)) ?? [];
+  const { inputs } = await inputsToCompare(original.model, { text: short });
+  const window = inputs[0] instanceof Int32Array ? inputs[0] : new Int32Array();
   expect(positions).toBe(window.length);
   const executor = new LayeredExecutor(original.model, 'cpu', 1 << 28);
   let state = await executor.embed(window);

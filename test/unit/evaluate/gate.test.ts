@@ -23,16 +23,24 @@ it('takes the worst of several limits', () => {
   expect(of('task>+1pt', 'parameters<-20%')).toBe('regression');
   expect(judge(['memory<-20%'], { memory: 0.79 }).outcome).toBe('accept');
   expect(of('perplexity<+1.5%', 'agreement>90%')).toBe('not enough evidence');
-  const [size] = judge(['size<-20%'], figures).conditions;
+  const [size] = judge(['size<-20%'], figures).limits;
   expect(size?.measured?.value).toBeCloseTo(-25, 10);
 });
 
 it('says what was measured in the unit of the limit', () => {
-  expect(describeMeasured('perplexity<+10%', between(4, 6))).toEqual(['+5.0 %', '+4.0 to +6.0 %']);
-  expect(describeMeasured('task>-2pt', between(-3, 1))).toEqual(['−1.0 pt', '−3.0 to +1.0 pt']);
-  expect(describeMeasured('agreement>90%', between(91, 93))).toEqual(['92.0 %', '91.0 to 93.0 %']);
-  expect(describeMeasured('size<-20%', between(-25, -25))).toEqual(['−25.0 %', '–']);
-  expect(describeMeasured('task>-2pt', undefined)).toEqual(['–', '–']);
+  expect(describeMeasured('perplexity<+10%', between(4, 6))).toEqual({
+    value: '+5.0 %',
+    ends: ['+4.0', '+6.0 %'],
+  });
+  expect(describeMeasured('task>-2pt', between(-3, 1))).toEqual({
+    value: '−1.0 pt',
+    ends: ['−3.0', '+1.0 pt'],
+  });
+  expect(describeMeasured('agreement>90%', between(91, 93))).toEqual({
+    value: '92.0 %',
+    ends: ['91.0', '93.0 %'],
+  });
+  expect(describeMeasured('size<-20%', between(-25, -25))).toEqual({ value: '−25.0 %' });
 });
 
 it.each(['perplexity<10', 'perplexity>1%', 'task>-2%', 'speed<3%', 'size<', 'agreement>-1%', ''])(

@@ -49,39 +49,36 @@ const requestsOf = (example: Example) =>
     : [example.pairs, example.kind === 'multiple-choice' && example.answer];
 
 describe('rows of the data sets of lm-evaluation-harness', () => {
-  // Shots change prompts alike but where the context varies, the subject has its own, or an answer is written.
-  const withShots = ['boolq', 'winogrande', 'mmlu', 'exact-match'];
-  const cases = [
-    ...Object.keys(golden).map((name) => [name, 0] as const),
-    ...withShots.map((name) => [name, 2] as const),
-  ];
-  it.each(cases)('of %s score as there, with %i shots', async (name, shots) => {
-    const {
-      acc,
-      acc_norm: accNorm,
-      exact_match: match,
-      answers,
-      logLikelihoods,
-    } = golden[name]?.[shots] ?? {};
-    const found = await answer(name, shots);
-    expect(found.result).toMatchObject({
-      acc: acc ?? match,
-      ...(accNorm === undefined ? {} : { accNorm }),
-    });
-    if (answers !== undefined) {
-      const { examples } = await readTask(join(tasks, `${name}.jsonl`));
-      const right = examples.map(
-        (one, i) => one.kind === 'exact-match' && one.targets.includes(answers[i] ?? ''),
-      );
-      expect(found.right).toEqual(right);
-    }
-    expect(found.logLikelihoods.length).toBe(logLikelihoods?.length ?? 0);
-    for (const [i, expected] of (logLikelihoods ?? []).entries()) {
-      for (const [k, value] of expected.entries()) {
-        expect(found.logLikelihoods[i]?.[k]).toBeCloseTo(value, 3);
+  it.each(Object.keys(golden).flatMap((name) => [0, 2].map((shots) => [name, shots] as const)))(
+    'of %s score as there, with %i shots',
+    async (name, shots) => {
+      const {
+        acc,
+        acc_norm: accNorm,
+        exact_match: match,
+        answers,
+        logLikelihoods,
+      } = golden[name]?.[shots] ?? {};
+      const found = await answer(name, shots);
+      expect(found.result).toMatchObject({
+        acc: acc ?? match,
+        ...(accNorm === undefined ? {} : { accNorm }),
+      });
+      if (answers !== undefined) {
+        const { examples } = await readTask(join(tasks, `${name}.jsonl`));
+        const right = examples.map(
+          (one, i) => one.kind === 'exact-match' && one.targets.includes(answers[i] ?? ''),
+        );
+        expect(found.right).toEqual(right);
       }
-    }
-  });
+      expect(found.logLikelihoods.length).toBe(logLikelihoods?.length ?? 0);
+      for (const [i, expected] of (logLikelihoods ?? []).entries()) {
+        for (const [k, value] of expected.entries()) {
+          expect(found.logLikelihoods[i]?.[k]).toBeCloseTo(value, 3);
+        }
+      }
+    },
+  );
 
   it.each(['hellaswag', 'winogrande', 'lambada_openai', 'exact-match'])(
     'of %s are asked as they were logged',

@@ -97,6 +97,11 @@ describe('config.json', () => {
     });
   });
 
+  it('of a narrower embedding than its tensors have is refused, naming the tensor', async () => {
+    const folder = withConfig('opt', { word_embed_proj_dim: 16 });
+    expect((await refusal(folder)).message).toMatch(/embed_tokens\.weight/);
+  });
+
   it('is asked for the names that its family uses', async () => {
     const folder = withConfig('gpt2', { n_layer: undefined });
     expect((await refusal(folder)).subject).toMatchObject({ field: 'n_layer' });

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { cp, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { keepsLimits } from '../../../extension/core/operations/gate-fields';
 import type { Plan } from '../../../extension/core/plans/plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -46,21 +47,30 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(path), plan, out, overwrite: false },
-      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
+      ...{ device: 'cpu', memoryBytes: 1 << 28 },
+      judging: { quality: true, gate: ['perplexity<+999%', 'size<-1%'] },
     },
     {
       ...unattended,
       ...{ environment, cancellation },
       warn: (text) => warnings.push(inEnglish(text)),
       progress: ({ stage }) => {
-        cancellation.isCancellationRequested = inEnglish(stage) === 'Comparing with the original';
+        cancellation.isCancellationRequested ||= inEnglish(stage) === 'Comparing with the original';
       },
     },
   );
   expect(result.path).toBe(out);
   expect(result.quality).toBeUndefined();
   expect(existsSync(join(out, 'config.json'))).toBe(true);
-  expect(warnings).toEqual([`${out} is written, but not compared with the original.`]);
+  expect(warnings).toEqual([
+    `${out} is written, but not compared with the original.`,
+    'The verdict is open, because measuring was cancelled.',
+  ]);
+  expect(result.verdict?.limits.map(({ outcome }) => outcome)).toEqual([
+    'not enough evidence',
+    'accept',
+  ]);
+  expect(keepsLimits(result)).toBe(false);
 });
 
 it('keeps the written model where the models cannot be compared, and says why', async () => {
@@ -81,11 +91,13 @@ it('keeps the written model where the models cannot be compared, and says why', 
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
-      ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
+      ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      judging: { quality: true, gate: ['agreement>50%'] },
     },
     { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );
   expect(result.quality).toBeUndefined();
+  expect(keepsLimits(result)).toBe(false);
   expect(existsSync(join(out, 'graph.onnx'))).toBe(true);
   expect(warnings).toContainEqual(
     expect.stringMatching(

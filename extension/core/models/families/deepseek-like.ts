@@ -114,7 +114,7 @@ export const ownKeys = ({
   head_dim: turned ?? 64,
 });
 
-export const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
+const interleaves = ({ rope_interleave: turns }: ModelConfig): Partial<Architecture> => ({
   interleavedRotary: turns !== false,
 });
 

@@ -1,0 +1,100 @@
+import { join } from 'node:path';
+import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
+import { asksFor, gateContext, judge } from '../evaluate/gate';
+import type { Verdict } from '../evaluate/gate';
+import { measureQuality } from '../evaluate/measure-quality';
+import type { Quality } from '../evaluate/measure-quality';
+import { shareOf } from '../evaluate/paired';
+import { CancelledError } from '../jobs/job';
+import { memoryAt } from '../models/model-summary';
+import type { OpenedModel } from '../models/opened-model';
+import type { PlanApplication } from '../pipelines/apply-plan';
+import { UserError } from '../user-error';
+import { heldOutText } from './gate-fields';
+import type { Gate } from './gate-fields';
+import type { OperationContext } from './operation';
+import { say } from '../message';
+import type { Message } from '../message';
+
+/** Two models to compare, and where to run them. */
+export type Compared = Pick<PlanApplication, 'device' | 'memoryBytes' | 'examples'> & {
+  readonly original: OpenedModel;
+  readonly changed: OpenedModel;
+};
+
+/**
+ * What a measurement gives; undefined where it is cancelled or cannot be made, as what has been written stays.
+ * @param tell says so; `why` is absent where it is cancelled
+ */
+export async function attempt<T>(
+  measure: () => Promise<T>,
+  tell: (why?: Message) => void,
+): Promise<T | undefined> {
+  try {
+    return await measure();
+  } catch (error) {
+    if (error instanceof CancelledError) {
+      tell();
+    } else if (error instanceof UserError) {
+      tell(error.problem);
+    } else {
+      throw error;
+    }
+    return undefined;
+  }
+}
+
+/** How far a changed model is from its original, on the held-out text. */
+export async function compareWithOriginal(
+  models: Compared,
+  gate: Gate,
+  context: OperationContext<unknown>,
+): Promise<Quality> {
+  const text = textOf(gate, context);
+  return measureQuality({ ...models, text }, { ...context, emit: () => undefined });
+}
+
+/**
+ * Measures what limits ask for, and judges. What cannot be measured, or is cancelled, leaves the verdict open.
+ * @param quality what is known already of the two
+ */
+export async function judgeChanged(
+  models: Compared,
+  gate: Gate,
+  quality: Quality | undefined,
+  context: OperationContext<unknown>,
+): Promise<Verdict> {
+  const { gate: limits = [], task } = gate;
+  const { original, changed, device, memoryBytes } = models;
+  const evaluated = { model: changed, removed: [], against: original, device, memoryBytes };
+  const quiet = { ...context, emit: () => undefined };
+  const measured = async <T>(measure: () => Promise<T>): Promise<T | undefined> =>
+    attempt(measure, (why) => {
+      context.warn(
+        why === undefined
+          ? say`The verdict is open, because measuring was cancelled.`
+          : say`The verdict is open: ${why}`,
+      );
+    });
+  const text = textOf(gate, context);
+  const perplexity = asksFor(limits, 'perplexity')
+    ? await measured(async () => evaluateModels({ ...evaluated, text }, quiet))
+    : undefined;
+  const answers =
+    task === undefined
+      ? undefined
+      : await measured(async () => judgeModels({ ...evaluated, task }, quiet));
+  const { top1Agreement, positions = 0 } = quality ?? {};
+  const [before, after] = [original.summary, changed.summary];
+  return judge(limits, {
+    perplexityRatio: perplexity?.perplexityRatio,
+    task: answers?.compared,
+    agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
+    size: after.bytes / before.bytes,
+    memory: memoryAt(after, gateContext) / memoryAt(before, gateContext),
+    parameters: after.parameters / before.parameters,
+  });
+}
+
+const textOf = ({ heldOut }: Gate, { environment }: OperationContext<unknown>): string =>
+  heldOut ?? join(environment.samples, heldOutText);
