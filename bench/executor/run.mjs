@@ -21,7 +21,7 @@ import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
-import { writeModel } from './models.mjs';
+import { writeModel } from '../lib/random-llama.mjs';
 
 const { values: options } = parseArgs({
   options: { quick: { type: 'boolean' }, memory: { type: 'boolean' } },

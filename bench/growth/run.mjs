@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { writeModel } from '../executor/models.mjs';
+import { writeModel } from '../lib/random-llama.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
 import { Machine } from '../lib/machine.mjs';
 

@@ -1,6 +1,5 @@
 import { basename, dirname } from 'node:path';
 import { commands, l10n } from 'vscode';
-import { buildRequest } from '../core/operations/build-request';
 import { tryFamily as operation } from '../core/operations/try-family';
 import { commandIds } from '../services/command-ids';
 import { offer } from '../services/offer';
@@ -14,7 +13,7 @@ export async function tryFamily(services: Services, argument: unknown): Promise<
     return;
   }
   const { model } = target;
-  const request = buildRequest(operation, { model, ...services.settings.runOptions() });
+  const request = services.settings.request(operation, { model });
   const result = await services.jobs.run({
     operation: 'try-family',
     name: basename(model) === 'config.json' ? basename(dirname(model)) : basename(model),

@@ -73,7 +73,7 @@ export interface HeatmapState {
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */
   readonly selectionEvaluation: ProfileEvaluation | undefined;
-  /** Where the current selection goes another way than the original, when that has been measured. */
+  /** Where the current selection drifts from the original, when that has been measured. */
   readonly drift: Drift | undefined;
   /** File the profile was loaded from or saved to, where there is one. */
   readonly profileFile: string | undefined;

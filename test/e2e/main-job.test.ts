@@ -162,7 +162,7 @@ describe('from a model folder to a smaller model', () => {
     await panel.button('Perplexity (held-out)').waitFor();
   });
 
-  it('shows where the selection goes another way than the original', async () => {
+  it('shows where the selection drifts from the original', async () => {
     const { workbench } = session();
     const panel = await heatmap();
     await panel.button('Show Drift').click();

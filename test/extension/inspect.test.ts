@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, truncate } from 'node:fs/promises';
+import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
@@ -39,6 +39,24 @@ describe('Inspect Model', () => {
     }
     assert.ok((totals.kvBytesPerToken ?? 0) > 0);
     assert.ok(espalier.explorers.panels.some(({ session }) => session.path === tiny));
+  });
+
+  it('opens a model of an unknown type once it has been tried as a known family', async () => {
+    const path = workspacePath('unknown');
+    await cp(workspacePath('sample'), path, { recursive: true });
+    const file = join(path, 'config.json');
+    const config = await readFile(file, 'utf8');
+    await writeFile(file, config.replace('"model_type": "llama"', '"model_type": "newer"'));
+    await assert.rejects(espalier.models.summary(path), /newer/);
+    // The notification at its end waits for an answer.
+    void vscode.commands.executeCommand('espalier.tryFamily', vscode.Uri.file(path));
+    await until('the end of the job', () =>
+      espalier.jobs.jobs.some(
+        ({ operation, state }) => operation === 'try-family' && state === 'done',
+      ),
+    );
+    assert.equal((await espalier.models.summary(path)).blocks, 12);
+    await rm(path, { recursive: true });
   });
 
   it('takes a folder, its config.json and its weights for the same model', async () => {

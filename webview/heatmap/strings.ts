@@ -76,7 +76,7 @@ export const strings = {
   openConfig: t('Open config.json'),
   profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
-  showDriftTitle: t('Colour the heatmap by where the selection goes another way than the original'),
+  showDriftTitle: t('Colour the heatmap by how far the selection drifts from the original'),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') => t('{0} is {1}', jobNames[job], kind),
@@ -161,7 +161,7 @@ export const strings = {
   factDrift: (share: string) => t('drift {0}', share),
   drift: t('Drift'),
   driftValue: (share: string, cosine: string) => t('{0}, cosine {1}', share, cosine),
-  driftWorst: t('Most drift'),
+  driftWorst: t('Largest drift'),
   driftAt: (share: string, position: string) => t('{0} at position {1}', share, position),
   driftAtToken: (share: string, token: string, position: string) =>
     t('{0} at "{1}", token {2}', share, token, position),

@@ -1,5 +1,5 @@
 import { formatPercent } from '../../core/format';
-import type { Drift } from '../../core/evaluate/drift';
+import type { Drift, DriftedPosition } from '../../core/evaluate/drift';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 
@@ -8,20 +8,29 @@ export const drift: Presenter<Drift> = {
   print: ({ sublayers, starts, positions, limit: share }, { terminal }) => {
     printTable(
       terminal,
-      ['behind', 'change', 'cosine', 'most at token', 'change there'],
+      ['after', 'drift', 'cosine', 'largest at token', 'drift there'],
       sublayers.map(({ sublayer, removed, relativeError, cosine, worst }) => [
         removed ? `${sublayer} (removed)` : sublayer,
         formatPercent(relativeError),
         cosine.toFixed(3),
-        `${worst.token === undefined ? '' : `${JSON.stringify(worst.token)}, `}${worst.position}`,
-        formatPercent(worst.relativeError),
+        ...placeOf(worst),
       ]),
     );
     const limit = formatPercent(share);
     terminal.print(
       starts === undefined
-        ? `Hidden states stay within ${limit} of the original's, on ${positions} positions.`
-        : `Hidden states differ by ${limit} and more from ${starts} on, on ${positions} positions.`,
+        ? `Drift stays below ${limit} (${positions} positions).`
+        : `Drift reaches ${limit} at ${starts} (${positions} positions).`,
     );
   },
 };
+
+/** Where drift is largest, and how large; dashes where there is none. */
+function placeOf({ token, position, relativeError }: DriftedPosition): [string, string] {
+  return relativeError === 0
+    ? ['–', '–']
+    : [
+        token === undefined ? String(position) : `${JSON.stringify(token)}, ${position}`,
+        formatPercent(relativeError),
+      ];
+}

@@ -70,8 +70,8 @@ function printTask(
         : `${accuracy}: ${points(difference.value)} points from ${against} (95 % interval ${points(difference.low)} to ${points(difference.high)})`,
     );
     terminal.print(
-      `Answers that change: ${gained} become right, ${lost} become wrong (probability by chance ${chance.toPrecision(2)})` +
-        (retention === undefined ? '' : `; ${formatPercent(retention)} of the accuracy is kept`),
+      `Changed answers: ${gained} wrong → right, ${lost} right → wrong (McNemar p = ${chance.toPrecision(2)})` +
+        (retention === undefined ? '' : `; accuracy retained: ${formatPercent(retention)}`),
     );
   }
 }

@@ -36,7 +36,7 @@ export interface DriftedPosition {
   readonly relativeError: number;
 }
 
-/** Where a model goes another way than its original. */
+/** Where a model drifts from its original. */
 export interface Drift {
   readonly positions: number;
   /** In the order of the original. */

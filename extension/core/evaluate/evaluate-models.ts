@@ -162,7 +162,7 @@ async function runModels<Prepared, Result>(
   return [own, other === undefined ? undefined : await evaluate(other, new Set())];
 }
 
-/** A model with the patches of a request, and the units that it is to be run without. */
+/** A model with the patches of a request, and the units to leave out of it. */
 export async function asPlanned({
   model: { model: original },
   removed: remove,

@@ -56,7 +56,7 @@ export function asksFor(gate: readonly string[], measure: Measure): boolean {
 
 /**
  * Judges by intervals, so that chance decides nothing: a limit holds where all of the interval keeps to
- * it, is broken where none of it does, and is open between. What was not measured is open.
+ * it, is broken where none of it does. Between, and where nothing was measured, there is not enough evidence.
  */
 export function judge(gate: readonly string[], figures: Figures): Verdict {
   const limits = gate.map((limit) => {

@@ -51,7 +51,7 @@ export const ownReaders: readonly TaskReader[] = [
     name: 'last word',
     fields: ['text'],
     schema: v.object({
-      /** A text whose last word is to be predicted. */
+      /** A text whose last word the model predicts. */
       text: v.pipe(v.string(), v.regex(/\S[^]* \s*\S/u)),
     }),
     read: ({ text }) => lastWordExample(text),

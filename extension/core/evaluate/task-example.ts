@@ -22,13 +22,13 @@ export interface ChoicesExample extends Promptable {
   readonly answer: number;
 }
 
-/** Every token of its one pair's continuation is to be the likeliest. */
+/** Right where every token of its one pair's continuation is the likeliest. */
 export interface LastWordExample extends Promptable {
   readonly kind: 'last-word';
   readonly pairs: readonly Pair[];
 }
 
-/** What the model writes is to be one of the targets. */
+/** Right where the model writes one of the targets. */
 export interface ExactMatchExample extends Promptable {
   readonly kind: 'exact-match';
   readonly prompt: string;

@@ -19,7 +19,7 @@ export interface Changes {
   readonly removed: readonly string[];
   /** Sublayers of the source that stay, in model order. */
   readonly kept: readonly SublayerSummary[];
-  /** Source block of each block of the result: blocks of which nothing is left are dropped. */
+  /** Source block of each block of the result, which drops empty blocks. */
   readonly blocks: readonly number[];
   /** Sublayer ids that the result's blocks lack, in its own numbering. */
   readonly absent: readonly string[];
@@ -102,7 +102,7 @@ const unchanged: MatrixChanges = { matrices: new Map(), compressed: {}, unties: 
 /**
  * Lays out what is left when the sublayers of `removed` go that no patch stands for; ids that the model lacks
  * are passed over.
- * @throws UserError for a model of which nothing can be removed.
+ * @throws UserError for a model that nothing can be removed from.
  */
 export function layOutChanges(
   summary: ModelSummary,

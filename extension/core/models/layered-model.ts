@@ -106,7 +106,7 @@ export interface LayeredModel {
   sublayer(index: number): Step & { readonly part: GraphPart };
   /** Sublayer `index` up to its sum, in front of norms that stay when it goes; the sum is the stream behind. */
   summed(index: number): Step & { readonly part: GraphPart };
-  /** What stands in the place of sublayer `index` when it is skipped: the norms of its sum, if any. */
+  /** What replaces sublayer `index` when it is skipped: the norms of its sum, if any. */
   skipped(index: number): Step;
   /** The stream in front of and behind sublayer `index`. */
   streamNames(index: number): { readonly before: string; readonly after: string };

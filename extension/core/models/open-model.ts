@@ -144,7 +144,7 @@ async function layOut({
   return new TransformerModel(summary, checkpoint.files, layout);
 }
 
-/** What has to be known of a model that is tried as one of another family. */
+/** What a check of a model as one of another family needs. */
 function guessWarnings({ espalier_guess: guess }: ModelConfig): Message[] {
   if (guess === undefined) {
     return [];

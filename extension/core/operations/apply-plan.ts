@@ -53,7 +53,7 @@ export async function applyAndMeasure(
 
 /**
  * Measures how far a written model is from its original, and judges it by the limits that are given. The model
- * stays if that cannot be done or is cancelled; the verdict is open then.
+ * stays if that cannot be done or is cancelled; there is not enough evidence for a verdict then.
  */
 export async function addQuality(
   result: ApplyResult,

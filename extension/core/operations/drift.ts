@@ -17,7 +17,7 @@ export const drift = defineOperation({
   id: 'drift',
   title: 'Show Drift',
   verb: 'Comparing',
-  summary: 'Show where a changed model goes another way than its original, sublayer by sublayer.',
+  summary: 'Show where a changed model drifts from its original, sublayer by sublayer.',
   fields: {
     model: optionalModelField,
     plan: { ...planField, description: 'Look at what a plan leaves of the model (*.plan.json)' },

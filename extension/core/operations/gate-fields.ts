@@ -12,7 +12,7 @@ export const heldOutText = 'held-out.txt';
 
 export const gateField = list({
   description:
-    'Limits that the result must keep to, such as perplexity<+10%, task>-2pt, agreement>90%, size<-20%; exit code 1 if it does not',
+    'Limits that the result must meet, such as perplexity<+10%, task>-2pt, agreement>90%, size<-20%; exit code 1 if it does not',
   form: gateForm,
   placeholder: 'LIMIT,…',
   setting: 'gate',

@@ -55,7 +55,7 @@ export async function compareWithOriginal(
 }
 
 /**
- * Measures what limits ask for, and judges. What cannot be measured, or is cancelled, leaves the verdict open.
+ * Measures what limits ask for, and judges. What cannot be measured, or is cancelled, is not enough evidence.
  * @param quality what is known already of the two
  */
 export async function judgeChanged(
@@ -72,8 +72,8 @@ export async function judgeChanged(
     attempt(measure, (why) => {
       context.warn(
         why === undefined
-          ? say`The verdict is open, because measuring was cancelled.`
-          : say`The verdict is open: ${why}`,
+          ? say`There is not enough evidence for a verdict, because measuring was cancelled.`
+          : say`There is not enough evidence for a verdict: ${why}`,
       );
     });
   const text = textOf(gate, context);

@@ -149,7 +149,7 @@ export const repair = defineOperation({
     const gate = gateOf(request);
     const changed = result.written === null ? model : await open(result.written.path);
     const models = { original: teacher, changed, ...runOptions(request) };
-    // What cannot be compared leaves the limit open, which the verdict says.
+    // Where they cannot be compared, the verdict says that there is not enough evidence.
     const quality = asksFor(request.gate, 'agreement')
       ? await attempt(
           async () => compareWithOriginal(models, gate, context),

@@ -16,7 +16,7 @@ export interface Candidate {
 
 /**
  * All candidates of a granularity, in model order.
- * @throws UserError for a model of which nothing can be removed.
+ * @throws UserError for a model that nothing can be removed from.
  */
 export function listCandidates(
   model: ModelSummary,

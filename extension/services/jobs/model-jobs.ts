@@ -142,7 +142,7 @@ export class ModelJobs {
     return evaluationOf(perplexityOf(result), choice, text);
   }
 
-  /** Where what a session's choice leaves goes another way than the original. */
+  /** Where what a session's choice leaves drifts from the original. */
   public async drift(session: ModelSession): Promise<ResultOf<'drift'>> {
     assertAllowed(session.blocked);
     const { name, path: model, fingerprint } = session.model;
@@ -162,8 +162,8 @@ export class ModelJobs {
     return {
       summary:
         starts === undefined
-          ? l10n.t('Hidden states stay within {0} of the original.', limit)
-          : l10n.t('Hidden states differ by {0} and more from {1} on.', limit, starts),
+          ? l10n.t('Drift stays below {0}.', limit)
+          : l10n.t('Drift reaches {0} at {1}.', limit, starts),
       shown: true,
     };
   }

@@ -64,7 +64,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
   expect(existsSync(join(out, 'config.json'))).toBe(true);
   expect(warnings).toEqual([
     `${out} is written, but not compared with the original.`,
-    'The verdict is open, because measuring was cancelled.',
+    'There is not enough evidence for a verdict, because measuring was cancelled.',
   ]);
   expect(result.verdict?.limits.map(({ outcome }) => outcome)).toEqual([
     'not enough evidence',

@@ -46,7 +46,7 @@ describe('cells', () => {
     expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
     const facts = new Map(cell && cellFacts(cell).map(({ name, value }) => [name, value]));
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
-    expect(facts.get('Most drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
+    expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
     expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
   });
 

@@ -236,7 +236,7 @@ export function headForm(
   return heads.find((form) => form.class === name.replace(prunedClassPrefix, ''));
 }
 
-/** The steps of the head, each of which reads what the one before it gives. */
+/** The steps of the head; each reads what the one before it gives. */
 function findSteps(
   { steps, reads }: HeadForm,
   config: EncoderConfig,

@@ -144,7 +144,7 @@ export const denseClassifier = (activation: string): HeadStep[] => [
   { name: 'classifier.out_proj', out: 'stored' },
 ];
 
-/** The same with a classifier of two layers in the place of pooler and classifier. */
+/** The same with a classifier of two layers instead of pooler and classifier. */
 export function withDenseClassifier(named: Named): EncoderArchitecture {
   const like = bertLike(named);
   const auto = 'AutoModelForSequenceClassification';

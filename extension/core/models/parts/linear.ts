@@ -12,7 +12,7 @@ export interface Linear {
   readonly weight: LazyTensor;
   readonly bias?: LazyTensor;
   readonly transposed?: boolean;
-  /** Channels are divided into so many groups, each of which reads its own alone. */
+  /** Number of groups of channels; each reads its own alone. */
   readonly groups?: number;
   /** What has taken the place of the weight, which then only gives its name. */
   readonly form?: MatrixEncoding;

@@ -13,7 +13,7 @@ export interface Convolution {
 export interface MixerParts {
   /** The last gives the branch. */
   readonly linears: readonly Linear[];
-  /** Pieces of one convolution, of which each has some of the channels. */
+  /** Pieces of one convolution; each has some of the channels. */
   readonly convolutions: readonly Convolution[];
   readonly norms: readonly Norm[];
   readonly tensors: readonly LazyTensor[];
@@ -43,7 +43,7 @@ export interface MixerInput {
   readonly leading: Value;
   /** Epsilon of the model's norms. */
   readonly epsilon: number;
-  /** Rows with zeros in the places of padding. */
+  /** Rows with zeros for padding. */
   readonly mask: (rows: Value) => Value;
 }
 
