@@ -98,7 +98,7 @@ export class SearchPlan {
     return (
       this.isRemaining(candidate, removed) &&
       this.isEligible(candidate, removed) &&
-      !this.unwritable.has(stepOf(candidate, removed))
+      (this.unwritable.size === 0 || !this.unwritable.has(stepOf(candidate, removed)))
     );
   }
 
