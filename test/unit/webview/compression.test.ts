@@ -117,6 +117,8 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
         { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
       ],
       remove: ['block.1.attention'],
+      narrow: [],
+      limits: [],
       cost: 90,
       costBefore: 200,
       sumOfDistances: 0.01,
