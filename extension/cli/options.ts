@@ -86,6 +86,7 @@ function parse({ kind }: Field, text: string, before: unknown): unknown {
     case 'number':
       return parseNumber(text);
     case 'list':
+    case 'paths':
       return [...known, ...parseNames(text)];
     case 'numbers':
       return [...known, ...splitNames(text).map(parseNumber)];

@@ -8,12 +8,14 @@ import type {
   ProfileEvaluation,
   Round,
   SearchCost,
+  Stability,
 } from '../core/prune/layer-profile';
 import type { GraphJson } from '../core/symbolic/graph-json';
 import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
+export type { CandidateStability } from '../core/prune/layer-profile';
 export type { SublayerDrift } from '../core/evaluate/drift';
 
 /** The job that the heatmap tells of. */
@@ -24,6 +26,7 @@ export interface ProfileState {
   readonly settings: SearchSettings;
   readonly metricDefinition: string;
   readonly calibration: CalibrationSummary;
+  readonly stability?: Stability;
   readonly candidates: readonly CandidateDistance[];
   readonly cosineLocal: readonly CandidateDistance[];
   readonly rounds: readonly Round[];

@@ -37,10 +37,9 @@ export class Settings {
     const values = Object.entries(fields).flatMap(([key, { setting, kind }]) => {
       const value = setting === undefined ? undefined : this.#own(setting);
       const text = typeof value === 'string' ? value.trim() : value;
-      const isPath = kind === 'path' && typeof text === 'string' && text !== randomInputs;
       const isEmpty =
         text === undefined || text === '' || (Array.isArray(text) && text.length === 0);
-      return isEmpty ? [] : [[key, isPath ? absolutePath(text) : text]];
+      return isEmpty ? [] : [[key, kind === 'path' || kind === 'paths' ? inWorkspace(text) : text]];
     });
     return Object.fromEntries(values) as GivenOf<F>;
   }
@@ -109,7 +108,11 @@ function invalid(name: string, value: string, remedy: Message): UserError {
 }
 
 /** Paths in settings may be relative to the first workspace folder. */
-function absolutePath(path: string): string {
+function inWorkspace(path: unknown): unknown {
+  if (Array.isArray(path)) {
+    return path.map(inWorkspace);
+  }
   const base = workspace.workspaceFolders?.[0]?.uri.fsPath;
-  return base === undefined ? path : resolve(base, path);
+  const stays = base === undefined || typeof path !== 'string' || path === randomInputs;
+  return stays ? path : resolve(base, path);
 }

@@ -138,6 +138,8 @@ interface LegendKeyProps {
   readonly mark?: string;
   /** Shows a corner that is turned down. */
   readonly hasDrawback?: boolean;
+  /** Shows a striped band. */
+  readonly dependsOnText?: boolean;
   /** Stands in the corner of the cell. */
   readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
@@ -145,7 +147,15 @@ interface LegendKeyProps {
 
 /** A sample cell with its meaning. */
 export function LegendKey(props: LegendKeyProps): VNode {
-  const { text, status, mark = 'keep', hasDrawback = false, fill, children } = props;
+  const {
+    text,
+    status,
+    mark = 'keep',
+    hasDrawback = false,
+    dependsOnText = false,
+    fill,
+    children,
+  } = props;
   return (
     <li>
       <span
@@ -154,6 +164,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-status={status}
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
+        data-depends={dependsOnText ? '' : undefined}
       >
         <span class="fill">{fill}</span>
         {children !== undefined && <span class="badge">{children}</span>}

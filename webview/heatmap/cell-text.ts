@@ -1,4 +1,8 @@
-import type { ShownPatch, SublayerDrift } from '../../extension/protocol/heatmap';
+import type {
+  CandidateStability,
+  ShownPatch,
+  SublayerDrift,
+} from '../../extension/protocol/heatmap';
 import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
@@ -32,6 +36,7 @@ export function cellLabel(cell: Cell): string {
     facts.push(strings.factDrift(formatPercent(cell.drift.relativeError)));
   const rank = rankText(cell);
   if (rank !== undefined) facts.push(strings.factRank(rank));
+  if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
@@ -40,6 +45,13 @@ function rankText({ rank, ranked }: Cell): string | undefined {
   return rank === undefined || ranked === undefined
     ? undefined
     : strings.rankValue(formatCount(rank), formatCount(ranked));
+}
+
+/** Its best and its worst place among texts. */
+function placesText({ places: [best, worst], dependsOnText }: CandidateStability): string {
+  const places =
+    best === worst ? formatCount(best) : strings.placesValue(formatCount(best), formatCount(worst));
+  return dependsOnText ? `${places}, ${strings.dependsOnText}` : places;
 }
 
 /** What stands in the place of a sublayer, in short. */
@@ -82,6 +94,9 @@ export function cellFacts(cell: Cell): Fact[] {
   return [
     { name: strings.distance, value: distanceText(cell) },
     { name: strings.rank, value: rankText(cell) ?? strings.notYet },
+    ...(cell.stability === undefined
+      ? []
+      : [{ name: strings.places, value: placesText(cell.stability) }]),
     { name: strings.round, value: cell.round === undefined ? strings.notYet : `${cell.round}` },
     { name: strings.parameters, value: formatCompact(sublayer.parameters) },
     { name: strings.bytes, value: formatBytes(sublayer.bytes) },

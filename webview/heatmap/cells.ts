@@ -1,4 +1,9 @@
-import type { HeatmapState, ShownPatch, SublayerDrift } from '../../extension/protocol/heatmap';
+import type {
+  CandidateStability,
+  HeatmapState,
+  ShownPatch,
+  SublayerDrift,
+} from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
@@ -38,6 +43,8 @@ export interface Cell extends GridItem {
   readonly rank: number | undefined;
   /** Among how many candidates it has its rank. */
   readonly ranked: number | undefined;
+  /** What other calibration texts say of it, where it was measured on several. */
+  readonly stability: CandidateStability | undefined;
   readonly mark: Mark;
   /** Place in the order of removal, from 1, when removed. */
   readonly order: number | undefined;
@@ -89,6 +96,9 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       distance === null ? [] : [[sublayer, distance] as const],
     ),
   );
+  const stabilities = of(
+    (profile?.stability?.candidates ?? []).map((one) => [one.sublayer, one] as const),
+  );
   const order = new Map(expandSublayers(removed, model).map((id, index) => [id, index + 1]));
   const locked = new Set(expandSublayers(protectedIds, model));
   const granularity = profile?.settings.granularity ?? 'sublayer';
@@ -120,6 +130,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
         : positionOf(status, distance ?? atLeast, preview, distances, previews),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
+      stability: stabilities.get(id),
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),

@@ -3,6 +3,7 @@ import { Button } from '../components/controls';
 import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
 import { Notes, PageHeader } from '../components/page-header';
+import { counted } from '../counted';
 import { fileName } from '../file-name';
 import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../format';
 import { strings as common } from '../strings';
@@ -126,18 +127,20 @@ function profileFacts({
   settings,
   metricDefinition,
   device,
+  stability,
 }: ShownProfile): Fact[] {
-  const { source, sequences, length } = calibration;
+  const { source, texts, sequences, length } = calibration;
   return [
     {
       name: strings.calibration,
       value: strings.calibrationValue(
         formatCount(sequences),
         formatCount(length),
-        source === 'bundled' ? strings.bundledText : fileName(source),
+        texts === undefined ? textName(source) : strings.severalTexts(texts.length),
       ),
       title: calibrationTitle(calibration),
     },
+    ...(stability === undefined ? [] : [stabilityFact(stability)]),
     { name: strings.metric, value: settings.metric, title: metricDefinition },
     ...(search === undefined
       ? []
@@ -156,9 +159,28 @@ function profileFacts({
   ];
 }
 
+function textName(source: string): string {
+  return source === 'bundled' ? strings.bundledText : fileName(source);
+}
+
+function stabilityFact({
+  correlation,
+  least,
+  texts,
+}: NonNullable<ShownProfile['stability']>): Fact {
+  const measured = texts.map(
+    ({ name, tokens }) => `${textName(name)}: ${counted(tokens, 'token')}`,
+  );
+  return {
+    name: strings.stability,
+    value: strings.stabilityValue(correlation.toFixed(2), least.toFixed(2)),
+    title: strings.stabilityTitle(measured),
+  };
+}
+
 function calibrationTitle(calibration: ShownProfile['calibration']): string {
-  const { source, tokens, fingerprint, choice } = calibration;
-  const title = strings.calibrationTitle(source, formatCount(tokens), fingerprint);
+  const { source, texts = [source], tokens, fingerprint, choice } = calibration;
+  const title = strings.calibrationTitle(texts.join(', '), formatCount(tokens), fingerprint);
   if (choice === undefined) return title;
   const { policy, windows, scores } = choice;
   return `${title}\n${strings.calibrationChoice(policy, formatCount(windows), fileName(scores))}`;

@@ -32,6 +32,9 @@ export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
       <LegendKey text={strings.legendProtected} status="sample" mark="protected">
         <Icon name="lock" />
       </LegendKey>
+      {cells.cells.some(({ stability }) => stability?.dependsOnText === true) && (
+        <LegendKey text={strings.legendDepends} status="sample" dependsOnText />
+      )}
       {statuses.has('preview') && <LegendKey text={strings.legendPreviewCell} status="preview" />}
       {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
       {statuses.has('excluded') && <LegendKey text={strings.legendExcluded} status="excluded" />}

@@ -99,6 +99,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, c
   else fill.style.setProperty('--cell', paletteColor(position));
   const isMeasured = status === 'measured';
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
+  setAttribute(element, 'data-depends', cell.stability?.dependsOnText === true);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(badge, 'data-order', order);
   setAttribute(element, 'title', cellTooltip(cell));

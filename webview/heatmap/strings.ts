@@ -41,6 +41,15 @@ export const strings = {
     `${counted(blocks, 'block')}, ${counted(sublayers, 'sublayer')}`,
   hiddenSize: t('Hidden size'),
   calibration: t('Calibration'),
+  severalTexts: (count: number) => t('{0} texts', count),
+  stability: t('Agreement of texts'),
+  stabilityValue: (mean: string, least: string) =>
+    t('rank correlation {0}, at least {1}', mean, least),
+  stabilityTitle: (texts: readonly string[]) =>
+    t(
+      'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Each sublayer was measured on:\n{0}',
+      texts.join('\n'),
+    ),
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
@@ -120,6 +129,7 @@ export const strings = {
   legendRemoved: t('removed, in this order'),
   legendPatched: t('replaced by a graph module'),
   legendProtected: t('protected'),
+  legendDepends: t('rank depends on the calibration text'),
   legendPreviewCell: t('preview by local cosine'),
   legendPending: t('not measured yet'),
   legendExcluded: t('not part of this search'),
@@ -132,6 +142,9 @@ export const strings = {
   bytes: t('Bytes'),
   flopsPerToken: t('FLOPs per token'),
   kvBytesPerToken: t('KV cache per token'),
+  places: t('Rank by text'),
+  placesValue: (best: string, worst: string) => t('{0} to {1}', best, worst),
+  dependsOnText: t('depends on the text'),
   round: t('Removed in round'),
   mark: t('Mark'),
   notYet: '–',

@@ -1,6 +1,7 @@
+import { basename } from 'node:path';
 import { formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import type { LayerProfile } from '../../core/prune/layer-profile';
+import type { LayerProfile, Stability } from '../../core/prune/layer-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -16,7 +17,7 @@ export const profile: Presenter<LayerProfile> = {
 
 /** Shows heatmap, rounds and cost. */
 export function printProfile(result: LayerProfile, terminal: Terminal): void {
-  const { search, metricDefinition, rounds, baselines, calibration, model } = result;
+  const { search, metricDefinition, rounds, baselines, calibration, model, stability } = result;
   terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
   terminal.print(metricDefinition);
   terminal.print();
@@ -33,11 +34,30 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
       ...columns.map(([, rows]) => formatDistance(rows[i]?.distance)),
     ]),
   );
+  if (stability !== undefined) {
+    printStability(stability, terminal);
+  }
   const share = search.sublayerEvaluations / search.naiveSublayerEvaluations;
   terminal.print(
     `${search.mode} search on ${search.device}: ${search.seconds.toFixed(1)} s, ` +
       `${search.sublayerEvaluations} sublayer evaluations, ${formatPercent(share)} of the naive search's`,
   );
+}
+
+/** How far the texts agree, and about which sublayers they do not. */
+function printStability(stability: Stability, terminal: Terminal): void {
+  const { texts, correlation, least, candidates } = stability;
+  terminal.print(
+    `Importance on ${texts.map(({ name }) => basename(name)).join(', ')} (${counted(texts[0]?.tokens ?? 0, 'token')} each): ` +
+      `rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}`,
+  );
+  const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
+  if (dependent.length > 0) {
+    const listed = dependent.map(
+      ({ sublayer, places: [best, worst] }) => `${sublayer} (rank ${best} to ${worst})`,
+    );
+    terminal.print(`Rank depends on the text: ${listed.join(', ')}`);
+  }
 }
 
 /** Images and the like have no length. */

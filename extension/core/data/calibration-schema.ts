@@ -6,6 +6,7 @@ const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 /** A calibration's summary as documents hold it. */
 export const calibrationSchema = v.object({
   source: v.string(),
+  texts: v.optional(v.array(v.string())),
   sequences: count,
   length: count,
   tokens: count,

@@ -42,6 +42,8 @@ export interface ScoredChoice {
 export interface CalibrationSummary {
   /** The file's path, or `bundled`. */
   readonly source: string;
+  /** Of several texts, whose sequences take turns, all sources; the fingerprint is then over theirs. */
+  readonly texts?: readonly string[];
   readonly sequences: number;
   readonly length: number;
   readonly tokens: number;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isOnnx } from '../checkpoints/model-folder';
@@ -10,7 +11,7 @@ import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { explainNoTokenizer } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
-import { say } from '../message';
+import { counted, say } from '../message';
 import type { Message } from '../message';
 
 /** What a model is run on, and what to say of it. */
@@ -51,6 +52,64 @@ export async function loadModelInputs(
     folderOf(model),
   );
   return { inputs: examples, summary, warnings };
+}
+
+/**
+ * As {@link loadModelInputs}, with the sequences shared out among the text asked for and further ones: each gives
+ * one in turn.
+ * @throws UserError when there are fewer sequences than texts.
+ */
+export async function loadSeveralTexts(
+  request: CalibrationRequest,
+  further: readonly string[],
+  model: LayeredModel,
+  bundledText: string,
+  seed: number,
+): Promise<ModelInputs> {
+  if (further.length === 0) {
+    return loadModelInputs(request, model, bundledText, seed);
+  }
+  const requests = [request, ...further.map((file) => ({ ...request, file }))];
+  const { sequences } = request;
+  if (requests.length > sequences) {
+    throw new UserError(
+      say`${counted(sequences, 'sequence')} cannot be shared out among ${requests.length} texts.`,
+      {
+        field: 'sequences',
+        remedy: say`Ask for at least ${requests.length}, or name fewer texts.`,
+      },
+    );
+  }
+  const loaded: ModelInputs[] = [];
+  for (const [i, one] of requests.entries()) {
+    const share = Math.ceil((sequences - i) / requests.length);
+    const found = await loadModelInputs({ ...one, sequences: share }, model, bundledText, seed);
+    if (found.inputs.length < share) {
+      throw new UserError(
+        say`There are only ${counted(found.inputs.length, 'example')} of the ${share} that are its share.`,
+        { file: found.summary.source, remedy: say`Ask for fewer sequences, or name fewer texts.` },
+      );
+    }
+    loaded.push(found);
+  }
+  const summaries = loaded.map(({ summary }) => summary);
+  return {
+    inputs: Array.from(
+      { length: sequences },
+      (_, i) => loaded[i % loaded.length]?.inputs[Math.floor(i / loaded.length)],
+    ).filter((input) => input !== undefined),
+    warnings: loaded.flatMap(({ warnings }) => warnings),
+    summary: {
+      source: request.file ?? 'bundled',
+      texts: summaries.map(({ source }) => source),
+      sequences,
+      length: Math.max(...summaries.map(({ length }) => length)),
+      tokens: summaries.reduce((sum, { tokens }) => sum + tokens, 0),
+      fingerprint: createHash('sha256')
+        .update(summaries.map((summary) => summary.fingerprint).join())
+        .digest('hex'),
+    },
+  };
 }
 
 /** @throws UserError for a graph without a tokenizer, which can still be run on random numbers. */

@@ -17,18 +17,22 @@ export interface Slice {
 /** Rows of the first slice: what everything is measured on before anything is measured on more. */
 export const firstRows = 64;
 
-/** The first sequence in prefixes that double, where the model is causal; then the others as a whole. */
-export function slicesOf(rows: readonly number[], isCausal: boolean): Slice[] {
-  return rows.flatMap((all, sequence) => {
-    const slices: Slice[] = [];
+/**
+ * The first sequence in prefixes that double, where the model is causal; then the others as a whole. Of several
+ * texts, the first rows of each come first.
+ * @param texts how many there are; the first sequence of each is among the first ones
+ */
+export function slicesOf(rows: readonly number[], isCausal: boolean, texts = 1): Slice[] {
+  const [heads, rests]: [Slice[], Slice[]] = [[], []];
+  for (const [sequence, all] of rows.entries()) {
     for (let from = 0; from < all;) {
-      const next = sequence === 0 && isCausal ? Math.max(firstRows, 2 * from) : all;
-      const to = Math.min(all, next);
-      slices.push({ sequence, from, to });
+      const isCut = isCausal && (sequence === 0 || (sequence < texts && from === 0));
+      const to = Math.min(all, isCut ? Math.max(firstRows, 2 * from) : all);
+      (sequence < texts && from === 0 ? heads : rests).push({ sequence, from, to });
       from = to;
     }
-    return slices;
-  });
+  }
+  return [...heads, ...rests];
 }
 
 /**

@@ -14,6 +14,7 @@ export interface Field<T = unknown, Present extends boolean = boolean> {
     | 'flag'
     | 'choice'
     | 'list'
+    | 'paths'
     | 'numbers'
     | 'document';
   /** One line, without a full stop. */
@@ -190,6 +191,14 @@ export function list<
   const items: v.GenericSchema<unknown, readonly C[number][]> = v.array(item);
   return make('list', items, say`${takes}, separated by commas`, options, 'NAME,…');
 }
+
+/** Several files or folders, given as a {@link list} is. */
+export const paths = <const O extends Options<readonly string[]>>(
+  options: O,
+): Field<readonly string[], PresentIn<O>> => {
+  const items: v.GenericSchema<unknown, readonly string[]> = v.array(notEmpty);
+  return make('paths', items, say`paths, separated by commas`, options, 'FILE,…');
+};
 
 /** Several numbers, separated by commas or given by a repeated flag. */
 export const numbers = <const O extends Options<readonly number[]> & Bounds>(

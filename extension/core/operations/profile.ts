@@ -2,8 +2,9 @@ import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
 import { foreseeRefusals } from '../export/writable';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
-import { path } from './fields';
+import { group, path, paths } from './fields';
 import { journalOf } from './journals';
+import { excludes } from './rules';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
@@ -22,9 +23,16 @@ export const profile = defineOperation({
     ...amountFields,
     ...searchFields,
     ...calibrationFields(defaultCalibration),
+    ...group('Calibration', {
+      furtherCalibration: paths({
+        description:
+          'Further calibration texts that share the sequences; the profile says where they disagree',
+        setting: 'calibration.further',
+      }),
+    }),
     ...runFields,
   },
-  rules: [...searchRules, ...calibrationRules],
+  rules: [...searchRules, ...calibrationRules, excludes('furtherCalibration', 'calibrationScores')],
   result: v.looseObject({
     candidates: v.array(v.looseObject({ sublayer: v.string(), distance: v.nullable(v.number()) })),
     rounds: v.array(v.looseObject({ removed: v.string(), distance: v.number() })),

@@ -42,6 +42,7 @@ export function searchWork(
 type SearchRequest = RequestOf<typeof runFields> &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
+    readonly furtherCalibration?: readonly string[];
   };
 
 /**
@@ -64,6 +65,7 @@ export async function searchModel(
     {
       model,
       calibration: calibrationOf(request, defaultCalibration, summary.maxPositions),
+      furtherCalibration: request.furtherCalibration,
       settings,
       ...runOptions(request),
       out,

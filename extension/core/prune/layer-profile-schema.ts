@@ -80,6 +80,25 @@ export const layerProfileSchema = v.object({
     ),
     'How well predictions of distances were, where the search made some',
   ),
+  stability: described(
+    v.optional(
+      v.object({
+        texts: v.array(v.object({ name: v.string(), tokens: count })),
+        correlation: v.number(),
+        least: v.number(),
+        candidates: v.array(
+          v.object({
+            sublayer: v.string(),
+            distances: v.array(v.number()),
+            places: v.tuple([v.number(), v.number()]),
+            dependsOnText: v.boolean(),
+          }),
+        ),
+        rounds: v.array(v.array(v.number())),
+      }),
+    ),
+    'How far importance depends on the calibration text: rank correlations, and distances and places by text',
+  ),
   candidates: described(
     v.array(distance),
     'Distance of each sublayer when it is removed alone; null where it was not measured',

@@ -3,6 +3,29 @@ import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';
 import type { BaselineName, SearchMode, SearchSettings } from './options';
 
+/** How far importance depends on the calibration text. */
+export interface Stability {
+  /** The texts, or parts of the only one, each with the tokens that every candidate was measured on. */
+  readonly texts: readonly { readonly name: string; readonly tokens: number }[];
+  /** Spearman's correlation of importance between two texts: mean over pairs, and the least. */
+  readonly correlation: number;
+  readonly least: number;
+  /** In model order. */
+  readonly candidates: readonly CandidateStability[];
+  /** Distance of the model after each round, by text; without rounds that were not measured on each. */
+  readonly rounds: readonly (readonly number[])[];
+}
+
+export interface CandidateStability {
+  readonly sublayer: string;
+  /** Distance when removed alone, by text. */
+  readonly distances: readonly number[];
+  /** Its best and its worst place by importance on a text, 1 being the cheapest to remove. */
+  readonly places: readonly [number, number];
+  /** Whether its places differ by at least a quarter of all. */
+  readonly dependsOnText: boolean;
+}
+
 /** A candidate's distance to the original; `null` where early stopping made it needless. */
 export interface CandidateDistance {
   /** `block.N.attention`, `block.N.feedforward`, `block.N.expert.J`, or `block.N` for whole blocks. */
@@ -79,6 +102,8 @@ export interface LayerProfile extends Origin {
   readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
   /** Of an adaptive search. */
   readonly surrogate?: SurrogateRecord;
+  /** Where a first round measured candidates on several texts, or parts of one. */
+  readonly stability?: Stability;
   /** Every candidate's distance when removed alone from the original, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];

@@ -14,7 +14,7 @@ import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
 import type { LayerProfile, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
-import { loadModelInputs } from '../data/model-inputs';
+import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
 import { baselineStep, search } from './search';
 import { SearchProgress } from './search-progress';
@@ -27,6 +27,8 @@ import type { SearchRecord } from './search-memo';
 export interface ProfileJob {
   readonly model: OpenedModel;
   readonly calibration: CalibrationRequest;
+  /** Texts that share its sequences. */
+  readonly furtherCalibration?: readonly string[] | undefined;
   readonly settings: SearchSettings;
   readonly device: DeviceChoice;
   /** Bytes that sessions and kept states may take together. */
@@ -86,8 +88,9 @@ export async function profileModel(
   context: JobContext<ProfileEvent>,
 ): Promise<LayerProfile> {
   const { model } = job.model;
-  const calibration = await loadModelInputs(
+  const calibration = await loadSeveralTexts(
     job.calibration,
+    job.furtherCalibration ?? [],
     model,
     environment.bundledText,
     job.settings.seed,
@@ -139,6 +142,7 @@ export async function profileModel(
       {
         executor,
         sequences: calibration.inputs,
+        texts: calibration.summary.texts,
         metricName: settings.metric,
         metric,
         memo,
@@ -168,6 +172,7 @@ export async function profileModel(
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
       ...(surrogate === undefined ? {} : { surrogate }),
+      ...(found.stability === undefined ? {} : { stability: found.stability }),
       candidates: found.candidates,
       rounds: found.rounds,
       baselines: found.baselines,

@@ -14,6 +14,8 @@ export interface ScorerSetup {
   readonly executor: LayeredExecutor;
   /** What the model is run on: token ids of equal length, or examples. */
   readonly sequences: readonly ModelInput[];
+  /** Names of the texts whose sequences take turns; one text when absent. */
+  readonly texts?: readonly string[] | undefined;
   readonly metricName: MetricName;
   readonly metric: Metric;
   readonly memo: SearchMemo;

@@ -25,7 +25,7 @@ export type SearchRecord = TermRecord | PredictionRecord;
  * decisions from the same numbers without computing them again.
  */
 export class SearchMemo {
-  private readonly terms = new Map<string, BlockTerms>();
+  private readonly terms = new Map<string, TermRecord>();
   private readonly predictions = new Map<string, PredictionRecord['distances']>();
 
   public constructor(
@@ -43,7 +43,12 @@ export class SearchMemo {
     vocabulary: Vocabulary,
     slice: Slice,
   ): BlockTerms | undefined {
-    return this.terms.get(keyOf(step, candidate, vocabulary, slice));
+    return this.terms.get(keyOf(step, candidate, vocabulary, slice))?.terms;
+  }
+
+  /** What was computed in one step. */
+  public ofStep(step: string): readonly TermRecord[] {
+    return [...this.terms.values()].filter((record) => record.step === step);
   }
 
   /** Predicted distances of a round, by candidate id. */
@@ -62,7 +67,7 @@ export class SearchMemo {
   private keep(record: SearchRecord): void {
     if (record.kind === 'term') {
       const { step, candidate, vocabulary } = record;
-      this.terms.set(keyOf(step, candidate, vocabulary, record), record.terms);
+      this.terms.set(keyOf(step, candidate, vocabulary, record), record);
     } else {
       this.predictions.set(record.step, record.distances);
     }

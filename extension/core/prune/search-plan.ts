@@ -74,6 +74,11 @@ export class SearchPlan {
     };
   }
 
+  /** How many texts the sequences are from, the first one of each in front. */
+  public get texts(): number {
+    return Math.max(1, this.setup.texts?.length ?? 1);
+  }
+
   /** Whether every sequence can be run in parts. */
   public get hasPrefixes(): boolean {
     return this.tokens.every((tokens) => tokens > 0);

@@ -4,7 +4,7 @@ import { AdaptiveRounds } from './adaptive/adaptive';
 import { CosineLocal } from './cosine-local';
 import { measureOrder, ranked } from './fixed-order';
 import { greedy, roundStrategies } from './greedy';
-import type { CandidateDistance, Round } from './layer-profile';
+import type { CandidateDistance, Round, Stability } from './layer-profile';
 import { NaiveScorer } from './naive-scorer';
 import { isBaseline } from './options';
 import type { BaselineName, SearchSettings } from './options';
@@ -13,6 +13,7 @@ import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { SearchPlan } from './search-plan';
+import { stabilityOf } from './stability';
 import { TrajectoryScorer } from './trajectory-scorer';
 import { say } from '../message';
 
@@ -23,6 +24,8 @@ export interface SearchResult {
   /** Distances of the first round, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
+  /** How far the distances depend on the text, where that was measured. */
+  readonly stability?: Stability;
   /** Time and work of the search itself, the baselines not counted. */
   readonly seconds: number;
   readonly sublayerEvaluations: number;
@@ -52,12 +55,12 @@ export async function search(
     return states;
   };
   const isAdaptive = settings.mode === 'adaptive' && settings.confidence < 1;
-  // Where rows are known beforehand, a rough heatmap need not wait for the whole text.
+  // Where rows are known beforehand, a rough heatmap need not wait for all sequences.
   const isLazy = isAdaptive && plan.hasPrefixes;
   const adaptive = isAdaptive
     ? new AdaptiveRounds(plan, listener, async () => {
         if (isLazy) {
-          await startOn(all.slice(1));
+          await startOn(all.slice(plan.texts));
         }
       })
     : undefined;
@@ -68,7 +71,7 @@ export async function search(
   const before = setup.work.evaluations;
   const started = performance.now();
   listener.onStage(say`Original`);
-  const original = await startOn(isLazy ? all.slice(0, 1) : all);
+  const original = await startOn(isLazy ? all.slice(0, plan.texts) : all);
   plan.rows = await Promise.all(all.map(async (sequence) => scorer.rows(sequence)));
   await adaptive?.start(original);
   const found = await (isBaseline(settings.mode)
@@ -92,8 +95,10 @@ export async function search(
       listener.onBaseline(name, rounds);
     }
   }
+  const stability = stabilityOf(setup, plan.rows, plan.candidates, found.rounds);
   return {
     ...found,
+    ...(stability === undefined ? {} : { stability }),
     cosineLocal: cosine.distances(),
     seconds,
     sublayerEvaluations,

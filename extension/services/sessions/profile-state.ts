@@ -13,6 +13,7 @@ export function profileStateOf(profile: LayerProfile): ProfileState {
     settings: profile.settings,
     metricDefinition: profile.metricDefinition,
     calibration: profile.calibration,
+    ...(profile.stability === undefined ? {} : { stability: profile.stability }),
     candidates: profile.candidates,
     cosineLocal: profile.cosineLocal,
     rounds: profile.rounds,

@@ -1,10 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  interRunSpearman,
-  ranks,
-  spearman,
-} from '../../../extension/core/datadiet/scores/rank-correlation';
+import { interRunSpearman, ranks, spearman } from '../../../extension/core/data/rank-correlation';
 import {
   Cartography,
   el2n,

@@ -6,9 +6,10 @@ describe('slices', () => {
   it('covers every row once, each sequence from its first row on', () => {
     const lengths = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 6 });
     fc.assert(
-      fc.property(lengths, fc.boolean(), (rows, isCausal) => {
+      fc.property(lengths, fc.boolean(), fc.integer({ min: 1, max: 6 }), (rows, isCausal, most) => {
         const ends = rows.map(() => 0);
-        for (const { sequence, from, to } of slicesOf(rows, isCausal)) {
+        const texts = Math.min(most, rows.length);
+        for (const { sequence, from, to } of slicesOf(rows, isCausal, texts)) {
           expect(from).toBe(ends[sequence]);
           expect(to).toBeGreaterThan(from);
           ends[sequence] = to;
@@ -31,6 +32,16 @@ describe('slices', () => {
       { sequence: 0, from: 64, to: 128 },
       { sequence: 0, from: 128, to: 200 },
       { sequence: 1, from: 0, to: 40 },
+    ]);
+  });
+
+  it('begins with the first rows of each text', () => {
+    expect(slicesOf([100, 100, 80], true, 2)).toEqual([
+      { sequence: 0, from: 0, to: 64 },
+      { sequence: 1, from: 0, to: 64 },
+      { sequence: 0, from: 64, to: 100 },
+      { sequence: 1, from: 64, to: 100 },
+      { sequence: 2, from: 0, to: 80 },
     ]);
   });
 });

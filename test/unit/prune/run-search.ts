@@ -16,6 +16,7 @@ export interface SearchRun {
   readonly folder: string;
   /** Token ids of texts, or examples of a model's inputs. */
   readonly sequences: readonly (readonly number[] | Example)[];
+  readonly texts?: readonly string[];
   readonly settings: Partial<SearchSettings>;
   readonly memoryBytes?: number;
   readonly replayed?: readonly SearchRecord[];
@@ -50,6 +51,7 @@ export async function withSetup<T>(
   const setup: ScorerSetup = {
     executor,
     sequences: run.sequences.map((one) => (isIds(one) ? Int32Array.from(one) : one)),
+    texts: run.texts,
     metricName: settings.metric,
     metric: metrics[settings.metric],
     memo: new SearchMemo(run.replayed ?? [], (records) => {

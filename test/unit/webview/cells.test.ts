@@ -50,6 +50,30 @@ describe('cells', () => {
     expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
   });
 
+  it('say where the rank depends on the text', () => {
+    const profile = profileOf({
+      candidates: [{ sublayer: 'block.0.attention', distance: 0.5 }],
+      stability: {
+        texts: [
+          { name: 'a.txt', tokens: 64 },
+          { name: 'b.txt', tokens: 64 },
+        ],
+        ...{ correlation: 0.6, least: 0.6, rounds: [] },
+        candidates: [
+          {
+            ...{ sublayer: 'block.0.attention', distances: [0.5, 0.1] },
+            ...{ places: [1, 4], dependsOnText: true },
+          },
+        ],
+      },
+    });
+    const [cell, other] = cellsOf(stateOf({ profile })).cells;
+    const facts = new Map(cell && cellFacts(cell).map(({ name, value }) => [name, value]));
+    expect(facts.get('Rank by text')).toBe('1 to 4, depends on the text');
+    expect(cell && cellLabel(cell)).toMatch(/depends on the text/);
+    expect(other?.stability).toBeUndefined();
+  });
+
   it('show the preview until the distance arrives, and rank what has arrived', () => {
     const profile = profileOf({
       candidates: [

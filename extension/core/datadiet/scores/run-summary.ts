@@ -1,6 +1,6 @@
 import type { EpochRecord } from './epoch-record';
 import { labelIssues } from '../subsets/label-issues';
-import { interRunSpearman } from './rank-correlation';
+import { interRunSpearman } from '../../data/rank-correlation';
 import { bareScores } from './score-document';
 import type { ScoreDocument, ScoreKind } from './score-document';
 import type { ScoringJob } from './scoring-job';

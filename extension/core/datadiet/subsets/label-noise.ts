@@ -1,5 +1,5 @@
 import { choose, seededRandom } from '../../data/random';
-import { ranks } from '../scores/rank-correlation';
+import { ranks } from '../../data/rank-correlation';
 
 /** Labels of which some are wrong, and which. */
 export interface NoisyLabels {

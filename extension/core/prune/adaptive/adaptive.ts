@@ -43,7 +43,7 @@ export class AdaptiveRounds {
   /** Takes the original's final states: of the first sequence at least. */
   public async start(original: OriginalStates): Promise<void> {
     const { setup, rows, hasPrefixes } = this.plan;
-    this.slices = slicesOf(rows, hasPrefixes);
+    this.slices = slicesOf(rows, hasPrefixes, this.plan.texts);
     const [slice] = this.slices;
     const state = original.get(0);
     if (slice !== undefined && state !== undefined) {
@@ -68,9 +68,9 @@ export class AdaptiveRounds {
     const tally = new Tally({ ...input, estimates: true });
     const runners = input.candidates.filter(input.isEligible);
     if (this.done === 0) {
-      await this.measureRough(tally, input, input.candidates);
+      await this.measureRough(tally, input, input.candidates, this.plan.texts);
       await this.startOthers();
-      await this.race(tally, runners);
+      await this.race(tally, runners, this.plan.texts);
       return this.decide(input, tally, new Map());
     }
     const predictions = await this.predictions(input.step, runners);
@@ -122,15 +122,19 @@ export class AdaptiveRounds {
     return result;
   }
 
-  /** The rough heatmap: candidates on the first slice. */
+  /**
+   * The rough heatmap: candidates on the first slice.
+   * @param slices more where all texts are looked at
+   */
   private async measureRough(
     tally: Tally,
     { scorer: { candidatesPerPass } }: RoundInput,
     candidates: readonly Candidate[],
+    slices = 1,
   ): Promise<void> {
     for (let start = 0; start < candidates.length; start += candidatesPerPass) {
       const group = candidates.slice(start, start + candidatesPerPass);
-      await tally.measure(group, this.slices.slice(0, 1));
+      await tally.measure(group, this.slices.slice(0, slices));
       for (const candidate of group) {
         this.surrogate?.learn(candidate, this.finals.get(candidate.id));
       }
@@ -138,12 +142,15 @@ export class AdaptiveRounds {
     }
   }
 
-  /** Measures the field until one is left or all is measured, and the one left on everything. */
-  private async race(tally: Tally, field: readonly Candidate[]): Promise<void> {
+  /**
+   * Measures the field until one is left or all is measured, and the one left on everything.
+   * @param measured slices that all are measured on
+   */
+  private async race(tally: Tally, field: readonly Candidate[], measured = 1): Promise<void> {
     let left = field;
-    for (const [done, slice] of this.slices.entries()) {
-      if (done > 0) {
-        await tally.measure(left, [slice]);
+    for (let done = measured; done <= this.slices.length; done++) {
+      if (done > measured) {
+        await tally.measure(left, this.slices.slice(done - 1, done));
       }
       const leader = least(left, (candidate) => tally.estimate(candidate).total);
       if (leader === undefined) {
@@ -151,7 +158,7 @@ export class AdaptiveRounds {
       }
       left = left.filter((one) => one === leader || !this.isWorse(tally, one, leader));
       if (left.length === 1) {
-        await tally.measure([leader], this.slices.slice(done + 1));
+        await tally.measure([leader], this.slices.slice(done));
         return;
       }
     }

@@ -36,13 +36,16 @@ export function spearman(a: Float64Array, b: Float64Array): number | undefined {
     : covariance / Math.sqrt(varianceX * varianceY);
 }
 
+/** Spearman's correlation of every pair of runs, but for those where a run has no order. */
+export function pairwiseSpearman(runs: readonly Float64Array[]): number[] {
+  return runs.flatMap((run, i) => runs.slice(i + 1).flatMap((other) => spearman(run, other) ?? []));
+}
+
 /**
  * How far runs agree on the order of the examples: the mean of Spearman's correlation over all pairs of
  * runs. Undefined for fewer than two runs, or where none has an order.
  */
 export function interRunSpearman(runs: readonly Float64Array[]): number | undefined {
-  const found = runs.flatMap((run, i) =>
-    runs.slice(i + 1).flatMap((other) => spearman(run, other) ?? []),
-  );
+  const found = pairwiseSpearman(runs);
   return found.length === 0 ? undefined : found.reduce((sum, one) => sum + one, 0) / found.length;
 }

@@ -1,0 +1,125 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadSeveralTexts } from '../../../extension/core/data/model-inputs';
+import { openModel } from '../../../extension/core/models/open-model';
+import type { CandidateDistance } from '../../../extension/core/prune/layer-profile';
+import type { SearchRecord } from '../../../extension/core/prune/search-memo';
+import { makeRandomModel, randomModelVocabulary } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+import { runSearch } from './run-search';
+
+const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
+const sequence = (seed: number): number[] =>
+  Array.from({ length: 80 }, (_, i) => (seed * 31 + i * i * 7 + i) % randomModelVocabulary);
+
+describe('stability', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await makeRandomModel({ seed: 5, blocks: 3 });
+  });
+  afterAll(async () => rm(folder, { recursive: true }));
+
+  const distancesOn = async (
+    sequences: readonly number[][],
+  ): Promise<readonly CandidateDistance[]> => {
+    const settings = { mode: 'exact', budget: { kind: 'count', count: 1 } } as const;
+    return (await runSearch({ folder, sequences, settings })).candidates;
+  };
+
+  it('has the distances that a search of each text alone finds, at no extra work', async () => {
+    const texts = [sequence(1), sequence(2), sequence(3), sequence(4)];
+    const settings = { mode: 'exact', budget: { kind: 'count', count: 2 } } as const;
+    const run = { folder, sequences: texts, settings };
+    const [plain, several] = [
+      await runSearch(run),
+      await runSearch({ ...run, texts: ['prose.txt', 'code.txt'] }),
+    ];
+    expect(several.sublayerEvaluations).toBe(plain.sublayerEvaluations);
+    expect(several.rounds).toEqual(plain.rounds);
+    const { stability } = several;
+    expect(stability?.texts).toEqual([
+      { name: 'prose.txt', tokens: 160 },
+      { name: 'code.txt', tokens: 160 },
+    ]);
+    const alone = [
+      await distancesOn([sequence(1), sequence(3)]),
+      await distancesOn([sequence(2), sequence(4)]),
+    ];
+    for (const [i, { sublayer, distances }] of stability?.candidates.entries() ?? []) {
+      expect(alone[0]?.[i]?.sublayer).toBe(sublayer);
+      distances.forEach((distance, text) => {
+        expect(distance).toBeCloseTo(alone[text]?.[i]?.distance ?? Number.NaN, 6);
+      });
+    }
+    // The mean over both texts is what the search decides by.
+    several.rounds.forEach(({ distance }, i) => {
+      const [first = 0, second = 0] = stability?.rounds[i] ?? [];
+      expect((first + second) / 2).toBeCloseTo(distance, 6);
+    });
+    expect(plain.stability?.texts.map(({ name }) => name)).toEqual([
+      'part 1 of 3',
+      'part 2 of 3',
+      'part 3 of 3',
+    ]);
+  });
+
+  it('looks at the first tokens of each text where the search is adaptive, and not at all at one text', async () => {
+    const texts = [sequence(1), sequence(2), sequence(3)];
+    const settings = { mode: 'adaptive', budget: { kind: 'count', count: 2 } } as const;
+    const records: SearchRecord[] = [];
+    const run = { folder, sequences: texts, settings };
+    const found = await runSearch({
+      ...run,
+      texts: ['a', 'b', 'c'],
+      onRecord: (some) => records.push(...some),
+    });
+    expect(found.stability?.texts.map(({ tokens }) => tokens)).toEqual([64, 64, 64]);
+    expect(found.stability?.rounds).toHaveLength(2);
+    const resumed = await runSearch({ ...run, texts: ['a', 'b', 'c'], replayed: records });
+    expect(resumed.stability).toEqual(found.stability);
+    expect((await runSearch(run)).stability).toBeUndefined();
+  });
+
+  it('says that the rank of a sublayer depends on the text where it differs by a quarter of all', async () => {
+    const texts = [sequence(1), sequence(2)];
+    const settings = { mode: 'exact', budget: { kind: 'count', count: 1 } } as const;
+    const { stability } = await runSearch({
+      folder,
+      sequences: texts,
+      settings,
+      texts: ['a', 'b'],
+    });
+    const all = stability?.candidates ?? [];
+    const rank = (text: number, index: number): number =>
+      1 +
+      all.filter(({ distances }) => (distances[text] ?? 0) < (all[index]?.distances[text] ?? 0))
+        .length;
+    all.forEach(({ places, dependsOnText }, i) => {
+      const ranks = [rank(0, i), rank(1, i)];
+      expect(places).toEqual([Math.min(...ranks), Math.max(...ranks)]);
+      expect(dependsOnText).toBe(Math.max(...ranks) - Math.min(...ranks) >= all.length / 4);
+    });
+  });
+});
+
+describe('several texts', () => {
+  it('give sequences in turn, as many as were asked for', async () => {
+    const model = await openModel(sample);
+    const place = temporaryFolder();
+    const other = join(place, 'other.txt');
+    await writeFile(other, 'Der Gärtner schneidet die Birnbäume am Spalier im Winter. '.repeat(40));
+    const bundled = join(sample, '../calibration.txt');
+    const request = { sequences: 3, length: 32 };
+    const { inputs, summary } = await loadSeveralTexts(request, [other], model, bundled, 0);
+    const [own, others] = [
+      await loadSeveralTexts({ ...request, sequences: 2 }, [], model, bundled, 0),
+      await loadSeveralTexts({ ...request, sequences: 1, file: other }, [], model, bundled, 0),
+    ];
+    expect(inputs).toEqual([own.inputs[0], others.inputs[0], own.inputs[1]]);
+    expect(summary).toMatchObject({ texts: ['bundled', other], sequences: 3, tokens: 96 });
+    await expect(
+      loadSeveralTexts({ sequences: 1, length: 32 }, [other], model, bundled, 0),
+    ).rejects.toThrow('1 sequence cannot be shared out among 2 texts.');
+  });
+});
