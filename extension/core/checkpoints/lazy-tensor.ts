@@ -102,6 +102,8 @@ export interface LazyTensor {
   readonly interleavedHeads?: number;
   /** Name of the stored tensor, where this is one of its slices. */
   readonly sliceOf?: string;
+  /** The model's own file that it belongs to, where it has been made of a tensor of that file. */
+  readonly home?: string;
   /** Set where other tensors stand for this one; `length` is then that of all of them. */
   readonly packed?: PackedWeight;
 }

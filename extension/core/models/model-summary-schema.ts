@@ -51,6 +51,7 @@ export const modelSummarySchema = v.object({
   sublayers: v.array(sublayer),
   fixed: v.optional(message),
   absent: v.optional(v.array(v.string())),
+  widths: v.optional(v.record(v.string(), count)),
   fingerprint: v.string(),
   warnings: v.array(message),
 });
