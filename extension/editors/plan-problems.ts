@@ -32,6 +32,7 @@ export function planProblems(text: string, model: ModelSummary): readonly PlanPr
   return [
     ...listProblems(remove, model),
     ...listProblems(protect, model),
+    ...listProblems(named(findNodeAtLocation(root, ['narrow'])), model),
     ...conflicts(remove, protect, model),
     ...compressedTwice(findNodeAtLocation(root, ['compress'])),
     ...noExpertLeft(remove, model),
@@ -49,6 +50,15 @@ function strings(list: Node | undefined): readonly Item[] {
   return (list?.children ?? []).flatMap((node) => {
     const value: unknown = node.value;
     return typeof value === 'string' ? [{ id: value, node }] : [];
+  });
+}
+
+/** The sublayers that a list of changes names. */
+function named(list: Node | undefined): readonly Item[] {
+  return (list?.children ?? []).flatMap((change) => {
+    const node = findNodeAtLocation(change, ['sublayer']);
+    const id: unknown = node?.value;
+    return node !== undefined && typeof id === 'string' ? [{ id, node }] : [];
   });
 }
 

@@ -26,9 +26,10 @@ export const applied: Presenter<ApplyResult> = {
 
 /** What was changed, what it saves, how it was checked, and how far it is from the original. */
 export function printApplied(terminal: Terminal, result: ApplyResult, verbose: boolean): void {
-  const { removed, patched = [] } = result;
+  const { removed, patched = [], narrowed = {} } = result;
   const layers = 'layers' in result ? result.layers : [];
   printKinds(terminal, removed, patched, verbose);
+  printNarrowed(terminal, narrowed, verbose);
   printLayers(terminal, layers, verbose);
   const { parametersBefore, parametersAfter, bytesBefore, bytesAfter, verification } = result;
   terminal.print(
@@ -68,6 +69,23 @@ function printKinds(
   }
   if (patched.length > 0) {
     terminal.print(`Patched ${patched.join(', ')}`);
+  }
+}
+
+/** `Narrowed attention: 2, feedforward: 12`, or what is left of each if `verbose`. */
+function printNarrowed(
+  terminal: Terminal,
+  narrowed: Readonly<Record<string, number>>,
+  verbose: boolean,
+): void {
+  const left = Object.entries(narrowed);
+  const kinds = ['attention', 'feedforward'].flatMap((kind) => {
+    const count = left.filter(([id]) => id.endsWith(kind)).length;
+    return count === 0 ? [] : [`${kind}: ${count}`];
+  });
+  if (left.length > 0) {
+    const all = left.map(([id, count]) => `${id} to ${count}`);
+    terminal.print(`Narrowed ${(verbose ? all : kinds).join(', ')}`);
   }
 }
 

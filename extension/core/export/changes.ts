@@ -27,6 +27,8 @@ export interface Changes {
   readonly keptExperts: ReadonlyMap<string, readonly number[]>;
   /** Number of experts by block of the result, for every mixture in it. */
   readonly expertCounts: ReadonlyMap<number, number>;
+  /** Channels and key/value heads of the result's sublayers, where they are others than the model's. */
+  readonly widths: Readonly<Record<string, number>>;
   /** Forms that linear layers of what stays take, by id. */
   readonly matrices: ReadonlyMap<string, MatrixEncoding>;
   /** Every matrix of the result that is not dense, in its own numbering. */
@@ -79,8 +81,14 @@ export function withChanges<Model extends Changeable<Model>>(
 }
 
 /** Whether an ordinary model of the family cannot hold what is left. */
-export function needsModule({ absent, expertCounts, compressed }: Changes): boolean {
-  return absent.length > 0 || isUneven(expertCounts) || Object.keys(compressed).length > 0;
+export function needsModule(changes: Changes): boolean {
+  const { expertCounts, compressed } = changes;
+  return isUnlike(changes) || isUneven(expertCounts) || Object.keys(compressed).length > 0;
+}
+
+/** Whether blocks lack sublayers, or have others of another size. */
+export function isUnlike({ absent, widths }: Changes): boolean {
+  return absent.length + Object.keys(widths).length > 0;
 }
 
 /** Whether mixtures have different numbers of experts, where config.json has one for all. */
@@ -154,6 +162,7 @@ export function layOutChanges(
     absent,
     keptExperts,
     expertCounts,
+    widths: renumber(summary.widths ?? {}, kept, blocks),
     matrices,
     compressed: { ...renumber(all, kept, blocks), ...outerForms(all) },
     unties,
@@ -229,6 +238,14 @@ export function whyTorn(
   { architecture, sublayers }: ModelSummary,
   changes: Changes,
 ): Refusal | undefined {
+  const [narrow] = Object.keys(changes.widths);
+  if (narrow !== undefined) {
+    return {
+      code: 'uneven-widths',
+      reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${narrow} has another.`,
+      remedy: say`Leave as many channels in every feed-forward, or write a Hugging Face folder or ONNX.`,
+    };
+  }
   const left = new Set(changes.kept.map(({ block }) => block));
   const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
   return torn === undefined

@@ -1,4 +1,4 @@
-import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
+import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
@@ -71,7 +71,8 @@ export function planTensors(
       .flatMap((planned) => inNewForm(planned, replaced))
       .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
   });
-  const home = stored.at(-1)?.file;
+  const last = stored.at(-1);
+  const home = last && homeOf(last);
   return [...kept, ...patchTensors(model, changes, home)];
 }
 
@@ -145,7 +146,7 @@ function inNewForm(
         storedTensors(name, form).map(([part, stored]) => ({
           name: part,
           tensor: stored,
-          home: tensor.file,
+          home: homeOf(tensor),
         })),
       );
 }
@@ -168,7 +169,8 @@ function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExp
     const kept = changes.keptExperts.get(id);
     const tensors = model.expertTensors?.(index);
     if (kept !== undefined && tensors !== undefined) {
-      const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
+      const stored = tensors.experts.flat().flatMap(storedParts);
+      const joined = stored.flatMap(({ sliceOf }) => sliceOf ?? []);
       found.set(block, {
         kept,
         byRow: new Set([...tensors.byRow.map(({ name }) => name), ...joined]),
@@ -221,10 +223,13 @@ export function planZeroed(
   }));
 }
 
+const homeOf = ({ file, home = file }: LazyTensor): string => home;
+
 function inFileOrder(checkpoint: Checkpoint): LazyTensor[] {
   const fileOrder = new Map(checkpoint.files.map((file, index) => [file, index]));
   return [...checkpoint.tensors.values()].sort(
-    (a, b) => (fileOrder.get(a.file) ?? 0) - (fileOrder.get(b.file) ?? 0) || a.offset - b.offset,
+    (a, b) =>
+      (fileOrder.get(homeOf(a)) ?? 0) - (fileOrder.get(homeOf(b)) ?? 0) || a.offset - b.offset,
   );
 }
 
@@ -308,7 +313,7 @@ export function planShards(
   let bytes = 0;
   let file: string | undefined;
   for (const planned of tensors) {
-    const { tensor, home = tensor.file } = planned;
+    const { tensor, home = homeOf(tensor) } = planned;
     const group = groups.at(-1);
     const starts =
       maxShardBytes === undefined ? home !== file : bytes + tensor.length > maxShardBytes;

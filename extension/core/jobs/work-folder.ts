@@ -3,7 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 
 /** What the folders of jobs are called that keep what is done until their result has been written. */
-const suffixes = { compress: 'forms', repair: 'repair', patch: 'patch' } as const;
+const suffixes = { compress: 'forms', repair: 'repair', patch: 'patch', narrow: 'narrow' } as const;
 
 /**
  * Names a folder for the unfinished work of this process and its children. The editor does, to keep it out of the

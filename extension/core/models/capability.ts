@@ -44,6 +44,7 @@ export type RefusalCode =
   | 'no-modelling-file'
   | 'single-sublayers'
   | 'uneven-experts'
+  | 'uneven-widths'
   | 'patches-not-expressible'
   | 'matrices-not-expressible'
   | 'experts-not-expressible'

@@ -1,3 +1,4 @@
+import type { Width } from './narrow/width';
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import type { Example } from './model-input';
@@ -122,6 +123,8 @@ export interface LayeredModel {
   readonly joinsExamples: boolean;
   /** What belongs to the single experts of sublayer `index`; undefined where none can be removed. */
   expertTensors?(index: number): ExpertTensors | undefined;
+  /** What sublayer `index` can lose without being removed; undefined where it can only stay or go as a whole. */
+  width?(index: number): Width | undefined;
   /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
   outputTensors?(index: number): readonly LazyTensor[];
   /** The linear layers of sublayer `index` that can take another encoding. */

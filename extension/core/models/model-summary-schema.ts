@@ -31,6 +31,7 @@ const quantization = v.object({
   form: v.optional(v.string()),
   bits: v.optional(v.number()),
   groupSize: v.optional(v.number()),
+  block: v.optional(v.tuple([v.number(), v.number()])),
   refusal: v.optional(message),
 });
 /** A model's summary as documents hold it. */
@@ -50,6 +51,7 @@ export const modelSummarySchema = v.object({
   sublayers: v.array(sublayer),
   fixed: v.optional(message),
   absent: v.optional(v.array(v.string())),
+  widths: v.optional(v.record(v.string(), count)),
   fingerprint: v.string(),
   warnings: v.array(message),
 });

@@ -74,6 +74,8 @@ export interface QuantizationSummary {
   readonly bits?: number | undefined;
   /** Number of weights that share a scale, where config.json says so. */
   readonly groupSize?: number | undefined;
+  /** Sizes of the blocks of a matrix that share a scale, where config.json says so. */
+  readonly block?: readonly [rows: number, columns: number] | undefined;
   /** Why the model can be inspected but not run, as a sentence; absent where it runs. */
   readonly refusal?: Message | undefined;
 }
@@ -104,6 +106,8 @@ export interface ModelSummary {
   readonly fixed?: Message | undefined;
   /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
   readonly absent?: readonly string[];
+  /** Channels of feed-forwards and key/value heads of attentions, by id, where they are others than the model's. */
+  readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, of a Hugging Face folder that Espalier compressed. */
   readonly compressed?: CompressedForms;
   /** Symbolic patches by the sublayers in whose places they stand. */

@@ -71,6 +71,17 @@ async function openDecoder(
   folder: ModelFolder,
   configText: string,
 ): Promise<{ readonly model: TransformerModel; readonly checkpoint: Checkpoint }> {
+  const checkpoint = await openSafetensors(folder.weights);
+  return { model: await readDecoder(folder, configText, checkpoint), checkpoint };
+}
+
+/** A decoder of these tensors, under the fingerprint of its files unless another is given. */
+export async function readDecoder(
+  folder: ModelFolder,
+  configText: string,
+  checkpoint: Checkpoint,
+  fingerprint?: string,
+): Promise<TransformerModel> {
   const { architecture, config } = readArchitecture(configText, folder.config);
   const quantization = config.quantization_config
     ? readQuantization(config.quantization_config, folder.config)
@@ -84,10 +95,11 @@ async function openDecoder(
       },
     );
   }
-  const checkpoint = await openSafetensors(folder.weights);
-  const stored = { folder, configText, checkpoint, architecture, config };
-  const model = await layOut(quantization === undefined ? stored : { ...stored, quantization });
-  return { model, checkpoint };
+  return layOut({
+    ...{ folder, configText, checkpoint, architecture, config },
+    ...(quantization === undefined ? {} : { quantization }),
+    ...(fingerprint === undefined ? {} : { fingerprint }),
+  });
 }
 
 interface Stored {
@@ -97,6 +109,7 @@ interface Stored {
   readonly config: ModelConfig;
   readonly checkpoint: Checkpoint;
   readonly quantization?: QuantizationSummary;
+  readonly fingerprint?: string;
 }
 
 /** The decoder that a checkpoint holds. */
@@ -107,13 +120,14 @@ async function layOut({
   config,
   checkpoint,
   quantization,
+  fingerprint: known,
 }: Stored): Promise<TransformerModel> {
   const joined =
     quantization === undefined
       ? plainCheckpoint(checkpoint, folder.config)
       : await joinPacked(checkpoint, quantization);
   const layout = layOutTransformer(architecture, config, folder, joined);
-  const fingerprint = await fingerprintModel(configText, checkpoint);
+  const fingerprint = known ?? (await fingerprintModel(configText, checkpoint));
   const found = summarizeModel({
     folder,
     config,

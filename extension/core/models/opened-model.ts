@@ -9,6 +9,13 @@ import type { TransformerModel } from './transformer/transformer-model';
 /** A layered model, told apart by its `kind`. */
 export type AnyModel = TransformerModel | EncoderModel | OnnxLayeredModel;
 
+/** What a model has been before channels or groups were taken out of it. */
+export interface NarrowedFrom {
+  readonly original: OpenedModel;
+  /** How many of a sublayer are left, by its id. */
+  readonly widths: Readonly<Record<string, number>>;
+}
+
 /**
  * A model whose headers have been read once: what a job is given instead of a path. Its fingerprint is
  * in the summary.
@@ -19,6 +26,7 @@ export class OpenedModel {
   public constructor(
     public readonly model: AnyModel,
     public readonly headers: ModelHeaders,
+    public readonly narrowed?: NarrowedFrom,
   ) {}
 
   public get summary(): ModelSummary {

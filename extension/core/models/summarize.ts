@@ -28,7 +28,12 @@ interface FoundModel {
     readonly model_type: string;
     readonly num_hidden_layers: number;
     readonly hidden_size: number;
-    readonly espalier?: { readonly compressed?: CompressedForms | undefined } | undefined;
+    readonly espalier?:
+      | {
+          readonly compressed?: CompressedForms | undefined;
+          readonly widths?: Readonly<Record<string, number>> | undefined;
+        }
+      | undefined;
   };
   readonly checkpoint: Checkpoint;
   readonly layout: FoundLayout;
@@ -59,7 +64,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
   const [firstUnused] = layout.unused;
-  const compressed = config.espalier?.compressed;
+  const { compressed, widths } = config.espalier ?? {};
   return {
     name: folder.name,
     path: folder.path,
@@ -76,6 +81,7 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     sublayers: summarizeSublayers(layout),
     ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
     ...(compressed === undefined ? {} : { compressed }),
+    ...(widths === undefined ? {} : { widths }),
     ...summarizePatches(layout.sublayers),
     fingerprint,
     warnings:
@@ -120,7 +126,8 @@ function summarizeSublayer(
   own: readonly LazyTensor[],
   layout: SummarizedLayout,
 ): SublayerSummary {
-  const { numKeyValueHeads, headDim, valueDim } = layout.attention;
+  const heads = sublayer.kind === 'attention' ? sublayer.heads : undefined;
+  const { numKeyValueHeads, headDim, valueDim } = { ...layout.attention, ...heads };
   const keeps = sublayer.kind === 'attention' && layout.keepsCache;
   return {
     id: idOfSublayer(sublayer),

@@ -7,8 +7,10 @@ import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength } from '../evaluate/perplexity';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
+import { withNarrowed } from '../pipelines/planned-narrowing';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
+import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
 import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
@@ -104,35 +106,39 @@ export const evaluate = defineOperation({
     requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
-    const models = {
-      model: await open(planned?.model ?? model),
+    const changes = {
       removed: planned?.plan.remove ?? [],
       patch: planned === undefined ? [] : patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
       ...(against === undefined ? {} : { against: await open(against) }),
       ...runOptions(request),
     };
-    if (task !== undefined) {
-      const prompts = {
-        ...(shots === undefined ? {} : { shots }),
-        ...(shotsFrom === undefined ? {} : { shotsFrom }),
-      };
-      const result = await judgeModels({ ...models, task, ...prompts }, context);
-      const { compared } = result;
-      return gate === undefined || compared === undefined
-        ? result
-        : { ...result, verdict: judge(gate, { task: compared }) };
-    }
-    const result = await evaluateModels(
-      {
-        ...models,
-        text: request.text ?? join(context.environment.samples, heldOutText),
-        ...(length === undefined ? {} : { length }),
-        ...(stride === undefined ? {} : { stride }),
-      },
-      context,
-    );
-    const { perplexityRatio } = result;
-    return gate === undefined ? result : { ...result, verdict: judge(gate, { perplexityRatio }) };
+    const measure = async (narrowed: OpenedModel): Promise<Evaluated> => {
+      const models = { ...changes, model: narrowed };
+      if (task !== undefined) {
+        const prompts = {
+          ...(shots === undefined ? {} : { shots }),
+          ...(shotsFrom === undefined ? {} : { shotsFrom }),
+        };
+        const result = await judgeModels({ ...models, task, ...prompts }, context);
+        const { compared } = result;
+        return gate === undefined || compared === undefined
+          ? result
+          : { ...result, verdict: judge(gate, { task: compared }) };
+      }
+      const result = await evaluateModels(
+        {
+          ...models,
+          text: request.text ?? join(context.environment.samples, heldOutText),
+          ...(length === undefined ? {} : { length }),
+          ...(stride === undefined ? {} : { stride }),
+        },
+        context,
+      );
+      const { perplexityRatio } = result;
+      return gate === undefined ? result : { ...result, verdict: judge(gate, { perplexityRatio }) };
+    };
+    const opened = await open(planned?.model ?? model);
+    return withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, measure);
   },
 });
 

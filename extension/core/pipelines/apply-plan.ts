@@ -1,5 +1,7 @@
 import type { OutputFormat } from '../export/output-formats';
 import type { JobContext } from '../jobs/job';
+import { workFolder } from '../jobs/work-folder';
+import { withNarrowed } from './planned-narrowing';
 import { readRemoval } from './patching/planned-patches';
 import type { Plan } from '../plans/plan';
 import { requireMadeFor } from '../plans/plan-schema';
@@ -44,10 +46,20 @@ export async function applyPlan(
   application: PlanApplication,
   context: JobContext,
 ): Promise<PruneResult | CompressResult> {
-  const { model, plan, out, format, overwrite, memoryBytes } = application;
+  const { model, plan, out } = application;
   requireMadeFor(plan, model.summary, {
     remedy: say`Profile this model again, or delete the field to apply the plan anyway.`,
   });
+  return withNarrowed(model, plan, workFolder(out, 'narrow'), async (narrowed) =>
+    carryOut({ ...application, model: narrowed }, context),
+  );
+}
+
+async function carryOut(
+  application: PlanApplication,
+  context: JobContext,
+): Promise<PruneResult | CompressResult> {
+  const { model, plan, out, format, overwrite, memoryBytes } = application;
   const folder = application.planFolder ?? '';
   const { removed, patches } = await readRemoval(plan, model.model, folder, 'remove');
   const how = {

@@ -25,6 +25,8 @@ export interface Manifest {
   };
   /** Ids of sublayers and single experts in the source's numbering. */
   readonly removed: readonly string[];
+  /** How many channels or key/value heads are left of sublayers that lost some, by their ids in the source. */
+  readonly narrowed?: Readonly<Record<string, number>>;
   /** Forms that matrices have taken, by the names of their weights in the source. */
   readonly compressed?: Readonly<Record<string, FormSpec>>;
   /** Symbolic patches of the result, in its own numbering. */
@@ -71,6 +73,7 @@ const manifestSchema = v.object({
     manifest: v.optional(v.lazy((): v.GenericSchema => manifestSchema)),
   }),
   removed: ids,
+  narrowed: v.optional(v.record(v.string(), count)),
   compressed: v.optional(v.record(v.string(), formSpec)),
   patches: v.optional(patchSpecs),
   result: v.object({

@@ -11,10 +11,13 @@ import type { Manifest } from './manifest-file';
 export async function describeResult(
   source: ModelSummary,
   changes: Changes,
-  result: Pick<PruneResult, 'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'>,
+  result: Pick<
+    PruneResult,
+    'format' | 'layout' | 'loadsWith' | 'parametersAfter' | 'verification'
+  > & { readonly narrowed: PruneResult['narrowed'] | undefined },
 ): Promise<Manifest> {
   const earlier = await readManifest(source.path);
-  const { format, layout, loadsWith, parametersAfter, verification } = result;
+  const { format, layout, loadsWith, parametersAfter, verification, narrowed } = result;
   return {
     format: 'espalier.manifest',
     version: 1,
@@ -27,6 +30,7 @@ export async function describeResult(
       ...(earlier === undefined ? {} : { manifest: earlier }),
     },
     removed: changes.removed,
+    ...(narrowed === undefined ? {} : { narrowed }),
     ...(changes.matrices.size === 0 ? {} : { compressed: describeForms(changes.matrices) }),
     ...(Object.keys(changes.patched).length === 0 ? {} : { patches: changes.patched }),
     result: {

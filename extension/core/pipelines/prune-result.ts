@@ -14,6 +14,8 @@ export interface PruneResult {
   readonly removed: readonly string[];
   /** Those in whose places patches stand; absent where there are none. */
   readonly patched?: readonly string[];
+  /** How many channels or key/value heads are left of sublayers that lost some; absent where there are none. */
+  readonly narrowed?: Readonly<Record<string, number>>;
   readonly parametersBefore: number;
   readonly parametersAfter: number;
   /** Size of weights on disk. */

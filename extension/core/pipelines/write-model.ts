@@ -92,7 +92,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
   }
   const converts = request.model.format !== target.format || request.types !== undefined;
   const changed = changes.removed.length + changes.matrices.size + changes.patches.size;
-  if (!converts && changed === 0) {
+  if (!converts && changed === 0 && request.model.narrowed === undefined) {
     throw new UserError(say`The plan changes nothing: the result would be a copy.`, {
       file: summary.path,
       field: 'remove',
@@ -170,7 +170,12 @@ async function writeChecked(
     parametersAfter: parameters,
     verification,
   };
-  const manifest = await describeResult(summary, changes, written);
+  const { narrowed } = request.model;
+  const before = narrowed?.original.summary ?? summary;
+  const manifest = await describeResult(before, changes, {
+    ...written,
+    narrowed: narrowed?.widths,
+  });
   await writeText(output.partial, manifestName, `${JSON.stringify(manifest, null, 2)}\n`);
   const weightFiles = await sizesOf(output.partial, weights);
   const otherFiles = await sizesOf(output.partial, [
@@ -183,7 +188,8 @@ async function writeChecked(
     path: output.path,
     removed: changes.removed,
     ...(changes.patches.size === 0 ? {} : { patched: [...changes.patches.keys()] }),
-    parametersBefore: summary.parameters,
+    ...(narrowed === undefined ? {} : { narrowed: narrowed.widths }),
+    parametersBefore: before.parameters,
     bytesBefore: totalBytes(await sizesOf('', source.files)),
     bytesAfter: totalBytes(weightFiles),
     files: [...weightFiles, ...otherFiles],

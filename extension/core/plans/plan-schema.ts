@@ -1,6 +1,7 @@
 import * as v from 'valibot';
 import { writableTypes } from '../checkpoints/ggml-types';
 import { parseDocument } from '../jobs/parse-document';
+import { numberRanges, parseRanges } from '../models/narrow/number-ranges';
 import { sublayerKinds } from '../models/model-summary';
 import type { ModelSummary } from '../models/model-summary';
 import { compressionChoiceSchema } from '../tensornet/compression-choice';
@@ -62,6 +63,28 @@ export const planSchema = v.pipe(
     remove: v.pipe(
       v.array(sublayerIdSchema),
       said('What is removed; may be empty where something is compressed.'),
+    ),
+    narrow: v.optional(
+      v.pipe(
+        v.array(
+          v.strictObject({
+            sublayer: sublayerIdSchema,
+            remove: v.pipe(
+              v.string(),
+              v.regex(numberRanges, 'Write numbers and ranges, such as 0-3,7'),
+              v.check((text) => parseRanges(text) !== undefined, 'Write ranges in ascending order'),
+              said(
+                'Channels of a feed-forward, or key/value heads of an attention (their query heads go too), from 0: ranges such as 0-3,7.',
+              ),
+            ),
+          }),
+        ),
+        v.check(
+          (narrowed) => new Set(narrowed.map(({ sublayer }) => sublayer)).size === narrowed.length,
+          'A sublayer is narrowed once at most',
+        ),
+        said('What feed-forwards and attentions that stay lose, each at most once.'),
+      ),
     ),
     compress: v.optional(
       v.pipe(

@@ -10,6 +10,13 @@ export interface PlannedPatch {
   readonly file: string;
 }
 
+/** What a sublayer that stays loses. */
+export interface PlannedNarrowing {
+  readonly sublayer: string;
+  /** Channels of a feed-forward, or key/value heads of an attention, whose query heads go with them: ranges such as `0-3,7`. */
+  readonly remove: string;
+}
+
 /** The document `NAME.plan.json`: what to change in which model. Made to be edited by hand. */
 export interface Plan {
   readonly $schema?: string;
@@ -23,6 +30,8 @@ export interface Plan {
   };
   /** Ids of sublayers (`block.3.attention`), of experts (`block.3.expert.5`) or of blocks (`block.3`, both sublayers). */
   readonly remove: readonly string[];
+  /** What sublayers that stay lose, each at most once. */
+  readonly narrow?: readonly PlannedNarrowing[];
   /** How linear layers of what stays are compressed, each at most once. */
   readonly compress?: readonly CompressionChoice[];
   /** What stands in the places of sublayers; those are removed, whether `remove` names them or not. */

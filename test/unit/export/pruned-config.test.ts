@@ -226,7 +226,7 @@ describe('the modelling file', () => {
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     const classes = transformersClasses[modelType];
     expect(stockModel).toBe(classes?.causal);
-    const text = modellingFile(family, { compressed: {}, patched: {} });
+    const text = modellingFile(family, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(${classes?.config ?? ''}):`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -279,6 +279,7 @@ describe('the modelling file', () => {
     const text = modellingFile(readArchitecture(configText(name), name).architecture, {
       compressed: {},
       patched: {},
+      widths: {},
     });
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);

@@ -4,7 +4,7 @@ import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-model';
 import { readArchitecture } from '../../models/open-model';
 import { UserError } from '../../user-error';
-import { whyTorn } from '../changes';
+import { isUnlike, whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -33,7 +33,7 @@ export function folderGgufOptions(source: CheckpointSource, configFile: string):
   const { summary } = source.model;
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
-    isDefault: ({ absent }) => (layout === 'deci') === absent.length > 0,
+    isDefault: (changes) => (layout === 'deci') === isUnlike(changes),
     refuse: (changes) =>
       Promise.resolve(
         whyNotHeld(changes) ??

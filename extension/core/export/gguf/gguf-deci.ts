@@ -48,15 +48,19 @@ export function whyNotGgufDeci(
 
 /** Sizes as lists, 0 where a block lacks a sublayer, by the family's key. */
 export function deciLists(
-  { heads, keyValueHeads, innerSize }: Omit<GgufBlocks, 'absent'>,
+  { heads, keyValueHeads, innerSize }: Pick<GgufBlocks, 'heads' | 'keyValueHeads' | 'innerSize'>,
   changes: Changes,
 ): ReadonlyMap<string, readonly number[]> {
   const absent = new Set(changes.absent);
-  const list = (size: number, kind: string): number[] =>
-    changes.blocks.map((_, block) => (absent.has(`block.${block}.${kind}`) ? 0 : size));
+  const list = (usual: number, kind: string): number[] =>
+    changes.blocks.map((_, block) => {
+      const id = `block.${block}.${kind}`;
+      return absent.has(id) ? 0 : (changes.widths[id] ?? usual);
+    });
+  const groups = list(keyValueHeads, 'attention');
   return new Map([
-    ['attention.head_count', list(heads, 'attention')],
-    ['attention.head_count_kv', list(keyValueHeads, 'attention')],
+    ['attention.head_count', groups.map((count) => count * (heads / keyValueHeads))],
+    ['attention.head_count_kv', groups],
     ['feed_forward_length', list(innerSize, 'feedforward')],
   ]);
 }

@@ -22,7 +22,7 @@ import type { TypeMix } from './type-mixes';
 import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
-import { whyTorn } from '../changes';
+import { isUnlike, whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import { say } from '../../message';
 
@@ -37,7 +37,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
   const { summary } = model;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
-    isDeci || (summary.architecture === 'llama' && changes.absent.length > 0);
+    isDeci || (summary.architecture === 'llama' && isUnlike(changes));
   const as = (
     layout: keyof typeof describeGgufLayout,
   ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({

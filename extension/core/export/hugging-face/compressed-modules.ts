@@ -151,7 +151,7 @@ def put_forms(layer, forms):
         setattr(parent, name, linear(spec, out_features, in_features, bias))`;
 
 /** What a modelling file has to do besides taking sublayers out. */
-export type ModuleNeeds = Pick<Changes, 'compressed' | 'patched'>;
+export type ModuleNeeds = Pick<Changes, 'compressed' | 'patched' | 'widths'>;
 
 /**
  * Python of what modules of compressed matrices need, as parts of a modelling file; empty where there

@@ -63,10 +63,19 @@ export function whyNotDeci(
       remedy,
     };
   }
-  if (inner % sizeStep !== 0) {
+  const narrowed = Object.keys(changes.widths).find((id) => id.endsWith('.attention'));
+  if (narrowed !== undefined) {
+    return {
+      code: 'uneven-widths',
+      reason: say`Every attention of a nemotron-nas model has the same number of query heads, but ${narrowed} has fewer.`,
+      remedy,
+    };
+  }
+  const odd = [inner, ...Object.values(changes.widths)].find((size) => size % sizeStep !== 0);
+  if (odd !== undefined) {
     return {
       code: 'family-not-known',
-      reason: say`The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${inner}.`,
+      reason: say`The feed-forward size of a nemotron-nas model is a multiple of ${sizeStep}, not ${odd}.`,
       remedy,
     };
   }
@@ -82,12 +91,17 @@ export function whyNotDeci(
 
 /** The config.json of the pruned model as a nemotron-nas model. */
 export function deciConfig(text: string, changes: Changes, { model }: CheckpointSource): string {
-  const plain = JSON.parse(rewriteConfig(text, { ...changes, absent: [], compressed: {} })) as Json;
+  const ordinary = { ...changes, absent: [], compressed: {}, widths: {} };
+  const plain = JSON.parse(rewriteConfig(text, ordinary)) as Json;
   const { config } = readArchitecture(text, model.summary.path);
   const absent = new Set(changes.absent);
   const block_configs = changes.blocks.map((_, block) => ({
     attention: attentionConfig(config, absent.has(`block.${block}.attention`)),
-    ffn: feedforwardConfig(config, absent.has(`block.${block}.feedforward`)),
+    ffn: feedforwardConfig(
+      config.hidden_size,
+      changes.widths[`block.${block}.feedforward`] ?? config.intermediate_size,
+      absent.has(`block.${block}.feedforward`),
+    ),
   }));
   return `${JSON.stringify(
     {
@@ -124,9 +138,9 @@ function attentionConfig(config: ModelConfig, no_op: boolean): Json {
 }
 
 /** Loaders take ⌊2/3 · ffn_mult · hidden⌋ up to the next multiple: aim half a step below. */
-function feedforwardConfig(config: ModelConfig, no_op: boolean): Json {
-  const aim = config.intermediate_size - sizeStep / 2;
-  const ffn_mult = Number(((1.5 * aim) / config.hidden_size).toFixed(6));
+function feedforwardConfig(hiddenSize: number, size: number, no_op: boolean): Json {
+  const aim = size - sizeStep / 2;
+  const ffn_mult = Number(((1.5 * aim) / hiddenSize).toFixed(6));
   return { ffn_mult: no_op ? null : ffn_mult, no_op, replace_with_linear: false, sparsify: null };
 }
 

@@ -135,8 +135,16 @@ function asDense(model: LayeredModel, { removed, matrices }: Changes): Changes {
 
 function whyNotPlain(
   { summary }: LayeredModel,
-  { absent, expertCounts, compressed, patched }: Changes,
+  { absent, expertCounts, compressed, patched, widths }: Changes,
 ): Refusal | undefined {
+  const [narrow] = Object.keys(widths);
+  if (narrow !== undefined) {
+    return {
+      code: 'uneven-widths',
+      reason: say`All blocks of an ordinary model are equally wide, but ${narrow} is not.`,
+      remedy: say`Choose auto-map, or leave as many channels in every feed-forward.`,
+    };
+  }
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',
@@ -184,9 +192,16 @@ function whyNotPlain(
 
 function whyNotZeroed(
   { model }: CheckpointSource,
-  { keptExperts, expertCounts, matrices, compressed, patched }: Changes,
+  { keptExperts, expertCounts, matrices, compressed, patched, widths }: Changes,
 ): Refusal | undefined {
   const { summary } = model;
+  if (Object.keys(widths).length > 0) {
+    return {
+      code: 'uneven-widths',
+      reason: say`All blocks of an ordinary model are equally wide.`,
+      remedy: say`Choose auto-map.`,
+    };
+  }
   if (Object.keys(patched).length > 0) {
     return {
       code: 'patches-not-expressible',

@@ -12,6 +12,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
 import { patchParts, takesPatches } from './patch-modules';
+import { whyNoWidths, widthParts } from './width-modules';
 import { say } from '../../message';
 
 /** Name of the Python module that is written beside models that are no ordinary ones of their family. */
@@ -109,10 +110,8 @@ function modulesOf(
 }
 
 /** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
-export function whyNoModellingFile(
-  configText: string,
-  { patched, compressed }: Changes,
-): Refusal | undefined {
+export function whyNoModellingFile(configText: string, changes: Changes): Refusal | undefined {
+  const { patched, compressed } = changes;
   const { model_type: named } = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named)));
   if (encoder !== undefined) {
@@ -125,6 +124,10 @@ export function whyNoModellingFile(
       reason: architecture.otherModules,
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
+  }
+  const tooNarrow = whyNoWidths(architecture, changes);
+  if (tooNarrow !== undefined) {
+    return tooNarrow;
   }
   const { attention, feedforward, mixer } = modulesOf(architecture);
   const { addsStreamInside = [] } = architecture;
@@ -272,6 +275,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
         experts = (getattr(self, "espalier", None) or {}).get("experts") or {}
         return experts.get(str(block))
 `;
+  const widths = widthParts(family, needs);
   const forms = compressedParts(needs);
   const outer = outerParts(needs, stockModel);
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
@@ -331,7 +335,7 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-${experts}${forms.method}${patches.method}
+${experts}${widths.method}${forms.method}${patches.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
@@ -350,7 +354,7 @@ class NoAttention(nn.Module):
 ${mixer === undefined ? '' : mixerClasses}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
         return ${nothing(inside('feedforward'))}
-${forms.classes}${outer.classes}${patches.classes}
+${widths.classes}${forms.classes}${outer.classes}${patches.classes}
 
 ${registration(modelType, stockModel, model)}
 
@@ -366,7 +370,7 @@ class ${model}(${stockModel}):
             if config.lacks(block, "attention"):
                 ${withoutBranch(attention, 'NoAttention')}${withoutMixer}
             ${keepsCache}
-                caches += 1${forms.call}${fewer}
+                caches += 1${widths.call}${forms.call}${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}
 `;

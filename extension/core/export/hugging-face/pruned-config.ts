@@ -36,6 +36,8 @@ export interface BlockSelection {
   readonly absent: readonly string[];
   /** Number of experts by block, in the new numbering, for every mixture; as they were when absent. */
   readonly expertCounts?: ReadonlyMap<number, number>;
+  /** Channels and key/value heads, in the new numbering, where they are others than the model's. */
+  readonly widths?: Readonly<Record<string, number>>;
   /** Matrices that are not stored dense, in the new numbering. */
   readonly compressed?: CompressedForms;
   /** Whether the head is stored by itself, where it has been the embedding. */
@@ -102,10 +104,11 @@ function formattingOf(text: string): FormattingOptions {
 /** Fields to set, or to take out where the value is undefined. */
 function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const { blocks, absent, expertCounts = new Map<number, number>(), compressed = {} } = selection;
-  const { patched = {} } = selection;
+  const { patched = {}, widths = {} } = selection;
   const uneven = isUneven(expertCounts);
   const isCompressed = Object.keys(compressed).length > 0;
-  const differs = absent.length > 0 || uneven || isCompressed;
+  const isNarrow = Object.keys(widths).length > 0;
+  const differs = absent.length > 0 || uneven || isCompressed || isNarrow;
   const wanted: Json = {
     [blockCountField(config)]: blocks.length,
     ...(blocks.length === config['num_hidden_layers']
@@ -125,6 +128,7 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
           version: 1,
           removed: absent,
           ...(uneven ? { experts: otherCounts(config, expertCounts) } : {}),
+          ...(isNarrow ? { widths } : {}),
           ...(isCompressed ? { compressed } : {}),
           ...(Object.keys(patched).length === 0 ? {} : { patches: patched }),
         }

@@ -18,18 +18,27 @@ export const nemotronNas: Architecture = {
     computed: (config) => {
       const blocks = (config['block_configs'] ?? []) as readonly BlockConfig[];
       const groups = blocks.flatMap(({ attention }) => attention?.n_heads_in_group ?? []);
-      const mults = blocks.flatMap(({ ffn }) => ffn?.ffn_mult ?? []);
       const hidden = Number(config['hidden_size']);
+      const sizes = blocks.map(({ ffn }) =>
+        typeof ffn?.ffn_mult === 'number' ? intermediateSize(ffn.ffn_mult, hidden) : undefined,
+      );
+      const usual = sizes.find((size) => size !== undefined) ?? intermediateSize(1, hidden);
+      const widths = Object.fromEntries(
+        sizes.flatMap((size, block) =>
+          size === undefined || size === usual ? [] : [[`block.${block}.feedforward`, size]],
+        ),
+      );
       return {
         num_key_value_heads: Number(config['num_attention_heads']) / (groups[0] ?? 1),
-        intermediate_size: intermediateSize(mults[0] ?? 1, hidden),
-        espalier: { removed: absentOf(blocks) },
-        'block_configs of one size':
-          new Set(groups).size < 2 &&
-          new Set(mults.map((mult) => intermediateSize(mult, hidden))).size < 2,
+        intermediate_size: usual,
+        espalier: {
+          removed: absentOf(blocks),
+          ...(Object.keys(widths).length === 0 ? {} : { widths }),
+        },
+        'block_configs with groups of one size': new Set(groups).size < 2,
       };
     },
-    only: () => ({ 'block_configs of one size': true }),
+    only: () => ({ 'block_configs with groups of one size': true }),
   },
 };
 

@@ -1,7 +1,8 @@
 import { open, realpath } from 'node:fs/promises';
 import { dirname, join, basename } from 'node:path';
-import { encodeHeader } from '../../checkpoints/safetensors-header';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { replaceFile } from '../../jobs/replace-file';
 import type { MatrixEncoding } from '../matrix-encoding';
@@ -43,24 +44,42 @@ export async function storeForms(
   );
 }
 
+/** A tensor that is computed when its turn comes. */
+export interface ComputedTensor extends Pick<LazyTensor, 'name' | 'dtype' | 'shape' | 'length'> {
+  readonly bytes: () => Promise<Uint8Array>;
+}
+
 /** Writes tensors into a safetensors file, and gives them back as they lie there. */
 export async function storeTensors(
   path: string,
   tensors: readonly { readonly name: string; readonly data: TensorData }[],
 ): Promise<Map<string, LazyTensor>> {
+  return storeComputed(
+    path,
+    tensors.map(({ name, data: { dtype, shape, bytes } }) => ({
+      ...{ name, dtype, shape, length: bytes.length },
+      bytes: () => Promise.resolve(bytes),
+    })),
+  );
+}
+
+/** The same, with one tensor in memory at a time. */
+export async function storeComputed(
+  path: string,
+  tensors: readonly ComputedTensor[],
+): Promise<Map<string, LazyTensor>> {
   // Numbers of several bytes first, so that each begins at a multiple of its size.
-  const sorted = [...tensors].sort((a, b) => elementBytes(b.data) - elementBytes(a.data));
-  const named = sorted.map(({ name, data }) => ({
-    name,
-    tensor: { dtype: data.dtype, shape: data.shape, length: data.bytes.length },
-  }));
-  const header = encodeHeader(named, { format: 'pt' });
+  const sorted = [...tensors].sort((a, b) => elementBytes(b) - elementBytes(a));
+  const header = encodeHeader(
+    sorted.map((tensor) => ({ name: tensor.name, tensor })),
+    { format: 'pt' },
+  );
   await replaceFile(path, async (partial) => {
     const handle = await open(partial, 'w');
     try {
       await handle.writeFile(header);
-      for (const { data } of sorted) {
-        await handle.writeFile(data.bytes);
+      for (const { bytes } of sorted) {
+        await handle.writeFile(await bytes());
       }
     } finally {
       await handle.close();
@@ -69,19 +88,13 @@ export async function storeTensors(
   const file = join(await realpath(dirname(path)), basename(path));
   const stored = new Map<string, LazyTensor>();
   let offset = header.length;
-  for (const { name, tensor } of named) {
-    stored.set(name, { name, ...tensor, file, offset });
-    offset += tensor.length;
+  for (const { name, dtype, shape, length } of sorted) {
+    stored.set(name, { name, dtype, shape, length, file, offset });
+    offset += length;
   }
   return stored;
 }
 
-function elementBytes({ shape, bytes }: TensorData): number {
-  return (
-    bytes.length /
-    Math.max(
-      1,
-      shape.reduce((product, size) => product * size, 1),
-    )
-  );
+function elementBytes({ shape, length }: Pick<LazyTensor, 'shape' | 'length'>): number {
+  return length / Math.max(1, elementCount(shape));
 }

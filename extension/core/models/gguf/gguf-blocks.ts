@@ -1,13 +1,15 @@
 import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 
-/** Sizes that all blocks share, and what single blocks lack. */
+/** The largest sizes of a model's blocks, and what single blocks lack. */
 export interface GgufBlocks {
   readonly heads: number;
   readonly keyValueHeads: number;
   readonly innerSize: number;
   /** Ids of sublayers that the blocks lack. */
   readonly absent: readonly string[];
+  /** Channels and key/value heads by sublayer, where they are others than the model's. */
+  readonly widths: Readonly<Record<string, number>>;
 }
 
 const headCount = 'attention.head_count';
@@ -22,6 +24,7 @@ export function readSameBlocks(keys: GgufKeys): GgufBlocks {
     keyValueHeads: keys.numberIfPresent(keyValueHeadCount) ?? heads,
     innerSize: keys.number(innerSize),
     absent: [],
+    widths: {},
   };
 }
 
@@ -52,21 +55,34 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
       say`Use the Hugging Face folder of the model.`,
     );
   }
+  const [most, mostGroups, width] = [heads, keyValueHeads, inner].map((sizes) =>
+    Math.max(...sizes),
+  );
+  const sizes = { heads: most ?? 0, keyValueHeads: mostGroups ?? 0, innerSize: width ?? 0 };
+  if (Math.min(...Object.values(sizes)) <= 0) {
+    keys.fault(keys.name(headCount), say`Models without blocks are not supported.`);
+  }
+  const perGroup = sizes.heads / sizes.keyValueHeads;
+  const uneven = heads.findIndex((size, block) => size !== (keyValueHeads[block] ?? 0) * perGroup);
+  if (uneven >= 0) {
+    keys.fault(
+      keys.name(headCount),
+      say`Block ${uneven} has another number of query heads for each key/value head, which is not supported.`,
+    );
+  }
+  const others = (kind: string, list: readonly number[], usual: number): [string, number][] =>
+    list.flatMap((size, block) =>
+      size === 0 || size === usual ? [] : [[`block.${block}.${kind}`, size]],
+    );
   return {
-    heads: onlySize(keys, headCount, heads),
-    keyValueHeads: onlySize(keys, keyValueHeadCount, keyValueHeads),
-    innerSize: onlySize(keys, innerSize, inner),
+    ...sizes,
     absent: heads.flatMap((size, block) => [
       ...(size === 0 ? [`block.${block}.attention`] : []),
       ...(inner[block] === 0 ? [`block.${block}.feedforward`] : []),
     ]),
+    widths: Object.fromEntries([
+      ...others('attention', keyValueHeads, sizes.keyValueHeads),
+      ...others('feedforward', inner, sizes.innerSize),
+    ]),
   };
-}
-
-/** The one size other than 0. */
-function onlySize(keys: GgufKeys, key: string, sizes: readonly number[]): number {
-  const [size, ...others] = new Set(sizes.filter((each) => each > 0));
-  return size !== undefined && others.length === 0
-    ? size
-    : keys.fault(keys.name(key), say`Blocks of different sizes, or no blocks, are not supported.`);
 }

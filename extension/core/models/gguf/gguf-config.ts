@@ -46,8 +46,7 @@ const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;
 
 export interface GgufConfig extends Readonly<Record<string, unknown>> {
-  readonly num_attention_heads: number;
-  readonly num_key_value_heads: number;
+  readonly head_dim: number;
 }
 
 /**
@@ -62,7 +61,7 @@ export async function describeGguf(
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
   const blocks = keys.number(ggufFields.num_hidden_layers);
-  const { heads, keyValueHeads, innerSize, absent } = mayLackSublayers
+  const { heads, keyValueHeads, innerSize, absent, widths } = mayLackSublayers
     ? await readDeciBlocks(keys, blocks)
     : readSameBlocks(keys);
   const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
@@ -95,7 +94,9 @@ export async function describeGguf(
     tie_word_embeddings: !tensors.has('output.weight'),
     attention_bias: tensors.has('blk.0.attn_q.bias'),
     mlp_bias: tensors.has('blk.0.ffn_up.bias'),
-    ...(absent.length === 0 ? {} : { espalier: { removed: absent } }),
+    ...(absent.length + Object.keys(widths).length === 0
+      ? {}
+      : { espalier: { removed: absent, widths } }),
     ...(windows === undefined
       ? {}
       : {

@@ -246,16 +246,13 @@ function checkpointOf(
   family: GgufFamily,
   config: GgufConfig,
 ): Checkpoint {
-  const interleaved: Readonly<Record<string, number>> =
-    family.interleaved === true
-      ? { attn_q: config.num_attention_heads, attn_k: config.num_key_value_heads }
-      : {};
   const tensors = header.tensors
     .filter(({ name }) => name !== frequencyFactors)
     .map((tensor): [string, LazyTensor] => {
-      const [, part = ''] = /^blk\.\d+\.(\w+)\.(?:weight|bias)$/.exec(tensor.name) ?? [];
-      const heads = interleaved[part];
-      return [tensor.name, heads === undefined ? tensor : { ...tensor, interleavedHeads: heads }];
+      const isTurned =
+        family.interleaved === true && /^blk\.\d+\.attn_[qk]\.(?:weight|bias)$/.test(tensor.name);
+      const interleavedHeads = (tensor.shape[0] ?? 0) / config.head_dim;
+      return [tensor.name, isTurned ? { ...tensor, interleavedHeads } : tensor];
     });
   return { tensors: new Map(tensors), files: header.files, entry: path, metadata: {} };
 }

@@ -126,6 +126,16 @@ function isGated({ feedforward: { gateUp } }: Branches): boolean {
   return gateUp.kind === 'fused' || gateUp.names.length === 2;
 }
 
+/** The heads of an attention with so many key/value heads, where those are others than the model's. */
+export function ownHeads(
+  { numHeads, numKeyValueHeads }: AttentionShape,
+  groups = numKeyValueHeads,
+): { readonly heads?: Pick<AttentionShape, 'numHeads' | 'numKeyValueHeads'> } {
+  return groups === numKeyValueHeads
+    ? {}
+    : { heads: { numHeads: (numHeads / numKeyValueHeads) * groups, numKeyValueHeads: groups } };
+}
+
 /** Weights of the attention of the block whose tensors begin with `prefix`. */
 export function findAttention(
   names: Architecture['attention'],

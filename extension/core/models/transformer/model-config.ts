@@ -121,12 +121,14 @@ export const configEntries = {
   ),
   /**
    * Written by Espalier: sublayers that this checkpoint lacks, and the number of experts in blocks
-   * that have another than the model, and the forms of matrices that are not dense.
+   * that have another than the model, channels of feed-forwards and key/value heads of attentions where they are
+   * fewer, and the forms of matrices that are not dense.
    */
   espalier: v.optional(
     v.looseObject({
       removed: v.array(v.string()),
       experts: v.optional(v.record(v.string(), size)),
+      widths: v.optional(v.record(v.string(), size)),
       compressed: v.optional(compressedForms),
       patches: v.optional(patchSpecs),
     }),

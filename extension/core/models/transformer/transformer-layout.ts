@@ -4,7 +4,7 @@ import { attentionNames, besideOf, branchOf, lacking, partsOf } from './block-pa
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { ExpertShape, ExpertWeights } from '../parts/experts';
-import { findAttention, findFeedforward, readShapes } from '../parts/branches';
+import { findAttention, findFeedforward, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
@@ -25,6 +25,8 @@ export type TransformerSublayer =
       readonly kind: 'attention';
       readonly block: number;
       readonly weights: AttentionWeights;
+      /** Numbers of its heads, where they are others than the model's. */
+      readonly heads?: Pick<AttentionShape, 'numHeads' | 'numKeyValueHeads'>;
       readonly slidingWindow: number | undefined;
       /** Key of its rotary embedding in the layout. */
       readonly rotary: string | undefined;
@@ -184,7 +186,7 @@ export function layOutTransformer(
   const { headId, head } = findHead(architecture, config, tensors, embedding);
   const biases = architecture.biases(config);
   const removed = new Set(config.espalier?.removed ?? []);
-  const patches = config.espalier?.patches ?? {};
+  const { patches = {}, widths = {} } = config.espalier ?? {};
   const patchModules = patchModulesOf(architecture);
   const turning = {
     interleaved: architecture.interleavedRotary ?? false,
@@ -227,13 +229,11 @@ export function layOutTransformer(
       attention: () => ({
         kind: 'attention',
         block,
-        weights: findAttention(
-          attentionNames(architecture, turns),
-          biases,
-          tensors,
-          blockPrefix,
-          attention,
-        ),
+        ...ownHeads(attention, widths[`block.${block}.attention`]),
+        weights: findAttention(attentionNames(architecture, turns), biases, tensors, blockPrefix, {
+          ...attention,
+          ...ownHeads(attention, widths[`block.${block}.attention`]).heads,
+        }),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -263,7 +263,7 @@ export function layOutTransformer(
         block,
         weights: findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
           hidden: hiddenSize,
-          inner: config.intermediate_size,
+          inner: widths[`block.${block}.feedforward`] ?? config.intermediate_size,
         }),
       }),
     };

@@ -35,6 +35,8 @@ import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { requireRunnableQuantization } from '../quantized/quantization';
 import { requireRunnableTensors } from './runnable';
+import { widthOf } from '../narrow/width';
+import type { Width } from '../narrow/width';
 import {
   costsOf,
   expertTensors,
@@ -209,7 +211,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const next = emitExperts(graph, shape, weights, hidden, mask, input);
         return { state: { [stream]: next } };
       }
-      const { attention } = this.layout;
+      const attention = { ...this.layout.attention, ...sublayer.heads };
       const sides = attentionSide(this.layout, sublayer, side);
       const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
       return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
@@ -224,10 +226,12 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public cacheShape(index: number): CacheShape | undefined {
-    const { numKeyValueHeads, headDim, valueDim } = this.layout.attention;
-    return this.at(index).kind === 'attention' && !hasMixers(this.summary)
-      ? { numKeyValueHeads, headDim, valueDim }
-      : undefined;
+    const sublayer = this.at(index);
+    if (sublayer.kind !== 'attention' || hasMixers(this.summary)) {
+      return undefined;
+    }
+    const { numKeyValueHeads, headDim, valueDim } = { ...this.layout.attention, ...sublayer.heads };
+    return { numKeyValueHeads, headDim, valueDim };
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
@@ -269,6 +273,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public expertTensors(index: number): ExpertTensors | undefined {
     return expertTensors(this.at(index));
+  }
+
+  public width(index: number): Width | undefined {
+    return widthOf(this.layout, index);
   }
 
   public outputTensors(index: number): readonly LazyTensor[] {

@@ -1,0 +1,76 @@
+import type { Refusal } from '../../models/capability';
+import type { Architecture } from '../../models/transformer/architecture';
+import type { Changes } from '../changes';
+import { say } from '../../message';
+
+/** Python of modeling_espalier.py that makes linear layers of other sizes, as a share of theirs. */
+const widthModules = `def resize(layer, path, axis, kept, whole):
+    """Makes outputs (axis 0) or inputs (axis 1) of a linear layer fewer: kept of each whole."""
+    parent, _, name = path.rpartition(".")
+    parent = layer.get_submodule(parent)
+    old = getattr(parent, name)
+    is_linear = isinstance(old, nn.Linear)  # or the Conv1D of transformers
+    sizes = list(old.weight.shape if is_linear else reversed(old.weight.shape))
+    sizes[axis] = sizes[axis] * kept // whole
+    bias = old.bias is not None
+    new = nn.Linear(sizes[1], sizes[0], bias=bias) if is_linear else type(old)(*sizes)
+    setattr(parent, name, new)
+
+
+def resize_heads(attention, kept, whole):
+    """Some families keep the numbers of heads beside the layers."""
+    for name in ("num_heads", "num_attention_heads", "num_key_value_heads"):
+        count = getattr(attention, name, None)
+        if isinstance(count, int):
+            setattr(attention, name, count * kept // whole)`;
+
+/** Why a modelling file cannot have attentions of fewer heads. */
+export function whyNoWidths(
+  { modelType, attention }: Architecture,
+  { widths }: Pick<Changes, 'widths'>,
+): Refusal | undefined {
+  const narrowed = Object.keys(widths).find((id) => id.endsWith('.attention'));
+  return narrowed === undefined || attention.queryKeyValue.kind === 'separate'
+    ? undefined
+    : {
+        code: 'uneven-widths',
+        reason: say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${narrowed} has others.`,
+        remedy: say`Narrow feed-forwards only, or write ONNX.`,
+      };
+}
+
+/** Python of what narrower sublayers need, as parts of a modelling file; empty where there are none. */
+export function widthParts(
+  { attention, feedforward }: Architecture,
+  { widths }: Pick<Changes, 'widths'>,
+): { readonly classes: string; readonly method: string; readonly call: string } {
+  if (Object.keys(widths).length === 0) {
+    return { classes: '', method: '', call: '' };
+  }
+  const namesOf = (projection: Architecture['feedforward']['gateUp']): readonly string[] =>
+    projection.kind === 'fused' ? [projection.name] : projection.names;
+  const resized = (outputs: readonly string[], inputs: string): string =>
+    [...outputs.map((path) => `("${path}", 0)`), `("${inputs}", 1)`].join(', ');
+  const [module = ''] = attention.output.split('.');
+  return {
+    classes: `\n\n${widthModules}\n`,
+    method: `
+    def width_of(self, block, kind):
+        """Number of channels or key/value heads where it is another than the model's."""
+        return (self.espalier.get("widths") or {}).get(f"block.{block}.{kind}")
+`,
+    call: `
+            width = config.width_of(block, "attention")
+            if width is not None:
+                whole = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+                for path, axis in (${resized(namesOf(attention.queryKeyValue), attention.output)}):
+                    resize(layer, path, axis, width, whole)
+                resize_heads(layer.${module}, width, whole)
+            width = config.width_of(block, "feedforward")
+            if width is not None:
+                down = layer.get_submodule("${feedforward.down}")
+                whole = down.weight.shape[isinstance(down, nn.Linear)]
+                for path, axis in (${resized(namesOf(feedforward.gateUp), feedforward.down)}):
+                    resize(layer, path, axis, width, whole)`,
+  };
+}

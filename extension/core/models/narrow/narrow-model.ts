@@ -1,0 +1,179 @@
+import { applyEdits, modify } from 'jsonc-parser';
+import { createHash } from 'node:crypto';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { readBytes } from '../../checkpoints/read-tensor';
+import { UserError } from '../../user-error';
+import { storeComputed } from '../forms/store-forms';
+import type { ComputedTensor } from '../forms/store-forms';
+import { readArchitecture, readDecoder } from '../open-model';
+import type { LayeredModel } from '../layered-model';
+import type { ModelSummary } from '../model-summary';
+import { OpenedModel } from '../opened-model';
+import { formatRanges } from './number-ranges';
+import type { Width, WidthTensor } from './width';
+import { say } from '../../message';
+
+/** Which channels or groups of sublayers stay, by the sublayers' ids. */
+export type Narrowing = ReadonlyMap<string, readonly number[]>;
+
+/**
+ * The model without the other channels and groups, its narrower tensors in a new file.
+ * @param file a path for it, which has to stay as long as the model is used
+ * @throws UserError for a sublayer that cannot be narrowed so.
+ */
+export async function narrowModel(
+  opened: OpenedModel,
+  narrowing: Narrowing,
+  file: string,
+): Promise<OpenedModel> {
+  const made = [...narrowing].flatMap(([id, kept]) =>
+    requireWidth(opened, id).tensors.map((one) => narrowed(one, kept)),
+  );
+  const { headers, summary, path } = opened;
+  if (headers.format !== 'safetensors') {
+    throw new Error('only models of Hugging Face folders have widths');
+  }
+  const stored = await storeComputed(file, made);
+  const tensors = new Map(
+    [...headers.checkpoint.tensors].map(([name, tensor]): [string, LazyTensor] => {
+      const own = stored.get(name);
+      return [name, own === undefined ? tensor : { ...own, home: tensor.file }];
+    }),
+  );
+  const counts = new Map([...narrowing].map(([id, kept]) => [id, kept.length]));
+  const configText = withWidths(summary, headers.configText, counts);
+  const fingerprint = createHash('sha256').update(summary.fingerprint);
+  for (const [id, kept] of narrowing) {
+    fingerprint.update(`${id} ${formatRanges(kept)}\n`);
+  }
+  const checkpoint = { ...headers.checkpoint, tensors };
+  const folder = { path, name: summary.name, config: headers.configFile, weights: file };
+  const model = await readDecoder(folder, configText, checkpoint, fingerprint.digest('hex'));
+  return new OpenedModel(
+    model,
+    { ...headers, configText, checkpoint },
+    { original: opened, widths: Object.fromEntries(counts) },
+  );
+}
+
+/**
+ * The width of a sublayer.
+ * @throws UserError where it can only stay or go as a whole.
+ */
+export function requireWidth(opened: OpenedModel, id: string): Width {
+  const model: LayeredModel = opened.model;
+  const index = model.summary.sublayers.findIndex((one) => one.id === id);
+  const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
+  const width = isShared || index < 0 ? undefined : model.width?.(index);
+  if (width === undefined) {
+    throw notNarrowable(opened, id);
+  }
+  return width;
+}
+
+function notNarrowable({ path }: OpenedModel, id: string): UserError {
+  return new UserError(say`${id} can't be narrowed.`, {
+    file: path,
+    field: 'narrow',
+    remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
+  });
+}
+
+/** What stays of a tensor, read when it is written. */
+function narrowed({ tensor, axis, places }: WidthTensor, kept: readonly number[]): ComputedTensor {
+  const { name, dtype, shape } = tensor;
+  const staying = places(kept);
+  const left = shape.with(axis, staying.length);
+  const size = tensor.length / elementCount(shape);
+  return {
+    ...{ name, dtype, shape: left, length: elementCount(left) * size },
+    bytes: async () => {
+      const all = await readBytes(tensor, tensor.length);
+      const inner = elementCount(shape.slice(axis + 1)) * size;
+      const row = (shape[axis] ?? 0) * inner;
+      const result = Buffer.alloc(elementCount(left) * size);
+      let at = 0;
+      for (let start = 0; start < all.length; start += row) {
+        for (const place of staying) {
+          all.copy(result, at, start + place * inner, start + (place + 1) * inner);
+          at += inner;
+        }
+      }
+      return result;
+    },
+  };
+}
+
+/**
+ * The config.json that says how wide sublayers are. Where all feed-forwards or all attentions are equally wide
+ * and the family has a field for it, that is an ordinary model of other sizes.
+ */
+function withWidths(
+  summary: ModelSummary,
+  text: string,
+  counts: ReadonlyMap<string, number>,
+): string {
+  let edited = text;
+  const left = new Map([...Object.entries(summary.widths ?? {}), ...counts]);
+  for (const [kind, fields] of [
+    ['feedforward', sizeFields],
+    ['attention', headFields],
+  ] as const) {
+    const all = summary.sublayers.filter((one) => one.kind === kind).map(({ id }) => left.get(id));
+    const [first] = all;
+    const isOne = first !== undefined && all.every((count) => count === first);
+    const uniform = isOne ? fields(edited, first, summary) : undefined;
+    if (uniform !== undefined) {
+      edited = uniform;
+      [...left.keys()].filter((id) => id.endsWith(kind)).forEach((id) => left.delete(id));
+    }
+  }
+  const { espalier } = JSON.parse(edited) as {
+    readonly espalier?: Readonly<Record<string, unknown>>;
+  };
+  const others = Object.fromEntries(
+    Object.entries(espalier ?? {}).filter(([key]) => key !== 'widths'),
+  );
+  const widths = left.size === 0 ? {} : { widths: Object.fromEntries(left) };
+  const said = { version: 1, removed: [], ...others, ...widths };
+  const isPlain = espalier === undefined && left.size === 0;
+  return isPlain ? edited : set(edited, ['espalier'], said);
+}
+
+type SetFields = (text: string, count: number, summary: ModelSummary) => string | undefined;
+
+const sizeFields: SetFields = (text, count, { path, sublayers }) => {
+  if (sublayers.some(({ kind }) => kind === 'expert')) {
+    return undefined;
+  }
+  const { architecture } = readArchitecture(text, path);
+  const { nested, names = {} } = architecture.config ?? {};
+  const field = names['intermediate_size'] ?? 'intermediate_size';
+  const edited = set(text, [...(nested === undefined ? [] : [nested]), field], count);
+  // Some families compute it of others.
+  return readArchitecture(edited, path).config.intermediate_size === count ? edited : undefined;
+};
+
+const headFields: SetFields = (text, count, { path }) => {
+  const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
+  const { config } = readArchitecture(text, path);
+  const { num_attention_heads: heads, num_key_value_heads: groups } = config;
+  const isSaid = ['head_dim', 'num_attention_heads', 'num_key_value_heads'].every(
+    (field) => typeof fields[field] === 'number',
+  );
+  if (!isSaid || typeof groups !== 'number') {
+    return undefined;
+  }
+  const fewer = set(text, ['num_attention_heads'], (heads / groups) * count);
+  return set(fewer, ['num_key_value_heads'], count);
+};
+
+function set(text: string, path: readonly string[], value: unknown): string {
+  return applyEdits(
+    text,
+    modify(text, [...path], value, {
+      formattingOptions: { insertSpaces: true, tabSize: 2 },
+    }),
+  );
+}

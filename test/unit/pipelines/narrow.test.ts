@@ -1,0 +1,188 @@
+import { cp, open, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Plan, PlannedNarrowing } from '../../../extension/core/plans/plan';
+import { planFor } from '../../../extension/core/plans/plan';
+import { parsePlan } from '../../../extension/core/plans/plan-schema';
+import { unattended } from '../../../extension/core/jobs/job';
+import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
+import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
+import { readManifest } from '../../../extension/core/pipelines/manifest-file';
+import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
+import { logitsOf, readConfig, rejection } from '../export/pruning';
+import { fixture, relativeError } from '../fixtures';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
+const attention = { sublayer: 'block.1.attention', remove: '0' };
+const feedforward = { sublayer: 'block.0.feedforward', remove: '0-2,5,11' };
+
+async function narrow(
+  source: string,
+  changes: Partial<Plan>,
+  out: string,
+  more: Partial<PlanApplication> = {},
+): Promise<PruneResult> {
+  const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
+  const plan = planFor({ path: source }, changes);
+  const model = await openModelFiles(source);
+  return applyPlan({ model, plan, out: join(root, out), ...settings, ...more }, unattended);
+}
+
+/** A copy of a model in which what writes into the stream ignores the channels and heads that a plan takes out. */
+async function ignoring(
+  source: string,
+  format: string,
+  narrowed: readonly PlannedNarrowing[],
+): Promise<string> {
+  const copy = join(root, `${basename(source)}-ignoring-for-${format}`);
+  await cp(source, copy, { recursive: true });
+  const model: LayeredModel = await openModel(copy);
+  for (const { sublayer, remove } of narrowed) {
+    const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
+    const { count, output } = model.width?.(index) ?? { count: 0, output: undefined };
+    if (output === undefined) {
+      throw new Error(`${source}: ${sublayer} has no width`);
+    }
+    const { weight, transposed = false } = output;
+    const [first = 0, second = 0] = weight.shape;
+    const [outputs, inputs] = transposed ? [second, first] : [first, second];
+    const size = weight.length / (first * second);
+    const handle = await open(weight.file, 'r+');
+    for (const place of parseRanges(remove) ?? []) {
+      for (let i = (place * inputs) / count; i < ((place + 1) * inputs) / count; i++) {
+        for (let row = 0; row < outputs; row++) {
+          const element = transposed ? i * outputs + row : row * inputs + i;
+          await handle.write(Buffer.alloc(size), 0, size, weight.offset + element * size);
+        }
+      }
+    }
+    await handle.close();
+  }
+  return copy;
+}
+
+async function onnxLogits(file: string): Promise<Float32Array> {
+  const model = await CausalOnnxModel.open(file);
+  const [ids = []] = rows;
+  const input = {
+    inputIds: [ids],
+    attentionMask: [ids.map(() => 1)],
+    positionIds: [[...ids.keys()]],
+  };
+  try {
+    return (await model.run(input, model.emptyCache(1))).logits;
+  } finally {
+    await model.dispose();
+  }
+}
+
+describe('a narrowed model', () => {
+  it.each([
+    ['llama-gqa-untied', 'safetensors', [attention, feedforward]],
+    ['llama-bf16', 'safetensors', [attention, feedforward]],
+    ['llama-sharded', 'safetensors', [attention, feedforward]],
+    ['qwen2', 'safetensors', [attention, feedforward]],
+    ['qwen3', 'safetensors', [attention, feedforward]],
+    ['gemma2', 'safetensors', [attention, feedforward]],
+    ['cohere', 'safetensors', [attention, feedforward]],
+    ['opt', 'safetensors', [attention, feedforward]],
+    ['gpt2', 'safetensors', [feedforward]],
+    ['gpt2', 'onnx', [attention, feedforward]],
+    ['phi3', 'safetensors', [feedforward]],
+    ['phi3', 'onnx', [attention, feedforward]],
+    ['gpt-neox', 'onnx', [attention, feedforward]],
+    ['falcon-new', 'onnx', [attention, feedforward]],
+    ['llama-gqa-untied', 'onnx', [attention, feedforward]],
+    ['llama-gqa-untied', 'gguf', [attention, feedforward]],
+  ] as const)(
+    'of %s as %s computes what the original does without them',
+    async (name, format, plan) => {
+      const source = fixture(name);
+      const changes = { narrow: plan };
+      const result = await narrow(source, changes, `${name}-${format}`, { format });
+      expect(result.verification.relativeError).toBeLessThan(1e-4);
+      expect(result.narrowed).toHaveProperty(['block.0.feedforward']);
+      expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+      const expected = await logitsOf(await ignoring(source, format, plan), rows);
+      const file = { safetensors: '', gguf: `${name}.gguf`, onnx: 'model.onnx' }[format];
+      const written = join(result.path, file);
+      const actual = format === 'onnx' ? await onnxLogits(written) : await logitsOf(written, rows);
+      expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+    },
+  );
+
+  it('says in its config, its manifest and its plan what it lacks', async () => {
+    const source = fixture('llama-gqa-untied');
+    const plan = { remove: ['block.0.attention', 'block.0.feedforward'], narrow: [attention] };
+    const { path, layout } = await narrow(source, plan, 'renumbered');
+    expect(layout).toBe('auto-map');
+    expect(readConfig(path)['espalier']).toMatchObject({ widths: { 'block.0.attention': 1 } });
+    expect(await readManifest(path)).toMatchObject({
+      source: { parameters: (await openModel(source)).summary.parameters },
+      narrowed: { 'block.1.attention': 1 },
+    });
+    const { summary } = await openModel(path);
+    const [before] = (await openModel(source)).summary.sublayers;
+    expect(summary.sublayers[0]?.kvBytesPerToken).toBe((before?.kvBytesPerToken ?? 0) / 2);
+    const again = await narrow(path, { remove: ['block.0.feedforward'] }, 'again');
+    expect((await openModel(again.path)).summary.widths).toEqual({ 'block.0.attention': 1 });
+  });
+
+  it('is an ordinary model where all feed-forwards lose as many channels', async () => {
+    const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 24 });
+    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '4-7' }));
+    const { path, layout } = await narrow(model, { narrow: plan }, 'even');
+    expect(layout).toBe('blocks');
+    expect(readConfig(path)).toMatchObject({ model_type: 'llama', intermediate_size: 20 });
+    expect(readConfig(path)).not.toHaveProperty('espalier');
+    await rm(model, { recursive: true });
+  });
+
+  it('is written as nemotron-nas where sizes are multiples of 256', async () => {
+    const model = await makeRandomModel({ seed: 5, blocks: 2, inner: 512 });
+    const plan = [{ sublayer: 'block.1.feedforward', remove: '0-255' }];
+    const { path } = await narrow(model, { narrow: plan }, 'deci', { layout: 'deci' });
+    expect((await openModel(path)).summary.widths).toEqual({ 'block.1.feedforward': 256 });
+    const odd = [{ sublayer: 'block.1.feedforward', remove: '0-99' }];
+    const error = await rejection(narrow(model, { narrow: odd }, 'odd', { layout: 'deci' }));
+    expect(error.message).toMatch(/a multiple of 256, not 412/);
+    await rm(model, { recursive: true });
+  });
+
+  it.each([
+    [
+      { narrow: [{ sublayer: 'block.0.attention', remove: '2' }] },
+      /key\/value heads 0 to 1, but 2/,
+    ],
+    [{ narrow: [{ sublayer: 'block.0.attention', remove: '0-1' }] }, /Remove it instead/],
+    [{ narrow: [attention], remove: ['block.1'] }, /block.1.attention is removed/],
+  ])('is refused where a plan asks for what there is not: %j', async (changes, message) => {
+    const error = await rejection(narrow(fixture('llama-gqa-untied'), changes, 'refused'));
+    expect(error.message).toMatch(message);
+    expect(error.subject.field).toBe('narrow.0');
+  });
+
+  it('is refused where single channels cannot be told apart', async () => {
+    const changes = { narrow: [{ sublayer: 'block.0.attention', remove: '0' }] };
+    const error = await rejection(narrow(fixture('gpt2'), changes, 'fused'));
+    expect(error.message).toMatch(/transformers splits queries, keys and values/);
+  });
+});
+
+describe('ranges', () => {
+  it.each(['0', '0-3,7', '5,7-9,11'])('%s are read as they are written', (text) => {
+    expect(formatRanges(parseRanges(text) ?? [])).toBe(text);
+  });
+
+  it.each(['3-1', '3,3', '0-3,2', '5,1'])('%s are refused', (text) => {
+    const plan = planFor({ path: 'm' }, { narrow: [{ ...attention, remove: text }] });
+    expect(() => parsePlan(JSON.stringify(plan), 'a.plan.json')).toThrow(/ascending/);
+  });
+});
