@@ -36,12 +36,9 @@ export function modelsReference(declarations) {
     code(architecture.modelType),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
   ]);
-  const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => [
-    code(name),
-    runs === undefined
-      ? 'inspect only'
-      : `${runs.bits.join(', ')} bits as ${runs.forms.map(code).join(', ')}`,
-  ]);
+  const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => {
+    return `- ${code(name)}: ${runs.bits.join(', ')} bits as ${runs.forms.map(code).join(', ')}`;
+  });
   return [
     note,
     '# Models',
@@ -64,7 +61,7 @@ export function modelsReference(declarations) {
       '- ONNX: whatever ONNX Runtime runs.',
     ].join('\n'),
     'Quantized Hugging Face folders, by `quant_method`:',
-    table(['Method', 'Runs'], methods),
+    methods.join('\n'),
     '## ONNX files',
     'A graph from any exporter opens. Espalier finds the residual stream and its branches from the graph alone, not from names. Graphs without a residual stream can be inspected.',
     '## Rotary positions and activations',

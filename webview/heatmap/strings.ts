@@ -62,6 +62,7 @@ export const strings = {
   metric: t('Metric'),
   search: t('Search'),
   searchValue: (mode: string, duration: string) => `${mode}, ${duration}`,
+  refinedMode: (mode: string, method: string) => t('{0}, refined by {1}', mode, method),
   searchTitle: (done: string, naive: string, share: string) =>
     t(
       '{0} sublayer evaluations; running the full model for every candidate takes {1} ({2})',

@@ -26,12 +26,11 @@ export const dtypeBits = {
 } as const;
 export type SafetensorsDType = keyof typeof dtypeBits;
 
-/** Forms of matrices that several tensors stand for together, see {@link PackedWeight}. */
-export const packedDTypes = ['GPTQ', 'AWQ'] as const;
-export type PackedDType = (typeof packedDTypes)[number];
+/** Element type of matrices that several tensors stand for together, see {@link PackedMatrix}. */
+export const packedDType = 'PACKED';
 
 /** Element types of safetensors files, block formats of GGUF files, and packed forms. */
-export type DType = SafetensorsDType | GgmlDType | PackedDType;
+export type DType = SafetensorsDType | GgmlDType | typeof packedDType;
 
 /** Element types that models can be run in; the others are only listed. */
 export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
@@ -39,26 +38,50 @@ export const runnableDTypes: ReadonlySet<DType> = new Set<DType>([
   'F16',
   'BF16',
   ...dequantizedDTypes,
-  ...packedDTypes,
+  packedDType,
 ]);
 
-/**
- * A matrix [out, in] whose numbers of few bits share words: (number − zero) · scale, with one zero
- * and one scale for each output and group of inputs.
- */
+/** How the codes of a matrix lie in its bytes; see `unpack.ts`. */
+export type CodeOrder = 'columns' | 'rows' | 'even-first' | 'high-first';
+
+/** Floats of four and eight bits, by the sizes of exponent and fraction. */
+export type SmallFloat = 'E2M1' | 'E4M3' | 'E5M2' | 'E8M0';
+
+/** What codes stand for: integers, small floats by their bits, or the numbers of a table in a file. */
+export type CodeValues = 'unsigned' | 'signed' | SmallFloat | LazyTensor;
+
+/** A matrix of fewer numbers than another, of which each goes with a block of that one's. */
+export interface Grid {
+  readonly matrix: PackedMatrix;
+  /** Sizes of a block; where absent, all blocks are equal. */
+  readonly block?: readonly [rows: number, columns: number];
+  /** Along `axis` the number of the block for each row or column, where blocks are no runs. */
+  readonly groups?: { readonly tensor: LazyTensor; readonly axis: 0 | 1 };
+}
+
+/** A matrix that tensors stand for together: (codes − minus) · times / over + plus. */
+export interface PackedMatrix {
+  readonly shape: readonly [rows: number, columns: number];
+  readonly tensor: LazyTensor;
+  /** How to read the tensor; where absent, it holds floats. */
+  readonly codes?: {
+    readonly bits: number;
+    readonly order: CodeOrder;
+    readonly values: CodeValues;
+  };
+  /** Number of stored columns, where those behind the matrix's own fill up words. */
+  readonly stored?: number;
+  readonly minus?: Grid | number;
+  readonly times?: Grid;
+  readonly over?: Grid | number;
+  readonly plus?: number;
+}
+
+/** A weight in such a form. */
 export interface PackedWeight {
-  readonly dtype: PackedDType;
-  readonly bits: number;
-  /** GPTQ: [in · bits / 32, out]; AWQ: [in, out · bits / 32]. */
-  readonly numbers: LazyTensor;
-  /** [groups, out · bits / 32] */
-  readonly zeros: LazyTensor;
-  /** What was taken from the zeros before they were stored. */
-  readonly zeroOffset: number;
-  /** [groups, out] */
-  readonly scales: LazyTensor;
-  /** Group of each input [in]; where absent, groups are equal runs of inputs. */
-  readonly groups?: LazyTensor;
+  readonly matrix: PackedMatrix;
+  /** Whether the matrix is the weight's transpose. */
+  readonly turned: boolean;
 }
 
 /** A tensor that stays in its file: where its bytes lie and how to read them. */
@@ -85,6 +108,23 @@ export interface LazyTensor {
   readonly packed?: PackedWeight;
 }
 
+/** The tensors that lie in files: those that a packed one is made of, or the tensor itself. */
+export function storedParts(tensor: LazyTensor): readonly LazyTensor[] {
+  return tensor.packed === undefined ? [tensor] : matrixTensors(tensor.packed.matrix);
+}
+
+function matrixTensors({ tensor, codes, minus, times, over }: PackedMatrix): LazyTensor[] {
+  const grids = [minus, times, over].filter((part) => typeof part === 'object');
+  return [
+    tensor,
+    ...(typeof codes?.values === 'object' ? [codes.values] : []),
+    ...grids.flatMap(({ matrix, groups }) => [
+      ...matrixTensors(matrix),
+      ...(groups === undefined ? [] : [groups.tensor]),
+    ]),
+  ];
+}
+
 /** Named tensors of one or more files. */
 export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, LazyTensor>;
@@ -107,6 +147,36 @@ export function rowsOfTensor(tensor: LazyTensor, start: number, end: number): La
     shape: [end - start, ...rest],
     offset: tensor.offset + start * rowBytes,
     length: (end - start) * rowBytes,
+  };
+}
+
+/** Part `index` of a tensor along its first axis, named after it and its number. */
+export function partOfTensor(tensor: LazyTensor, index: number): LazyTensor {
+  const { packed } = tensor;
+  const [count = 1, ...shape] = tensor.shape;
+  const length = tensor.length / count;
+  return {
+    ...tensor,
+    name: `${tensor.name}:${index}`,
+    sliceOf: tensor.name,
+    shape,
+    offset: tensor.offset + index * length,
+    length,
+    ...(packed === undefined
+      ? {}
+      : { packed: { ...packed, matrix: partOfMatrix(packed.matrix, index) } }),
+  };
+}
+
+/** The same of every tensor that numbers of the matrix lie in. */
+function partOfMatrix(matrix: PackedMatrix, index: number): PackedMatrix {
+  const { times } = matrix;
+  return {
+    ...matrix,
+    tensor: partOfTensor(matrix.tensor, index),
+    ...(times === undefined
+      ? {}
+      : { times: { ...times, matrix: partOfMatrix(times.matrix, index) } }),
   };
 }
 

@@ -1,4 +1,4 @@
-import { elementCount, rowsOfTensor } from '../checkpoints/lazy-tensor';
+import { elementCount, rowsOfTensor, storedParts } from '../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../checkpoints/lazy-tensor';
 import { formParameters } from '../models/forms/form-facts';
 import { storedTensors } from '../models/forms/stored-forms';
@@ -169,7 +169,8 @@ function lessExperts(model: LayeredModel, changes: Changes): Map<number, LessExp
     const kept = changes.keptExperts.get(id);
     const tensors = model.expertTensors?.(index);
     if (kept !== undefined && tensors !== undefined) {
-      const joined = tensors.experts.flat().flatMap(({ sliceOf }) => sliceOf ?? []);
+      const stored = tensors.experts.flat().flatMap(storedParts);
+      const joined = stored.flatMap(({ sliceOf }) => sliceOf ?? []);
       found.set(block, {
         kept,
         byRow: new Set([...tensors.byRow.map(({ name }) => name), ...joined]),

@@ -1,5 +1,6 @@
 import { blockOf, isDequantized } from '../checkpoints/ggml-types';
 import { halfToNumber } from '../checkpoints/half';
+import { e4m3Values, e5m2Values, e8m0Values } from '../checkpoints/small-floats';
 import { blockDecoders } from './block-decoders';
 
 /** How the numbers of an element type are read. */
@@ -40,39 +41,14 @@ function table(bits: 8 | 16, value: (bits: number) => number): Decoder {
   };
 }
 
-/** A float with `exponent` and `fraction` bits below its sign; `isNaN` where a pattern is no number. */
-function smallFloat(
-  exponentBits: number,
-  fractionBits: number,
-  special: (exponent: number, fraction: number) => number | undefined,
-): (bits: number) => number {
-  const bias = 2 ** (exponentBits - 1) - 1;
-  return (bits) => {
-    const sign = bits >> (exponentBits + fractionBits) === 0 ? 1 : -1;
-    const exponent = (bits >> fractionBits) & (2 ** exponentBits - 1);
-    const fraction = bits & (2 ** fractionBits - 1);
-    const magnitude =
-      special(exponent, fraction) ??
-      (exponent === 0
-        ? (fraction / 2 ** fractionBits) * 2 ** (1 - bias)
-        : (1 + fraction / 2 ** fractionBits) * 2 ** (exponent - bias));
-    return sign * magnitude;
-  };
-}
-
 const word = new DataView(new ArrayBuffer(4));
 function bfloat16(bits: number): number {
   word.setUint32(0, bits * 0x1_0000);
   return word.getFloat32(0);
 }
 
-/** E4M3 has no infinities, and NaN where all bits are set (arXiv 2209.05433, table 1). */
-const e4m3 = smallFloat(4, 3, (exponent, fraction) =>
-  exponent === 15 && fraction === 7 ? Number.NaN : undefined,
-);
-const e5m2 = smallFloat(5, 2, (exponent, fraction) =>
-  exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : undefined,
-);
+const byByte = (values: readonly number[]): Decoder =>
+  table(8, (bits) => values[bits] ?? Number.NaN);
 
 /** By the names of safetensors; block formats have their own. */
 const plain: Readonly<Record<string, Decoder>> = {
@@ -80,9 +56,9 @@ const plain: Readonly<Record<string, Decoder>> = {
   F32: each(4, (buffer, at) => buffer.readFloatLE(at)),
   F16: table(16, halfToNumber),
   BF16: table(16, bfloat16),
-  F8_E4M3: table(8, e4m3),
-  F8_E5M2: table(8, e5m2),
-  F8_E8M0: table(8, (bits) => (bits === 255 ? Number.NaN : 2 ** (bits - 127))),
+  F8_E4M3: byByte(e4m3Values),
+  F8_E5M2: byByte(e5m2Values),
+  F8_E8M0: byByte(e8m0Values),
   I8: each(1, (buffer, at) => buffer.readInt8(at)),
   U8: each(1, (buffer, at) => buffer[at] ?? 0),
   BOOL: each(1, (buffer, at) => (buffer[at] === 0 ? 0 : 1)),

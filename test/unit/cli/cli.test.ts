@@ -16,7 +16,7 @@ import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
-import { quantizedFixture } from '../quantized-fixtures';
+import { inspectedOnly, quantizedFixture } from '../quantized-fixtures';
 import { runCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
@@ -59,10 +59,11 @@ describe('espalier', () => {
     const awq = await runCli(['inspect', quantizedFixture('awq')]);
     expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
     expect(awq.stdout).toMatch(/stored as: .*I32/);
-    const listed = await runCli(['inspect', quantizedFixture('bnb-nf4')]);
+    const older = inspectedOnly(join(folder, 'inspected'));
+    const listed = await runCli(['inspect', older]);
     expect(listed.code).toBe(0);
     expect(listed.stderr).toMatch(/can be inspected, but not run/);
-    const refused = await runCli(['evaluate', quantizedFixture('bnb-nf4'), '--device', 'cpu']);
+    const refused = await runCli(['evaluate', older, '--device', 'cpu']);
     expect(refused.code).toBe(1);
   });
 

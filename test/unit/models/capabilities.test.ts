@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { inEnglish, verbatim } from '../../../extension/core/message';
 import { listOutputs } from '../../../extension/core/export/writable';
@@ -9,7 +10,8 @@ import { encoderFixture } from '../encoder-fixtures';
 import { fixture } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
-import { quantizedFixture } from '../quantized-fixtures';
+import { inspectedOnly } from '../quantized-fixtures';
+import { temporaryFolder } from '../temporary-folder';
 
 /** Codes of what a model cannot do. */
 async function unableOf(path: string): Promise<Partial<Record<CapabilityName, string>>> {
@@ -87,7 +89,7 @@ describe('what a model cannot do', () => {
   });
 
   it('is run what its method does not know', async () => {
-    const unable = await unableOf(quantizedFixture('bnb-nf4'));
+    const unable = await unableOf(inspectedOnly(join(temporaryFolder(), 'inspected')));
     expect(unable).toMatchObject({ run: 'dtype-not-runnable', compress: 'dtype-not-runnable' });
   });
 

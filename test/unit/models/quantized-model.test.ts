@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModel } from '../../../extension/core/models/open-model';
@@ -7,7 +7,13 @@ import type { UserError } from '../../../extension/core/user-error';
 import { hashes, logitsOf, prune, readConfig, rejection } from '../export/pruning';
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
 import { relativeError } from '../fixtures';
-import { quantizedFixture, quantizedGolden, runnableCases } from '../quantized-fixtures';
+import {
+  copyWithFields,
+  inspectedOnly,
+  quantizedCases,
+  quantizedFixture,
+  quantizedGolden,
+} from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 
@@ -16,17 +22,7 @@ let copies = 0;
 
 /** A copy of a fixture with these fields of `quantization_config`, or without it. */
 function withFields(name: string, fields: Readonly<Record<string, unknown>> | undefined): string {
-  const folder = join(root, `${copies++}`);
-  cpSync(quantizedFixture(name), folder, { recursive: true });
-  const path = join(folder, 'config.json');
-  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-  const { quantization_config: old, ...rest } = config;
-  const changed =
-    fields === undefined
-      ? rest
-      : { ...rest, quantization_config: { ...(old as object), ...fields } };
-  writeFileSync(path, JSON.stringify(changed));
-  return folder;
+  return copyWithFields(name, fields, join(root, `${copies++}`));
 }
 
 /** A copy of a fixture with parts of the weights' header replaced by others as long. */
@@ -93,35 +89,76 @@ async function refusal(path: string): Promise<UserError> {
   return rejection(openModel(path));
 }
 
-describe('a model quantized by GPTQ or AWQ', () => {
-  it.each(runnableCases)('%s agrees with transformers on the dequantized weights', async (name) => {
-    const { inputIds, logits } = quantizedGolden(name);
-    const actual = await logitsOf(quantizedFixture(name), inputIds);
-    expect(relativeError(actual, logits)).toBeLessThan(1e-5);
-  });
+describe('a quantized model', () => {
+  it.each(quantizedCases)(
+    '%s agrees with transformers on the dequantized weights',
+    async (name) => {
+      const { inputIds, logits } = quantizedGolden(name);
+      const actual = await logitsOf(quantizedFixture(name), inputIds);
+      expect(relativeError(actual, logits)).toBeLessThan(1e-5);
+    },
+  );
 
   it.each([
-    ['gptq-4-act-order', 'gptq, 4 bits, groups of 32', 4],
-    ['gptq-8-v2', 'gptq (gptq_v2), 8 bits', 8],
-    ['gptq-2-no-index', 'gptq, 2 bits, groups of 32', 2],
-    ['awq', 'awq (gemm), 4 bits, groups of 32', 4],
-  ])('%s is summarized with its logical parameters and stored bytes', async (name, text, bits) => {
-    const { summary } = await openModel(quantizedFixture(name));
-    const { quantization, sublayers, warnings, dtypes, bytes } = summary;
-    expect(quantization && describeQuantization(quantization)).toBe(`${text}, run as float32`);
-    expect(quantization?.refusal).toBeUndefined();
-    expect(warnings).toEqual([]);
-    expect(Object.keys(dtypes).sort()).toEqual(['F16', 'I32']);
-    const [attention] = sublayers;
-    const biases = name === 'gptq-8-v2' ? 128 : 0;
-    const weights = 64 * (64 + 32 + 32 + 64);
-    expect(attention?.parameters).toBe(weights + biases + 64);
-    expect(attention?.flopsPerToken).toBe(2 * weights);
-    const packedBytes = (weights * bits) / 8;
-    expect(attention?.bytes).toBeGreaterThan(packedBytes);
-    expect(attention?.bytes).toBeLessThan(packedBytes + 4000);
-    const total = Object.values(dtypes).reduce((sum, value) => sum + value, 0);
-    expect(bytes).toBe(total);
+    ['gptq-4-act-order', 'gptq, 4 bits, groups of 32', 4, ['F16', 'I32']],
+    ['gptq-8-v2', 'gptq (gptq_v2), 8 bits', 8, ['F16', 'I32']],
+    ['gptq-3', 'gptq, 3 bits, groups of 32', 3, ['F16', 'I32']],
+    ['gptq-2-no-index', 'gptq, 2 bits, groups of 32', 2, ['F16', 'I32']],
+    ['awq', 'awq (gemm), 4 bits, groups of 32', 4, ['F16', 'I32']],
+    ['awq-gemv', 'awq (gemv), 4 bits, groups of 32', 4, ['F16', 'I32']],
+    ['bnb-nf4', 'bitsandbytes (nf4), 4 bits', 4, ['F16', 'F32', 'U8']],
+    ['bnb-int8', 'bitsandbytes (int8), 8 bits', 8, ['F16', 'F32', 'I8', 'U8']],
+    [
+      'compressed-int4',
+      'compressed-tensors (pack-quantized), 4 bits, groups of 32',
+      4,
+      ['F16', 'I32', 'I64'],
+    ],
+    ['compressed-int8', 'compressed-tensors (int-quantized), 8 bits', 8, ['F16', 'I8']],
+    ['compressed-fp8', 'compressed-tensors (float-quantized), 8 bits', 8, ['F16', 'F8_E4M3']],
+    [
+      'compressed-nvfp4',
+      'compressed-tensors (nvfp4-pack-quantized), 4 bits, groups of 16',
+      4,
+      ['F16', 'F32', 'F8_E4M3', 'U8'],
+    ],
+    ['fp8', 'fp8 (e4m3), 8 bits, blocks of 64 × 40', 8, ['F16', 'F32', 'F8_E4M3']],
+    [
+      'modelopt-nvfp4',
+      'modelopt (NVFP4), 4 bits, groups of 16',
+      4,
+      ['F16', 'F32', 'F8_E4M3', 'U8'],
+    ],
+  ])(
+    '%s is summarized with its logical parameters and stored bytes',
+    async (name, text, bits, stored) => {
+      const { summary } = await openModel(quantizedFixture(name));
+      const { quantization, sublayers, warnings, dtypes, bytes } = summary;
+      expect(quantization && describeQuantization(quantization)).toBe(`${text}, run as float32`);
+      expect(quantization?.refusal).toBeUndefined();
+      expect(warnings).toEqual([]);
+      expect(Object.keys(dtypes).sort()).toEqual(stored);
+      const [attention] = sublayers;
+      const biases = name === 'gptq-8-v2' ? 128 : 0;
+      const weights = 64 * (64 + 32 + 32 + 64);
+      expect(attention?.parameters).toBe(weights + biases + 64);
+      expect(attention?.flopsPerToken).toBe(2 * weights);
+      const packedBytes = (weights * bits) / 8;
+      expect(attention?.bytes).toBeGreaterThan(packedBytes);
+      // AWQ's gemv fills its scales up to whole words.
+      expect(attention?.bytes).toBeLessThan(packedBytes + (name === 'awq-gemv' ? 20_000 : 7000));
+      const total = Object.values(dtypes).reduce((sum, value) => sum + value, 0);
+      expect(bytes).toBe(total);
+    },
+  );
+
+  it('counts experts whose blocks of four bits lie in one tensor', async () => {
+    const { summary } = await openModel(quantizedFixture('mxfp4'));
+    const [, mixture] = summary.sublayers;
+    const [weights, biases, router] = [4 * 3 * 32 * 64, 4 * (64 + 64), 4 * 65];
+    expect(mixture?.parameters).toBe(weights + biases + router + 64);
+    expect(mixture?.bytes).toBe(weights * (0.5 + 1 / 32) + 2 * (biases + router + 64));
+    expect(summary.quantization).toMatchObject({ method: 'mxfp4', bits: 4, groupSize: 32 });
   });
 
   it('is refused with the field where it does not say how it is quantized', async () => {
@@ -145,46 +182,24 @@ describe('a model quantized by GPTQ or AWQ', () => {
 });
 
 describe('a form that is inspected only', () => {
+  const older = (): string => inspectedOnly(join(root, `${copies++}`));
+
   const inspected: readonly [name: string, path: string, text: string, dtypes: string[]][] = [
-    ['bnb-nf4', quantizedFixture('bnb-nf4'), 'bitsandbytes (nf4), 4 bits', ['F16', 'F32', 'U8']],
     [
-      'bnb-int8',
-      quantizedFixture('bnb-int8'),
-      'bitsandbytes (int8), 8 bits',
-      ['F16', 'F32', 'I8', 'U8'],
-    ],
-    [
-      'compressed-int4',
-      quantizedFixture('compressed-int4'),
-      'compressed-tensors (pack-quantized), 4 bits, groups of 32',
+      'compressed-tensors in an older form',
+      older(),
+      'compressed-tensors (marlin-24), 4 bits, groups of 32',
       ['F16', 'I32', 'I64'],
     ],
     [
-      'compressed-fp8',
-      quantizedFixture('compressed-fp8'),
-      'compressed-tensors (float-quantized), 8 bits',
-      ['F16', 'F8_E4M3'],
-    ],
-    ['fp8', quantizedFixture('fp8'), 'fp8 (e4m3), 8 bits', ['F16', 'F32', 'F8_E4M3']],
-    [
-      'gptq of 3 bits',
-      zeros('gptq-4-act-order', { bits: 3 }, (out, input) => ({
-        qweight: ['I32', [(input * 3) / 32, out]],
-        qzeros: ['I32', [input / 32, (out * 3) / 32]],
+      'gptq of 5 bits',
+      zeros('gptq-4-act-order', { bits: 5 }, (out, input) => ({
+        qweight: ['I32', [(input * 5) / 32, out]],
+        qzeros: ['I32', [input / 32, (out * 5) / 32]],
         scales: ['F16', [input / 32, out]],
         g_idx: ['I32', [input]],
       })),
-      'gptq, 3 bits, groups of 32',
-      ['F16', 'I32'],
-    ],
-    [
-      'awq in the form gemv',
-      zeros('awq', { version: 'GEMV' }, (out, input) => ({
-        qweight: ['I32', [out, input / 8]],
-        qzeros: ['I32', [out, 1]],
-        scales: ['F16', [out, 8]],
-      })),
-      'awq (gemv), 4 bits, groups of 32',
+      'gptq, 5 bits, groups of 32',
       ['F16', 'I32'],
     ],
   ];
@@ -196,7 +211,7 @@ describe('a form that is inspected only', () => {
       const { quantization, sublayers, warnings } = model.summary;
       expect(quantization && describeQuantization(quantization)).toBe(`${text}, inspection only`);
       expect(Object.keys(model.summary.dtypes).sort()).toEqual(dtypes);
-      expect(sublayers.map(({ parameters }) => parameters)).toEqual([
+      expect(sublayers.slice(0, 2).map(({ parameters }) => parameters)).toEqual([
         64 * (64 + 32 + 32 + 64) + 64,
         3 * 64 * 96 + 64,
       ]);
@@ -211,22 +226,24 @@ describe('a form that is inspected only', () => {
 
   it('is not pruned, and nothing is left behind', async () => {
     const out = join(root, 'refused');
-    const error = await rejection(prune(quantizedFixture('bnb-nf4'), ['block.0.attention'], out));
-    expect(error.message).toMatch(/quantization_config: Weights quantized by bitsandbytes/);
+    const error = await rejection(prune(older(), ['block.0.attention'], out));
+    expect(error.message).toMatch(/quantization_config: Weights quantized by compressed-tensors/);
     expect(existsSync(out)).toBe(false);
   });
 });
 
-describe('pruning a model quantized by GPTQ or AWQ', () => {
-  it.each(runnableCases)(
+describe('pruning a quantized model', () => {
+  it.each(quantizedCases)(
     '%s copies the packed tensors, whole blocks or sublayers',
     async (name) => {
       const source = quantizedFixture(name);
       const { inputIds } = quantizedGolden(name);
       const before = hashes(source);
+      const { sublayers } = (await openModel(source)).summary;
+      const [first = '', second = '', , last = ''] = sublayers.map(({ id }) => id);
       for (const removed of [
-        ['block.0.attention', 'block.0.feedforward'],
-        ['block.0.attention', 'block.1.feedforward'],
+        [first, second],
+        [first, last],
       ]) {
         const out = join(root, `${copies++}`);
         const result = await prune(source, removed, out);
@@ -244,6 +261,17 @@ describe('pruning a model quantized by GPTQ or AWQ', () => {
     },
   );
 
+  it('takes single experts out of their blocks of four bits', async () => {
+    const source = quantizedFixture('mxfp4');
+    const out = join(root, `${copies++}`);
+    const removed = ['block.1.expert.2'];
+    const { verification } = await prune(source, removed, out);
+    expect(verification.relativeError).toBeLessThan(1e-6);
+    const { inputIds } = quantizedGolden('mxfp4');
+    const expected = await logitsOf(source, inputIds, removed);
+    expect(relativeError(await logitsOf(out, inputIds), expected)).toBeLessThan(1e-6);
+  });
+
   it('renumbers the blocks that quantization_config names', async () => {
     const out = join(root, `${copies++}`);
     await prune(quantizedFixture('awq'), ['block.0.attention', 'block.0.feedforward'], out);
@@ -259,14 +287,17 @@ describe('pruning a model quantized by GPTQ or AWQ', () => {
     expect(error.message).toMatch(/config\.json: quantization_config\.dynamic: .*by number/);
   });
 
-  it.each(['gptq-4-act-order', 'awq'])('%s as ONNX keeps the numbers packed', async (name) => {
-    const out = join(root, `${copies++}`);
-    const result = await prune(quantizedFixture(name), ['block.0.attention'], out, {
-      format: 'onnx',
-    });
-    expect(result.verification.relativeError).toBeLessThan(1e-4);
-    const data = result.files.find((file) => file.name === 'model.onnx_data');
-    expect(data?.bytes).toBeGreaterThan(0);
-    expect(data?.bytes).toBeLessThan(result.bytesBefore);
-  });
+  it.each(['gptq-4-act-order', 'awq', 'fp8', 'mxfp4'])(
+    '%s as ONNX keeps the numbers packed',
+    async (name) => {
+      const out = join(root, `${copies++}`);
+      const result = await prune(quantizedFixture(name), ['block.0.attention'], out, {
+        format: 'onnx',
+      });
+      expect(result.verification.relativeError).toBeLessThan(1e-4);
+      const data = result.files.find((file) => file.name === 'model.onnx_data');
+      expect(data?.bytes).toBeGreaterThan(0);
+      expect(data?.bytes).toBeLessThan(result.bytesBefore);
+    },
+  );
 });

@@ -19,7 +19,7 @@ import { encoderFixture } from '../encoder-fixtures';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
-import { quantizedFixture, runnableCases } from '../quantized-fixtures';
+import { quantizedFixture, quantizedCases } from '../quantized-fixtures';
 import { machine } from '../tensornet/machines';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
@@ -368,7 +368,7 @@ describe('compressing a model', () => {
     ],
     [
       'what GPTQ has quantized',
-      { modelPath: quantizedFixture(runnableCases[0]) },
+      { modelPath: quantizedFixture(quantizedCases[0]) },
       /quantized already/,
     ],
     ['experts in transformers', { modelPath: fixture('mixtral') }, /experts.*ONNX/],

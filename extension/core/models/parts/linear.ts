@@ -32,10 +32,12 @@ export function emitLinear(graph: GraphBuilder, linear: Linear, rows: Value): Va
   if (linear.groups !== undefined) {
     return emitGrouped(graph, weight, linear.groups, rows, bias);
   }
-  const transposed = weight.packed !== undefined || linear.transposed === true;
+  const { packed } = weight;
+  const turned = packed?.turned ?? false;
   const matrix =
-    weight.packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, weight.packed);
-  return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed ? 0 : 1 });
+    packed === undefined ? emitWeight(graph, weight) : emitUnpacked(graph, packed, weight.shape);
+  const transposed = linear.transposed ?? false;
+  return graph.op('Gemm', [rows, matrix, ...bias], { transB: transposed === turned ? 1 : 0 });
 }
 
 /** Applies a convolution of width 1 to rows [rows, in], giving [rows, out]. */

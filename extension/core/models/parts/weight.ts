@@ -40,8 +40,10 @@ export function emitWeight(graph: GraphBuilder, tensor: LazyTensor): Value {
 }
 
 function emitFloats(graph: GraphBuilder, tensor: LazyTensor): Value {
-  if (tensor.packed !== undefined) {
-    return graph.op('Transpose', [emitUnpacked(graph, tensor.packed)], { perm: [1, 0] });
+  const { packed, shape } = tensor;
+  if (packed !== undefined) {
+    const matrix = emitUnpacked(graph, packed, shape);
+    return packed.turned ? graph.op('Transpose', [matrix], { perm: [1, 0] }) : matrix;
   }
   if (isDequantized(tensor.dtype)) {
     return emitDequantized(graph, tensor, tensor.dtype);

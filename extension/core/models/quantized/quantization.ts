@@ -9,8 +9,8 @@ type Fields = Readonly<Record<string, unknown>>;
 interface Method {
   /** Bits, group size and form as config.json names them. */
   readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
-  /** What can be run, if anything. */
-  readonly runs?: { readonly bits: readonly number[]; readonly forms: readonly string[] };
+  /** What can be run. */
+  readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
 }
 
 /** Methods by `quant_method` of config.json. */
@@ -23,37 +23,80 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
           : (text(fields['checkpoint_format']) ?? 'gptq'),
       ...sizes(fields['bits'], fields['group_size']),
     }),
-    runs: { bits: [2, 4, 8], forms: ['gptq', 'gptq_v2'] },
+    runs: { bits: [2, 3, 4, 8], forms: ['gptq', 'gptq_v2'] },
   },
   awq: {
     describe: (fields) => ({
       form: (text(fields['version']) ?? text(fields['format']) ?? 'gemm').toLowerCase(),
       ...sizes(fields['bits'] ?? fields['w_bit'], fields['group_size'] ?? fields['q_group_size']),
     }),
-    runs: { bits: [4], forms: ['gemm'] },
+    runs: { bits: [4], forms: ['gemm', 'gemv'] },
   },
   bitsandbytes: {
     describe: (fields) =>
       fields['load_in_4bit'] === true
         ? { form: text(fields['bnb_4bit_quant_type']) ?? 'fp4', ...sizes(4, undefined) }
         : { form: 'int8', ...sizes(8, undefined) },
+    runs: { bits: [4, 8], forms: ['nf4', 'fp4', 'int8'] },
   },
   'compressed-tensors': {
     describe: (fields) => {
-      const weights = Object.values(record(fields['config_groups'])).map((group) =>
-        record(record(group)['weights']),
-      );
+      const weights = groupsOf(fields);
       return {
         form: text(fields['format']),
         ...sizes(only(weights, 'num_bits'), only(weights, 'group_size')),
+        ...blockOf(only(weights, 'block_structure')),
       };
+    },
+    runs: {
+      bits: [2, 3, 4, 5, 6, 7, 8],
+      forms: [
+        'pack-quantized',
+        'int-quantized',
+        'float-quantized',
+        'naive-quantized',
+        'nvfp4-pack-quantized',
+        'mxfp4-pack-quantized',
+        'mxfp8-quantized',
+        'mixed-precision',
+        'dense',
+      ],
     },
   },
   fp8: {
-    describe: (fields) => ({ form: text(fields['fmt']) ?? 'e4m3', ...sizes(8, undefined) }),
+    describe: (fields) => ({
+      form: text(fields['fmt']) ?? 'e4m3',
+      ...sizes(8, undefined),
+      ...blockOf(fields['weight_block_size']),
+    }),
+    runs: { bits: [8], forms: ['e4m3', 'e5m2'] },
   },
-  fbgemm_fp8: { describe: () => ({ form: 'e4m3', ...sizes(8, undefined) }) },
+  fbgemm_fp8: {
+    describe: () => ({ form: 'e4m3', ...sizes(8, undefined) }),
+    runs: { bits: [8], forms: ['e4m3'] },
+  },
+  mxfp4: {
+    describe: () => ({ form: 'mxfp4', ...sizes(4, 32) }),
+    runs: { bits: [4], forms: ['mxfp4'] },
+  },
+  modelopt: {
+    describe: (fields) => {
+      const weights = groupsOf(fields);
+      return {
+        form: text(fields['quant_algo']),
+        ...sizes(only(weights, 'num_bits'), only(weights, 'group_size')),
+      };
+    },
+    runs: { bits: [4, 8], forms: ['NVFP4', 'FP8'] },
+  },
 };
+
+/** What config.json says of the weights of each group of layers. */
+function groupsOf(fields: Fields): Fields[] {
+  return Object.values(record(fields['config_groups'])).map((group) =>
+    record(record(group)['weights']),
+  );
+}
 
 /**
  * What `quantization_config` says.
@@ -86,9 +129,6 @@ const original = say`Use the original weights in float32, float16 or bfloat16.`;
 
 function refusalOf(described: QuantizationSummary, { runs }: Method): Message | undefined {
   const { method, form, bits } = described;
-  if (runs === undefined) {
-    return say`Weights quantized by ${method} can be inspected, but not run.`;
-  }
   if (form !== undefined && !runs.forms.includes(form)) {
     return say`Weights quantized by ${method} in the format ${form} can be inspected, but not run, only ${runs.forms.join(', ')}.`;
   }
@@ -110,11 +150,12 @@ export function requireRunnableQuantization({ path, quantization }: ModelSummary
 
 /** `gptq, 4 bits, groups of 128, run as float32` */
 export function describeQuantization(quantization: QuantizationSummary): string {
-  const { method, form, bits, groupSize, refusal } = quantization;
+  const { method, form, bits, groupSize, block, refusal } = quantization;
   return [
     form === undefined || form === method ? method : `${method} (${form})`,
     ...(bits === undefined ? [] : [`${bits} bits`]),
     ...(groupSize === undefined ? [] : [`groups of ${groupSize}`]),
+    ...(block === undefined ? [] : [`blocks of ${block.join(' × ')}`]),
     refusal === undefined ? 'run as float32' : 'inspection only',
   ].join(', ');
 }
@@ -127,9 +168,16 @@ function sizes(bits: unknown, groupSize: unknown): { bits?: number; groupSize?: 
   };
 }
 
+/** Sizes of the blocks that share a scale. */
+function blockOf(value: unknown): { block?: readonly [rows: number, columns: number] } {
+  const [rows, columns] = Array.isArray(value) ? (value as unknown[]) : [];
+  return typeof rows === 'number' && typeof columns === 'number' ? { block: [rows, columns] } : {};
+}
+
 /** The value of a field where all that have it agree. */
 function only(records: readonly Fields[], field: string): unknown {
-  const [value, ...others] = new Set(records.map((one) => one[field]));
+  const values = new Map(records.map((one) => [JSON.stringify(one[field]), one[field]]));
+  const [value, ...others] = values.values();
   return others.length === 0 ? value : undefined;
 }
 

@@ -1,87 +1,192 @@
-import type { LazyTensor, PackedDType, PackedWeight } from '../../checkpoints/lazy-tensor';
+import { e2m1Values } from '../../checkpoints/code-books';
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type {
+  CodeOrder,
+  CodeValues,
+  Grid,
+  LazyTensor,
+  PackedMatrix,
+  PackedWeight,
+  SmallFloat,
+} from '../../checkpoints/lazy-tensor';
+import { e4m3Values, e5m2Values, e8m0Values } from '../../checkpoints/small-floats';
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 
 const right = { direction: 'RIGHT' };
+const wordBits = 32;
 
 /**
- * How the bytes of a matrix of words (little-endian) are put in order: seen as [rows, columns,
- * …bytes], transposed by `order`; then the numbers of one byte belong `stride` places apart.
+ * How the bytes of a tensor are put in order: each element seen as `bytes` (all of it where absent),
+ * transposed by `order`; then the codes of one byte belong `stride` places apart.
  */
 interface Packing {
-  readonly bytes: readonly number[];
-  readonly order: readonly number[];
+  readonly bytes?: readonly number[];
+  readonly order?: readonly number[];
   readonly stride: (columns: number) => number;
+  readonly highFirst?: boolean;
 }
 
-/** The numbers of a word lie along the rows. */
-const alongRows: Packing = { bytes: [4], order: [0, 2, 1], stride: (columns) => columns };
-/** The numbers of a word lie along the columns. */
-const alongColumns: Packing = { bytes: [4], order: [0, 1, 2], stride: () => 1 };
-/** As before, in the order 0, 2, 4, 6, 1, 3, 5, 7. */
-const evenFirst: Packing = { bytes: [2, 2], order: [0, 1, 3, 2], stride: () => 2 };
+const packings: Readonly<Record<CodeOrder, Packing>> = {
+  /** Codes of a byte or word belong to columns side by side, the first in the lowest bits. */
+  columns: { stride: () => 1 },
+  /** Codes of a word belong to rows one below the other. */
+  rows: { bytes: [4], order: [0, 2, 1], stride: (columns) => columns },
+  /** As `columns`, in the order 0, 2, 4, 6, 1, 3, 5, 7. */
+  'even-first': { bytes: [2, 2], order: [0, 1, 3, 2], stride: () => 2 },
+  /** As `columns`, the first code in the highest bits of a byte. */
+  'high-first': { stride: () => 1, highFirst: true },
+};
 
-/** GPTQ as AutoGPTQ and GPTQModel store it (arXiv 2210.17323), AWQ as AutoAWQ does (2306.00978). */
-const packings: Readonly<Record<PackedDType, { numbers: Packing; zeros: Packing }>> = {
-  GPTQ: { numbers: alongRows, zeros: alongColumns },
-  AWQ: { numbers: evenFirst, zeros: evenFirst },
+const tables: Readonly<Record<SmallFloat, readonly number[]>> = {
+  E2M1: e2m1Values.map((doubled) => doubled / 2),
+  E4M3: e4m3Values,
+  E5M2: e5m2Values,
+  E8M0: e8m0Values,
 };
 
 /**
- * Emits a packed matrix as float32 [in, out]. Its tensors stay in their files; ONNX Runtime folds
- * the rest when the session is made. Whole numbers times a float16 scale are exact in float32.
+ * Emits a packed weight of `shape` as float32, transposed where it is `turned`. Its tensors stay in their files;
+ * ONNX Runtime folds the rest when the session is made.
  */
-export function emitUnpacked(graph: GraphBuilder, packed: PackedWeight): Value {
-  const { dtype, bits, scales, groups, zeroOffset } = packed;
-  const packing = packings[dtype];
-  const [count = 1, out = 0] = scales.shape;
-  const numbers = emitNumbers(graph, packed.numbers, packing.numbers, bits, [-1, out]);
-  const stored = emitNumbers(graph, packed.zeros, packing.zeros, bits, [count, out]);
-  const zeros = zeroOffset === 0 ? stored : graph.op('Add', [stored, graph.scalar(zeroOffset)]);
-  const factors = toFloat(graph, emitTensor(graph, scales));
-  const scaled = (q: Value, zero: Value, scale: Value): Value =>
-    graph.op('Mul', [graph.op('Sub', [q, zero]), scale]);
-  if (groups !== undefined) {
-    const indices = emitTensor(graph, groups);
-    const spread = (x: Value): Value => graph.op('Gather', [x, indices], { axis: 0 });
-    return scaled(numbers, spread(zeros), spread(factors));
-  }
-  const row = (x: Value): Value => reshaped(graph, x, [count, 1, out]);
-  const grouped = reshaped(graph, numbers, [count, -1, out]);
-  return reshaped(graph, scaled(grouped, row(zeros), row(factors)), [-1, out]);
-}
-
-/** The numbers of a matrix of words as float32 of `shape`. */
-function emitNumbers(
+export function emitUnpacked(
   graph: GraphBuilder,
-  tensor: LazyTensor,
-  { bytes, order, stride }: Packing,
-  bits: number,
+  { matrix, turned }: PackedWeight,
   shape: readonly number[],
 ): Value {
-  const [rows = 0, columns = 0] = tensor.shape;
+  const emitted = emitMatrix(graph, matrix);
+  const whole = turned ? shape.toReversed() : shape;
+  return whole.join() === matrix.shape.join() ? emitted : reshaped(graph, emitted, whole);
+}
+
+function emitMatrix(graph: GraphBuilder, matrix: PackedMatrix): Value {
+  const { shape, minus, times, over, plus } = matrix;
+  const combined = (type: string, x: Value, other: Grid | number | undefined): Value =>
+    other === undefined
+      ? x
+      : typeof other === 'number'
+        ? graph.op(type, [x, graph.scalar(other)])
+        : emitCombined(graph, type, x, shape, other);
+  const scaled = combined('Mul', combined('Sub', emitNumbers(graph, matrix), minus), times);
+  return combined('Add', combined('Div', scaled, over), plus);
+}
+
+/** What is stored, as float32. */
+function emitNumbers(
+  graph: GraphBuilder,
+  { tensor, codes, shape: [rows, columns], stored = columns }: PackedMatrix,
+): Value {
+  const numbers =
+    codes === undefined
+      ? toFloat(graph, emitTensor(graph, tensor))
+      : emitValues(graph, emitBits(graph, tensor, codes), codes.values);
+  const storedRows =
+    codes?.order === 'rows' ? ((tensor.shape[0] ?? 0) * wordBits) / codes.bits : rows;
+  const whole = reshaped(graph, numbers, [storedRows, stored]);
+  if (storedRows === rows && stored === columns) {
+    return whole;
+  }
+  const ends = [graph.ints([0, 0]), graph.ints([rows, columns]), graph.ints([0, 1])];
+  return graph.op('Slice', [whole, ...ends]);
+}
+
+/** Each number of x [rows, columns] with the one that the grid has for its block. */
+function emitCombined(
+  graph: GraphBuilder,
+  type: string,
+  x: Value,
+  [rows, columns]: PackedMatrix['shape'],
+  { matrix, block, groups }: Grid,
+): Value {
+  const grid = emitMatrix(graph, matrix);
+  const [down, across] = matrix.shape;
+  if (groups !== undefined) {
+    const indices = emitTensor(graph, groups.tensor);
+    const spread = graph.op('Gather', [grid, indices], { axis: groups.axis });
+    return graph.op(type, [x, spread]);
+  }
+  const isEven = [rows, columns].every((size, axis) => size % (matrix.shape[axis] ?? 1) === 0);
+  const [high, wide] = block ?? [rows / down, columns / across];
+  if (isEven && down * high === rows && across * wide === columns) {
+    const blocks = reshaped(graph, x, [down, high, across, wide]);
+    const inner = reshaped(graph, grid, [down, 1, across, 1]);
+    return reshaped(graph, graph.op(type, [blocks, inner]), [rows, columns]);
+  }
+  const spread = graph.op('Expand', [
+    reshaped(graph, grid, [down, 1, across, 1]),
+    graph.ints([down, high, across, wide]),
+  ]);
+  const whole = reshaped(graph, spread, [down * high, across * wide]);
+  const ends = [graph.ints([0, 0]), graph.ints([rows, columns]), graph.ints([0, 1])];
+  return graph.op(type, [x, graph.op('Slice', [whole, ...ends])]);
+}
+
+/** The codes of a tensor in order. */
+function emitBits(
+  graph: GraphBuilder,
+  tensor: LazyTensor,
+  { bits, order: kind, values }: NonNullable<PackedMatrix['codes']>,
+): Value {
   const { name, file, offset, length } = tensor;
-  const stored = graph.weight({
-    name: `${name}:uint8`,
-    dataType: DataType.UINT8,
-    shape: [rows, columns, ...bytes],
+  const packing = packings[kind];
+  const { bytes = [length / elementCount(tensor.shape)], order } = packing;
+  const [dataType, view] =
+    values === 'signed' ? [DataType.INT8, 'int8'] : [DataType.UINT8, 'uint8'];
+  const seen = graph.weight({
+    name: `${name}:${view}`,
+    dataType,
+    shape: [...tensor.shape, ...bytes],
     file,
     offset,
     length,
   });
-  const inOrder = order.every((axis, i) => axis === i)
-    ? stored
-    : graph.op('Transpose', [stored], { perm: order });
+  const inOrder = order === undefined ? seen : graph.op('Transpose', [seen], { perm: order });
   if (bits === 8) {
-    return toFloat(graph, reshaped(graph, inOrder, shape));
+    return inOrder;
   }
-  const shifts = Array.from({ length: 8 / bits }, (_, i) => i * bits);
-  const apart = reshaped(graph, inOrder, [-1, 1, stride(columns)]);
-  const moved = graph.op('BitShift', [apart, graph.bytes(shifts, [shifts.length, 1])], right);
+  const apart = packing.stride(tensor.shape.at(-1) ?? 1);
+  // What does not divide a byte is put together from single bits.
+  const width = 8 % bits === 0 ? bits : 1;
+  const shifts = Array.from({ length: 8 / width }, (_, i) => i * width);
+  const fields = emitFields(
+    graph,
+    reshaped(graph, inOrder, [-1, 1, apart]),
+    packing.highFirst === true ? shifts.toReversed() : shifts,
+    width,
+  );
+  if (width === bits) {
+    return fields;
+  }
+  const single = reshaped(graph, toFloat(graph, fields), [-1, bits, apart]);
+  const weights = Array.from({ length: bits }, (_, i) => 2 ** i);
+  const joined = graph.op('Mul', [single, graph.floats(weights, [1, bits, 1])]);
+  return graph.reduce('ReduceSum', joined, [1], 0);
+}
+
+/** Of bytes [n, 1, stride] the fields of `width` bits at `shifts`: [n, fields, stride]. */
+function emitFields(
+  graph: GraphBuilder,
+  bytes: Value,
+  shifts: readonly number[],
+  width: number,
+): Value {
+  const moved = graph.op('BitShift', [bytes, graph.bytes(shifts, [shifts.length, 1])], right);
   // This opset has no bitwise AND: the bits above are pushed out.
-  const above = graph.bytes([8 - bits], [1]);
+  const above = graph.bytes([8 - width], [1]);
   const raised = graph.op('BitShift', [moved, above], { direction: 'LEFT' });
-  return toFloat(graph, reshaped(graph, graph.op('BitShift', [raised, above], right), shape));
+  return graph.op('BitShift', [raised, above], right);
+}
+
+function emitValues(graph: GraphBuilder, codes: Value, values: CodeValues): Value {
+  if (values === 'unsigned' || values === 'signed') {
+    return toFloat(graph, codes);
+  }
+  const table =
+    typeof values === 'object'
+      ? toFloat(graph, emitTensor(graph, values))
+      : graph.floats(tables[values], [tables[values].length]);
+  const indices = graph.op('Cast', [codes], { to: DataType.INT32 });
+  return graph.op('Gather', [table, indices]);
 }
 
 function toFloat(graph: GraphBuilder, x: Value): Value {
@@ -95,10 +200,6 @@ const dataTypes: Readonly<Record<string, DataType>> = {
   I32: DataType.INT32,
   I64: DataType.INT64,
 };
-
-/** Dtypes of scales, and of the groups of inputs. */
-export const scaleDTypes: readonly string[] = ['F32', 'F16', 'BF16'];
-export const groupDTypes: readonly string[] = ['I32', 'I64'];
 
 function emitTensor(graph: GraphBuilder, tensor: LazyTensor): Value {
   const { name, dtype, shape, file, offset, length } = tensor;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Expert, ExpertWeights } from '../parts/experts';
@@ -255,19 +256,6 @@ export function dtypesWith(
   count(before, -1);
   count(after, 1);
   return Object.fromEntries(Object.entries(bytes).filter(([, count]) => count > 0));
-}
-
-/** Of a packed tensor those that it is made of. */
-function storedParts(tensor: LazyTensor): LazyTensor[] {
-  const { packed } = tensor;
-  return packed === undefined
-    ? [tensor]
-    : [
-        packed.numbers,
-        packed.zeros,
-        packed.scales,
-        ...(packed.groups === undefined ? [] : [packed.groups]),
-      ];
 }
 
 /** Tells models apart by which layers have which forms, not by the numbers in them. */

@@ -1,3 +1,4 @@
+import { partOfTensor } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, BranchNorms, Projection } from './architecture';
@@ -115,16 +116,8 @@ export class TensorFinder {
   /** The parts of a tensor along its first axis, each named after it and its number. */
   public slices(name: string, shape: readonly number[]): LazyTensor[] {
     const whole = this.take(name, shape);
-    const [count = 1, ...rest] = shape;
-    const length = whole.length / count;
-    return Array.from({ length: count }, (_, i) => ({
-      ...whole,
-      name: `${whole.name}:${i}`,
-      sliceOf: whole.name,
-      shape: rest,
-      offset: whole.offset + i * length,
-      length,
-    }));
+    const [count = 1] = shape;
+    return Array.from({ length: count }, (_, i) => partOfTensor(whole, i));
   }
 
   /** A matrix [out, in] outside the sublayers. */

@@ -1,7 +1,7 @@
 import { encoderFixture, encoderGolden, encoderNames } from '../../encoder-fixtures';
 import { caseNames, fixture, readJson } from '../../fixtures';
 import { ggufFixture, ggufGolden, ggufNames } from '../../gguf-fixtures';
-import { quantizedFixture, quantizedGolden, runnableCases } from '../../quantized-fixtures';
+import { quantizedFixture, quantizedGolden, quantizedCases } from '../../quantized-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import type { FormCase } from './form-cases';
 import { testForms } from './form-cases';
@@ -25,7 +25,7 @@ const ggufFiles = ggufNames.map((name) => ({
   path: ggufFixture(`${name}.gguf`),
   input: () => firstRow(ggufGolden(name)),
 }));
-const packed = runnableCases.map((name) => ({
+const packed = quantizedCases.map((name) => ({
   name,
   path: quantizedFixture(name),
   input: () => firstRow(quantizedGolden(name)),

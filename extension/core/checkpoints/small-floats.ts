@@ -1,0 +1,31 @@
+/** The numbers of floats of one byte: a sign, then `exponentBits`, then the fraction. */
+function smallFloats(
+  exponentBits: number,
+  special: (exponent: number, fraction: number) => number | undefined,
+): readonly number[] {
+  const fractionBits = 7 - exponentBits;
+  const bias = 2 ** (exponentBits - 1) - 1;
+  return Array.from({ length: 256 }, (_, bits) => {
+    const sign = bits < 128 ? 1 : -1;
+    const exponent = (bits >> fractionBits) & (2 ** exponentBits - 1);
+    const fraction = bits & (2 ** fractionBits - 1);
+    const magnitude =
+      special(exponent, fraction) ??
+      (exponent === 0
+        ? (fraction / 2 ** fractionBits) * 2 ** (1 - bias)
+        : (1 + fraction / 2 ** fractionBits) * 2 ** (exponent - bias));
+    return sign * magnitude;
+  });
+}
+
+/** Numbers by their byte. E4M3 has no infinities, and NaN where all bits are set (arXiv 2209.05433, table 1). */
+export const e4m3Values = smallFloats(4, (exponent, fraction) =>
+  exponent === 15 && fraction === 7 ? Number.NaN : undefined,
+);
+export const e5m2Values = smallFloats(5, (exponent, fraction) =>
+  exponent === 31 ? (fraction === 0 ? Number.POSITIVE_INFINITY : Number.NaN) : undefined,
+);
+/** Powers of two. */
+export const e8m0Values: readonly number[] = Array.from({ length: 256 }, (_, exponent) =>
+  exponent === 255 ? Number.NaN : 2 ** (exponent - 127),
+);

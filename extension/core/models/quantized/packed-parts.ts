@@ -1,0 +1,101 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { CodeValues, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
+import { UserError } from '../../user-error';
+import { say } from '../../message';
+import type { Message } from '../../message';
+
+/** Tensors of one linear layer by the end of their names. */
+export type Parts = ReadonlyMap<string, LazyTensor>;
+
+/** A matrix [out, in] without its name and place, listed only where it is not packed; undefined where the layer is not quantized. */
+export type Matrix =
+  | {
+      readonly numbers: LazyTensor;
+      readonly shape: readonly number[];
+      readonly packed?: PackedMatrix;
+      /** Whether the packed matrix is [in, out]. */
+      readonly turned?: boolean;
+    }
+  | undefined;
+
+/** Dtypes of scales, and of the groups of inputs. */
+export const floatDTypes: readonly string[] = ['F32', 'F16', 'BF16'];
+export const groupDTypes: readonly string[] = ['I32', 'I64'];
+
+/** @throws UserError where the layer lacks the part. */
+export function take(parts: Parts, part: string): LazyTensor {
+  const found = parts.get(part);
+  if (found === undefined) {
+    const { file = '', name = part } = [...parts.values()][0] ?? {};
+    throw fault({ file, name }, say`There is no ${part} beside it.`);
+  }
+  return found;
+}
+
+/** @throws UserError where it is not a matrix. */
+export function matrixShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
+  const [rows = 0, columns = 0] = shape;
+  if (shape.length !== 2 || rows * columns === 0) {
+    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not that of a matrix.`);
+  }
+  return [rows, columns];
+}
+
+/** @throws UserError where the tensor has another dtype or shape. */
+export function expect(
+  tensor: LazyTensor,
+  dtypes: readonly string[],
+  shape: readonly number[],
+): void {
+  if (!dtypes.includes(tensor.dtype) || tensor.shape.join() !== shape.join()) {
+    throw fault(
+      tensor,
+      say`It is ${tensor.dtype} [${tensor.shape.join(', ')}], expected ${dtypes.join(' or ')} [${shape.join(', ')}].`,
+    );
+  }
+}
+
+/** Floats that are a number, a column or a matrix, as a matrix. */
+export function floats(tensor: LazyTensor): PackedMatrix {
+  expect(tensor, floatDTypes, tensor.shape);
+  return { tensor, shape: gridShape(tensor) };
+}
+
+/** A number is a grid of one block, a list one of a block for each row. */
+export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, number] {
+  const [rows = 1, columns = 1] = shape;
+  if (shape.length > 2 || elementCount(shape) === 0) {
+    throw fault(tensor, say`Its shape [${shape.join(', ')}] is not that of a matrix.`);
+  }
+  return [rows, columns];
+}
+
+/** A matrix of one byte a number. */
+export function bytesTimes(
+  numbers: LazyTensor,
+  scales: Pick<PackedMatrix, 'minus' | 'times' | 'over'>,
+): Matrix {
+  const types: Readonly<Record<string, CodeValues>> = {
+    F8_E4M3: 'E4M3',
+    F8_E5M2: 'E5M2',
+    I8: 'signed',
+  };
+  const type = types[numbers.dtype];
+  if (type === undefined) {
+    return { numbers, shape: numbers.shape };
+  }
+  const shape = matrixShape(numbers);
+  const codes = { bits: 8, order: 'columns', values: type } as const;
+  return { numbers, shape, packed: { shape, tensor: numbers, codes, ...scales } };
+}
+
+export function fault(
+  { file, name }: Pick<LazyTensor, 'file' | 'name'>,
+  problem: Message,
+): UserError {
+  return new UserError(problem, {
+    file,
+    field: name,
+    remedy: say`The weights don't match quantization_config: download the model again.`,
+  });
+}
