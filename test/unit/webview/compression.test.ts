@@ -271,7 +271,7 @@ describe('a budget', () => {
   };
 
   it('is counted in what the table knows', () => {
-    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'flops']);
+    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
     const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
     expect(unitsOf(tableOf({ layers }))).toContain('milliseconds');
   });
