@@ -39,7 +39,7 @@ export const planCompression: Presenter<RefinedPlan> = {
   },
 };
 
-function amountOf(unit: BudgetUnit, cost: number): string {
+export function amountOf(unit: BudgetUnit, cost: number): string {
   switch (unit) {
     case 'bytes':
     case 'memory':
