@@ -19,7 +19,11 @@ export function startsText({ starts, startsAt = [], limit }: Drift): string {
   const places = startsAt.map(({ token, position, relativeError }) =>
     token === undefined
       ? strings.driftAtPosition(formatCount(position), formatPercent(relativeError))
-      : strings.driftAtToken(JSON.stringify(token), formatCount(position), formatPercent(relativeError)),
+      : strings.driftAtToken(
+          JSON.stringify(token),
+          formatCount(position),
+          formatPercent(relativeError),
+        ),
   );
   return places.length === 0 ? start : `${start} ${strings.driftMostAt(places)}`;
 }
