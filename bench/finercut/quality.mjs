@@ -16,6 +16,7 @@ import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
 import { cli, espalier, isBuilt } from '../lib/espalier.mjs';
 import { json } from '../lib/json.mjs';
+import { piecesOf } from '../lib/pieces.mjs';
 import { inTemporaryFolder } from './contenders.mjs';
 
 /** @typedef {{file: string, rounds: {removed: string, distance: number}[], search: any, surrogate?: any, cpuSeconds: number}} Found */
@@ -33,6 +34,7 @@ const { values: options, positionals } = parseArgs({
   },
 });
 const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
+const bundled = join(root, 'samples', 'calibration.txt');
 const amount =
   options.remove === undefined ? ['--ratio', options.ratio] : ['--remove', options.remove];
 
@@ -54,7 +56,7 @@ async function main() {
 async function compareIn(folder) {
   const rows = [];
   const ratios = [];
-  for (const [piece, text] of (await pieces(Number(options.pieces))).entries()) {
+  for (const [piece, text] of (await piecesOf(bundled, Number(options.pieces))).entries()) {
     const calibration = join(folder, `piece-${piece}.txt`);
     await writeFile(calibration, text);
     const exact = await find(folder, calibration, piece, 'exact');
@@ -91,16 +93,6 @@ async function compareIn(folder) {
       `Perplexity on held-out text: ${percent(mean - 1)} in the mean, ${percent(Math.max(...ratios) - 1)} at worst.`,
     ].join('\n'),
   );
-}
-
-/**
- * Equal parts of the calibration text, cut at lines.
- * @param {number} count
- */
-async function pieces(count) {
-  const lines = (await readFile(join(root, 'samples', 'calibration.txt'), 'utf8')).split('\n');
-  const size = Math.floor(lines.length / count);
-  return Array.from({ length: count }, (_, i) => lines.slice(i * size, (i + 1) * size).join('\n'));
 }
 
 /**

@@ -12,7 +12,7 @@ import {
   tuple,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { CompressionBudget } from '../core/tensornet/budget/plan-under-budget';
+import type { ShareLimit } from '../core/tensornet/budget/budget-limits';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
@@ -27,7 +27,7 @@ export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'comp
 
 /** What the user asks a plan for. */
 export interface BudgetChoice {
-  readonly budget: CompressionBudget;
+  readonly budget: ShareLimit;
   /** Ways that the plan may take. */
   readonly ways: readonly Way[];
   /** Whether sublayers may be removed, by the layer profile. */
@@ -79,7 +79,7 @@ export interface CompressionCalls {
 
 const budgetChoice = object({
   budget: object({
-    unit: picklist(['bytes', 'parameters', 'flops', 'milliseconds']),
+    unit: picklist(['bytes', 'parameters', 'memory', 'flops', 'milliseconds']),
     ratio: pipe(number(), gtValue(0), maxValue(1)),
   }),
   ways: array(

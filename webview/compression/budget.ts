@@ -2,7 +2,9 @@ import type { BudgetChoice, MadePlan, ShownTable } from '../../extension/protoco
 import { wayKey } from './cells';
 import type { BudgetUnit, Entry, Matrix, Way } from './types';
 
-export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
+export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'milliseconds'] as const;
+/** Tokens of context that the host counts memory at. */
+const context = 4096;
 
 /** What the form of the budget says. */
 export interface BudgetForm {
@@ -24,15 +26,18 @@ export const initialForm: BudgetForm = {
   outer: true,
 };
 
-/** Units that the table can count: times are zero where none are known. */
-export function unitsOf({ layers }: ShownTable): BudgetUnit[] {
+/** Units that the table can count: times are zero where none are known, and memory is bytes where nothing is cached. */
+export function unitsOf({ layers, model }: ShownTable): BudgetUnit[] {
   const isTimed = layers.some(({ milliseconds }) => milliseconds > 0);
-  return budgetUnits.filter((unit) => unit !== 'milliseconds' || isTimed);
+  const isCached = model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
+  const unknown = [...(isTimed ? [] : ['milliseconds']), ...(isCached ? [] : ['memory'])];
+  return budgetUnits.filter((unit) => !unknown.includes(unit));
 }
 
 const costOf: Readonly<Record<BudgetUnit, (costs: Matrix | Entry) => number>> = {
   bytes: ({ bytes }) => bytes,
   parameters: ({ parameters }) => parameters,
+  memory: ({ bytes }) => bytes,
   flops: ({ flopsPerToken }) => flopsPerToken,
   milliseconds: ({ milliseconds }) => milliseconds,
 };
@@ -65,6 +70,11 @@ function wholeOf({ model }: ShownTable, unit: BudgetUnit, linear: number, outer:
     case 'bytes':
     case 'parameters':
       return model[unit];
+    case 'memory':
+      return model.sublayers.reduce(
+        (sum, { kvBytesPerToken }) => sum + context * kvBytesPerToken,
+        model.bytes,
+      );
     case 'flops':
       return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
     case 'milliseconds':

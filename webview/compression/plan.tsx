@@ -86,6 +86,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
 function formatCost(value: number, unit: BudgetUnit): string {
   switch (unit) {
     case 'bytes':
+    case 'memory':
       return formatBytes(value);
     case 'milliseconds':
       return strings.milli(formatDistance(value));

@@ -44,6 +44,7 @@ const roles: Readonly<Record<Role, string>> = {
 const units: Readonly<Record<BudgetUnit, string>> = {
   bytes: t('Bytes'),
   parameters: t('Parameters'),
+  memory: t('Memory at 4 k tokens'),
   flops: t('FLOPs per token'),
   milliseconds: t('Milliseconds per token'),
 };
@@ -191,6 +192,7 @@ export const strings = {
   outputError: t('Error of its outputs'),
   bytes: t('Bytes'),
   parameters: t('Parameters'),
+  memory: t('Memory at 4 k tokens'),
   flops: t('FLOPs per token'),
   milliseconds: t('Time per token'),
   noTime: t('not measured'),
@@ -225,7 +227,7 @@ export const strings = {
   units,
   left: t('Target size'),
   covers: (unit: BudgetUnit, outer: boolean) =>
-    unit === 'bytes' || unit === 'parameters'
+    unit === 'bytes' || unit === 'parameters' || unit === 'memory'
       ? t('Share of all tensors, including embedding and head.')
       : outer
         ? t('Share of what the blocks and the head take.')

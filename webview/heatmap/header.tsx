@@ -147,7 +147,7 @@ function profileFacts({
       : [
           {
             name: strings.search,
-            value: strings.searchValue(settings.mode, formatDuration(search.seconds)),
+            value: strings.searchValue(modeText(settings), formatDuration(search.seconds)),
             title: strings.searchTitle(
               formatCount(search.sublayerEvaluations),
               formatCount(search.naiveSublayerEvaluations),
@@ -157,6 +157,10 @@ function profileFacts({
         ]),
     ...(device === undefined ? [] : [{ name: strings.device, value: device }]),
   ];
+}
+
+function modeText({ mode, refine }: ShownProfile['settings']): string {
+  return refine === undefined ? mode : strings.refinedMode(mode, refine.method);
 }
 
 function textName(source: string): string {

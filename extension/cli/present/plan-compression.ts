@@ -1,4 +1,6 @@
-import { formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { parseRanges } from '../../core/models/narrow/number-ranges';
+import type { BudgetUnit } from '../../core/tensornet/budget/budget-limits';
 import type { RefinedPlan } from '../../core/tensornet/budget/refine-plan';
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import type { Presenter } from '../presenter';
@@ -6,7 +8,7 @@ import { printTable } from '../table';
 
 export const planCompression: Presenter<RefinedPlan> = {
   options: {},
-  print: ({ compress, remove, cost, costBefore, distance }, { terminal, request }) => {
+  print: ({ compress, remove, narrow, limits, distance }, { terminal, request }) => {
     const rows = new Map<string, number>();
     for (const choice of compress) {
       const key = `${choice.tensor.replaceAll(/\.\d+\./g, '.*.')}\n${formatCompression(choice)}`;
@@ -20,12 +22,32 @@ export const planCompression: Presenter<RefinedPlan> = {
     for (const id of remove) {
       terminal.print(`Remove ${id}`);
     }
-    terminal.print(
-      `${formatPercent(cost / costBefore)} of the original are left, distance ${distance.toPrecision(3)}`,
-    );
+    for (const { sublayer, remove: ranges } of narrow) {
+      const count = parseRanges(ranges)?.length ?? 0;
+      terminal.print(`Narrow ${sublayer} by ${count}`);
+    }
+    for (const { unit, cost, before } of limits) {
+      terminal.print(
+        `${formatPercent(cost / before)} of the original's ${unit} are left (${amountOf(unit, cost)})`,
+      );
+    }
+    terminal.print(`Distance ${distance.toPrecision(3)}`);
     const { out } = request;
     if (typeof out === 'string') {
       terminal.note(`Plan: ${out}`);
     }
   },
 };
+
+function amountOf(unit: BudgetUnit, cost: number): string {
+  switch (unit) {
+    case 'bytes':
+    case 'memory':
+      return formatBytes(cost);
+    case 'milliseconds':
+      return `${cost.toPrecision(3)} ms`;
+    case 'parameters':
+    case 'flops':
+      return formatCount(cost);
+  }
+}

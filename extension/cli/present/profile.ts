@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import type { LayerProfile, Stability } from '../../core/prune/layer-profile';
+import type { LayerProfile, Refinement, Stability } from '../../core/prune/layer-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -17,7 +17,8 @@ export const profile: Presenter<LayerProfile> = {
 
 /** Shows heatmap, rounds and cost. */
 export function printProfile(result: LayerProfile, terminal: Terminal): void {
-  const { search, metricDefinition, rounds, baselines, calibration, model, stability } = result;
+  const { search, metricDefinition, rounds, baselines, calibration, model, stability, refinement } =
+    result;
   terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
   terminal.print(metricDefinition);
   terminal.print();
@@ -34,6 +35,9 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
       ...columns.map(([, rows]) => formatDistance(rows[i]?.distance)),
     ]),
   );
+  if (refinement !== undefined) {
+    terminal.print(describeRefinement(refinement, rounds.length));
+  }
   if (stability !== undefined) {
     printStability(stability, terminal);
   }
@@ -42,6 +46,15 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
     `${search.mode} search on ${search.device}: ${search.seconds.toFixed(1)} s, ` +
       `${search.sublayerEvaluations} sublayer evaluations, ${formatPercent(share)} of the naive search's`,
   );
+}
+
+function describeRefinement(refinement: Refinement, removals: number): string {
+  const { method, sets, from, to, exchanged } = refinement;
+  const measured = `${counted(sets, 'set')} measured`;
+  return exchanged === 0
+    ? `Refinement by ${method} found nothing nearer to the original (${measured})`
+    : `Refined by ${method}: distance ${formatDistance(from)} → ${formatDistance(to)}, ` +
+        `${exchanged} of ${counted(removals, 'removal')} exchanged (${measured})`;
 }
 
 /** How far the texts agree, and about which sublayers they do not. */

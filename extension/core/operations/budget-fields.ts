@@ -4,7 +4,13 @@ import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
-import { budgetUnits } from '../tensornet/budget/plan-under-budget';
+import {
+  budgetUnits,
+  defaultContext,
+  limitForm,
+  parseLimit,
+} from '../tensornet/budget/budget-limits';
+import type { Budget } from '../tensornet/budget/budget-limits';
 import type { RemovalCost } from '../tensornet/budget/plan-under-budget';
 import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
@@ -17,7 +23,7 @@ import type {
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError } from '../user-error';
-import { choice, group, integer, leftOpen, number, path } from './fields';
+import { choice, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { journalOf } from './journals';
 import { outerOf } from './layer-fields';
@@ -44,6 +50,18 @@ const howFields = group('Budget', {
     default: 'bytes',
     placeholder: 'UNIT',
   }),
+  limits: list({
+    description:
+      'Limits that must hold as well, such as memory<2GB,parameters<100M,milliseconds<20; a percentage is a share of the model',
+    form: limitForm,
+    placeholder: 'LIMIT,…',
+  }),
+  context: integer({
+    description: 'Context that memory is counted at, with its keys and values',
+    default: defaultContext,
+    unit: 'tokens',
+    min: 1,
+  }),
   sensitivity: path({
     description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
@@ -63,10 +81,7 @@ export const openBudgetFields = group('Budget', {
   ...leftOpen(howFields),
 });
 
-export const budgetFields = group('Budget', {
-  budget: number({ ...budgetFacts, required: true }),
-  ...howFields,
-});
+export const budgetFields = group('Budget', { budget: number(budgetFacts), ...howFields });
 
 /** Fields that act only with a budget. */
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
@@ -81,7 +96,7 @@ type BudgetRequest = Partial<RequestOf<typeof howFields>> &
   RequestOf<CalibrationFields> &
   RequestOf<typeof runFields> & {
     readonly model: OpenedModel;
-    readonly budget: number;
+    readonly budget?: number;
     readonly seed: number;
   };
 
@@ -95,7 +110,8 @@ export async function planByBudget(
   folder: string,
   context: OperationContext<SensitivityEvent>,
 ): Promise<RefinedPlan & { readonly note: string }> {
-  const { model, budget: ratio, unit = 'bytes', rounds = defaultRounds, profile } = request;
+  const { model, rounds = defaultRounds, profile } = request;
+  const budget = budgetOf(request);
   const table =
     request.sensitivity === undefined
       ? await measureSensitivity(request, undefined, context, true)
@@ -105,7 +121,7 @@ export async function planByBudget(
     {
       model,
       table: withOuter(table, outerOf(request)),
-      budget: { unit, ratio },
+      budget,
       ...(profile === undefined ? {} : { removable: await readRemovable(profile, table) }),
       rounds,
       calibration: isGiven
@@ -117,7 +133,18 @@ export async function planByBudget(
     },
     context,
   );
-  return { ...plan, note: planNote(plan, { unit, ratio }, table.metric) };
+  return { ...plan, note: planNote(plan, budget.limits, table.metric) };
+}
+
+/** The limits of a request, the budget first. */
+function budgetOf({ budget, unit = 'bytes', limits = [], context }: BudgetRequest): Budget {
+  return {
+    limits: [
+      ...(budget === undefined ? [] : [{ unit, ratio: budget }]),
+      ...limits.map((limit) => parseLimit(limit)),
+    ],
+    context: context ?? defaultContext,
+  };
 }
 
 /**
@@ -125,10 +152,10 @@ export async function planByBudget(
  * layer once: far less than the sensitivity, which tries each in many ways.
  */
 export function budgetWork(request: BudgetRequest): Work {
-  const { model, rounds = defaultRounds, sensitivity, profile, budget, unit } = request;
+  const { model, rounds = defaultRounds, sensitivity, profile, budget, unit, limits } = request;
   const { kind, amount } = sensitivityWork(request);
   return {
-    kind: [rounds, sensitivity !== undefined, profile !== undefined, budget, unit, ...kind],
+    kind: [rounds, sensitivity !== undefined, profile !== undefined, budget, unit, limits, ...kind],
     amount,
     parameters: model.summary.parameters,
   };

@@ -81,7 +81,7 @@ type PlanningRequest = RequestOf<typeof planningFields> & {
   readonly out: string;
 };
 
-type PlannedChanges = Pick<Plan, 'remove' | 'compress' | 'note'>;
+type PlannedChanges = Pick<Plan, 'remove' | 'narrow' | 'compress' | 'note'>;
 
 /** Plans by one method for all layers, or under a budget. */
 export async function chooseCompression(
@@ -94,8 +94,12 @@ export async function chooseCompression(
   }
   if (budget !== undefined) {
     const folder = `${workFolder(request.out, 'compress')}-plan`;
-    const { remove, compress, note } = await planByBudget({ ...request, budget }, folder, context);
-    return { remove, compress, note };
+    const { remove, narrow, compress, note } = await planByBudget(
+      { ...request, budget },
+      folder,
+      context,
+    );
+    return { remove, ...(narrow.length === 0 ? {} : { narrow }), compress, note };
   }
   throw new RangeError('a method or a budget is chosen');
 }

@@ -5,7 +5,8 @@ import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
 import { methodNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts } from '../tensornet/sensitivity/expected-cost';
-import { chosenLayers, profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
+import { chosenLayers } from '../tensornet/sensitivity/chosen-matrices';
+import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   SensitivityEvent,
   SensitivityProfile,
@@ -21,6 +22,7 @@ import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
+import { say } from '../message';
 
 /** Ways of compressing differ by far more from each other. */
 const defaultPrecision = 0.3;
@@ -32,6 +34,13 @@ export const trialFields = group('Sensitivity', {
       'Methods to try, each at its default levels or at one, such as int4:32 or lowrank:50%',
     default: methodNames,
     placeholder: 'METHOD,…',
+  }),
+  widths: list({
+    description:
+      'Shares of the channels of feed-forwards and of the key/value heads of attentions to narrow to, such as 75%,50%',
+    form: { pattern: /^\d{1,2}(\.\d+)?%$/, takes: say`percentages below 100, such as 75%,50%` },
+    fallback: 'none',
+    placeholder: 'PERCENT,…',
   }),
   metric: searchFields.metric,
   precision: number({
@@ -52,12 +61,12 @@ type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
 export function sensitivityWork(request: SensitivityRequest): Work {
   const { model, summary } = request.model;
   const settings = settingsOf(request);
-  const { compressions, metric, precision, outer = [] } = settings;
+  const { compressions, metric, precision, outer = [], widths = [] } = settings;
   const { sequences, length } = textOf(request);
   const trials = { compressions, precision, tokens: sequences * length };
   const costs = layerCosts(model, chosenLayers(model, settings), trials);
   return {
-    kind: [compressions, metric, precision, outer, sequences, length],
+    kind: [compressions, metric, precision, outer, widths, sequences, length],
     amount: [...costs.values()].reduce((sum, one) => sum + one, 0),
     parameters: summary.parameters,
   };
@@ -68,13 +77,14 @@ function textOf(request: SensitivityRequest): CalibrationRequest {
 }
 
 function settingsOf(request: SensitivityRequest): SensitivitySettings {
-  const { seed, roles = [], methods = methodNames } = request;
+  const { seed, roles = [], methods = methodNames, widths = [] } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
   const outer = outerOf(request);
   return {
     compressions: methods.map((text) => parseCompression(text, 'methods')),
     ...{ metric, roles, blocks: blocksOf(request) ?? [], precision, seed },
     ...(outer.length === 0 ? {} : { outer }),
+    ...(widths.length === 0 ? {} : { widths: widths.map((text) => Number.parseFloat(text) / 100) }),
   };
 }
 

@@ -18,6 +18,7 @@ import { layerFields } from './layer-fields';
 import { trialFields } from './measure-sensitivity';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
+import { anyOf } from './rules';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 
 export const planCompression = defineOperation({
@@ -34,10 +35,11 @@ export const planCompression = defineOperation({
     ...calibrationFields(sensitivityCalibration),
     ...runFields,
   },
-  rules: [...budgetRules, ...calibrationRules],
+  rules: [anyOf('budget', 'limits'), ...budgetRules, ...calibrationRules],
   result: v.looseObject({
     compress: v.array(v.looseObject({ tensor: v.string() })),
     remove: v.array(v.string()),
+    narrow: v.array(v.object({ sublayer: v.string(), remove: v.string() })),
     cost: v.number(),
     costBefore: v.number(),
     distance: v.number(),
@@ -51,7 +53,8 @@ export const planCompression = defineOperation({
     const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
     if (out !== undefined) {
       const { fingerprint } = model.summary;
-      const changes = { remove: plan.remove, compress: plan.compress, note };
+      const { remove, narrow, compress } = plan;
+      const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress, note };
       await writeDocument(out, planFor({ path: resolve(model.path), fingerprint }, changes));
     }
     if (request.sensitivity === undefined) {

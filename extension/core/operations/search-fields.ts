@@ -6,6 +6,7 @@ import {
   defaultSettings,
   granularities,
   leastConfidence,
+  refineMethods,
   searchModes,
 } from '../prune/options';
 import type { Budget, SearchSettings } from '../prune/options';
@@ -15,6 +16,8 @@ import type { GivenOf, RequestOf } from './fields';
 import { actsOnlyWith, excludes } from './rules';
 import { say } from '../message';
 import type { Message } from '../message';
+
+const defaultRefineSets = 200;
 
 /** How a removal order is found. */
 export const searchFields = group('Search', {
@@ -66,8 +69,20 @@ export const searchFields = group('Search', {
     off: 'Skip the orders one-shot, reverse and random',
     setting: 'search.baselines',
   }),
+  refine: choice(['none', ...refineMethods], {
+    description:
+      'Exchange removals afterwards: swaps tries each single exchange, evolve random ones of up to three',
+    default: 'none',
+    placeholder: 'METHOD',
+    setting: 'search.refine',
+  }),
+  refineSets: integer({
+    description: 'Sets of removals that a refinement measures at most',
+    default: defaultRefineSets,
+    min: 1,
+  }),
   seed: integer({
-    description: 'Seed of the random order',
+    description: 'Seed of the random order and of a refinement',
     default: defaultSettings.seed,
   }),
 });
@@ -97,6 +112,7 @@ export const searchNames = Object.keys(searchFields);
 export const searchRules = [
   excludes(...amountNames),
   actsOnlyWith('everyDistance', 'search', ['exact', 'lazy']),
+  actsOnlyWith('refineSets', 'refine', refineMethods),
   actsOnlyWith('confidence', 'search', ['adaptive']),
 ];
 
@@ -134,6 +150,7 @@ export function amountOf(budget: Budget): GivenOf<typeof amountFields> {
 export function searchSettings(
   request: RequestOf<typeof openSearchFields> & Amount,
 ): SearchSettings {
+  const { refine = 'none' } = request;
   return {
     metric: request.metric ?? defaultSettings.metric,
     mode: request.search ?? defaultSettings.mode,
@@ -144,6 +161,9 @@ export function searchSettings(
     exclude: request.exclude ?? defaultSettings.exclude,
     everyDistance: request.everyDistance ?? defaultSettings.everyDistance,
     baselines: request.baselines === false ? [] : [...baselineNames],
+    ...(refine === 'none'
+      ? {}
+      : { refine: { method: refine, sets: request.refineSets ?? defaultRefineSets } }),
     seed: request.seed ?? defaultSettings.seed,
   };
 }

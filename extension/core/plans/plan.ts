@@ -1,4 +1,5 @@
 import type { WritableType } from '../checkpoints/ggml-types';
+import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
 import type { CompressionChoice } from '../tensornet/compression-choice';
 
 /** A symbolic patch: x + U·G(D·x) in the place of a sublayer. */
@@ -8,13 +9,6 @@ export interface PlannedPatch {
   readonly program: string;
   /** A safetensors file of its weights, relative to the plan's folder; names are `<sublayer>.down.weight` and so on. */
   readonly file: string;
-}
-
-/** What a sublayer that stays loses. */
-export interface PlannedNarrowing {
-  readonly sublayer: string;
-  /** Channels of a feed-forward, or key/value heads of an attention, whose query heads go with them: ranges such as `0-3,7`. */
-  readonly remove: string;
 }
 
 /** The document `NAME.plan.json`: what to change in which model. Made to be edited by hand. */

@@ -5,6 +5,7 @@ import { orderers } from './orders';
 import { everyDistance } from './rounds';
 import type { OriginalStates, Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
+import { orderStep, roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 import { TrajectoryScorer } from './trajectory-scorer';
 import { say } from '../message';
@@ -22,7 +23,7 @@ export async function ranked(
   }));
   if (name === 'one-shot') {
     listener.onStage(say`Round ${1}`);
-    const input = plan.input(scorer, 'round.1', plan.candidates, new Map(), (distance) => {
+    const input = plan.input(scorer, `${roundStep}.1`, plan.candidates, new Map(), (distance) => {
       listener.onCandidate(1, distance);
     });
     ({ distances } = await everyDistance(input));
@@ -32,7 +33,7 @@ export async function ranked(
   const rounds = await followOrder(
     plan,
     order,
-    'order',
+    orderStep,
     scorer,
     plan.rows,
     undefined,
@@ -57,7 +58,7 @@ export async function measureOrder(
 }
 
 /** Removes in the given order, passing over what may not go yet, and measures every prefix. */
-async function followOrder(
+export async function followOrder(
   plan: SearchPlan,
   order: readonly Candidate[],
   step: string,
@@ -82,7 +83,11 @@ async function followOrder(
       rows,
     };
     const { winner } = await everyDistance(input);
-    scorer.commit(next, []);
+    // A ranking may have measured them alone.
+    scorer.commit(
+      next,
+      order.filter((other) => other !== next),
+    );
     const { distance = Number.NaN, standardError } = winner ?? {};
     const result = {
       removed: next.id,

@@ -5,6 +5,7 @@ import { everyDistance, lazy, race } from './rounds';
 import type { Strategy } from './rounds';
 import type { Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
+import { roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 import { say } from '../message';
 
@@ -42,7 +43,7 @@ export async function greedy(
     }
     listener.onStage(say`Round ${round}`);
     const result = await strategyOf(round)(
-      plan.input(scorer, `round.${round}`, left, expected, (distance) => {
+      plan.input(scorer, `${roundStep}.${round}`, left, expected, (distance) => {
         listener.onCandidate(round, distance);
       }),
     );

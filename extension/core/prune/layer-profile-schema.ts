@@ -6,7 +6,7 @@ import type { LayerProfile } from './layer-profile';
 import { modelSummarySchema } from '../models/model-summary-schema';
 import { originEntries } from '../runtime/origin-schema';
 import { metricNames } from '../metrics/metrics';
-import { baselineNames, granularities, searchModes } from './options';
+import { baselineNames, granularities, refineMethods, searchModes } from './options';
 import { say } from '../message';
 
 const ratio = v.number();
@@ -47,6 +47,7 @@ const settings = v.object({
   exclude: ratio,
   everyDistance: v.boolean(),
   baselines: v.array(v.picklist(baselineNames)),
+  refine: v.optional(v.object({ method: v.picklist(refineMethods), sets: count })),
   seed: v.number(),
 });
 
@@ -73,6 +74,19 @@ export const layerProfileSchema = v.object({
       naiveSublayerEvaluations: count,
     }),
     'How the order was found, where, and at what cost',
+  ),
+  refinement: described(
+    v.optional(
+      v.object({
+        method: v.picklist(refineMethods),
+        sets: count,
+        from: v.number(),
+        to: v.number(),
+        exchanged: count,
+        start: v.array(round),
+      }),
+    ),
+    'What exchanging removals has gained, and the rounds before',
   ),
   surrogate: described(
     v.optional(

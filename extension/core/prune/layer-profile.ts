@@ -1,7 +1,7 @@
 import type { CalibrationSummary } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';
-import type { BaselineName, SearchMode, SearchSettings } from './options';
+import type { BaselineName, RefineSettings, SearchMode, SearchSettings } from './options';
 
 /** How far importance depends on the calibration text. */
 export interface Stability {
@@ -60,6 +60,20 @@ export interface Round {
   readonly candidates?: readonly CandidateDistance[];
 }
 
+/** What a refinement made of a search's removals. */
+export interface Refinement {
+  readonly method: RefineSettings['method'];
+  /** Sets of removals that were measured. */
+  readonly sets: number;
+  /** Distance of the whole before and after, on the calibration tokens. */
+  readonly from: number;
+  readonly to: number;
+  /** Removals that are others now. */
+  readonly exchanged: number;
+  /** The rounds that it started from. */
+  readonly start: readonly Round[];
+}
+
 /** What a search cost. One evaluation is one sublayer run over one calibration sequence. */
 export interface SearchCost {
   readonly seconds: number;
@@ -100,6 +114,8 @@ export interface LayerProfile extends Origin {
   readonly metricDefinition: string;
   readonly settings: SearchSettings;
   readonly search: SearchCost & { readonly mode: SearchMode; readonly device: string };
+  /** Where the rounds were refined. */
+  readonly refinement?: Refinement;
   /** Of an adaptive search. */
   readonly surrogate?: SurrogateRecord;
   /** Where a first round measured candidates on several texts, or parts of one. */

@@ -39,6 +39,15 @@ export type Budget =
 /** Least {@link SearchSettings.confidence}: whatever measures worse is dropped at once. */
 export const leastConfidence = 0.5;
 
+/** How the result of a search is refined. */
+export const refineMethods = ['swaps', 'evolve'] as const;
+
+export interface RefineSettings {
+  readonly method: (typeof refineMethods)[number];
+  /** Sets of removals that are measured at most. */
+  readonly sets: number;
+}
+
 /** Everything that decides what a search finds. */
 export interface SearchSettings {
   readonly metric: MetricName;
@@ -55,7 +64,8 @@ export interface SearchSettings {
   readonly everyDistance: boolean;
   /** Also measure the removal orders of these baselines. */
   readonly baselines: readonly BaselineName[];
-  /** Seed of the `random` order. */
+  readonly refine?: RefineSettings;
+  /** Seed of the `random` order and of a refinement. */
   readonly seed: number;
 }
 

@@ -155,7 +155,8 @@ export async function profileModel(
       },
       progress,
     );
-    const surrogate = surrogateRecord(found.rounds);
+    const { refinement } = found;
+    const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
     const profile: LayerProfile = {
       format: 'espalier.layerprofile',
       version: 1,
@@ -171,6 +172,7 @@ export async function profileModel(
         sublayerEvaluations: Math.round(spentBefore.evaluations + found.sublayerEvaluations),
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
+      ...(refinement === undefined ? {} : { refinement }),
       ...(surrogate === undefined ? {} : { surrogate }),
       ...(found.stability === undefined ? {} : { stability: found.stability }),
       candidates: found.candidates,

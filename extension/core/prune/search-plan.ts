@@ -12,6 +12,10 @@ import { joined, say } from '../message';
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
 const leastBaselineRows = 256;
 
+/** Names in the journal, each with its number behind it: rounds that search, and those of an order that is known. */
+export const roundStep = 'round';
+export const orderStep = 'order';
+
 /** The parts of a search that do not change once the original has run. */
 export class SearchPlan {
   /** Rows of each sequence's output: tokens of a language model. */
@@ -105,6 +109,20 @@ export class SearchPlan {
       this.isEligible(candidate, removed) &&
       (this.unwritable.size === 0 || !this.unwritable.has(stepOf(candidate, removed)))
     );
+  }
+
+  /** Whether what is left without all of these meets the budget, and may be. */
+  public async mayGoTogether(set: readonly Candidate[]): Promise<boolean> {
+    const { isWritable, executor } = this.setup;
+    const removed = new Set(set.flatMap(({ members }) => members));
+    const mayGo = set.every((candidate) => {
+      const others = set.filter((one) => one !== candidate).flatMap(({ members }) => members);
+      return this.mayGo(candidate, new Set(others));
+    });
+    if (!mayGo || !(this.settings.budget.kind === 'all' || this.isMet(removed, set.length))) {
+      return false;
+    }
+    return isWritable?.([...removed].map((unit) => executor.units.idOf(unit))) ?? true;
   }
 
   /** Finds out which candidates could not be written with what is gone; comes before each round. */

@@ -18,6 +18,9 @@ const interval = 100;
  */
 const roundShares = { naive: [2, 2], adaptive: [0.3, 0.1], other: [1, 0.3] } as const;
 
+/** Share of the tokens that a set of a refinement is measured on, roughly. */
+const refineShare = 0.25;
+
 /** Turns what a search says into progress and events, with an estimate of the whole. */
 export class SearchProgress implements SearchListener {
   private stage = say`Original`;
@@ -104,7 +107,12 @@ export function expectedWork(
   // An adaptive search reads the original and each winner whole, and the others in part.
   const share = isAdaptive ? sampledShare(summary.vocabularySize) : 1;
   const readouts = candidates.length * times * share + (isAdaptive ? 1 + rounds : 0);
-  return { rounds, evaluations: count + behind * times, readouts };
+  const refined = (settings.refine?.sets ?? 0) * refineShare;
+  return {
+    rounds,
+    evaluations: count + behind * times + refined * count,
+    readouts: readouts + refined,
+  };
 }
 
 function expectedRounds({ budget }: SearchSettings, candidates: number): number {

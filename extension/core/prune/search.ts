@@ -4,15 +4,16 @@ import { AdaptiveRounds } from './adaptive/adaptive';
 import { CosineLocal } from './cosine-local';
 import { measureOrder, ranked } from './fixed-order';
 import { greedy, roundStrategies } from './greedy';
-import type { CandidateDistance, Round, Stability } from './layer-profile';
+import type { CandidateDistance, Refinement, Round, Stability } from './layer-profile';
 import { NaiveScorer } from './naive-scorer';
 import { isBaseline } from './options';
 import type { BaselineName, SearchSettings } from './options';
 import { orderers } from './orders';
+import { refine, refinedStep } from './refine';
 import { sequenceOf } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
-import { SearchPlan } from './search-plan';
+import { orderStep, roundStep, SearchPlan } from './search-plan';
 import { stabilityOf } from './stability';
 import { TrajectoryScorer } from './trajectory-scorer';
 import { say } from '../message';
@@ -24,6 +25,8 @@ export interface SearchResult {
   /** Distances of the first round, in model order. */
   readonly candidates: readonly CandidateDistance[];
   readonly rounds: readonly Round[];
+  /** Where the rounds are those of a refinement. */
+  readonly refinement?: Refinement;
   /** How far the distances depend on the text, where that was measured. */
   readonly stability?: Stability;
   /** Time and work of the search itself, the baselines not counted. */
@@ -77,6 +80,10 @@ export async function search(
   const found = await (isBaseline(settings.mode)
     ? ranked(plan, settings.mode, scorer, listener)
     : greedy(plan, roundStrategies(settings, adaptive), scorer, listener));
+  const { rounds, ...refinement } =
+    settings.refine === undefined || found.rounds.length === 0
+      ? { rounds: found.rounds }
+      : await refine(plan, settings.refine, original, found.rounds, listener);
   const seconds = (performance.now() - started) / 1000;
   const sublayerEvaluations = setup.work.evaluations - before;
   const baselines: Partial<Record<BaselineName, readonly Round[]>> = {};
@@ -95,9 +102,13 @@ export async function search(
       listener.onBaseline(name, rounds);
     }
   }
-  const stability = stabilityOf(setup, plan.rows, plan.candidates, found.rounds);
+  const isRefined = rounds !== found.rounds;
+  const step = isRefined ? refinedStep : isBaseline(settings.mode) ? orderStep : roundStep;
+  const stability = stabilityOf(plan, rounds, step);
   return {
     ...found,
+    rounds,
+    ...('method' in refinement ? { refinement } : {}),
     ...(stability === undefined ? {} : { stability }),
     cosineLocal: cosine.distances(),
     seconds,

@@ -1,9 +1,10 @@
 import { interRunSpearman, pairwiseSpearman, ranks } from '../data/rank-correlation';
 import { TermSample } from '../metrics/term-sample';
-import type { Candidate } from './candidates';
 import type { Round, Stability } from './layer-profile';
 import type { ScorerSetup } from './scorer';
 import type { TermRecord } from './search-memo';
+import { roundStep } from './search-plan';
+import type { SearchPlan } from './search-plan';
 
 /** Places of a sublayer that differ by this share of all depend on the text. */
 const dependentShare = 0.25;
@@ -18,17 +19,16 @@ interface Group {
 /**
  * Folds what a search has measured by text. Undefined where its first round measured candidates on fewer
  * than two texts or parts, as an adaptive search of one text does.
- * @param rows rows of each sequence
+ * @param step names the rounds in the journal
  */
 export function stabilityOf(
-  setup: ScorerSetup,
-  rows: readonly number[],
-  candidates: readonly Candidate[],
+  { setup, rows, candidates }: SearchPlan,
   rounds: readonly Round[],
+  step: string,
 ): Stability | undefined {
   const groups = groupsOf(setup);
   const { memo } = setup;
-  const first = commonRecords(memo.ofStep('round.1'), candidates.length);
+  const first = commonRecords(memo.ofStep(`${roundStep}.1`), candidates.length);
   const folds = groups.map((group) => new Fold(setup, rows, group, first));
   const distances = folds.map((fold) =>
     Float64Array.from(candidates, ({ id }) => fold.distance(id)),
@@ -55,7 +55,7 @@ export function stabilityOf(
     }),
     rounds: rounds.flatMap(({ removed }, i) => {
       const records = memo
-        .ofStep(`round.${i + 1}`)
+        .ofStep(`${step}.${i + 1}`)
         .filter(({ candidate }) => candidate === removed);
       const round = groups.map((group) => new Fold(setup, rows, group, commonRecords(records, 1)));
       return round.some(({ tokens }) => tokens === 0)

@@ -139,6 +139,11 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
+  /** Forgets states of candidates that will not be asked for again. */
+  public forget(): void {
+    this.store.forgetCandidates();
+  }
+
   private readonly pause = async (): Promise<void> => {
     this.setup.onWork();
     await checkpoint(this.setup.cancellation);

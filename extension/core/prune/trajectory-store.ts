@@ -84,6 +84,15 @@ export class TrajectoryStore {
     this.trajectories.delete(trajectory);
   }
 
+  /** Leaves the main trajectory alone. */
+  public forgetCandidates(): void {
+    for (const name of this.trajectories.keys()) {
+      if (name !== mainTrajectory) {
+        this.truncate(name, -1);
+      }
+    }
+  }
+
   /** Candidates give way to the main trajectory, the longest known first. */
   private makeRoom(size: number): void {
     for (const name of this.trajectories.keys()) {

@@ -38,8 +38,9 @@ export function compressionPlanOf(
     { path: pathFrom(planPath)(path), fingerprint },
     {
       remove: result.remove,
+      ...(result.narrow.length === 0 ? {} : { narrow: result.narrow }),
       compress: result.compress,
-      note: planNote(result, budget, table?.metric ?? ''),
+      note: planNote(result, [budget], table?.metric ?? ''),
     },
   );
 }

@@ -168,7 +168,7 @@ function placesOf({ table }: CompressionSession): OuterPlace[] {
 }
 
 const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
-  budget: { unit: request.unit, ratio: request.budget },
+  budget: { unit: request.unit, ratio: request.budget ?? 1 },
   ways: (request.methods ?? []).map((method) => parseCompression(method)),
   outer: request.embeddings === true || request.head === true,
   removes: request.profile !== undefined,

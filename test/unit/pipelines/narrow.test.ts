@@ -1,7 +1,8 @@
 import { cp, open, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Plan, PlannedNarrowing } from '../../../extension/core/plans/plan';
+import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import type { Plan } from '../../../extension/core/plans/plan';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
 import { unattended } from '../../../extension/core/jobs/job';

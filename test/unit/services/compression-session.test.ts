@@ -70,6 +70,8 @@ const plan: MadePlan = {
   result: {
     compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
     remove: ['block.1.attention'],
+    narrow: [],
+    limits: [],
     cost: 1,
     costBefore: 2,
     sumOfDistances: 0.1,

@@ -10,6 +10,7 @@ import { openModel, openModelFiles } from '../../../extension/core/models/open-m
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import type { RefinedPlan } from '../../../extension/core/tensornet/budget/refine-plan';
+import { onlyLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice } from '../../../extension/core/tensornet/compression-choice';
 import { ChangeScorer } from '../../../extension/core/tensornet/sensitivity/change-scorer';
@@ -125,7 +126,7 @@ describe.each([
   it('let a budget reach less', async () => {
     const least = async (of: SensitivityProfile): Promise<number> => {
       for (let percent = 5; percent < 100; percent += 5) {
-        const budget = { unit: 'bytes', ratio: percent / 100 } as const;
+        const budget = onlyLimit({ unit: 'bytes', ratio: percent / 100 });
         const plan = await planUnderBudget(of, budget).catch(() => undefined);
         if (plan !== undefined) {
           return percent;
@@ -146,7 +147,7 @@ describe.each([
         ...{
           model: await openModelFiles(source),
           table: of,
-          budget: { unit: 'bytes', ratio },
+          budget: onlyLimit({ unit: 'bytes', ratio }),
           rounds,
         },
         ...{ calibration, bundledText, folder: fresh(), ...run },
@@ -187,7 +188,7 @@ describe.each([
   });
 
   it('are counted in the work of a model, as far as they multiply', async () => {
-    const { costBefore } = await planUnderBudget(table, { unit: 'flops', ratio: 0.99 });
+    const { costBefore } = await planUnderBudget(table, onlyLimit({ unit: 'flops', ratio: 0.99 }));
     const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
     expect(costBefore).toBe(sublayers + (table.outer?.at(-1)?.flopsPerToken ?? 0));
   });

@@ -117,6 +117,8 @@ function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
         { tensor: 'layers.0.query.weight', method: 'lowrank', level: 2, then: 'int4' },
       ],
       remove: ['block.1.attention'],
+      narrow: [],
+      limits: [],
       cost: 90,
       costBefore: 200,
       sumOfDistances: 0.01,
@@ -269,7 +271,7 @@ describe('a budget', () => {
   };
 
   it('is counted in what the table knows', () => {
-    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'flops']);
+    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
     const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
     expect(unitsOf(tableOf({ layers }))).toContain('milliseconds');
   });

@@ -10,9 +10,12 @@ import { readArchitecture, readDecoder } from '../open-model';
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
 import { OpenedModel } from '../opened-model';
-import { formatRanges } from './number-ranges';
+import { unitsMeant } from '../units';
+import { formatRanges, parseRanges } from './number-ranges';
+import type { PlannedNarrowing } from './planned-narrowing';
 import type { Width, WidthTensor } from './width';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Which channels or groups of sublayers stay, by the sublayers' ids. */
 export type Narrowing = ReadonlyMap<string, readonly number[]>;
@@ -57,11 +60,58 @@ export async function narrowModel(
   );
 }
 
+/** What a plan narrows, and what goes otherwise. */
+interface PlannedChanges {
+  readonly narrow?: readonly PlannedNarrowing[];
+  readonly remove?: readonly string[];
+  readonly patch?: readonly { readonly sublayer: string }[];
+}
+
+/**
+ * What stays of the sublayers that a plan narrows.
+ * @throws UserError for what cannot be narrowed so, or is removed as well.
+ */
+export function readNarrowing(
+  model: OpenedModel,
+  { narrow = [], remove = [], patch = [] }: PlannedChanges,
+): Narrowing {
+  const gone = new Set([
+    ...remove.flatMap((id) => unitsMeant(id, model.summary)),
+    ...patch.map(({ sublayer }) => sublayer),
+  ]);
+  return new Map(
+    narrow.map(({ sublayer, remove: ranges }, i) => {
+      const fault = (problem: Message): never => {
+        throw new UserError(problem, { file: model.path, field: `narrow.${i}` });
+      };
+      if (gone.has(sublayer)) {
+        fault(say`${sublayer} is removed, so there is nothing to narrow.`);
+      }
+      const { count, of } = requireWidth(model, sublayer);
+      const out = new Set(parseRanges(ranges));
+      const kept = Array.from({ length: count }, (_, place) => place).filter(
+        (place) => !out.has(place),
+      );
+      if (kept.length !== count - out.size) {
+        fault(
+          of === 'channels'
+            ? say`${sublayer} has channels 0 to ${count - 1}, but ${ranges} would be removed.`
+            : say`${sublayer} has key/value heads 0 to ${count - 1}, but ${ranges} would be removed.`,
+        );
+      }
+      if (kept.length === 0) {
+        fault(say`Nothing of ${sublayer} would be left. Remove it instead.`);
+      }
+      return [sublayer, kept];
+    }),
+  );
+}
+
 /**
  * The width of a sublayer.
  * @throws UserError where it can only stay or go as a whole.
  */
-export function requireWidth(opened: OpenedModel, id: string): Width {
+function requireWidth(opened: OpenedModel, id: string): Width {
   const model: LayeredModel = opened.model;
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
   const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;

@@ -1,39 +1,65 @@
+/** One cost for each limit of a problem, in their order: bytes, parameters, FLOPs or milliseconds. */
+export type Costs = readonly number[];
+
 /** What one way to store and run a linear layer costs, and what it does to the model's output. */
 export interface LayerOption {
-  /** In the unit of the budget: bytes, parameters, FLOPs or milliseconds. */
-  readonly cost: number;
+  readonly costs: Costs;
   /** Distance to the original's output where this layer alone is changed. */
   readonly loss: number;
 }
 
-/** A linear layer and what may become of it; exactly one option is taken unless its sublayer goes. */
-export interface LayerChoice {
-  readonly options: readonly LayerOption[];
-  /** Index among the sublayers that may be removed, if its own may. */
-  readonly sublayer?: number;
-}
-
-/** A sublayer that may be removed as a whole, its linear layers with it. */
-export interface RemovableSublayer {
-  /** What goes besides its linear layers, such as norms and biases. */
-  readonly cost: number;
+/** A part of a model as it may become: whole, narrower, or gone. */
+export interface PartState {
+  /** Of what is not among its layers, such as norms and key/value caches. */
+  readonly costs: Costs;
   readonly loss: number;
+  /** The options of each layer that the part then has; one of each is taken. */
+  readonly layers: readonly (readonly LayerOption[])[];
 }
 
-/** A choice under a budget: options and sublayers are independent of each other, losses add up. */
+/** A sublayer, an embedding or a head; exactly one of its states is taken. */
+export interface BudgetPart {
+  readonly states: readonly PartState[];
+}
+
+/** A choice under several limits: parts are independent of each other, costs and losses add up. */
 export interface BudgetProblem {
-  readonly layers: readonly LayerChoice[];
-  readonly sublayers: readonly RemovableSublayer[];
-  /** For the layers and sublayers listed; what else the model costs is taken off before. */
-  readonly budget: number;
+  readonly parts: readonly BudgetPart[];
+  /** Most of each cost; what else the model costs is taken off before. */
+  readonly limits: readonly number[];
+}
+
+/** What becomes of a part: the indexes of its state, and of the option of each layer of that state. */
+export interface PartChoice {
+  readonly state: number;
+  readonly options: readonly number[];
 }
 
 export interface BudgetSolution {
-  /** Index of each layer's option, or undefined where it goes with its sublayer. */
-  readonly options: readonly (number | undefined)[];
-  /** Indexes of the sublayers that go, ascending. */
-  readonly removed: readonly number[];
-  readonly cost: number;
+  readonly parts: readonly PartChoice[];
+  readonly costs: Costs;
   /** Sum of the losses: what a real measurement is held against. */
   readonly loss: number;
+}
+
+/** Sums over a choice. */
+export function totals(
+  { parts, limits }: BudgetProblem,
+  choices: readonly PartChoice[],
+): Pick<BudgetSolution, 'costs' | 'loss'> {
+  const costs = limits.map(() => 0);
+  let loss = 0;
+  const add = (taken: LayerOption | undefined): void => {
+    loss += taken?.loss ?? 0;
+    costs.forEach((cost, i) => (costs[i] = cost + (taken?.costs[i] ?? 0)));
+  };
+  for (const [i, part] of parts.entries()) {
+    const choice = choices[i];
+    const state = choice && part.states[choice.state];
+    add(state);
+    state?.layers.forEach((options, layer) => {
+      add(options[choice?.options[layer] ?? -1]);
+    });
+  }
+  return { costs, loss };
 }

@@ -1,7 +1,15 @@
 import loadHighs from 'highs';
 import { UserError } from '../../user-error';
+import { totals } from './budget-problem';
+import type {
+  BudgetPart,
+  BudgetProblem,
+  BudgetSolution,
+  LayerOption,
+  PartChoice,
+  PartState,
+} from './budget-problem';
 import { relaxedChoice } from './relaxed-choice';
-import type { BudgetProblem, BudgetSolution, LayerOption } from './budget-problem';
 import { say } from '../../message';
 
 /** Relative gap between the solution and the best bound. */
@@ -17,52 +25,87 @@ let solver: ReturnType<typeof loadHighs> | undefined;
 const scale = 1000;
 
 /**
- * Takes the options with the smallest sum of losses whose costs stay within the budget: a
+ * Takes the states and options with the smallest sum of losses whose costs stay within all limits: a
  * multiple-choice knapsack, as a mixed-integer program (HiGHS).
- * @throws UserError where even the cheapest options cost more than the budget.
+ * @throws UserError where even the cheapest cost more than a limit, or the limits cannot be kept together.
  */
 export async function chooseOptions(
   problem: BudgetProblem,
   seconds = defaultSeconds,
 ): Promise<BudgetSolution> {
-  const { layers, sublayers, budget } = problem;
-  const least = cheapest(problem);
-  if (least > budget) {
-    throw new UserError(
-      say`The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${budget.toPrecision(4)}.`,
-      {
-        field: 'budget',
-        remedy: say`Choose a larger budget, measure smaller settings or more methods, or allow removing sublayers.`,
-      },
-    );
+  const { parts, limits } = problem;
+  for (const [i, limit] of limits.entries()) {
+    const least = parts.reduce((sum, part) => sum + cheapest(part, i), 0);
+    if (least > limit) {
+      throw tooLow(least, limit);
+    }
   }
-  const choices = layers.map(({ options }) => undominated(options));
-  const losses = [...choices.flat(), ...sublayers].map(({ loss }) => loss);
-  const lossUnit = unitOf(Math.max(...losses.map(Math.abs)));
-  const costUnit = unitOf(budget);
+  const relaxed = relaxedChoice(problem);
+  const solved = await solve(problem, seconds);
+  const [best] = [...(solved ? [solved] : []), ...(relaxed ? [relaxed] : [])]
+    .map((choice) => ({ parts: choice, ...totals(problem, choice) }))
+    .sort((a, b) => a.loss - b.loss);
+  if (best === undefined) {
+    throw new UserError(say`The measured options can't keep all limits together.`, {
+      field: 'limits',
+      remedy: say`Raise a limit, measure smaller settings or more methods, or allow removing sublayers.`,
+    });
+  }
+  return best;
+}
+
+function tooLow(least: number, limit: number): UserError {
+  return new UserError(
+    say`The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${limit.toPrecision(4)}.`,
+    {
+      field: 'budget',
+      remedy: say`Choose a larger budget, measure smaller settings or more methods, or allow removing sublayers.`,
+    },
+  );
+}
+
+/** A variable of the program: one option of one layer in one state, or a state. */
+const stateName = (part: number, state: number): string => `y${part}_${state}`;
+const optionName = (part: number, state: number, layer: number, option: number): string =>
+  `x${part}_${state}_${layer}_${option}`;
+
+async function solve(
+  problem: BudgetProblem,
+  seconds: number,
+): Promise<readonly PartChoice[] | undefined> {
+  const { parts, limits } = problem;
+  const all = parts.flatMap(({ states }) => states.flatMap((one) => [one, ...one.layers.flat()]));
+  const lossUnit = unitOf(Math.max(...all.map(({ loss }) => Math.abs(loss))));
+  const costUnits = limits.map(unitOf);
   const names: string[] = [];
   const objective: string[] = [];
-  const costs: string[] = [];
-  const add = (name: string, loss: number, cost: number): string => {
+  const costs: string[][] = limits.map(() => []);
+  const rows: string[] = [];
+  const add = (name: string, { loss, costs: own }: LayerOption): string => {
     names.push(name);
     objective.push(term(loss / lossUnit, name));
-    costs.push(term(cost / costUnit, name));
+    costs.forEach((row, i) => row.push(term((own[i] ?? 0) / (costUnits[i] ?? 1), name)));
     return name;
   };
-  const removals = sublayers.map(({ loss, cost }, i) => add(`r${i}`, loss, -cost));
-  const rows = layers.map(({ sublayer }, i) => {
-    const taken = (choices[i] ?? []).map(({ index, loss, cost }) =>
-      add(`x${i}_${index}`, loss, cost),
-    );
-    const gone = sublayer === undefined ? [] : [removals[sublayer] ?? ''];
-    return ` c${i}: ${[...taken, ...gone].join(' + ')} = 1`;
-  });
-  const fixed = sublayers.reduce((sum, { cost }) => sum + cost, 0);
+  for (const [p, { states }] of parts.entries()) {
+    const taken = states.map((state, s) => add(stateName(p, s), state));
+    rows.push(` s${p}: ${taken.join(' + ')} = 1`);
+    for (const [s, { layers }] of states.entries()) {
+      for (const [l, options] of layers.entries()) {
+        const left = undominated(options).map(({ index, option }) =>
+          add(optionName(p, s, l, index), option),
+        );
+        rows.push(` c${p}_${s}_${l}: ${left.join(' + ')} - ${stateName(p, s)} = 0`);
+      }
+    }
+  }
   const program = [
     'Minimize',
     ` loss: ${objective.join(' ')}`,
     'Subject To',
-    ` budget: ${costs.join(' ')} <= ${(budget - fixed) / costUnit}`,
+    ...costs.map(
+      (row, i) => ` l${i}: ${row.join(' ')} <= ${(limits[i] ?? 0) / (costUnits[i] ?? 1)}`,
+    ),
     ...rows,
     'Binary',
     ...names.map((name) => ` ${name}`),
@@ -77,65 +120,43 @@ export async function chooseOptions(
     const column = Columns[name];
     return column !== undefined && 'Primal' in column && column.Primal > 0.5;
   };
-  const removed = sublayers.flatMap((_, i) => (isTaken(`r${i}`) ? [i] : []));
-  const options = layers.map(
-    (_, i) => choices[i]?.find(({ index }) => isTaken(`x${i}_${index}`))?.index,
+  const choices = parts.flatMap((part, p) => choiceOf(part, p, isTaken) ?? []);
+  return choices.length === parts.length ? choices : undefined;
+}
+
+/** What a solution takes of a part; undefined where it is not whole. */
+function choiceOf(
+  { states }: BudgetPart,
+  part: number,
+  isTaken: (name: string) => boolean,
+): PartChoice | undefined {
+  const state = states.findIndex((_, s) => isTaken(stateName(part, s)));
+  const options = (states[state]?.layers ?? []).map((layer, l) =>
+    layer.findIndex((_, option) => isTaken(optionName(part, state, l, option))),
   );
-  const isWhole = layers.every(
-    ({ sublayer }, i) =>
-      options[i] !== undefined || (sublayer !== undefined && removed.includes(sublayer)),
-  );
-  const relaxed = relaxedChoice(problem);
-  const [best] = [...(isWhole ? [{ options, removed }] : []), ...(relaxed ? [relaxed] : [])]
-    .map((choice) => ({ ...choice, ...totals(problem, choice.options, choice.removed) }))
-    .sort((a, b) => a.loss - b.loss);
-  if (best === undefined) {
-    throw new Error('no choice keeps the budget, though the cheapest would');
-  }
-  return best;
+  return state < 0 || options.some((option) => option < 0) ? undefined : { state, options };
 }
 
-/** Sums over a solution; sublayers that stay cost what they have besides their linear layers. */
-export function totals(
-  { layers, sublayers }: BudgetProblem,
-  options: readonly (number | undefined)[],
-  removed: readonly number[],
-): { readonly cost: number; readonly loss: number } {
-  let [cost, loss] = [0, 0];
-  layers.forEach((layer, i) => {
-    const option = layer.options[options[i] ?? -1];
-    cost += option?.cost ?? 0;
-    loss += option?.loss ?? 0;
-  });
-  sublayers.forEach((sublayer, i) => {
-    if (removed.includes(i)) {
-      loss += sublayer.loss;
-    } else {
-      cost += sublayer.cost;
-    }
-  });
-  return { cost, loss };
+/** The least that any choice of a part costs. */
+function cheapest({ states }: BudgetPart, limit: number): number {
+  const costOf = ({ costs }: LayerOption): number => costs[limit] ?? 0;
+  const least = (state: PartState): number =>
+    state.layers.reduce((sum, options) => sum + Math.min(...options.map(costOf)), costOf(state));
+  return Math.min(...states.map(least));
 }
 
-/** The least that any choice costs: what may be removed costs nothing. */
-function cheapest({ layers }: BudgetProblem): number {
-  return layers
-    .filter(({ sublayer }) => sublayer === undefined)
-    .reduce((sum, { options }) => sum + Math.min(...options.map(({ cost }) => cost)), 0);
-}
-
-/** Options of which no other costs less or as much and loses less. */
+/** Options of which no other costs less or as much of everything and loses less. */
 function undominated(
   options: readonly LayerOption[],
-): (LayerOption & { readonly index: number })[] {
-  const sorted = options
-    .map((option, index) => ({ ...option, index }))
-    .sort((a, b) => a.cost - b.cost || a.loss - b.loss);
-  let best = Number.POSITIVE_INFINITY;
-  return sorted.filter(({ loss }) => {
-    const isBetter = loss < best;
-    best = Math.min(best, loss);
-    return isBetter;
+): { readonly index: number; readonly option: LayerOption }[] {
+  const isBetter = (a: LayerOption, b: LayerOption): boolean =>
+    a.loss <= b.loss && a.costs.every((cost, i) => cost <= (b.costs[i] ?? 0));
+  return options.flatMap((option, index) => {
+    const isBeaten = options.some(
+      (other, i) =>
+        i !== index && isBetter(other, option) && (i < index || !isBetter(option, other)),
+    );
+    return isBeaten ? [] : [{ index, option }];
   });
 }
 

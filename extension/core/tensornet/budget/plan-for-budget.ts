@@ -9,7 +9,8 @@ import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { PlanMeasurer } from './plan-measurer';
 import { planProblem } from './plan-under-budget';
-import type { CompressionBudget, RemovalCost } from './plan-under-budget';
+import type { RemovalCost } from './plan-under-budget';
+import type { Budget } from './budget-limits';
 import { refinePlan } from './refine-plan';
 import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
@@ -20,7 +21,7 @@ export interface BudgetRequest {
   readonly model: OpenedModel;
   /** A table of this model. */
   readonly table: SensitivityProfile;
-  readonly budget: CompressionBudget;
+  readonly budget: Budget;
   /** Sublayers that may go, measured by the table's metric. */
   readonly removable?: readonly RemovalCost[];
   /** Times that the choice is made anew by what the whole plan showed. */
@@ -76,7 +77,7 @@ export async function planForBudget(
   await mkdir(folder, { recursive: true });
   const measurer = new PlanMeasurer(
     {
-      ...{ model, metric, device, memoryBytes, folder },
+      ...{ model: request.model, metric, device, memoryBytes, folder },
       ...{ inputs: measured.inputs, fittedTo: fitting.inputs, seed: settings.seed },
     },
     context,

@@ -5,8 +5,11 @@ import type { JobContext, StageProgress } from '../../jobs/job';
 import type { MetricName } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
+import type { MatrixEncoding, OuterMatrix } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
+import { narrowModel, readNarrowing } from '../../models/narrow/narrow-model';
+import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
+import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
@@ -23,7 +26,7 @@ import type { Message } from '../../message';
 
 /** What plans are measured on, and where their forms lie meanwhile. */
 export interface MeasurerSetup {
-  readonly model: LayeredModel;
+  readonly model: OpenedModel;
   readonly inputs: readonly ModelInput[];
   /** What compressions that look at inputs are fitted to. */
   readonly fittedTo: readonly ModelInput[];
@@ -40,6 +43,13 @@ export interface MeasuredPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers. */
   readonly remove: readonly string[];
+  readonly narrow: readonly PlannedNarrowing[];
+}
+
+/** The model that forms are put into: the original, or one with narrower sublayers. */
+interface Base {
+  readonly model: LayeredModel;
+  readonly executor: LayeredExecutor;
 }
 
 /** What a plan really does to the output. */
@@ -53,7 +63,10 @@ export interface PlanMeasurement {
 /** Measures plans by running the model that they describe. */
 export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixEncoding>();
-  private readonly layers: ReadonlyMap<string, LinearLayer>;
+  /** The place of the sublayer of each linear layer. */
+  private readonly places: ReadonlyMap<string, number>;
+  /** By what is narrowed. */
+  private readonly bases = new Map<string, Base>();
   /** Embedding and head by their ids, once where they are one matrix. */
   private readonly outer: ReadonlyMap<string, OuterMatrix>;
   private readonly products: MatrixProducts;
@@ -65,10 +78,11 @@ export class PlanMeasurer {
     private readonly setup: MeasurerSetup,
     private readonly context: JobContext,
   ) {
-    const { model, device, memoryBytes } = setup;
-    this.layers = new Map(
+    const { device, memoryBytes } = setup;
+    const model: LayeredModel = setup.model.model;
+    this.places = new Map(
       model.summary.sublayers.flatMap((_, index) =>
-        model.linearLayers(index).map((layer) => [layer.id, layer] as const),
+        model.linearLayers(index).map(({ id }) => [id, index] as const),
       ),
     );
     this.outer = new Map(
@@ -78,14 +92,17 @@ export class PlanMeasurer {
     );
     this.products = new MatrixProducts(device, memoryBytes);
     this.original = new LayeredExecutor(model, device, memoryBytes);
+    this.bases.set('', { model, executor: this.original });
   }
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
-    await this.compress(plan.compress);
-    const { model, device, memoryBytes } = this.setup;
-    const forms = this.formsOf(plan.compress);
-    const executor = new LayeredExecutor(this.changed(forms), device, memoryBytes);
+    const base = await this.baseOf(plan.narrow);
+    await this.compress(plan, base);
+    const { device, memoryBytes } = this.setup;
+    const { model } = base;
+    const forms = this.formsOf(plan);
+    const executor = new LayeredExecutor(model.withMatrices(forms), device, memoryBytes);
     try {
       const scorer = this.scorer(executor, plan.remove);
       const total = 1 + (inTurn ? model.summary.sublayers.length : 0);
@@ -98,7 +115,7 @@ export class PlanMeasurer {
       for (const { tensor } of inTurn ? plan.compress : []) {
         const matrix = this.outer.get(tensor);
         if (matrix !== undefined) {
-          without.set(tensor, await this.withoutOuter(scorer, forms, matrix));
+          without.set(tensor, await this.withoutOuter(scorer, model, forms, matrix));
         }
       }
       for (const index of inTurn ? model.summary.sublayers.keys() : []) {
@@ -106,7 +123,11 @@ export class PlanMeasurer {
         const turns = this.turnsOf(index, plan);
         if (turns.length > 0) {
           await scorer.advance(index);
-          const steps = turns.map((id) => this.changed(omit(forms, [id])).sublayer(index));
+          const steps = turns.map((id) =>
+            this.places.has(id)
+              ? model.withMatrices(omit(forms, [id])).sublayer(index)
+              : this.setup.model.model.sublayer(index),
+          );
           const distances = await scorer.distances(steps);
           turns.forEach((id, i) => without.set(id, distances[i]?.distance ?? Number.NaN));
         }
@@ -119,23 +140,36 @@ export class PlanMeasurer {
 
   public async dispose(): Promise<void> {
     await this.products.dispose();
-    await this.original.dispose();
+    for (const { executor } of this.bases.values()) {
+      await executor.dispose();
+    }
   }
 
-  private changed(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel {
-    const { model } = this.setup;
-    return model.withMatrices(forms);
+  /** The model with narrower sublayers, its tensors in the folder. */
+  private async baseOf(narrow: readonly PlannedNarrowing[]): Promise<Base> {
+    const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
+    const known = this.bases.get(key);
+    if (known !== undefined) {
+      return known;
+    }
+    const { model: opened, folder, device, memoryBytes } = this.setup;
+    const file = join(folder, `narrow-${this.bases.size}.safetensors`);
+    const { model } = await narrowModel(opened, readNarrowing(opened, { narrow }), file);
+    const base = { model, executor: new LayeredExecutor(model, device, memoryBytes) };
+    this.bases.set(key, base);
+    return base;
   }
 
   /** The distance of a plan whose embedding or head stays dense. */
   private async withoutOuter(
     scorer: ChangeScorer,
+    model: LayeredModel,
     forms: ReadonlyMap<string, MatrixEncoding>,
     matrix: OuterMatrix,
   ): Promise<number> {
     const { device, memoryBytes } = this.setup;
     const rest = omit(forms, outerIds(matrix));
-    const executor = new LayeredExecutor(this.changed(rest), device, memoryBytes);
+    const executor = new LayeredExecutor(model.withMatrices(rest), device, memoryBytes);
     try {
       return await scorer.outerDistance(executor, { reembeds: matrix.place === 'embedding' });
     } finally {
@@ -143,36 +177,42 @@ export class PlanMeasurer {
     }
   }
 
-  /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes, or its layers. */
-  private turnsOf(index: number, { compress, remove }: MeasuredPlan): string[] {
+  /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes or is narrower, or its layers. */
+  private turnsOf(index: number, { compress, remove, narrow }: MeasuredPlan): string[] {
     const { id } = this.setup.model.summary.sublayers[index] ?? { id: '' };
-    return remove.includes(id)
+    return remove.includes(id) || narrow.some(({ sublayer }) => sublayer === id)
       ? [id]
-      : compress
-          .map(({ tensor }) => tensor)
-          .filter((tensor) => this.layers.get(tensor)?.sublayer === index);
+      : compress.map(({ tensor }) => tensor).filter((tensor) => this.places.get(tensor) === index);
   }
 
-  private formsOf(choices: readonly CompressionChoice[]): Map<string, MatrixEncoding> {
+  private formsOf(plan: MeasuredPlan): Map<string, MatrixEncoding> {
     return new Map(
-      choices.flatMap((choice) => {
-        const form = this.forms.get(keyOf(choice));
+      plan.compress.flatMap((choice) => {
+        const form = this.forms.get(this.keyOf(choice, plan));
         return form === undefined ? [] : [[choice.tensor, form] as const];
       }),
     );
   }
 
-  /** Computes the forms that are not there yet, on statistics of the original. */
-  private async compress(choices: readonly CompressionChoice[]): Promise<void> {
+  /** Tells forms apart: those of a narrower sublayer are others. */
+  private keyOf(choice: CompressionChoice, { narrow }: Pick<MeasuredPlan, 'narrow'>): string {
+    const { id } = this.setup.model.summary.sublayers[this.places.get(choice.tensor) ?? -1] ?? {};
+    const width = narrow.find(({ sublayer }) => sublayer === id)?.remove ?? '';
+    return `${choice.tensor} ${compressionKey(choice)} ${width}`;
+  }
+
+  /** Computes the forms that are not there yet, on statistics of the model that they are put into. */
+  private async compress(plan: MeasuredPlan, { model, executor }: Base): Promise<void> {
+    const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
     const scorer = this.scorer(this.original, []);
     this.tell(stage, 0, choices.length);
     this.reference ??= await scorer.start();
-    const open = choices.filter((choice) => !this.forms.has(keyOf(choice)));
+    const open = choices.filter((choice) => !this.forms.has(this.keyOf(choice, plan)));
     if (open.length === 0) {
       return;
     }
-    const { model, fittedTo, seed } = this.setup;
+    const { fittedTo, seed } = this.setup;
     let done = choices.length - open.length;
     const context = { products: this.products, seed, dtype: storageDtype(model.summary) };
     for (const choice of open) {
@@ -180,21 +220,22 @@ export class PlanMeasurer {
       if (matrix !== undefined) {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
-        await this.keep(choice, new Map(outerIds(matrix).map((id) => [id, form])));
+        await this.keep(plan, choice, new Map(outerIds(matrix).map((id) => [id, form])));
         this.tell(stage, ++done, choices.length);
       }
     }
     const pass = new CalibrationPass({
-      executor: this.original,
+      executor,
       products: this.products,
       inputs: fittedTo,
       afterRun: async () => checkpoint(this.context.cancellation),
     });
     for (const index of model.summary.sublayers.keys()) {
-      const here = open.flatMap((choice) => {
-        const layer = this.layers.get(choice.tensor);
-        return layer?.sublayer === index ? [{ choice, layer }] : [];
-      });
+      const here = model
+        .linearLayers(index)
+        .flatMap((layer) =>
+          open.flatMap((choice) => (choice.tensor === layer.id ? [{ choice, layer }] : [])),
+        );
       if (here.length === 0) {
         continue;
       }
@@ -207,7 +248,7 @@ export class PlanMeasurer {
           layer,
           choice,
         );
-        await this.keep(choice, new Map([[layer.id, form]]));
+        await this.keep(plan, choice, new Map([[layer.id, form]]));
         this.tell(stage, ++done, choices.length);
       }
     }
@@ -215,12 +256,13 @@ export class PlanMeasurer {
 
   /** Keeps the form of a choice; a head that is the embedding has the same, by an equal choice. */
   private async keep(
+    plan: MeasuredPlan,
     choice: CompressionChoice,
     forms: ReadonlyMap<string, MatrixEncoding<TensorData>>,
   ): Promise<void> {
     const path = join(this.setup.folder, `${this.forms.size}.safetensors`);
     for (const [tensor, form] of await storeForms(path, forms)) {
-      this.forms.set(keyOf({ ...choice, tensor }), form);
+      this.forms.set(this.keyOf({ ...choice, tensor }, plan), form);
     }
   }
 
@@ -249,8 +291,4 @@ function omit(
   ids: readonly string[],
 ): Map<string, MatrixEncoding> {
   return new Map([...forms].filter(([id]) => !ids.includes(id)));
-}
-
-function keyOf(choice: CompressionChoice): string {
-  return `${choice.tensor} ${compressionKey(choice)}`;
 }

@@ -1,29 +1,29 @@
+import type { SublayerSummary } from '../../models/model-summary';
+import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import { UserError } from '../../user-error';
 import type { CompressionChoice } from '../compression-choice';
-import { matricesOf } from '../sensitivity/sensitivity-profile';
+import { quantizerNames } from '../compression-choice';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
   OuterSensitivity,
   SensitivityEntry,
   SensitivityProfile,
+  WidthEntry,
 } from '../sensitivity/sensitivity-profile';
+import { cacheCost, costOf, mostOf, ownCost, wholeCost } from './budget-limits';
+import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
 import { chooseOptions } from './choose-options';
-import type { BudgetSolution, BudgetProblem } from './budget-problem';
+import { totals } from './budget-problem';
+import type {
+  BudgetProblem,
+  BudgetSolution,
+  Costs,
+  LayerOption,
+  PartChoice,
+  PartState,
+} from './budget-problem';
 import { say } from '../../message';
-
-/**
- * What a budget counts: bytes and parameters of all tensors; FLOPs of one token in the sublayers, and its
- * milliseconds in their linear layers but for convolutions, both with the head where the table has measured it.
- */
-export const budgetUnits = ['bytes', 'parameters', 'flops', 'milliseconds'] as const;
-export type BudgetUnit = (typeof budgetUnits)[number];
-
-export interface CompressionBudget {
-  readonly unit: BudgetUnit;
-  /** Share of what is counted of the whole model that may be left, in (0, 1). */
-  readonly ratio: number;
-}
 
 /** A sublayer that may be removed, with the distance of the model that lacks it alone. */
 export interface RemovalCost {
@@ -31,88 +31,208 @@ export interface RemovalCost {
   readonly distance: number;
 }
 
+/** What is left of a model under one limit. */
+export interface LimitKept {
+  readonly unit: BudgetUnit;
+  readonly cost: number;
+  readonly before: number;
+  readonly most: number;
+}
+
 /** What to do with a model to keep to a budget. */
 export interface CompressionPlan {
   readonly compress: readonly CompressionChoice[];
   /** Ids of sublayers. */
   readonly remove: readonly string[];
-  /** Of the whole model, in the unit of the budget. */
+  readonly narrow: readonly PlannedNarrowing[];
+  /** Of the whole model, in the unit of the first limit. */
   readonly cost: number;
   readonly costBefore: number;
+  /** The same for every limit. */
+  readonly limits: readonly LimitKept[];
   /** Sum of the measured distances of every change alone. */
   readonly sumOfDistances: number;
 }
 
-/** A plan's problem, its matrices and sublayers in the order of the problem's. */
-export interface PlannedProblem extends BudgetProblem {
+/** What a state of a part stands for. */
+interface PlannedState {
+  /** What the part is narrowed to, where it is neither whole nor gone. */
+  readonly width?: WidthEntry;
+  readonly isGone?: true;
+  /** The entry of each option of each layer; undefined for layers that are kept. */
+  readonly entries: readonly (readonly (SensitivityEntry | undefined)[])[];
+}
+
+/** A sublayer, an embedding or a head. */
+export interface PlannedPart {
+  /** Id of the sublayer; undefined outside. */
+  readonly sublayer: string | undefined;
   readonly matrices: readonly (LayerSensitivity | OuterSensitivity)[];
-  readonly removable: readonly RemovalCost[];
-  /** Of what is not listed, in the unit of the budget. */
-  readonly fixedCost: number;
-  readonly costBefore: number;
+  /** In the order of the problem's. */
+  readonly states: readonly PlannedState[];
+}
+
+/** A plan's problem, and what its parts are. */
+export interface PlannedProblem extends BudgetProblem {
+  readonly planned: readonly PlannedPart[];
+  /** Of what no part counts, by limit. */
+  readonly fixed: Costs;
+  readonly before: Costs;
+  readonly budget: Budget;
 }
 
 /**
- * States the choice among a table's measured options as a {@link BudgetProblem}: the first option of
- * every layer is to keep it.
- * @throws UserError where the budget is no ratio, or the table knows no times that it is to be counted in.
+ * States the choice among a table's measured options as a {@link BudgetProblem}: the first state of every part is to
+ * keep it whole, and the first option of every layer to keep that.
+ * @throws UserError where a share is none, or the table knows no times that are to be counted.
  */
 export function planProblem(
   table: SensitivityProfile,
-  { unit, ratio }: CompressionBudget,
+  budget: Budget,
   removable: readonly RemovalCost[] = [],
 ): PlannedProblem {
-  if (!(ratio > 0 && ratio < 1)) {
-    throw new UserError(say`${ratio} is not a share of the model above 0 and below 1.`, {
-      field: 'budget',
-      remedy: say`Write 0.5 for half of it.`,
+  const { limits, context } = budget;
+  limits.forEach(requireShare);
+  const { model, layers, outer = [], widths = [], original } = table;
+  const units = limits.map(({ unit }) => unit);
+  // Distances by perplexity begin at the original's.
+  const lossOf = ({ distance }: { readonly distance: number }): number =>
+    Math.max(0, distance - original);
+  const whole = (matrices: readonly MatrixSensitivity[]): Pick<PlannedState, 'entries'> => ({
+    entries: matrices.map(({ entries }) => [undefined, ...entries]),
+  });
+  const optionsOf = (
+    matrices: readonly (LayerSensitivity | OuterSensitivity)[],
+    { entries }: Pick<PlannedState, 'entries'>,
+    share?: WidthShare,
+  ): LayerOption[][] =>
+    matrices.map((matrix, i) =>
+      (entries[i] ?? []).map((entry) => ({
+        costs: units.map(
+          (unit) =>
+            costOf[unit](entry ?? matrix) *
+            (share === undefined ? 1 : shareOf(matrix, entry, share)),
+        ),
+        loss: entry === undefined ? 0 : lossOf(entry),
+      })),
+    );
+  const parts: { readonly planned: PlannedPart; readonly states: readonly PartState[] }[] = [];
+  for (const sublayer of model.sublayers) {
+    const matrices = layers.filter((layer) => layer.sublayer === sublayer.id);
+    const width = widths.find((one) => one.sublayer === sublayer.id);
+    const removal = removable.find((one) => one.sublayer === sublayer.id);
+    const rest = (share: number): Costs =>
+      units.map(
+        (unit) => restCost(unit, sublayer, matrices) + share * cacheCost(unit, sublayer, context),
+      );
+    const states: { readonly planned: PlannedState; readonly state: PartState }[] = [];
+    const kept = whole(matrices);
+    states.push({
+      planned: kept,
+      state: { costs: rest(1), loss: 0, layers: optionsOf(matrices, kept) },
+    });
+    for (const entry of width?.entries ?? []) {
+      const left = narrowable(matrices);
+      const share = { kept: entry.kept, count: width?.count ?? entry.kept };
+      states.push({
+        planned: { width: entry, ...left },
+        state: {
+          costs: rest(share.kept / share.count),
+          loss: lossOf(entry),
+          layers: optionsOf(matrices, left, share),
+        },
+      });
+    }
+    if (removal !== undefined) {
+      states.push({
+        planned: { isGone: true, entries: [] },
+        state: { costs: units.map(() => 0), loss: lossOf(removal), layers: [] },
+      });
+    }
+    parts.push({
+      planned: { sublayer: sublayer.id, matrices, states: states.map(({ planned }) => planned) },
+      states: states.map(({ state }) => state),
     });
   }
-  const { model, layers, original } = table;
-  const matrices = matricesOf(table);
-  const known = removable.filter(({ sublayer }) =>
-    model.sublayers.some(({ id }) => id === sublayer),
+  for (const matrix of outer) {
+    const kept = whole([matrix]);
+    parts.push({
+      planned: { sublayer: undefined, matrices: [matrix], states: [kept] },
+      states: [{ costs: units.map(() => 0), loss: 0, layers: optionsOf([matrix], kept) }],
+    });
+  }
+  const before = units.map((unit) =>
+    wholeCost(unit, model, context, { linear: sumOf(layers, unit), outer: sumOf(outer, unit) }),
   );
-  const choices = matrices.map((matrix) => {
-    const sublayer =
-      'sublayer' in matrix ? known.findIndex((one) => one.sublayer === matrix.sublayer) : -1;
-    const options = [
-      { cost: costOf[unit](matrix), loss: 0 },
-      // Distances by perplexity begin at the original's.
-      ...matrix.entries.map((entry) => ({
-        cost: costOf[unit](entry),
-        loss: Math.max(0, entry.distance - original),
-      })),
-    ];
-    return { options, ...(sublayer < 0 ? {} : { sublayer }) };
-  });
-  const linearCost = (id: string): number =>
-    sumOf(
-      layers.filter(({ sublayer }) => sublayer === id),
-      unit,
-    );
-  const sublayers = known.map(({ sublayer, distance }) => ({
-    cost: Math.max(0, sublayerCost(table, unit, sublayer) - linearCost(sublayer)),
-    loss: Math.max(0, distance - original),
+  const unchanged = parts.map(({ states: [first] }) => ({
+    state: 0,
+    options: (first?.layers ?? []).map(() => 0),
   }));
-  const costBefore = wholeCost(table, unit);
-  if (unit === 'milliseconds' && costBefore === 0) {
+  const problem = { parts: parts.map(({ states }) => ({ states })), limits: before };
+  const listed = totals(problem, unchanged).costs;
+  const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
+  if (units.some((unit, i) => unit === 'milliseconds' && before[i] === 0)) {
     throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
       field: 'unit',
       remedy: say`Count bytes, parameters or flops.`,
     });
   }
-  const listed = sumOf(matrices, unit) + sublayers.reduce((sum, { cost }) => sum + cost, 0);
-  const fixedCost = costBefore - listed;
   return {
-    matrices,
-    removable: known,
-    layers: choices,
-    sublayers,
-    fixedCost,
-    costBefore,
-    budget: ratio * costBefore - fixedCost,
+    parts: problem.parts,
+    planned: parts.map(({ planned }) => planned),
+    limits: limits.map((limit, i) => mostOf(limit, before[i] ?? 0) - (fixed[i] ?? 0)),
+    ...{ fixed, before, budget },
   };
+}
+
+function requireShare(limit: BudgetLimit): void {
+  if ('ratio' in limit && !(limit.ratio > 0 && limit.ratio < 1)) {
+    throw new UserError(say`${limit.ratio} is not a share of the model above 0 and below 1.`, {
+      field: 'budget',
+      remedy: say`Write 0.5 for half of it.`,
+    });
+  }
+}
+
+/** What stays of a sublayer's width. */
+interface WidthShare {
+  readonly kept: number;
+  readonly count: number;
+}
+
+/** What is offered for layers of other sizes: to keep them, and whole numbers, whose sizes follow. */
+function narrowable(matrices: readonly MatrixSensitivity[]): Pick<PlannedState, 'entries'> {
+  const isWholeNumbers = ({ method }: SensitivityEntry): boolean =>
+    quantizerNames.some((name) => name === method);
+  return {
+    entries: matrices.map(({ entries }) => [undefined, ...entries.filter(isWholeNumbers)]),
+  };
+}
+
+/** What is left of a layer's costs where its sublayer is narrower: rows of blocks, where those share a scale. */
+function shareOf(
+  matrix: LayerSensitivity | OuterSensitivity,
+  entry: SensitivityEntry | undefined,
+  { kept, count }: WidthShare,
+): number {
+  const role = 'role' in matrix ? matrix.role : undefined;
+  const blockSize = entry === undefined || entry.level === 0 ? 1 : entry.level;
+  const isLast = role === 'down' || role === 'output';
+  const left = (matrix.in * kept) / count;
+  return isLast ? Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize) : kept / count;
+}
+
+/** What is counted of a sublayer besides its layers, keys and values. */
+function restCost(
+  unit: BudgetUnit,
+  sublayer: SublayerSummary,
+  matrices: readonly LayerSensitivity[],
+): number {
+  return Math.max(0, ownCost(unit, sublayer) - sumOf(matrices, unit));
+}
+
+function sumOf(matrices: readonly MatrixSensitivity[], unit: BudgetUnit): number {
+  return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
 }
 
 /**
@@ -121,7 +241,7 @@ export function planProblem(
  */
 export async function planUnderBudget(
   table: SensitivityProfile,
-  budget: CompressionBudget,
+  budget: Budget,
   removable: readonly RemovalCost[] = [],
 ): Promise<CompressionPlan> {
   const problem = planProblem(table, budget, removable);
@@ -130,36 +250,59 @@ export async function planUnderBudget(
 
 /** A solution in the words of plans. */
 export function planOf(
-  { matrices, removable, fixedCost, costBefore }: PlannedProblem,
-  solution: BudgetSolution,
+  { planned, fixed, before, budget }: PlannedProblem,
+  { parts, costs, loss }: BudgetSolution,
 ): CompressionPlan {
-  const compress = matrices.flatMap((matrix, i): CompressionChoice[] => {
-    const entry = entryOf(matrix, solution.options[i]);
+  const taken = planned.map((part, i) => takenOf(part, parts[i]));
+  const limits = budget.limits.map((limit, i): LimitKept => ({
+    unit: limit.unit,
+    cost: (fixed[i] ?? 0) + (costs[i] ?? 0),
+    before: before[i] ?? 0,
+    most: mostOf(limit, before[i] ?? 0),
+  }));
+  const [first] = limits;
+  return {
+    compress: taken.flatMap(({ compress }) => compress),
+    remove: taken.flatMap(({ isGone, sublayer }) =>
+      isGone && sublayer !== undefined ? [sublayer] : [],
+    ),
+    narrow: taken.flatMap(({ narrow }) => narrow),
+    cost: first?.cost ?? 0,
+    costBefore: first?.before ?? 0,
+    limits,
+    sumOfDistances: loss,
+  };
+}
+
+/** What a choice makes of a part. */
+function takenOf(
+  { sublayer, matrices, states }: PlannedPart,
+  choice: PartChoice | undefined,
+): {
+  readonly sublayer: string | undefined;
+  readonly isGone: boolean;
+  readonly narrow: readonly PlannedNarrowing[];
+  readonly compress: readonly CompressionChoice[];
+} {
+  const state = states[choice?.state ?? 0];
+  const isGone = state?.isGone === true;
+  const compress = matrices.flatMap((matrix, layer) => {
+    const entry = state?.entries[layer]?.[choice?.options[layer] ?? 0];
     return entry === undefined
       ? []
       : tensorsOf(matrix).map((tensor) => ({ tensor, ...compressionOf(entry) }));
   });
-  return {
-    compress,
-    remove: solution.removed.flatMap((i) => removable[i]?.sublayer ?? []),
-    cost: fixedCost + solution.cost,
-    costBefore,
-    sumOfDistances: solution.loss,
-  };
+  const narrow =
+    state?.width === undefined || sublayer === undefined
+      ? []
+      : [{ sublayer, remove: state.width.remove }];
+  return { sublayer, isGone, narrow, compress };
 }
 
 /** The matrix, and the head that it is as well. */
 function tensorsOf(matrix: LayerSensitivity | OuterSensitivity): string[] {
   const { tensor } = matrix;
   return 'tiedTo' in matrix ? [tensor, matrix.tiedTo] : [tensor];
-}
-
-/** The entry that an option of a matrix stands for; undefined where it is kept or goes. */
-function entryOf(
-  { entries }: MatrixSensitivity,
-  option: number | undefined,
-): SensitivityEntry | undefined {
-  return option === undefined ? undefined : entries[option - 1];
 }
 
 function compressionOf({
@@ -176,38 +319,4 @@ function compressionOf({
     ...(then === undefined ? {} : { then }),
     ...(sites === undefined ? {} : { sites }),
   };
-}
-
-type Costs = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
-
-const costOf: Readonly<Record<BudgetUnit, (costs: Costs) => number>> = {
-  bytes: ({ bytes }) => bytes,
-  parameters: ({ parameters }) => parameters,
-  flops: ({ flopsPerToken }) => flopsPerToken,
-  milliseconds: ({ milliseconds }) => milliseconds,
-};
-
-function sumOf(matrices: readonly Costs[], unit: BudgetUnit): number {
-  return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
-}
-
-function sublayerCost({ model, layers }: SensitivityProfile, unit: BudgetUnit, id: string): number {
-  const sublayer = model.sublayers.find((one) => one.id === id);
-  if (unit === 'milliseconds') {
-    return sumOf(
-      layers.filter((layer) => layer.sublayer === id),
-      unit,
-    );
-  }
-  return sublayer === undefined ? 0 : costOf[unit]({ ...sublayer, milliseconds: 0 });
-}
-
-/** Of the whole model; of FLOPs and milliseconds what its sublayers take, and a head that was measured. */
-function wholeCost(table: SensitivityProfile, unit: BudgetUnit): number {
-  const { model, outer = [] } = table;
-  if (unit === 'bytes' || unit === 'parameters') {
-    return model[unit];
-  }
-  const inside = model.sublayers.reduce((sum, { id }) => sum + sublayerCost(table, unit, id), 0);
-  return inside + sumOf(outer, unit);
 }

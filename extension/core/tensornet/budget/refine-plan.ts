@@ -1,8 +1,9 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
-import type { BudgetSolution, LayerOption } from './budget-problem';
+import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
+import type { BudgetLimit } from './budget-limits';
 import { planOf } from './plan-under-budget';
-import type { CompressionBudget, CompressionPlan, PlannedProblem } from './plan-under-budget';
+import type { CompressionPlan, PlannedPart, PlannedProblem } from './plan-under-budget';
 import type { PlanMeasurement } from './plan-measurer';
 import { say } from '../../message';
 
@@ -17,10 +18,13 @@ export interface RefinedPlan extends CompressionPlan {
 /** What a plan under a budget says of itself. */
 export function planNote(
   { distance, tried }: Pick<RefinedPlan, 'distance' | 'tried'>,
-  { ratio, unit }: CompressionBudget,
+  limits: readonly BudgetLimit[],
   metric: string,
 ): string {
-  return `budget ${ratio} of ${unit}, ${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
+  const said = limits.map((limit) =>
+    'ratio' in limit ? `${limit.ratio} of ${limit.unit}` : `${limit.unit} of ${limit.most}`,
+  );
+  return `budget ${said.join(', ')}, ${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;
@@ -51,7 +55,7 @@ export async function refinePlan(
       unit: 'steps',
     });
     const solution = await chooseOptions(current);
-    const key = JSON.stringify([solution.options, solution.removed]);
+    const key = JSON.stringify(solution.parts);
     if (seen.has(key)) {
       break;
     }
@@ -73,34 +77,63 @@ export async function refinePlan(
  */
 function reweighed(
   problem: PlannedProblem,
-  solution: BudgetSolution,
+  { parts: choices }: BudgetSolution,
   { distance, without }: PlanMeasurement,
 ): PlannedProblem {
-  const factorOf = (id: string, loss: number): number | undefined => {
-    const other = without.get(id);
+  const factorOf = (id: string | undefined, loss: number): number | undefined => {
+    const other = id === undefined ? undefined : without.get(id);
     return other === undefined || loss <= 0
       ? undefined
       : Math.min(mostFactor, Math.max(leastFactor, (distance - other) / loss));
   };
-  const ofLayers = problem.layers.map(({ options }, i) =>
-    factorOf(problem.matrices[i]?.tensor ?? '', options[solution.options[i] ?? 0]?.loss ?? 0),
+  const factors = problem.planned.map((part, i) =>
+    factorsOf(part, problem.parts[i], choices[i], factorOf),
   );
-  const ofSublayers = problem.sublayers.map(({ loss }, i) =>
-    solution.removed.includes(i) ? factorOf(problem.removable[i]?.sublayer ?? '', loss) : undefined,
-  );
-  const usual = median([...ofLayers, ...ofSublayers].flatMap((factor) => factor ?? []));
-  const layers = problem.layers.map((layer, i) => ({
-    ...layer,
-    options: layer.options.map(({ cost, loss }): LayerOption => ({
-      cost,
-      loss: loss * (ofLayers[i] ?? usual),
-    })),
-  }));
-  const sublayers = problem.sublayers.map(({ cost, loss }, i) => ({
-    cost,
-    loss: loss * (ofSublayers[i] ?? usual),
-  }));
-  return { ...problem, layers, sublayers };
+  const known = factors.flatMap(({ state, layers }) => [state, ...layers]);
+  const usual = median(known.flatMap((factor) => factor ?? []));
+  const parts = problem.parts.map(({ states }, i): BudgetPart => {
+    const { state: own = usual, layers } = factors[i] ?? { state: usual, layers: [] };
+    const chosen = choices[i]?.state ?? 0;
+    return {
+      states: states.map((state, index): PartState => ({
+        ...state,
+        loss: state.loss * own,
+        layers: state.layers.map((options, layer) => {
+          const factor = layers[layer] ?? (index === chosen ? own : usual);
+          return options.map((option) => ({ ...option, loss: option.loss * factor }));
+        }),
+      })),
+    };
+  });
+  return { ...problem, parts };
+}
+
+/** How much more or less than alone a part's state and its layers change the model among the other changes. */
+interface Factors {
+  readonly state: number | undefined;
+  readonly layers: readonly (number | undefined)[];
+}
+
+/** What is narrowed or gone is taken back as a whole, so that its layers share its factor. */
+function factorsOf(
+  { sublayer, matrices, states }: PlannedPart,
+  part: BudgetPart | undefined,
+  choice: PartChoice | undefined,
+  factorOf: (id: string | undefined, loss: number) => number | undefined,
+): Factors {
+  const index = choice?.state ?? 0;
+  const state = part?.states[index];
+  const lossOf = (layer: number): number =>
+    state?.layers[layer]?.[choice?.options[layer] ?? 0]?.loss ?? 0;
+  const planned = states[index];
+  if (planned?.isGone === true || planned?.width !== undefined) {
+    const all = (state?.layers ?? []).reduce((sum, _, layer) => sum + lossOf(layer), 0);
+    return { state: factorOf(sublayer, (state?.loss ?? 0) + all), layers: [] };
+  }
+  return {
+    state: undefined,
+    layers: matrices.map(({ tensor }, layer) => factorOf(tensor, lossOf(layer))),
+  };
 }
 
 function median(values: readonly number[]): number {

@@ -1,59 +1,97 @@
-import type { BudgetSolution, BudgetProblem } from './budget-problem';
+import { totals } from './budget-problem';
+import type { BudgetPart, BudgetProblem, Costs, LayerOption, PartChoice } from './budget-problem';
 
-type Choice = Pick<BudgetSolution, 'options' | 'removed'>;
-
-/** Halvings of the price: it is then known to all digits of a double. */
-const halvings = 60;
+/** Halvings of a price: it is then known to some ten digits. */
+const halvings = 32;
+/** Times that prices are set one after the other, each with the others as they are. */
+const rounds = 3;
+/** Prices are raised by this until they are high enough. */
+const raise = 4;
+const raises = 60;
 
 /**
- * A choice within the budget that is near the best, in time linear in the options: costs get a price, every
- * layer and sublayer is chosen by loss + price · cost alone, and the lowest price that keeps the budget is
- * found by bisection (Lagrangian relaxation). Undefined if no price keeps it.
+ * A choice within the limits that is near the best, in time linear in the options: costs get prices, every part
+ * is chosen by loss + prices · costs alone, and the lowest prices that keep the limits are found by bisection
+ * (Lagrangian relaxation). Undefined if none do.
  */
-export function relaxedChoice(problem: BudgetProblem): Choice | undefined {
-  let low = 0;
-  let high = 1;
-  let kept = within(problem, high);
-  for (let i = 0; kept === undefined && i < halvings; i++) {
-    low = high;
-    high *= 4;
-    kept = within(problem, high);
-  }
-  if (kept === undefined) {
-    return undefined;
-  }
-  for (let i = 0; i < halvings; i++) {
-    const price = (low + high) / 2;
-    const choice = within(problem, price);
-    if (choice === undefined) {
-      low = price;
-    } else {
-      [high, kept] = [price, choice];
+export function relaxedChoice(problem: BudgetProblem): readonly PartChoice[] | undefined {
+  const { limits } = problem;
+  const isKept = (choice: readonly PartChoice[], limit?: number): boolean =>
+    totals(problem, choice).costs.every(
+      (cost, i) => (limit !== undefined && limit !== i) || cost <= (limits[i] ?? 0),
+    );
+  const prices: number[] = limits.map(() => 0);
+  if (limits.length > 1) {
+    for (let round = 0; round < rounds; round++) {
+      for (const i of limits.keys()) {
+        const at = (price: number): Costs => prices.with(i, price);
+        const price = lowest((one) => isKept(cheapestAt(problem, at(one)), i));
+        prices[i] = price ?? prices[i] ?? 0;
+      }
     }
   }
-  return kept;
+  // All at once, so that what is left over by one limit cannot break another.
+  const direction = prices.some((price) => price > 0) ? prices : limits.map(() => 1);
+  const along = (factor: number): readonly PartChoice[] =>
+    cheapestAt(
+      problem,
+      direction.map((price) => price * factor),
+    );
+  const factor = lowest((one) => isKept(along(one)));
+  return factor === undefined ? undefined : along(factor);
 }
 
-/** The choice at a price, if it keeps the budget. */
-function within({ layers, sublayers, budget }: BudgetProblem, price: number): Choice | undefined {
-  const taken = layers.map(({ options }) => {
-    const priced = options.map(({ loss, cost }) => loss + price * cost);
-    const index = priced.indexOf(Math.min(...priced));
-    return { index, priced: priced[index] ?? 0, cost: options[index]?.cost ?? 0 };
-  });
-  const removed = sublayers.flatMap(({ loss, cost }, sublayer) => {
-    const stays = layers.reduce(
-      (sum, layer, i) => sum + (layer.sublayer === sublayer ? (taken[i]?.priced ?? 0) : 0),
-      price * cost,
-    );
-    return loss < stays ? [sublayer] : [];
-  });
-  const isGone = (sublayer: number | undefined): boolean =>
-    sublayer !== undefined && removed.includes(sublayer);
-  const options = layers.map(({ sublayer }, i) => (isGone(sublayer) ? undefined : taken[i]?.index));
-  const costs = [
-    ...layers.map(({ sublayer }, i) => (isGone(sublayer) ? 0 : (taken[i]?.cost ?? 0))),
-    ...sublayers.map(({ cost }, i) => (isGone(i) ? 0 : cost)),
-  ];
-  return costs.reduce((sum, cost) => sum + cost, 0) <= budget ? { options, removed } : undefined;
+/** The lowest price, from 0, that a test is true of; undefined where none is. */
+function lowest(holds: (price: number) => boolean): number | undefined {
+  if (holds(0)) {
+    return 0;
+  }
+  let [low, high] = [0, 1];
+  let raised = 0;
+  while (!holds(high)) {
+    if (++raised > raises) {
+      return undefined;
+    }
+    [low, high] = [high, high * raise];
+  }
+  for (let i = 0; i < halvings; i++) {
+    const middle = (low + high) / 2;
+    if (holds(middle)) {
+      high = middle;
+    } else {
+      low = middle;
+    }
+  }
+  return high;
+}
+
+/** The choice of least loss and priced costs. */
+function cheapestAt({ parts }: BudgetProblem, prices: Costs): readonly PartChoice[] {
+  return parts.map((part) => cheapestOf(part, prices));
+}
+
+function cheapestOf({ states }: BudgetPart, prices: Costs): PartChoice {
+  const priced = ({ costs, loss }: LayerOption): number =>
+    costs.reduce((sum, cost, i) => sum + cost * (prices[i] ?? 0), loss);
+  let best: PartChoice = { state: 0, options: [] };
+  let least = Number.POSITIVE_INFINITY;
+  for (const [state, one] of states.entries()) {
+    let sum = priced(one);
+    const options = one.layers.map((layer) => {
+      let [index, lowestPriced] = [0, Number.POSITIVE_INFINITY];
+      for (const [i, option] of layer.entries()) {
+        const value = priced(option);
+        if (value < lowestPriced) {
+          [index, lowestPriced] = [i, value];
+        }
+      }
+      sum += lowestPriced;
+      return index;
+    });
+    if (sum < least) {
+      least = sum;
+      best = { state, options };
+    }
+  }
+  return best;
 }

@@ -14,7 +14,7 @@ import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
 import { storeForms } from '../../models/forms/store-forms';
 import type { EstimatedDistance } from '../../metrics/term-sample';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
+import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
 import { requireAble } from '../../models/capability';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
@@ -22,32 +22,32 @@ import { resolveDevice } from '../../runtime/devices';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
 import { describeOrigin } from '../../runtime/origin';
-import { UserError } from '../../user-error';
 import { compressInWays } from '../compress-matrix';
 import type { CompressedMatrix } from '../compress-matrix';
-import { quantizerNames } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
-import { outerRequest, outerToMeasure } from '../outer-choice';
 import { storageDtype } from '../storage-dtype';
 import { CalibrationPass } from '../statistics/calibration-pass';
 import { loadProfileInputs } from '../statistics/profile-inputs';
+import { chosenLayers, chosenOuter } from './chosen-matrices';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
 import { layerCosts } from './expected-cost';
 import { measureOuter } from './outer-sensitivity';
-import { sensitivityEntrySchema } from './sensitivity-profile-schema';
+import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
   SensitivityEntry,
   SensitivityEvent,
   SensitivitySettings,
   SensitivityProfile,
+  WidthSensitivity,
 } from './sensitivity-profile';
+import { describeWidth, measureWidth, widthsToMeasure } from './width-sensitivity';
 import { timingOf } from './timing';
 import type { Timing } from './timing';
-import { counted, say } from '../../message';
+import { say } from '../../message';
 import type { Message } from '../../message';
 
 /** What to profile, how, and where the result goes. */
@@ -75,11 +75,14 @@ export interface SensitivityEnvironment {
 
 const entrySchema = v.variant('kind', [
   v.object({ kind: v.literal('layer'), tensor: v.string(), entry: sensitivityEntrySchema }),
+  v.object({ kind: v.literal('width'), width: widthSensitivitySchema }),
   spentSchema,
 ]);
 /** What the journal holds. */
 type Entry =
-  { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry } | Spent;
+  | { readonly kind: 'layer'; readonly tensor: string; readonly entry: SensitivityEntry }
+  | { readonly kind: 'width'; readonly width: WidthSensitivity }
+  | Spent;
 
 /**
  * Measures, for every linear layer, what compressing it alone does to the model's output (CompactifAI,
@@ -123,9 +126,13 @@ export async function profileSensitivity(
     parseEntry,
   );
   const known = new Map<string, SensitivityEntry>();
+  const widths = widthsToMeasure(model, settings.widths ?? [], settings.blocks);
+  const measuredWidths = new Map<string, WidthSensitivity>();
   for (const entry of journal.replayed) {
     if (entry.kind === 'layer') {
       known.set(keyOf(entry.tensor, entry.entry), entry.entry);
+    } else if (entry.kind === 'width') {
+      measuredWidths.set(entry.width.sublayer, entry.width);
     }
   }
   const spentBefore = spentOf(journal.replayed);
@@ -199,16 +206,17 @@ export async function profileSensitivity(
               describeOuter(matrix, compressions, known, timing),
             ),
           }),
+      ...(widths.length === 0
+        ? {}
+        : {
+            widths: widths.map((one) => measuredWidths.get(one.sublayer) ?? describeWidth(one, [])),
+          }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
     await mkdir(forms, { recursive: true });
-    const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
-      for (const entry of entries) {
-        known.set(keyOf(tensor, entry), entry);
-        context.emit({ kind: 'sensitivity-entry', tensor, entry });
-      }
-      await journal.append([
-        ...entries.map((entry): Entry => ({ kind: 'layer', tensor, entry })),
+    const append = async (entries: readonly Entry[]): Promise<void> =>
+      journal.append([
+        ...entries,
         {
           kind: 'spent',
           run: spentBefore.runs,
@@ -216,6 +224,12 @@ export async function profileSensitivity(
           evaluations: executor.evaluations,
         },
       ]);
+    const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
+      for (const entry of entries) {
+        known.set(keyOf(tensor, entry), entry);
+        context.emit({ kind: 'sensitivity-entry', tensor, entry });
+      }
+      await append(entries.map((entry) => ({ kind: 'layer', tensor, entry })));
     };
     const compression = { products, dtype, seed: settings.seed };
     for (const { matrix, compressions } of outer) {
@@ -238,16 +252,27 @@ export async function profileSensitivity(
         { ...settings, tokens: sequences * length },
       ),
     );
-    for (const index of new Set(layers.map(({ sublayer }) => sublayer))) {
+    const places = [...layers.map(({ sublayer }) => sublayer), ...widths.map(({ index }) => index)];
+    for (const index of [...new Set(places)].sort((a, b) => a - b)) {
       // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
       const open = wanted.filter(
         ({ layer, compressions }) => layer.sublayer === index && isOpen(layer, compressions),
       );
-      if (open.length === 0) {
+      const width = widths.find((one) => one.index === index && !measuredWidths.has(one.sublayer));
+      if (open.length === 0 && width === undefined) {
         continue;
       }
       await scorer.advance(index);
       const statistics = await pass.statistics(index);
+      const behind = statistics.get(width?.width.output.weight.name ?? '');
+      if (width !== undefined && behind !== undefined) {
+        report(say`Measuring widths`);
+        const { precision } = settings;
+        const setup = { model: job.model, scorer, products, precision, folder: forms };
+        const found = describeWidth(width, await measureWidth(setup, width, behind));
+        measuredWidths.set(found.sublayer, found);
+        await append([{ kind: 'width', width: found }]);
+      }
       for (const { layer, compressions } of open) {
         report(say`Compressing linear layers`);
         const own = statistics.get(layer.id);
@@ -319,65 +344,6 @@ async function standIn(
       ...timing(layer, form),
     },
   };
-}
-
-/**
- * The linear layers that are asked for.
- * @throws UserError where there are none.
- */
-export function chosenLayers(
-  model: LayeredModel,
-  { roles, blocks }: Pick<SensitivitySettings, 'roles' | 'blocks'>,
-): LinearLayer[] {
-  const { sublayers } = model.summary;
-  const all = sublayers.flatMap((_, index) => model.linearLayers(index));
-  if (all.length === 0) {
-    noLayers(model);
-  }
-  const found = all.filter(
-    ({ role, sublayer }) =>
-      (roles.length === 0 || roles.includes(role)) &&
-      (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
-  );
-  if (found.length === 0) {
-    throw new UserError(say`No linear layer has the requested roles and blocks.`, {
-      file: model.summary.path,
-      field: 'roles, blocks',
-      remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
-    });
-  }
-  return found;
-}
-
-function noLayers({ summary }: LayeredModel): never {
-  throw new UserError(
-    say`The model has no linear layers in its sublayers that can be compressed.`,
-    {
-      file: summary.path,
-      remedy: say`Open the model in the explorer to see its parts.`,
-    },
-  );
-}
-
-/**
- * The matrices outside the sublayers that are asked for, and what is tried on them.
- * @throws UserError where the model has none, or no method is for whole numbers.
- */
-function chosenOuter(
-  model: LayeredModel,
-  { outer = [], compressions }: SensitivitySettings,
-): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
-  const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
-  if (outer.length > 0 && requests.length === 0) {
-    throw new UserError(say`Embedding and head take int8 or int4, but no such method is given.`, {
-      field: 'methods',
-      remedy: say`Add one of ${quantizerNames.join(', ')}.`,
-    });
-  }
-  return outerToMeasure(model, outer).map((matrix) => ({
-    matrix,
-    compressions: compressionsOf(matrix, requests),
-  }));
 }
 
 function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {

@@ -29,6 +29,21 @@ export const sensitivityEntrySchema = v.object({
   mpoRun: v.optional(v.picklist(['contracted', 'chained'])),
 });
 
+/** What has been measured of one sublayer's widths. */
+export const widthSensitivitySchema = v.object({
+  sublayer: v.string(),
+  of: v.picklist(['channels', 'groups']),
+  count,
+  entries: v.array(
+    v.object({
+      kept: count,
+      remove: v.string(),
+      distance: v.number(),
+      standardError: v.optional(v.number()),
+    }),
+  ),
+});
+
 const matrix = {
   tensor: v.string(),
   out: count,
@@ -72,6 +87,7 @@ export const sensitivityProfileSchema = v.object({
       roles: v.array(v.picklist(linearRoles)),
       blocks: v.array(count),
       outer: v.optional(v.array(v.picklist(outerPlaces))),
+      widths: v.optional(v.array(v.number())),
       precision: v.number(),
       seed: v.number(),
     }),
@@ -85,6 +101,10 @@ export const sensitivityProfileSchema = v.object({
     'Each linear layer with what every compression costs and saves',
   ),
   outer: described(v.optional(v.array(outer)), 'The same for embedding and head'),
+  widths: described(
+    v.optional(v.array(widthSensitivitySchema)),
+    'Each sublayer that can be narrowed, with what its widths cost',
+  ),
   ...originEntries,
 });
 

@@ -2,6 +2,7 @@ import type { CalibrationRequest, CalibrationSummary } from '../../data/calibrat
 import { randomInputs } from '../../data/calibration-defaults';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
+import type { Width } from '../../models/narrow/width';
 import type { ModelSummary } from '../../models/model-summary';
 import type { Origin } from '../../runtime/origin';
 import type { Compression, CompressionRequest } from '../compression-choice';
@@ -16,6 +17,8 @@ export interface SensitivitySettings {
   readonly blocks: readonly number[];
   /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
   readonly outer?: readonly OuterPlace[];
+  /** Shares of their channels or key/value heads that sublayers are narrowed to. */
+  readonly widths?: readonly number[];
   /**
    * Greatest standard error of a distance, as a share of it: measuring stops there. 0 measures on all
    * of the calibration.
@@ -77,6 +80,23 @@ export interface OuterSensitivity extends MatrixSensitivity {
   readonly tiedTo?: string;
 }
 
+/** What becomes of the model when one sublayer alone is narrowed. */
+export interface WidthEntry {
+  /** Channels or key/value heads that are left. */
+  readonly kept: number;
+  /** The others, as a plan names them. */
+  readonly remove: string;
+  readonly distance: number;
+  readonly standardError?: number;
+}
+
+/** A sublayer that can be narrowed, by what its channels or key/value heads add to the stream on calibration. */
+export interface WidthSensitivity extends Pick<Width, 'of' | 'count'> {
+  readonly sublayer: string;
+  /** From the widest to the narrowest. */
+  readonly entries: readonly WidthEntry[];
+}
+
 /** The document `NAME.sensitivity.json`: every linear layer × method × level (arXiv 2401.14109, § 3). */
 export interface SensitivityProfile extends Origin {
   readonly format: 'espalier.sensitivity';
@@ -100,6 +120,8 @@ export interface SensitivityProfile extends Origin {
   readonly layers: readonly LayerSensitivity[];
   /** Embedding and head, where they were asked for. */
   readonly outer?: readonly OuterSensitivity[];
+  /** Sublayers that can be narrowed, where that was asked for. */
+  readonly widths?: readonly WidthSensitivity[];
 }
 
 /** All that a table is about. */

@@ -1,0 +1,209 @@
+/**
+ * Ways to choose the same number of sublayers, over several calibration texts: the distance on the calibration
+ * tokens and the perplexity on two held-out texts, mean and spread. Prints Markdown tables.
+ *
+ *     node bench/choose/search.mjs [MODEL] [--pieces 3] [--shares 0.1,0.25,0.4] [--sequences 6] [--length 128]
+ *         [--sets 200] [--task FILE] [--keep FOLDER]
+ *
+ * --keep: profiles are kept there, and found there by the next run.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { inTemporaryFolder } from '../finercut/contenders.mjs';
+import { cli, espalier, isBuilt } from '../lib/espalier.mjs';
+import { json } from '../lib/json.mjs';
+import { piecesOf } from '../lib/pieces.mjs';
+
+/**
+ * @typedef {{distance: number, perplexities: number[], accuracy: number | undefined, evaluations: number,
+ *   cpuSeconds: number, exchanged: number | undefined}} Outcome
+ */
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    pieces: { type: 'string', default: '3' },
+    shares: { type: 'string', default: '0.1,0.25,0.4' },
+    sequences: { type: 'string', default: '6' },
+    length: { type: 'string', default: '128' },
+    sets: { type: 'string', default: '200' },
+    task: { type: 'string' },
+    keep: { type: 'string' },
+  },
+});
+const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
+const sets = ['--refine-sets', options.sets];
+
+/** What a search is asked for, by name. @type {Record<string, readonly string[]>} */
+const ways = {
+  random: ['--search', 'random'],
+  'one-shot': ['--search', 'one-shot'],
+  greedy: ['--search', 'exact'],
+  'greedy, swaps': ['--search', 'exact', '--refine', 'swaps', ...sets],
+  'greedy, evolve': ['--search', 'exact', '--refine', 'evolve', ...sets],
+};
+
+process.exitCode = await main();
+
+async function main() {
+  if (!isBuilt()) return 1;
+  const { keep } = options;
+  if (keep === undefined) {
+    await inTemporaryFolder(compareIn);
+  } else {
+    await mkdir(keep, { recursive: true });
+    await compareIn(keep);
+  }
+  return 0;
+}
+
+/** @param {string} folder */
+async function compareIn(folder) {
+  const samples = join(root, 'samples');
+  const calibrations = await written(
+    folder,
+    'calibration',
+    await piecesOf(join(samples, 'calibration.txt'), Number(options.pieces)),
+  );
+  // A novel, and a manual.
+  const parts = await piecesOf(join(samples, 'held-out.txt'), 8);
+  const heldOut = await written(folder, 'held-out', [parts[0] ?? '', parts[7] ?? '']);
+  const original = await qualityOf(['evaluate', model], heldOut);
+  say(
+    `${model}: ${options.pieces} calibration texts of ${options.sequences} × ${options.length} tokens; ` +
+      `original: perplexity ${original.perplexities.map((one) => one.toFixed(2)).join(' and ')}` +
+      (original.accuracy === undefined ? '' : `, accuracy ${original.accuracy.toFixed(3)}`),
+  );
+  for (const share of options.shares.split(',')) {
+    const rows = [];
+    for (const [name, flags] of Object.entries(ways)) {
+      /** @type {Outcome[]} */
+      const outcomes = [];
+      for (const [i, calibration] of calibrations.entries()) {
+        outcomes.push(await outcome(folder, { calibration, i, name, flags, share, heldOut }));
+      }
+      rows.push(rowOf(name, outcomes));
+    }
+    say(
+      [
+        '',
+        `**${Number(share) * 100} % of the sublayers** (mean ± standard deviation over calibration texts)`,
+        '',
+        '| way | distance on its calibration text | held-out 1: perplexity | held-out 2: perplexity | accuracy | exchanged | sublayer evaluations | CPU seconds |',
+        '|---|--:|--:|--:|--:|--:|--:|--:|',
+        ...rows,
+      ].join('\n'),
+    );
+  }
+}
+
+/**
+ * @param {string} folder
+ * @param {{calibration: string, i: number, name: string, flags: readonly string[], share: string, heldOut: readonly string[]}} run
+ * @returns {Promise<Outcome>}
+ */
+async function outcome(folder, { calibration, i, name, flags, share, heldOut }) {
+  const file = join(folder, `${name.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
+  const known = `${file}.cpu`;
+  if (!existsSync(known)) {
+    const { cpuSeconds } = await json(process.execPath, [
+      ...[cli, 'profile', model, '--json', '--no-baselines', '--device', 'cpu', '--ratio', share],
+      ...['--calibration', calibration, '--sequences', options.sequences, '--seed', String(i)],
+      ...['--length', options.length, ...flags, '--out', file],
+    ]);
+    await writeFile(known, String(cpuSeconds));
+    say(dim(`${name}, ${share}, text ${i + 1}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
+  }
+  const { rounds, search, refinement } = JSON.parse(await readFile(file, 'utf8'));
+  const plan = join(folder, 'choice.plan.json');
+  await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
+  return {
+    ...(await qualityOf(['evaluate', '--plan', plan], heldOut)),
+    distance: rounds.at(-1).distance,
+    exchanged: refinement?.exchanged,
+    evaluations: search.sublayerEvaluations,
+    cpuSeconds: Number(await readFile(known, 'utf8')),
+  };
+}
+
+/**
+ * Perplexity on each text, and accuracy on the task if there is one.
+ * @param {readonly string[]} command
+ * @param {readonly string[]} texts
+ * @returns {Promise<{perplexities: number[], accuracy: number | undefined}>}
+ */
+async function qualityOf(command, texts) {
+  const perplexities = [];
+  for (const text of texts) {
+    perplexities.push((await espalier([...command, '--text', text])).perplexity);
+  }
+  const { task } = options;
+  const judged = task === undefined ? undefined : await espalier([...command, '--task', task]);
+  return { perplexities, accuracy: judged?.acc };
+}
+
+/**
+ * @param {string} name
+ * @param {readonly Outcome[]} outcomes
+ */
+function rowOf(name, outcomes) {
+  const cells = [
+    meanOf(
+      outcomes.map(({ distance }) => distance),
+      4,
+    ),
+    ...[0, 1].map((text) =>
+      meanOf(
+        outcomes.map(({ perplexities }) => perplexities[text]),
+        2,
+      ),
+    ),
+    meanOf(
+      outcomes.map(({ accuracy }) => accuracy),
+      3,
+    ),
+    meanOf(
+      outcomes.map(({ exchanged }) => exchanged),
+      1,
+    ),
+    meanOf(
+      outcomes.map(({ evaluations }) => evaluations),
+      0,
+    ),
+    meanOf(
+      outcomes.map(({ cpuSeconds }) => cpuSeconds),
+      1,
+    ),
+  ];
+  return `| ${[name, ...cells].join(' | ')} |`;
+}
+
+/**
+ * @param {readonly (number | undefined)[]} values
+ * @param {number} digits
+ */
+function meanOf(values, digits) {
+  const known = values.filter((value) => value !== undefined);
+  if (known.length === 0) return '–';
+  const mean = known.reduce((sum, one) => sum + one, 0) / known.length;
+  const squares = known.reduce((sum, one) => sum + (one - mean) ** 2, 0);
+  const deviation = Math.sqrt(squares / Math.max(1, known.length - 1));
+  return `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}`;
+}
+
+/**
+ * @param {string} folder
+ * @param {string} name
+ * @param {readonly string[]} texts
+ * @returns {Promise<string[]>} their files
+ */
+async function written(folder, name, texts) {
+  const files = texts.map((_, i) => join(folder, `${name}-${i}.txt`));
+  await Promise.all(files.map((file, i) => writeFile(file, texts[i] ?? '')));
+  return files;
+}

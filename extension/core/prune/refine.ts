@@ -1,0 +1,252 @@
+import { seededRandom, shuffle } from '../data/random';
+import type { Random } from '../data/random';
+import { say } from '../message';
+import { slicesOf } from '../metrics/slices';
+import { TermSample } from '../metrics/term-sample';
+import type { Candidate } from './candidates';
+import { followOrder } from './fixed-order';
+import type { Refinement, Round } from './layer-profile';
+import type { RefineSettings } from './options';
+import type { OriginalStates } from './scorer';
+import type { SearchListener } from './search-listener';
+import type { SearchPlan } from './search-plan';
+import { TrajectoryScorer } from './trajectory-scorer';
+
+/** Steps of the order that a refinement ends with begin with this. */
+export const refinedStep = 'refined';
+/** Sets that race against each other, and those of them that see more tokens, and all. */
+const [children, semifinalists, finalists] = [16, 4, 2];
+/** Share of the tokens that semifinalists have seen in the end. */
+const semifinalShare = 0.25;
+/** Exchanges of a child of the evolutionary search, at most. */
+const mostExchanges = 3;
+
+/** What is removed together, in model order. */
+type RemovalSet = readonly Candidate[];
+
+/**
+ * Exchanges removals of a finished search for others while the whole comes nearer to the original. `swaps` tries
+ * every single exchange until none helps; `evolve` tries random ones of up to three at a time. Sets race as in
+ * EvoPress (arXiv 2410.14649): all on a few tokens, the best of them on more, and the last few on all.
+ */
+export async function refine(
+  plan: SearchPlan,
+  settings: RefineSettings,
+  original: OriginalStates,
+  start: readonly Round[],
+  listener: SearchListener,
+): Promise<Refinement & { readonly rounds: readonly Round[] }> {
+  const race = new SetRace(plan, original);
+  const random = seededRandom(plan.settings.seed);
+  const byId = new Map(plan.candidates.map((candidate) => [candidate.id, candidate]));
+  const first = start.flatMap(({ removed }) => byId.get(removed) ?? []);
+  const from = await race.total(first);
+  const seen = new Set([keyOf(first)]);
+  let best: RemovalSet = first;
+  let [least, measured] = [from, 0];
+  let proposals = proposalsOf(plan, settings.method, best, random);
+  while (measured < settings.sets) {
+    listener.onStage(say`Refining: ${measured} of at most ${settings.sets} sets`);
+    const sets = await takeNew(plan, proposals, seen, Math.min(children, settings.sets - measured));
+    if (sets.length === 0) {
+      break;
+    }
+    measured += sets.length;
+    const winner = await race.best(sets);
+    if (winner.total < least) {
+      [best, least] = [winner.set, winner.total];
+      proposals = proposalsOf(plan, settings.method, best, random);
+    }
+  }
+  const refined = {
+    method: settings.method,
+    sets: measured,
+    from: race.distance(from),
+    start,
+  };
+  const rounds = least < from ? await orderOf(plan, first, best, original, listener) : start;
+  // What exclude or a format holds back may keep a set from being reached one removal at a time.
+  const isReached = rounds.length === best.length;
+  return isReached && least < from
+    ? { ...refined, to: race.distance(least), exchanged: exchangedIn(first, best), rounds }
+    : { ...refined, to: race.distance(from), exchanged: 0, rounds: start };
+}
+
+/** The set as an order: what stays of the first one, then what is new. */
+async function orderOf(
+  plan: SearchPlan,
+  first: RemovalSet,
+  best: RemovalSet,
+  original: OriginalStates,
+  listener: SearchListener,
+): Promise<readonly Round[]> {
+  const kept = first.filter((candidate) => best.includes(candidate));
+  const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
+  const scorer = new TrajectoryScorer(plan.setup);
+  scorer.startFrom(original);
+  return followOrder(plan, order, refinedStep, scorer, plan.rows, order.length, (round, result) => {
+    listener.onRound(round, result);
+  });
+}
+
+/** Sets that may be better than `parent`, without end where they are random. */
+function* proposalsOf(
+  plan: SearchPlan,
+  method: RefineSettings['method'],
+  parent: RemovalSet,
+  random: Random,
+): Generator<RemovalSet> {
+  const others = plan.candidates.filter((candidate) => !parent.includes(candidate));
+  if (method === 'swaps') {
+    const pairs = parent.flatMap((gone) => others.map((other) => [gone, other] as const));
+    for (const [gone, other] of shuffle(pairs, random)) {
+      yield exchanged(parent, [gone], [other]);
+    }
+    return;
+  }
+  const most = Math.min(mostExchanges, parent.length, others.length);
+  while (most > 0) {
+    // The less of two draws, as in EvoPress: most children are near.
+    const draw = (): number => 1 + Math.floor(random() * most);
+    const count = Math.min(draw(), draw());
+    yield exchanged(
+      parent,
+      shuffle(parent, random).slice(0, count),
+      shuffle(others, random).slice(0, count),
+    );
+  }
+}
+
+function exchanged(parent: RemovalSet, gone: RemovalSet, others: RemovalSet): RemovalSet {
+  return [...parent.filter((candidate) => !gone.includes(candidate)), ...others];
+}
+
+/** Random proposals that are all known mean that there is hardly anything new. */
+const mostKnown = 500;
+
+/** The next proposals that are allowed and new. */
+async function takeNew(
+  plan: SearchPlan,
+  proposals: Generator<RemovalSet>,
+  seen: Set<string>,
+  count: number,
+): Promise<RemovalSet[]> {
+  const sets: RemovalSet[] = [];
+  for (let known = 0; sets.length < count && known < mostKnown; known++) {
+    const next = proposals.next();
+    if (next.done === true) {
+      break;
+    }
+    const set = next.value;
+    if (!seen.has(keyOf(set))) {
+      known = 0;
+      seen.add(keyOf(set));
+      if (await plan.mayGoTogether(set)) {
+        sets.push(set);
+      }
+    }
+  }
+  return sets;
+}
+
+function exchangedIn(first: RemovalSet, best: RemovalSet): number {
+  return best.filter((candidate) => !first.includes(candidate)).length;
+}
+
+function keyOf(set: RemovalSet): string {
+  return set
+    .map(({ id }) => id)
+    .sort()
+    .join(' ');
+}
+
+/** Measures sets of removals, each as one candidate. */
+class SetRace {
+  private readonly scorer: TrajectoryScorer;
+  private readonly slices: ReturnType<typeof slicesOf>;
+
+  public constructor(
+    private readonly plan: SearchPlan,
+    original: OriginalStates,
+  ) {
+    this.scorer = new TrajectoryScorer(plan.setup);
+    this.scorer.startFrom(original);
+    this.slices = slicesOf(plan.rows, plan.hasPrefixes, plan.texts);
+  }
+
+  /** Total over all tokens. */
+  public async total(set: RemovalSet): Promise<number> {
+    const [sample] = await this.measure([set], this.slices.length, 'whole');
+    return sample?.total ?? Number.NaN;
+  }
+
+  public distance(total: number): number {
+    return new TermSample(this.plan.setup.metric, this.plan.rows).toDistance(total);
+  }
+
+  /** The best of some sets, by its total over all tokens. */
+  public async best(
+    sets: readonly RemovalSet[],
+  ): Promise<{ readonly set: RemovalSet; readonly total: number }> {
+    const all = this.plan.rows.reduce((sum, rows) => sum + rows, 0);
+    let rows = 0;
+    const quarter =
+      1 + this.slices.findIndex(({ from, to }) => (rows += to - from) >= all * semifinalShare);
+    let left = sets;
+    for (const [slices, stay] of [
+      [this.plan.texts, semifinalists],
+      [Math.max(quarter, this.plan.texts), finalists],
+    ] as const) {
+      if (left.length > stay) {
+        const samples = await this.measure(left, slices, 'sampled');
+        left = leastFirst(
+          left,
+          samples.map((sample) => sample.estimate().total),
+        ).slice(0, stay);
+      }
+    }
+    const samples = await this.measure(left, this.slices.length, 'whole');
+    const totals = samples.map(({ total }) => total);
+    this.scorer.forget();
+    const set = leastFirst(left, totals).at(0) ?? [];
+    return { set, total: Math.min(...totals) };
+  }
+
+  /** @param count of the first slices */
+  private async measure(
+    sets: readonly RemovalSet[],
+    count: number,
+    vocabulary: 'whole' | 'sampled',
+  ): Promise<TermSample[]> {
+    const slices = this.slices.slice(0, count);
+    const samples: TermSample[] = [];
+    const { candidatesPerPass } = this.scorer;
+    for (let start = 0; start < sets.length; start += candidatesPerPass) {
+      const group = sets.slice(start, start + candidatesPerPass).map(asCandidate);
+      const terms = await this.scorer.terms('refine', group, slices, vocabulary);
+      for (const own of terms) {
+        const sample = new TermSample(this.plan.setup.metric, this.plan.rows);
+        slices.forEach((slice, i) => {
+          sample.add(slice, own[i] ?? []);
+        });
+        samples.push(sample);
+      }
+    }
+    return samples;
+  }
+}
+
+function asCandidate(set: RemovalSet): Candidate {
+  return {
+    id: keyOf(set),
+    members: set.flatMap(({ members }) => members),
+    first: Math.min(...set.map(({ first }) => first)),
+  };
+}
+
+function leastFirst(sets: readonly RemovalSet[], totals: readonly number[]): RemovalSet[] {
+  return sets
+    .map((set, i) => ({ set, total: totals[i] ?? Number.NaN }))
+    .sort((a, b) => a.total - b.total)
+    .map(({ set }) => set);
+}

@@ -1,0 +1,102 @@
+import { memoryAt } from '../../models/model-summary';
+import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
+import { parseMemorySize } from '../../runtime/memory-size';
+import type { MatrixSensitivity } from '../sensitivity/sensitivity-profile';
+import { say } from '../../message';
+
+/**
+ * What a limit counts. Bytes and parameters are of all tensors; memory is bytes with the keys and values of a
+ * context; FLOPs are of one token in the sublayers, and its milliseconds in their linear layers but for convolutions,
+ * both with the head where the table has measured it.
+ */
+export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'milliseconds'] as const;
+export type BudgetUnit = (typeof budgetUnits)[number];
+
+/** What may be left at most: a share of the whole model, in (0, 1), or an amount in the unit. */
+export type BudgetLimit = ShareLimit | { readonly unit: BudgetUnit; readonly most: number };
+
+export interface ShareLimit {
+  readonly unit: BudgetUnit;
+  readonly ratio: number;
+}
+
+/** Limits that hold together, and the tokens of context that memory is counted at. */
+export interface Budget {
+  readonly limits: readonly BudgetLimit[];
+  readonly context: number;
+}
+
+/** Tokens of context where nothing is said. */
+export const defaultContext = 4096;
+
+/** One limit by itself. */
+export const onlyLimit = (limit: BudgetLimit): Budget => ({
+  limits: [limit],
+  context: defaultContext,
+});
+
+/** How limits are written: what is counted, and a share of the model or an amount. */
+export const limitForm = {
+  pattern:
+    /^(?:(?:bytes|memory)<\d+(?:\.\d+)?(?:%|[kmgt]?i?b?)|(?:parameters|flops)<\d+(?:\.\d+)?[kmgt%]?|milliseconds<\d+(?:\.\d+)?%?)$/i,
+  takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'milliseconds<20'}`,
+};
+
+/** A limit that {@link limitForm} is true of. */
+export function parseLimit(text: string): BudgetLimit {
+  const [name = '', amount = ''] = text.split('<');
+  const unit = budgetUnits.find((one) => one === name.toLowerCase()) ?? 'bytes';
+  return amount.endsWith('%')
+    ? { unit, ratio: Number.parseFloat(amount) / 100 }
+    : { unit, most: unit === 'milliseconds' ? Number(amount) : (parseMemorySize(amount) ?? 0) };
+}
+
+type Counted = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
+
+/** What is counted of a matrix, or of anything else that has such costs. */
+export const costOf: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = {
+  bytes: ({ bytes }) => bytes,
+  parameters: ({ parameters }) => parameters,
+  memory: ({ bytes }) => bytes,
+  flops: ({ flopsPerToken }) => flopsPerToken,
+  milliseconds: ({ milliseconds }) => milliseconds,
+};
+
+/** What a sublayer's keys and values count for. */
+export function cacheCost(
+  unit: BudgetUnit,
+  { kvBytesPerToken }: Pick<SublayerSummary, 'kvBytesPerToken'>,
+  context: number,
+): number {
+  return unit === 'memory' ? kvBytesPerToken * context : 0;
+}
+
+/** What is counted of a sublayer without its keys and values; of times nothing, which only its layers have. */
+export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
+  return costOf[unit]({ ...sublayer, milliseconds: 0 });
+}
+
+/** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others. */
+export function wholeCost(
+  unit: BudgetUnit,
+  model: ModelSummary,
+  context: number,
+  { linear, outer }: { readonly linear: number; readonly outer: number },
+): number {
+  switch (unit) {
+    case 'bytes':
+    case 'parameters':
+      return model[unit];
+    case 'memory':
+      return memoryAt(model, context);
+    case 'flops':
+      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
+    case 'milliseconds':
+      return linear + outer;
+  }
+}
+
+/** The most that a limit allows of `whole`. */
+export function mostOf(limit: BudgetLimit, whole: number): number {
+  return 'ratio' in limit ? limit.ratio * whole : limit.most;
+}

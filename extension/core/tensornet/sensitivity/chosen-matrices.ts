@@ -1,0 +1,68 @@
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, OuterMatrix } from '../../models/matrix-encoding';
+import { UserError } from '../../user-error';
+import { quantizerNames } from '../compression-choice';
+import type { Compression } from '../compression-choice';
+import { outerRequest, outerToMeasure } from '../outer-choice';
+import { compressionsOf } from './compressions-of';
+import type { SensitivitySettings } from './sensitivity-profile';
+import { counted, say } from '../../message';
+
+/**
+ * The linear layers that are asked for.
+ * @throws UserError where there are none.
+ */
+export function chosenLayers(
+  model: LayeredModel,
+  { roles, blocks }: Pick<SensitivitySettings, 'roles' | 'blocks'>,
+): LinearLayer[] {
+  const { sublayers } = model.summary;
+  const all = sublayers.flatMap((_, index) => model.linearLayers(index));
+  if (all.length === 0) {
+    noLayers(model);
+  }
+  const found = all.filter(
+    ({ role, sublayer }) =>
+      (roles.length === 0 || roles.includes(role)) &&
+      (blocks.length === 0 || blocks.includes(sublayers[sublayer]?.block ?? -1)),
+  );
+  if (found.length === 0) {
+    throw new UserError(say`No linear layer has the requested roles and blocks.`, {
+      file: model.summary.path,
+      field: 'roles, blocks',
+      remedy: say`It has ${[...new Set(all.map(({ role }) => role))].join(', ')} in ${counted(model.summary.blocks, 'block')}.`,
+    });
+  }
+  return found;
+}
+
+function noLayers({ summary }: LayeredModel): never {
+  throw new UserError(
+    say`The model has no linear layers in its sublayers that can be compressed.`,
+    {
+      file: summary.path,
+      remedy: say`Open the model in the explorer to see its parts.`,
+    },
+  );
+}
+
+/**
+ * The matrices outside the sublayers that are asked for, and what is tried on them.
+ * @throws UserError where the model has none, or no method is for whole numbers.
+ */
+export function chosenOuter(
+  model: LayeredModel,
+  { outer = [], compressions }: SensitivitySettings,
+): { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[] {
+  const requests = compressions.flatMap((request) => outerRequest(request) ?? []);
+  if (outer.length > 0 && requests.length === 0) {
+    throw new UserError(say`Embedding and head take int8 or int4, but no such method is given.`, {
+      field: 'methods',
+      remedy: say`Add one of ${quantizerNames.join(', ')}.`,
+    });
+  }
+  return outerToMeasure(model, outer).map((matrix) => ({
+    matrix,
+    compressions: compressionsOf(matrix, requests),
+  }));
+}

@@ -1,0 +1,120 @@
+import { join } from 'node:path';
+import type { MatrixProducts } from '../../linear-algebra/matrix-products';
+import { narrowModel } from '../../models/narrow/narrow-model';
+import { formatRanges } from '../../models/narrow/number-ranges';
+import type { Width } from '../../models/narrow/width';
+import type { LayeredModel } from '../../models/layered-model';
+import type { OpenedModel } from '../../models/opened-model';
+import type { InputStatistics } from '../statistics/input-statistics';
+import type { ChangeScorer, StandIn } from './change-scorer';
+import type { WidthEntry, WidthSensitivity } from './sensitivity-profile';
+
+/** A sublayer that can be narrowed, and how much of it may stay. */
+export interface OpenWidth {
+  readonly index: number;
+  readonly sublayer: string;
+  readonly width: Width;
+  /** Numbers of channels or groups, falling. */
+  readonly kept: readonly number[];
+}
+
+/** The sublayers that can be narrowed to a share of their width: numbers that are left, each once. */
+export function widthsToMeasure(
+  model: LayeredModel,
+  shares: readonly number[],
+  blocks: readonly number[],
+): OpenWidth[] {
+  return model.summary.sublayers.flatMap(({ id, block, sharedWeights }, index): OpenWidth[] => {
+    const width = sharedWeights === undefined ? model.width?.(index) : undefined;
+    if (width === undefined || (blocks.length > 0 && !blocks.includes(block))) {
+      return [];
+    }
+    const { count } = width;
+    const kept = shares.map((share) => Math.round(share * count));
+    const levels = [...new Set(kept)].filter((level) => level > 0 && level < count);
+    return levels.length === 0
+      ? []
+      : [{ index, sublayer: id, width, kept: levels.sort((a, b) => b - a) }];
+  });
+}
+
+/** What is known of a sublayer's widths. */
+export function describeWidth(
+  { sublayer, width: { of, count } }: OpenWidth,
+  entries: readonly WidthEntry[],
+): WidthSensitivity {
+  return { sublayer, of, count, entries };
+}
+
+/**
+ * What each channel or group adds to the stream on calibration: Σ ‖W_g x_g‖² over the tokens, from the sums of
+ * products of what goes into the last layer. Those that add least go first (as activation norms in 2SSP,
+ * arXiv 2501.17771, with the weights behind them).
+ */
+async function contributions(
+  { count, output }: Width,
+  { gram }: InputStatistics,
+  products: MatrixProducts,
+): Promise<Float64Array> {
+  const { weight, transposed = false } = output;
+  const matrix = await products.read({ kind: 'stored', tensor: weight, transposed });
+  const size = matrix.length / count;
+  const result = new Float64Array(count);
+  for (let group = 0; group < count; group++) {
+    const start = group * size;
+    for (let row = 0; row < matrix.count; row++) {
+      const at = row * matrix.length + start;
+      for (let i = 0; i < size; i++) {
+        const left = matrix.numbers[at + i] ?? 0;
+        const line = (start + i) * gram.size + start;
+        let sum = 0;
+        for (let j = 0; j < size; j++) {
+          sum += (gram.numbers[line + j] ?? 0) * (matrix.numbers[at + j] ?? 0);
+        }
+        result[group] = (result[group] ?? 0) + left * sum;
+      }
+    }
+  }
+  return result;
+}
+
+/** What widths are measured with. */
+interface WidthSetup {
+  readonly model: OpenedModel;
+  readonly scorer: ChangeScorer;
+  readonly products: MatrixProducts;
+  /** Greatest standard error of a distance, as a share of it; 0 for all of the text. */
+  readonly precision: number;
+  /** A folder that is there. */
+  readonly folder: string;
+}
+
+/** The distance of the model with the sublayer, at which the scorer stands, at each of its widths. */
+export async function measureWidth(
+  { model, scorer, products, precision, folder }: WidthSetup,
+  { index, sublayer, width, kept }: OpenWidth,
+  statistics: InputStatistics,
+): Promise<WidthEntry[]> {
+  const worth = await contributions(width, statistics, products);
+  const ascending = [...worth.keys()].sort((a, b) => (worth[a] ?? 0) - (worth[b] ?? 0));
+  const removed = kept.map((level) =>
+    ascending.slice(0, width.count - level).sort((a, b) => a - b),
+  );
+  const steps: StandIn[] = [];
+  for (const [level, gone] of removed.entries()) {
+    const out = new Set(gone);
+    const staying = [...worth.keys()].filter((place) => !out.has(place));
+    const file = join(folder, `width-${level}.safetensors`);
+    const narrowed = await narrowModel(model, new Map([[sublayer, staying]]), file);
+    steps.push(narrowed.model.sublayer(index));
+  }
+  const distances = await (precision === 0
+    ? scorer.distances(steps)
+    : scorer.estimates(steps, precision));
+  return kept.flatMap((level, i): WidthEntry[] => {
+    const distance = distances[i];
+    return distance === undefined
+      ? []
+      : [{ kept: level, remove: formatRanges(removed[i] ?? []), ...distance }];
+  });
+}

@@ -1,0 +1,107 @@
+import { rm } from 'node:fs/promises';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../../extension/core/data/random';
+import type { Slice } from '../../../extension/core/metrics/slices';
+import { TermSample } from '../../../extension/core/metrics/term-sample';
+import { NaiveScorer } from '../../../extension/core/prune/naive-scorer';
+import type { SearchSettings } from '../../../extension/core/prune/options';
+import { refineMethods } from '../../../extension/core/prune/options';
+import type { SearchRecord } from '../../../extension/core/prune/search-memo';
+import { makeRandomModel, randomModelVocabulary } from '../random-model';
+import { runSearch, withSetup } from './run-search';
+
+const random = seededRandom(3);
+const sequences = Array.from({ length: 2 }, () =>
+  Array.from({ length: 72 }, () => Math.floor(random() * randomModelVocabulary)),
+);
+
+describe('refinement', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await makeRandomModel({ seed: 11, blocks: 4 });
+  });
+  afterAll(async () => rm(folder, { recursive: true }));
+
+  it('is never worse than its start, keeps the budget and what is protected, and gives the same for a seed', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          mode: fc.constantFrom('adaptive', 'exact', 'random', 'reverse'),
+          metric: fc.constantFrom('js', 'norm'),
+          method: fc.constantFrom(...refineMethods),
+          sets: fc.integer({ min: 1, max: 24 }),
+          count: fc.integer({ min: 1, max: 4 }),
+          exclude: fc.constantFrom(0, 0.25),
+          seed: fc.nat({ max: 9 }),
+        }),
+        async ({ method, sets, count, ...given }) => {
+          const settings: Partial<SearchSettings> = {
+            ...{ ...given, protect: ['block.1.attention'], budget: { kind: 'count', count } },
+            refine: { method, sets },
+          };
+          const records: SearchRecord[] = [];
+          const onRecord = (some: readonly SearchRecord[]): void => {
+            records.push(...some);
+          };
+          const found = await runSearch({ folder, sequences, settings, onRecord });
+          const { refinement, rounds } = found;
+          expect(refinement?.to).toBeLessThanOrEqual(refinement?.from ?? 0);
+          expect(refinement?.sets).toBeLessThanOrEqual(sets);
+          expect(rounds).toHaveLength(count);
+          expect(rounds.at(-1)?.distance).toBeCloseTo(refinement?.to ?? Number.NaN, 6);
+          const removed = rounds.map((round) => round.removed);
+          expect(new Set(removed).size).toBe(count);
+          expect(removed).not.toContain('block.1.attention');
+          const start = refinement?.start.map((round) => round.removed) ?? [];
+          expect(removed.filter((id) => !start.includes(id))).toHaveLength(
+            refinement?.exchanged ?? Number.NaN,
+          );
+          // As if stopped half-way.
+          const replayed = records.slice(0, Math.floor(records.length / 2));
+          const again = await runSearch({ folder, sequences, settings, replayed });
+          expect(again.rounds).toEqual(rounds);
+          expect(again.refinement).toEqual(refinement);
+        },
+      ),
+      { numRuns: 6 },
+    );
+  }, 120_000);
+
+  it('finds the best pair where it may measure all', async () => {
+    const settings = { mode: 'reverse', budget: { kind: 'count', count: 2 } } as const;
+    const run = { folder, sequences, settings };
+    const best = await withSetup(run, async (setup) => {
+      const scorer = new NaiveScorer(setup);
+      await scorer.start([0, 1]);
+      const [all, slices] = [
+        [0, 1, 2, 3, 4, 5, 6, 7],
+        [sliceOf(0), sliceOf(1)],
+      ];
+      const pairs = all.flatMap((a) =>
+        all.filter((b) => b > a).map((b) => ({ id: `${a} ${b}`, members: [a, b], first: a })),
+      );
+      const terms = await scorer.terms('pairs', pairs, slices);
+      return Math.min(
+        ...terms.map((own) => {
+          const sample = new TermSample(setup.metric, [72, 72]);
+          slices.forEach((slice, i) => {
+            sample.add(slice, own[i] ?? []);
+          });
+          return sample.distance().distance;
+        }),
+      );
+    });
+    for (const method of refineMethods) {
+      const { refinement } = await runSearch({
+        ...run,
+        settings: { ...settings, refine: { method, sets: 500 } },
+      });
+      expect(refinement?.to).toBeCloseTo(best, 5);
+    }
+  });
+});
+
+function sliceOf(sequence: number): Slice {
+  return { sequence, from: 0, to: 72 };
+}

@@ -1,0 +1,135 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import { memoryAt } from '../../../extension/core/models/model-summary';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import type { OpenedModel } from '../../../extension/core/models/opened-model';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import { planFor } from '../../../extension/core/plans/plan';
+import { parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
+import { PlanMeasurer } from '../../../extension/core/tensornet/budget/plan-measurer';
+import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
+import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
+import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { loadProfileInputs } from '../../../extension/core/tensornet/statistics/profile-inputs';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const calibration = { file: 'random', sequences: 3, length: 12 };
+const run = { device: 'cpu', memoryBytes: 1 << 28 } as const;
+const context = 64;
+let path = '';
+let model: OpenedModel;
+let table: SensitivityProfile;
+
+beforeAll(async () => {
+  path = await makeRandomModel({ seed: 7, blocks: 3, inner: 32 });
+  model = await openModelFiles(path);
+  const int4 = { method: 'int4', level: 16 } as const;
+  const settings = { compressions: [int4], roles: [], blocks: [], widths: [0.75, 0.5] };
+  table = await profileSensitivity(
+    {
+      ...{ model, calibration, ...run, out: undefined, journal: join(folder, 'w.journal.jsonl') },
+      settings: { ...settings, metric: 'js', precision: 0, seed: 1 },
+    },
+    { bundledText: '', version: 'test' },
+    unattended,
+  );
+});
+afterAll(async () => rm(path, { recursive: true }));
+
+describe('widths', () => {
+  it('are measured at each share of channels and of key/value heads, each number once', () => {
+    const widths = table.widths ?? [];
+    expect(widths.map(({ sublayer, of, count }) => [sublayer, of, count]).slice(0, 2)).toEqual([
+      ['block.0.attention', 'groups', 2],
+      ['block.0.feedforward', 'channels', 32],
+    ]);
+    const [attention, feedforward] = widths.map(({ entries }) => entries);
+    // Three quarters of two key/value heads are both.
+    expect(attention?.map(({ kept }) => kept)).toEqual([1]);
+    expect(feedforward?.map(({ kept }) => kept)).toEqual([24, 16]);
+    for (const { count, entries } of widths) {
+      for (const { kept, remove } of entries) {
+        expect(parseRanges(remove)).toHaveLength(count - kept);
+      }
+    }
+    const text = JSON.stringify(table);
+    expect(parseSensitivityProfile(text, 'a.sensitivity.json').widths).toEqual(widths);
+  });
+
+  it('lose the channels that add least: the distance is below that of losing the others', async () => {
+    const [, width] = table.widths ?? [];
+    const half = width?.entries.at(-1);
+    const { measured } = await loadProfileInputs(
+      calibration,
+      model.model,
+      '',
+      { seed: 1, fitted: [] },
+      () => undefined,
+    );
+    const place = join(folder, 'measured');
+    await mkdir(place);
+    const { inputs } = measured;
+    const setup = {
+      model,
+      inputs,
+      fittedTo: inputs,
+      metric: 'js',
+      seed: 1,
+      folder: place,
+    } as const;
+    const measurer = new PlanMeasurer({ ...setup, ...run }, unattended);
+    const distanceOf = async (remove: string): Promise<number> => {
+      const narrow = [{ sublayer: width?.sublayer ?? '', remove }];
+      return (await measurer.measure({ compress: [], remove: [], narrow }, false)).distance;
+    };
+    const gone = new Set(parseRanges(half?.remove ?? ''));
+    const others = Array.from({ length: 32 }, (_, i) => i).filter((i) => !gone.has(i));
+    const own = await distanceOf(half?.remove ?? '');
+    expect(own).toBeCloseTo(half?.distance ?? Number.NaN, 6);
+    expect(await distanceOf(others.join(','))).toBeGreaterThan(own);
+    await measurer.dispose();
+  });
+
+  it('are chosen with encodings under several limits, as what is written then has', async () => {
+    const limits = ['memory<60%', 'parameters<75%', 'bytes<12kB'].map(parseLimit);
+    const plan = await planForBudget(
+      {
+        ...{ model, table, budget: { limits, context }, rounds: 2, calibration, bundledText: '' },
+        ...{ folder: join(folder, 'plan'), ...run },
+      },
+      unattended,
+    );
+    expect(plan.narrow.length).toBeGreaterThan(0);
+    expect(plan.compress.length).toBeGreaterThan(0);
+    expect(plan.distance).toBe(Math.min(...plan.tried));
+    for (const { cost, most } of plan.limits) {
+      expect(cost).toBeLessThanOrEqual(most * (1 + 1e-6));
+    }
+    const { remove, narrow, compress } = plan;
+    const out = join(folder, 'written');
+    const application = { model, plan: planFor({ path }, { remove, narrow, compress }), out };
+    await applyPlan({ ...application, overwrite: false, ...run }, unattended);
+    const { summary } = await openModelFiles(out);
+    const [memory, parameters, bytes] = plan.limits;
+    expect(plan.limits[0]?.before).toBe(memoryAt(model.summary, context));
+    expect(summary.bytes / (bytes?.cost ?? Number.NaN)).toBeCloseTo(1, 1);
+    expect(memoryAt(summary, context) / (memory?.cost ?? Number.NaN)).toBeCloseTo(1, 1);
+    expect(parameters?.before).toBe(model.summary.parameters);
+  });
+
+  it('compete with removing a sublayer', async () => {
+    const budget = { limits: [parseLimit('parameters<85%')], context };
+    const plan = await planUnderBudget(table, budget, [
+      { sublayer: 'block.1.feedforward', distance: 0 },
+    ]);
+    expect(plan.remove).toEqual(['block.1.feedforward']);
+    expect(plan.narrow.map(({ sublayer }) => sublayer)).not.toContain('block.1.feedforward');
+  });
+});
