@@ -140,6 +140,11 @@ describe('a request as JSON', () => {
     expect(again.stdout).toBe(printed.stdout);
     const changed = await run('profile', '--config', config, '--metric', 'js', '--print-config');
     expect(JSON.parse(changed.stdout)).toMatchObject({ metric: 'js', remove: 2 });
+    // Defaults that do nothing in this search are printed too.
+    const exact = await run('profile', model, '--search', 'exact', '--print-config');
+    await writeFile(config, exact.stdout);
+    const same = await run('profile', '--config', config, '--print-config');
+    expect(same.stdout).toBe(exact.stdout);
     const other = await run('sensitivity', '--config', config);
     expect(other.code).toBe(2);
     expect(other.stderr).toContain('config.json: operation: The file holds options of "profile"');
