@@ -104,7 +104,7 @@ export function activate(context: ExtensionContext): Espalier {
   const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
     syntheses.isShown(session),
   );
-  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models);
+  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models, modelJobs);
   const modelsView = new ModelsView(folders, models, inspector);
   const services = {
     log,

@@ -25,6 +25,15 @@ export const strings = {
   queued: (place: number) =>
     place === 1 ? t('Waiting for 1 other job') : t('Waiting for {0} other jobs', place),
 
+  // Drift
+  driftStaysBelow: (limit: string) => t('Drift stays below {0}.', limit),
+  driftStarts: (limit: string, sublayer: string) =>
+    t('Drift reaches {0} behind {1}.', limit, sublayer),
+  driftMostAt: (places: readonly string[]) => t('Largest there: {0}.', places.join(', ')),
+  driftAtToken: (token: string, position: string, share: string) =>
+    t('{0} (token {1}, {2})', token, position, share),
+  driftAtPosition: (position: string, share: string) => t('position {0} ({1})', position, share),
+
   // Histogram
   histogramSummary: (bins: number, low: string, high: string, peak: string) =>
     t(

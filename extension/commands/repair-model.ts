@@ -1,8 +1,7 @@
-import { basename, dirname, extname, join } from 'node:path';
+import { basename } from 'node:path';
 import { l10n, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { readManifest } from '../core/pipelines/manifest-file';
-import type { Manifest } from '../core/pipelines/manifest-file';
 import type { RepairResult } from '../core/pipelines/compression/repair-model';
 import type { ModelSummary } from '../core/models/model-summary';
 import { repair } from '../core/operations/repair';
@@ -14,7 +13,8 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { chooseFolder } from './questions/choose-output';
 import { askLearningText, learningText } from './questions/learning-text';
-import { chooseTarget, pickModel } from './target';
+import { chooseSource } from './source-model';
+import { chooseTarget } from './target';
 import { choose } from './questions/ask';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -54,7 +54,7 @@ async function askRequest(
 ): Promise<RequestOf<'repair'> | undefined> {
   const { name, path } = model;
   const manifest = await readManifest(path);
-  const teacher = given.teacher ?? (await chooseTeacher(services, model, manifest));
+  const teacher = given.teacher ?? (await chooseSource(services, model, manifest));
   if (teacher === undefined) {
     return undefined;
   }
@@ -105,34 +105,4 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     placeHolder: l10n.t('How much effort? You can cancel and resume later.'),
   });
   return chosen?.effort;
-}
-
-/** The model that the manifest names, where it is known or lies beside; else one that the user picks. */
-async function chooseTeacher(
-  services: Services,
-  model: ModelSummary,
-  manifest: Manifest | undefined,
-): Promise<string | undefined> {
-  if (manifest !== undefined) {
-    const { name, fingerprint } = manifest.source;
-    const known = (await services.folders.known()).map(({ fsPath }) => fsPath);
-    const places = [join(dirname(model.path), name), ...known].filter(
-      (place) => basename(place, extname(place)) === basename(name, extname(name)),
-    );
-    for (const place of new Set(places)) {
-      const found = await services.models.summary(place).catch(() => undefined);
-      if (found?.fingerprint === fingerprint) {
-        return found.path;
-      }
-    }
-  }
-  const title =
-    manifest === undefined
-      ? l10n.t('Which model was {0} made from?', model.name)
-      : l10n.t(
-          '{0} was made from {1}, which is not found: where is it?',
-          model.name,
-          manifest.source.name,
-        );
-  return (await pickModel(services, title, [model.path]))?.fsPath;
 }

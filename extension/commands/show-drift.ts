@@ -1,13 +1,29 @@
+import { readManifest } from '../core/pipelines/manifest-file';
 import type { Services } from '../services/services';
 import { chooseSession, requireSelection } from './open-heatmap';
+import { chooseSource } from './source-model';
 
-/** Colours a heatmap by how far its selection drifts from the original. */
+/**
+ * Colours heatmap and diagram by how far the selection drifts from the original; without a selection, by how far a
+ * model that Espalier wrote drifts from what it was made from.
+ */
 export async function showDrift(services: Services, argument: unknown): Promise<void> {
   const session = await chooseSession(services, argument, 'showDrift');
   if (session === undefined) {
     return;
   }
-  requireSelection(session);
-  services.heatmaps.show(session);
-  await services.modelJobs.drift(session);
+  const isInDiagram = services.explorers.active?.model?.path === session.model.path;
+  const manifest = await readManifest(session.model.path);
+  const looksAtWhole = session.selection.removed.length === 0 && manifest !== undefined;
+  if (!looksAtWhole) {
+    requireSelection(session);
+  }
+  const original = looksAtWhole ? await chooseSource(services, session.model, manifest) : undefined;
+  if (looksAtWhole && original === undefined) {
+    return;
+  }
+  if (!isInDiagram) {
+    services.heatmaps.show(session);
+  }
+  await services.modelJobs.drift(session, original);
 }

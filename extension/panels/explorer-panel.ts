@@ -28,6 +28,7 @@ export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
     diagram: (open) => session.draw(open),
     importance: () => session.importance(),
     export: (format) => exportModel(session, format, reports),
+    showDrift: () => runCommand(commandIds.showDrift, Uri.file(session.path)),
     openHeatmap: () => runCommand(commandIds.openHeatmap, Uri.file(session.path)),
     openFile: (name) => openFile(session, name),
     compare: () => runCommand(commandIds.compareModels, session),

@@ -3,6 +3,7 @@ import { commands, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Inspector } from '../services/sessions/explorer-session';
+import type { ModelJobs } from '../services/jobs/model-jobs';
 import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports/reports';
@@ -16,6 +17,9 @@ import { SessionPanel } from './session-panel';
 /** Weight files, which the editor of their own opens. */
 const weightFile = /\.(safetensors|gguf|onnx)$/i;
 
+/** What is known of models that drift. */
+type Drifts = Pick<ModelJobs, 'drifts' | 'drifted'>;
+
 /** The open explorer panels: one for each path, and the custom editors. */
 export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> implements Explorers {
   /** Of the custom editor for weight files. */
@@ -24,13 +28,26 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   readonly #inspector: Inspector;
   readonly #definition: ExplorerDefinition;
   readonly #models: OpenModels;
+  readonly #drifts: Drifts;
 
-  public constructor(extension: Uri, inspector: Inspector, reports: Reports, models: OpenModels) {
+  public constructor(
+    extension: Uri,
+    inspector: Inspector,
+    reports: Reports,
+    models: OpenModels,
+    drifts: Drifts,
+  ) {
     const definition = explorerPanel(reports);
     super(extension, definition);
     this.#definition = definition;
     this.#inspector = inspector;
     this.#models = models;
+    this.#drifts = drifts;
+    drifts.drifted.listen((model) => {
+      for (const { session } of this.panels.filter((one) => one.session.model?.path === model)) {
+        session.setDrift(drifts.drifts.get(model));
+      }
+    });
   }
 
   public async show(path: string): Promise<ExplorerSession> {
@@ -81,6 +98,9 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
       session.dispose();
     });
     this.keep(made);
+    void session.opened().then(() => {
+      session.setDrift(this.#drifts.drifts.get(session.model?.path ?? ''));
+    });
   }
 
   #session(path: string): ExplorerSession {

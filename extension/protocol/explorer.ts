@@ -1,4 +1,5 @@
 import { array, picklist, string, tuple } from 'valibot';
+import type { Drift } from '../core/evaluate/drift';
 import type { Diagram } from '../core/inspect/flow/diagram';
 import type { ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription } from '../core/inspect/model-description';
@@ -55,6 +56,8 @@ export interface ExplorerState {
   /** By tensor, of those that were asked for. */
   readonly statistics: Readonly<Record<string, StatisticsState>>;
   readonly comparison: ComparisonState | undefined;
+  /** Where the model, or what is selected in its heatmap, drifts from its original, when that has been measured. */
+  readonly drift: Drift | undefined;
   /** Row of the table to select and show. */
   readonly reveal: string | undefined;
 }
@@ -71,6 +74,7 @@ export interface ExplorerCalls {
   importance(): Importance | undefined;
   export(format: ExportFormat): void;
   openHeatmap(): void;
+  showDrift(): void;
   /** Opens a file beside the weights. */
   openFile(name: string): void;
   /** The user chooses the other model. */
@@ -87,6 +91,7 @@ export const explorerCalls: CallSchemas<ExplorerCalls> = {
   importance: tuple([]),
   export: tuple([picklist(exportFormats)]),
   openHeatmap: tuple([]),
+  showDrift: tuple([]),
   openFile: tuple([string()]),
   compare: tuple([]),
   compareWeights: tuple([]),

@@ -16,7 +16,7 @@ import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
 export type { CandidateStability } from '../core/prune/layer-profile';
-export type { SublayerDrift } from '../core/evaluate/drift';
+export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
 /** The job that the heatmap tells of. */
 export type HeatmapJob = PanelJob<'profile' | 'prune' | 'evaluate' | 'patch' | 'drift'>;

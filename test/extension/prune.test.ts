@@ -70,6 +70,21 @@ describe('Prune Layers', () => {
     assert.match(line, /"block\.1\.feedforward"[^]*"out": ".*whole-pruned",\n[^]*\n\}\nREQUEST$/);
   });
 
+  it('shows where the written model drifts from the one that it was made from, in the diagram too', async () => {
+    const out = workspacePath('whole-pruned');
+    const explorer = await espalier.explorers.show(out);
+    const written = await espalier.sessions.open(out);
+    await vscode.commands.executeCommand('espalier.showDrift', vscode.Uri.file(out));
+    const { drift } = written.snapshot();
+    const ids = written.model.sublayers.map(({ id }) => id);
+    assert.deepEqual(
+      drift?.sublayers.map(({ sublayer }) => sublayer),
+      ids,
+    );
+    assert.ok(drift.startsAt?.[0]?.token !== undefined);
+    assert.equal(explorer.snapshot().drift, drift);
+  });
+
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
     const changes = { remove: ['block.0.feedforward'] };
     const answers = await espalier.models.outputs(session.model.path, changes);

@@ -77,6 +77,8 @@ interface GridLegendProps {
   /** What the ends of the scale mean. */
   readonly low: string;
   readonly high: string;
+  /** How numbers of the scale are written; as distances unless said. */
+  readonly format?: ((value: number) => string) | undefined;
   /** What the numbers are. */
   readonly definition: string | undefined;
   /** What the cells' marks mean. */
@@ -85,12 +87,12 @@ interface GridLegendProps {
 
 /** What the colours and the marks of a grid's cells mean. */
 export function GridLegend(props: GridLegendProps): VNode {
-  const { title, scale, low, high, definition, children } = props;
+  const { title, scale, low, high, format, definition, children } = props;
   return (
     <div class="grid-legend">
       <div class="legend-scale">
         <p class="legend-title">{title}</p>
-        {scale !== undefined && <Scale scale={scale} low={low} high={high} />}
+        {scale !== undefined && <Scale {...{ scale, low, high, format }} />}
         <p class="muted definition">{definition}</p>
       </div>
       <ul class="keys">{children}</ul>
@@ -98,12 +100,12 @@ export function GridLegend(props: GridLegendProps): VNode {
   );
 }
 
-interface ScaleProps extends Pick<GridLegendProps, 'low' | 'high'> {
+interface ScaleProps extends Pick<GridLegendProps, 'low' | 'high' | 'format'> {
   readonly scale: LogScale;
 }
 
 /** The colours of a scale with their numbers. */
-function Scale({ scale, low, high }: ScaleProps): VNode {
+function Scale({ scale, low, high, format = formatDistanceShort }: ScaleProps): VNode {
   return (
     <div class="scale">
       <div
@@ -119,7 +121,7 @@ function Scale({ scale, low, high }: ScaleProps): VNode {
               data-end={position === 0 ? 'first' : position === 1 ? 'last' : 'inner'}
               style={{ left: `${position * 100}%` }}
             >
-              {formatDistanceShort(value)}
+              {format(value)}
             </span>
           );
         })}

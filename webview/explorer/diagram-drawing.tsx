@@ -1,9 +1,8 @@
 import type { VNode } from 'preact';
 import { paletteColor } from '../charts/palette';
-import { formatDistance } from '../format';
 import { strings } from './strings';
 import type { Diagram, DiagramNode } from './types';
-import type { ImportanceScale } from './importance-scale';
+import type { ColourScale } from './colour-scale';
 
 /** Height of the colours of importance, which the layout leaves room for. */
 const stripHeight = 6;
@@ -11,7 +10,7 @@ const titleHeight = 26;
 
 interface DrawingProps {
   readonly diagram: Diagram;
-  readonly importance: ImportanceScale | undefined;
+  readonly colours: ColourScale | undefined;
   readonly scale: number;
   /** The box that Tab comes to. */
   readonly current: string | undefined;
@@ -20,7 +19,7 @@ interface DrawingProps {
 
 /** A diagram as a tree of boxes (WAI-ARIA tree) over its edges. */
 export function DiagramDrawing(props: DrawingProps): VNode {
-  const { diagram, importance, scale, current, isSelected } = props;
+  const { diagram, colours, scale, current, isSelected } = props;
   const { width, height, nodes } = diagram;
   return (
     <svg
@@ -36,7 +35,7 @@ export function DiagramDrawing(props: DrawingProps): VNode {
           <Box
             key={node.id}
             node={node}
-            importance={importance}
+            colours={colours}
             isCurrent={node.id === current}
             isSelected={isSelected && node.id === current}
           />
@@ -105,15 +104,15 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
 
 interface BoxProps {
   readonly node: DiagramNode;
-  readonly importance: ImportanceScale | undefined;
+  readonly colours: ColourScale | undefined;
   readonly isCurrent: boolean;
   readonly isSelected: boolean;
 }
 
-function Box({ node, importance, isCurrent, isSelected }: BoxProps): VNode {
+function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
   const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const told = importance === undefined ? undefined : importanceText(node, importance);
+  const told = colours?.told(node.sublayers);
   const parts = [title, detail, node.name, told].filter((text) => text !== undefined);
   return (
     <g
@@ -129,7 +128,7 @@ function Box({ node, importance, isCurrent, isSelected }: BoxProps): VNode {
     >
       <title>{parts.join('\n')}</title>
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
-      {importance !== undefined && !frame && <Strip node={node} importance={importance} />}
+      {colours !== undefined && !frame && <Strip node={node} colours={colours} />}
       <rect class="focus" {...{ x: 0, y: 0, width, height: frame ? titleHeight : height, rx: 5 }} />
     </g>
   );
@@ -196,34 +195,24 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
 }
 
 /** One colour for each sublayer that the box stands for. */
-function Strip({ node, importance }: NodeProps & { readonly importance: ImportanceScale }): VNode {
+function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale }): VNode {
   const { sublayers, width, height } = node;
   const step = (width - 12) / Math.max(1, sublayers.length);
   return (
     <>
       {sublayers.map((id, i) => {
-        const known = importance.of(id);
+        const position = colours.position(id);
         return (
           <rect
             key={id}
-            class={known === undefined ? 'importance unknown' : 'importance'}
+            class={position === undefined ? 'importance unknown' : 'importance'}
             {...{ x: 6 + i * step, y: height - stripHeight - 3, height: stripHeight, width: step }}
-            fill={known && paletteColor(known.position)}
+            fill={position === undefined ? undefined : paletteColor(position)}
           />
         );
       })}
     </>
   );
-}
-
-function importanceText(
-  { sublayers }: DiagramNode,
-  importance: ImportanceScale,
-): string | undefined {
-  const known = sublayers.flatMap((id) => importance.of(id)?.distance ?? []);
-  if (known.length === 0) return undefined;
-  const [low, high] = [Math.min(...known), Math.max(...known)].map(formatDistance);
-  return strings.importanceOf(low === high ? (low ?? '') : `${low ?? ''} – ${high ?? ''}`);
 }
 
 /** A line through the points, its corners rounded. */
@@ -243,19 +232,21 @@ function pathOf(points: Diagram['edges'][number]['points']): string {
 }
 
 /** What the colours mean. */
-export function ImportanceLegend({ importance }: { readonly importance: ImportanceScale }): VNode {
+export function ColourLegend({ colours }: { readonly colours: ColourScale }): VNode {
+  const { legend, low, high, note, warning } = colours;
   const stops = Array.from({ length: 11 }, (_, i) => paletteColor(i / 10));
   return (
     <p class="importance-legend muted">
-      <span>{strings.importanceLegend(importance.metric)}</span>
-      <span>{`${strings.cheap} ${formatDistance(importance.min)}`}</span>
+      <span>{legend}</span>
+      <span>{low}</span>
       <span
         class="importance-gradient"
         aria-hidden="true"
         style={{ backgroundImage: `linear-gradient(to right, ${stops.join(', ')})` }}
       />
-      <span>{`${formatDistance(importance.max)} ${strings.important}`}</span>
-      {importance.stale && <span class="stale">{strings.importanceStale}</span>}
+      <span>{high}</span>
+      {note !== undefined && <span>{note}</span>}
+      {warning !== undefined && <span class="stale">{warning}</span>}
     </p>
   );
 }

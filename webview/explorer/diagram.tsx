@@ -1,8 +1,8 @@
 import type { TargetedKeyboardEvent, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { Button } from '../components/controls';
+import { Button, Dropdown } from '../components/controls';
 import { formatCount } from '../format';
-import { DiagramDrawing, ImportanceLegend } from './diagram-drawing';
+import { ColourLegend, DiagramDrawing } from './diagram-drawing';
 import { keyAction } from './diagram-keys';
 import { movedByDragging } from './drag-scroll';
 import { strings } from './strings';
@@ -13,7 +13,7 @@ import type {
   ModelDescription,
   Importance,
 } from './types';
-import { importanceScale } from './importance-scale';
+import { driftColours, importanceScale } from './colour-scale';
 
 interface DiagramProps {
   readonly panel: ExplorerPanel;
@@ -21,6 +21,7 @@ interface DiagramProps {
   readonly onSelect: (node: DiagramNode) => void;
 }
 
+const colourings = ['importance', 'drift'] as const;
 const [smallest, largest] = [0.15, 3];
 const zoomStep = 1.25;
 
@@ -29,6 +30,10 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const { open } = panel.view.value;
   const state = useDrawn(panel, model, open);
   const importance = useImportance(panel, model);
+  const known = panel.get('drift');
+  const drift = useMemo(() => driftColours(known), [known]);
+  const shown = panel.view.value.colours === 'drift' ? drift : importance;
+  const colours = shown ?? importance ?? drift;
   const scroller = useRef<HTMLDivElement>(null);
   const [selected, setSelected] = useState<string>();
   const [zoom, setZoom] = useState<number>();
@@ -110,8 +115,26 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
         <p class="muted" role="status">
           {statusOf(state)}
         </p>
-        <div>{importance !== undefined && <ImportanceLegend importance={importance} />}</div>
+        <div>{colours !== undefined && <ColourLegend colours={colours} />}</div>
         <div class="controls" role="group" aria-label={strings.diagramControls}>
+          {importance !== undefined && drift !== undefined && (
+            <Dropdown
+              label={strings.colours}
+              options={colourings.map((value) => ({ value, label: strings.colouring[value] }))}
+              value={panel.view.value.colours}
+              onChange={(value) => {
+                panel.setView({ colours: value });
+              }}
+            />
+          )}
+          <Button
+            label={strings.showDrift}
+            title={strings.showDriftTitle}
+            onClick={() => {
+              panel.setView({ colours: 'drift' });
+              panel.run.showDrift();
+            }}
+          />
           <Button
             label="−"
             title={strings.zoomOut}
@@ -168,7 +191,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
           }}
         >
           <DiagramDrawing
-            {...{ diagram, importance, scale }}
+            {...{ diagram, colours, scale }}
             current={node?.id ?? nodes[0]?.id}
             isSelected={node !== undefined}
           />

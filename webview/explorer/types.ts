@@ -20,5 +20,6 @@ export type TensorStatistics = Extract<StatisticsState, { kind: 'known' }>['stat
 export type ModelComparison = Extract<ComparisonState, { kind: 'known' }>['comparison'];
 export type Diagram = Extract<DiagramState, { kind: 'known' }>['diagram'];
 export type DiagramNode = Diagram['nodes'][number];
+export type Drift = NonNullable<ExplorerState['drift']>;
 export type { DiagramState, Importance };
 export type SideFile = ModelDescription['sideFiles'][number];

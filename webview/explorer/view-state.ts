@@ -11,6 +11,8 @@ export const savedView = group({
   open: texts(),
   /** Row of the table. */
   selected: maybe(string()),
+  /** What the diagram shows by its colours, where both are known. */
+  colours: oneOf(['importance', 'drift'], 'importance'),
   logarithmic: flagOr(false),
 });
 

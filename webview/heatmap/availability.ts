@@ -33,7 +33,7 @@ export function availabilityOf(
     profile: cannot('removeBlocks') ?? cannotRun,
     prune: cannotRun ?? nothing,
     evaluate: cannot('evaluate') ?? cannotRun,
-    showDrift: cannotRun ?? nothing,
+    showDrift: cannotRun,
     savePlan: nothing,
     resumable: resumesProfile(job),
   };

@@ -81,7 +81,11 @@ function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
             value:
               worst.token === undefined
                 ? strings.driftAt(there, formatCount(worst.position))
-                : strings.driftAtToken(there, worst.token, formatCount(worst.position)),
+                : strings.driftAtToken(
+                    there,
+                    JSON.stringify(worst.token),
+                    formatCount(worst.position),
+                  ),
           },
         ]),
   ];

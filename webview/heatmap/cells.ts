@@ -5,6 +5,7 @@ import type {
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
 import type { LogScale } from '../charts/log-scale';
+import { driftScale } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import type { GridItem } from '../grid/block-grid';
 import { linesOf } from './kinds';
@@ -105,10 +106,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
   const distances = logScale(candidates.flatMap((one) => one.distance ?? one.atLeast ?? []));
   const previews = logScale(local.values());
   const drifted = new Map(source.drift?.sublayers.map((one) => [one.sublayer, one]));
-  const drifts =
-    source.colours === 'drift'
-      ? logScale([...drifted.values()].flatMap(({ relativeError }) => relativeError || []))
-      : undefined;
+  const drifts = source.colours === 'drift' ? driftScale(source.drift?.sublayers ?? []) : undefined;
 
   const cellOf = (sublayer: Unit): Cell => {
     const { id, block } = sublayer;
@@ -126,7 +124,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       status: showsDrift ? 'measured' : status,
       standardError: distance === undefined ? undefined : standardError,
       position: showsDrift
-        ? driftPosition(drift, drifts)
+        ? drifts.position(drift.relativeError)
         : positionOf(status, distance ?? atLeast, preview, distances, previews),
       rank: ranks.get(id),
       ranked: ranks.has(id) ? ranking.length : undefined,
@@ -168,11 +166,6 @@ function positionOf(
 ): number | undefined {
   if (status === 'measured' && distance !== undefined) return distances?.position(distance);
   return status === 'preview' && preview !== undefined ? previews?.position(preview) : undefined;
-}
-
-/** States that have not drifted are at the quiet end. */
-function driftPosition({ relativeError }: SublayerDrift, drifts: LogScale): number {
-  return relativeError === 0 ? 0 : drifts.position(relativeError);
 }
 
 /** Whether a search at `granularity` measures a unit. */

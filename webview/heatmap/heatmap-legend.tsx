@@ -1,6 +1,9 @@
 import type { VNode } from 'preact';
+import type { Drift } from '../../extension/protocol/heatmap';
+import { startsText } from '../charts/drift-scale';
 import { Icon } from '../components/icons';
 import { GridLegend, LegendKey } from '../components/legend';
+import { formatPercent } from '../format';
 import type { CellSet } from './cells';
 import { strings } from './strings';
 import type { ShownProfile } from './types';
@@ -8,10 +11,11 @@ import type { ShownProfile } from './types';
 interface HeatmapLegendProps {
   readonly profile: ShownProfile | undefined;
   readonly cells: CellSet;
+  readonly drift: Drift | undefined;
 }
 
 /** What the colours and the marks of the grid mean. */
-export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
+export function HeatmapLegend({ profile, cells, drift }: HeatmapLegendProps): VNode {
   const { distances, previews, drifts } = cells;
   const scale = drifts ?? distances ?? previews;
   const statuses = new Set(cells.cells.map(({ status }) => status));
@@ -21,7 +25,12 @@ export function HeatmapLegend({ profile, cells }: HeatmapLegendProps): VNode {
       scale={scale}
       low={drifts === undefined ? strings.cheap : strings.littleDrift}
       high={drifts === undefined ? strings.important : strings.muchDrift}
-      definition={drifts === undefined ? profile?.metricDefinition : strings.driftDefinition}
+      format={drifts === undefined ? undefined : formatPercent}
+      definition={
+        drifts === undefined || drift === undefined
+          ? profile?.metricDefinition
+          : `${strings.driftDefinition}. ${startsText(drift)}`
+      }
     >
       <LegendKey text={strings.legendRemoved} status="sample" mark="removed">
         1

@@ -84,7 +84,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
         }}
       />
       <CellDetails pointed={pointed} cells={cells} />
-      <HeatmapLegend profile={panel.get('profile')} cells={cells} />
+      <HeatmapLegend profile={panel.get('profile')} cells={cells} drift={panel.get('drift')} />
     </Section>
   );
 }

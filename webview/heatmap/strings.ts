@@ -86,7 +86,9 @@ export const strings = {
   openConfig: t('Open config.json'),
   profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
-  showDriftTitle: t('Colour the heatmap by how far the selection drifts from the original'),
+  showDriftTitle: t(
+    'Colour the heatmap by how far the selection drifts from the original; without a selection, a model that Espalier wrote from what it was made from',
+  ),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') => t('{0} is {1}', jobNames[job], kind),
@@ -178,7 +180,7 @@ export const strings = {
   driftWorst: t('Largest drift'),
   driftAt: (share: string, position: string) => t('{0} at position {1}', share, position),
   driftAtToken: (share: string, token: string, position: string) =>
-    t('{0} at "{1}", token {2}', share, token, position),
+    t('{0} at {1}, token {2}', share, token, position),
   factDistance: (distance: string) => t('distance {0}', distance),
   factRank: (rank: string) => t('rank {0}', rank),
   factPreview: (distance: string) => t('preview {0}', distance),

@@ -5,7 +5,7 @@ import { printTable } from '../table';
 
 export const drift: Presenter<Drift> = {
   options: {},
-  print: ({ sublayers, starts, positions, limit: share }, { terminal }) => {
+  print: ({ sublayers, starts, startsAt = [], positions, limit: share }, { terminal }) => {
     printTable(
       terminal,
       ['after', 'drift', 'cosine', 'largest at token', 'drift there'],
@@ -22,6 +22,10 @@ export const drift: Presenter<Drift> = {
         ? `Drift stays below ${limit} (${positions} positions).`
         : `Drift reaches ${limit} at ${starts} (${positions} positions).`,
     );
+    if (startsAt.length > 0) {
+      const listed = startsAt.map(placeOf).map(([place, drift]) => `${place} (${drift})`);
+      terminal.print(`Most there at ${listed.join(', ')}`);
+    }
   },
 };
 

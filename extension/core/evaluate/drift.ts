@@ -19,6 +19,8 @@ export interface SublayerDrift {
   readonly sublayer: string;
   /** Whether the other model lacks it. */
   readonly removed: boolean;
+  /** What it is called in the other model, where that has it. */
+  readonly place?: string;
   /** ‖h′ − h‖ / ‖h‖, root mean square over positions. */
   readonly relativeError: number;
   /** Cosine of h′ and h, mean over positions. */
@@ -45,7 +47,12 @@ export interface Drift {
   readonly limit: number;
   /** The first sublayer behind which states differ by as much, if any. */
   readonly starts?: string;
+  /** Where states differ most behind that one, most first. */
+  readonly startsAt?: readonly DriftedPosition[];
 }
+
+/** Positions that are told of where drift starts. */
+const toldPositions = 5;
 
 /** A tenth of a state: more than int8 makes of a whole model, less than most removals do at once. */
 const limit = 0.1;
@@ -87,6 +94,7 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
     const { sublayers } = original.summary;
     const found: SublayerDrift[] = [];
     let positions = 0;
+    let start: Pick<Drift, 'starts' | 'startsAt'> = {};
     for (const [index, { id }] of sublayers.entries()) {
       context.progress({
         stage: say`Comparing hidden states`,
@@ -106,10 +114,18 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
         differences.add(window, state, others[window] ?? state);
       }
       positions = differences.positions;
-      found.push({ sublayer: id, removed: isGone, ...differences.result() });
+      const result = differences.result();
+      const there = isGone ? undefined : changed.model.summary.sublayers[place]?.id;
+      found.push({
+        ...{ sublayer: id, removed: isGone },
+        ...(there === undefined ? {} : { place: there }),
+        ...result,
+      });
+      if (start.starts === undefined && result.relativeError >= limit) {
+        start = { starts: id, startsAt: differences.most(toldPositions) };
+      }
     }
-    const starts = found.find(({ relativeError }) => relativeError >= limit)?.sublayer;
-    return { positions, limit, sublayers: found, ...(starts === undefined ? {} : { starts }) };
+    return { positions, limit, sublayers: found, ...start };
   } finally {
     await Promise.all([first.dispose(), second.dispose()]);
   }
@@ -182,7 +198,7 @@ class Differences {
   public positions = 0;
   private squares = 0;
   private cosines = 0;
-  private worst: DriftedPosition = { window: 0, position: 0, relativeError: -1 };
+  private readonly rows: DriftedPosition[] = [];
 
   public constructor(private readonly token: TokenText | undefined) {}
 
@@ -202,13 +218,23 @@ class Differences {
   }
 
   public result(): Pick<SublayerDrift, 'relativeError' | 'cosine' | 'worst'> {
-    const { window, position } = this.worst;
-    const token = this.token?.(window, position);
+    const [worst = { window: 0, position: 0, relativeError: 0 }] = this.most(1);
     return {
       relativeError: Math.sqrt(this.squares / this.positions),
       cosine: this.cosines / this.positions,
-      worst: { ...this.worst, ...(token === undefined ? {} : { token }) },
+      worst,
     };
+  }
+
+  /** The positions that differ most, most first. */
+  public most(count: number): readonly DriftedPosition[] {
+    return [...this.rows]
+      .sort((a, b) => b.relativeError - a.relativeError)
+      .slice(0, count)
+      .map((row) => {
+        const token = this.token?.(row.window, row.position);
+        return { ...row, ...(token === undefined ? {} : { token }) };
+      });
   }
 
   private addRow(
@@ -230,8 +256,6 @@ class Differences {
     this.positions++;
     this.squares += relativeError ** 2;
     this.cosines += own === 0 || twin === 0 ? 1 : product / Math.sqrt(own * twin);
-    if (relativeError > this.worst.relativeError) {
-      this.worst = { window, position, relativeError };
-    }
+    this.rows.push({ window, position, relativeError });
   }
 }

@@ -38,6 +38,16 @@ export const drift = defineOperation({
     positions: v.number(),
     limit: v.number(),
     starts: v.optional(v.string()),
+    startsAt: v.optional(
+      v.array(
+        v.looseObject({
+          window: v.number(),
+          position: v.number(),
+          token: v.optional(v.string()),
+          relativeError: v.number(),
+        }),
+      ),
+    ),
     sublayers: v.array(
       v.looseObject({
         sublayer: v.string(),

@@ -83,7 +83,11 @@ export async function followOrder(
       rows,
     };
     const { winner } = await everyDistance(input);
-    scorer.commit(next, []);
+    // A ranking may have measured them alone.
+    scorer.commit(
+      next,
+      order.filter((other) => other !== next),
+    );
     const { distance = Number.NaN, standardError } = winner ?? {};
     const result = {
       removed: next.id,

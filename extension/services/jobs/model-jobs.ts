@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
+import type { Drift } from '../../core/evaluate/drift';
 import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluation';
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import { planFor } from '../../core/plans/plan';
@@ -20,6 +21,7 @@ import type { RequestOf, ResultOf } from './operations';
 import { pruneReport } from '../reports/model-report';
 import type { ModelSession } from '../sessions/model-session';
 import type { ModelSessions } from '../sessions/model-sessions';
+import { Signal } from '../sessions/signal';
 import { patchReport, verdict } from '../reports/patch-report';
 import { idleSettings } from '../documents/plans';
 import { qualityNote } from '../reports/quality-report';
@@ -35,6 +37,10 @@ const bundledText = 'bundled';
 
 /** The jobs of the heatmap: what they are asked, and what becomes of their results. */
 export class ModelJobs {
+  /** The last drift of each model that was looked at, by its path. */
+  public readonly drifts = new Map<string, Drift>();
+  /** Tells the path of a model whose drift is known. */
+  public readonly drifted = new Signal<string>();
   readonly #jobs: JobService;
   readonly #settings: Settings;
   readonly #sessions: ModelSessions;
@@ -142,10 +148,17 @@ export class ModelJobs {
     return evaluationOf(perplexityOf(result), choice, text);
   }
 
-  /** Where what a session's choice leaves drifts from the original. */
-  public async drift(session: ModelSession): Promise<ResultOf<'drift'>> {
+  /**
+   * Where what a session's choice leaves drifts from the original.
+   * @param original what the model was made from, where the whole model is looked at
+   */
+  public async drift(session: ModelSession, original?: string): Promise<ResultOf<'drift'>> {
     assertAllowed(session.blocked);
     const { name, path: model, fingerprint } = session.model;
+    if (original !== undefined) {
+      const request = this.#settings.request(drift, { model, against: original });
+      return this.#jobs.run({ operation: 'drift', name, request });
+    }
     const { removed: remove, patches } = session.choice;
     const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
     const request = this.#settings.request(drift, { model, plan });
@@ -154,9 +167,12 @@ export class ModelJobs {
 
   #drifted(result: ResultOf<'drift'>, { model, request }: JobRecord<'drift'>): JobOutcome {
     const { remove = [], patch = [] } = typeof request.plan === 'object' ? request.plan : {};
+    const shown = request.against === undefined ? result : inOwnIds(result);
     for (const session of this.#sessions.of(model)) {
-      session.addDrift({ removed: remove, patches: patch }, result);
+      session.addDrift({ removed: remove, patches: patch }, shown);
     }
+    this.drifts.set(model, shown);
+    this.drifted.fire(model);
     const { starts } = result;
     const limit = formatPercent(result.limit);
     return {
@@ -239,6 +255,16 @@ export class ModelJobs {
   async #modelOf(path: string): Promise<ModelSession['model']> {
     return (this.#sessions.of(path)[0] ?? (await this.#sessions.open(path))).model;
   }
+}
+
+/** What is known of the sublayers that a written model still has, by its own ids. */
+function inOwnIds(drift: Drift): Drift {
+  return {
+    ...drift,
+    sublayers: drift.sublayers.flatMap((one) =>
+      one.place === undefined ? [] : [{ ...one, sublayer: one.place }],
+    ),
+  };
 }
 
 const isOf = ({ profilePath }: ModelSession, { request }: JobRecord<'profile'>): boolean =>

@@ -1,6 +1,7 @@
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { ModelDescription, StoredTensor } from '../../core/inspect/model-description';
 import type { TensorStatistics } from '../../core/inspect/tensor-statistics';
+import type { Drift } from '../../core/evaluate/drift';
 import type {
   ComparisonState,
   DiagramState,
@@ -24,6 +25,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     failure: () => this.#failure,
     statistics: () => Object.fromEntries(this.#statistics),
     comparison: () => this.#comparison,
+    drift: () => this.#drift,
     reveal: () => this.#revealed,
   };
 
@@ -36,6 +38,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   #failure: string | undefined;
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
+  #drift: Drift | undefined;
   #running: CancellationTokenSource | undefined;
   #revealed: string | undefined;
   readonly #alive = new CancellationTokenSource();
@@ -133,6 +136,11 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   /** The importance of sublayers, from a profile beside the model. */
   public async importance(): Promise<Importance | undefined> {
     return this.#model === undefined ? undefined : this.#importanceOf(this.#model.path);
+  }
+
+  public setDrift(drift: Drift | undefined): void {
+    this.#drift = drift;
+    this.tell('drift');
   }
 
   /** Compares with another model; an earlier comparison ends. */

@@ -90,13 +90,21 @@ it('is as large for the model that is written as for the plan', async () => {
   expect(found.sublayers.map(({ removed }) => removed)).toEqual(
     planned.sublayers.map(({ removed }) => removed),
   );
+  const own = written.summary.sublayers.map(({ id }) => id);
+  expect(found.sublayers.flatMap(({ place }) => place ?? [])).toEqual(own);
   for (const [i, { relativeError }] of found.sublayers.entries()) {
     expect(relativeError).toBeCloseTo(planned.sublayers[i]?.relativeError ?? Number.NaN, 4);
   }
 });
 
 it('tells where it is greatest, in the words of the text', async () => {
-  const { sublayers } = await measure(await without('block.0.feedforward'));
+  const { sublayers, starts, startsAt = [] } = await measure(await without('block.0.feedforward'));
+  expect(starts).toBe('block.0.feedforward');
+  const start = sublayers.find(({ sublayer }) => sublayer === starts);
+  expect(startsAt[0]).toEqual(start?.worst);
+  const errors = startsAt.map(({ relativeError }) => relativeError);
+  expect(errors).toHaveLength(5);
+  expect(errors).toEqual([...errors].sort((a, b) => b - a));
   const worst = sublayers.at(-1)?.worst;
   expect(worst?.token).toBeTypeOf('string');
   expect(worst?.relativeError).toBeGreaterThanOrEqual(sublayers.at(-1)?.relativeError ?? 1);

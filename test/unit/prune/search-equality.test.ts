@@ -165,6 +165,22 @@ describe('exact search', () => {
     await expect(run).rejects.toThrow(reason);
   });
 
+  it('ranks by single removals, and measures them together', async () => {
+    const folder = await makeRandomModel({ seed: 8, blocks: 3 });
+    const run = { folder, sequences: [[1, 2, 3, 4, 5, 6]] };
+    const budget = { kind: 'count', count: 3 } as const;
+    const settings = { budget, baselines: ['one-shot'] } as const;
+    const { baselines } = await runSearch({ ...run, settings: { ...settings, mode: 'exact' } });
+    const { rounds } = await runSearch({ ...run, settings: { budget, mode: 'one-shot' } });
+    expect(rounds.map(({ removed }) => removed)).toEqual(
+      baselines['one-shot']?.map(({ removed }) => removed),
+    );
+    rounds.forEach(({ distance }, i) => {
+      expect(distance).toBeCloseTo(baselines['one-shot']?.[i]?.distance ?? Number.NaN, 6);
+    });
+    await rm(folder, { recursive: true });
+  });
+
   it('gives the same result when resumed from any part of its journal', async () => {
     const folder = await makeRandomModel({ seed: 7, blocks: 3 });
     const sequences = [

@@ -1,0 +1,36 @@
+import { basename, dirname, extname, join } from 'node:path';
+import { l10n } from 'vscode';
+import type { ModelSummary } from '../core/models/model-summary';
+import type { Manifest } from '../core/pipelines/manifest-file';
+import type { Services } from '../services/services';
+import { pickModel } from './target';
+
+/** The model that a manifest names, where it is known or lies beside; else one that the user picks. */
+export async function chooseSource(
+  services: Services,
+  model: ModelSummary,
+  manifest: Manifest | undefined,
+): Promise<string | undefined> {
+  if (manifest !== undefined) {
+    const { name, fingerprint } = manifest.source;
+    const known = (await services.folders.known()).map(({ fsPath }) => fsPath);
+    const places = [join(dirname(model.path), name), ...known].filter(
+      (place) => basename(place, extname(place)) === basename(name, extname(name)),
+    );
+    for (const place of new Set(places)) {
+      const found = await services.models.summary(place).catch(() => undefined);
+      if (found?.fingerprint === fingerprint) {
+        return found.path;
+      }
+    }
+  }
+  const title =
+    manifest === undefined
+      ? l10n.t('Which model was {0} made from?', model.name)
+      : l10n.t(
+          '{0} was made from {1}, which is not found: where is it?',
+          model.name,
+          manifest.source.name,
+        );
+  return (await pickModel(services, title, [model.path]))?.fsPath;
+}

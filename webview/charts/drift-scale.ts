@@ -1,0 +1,29 @@
+import type { Drift, SublayerDrift } from '../../extension/protocol/heatmap';
+import { formatCount, formatPercent } from '../format';
+import { strings } from '../strings';
+import { logScale } from './log-scale';
+import type { LogScale } from './log-scale';
+
+/** Less is no drift that anybody would look for: rounding. */
+const leastShown = 0.001;
+
+/** The scale of relative errors; undefined where nothing was measured. */
+export function driftScale(sublayers: readonly SublayerDrift[]): LogScale | undefined {
+  return logScale(sublayers.map(({ relativeError }) => Math.max(relativeError, leastShown)));
+}
+
+/** Where drift starts, and at which tokens it is largest there. */
+export function startsText({ starts, startsAt = [], limit }: Drift): string {
+  if (starts === undefined) return strings.driftStaysBelow(formatPercent(limit));
+  const start = strings.driftStarts(formatPercent(limit), starts);
+  const places = startsAt.map(({ token, position, relativeError }) =>
+    token === undefined
+      ? strings.driftAtPosition(formatCount(position), formatPercent(relativeError))
+      : strings.driftAtToken(
+          JSON.stringify(token),
+          formatCount(position),
+          formatPercent(relativeError),
+        ),
+  );
+  return places.length === 0 ? start : `${start} ${strings.driftMostAt(places)}`;
+}
