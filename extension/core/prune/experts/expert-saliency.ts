@@ -1,11 +1,11 @@
-import { checkpoint } from '../jobs/job';
-import type { JobContext } from '../jobs/job';
-import type { ModelInput } from '../models/model-input';
-import { expertIds } from '../models/units';
-import type { LayeredExecutor } from '../runtime/layered-executor';
-import { floatsIn } from '../runtime/tensors';
-import type { HiddenState } from '../runtime/tensors';
-import { say } from '../message';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import type { ModelInput } from '../../models/model-input';
+import { expertIds } from '../../models/units';
+import type { LayeredExecutor } from '../../runtime/layered-executor';
+import { floatsIn } from '../../runtime/tensors';
+import type { HiddenState } from '../../runtime/tensors';
+import { say } from '../../message';
 
 /** What an expert has done on calibration. */
 export interface ExpertSaliency {
