@@ -1,10 +1,12 @@
 // A page that plays the editor to a panel.
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createServer } from 'node:http';
+import { basename, extname, join } from 'node:path';
 import { root } from '../../scripts/lib/repository.mjs';
 
 /** @type {Record<string, string>} */
-const contentTypes = { js: 'text/javascript', css: 'text/css', ttf: 'font/ttf' };
+const contentTypes = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
 
 /** It tells the state when the panel is ready. Not typed, since Node knows no page. */
 const page = (/** @type {string} */ panel) => `<!doctype html>
@@ -39,6 +41,12 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
   };
 </script>`;
 
+/** @param {string} name */
+const typeOf = (name) => contentTypes[extname(name)] ?? 'text/html';
+
+/** @param {string} name */
+const readBundle = (name) => readFile(join(root, 'dist', 'webview', name));
+
 /**
  * A panel's state, what its calls are answered by name, and what changes then.
  * @typedef {{name: string, panel: string, state: object, answers?: object, patches: object[]}} PanelDocument
@@ -55,17 +63,18 @@ export async function openPage(context, panel) {
   /** @type {string[]} */
   const errors = [];
   tab.on('pageerror', (error) => errors.push(error.message));
-  await tab.route('http://panel.test/**', async (route) => {
-    const name = new URL(route.request().url()).pathname.slice(1);
-    if (name === '') {
-      await route.fulfill({ contentType: 'text/html', body: page(panel) });
-      return;
-    }
-    const [, extension = ''] = name.split('.');
-    const body = await readFile(join(root, 'dist', 'webview', name));
-    await route.fulfill({ contentType: contentTypes[extension] ?? 'text/plain', body });
+  const server = createServer((request, response) => {
+    const name = basename(request.url ?? '');
+    const body = name === '' ? Promise.resolve(page(panel)) : readBundle(name);
+    body.then(
+      (text) => response.setHeader('content-type', typeOf(name)).end(text),
+      () => response.writeHead(404).end(),
+    );
   });
-  await tab.goto('http://panel.test/');
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  tab.once('close', () => server.close());
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  await tab.goto(`http://127.0.0.1:${port}/`);
   return { tab, errors };
 }
 

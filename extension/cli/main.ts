@@ -1,19 +1,7 @@
-import { join } from 'node:path';
 import process from 'node:process';
 import packageJson from '../../package.json';
-import { runInChild } from '../core/jobs/child-task';
-import { formatDuration } from '../core/format';
-import { CancelledError } from '../core/jobs/job';
-import { Estimate, TimeLeft } from '../core/jobs/time-left';
-import { ModelCache } from '../core/models/model-cache';
-import type { OperationContext } from '../core/operations/operation';
-import { costsFolder } from '../core/runtime/user-cache';
-import { UserError } from '../core/user-error';
-import { commandPath, createProgram, withoutVainHelp } from './program';
-import { runOperation } from './run-operation';
+import { runCommandLine } from './command-line';
 import { Terminal } from './terminal';
-import { isAnswered, usageProblem } from './usage-errors';
-import { inEnglish } from '../core/message';
 
 /** Exit codes of a process that a signal has ended: 128 and its number. */
 const signals = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -27,13 +15,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const terminal = new Terminal();
-const { version } = packageJson;
-const models = new ModelCache({ capacity: 4 });
-const samples = join(import.meta.dirname, '..', 'samples');
 const cancellation = { isCancellationRequested: false };
 let stoppedWith: number | undefined;
-let exitCode = 0;
-let hint: () => string | undefined = () => undefined;
 
 for (const [signal, code] of Object.entries(signals)) {
   process.once(signal, () => {
@@ -47,78 +30,11 @@ for (const [signal, code] of Object.entries(signals)) {
   });
 }
 
-const timeLeft = new TimeLeft();
-const estimate = new Estimate((seconds) => {
-  terminal.note(`This takes about ${formatDuration(seconds)} on this machine.`);
-});
-
-const context: OperationContext<unknown> = {
+void runCommandLine(process.argv.slice(2), {
+  terminal,
   cancellation,
-  progress: (progress) => {
-    estimate.update(timeLeft.update(progress, performance.now()));
-    terminal.progress(progress);
-  },
-  emit: () => undefined,
-  warn: (message) => {
-    terminal.note(inEnglish(message));
-  },
-  environment: {
-    samples,
-    version,
-    costsFolder: costsFolder(),
-    open: async (path) => models.open(path),
-    processes: {
-      run: async (task, job) =>
-        runInChild({ script: join(import.meta.dirname, 'trainer.js') }, task, job),
-    },
-  },
-};
-
-async function main(args: readonly string[]): Promise<number> {
-  const program = createProgram({
-    version,
-    print: (text) => {
-      terminal.write(text);
-    },
-    operation: async (operation, presenter, typed) => {
-      const passes = await runOperation(operation, presenter, typed, {
-        terminal,
-        context,
-        resumeHint: (resume) => {
-          hint = resume;
-        },
-      });
-      exitCode = passes ? 0 : 1;
-    },
-  });
-  if (args.length === 0) {
-    terminal.note(program.helpInformation());
-    return 2;
-  }
-  try {
-    await program.parseAsync(withoutVainHelp(program, args), { from: 'user' });
-    terminal.clearBar();
-    return exitCode;
-  } catch (error) {
-    if (isAnswered(error)) {
-      return 0;
-    }
-    const problem = usageProblem(error);
-    if (problem !== undefined) {
-      const command = ['espalier', commandPath(program, args)].filter(Boolean).join(' ');
-      terminal.note(`${problem}\nSee ${command} --help.`);
-      return 2;
-    }
-    if (error instanceof CancelledError) {
-      terminal.note(`Stopped. ${hint() ?? 'Nothing was written.'}`);
-      return stoppedWith ?? 1;
-    }
-    const isKnown = error instanceof UserError;
-    terminal.note(isKnown ? `error: ${error.message}` : String((error as Error).stack ?? error));
-    return 1;
-  }
-}
-
-void main(process.argv.slice(2)).then((code) => {
-  process.exitCode = code;
+  version: packageJson.version,
+  dist: import.meta.dirname,
+}).then((code) => {
+  process.exitCode = code === 'stopped' ? (stoppedWith ?? 1) : code;
 });

@@ -1,6 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { asFlag, buildRequest, flagOf, RequestError } from '../core/operations/build-request';
+import {
+  asFlag,
+  buildRequest,
+  chosenOf,
+  flagOf,
+  RequestError,
+} from '../core/operations/build-request';
 import { flag, path } from '../core/operations/fields';
 import type { Fields } from '../core/operations/fields';
 import type { AnyOperation, OperationContext } from '../core/operations/operation';
@@ -45,7 +51,7 @@ export async function runOperation(
   requireOneOutput(common, options);
   const file = common['config'];
   const given = {
-    ...(typeof file === 'string' ? await readConfig(file, operation.id) : {}),
+    ...(typeof file === 'string' ? chosenOf(fields, await readConfig(file, operation.id)) : {}),
     ...pick(typed, fields),
   };
   const name = asFlag(fields);

@@ -4,14 +4,17 @@ import { inEnglish } from '../core/message';
 
 const barWidth = 24;
 
+/** A stream that text is written to. */
+type Output = Pick<NodeJS.WriteStream, 'write' | 'isTTY' | 'columns'>;
+
 /** What the command line writes: results on standard output, all else on standard error. */
 export class Terminal {
   private barShown = false;
   private readonly started = performance.now();
 
   public constructor(
-    private readonly out: NodeJS.WriteStream = process.stdout,
-    private readonly err: NodeJS.WriteStream = process.stderr,
+    private readonly out: Output = process.stdout,
+    private readonly err: Output = process.stderr,
   ) {}
 
   /** Whether colours are wanted on standard output. */

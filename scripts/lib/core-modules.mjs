@@ -18,7 +18,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/export/gguf/gguf-options')
  *   & typeof import('../../extension/core/models/transformer/architectures')
  *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
- *   & typeof import('../../extension/core/models/gguf/gguf-model')
+ *   & typeof import('../../extension/core/models/gguf/gguf-families')
  *   & typeof import('../../extension/core/models/quantized/quantization')
  *   & typeof import('../../extension/core/models/parts/rotary')
  *   & typeof import('../../extension/core/models/parts/feedforward')
@@ -43,7 +43,7 @@ const modules = [
   'core/export/gguf/gguf-options',
   'core/models/transformer/architectures',
   'core/models/encoders/encoder-architectures',
-  'core/models/gguf/gguf-model',
+  'core/models/gguf/gguf-families',
   'core/models/quantized/quantization',
   'core/models/parts/rotary',
   'core/models/parts/feedforward',

@@ -12,7 +12,7 @@ export function modelsReference(declarations) {
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
     Object.entries(ggufFamilies)
-      .filter(([, family]) => family.modelType === modelType)
+      .filter(([, { modelType: plain, withExperts }]) => [plain, withExperts].includes(modelType))
       .map(([name]) => code(name))
       .join(', ');
   const decoders = architectures.map((architecture) => [

@@ -55,17 +55,22 @@ export function validateRequest<const F extends Fields>(
   const values = present(request);
   const { fields, rules } = operation;
   const checked = checkValues(fields, values, name);
-  // A default that was filled in was not chosen by anybody.
-  const chosen = Object.entries(values).filter(
-    ([key, value]) =>
-      fields[key]?.present !== true ||
-      JSON.stringify(value) !== JSON.stringify(fields[key].default),
-  );
-  const breach = findBreach(rules, Object.fromEntries(chosen), fields);
+  const breach = findBreach(rules, chosenOf(fields, values), fields);
   if (breach !== undefined) {
     throw new RequestError(breach.problem(name));
   }
   return checked;
+}
+
+/** What somebody chose of a request that was completed: a default that was filled in was chosen by nobody. */
+export function chosenOf(fields: Fields, values: Values): Values {
+  return Object.fromEntries(
+    Object.entries(values).filter(
+      ([key, value]) =>
+        fields[key]?.present !== true ||
+        JSON.stringify(value) !== JSON.stringify(fields[key].default),
+    ),
+  );
 }
 
 /** The flag of a field: `--calibration-scores`, or `MODEL`. */

@@ -17,7 +17,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { inspectedOnly, quantizedFixture } from '../quantized-fixtures';
-import { runCli } from './run-cli';
+import { spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
@@ -46,7 +46,7 @@ async function mixtureFolder(): Promise<string> {
 
 describe('espalier', () => {
   it('inspects a model', async () => {
-    const { code, stdout } = await runCli(['inspect', model, '--json']);
+    const { code, stdout } = await spawnCli(['inspect', model, '--json']);
     const summary = JSON.parse(stdout) as ModelSummary;
     expect(code).toBe(0);
     expect(summary).toMatchObject({ architecture: 'llama', blocks: 4 });
@@ -56,14 +56,14 @@ describe('espalier', () => {
   });
 
   it('inspects quantized models, and says what can be run', async () => {
-    const awq = await runCli(['inspect', quantizedFixture('awq')]);
+    const awq = await spawnCli(['inspect', quantizedFixture('awq')]);
     expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
     expect(awq.stdout).toMatch(/stored as: .*I32/);
     const older = inspectedOnly(join(folder, 'inspected'));
-    const listed = await runCli(['inspect', older]);
+    const listed = await spawnCli(['inspect', older]);
     expect(listed.code).toBe(0);
     expect(listed.stderr).toMatch(/can be inspected, but not run/);
-    const refused = await runCli(['evaluate', older, '--device', 'cpu']);
+    const refused = await spawnCli(['evaluate', older, '--device', 'cpu']);
     expect(refused.code).toBe(1);
   });
 
@@ -71,18 +71,18 @@ describe('espalier', () => {
     const source = ggufFixture('llama.gguf');
     const out = join(folder, 'gguf');
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
-    const torn = await runCli([...args, '--granularity', 'feedforward']);
+    const torn = await spawnCli([...args, '--granularity', 'feedforward']);
     expect(torn.code).toBe(1);
     expect(torn.stderr).toMatch(/block\.1\.feedforward can't be removed alone/);
-    const unknown = await runCli([...args, '--layout', 'zeroed']);
+    const unknown = await spawnCli([...args, '--layout', 'zeroed']);
     expect(unknown.stderr).toMatch(/gguf has no layout zeroed.*Choose blocks or deci/s);
-    const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
+    const all = await spawnCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
     expect(all.code).toBe(1);
     expect(all.stderr).toMatch(
       /3 of 4 candidates can't be removed alone in a GGUF file.*--granularity attention/,
     );
     expect(all.stderr).toMatch(/The first (?:round|2 rounds) can be written: give .*plan\.json/);
-    const planned = await runCli([
+    const planned = await spawnCli([
       'prune',
       source,
       '--plan',
@@ -91,17 +91,17 @@ describe('espalier', () => {
       `${out}-planned`,
     ]);
     expect(planned.code, planned.stderr).toBe(0);
-    const { code, stdout, stderr } = await runCli([...args, '--granularity', 'block', '--json']);
+    const { code, stdout, stderr } = await spawnCli([...args, '--granularity', 'block', '--json']);
     expect(code, stderr).toBe(0);
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
-    const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
+    const inspected = await spawnCli(['inspect', join(out, 'llama.gguf'), '--json']);
     expect(JSON.parse(inspected.stdout)).toMatchObject({ blocks: 1, warnings: [] });
   });
 
   it('compresses by a method and by the plan that it leaves, and the result is a model', async () => {
     const out = join(folder, 'compressed');
     const args = ['--json', '--device', 'cpu'];
-    const { code, stdout, stderr } = await runCli([
+    const { code, stdout, stderr } = await spawnCli([
       ...['compress', model, '--method', 'lowrank', '--level', '50%', '--then', 'int4'],
       ...['--skip', 'down', '--embeddings', '--head', '--no-calibration', '--out', out, ...args],
     ]);
@@ -118,21 +118,21 @@ describe('espalier', () => {
       );
       expect(layer.error).toBeGreaterThan(0);
     }
-    const again = await runCli([
+    const again = await spawnCli([
       ...['compress', '--plan', `${out}.plan.json`, '--no-calibration'],
       ...['--out', join(folder, 'again'), ...args],
     ]);
     expect((JSON.parse(again.stdout) as CompressResult).layers).toEqual(layers);
-    const evaluated = await runCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
+    const evaluated = await spawnCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
     expect(evaluated.code, evaluated.stderr).toBe(0);
-    const table = await runCli(['inspect', out]);
+    const table = await spawnCli(['inspect', out]);
     expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
   });
 
   it('plans embedding and head under a budget that the layers alone cannot keep to', async () => {
     const out = join(folder, 'budget');
     const table = join(folder, 'outer.sensitivity.json');
-    const profiled = await runCli([
+    const profiled = await spawnCli([
       ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
       ...['--embeddings', '--head', ...small, '--out', table],
     ]);
@@ -140,7 +140,7 @@ describe('espalier', () => {
     expect(profiled.stdout).toMatch(/outside the blocks[^]*embedding model\.embed_tokens\.weight/);
     expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
     const compress = async (...args: string[]) =>
-      runCli([
+      spawnCli([
         ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '1'],
         ...['--calibration', text, ...small, '--out', out, '--json', ...args],
       ]);
@@ -156,7 +156,7 @@ describe('espalier', () => {
   it('says what is wrong with a compression', async () => {
     const out = join(folder, 'nothing');
     const says = async (...args: string[]): Promise<string> => {
-      const { code, stderr } = await runCli(['compress', model, ...args, '--out', out]);
+      const { code, stderr } = await spawnCli(['compress', model, ...args, '--out', out]);
       expect(code).toBeGreaterThan(0);
       return stderr;
     };
@@ -182,7 +182,7 @@ describe('espalier', () => {
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {
     const inspect = async (path: string): Promise<OnnxSummary> => {
-      const { code, stdout, stderr } = await runCli(['inspect', path, '--json']);
+      const { code, stdout, stderr } = await spawnCli(['inspect', path, '--json']);
       expect(code, stderr).toBe(0);
       return JSON.parse(stdout) as OnnxSummary;
     };
@@ -198,7 +198,7 @@ describe('espalier', () => {
     await writeFile(plan, JSON.stringify(document));
     const own = join(folder, 'own-onnx');
     const args = ['prune', model, '--plan', plan, '--out', own, '--format', 'onnx'];
-    const written = await runCli([...args, '--device', 'cpu']);
+    const written = await spawnCli([...args, '--device', 'cpu']);
     expect(written.code, written.stderr).toBe(0);
     for (const path of [own, join(own, 'model.onnx')]) {
       const { sublayers } = await inspect(path);
@@ -219,11 +219,11 @@ describe('espalier', () => {
       const document = { format: 'espalier.plan', version: 1, model: { path }, remove: [] };
       await writeFile(plan, JSON.stringify(document));
       const convert = ['prune', path, '--plan', plan, '--out', graph, '--format', 'onnx'];
-      expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
+      expect((await spawnCli([...convert, '--device', 'cpu'])).code).toBe(0);
 
       const options = ['--calibration', text, ...small, ...how, '--no-baselines', '--json'];
       const profileOf = async (path: string): Promise<LayerProfile> =>
-        JSON.parse((await runCli(['profile', path, ...options])).stdout) as LayerProfile;
+        JSON.parse((await spawnCli(['profile', path, ...options])).stdout) as LayerProfile;
       const [ofFolder, ofGraph] = [await profileOf(path), await profileOf(graph)];
       expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
         ofFolder.rounds.map(({ removed }) => removed),
@@ -233,14 +233,14 @@ describe('espalier', () => {
       }
 
       const out = join(folder, `${name}-smaller`);
-      const written = await runCli(['prune', graph, ...options, '--out', out]);
+      const written = await spawnCli(['prune', graph, ...options, '--out', out]);
       expect(written.code, written.stderr).toBe(0);
       const result = JSON.parse(written.stdout) as PruneResult;
       expect(result.format).toBe('onnx');
       expect(result.verification.relativeError).toBeLessThan(1e-5);
       expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
 
-      const evaluated = await runCli([
+      const evaluated = await spawnCli([
         'evaluate',
         graph,
         '--against',
@@ -250,11 +250,11 @@ describe('espalier', () => {
         '--json',
       ]);
       const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
-      const reference = await runCli(['evaluate', path, '--text', text, '--json']);
+      const reference = await spawnCli(['evaluate', path, '--text', text, '--json']);
       expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
       expect(against?.perplexity).toBeGreaterThan(1);
 
-      const inspected = await runCli(['inspect', out, '--json']);
+      const inspected = await spawnCli(['inspect', out, '--json']);
       const { sublayers } = JSON.parse(inspected.stdout) as OnnxSummary;
       const experts = sublayers.flatMap((sublayer) => sublayer.experts?.count ?? []);
       expect(experts.sort()).toEqual(name === 'experts' ? [2, 3] : []);
@@ -264,7 +264,7 @@ describe('espalier', () => {
   it('profiles, exact as naive, and writes nothing but JSON to a pipe', async () => {
     const run = async (search: string): Promise<LayerProfile> => {
       const args = ['profile', model, '--calibration', text, ...small, '--search', search];
-      const { code, stdout, stderr } = await runCli([...args, '--remove', '3', '--json']);
+      const { code, stdout, stderr } = await spawnCli([...args, '--remove', '3', '--json']);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
       return JSON.parse(stdout) as LayerProfile;
     };
@@ -285,7 +285,7 @@ describe('espalier', () => {
     const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
     const lines = async (): Promise<number> =>
       (await readFile(journal, 'utf8').catch(() => '')).split('\n').length;
-    const killed = await runCli([...args, '--out', out], {
+    const killed = await spawnCli([...args, '--out', out], {
       onStart: (child) => {
         void (async () => {
           while ((await lines()) < 12) {
@@ -297,10 +297,10 @@ describe('espalier', () => {
     });
     expect(killed.code).toBeNull();
     const before = await lines();
-    const resumed = await runCli([...args, '--out', out]);
+    const resumed = await spawnCli([...args, '--out', out]);
     expect(resumed.code).toBe(0);
     await expect(access(journal)).rejects.toThrow();
-    const whole = await runCli([...args, '--json']);
+    const whole = await spawnCli([...args, '--json']);
     const expected = JSON.parse(whole.stdout) as LayerProfile;
     const actual = JSON.parse(await readFile(out, 'utf8')) as LayerProfile;
     expect(before).toBeGreaterThanOrEqual(12);
@@ -311,7 +311,7 @@ describe('espalier', () => {
   it('stops on Ctrl-C and says how to go on', async () => {
     const out = join(folder, 'stopped.layerprofile.json');
     const args = ['profile', model, '--calibration', text, ...small, '--search', 'naive', '--all'];
-    const stopped = await runCli([...args, '--out', out], {
+    const stopped = await spawnCli([...args, '--out', out], {
       onStart: (child) => {
         void (async () => {
           const journal = join(folder, 'stopped.layerprofile.journal.jsonl');
@@ -332,18 +332,20 @@ describe('espalier', () => {
     const args = ['prune', model, '--ratio', '0.25', '--calibration', text, ...small];
     const limit = ['--gate', 'parameters<-5%,agreement>0%'];
     const given = [...args, ...limit, '--no-baselines', '--out', out, '--json'];
-    const pruned = await runCli(given);
+    const pruned = await spawnCli(given);
     expect(pruned.code).toBe(0);
     const result = JSON.parse(pruned.stdout) as ApplyResult;
     expect(result.verdict?.outcome).toBe('accept');
     expect(result.removed).toHaveLength(2);
     expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
-    const reopened = JSON.parse((await runCli(['inspect', out, '--json'])).stdout) as ModelSummary;
+    const reopened = JSON.parse(
+      (await spawnCli(['inspect', out, '--json'])).stdout,
+    ) as ModelSummary;
     expect(reopened.parameters).toBe(result.parametersAfter);
 
     const evaluation = ['evaluate', out, '--against', model, '--text', text, '--device', 'cpu'];
     const gate = ['--length', '64', '--gate', 'perplexity<-90%'];
-    const { code, stdout } = await runCli([...evaluation, ...gate, '--json']);
+    const { code, stdout } = await spawnCli([...evaluation, ...gate, '--json']);
     const { perplexity, tokens, tokensPerSecond, against, ...compared } = JSON.parse(
       stdout,
     ) as Evaluated & EvaluationResult;
@@ -355,20 +357,20 @@ describe('espalier', () => {
     expect(tokensPerSecond).toBeGreaterThan(0);
     expect(against?.perplexity).not.toBe(perplexity);
 
-    const again = await runCli([...args, '--no-baselines', '--out', out]);
+    const again = await spawnCli([...args, '--no-baselines', '--out', out]);
     expect(again.code).toBe(1);
     expect(again.stderr).toContain(out);
 
     const plan = await readFile(`${out}.plan.json`, 'utf8');
     await writeFile(join(folder, 'edited.plan.json'), plan.replace(/"block\.[^"]*"/, '"block.9"'));
     const edited = ['prune', model, '--plan', join(folder, 'edited.plan.json')];
-    const unknown = await runCli([...edited, '--out', join(folder, 'never')]);
+    const unknown = await spawnCli([...edited, '--out', join(folder, 'never')]);
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toContain('block.9');
   });
 
   it('lists devices, the CPU among those that work', async () => {
-    const { code, stdout } = await runCli(['devices', '--json']);
+    const { code, stdout } = await spawnCli(['devices', '--json']);
     const reports = JSON.parse(stdout) as DeviceReport[];
     expect(code).toBe(0);
     expect(reports.find(({ name }) => name === 'cpu')?.works).toBe(true);
@@ -387,7 +389,7 @@ describe('espalier', () => {
     [['inspect'], 'Name one model'],
     [['fly'], 'no command "fly"'],
   ])('%j is a usage error', async (args, message) => {
-    const { code, stdout, stderr } = await runCli(args);
+    const { code, stdout, stderr } = await spawnCli(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(message);
   });
@@ -401,7 +403,7 @@ describe('espalier', () => {
     [['profile', fixture('qwen2')], 'tokenizer.json'],
   ])('%j fails with a message that names the fault', async (args, message) => {
     const calibrated = args[0] === 'profile' ? ['--calibration', text, ...small] : [];
-    const { code, stderr } = await runCli([...args, ...calibrated]);
+    const { code, stderr } = await spawnCli([...args, ...calibrated]);
     expect(code).toBe(1);
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('    at ');

@@ -9,7 +9,7 @@ import type { ScoreDocument } from '../../../extension/core/datadiet/scores/scor
 import type { SelectionDocument } from '../../../extension/core/datadiet/subsets/selection-document';
 import { cloudsTable, toyPath } from '../datadiet/toy-data';
 import { temporaryFolder } from '../temporary-folder';
-import { runCli } from './run-cli';
+import { runCli, spawnCli } from './run-cli';
 
 const folder = temporaryFolder();
 const data = cloudsTable(toyPath(folder, 'clouds.csv'), 120);
@@ -215,7 +215,7 @@ describe('espalier, data sets', () => {
       out,
       '--json',
     ];
-    const stopped = await runCli(args, {
+    const stopped = await spawnCli(args, {
       onStart: (child) => {
         void (async () => {
           while (!existsSync(join(out, 'seed-0.safetensors'))) {

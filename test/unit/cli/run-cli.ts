@@ -1,8 +1,11 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
+import packageJson from '../../../package.json';
+import { runCommandLine } from '../../../extension/cli/command-line';
+import { Terminal } from '../../../extension/cli/terminal';
 
 const bundle = join(import.meta.dirname, '../../../dist/cli.js');
 
@@ -14,11 +17,37 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs the built command line; `onStart` gets the process, to signal it. */
-export async function runCli(
+/** Runs a command in this process, a quarter of a second faster than one of its own. */
+export async function runCli(args: readonly string[]): Promise<Omit<CliResult, 'signal'>> {
+  const [out, err] = [captured(), captured()];
+  const code = await runCommandLine(args, {
+    terminal: new Terminal(out, err),
+    cancellation: { isCancellationRequested: false },
+    version: packageJson.version,
+    dist: dirname(bundle),
+  });
+  if (code === 'stopped') throw new Error('nobody stopped it');
+  return { code, stdout: out.text(), stderr: err.text() };
+}
+
+/** A pipe that keeps what is written to it. */
+function captured(): ConstructorParameters<typeof Terminal>[0] & { text: () => string } {
+  let all = '';
+  return {
+    isTTY: false,
+    columns: 0,
+    write: (text: string | Uint8Array) => {
+      all += String(text);
+      return true;
+    },
+    text: () => all,
+  };
+}
+
+/** Runs the built command line in a process of its own; `onStart` gets the process, to signal it. */
+export async function spawnCli(
   args: readonly string[],
   options: {
-    readonly env?: Readonly<Record<string, string>>;
     readonly onStart?: (child: ChildProcess) => void;
   } = {},
 ): Promise<CliResult> {
@@ -26,7 +55,6 @@ export async function runCli(
     throw new Error('The command line is not built: run node scripts/build.mjs first.');
   }
   const child = spawn(process.execPath, [bundle, ...args], {
-    env: { ...process.env, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   options.onStart?.(child);

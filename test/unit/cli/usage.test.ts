@@ -18,7 +18,7 @@ import { defaultSettings } from '../../../extension/core/prune/options';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { runCli } from './run-cli';
+import { runCli, spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
@@ -140,6 +140,11 @@ describe('a request as JSON', () => {
     expect(again.stdout).toBe(printed.stdout);
     const changed = await run('profile', '--config', config, '--metric', 'js', '--print-config');
     expect(JSON.parse(changed.stdout)).toMatchObject({ metric: 'js', remove: 2 });
+    // Defaults that do nothing in this search are printed too.
+    const exact = await run('profile', model, '--search', 'exact', '--print-config');
+    await writeFile(config, exact.stdout);
+    const same = await run('profile', '--config', config, '--print-config');
+    expect(same.stdout).toBe(exact.stdout);
     const other = await run('sensitivity', '--config', config);
     expect(other.code).toBe(2);
     expect(other.stderr).toContain('config.json: operation: The file holds options of "profile"');
@@ -256,7 +261,7 @@ it.each([
   const args = ['profile', model, ...calibrated, '--search', 'naive', '--all'];
   const out = join(folder, `${signal}.layerprofile.json`);
   const journal = join(folder, `${signal}.layerprofile.journal.jsonl`);
-  const { code, stderr } = await runCli([...args, '--out', out], {
+  const { code, stderr } = await spawnCli([...args, '--out', out], {
     onStart: (child) => {
       void (async () => {
         while ((await readFile(journal, 'utf8').catch(() => '')).length < 200) {
@@ -282,7 +287,7 @@ it('ends at once the second time, whatever it does', async () => {
   let asked = 0;
   let stillRan = false;
   let writer: FileHandle | undefined;
-  const { signal, stderr } = await runCli(['profile', model, '--config', pipe], {
+  const { signal, stderr } = await spawnCli(['profile', model, '--config', pipe], {
     onStart: (child) => {
       const interrupt = async (): Promise<void> => {
         await sleep(400);

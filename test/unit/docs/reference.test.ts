@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { describeGgufLayout } from '../../../extension/core/export/gguf/gguf-options';
 import { layoutNames } from '../../../extension/core/export/hugging-face/layouts';
 import { knownArchitecture } from '../../../extension/core/models/transformer/architectures';
-import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-model';
+import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
 import { quantizationMethods } from '../../../extension/core/models/quantized/quantization';
 import { rotaryScalings } from '../../../extension/core/models/parts/rotary';
 

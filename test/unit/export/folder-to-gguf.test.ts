@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openModelFiles } from '../../../extension/core/models/open-model';
-import { fixture, readJson, relativeError } from '../fixtures';
+import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
 
@@ -58,6 +58,13 @@ describe('a GGUF file of a Hugging Face folder', () => {
     'gemma',
     'gemma2',
     'gemma3-text',
+    'phi3',
+    'phi3-partial-rotary',
+    'granite',
+    'olmo2',
+    'stablelm',
+    'stablelm-parallel',
+    'cohere',
   ])('of %s gives the logits of the folder', async (name) => {
     const [folder, out] = [source(name), fresh()];
     const result = await prune(folder, [], out, { format: 'gguf' });
@@ -66,6 +73,15 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const expected = await logitsOf(folder, inputIds);
     expect(relativeError(await logitsOf(fileIn(out), inputIds), expected)).toBeLessThan(1e-5);
   });
+
+  it.each(['smollm3', 'arcee', 'glm4', 'cohere2', 'seed_oss', 'hunyuan_v1_dense', 'ernie4_5'])(
+    'of %s gives the logits of the folder too',
+    async (name) => {
+      const [folder, out] = [familyFixture(name), fresh()];
+      const result = await prune(folder, [], out, { format: 'gguf' });
+      expect(result.verification.relativeError).toBeLessThan(1e-5);
+    },
+  );
 
   it.each(['gemma2', 'gemma3-text'])(
     'of %s keeps the windows of the blocks that stay',
@@ -116,7 +132,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
 
   it('is refused with the reason, and nothing is written', async () => {
     for (const [name, more, message] of [
-      ['phi3', {}, /phi3 models can't be written to GGUF.*convert_hf_to_gguf/],
+      ['mixtral', {}, /mixtral models can't be written to GGUF.*convert_hf_to_gguf/],
       ['mistral-sliding', {}, /sliding_window.*without a window/],
       ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],
       ['llama-rope-dynamic', {}, /"dynamic" can't be written/],

@@ -236,16 +236,61 @@ describe('a pruned GGUF file', () => {
     },
   );
 
+  it('without single experts has as many in every block', async () => {
+    const source = ggufFixture('gpt-oss.gguf');
+    const out = join(root, 'experts');
+    const removed = ['block.0.expert.1', 'block.1.expert.3'];
+    await prune(source, removed, out, { format: 'gguf' });
+    const { inputIds } = ggufGolden('gpt-oss');
+    const expected = await logitsOf(source, inputIds, removed);
+    const actual = await logitsOf(join(out, 'gpt-oss.gguf'), inputIds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-6);
+    const typed = prune(source, removed, join(root, 'typed'), {
+      format: 'gguf',
+      types: { mix: 'F16' },
+    });
+    expect((await rejection(typed)).message).toMatch(/type can't change while single experts/);
+    const uneven = prune(source, ['block.0.expert.1'], join(root, 'uneven'), { format: 'gguf' });
+    expect((await rejection(uneven)).message).toMatch(/as many experts in every block/);
+  });
+
+  it('of experts takes other types', async () => {
+    const out = join(root, 'types');
+    const result = await prune(ggufFixture('qwen3moe.gguf'), [], out, {
+      format: 'gguf',
+      types: { mix: 'F16' },
+    });
+    expect(result.verification.relativeError).toBeLessThan(1e-2);
+  });
+
+  it.each(['qwen3moe', 'cohere2', 'phi3'])('%s loses its last block', async (name) => {
+    const source = ggufFixture(`${name}.gguf`);
+    const { sublayers, blocks } = (await openModel(source)).summary;
+    const removed = sublayers.flatMap(({ id, block }) => (block === blocks - 1 ? [id] : []));
+    await prune(source, removed, join(root, name), { format: 'gguf' });
+    const { inputIds } = ggufGolden(name);
+    const expected = await logitsOf(source, inputIds, removed);
+    const actual = await logitsOf(join(root, name, `${name}.gguf`), inputIds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-6);
+  });
+
+  it('of a family that turns by number keeps its order', async () => {
+    const source = ggufFixture('smollm3.gguf');
+    const first = ['block.0.attention', 'block.0.feedforward'];
+    const error = await rejection(prune(source, first, join(root, 'turns'), { format: 'gguf' }));
+    expect(error.message).toMatch(/turns no queries in one block of 4: block 3 would become/);
+  });
+
   it('of single sublayers is refused before a search, as is GGUF of a family that it does not have', async () => {
     const path = await openModelFiles(ggufFixture('llama.gguf'));
     const qwen2 = await openModelFiles(ggufFixture('qwen2.gguf'));
-    const folder = await openModelFiles(fixture('phi3'));
+    const folder = await openModelFiles(fixture('mixtral'));
     await expect(requireWritable(qwen2, {}, 'sublayer')).rejects.toThrow(/every block of a qwen2/);
     await expect(requireWritable(path, {}, 'sublayer')).resolves.toBeUndefined();
     await expect(requireWritable(path, {}, 'feedforward')).rejects.toThrow(/skips the attention/);
     await expect(requireWritable(qwen2, { format: 'gguf' }, 'block')).resolves.toBeUndefined();
     await expect(requireWritable(folder, { format: 'gguf' }, 'block')).rejects.toThrow(
-      /phi3 models can't be written to GGUF files.*convert_hf_to_gguf/,
+      /mixtral models can't be written to GGUF files.*convert_hf_to_gguf/,
     );
   });
 });

@@ -131,10 +131,10 @@ describe('a model in a GGUF file', () => {
     [
       'experts',
       [
-        ['general.architecture', textValue('llama')],
-        ['llama.expert_count', numberValue(8)],
+        ['general.architecture', textValue('gemma')],
+        ['gemma.expert_count', numberValue(8)],
       ],
-      /Mixtures of experts/,
+      /Mixtures of experts are not supported in gemma files/,
     ],
     [
       'missing key',
@@ -159,8 +159,8 @@ describe('a model in a GGUF file', () => {
     ['no tensors', model({}), /: token_embd\.weight: The checkpoint lacks this tensor/],
     [
       'scaling',
-      [...model({}), ['llama.rope.scaling.type', textValue('yarn')]],
-      /llama\.rope\.scaling\.type: Scaling "yarn" is not supported.*none and linear/,
+      [...model({}), ['llama.rope.scaling.type', textValue('dynamic')]],
+      /llama\.rope\.scaling\.type: Scaling "dynamic" is not supported.*none, linear and yarn/,
     ],
     [
       'windows',

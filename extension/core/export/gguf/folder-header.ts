@@ -1,4 +1,10 @@
-import { frequencyFactors, ggufFields } from '../../models/gguf/gguf-config';
+import {
+  frequencyFactors,
+  ggufFields,
+  isTurnedAt,
+  isWindowed,
+  keysOfFields,
+} from '../../models/gguf/gguf-config';
 import type { GgufTarget } from '../../models/gguf/gguf-model';
 import type { Refusal } from '../../models/capability';
 import { configOfLayerType, readRotary } from '../../models/parts/rotary';
@@ -61,6 +67,10 @@ export function modelEntries(
         integer(ggufFields.intermediate_size, config.intermediate_size),
       ];
   const rotary = rotaryOf(model, 'full_attention');
+  const { rms_norm_eps: epsilonKey = ggufFields.rms_norm_eps } = keysOfFields(
+    model.architecture,
+    target.family,
+  );
   return [
     headerEntry.text('general.architecture', architecture),
     headerEntry.text('general.type', 'model'),
@@ -72,7 +82,8 @@ export function modelEntries(
     integer(ggufFields.hidden_size, config.hidden_size),
     integer(ggufFields.num_hidden_layers, blocks.length),
     ...lists,
-    float(ggufFields.rms_norm_eps, config.rms_norm_eps),
+    float(epsilonKey, config.rms_norm_eps),
+    ...ownEntries(model, key),
     integer(ggufFields.head_dim, headDim),
     integer('attention.value_length', headDim),
     ...optional(ggufFields.attn_logit_softcapping, config.attn_logit_softcapping),
@@ -82,6 +93,19 @@ export function modelEntries(
     ...scalingEntries(model, key),
     ...windowEntries(model, blocks, key),
   ];
+}
+
+/** Fields that the family alone has; numbers are factors. */
+function ownEntries({ config, target }: FolderModel, key: (field: string) => string): Buffer[] {
+  const fields: Readonly<Record<string, unknown>> = config;
+  return Object.entries(target.family.fields ?? {}).flatMap(([field, name]) => {
+    const value = fields[field];
+    return typeof value === 'number'
+      ? [headerEntry.float(key(name), value)]
+      : typeof value === 'boolean'
+        ? [headerEntry.flag(key(name), value)]
+        : [];
+  });
 }
 
 function rotaryOf({ config, configFile }: FolderModel, layerType: string): Rotary {
@@ -122,7 +146,9 @@ function windowEntries(
   const windowed = blocks.map((block) => architecture.slidingWindow(config, block) !== undefined);
   return [
     headerEntry.integer(key(ggufFields.sliding_window), config.sliding_window ?? 0),
-    headerEntry.flags(key('attention.sliding_window_pattern'), windowed),
+    ...(windows.isFixed === true
+      ? []
+      : [headerEntry.flags(key('attention.sliding_window_pattern'), windowed)]),
     ...(windows.ownRotary
       ? [
           headerEntry.float(
@@ -174,28 +200,45 @@ export function whyNotComputed(
       say`Rotary scaling "${scaling}" can't be written to GGUF files, only ${writtenScalings.join(', ')}.`,
     );
   }
-  const usual = windows === undefined ? 'silu' : 'gelu_pytorch_tanh';
-  const activation = target.architecture === 'gemma' ? 'gelu_pytorch_tanh' : usual;
+  const { hidden_act: activation = 'silu' } = architecture.config?.defaults?.({}) ?? {};
   if (config.hidden_act !== activation) {
     return refusal(
       'hidden_act',
-      say`llama.cpp computes ${target.architecture} models with ${activation}, not ${config.hidden_act}.`,
+      say`llama.cpp computes ${target.architecture} models with ${String(activation)}, not ${config.hidden_act}.`,
     );
   }
-  const isWindowed = changes.blocks.some(
+  const { turns = () => true } = architecture;
+  const turnsByWindow = windows !== undefined && target.family.unturned === undefined;
+  const other = changes.blocks.findIndex(
+    (source, block) =>
+      !turnsByWindow && turns(config, source) !== isTurnedAt(target.family.unturned, block),
+  );
+  if (other >= 0) {
+    return refusal(
+      'num_hidden_layers',
+      say`llama.cpp turns other queries of a ${target.architecture} model: block ${changes.blocks[other] ?? 0} would become block ${other}.`,
+    );
+  }
+  const windowed = changes.blocks.map(
     (block) => architecture.slidingWindow(config, block) !== undefined,
   );
   if (windows === undefined) {
-    return isWindowed
+    return windowed.includes(true)
       ? refusal(
           'sliding_window',
           say`llama.cpp computes ${target.architecture} models without a window.`,
         )
       : undefined;
   }
-  const width =
-    changes.blocks.length === windows.scaledByWidthAt ? config.hidden_size / heads : headDim;
-  return (config.query_pre_attn_scalar ?? headDim) === width
+  const { scaledByWidthAt, period, isFixed } = windows;
+  if (isFixed === true && windowed.some((is, block) => is !== isWindowed(period, block))) {
+    return refusal(
+      'layer_types',
+      say`llama.cpp leaves every block ${period} of a ${target.architecture} model without a window, and no other.`,
+    );
+  }
+  const width = changes.blocks.length === scaledByWidthAt ? config.hidden_size / heads : headDim;
+  return scaledByWidthAt === undefined || (config.query_pre_attn_scalar ?? headDim) === width
     ? undefined
     : refusal(
         'query_pre_attn_scalar',

@@ -6,7 +6,9 @@ import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
 import { requireGgufBlocks } from '../../models/gguf/gguf-model';
+import { ggufFields } from '../../models/gguf/gguf-config';
 import type { LayeredModel } from '../../models/layered-model';
+import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
 import { deciArchitecture, deciLayout, whyNotGgufDeci } from './gguf-deci';
 import { converted, copied } from './gguf-tensors';
@@ -57,7 +59,12 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
             remedy: say`Choose deci.`,
           };
         }
-        return whyNotHeld(changes) ?? whyTorn(summary, changes) ?? whyOtherTurns(header, changes);
+        return (
+          whyNotHeld(changes) ??
+          whyTorn(summary, changes) ??
+          whyUneven(summary, changes) ??
+          whyOtherTurns(header, changes)
+        );
       },
     },
     {
@@ -76,6 +83,38 @@ export function whyNotHeld({ matrices, patches }: Changes): Refusal | undefined 
     : matrices.size > 0
       ? refusalOf(takesEncodings(gguf))
       : undefined;
+}
+
+/** The header has one number of experts for all blocks. */
+function whyUneven({ architecture }: ModelSummary, { expertCounts }: Changes): Refusal | undefined {
+  return new Set(expertCounts.values()).size < 2
+    ? undefined
+    : {
+        code: 'uneven-widths',
+        reason: say`A GGUF file has as many experts in every block of a ${architecture} model.`,
+        remedy: say`Remove as many experts from every block, or prune the Hugging Face folder of the model.`,
+      };
+}
+
+/** Numbers of experts in the header, where they change. */
+function expertEntries(
+  header: GgufHeader,
+  { expertCounts, keptExperts }: Changes,
+): [string, Buffer][] {
+  const [count] = expertCounts.values();
+  if (count === undefined || keptExperts.size === 0) {
+    return [];
+  }
+  const keys = new GgufKeys(header, header.file);
+  const entry = (field: string, value: number): [string, Buffer] => {
+    const key = keys.name(field);
+    return [key, headerEntry.integer(key, value)];
+  };
+  const used = keys.number(ggufFields.num_experts_per_tok);
+  return [
+    entry(ggufFields.num_experts, count),
+    entry(ggufFields.num_experts_per_tok, Math.min(count, used)),
+  ];
 }
 
 async function whyOtherTurns(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
@@ -117,14 +156,21 @@ async function ggufWriter(
   const written = kept.map((planned) => {
     const { name, tensor } = planned;
     const [type, importance] = [types.get(name), asked.importance?.get(name)];
-    return type === undefined
+    if (planned.ranges !== undefined && type !== undefined && type !== tensor.dtype) {
+      throw new UserError(say`Its type can't change while single experts are removed.`, {
+        file: header.file,
+        field: name,
+        remedy: say`Remove the experts first, then write the result with other types.`,
+      });
+    }
+    return type === undefined || planned.ranges !== undefined
       ? copied(planned)
       : converted(name, {
           ...{ tensor, type },
           ...(importance === undefined ? {} : { importance }),
         });
   });
-  const replaced = typeEntries(asked.mix);
+  const replaced = new Map([...typeEntries(asked.mix), ...expertEntries(header, changes)]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));
   return {

@@ -1,3 +1,4 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
@@ -5,6 +6,7 @@ import { emitRows, emitWeight } from '../../models/parts/weight';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
 import { floatsOf, int64Tensor } from '../../runtime/tensors';
+import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
 import { quantizeRows } from './quantize/quantizers';
 import type { WritableType } from '../../checkpoints/ggml-types';
@@ -24,7 +26,7 @@ export interface GgufTensor {
 
 /** Where the bytes come from: a file as they are, memory, or numbers that are written as another type. */
 export type GgufTensorSource =
-  | { readonly kind: 'copy'; readonly tensor: LazyTensor }
+  | { readonly kind: 'copy'; readonly ranges: readonly ByteRange[] }
   | { readonly kind: 'given'; readonly bytes: Uint8Array }
   | ({ readonly kind: 'numbers' } & Numbers);
 
@@ -44,9 +46,9 @@ export interface Numbers {
 const chunkNumbers = 1 << 20;
 
 /** A tensor as it lies in its file. */
-export function copied({ name, tensor }: PlannedTensor): GgufTensor {
+export function copied({ name, tensor, ranges = [tensor] }: PlannedTensor): GgufTensor {
   const { shape, dtype: type, length } = tensor;
-  return { name, shape, type, length, source: { kind: 'copy', tensor } };
+  return { name, shape, type, length, source: { kind: 'copy', ranges } };
 }
 
 /** A tensor written anew, or copied where that gives the same bytes. */
@@ -74,14 +76,17 @@ export async function* convert(
   cancellation: Cancellation,
 ): AsyncGenerator<Uint8Array> {
   const { tensor, type, importance } = numbers;
-  const [rows = 1, length] = tensor.shape;
-  if (length === undefined) {
-    yield quantizeRows(type, await vector(numbers), rows);
+  const length = tensor.shape.at(-1) ?? 1;
+  if (tensor.shape.length < 2) {
+    yield quantizeRows(type, await vector(numbers), length);
     return;
   }
+  // Experts lie one behind the other.
+  const rows = elementCount(tensor.shape) / length;
+  const matrix = { ...tensor, shape: [rows, length] };
   const graph = new GraphBuilder(tensor.name);
   const ids = graph.input('ids', DataType.INT64, [1, 'rows']);
-  graph.output('rows', emitRows(graph, tensor, ids), DataType.FLOAT, [1, 'rows', length]);
+  graph.output('rows', emitRows(graph, matrix, ids), DataType.FLOAT, [1, 'rows', length]);
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   const { order = (row: number): number => row } = numbers;
   try {

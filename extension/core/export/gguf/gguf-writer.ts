@@ -121,7 +121,7 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
       position = align(position, plan.alignment);
       switch (source.kind) {
         case 'copy':
-          await copier.copy([source.tensor], handle, path, position);
+          await copier.copy(source.ranges, handle, path, position);
           break;
         case 'given':
           await copier.write(source.bytes, handle, path, position);

@@ -86,6 +86,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
         rms_norm_eps: 1e-5,
         max_position_embeddings: 4096,
         partial_rotary_factor: 0.25,
+        use_parallel_residual: false,
       }),
       only: () => ({ qk_layernorm: false }),
     },

@@ -1,6 +1,7 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readFloats } from '../../checkpoints/read-tensor';
+import type { Architecture, Biases } from '../transformer/architecture';
 import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import { counted, say } from '../../message';
@@ -19,18 +20,24 @@ export const ggufFields = {
   sliding_window: 'attention.sliding_window',
   attn_logit_softcapping: 'attn_logit_softcapping',
   final_logit_softcapping: 'final_logit_softcapping',
+  num_experts: 'expert_count',
+  num_experts_per_tok: 'expert_used_count',
+  moe_intermediate_size: 'expert_feed_forward_length',
+  shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
 } as const;
 
 /** What llama.cpp takes for granted of a family whose blocks take turns. */
 export interface GgufWindows {
   /** Of so many blocks the last is not windowed, unless the file says otherwise. */
   readonly period: number;
+  /** Whether llama.cpp goes by that whatever the file says. */
+  readonly isFixed?: boolean;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
   /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
   readonly ownRotary: boolean;
-  /** Number of blocks of the one size whose attention is scaled by hidden size and heads. */
-  readonly scaledByWidthAt: number;
+  /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
+  readonly scaledByWidthAt?: number;
 }
 
 /** How a family differs in what its header says. */
@@ -38,10 +45,34 @@ export interface GgufTraits {
   readonly windows?: GgufWindows;
   /** Sizes are lists with 0 for what a block lacks. */
   readonly mayLackSublayers?: boolean;
+  /** Further fields of config.json that are keys of the header. */
+  readonly fields?: Readonly<Record<string, string>>;
+  /** Of so many blocks the last turns no queries and keys. */
+  readonly unturned?: number;
+  /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
+  readonly normsExpertWeights?: boolean;
+  /** Whether the bounds of yarn's ramp are whole numbers; yes when absent. */
+  readonly roundsYarn?: boolean;
+}
+
+/** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
+export function keysOfFields(
+  { norm }: Architecture,
+  { fields = {} }: GgufTraits,
+): Readonly<Record<string, string>> {
+  const isLayerNorm = norm.startsWith('layer');
+  return {
+    ...ggufFields,
+    ...(isLayerNorm ? { rms_norm_eps: 'attention.layer_norm_epsilon' } : {}),
+    ...fields,
+  };
 }
 
 /** Divisors of the rotary frequencies, one per pair of dimensions. */
 export const frequencyFactors = 'rope_freqs.weight';
+/** The same for short texts and for long ones. */
+const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
+export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;
 
@@ -56,8 +87,10 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
 export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
-  { windows, mayLackSublayers = false }: GgufTraits,
+  traits: GgufTraits,
+  keyOf: Readonly<Record<string, string>>,
 ): Promise<GgufConfig> {
+  const { windows, mayLackSublayers = false, fields = {} } = traits;
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
   const blocks = keys.number(ggufFields.num_hidden_layers);
@@ -88,12 +121,15 @@ export async function describeGguf(
     head_dim: headDim,
     intermediate_size: innerSize,
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
-    rms_norm_eps: keys.number(ggufFields.rms_norm_eps),
+    rms_norm_eps: keys.number(keyOf['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
     final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
-    attention_bias: tensors.has('blk.0.attn_q.bias'),
-    mlp_bias: tensors.has('blk.0.ffn_up.bias'),
+    gguf_biases: biasesOf(tensors),
+    ...Object.fromEntries(
+      Object.entries(fields).map(([field, key]) => [field, keys.valueIfPresent(key)]),
+    ),
+    ...describeExperts(keys, traits, tensors),
     ...(absent.length + Object.keys(widths).length === 0
       ? {}
       : { espalier: { removed: absent, widths } }),
@@ -103,7 +139,41 @@ export async function describeGguf(
           ...(await describeWindows(keys, windows, blocks)),
           query_pre_attn_scalar: blocks === windows.scaledByWidthAt ? hiddenSize / heads : headDim,
         }),
-    rope_parameters: await describeRotary(keys, headDim, tensors.get(frequencyFactors), windows),
+    rope_parameters: await describeRotary(keys, headDim, tensors, traits),
+  };
+}
+
+/** Which linear layers of the first block have a bias: those of the others are alike. */
+function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
+  const has = (...parts: readonly string[]): boolean =>
+    parts.some((part) => tensors.has(`blk.0.${part}.bias`));
+  return {
+    queryKeyValue: has('attn_q', 'attn_qkv'),
+    attentionOutput: has('attn_output'),
+    feedforward: has('ffn_up'),
+    feedforwardOutput: has('ffn_down'),
+  };
+}
+
+/** Sizes and rules of a mixture; nothing for a model without one. */
+function describeExperts(
+  keys: GgufKeys,
+  { normsExpertWeights = false }: GgufTraits,
+  tensors: ReadonlyMap<string, LazyTensor>,
+): Record<string, unknown> {
+  const count = keys.numberIfPresent(ggufFields.num_experts) ?? 0;
+  if (count === 0) {
+    return {};
+  }
+  // Stacks of experts are [experts, out, in].
+  const [, inner] = tensors.get('blk.0.ffn_up_exps.weight')?.shape ?? [];
+  return {
+    num_experts: count,
+    num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),
+    moe_intermediate_size: inner,
+    intermediate_size: inner,
+    shared_expert_intermediate_size: tensors.get('blk.0.ffn_up_shexp.weight')?.shape[0],
+    norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,
   };
 }
 
@@ -134,7 +204,7 @@ async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number)
   return windowOf(keys, windows) === 0 ? nowhere : (pattern ?? windows.period);
 }
 
-function isWindowed(pattern: Pattern, block: number): boolean {
+export function isWindowed(pattern: Pattern, block: number): boolean {
   return typeof pattern === 'number'
     ? pattern === 0 || block % pattern < pattern - 1
     : pattern[block] === true;
@@ -151,7 +221,7 @@ export async function requireSameTurns(
   kept: readonly number[],
 ): Promise<void> {
   const blocks = keys.number(ggufFields.num_hidden_layers);
-  const { scaledByWidthAt } = windows;
+  const { scaledByWidthAt = 0 } = windows;
   if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
@@ -173,11 +243,34 @@ export async function requireSameTurns(
   }
 }
 
+/** Whether llama.cpp turns a block's queries and keys, where the last of `every` blocks is left out. */
+export function isTurnedAt(every: number | undefined, block: number): boolean {
+  return every === undefined || (block + 1) % every !== 0;
+}
+
+/**
+ * Refuses a choice of blocks of which llama.cpp would turn others, since it goes by their numbers.
+ * @param every of so many blocks, the last is not turned
+ * @throws UserError with what may be removed.
+ */
+export function requireSameUnturned(keys: GgufKeys, every: number, kept: readonly number[]): void {
+  const moved = kept.findIndex(
+    (source, block) => isTurnedAt(every, source) !== isTurnedAt(every, block),
+  );
+  if (moved >= 0) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp turns no queries in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`Remove the last blocks, or ${every} in a row, or prune the Hugging Face folder.`,
+    );
+  }
+}
+
 async function describeRotary(
   keys: GgufKeys,
   headDim: number,
-  factors: LazyTensor | undefined,
-  windows: GgufWindows | undefined,
+  tensors: ReadonlyMap<string, LazyTensor>,
+  { windows, roundsYarn = true }: GgufTraits,
 ): Promise<Record<string, unknown>> {
   const dimensions = keys.numberIfPresent('rope.dimension_count') ?? headDim;
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
@@ -187,13 +280,15 @@ async function describeRotary(
     );
   }
   const shared = { partial_rotary_factor: dimensions / headDim };
-  if (factors !== undefined && factors.shape.join() !== String(dimensions / 2)) {
-    keys.fault(factors.name, say`It should have ${dimensions / 2} numbers, one for each pair.`);
+  for (const { name, shape } of rotaryTables.flatMap((table) => tensors.get(table) ?? [])) {
+    if (shape.join() !== String(dimensions / 2)) {
+      keys.fault(name, say`It should have ${dimensions / 2} numbers, one for each pair.`);
+    }
   }
   const full = {
     ...shared,
     rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
-    ...(await describeScaling(keys, factors)),
+    ...(await describeScaling(keys, tensors, roundsYarn)),
   };
   return windows?.ownRotary === true
     ? {
@@ -208,8 +303,22 @@ async function describeRotary(
 
 async function describeScaling(
   keys: GgufKeys,
-  factors: LazyTensor | undefined,
+  tensors: ReadonlyMap<string, LazyTensor>,
+  roundsYarn: boolean,
 ): Promise<Record<string, unknown>> {
+  const original = keys.numberIfPresent('rope.scaling.original_context_length');
+  const attention = keys.numberIfPresent('rope.scaling.attn_factor');
+  const [short, long] = lengthFactors.map((name) => tensors.get(name));
+  if (short !== undefined && long !== undefined) {
+    return {
+      rope_type: 'longrope',
+      short_factor: await readFloats(short, maxFrequencies),
+      long_factor: await readFloats(long, maxFrequencies),
+      original_max_position_embeddings: original,
+      attention_factor: attention ?? 1,
+    };
+  }
+  const factors = tensors.get(frequencyFactors);
   if (factors !== undefined) {
     // Made by the conversion from scalings such as llama3; one set for all lengths.
     const table = await readFloats(factors, maxFrequencies);
@@ -223,12 +332,25 @@ async function describeScaling(
   const type = keys.textIfPresent('rope.scaling.type') ?? 'none';
   const factor =
     keys.numberIfPresent('rope.scaling.factor') ?? keys.numberIfPresent('rope.scale_linear');
-  if (type !== 'none' && type !== 'linear') {
-    keys.fault(
-      keys.name('rope.scaling.type'),
-      say`Scaling "${type}" is not supported in GGUF files, only none and linear.`,
-      say`Use the Hugging Face folder of the model.`,
-    );
+  switch (type) {
+    case 'none':
+    case 'linear':
+      return factor === undefined || factor === 1 ? {} : { rope_type: 'linear', factor };
+    case 'yarn':
+      return {
+        rope_type: 'yarn',
+        factor,
+        original_max_position_embeddings: original,
+        attention_factor: attention,
+        beta_fast: keys.numberIfPresent('rope.scaling.yarn_beta_fast'),
+        beta_slow: keys.numberIfPresent('rope.scaling.yarn_beta_slow'),
+        truncate: roundsYarn,
+      };
+    default:
+      return keys.fault(
+        keys.name('rope.scaling.type'),
+        say`Scaling "${type}" is not supported in GGUF files, only none, linear and yarn.`,
+        say`Use the Hugging Face folder of the model.`,
+      );
   }
-  return factor === undefined || factor === 1 ? {} : { rope_type: 'linear', factor };
 }

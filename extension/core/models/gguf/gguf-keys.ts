@@ -41,6 +41,21 @@ export class GgufKeys {
       : this.unfit(this.name(key), 'text');
   }
 
+  public flagIfPresent(key: string): boolean | undefined {
+    const value = this.header.metadata.get(this.name(key));
+    return value === undefined || typeof value === 'boolean'
+      ? value
+      : this.unfit(this.name(key), 'flag');
+  }
+
+  /** A number, a text or a flag. */
+  public valueIfPresent(key: string): number | string | boolean | undefined {
+    const value = this.header.metadata.get(this.name(key));
+    return value === undefined || ['number', 'string', 'boolean'].includes(typeof value)
+      ? (value as number | string | boolean | undefined)
+      : this.unfit(this.name(key), 'single value');
+  }
+
   /** A list with one flag for each block, or a number that stands for one. */
   public async flags(key: string, count: number): Promise<readonly boolean[] | number | undefined> {
     const name = this.name(key);

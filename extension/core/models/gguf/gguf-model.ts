@@ -2,11 +2,20 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import { readGgufModel } from '../../checkpoints/gguf-parts';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { Architecture, Projection } from '../transformer/architecture';
+import type { Architecture } from '../transformer/architecture';
 import { knownArchitecture } from '../transformer/architectures';
-import { describeGguf, frequencyFactors, ggufFields, requireSameTurns } from './gguf-config';
-import type { GgufConfig, GgufTraits } from './gguf-config';
+import {
+  describeGguf,
+  keysOfFields,
+  requireSameTurns,
+  requireSameUnturned,
+  rotaryTables,
+} from './gguf-config';
+import type { GgufConfig } from './gguf-config';
+import { ggufFamilies } from './gguf-families';
+import type { GgufFamily } from './gguf-families';
 import { GgufKeys } from './gguf-keys';
+import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -19,35 +28,6 @@ interface GgufModel {
   readonly checkpoint: Checkpoint;
 }
 
-/** How the conversion to GGUF treats a family. */
-export interface GgufFamily extends GgufTraits {
-  readonly modelType: string;
-  /** Other families of folders that become this one. */
-  readonly alsoFrom?: readonly string[];
-  /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
-  readonly interleaved?: boolean;
-}
-
-/** Families by `general.architecture`. */
-export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
-  llama: { modelType: 'llama', alsoFrom: ['mistral'], interleaved: true },
-  deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
-  qwen2: { modelType: 'qwen2' },
-  qwen3: { modelType: 'qwen3' },
-  gemma: { modelType: 'gemma' },
-  gemma2: {
-    modelType: 'gemma2',
-    windows: { period: 2, size: 4096, ownRotary: false, scaledByWidthAt: 46 },
-  },
-  gemma3: {
-    modelType: 'gemma3_text',
-    windows: { period: 6, ownRotary: true, scaledByWidthAt: 62 },
-  },
-};
-
-/** Blocks are named `blk.<number>.` */
-const ggufBlocks = 'blk';
-
 /**
  * Opens a GGUF file of a known family. Only the header is read, and the table of rotary frequencies
  * where there is one.
@@ -56,10 +36,9 @@ const ggufBlocks = 'blk';
 export async function openGguf(path: string): Promise<GgufModel> {
   const header = await readGgufModel(path);
   const keys = new GgufKeys(header, path);
-  const family = Object.hasOwn(ggufFamilies, keys.architecture)
-    ? ggufFamilies[keys.architecture]
-    : undefined;
-  const known = family === undefined ? undefined : knownArchitecture(family.modelType);
+  const family = familyOf(keys);
+  const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
+  const known = family === undefined ? undefined : knownOf(family, hasExperts);
   if (family === undefined || known === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
@@ -67,23 +46,35 @@ export async function openGguf(path: string): Promise<GgufModel> {
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
-  if ((keys.numberIfPresent('expert_count') ?? 0) > 0) {
+  if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
-      say`Mixtures of experts are not supported in GGUF files.`,
+      say`Mixtures of experts are not supported in ${keys.architecture} files.`,
     );
   }
-  const config = await describeGguf(keys, header, family);
+  const keyOf = keysOfFields(known, family);
+  const config = await describeGguf(keys, header, family, keyOf);
   const names = Object.fromEntries(
-    Object.entries(ggufFields).map(([field, key]) => [field, keys.name(key)]),
+    Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
   );
   const fields = Object.entries(config).map(([field, value]) => [names[field] ?? field, value]);
   return {
     header,
-    configText: JSON.stringify({ model_type: family.modelType, ...Object.fromEntries(fields) }),
-    architecture: inGguf(known, names),
+    configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
+    architecture: { ...inGguf(known, family), config: { ...known.config, names } },
     checkpoint: checkpointOf(header, path, family, config),
   };
+}
+
+function familyOf({ architecture }: GgufKeys): GgufFamily | undefined {
+  return Object.hasOwn(ggufFamilies, architecture) ? ggufFamilies[architecture] : undefined;
+}
+
+function knownOf(
+  { modelType, withExperts = modelType }: GgufFamily,
+  hasExperts: boolean,
+): Architecture | undefined {
+  return knownArchitecture(hasExperts ? withExperts : modelType);
 }
 
 /**
@@ -96,45 +87,13 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const { windows } = ggufFamilies[keys.architecture] ?? {};
+  const { windows, unturned } = ggufFamilies[keys.architecture] ?? {};
+  if (unturned !== undefined) {
+    requireSameUnturned(keys, unturned, kept);
+  }
   if (windows !== undefined) {
     await requireSameTurns(keys, windows, kept);
   }
-}
-
-/**
- * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
- * the offset to norms that have one.
- */
-function inGguf(known: Architecture, names: Readonly<Record<string, string>>): Architecture {
-  const { attention, feedforward } = known;
-  return {
-    ...known,
-    config: { ...known.config, names },
-    norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
-    outer: {
-      prefixes: [''],
-      embedding: 'token_embd',
-      finalNorm: 'output_norm',
-      heads: ['output'],
-      blocks: ggufBlocks,
-    },
-    attention: {
-      norm: 'attn_norm',
-      queryKeyValue: { kind: 'separate', names: ['attn_q', 'attn_k', 'attn_v'] },
-      output: 'attn_output',
-      ...(attention.queryKeyNorms === undefined
-        ? {}
-        : { queryKeyNorms: { query: 'attn_q_norm', key: 'attn_k_norm', over: 'head' } }),
-      ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
-    },
-    feedforward: {
-      norm: 'ffn_norm',
-      gateUp: { kind: 'separate', names: ['ffn_gate', 'ffn_up'] },
-      down: 'ffn_down',
-      ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
-    },
-  };
 }
 
 /**
@@ -148,10 +107,10 @@ export function namesInFolder(
   const family =
     typeof key === 'string' && Object.hasOwn(ggufFamilies, key) ? ggufFamilies[key] : undefined;
   const known = family === undefined ? undefined : knownArchitecture(family.modelType);
-  if (known === undefined) {
+  if (family === undefined || known === undefined) {
     return new Map();
   }
-  const parts = partNames(known, inGguf(known, {}));
+  const parts = partNames(known, inGguf(known, family));
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
   const offsetOf = (part: string): number =>
@@ -184,14 +143,14 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
     ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
       mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
   );
-  if (found === undefined) {
+  if (found === undefined || known.experts !== undefined) {
     return undefined;
   }
   const [architecture, family] = found;
   const { outer } = known;
   const [prefix = ''] = outer.prefixes;
   const parts = new Map(
-    [...partNames(known, inGguf(known, {}))].map(([part, usual]) => [usual, part]),
+    [...partNames(known, inGguf(known, family))].map(([part, usual]) => [usual, part]),
   );
   const inBlock = new RegExp(`^${escaped(`${prefix}${outer.blocks}`)}\\.(\\d+)\\.(.+)$`);
   return {
@@ -209,37 +168,6 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
 
 const escaped = (text: string): string => text.replaceAll('.', '\\.');
 
-/** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
-function partNames(known: Architecture, own: Architecture): Map<string, string> {
-  const [prefix = ''] = known.outer.prefixes;
-  const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
-    `${before}${outer.embedding}`,
-    `${before}${outer.finalNorm ?? ''}`,
-    outer.heads?.[0] ?? 'lm_head',
-    attention.norm,
-    ...namesOf(attention.queryKeyValue),
-    attention.output,
-    attention.queryKeyNorms?.query,
-    attention.queryKeyNorms?.key,
-    attention.postNorm,
-    feedforward.norm,
-    ...namesOf(feedforward.gateUp),
-    feedforward.down,
-    feedforward.postNorm,
-  ];
-  const usual = listed(known, prefix);
-  return new Map(
-    listed(own, '').flatMap((name, i): [string, string][] => {
-      const other = usual[i];
-      return name === undefined || other === undefined ? [] : [[name, other]];
-    }),
-  );
-}
-
-function namesOf(projection: Projection): readonly string[] {
-  return projection.kind === 'separate' ? projection.names : [projection.name];
-}
-
 function checkpointOf(
   header: GgufHeader,
   path: string,
@@ -247,7 +175,7 @@ function checkpointOf(
   config: GgufConfig,
 ): Checkpoint {
   const tensors = header.tensors
-    .filter(({ name }) => name !== frequencyFactors)
+    .filter(({ name }) => !rotaryTables.includes(name))
     .map((tensor): [string, LazyTensor] => {
       const isTurned =
         family.interleaved === true && /^blk\.\d+\.attn_[qk]\.(?:weight|bias)$/.test(tensor.name);

@@ -124,7 +124,7 @@ export interface BranchNorms {
  * or all share two, whose names are `joined`.
  */
 export interface ExpertNames {
-  /** Modules that hold router and experts, of which a checkpoint has one. */
+  /** Modules that hold router and experts, of which a checkpoint has one; the block itself where empty. */
   readonly modules: readonly string[];
   readonly router: string;
   readonly routerBias?: boolean;
@@ -160,13 +160,13 @@ export interface SharedExpertNames {
   readonly gate?: string;
 }
 
-/** Names below the module: [experts, 2 · inner, hidden] and [experts, hidden, inner]. */
+/** Names below the module: [experts, 2 · inner, hidden], or gate and up by themselves, and [experts, hidden, inner]. */
 interface JoinedExperts {
-  readonly gateUp: string;
+  readonly gateUp: string | readonly [gate: string, up: string];
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
   readonly transposed?: boolean;
-  /** Each has a bias, `<name>_bias`. */
+  /** Each has a bias, `<name>_bias`, or in the place of `.weight`. */
   readonly biases?: boolean;
 }
 

@@ -66,8 +66,9 @@ export function findExperts(
   const { hiddenSize: hidden, count } = shape;
   const { modules, router, routerBias = false, choiceBias, choiceBiasIsRow: isRow = false } = names;
   const [usual = ''] = modules;
-  const module = modules.find((one) => tensors.has(`${prefix}${one}.${router}.weight`)) ?? usual;
-  const own = `${prefix}${module}.`;
+  const inside = (module: string): string => (module === '' ? prefix : `${prefix}${module}.`);
+  const module = modules.find((one) => tensors.has(`${inside(one)}${router}.weight`)) ?? usual;
+  const own = inside(module);
   const postNorm = names.postNorm === undefined ? {} : { postNorm: names.postNorm };
   const shared = names.shared?.(config);
   const weights = {
@@ -96,7 +97,8 @@ function findEach(
   module: string,
 ): Expert[] {
   const numbers = Array.from({ length: count }, (_, j) => j);
-  if (!tensors.has(`${module}${joined.gateUp}`)) {
+  const gateUpNames = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
+  if (!tensors.has(`${module}${gateUpNames[0]}`)) {
     const all = `${module}experts.`;
     return numbers.map((j) => ({
       gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
@@ -107,16 +109,19 @@ function findEach(
   const linears = (name: string, out: number, input: number): Linear[] => {
     const shape = transposed ? [count, input, out] : [count, out, input];
     const weights = tensors.slices(`${module}${name}`, shape);
-    const added = biases ? tensors.slices(`${module}${name}_bias`, [count, out]) : [];
+    const added = biases ? tensors.slices(`${module}${biasOf(name)}`, [count, out]) : [];
     return weights.map((weight, j) => sliceOf(weight, added[j], transposed));
   };
-  const first = linears(joined.gateUp, gated ? 2 * inner : inner, hidden);
-  const second = linears(joined.down, hidden, inner);
-  return first.flatMap((one, j) => {
-    const last = second[j];
-    return last === undefined ? [] : [{ gateUp: [one], down: last }];
-  });
+  const width = gateUpNames.length === 1 && gated ? 2 * inner : inner;
+  const first = gateUpNames.map((name) => linears(name, width, hidden));
+  return linears(joined.down, hidden, inner).map((last, j) => ({
+    gateUp: first.flatMap((all) => all[j] ?? []),
+    down: last,
+  }));
 }
+
+const biasOf = (name: string): string =>
+  name.endsWith('.weight') ? name.replace(/weight$/, 'bias') : `${name}_bias`;
 
 const usualJoined = { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };
 

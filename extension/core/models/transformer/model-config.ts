@@ -110,6 +110,15 @@ export const configEntries = {
   decoder_sparse_step: v.optional(size, 1),
   mlp_only_layers: v.nullish(v.array(v.number())),
   quantization_config: v.nullish(v.looseObject({})),
+  /** Of a GGUF file: which of its linear layers have a bias. */
+  gguf_biases: v.optional(
+    v.object({
+      queryKeyValue: v.boolean(),
+      attentionOutput: v.boolean(),
+      feedforward: v.boolean(),
+      feedforwardOutput: v.boolean(),
+    }),
+  ),
   /** Written when a model of an unknown type is tried as one of a known family. */
   espalier_guess: v.optional(
     v.looseObject({

@@ -1,7 +1,8 @@
 import { encoderFixture, encoderGolden, encoderNames } from '../../encoder-fixtures';
 import { caseNames, fixture, readJson } from '../../fixtures';
-import { ggufFixture, ggufGolden, ggufNames } from '../../gguf-fixtures';
-import { quantizedFixture, quantizedGolden, quantizedCases } from '../../quantized-fixtures';
+import { ggufFixture, ggufGolden } from '../../gguf-fixtures';
+import { quantizedFixture, quantizedGolden } from '../../quantized-fixtures';
+import type { quantizedCases } from '../../quantized-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import type { FormCase } from './form-cases';
 import { testForms } from './form-cases';
@@ -20,17 +21,37 @@ const encoders = encoderNames.map((name) => ({
   path: encoderFixture(name),
   input: () => encoderGolden(name).examples[0] ?? {},
 }));
-const ggufFiles = ggufNames.map((name) => ({
+/** Their families have folders above: one of each shape is enough. */
+const ggufForms = [
+  'llama',
+  'llama-rope',
+  'qwen2',
+  'qwen3',
+  'gemma',
+  'gemma2',
+  'gemma3',
+  'gemma3-pattern',
+  'gpt-oss',
+];
+const packedForms: readonly (typeof quantizedCases)[number][] = [
+  'gptq-4-act-order',
+  'gptq-8-v2',
+  'gptq-2-no-index',
+  'awq',
+  'bnb-nf4',
+  'mxfp4',
+];
+const ggufFiles = ggufForms.map((name) => ({
   name,
   path: ggufFixture(`${name}.gguf`),
   input: () => firstRow(ggufGolden(name)),
 }));
-const packed = quantizedCases.map((name) => ({
+const packed = packedForms.map((name) => ({
   name,
   path: quantizedFixture(name),
   input: () => firstRow(quantizedGolden(name)),
 }));
 
-/** Every fixture that is laid out by the table of its family. */
+/** Fixtures that are laid out by the table of their family. */
 const all: readonly FormCase[] = [...decoders, ...encoders, ...ggufFiles, ...packed];
 testForms(all, temporaryFolder());

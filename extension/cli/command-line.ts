@@ -1,0 +1,114 @@
+import { join } from 'node:path';
+import { runInChild } from '../core/jobs/child-task';
+import { formatDuration } from '../core/format';
+import { CancelledError } from '../core/jobs/job';
+import type { Cancellation } from '../core/jobs/job';
+import { Estimate, TimeLeft } from '../core/jobs/time-left';
+import { ModelCache } from '../core/models/model-cache';
+import type { OperationContext } from '../core/operations/operation';
+import { costsFolder } from '../core/runtime/user-cache';
+import { UserError } from '../core/user-error';
+import { commandPath, createProgram, withoutVainHelp } from './program';
+import { runOperation } from './run-operation';
+import type { Terminal } from './terminal';
+import { isAnswered, usageProblem } from './usage-errors';
+import { inEnglish } from '../core/message';
+
+/** What surrounds a command. */
+export interface Surroundings {
+  readonly terminal: Terminal;
+  readonly cancellation: Cancellation;
+  readonly version: string;
+  /** Folder of the bundles, beside that of the samples. */
+  readonly dist: string;
+}
+
+/**
+ * Runs one command.
+ * @returns its exit code, or that it was stopped
+ */
+export async function runCommandLine(
+  args: readonly string[],
+  surroundings: Surroundings,
+): Promise<number | 'stopped'> {
+  const { terminal, version } = surroundings;
+  const context = contextOf(surroundings);
+  let exitCode = 0;
+  let hint: () => string | undefined = () => undefined;
+  const program = createProgram({
+    version,
+    print: (text) => {
+      terminal.write(text);
+    },
+    operation: async (operation, presenter, typed) => {
+      const passes = await runOperation(operation, presenter, typed, {
+        terminal,
+        context,
+        resumeHint: (resume) => {
+          hint = resume;
+        },
+      });
+      exitCode = passes ? 0 : 1;
+    },
+  });
+  if (args.length === 0) {
+    terminal.note(program.helpInformation());
+    return 2;
+  }
+  try {
+    await program.parseAsync(withoutVainHelp(program, args), { from: 'user' });
+    terminal.clearBar();
+    return exitCode;
+  } catch (error) {
+    if (isAnswered(error)) {
+      return 0;
+    }
+    const problem = usageProblem(error);
+    if (problem !== undefined) {
+      const command = ['espalier', commandPath(program, args)].filter(Boolean).join(' ');
+      terminal.note(`${problem}\nSee ${command} --help.`);
+      return 2;
+    }
+    if (error instanceof CancelledError) {
+      terminal.note(`Stopped. ${hint() ?? 'Nothing was written.'}`);
+      return 'stopped';
+    }
+    const isKnown = error instanceof UserError;
+    terminal.note(isKnown ? `error: ${error.message}` : String((error as Error).stack ?? error));
+    return 1;
+  }
+}
+
+function contextOf({
+  terminal,
+  cancellation,
+  version,
+  dist,
+}: Surroundings): OperationContext<unknown> {
+  const models = new ModelCache({ capacity: 4 });
+  const timeLeft = new TimeLeft();
+  const estimate = new Estimate((seconds) => {
+    terminal.note(`This takes about ${formatDuration(seconds)} on this machine.`);
+  });
+
+  return {
+    cancellation,
+    progress: (progress) => {
+      estimate.update(timeLeft.update(progress, performance.now()));
+      terminal.progress(progress);
+    },
+    emit: () => undefined,
+    warn: (message) => {
+      terminal.note(inEnglish(message));
+    },
+    environment: {
+      samples: join(dist, '..', 'samples'),
+      version,
+      costsFolder: costsFolder(),
+      open: async (path) => models.open(path),
+      processes: {
+        run: async (task, job) => runInChild({ script: join(dist, 'trainer.js') }, task, job),
+      },
+    },
+  };
+}

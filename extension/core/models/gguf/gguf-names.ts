@@ -1,0 +1,141 @@
+import type { Architecture, Biases, ExpertNames, Projection } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
+import type { GgufFamily } from './gguf-families';
+
+/** Blocks are named `blk.<number>.` */
+export const ggufBlocks = 'blk';
+
+/**
+ * A family under the names of llama.cpp (gguf-py/gguf/tensor_mapping.py). The conversion has added
+ * the offset to norms that have one.
+ */
+export function inGguf(known: Architecture, family: GgufFamily): Architecture {
+  const { form } = known;
+  return {
+    ...known,
+    norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
+    outer: {
+      prefixes: [''],
+      embedding: 'token_embd',
+      finalNorm: 'output_norm',
+      heads: ['output'],
+      blocks: ggufBlocks,
+    },
+    ...branchesInGguf(known, family),
+    ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
+    biases: biasesInGguf,
+    ...(form === undefined
+      ? {}
+      : {
+          form: (config: ModelConfig): Partial<Architecture> => {
+            const formed = form(config);
+            return { ...formed, ...branchesInGguf({ ...known, ...formed }, family) };
+          },
+        }),
+  };
+}
+
+function branchesInGguf(
+  { attention, feedforward }: Architecture,
+  { feedforwardNorm = 'ffn_norm' }: GgufFamily,
+): Pick<Architecture, 'attention' | 'feedforward'> {
+  const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
+  const { queryKeyValue, queryKeyNorms } = attention;
+  const { gateUp } = feedforward;
+  const inner = ['ffn_gate', 'ffn_up'].slice(-namesOf(gateUp).length);
+  return {
+    attention: {
+      ...attention,
+      ...(attention.norm === undefined ? {} : { norm: 'attn_norm' }),
+      queryKeyValue:
+        queryKeyValue.kind === 'fused'
+          ? { ...queryKeyValue, name: 'attn_qkv' }
+          : { kind: 'separate', names: ['attn_q', 'attn_k', 'attn_v'] },
+      output: 'attn_output',
+      ...(queryKeyNorms === undefined
+        ? {}
+        : { queryKeyNorms: { ...queryKeyNorms, query: 'attn_q_norm', key: 'attn_k_norm' } }),
+      ...(attention.postNorm === undefined ? {} : { postNorm: 'post_attention_norm' }),
+      ...(attention.sinks === undefined ? {} : { sinks: 'attn_sinks.weight' }),
+    },
+    feedforward: {
+      ...feedforward,
+      ...(feedforward.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : feedforwardNorm }),
+      gateUp:
+        gateUp.kind === 'fused'
+          ? { ...gateUp, name: 'ffn_up' }
+          : { kind: 'separate', names: inner },
+      down: 'ffn_down',
+      ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
+      // The conversion puts what takes turns into tensors of its own.
+      takesTurns: false,
+    },
+  };
+}
+
+/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
+function expertsInGguf(known: ExpertNames): ExpertNames {
+  const { shared, choiceBias } = known;
+  return {
+    ...known,
+    modules: [''],
+    router: 'ffn_gate_inp',
+    ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
+    joined: {
+      gateUp: ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
+      down: 'ffn_down_exps.weight',
+      biases: known.joined?.biases ?? false,
+    },
+    ...(shared === undefined
+      ? {}
+      : {
+          shared: (config: ModelConfig) => {
+            const names = shared(config);
+            return names === undefined
+              ? undefined
+              : {
+                  ...names,
+                  gateUp: { kind: 'separate', names: ['ffn_gate_shexp', 'ffn_up_shexp'] },
+                  down: 'ffn_down_shexp',
+                  ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
+                };
+          },
+        }),
+  };
+}
+
+/** Which parts have biases in the file; see `describeGguf`. */
+function biasesInGguf({ gguf_biases: biases }: ModelConfig): Biases {
+  return biases ?? { queryKeyValue: false, attentionOutput: false, feedforward: false };
+}
+
+/** Names below a block, or of the parts outside, by those that the same family has in GGUF files. */
+export function partNames(known: Architecture, own: Architecture): Map<string, string> {
+  const [prefix = ''] = known.outer.prefixes;
+  const listed = ({ outer, attention, feedforward }: Architecture, before: string) => [
+    `${before}${outer.embedding}`,
+    `${before}${outer.finalNorm ?? ''}`,
+    outer.heads?.[0] ?? 'lm_head',
+    attention.norm,
+    ...namesOf(attention.queryKeyValue),
+    attention.output,
+    attention.queryKeyNorms?.query,
+    attention.queryKeyNorms?.key,
+    attention.postNorm,
+    feedforward.norm,
+    ...namesOf(feedforward.gateUp),
+    feedforward.down,
+    feedforward.postNorm,
+  ];
+  const usual = listed(known, prefix);
+  return new Map(
+    listed(own, '').flatMap((name, i): [string, string][] => {
+      const other = usual[i];
+      return name === undefined || other === undefined ? [] : [[name, other]];
+    }),
+  );
+}
+
+function namesOf(projection: Projection): readonly string[] {
+  return projection.kind === 'separate' ? projection.names : [projection.name];
+}
