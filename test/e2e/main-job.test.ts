@@ -17,7 +17,7 @@ describe('from a model folder to a smaller model', () => {
     settings: {
       'espalier.device': 'cpu',
       'espalier.calibration.length': 128,
-      'espalier.calibration.sequences': 6,
+      'espalier.calibration.sequences': 4,
       'espalier.search.mode': 'exact',
     },
   });

@@ -10,16 +10,24 @@ import {
 /**
  * The only file that knows which component library the panels use: the toolkit is archived upstream,
  * and another library replaces it here. Its data grid, progress ring and tag are left out: they set
- * inline styles, which the panels' content security policy blocks.
+ * inline styles, which the panels' content security policy blocks. A task for each: what is on the page already is
+ * drawn anew when its component comes.
  */
-export function registerComponents(): void {
-  provideVSCodeDesignSystem().register(
+export async function registerComponents(): Promise<void> {
+  const components = [
     vsCodeButton(),
     vsCodeCheckbox(),
-    vsCodeDropdown(),
+    // A list of choices reads its options when it comes.
     vsCodeOption(),
+    vsCodeDropdown(),
     vsCodeTextField(),
-  );
+  ];
+  for (const component of components) {
+    provideVSCodeDesignSystem().register(component);
+    await new Promise((next) => {
+      setTimeout(next);
+    });
+  }
   // It reads the theme's colours at the page's load, which has been where it comes later.
   if (document.readyState === 'complete') window.dispatchEvent(new Event('load'));
 }

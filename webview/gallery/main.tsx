@@ -3,7 +3,7 @@ import { registerComponents } from '../components/toolkit';
 import '../components/styles/all.css';
 import { Gallery } from './gallery';
 
-registerComponents();
+void registerComponents();
 // The page may be a panel's, which draws into the body itself.
 const place = document.createElement('div');
 document.body.append(place);

@@ -116,5 +116,5 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
 /** After the first paint, since it takes long: until then the stylesheet draws its elements. */
 async function loadToolkit(): Promise<void> {
   const { registerComponents } = await import('../components/toolkit');
-  registerComponents();
+  await registerComponents();
 }

@@ -23,5 +23,11 @@ export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): 
       return [limit, value, ends?.join(' to ') ?? '–', words[outcome]];
     }),
   );
+  if (verdict.speed !== undefined) {
+    const { before, after } = verdict.speed;
+    terminal.print(
+      `Speed here: ${before.toPrecision(3)} → ${after.toPrecision(3)} generated tokens per second`,
+    );
+  }
   terminal.print(`Verdict: ${words[verdict.outcome]}`);
 }

@@ -8,6 +8,8 @@ export interface Figures {
   readonly task?: AnswersCompared | undefined;
   /** Fraction of the positions where both models find the same token likeliest. */
   readonly agreement?: Interval | undefined;
+  /** Tokens generated in a second over the original's, measured in turn. */
+  readonly speedRatio?: Interval | undefined;
   /** Over the original's: bytes, bytes with keys and values of {@link gateContext}, and parameters. */
   readonly size?: number;
   readonly memory?: number;
@@ -17,7 +19,15 @@ export interface Figures {
 /** Tokens of context that memory is told for. */
 export const gateContext = 4096;
 
-const measures = ['perplexity', 'task', 'agreement', 'size', 'memory', 'parameters'] as const;
+const measures = [
+  'perplexity',
+  'task',
+  'agreement',
+  'speed',
+  'size',
+  'memory',
+  'parameters',
+] as const;
 type Measure = (typeof measures)[number];
 
 /** One limit of a gate. */
@@ -40,13 +50,15 @@ export interface Verdict {
     /** What was measured, in the limit's unit: a change in %, or points. */
     readonly measured?: Interval;
   }[];
+  /** Tokens that the original and the changed model generate in a second here, where a limit is for that. */
+  readonly speed?: { readonly before: number; readonly after: number };
 }
 
 /** How limits are written: the change of a measure, below or above a limit. */
 export const gateForm = {
   pattern:
-    /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
-  takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'size<-20%'}, ${'memory<-20%'} or ${'parameters<-20%'}`,
+    /^(?:(?:perplexity|size|memory|parameters)<[+-]?\d+(?:\.\d+)?%|speed>[+-]?\d+(?:\.\d+)?%|task>[+-]?\d+(?:\.\d+)?pt|agreement>\d+(?:\.\d+)?%)$/,
+  takes: say`limits such as ${'perplexity<+10%'}, ${'task>-2pt'}, ${'agreement>90%'}, ${'speed>+10%'}, ${'size<-20%'}, ${'memory<-20%'} or ${'parameters<-20%'}`,
 };
 
 /** Whether a gate judges by a measure. */
@@ -114,6 +126,8 @@ function changeOf(measure: Measure, figures: Figures): Interval | undefined {
       return figures.task?.difference;
     case 'agreement':
       return figures.agreement;
+    case 'speed':
+      return shifted(figures.speedRatio, -1);
     case 'size':
     case 'memory':
     case 'parameters':

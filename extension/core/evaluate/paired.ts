@@ -91,6 +91,16 @@ export function compareAnswers(
   };
 }
 
+/** The factor that paired measurements differ by: the mean of its logarithm, by Student's t. */
+export function meanFactor(ratios: readonly number[]): Interval {
+  const logarithms = ratios.map(Math.log);
+  const { length } = logarithms;
+  const mean = logarithms.reduce((sum, one) => sum + one, 0) / length;
+  const squares = logarithms.reduce((sum, one) => sum + (one - mean) ** 2, 0);
+  const reach = studentQuantile(tail, length - 1) * Math.sqrt(squares / (length - 1) / length);
+  return { value: Math.exp(mean), low: Math.exp(mean - reach), high: Math.exp(mean + reach) };
+}
+
 /** The share of `count` positions, with Wilson's interval (1927). */
 export function shareOf(share: number, count: number): Interval {
   const z = normalQuantile(tail);

@@ -13,7 +13,15 @@ import type { OpenModel } from '../models/model-cache';
 import type { OpenedModel } from '../models/opened-model';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
-import { gateField, heldOutText, keepsLimits, verdictSchema } from './gate-fields';
+import {
+  gateField,
+  heldOutText,
+  keepsLimits,
+  shotsFields,
+  shotsOf,
+  shotsRules,
+  verdictSchema,
+} from './gate-fields';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
 import type { NamedPlan } from './read-plan';
@@ -60,24 +68,14 @@ export const evaluate = defineOperation({
       min: 1,
     }),
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
-    shots: integer({
-      description: 'Solved examples of the task in front of each',
-      fallback: '0',
-      unit: 'examples',
-      min: 1,
-    }),
-    shotsFrom: path({
-      description: 'Task whose first examples are the shots (.jsonl)',
-      fallback: 'the task itself, without the example that is asked',
-    }),
+    ...shotsFields,
     gate: gateField,
     ...runFields,
   },
   rules: [
     anyOf('model', 'plan'),
     replaces('task', ['text', 'length', 'stride'], say`a task has its own texts`),
-    needs('shots', 'task'),
-    needs('shotsFrom', 'shots'),
+    ...shotsRules,
     needs('gate', 'against'),
   ],
   result: v.looseObject({
@@ -102,7 +100,7 @@ export const evaluate = defineOperation({
   },
   run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, shots, shotsFrom, against, length, stride, model = '', gate } = request;
+    const { plan, task, against, length, stride, model = '', gate } = request;
     requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
@@ -115,11 +113,7 @@ export const evaluate = defineOperation({
     const measure = async (narrowed: OpenedModel): Promise<Evaluated> => {
       const models = { ...changes, model: narrowed };
       if (task !== undefined) {
-        const prompts = {
-          ...(shots === undefined ? {} : { shots }),
-          ...(shotsFrom === undefined ? {} : { shotsFrom }),
-        };
-        const result = await judgeModels({ ...models, task, ...prompts }, context);
+        const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
         const { compared } = result;
         return gate === undefined || compared === undefined
           ? result

@@ -1,10 +1,11 @@
 import * as v from 'valibot';
 import { asksFor, gateForm, outcomes } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
+import type { ShotsRequest } from '../evaluate/task-file';
 import { UserError } from '../user-error';
-import { group, list, path } from './fields';
+import { group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
-import { allNeed } from './rules';
+import { allNeed, needs } from './rules';
 import { say } from '../message';
 
 /** Of the samples: what is read where no text is named. */
@@ -12,11 +13,34 @@ export const heldOutText = 'held-out.txt';
 
 export const gateField = list({
   description:
-    'Limits that the result must meet, such as perplexity<+10%, task>-2pt, agreement>90%, size<-20%; exit code 1 if it does not',
+    'Limits that the result must meet, such as perplexity<+10%, task>-2pt, agreement>90%, speed>+10%, size<-20%; exit code 1 if it does not',
   form: gateForm,
   placeholder: 'LIMIT,…',
   setting: 'gate',
 });
+
+/** Solved examples in front of those of a task. */
+export const shotsFields = {
+  shots: integer({
+    description: 'Solved examples of the task in front of each',
+    fallback: '0',
+    unit: 'examples',
+    min: 1,
+  }),
+  shotsFrom: path({
+    description: 'Task whose first examples are the shots (.jsonl)',
+    fallback: 'the task itself, without the example that is asked',
+  }),
+};
+
+export const shotsRules = [needs('shots', 'task'), needs('shotsFrom', 'shots')];
+
+export function shotsOf({ shots, shotsFrom }: RequestOf<typeof shotsFields>): ShotsRequest {
+  return {
+    ...(shots === undefined ? {} : { shots }),
+    ...(shotsFrom === undefined ? {} : { shotsFrom }),
+  };
+}
 
 /** Of operations that write a changed model. */
 export const gateFields = group('Verdict', {
@@ -27,9 +51,10 @@ export const gateFields = group('Verdict', {
     setting: 'evaluation.file',
   }),
   task: path({ description: 'Task for the limit of its accuracy (.jsonl)' }),
+  ...shotsFields,
 });
 
-export const gateRules = [allNeed(['heldOut', 'task'], 'gate')];
+export const gateRules = [allNeed(['heldOut', 'task'], 'gate'), ...shotsRules];
 
 export const verdictSchema = v.looseObject({
   outcome: v.picklist(outcomes),
@@ -44,11 +69,12 @@ export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefine
 export type Gate = RequestOf<typeof gateFields>;
 
 /** Only what the gate asks for of a request. */
-export function gateOf({ gate, heldOut, task }: Gate): Gate {
+export function gateOf({ gate, heldOut, task, ...shots }: Gate): Gate {
   return {
     ...(gate === undefined ? {} : { gate }),
     ...(heldOut === undefined ? {} : { heldOut }),
     ...(task === undefined ? {} : { task }),
+    ...shotsOf(shots),
   };
 }
 

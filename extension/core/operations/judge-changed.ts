@@ -4,13 +4,14 @@ import { asksFor, gateContext, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
-import { shareOf } from '../evaluate/paired';
+import { meanFactor, shareOf } from '../evaluate/paired';
+import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
 import { memoryAt } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
-import { heldOutText } from './gate-fields';
+import { heldOutText, shotsOf } from './gate-fields';
 import type { Gate } from './gate-fields';
 import type { OperationContext } from './operation';
 import { say } from '../message';
@@ -83,17 +84,24 @@ export async function judgeChanged(
   const answers =
     task === undefined
       ? undefined
-      : await measured(async () => judgeModels({ ...evaluated, task }, quiet));
+      : await measured(async () => judgeModels({ ...evaluated, task, ...shotsOf(gate) }, quiet));
+  const speed = asksFor(limits, 'speed')
+    ? await measured(async () => compareSpeed({ original, changed, device, memoryBytes }, quiet))
+    : undefined;
   const { top1Agreement, positions = 0 } = quality ?? {};
   const [before, after] = [original.summary, changed.summary];
-  return judge(limits, {
+  const verdict = judge(limits, {
     perplexityRatio: perplexity?.perplexityRatio,
     task: answers?.compared,
     agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
+    speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
     memory: memoryAt(after, gateContext) / memoryAt(before, gateContext),
     parameters: after.parameters / before.parameters,
   });
+  return speed === undefined
+    ? verdict
+    : { ...verdict, speed: { before: speed.before, after: speed.after } };
 }
 
 const textOf = ({ heldOut }: Gate, { environment }: OperationContext<unknown>): string =>

@@ -78,7 +78,7 @@ export const searchFields = group('Search', {
   }),
   refineSets: integer({
     description: 'Sets of removals that a refinement measures at most',
-    default: defaultRefineSets,
+    fallback: String(defaultRefineSets),
     min: 1,
   }),
   seed: integer({

@@ -48,7 +48,7 @@ export function qualityReport(
   ];
 }
 
-function verdictReport({ outcome, limits }: Verdict): readonly string[] {
+function verdictReport({ outcome, limits, speed }: Verdict): readonly string[] {
   return [
     `## ${l10n.t('Verdict: {0}', outcomeText(outcome))}`,
     markdownTable(
@@ -67,6 +67,15 @@ function verdictReport({ outcome, limits }: Verdict): readonly string[] {
         ];
       }),
     ),
+    ...(speed === undefined
+      ? []
+      : [
+          l10n.t(
+            'Generated tokens per second on this machine: {0} → {1}.',
+            speed.before.toPrecision(3),
+            speed.after.toPrecision(3),
+          ),
+        ]),
   ];
 }
 

@@ -48,7 +48,10 @@ export class Workbench {
   public async storageWritten(): Promise<void> {
     await this.page.evaluate(async () => {
       const end = performance.now() + 6000;
-      while (performance.now() < end) await new Promise(requestAnimationFrame);
+      while (performance.now() < end) {
+        await new Promise(requestAnimationFrame);
+        await new Promise((next) => setTimeout(next, 100));
+      }
     });
   }
 

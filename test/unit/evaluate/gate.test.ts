@@ -22,6 +22,10 @@ it('takes the worst of several limits', () => {
   expect(of('perplexity<+10%', 'task>+1pt')).toBe('not enough evidence');
   expect(of('task>+1pt', 'parameters<-20%')).toBe('regression');
   expect(judge(['memory<-20%'], { memory: 0.79 }).outcome).toBe('accept');
+  const faster = { speedRatio: between(1.15, 1.3) };
+  expect(judge(['speed>+10%'], faster).outcome).toBe('accept');
+  expect(judge(['speed>+20%'], faster).outcome).toBe('not enough evidence');
+  expect(judge(['speed>+40%'], faster).outcome).toBe('regression');
   expect(of('perplexity<+1.5%', 'agreement>90%')).toBe('not enough evidence');
   const [size] = judge(['size<-20%'], figures).limits;
   expect(size?.measured?.value).toBeCloseTo(-25, 10);

@@ -40,6 +40,42 @@ it('tells how far the comparison with the original is', async () => {
   expect(result.quality?.distance).toBeGreaterThan(0);
 });
 
+it('judges by the speed here and by a task with shots', async () => {
+  const task = join(folder, 'task.jsonl');
+  const rows = Array.from({ length: 6 }, (_, i) => ({
+    ...{ context: `the fox ${i} jumps`, choices: [' over', ' under'], answer: i % 2 },
+  }));
+  await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const stages = new Set<string>();
+  const { verdict } = await applyAndMeasure(
+    {
+      ...{ model: await models.open(path), plan, out: join(folder, 'judged'), overwrite: false },
+      ...{ device: 'cpu', memoryBytes: 1 << 28 },
+      judging: { quality: true, gate: ['speed>-99%', 'task>-99pt'], task, shots: 2 },
+    },
+    {
+      ...{ ...unattended, environment },
+      progress: ({ stage }) => stages.add(inEnglish(stage)),
+    },
+  );
+  expect(verdict?.limits[0]).toMatchObject({ limit: 'speed>-99%', outcome: 'accept' });
+  expect(verdict?.limits[1]?.measured).toBeDefined();
+  expect(verdict?.speed?.before).toBeGreaterThan(0);
+  expect(verdict?.speed?.after).toBeGreaterThan(0);
+  expect(stages).toContain('Timing both models');
+  // A file has fewer examples than so many shots.
+  const much = { quality: true, gate: ['task>-99pt'], task, shots: 9 };
+  const warnings: string[] = [];
+  await applyAndMeasure(
+    {
+      ...{ model: await models.open(path), plan, out: join(folder, 'shots'), overwrite: false },
+      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: much },
+    },
+    { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
+  );
+  expect(warnings.join()).toMatch(/5 examples to choose shots from, fewer than 9/);
+});
+
 it('keeps the written model where the comparison is cancelled, and says so', async () => {
   const out = join(folder, 'cancelled');
   const cancellation = { isCancellationRequested: false };

@@ -10,7 +10,7 @@ const [mostMegabytes, leastMegabytes] = [4096, 512] as const;
 /** What a value takes as an object at most, and what a byte of the file is unpacked to, in bytes. */
 const [bytesPerValue, bytesPerByte] = [64, 16] as const;
 /** Seconds that a file may take, and those that each MiB of it and each million of its values add. */
-const [leastSeconds, secondsPerMegabyte, secondsPerMillion] = [10, 1, 10] as const;
+const [leastSeconds, secondsPerMegabyte, secondsPerMillion] = [5, 1, 10] as const;
 const mebi = 2 ** 20;
 
 /** What is decoded. */

@@ -347,7 +347,7 @@ describe('a Parquet table', () => {
     const error: unknown = await openDataset(path).catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(UserError);
     expect(String(error)).toMatch(
-      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 11 s/,
+      /run\.parquet: Its rows cannot be decoded in 513 MiB of memory and 6 s/,
     );
   });
 
