@@ -10,6 +10,6 @@ from transformers import AutoModel, AutoTokenizer
 
 folder = sys.argv[1]
 model = AutoModel.from_pretrained(folder, trust_remote_code=True).eval()
-inputs = AutoTokenizer.from_pretrained(folder)("An espalier is a tree trained flat.", return_tensors="pt")
+inputs = AutoTokenizer.from_pretrained(folder, trust_remote_code=True)("An espalier is a tree trained flat.", return_tensors="pt")
 with torch.no_grad():
     print(f"{model(**inputs).last_hidden_state.mean():.6f}")

@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
-import { cached } from '../../scripts/lib/cache.mjs';
+import { cacheFolder, cached } from '../../scripts/lib/cache.mjs';
 import { installPackage } from '../../scripts/lib/npm.mjs';
 import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -153,7 +153,7 @@ function reasonOf(error) {
   const { stderr = '', message = String(error) } =
     /** @type {{stderr?: string, message?: string}} */ (error);
   const lines = stderr.split('\n').filter((line) => line !== '' && !/^\d+m[\d.]+s/.test(line));
-  return lines.at(-1) ?? message;
+  return (lines.at(-1) ?? message).replaceAll(`${cacheFolder()}/`, '');
 }
 
 /**
