@@ -34,6 +34,7 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
   printOuter(table, terminal);
+  printWidths(table, terminal);
   terminal.print();
   terminal.print(
     `${seconds.toFixed(1)} s on ${device}, ${table.sublayerEvaluations} sublayer evaluations`,
@@ -56,6 +57,26 @@ function printOuter({ outer = [], original }: SensitivityProfile, terminal: Term
         (distance - original).toPrecision(3),
         formatBytes(left),
         formatPercent(left / bytes),
+      ]),
+    ),
+  );
+}
+
+/** Sublayers that can be narrowed, each with what its widths cost. */
+function printWidths({ widths = [], original }: SensitivityProfile, terminal: Terminal): void {
+  if (widths.length === 0) {
+    return;
+  }
+  terminal.print();
+  printTable(
+    terminal,
+    ['narrowed alone', 'left', 'of', 'distance'],
+    widths.flatMap(({ sublayer, of, count, entries }) =>
+      entries.map(({ kept, distance }) => [
+        sublayer,
+        formatPercent(kept / count),
+        of === 'channels' ? `${count} channels` : `${count} key/value heads`,
+        (distance - original).toPrecision(3),
       ]),
     ),
   );

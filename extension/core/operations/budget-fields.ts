@@ -87,7 +87,11 @@ export const budgetFields = group('Budget', { budget: number(budgetFacts), ...ho
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
 export const budgetRules = [
-  replaces('sensitivity', ['metric', 'precision', 'roles', 'blocks'], say`it has its own`),
+  replaces(
+    'sensitivity',
+    ['metric', 'precision', 'roles', 'blocks', 'widths'],
+    say`it has its own`,
+  ),
 ];
 
 type BudgetRequest = Partial<RequestOf<typeof howFields>> &
