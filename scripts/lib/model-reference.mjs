@@ -44,7 +44,7 @@ export function modelsReference(declarations) {
     '# Models',
     `Espalier opens three formats: ${Object.values(outputFormats).join(', ')}. It reads headers first; weights stay in their files.`,
     'Models outside these tables still open in the model explorer. They can be inspected, but not run.',
-    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md).',
+    'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md); models of packages end to end, in [bench/published](../../bench/published/RESULTS.md).',
     '## Decoders in Hugging Face folders',
     'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte.',
     table(['`model_type`', 'Positions', 'Mixers', 'Experts', 'As GGUF'], decoders),

@@ -53,6 +53,13 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}
+        {result.narrow.length > 0 && (
+          <Tile
+            name={strings.narrowed}
+            value={formatCount(result.narrow.length)}
+            note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
+          />
+        )}
       </dl>
       <p class="muted">
         {countsOf(plan)

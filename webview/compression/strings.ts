@@ -260,6 +260,7 @@ export const strings = {
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),
   removed: t('Sublayers removed'),
+  narrowed: t('Sublayers narrowed'),
   ofTotal: (total: string) => t('of {0}', total),
   milli: (value: string) => t('{0} ms', value),
   countOf: (count: string, way: string) => `${count} × ${way}`,

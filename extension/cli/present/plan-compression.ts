@@ -8,7 +8,8 @@ import { printTable } from '../table';
 
 export const planCompression: Presenter<RefinedPlan> = {
   options: {},
-  print: ({ compress, remove, narrow, limits, distance }, { terminal, request }) => {
+  print: (plan, { terminal, request }) => {
+    const { compress, remove, narrow, limits, cost, costBefore, distance } = plan;
     const rows = new Map<string, number>();
     for (const choice of compress) {
       const key = `${choice.tensor.replaceAll(/\.\d+\./g, '.*.')}\n${formatCompression(choice)}`;
@@ -26,12 +27,14 @@ export const planCompression: Presenter<RefinedPlan> = {
       const count = parseRanges(ranges)?.length ?? 0;
       terminal.print(`Narrow ${sublayer} by ${count}`);
     }
-    for (const { unit, cost, before } of limits) {
+    for (const { unit, cost, before, most } of limits.length > 1 ? limits : []) {
       terminal.print(
-        `${formatPercent(cost / before)} of the original's ${unit} are left (${amountOf(unit, cost)})`,
+        `${unit}: ${amountOf(unit, cost)} of at most ${amountOf(unit, most)} (${formatPercent(cost / before)} of the original)`,
       );
     }
-    terminal.print(`Distance ${distance.toPrecision(3)}`);
+    terminal.print(
+      `${formatPercent(cost / costBefore)} of the original are left, distance ${distance.toPrecision(3)}`,
+    );
     const { out } = request;
     if (typeof out === 'string') {
       terminal.note(`Plan: ${out}`);
@@ -39,7 +42,7 @@ export const planCompression: Presenter<RefinedPlan> = {
   },
 };
 
-function amountOf(unit: BudgetUnit, cost: number): string {
+export function amountOf(unit: BudgetUnit, cost: number): string {
   switch (unit) {
     case 'bytes':
     case 'memory':

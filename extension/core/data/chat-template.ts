@@ -1,7 +1,11 @@
+import { runInNewContext } from 'node:vm';
 import { Template } from '@huggingface/jinja';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
 import { say } from '../message';
+
+/** Far more than a template takes; one from a hostile model may count for ever. */
+const mostMilliseconds = 2000;
 
 /**
  * A user's message in the form that the model was trained to answer, with the beginning of the answer.
@@ -19,11 +23,14 @@ export function renderChat(
     });
   }
   try {
-    return new Template(chatTemplate).render({
-      messages: [{ role: 'user', content: message }],
-      add_generation_prompt: true,
-      ...specialTokens,
-    });
+    const render = (): string =>
+      new Template(chatTemplate).render({
+        messages: [{ role: 'user', content: message }],
+        add_generation_prompt: true,
+        ...specialTokens,
+      });
+    // Only a script has a limit of time, which holds for the functions that it calls as well.
+    return String(runInNewContext('render()', { render }, { timeout: mostMilliseconds }));
   } catch (error) {
     throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
       file,

@@ -133,6 +133,8 @@ export interface LayeredModel {
   readonly outerMatrices: readonly OuterMatrix[];
   /** Sublayer `index`, whose part gives what goes into its linear layers as well. */
   tapped(index: number): TappedStep;
+  /** A mixture whose part gives what each expert, in order, adds to the rows sent to it; undefined elsewhere. */
+  routed?(index: number): TappedStep | undefined;
   /** This model with other forms of some linear layers or outer matrices, by id; forms are those of y = x·Wᵀ. */
   withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): LayeredModel;
   /**

@@ -167,7 +167,7 @@ export async function forgetMeasured(model: string): Promise<void> {
 }
 
 /** A sensitivity profile, of only some of its methods where those are named. */
-async function readTable(
+export async function readTable(
   file: string,
   methods: readonly string[] | undefined,
 ): Promise<SensitivityProfile> {
@@ -184,7 +184,10 @@ async function readTable(
 }
 
 /** @throws UserError where the distances cannot be compared with the table's. */
-async function readRemovable(file: string, table: SensitivityProfile): Promise<RemovalCost[]> {
+export async function readRemovable(
+  file: string,
+  table: SensitivityProfile,
+): Promise<RemovalCost[]> {
   const { model, settings, candidates } = parseLayerProfile(
     await read(file, 'layer profile'),
     file,

@@ -14,6 +14,7 @@ import { generate } from './generate';
 import { imatrix } from './imatrix';
 import { inspect } from './inspect';
 import { latency } from './latency';
+import { pareto } from './pareto';
 import { patch } from './patch';
 import { plan } from './plan';
 import { planCompression } from './plan-compression';
@@ -21,6 +22,7 @@ import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
 import { scoreData } from './score-data';
+import { scoreExperts } from './score-experts';
 import { scoreText } from './score-text';
 import { selectData } from './select-data';
 import { sensitivity } from './sensitivity';
@@ -66,6 +68,8 @@ export const operations = [
   imatrix,
   drift,
   tryFamily,
+  pareto,
+  scoreExperts,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -177,10 +177,11 @@ it('plans under a budget by some of the methods that were measured, and removes 
   expect(remove).toEqual([]);
   expect(JSON.parse(await readFile(out, 'utf8'))).toMatchObject({ compress, remove });
   expect((await plan('--budget', '0.3')).stderr).toMatch(/above the budget/);
-  const removing = await plan('--budget', '0.3', '--profile', layers);
+  const removing = await plan('--budget', '0.3', '--limits', 'flops<99%', '--profile', layers);
   expect(removing.code, removing.stderr).toBe(0);
   expect(removing.stdout).toMatch(/^Remove block\.\d\./m);
   expect(removing.stdout).toMatch(/ of the original are left, distance /);
+  expect(removing.stdout).toMatch(/^flops: .* of at most .* of the original\)$/m);
 
   const leveled = await plan('--budget', '0.7', '--methods', 'int8:32');
   expect(leveled.stderr).toMatch(/--methods: The sensitivity profile has its own settings of int8/);
@@ -190,7 +191,7 @@ it('plans under a budget by some of the methods that were measured, and removes 
   await writeFile(other, JSON.stringify({ ...document, settings }));
   const mixed = await plan('--budget', '0.7', '--profile', other);
   expect(mixed.stderr).toMatch(/kl\.layerprofile\.json.*must be of the same model .* by js/);
-  expect((await plan()).stderr).toMatch(/^--budget is required\./);
+  expect((await plan()).stderr).toMatch(/^--budget or --limits is required\./);
 });
 
 describe('compress', () => {

@@ -191,4 +191,13 @@ describe('chat templates', () => {
       expect(renderChat(await loadTokenizer(model), message)).toBe(rendered);
     },
   );
+
+  it('are given up where they count for ever', async () => {
+    const model = join(folder, 'endless');
+    cpSync(sample, model, { recursive: true });
+    const endless = '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}';
+    writeFileSync(join(model, 'chat_template.jinja'), endless);
+    const tokenizer = await loadTokenizer(model);
+    expect(() => renderChat(tokenizer, 'hello')).toThrow(/chat_template: .*timed out/);
+  });
 });

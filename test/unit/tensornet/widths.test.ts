@@ -11,7 +11,11 @@ import { planFor } from '../../../extension/core/plans/plan';
 import { parseLimit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { planForBudget } from '../../../extension/core/tensornet/budget/plan-for-budget';
 import { PlanMeasurer } from '../../../extension/core/tensornet/budget/plan-measurer';
-import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { paretoFront } from '../../../extension/core/tensornet/budget/pareto-front';
+import {
+  planProblem,
+  planUnderBudget,
+} from '../../../extension/core/tensornet/budget/plan-under-budget';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
@@ -131,5 +135,32 @@ describe('widths', () => {
     ]);
     expect(plan.remove).toEqual(['block.1.feedforward']);
     expect(plan.narrow.map(({ sublayer }) => sublayer)).not.toContain('block.1.feedforward');
+  });
+});
+
+describe('the Pareto front', () => {
+  it('goes from the whole model to the smallest, and no plan under the same budget is better', async () => {
+    const limits = [{ unit: 'bytes', most: Number.POSITIVE_INFINITY }] as const;
+    const removable = table.model.sublayers.map(({ id }, i) => ({
+      sublayer: id,
+      distance: 0.1 + i,
+    }));
+    const front = paretoFront(planProblem(table, { limits, context }, removable), 8);
+    const [first, last] = [front[0], front.at(-1)];
+    expect(first).toMatchObject({
+      cost: model.summary.bytes,
+      remove: [],
+      narrow: [],
+      compress: [],
+    });
+    expect(last?.remove).toHaveLength(model.summary.sublayers.length);
+    for (const [i, { cost, sumOfDistances }] of front.entries()) {
+      const before = front[i - 1];
+      expect(cost).toBeLessThan(before?.cost ?? Number.POSITIVE_INFINITY);
+      expect(sumOfDistances).toBeGreaterThanOrEqual(before?.sumOfDistances ?? 0);
+      const budget = { limits: [{ unit: 'bytes', most: cost * (1 + 1e-9) } as const], context };
+      const { sumOfDistances: least } = await planUnderBudget(table, budget, removable);
+      expect(sumOfDistances).toBeCloseTo(least, 4);
+    }
   });
 });

@@ -42,7 +42,7 @@ const zeroed = ({ model, checkpoint }: CheckpointSource, changes: Changes): Plan
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   blocks: {
     name: 'blocks',
-    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, and single experts if every mixture keeps the same number.',
+    what: 'An ordinary model of its family with fewer, renumbered blocks. It can lose whole blocks, but for those whose norms stay, single experts if every mixture keeps the same number, and as many channels of every feed-forward.',
     keepsWeights: false,
     refuse: ({ model }, changes) => whyNotPlain(model, changes),
     config: (text, changes) => rewriteConfig(text, changes),
@@ -52,7 +52,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   'auto-map': {
     name: 'auto-map',
-    what: 'A model with a modelling file beside the weights. It can lose single sublayers and any number of experts, and holds compressed matrices and graph modules.',
+    what: 'A model with a modelling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules.',
     keepsWeights: false,
     refuse: ({ configText }, changes) =>
       needsModule(changes)
@@ -87,7 +87,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   deci: {
     name: 'deci',
-    what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks and single sublayers; attention of block 0 stays.',
+    what: 'A nemotron-nas (DeciLM) model. A `llama` without biases can lose blocks, single sublayers, and channels where their number stays a multiple of 256; attention of block 0 stays.',
     keepsWeights: false,
     refuse: whyNotDeci,
     config: deciConfig,

@@ -80,6 +80,7 @@ export function emitExperts(
     const output = shape.scalesInput
       ? emitDown(graph, shape, expert, graph.op('Mul', [input, own]))
       : graph.op('Mul', [emitDown(graph, shape, expert, input), own]);
+    graph.mark(routedName(expert), output);
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
     sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
   }
@@ -87,6 +88,9 @@ export function emitExperts(
   const branch = graph.op('Reshape', [mean, graph.op('Shape', [hidden])]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
+
+/** The mark of what an expert adds to the rows that are sent to it, times their gates: [rows, hiddenSize]. */
+export const routedName = ({ down }: Expert): string => `${down.weight.name}.routed`;
 
 /** A mixture of those experts alone whose numbers are given, ascending. */
 export function keepExperts(

@@ -1,7 +1,9 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder } from '../../onnx/graph-builder';
-import type { GraphPart } from '../layered-model';
+import type { GraphPart, Step, TappedStep } from '../layered-model';
 import type { LinearLayer } from '../matrix-encoding';
+import { routedName } from '../parts/experts';
+import type { TransformerSublayer } from './transformer-layout';
 
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };
@@ -9,10 +11,10 @@ export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => Gra
 /** What a part asks of a session. */
 export type RunningCosts = Pick<GraphPart, 'bytes' | 'mappedBytes' | 'needsPrepacking'>;
 
-/** The same part, which gives what goes into these linear layers as well. */
+/** The same part, which gives what goes into these linear layers as well, or other marked rows of such width. */
 export function tappedPart(
   part: BuilderPart,
-  layers: readonly LinearLayer[],
+  layers: readonly Pick<LinearLayer, 'id' | 'in'>[],
 ): { readonly part: GraphPart; readonly taps: ReadonlyMap<string, string> } {
   const { marks } = part.build();
   const widths = new Map(
@@ -38,6 +40,19 @@ export function tappedPart(
     },
     taps: new Map(taps),
   };
+}
+
+/** A mixture whose part gives what each expert adds to the rows sent to it; undefined elsewhere. */
+export function routedStep(
+  step: Step & { readonly part: BuilderPart },
+  sublayer: TransformerSublayer,
+  hiddenSize: number,
+): TappedStep | undefined {
+  if (sublayer.kind !== 'expert') {
+    return undefined;
+  }
+  const rows = sublayer.weights.experts.map((one) => ({ id: routedName(one), in: hiddenSize }));
+  return { ...step, ...tappedPart(step.part, rows) };
 }
 
 function missing(id: string): never {

@@ -27,7 +27,6 @@ import type {
 } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
-import { hasMixers } from '../model-summary';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -38,6 +37,7 @@ import { requireRunnableTensors } from './runnable';
 import { widthOf } from '../narrow/width';
 import type { Width } from '../narrow/width';
 import {
+  cacheShapeOf,
   costsOf,
   expertTensors,
   lookupCosts,
@@ -50,7 +50,7 @@ import {
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
 import { attentionSide, emitSides, sideNamesOf, sideValuesOf, tokensName } from './side-values';
-import { tappedPart } from './tapped-part';
+import { routedStep, tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
 import { idOfSublayer, outerOf, placeOf } from './transformer-layout';
 import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
@@ -226,12 +226,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public cacheShape(index: number): CacheShape | undefined {
-    const sublayer = this.at(index);
-    if (sublayer.kind !== 'attention' || hasMixers(this.summary)) {
-      return undefined;
-    }
-    const { numKeyValueHeads, headDim, valueDim } = { ...this.layout.attention, ...sublayer.heads };
-    return { numKeyValueHeads, headDim, valueDim };
+    return cacheShapeOf(this.summary, this.layout.attention, this.at(index));
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
@@ -306,6 +301,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public tapped(index: number): TappedStep {
     const step = this.sublayer(index);
     return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
+  }
+
+  public routed(index: number): TappedStep | undefined {
+    return routedStep(this.sublayer(index), this.at(index), this.hiddenSize);
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): TransformerModel {

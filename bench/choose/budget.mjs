@@ -1,0 +1,129 @@
+/**
+ * One budget over removals, widths and encodings against each of them alone, at equal bytes: what is left of the bytes
+ * and the perplexity on held-out text of the written models. Prints a Markdown table.
+ *
+ *     node bench/choose/budget.mjs [MODEL] [--shares 0.8,0.6,0.4] [--methods int8,int4] [--widths 75%,50%,25%] [--keep FOLDER]
+ *
+ * --keep: what was measured is kept there, and found there by the next run.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { parseArgs } from 'node:util';
+import { root } from '../../scripts/lib/repository.mjs';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { inTemporaryFolder } from '../finercut/contenders.mjs';
+import { espalier, isBuilt } from '../lib/espalier.mjs';
+
+/** @typedef {{encodings: boolean, widths: boolean, removals: boolean}} Allowed */
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    shares: { type: 'string', default: '0.8,0.6,0.4' },
+    methods: { type: 'string', default: 'int8,int4' },
+    widths: { type: 'string', default: '75%,50%,25%' },
+    keep: { type: 'string' },
+  },
+});
+const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
+const heldOut = join(root, 'samples', 'held-out.txt');
+
+/** What a plan may use, by name. @type {Record<string, Allowed>} */
+const ways = {
+  removals: { encodings: false, widths: false, removals: true },
+  widths: { encodings: false, widths: true, removals: false },
+  encodings: { encodings: true, widths: false, removals: false },
+  'removals, widths': { encodings: false, widths: true, removals: true },
+  all: { encodings: true, widths: true, removals: true },
+};
+
+process.exitCode = await main();
+
+async function main() {
+  if (!isBuilt()) return 1;
+  const { keep } = options;
+  if (keep === undefined) {
+    await inTemporaryFolder(compareIn);
+  } else {
+    await mkdir(keep, { recursive: true });
+    await compareIn(keep);
+  }
+  return 0;
+}
+
+/** @param {string} folder */
+async function compareIn(folder) {
+  const table = join(folder, 'all.sensitivity.json');
+  const profile = join(folder, 'all.layerprofile.json');
+  if (!existsSync(profile)) {
+    await espalier(['profile', model, '--remove', 1, '--no-baselines', '--out', profile]);
+  }
+  if (!existsSync(table)) {
+    const how = ['--methods', options.methods, '--widths', options.widths];
+    await espalier(['sensitivity', model, ...how, '--out', table]);
+  }
+  const { perplexity } = await espalier(['evaluate', model, '--text', heldOut]);
+  say(`${model}: perplexity ${perplexity.toFixed(2)} on held-out text`);
+  const shares = options.shares.split(',');
+  /** @type {string[]} */
+  const rows = [];
+  for (const [name, allowed] of Object.entries(ways)) {
+    const own = join(folder, 'own.sensitivity.json');
+    await writeFile(own, JSON.stringify(only(JSON.parse(await readFile(table, 'utf8')), allowed)));
+    /** @type {string[]} */
+    const cells = [];
+    for (const share of shares) {
+      cells.push(await outcome(folder, own, allowed.removals ? profile : undefined, share));
+      say(dim(`${name}, ${share}: ${cells.at(-1)}`));
+    }
+    rows.push(`| ${name} | ${cells.join(' | ')} |`);
+  }
+  say(
+    [
+      '',
+      `| may use | ${shares.map((share) => `${Number(share) * 100} % of the bytes`).join(' | ')} |`,
+      `|---|${shares.map(() => '--:|').join('')}`,
+      ...rows,
+    ].join('\n'),
+  );
+}
+
+/**
+ * What was measured, without what is not allowed.
+ * @param {any} table
+ * @param {Allowed} allowed
+ */
+function only({ widths, ...table }, allowed) {
+  const layers = table.layers.map((/** @type {any} */ layer) =>
+    allowed.encodings ? layer : { ...layer, entries: [] },
+  );
+  return { ...table, layers, ...(allowed.widths ? { widths } : {}) };
+}
+
+/**
+ * The perplexity of a plan's model, and its size; or that the budget cannot be reached.
+ * @param {string} folder
+ * @param {string} table
+ * @param {string | undefined} profile
+ * @param {string} share
+ */
+async function outcome(folder, table, profile, share) {
+  const plan = join(folder, 'budget.plan.json');
+  const out = join(folder, 'model');
+  try {
+    await espalier([
+      ...['plan-compression', model, '--budget', share, '--sensitivity', table, '--out', plan],
+      ...(profile === undefined ? [] : ['--profile', profile]),
+    ]);
+  } catch (error) {
+    if (/above the budget/.test(String(error))) return 'out of reach';
+    throw error;
+  }
+  const result = await espalier(['apply', plan, '--out', out, '--overwrite', '--no-quality']);
+  const { perplexity } = await espalier(['evaluate', out, '--text', heldOut]);
+  await rm(out, { recursive: true });
+  const left = (100 * result.bytesAfter) / result.bytesBefore;
+  return `${perplexity.toFixed(1)} (${left.toFixed(1)} %)`;
+}

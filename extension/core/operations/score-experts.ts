@@ -1,0 +1,98 @@
+import { join, resolve } from 'node:path';
+import * as v from 'valibot';
+import { defaultCalibration } from '../data/calibration-defaults';
+import { loadModelInputs } from '../data/model-inputs';
+import { writeDocument } from '../jobs/write-document';
+import { requireAble } from '../models/capability';
+import { planFor } from '../plans/plan';
+import { expertSaliency, leastSalient } from '../prune/experts/expert-saliency';
+import type { ExpertSaliency } from '../prune/experts/expert-saliency';
+import { resolveDevice } from '../runtime/devices';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { UserError } from '../user-error';
+import { integer, number, path } from './fields';
+import { defineOperation } from './operation';
+import { needs } from './rules';
+import {
+  calibrationFields,
+  calibrationOf,
+  calibrationRules,
+  modelField,
+  runFields,
+  runOptions,
+} from './shared-fields';
+import { say } from '../message';
+
+interface ScoredExperts {
+  /** Mixture by mixture. */
+  readonly mixtures: readonly (readonly ExpertSaliency[])[];
+  /** The least salient, where a share was asked for. */
+  readonly remove: readonly string[];
+}
+
+export const scoreExperts = defineOperation({
+  id: 'score-experts',
+  title: 'Score Experts',
+  verb: 'Scoring experts of',
+  summary:
+    'Rank the experts of each mixture by gate times output, in one pass over the text (REAP).',
+  fields: {
+    model: modelField,
+    ratio: number({
+      description: 'Fraction of the experts of each mixture to remove, the least salient',
+      placeholder: 'R',
+      above: 0,
+      max: 1,
+    }),
+    out: path({ description: 'Where to write a plan that removes them (*.plan.json)' }),
+    ...calibrationFields(defaultCalibration),
+    seed: integer({ description: 'Seed of random inputs', default: 0, min: 0 }),
+    ...runFields,
+  },
+  rules: [needs('out', 'ratio'), ...calibrationRules],
+  result: v.looseObject({
+    mixtures: v.array(
+      v.array(v.object({ expert: v.string(), saliency: v.number(), tokens: v.number() })),
+    ),
+    remove: v.array(v.string()),
+  }),
+  trust: 'run',
+  run: async (request, context): Promise<ScoredExperts> => {
+    const { open, samples } = context.environment;
+    const { device, memoryBytes } = runOptions(request);
+    const model = await open(request.model);
+    requireAble(model.capabilities.run, model.path);
+    const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
+    const { inputs, warnings } = await loadModelInputs(
+      calibration,
+      model.model,
+      join(samples, 'calibration.txt'),
+      request.seed,
+    );
+    warnings.forEach(context.warn.bind(context));
+    const on = await resolveDevice(device, context.warn.bind(context));
+    const executor = new LayeredExecutor(model.model, on, memoryBytes);
+    try {
+      const mixtures = await expertSaliency(executor, inputs, context);
+      if (mixtures.length === 0) {
+        throw new UserError(say`The model has no experts that can be scored.`, {
+          file: model.path,
+          remedy: say`Choose a mixture of experts in a Hugging Face folder. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
+        });
+      }
+      const { ratio, out } = request;
+      const remove = ratio === undefined ? [] : leastSalient(mixtures, ratio);
+      if (out !== undefined) {
+        const { fingerprint } = model.summary;
+        const note = `experts by REAP, ${ratio} of each mixture`;
+        await writeDocument(
+          out,
+          planFor({ path: resolve(model.path), fingerprint }, { remove, note }),
+        );
+      }
+      return { mixtures, remove };
+    } finally {
+      await executor.dispose();
+    }
+  },
+});

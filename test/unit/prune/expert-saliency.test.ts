@@ -1,0 +1,75 @@
+import { cp, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModel } from '../../../extension/core/models/open-model';
+import { expertSaliency, leastSalient } from '../../../extension/core/prune/experts/expert-saliency';
+import type { ExpertSaliency } from '../../../extension/core/prune/experts/expert-saliency';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const root = temporaryFolder();
+const inputs = [[3, 14, 15, 9, 26, 5, 35, 8].map((id) => id % 32), [2, 7, 1, 8]].map((ids) =>
+  Int32Array.from(ids),
+);
+
+async function saliencyOf(path: string): Promise<ExpertSaliency[][]> {
+  const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 28);
+  const scored = await expertSaliency(executor, inputs, unattended);
+  await executor.dispose();
+  return scored;
+}
+
+/** A copy of a model, the last matrix of one of whose experts is multiplied by a factor. */
+async function withExpertTimes(source: string, expert: number, factor: number): Promise<string> {
+  const copy = join(root, `times-${factor}`);
+  await cp(source, copy, { recursive: true });
+  const model = await openModel(copy);
+  const index = model.summary.sublayers.findIndex(({ kind }) => kind === 'expert');
+  const { offset, length, file } = model.expertTensors?.(index)?.experts[expert]?.at(-1) ?? {
+    ...{ offset: 0, length: 0, file: '' },
+  };
+  const handle = await open(file, 'r+');
+  const bytes = new Float32Array(length / 4);
+  await handle.read(new Uint8Array(bytes.buffer), 0, length, offset);
+  const scaled = bytes.map((x) => x * factor);
+  await handle.write(new Uint8Array(scaled.buffer), 0, length, offset);
+  await handle.close();
+  return copy;
+}
+
+describe('the saliency of experts', () => {
+  it('is a mean over the tokens that are sent to each, as often as the router chooses', async () => {
+    const scored = await saliencyOf(fixture('mixtral'));
+    const { sublayers } = (await openModel(fixture('mixtral'))).summary;
+    const mixtures = sublayers.filter(({ experts }) => experts !== undefined);
+    expect(scored).toHaveLength(mixtures.length);
+    for (const [i, experts] of scored.entries()) {
+      const sent = experts.reduce((sum, { tokens }) => sum + tokens, 0);
+      expect(sent).toBe(12 * (mixtures[i]?.experts?.perToken ?? 0));
+      expect(experts.filter(({ saliency, tokens }) => saliency > 0 !== tokens > 0)).toEqual([]);
+    }
+  });
+
+  it('grows with what an expert gives, and is 0 where it gives nothing', async () => {
+    const source = fixture('mixtral');
+    const [before = []] = await saliencyOf(source);
+    const expert = before.findIndex(({ tokens }) => tokens > 0);
+    const [twice = []] = await saliencyOf(await withExpertTimes(source, expert, 2));
+    const [none = []] = await saliencyOf(await withExpertTimes(source, expert, 0));
+    const own = before[expert]?.saliency ?? Number.NaN;
+    expect(twice[expert]?.saliency).toBeCloseTo(2 * own, 5);
+    expect(none[expert]?.saliency).toBe(0);
+    const others = (all: readonly ExpertSaliency[]): unknown => all.filter((_, i) => i !== expert);
+    expect(others(twice)).toEqual(others(before));
+  });
+
+  it('lets the same share of each mixture go, and never the last expert', () => {
+    const mixture = (block: number, worths: readonly number[]): ExpertSaliency[] =>
+      worths.map((saliency, i) => ({ expert: `block.${block}.expert.${i}`, saliency, tokens: 1 }));
+    const mixtures = [mixture(0, [3, 1, 2, 4]), mixture(1, [5])];
+    expect(leastSalient(mixtures, 0.5)).toEqual(['block.0.expert.1', 'block.0.expert.2']);
+    expect(leastSalient(mixtures, 1)).toHaveLength(3);
+  });
+});
