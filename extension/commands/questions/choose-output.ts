@@ -37,7 +37,7 @@ type Output = Required<Omit<OutputOptions, 'layout'>> & Pick<OutputOptions, 'lay
 export async function chooseOutput(
   services: Services,
   { path: model }: ModelSummary,
-  { remove, compress = [], patch = [] }: Plan,
+  { remove, narrow = [], compress = [], patch = [] }: Plan,
   options: OutputOptions,
   { formatTitle, folderTitle, suffix }: OutputWords,
 ): Promise<Output | undefined> {
@@ -47,6 +47,7 @@ export async function chooseOutput(
           formatTitle,
           await services.models.outputs(model, {
             remove,
+            narrow,
             compress: compress.map(({ tensor }) => tensor),
             patch: patch.map(({ sublayer }) => sublayer),
           }),

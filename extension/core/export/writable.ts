@@ -1,5 +1,7 @@
 import type { Refusal } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
+import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
+import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits, unitsMeant } from '../models/units';
 import { listCandidates, resolveIds } from '../prune/candidates';
@@ -19,6 +21,8 @@ import type { Message } from '../message';
 export interface AskedChanges {
   /** Ids of sublayers, experts or blocks that go. */
   readonly remove: readonly string[];
+  /** What sublayers that stay lose; nothing when absent. */
+  readonly narrow?: readonly PlannedNarrowing[];
   /** Names of the weights that are compressed, embedding and head included; none when absent. */
   readonly compress?: readonly string[];
   /** Ids of sublayers in whose places patches stand; none when absent. */
@@ -30,9 +34,13 @@ export interface AskedChanges {
  * @throws UserError where the model lacks one of the sublayers.
  */
 export async function listOutputs(
-  opened: OpenedModel,
-  { remove, compress = [], patch = [] }: AskedChanges,
+  original: OpenedModel,
+  { remove, narrow = [], compress = [], patch = [] }: AskedChanges,
 ): Promise<OutputAnswer[]> {
+  const opened =
+    narrow.length === 0
+      ? original
+      : await narrowModel(original, readNarrowing(original, { narrow, remove }), undefined);
   const { model, summary } = opened;
   const units = new RemovableUnits(summary);
   const ids = resolveIds(summary, remove, { field: 'remove' }).map((unit) => units.idOf(unit));

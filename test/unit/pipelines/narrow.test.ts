@@ -5,6 +5,7 @@ import type { PlannedNarrowing } from '../../../extension/core/models/narrow/pla
 import type { Plan } from '../../../extension/core/plans/plan';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
+import { listOutputs } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -168,6 +169,17 @@ describe('a narrowed model', () => {
     const error = await rejection(narrow(fixture('llama-gqa-untied'), changes, 'refused'));
     expect(error.message).toMatch(message);
     expect(error.subject.field).toBe('narrow.0');
+  });
+
+  it('is offered as what can say its widths, before anything is written', async () => {
+    const model = await openModelFiles(fixture('llama-gqa-untied'));
+    const answers = await listOutputs(model, { remove: [], narrow: [attention, feedforward] });
+    const able = answers.filter((answer) => answer.able);
+    expect(able.map(({ format, layout }) => [format, layout])).toEqual([
+      ['safetensors', 'auto-map'],
+      ['onnx', undefined],
+      ['gguf', 'deci'],
+    ]);
   });
 
   it('is refused where single channels cannot be told apart', async () => {

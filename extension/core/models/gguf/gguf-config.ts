@@ -200,7 +200,10 @@ function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
 }
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
-  const pattern = await keys.flags('attention.sliding_window_pattern', blocks);
+  const { isFixed = false } = windows;
+  const pattern = isFixed
+    ? undefined
+    : await keys.flags('attention.sliding_window_pattern', blocks);
   return windowOf(keys, windows) === 0 ? nowhere : (pattern ?? windows.period);
 }
 

@@ -22,13 +22,13 @@ export type Narrowing = ReadonlyMap<string, readonly number[]>;
 
 /**
  * The model without the other channels and groups, its narrower tensors in a new file.
- * @param file a path for it, which has to stay as long as the model is used
+ * @param file a path for it, which has to stay as long as the model is used; undefined where the model is only asked about
  * @throws UserError for a sublayer that cannot be narrowed so.
  */
 export async function narrowModel(
   opened: OpenedModel,
   narrowing: Narrowing,
-  file: string,
+  file: string | undefined,
 ): Promise<OpenedModel> {
   const made = [...narrowing].flatMap(([id, kept]) =>
     requireWidth(opened, id).tensors.map((one) => narrowed(one, kept)),
@@ -37,7 +37,10 @@ export async function narrowModel(
   if (headers.format !== 'safetensors') {
     throw new Error('only models of Hugging Face folders have widths');
   }
-  const stored = await storeComputed(file, made);
+  const stored =
+    file === undefined
+      ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
+      : await storeComputed(file, made);
   const tensors = new Map(
     [...headers.checkpoint.tensors].map(([name, tensor]): [string, LazyTensor] => {
       const own = stored.get(name);
@@ -51,7 +54,8 @@ export async function narrowModel(
     fingerprint.update(`${id} ${formatRanges(kept)}\n`);
   }
   const checkpoint = { ...headers.checkpoint, tensors };
-  const folder = { path, name: summary.name, config: headers.configFile, weights: file };
+  const weights = file ?? headers.checkpoint.entry;
+  const folder = { path, name: summary.name, config: headers.configFile, weights };
   const model = await readDecoder(folder, configText, checkpoint, fingerprint.digest('hex'));
   return new OpenedModel(
     model,
@@ -128,6 +132,11 @@ function notNarrowable({ path }: OpenedModel, id: string): UserError {
     field: 'narrow',
     remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
   });
+}
+
+/** A tensor whose size is known and nothing else. */
+function notStored({ name, dtype, shape, length }: ComputedTensor): LazyTensor {
+  return { name, dtype, shape, length, file: '', offset: 0 };
 }
 
 /** What stays of a tensor, read when it is written. */
