@@ -1,16 +1,20 @@
-// Feeds changed fixtures to the parsers of model files: node scripts/fuzz.mjs [--seconds 120] [--seed 1] [FORMAT ...] [--input FILE]
+// Feeds changed files to the parsers of models, plans, data sets and pictures: node scripts/fuzz.mjs [--seconds 120] [--seed 1] [FORMAT ...] [--input FILE]
 // Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or 512 MB, hangs or
 // ends the process. The files are kept in test/artifacts/fuzz; --input tries such a file again.
 import { build } from 'esbuild';
 import { fork } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from './lib/repository.mjs';
 import { bold, green, red, say } from './lib/terminal.mjs';
 
-const extensions = { safetensors: '.safetensors', gguf: '.gguf', onnx: '.onnx' };
+const extensions = {
+  ...{ safetensors: '.safetensors', gguf: '.gguf', onnx: '.onnx' },
+  ...{ config: '/config.json', tokenizer: '/tokenizer.json', plan: '.plan.json' },
+  ...{ task: '.jsonl', csv: '.csv', npy: '.npy', npz: '.npz', png: '.png', jpeg: '.jpg' },
+};
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
@@ -54,11 +58,13 @@ async function fuzz(format) {
     last = input;
     since = Date.now();
   });
-  const keep = () =>
+  const keep = () => {
+    mkdirSync(dirname(join(work, `finding-${last}${extensions[format]}`)), { recursive: true });
     copyFileSync(
       join(work, `input${extensions[format]}`),
       join(work, `finding-${last}${extensions[format]}`),
     );
+  };
   const watch = setInterval(() => {
     if (Date.now() - since < hangSeconds * 1000) return;
     report(`It took more than ${hangSeconds} s, and the process was killed.`, last);

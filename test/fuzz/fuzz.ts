@@ -1,23 +1,34 @@
 // Opens changed fixtures one after the other: fuzz.cjs FORMAT SECONDS SEED FOLDER FIXTURES [INPUT ...]. Run by scripts/fuzz.mjs,
 // which watches the messages: `input` before each file is opened, `finding` when anything but a UserError comes of it.
-import { readdirSync, readFileSync, copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { openSafetensors } from '../../extension/core/checkpoints/safetensors';
+import { openDataset } from '../../extension/core/data/datasets/open-dataset';
 import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
+import { readImage } from '../../extension/core/data/image/decode-image';
+import { readNpy } from '../../extension/core/data/npy';
+import { loadTokenizer } from '../../extension/core/data/tokenizer';
+import { readTask } from '../../extension/core/evaluate/task-file';
 import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
 import { openGguf } from '../../extension/core/models/gguf/gguf-model';
 import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';
 import { openOnnxModel } from '../../extension/core/models/onnx/onnx-model';
+import { readArchitecture } from '../../extension/core/models/open-model';
+import { parsePlan } from '../../extension/core/plans/plan-schema';
 import { UserError } from '../../extension/core/user-error';
+import { planSeeds, tableSeeds } from './made-seeds';
 import { mutate, pick, seededRandom } from './mutate';
 import type { Random } from './mutate';
 import { mutateGraph } from './mutate-graph';
+import { mutateJson } from './mutate-json';
 
 interface Format {
+  /** How its files end, or what its file is called. */
   readonly extension: string;
-  readonly seeds: string;
-  /** Bytes at the beginning that are not weights. */
-  readonly header: (bytes: Buffer) => number;
+  /** Folder of the fixtures that are changed, or what is changed where there are none. */
+  readonly seeds: string | readonly Buffer[];
+  /** Bytes at the beginning that are not weights; all if absent. */
+  readonly header?: (bytes: Buffer) => number;
   readonly mutateStructure?: (bytes: Buffer, random: Random) => Buffer;
   /** Everything that is done with a file before weights are read. */
   readonly open: readonly ((path: string) => Promise<unknown>)[];
@@ -39,7 +50,6 @@ const formats: Readonly<Record<string, Format>> = {
   onnx: {
     extension: '.onnx',
     seeds: 'onnx',
-    header: (bytes) => bytes.length,
     mutateStructure: mutateGraph,
     open: [
       async (path) => {
@@ -60,16 +70,48 @@ const formats: Readonly<Record<string, Format>> = {
       },
     ],
   },
+  config: {
+    extension: '/config.json',
+    seeds: 'models',
+    mutateStructure: mutateJson,
+    open: [async (path) => Promise.resolve(readArchitecture(readFileSync(path, 'utf8'), path))],
+  },
+  tokenizer: {
+    extension: '/tokenizer.json',
+    seeds: 'models',
+    mutateStructure: mutateJson,
+    open: [
+      async (path) => {
+        const tokenizer = await loadTokenizer(dirname(path));
+        tokenizer.encode('The quick brown fox.');
+      },
+    ],
+  },
+  plan: {
+    extension: '.plan.json',
+    seeds: planSeeds,
+    mutateStructure: mutateJson,
+    open: [async (path) => Promise.resolve(parsePlan(readFileSync(path, 'utf8'), path))],
+  },
+  task: { extension: '.jsonl', seeds: 'tasks', open: [readTask, openDataset] },
+  csv: { extension: '.csv', seeds: tableSeeds, open: [openDataset] },
+  npy: { extension: '.npy', seeds: 'examples', open: [readNpy] },
+  npz: { extension: '.npz', seeds: 'examples', open: [openDataset] },
+  png: { extension: '.png', seeds: 'examples', open: [readImage] },
+  jpeg: { extension: '.jpg', seeds: 'examples', open: [readImage] },
 };
 
 const slowMilliseconds = 2000;
 const largeBytes = 512 << 20;
 
-function seedsOf({ seeds, extension }: Format, fixtures: string): string[] {
-  return readdirSync(join(fixtures, seeds), { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith(extension))
-    .sort()
-    .map((name) => join(fixtures, seeds, name));
+/** The files that are changed; none where they are made. */
+function filesOf({ seeds, extension }: Format, fixtures: string): string[] {
+  return typeof seeds === 'string'
+    ? readdirSync(join(fixtures, seeds), { recursive: true, encoding: 'utf8' })
+        .filter((name) => name.endsWith(extension))
+        .sort()
+        .map((name) => join(fixtures, seeds, name))
+    : [];
 }
 
 /** What is wrong with how a file was taken, if anything. */
@@ -97,6 +139,10 @@ async function judge(format: Format, path: string): Promise<string | undefined> 
   return grown > largeBytes ? `It took ${grown >> 20} MB.` : undefined;
 }
 
+/** A file of a format: `input.onnx`, or `input/config.json`. */
+const inputOf = (folder: string, { extension }: Format, name = 'input'): string =>
+  join(folder, `${name}${extension}`);
+
 async function main(): Promise<void> {
   const [name = '', seconds = '', seed = '', folder = '', fixtures = '', ...inputs] =
     process.argv.slice(2);
@@ -104,7 +150,8 @@ async function main(): Promise<void> {
   if (format === undefined) {
     throw new RangeError(`there is no format ${name}`);
   }
-  const path = join(folder, `input${format.extension}`);
+  const path = inputOf(folder, format);
+  mkdirSync(dirname(path), { recursive: true });
   const kept = new Set<string>();
   const take = async (number: number, bytes: Buffer): Promise<void> => {
     writeFileSync(path, bytes);
@@ -115,7 +162,9 @@ async function main(): Promise<void> {
     }
     if (finding !== undefined && !kept.has(finding)) {
       kept.add(finding);
-      copyFileSync(path, join(folder, `finding-${number}${format.extension}`));
+      const file = inputOf(folder, format, `finding-${number}`);
+      mkdirSync(dirname(file), { recursive: true });
+      copyFileSync(path, file);
     }
   };
   for (const [i, input] of inputs.entries()) {
@@ -124,9 +173,11 @@ async function main(): Promise<void> {
   if (inputs.length > 0) {
     return;
   }
-  const seeds = seedsOf(format, fixtures);
+  const files = filesOf(format, fixtures);
+  const seeds =
+    typeof format.seeds === 'string' ? files.map((file) => readFileSync(file)) : format.seeds;
   // Weights that lie beside a graph.
-  for (const data of seeds.map((file) => `${file}.data`)) {
+  for (const data of files.map((file) => `${file}.data`)) {
     try {
       copyFileSync(data, join(folder, 'model.onnx.data'));
     } catch {
@@ -136,9 +187,9 @@ async function main(): Promise<void> {
   const end = performance.now() + Number(seconds) * 1000;
   for (let number = 0; performance.now() < end; number++) {
     const random = seededRandom(Number(seed) * 1_000_003 + number);
-    const bytes = readFileSync(pick(seeds, random));
-    const other = readFileSync(pick(seeds, random));
-    const { mutateStructure, header } = format;
+    const bytes = pick(seeds, random);
+    const other = pick(seeds, random);
+    const { mutateStructure, header = ({ length }) => length } = format;
     const changed =
       mutateStructure !== undefined && random(2) === 0
         ? mutateStructure(bytes, random)

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { applyEdits, modify } from 'jsonc-parser';
 import { readSmallText } from './regular-file';
+import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -40,12 +41,6 @@ export function withFields(text: string, fields: object): string {
 }
 
 async function readFields(file: string): Promise<object> {
-  try {
-    return { ...(JSON.parse(await readSmallText(file)) as object) };
-  } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Delete it, and try the model again (espalier try-family).`,
-    });
-  }
+  const remedy = say`Delete it, and try the model again (espalier try-family).`;
+  return { ...(parseJson(await readSmallText(file), file, remedy) as object) };
 }

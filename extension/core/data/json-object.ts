@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readSmallText } from '../checkpoints/regular-file';
+import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -22,12 +23,7 @@ export async function readJsonObject(
     return undefined;
   }
   const text = await readSmallText(file);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
-  }
+  const json = parseJson(text, file, remedy);
   if (!isRecord(json)) {
     throw new UserError(say`The file is not a JSON object.`, { file, remedy });
   }

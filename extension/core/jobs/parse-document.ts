@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -14,15 +15,7 @@ export function parseDocument<Schema extends v.GenericSchema>(
   file: string,
   what: Message,
 ): v.InferOutput<Schema> {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Correct the file: it should be ${what}.`,
-    });
-  }
+  const json = parseJson(text, file, say`Correct the file: it should be ${what}.`);
   const result = v.safeParse(schema, json);
   if (result.success) {
     return result.output;

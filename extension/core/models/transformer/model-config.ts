@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parseJson } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { flattened } from './config-layout';
 import type { ConfigLayout, ConfigFields } from './config-layout';
@@ -167,15 +168,7 @@ export function parseConfig<T extends { readonly model_type: string }>(
   file: string,
   layout: ConfigLayout,
 ): T {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
-      file,
-      remedy: say`Correct or download config.json again.`,
-    });
-  }
+  const json = parseJson(text, file, say`Correct or download config.json again.`);
   const fields = typeof json === 'object' && json !== null ? translate(json, layout) : json;
   const result = v.safeParse(schema, fields);
   if (!result.success) {
