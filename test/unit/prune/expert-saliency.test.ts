@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
-import { expertSaliency, leastSalient } from '../../../extension/core/prune/experts/expert-saliency';
+import {
+  expertSaliency,
+  leastSalient,
+} from '../../../extension/core/prune/experts/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/prune/experts/expert-saliency';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
