@@ -28,7 +28,7 @@ export const strings = {
   // Drift
   driftStaysBelow: (limit: string) => t('Drift stays below {0}.', limit),
   driftStarts: (limit: string, sublayer: string) =>
-    t('Drift reaches {0} behind {1}.', limit, sublayer),
+    t('Drift reaches {0} after {1}.', limit, sublayer),
   driftMostAt: (places: readonly string[]) => t('Largest there: {0}.', places.join(', ')),
   driftAtToken: (token: string, position: string, share: string) =>
     t('{0} (token {1}, {2})', token, position, share),

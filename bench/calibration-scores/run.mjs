@@ -11,8 +11,8 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder } from '../finercut/contenders.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { inTemporaryFolder } from '../lib/folders.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const heldOut = join(root, 'samples', 'held-out.txt');

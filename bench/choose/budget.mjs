@@ -7,14 +7,14 @@
  * --keep: what was measured is kept there, and found there by the next run.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder } from '../finercut/contenders.mjs';
 import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { inFolder } from '../lib/folders.mjs';
 
 /** @typedef {{encodings: boolean, widths: boolean, removals: boolean}} Allowed */
 
@@ -43,13 +43,7 @@ process.exitCode = await main();
 
 async function main() {
   if (!isBuilt()) return 1;
-  const { keep } = options;
-  if (keep === undefined) {
-    await inTemporaryFolder(compareIn);
-  } else {
-    await mkdir(keep, { recursive: true });
-    await compareIn(keep);
-  }
+  await inFolder(options.keep, compareIn);
   return 0;
 }
 

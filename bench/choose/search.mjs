@@ -7,16 +7,15 @@
  *
  * --keep: profiles are kept there, and found there by the next run.
  */
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder } from '../finercut/contenders.mjs';
-import { cli, espalier, isBuilt } from '../lib/espalier.mjs';
-import { json } from '../lib/json.mjs';
+import { say } from '../../scripts/lib/terminal.mjs';
+import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { inFolder } from '../lib/folders.mjs';
+import { keptProfile } from '../lib/kept-profile.mjs';
 import { piecesOf } from '../lib/pieces.mjs';
 
 /**
@@ -52,13 +51,7 @@ process.exitCode = await main();
 
 async function main() {
   if (!isBuilt()) return 1;
-  const { keep } = options;
-  if (keep === undefined) {
-    await inTemporaryFolder(compareIn);
-  } else {
-    await mkdir(keep, { recursive: true });
-    await compareIn(keep);
-  }
+  await inFolder(options.keep, compareIn);
   return 0;
 }
 
@@ -109,17 +102,14 @@ async function compareIn(folder) {
  */
 async function outcome(folder, { calibration, i, name, flags, share, heldOut }) {
   const file = join(folder, `${name.replace(', ', '-')}-${share}-${i}.layerprofile.json`);
-  const known = `${file}.cpu`;
-  if (!existsSync(known)) {
-    const { cpuSeconds } = await json(process.execPath, [
-      ...[cli, 'profile', model, '--json', '--no-baselines', '--device', 'cpu', '--ratio', share],
-      ...['--calibration', calibration, '--sequences', options.sequences, '--seed', String(i)],
-      ...['--length', options.length, ...flags, '--out', file],
-    ]);
-    await writeFile(known, String(cpuSeconds));
-    say(dim(`${name}, ${share}, text ${i + 1}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
-  }
-  const { rounds, search, refinement } = JSON.parse(await readFile(file, 'utf8'));
+  const { rounds, search, refinement, cpuSeconds } = await keptProfile(
+    file,
+    `${name}, ${share}, text ${i + 1}`,
+    [
+      ...[model, '--ratio', share, '--calibration', calibration, '--seed', String(i)],
+      ...['--sequences', options.sequences, '--length', options.length, ...flags],
+    ],
+  );
   const plan = join(folder, 'choice.plan.json');
   await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
   return {
@@ -127,7 +117,7 @@ async function outcome(folder, { calibration, i, name, flags, share, heldOut }) 
     distance: rounds.at(-1).distance,
     exchanged: refinement?.exchanged,
     evaluations: search.sublayerEvaluations,
-    cpuSeconds: Number(await readFile(known, 'utf8')),
+    cpuSeconds,
   };
 }
 

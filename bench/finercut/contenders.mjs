@@ -1,10 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { root } from '../../scripts/lib/repository.mjs';
 import { cli } from '../lib/espalier.mjs';
+import { inTemporaryFolder } from '../lib/folders.mjs';
 import { json } from '../lib/json.mjs';
 
 /**
@@ -104,17 +103,4 @@ export function pytorch(python, threads, tokens, task) {
  */
 export async function writeTokens(python, { model, sequences, length }, out) {
   return (await json(python, [tokenScript, model, text, sequences, length, out])).value;
-}
-
-/**
- * @template T
- * @param {(folder: string) => Promise<T>} action
- */
-export async function inTemporaryFolder(action) {
-  const folder = await mkdtemp(join(tmpdir(), 'espalier-bench-'));
-  try {
-    return await action(folder);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }

@@ -7,17 +7,16 @@
  *
  * --keep: profiles are kept there, and found there by the next run.
  */
-import { existsSync } from 'node:fs';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
-import { dim, say } from '../../scripts/lib/terminal.mjs';
-import { cli, espalier, isBuilt } from '../lib/espalier.mjs';
-import { json } from '../lib/json.mjs';
+import { say } from '../../scripts/lib/terminal.mjs';
+import { espalier, isBuilt } from '../lib/espalier.mjs';
+import { inFolder } from '../lib/folders.mjs';
+import { keptProfile } from '../lib/kept-profile.mjs';
 import { piecesOf } from '../lib/pieces.mjs';
-import { inTemporaryFolder } from './contenders.mjs';
 
 /** @typedef {{file: string, rounds: {removed: string, distance: number}[], search: any, surrogate?: any, cpuSeconds: number}} Found */
 
@@ -42,13 +41,7 @@ process.exitCode = await main();
 
 async function main() {
   if (!isBuilt()) return 1;
-  const { keep } = options;
-  if (keep === undefined) {
-    await inTemporaryFolder(compareIn);
-  } else {
-    await mkdir(keep, { recursive: true });
-    await compareIn(keep);
-  }
+  await inFolder(options.keep, compareIn);
   return 0;
 }
 
@@ -104,20 +97,13 @@ async function compareIn(folder) {
  */
 async function find(folder, calibration, piece, mode) {
   const file = join(folder, `piece-${piece}-${mode}.layerprofile.json`);
-  const known = `${file}.cpu`;
-  if (!existsSync(known)) {
-    const { confidence } = options;
-    const { cpuSeconds } = await json(process.execPath, [
-      ...[cli, 'profile', model, '--json', '--no-baselines', '--device', 'cpu', ...amount],
-      ...['--calibration', calibration, '--sequences', options.sequences],
-      ...['--length', options.length, '--search', mode, '--out', file],
-      ...(confidence === undefined || mode === 'exact' ? [] : ['--confidence', confidence]),
-    ]);
-    await writeFile(known, String(cpuSeconds));
-    say(dim(`piece ${piece + 1}, ${mode}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
-  }
-  const profile = JSON.parse(await readFile(file, 'utf8'));
-  return { ...profile, file, cpuSeconds: Number(await readFile(known, 'utf8')) };
+  const { confidence } = options;
+  const profile = await keptProfile(file, `piece ${piece + 1}, ${mode}`, [
+    ...[model, ...amount, '--calibration', calibration, '--sequences', options.sequences],
+    ...['--length', options.length, '--search', mode],
+    ...(confidence === undefined || mode === 'exact' ? [] : ['--confidence', confidence]),
+  ]);
+  return { ...profile, file };
 }
 
 /**

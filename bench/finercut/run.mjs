@@ -13,9 +13,10 @@ import { parseArgs } from 'node:util';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
 import { isBuilt } from '../lib/espalier.mjs';
+import { inTemporaryFolder } from '../lib/folders.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { common, compare, median } from './compare.mjs';
-import { espalier, inTemporaryFolder, pytorch, writeTokens } from './contenders.mjs';
+import { espalier, pytorch, writeTokens } from './contenders.mjs';
 import { preparePython, prepareSmolLM2 } from './python.mjs';
 
 /**

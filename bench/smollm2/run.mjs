@@ -13,9 +13,9 @@ import { bundleCore } from '../lib/bundle.mjs';
 import { run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, red, say } from '../../scripts/lib/terminal.mjs';
-import { inTemporaryFolder } from '../finercut/contenders.mjs';
 import { prepareSmolLM2Gguf, preparePython } from '../finercut/python.mjs';
 import { cli, isBuilt } from '../lib/espalier.mjs';
+import { inTemporaryFolder } from '../lib/folders.mjs';
 import { json } from '../lib/json.mjs';
 import { Machine } from '../lib/machine.mjs';
 

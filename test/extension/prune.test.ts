@@ -82,6 +82,8 @@ describe('Prune Layers', () => {
       ids,
     );
     assert.ok(drift.startsAt?.[0]?.token !== undefined);
+    // It starts where the original has what was removed.
+    assert.match(drift.starts ?? '', /^block\.\d+\.\w+( of the original)?$/);
     assert.equal(explorer.snapshot().drift, drift);
   });
 

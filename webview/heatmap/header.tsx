@@ -140,7 +140,7 @@ function profileFacts({
       ),
       title: calibrationTitle(calibration),
     },
-    ...(stability === undefined ? [] : [stabilityFact(stability)]),
+    ...(stability === undefined ? [] : [stabilityFact(stability, texts !== undefined)]),
     { name: strings.metric, value: settings.metric, title: t(metricDefinition) },
     ...(search === undefined
       ? []
@@ -167,14 +167,15 @@ function textName(source: string): string {
   return source === 'bundled' ? strings.bundledText : fileName(source);
 }
 
-function stabilityFact({
-  correlation,
-  least,
-  texts,
-}: NonNullable<ShownProfile['stability']>): Fact {
-  const measured = texts.map(
-    ({ name, tokens }) => `${textName(name)}: ${counted(tokens, 'token')}`,
-  );
+/** @param areTexts false: they are parts of one */
+function stabilityFact(
+  { correlation, least, texts }: NonNullable<ShownProfile['stability']>,
+  areTexts: boolean,
+): Fact {
+  const measured = texts.map(({ name, tokens }, i) => {
+    const shown = areTexts ? textName(name) : strings.partOfText(i + 1, texts.length);
+    return `${shown}: ${counted(tokens, 'token')}`;
+  });
   return {
     name: strings.stability,
     value: strings.stabilityValue(correlation.toFixed(2), least.toFixed(2)),

@@ -50,6 +50,7 @@ export const strings = {
       'How far the order of importance is the same on each text, or part of the text (Spearman, mean over pairs). Each sublayer was measured on:\n{0}',
       texts.join('\n'),
     ),
+  partOfText: (part: number, parts: number) => t('part {0} of {1}', part, parts),
   bundledText: t('bundled text'),
   calibrationValue: (sequences: string, length: string, source: string) =>
     length === '1'
@@ -87,7 +88,7 @@ export const strings = {
   profileTitle: t('Measure what removing each sublayer costs, and find the order of removal'),
   pruneTitle: t('Write a new model without the removed sublayers'),
   showDriftTitle: t(
-    'Colour the heatmap by how far the selection drifts from the original; without a selection, a model that Espalier wrote from what it was made from',
+    'Colour the heatmap by how far the selection drifts from the original. Without a selection: how far a model that Espalier wrote drifts from its original',
   ),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),

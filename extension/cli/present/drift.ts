@@ -20,11 +20,11 @@ export const drift: Presenter<Drift> = {
     terminal.print(
       starts === undefined
         ? `Drift stays below ${limit} (${positions} positions).`
-        : `Drift reaches ${limit} at ${starts} (${positions} positions).`,
+        : `Drift reaches ${limit} after ${starts} (${positions} positions).`,
     );
     if (startsAt.length > 0) {
       const listed = startsAt.map(placeOf).map(([place, drift]) => `${place} (${drift})`);
-      terminal.print(`Most there at ${listed.join(', ')}`);
+      terminal.print(`Largest there: ${listed.join(', ')}`);
     }
   },
 };

@@ -60,8 +60,11 @@ function describeRefinement(refinement: Refinement, removals: number): string {
 /** How far the texts agree, and about which sublayers they do not. */
 function printStability(stability: Stability, terminal: Terminal): void {
   const { texts, correlation, least, candidates } = stability;
+  const measured = texts.map(
+    ({ name, tokens }) => `${basename(name)} (${counted(tokens, 'token')})`,
+  );
   terminal.print(
-    `Importance on ${texts.map(({ name }) => basename(name)).join(', ')} (${counted(texts[0]?.tokens ?? 0, 'token')} each): ` +
+    `Importance on ${measured.join(', ')}: ` +
       `rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}`,
   );
   const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);

@@ -73,10 +73,10 @@ export async function loadSeveralTexts(
   const { sequences } = request;
   if (requests.length > sequences) {
     throw new UserError(
-      say`${counted(sequences, 'sequence')} cannot be shared out among ${requests.length} texts.`,
+      say`Cannot split ${counted(sequences, 'sequence')} among ${requests.length} texts.`,
       {
         field: 'sequences',
-        remedy: say`Ask for at least ${requests.length}, or name fewer texts.`,
+        remedy: say`Set at least ${requests.length}, or name fewer texts.`,
       },
     );
   }
@@ -86,8 +86,8 @@ export async function loadSeveralTexts(
     const found = await loadModelInputs({ ...one, sequences: share }, model, bundledText, seed);
     if (found.inputs.length < share) {
       throw new UserError(
-        say`There are only ${counted(found.inputs.length, 'example')} of the ${share} that are its share.`,
-        { file: found.summary.source, remedy: say`Ask for fewer sequences, or name fewer texts.` },
+        say`There are only ${counted(found.inputs.length, 'example')}, and its share is ${share}.`,
+        { file: found.summary.source, remedy: say`Set fewer sequences, or name fewer texts.` },
       );
     }
     loaded.push(found);

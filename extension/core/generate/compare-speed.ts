@@ -47,14 +47,17 @@ export async function compareSpeed(request: SpeedRequest, context: JobContext): 
     const anyToken = (): number => Math.floor(random() * vocabularySize);
     const length = Math.max(1, Math.min(promptLength, maxPositions - tokensPerTurn));
     const times: number[][] = [];
+    const inTurn = [...decoders.entries()];
     for (let turn = 0; turn <= turns; turn++) {
       const prompt = Int32Array.from({ length }, anyToken);
       const tokens = Array.from({ length: tokensPerTurn }, anyToken);
       const own: number[] = [];
-      for (const decoder of decoders) {
+      for (const [model, decoder] of inTurn) {
         await checkpoint(context.cancellation);
-        own.push(await timeOf(decoder, prompt, tokens));
+        own[model] = await timeOf(decoder, prompt, tokens);
       }
+      // Neither is always the first.
+      inTurn.reverse();
       // The first run of a session allocates its buffers.
       if (turn > 0) {
         times.push(own);

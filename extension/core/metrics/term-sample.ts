@@ -24,6 +24,12 @@ export interface Estimate {
   readonly share: number;
 }
 
+/** The logarithm of a ratio, with its standard error for text like the one measured. */
+export interface LogRatio {
+  readonly value: number;
+  readonly standardError: number;
+}
+
 /** A distance, exact where all rows were measured; without an error where too few tell it. */
 export interface EstimatedDistance {
   readonly distance: number;
@@ -97,20 +103,22 @@ export class TermSample {
     if (this.isComplete) {
       return { distance: this.toDistance(this.total) };
     }
-    const theirs = reference.shares().slice(0, this.blocks.length);
-    const own = this.shares();
-    const [sum, theirSum] = [sumIn(own), sumIn(theirs)];
+    const { ratio, theirSum, rest } = this.over(reference);
     if (theirSum === 0) {
       return this.distance();
     }
-    const ratio = sum / theirSum;
-    const rests = own.map((block, i) => ({
-      ...block,
-      sum: block.sum - ratio * (theirs[i]?.sum ?? 0),
-    }));
-    const rest = this.estimateFrom(rests);
     const scale = (reference.total / theirSum) * rest.share * Math.sqrt(1 - rest.share);
     return this.estimated(ratio * reference.total, errorForText(rest) * scale);
+  }
+
+  /**
+   * How its total compares with another's, from the rows both were measured on in the same order: what makes a row
+   * hard for both cancels out. A total of nothing is infinitely less, without an error.
+   */
+  public logRatio(reference: TermSample): LogRatio {
+    const { sum, ratio, rest } = this.over(reference);
+    const error = sum === 0 ? 0 : (errorForText(rest) * rest.share) / sum;
+    return { value: Math.log(ratio), standardError: error };
   }
 
   /** The distance over the first `few` rows alone. */
@@ -118,6 +126,24 @@ export class TermSample {
     const first = this.blocks.slice(0, Math.ceil(few / blockRows));
     const sum = first.reduce((total, block) => total + block.sum, 0);
     return this.metric.distance(this.metric.sequenceTerm(sum), 1, few);
+  }
+
+  /** The ratio of its sum to another's over the same rows, and what that ratio leaves of its blocks. */
+  private over(reference: TermSample): {
+    readonly sum: number;
+    readonly theirSum: number;
+    readonly ratio: number;
+    readonly rest: Estimate;
+  } {
+    const theirs = reference.shares().slice(0, this.blocks.length);
+    const own = this.shares();
+    const [sum, theirSum] = [sumIn(own), sumIn(theirs)];
+    const ratio = sum / theirSum;
+    const rests = own.map((block, i) => ({
+      ...block,
+      sum: block.sum - ratio * (theirs[i]?.sum ?? 0),
+    }));
+    return { sum, theirSum, ratio, rest: this.estimateFrom(rests) };
   }
 
   private estimated(total: number, error: number): EstimatedDistance {

@@ -31,11 +31,11 @@ export function searchWork(
   const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
   const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
-  const { mode, granularity, metric, confidence, everyDistance, baselines } = settings;
+  const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
   return runsOf(
     model,
     { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens },
-    ...[mode, granularity, metric, confidence, everyDistance, baselines.length],
+    ...[mode, granularity, metric, confidence, everyDistance, baselines.length, refine?.method],
   );
 }
 

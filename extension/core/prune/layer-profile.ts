@@ -22,7 +22,7 @@ export interface CandidateStability {
   readonly distances: readonly number[];
   /** Its best and its worst place by importance on a text, 1 being the cheapest to remove. */
   readonly places: readonly [number, number];
-  /** Whether its places differ by at least a quarter of all. */
+  /** Whether its places differ by at least a quarter of all, and its share of importance by more than chance. */
   readonly dependsOnText: boolean;
 }
 

@@ -1,6 +1,6 @@
 import { seededRandom, shuffle } from '../data/random';
 import type { Random } from '../data/random';
-import { say } from '../message';
+import { checkpoint } from '../jobs/job';
 import { slicesOf } from '../metrics/slices';
 import { TermSample } from '../metrics/term-sample';
 import type { Candidate } from './candidates';
@@ -46,8 +46,10 @@ export async function refine(
   let [least, measured] = [from, 0];
   let proposals = proposalsOf(plan, settings.method, best, random);
   while (measured < settings.sets) {
-    listener.onStage(say`Refining: ${measured} of at most ${settings.sets} sets`);
-    const sets = await takeNew(plan, proposals, seen, Math.min(children, settings.sets - measured));
+    listener.onRefining(measured, settings.sets);
+    const count = Math.min(children, settings.sets - measured);
+    const patience = settings.method === 'swaps' ? Number.POSITIVE_INFINITY : mostFruitless;
+    const sets = await takeNew(plan, proposals, seen, count, patience);
     if (sets.length === 0) {
       break;
     }
@@ -121,28 +123,36 @@ function exchanged(parent: RemovalSet, gone: RemovalSet, others: RemovalSet): Re
   return [...parent.filter((candidate) => !gone.includes(candidate)), ...others];
 }
 
-/** Random proposals that are all known mean that there is hardly anything new. */
-const mostKnown = 500;
+/** So many random proposals in a row that are known or not allowed mean that there is hardly anything new. */
+const mostFruitless = 500;
 
-/** The next proposals that are allowed and new. */
+/**
+ * The next proposals that are allowed and new.
+ * @param patience proposals in a row that may be neither
+ */
 async function takeNew(
   plan: SearchPlan,
   proposals: Generator<RemovalSet>,
   seen: Set<string>,
   count: number,
+  patience: number,
 ): Promise<RemovalSet[]> {
+  const { onWork, cancellation } = plan.setup;
   const sets: RemovalSet[] = [];
-  for (let known = 0; sets.length < count && known < mostKnown; known++) {
+  for (let fruitless = 0; sets.length < count && fruitless < patience; fruitless++) {
     const next = proposals.next();
     if (next.done === true) {
       break;
     }
     const set = next.value;
     if (!seen.has(keyOf(set))) {
-      known = 0;
       seen.add(keyOf(set));
+      // A format may allow next to none, and takes its time to say so.
+      onWork();
+      await checkpoint(cancellation);
       if (await plan.mayGoTogether(set)) {
         sets.push(set);
+        fruitless = -1;
       }
     }
   }

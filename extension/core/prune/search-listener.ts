@@ -9,6 +9,8 @@ export interface SearchListener {
   onRound(round: number, result: Round): void;
   /** What a surrogate expects from `round` on. */
   onPredicted(round: number, rounds: readonly Round[]): void;
+  /** A refinement has measured so many sets, of `most` at most. */
+  onRefining(measured: number, most: number): void;
   onBaseline(name: BaselineName, rounds: readonly Round[]): void;
   /** Before each round: its number, and how many are expected in all. */
   onStage(stage: Message): void;

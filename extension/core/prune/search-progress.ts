@@ -27,6 +27,10 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   private roundStart = 0;
   private total: number;
+  /** What a refinement is expected to cost that has not begun. */
+  private refining: number;
+  /** Sets that it is expected to measure. */
+  private readonly sets: number;
   private readonly rounds: number;
 
   public constructor(
@@ -36,8 +40,11 @@ export class SearchProgress implements SearchListener {
     sequences: number,
     private readonly context: JobContext<ProfileEvent>,
   ) {
-    const { rounds, evaluations, readouts } = expectedWork(settings, summary);
+    const { rounds, evaluations, readouts, sets } = expectedWork(settings, summary);
     this.rounds = rounds;
+    this.sets = sets;
+    const perSet = summary.sublayers.length + work.readoutCost(1, 'whole');
+    this.refining = sets * refineShare * perSet * sequences;
     this.total = (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
   }
 
@@ -72,10 +79,25 @@ export class SearchProgress implements SearchListener {
 
   public onRound(round: number, result: Round): void {
     this.context.emit({ kind: 'round', round, result });
+    const done = this.work.cost;
     if (round > 1) {
-      const done = this.work.cost;
-      this.total = done + (this.rounds - round) * (done - this.roundStart);
+      this.total = done + (this.rounds - round) * (done - this.roundStart) + this.refining;
     }
+    this.roundStart = done;
+  }
+
+  public onRefining(measured: number, most: number): void {
+    const done = this.work.cost;
+    if (measured === 0) {
+      this.roundStart = done;
+      this.total = done + this.refining;
+      this.refining = 0;
+    } else {
+      const left = Math.max(0, Math.min(most, this.sets) - measured);
+      this.total = done + (left * (done - this.roundStart)) / measured;
+    }
+    this.stage = say`Refining: ${measured} of at most ${most} sets`;
+    this.report(true);
   }
 
   public onPredicted(round: number, rounds: readonly Round[]): void {
@@ -94,7 +116,13 @@ export class SearchProgress implements SearchListener {
 export function expectedWork(
   settings: SearchSettings,
   summary: ModelSummary,
-): { readonly rounds: number; readonly evaluations: number; readonly readouts: number } {
+): {
+  readonly rounds: number;
+  readonly evaluations: number;
+  readonly readouts: number;
+  /** Sets that a refinement measures, which the others count. */
+  readonly sets: number;
+} {
   const candidates = listCandidates(summary, settings.granularity);
   const count = summary.sublayers.length;
   const rounds = expectedRounds(settings, candidates.length);
@@ -107,12 +135,20 @@ export function expectedWork(
   // An adaptive search reads the original and each winner whole, and the others in part.
   const share = isAdaptive ? sampledShare(summary.vocabularySize) : 1;
   const readouts = candidates.length * times * share + (isAdaptive ? 1 + rounds : 0);
-  const refined = (settings.refine?.sets ?? 0) * refineShare;
+  const sets = expectedSets(settings, rounds, candidates.length);
+  const refined = sets * refineShare;
   return {
     rounds,
     evaluations: count + behind * times + refined * count,
     readouts: readouts + refined,
+    sets,
   };
+}
+
+/** Swaps end after about two passes over all pairs. */
+function expectedSets({ refine }: SearchSettings, rounds: number, candidates: number): number {
+  const { method, sets = 0 } = refine ?? {};
+  return method === 'swaps' ? Math.min(sets, 2 * rounds * (candidates - rounds)) : sets;
 }
 
 function expectedRounds({ budget }: SearchSettings, candidates: number): number {

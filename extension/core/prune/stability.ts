@@ -1,13 +1,17 @@
 import { interRunSpearman, pairwiseSpearman, ranks } from '../data/rank-correlation';
+import { normalQuantile } from '../metrics/statistics';
 import { TermSample } from '../metrics/term-sample';
+import type { LogRatio } from '../metrics/term-sample';
 import type { Round, Stability } from './layer-profile';
 import type { ScorerSetup } from './scorer';
 import type { TermRecord } from './search-memo';
 import { roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
 
-/** Places of a sublayer that differ by this share of all depend on the text. */
+/** Places of a sublayer that differ by this share of all depend on the text, where that is more than chance. */
 const dependentShare = 0.25;
+/** Probability that chance makes any sublayer seem to. */
+const risk = 0.05;
 /** Parts that one text is divided into. */
 const partsOfText = 3;
 
@@ -28,7 +32,7 @@ export function stabilityOf(
 ): Stability | undefined {
   const groups = groupsOf(setup);
   const { memo } = setup;
-  const first = commonRecords(memo.ofStep(`${roundStep}.1`), candidates.length);
+  const first = commonSlices(memo.ofStep(`${roundStep}.1`), candidates.length);
   const folds = groups.map((group) => new Fold(setup, rows, group, first));
   const distances = folds.map((fold) =>
     Float64Array.from(candidates, ({ id }) => fold.distance(id)),
@@ -39,6 +43,8 @@ export function stabilityOf(
     return undefined;
   }
   const places = distances.map(ranks);
+  // Two-sided, and shared among all candidates (Bonferroni).
+  const errors = normalQuantile(risk / 2 / candidates.length);
   return {
     texts: groups.map(({ name }, i) => ({ name, tokens: folds[i]?.tokens ?? 0 })),
     correlation,
@@ -46,23 +52,35 @@ export function stabilityOf(
     candidates: candidates.map(({ id }, i) => {
       const own = places.map((some) => some[i] ?? Number.NaN);
       const [best, worst] = [Math.min(...own), Math.max(...own)];
+      const shares = [best, worst].map((place) => folds[own.indexOf(place)]?.share(id));
       return {
         sublayer: id,
         distances: distances.map((some) => some[i] ?? Number.NaN),
         places: [best, worst],
-        dependsOnText: worst - best >= dependentShare * candidates.length,
+        dependsOnText:
+          worst - best >= dependentShare * candidates.length &&
+          differ(shares[0], shares[1], errors),
       };
     }),
     rounds: rounds.flatMap(({ removed }, i) => {
       const records = memo
         .ofStep(`${step}.${i + 1}`)
         .filter(({ candidate }) => candidate === removed);
-      const round = groups.map((group) => new Fold(setup, rows, group, commonRecords(records, 1)));
+      const round = groups.map((group) => new Fold(setup, rows, group, commonSlices(records, 1)));
       return round.some(({ tokens }) => tokens === 0)
         ? []
         : [round.map((fold) => fold.distance(removed))];
     }),
   };
+}
+
+/** Whether two shares of importance differ by more than measuring other parts of the same texts would make them. */
+function differ(a: LogRatio | undefined, b: LogRatio | undefined, errors: number): boolean {
+  return (
+    a !== undefined &&
+    b !== undefined &&
+    Math.abs(a.value - b.value) > errors * Math.hypot(a.standardError, b.standardError)
+  );
 }
 
 /** Sequences of several texts take turns; one text has parts. */
@@ -81,16 +99,21 @@ function groupsOf({ texts = [], sequences }: ScorerSetup): readonly Group[] {
   }));
 }
 
-/** Records of the slices that every candidate was measured on, over the whole vocabulary where all were. */
-function commonRecords(records: readonly TermRecord[], candidates: number): readonly TermRecord[] {
+/** A record of each candidate on one slice. */
+type SliceRecords = readonly TermRecord[];
+
+/** The slices that every candidate was measured on, over the whole vocabulary where all were. */
+function commonSlices(records: readonly TermRecord[], candidates: number): SliceRecords[] {
   const bySlice = new Map<string, TermRecord[]>();
   for (const record of records) {
     const { sequence, from, to, vocabulary } = record;
     const key = `${sequence}|${from}|${to}|${vocabulary}`;
-    bySlice.set(key, [...(bySlice.get(key) ?? []), record]);
+    const known = bySlice.get(key) ?? [];
+    known.push(record);
+    bySlice.set(key, known);
   }
-  const common = [...bySlice.values()].filter(({ length }) => length === candidates).flat();
-  const whole = common.filter(({ vocabulary }) => vocabulary === 'whole');
+  const common = [...bySlice.values()].filter(({ length }) => length === candidates);
+  const whole = common.filter(([first]) => first?.vocabulary === 'whole');
   return whole.length > 0 ? whole : common;
 }
 
@@ -99,23 +122,41 @@ class Fold {
   /** Tokens that each candidate was measured on. */
   public readonly tokens: number;
   private readonly samples = new Map<string, TermSample>();
+  /** The sum over all candidates, slice by slice. */
+  private readonly all: TermSample;
 
   public constructor(
     { metric }: ScorerSetup,
     rows: readonly number[],
     { sequences }: Group,
-    records: readonly TermRecord[],
+    slices: readonly SliceRecords[],
   ) {
-    const own = records.filter(({ sequence }) => sequences.includes(sequence));
-    const measured = [...new Set(own.map(({ sequence }) => sequence))];
+    const own = slices.flatMap((records) => {
+      const [slice] = records;
+      return slice !== undefined && sequences.includes(slice.sequence) ? [{ slice, records }] : [];
+    });
+    const measured = [...new Set(own.map(({ slice }) => slice.sequence))];
     const counts = measured.map((sequence) => rows[sequence] ?? 0);
-    for (const record of own) {
-      const sample = this.samples.get(record.candidate) ?? new TermSample(metric, counts);
-      this.samples.set(record.candidate, sample);
-      sample.add({ ...record, sequence: measured.indexOf(record.sequence) }, record.terms);
+    this.all = new TermSample(metric, counts);
+    for (const { slice, records } of own) {
+      const place = { ...slice, sequence: measured.indexOf(slice.sequence) };
+      for (const { candidate, terms } of records) {
+        const sample = this.samples.get(candidate) ?? new TermSample(metric, counts);
+        this.samples.set(candidate, sample);
+        sample.add(place, terms);
+      }
+      const sums = slice.terms.map((_, block) =>
+        records.reduce((sum, { terms }) => sum + (terms[block] ?? 0), 0),
+      );
+      this.all.add(place, sums);
     }
     const [first] = this.samples.values();
     this.tokens = first?.rows ?? 0;
+  }
+
+  /** A candidate's part of what all together change. */
+  public share(candidate: string): LogRatio | undefined {
+    return this.samples.get(candidate)?.logRatio(this.all);
   }
 
   public distance(candidate: string): number {

@@ -173,13 +173,13 @@ export class ModelJobs {
     }
     this.drifts.set(model, shown);
     this.drifted.fire(model);
-    const { starts } = result;
+    const { starts } = shown;
     const limit = formatPercent(result.limit);
     return {
       summary:
         starts === undefined
           ? l10n.t('Drift stays below {0}.', limit)
-          : l10n.t('Drift reaches {0} at {1}.', limit, starts),
+          : l10n.t('Drift reaches {0} after {1}.', limit, starts),
       shown: true,
     };
   }
@@ -259,9 +259,12 @@ export class ModelJobs {
 
 /** What is known of the sublayers that a written model still has, by its own ids. */
 function inOwnIds(drift: Drift): Drift {
+  const { starts, sublayers } = drift;
+  const place = sublayers.find(({ sublayer }) => sublayer === starts)?.place;
   return {
     ...drift,
-    sublayers: drift.sublayers.flatMap((one) =>
+    ...(starts === undefined ? {} : { starts: place ?? l10n.t('{0} of the original', starts) }),
+    sublayers: sublayers.flatMap((one) =>
       one.place === undefined ? [] : [{ ...one, sublayer: one.place }],
     ),
   };

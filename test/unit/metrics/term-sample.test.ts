@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { seededRandom } from '../../../extension/core/data/random';
 import { metrics } from '../../../extension/core/metrics/metrics';
 import { blockTerms } from '../../../extension/core/metrics/slices';
 import { TermSample } from '../../../extension/core/metrics/term-sample';
@@ -28,6 +29,35 @@ function heavyTerms(seed: number): Float32Array[] {
     }),
   );
 }
+
+describe('the logarithm of a ratio', () => {
+  it('has no error where changes are in proportion', () => {
+    const reference = heavyTerms(1);
+    const change = reference.map((all) => all.map((term) => 3 * term));
+    const { value, standardError } = sampleOf(change, 2).logRatio(sampleOf(reference, 2));
+    expect(value).toBeCloseTo(Math.log(3), 5);
+    expect(standardError).toBeLessThan(1e-5);
+    const nothing = reference.map((all) => all.map(() => 0));
+    expect(sampleOf(nothing, 2).logRatio(sampleOf(reference, 2))).toEqual({
+      value: Number.NEGATIVE_INFINITY,
+      standardError: 0,
+    });
+  });
+
+  it('is within two errors nineteen times of twenty, whatever rows have in common', () => {
+    const random = seededRandom(5);
+    const draw = (): number => -Math.log(1 - random());
+    const within = Array.from({ length: 300 }, () => {
+      const common = Array.from({ length: rows }, () => 0.1 + draw() ** 2);
+      const noisy = (): Float32Array => Float32Array.from(common, (term) => term * draw());
+      const [a, b] = [sampleOf([noisy()], 1), sampleOf([noisy()], 1)];
+      const { value, standardError } = a.logRatio(b);
+      return Math.abs(value) < 2 * standardError;
+    });
+    const share = within.filter(Boolean).length / within.length;
+    expect(share).toBeGreaterThan(0.95);
+  });
+});
 
 describe('a distance by that of another change', () => {
   it('is exact, without an error, where the changes are in proportion', () => {

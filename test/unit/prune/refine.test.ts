@@ -4,10 +4,16 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import type { Slice } from '../../../extension/core/metrics/slices';
 import { TermSample } from '../../../extension/core/metrics/term-sample';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { StageProgress } from '../../../extension/core/jobs/job';
+import { say } from '../../../extension/core/message';
+import { openModel } from '../../../extension/core/models/open-model';
 import { NaiveScorer } from '../../../extension/core/prune/naive-scorer';
 import type { SearchSettings } from '../../../extension/core/prune/options';
-import { refineMethods } from '../../../extension/core/prune/options';
+import { defaultSettings, refineMethods } from '../../../extension/core/prune/options';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
+import { SearchProgress } from '../../../extension/core/prune/search-progress';
+import { SearchWork } from '../../../extension/core/prune/search-work';
 import { makeRandomModel, randomModelVocabulary } from '../random-model';
 import { runSearch, withSetup } from './run-search';
 
@@ -67,6 +73,60 @@ describe('refinement', () => {
       { numRuns: 6 },
     );
   }, 120_000);
+
+  it('ends soon where a format allows no exchange', async () => {
+    const larger = await makeRandomModel({ seed: 12, blocks: 10 });
+    const budget = { kind: 'count', count: 6 } as const;
+    const allowed = (
+      await runSearch({ folder: larger, sequences, settings: { mode: 'reverse', budget } })
+    ).rounds.map(({ removed }) => removed);
+    let asked = 0;
+    const { refinement, rounds } = await runSearch({
+      folder: larger,
+      sequences,
+      settings: { mode: 'reverse', budget, refine: { method: 'evolve', sets: 100 } },
+      isWritable: (ids) => {
+        asked++;
+        return Promise.resolve(ids.length < 6 || ids.every((id) => allowed.includes(id)));
+      },
+    });
+    expect(refinement).toMatchObject({ sets: 0, exchanged: 0 });
+    expect(rounds.map(({ removed }) => removed)).toEqual(allowed);
+    expect(asked).toBeLessThan(1000);
+    await rm(larger, { recursive: true });
+  });
+
+  it('is part of the progress until it ends', async () => {
+    const model = await openModel(folder);
+    const work = new SearchWork(model);
+    const told: StageProgress[] = [];
+    const settings: SearchSettings = {
+      ...{ ...defaultSettings, mode: 'exact', budget: { kind: 'count', count: 2 } },
+      refine: { method: 'evolve', sets: 32 },
+    };
+    const progress = new SearchProgress(settings, model, work, 2, {
+      ...unattended,
+      progress: (one) => told.push(one),
+    });
+    const last = (): StageProgress | undefined => told.at(-1);
+    for (const round of [1, 2]) {
+      progress.onStage(say`Round ${round}`);
+      work.addSublayers(100);
+      progress.onRound(round, { removed: `block.${round}`, distance: 0 });
+    }
+    progress.report(true);
+    // 32 sets, each a quarter of 8 sublayers and a readout on two sequences.
+    const readout = work.readoutCost(1, 'whole');
+    expect(last()).toMatchObject({
+      done: 200,
+      total: Math.round(200 + 32 * 0.25 * (8 + readout) * 2),
+    });
+    progress.onRefining(0, 32);
+    expect(last()?.total).toBe(Math.round(200 + 32 * 0.25 * (8 + readout) * 2));
+    work.addSublayers(60);
+    progress.onRefining(16, 32);
+    expect(last()).toMatchObject({ done: 260, total: 320 });
+  });
 
   it('finds the best pair where it may measure all', async () => {
     const settings = { mode: 'reverse', budget: { kind: 'count', count: 2 } } as const;

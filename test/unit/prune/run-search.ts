@@ -35,6 +35,7 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
       onBaseline: () => undefined,
       onStage: () => undefined,
       onPredicted: () => undefined,
+      onRefining: () => undefined,
       ...run.listener,
     }),
   );

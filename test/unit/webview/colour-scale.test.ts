@@ -26,7 +26,7 @@ it('colours the diagram by drift, and says where it starts', () => {
   expect(colours?.told(['block.0.attention', 'block.1.attention'])).toMatch(/^drift 40\.0\s%$/);
   expect(colours?.told([])).toBeUndefined();
   expect(colours?.note).toMatch(
-    /^Drift reaches 10\.0\s% behind block\.1\.attention\. Largest there: " fox" \(token 3, 50\.0\s%\)\.$/,
+    /^Drift reaches 10\.0\s% after block\.1\.attention\. Largest there: " fox" \(token 3, 50\.0\s%\)\.$/,
   );
   expect(driftColours(undefined)).toBeUndefined();
 });

@@ -1,0 +1,25 @@
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import process from 'node:process';
+import { dim, say } from '../../scripts/lib/terminal.mjs';
+import { cli } from './espalier.mjs';
+import { json } from './json.mjs';
+
+/**
+ * Profiles a model on the CPU, without baselines, unless the file is there from an earlier run.
+ * @param {string} file
+ * @param {string} name
+ * @param {readonly string[]} args the model, and how
+ * @returns {Promise<any>} the profile, with the processor time that it took
+ */
+export async function keptProfile(file, name, args) {
+  const known = `${file}.cpu`;
+  if (!existsSync(known)) {
+    const how = ['--json', '--no-baselines', '--device', 'cpu', '--out', file];
+    const { cpuSeconds } = await json(process.execPath, [cli, 'profile', ...args, ...how]);
+    await writeFile(known, String(cpuSeconds));
+    say(dim(`${name}: ${cpuSeconds?.toFixed(0)} CPU seconds`));
+  }
+  const profile = JSON.parse(await readFile(file, 'utf8'));
+  return { ...profile, cpuSeconds: Number(await readFile(known, 'utf8')) };
+}
