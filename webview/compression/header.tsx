@@ -7,6 +7,7 @@ import { Notice } from '../components/notice';
 import { PageHeader } from '../components/page-header';
 import { fileName } from '../file-name';
 import { formatBytes, formatCount, formatDuration } from '../format';
+import { t } from '../translate';
 import { reasonAgainst, resumesMeasuring } from './frame';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
@@ -96,7 +97,7 @@ function factsOf(
         fitting === undefined ? strings.fittedToSame : strings.fittedToOther(...sizeOf(fitting)),
       title: fitting === undefined ? strings.fittedToSameTitle : strings.fittedToOtherTitle,
     },
-    { name: strings.metric, value: metric, title: metricDefinition },
+    { name: strings.metric, value: metric, title: t(metricDefinition) },
     { name: strings.device, value: device },
     ...(job.kind === 'running' && job.what === 'sensitivity'
       ? []

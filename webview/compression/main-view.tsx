@@ -46,10 +46,12 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
         <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
       )}
       {frame !== undefined && (
-        <div class="columns even">
-          <Budget panel={panel} frame={frame} />
-          <Findings findings={panel.get('findings')} />
-        </div>
+        <AfterPaint>
+          <div class="columns even">
+            <Budget panel={panel} frame={frame} />
+            <Findings findings={panel.get('findings')} />
+          </div>
+        </AfterPaint>
       )}
       {frame?.cells !== undefined && (
         <AfterPaint>

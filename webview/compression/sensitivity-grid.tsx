@@ -9,6 +9,7 @@ import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
 import { formatCount, formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
+import { t } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
 import { sharesOf, wayKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
@@ -183,7 +184,7 @@ function Legend({ frame: { table }, cells }: Pick<GridProps, 'frame' | 'cells'>)
       scale={scale}
       low={strings.cheap}
       high={strings.costly}
-      definition={table.metricDefinition}
+      definition={t(table.metricDefinition)}
     >
       {cells.cells.some(({ drawbacks }) => drawbacks.length > 0) && (
         <LegendKey text={strings.legendDrawback} status="sample" hasDrawback />

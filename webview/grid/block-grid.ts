@@ -41,9 +41,16 @@ export class BlockGrid<Item extends GridItem> {
   public readonly element: HTMLElement;
   private readonly grid: HTMLElement;
   private readonly cellElements = new Map<string, HTMLElement>();
+  /** Copied for every cell, which is faster than making it of its parts. */
+  private readonly emptyCell = h(
+    'div',
+    { role: 'gridcell', class: 'cell', tabindex: -1 },
+    h('span', { class: 'fill' }),
+    h('span', { class: 'badge', 'aria-hidden': 'true' }),
+  );
   private items: ReadonlyMap<string, Item> = new Map();
   private places: ReadonlyMap<string, string> = new Map();
-  /** In pixels; unknown before the page is laid out, which asking for it would do once more. */
+  /** In pixels; unknown before it stands in the page. */
   private width: number | undefined;
   private layout: GridLayout | undefined;
   private built = '';
@@ -69,12 +76,14 @@ export class BlockGrid<Item extends GridItem> {
     this.element = h('div', { class: 'grid-scroll' }, this.grid);
     this.listen();
     new ResizeObserver(([entry]) => {
-      const isFirst = this.width === undefined;
       this.width = entry?.contentRect.width;
       this.draw();
-      const { scrollLeft = 0 } = options;
-      if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;
     }).observe(this.element);
+  }
+
+  /** It stands in the page now. Told of its size by an observer, it would be drawn within a frame, which takes long. */
+  public placed(): void {
+    this.width = this.element.clientWidth || undefined;
   }
 
   /**
@@ -95,6 +104,7 @@ export class BlockGrid<Item extends GridItem> {
     const blocks = [...new Set([...this.items.values()].map(({ block }) => block))];
     const layout = gridLayout(this.width, blocks.length, this.lines.length);
     const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
+    const isFirst = this.built === '';
     if (shape !== this.built) {
       this.built = shape;
       this.build(blocks, layout);
@@ -113,6 +123,8 @@ export class BlockGrid<Item extends GridItem> {
         this.options.draw(cell, fill, badge, item);
       }
     }
+    const { scrollLeft = 0 } = this.options;
+    if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;
   }
 
   private build(blocks: readonly number[], { orientation }: GridLayout): void {
@@ -158,12 +170,8 @@ export class BlockGrid<Item extends GridItem> {
   }
 
   private createCell(id: string): HTMLElement {
-    const cell = h(
-      'div',
-      { role: 'gridcell', class: 'cell', tabindex: -1, 'data-id': id },
-      h('span', { class: 'fill' }),
-      h('span', { class: 'badge', 'aria-hidden': 'true' }),
-    );
+    const cell = this.emptyCell.cloneNode(true) as HTMLElement;
+    cell.dataset['id'] = id;
     this.cellElements.set(id, cell);
     return cell;
   }

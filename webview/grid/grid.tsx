@@ -38,6 +38,7 @@ export function Grid<Item extends GridItem>(props: GridProps<Item>): VNode {
       latest.current.scrolled?.(made.element.scrollLeft);
     });
     place.current?.append(made.element);
+    made.placed();
     grid.current = made;
   }, []);
   useLayoutEffect(() => {

@@ -11,7 +11,7 @@ import { availabilityOf, isEmpty } from './availability';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
-import { tell } from '../translate';
+import { t, tell } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
@@ -141,7 +141,7 @@ function profileFacts({
       title: calibrationTitle(calibration),
     },
     ...(stability === undefined ? [] : [stabilityFact(stability)]),
-    { name: strings.metric, value: settings.metric, title: metricDefinition },
+    { name: strings.metric, value: settings.metric, title: t(metricDefinition) },
     ...(search === undefined
       ? []
       : [

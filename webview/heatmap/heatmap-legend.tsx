@@ -4,6 +4,7 @@ import { startsText } from '../charts/drift-scale';
 import { Icon } from '../components/icons';
 import { GridLegend, LegendKey } from '../components/legend';
 import { formatPercent } from '../format';
+import { t } from '../translate';
 import type { CellSet } from './cells';
 import { strings } from './strings';
 import type { ShownProfile } from './types';
@@ -28,7 +29,7 @@ export function HeatmapLegend({ profile, cells, drift }: HeatmapLegendProps): VN
       format={drifts === undefined ? undefined : formatPercent}
       definition={
         drifts === undefined || drift === undefined
-          ? profile?.metricDefinition
+          ? profile && t(profile.metricDefinition)
           : `${strings.driftDefinition}. ${startsText(drift)}`
       }
     >

@@ -35,7 +35,7 @@ export interface Metric {
   /** Whether it compares probabilities, so that the output must be logits of classes or tokens. */
   readonly needsScores: boolean;
   /** Formula and normalisation, for people. */
-  readonly definition: string;
+  readonly definition: Message;
   readonly reads: readonly MetricInput[];
   /** Emits one non-negative term per token, [batch, rows], from at least what it reads. */
   readonly emitTerms: (
@@ -57,7 +57,7 @@ const unchanged = (sum: number): number => sum;
 const formulas = {
   js: {
     needsScores: true,
-    definition: 'Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats',
+    definition: say`Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'from-mixture'),
     ),
@@ -66,8 +66,7 @@ const formulas = {
   },
   'js-reference': {
     needsScores: true,
-    definition:
-      "½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats",
+    definition: say`½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'to-mixture'),
     ),
@@ -76,8 +75,7 @@ const formulas = {
   },
   kl: {
     needsScores: true,
-    definition:
-      'Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats',
+    definition: say`Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitKullbackLeibler(sums, probabilities, change),
     ),
@@ -86,14 +84,14 @@ const formulas = {
   },
   norm: {
     needsScores: false,
-    definition: 'Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences',
+    definition: say`Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences`,
     ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: Math.sqrt,
     distance: (total, sequences) => total / sequences,
   },
   angular: {
     needsScores: false,
-    definition: 'arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians',
+    definition: say`arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians`,
     ...reading(['original', 'change'], (sums, { original, change }) =>
       emitAngle(sums, original, change),
     ),
@@ -102,7 +100,7 @@ const formulas = {
   },
   perplexity: {
     needsScores: true,
-    definition: 'perplexity of the calibration text: exp(mean negative log-likelihood)',
+    definition: say`perplexity of the calibration text: exp(mean negative log-likelihood)`,
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {
       const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
@@ -123,9 +121,9 @@ export const defaultMetric: MetricName = 'js';
 /** What is measured in place of the default where the output holds values. */
 const valuesMetric: MetricName = 'norm';
 
-/** Formula of a metric for a model's output; says why where that has no logits. */
+/** Formula of a metric for a model's output, in English, as documents have it; says why where that has no logits. */
 export function describeMetric(name: MetricName, model: Pick<LayeredModel, 'output'>): string {
-  const { definition } = metrics[name];
+  const definition = inEnglish(metrics[name].definition);
   const logits = givesLogits(model);
   return logits.able
     ? definition

@@ -14,7 +14,7 @@ import { UserError } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number } from './fields';
 import type { GivenOf, RequestOf } from './fields';
 import { actsOnlyWith, excludes } from './rules';
-import { say } from '../message';
+import { inEnglish, say } from '../message';
 import type { Message } from '../message';
 
 const defaultRefineSets = 200;
@@ -25,7 +25,9 @@ export const searchFields = group('Search', {
     description: 'Distance between the outputs of two models',
     default: defaultSettings.metric,
     placeholder: 'METRIC',
-    choiceTexts: Object.fromEntries(metricNames.map((name) => [name, metrics[name].definition])),
+    choiceTexts: Object.fromEntries(
+      metricNames.map((name) => [name, inEnglish(metrics[name].definition)]),
+    ),
     setting: 'metric',
     flagOnly: ['js-reference'],
   }),

@@ -17,7 +17,7 @@ import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { inspectedOnly, quantizedFixture } from '../quantized-fixtures';
-import { spawnCli } from './run-cli';
+import { runCli, spawnCli } from './run-cli';
 
 const model = fixture('llama-gqa-untied');
 const small = ['--sequences', '2', '--length', '16', '--device', 'cpu'];
@@ -389,7 +389,7 @@ describe('espalier', () => {
     [['inspect'], 'Name one model'],
     [['fly'], 'no command "fly"'],
   ])('%j is a usage error', async (args, message) => {
-    const { code, stdout, stderr } = await spawnCli(args);
+    const { code, stdout, stderr } = await runCli(args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain(message);
   });

@@ -5,7 +5,7 @@ import { say } from '../../../extension/core/message';
 
 it('draws how far a stage is, in a line as wide as the terminal', () => {
   const err = Object.assign(new PassThrough(), { isTTY: true, columns: 60 });
-  const terminal = new Terminal(new PassThrough() as never, err as never);
+  const terminal = new Terminal(new PassThrough() as never, err);
   const stage = say`Reading ${say`inputs`}`;
   terminal.progress({ stage, done: 1, total: 4, unit: 'steps' });
   const line = String(err.read());

@@ -31,7 +31,7 @@ await scratch.insert(
   `
   squared: {
     needsScores: false,
-    definition: 'squared norm of the change, mean over tokens',
+    definition: say\`squared norm of the change, mean over tokens\`,
     ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: unchanged,
     distance: perToken,
