@@ -4,16 +4,18 @@ import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import type { Plan } from '../../extension/core/plans/plan';
 import type { SensitivityProfile } from '../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { root } from '../../scripts/lib/repository.mjs';
 import { accessibilityViolations } from './support/accessibility';
 import { THEMES } from './support/session';
 import { useSession } from './support/use-session';
 
-/** Seven matrices in each of twelve blocks, and the embedding, which is the head. */
-const LAYERS = 84;
-const MATRICES = LAYERS + 1;
+/** Seven matrices in each of four blocks, the embedding and the head. */
+const LAYERS = 28;
+const MATRICES = LAYERS + 2;
 
 describe('the compression panel', () => {
   const session = useSession({
+    sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
     settings: {
       'espalier.device': 'cpu',
       'espalier.calibration.sequences': 2,
@@ -61,16 +63,16 @@ describe('the compression panel', () => {
     expect(await frame.locator('.cell[data-id][data-status="measured"]').count()).toBe(MATRICES);
     const { layers, outer, fitting } = await readTable();
     expect(layers.map(({ entries }) => entries.length)).toEqual(Array(LAYERS).fill(7));
-    expect(outer?.map(({ entries }) => entries.length)).toEqual([2]);
-    // 16 for each of the 320 inputs of the widest layer.
-    expect(fitting?.tokens).toBe(5120);
-    await frame.getByText('80 × 64 others').waitFor();
+    expect(outer?.map(({ entries }) => entries.length)).toEqual([2, 2]);
+    // As many as by default, which are more than 16 for each of the 64 inputs of the widest layer.
+    expect(fitting?.tokens).toBe(2560);
+    await frame.getByText('40 × 64 others').waitFor();
   });
 
   it('shows the embedding in front of the blocks, and reaches it by the keyboard', async () => {
     const { workbench } = session();
     const frame = await panel();
-    const embedding = frame.getByRole('gridcell', { name: /^Embedding, head: int8/ });
+    const embedding = frame.getByRole('gridcell', { name: /^Embedding: int8/ });
     await frame.locator('.cell[data-id]').first().focus();
     await workbench.page.keyboard.press('ArrowUp');
     await frame.locator('.details').getByText('model.embed_tokens.weight').waitFor();
@@ -90,15 +92,15 @@ describe('the compression panel', () => {
     expect(most).toBeGreaterThan(least);
     expect(await colours(frame)).not.toEqual(strong);
     const { layers } = await readTable();
-    const down = layers.find(({ role, block }) => role === 'down' && block === 3);
+    const down = layers.find(({ role, block }) => role === 'down' && block === 2);
     const cell = frame.locator(`.cell[data-id="${down?.tensor ?? ''}"]`);
     await cell.hover();
     const details = frame.locator('.details');
     await details.getByText(down?.tensor ?? '').waitFor();
-    expect(await details.textContent()).toMatch(/Shape192 × 320Levelrank \d+Distance/);
+    expect(await details.textContent()).toMatch(/Shape48 × 64Levelrank \d+Distance/);
     await cell.focus();
     await workbench.page.keyboard.press('ArrowRight');
-    await details.getByText((down?.tensor ?? '').replace('.3.', '.4.')).waitFor();
+    await details.getByText((down?.tensor ?? '').replace('.2.', '.3.')).waitFor();
     // The table is of what the grid shows, the worst first; its end is drawn when it is looked at.
     const table = frame.getByRole('region', { name: 'Linear layers' }).locator('tbody tr');
     await table.last().scrollIntoViewIfNeeded();
@@ -106,8 +108,8 @@ describe('the compression panel', () => {
     const losses = await table
       .locator('td:nth-child(5)')
       .evaluateAll((cells) => cells.map((one) => Number(one.textContent)));
-    // No low rank is measured of the embedding.
-    expect(losses.pop()).toBeNaN();
+    // No low rank is measured of embedding and head.
+    expect(losses.splice(LAYERS)).toEqual([Number.NaN, Number.NaN]);
     expect(losses).toEqual([...losses].sort((a, b) => b - a));
   });
 
@@ -134,10 +136,7 @@ describe('the compression panel', () => {
     expect(await tile('Measured distance')).toBeGreaterThan(0);
     const compressed = await tile('Layers compressed');
     const measured = await frame.locator('.cell[data-id][data-status="measured"]').count();
-    const isOuter =
-      (await frame.locator('.cell[data-id*="embed"][data-status="measured"]').count()) > 0;
-    // As embedding and as head.
-    expect(compressed).toBe(isOuter ? measured + 1 : measured);
+    expect(compressed).toBe(measured);
     expect(await frame.locator('.cell[data-id][data-status="kept"]').count()).toBe(
       MATRICES - measured,
     );
@@ -196,7 +195,8 @@ describe('the compression panel', () => {
     await done.waitFor({ timeout: 120_000 });
     const before = await stat(inWorkspace('sample', 'model.safetensors'));
     const after = await stat(inWorkspace('smaller', 'model.safetensors'));
-    expect(after.size / before.size).toBeLessThan(0.71);
+    // 70 % of the tensors' bytes; the header of so small a file counts.
+    expect(after.size / before.size).toBeLessThan(0.72);
     await done.getByRole('button', { name: 'Compare' }).click();
     await workbench.webview('.comparison');
     await workbench.screenshot('compression-compared');
