@@ -1,7 +1,7 @@
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import { wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
-import { sessionOf } from './open-heatmap';
+import { requireRemovals, sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand. */
@@ -23,6 +23,7 @@ export async function evaluateModel(
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
+  await requireRemovals(target);
   const session = await sessionOf(services, target);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;

@@ -22,7 +22,27 @@ export async function chooseSession(
   command: CommandName,
 ): Promise<ModelSession | undefined> {
   const target = await chooseTarget(argument, services, command);
-  return target === undefined ? undefined : sessionOf(services, target);
+  if (target === undefined) {
+    return undefined;
+  }
+  if (command !== 'profileLayers') {
+    await requireRemovals(target);
+  }
+  return sessionOf(services, target);
+}
+
+/** @throws UserError for a plan that narrows, of which a selection would be only a part. */
+export async function requireRemovals({ plan }: Pick<Target, 'plan'>): Promise<void> {
+  if (plan !== undefined && ((await readPlan(plan)).narrow ?? []).length > 0) {
+    throw new UserError(
+      say`The heatmap shows what is removed, but this plan narrows sublayers too.`,
+      {
+        file: plan,
+        field: 'narrow',
+        remedy: say`Apply the plan, or run \`espalier evaluate --plan\`.`,
+      },
+    );
+  }
 }
 
 /** @throws UserError where nothing is marked in a heatmap. */

@@ -28,8 +28,9 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const top = new Range(0, 0, 0, 0);
     const lens = (title: string, command: string): CodeLens =>
       new CodeLens(top, { title, command, arguments: [document.uri] });
+    const prune = lens(l10n.t('Prune…'), commandIds.pruneLayers);
     const actions = [
-      lens(l10n.t('Prune…'), commandIds.pruneLayers),
+      prune,
       lens(l10n.t('Open in heatmap'), commandIds.openHeatmap),
       lens(l10n.t('Evaluate'), commandIds.evaluateModel),
     ];
@@ -41,8 +42,12 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       const plan = parsePlan(document.getText(), document.uri.fsPath);
       const compresses = (plan.compress?.length ?? 0) > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
-      const summary = lens(await this.#summary(plan, document.uri.fsPath), command);
-      return [summary, ...(compresses ? ofCompression : actions)];
+      const title = await this.#summary(plan, document.uri.fsPath);
+      if (!compresses && (plan.narrow?.length ?? 0) > 0) {
+        // The heatmap knows only what is removed.
+        return [lens(title, commandIds.pruneLayers), prune];
+      }
+      return [lens(title, command), ...(compresses ? ofCompression : actions)];
     } catch {
       // The diagnostics say what is wrong with the plan.
       return actions;
@@ -64,9 +69,11 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       model.sublayers.length,
       formatPercent(parameters / model.parameters),
     );
+    const narrowed = plan.narrow?.length ?? 0;
     const patched = plan.patch?.length ?? 0;
     return [
-      ...(removed.length === 0 && compressed + patched > 0 ? [] : [removal]),
+      ...(removed.length === 0 && narrowed + compressed + patched > 0 ? [] : [removal]),
+      ...(narrowed === 0 ? [] : [l10n.t('Narrows {0}', counts.sublayers(narrowed))]),
       ...(compressed === 0 ? [] : [l10n.t('Compresses {0}', counts.layers(compressed))]),
       ...(patched === 0 ? [] : [l10n.t('Puts graph modules in {0} places', patched)]),
     ].join(' · ');

@@ -12,7 +12,9 @@ export function modelsReference(declarations) {
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
     Object.entries(ggufFamilies)
-      .filter(([, { modelType: plain, withExperts }]) => [plain, withExperts].includes(modelType))
+      .filter(([, { modelType: plain, alsoFrom = [], withExperts }]) =>
+        [plain, ...alsoFrom, withExperts].includes(modelType),
+      )
       .map(([name]) => code(name))
       .join(', ');
   const decoders = architectures.map((architecture) => [

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import type { DietResult } from '../../extension/core/datadiet/subsets/diet-experiment';
 import { readScores } from '../../extension/core/datadiet/scores/score-files';
 import type { ExportedData } from '../../extension/core/operations/export-data';
 import type { DataScoring } from '../../extension/core/operations/score-data';
@@ -132,6 +133,38 @@ describe('the data map', () => {
     await resumed;
     await espalier.jobs.discard(job.id);
     assert.ok(first.done > 5, `${first.done}`);
+  });
+
+  it('goes on with a comparison of subsets whose worker was killed, to the same result', async () => {
+    const session = await espalier.dataMaps.show({ scores });
+    const compare = async (name: string) => {
+      const request = {
+        ...{ data, model: 'mlp', score: ['el2n@4'], runs: 1, batch: 8, epochs: 100 },
+        ...{ keep: [0.5], policy: ['max'], out: workspacePath(name) },
+      };
+      return vscode.commands.executeCommand<DietResult | undefined>(
+        'espalier.compareSubsets',
+        session,
+        { request },
+      );
+    };
+    assert.ok(await compare('whole.datadiet.json'));
+    const interrupted = compare('killed.datadiet.json');
+    await until('progress', () => (running(espalier)?.progress?.done ?? 0) > 20);
+    const { pid } = espalier.worker;
+    assert.ok(pid !== undefined);
+    process.kill(pid, 'SIGKILL');
+    assert.equal(await interrupted, undefined);
+    const [job] = resumable(espalier, 'data-diet');
+    assert.equal(job?.request.out, workspacePath('killed.datadiet.json'));
+    await vscode.commands.executeCommand('espalier.resumeJob', job.id);
+    assert.deepEqual(resumable(espalier, 'data-diet'), []);
+    const read = async (name: string): Promise<unknown> => {
+      const text = await readFile(workspacePath(name), 'utf8');
+      const { rows } = JSON.parse(text) as { readonly rows: readonly { seconds?: number }[] };
+      return rows.map((row) => ({ ...row, seconds: undefined }));
+    };
+    assert.deepEqual(await read('killed.datadiet.json'), await read('whole.datadiet.json'));
   });
 
   it('says what is wrong, and asks for trust', async () => {

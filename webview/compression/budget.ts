@@ -48,19 +48,47 @@ export function leastPercent(table: ShownTable, form: BudgetForm): number {
   if (removes) return 1;
   const cost = costOf[unit];
   const outer = form.outer ? (table.outer ?? []) : [];
-  const matrices = [...table.layers, ...outer];
-  const linear = sumOf(matrices, cost);
-  const least = sumOf(matrices, (matrix) =>
+  const leastOf = (matrix: Matrix, allows: (entry: Entry) => boolean = () => true): number =>
     Math.min(
       cost(matrix),
-      ...matrix.entries.filter((entry) => !without.includes(wayKey(entry))).map(cost),
-    ),
+      ...matrix.entries
+        .filter((entry) => !without.includes(wayKey(entry)) && allows(entry))
+        .map(cost),
+    );
+  const shares = narrowestOf(table);
+  const saved = table.model.sublayers.reduce(
+    (sum, { id, kvBytesPerToken }) => {
+      const layers = table.layers.filter(({ sublayer }) => sublayer === id);
+      const cache = unit === 'memory' ? context * kvBytesPerToken : 0;
+      const narrower = sumOf(layers, (layer) => leastOf(layer, isQuantized)) + cache;
+      const share = shares.get(id);
+      const least = Math.min(
+        sumOf(layers, leastOf) + cache,
+        ...(share === undefined ? [] : [share * narrower]),
+      );
+      return sum + sumOf(layers, cost) + cache - least;
+    },
+    sumOf(outer, cost) - sumOf(outer, leastOf),
   );
-  const whole = wholeOf(table, unit, linear, sumOf(outer, cost));
-  return whole === 0 ? 100 : Math.min(100, Math.ceil((100 * (whole - linear + least)) / whole));
+  const whole = wholeOf(table, unit, sumOf([...table.layers, ...outer], cost), sumOf(outer, cost));
+  return whole === 0 ? 100 : Math.min(100, Math.ceil((100 * (whole - saved)) / whole));
 }
 
-function sumOf(matrices: readonly Matrix[], cost: (matrix: Matrix) => number): number {
+/** Layers of a narrower sublayer are kept or quantized. */
+const isQuantized = ({ method }: Entry): boolean => method === 'int8' || method === 'int4';
+
+/** The least share of its width that each sublayer was measured at. */
+function narrowestOf({ widths = [] }: ShownTable): ReadonlyMap<string, number> {
+  return new Map(
+    widths.flatMap(({ sublayer, count, entries }) =>
+      entries.length === 0
+        ? []
+        : [[sublayer, Math.min(...entries.map(({ kept }) => kept)) / count] as const],
+    ),
+  );
+}
+
+function sumOf<M extends Matrix>(matrices: readonly M[], cost: (matrix: M) => number): number {
   return matrices.reduce((sum, matrix) => sum + cost(matrix), 0);
 }
 

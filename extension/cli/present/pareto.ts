@@ -1,8 +1,8 @@
 import { formatPercent } from '../../core/format';
 import type { OperationOf } from '../../core/operations/operations';
+import { formatAmount } from '../../core/tensornet/budget/budget-limits';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
-import { amountOf } from './plan-compression';
 
 /** A row for each plan, from the dearest to the cheapest. */
 export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>> = {
@@ -12,7 +12,7 @@ export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>
       terminal,
       [unit, 'left', `sum of distances (${metric})`, 'removed', 'narrowed', 'compressed'],
       points.map(({ cost, share, sumOfDistances, remove, narrow, compress }) => [
-        amountOf(unit, cost),
+        formatAmount(unit, cost),
         formatPercent(share),
         sumOfDistances.toPrecision(3),
         ...[remove, narrow, compress].map(({ length }) => String(length)),

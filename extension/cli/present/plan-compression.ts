@@ -1,6 +1,6 @@
-import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import { formatPercent } from '../../core/format';
 import { parseRanges } from '../../core/models/narrow/number-ranges';
-import type { BudgetUnit } from '../../core/tensornet/budget/budget-limits';
+import { formatAmount } from '../../core/tensornet/budget/budget-limits';
 import type { RefinedPlan } from '../../core/tensornet/budget/refine-plan';
 import { formatCompression } from '../../core/tensornet/compression-choice';
 import type { Presenter } from '../presenter';
@@ -29,7 +29,7 @@ export const planCompression: Presenter<RefinedPlan> = {
     }
     for (const { unit, cost, before, most } of limits.length > 1 ? limits : []) {
       terminal.print(
-        `${unit}: ${amountOf(unit, cost)} of at most ${amountOf(unit, most)} (${formatPercent(cost / before)} of the original)`,
+        `${unit}: ${formatAmount(unit, cost)} of at most ${formatAmount(unit, most)} (${formatPercent(cost / before)} of the original)`,
       );
     }
     terminal.print(
@@ -41,16 +41,3 @@ export const planCompression: Presenter<RefinedPlan> = {
     }
   },
 };
-
-export function amountOf(unit: BudgetUnit, cost: number): string {
-  switch (unit) {
-    case 'bytes':
-    case 'memory':
-      return formatBytes(cost);
-    case 'milliseconds':
-      return `${cost.toPrecision(3)} ms`;
-    case 'parameters':
-    case 'flops':
-      return formatCount(cost);
-  }
-}

@@ -2,6 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
+import type { LayerProfile } from '../prune/layer-profile';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
 import { defaultRounds, planForBudget } from '../tensornet/budget/plan-for-budget';
 import {
@@ -31,10 +32,12 @@ import type { layerFields } from './layer-fields';
 import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
 import { replaces } from './rules';
+import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
 import { say } from '../message';
+import type { Message } from '../message';
 
 const budgetFacts = {
   description: 'Fraction of the model that may be left, by what costs least for each layer',
@@ -86,7 +89,21 @@ export const budgetFields = group('Budget', { budget: number(budgetFacts), ...ho
 /** Fields that act only with a budget. */
 export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialFields)];
 
+const countsMemory = (name: NameOf): Message =>
+  say`${name('context')} applies only if ${name('unit')} or ${name('limits')} count memory.`;
+
+const contextRule: Rule = {
+  describe: countsMemory,
+  check: ({ context, limits }, { unit }) =>
+    context === undefined ||
+    unit === 'memory' ||
+    [limits].flat().some((limit) => /^memory</i.test(String(limit)))
+      ? undefined
+      : { fields: ['context'], problem: countsMemory },
+};
+
 export const budgetRules = [
+  contextRule,
   replaces(
     'sensitivity',
     ['metric', 'precision', 'roles', 'blocks', 'widths'],
@@ -202,8 +219,26 @@ export async function readRemovable(
       { file, field: 'profile' },
     );
   }
+  const removable = removalCosts({ model, candidates });
+  if (removable.length === 0) {
+    throw new UserError(say`The layer profile has no distances of single sublayers.`, {
+      file,
+      field: 'profile',
+      remedy: say`A budget removes sublayers: profile with \`--granularity sublayer\`.`,
+    });
+  }
+  return removable;
+}
+
+/** The sublayers that a layer profile has measured: a plan under a budget removes no blocks or single experts. */
+export function removalCosts({
+  model: { sublayers },
+  candidates,
+}: Pick<LayerProfile, 'model' | 'candidates'>): RemovalCost[] {
   return candidates.flatMap(({ sublayer, distance }) =>
-    distance === null ? [] : [{ sublayer, distance }],
+    distance === null || sublayers.every(({ id }) => id !== sublayer)
+      ? []
+      : [{ sublayer, distance }],
   );
 }
 

@@ -4,6 +4,7 @@ import { measureDrift, placesIn } from '../evaluate/drift';
 import type { Drift, DriftRequest } from '../evaluate/drift';
 import { asPlanned } from '../evaluate/evaluate-models';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
+import { withNarrowed } from '../pipelines/planned-narrowing';
 import { planToRun } from './evaluate';
 import { path } from './fields';
 import { heldOutText } from './gate-fields';
@@ -60,41 +61,44 @@ export const drift = defineOperation({
   trust: 'run',
   run: async (request, context): Promise<Drift> => {
     const { text, examples } = request;
-    return measureDrift(
-      {
-        ...(await modelsOf(request, context)),
-        text: text ?? join(context.environment.samples, heldOutText),
-        ...(examples === undefined ? {} : { examples }),
-        ...runOptions(request),
-      },
-      context,
+    return withModels(request, context, async (models) =>
+      measureDrift(
+        {
+          ...models,
+          text: text ?? join(context.environment.samples, heldOutText),
+          ...(examples === undefined ? {} : { examples }),
+          ...runOptions(request),
+        },
+        context,
+      ),
     );
   },
 });
 
-/** The original and what was made of it, by a plan or by an earlier run. */
-async function modelsOf(
+/** Uses the original and what was made of it, by a plan or by an earlier run. */
+async function withModels(
   {
     model = '',
     plan,
     against,
   }: { model?: string; plan?: Parameters<typeof readPlan>[0]; against?: string },
   { environment: { open } }: OperationContext<unknown>,
-): Promise<Pick<DriftRequest, 'original' | 'changed'>> {
+  use: (models: Pick<DriftRequest, 'original' | 'changed'>) => Promise<Drift>,
+): Promise<Drift> {
   if (plan === undefined) {
     const [changed, original] = [await open(model), await open(against ?? '')];
     const places = await placesIn(changed, original);
-    return { original, changed: { model: changed.model, removed: new Set(), places } };
+    return use({ original, changed: { model: changed.model, removed: new Set(), places } });
   }
   const planned = await planToRun(await readPlan(plan, model === '' ? undefined : model), open);
   const original = await open(planned.model);
-  const changed = await asPlanned({
-    model: original,
-    removed: planned.plan.remove,
-    patch: patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
+  return withNarrowed(original, planned.plan, undefined, async (narrowed) => {
+    const changed = await asPlanned({
+      model: narrowed,
+      removed: planned.plan.remove,
+      patch: patchesOfPlan(planned.plan, join(planned.folder, 'plan')),
+    });
+    const places = original.summary.sublayers.map((_, index) => index);
+    return use({ original, changed: { ...changed, places } });
   });
-  return {
-    original,
-    changed: { ...changed, places: original.summary.sublayers.map((_, index) => index) },
-  };
 }

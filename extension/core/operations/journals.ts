@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { journalOfDocument } from '../jobs/work-folder';
 import { userCacheFolder } from '../runtime/user-cache';
@@ -28,4 +28,28 @@ export async function prepareJournal(
     await mkdir(dirname(journal), { recursive: true });
   }
   return journal;
+}
+
+/** Folders of runs that have written nothing for so long were left by runs that were killed. */
+const staleMilliseconds = 7 * 24 * 60 * 60 * 1000;
+
+/**
+ * A folder beside a journal for the work of one run alone, as others of the same model may run meanwhile. The caller
+ * makes and removes it; what runs that were killed have left is removed here.
+ */
+export async function ownFolder(journal: string, name: string): Promise<string> {
+  const folder = dirname(journal);
+  const prefix = `${basename(journal)}.${name}-`;
+  for (const other of await readdir(folder)) {
+    const path = join(folder, other);
+    if (other.startsWith(prefix) && (await isStale(path))) {
+      await rm(path, { recursive: true, force: true });
+    }
+  }
+  return join(folder, `${prefix}${randomUUID()}`);
+}
+
+async function isStale(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined);
+  return found !== undefined && Date.now() - found.mtimeMs > staleMilliseconds;
 }

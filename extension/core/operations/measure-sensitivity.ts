@@ -4,7 +4,7 @@ import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
 import { methodNames, parseCompression } from '../tensornet/compression-choice';
-import { layerCosts } from '../tensornet/sensitivity/expected-cost';
+import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
 import { chosenLayers } from '../tensornet/sensitivity/chosen-matrices';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
@@ -12,9 +12,10 @@ import type {
   SensitivityProfile,
   SensitivitySettings,
 } from '../tensornet/sensitivity/sensitivity-profile';
+import { chosenWidths } from '../tensornet/sensitivity/width-sensitivity';
 import { group, list, number } from './fields';
 import type { RequestOf } from './fields';
-import { prepareJournal } from './journals';
+import { ownFolder, prepareJournal } from './journals';
 import { blocksOf, outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import type { OperationContext } from './operation';
@@ -64,10 +65,13 @@ export function sensitivityWork(request: SensitivityRequest): Work {
   const { compressions, metric, precision, outer = [], widths = [] } = settings;
   const { sequences, length } = textOf(request);
   const trials = { compressions, precision, tokens: sequences * length };
-  const costs = layerCosts(model, chosenLayers(model, settings), trials);
+  const costs = [
+    ...layerCosts(model, chosenLayers(model, settings), trials).values(),
+    ...widthCosts(model, chosenWidths(model, settings), trials).values(),
+  ];
   return {
     kind: [compressions, metric, precision, outer, widths, sequences, length],
-    amount: [...costs.values()].reduce((sum, one) => sum + one, 0),
+    amount: costs.reduce((sum, one) => sum + one, 0),
     parameters: summary.parameters,
   };
 }
@@ -101,6 +105,7 @@ export async function measureSensitivity(
 ): Promise<SensitivityProfile> {
   const { model } = request;
   const { samples, version, costsFolder } = context.environment;
+  const journal = await prepareJournal('sensitivity', out, model.path);
   return profileSensitivity(
     {
       model,
@@ -108,7 +113,8 @@ export async function measureSensitivity(
       settings: settingsOf(request),
       ...runOptions(request),
       out,
-      journal: await prepareJournal('sensitivity', out, model.path),
+      journal,
+      ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },

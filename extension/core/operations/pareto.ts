@@ -12,6 +12,7 @@ import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
 import { readRemovable, readTable } from './budget-fields';
 import { choice, integer, list, path } from './fields';
 import { defineOperation } from './operation';
+import { actsOnlyWith } from './rules';
 
 /** A plan of the front, and where it was written. */
 type FrontPoint = Pick<CompressionPlan, 'remove' | 'narrow' | 'compress' | 'sumOfDistances'> & {
@@ -64,7 +65,7 @@ export const pareto = defineOperation({
     points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
     out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
   },
-  rules: [],
+  rules: [actsOnlyWith('context', 'unit', ['memory'])],
   result: v.looseObject({
     unit: v.string(),
     before: v.number(),
@@ -81,10 +82,12 @@ export const pareto = defineOperation({
       await mkdir(out, { recursive: true });
     }
     const listed: FrontPoint[] = [];
-    for (const { remove, narrow, compress, cost, costBefore, sumOfDistances } of plans) {
-      const share = cost / costBefore;
+    const shares = plans.map(({ cost, costBefore }) => cost / costBefore);
+    const percentages = percentagesOf(shares);
+    for (const [i, { remove, narrow, compress, cost, sumOfDistances }] of plans.entries()) {
+      const share = shares[i] ?? 0;
       const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress };
-      const name = `${unit}-${(100 * share).toFixed(1)}${documentNames.plan.suffix}`;
+      const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
       const file = out === undefined ? undefined : resolve(join(out, name));
       if (file !== undefined) {
         await writeDocument(file, planFor(table.model, changes));
@@ -98,3 +101,16 @@ export const pareto = defineOperation({
     return { unit, before, metric: table.metric, points: listed };
   },
 });
+
+/** Most digits behind the point that names of plans take. */
+const mostDigits = 6;
+
+/** Shares in percent, with as many digits as it takes to tell them apart. */
+function percentagesOf(shares: readonly number[]): string[] {
+  const at = (digits: number): string[] => shares.map((share) => (100 * share).toFixed(digits));
+  let digits = 1;
+  while (digits < mostDigits && new Set(at(digits)).size < shares.length) {
+    digits++;
+  }
+  return at(digits);
+}

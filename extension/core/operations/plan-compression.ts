@@ -13,12 +13,12 @@ import {
   planByBudget,
 } from './budget-fields';
 import { integer, leftOpen, path } from './fields';
-import { prepareJournal } from './journals';
+import { ownFolder, prepareJournal } from './journals';
 import { layerFields } from './layer-fields';
 import { trialFields } from './measure-sensitivity';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
-import { anyOf } from './rules';
+import { anyOf, needs } from './rules';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 
 export const planCompression = defineOperation({
@@ -35,7 +35,7 @@ export const planCompression = defineOperation({
     ...calibrationFields(sensitivityCalibration),
     ...runFields,
   },
-  rules: [anyOf('budget', 'limits'), ...budgetRules, ...calibrationRules],
+  rules: [anyOf('budget', 'limits'), needs('unit', 'budget'), ...budgetRules, ...calibrationRules],
   result: v.looseObject({
     compress: v.array(v.looseObject({ tensor: v.string() })),
     remove: v.array(v.string()),
@@ -49,7 +49,7 @@ export const planCompression = defineOperation({
   run: async (request, context: OperationContext<SensitivityEvent>): Promise<RefinedPlan> => {
     const { model: path, out } = request;
     const model = await context.environment.open(path);
-    const folder = `${await prepareJournal('sensitivity', undefined, path)}.plan`;
+    const folder = await ownFolder(await prepareJournal('sensitivity', undefined, path), 'plan');
     const { note, ...plan } = await planByBudget({ ...request, model }, folder, context);
     if (out !== undefined) {
       const { fingerprint } = model.summary;

@@ -4,8 +4,9 @@ import { defaultCalibration } from '../data/calibration-defaults';
 import { loadModelInputs } from '../data/model-inputs';
 import { writeDocument } from '../jobs/write-document';
 import { requireAble } from '../models/capability';
+import type { OpenedModel } from '../models/opened-model';
 import { planFor } from '../plans/plan';
-import { expertSaliency, leastSalient } from '../prune/experts/expert-saliency';
+import { expertSaliency, leastSalient, shareOfExperts } from '../prune/experts/expert-saliency';
 import type { ExpertSaliency } from '../prune/experts/expert-saliency';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -62,6 +63,8 @@ export const scoreExperts = defineOperation({
     const { device, memoryBytes } = runOptions(request);
     const model = await open(request.model);
     requireAble(model.capabilities.run, model.path);
+    const { ratio, out } = request;
+    requireWhole(ratio, model);
     const calibration = calibrationOf(request, defaultCalibration, model.summary.maxPositions);
     const { inputs, warnings } = await loadModelInputs(
       calibration,
@@ -80,7 +83,6 @@ export const scoreExperts = defineOperation({
           remedy: say`Choose a mixture of experts in a Hugging Face folder. Search the experts of an ONNX file with \`espalier profile --granularity expert\`.`,
         });
       }
-      const { ratio, out } = request;
       const remove = ratio === undefined ? [] : leastSalient(mixtures, ratio);
       if (out !== undefined) {
         const { fingerprint } = model.summary;
@@ -96,3 +98,14 @@ export const scoreExperts = defineOperation({
     }
   },
 });
+
+/** @throws UserError where a fraction of the largest mixture is not a single expert. */
+function requireWhole(ratio: number | undefined, { summary }: OpenedModel): void {
+  const largest = Math.max(0, ...summary.sublayers.map(({ experts }) => experts?.count ?? 0));
+  if (ratio !== undefined && largest > 1 && shareOfExperts(ratio, largest) === 0) {
+    throw new UserError(say`${ratio} of ${largest} experts is less than one, so none is removed.`, {
+      field: 'ratio',
+      remedy: say`Give at least ${Number((1 / largest).toPrecision(3))}.`,
+    });
+  }
+}

@@ -1,4 +1,5 @@
 import type { ModelSummary } from '../../core/models/model-summary';
+import { removalCosts } from '../../core/operations/budget-fields';
 import type { RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
 import { findingsOf } from '../../core/tensornet/sensitivity/findings';
 import { matricesOf } from '../../core/tensornet/sensitivity/sensitivity-profile';
@@ -105,11 +106,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     const fits =
       profile?.model.fingerprint === this.model.fingerprint &&
       profile.settings.metric === this.#table?.metric;
-    return fits
-      ? profile.candidates.flatMap(({ sublayer, distance }) =>
-          distance === null ? [] : [{ sublayer, distance }],
-        )
-      : [];
+    return fits ? removalCosts(profile) : [];
   }
 
   /** Takes a table that was read or has been finished. */

@@ -1,6 +1,7 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Drift } from '../../../extension/core/evaluate/drift';
 import type { RepairResult } from '../../../extension/core/pipelines/compression/repair-model';
 import type { Plan } from '../../../extension/core/plans/plan';
 import type { ApplyResult } from '../../../extension/core/operations/apply-plan';
@@ -192,6 +193,61 @@ it('plans under a budget by some of the methods that were measured, and removes 
   const mixed = await plan('--budget', '0.7', '--profile', other);
   expect(mixed.stderr).toMatch(/kl\.layerprofile\.json.*must be of the same model .* by js/);
   expect((await plan()).stderr).toMatch(/^--budget or --limits is required\./);
+
+  const blocks = join(folder, 'blocks.layerprofile.json');
+  const candidates = [{ sublayer: 'block.0', distance: 0.1 }];
+  await writeFile(blocks, JSON.stringify({ ...document, candidates }));
+  const whole = await plan('--budget', '0.7', '--profile', blocks);
+  expect(whole.stderr).toMatch(/blocks\.layerprofile\.json.* no distances of single sublayers/);
+
+  const idle = await plan('--limits', 'bytes<70%', '--unit', 'flops');
+  expect(idle.stderr).toMatch(/^--unit needs --budget\./);
+  const elsewhere = await plan('--budget', '0.7', '--context', '9');
+  expect(elsewhere.stderr).toMatch(/^--context applies only if --unit or --limits count memory\./);
+
+  const plans = join(folder, 'plans');
+  const front = await run(
+    'pareto',
+    measured,
+    '--profile',
+    layers,
+    '--points',
+    '200',
+    '--out',
+    plans,
+  );
+  expect(front.code, front.stderr).toBe(0);
+  const files = front.stderr.split('\n').filter((line) => line.endsWith('.plan.json'));
+  expect(await readdir(plans)).toHaveLength(files.length);
+  expect(new Set(files).size).toBe(files.length);
+  const smallest = JSON.parse(await readFile(files.at(-1) ?? '', 'utf8')) as Plan;
+  expect(smallest.remove).toHaveLength(document.candidates.length);
+});
+
+it('tells the drift of a plan that narrows', async () => {
+  const file = join(folder, 'narrow.plan.json');
+  const narrow = [{ sublayer: 'block.0.feedforward', remove: '0-20' }];
+  const plan = { format: 'espalier.plan', version: 1, model: { path: model }, remove: [], narrow };
+  await writeFile(file, JSON.stringify(plan));
+  const shown = await run('drift', '--plan', file, '--text', text, '--device', 'cpu', '--json');
+  expect(shown.code, shown.stderr).toBe(0);
+  const [attention, feedforward] = (JSON.parse(shown.stdout) as Drift).sublayers;
+  expect(attention?.relativeError).toBe(0);
+  expect(feedforward?.relativeError).toBeGreaterThan(0);
+});
+
+it('plans the removal of the experts that are least salient', async () => {
+  const mixtral = fixture('mixtral');
+  const out = join(folder, 'experts.plan.json');
+  const score = async (ratio: string) =>
+    run('score-experts', mixtral, '--ratio', ratio, '--calibration', 'random', '--out', out);
+  const few = await score('0.1');
+  expect(few.stderr).toMatch(/--ratio: 0\.1 of \d+ experts is less than one/);
+  const half = await score('0.5');
+  expect(half.code, half.stderr).toBe(0);
+  const { remove } = JSON.parse(await readFile(out, 'utf8')) as Plan;
+  expect(remove.length).toBeGreaterThan(0);
+  expect(half.stdout.match(/ yes$/gm)).toHaveLength(remove.length);
 });
 
 describe('compress', () => {

@@ -17,6 +17,11 @@ it('lists what models can be', async () => {
   expect(names.filter((name) => !models.includes(`\`${name}\``))).toEqual([]);
 });
 
+it('counts the families of GGUF files', async () => {
+  const readme = await readFile(join(import.meta.dirname, '../../../README.md'), 'utf8');
+  expect(readme).toContain(`\`.gguf\` files of ${Object.keys(ggufFamilies).length} families`);
+});
+
 it('GGUF families are families of Hugging Face folders too', () => {
   const unknown = Object.values(ggufFamilies).filter(
     ({ modelType }) => knownArchitecture(modelType) === undefined,

@@ -29,9 +29,10 @@ function fileIn(folder: string): string {
   return join(folder, names.find((name) => name.endsWith('.gguf')) ?? '');
 }
 
-/** The case, its attention scaled as llama.cpp scales it. */
+/** The case, its attention scaled and windowed as llama.cpp has it. */
 function source(name: string): string {
-  if (!name.startsWith('gemma') || name === 'gemma') {
+  const isStarcoder = name === 'starcoder2';
+  if (!isStarcoder && (!name.startsWith('gemma') || name === 'gemma')) {
     return fixture(name);
   }
   const folder = fresh();
@@ -39,7 +40,9 @@ function source(name: string): string {
   const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')) as {
     head_dim: number;
   };
-  const changed = { ...config, query_pre_attn_scalar: config.head_dim };
+  const changed = isStarcoder
+    ? { ...config, sliding_window: null }
+    : { ...config, query_pre_attn_scalar: config.head_dim };
   writeFileSync(join(folder, 'config.json'), JSON.stringify(changed));
   return folder;
 }
@@ -65,6 +68,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     'stablelm',
     'stablelm-parallel',
     'cohere',
+    'starcoder2',
   ])('of %s gives the logits of the folder', async (name) => {
     const [folder, out] = [source(name), fresh()];
     const result = await prune(folder, [], out, { format: 'gguf' });
@@ -134,6 +138,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     for (const [name, more, message] of [
       ['mixtral', {}, /mixtral models can't be written to GGUF.*convert_hf_to_gguf/],
       ['mistral-sliding', {}, /sliding_window.*without a window/],
+      ['cohere-qk-norm', {}, /use_qk_norm: llama\.cpp reads norms .* at least 64 blocks/],
       ['gemma2', {}, /query_pre_attn_scalar.*scales the attention/],
       ['llama-rope-dynamic', {}, /"dynamic" can't be written/],
       ['qwen2', { types: { tensors: { 'blk.9.x': 'F16' } } }, /blk\.9\.x.*no tensor of this name/],

@@ -65,6 +65,8 @@ describe('a pruned GGUF file', () => {
     ['qwen2', [0]],
     ['gemma', [0]],
     ['gemma2', [1]],
+    ['gemma3', [2]],
+    ['cohere2', [0]],
     ['gemma3-pattern', [0]],
     ['gemma3-pattern', [1]],
   ])(
@@ -134,6 +136,19 @@ describe('a pruned GGUF file', () => {
       true,
       true,
     ]);
+  });
+
+  it('lists which blocks have a window where their numbers no longer tell', async () => {
+    const key = 'gemma3.attention.sliding_window_pattern';
+    const patternWithout = async (block: number): Promise<unknown> => {
+      const out = fresh();
+      await prune(ggufFixture('gemma3.gguf'), wholeBlock(block), out, { format: 'gguf' });
+      const path = join(out, 'gemma3.gguf');
+      const list = (await readGgufHeader(path)).metadata.get(key);
+      return typeof list === 'object' ? readGgufArray(path, key, list) : list;
+    };
+    expect(await patternWithout(2)).toEqual([true, true, true, true, false]);
+    expect(await patternWithout(5)).toBeUndefined();
   });
 
   it('of a llama without single attentions is a deci model, which can be pruned again', async () => {
@@ -223,9 +238,8 @@ describe('a pruned GGUF file', () => {
       'gemma2',
       wholeBlock(0),
       { format: 'gguf' },
-      /sliding_window_pattern: One block in 2 .*: block 1 would become block 0.*still alternate/,
+      /sliding_window_pattern: llama\.cpp expects a block with a sliding window in gemma2 models/,
     ],
-    ['gemma3', wholeBlock(2), { format: 'gguf' }, /block 5 would become block 4/],
   ])(
     'of %s without %j is refused before anything is written: %j',
     async (name, removed, more, message) => {
@@ -278,7 +292,7 @@ describe('a pruned GGUF file', () => {
     const source = ggufFixture('smollm3.gguf');
     const first = ['block.0.attention', 'block.0.feedforward'];
     const error = await rejection(prune(source, first, join(root, 'turns'), { format: 'gguf' }));
-    expect(error.message).toMatch(/turns no queries in one block of 4: block 3 would become/);
+    expect(error.message).toMatch(/skips the rotary embedding in one block of 4: block 3 would/);
   });
 
   it('of single sublayers is refused before a search, as is GGUF of a family that it does not have', async () => {

@@ -3,6 +3,11 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
+import { ByteCopier } from '../../../extension/core/export/byte-copier';
+import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
+import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
+import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
+import { unattended } from '../../../extension/core/jobs/job';
 import { emitRows, emitWeight } from '../../../extension/core/models/parts/weight';
 import { openModel } from '../../../extension/core/models/open-model';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
@@ -23,6 +28,7 @@ import { blockFiles, ggufFixture, ggufFloats, ggufGolden, ggufNames } from '../g
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
+let copies = 0;
 const bits = (floats: Float32Array): Uint32Array => new Uint32Array(floats.slice().buffer);
 
 describe.each(blockFiles)('block formats of %s', async (file) => {
@@ -53,6 +59,49 @@ describe('a model in a GGUF file', () => {
   it.each(ggufNames)('%s agrees with transformers to 1e-5', async (name) => {
     const { inputIds, logits } = ggufGolden(name);
     const actual = await logitsOf(ggufFixture(`${name}.gguf`), inputIds);
+    expect(relativeError(actual, logits)).toBeLessThan(1e-5);
+  });
+
+  /** A copy of a fixture with more keys, or others. */
+  const withEntries = async (name: string, entries: readonly Buffer[]): Promise<string> => {
+    const header = await readGgufHeader(ggufFixture(`${name}.gguf`));
+    const { blocks } = (await openModel(header.file)).summary;
+    const replaced = new Map(
+      entries.map((entry) => [entry.toString('utf8', 8, 8 + entry.readUInt32LE()), entry]),
+    );
+    const layout = { blocks: Array.from({ length: blocks }, (_, block) => block), replaced };
+    const tensors = header.tensors.map((tensor) => copied({ name: tensor.name, tensor }));
+    const plan = await planGguf(header, layout, tensors);
+    const path = join(folder, `${name}-${copies++}.gguf`);
+    const copier = new ByteCopier(plan.bytes, unattended);
+    await writeGguf(path, plan, copier);
+    await copier.close();
+    return path;
+  };
+
+  it.each<[string, string, Buffer[]]>([
+    ['a window of 0', 'phi3', [headerEntry.integer('phi3.attention.sliding_window', 0)]],
+    [
+      'branches side by side, though each has a norm',
+      'stablelm',
+      [headerEntry.flag('stablelm.use_parallel_residual', true)],
+    ],
+    [
+      'a factor of a scaling that is none',
+      'llama',
+      [
+        headerEntry.text('llama.rope.scaling.type', 'none'),
+        headerEntry.float('llama.rope.scaling.factor', 4),
+      ],
+    ],
+    [
+      'a factor of attention that yarn multiplies',
+      'qwen3-yarn',
+      [headerEntry.float('qwen3.rope.scaling.attn_factor', 1)],
+    ],
+  ])('computes what llama.cpp does, given %s', async (_, name, entries) => {
+    const { inputIds, logits } = ggufGolden(name);
+    const actual = await logitsOf(await withEntries(name, entries), inputIds);
     expect(relativeError(actual, logits)).toBeLessThan(1e-5);
   });
 
@@ -161,6 +210,11 @@ describe('a model in a GGUF file', () => {
       'scaling',
       [...model({}), ['llama.rope.scaling.type', textValue('dynamic')]],
       /llama\.rope\.scaling\.type: Scaling "dynamic" is not supported.*none, linear and yarn/,
+    ],
+    [
+      'windows of a family without any',
+      model({ 'attention.sliding_window': 8 }, 'olmo2'),
+      /olmo2\.attention\.sliding_window: Sliding windows are not supported in olmo2 files/,
     ],
     [
       'windows',

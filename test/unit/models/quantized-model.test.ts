@@ -174,6 +174,60 @@ describe('a quantized model', () => {
   });
 
   it.each([
+    [
+      'fp8',
+      { weight_block_size: [32, 40] },
+      /weight_scale_inv: Its shape \[\d, \d\] does not divide/,
+    ],
+    ['fp8', { weight_block_size: [0, 40] }, /weight_scale_inv: Its shape \[2, 2\] does not divide/],
+    ['awq-gemv', { group_size: 40 }, /\d+ inputs cannot be divided/],
+  ])('is refused when blocks do not fit: %s %j', async (name, fields, message) => {
+    expect((await refusal(withFields(name, fields))).message).toMatch(message);
+  });
+
+  it.each([
+    [
+      'bnb-nf4',
+      'weight.quant_map":{"dtype":"F32"',
+      'weight.quant_map":{"dtype":"I32"',
+      /quant_map: It is I32 \[16\], expected F32/,
+    ],
+    [
+      'compressed-int8',
+      'weight_scale":{"dtype":"F16","shape":[64,1]',
+      'weight_scale":{"dtype":"F16","shape":[32,2]',
+      /weight_scale: Its shape \[32, 2\] does not divide/,
+    ],
+  ])('is refused when tables or scales do not fit: %s', async (name, from, to, message) => {
+    expect((await refusal(withHeader(name, from, to))).message).toMatch(message);
+  });
+
+  it('is not run where there are more words than its bits fill', async () => {
+    const group = { weights: { num_bits: 2, type: 'int' }, targets: ['Linear'] };
+    const model = await openModel(withFields('compressed-int3', { config_groups: { all: group } }));
+    expect(() => {
+      model.requireRunnable();
+    }).toThrow(/weight: .*dtype I32 can be listed but not run/);
+  });
+
+  it('of bitsandbytes in the order of tensor cores is not run', async () => {
+    const folder = withFields('bnb-int8', {});
+    const path = join(folder, 'model.safetensors');
+    const bytes = readFileSync(path);
+    const end = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString('latin1', 8, end)) as Readonly<
+      Record<string, { data_offsets: readonly [number, number] }>
+    >;
+    const name = 'model.layers.0.self_attn.q_proj.weight_format';
+    bytes[end + (header[name]?.data_offsets[0] ?? 0)] = 1;
+    writeFileSync(path, bytes);
+    const model = await openModel(folder);
+    expect(() => {
+      model.requireRunnable();
+    }).toThrow(/q_proj\.weight: .*dtype I8 can be listed but not run/);
+  });
+
+  it.each([
     ['q_proj.qzeros', 'q_proj.qzerox', /q_proj\.\w+: There is no qzeros beside it/],
     ['q_proj.g_idx":{"dtype":"I32"', 'q_proj.g_idx":{"dtype":"F32"', /g_idx: It is F32 \[64\]/],
   ])('is refused when its tensors do not fit: %s', async (from, to, message) => {
@@ -278,6 +332,26 @@ describe('pruning a quantized model', () => {
     expect(readConfig(out)).toMatchObject({
       quantization_config: { modules_to_not_convert: ['model.layers.0.mlp', 'lm_head'] },
     });
+  });
+
+  it('renumbers the blocks that groups of layers name', async () => {
+    const targets = ['model.layers.0.mlp.up_proj', 'model.layers.1.mlp.up_proj', 'Linear'];
+    const group = { weights: { num_bits: 8, type: 'int' }, targets };
+    const folder = withFields('compressed-int8', { config_groups: { all: group } });
+    const out = join(root, `${copies++}`);
+    await prune(folder, ['block.0.attention', 'block.0.feedforward'], out);
+    const kept = ['model.layers.0.mlp.up_proj', 'Linear'];
+    expect(readConfig(out)).toMatchObject({
+      quantization_config: { config_groups: { all: { targets: kept } } },
+    });
+  });
+
+  it('is refused where patterns name blocks by number', async () => {
+    const ignore = ['lm_head', 're:.*layers\\.(0|1)\\.mlp.*'];
+    const folder = withFields('compressed-int8', { ignore });
+    const removed = ['block.0.attention', 'block.0.feedforward'];
+    const error = await rejection(prune(folder, removed, join(root, 'patterns')));
+    expect(error.message).toMatch(/config\.json: quantization_config\.ignore: .*by number/);
   });
 
   it('is refused where rules of GPTQModel name blocks by number', async () => {

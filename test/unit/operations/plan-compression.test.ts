@@ -1,5 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -65,4 +66,11 @@ it('a plan under a budget that was stopped measures nothing again', async () => 
   expect(existsSync(journal)).toBe(true);
   expect(await plan()).toEqual({ measured: 0, isDone: true });
   expect(existsSync(journal)).toBe(false);
+});
+
+// What the machine costs is known since the test before.
+it('two plans for one model can be made at once, and leave nothing behind', async () => {
+  const both = await Promise.all([plan(), plan()]);
+  expect(both.map(({ isDone }) => isDone)).toEqual([true, true]);
+  expect(await readdir(dirname(journalOf('sensitivity', undefined, model)))).toEqual([]);
 });

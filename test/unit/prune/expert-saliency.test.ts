@@ -6,6 +6,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import {
   expertSaliency,
   leastSalient,
+  shareOfExperts,
 } from '../../../extension/core/prune/experts/expert-saliency';
 import type { ExpertSaliency } from '../../../extension/core/prune/experts/expert-saliency';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
@@ -74,5 +75,6 @@ describe('the saliency of experts', () => {
     const mixtures = [mixture(0, [3, 1, 2, 4]), mixture(1, [5])];
     expect(leastSalient(mixtures, 0.5)).toEqual(['block.0.expert.1', 'block.0.expert.2']);
     expect(leastSalient(mixtures, 1)).toHaveLength(3);
+    expect(shareOfExperts(0.29, 100)).toBe(29);
   });
 });

@@ -16,10 +16,13 @@ import {
   planProblem,
   planUnderBudget,
 } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import { widthCosts } from '../../../extension/core/tensornet/sensitivity/expected-cost';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile-schema';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { chosenWidths } from '../../../extension/core/tensornet/sensitivity/width-sensitivity';
 import { loadProfileInputs } from '../../../extension/core/tensornet/statistics/profile-inputs';
+import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -128,6 +131,31 @@ describe('widths', () => {
     expect(parameters?.before).toBe(model.summary.parameters);
   });
 
+  it('are refused where nothing can be narrowed so', async () => {
+    const asked = { widths: [0.999], blocks: [] };
+    expect(() => chosenWidths(model.model, asked)).toThrow(
+      /widths: No sublayer .* to these shares/,
+    );
+    const graph = await openModelFiles(onnxFixture('gpt2-past'));
+    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/Narrow feed-/);
+    expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
+  });
+
+  it('count in the time that measuring takes', () => {
+    const trials = { precision: 0, tokens: 10 };
+    const widths = chosenWidths(model.model, { widths: [0.75, 0.5], blocks: [1] });
+    const costs = widthCosts(model.model, widths, trials);
+    const [attention = 0, feedforward = 0] = model.summary.sublayers
+      .slice(2, 4)
+      .map((_, i) =>
+        model.summary.sublayers.slice(2 + i).reduce((sum, one) => sum + one.parameters, 0),
+      );
+    expect([...costs]).toEqual([
+      ['block.1.attention', 10 * attention],
+      ['block.1.feedforward', 2 * 10 * feedforward],
+    ]);
+  });
+
   it('compete with removing a sublayer', async () => {
     const budget = { limits: [parseLimit('parameters<85%')], context };
     const plan = await planUnderBudget(table, budget, [
@@ -135,6 +163,27 @@ describe('widths', () => {
     ]);
     expect(plan.remove).toEqual(['block.1.feedforward']);
     expect(plan.narrow.map(({ sublayer }) => sublayer)).not.toContain('block.1.feedforward');
+  });
+});
+
+describe('limits', () => {
+  it.each(['bytes<100%', 'memory<0%', 'flops<150%'])('%s is no share', (text) => {
+    expect(() => parseLimit(text)).toThrow(`limits: ${text} is not a share of the model`);
+  });
+
+  it('say which of them cannot be kept, and how much is left of all of the model', async () => {
+    const { bytes } = model.summary;
+    const limits = ['parameters<90%', `bytes<${Math.round(bytes / 100)}`].map(parseLimit);
+    await expect(planUnderBudget(table, { limits, context })).rejects.toThrow(
+      /^limits: The measured options leave at least [\d.]+ KiB \(bytes\), above the budget of /,
+    );
+  });
+
+  it('of milliseconds are not kept by a profile of some layers', () => {
+    const timed = table.layers.map((layer) => ({ ...layer, milliseconds: 1 }));
+    const some = { ...table, layers: timed, settings: { ...table.settings, blocks: [0] } };
+    const budget = { limits: [parseLimit('milliseconds<1000')], context };
+    expect(() => planProblem(some, budget)).toThrow(/limits: .* the times of some layers only/);
   });
 });
 

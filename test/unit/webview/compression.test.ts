@@ -284,6 +284,19 @@ describe('a budget', () => {
     expect(leastPercent(tableOf(), { ...form, removes: true })).toBe(1);
   });
 
+  it('reaches further where sublayers can be narrowed, with their keys and values', () => {
+    const entry = { kept: 1, remove: '1', distance: 0.1 };
+    const width = { sublayer: 'block.0.attention', of: 'groups', count: 2, entries: [entry] };
+    const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
+    // Half of 10 bytes in int8 instead of 6 of a low rank.
+    expect(leastPercent(table, form)).toBe(Math.ceil((100 * (120 + 6 + 5 + 10 + 10)) / 200));
+    // 2 × 4096 × 4 bytes of keys and values, a quarter of which goes.
+    const [cache, memory] = [2 * 4096 * 4, { ...form, unit: 'memory' } as const];
+    expect(leastPercent(table, memory)).toBe(
+      Math.ceil((100 * (151 + (cache * 3) / 4)) / (200 + cache)),
+    );
+  });
+
   it('asks for no less, and only for what is allowed', () => {
     const table = tableOf();
     expect(choiceOf(table, waysOf(table), { ...form, without: ['int8'] })).toEqual({

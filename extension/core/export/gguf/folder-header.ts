@@ -1,11 +1,13 @@
 import {
-  frequencyFactors,
   ggufFields,
   isTurnedAt,
-  isWindowed,
   keysOfFields,
+  noneWindowed,
+  noQueryNorms,
+  windowPattern,
 } from '../../models/gguf/gguf-config';
 import type { GgufTarget } from '../../models/gguf/gguf-model';
+import { frequencyFactors } from '../../models/gguf/gguf-rotary';
 import type { Refusal } from '../../models/capability';
 import { configOfLayerType, readRotary } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
@@ -146,9 +148,7 @@ function windowEntries(
   const windowed = blocks.map((block) => architecture.slidingWindow(config, block) !== undefined);
   return [
     headerEntry.integer(key(ggufFields.sliding_window), config.sliding_window ?? 0),
-    ...(windows.isFixed === true
-      ? []
-      : [headerEntry.flags(key('attention.sliding_window_pattern'), windowed)]),
+    headerEntry.flags(key(windowPattern), windowed),
     ...(windows.ownRotary
       ? [
           headerEntry.float(
@@ -216,27 +216,28 @@ export function whyNotComputed(
   if (other >= 0) {
     return refusal(
       'num_hidden_layers',
-      say`llama.cpp turns other queries of a ${target.architecture} model: block ${changes.blocks[other] ?? 0} would become block ${other}.`,
+      say`llama.cpp skips the rotary embedding of ${target.architecture} models by block number: block ${changes.blocks[other] ?? 0} would become block ${other}.`,
     );
   }
-  const windowed = changes.blocks.map(
+  const { queryNormsFrom = 0 } = target.family;
+  if (config.use_qk_norm === true && changes.blocks.length < queryNormsFrom) {
+    return refusal('use_qk_norm', noQueryNorms(target.architecture, queryNormsFrom));
+  }
+  const hasWindow = changes.blocks.some(
     (block) => architecture.slidingWindow(config, block) !== undefined,
   );
   if (windows === undefined) {
-    return windowed.includes(true)
+    return hasWindow
       ? refusal(
           'sliding_window',
           say`llama.cpp computes ${target.architecture} models without a window.`,
         )
       : undefined;
   }
-  const { scaledByWidthAt, period, isFixed } = windows;
-  if (isFixed === true && windowed.some((is, block) => is !== isWindowed(period, block))) {
-    return refusal(
-      'layer_types',
-      say`llama.cpp leaves every block ${period} of a ${target.architecture} model without a window, and no other.`,
-    );
+  if (!hasWindow) {
+    return refusal('layer_types', noneWindowed(target.architecture));
   }
+  const { scaledByWidthAt } = windows;
   const width = changes.blocks.length === scaledByWidthAt ? config.hidden_size / heads : headDim;
   return scaledByWidthAt === undefined || (config.query_pre_attn_scalar ?? headDim) === width
     ? undefined

@@ -5,8 +5,8 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import { requireGgufBlocks } from '../../models/gguf/gguf-model';
-import { ggufFields } from '../../models/gguf/gguf-config';
+import { ggufWindows, requireGgufBlocks } from '../../models/gguf/gguf-model';
+import { ggufFields, windowPattern } from '../../models/gguf/gguf-config';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
@@ -63,7 +63,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
           whyNotHeld(changes) ??
           whyTorn(summary, changes) ??
           whyUneven(summary, changes) ??
-          whyOtherTurns(header, changes)
+          whyOtherBlocks(header, changes)
         );
       },
     },
@@ -117,7 +117,14 @@ function expertEntries(
   ];
 }
 
-async function whyOtherTurns(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
+/** Which blocks are windowed, where that no longer follows from their numbers. */
+async function windowEntries(header: GgufHeader, { blocks }: Changes): Promise<[string, Buffer][]> {
+  const flags = await ggufWindows(header, blocks);
+  const key = new GgufKeys(header, header.file).name(windowPattern);
+  return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
+}
+
+async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
   try {
     await requireGgufBlocks(header, changes.blocks);
     return undefined;
@@ -170,7 +177,11 @@ async function ggufWriter(
           ...(importance === undefined ? {} : { importance }),
         });
   });
-  const replaced = new Map([...typeEntries(asked.mix), ...expertEntries(header, changes)]);
+  const replaced = new Map([
+    ...typeEntries(asked.mix),
+    ...expertEntries(header, changes),
+    ...(await windowEntries(header, changes)),
+  ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));
   return {

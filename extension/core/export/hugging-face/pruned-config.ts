@@ -206,22 +206,55 @@ function quantization(config: Json, blocks: readonly number[]): Json {
   if (typeof fields !== 'object' || fields === null) {
     return {};
   }
-  const named = Object.entries(fields).map(([field, value]): [string, unknown] => [
-    field,
-    Array.isArray(value) ? value.flatMap((name) => renumbered(name, blocks)) : value,
-  ]);
-  return { quantization_config: Object.fromEntries(named) };
+  return { quantization_config: withRenumbered(fields, blocks) };
 }
 
+/** A value with the modules of its lists, at whatever depth, in the new numbering. */
+function withRenumbered(value: unknown, blocks: readonly number[]): unknown {
+  if (Array.isArray(value)) {
+    return value.flatMap((one) =>
+      typeof one === 'string' ? renumbered(one, blocks) : [withRenumbered(one, blocks)],
+    );
+  }
+  return typeof value === 'object' && value !== null
+    ? Object.fromEntries(
+        Object.entries(value).map(([field, one]) => [field, withRenumbered(one, blocks)]),
+      )
+    : value;
+}
+
+const moduleOfBlock = /^((?:[\w.]*\.)?(?:layers|h)\.)(\d+)(\..*)?$/;
+
 /** `model.layers.3.mlp` in the new numbering; nothing where the block is gone. */
-function renumbered(name: unknown, blocks: readonly number[]): unknown[] {
-  const [, before, number, after] =
-    typeof name === 'string' ? (/^((?:.*\.)?(?:layers|h)\.)(\d+)(\..*)?$/.exec(name) ?? []) : [];
+function renumbered(name: string, blocks: readonly number[]): string[] {
+  const [, before, number, after] = moduleOfBlock.exec(name) ?? [];
   if (number === undefined) {
     return [name];
   }
   const block = blocks.indexOf(Number(number));
   return block < 0 ? [] : [`${before}${block}${after ?? ''}`];
+}
+
+/** The field of `quantization_config` with rules for modules that may name blocks by number. */
+function numberedRules(fields: Json): string | undefined {
+  const [field] =
+    Object.entries(fields).find(([name, value]) =>
+      name === 'dynamic'
+        ? Object.keys(value ?? {}).some((rule) => /\d/.test(rule))
+        : textsIn(value).some(
+            (text) =>
+              /\blayers\W+\d/.test(text.replaceAll('[0-9]', '')) && !moduleOfBlock.test(text),
+          ),
+    ) ?? [];
+  return field;
+}
+
+function textsIn(value: unknown): string[] {
+  return typeof value === 'string'
+    ? [value]
+    : typeof value === 'object' && value !== null
+      ? Object.values(value).flatMap(textsIn)
+      : [];
 }
 
 /** Why a config.json cannot say which blocks remain, where it names modules by number. */
@@ -245,14 +278,15 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
       remedy: say`Remove single sublayers, the last blocks, or a whole period of blocks.`,
     };
   }
-  return renumbers && Object.keys(fields?.['dynamic'] ?? {}).some((rule) => /\d/.test(rule))
-    ? {
+  const rules = renumbers && fields ? numberedRules(fields) : undefined;
+  return rules === undefined
+    ? undefined
+    : {
         code: 'config-not-rewritable',
         reason: say`Rules for single modules may name blocks by number, which would change.`,
-        field: 'quantization_config.dynamic',
+        field: `quantization_config.${rules}`,
         remedy: say`Remove single sublayers, or the last blocks: all others keep their numbers.`,
-      }
-    : undefined;
+      };
 }
 
 /** The same remaining blocks have experts: their numbers decide where config.json lists the others. */

@@ -1,10 +1,11 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { readFloats } from '../../checkpoints/read-tensor';
 import type { Architecture, Biases } from '../transformer/architecture';
 import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
+import { describeRotary } from './gguf-rotary';
 import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Keys of a family by the field of config.json that says the same. */
 export const ggufFields = {
@@ -26,12 +27,13 @@ export const ggufFields = {
   shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
 } as const;
 
+/** Says of each block whether it is windowed, or of how many the last is not. */
+export const windowPattern = 'attention.sliding_window_pattern';
+
 /** What llama.cpp takes for granted of a family whose blocks take turns. */
 export interface GgufWindows {
   /** Of so many blocks the last is not windowed, unless the file says otherwise. */
   readonly period: number;
-  /** Whether llama.cpp goes by that whatever the file says. */
-  readonly isFixed?: boolean;
   /** Number of positions, unless the file says otherwise. */
   readonly size?: number;
   /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
@@ -47,11 +49,15 @@ export interface GgufTraits {
   readonly mayLackSublayers?: boolean;
   /** Further fields of config.json that are keys of the header. */
   readonly fields?: Readonly<Record<string, string>>;
-  /** Of so many blocks the last turns no queries and keys. */
+  /** Of so many blocks the last has no rotary embedding. */
   readonly unturned?: number;
+  /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
+  readonly parallelWithoutNorm?: boolean;
+  /** With fewer blocks llama.cpp reads no norms of queries and keys. */
+  readonly queryNormsFrom?: number;
   /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
   readonly normsExpertWeights?: boolean;
-  /** Whether the bounds of yarn's ramp are whole numbers; yes when absent. */
+  /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }
 
@@ -67,14 +73,6 @@ export function keysOfFields(
     ...fields,
   };
 }
-
-/** Divisors of the rotary frequencies, one per pair of dimensions. */
-export const frequencyFactors = 'rope_freqs.weight';
-/** The same for short texts and for long ones. */
-const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
-export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
-const maxFrequencies = 1 << 15;
-const defaultBase = 10_000;
 
 export interface GgufConfig extends Readonly<Record<string, unknown>> {
   readonly head_dim: number;
@@ -111,6 +109,7 @@ export async function describeGguf(
       say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
     );
   }
+  refuseWindow(keys, traits);
   return {
     vocab_size:
       tensors.get('token_embd.weight')?.shape[0] ?? keys.numberIfPresent(ggufFields.vocab_size),
@@ -126,9 +125,8 @@ export async function describeGguf(
     final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
     gguf_biases: biasesOf(tensors),
-    ...Object.fromEntries(
-      Object.entries(fields).map(([field, key]) => [field, keys.valueIfPresent(key)]),
-    ),
+    ...describeOwn(keys, fields),
+    ...describeBranches(traits, tensors),
     ...describeExperts(keys, traits, tensors),
     ...(absent.length + Object.keys(widths).length === 0
       ? {}
@@ -143,6 +141,18 @@ export async function describeGguf(
   };
 }
 
+/** llama.cpp computes OLMo 3 as a windowed olmo2, for one. */
+function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): void {
+  const size = keys.numberIfPresent(ggufFields.sliding_window) ?? 0;
+  if (size > 0 && windows === undefined && fields['sliding_window'] === undefined) {
+    keys.fault(
+      keys.name(ggufFields.sliding_window),
+      say`Sliding windows are not supported in ${keys.architecture} files.`,
+      say`Use the Hugging Face folder of the model.`,
+    );
+  }
+}
+
 /** Which linear layers of the first block have a bias: those of the others are alike. */
 function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
   const has = (...parts: readonly string[]): boolean =>
@@ -152,6 +162,30 @@ function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
     attentionOutput: has('attn_output'),
     feedforward: has('ffn_up'),
     feedforwardOutput: has('ffn_down'),
+  };
+}
+
+/** Fields that the family alone has. A window of 0 stands for none. */
+function describeOwn(
+  keys: GgufKeys,
+  fields: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const entries = Object.entries(fields).map(([field, key]) => [field, keys.valueIfPresent(key)]);
+  return Object.fromEntries(
+    entries.filter(([field, value]) => field !== 'sliding_window' || value !== 0),
+  ) as Record<string, unknown>;
+}
+
+/** What llama.cpp tells from the tensors, whatever the keys say. */
+function describeBranches(
+  { parallelWithoutNorm = false }: GgufTraits,
+  tensors: ReadonlyMap<string, LazyTensor>,
+): Record<string, boolean> {
+  return {
+    ...(parallelWithoutNorm
+      ? { use_parallel_residual: !tensors.has('blk.0.ffn_norm.weight') }
+      : {}),
+    ...(tensors.has('blk.0.attn_q_norm.weight') ? { use_qk_norm: true, qk_layernorm: true } : {}),
   };
 }
 
@@ -200,29 +234,51 @@ function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
 }
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
-  const { isFixed = false } = windows;
-  const pattern = isFixed
-    ? undefined
-    : await keys.flags('attention.sliding_window_pattern', blocks);
+  const pattern = await keys.flags(windowPattern, blocks);
   return windowOf(keys, windows) === 0 ? nowhere : (pattern ?? windows.period);
 }
 
-export function isWindowed(pattern: Pattern, block: number): boolean {
+function isWindowed(pattern: Pattern, block: number): boolean {
   return typeof pattern === 'number'
     ? pattern === 0 || block % pattern < pattern - 1
     : pattern[block] === true;
 }
 
+export const noneWindowed = (architecture: string): Message =>
+  say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
+export const noQueryNorms = (architecture: string, blocks: number): Message =>
+  say`llama.cpp reads norms of queries and keys only in ${architecture} models of at least ${counted(blocks, 'block')}.`;
+const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
+
 /**
- * Refuses a choice of blocks that llama.cpp would take for others, since it goes by their numbers.
+ * Whether each block that stays is windowed; undefined where the file says so, or the period of the source still tells.
  * @param kept source block of each block that stays
- * @throws UserError with what may be removed.
+ * @throws UserError where none is, with which llama.cpp ends.
  */
-export async function requireSameTurns(
+export async function keptWindows(
   keys: GgufKeys,
   windows: GgufWindows,
   kept: readonly number[],
-): Promise<void> {
+): Promise<readonly boolean[] | undefined> {
+  const pattern = await readPattern(keys, windows, keys.number(ggufFields.num_hidden_layers));
+  const flags = kept.map((source) => isWindowed(pattern, source));
+  if (pattern !== nowhere && !flags.includes(true)) {
+    keys.fault(keys.name(windowPattern), noneWindowed(keys.architecture), keepOne);
+  }
+  const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
+  return typeof pattern === 'object' || isSame ? undefined : flags;
+}
+
+/**
+ * Refuses a number of blocks with which llama.cpp would scale attention otherwise.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export function requireSameScale(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  kept: readonly number[],
+): void {
   const blocks = keys.number(ggufFields.num_hidden_layers);
   const { scaledByWidthAt = 0 } = windows;
   if ((blocks === scaledByWidthAt) !== (kept.length === scaledByWidthAt)) {
@@ -232,28 +288,16 @@ export async function requireSameTurns(
       say`Prune the Hugging Face folder of the model.`,
     );
   }
-  const pattern = await readPattern(keys, windows, blocks);
-  const moved = kept.findIndex(
-    (source, block) =>
-      typeof pattern === 'number' && isWindowed(pattern, source) !== isWindowed(pattern, block),
-  );
-  if (moved >= 0) {
-    keys.fault(
-      keys.name('attention.sliding_window_pattern'),
-      say`One block in ${String(pattern)} has no window: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
-      say`Remove blocks so that the others still alternate, or prune the Hugging Face folder.`,
-    );
-  }
 }
 
-/** Whether llama.cpp turns a block's queries and keys, where the last of `every` blocks is left out. */
+/** Whether llama.cpp gives a block a rotary embedding, where the last of `every` blocks has none. */
 export function isTurnedAt(every: number | undefined, block: number): boolean {
   return every === undefined || (block + 1) % every !== 0;
 }
 
 /**
- * Refuses a choice of blocks of which llama.cpp would turn others, since it goes by their numbers.
- * @param every of so many blocks, the last is not turned
+ * Refuses a choice of blocks of which llama.cpp would give others a rotary embedding, since it goes by their numbers.
+ * @param every of so many blocks, the last has none
  * @throws UserError with what may be removed.
  */
 export function requireSameUnturned(keys: GgufKeys, every: number, kept: readonly number[]): void {
@@ -263,97 +307,8 @@ export function requireSameUnturned(keys: GgufKeys, every: number, kept: readonl
   if (moved >= 0) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp turns no queries in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`llama.cpp skips the rotary embedding in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
       say`Remove the last blocks, or ${every} in a row, or prune the Hugging Face folder.`,
     );
-  }
-}
-
-async function describeRotary(
-  keys: GgufKeys,
-  headDim: number,
-  tensors: ReadonlyMap<string, LazyTensor>,
-  { windows, roundsYarn = true }: GgufTraits,
-): Promise<Record<string, unknown>> {
-  const dimensions = keys.numberIfPresent('rope.dimension_count') ?? headDim;
-  if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
-    keys.fault(
-      keys.name('rope.dimension_count'),
-      say`${dimensions} dimensions of heads of ${headDim} cannot be rotated in pairs.`,
-    );
-  }
-  const shared = { partial_rotary_factor: dimensions / headDim };
-  for (const { name, shape } of rotaryTables.flatMap((table) => tensors.get(table) ?? [])) {
-    if (shape.join() !== String(dimensions / 2)) {
-      keys.fault(name, say`It should have ${dimensions / 2} numbers, one for each pair.`);
-    }
-  }
-  const full = {
-    ...shared,
-    rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
-    ...(await describeScaling(keys, tensors, roundsYarn)),
-  };
-  return windows?.ownRotary === true
-    ? {
-        full_attention: full,
-        sliding_attention: {
-          ...shared,
-          rope_theta: keys.numberIfPresent('rope.freq_base_swa') ?? defaultBase,
-        },
-      }
-    : full;
-}
-
-async function describeScaling(
-  keys: GgufKeys,
-  tensors: ReadonlyMap<string, LazyTensor>,
-  roundsYarn: boolean,
-): Promise<Record<string, unknown>> {
-  const original = keys.numberIfPresent('rope.scaling.original_context_length');
-  const attention = keys.numberIfPresent('rope.scaling.attn_factor');
-  const [short, long] = lengthFactors.map((name) => tensors.get(name));
-  if (short !== undefined && long !== undefined) {
-    return {
-      rope_type: 'longrope',
-      short_factor: await readFloats(short, maxFrequencies),
-      long_factor: await readFloats(long, maxFrequencies),
-      original_max_position_embeddings: original,
-      attention_factor: attention ?? 1,
-    };
-  }
-  const factors = tensors.get(frequencyFactors);
-  if (factors !== undefined) {
-    // Made by the conversion from scalings such as llama3; one set for all lengths.
-    const table = await readFloats(factors, maxFrequencies);
-    return {
-      rope_type: 'longrope',
-      short_factor: table,
-      long_factor: table,
-      attention_factor: 1,
-    };
-  }
-  const type = keys.textIfPresent('rope.scaling.type') ?? 'none';
-  const factor =
-    keys.numberIfPresent('rope.scaling.factor') ?? keys.numberIfPresent('rope.scale_linear');
-  switch (type) {
-    case 'none':
-    case 'linear':
-      return factor === undefined || factor === 1 ? {} : { rope_type: 'linear', factor };
-    case 'yarn':
-      return {
-        rope_type: 'yarn',
-        factor,
-        original_max_position_embeddings: original,
-        attention_factor: attention,
-        beta_fast: keys.numberIfPresent('rope.scaling.yarn_beta_fast'),
-        beta_slow: keys.numberIfPresent('rope.scaling.yarn_beta_slow'),
-        truncate: roundsYarn,
-      };
-    default:
-      return keys.fault(
-        keys.name('rope.scaling.type'),
-        say`Scaling "${type}" is not supported in GGUF files, only none, linear and yarn.`,
-        say`Use the Hugging Face folder of the model.`,
-      );
   }
 }

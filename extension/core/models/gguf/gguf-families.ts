@@ -53,11 +53,16 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   stablelm: {
     modelType: 'stablelm',
     fields: { use_parallel_residual: 'use_parallel_residual' },
+    parallelWithoutNorm: true,
   },
-  'command-r': { modelType: 'cohere', fields: { logit_scale: 'logit_scale' } },
+  'command-r': {
+    modelType: 'cohere',
+    fields: { logit_scale: 'logit_scale' },
+    queryNormsFrom: 64,
+  },
   cohere2: {
     modelType: 'cohere2',
-    windows: { period: 4, isFixed: true, ownRotary: false },
+    windows: { period: 4, ownRotary: false },
     fields: { logit_scale: 'logit_scale' },
   },
   seed_oss: { modelType: 'seed_oss', feedforwardNorm: 'post_attention_norm' },
@@ -69,7 +74,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {
     modelType: 'gpt_oss',
-    windows: { period: 2, isFixed: true, size: 128, ownRotary: false },
+    windows: { period: 2, size: 128, ownRotary: false },
     feedforwardNorm: 'post_attention_norm',
     roundsYarn: false,
   },

@@ -69,7 +69,7 @@ export class GgufKeys {
       : this.fault(name, say`It has ${flags.length} entries for ${counted(count, 'block')}.`);
   }
 
-  /** A whole number for each block; one that stands alone holds for all of them. */
+  /** An integer for each block; one that stands alone holds for all of them. */
   public async numbers(key: string, count: number): Promise<readonly number[] | undefined> {
     const name = this.name(key);
     const value = this.header.metadata.get(name);

@@ -6,16 +6,19 @@ import type { Architecture } from '../transformer/architecture';
 import { knownArchitecture } from '../transformer/architectures';
 import {
   describeGguf,
+  ggufFields,
+  keptWindows,
   keysOfFields,
-  requireSameTurns,
+  noQueryNorms,
+  requireSameScale,
   requireSameUnturned,
-  rotaryTables,
 } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
 import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { GgufKeys } from './gguf-keys';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
+import { rotaryTables } from './gguf-rotary';
 import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -87,13 +90,35 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const { windows, unturned } = ggufFamilies[keys.architecture] ?? {};
+  const { windows, unturned, queryNormsFrom = 0 } = ggufFamilies[keys.architecture] ?? {};
+  const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
+  if (hasQueryNorms && kept.length < queryNormsFrom) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      noQueryNorms(keys.architecture, queryNormsFrom),
+      say`Prune the Hugging Face folder of the model.`,
+    );
+  }
   if (unturned !== undefined) {
     requireSameUnturned(keys, unturned, kept);
   }
   if (windows !== undefined) {
-    await requireSameTurns(keys, windows, kept);
+    requireSameScale(keys, windows, kept);
+    await keptWindows(keys, windows, kept);
   }
+}
+
+/**
+ * Whether each block that stays is windowed, where the file has to say so.
+ * @param kept source block of each block that stays
+ */
+export async function ggufWindows(
+  header: GgufHeader,
+  kept: readonly number[],
+): Promise<readonly boolean[] | undefined> {
+  const keys = new GgufKeys(header, header.file);
+  const { windows } = ggufFamilies[keys.architecture] ?? {};
+  return windows === undefined ? undefined : keptWindows(keys, windows, kept);
 }
 
 /**

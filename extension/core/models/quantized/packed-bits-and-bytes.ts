@@ -71,9 +71,15 @@ function parseState(tensor: LazyTensor, bytes: Buffer): v.InferOutput<typeof sta
 }
 
 const largestInteger = 127;
+/** The other formats are those of tensor cores. */
+const rowByRow = 0;
 
-function joinEightBit(parts: Parts): Matrix {
+async function joinEightBit(parts: Parts): Promise<Matrix> {
   const numbers = take(parts, 'weight');
+  const format = parts.get('weight_format');
+  if (format !== undefined && (await readBytes(format, 8)).some((byte) => byte !== rowByRow)) {
+    return { numbers, shape: numbers.shape };
+  }
   const scales = floats(take(parts, 'SCB'));
   return bytesTimes(numbers, { over: largestInteger, times: { matrix: scales } });
 }

@@ -1,7 +1,8 @@
-import { packedDType } from '../../checkpoints/lazy-tensor';
+import { elementCount, packedDType } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { QuantizationSummary } from '../model-summary';
 import { packedForms } from './packed-forms';
+import { requireFit } from './packed-parts';
 
 /**
  * The checkpoint with one tensor `<layer>.weight` in place of those that a quantization method
@@ -35,6 +36,9 @@ export async function joinPacked(
       continue;
     }
     const { numbers, shape, packed, turned = false } = matrix;
+    if (packed !== undefined && quantization.refusal === undefined) {
+      requireFit(packed, elementCount(shape) / elementCount(packed.shape));
+    }
     const name = `${layer}${form.suffix ?? '.weight'}`;
     const { file, offset } = numbers;
     const length = [...parts.values()].reduce((sum, part) => sum + part.length, 0);

@@ -1,5 +1,5 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import type { CodeValues, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
+import type { CodeValues, Grid, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -70,23 +70,85 @@ export function gridShape({ shape, ...tensor }: LazyTensor): readonly [number, n
   return [rows, columns];
 }
 
+/** What bytes of a dtype stand for. */
+const byteValues: Readonly<Record<string, CodeValues>> = {
+  F8_E4M3: 'E4M3',
+  F8_E5M2: 'E5M2',
+  I8: 'signed',
+};
+
+/** Numbers of a byte each that are a number, a column or a matrix, as a matrix. */
+export function byteMatrix(tensor: LazyTensor): PackedMatrix {
+  const values = byteValues[tensor.dtype];
+  if (values === undefined) {
+    throw fault(
+      tensor,
+      say`It is ${tensor.dtype}, expected ${Object.keys(byteValues).join(' or ')}.`,
+    );
+  }
+  return { tensor, shape: gridShape(tensor), codes: { bits: 8, order: 'columns', values } };
+}
+
 /** A matrix of one byte a number. */
 export function bytesTimes(
   numbers: LazyTensor,
   scales: Pick<PackedMatrix, 'minus' | 'times' | 'over'>,
 ): Matrix {
-  const types: Readonly<Record<string, CodeValues>> = {
-    F8_E4M3: 'E4M3',
-    F8_E5M2: 'E5M2',
-    I8: 'signed',
-  };
-  const type = types[numbers.dtype];
-  if (type === undefined) {
+  if (byteValues[numbers.dtype] === undefined) {
     return { numbers, shape: numbers.shape };
   }
   const shape = matrixShape(numbers);
-  const codes = { bits: 8, order: 'columns', values: type } as const;
-  return { numbers, shape, packed: { shape, tensor: numbers, codes, ...scales } };
+  return { numbers, shape, packed: { ...byteMatrix(numbers), ...scales } };
+}
+
+/**
+ * Checks that a packed matrix has as many codes as numbers, and that its grids cover it.
+ * @param copies number of such matrices that each tensor holds
+ * @throws UserError naming the tensor that does not fit.
+ */
+export function requireFit(matrix: PackedMatrix, copies: number): void {
+  const { shape, tensor, codes, minus, times, over } = matrix;
+  const [rows, columns] = shape;
+  const { bits = 1, order, values } = codes ?? {};
+  const storedRows = order === 'rows' ? ((tensor.shape[0] ?? 0) * 32) / bits : rows;
+  const expected = copies * storedRows * (matrix.stored ?? columns);
+  const found = codes === undefined ? elementCount(tensor.shape) : (tensor.length * 8) / bits;
+  if (found !== expected || !Number.isInteger(storedRows) || storedRows < rows) {
+    throw fault(tensor, say`It has ${found} numbers, expected ${expected}.`);
+  }
+  if (typeof values === 'object') {
+    expect(values, floatDTypes, [2 ** bits]);
+  }
+  for (const grid of [minus, times, over]) {
+    if (typeof grid === 'object') {
+      requireFit(grid.matrix, copies);
+      requireCover(grid, shape);
+    }
+  }
+}
+
+function requireCover({ matrix, block, groups }: Grid, shape: PackedMatrix['shape']): void {
+  const { tensor, shape: counts } = matrix;
+  if (groups !== undefined) {
+    expect(groups.tensor, groupDTypes, [shape[groups.axis]]);
+  }
+  const fits = ([0, 1] as const).every((axis) => {
+    const [size, count] = [shape[axis], counts[axis]];
+    if (groups !== undefined) {
+      return axis === groups.axis || count === size;
+    }
+    return block === undefined ? size % count === 0 : Math.ceil(size / block[axis]) === count;
+  });
+  // Blocks of both rows and columns need their sizes told: the last ones may be cut off.
+  const isTold =
+    block !== undefined ||
+    ([0, 1] as const).some((axis) => [1, shape[axis]].includes(counts[axis]));
+  if (!fits || !isTold) {
+    throw fault(
+      tensor,
+      say`Its shape [${tensor.shape.join(', ')}] does not divide a matrix [${shape.join(', ')}] into equal blocks.`,
+    );
+  }
 }
 
 export function fault(

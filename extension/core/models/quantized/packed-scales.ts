@@ -2,7 +2,16 @@ import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { CodeValues, Grid, LazyTensor, PackedMatrix } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import type { QuantizationSummary } from '../model-summary';
-import { bytesTimes, expect, fault, floats, gridShape, matrixShape, take } from './packed-parts';
+import {
+  byteMatrix,
+  bytesTimes,
+  expect,
+  fault,
+  floats,
+  gridShape,
+  matrixShape,
+  take,
+} from './packed-parts';
 import type { Matrix, Parts } from './packed-parts';
 import { say } from '../../message';
 
@@ -20,10 +29,12 @@ export async function joinCompressed(
     return joinFourBit(numbers, scales, parts.get('weight_global_scale'));
   }
   const shape = await shapeOf(parts);
-  const bits = shape === undefined ? (quantization.bits ?? 4) : bitsOf(columns, shape[1]);
+  const bits = quantization.bits ?? (shape === undefined ? 4 : bitsOf(columns, shape[1]));
   const kept = (columns * 32) / bits;
   const sizes = shape ?? ([out, kept] as const);
-  if (numbers.dtype !== 'I32' || !Number.isInteger(kept) || sizes[0] !== out) {
+  // Older versions start each word anew, and so have more of them where bits do not divide one.
+  const isOneStream = columns === Math.ceil((sizes[1] * bits) / 32);
+  if (numbers.dtype !== 'I32' || !Number.isInteger(kept) || sizes[0] !== out || !isOneStream) {
     return { numbers, shape: sizes };
   }
   const codes = { bits, order: 'columns', values: 'unsigned' } as const;
@@ -123,17 +134,7 @@ export function joinStored(parts: Parts, { block }: QuantizationSummary): Matrix
   const zeros = parts.get('weight_zero_point');
   return bytesTimes(numbers, {
     times: { matrix, ...(isBlocks ? { block } : {}) },
-    ...(zeros?.dtype === 'I8'
-      ? {
-          minus: {
-            matrix: {
-              shape: gridShape(zeros),
-              tensor: zeros,
-              codes: { bits: 8, order: 'columns', values: 'signed' },
-            },
-          },
-        }
-      : {}),
+    ...(zeros === undefined ? {} : { minus: { matrix: byteMatrix(zeros) } }),
   });
 }
 

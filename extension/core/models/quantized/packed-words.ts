@@ -116,7 +116,7 @@ function joinRows(
 }
 
 function requireEven(tensor: LazyTensor, input: number, count: number): void {
-  if (input % count !== 0) {
+  if (!Number.isInteger(count) || input % count !== 0) {
     throw fault(
       tensor,
       say`${input} inputs cannot be divided into ${counted(count, 'group')} evenly.`,

@@ -171,7 +171,11 @@ function sizes(bits: unknown, groupSize: unknown): { bits?: number; groupSize?: 
 /** Sizes of the blocks that share a scale. */
 function blockOf(value: unknown): { block?: readonly [rows: number, columns: number] } {
   const [rows, columns] = Array.isArray(value) ? (value as unknown[]) : [];
-  return typeof rows === 'number' && typeof columns === 'number' ? { block: [rows, columns] } : {};
+  return isSize(rows) && isSize(columns) ? { block: [rows, columns] } : {};
+}
+
+function isSize(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 /** The value of a field where all that have it agree. */

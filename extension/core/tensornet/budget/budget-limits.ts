@@ -1,6 +1,8 @@
+import { formatBytes, formatCount } from '../../format';
 import { memoryAt } from '../../models/model-summary';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
+import { UserError } from '../../user-error';
 import type { MatrixSensitivity } from '../sensitivity/sensitivity-profile';
 import { say } from '../../message';
 
@@ -13,11 +15,20 @@ export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'milliseco
 export type BudgetUnit = (typeof budgetUnits)[number];
 
 /** What may be left at most: a share of the whole model, in (0, 1), or an amount in the unit. */
-export type BudgetLimit = ShareLimit | { readonly unit: BudgetUnit; readonly most: number };
+export type BudgetLimit = ShareLimit | AmountLimit;
 
-export interface ShareLimit {
-  readonly unit: BudgetUnit;
+export interface ShareLimit extends NamedLimit {
   readonly ratio: number;
+}
+
+interface AmountLimit extends NamedLimit {
+  readonly most: number;
+}
+
+interface NamedLimit {
+  readonly unit: BudgetUnit;
+  /** The field of a request that it stands in; the budget when absent. */
+  readonly field?: 'limits';
 }
 
 /** Limits that hold together, and the tokens of context that memory is counted at. */
@@ -42,14 +53,29 @@ export const limitForm = {
   takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'milliseconds<20'}`,
 };
 
-/** A limit that {@link limitForm} is true of. */
+/**
+ * A limit that {@link limitForm} is true of.
+ * @throws UserError where a percentage is no part of the model.
+ */
 export function parseLimit(text: string): BudgetLimit {
   const [name = '', amount = ''] = text.split('<');
   const unit = budgetUnits.find((one) => one === name.toLowerCase()) ?? 'bytes';
-  return amount.endsWith('%')
-    ? { unit, ratio: Number.parseFloat(amount) / 100 }
-    : { unit, most: unit === 'milliseconds' ? Number(amount) : (parseMemorySize(amount) ?? 0) };
+  if (!amount.endsWith('%')) {
+    const most = unit === 'milliseconds' ? Number(amount) : (parseMemorySize(amount) ?? 0);
+    return { unit, most, field: 'limits' };
+  }
+  const ratio = Number.parseFloat(amount) / 100;
+  if (!isShare(ratio)) {
+    throw new UserError(say`${text} is not a share of the model above 0 % and below 100 %.`, {
+      field: 'limits',
+      remedy: say`Write ${`${unit}<50%`} for half of it.`,
+    });
+  }
+  return { unit, ratio, field: 'limits' };
 }
+
+/** Whether so much of a model is neither nothing nor all of it. */
+export const isShare = (ratio: number): boolean => ratio > 0 && ratio < 1;
 
 type Counted = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
 
@@ -99,4 +125,18 @@ export function wholeCost(
 /** The most that a limit allows of `whole`. */
 export function mostOf(limit: BudgetLimit, whole: number): number {
   return 'ratio' in limit ? limit.ratio * whole : limit.most;
+}
+
+/** An amount: `1.20 GiB`, `3.42 M`, `20.0 ms`. */
+export function formatAmount(unit: BudgetUnit, amount: number): string {
+  switch (unit) {
+    case 'bytes':
+    case 'memory':
+      return formatBytes(amount);
+    case 'parameters':
+    case 'flops':
+      return formatCount(amount);
+    case 'milliseconds':
+      return `${amount.toPrecision(3)} ms`;
+  }
 }

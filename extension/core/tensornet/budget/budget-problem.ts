@@ -42,6 +42,14 @@ export interface BudgetSolution {
   readonly loss: number;
 }
 
+/** The least of one cost that any choice of the parts has. */
+export function leastCost(parts: readonly BudgetPart[], limit: number): number {
+  const costOf = ({ costs }: LayerOption): number => costs[limit] ?? 0;
+  const least = (state: PartState): number =>
+    state.layers.reduce((sum, options) => sum + Math.min(...options.map(costOf)), costOf(state));
+  return parts.reduce((sum, { states }) => sum + Math.min(...states.map(least)), 0);
+}
+
 /** Sums over a choice. */
 export function totals(
   { parts, limits }: BudgetProblem,

@@ -7,7 +7,6 @@ import type {
   BudgetSolution,
   LayerOption,
   PartChoice,
-  PartState,
 } from './budget-problem';
 import { relaxedChoice } from './relaxed-choice';
 import { say } from '../../message';
@@ -27,19 +26,12 @@ const scale = 1000;
 /**
  * Takes the states and options with the smallest sum of losses whose costs stay within all limits: a
  * multiple-choice knapsack, as a mixed-integer program (HiGHS).
- * @throws UserError where even the cheapest cost more than a limit, or the limits cannot be kept together.
+ * @throws UserError where the limits cannot be kept together.
  */
 export async function chooseOptions(
   problem: BudgetProblem,
   seconds = defaultSeconds,
 ): Promise<BudgetSolution> {
-  const { parts, limits } = problem;
-  for (const [i, limit] of limits.entries()) {
-    const least = parts.reduce((sum, part) => sum + cheapest(part, i), 0);
-    if (least > limit) {
-      throw tooLow(least, limit);
-    }
-  }
   const relaxed = relaxedChoice(problem);
   const solved = await solve(problem, seconds);
   const [best] = [...(solved ? [solved] : []), ...(relaxed ? [relaxed] : [])]
@@ -52,16 +44,6 @@ export async function chooseOptions(
     });
   }
   return best;
-}
-
-function tooLow(least: number, limit: number): UserError {
-  return new UserError(
-    say`The smallest that the measured options allow is ${least.toPrecision(4)}, above the budget of ${limit.toPrecision(4)}.`,
-    {
-      field: 'budget',
-      remedy: say`Choose a larger budget, measure smaller settings or more methods, or allow removing sublayers.`,
-    },
-  );
 }
 
 /** A variable of the program: one option of one layer in one state, or a state. */
@@ -135,14 +117,6 @@ function choiceOf(
     layer.findIndex((_, option) => isTaken(optionName(part, state, l, option))),
   );
   return state < 0 || options.some((option) => option < 0) ? undefined : { state, options };
-}
-
-/** The least that any choice of a part costs. */
-function cheapest({ states }: BudgetPart, limit: number): number {
-  const costOf = ({ costs }: LayerOption): number => costs[limit] ?? 0;
-  const least = (state: PartState): number =>
-    state.layers.reduce((sum, options) => sum + Math.min(...options.map(costOf)), costOf(state));
-  return Math.min(...states.map(least));
 }
 
 /** Options of which no other costs less or as much of everything and loses less. */

@@ -46,12 +46,6 @@ export interface MeasuredPlan {
   readonly narrow: readonly PlannedNarrowing[];
 }
 
-/** The model that forms are put into: the original, or one with narrower sublayers. */
-interface Base {
-  readonly model: LayeredModel;
-  readonly executor: LayeredExecutor;
-}
-
 /** What a plan really does to the output. */
 export interface PlanMeasurement {
   /** Distance of the model with all changes to the original. */
@@ -65,8 +59,8 @@ export class PlanMeasurer {
   private readonly forms = new Map<string, MatrixEncoding>();
   /** The place of the sublayer of each linear layer. */
   private readonly places: ReadonlyMap<string, number>;
-  /** By what is narrowed. */
-  private readonly bases = new Map<string, Base>();
+  /** The models that forms are put into, by what is narrowed: the original, or one with narrower sublayers. */
+  private readonly bases = new Map<string, LayeredModel>();
   /** Embedding and head by their ids, once where they are one matrix. */
   private readonly outer: ReadonlyMap<string, OuterMatrix>;
   private readonly products: MatrixProducts;
@@ -92,15 +86,14 @@ export class PlanMeasurer {
     );
     this.products = new MatrixProducts(device, memoryBytes);
     this.original = new LayeredExecutor(model, device, memoryBytes);
-    this.bases.set('', { model, executor: this.original });
+    this.bases.set('', model);
   }
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
-    const base = await this.baseOf(plan.narrow);
-    await this.compress(plan, base);
+    const model = await this.baseOf(plan.narrow);
+    await this.compress(plan, model);
     const { device, memoryBytes } = this.setup;
-    const { model } = base;
     const forms = this.formsOf(plan);
     const executor = new LayeredExecutor(model.withMatrices(forms), device, memoryBytes);
     try {
@@ -140,24 +133,21 @@ export class PlanMeasurer {
 
   public async dispose(): Promise<void> {
     await this.products.dispose();
-    for (const { executor } of this.bases.values()) {
-      await executor.dispose();
-    }
+    await this.original.dispose();
   }
 
   /** The model with narrower sublayers, its tensors in the folder. */
-  private async baseOf(narrow: readonly PlannedNarrowing[]): Promise<Base> {
+  private async baseOf(narrow: readonly PlannedNarrowing[]): Promise<LayeredModel> {
     const key = narrow.map(({ sublayer, remove }) => `${sublayer} ${remove}`).join('\n');
     const known = this.bases.get(key);
     if (known !== undefined) {
       return known;
     }
-    const { model: opened, folder, device, memoryBytes } = this.setup;
+    const { model: opened, folder } = this.setup;
     const file = join(folder, `narrow-${this.bases.size}.safetensors`);
     const { model } = await narrowModel(opened, readNarrowing(opened, { narrow }), file);
-    const base = { model, executor: new LayeredExecutor(model, device, memoryBytes) };
-    this.bases.set(key, base);
-    return base;
+    this.bases.set(key, model);
+    return model;
   }
 
   /** The distance of a plan whose embedding or head stays dense. */
@@ -202,7 +192,7 @@ export class PlanMeasurer {
   }
 
   /** Computes the forms that are not there yet, on statistics of the model that they are put into. */
-  private async compress(plan: MeasuredPlan, { model, executor }: Base): Promise<void> {
+  private async compress(plan: MeasuredPlan, model: LayeredModel): Promise<void> {
     const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
     const scorer = this.scorer(this.original, []);
@@ -224,32 +214,42 @@ export class PlanMeasurer {
         this.tell(stage, ++done, choices.length);
       }
     }
-    const pass = new CalibrationPass({
-      executor,
-      products: this.products,
-      inputs: fittedTo,
-      afterRun: async () => checkpoint(this.context.cancellation),
-    });
-    for (const index of model.summary.sublayers.keys()) {
-      const here = model
-        .linearLayers(index)
-        .flatMap((layer) =>
-          open.flatMap((choice) => (choice.tensor === layer.id ? [{ choice, layer }] : [])),
-        );
-      if (here.length === 0) {
-        continue;
+    const { device, memoryBytes } = this.setup;
+    const isOriginal = model === this.original.model;
+    const executor = isOriginal ? this.original : new LayeredExecutor(model, device, memoryBytes);
+    try {
+      const pass = new CalibrationPass({
+        executor,
+        products: this.products,
+        inputs: fittedTo,
+        afterRun: async () => checkpoint(this.context.cancellation),
+      });
+      for (const index of model.summary.sublayers.keys()) {
+        const here = model
+          .linearLayers(index)
+          .flatMap((layer) =>
+            open.flatMap((choice) => (choice.tensor === layer.id ? [{ choice, layer }] : [])),
+          );
+        if (here.length === 0) {
+          continue;
+        }
+        const statistics = await pass.statistics(index);
+        for (const { choice, layer } of here) {
+          await checkpoint(this.context.cancellation);
+          const own = statistics.get(layer.id);
+          const { form } = await compressMatrix(
+            own === undefined ? context : { ...context, statistics: own },
+            layer,
+            choice,
+          );
+          await this.keep(plan, choice, new Map([[layer.id, form]]));
+          this.tell(stage, ++done, choices.length);
+        }
       }
-      const statistics = await pass.statistics(index);
-      for (const { choice, layer } of here) {
-        await checkpoint(this.context.cancellation);
-        const own = statistics.get(layer.id);
-        const { form } = await compressMatrix(
-          own === undefined ? context : { ...context, statistics: own },
-          layer,
-          choice,
-        );
-        await this.keep(plan, choice, new Map([[layer.id, form]]));
-        this.tell(stage, ++done, choices.length);
+    } finally {
+      // One for each model that was narrowed would take all of the memory again.
+      if (!isOriginal) {
+        await executor.dispose();
       }
     }
   }

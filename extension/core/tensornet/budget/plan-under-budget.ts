@@ -11,10 +11,18 @@ import type {
   SensitivityProfile,
   WidthEntry,
 } from '../sensitivity/sensitivity-profile';
-import { cacheCost, costOf, mostOf, ownCost, wholeCost } from './budget-limits';
+import {
+  cacheCost,
+  costOf,
+  formatAmount,
+  isShare,
+  mostOf,
+  ownCost,
+  wholeCost,
+} from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
 import { chooseOptions } from './choose-options';
-import { totals } from './budget-problem';
+import { leastCost, totals } from './budget-problem';
 import type {
   BudgetProblem,
   BudgetSolution,
@@ -84,7 +92,8 @@ export interface PlannedProblem extends BudgetProblem {
 /**
  * States the choice among a table's measured options as a {@link BudgetProblem}: the first state of every part is to
  * keep it whole, and the first option of every layer to keep that.
- * @throws UserError where a share is none, or the table knows no times that are to be counted.
+ * @throws UserError where a share is none, no choice keeps one of the limits, or the table lacks times that are to be
+ * counted.
  */
 export function planProblem(
   table: SensitivityProfile,
@@ -171,11 +180,15 @@ export function planProblem(
   const problem = { parts: parts.map(({ states }) => ({ states })), limits: before };
   const listed = totals(problem, unchanged).costs;
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
-  if (units.some((unit, i) => unit === 'milliseconds' && before[i] === 0)) {
-    throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
-      field: 'unit',
-      remedy: say`Count bytes, parameters or flops.`,
-    });
+  for (const [i, limit] of limits.entries()) {
+    const most = mostOf(limit, before[i] ?? 0);
+    if (limit.unit === 'milliseconds') {
+      requireTimes(limit, before[i] ?? 0, table);
+    }
+    const least = (fixed[i] ?? 0) + leastCost(problem.parts, i);
+    if (least > most) {
+      throw tooLow(limit, least, most);
+    }
   }
   return {
     parts: problem.parts,
@@ -186,12 +199,45 @@ export function planProblem(
 }
 
 function requireShare(limit: BudgetLimit): void {
-  if ('ratio' in limit && !(limit.ratio > 0 && limit.ratio < 1)) {
+  if ('ratio' in limit && !isShare(limit.ratio)) {
     throw new UserError(say`${limit.ratio} is not a share of the model above 0 and below 1.`, {
-      field: 'budget',
+      field: limit.field ?? 'budget',
       remedy: say`Write 0.5 for half of it.`,
     });
   }
+}
+
+/** @throws UserError where layers that a limit of time counts have none. */
+function requireTimes(
+  limit: BudgetLimit,
+  whole: number,
+  { settings: { roles, blocks } }: SensitivityProfile,
+): void {
+  if (whole === 0) {
+    throw new UserError(say`The sensitivity profile has no times: all matrices are convolutions.`, {
+      field: limit.field ?? 'unit',
+      remedy: say`Count bytes, parameters or flops.`,
+    });
+  }
+  if ('most' in limit && roles.length + blocks.length > 0) {
+    throw new UserError(
+      say`The sensitivity profile has the times of some layers only, so a number of milliseconds can't be checked.`,
+      {
+        field: limit.field ?? 'unit',
+        remedy: say`Profile the sensitivity of all roles and blocks, or limit a percentage.`,
+      },
+    );
+  }
+}
+
+function tooLow({ unit, field }: BudgetLimit, least: number, most: number): UserError {
+  return new UserError(
+    say`The measured options leave at least ${formatAmount(unit, least)} (${unit}), above the budget of ${formatAmount(unit, most)}.`,
+    {
+      field: field ?? 'budget',
+      remedy: say`Choose a larger budget, measure smaller settings or more methods, or allow removing sublayers.`,
+    },
+  );
 }
 
 /** What stays of a sublayer's width. */
@@ -200,12 +246,12 @@ interface WidthShare {
   readonly count: number;
 }
 
-/** What is offered for layers of other sizes: to keep them, and whole numbers, whose sizes follow. */
+/** What is offered for layers of other sizes: to keep them, and integers, whose sizes follow. */
 function narrowable(matrices: readonly MatrixSensitivity[]): Pick<PlannedState, 'entries'> {
-  const isWholeNumbers = ({ method }: SensitivityEntry): boolean =>
+  const isQuantized = ({ method }: SensitivityEntry): boolean =>
     quantizerNames.some((name) => name === method);
   return {
-    entries: matrices.map(({ entries }) => [undefined, ...entries.filter(isWholeNumbers)]),
+    entries: matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { JobContext } from '../../jobs/job';
 import { chooseOptions } from './choose-options';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
+import { formatAmount } from './budget-limits';
 import type { BudgetLimit } from './budget-limits';
 import { planOf } from './plan-under-budget';
 import type { CompressionPlan, PlannedPart, PlannedProblem } from './plan-under-budget';
@@ -22,7 +23,9 @@ export function planNote(
   metric: string,
 ): string {
   const said = limits.map((limit) =>
-    'ratio' in limit ? `${limit.ratio} of ${limit.unit}` : `${limit.unit} of ${limit.most}`,
+    'ratio' in limit
+      ? `${limit.ratio} of ${limit.unit}`
+      : `${limit.unit} of at most ${formatAmount(limit.unit, limit.most)}`,
   );
   return `budget ${said.join(', ')}, ${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
 }

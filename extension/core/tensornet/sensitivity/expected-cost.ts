@@ -4,6 +4,7 @@ import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
 import type { CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { compressionsOf } from './compressions-of';
+import type { OpenWidth } from './width-sensitivity';
 
 /** A decomposition goes so many times over a matrix for each of its least dimension: as measured on SmolLM2-135M. */
 const passes = 100;
@@ -39,7 +40,7 @@ export function layerCosts(
   return new Map(
     layers.map((layer) => {
       const ways = compressionsOf(layer, compressions).length;
-      const run = precision === 0 ? ways * tokens : tokens + ways * Math.min(tokens, firstRows);
+      const run = tokensRun(ways, { precision, tokens });
       const next = Math.max(read, layer.sublayer + 1);
       const reading = readings * fitted * parameters(read, next);
       read = next;
@@ -47,4 +48,26 @@ export function layerCosts(
       return [layer.id, cost];
     }),
   );
+}
+
+/** The same of narrowing sublayers, by their ids: they are run, and their inputs are read for their layers. */
+export function widthCosts(
+  { summary: { sublayers } }: LayeredModel,
+  widths: readonly OpenWidth[],
+  trials: Pick<Trials, 'precision' | 'tokens'>,
+): ReadonlyMap<string, number> {
+  return new Map(
+    widths.map(({ index, sublayer, kept }) => {
+      const behind = sublayers.slice(index).reduce((sum, one) => sum + one.parameters, 0);
+      return [sublayer, tokensRun(kept.length, trials) * behind];
+    }),
+  );
+}
+
+/** Tokens that ways to change one part are run on: the first on all, the others on few where that is precise enough. */
+function tokensRun(
+  ways: number,
+  { precision, tokens }: Pick<Trials, 'precision' | 'tokens'>,
+): number {
+  return precision === 0 ? ways * tokens : tokens + ways * Math.min(tokens, firstRows);
 }

@@ -34,7 +34,7 @@ import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
-import { layerCosts } from './expected-cost';
+import { layerCosts, widthCosts } from './expected-cost';
 import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
@@ -44,7 +44,7 @@ import type {
   SensitivityProfile,
   WidthSensitivity,
 } from './sensitivity-profile';
-import { describeWidth, measureWidth, widthsToMeasure } from './width-sensitivity';
+import { chosenWidths, describeWidth, measureWidth } from './width-sensitivity';
 import { timingOf } from './timing';
 import type { Timing } from './timing';
 import { say } from '../../message';
@@ -59,8 +59,10 @@ export interface SensitivityJob {
   readonly memoryBytes: number;
   /** Where the table is written, or undefined to only return it. */
   readonly out: string | undefined;
-  /** The journal that lets a stopped run go on; forms in work lie in a folder beside it. */
+  /** The journal that lets a stopped run go on. */
   readonly journal: string;
+  /** A folder for forms in work, removed at the end; beside the journal when absent. */
+  readonly folder?: string;
   /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
   readonly keepsJournal?: boolean;
 }
@@ -100,6 +102,7 @@ export async function profileSensitivity(
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);
+  const widths = chosenWidths(model, job.settings);
   const warn = (message: Message): void => {
     context.warn(message);
   };
@@ -126,7 +129,6 @@ export async function profileSensitivity(
     parseEntry,
   );
   const known = new Map<string, SensitivityEntry>();
-  const widths = widthsToMeasure(model, settings.widths ?? [], settings.blocks);
   const measuredWidths = new Map<string, WidthSensitivity>();
   for (const entry of journal.replayed) {
     if (entry.kind === 'layer') {
@@ -136,7 +138,7 @@ export async function profileSensitivity(
     }
   }
   const spentBefore = spentOf(journal.replayed);
-  const forms = `${job.journal}.forms`;
+  const forms = job.folder ?? `${job.journal}.forms`;
   const dtype = storageDtype(model.summary);
   requireMemory(model, job.memoryBytes, device);
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
@@ -147,16 +149,17 @@ export async function profileSensitivity(
     layer,
     compressions: compressionsOf(layer, settings.compressions),
   }));
-  const total = [...wanted, ...outer].reduce(
-    (sum, { compressions }) => sum + compressions.length,
-    0,
-  );
+  const total =
+    [...wanted, ...outer].reduce((sum, { compressions }) => sum + compressions.length, 0) +
+    widths.reduce((sum, { kept }) => sum + kept.length, 0);
   const isOpen = ({ id }: ModelMatrix, compressions: readonly Compression[]): boolean =>
     compressions.some((one) => !known.has(keyOf(id, one)));
   let ahead: CostAhead | undefined;
   const report = (stage: Message): void => {
     const secondsLeft = ahead?.secondsLeft;
-    context.progress({ stage, done: known.size, total, unit: 'steps', secondsLeft });
+    const narrowed = [...measuredWidths.values()].reduce((sum, one) => sum + one.entries.length, 0);
+    const done = known.size + narrowed;
+    context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
   const scorer = new ChangeScorer({
     executor,
@@ -245,12 +248,18 @@ export async function profileSensitivity(
       }
     }
     const { sequences, length } = job.calibration;
+    const trials = { ...settings, tokens: sequences * length };
+    const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
+    const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
     ahead = new CostAhead(
-      layerCosts(
-        model,
-        wanted.flatMap((one) => (isOpen(one.layer, one.compressions) ? [one.layer] : [])),
-        { ...settings, tokens: sequences * length },
-      ),
+      new Map([
+        ...layerCosts(
+          model,
+          openLayers.map(({ layer }) => layer),
+          trials,
+        ),
+        ...widthCosts(model, openWidths, trials),
+      ]),
     );
     const places = [...layers.map(({ sublayer }) => sublayer), ...widths.map(({ index }) => index)];
     for (const index of [...new Set(places)].sort((a, b) => a - b)) {
@@ -272,6 +281,7 @@ export async function profileSensitivity(
         const found = describeWidth(width, await measureWidth(setup, width, behind));
         measuredWidths.set(found.sublayer, found);
         await append([{ kind: 'width', width: found }]);
+        ahead.finish(found.sublayer);
       }
       for (const { layer, compressions } of open) {
         report(say`Compressing linear layers`);

@@ -7,7 +7,9 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { OpenedModel } from '../../models/opened-model';
 import type { InputStatistics } from '../statistics/input-statistics';
 import type { ChangeScorer, StandIn } from './change-scorer';
-import type { WidthEntry, WidthSensitivity } from './sensitivity-profile';
+import type { SensitivitySettings, WidthEntry, WidthSensitivity } from './sensitivity-profile';
+import { UserError } from '../../user-error';
+import { say } from '../../message';
 
 /** A sublayer that can be narrowed, and how much of it may stay. */
 export interface OpenWidth {
@@ -18,24 +20,35 @@ export interface OpenWidth {
   readonly kept: readonly number[];
 }
 
-/** The sublayers that can be narrowed to a share of their width: numbers that are left, each once. */
-export function widthsToMeasure(
+/**
+ * The sublayers that can be narrowed to shares of their width: numbers that are left, each once.
+ * @throws UserError where shares are asked for, and no sublayer can be narrowed to one of them.
+ */
+export function chosenWidths(
   model: LayeredModel,
-  shares: readonly number[],
-  blocks: readonly number[],
+  { widths: shares = [], blocks }: Pick<SensitivitySettings, 'widths' | 'blocks'>,
 ): OpenWidth[] {
-  return model.summary.sublayers.flatMap(({ id, block, sharedWeights }, index): OpenWidth[] => {
-    const width = sharedWeights === undefined ? model.width?.(index) : undefined;
-    if (width === undefined || (blocks.length > 0 && !blocks.includes(block))) {
-      return [];
-    }
-    const { count } = width;
-    const kept = shares.map((share) => Math.round(share * count));
-    const levels = [...new Set(kept)].filter((level) => level > 0 && level < count);
-    return levels.length === 0
-      ? []
-      : [{ index, sublayer: id, width, kept: levels.sort((a, b) => b - a) }];
-  });
+  const found = model.summary.sublayers.flatMap(
+    ({ id, block, sharedWeights }, index): OpenWidth[] => {
+      const width = sharedWeights === undefined ? model.width?.(index) : undefined;
+      if (width === undefined || (blocks.length > 0 && !blocks.includes(block))) {
+        return [];
+      }
+      const { count } = width;
+      const kept = shares.map((share) => Math.round(share * count));
+      const levels = [...new Set(kept)].filter((level) => level > 0 && level < count);
+      return levels.length === 0
+        ? []
+        : [{ index, sublayer: id, width, kept: levels.sort((a, b) => b - a) }];
+    },
+  );
+  if (shares.length > 0 && found.length === 0) {
+    throw new UserError(say`No sublayer of the chosen blocks can be narrowed to these shares.`, {
+      field: 'widths',
+      remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
+    });
+  }
+  return found;
 }
 
 /** What is known of a sublayer's widths. */
