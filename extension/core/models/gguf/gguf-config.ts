@@ -4,6 +4,7 @@ import type { Architecture, Biases } from '../transformer/architecture';
 import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import { describeRotary } from './gguf-rotary';
+import type { GgufTraits, GgufWindows } from './gguf-traits';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -29,37 +30,6 @@ export const ggufFields = {
 
 /** Says of each block whether it is windowed, or of how many the last is not. */
 export const windowPattern = 'attention.sliding_window_pattern';
-
-/** What llama.cpp takes for granted of a family whose blocks take turns. */
-export interface GgufWindows {
-  /** Of so many blocks the last is not windowed, unless the file says otherwise. */
-  readonly period: number;
-  /** Number of positions, unless the file says otherwise. */
-  readonly size?: number;
-  /** Windowed blocks have a rotary base of their own: 10 000, unless the file says otherwise. */
-  readonly ownRotary: boolean;
-  /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
-  readonly scaledByWidthAt?: number;
-}
-
-/** How a family differs in what its header says. */
-export interface GgufTraits {
-  readonly windows?: GgufWindows;
-  /** Sizes are lists with 0 for what a block lacks. */
-  readonly mayLackSublayers?: boolean;
-  /** Further fields of config.json that are keys of the header. */
-  readonly fields?: Readonly<Record<string, string>>;
-  /** Of so many blocks the last has no rotary embedding. */
-  readonly unturned?: number;
-  /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
-  readonly parallelWithoutNorm?: boolean;
-  /** With fewer blocks llama.cpp reads no norms of queries and keys. */
-  readonly queryNormsFrom?: number;
-  /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
-  readonly normsExpertWeights?: boolean;
-  /** Whether the bounds of yarn's ramp are integers; yes when absent. */
-  readonly roundsYarn?: boolean;
-}
 
 /** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
 export function keysOfFields(

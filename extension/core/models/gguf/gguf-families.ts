@@ -1,4 +1,4 @@
-import type { GgufTraits } from './gguf-config';
+import type { GgufTraits } from './gguf-traits';
 
 /** How the conversion to GGUF treats a family. */
 export interface GgufFamily extends GgufTraits {

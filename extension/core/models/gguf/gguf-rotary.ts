@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readFloats } from '../../checkpoints/read-tensor';
 import { yarnScale } from '../parts/rotary';
-import type { GgufTraits } from './gguf-config';
+import type { GgufTraits } from './gguf-traits';
 import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 
