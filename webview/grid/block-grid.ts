@@ -50,7 +50,7 @@ export class BlockGrid<Item extends GridItem> {
   );
   private items: ReadonlyMap<string, Item> = new Map();
   private places: ReadonlyMap<string, string> = new Map();
-  /** In pixels; unknown before it stands in the page. */
+  /** In pixels; unknown before the page is laid out, which asking for it would do once more. */
   private width: number | undefined;
   private layout: GridLayout | undefined;
   private built = '';
@@ -79,11 +79,6 @@ export class BlockGrid<Item extends GridItem> {
       this.width = entry?.contentRect.width;
       this.draw();
     }).observe(this.element);
-  }
-
-  /** It stands in the page now. Told of its size by an observer, it would be drawn within a frame, which takes long. */
-  public placed(): void {
-    this.width = this.element.clientWidth || undefined;
   }
 
   /**

@@ -38,7 +38,6 @@ export function Grid<Item extends GridItem>(props: GridProps<Item>): VNode {
       latest.current.scrolled?.(made.element.scrollLeft);
     });
     place.current?.append(made.element);
-    made.placed();
     grid.current = made;
   }, []);
   useLayoutEffect(() => {

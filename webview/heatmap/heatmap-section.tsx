@@ -8,6 +8,7 @@ import { Section } from '../components/section';
 import { setAttribute } from '../dom';
 import { formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
+import { AfterPaint } from '../kit/after-paint';
 import { CellDetails } from './cell-details';
 import { cellLabel, cellTooltip } from './cell-text';
 import { colourings } from './cells';
@@ -84,7 +85,9 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
         }}
       />
       <CellDetails pointed={pointed} cells={cells} />
-      <HeatmapLegend profile={panel.get('profile')} cells={cells} drift={panel.get('drift')} />
+      <AfterPaint>
+        <HeatmapLegend profile={panel.get('profile')} cells={cells} drift={panel.get('drift')} />
+      </AfterPaint>
     </Section>
   );
 }

@@ -33,7 +33,11 @@ export function Main({ panel }: PanelProps): VNode {
       <Job panel={panel} />
       {isNew && <NoProfile panel={panel} removed={selected.removed} />}
       <HeatmapSection panel={panel} frame={frame} />
-      {(!isNew || hasRemovals) && <Removal panel={panel} frame={frame} />}
+      {(!isNew || hasRemovals) && (
+        <AfterPaint>
+          <Removal panel={panel} frame={frame} />
+        </AfterPaint>
+      )}
       <div class="columns">
         <div class="column">
           {!isNew && (
