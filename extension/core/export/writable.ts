@@ -14,7 +14,7 @@ import type { OutputAnswer, OutputTarget } from './output-options';
 import { writeSource } from './write-source';
 import { outputFormats } from './output-formats';
 import type { WriteSource } from './write-source';
-import { inEnglish, joined, say } from '../message';
+import { joined, say } from '../message';
 import type { Message } from '../message';
 
 /** Changes that are asked about before any work. */
@@ -86,22 +86,22 @@ export async function foreseeRefusals(
   const candidates = listCandidates(summary, granularity).filter(
     ({ members }) => !members.some((unit) => kept.has(unit)),
   );
-  const refusals: Message[] = [];
+  const refusals: Refusal[] = [];
   let format: string | undefined;
   for (const candidate of candidates) {
     const { refusal, target } = await judge(source, asked, idsOf(summary, candidate));
     if (refusal !== undefined) {
       format ??= outputFormats[target.format];
-      refusals.push(joined([refusal.reason, refusal.remedy]));
+      refusals.push(refusal);
     }
   }
-  // The first and the last are of different kinds where there are several.
+  // One of each of two reasons: candidates of a kind are refused in the same words.
   const [first] = refusals;
-  const last = refusals.at(-1);
-  const isSame = first === undefined || last === undefined || inEnglish(first) === inEnglish(last);
+  const other = refusals.find(({ reason }) => reason.code !== first?.reason.code);
+  const told = [first, other].flatMap((one) => (one === undefined ? [] : [one.reason, one.remedy]));
   return format === undefined
     ? undefined
-    : say`${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined([first, isSame ? undefined : last])}`;
+    : say`${refusals.length} of ${candidates.length} candidates can't be removed alone in a ${format}: ${joined(told)}`;
 }
 
 /** Keeps a search to what can be written as asked. */
