@@ -31,7 +31,7 @@ export async function chooseSession(
   return sessionOf(services, target);
 }
 
-/** @throws UserError for a plan that narrows, of which a selection would be only a part. */
+/** @throws UserError for a plan that narrows: a selection would show only a part of it. */
 export async function requireRemovals({ plan }: Pick<Target, 'plan'>): Promise<void> {
   if (plan !== undefined && ((await readPlan(plan)).narrow ?? []).length > 0) {
     throw new UserError(

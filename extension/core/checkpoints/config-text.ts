@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { applyEdits, modify } from 'jsonc-parser';
 import { readSmallText } from './regular-file';
+import { setField } from '../set-json-field';
 import { parseJson } from '../parse-json';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -32,12 +32,7 @@ export async function readConfigText(file: string): Promise<string> {
 export function withFields(text: string, fields: object): string {
   const known = JSON.parse(text) as object;
   const lacking = Object.entries(fields).filter(([field]) => !Object.hasOwn(known, field));
-  const formattingOptions = { insertSpaces: true, tabSize: 2 };
-  return lacking.reduce(
-    (edited, [field, value]) =>
-      applyEdits(edited, modify(edited, [field], value, { formattingOptions })),
-    text,
-  );
+  return lacking.reduce((edited, [field, value]) => setField(edited, [field], value), text);
 }
 
 async function readFields(file: string): Promise<object> {

@@ -50,7 +50,7 @@ export type SmallFloat = 'E2M1' | 'E4M3' | 'E5M2' | 'E8M0';
 /** What codes stand for: integers, small floats by their bits, or the numbers of a table in a file. */
 export type CodeValues = 'unsigned' | 'signed' | SmallFloat | LazyTensor;
 
-/** A matrix of fewer numbers than another, of which each goes with a block of that one's. */
+/** A smaller matrix: each of its numbers goes with a block of another one's. */
 export interface Grid {
   readonly matrix: PackedMatrix;
   /** Sizes of a block; where absent, all blocks are equal. */

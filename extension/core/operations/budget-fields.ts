@@ -46,18 +46,12 @@ const budgetFacts = {
   max: 1,
 } as const;
 
-/** What a plan under a budget is made by, besides the budget. */
-const howFields = group('Budget', {
+/** How sizes of plans are counted, and what else may be removed. */
+export const sizeFields = {
   unit: choice(budgetUnits, {
-    description: 'What the budget counts',
+    description: 'What sizes are counted in',
     default: 'bytes',
     placeholder: 'UNIT',
-  }),
-  limits: list({
-    description:
-      'Limits that must hold as well, such as memory<2GB,parameters<100M,milliseconds<20; a percentage is a share of the model',
-    form: limitForm,
-    placeholder: 'LIMIT,…',
   }),
   context: integer({
     description: 'Context that memory is counted at, with its keys and values',
@@ -65,11 +59,22 @@ const howFields = group('Budget', {
     unit: 'tokens',
     min: 1,
   }),
-  sensitivity: path({
-    description: 'A *.sensitivity.json of the model; measured first if absent',
-  }),
   profile: path({
     description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
+  }),
+};
+
+/** What a plan under a budget is made by, besides the budget. */
+const howFields = group('Budget', {
+  ...sizeFields,
+  limits: list({
+    description:
+      'Limits that must hold as well, such as memory<2GB,parameters<100M,milliseconds<20; a percentage is a share of the model',
+    form: limitForm,
+    placeholder: 'LIMIT,…',
+  }),
+  sensitivity: path({
+    description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
   rounds: integer({
     description: 'Times that the plan is made again by what the whole of it showed',

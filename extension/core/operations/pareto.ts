@@ -4,13 +4,12 @@ import * as v from 'valibot';
 import { documentNames } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import { planFor } from '../plans/plan';
-import { budgetUnits, defaultContext } from '../tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
 import { paretoFront } from '../tensornet/budget/pareto-front';
 import { planProblem } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
-import { readRemovable, readTable } from './budget-fields';
-import { choice, integer, list, path } from './fields';
+import { readRemovable, readTable, sizeFields } from './budget-fields';
+import { integer, list, path } from './fields';
 import { defineOperation } from './operation';
 import { actsOnlyWith } from './rules';
 
@@ -43,25 +42,12 @@ export const pareto = defineOperation({
       positional: true,
       required: true,
     }),
-    profile: path({
-      description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
-    }),
     methods: list({
       description: 'Methods of the profile that plans may use',
       fallback: 'all',
       placeholder: 'METHOD,…',
     }),
-    unit: choice(budgetUnits, {
-      description: 'What size counts',
-      default: 'bytes',
-      placeholder: 'UNIT',
-    }),
-    context: integer({
-      description: 'Context that memory is counted at, with its keys and values',
-      default: defaultContext,
-      unit: 'tokens',
-      min: 1,
-    }),
+    ...sizeFields,
     points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
     out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
   },

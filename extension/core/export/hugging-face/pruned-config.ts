@@ -1,5 +1,5 @@
-import { applyEdits, format, modify } from 'jsonc-parser';
-import type { FormattingOptions } from 'jsonc-parser';
+import { applyEdits, format } from 'jsonc-parser';
+import { setField } from '../../set-json-field';
 import type { Refusal } from '../../models/capability';
 import type { Architecture } from '../../models/transformer/architecture';
 import { familyOfConfig } from '../../models/transformer/architectures';
@@ -83,22 +83,12 @@ export function describeLoading(configText: string, withModellingFile: boolean):
 export function rewriteConfig(text: string, selection: BlockSelection): string {
   const config = JSON.parse(text) as Json;
   const nested = layoutOf(config)?.nested;
-  const options = { formattingOptions: formattingOf(text) };
   let edited = text;
   for (const [field, value] of changes({ ...flattened(config, nested) }, selection)) {
     const path = nested === undefined || outsideNested.includes(field) ? [field] : [nested, field];
-    edited = applyEdits(edited, modify(edited, path, value, options));
+    edited = setField(edited, path, value);
   }
   return edited;
-}
-
-function formattingOf(text: string): FormattingOptions {
-  const [, indent = '  '] = /^\s*\{\r?\n([ \t]+)/.exec(text) ?? [];
-  return {
-    insertSpaces: !indent.startsWith('\t'),
-    tabSize: indent.startsWith('\t') ? 1 : indent.length,
-    eol: text.includes('\r\n') ? '\r\n' : '\n',
-  };
 }
 
 /** Fields to set, or to take out where the value is undefined. */

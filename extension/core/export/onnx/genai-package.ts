@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { applyEdits, modify } from 'jsonc-parser';
 import * as v from 'valibot';
 import { readSmallText } from '../../checkpoints/regular-file';
+import { setField } from '../../set-json-field';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -85,8 +85,7 @@ export async function genaiPackage(
       kept.length === count
         ? text
         : fields.reduce(
-            (edited, [path, value]) =>
-              applyEdits(edited, modify(edited, ['model', 'decoder', ...path], value, {})),
+            (edited, [path, value]) => setField(edited, ['model', 'decoder', ...path], value),
             text,
           ),
     names: new Map(names),

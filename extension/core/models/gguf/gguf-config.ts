@@ -266,7 +266,7 @@ export function isTurnedAt(every: number | undefined, block: number): boolean {
 }
 
 /**
- * Refuses a choice of blocks of which llama.cpp would give others a rotary embedding, since it goes by their numbers.
+ * Refuses a choice of blocks where llama.cpp, which goes by their numbers, would rotate others.
  * @param every of so many blocks, the last has none
  * @throws UserError with what may be removed.
  */

@@ -1,8 +1,8 @@
-import { applyEdits, modify } from 'jsonc-parser';
 import { createHash } from 'node:crypto';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
+import { setField } from '../../set-json-field';
 import { UserError } from '../../user-error';
 import { storeComputed } from '../forms/store-forms';
 import type { ComputedTensor } from '../forms/store-forms';
@@ -197,7 +197,7 @@ function withWidths(
   const widths = left.size === 0 ? {} : { widths: Object.fromEntries(left) };
   const said = { version: 1, removed: [], ...others, ...widths };
   const isPlain = espalier === undefined && left.size === 0;
-  return isPlain ? edited : set(edited, ['espalier'], said);
+  return isPlain ? edited : setField(edited, ['espalier'], said);
 }
 
 type SetFields = (text: string, count: number, summary: ModelSummary) => string | undefined;
@@ -209,7 +209,7 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
   const { architecture } = readArchitecture(text, path);
   const { nested, names = {} } = architecture.config ?? {};
   const field = names['intermediate_size'] ?? 'intermediate_size';
-  const edited = set(text, [...(nested === undefined ? [] : [nested]), field], count);
+  const edited = setField(text, [...(nested === undefined ? [] : [nested]), field], count);
   // Some families compute it of others.
   return readArchitecture(edited, path).config.intermediate_size === count ? edited : undefined;
 };
@@ -224,15 +224,6 @@ const headFields: SetFields = (text, count, { path }) => {
   if (!isSaid || typeof groups !== 'number') {
     return undefined;
   }
-  const fewer = set(text, ['num_attention_heads'], (heads / groups) * count);
-  return set(fewer, ['num_key_value_heads'], count);
+  const fewer = setField(text, ['num_attention_heads'], (heads / groups) * count);
+  return setField(fewer, ['num_key_value_heads'], count);
 };
-
-function set(text: string, path: readonly string[], value: unknown): string {
-  return applyEdits(
-    text,
-    modify(text, [...path], value, {
-      formattingOptions: { insertSpaces: true, tabSize: 2 },
-    }),
-  );
-}

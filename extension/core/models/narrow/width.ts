@@ -15,7 +15,7 @@ export interface Width {
   readonly output: Linear;
 }
 
-/** A tensor, places of which belong to channels or groups. */
+/** A tensor with places that belong to channels or groups. */
 export interface WidthTensor {
   readonly tensor: LazyTensor;
   /** The axis of those places, in the tensor as it is stored. */

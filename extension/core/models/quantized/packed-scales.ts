@@ -55,7 +55,7 @@ export async function joinCompressed(
   };
 }
 
-/** Zeros [out, groups], of which a word holds those of rows one below the other. */
+/** Zeros [out, groups]; a word holds those of several rows, one below the other. */
 function zerosOf(tensor: LazyTensor, shape: readonly [number, number], bits: number): PackedMatrix {
   const [out, groups] = shape;
   expect(tensor, ['I32'], [Math.ceil((out * bits) / 32), groups]);

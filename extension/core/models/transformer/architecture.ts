@@ -124,7 +124,7 @@ export interface BranchNorms {
  * or all share two, whose names are `joined`.
  */
 export interface ExpertNames {
-  /** Modules that hold router and experts, of which a checkpoint has one; the block itself where empty. */
+  /** Modules that hold router and experts; a checkpoint has one of them. Empty: the block itself. */
   readonly modules: readonly string[];
   readonly router: string;
   readonly routerBias?: boolean;
@@ -166,7 +166,7 @@ interface JoinedExperts {
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
   readonly transposed?: boolean;
-  /** Each has a bias, `<name>_bias`, or in the place of `.weight`. */
+  /** Each has a bias: `<name>_bias`, or `.bias` where the name ends in `.weight`. */
   readonly biases?: boolean;
 }
 

@@ -36,7 +36,7 @@ const triable = architectures.filter(({ rotary }) => rotary !== 'by-layer-type')
 
 /**
  * The known families that a model of an unknown type may follow: `only`, or those that leave the fewest
- * fields of config.json unread, of which tensors cannot tell which it is.
+ * fields of config.json unread. Tensors cannot tell these apart.
  * @throws UserError saying what no family has.
  */
 export function guessFamilies(

@@ -119,7 +119,7 @@ function choiceOf(
   return state < 0 || options.some((option) => option < 0) ? undefined : { state, options };
 }
 
-/** Options of which no other costs less or as much of everything and loses less. */
+/** The options that no other beats: one that costs no more of anything and loses less. */
 function undominated(
   options: readonly LayerOption[],
 ): { readonly index: number; readonly option: LayerOption }[] {
