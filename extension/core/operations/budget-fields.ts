@@ -36,7 +36,7 @@ import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
-import { workersField } from './workers';
+import { sharingFields, sharingNames, sharingRules } from './sharing';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -82,7 +82,7 @@ const howFields = group('Budget', {
     default: defaultRounds,
     min: 0,
   }),
-  workers: workersField,
+  ...sharingFields,
 });
 
 /** For operations where something else may say what to compress. */
@@ -110,10 +110,11 @@ const contextRule: Rule = {
 };
 
 export const budgetRules = [
+  ...sharingRules,
   contextRule,
   replaces(
     'sensitivity',
-    ['metric', 'precision', 'roles', 'blocks', 'widths', 'workers'],
+    ['metric', 'precision', 'roles', 'blocks', 'widths', ...sharingNames],
     say`it has its own`,
   ),
 ];
