@@ -79,7 +79,7 @@ export function compressionDocument(blocks = 128) {
     panel: 'compression',
     state: {
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
-      ...{ job: idle, removable: 0 },
+      ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'milliseconds'] },
     },
     patches: Array.from({ length: 20 }, (_, i) => {
       const layer = layers[(i * 40) % layers.length];

@@ -54,5 +54,7 @@ serve<InspectorRequests>({
     (await questions()).chooseLayers(await open(model), request),
   checkChoices: async ({ model, ...request }) =>
     (await questions()).checkChoices(await open(model), request),
+  front: async (request) => (await questions()).frontOf(request),
+  predictPlan: async (request) => (await questions()).predictPlan(request),
   estimate: async (request) => (await import('./estimate')).estimate(request, open),
 });
