@@ -156,7 +156,7 @@ export async function planByBudget(
       budget,
       rounds,
       calibration: isGiven
-        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions)
+        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
         : calibrationOfTable(table),
       bundledText: join(context.environment.samples, 'calibration.txt'),
       folder,

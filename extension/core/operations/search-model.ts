@@ -28,7 +28,12 @@ export function searchWork(
   const { summary } = model;
   requireCandidates(summary, settings);
   checkBudget(settings.budget, summary, settings.granularity);
-  const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
+  const { sequences, length } = calibrationOf(
+    request,
+    defaultCalibration,
+    summary.maxPositions,
+    settings.metric,
+  );
   const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
@@ -64,7 +69,12 @@ export async function searchModel(
   return profileModel(
     {
       model,
-      calibration: calibrationOf(request, defaultCalibration, summary.maxPositions),
+      calibration: calibrationOf(
+        request,
+        defaultCalibration,
+        summary.maxPositions,
+        settings.metric,
+      ),
       furtherCalibration: request.furtherCalibration,
       settings,
       ...runOptions(request),

@@ -24,12 +24,17 @@ export interface Curves {
 /** Order in which baselines are listed. */
 const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 
+/** Whether the original's distance is 0, which is so of all metrics that compare with it. */
+export const isZeroAtOriginal = ({
+  settings: { metric },
+}: Pick<ShownProfile, 'settings'>): boolean => metric !== 'perplexity' && metric !== 'answers';
+
 /**
- * The curves of a profile. Every distance but `perplexity` is zero for the original, so these
- * curves start at the origin (which a logarithmic axis cannot show).
+ * The curves of a profile. Where the original's distance is zero they start at the origin (which a
+ * logarithmic axis cannot show).
  */
 export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
-  const origin = profile.settings.metric === 'perplexity' ? [] : [{ rounds: 0, x: 0, y: 0 }];
+  const origin = isZeroAtOriginal(profile) ? [{ rounds: 0, x: 0, y: 0 }] : [];
   const curve = (rounds: readonly Round[]): CurvePoint[] => {
     const removed = removedAmounts(rounds, model, axis);
     return [
