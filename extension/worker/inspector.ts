@@ -39,9 +39,9 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open: unfolded }) => {
+  diagram: async ({ model, open: unfolded, values }) => {
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
-    return (await diagrams).draw(model, new Set(unfolded));
+    return (await diagrams).draw(model, new Set(unfolded), values);
   },
   compare: async (request, context) =>
     compareModels(request, { ...context, emit: () => undefined }, open),
