@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { checkBudget } from '../prune/candidates';
@@ -28,20 +29,26 @@ export function searchWork(
   const { summary } = model;
   requireCandidates(summary, settings);
   checkBudget(settings.budget, summary, settings.granularity);
-  const { sequences, length } = calibrationOf(
-    request,
-    defaultCalibration,
-    summary.maxPositions,
-    settings.metric,
-  );
-  const { evaluations, readouts } = expectedWork(settings, summary);
+  const { sequences, length } = textOf(request, settings, model);
   const tokens = sequences * length;
+  const expected = expectedWork(settings, summary, tokens);
+  const sum = (of: 'evaluations' | 'readouts') =>
+    expected.search[of] + expected.refinement[of] + expected.baselines[of];
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
   return runsOf(
     model,
-    { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens },
+    { sublayerTokens: sum('evaluations') * tokens, readoutTokens: sum('readouts') * tokens },
     ...[mode, granularity, metric, confidence, everyDistance, baselines.length, refine?.method],
   );
+}
+
+/** What a search measures on. */
+function textOf(
+  request: RequestOf<CalibrationFields>,
+  { metric }: SearchSettings,
+  { summary }: OpenedModel,
+): CalibrationRequest {
+  return calibrationOf(request, defaultCalibration, summary.maxPositions, metric);
 }
 
 type SearchRequest = RequestOf<typeof runFields> &
@@ -69,12 +76,7 @@ export async function searchModel(
   return profileModel(
     {
       model,
-      calibration: calibrationOf(
-        request,
-        defaultCalibration,
-        summary.maxPositions,
-        settings.metric,
-      ),
+      calibration: textOf(request, settings, model),
       furtherCalibration: request.furtherCalibration,
       settings,
       ...runOptions(request),
