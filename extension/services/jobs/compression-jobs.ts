@@ -6,6 +6,7 @@ import { compress } from '../../core/operations/compress';
 import type { GivenOf } from '../../core/operations/fields';
 import { sensitivity } from '../../core/operations/sensitivity';
 import { parseLimit } from '../../core/tensornet/budget/budget-limits';
+import type { BudgetLimit } from '../../core/tensornet/budget/budget-limits';
 import { parseCompression } from '../../core/tensornet/compression-choice';
 import type { BudgetPlans } from '../documents/budget-plans';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
@@ -149,13 +150,20 @@ export class CompressionJobs {
 }
 
 const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
-  limits: (request.limits ?? []).map(parseLimit),
+  limits: (request.limits ?? []).map(limitOf),
   context: request.context,
   ways: (request.methods ?? []).map((method) => parseCompression(method)),
   outer: request.embeddings === true || request.head === true,
   narrows: !request.keepWidths,
   removes: request.profile !== undefined,
 });
+
+/** A limit as the panel asks for it, which knows no fields of requests. */
+function limitOf(text: string): BudgetLimit {
+  const limit = parseLimit(text);
+  const { unit } = limit;
+  return 'ratio' in limit ? { unit, ratio: limit.ratio } : { unit, most: limit.most };
+}
 
 function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
   const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);
