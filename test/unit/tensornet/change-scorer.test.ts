@@ -107,11 +107,11 @@ describe('ChangeScorer', () => {
       }),
     );
     const evaluations = async (precision = 0) => {
-      const before = executor.evaluations;
+      const before = scorer.evaluations;
       const distances = await (precision === 0
         ? scorer.distances(steps)
         : scorer.estimates(steps, precision));
-      return { distances, spent: executor.evaluations - before };
+      return { distances, spent: scorer.evaluations - before };
     };
     const whole = await evaluations();
     const part = await evaluations(0.2);

@@ -4,7 +4,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
-import { blockTerms, prefixTokens, Prefixes, slicesOf } from '../../metrics/slices';
+import { blockTerms, looksOf, prefixTokens, Prefixes } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
@@ -52,6 +52,8 @@ export class ChangeScorer {
   private reference: readonly HiddenState[] = [];
   private rows: readonly number[] = [];
   private readonly prefixes: Prefixes;
+  /** What evaluations of prefixes lack to those of whole sequences. */
+  private spared = 0;
   /** Its own final states. */
   private final: readonly HiddenState[] = [];
 
@@ -64,6 +66,11 @@ export class ChangeScorer {
     });
     this.count = executor.model.summary.sublayers.length;
     this.prefixes = new Prefixes(executor);
+  }
+
+  /** Sublayer evaluations of its executor so far, of which that of a prefix counts as its share. */
+  public get evaluations(): number {
+    return this.setup.executor.evaluations - this.spared;
   }
 
   /**
@@ -137,20 +144,17 @@ export class ChangeScorer {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
-    const [first, ...others] = slicesOf(this.rows, isCausal);
-    if (first === undefined) {
-      return changes.map(({ sample }) => sample.distance());
-    }
-    await this.measure(changes, [first], this.estimatingReadout);
+    const [first = [], ...others] = looksOf(this.rows, isCausal);
+    await this.measure(changes, first, this.estimatingReadout);
     const reference = middleOf(changes);
-    await this.measure([reference], others, this.estimatingReadout);
+    await this.measure([reference], others.flat(), this.estimatingReadout);
     const estimate = ({ sample }: Change): EstimatedDistance => sample.distanceBy(reference.sample);
-    for (const slice of others) {
+    for (const look of others) {
       const open = changes.filter((change) => {
         const { distance, standardError = Number.POSITIVE_INFINITY } = estimate(change);
         return change !== reference && !(standardError <= precision * distance);
       });
-      await this.measure(open, [slice], this.estimatingReadout);
+      await this.measure(open, look, this.estimatingReadout);
     }
     return changes.map(estimate);
   }
@@ -167,11 +171,24 @@ export class ChangeScorer {
     readout: MetricReadout,
   ): Promise<void> {
     const { executor, inputs } = this.setup;
-    const starts: HiddenState[] = [];
+    // A sequence is run once, as far as its last slice.
+    const ends = new Map<number, number>();
     for (const { sequence, to } of slices) {
+      ends.set(sequence, Math.max(to, ends.get(sequence) ?? 0));
+    }
+    const places = new Map([...ends.keys()].map((sequence, place) => [sequence, place]));
+    const starts: HiddenState[] = [];
+    for (const [sequence, to] of ends) {
       const [input, state] = [inputs[sequence] ?? lost(), this.states[sequence] ?? lost()];
       starts.push(await this.prefixes.cut(input, state, to));
     }
+    const sparedEach = [...ends].reduce((sum, [sequence, to]) => {
+      const rows = this.rows[sequence] ?? to;
+      return (
+        sum + (prefixTokens(executor.model, inputs[sequence] ?? lost()) > 0 ? 1 - to / rows : 0)
+      );
+    }, 0);
+    this.spared += sparedEach * changes.length * (this.count - this.index);
     const perGroup = this.changesInFlight(starts);
     for (let start = 0; start < changes.length; start += perGroup) {
       const group = changes.slice(start, start + perGroup);
@@ -180,11 +197,12 @@ export class ChangeScorer {
         changed.push(...(await executor.through(step, starts, this.pause)));
       }
       const final = await this.follow(this.index + 1, changed);
-      for (const [i, slice] of slices.entries()) {
+      for (const slice of slices) {
+        const place = places.get(slice.sequence) ?? lost();
         const terms = await readout.rowTerms(
           inputs[slice.sequence] ?? lost(),
           this.reference[slice.sequence] ?? lost(),
-          group.map((_, j) => final[j * slices.length + i] ?? lost()),
+          group.map((_, j) => final[j * starts.length + place] ?? lost()),
           slice,
           this.pause,
         );

@@ -174,6 +174,7 @@ export async function profileSensitivity(
     executor,
     products,
     inputs: (fitting ?? measured).inputs,
+    replaces: false,
     afterRun: async () => {
       report(say`Reading inputs of linear layers`);
       await checkpoint(context.cancellation);
@@ -198,7 +199,7 @@ export async function profileSensitivity(
       settings,
       device,
       seconds: spentBefore.seconds + seconds(),
-      sublayerEvaluations: spentBefore.evaluations + executor.evaluations,
+      sublayerEvaluations: spentBefore.evaluations + Math.round(scorer.evaluations),
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
@@ -224,7 +225,7 @@ export async function profileSensitivity(
           kind: 'spent',
           run: spentBefore.runs,
           seconds: seconds(),
-          evaluations: executor.evaluations,
+          evaluations: Math.round(scorer.evaluations),
         },
       ]);
     const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
