@@ -14,6 +14,8 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
 import { isFiniteState, stateBytes } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
+import { interpolate, nextToMeasure } from './ladders';
+import type { Ladder } from './ladders';
 
 /** What changes are measured with. */
 export interface ChangeSetup {
@@ -136,27 +138,48 @@ export class ChangeScorer {
    * As {@link ChangeScorer.distances}, over ids that stand for the vocabulary, and on as many rows as it takes for
    * errors of at most `precision` times the distance. Rows differ far more than what changes of one layer do to
    * them, so one change is measured on all rows, and the others by their ratio to it.
+   * @param ladders of steps that need not all be measured, see {@link interpolate}
    */
   public async estimates(
     steps: readonly StandIn[],
     precision: number,
+    ladders: readonly Ladder[] = [],
   ): Promise<readonly EstimatedDistance[]> {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
     const [first = [], ...others] = looksOf(this.rows, isCausal);
-    await this.measure(changes, first, this.estimatingReadout);
-    const reference = middleOf(changes);
-    await this.measure([reference], others.flat(), this.estimatingReadout);
-    const estimate = ({ sample }: Change): EstimatedDistance => sample.distanceBy(reference.sample);
-    for (const look of others) {
-      const open = changes.filter((change) => {
-        const { distance, standardError = Number.POSITIVE_INFINITY } = estimate(change);
-        return change !== reference && !(standardError <= precision * distance);
-      });
-      await this.measure(open, look, this.estimatingReadout);
+    const between = new Set(
+      ladders.flatMap((ladder) => ladder.slice(1, -1).map(({ place }) => place)),
+    );
+    let due = [...changes.keys()].filter((place) => !between.has(place));
+    let reference: Change | undefined;
+    const measured = new Map<number, EstimatedDistance>();
+    const found = new Map<number, EstimatedDistance>();
+    while (due.length > 0) {
+      const group = due.map((place) => changes[place] ?? lost());
+      await this.measure(group, first, this.estimatingReadout);
+      if (reference === undefined) {
+        reference = middleOf(group);
+        await this.measure([reference], others.flat(), this.estimatingReadout);
+      }
+      const { sample: whole } = reference;
+      for (const look of others) {
+        const open = group.filter(({ sample }) => {
+          const { distance, standardError = Number.POSITIVE_INFINITY } = sample.distanceBy(whole);
+          return !sample.isComplete && !(standardError <= precision * distance);
+        });
+        await this.measure(open, look, this.estimatingReadout);
+      }
+      due.forEach((place, i) => measured.set(place, (group[i] ?? lost()).sample.distanceBy(whole)));
+      due = [];
+      for (const ladder of ladders) {
+        const interpolated = interpolate(ladder, measured);
+        interpolated.forEach((distance, place) => found.set(place, distance));
+        due.push(...nextToMeasure(ladder, interpolated, precision));
+      }
     }
-    return changes.map(estimate);
+    return changes.map((_, place) => measured.get(place) ?? found.get(place) ?? lost());
   }
 
   private changesOf(steps: readonly StandIn[]): Change[] {

@@ -34,6 +34,7 @@ import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
+import { laddersOf } from './ladders';
 import { layerCosts, widthCosts } from './expected-cost';
 import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
@@ -303,7 +304,14 @@ export async function profileSensitivity(
         const { precision } = settings;
         const distances = await (precision === 0
           ? scorer.distances(steps)
-          : scorer.estimates(steps, precision));
+          : scorer.estimates(
+              steps,
+              precision,
+              laddersOf(
+                compressions,
+                changes.map(({ costs }) => costs.outputError),
+              ),
+            ));
         const entries = compressions.flatMap((compression, i): SensitivityEntry[] => {
           const [costs, distance] = [changes[i]?.costs, distances[i]];
           return costs === undefined || distance === undefined
