@@ -30,7 +30,13 @@ function useChart<Content, Chart extends DrawnChart<Content>>(
     };
   }, []);
   useEffect(() => {
-    chart?.show(content);
+    // Reading the theme's colours lays the page out; in a task of its own it has been laid out already.
+    const timer = setTimeout(() => {
+      chart?.show(content);
+    });
+    return () => {
+      clearTimeout(timer);
+    };
   }, [chart, content, theme]);
   return { canvas, chart };
 }

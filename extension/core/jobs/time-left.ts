@@ -10,6 +10,9 @@ interface Sample {
 const windowMilliseconds = 20_000;
 /** An estimate from less than this is noise. */
 const leastMilliseconds = 2_000;
+/** What is measured sooner must be this share of the work: where much is left, its start is no guide. */
+const leastShare = 0.02;
+const enoughMilliseconds = 10_000;
 /** What a journal remembers is counted at once, and is no work. */
 const replayMilliseconds = 1_000;
 
@@ -54,7 +57,10 @@ export class TimeLeft {
       this.#samples.shift();
     }
     const first = this.#samples[0];
-    if (first === undefined || time - first.time < leastMilliseconds) {
+    if (first === undefined) return undefined;
+    const isShort = time - first.time < enoughMilliseconds;
+    const isLittle = done - first.done < leastShare * total;
+    if (time - first.time < leastMilliseconds || (isShort && isLittle)) {
       return undefined;
     }
     const perMillisecond = (done - first.done) / (time - first.time);

@@ -29,12 +29,14 @@ export function searchWork(
   requireCandidates(summary, settings);
   checkBudget(settings.budget, summary, settings.granularity);
   const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
-  const { evaluations, readouts } = expectedWork(settings, summary);
   const tokens = sequences * length;
+  const expected = expectedWork(settings, summary, tokens);
+  const sum = (of: 'evaluations' | 'readouts') =>
+    expected.search[of] + expected.refinement[of] + expected.baselines[of];
   const { mode, granularity, metric, confidence, everyDistance, baselines, refine } = settings;
   return runsOf(
     model,
-    { sublayerTokens: evaluations * tokens, readoutTokens: readouts * tokens },
+    { sublayerTokens: sum('evaluations') * tokens, readoutTokens: sum('readouts') * tokens },
     ...[mode, granularity, metric, confidence, everyDistance, baselines.length, refine?.method],
   );
 }

@@ -136,7 +136,7 @@ export async function profileModel(
         : [];
       await journal.append([...records, ...spent]);
     });
-    const progress = new SearchProgress(settings, model, work, calibration.inputs.length, context);
+    const progress = new SearchProgress(settings, model, work, calibration.summary, context);
     const found = await search(
       settings,
       {

@@ -10,7 +10,7 @@ import { prefixTokens } from '../metrics/slices';
 import { joined, say } from '../message';
 
 /** Rows that a baseline's distance is estimated from in an adaptive search. */
-const leastBaselineRows = 256;
+export const leastBaselineRows = 256;
 
 /** Names in the journal, each with its number behind it: rounds that search, and those of an order that is known. */
 export const roundStep = 'round';

@@ -2,10 +2,12 @@ import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { ModelSummary } from '../models/model-summary';
 import { sampledShare } from '../metrics/logits-readout';
+import type { CalibrationSummary } from '../data/calibration';
 import { listCandidates } from './candidates';
 import type { CandidateDistance, ProfileEvent, Round } from './layer-profile';
 import type { BaselineName, SearchSettings } from './options';
 import type { SearchListener } from './search-listener';
+import { leastBaselineRows } from './search-plan';
 import type { SearchWork } from './search-work';
 import { say } from '../message';
 import type { Message } from '../message';
@@ -14,9 +16,9 @@ import type { Message } from '../message';
 const interval = 100;
 /**
  * What rounds cost of one that runs every candidate from its own position on: the first, and later ones. As
- * measured on the sample and on SmolLM2-135M; only for the first estimate.
+ * measured on SmolLM2-135M and Gemma 3 270M; only for the first estimate.
  */
-const roundShares = { naive: [2, 2], adaptive: [0.3, 0.1], other: [1, 0.3] } as const;
+const roundShares = { naive: [2, 2], adaptive: [0.2, 0.07], other: [1, 0.3] } as const;
 
 /** Share of the tokens that a set of a refinement is measured on, roughly. */
 const refineShare = 0.25;
@@ -27,25 +29,26 @@ export class SearchProgress implements SearchListener {
   private reported = 0;
   private roundStart = 0;
   private total: number;
+  /** What is expected to be computed of each sequence. */
+  private readonly expected: ExpectedWork;
   /** What a refinement is expected to cost that has not begun. */
   private refining: number;
-  /** Sets that it is expected to measure. */
-  private readonly sets: number;
-  private readonly rounds: number;
+  /** What baselines are expected to cost that have not been measured. */
+  private comparing: number;
 
   public constructor(
     settings: SearchSettings,
     { summary }: LayeredModel,
     private readonly work: SearchWork,
-    sequences: number,
+    { sequences, tokens }: Pick<CalibrationSummary, 'sequences' | 'tokens'>,
     private readonly context: JobContext<ProfileEvent>,
   ) {
-    const { rounds, evaluations, readouts, sets } = expectedWork(settings, summary);
-    this.rounds = rounds;
-    this.sets = sets;
-    const perSet = summary.sublayers.length + work.readoutCost(1, 'whole');
-    this.refining = sets * refineShare * perSet * sequences;
-    this.total = (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
+    this.expected = expectedWork(settings, summary, tokens);
+    const costOf = ({ evaluations, readouts }: Amount) =>
+      (evaluations + work.readoutCost(readouts, 'whole')) * sequences;
+    this.refining = costOf(this.expected.refinement);
+    this.comparing = costOf(this.expected.baselines);
+    this.total = costOf(this.expected.search) + this.refining + this.comparing;
   }
 
   public report(force = false): void {
@@ -64,7 +67,7 @@ export class SearchProgress implements SearchListener {
   }
 
   public onStage(stage: Message): void {
-    this.stage = stage.code.startsWith('Round') ? say`${stage} of ${this.rounds}` : stage;
+    this.stage = stage.code.startsWith('Round') ? say`${stage} of ${this.expected.rounds}` : stage;
     this.roundStart = this.work.cost;
     this.report(true);
   }
@@ -81,7 +84,8 @@ export class SearchProgress implements SearchListener {
     this.context.emit({ kind: 'round', round, result });
     const done = this.work.cost;
     if (round > 1) {
-      this.total = done + (this.rounds - round) * (done - this.roundStart) + this.refining;
+      const rounds = (this.expected.rounds - round) * (done - this.roundStart);
+      this.total = done + rounds + this.refining + this.comparing;
     }
     this.roundStart = done;
   }
@@ -90,11 +94,11 @@ export class SearchProgress implements SearchListener {
     const done = this.work.cost;
     if (measured === 0) {
       this.roundStart = done;
-      this.total = done + this.refining;
+      this.total = done + this.refining + this.comparing;
       this.refining = 0;
     } else {
-      const left = Math.max(0, Math.min(most, this.sets) - measured);
-      this.total = done + (left * (done - this.roundStart)) / measured;
+      const left = Math.max(0, Math.min(most, this.expected.sets) - measured);
+      this.total = done + (left * (done - this.roundStart)) / measured + this.comparing;
     }
     this.stage = say`Refining: ${measured} of at most ${most} sets`;
     this.report(true);
@@ -109,20 +113,30 @@ export class SearchProgress implements SearchListener {
   }
 }
 
+/** Sublayers that run over a sequence, and times that its output is read, over the whole vocabulary. */
+interface Amount {
+  readonly evaluations: number;
+  readonly readouts: number;
+}
+
+interface ExpectedWork {
+  readonly rounds: number;
+  readonly search: Amount;
+  readonly refinement: Amount;
+  readonly baselines: Amount;
+  /** Sets that a refinement measures. */
+  readonly sets: number;
+}
+
 /**
- * What a search is expected to compute for each sequence: sublayers that run, and times that the output is
- * read, over the whole vocabulary.
+ * What a search is expected to compute for each sequence.
+ * @param tokens of all sequences
  */
 export function expectedWork(
   settings: SearchSettings,
   summary: ModelSummary,
-): {
-  readonly rounds: number;
-  readonly evaluations: number;
-  readonly readouts: number;
-  /** Sets that a refinement measures, which the others count. */
-  readonly sets: number;
-} {
+  tokens: number,
+): ExpectedWork {
   const candidates = listCandidates(summary, settings.granularity);
   const count = summary.sublayers.length;
   const rounds = expectedRounds(settings, candidates.length);
@@ -134,13 +148,19 @@ export function expectedWork(
   const behind = candidates.reduce((sum, candidate) => sum + count - candidate.first, 0);
   // An adaptive search reads the original and each winner whole, and the others in part.
   const share = isAdaptive ? sampledShare(summary.vocabularySize) : 1;
-  const readouts = candidates.length * times * share + (isAdaptive ? 1 + rounds : 0);
   const sets = expectedSets(settings, rounds, candidates.length);
   const refined = sets * refineShare;
+  const baselines = settings.baselines.filter((name) => name !== settings.mode).length;
+  const compared = baselines * (isAdaptive ? Math.min(1, leastBaselineRows / tokens) : 1);
   return {
     rounds,
-    evaluations: count + behind * times + refined * count,
-    readouts: readouts + refined,
+    search: {
+      evaluations: count + behind * times,
+      readouts: candidates.length * times * share + (isAdaptive ? 1 + rounds : 0),
+    },
+    refinement: { evaluations: refined * count, readouts: refined },
+    // An order is measured set by set, each from what it removes first.
+    baselines: { evaluations: compared * count, readouts: compared * rounds },
     sets,
   };
 }

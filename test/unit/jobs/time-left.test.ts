@@ -103,6 +103,20 @@ describe('an estimate', () => {
     expect(texts).toEqual(['2 min']);
   });
 
+  it('is not taken from the slow start of long work', () => {
+    const texts: string[] = [];
+    const timeLeft = new TimeLeft();
+    const estimate = new Estimate((seconds) => texts.push(formatDuration(seconds)));
+    for (let second = 0; second <= 20; second++) {
+      const isStart = second <= 4;
+      const done = isStart ? second : 5 + 50 * (second - 4);
+      const stage = isStart ? say`Original` : say`search`;
+      const progress = { stage, done, total: 15_000, unit: 'steps' } as const;
+      estimate.update(timeLeft.update(progress, second * 1000));
+    }
+    expect(texts).toEqual(['5 min']);
+  });
+
   it('is not said of what is over soon', () => {
     expect(said(12)).toEqual([]);
   });

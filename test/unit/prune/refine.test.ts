@@ -104,7 +104,8 @@ describe('refinement', () => {
       ...{ ...defaultSettings, mode: 'exact', budget: { kind: 'count', count: 2 } },
       refine: { method: 'evolve', sets: 32 },
     };
-    const progress = new SearchProgress(settings, model, work, 2, {
+    const calibration = { sequences: 2, tokens: 512 };
+    const progress = new SearchProgress(settings, model, work, calibration, {
       ...unattended,
       progress: (one) => told.push(one),
     });
@@ -117,15 +118,16 @@ describe('refinement', () => {
     progress.report(true);
     // 32 sets, each a quarter of 8 sublayers and a readout on two sequences.
     const readout = work.readoutCost(1, 'whole');
-    expect(last()).toMatchObject({
-      done: 200,
-      total: Math.round(200 + 32 * 0.25 * (8 + readout) * 2),
-    });
+    const refining = 32 * 0.25 * (8 + readout) * 2;
+    // Three baselines, each a run and two sets that are read.
+    const comparing = 3 * (8 + 2 * readout) * 2;
+    const total = Math.round(200 + refining + comparing);
+    expect(last()).toMatchObject({ done: 200, total });
     progress.onRefining(0, 32);
-    expect(last()?.total).toBe(Math.round(200 + 32 * 0.25 * (8 + readout) * 2));
+    expect(last()).toMatchObject({ done: 200, total });
     work.addSublayers(60);
     progress.onRefining(16, 32);
-    expect(last()).toMatchObject({ done: 260, total: 320 });
+    expect(last()).toMatchObject({ done: 260, total: Math.round(260 + 60 + comparing) });
   });
 
   it('finds the best pair where it may measure all', async () => {
