@@ -46,7 +46,7 @@ export const trialFields = group('Sensitivity', {
   metric: searchFields.metric,
   precision: number({
     description:
-      'Measure on part of the text until the standard error is this share of the distance; 0 uses all of it',
+      'Measure on part of the text, and interpolate between levels, until the standard error is this share of the distance; 0 measures everything',
     default: defaultPrecision,
     min: 0,
     max: 1,
