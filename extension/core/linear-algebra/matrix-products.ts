@@ -27,9 +27,12 @@ export class MatrixProducts {
   /** Gram matrices are float64, which not every device has. */
   private readonly exact: SessionPool;
 
-  public constructor(device: DeviceName, memoryBytes: number) {
-    this.large = new SessionPool(device, { bytes: memoryBytes, repackedBytes: 0 });
-    this.exact = new SessionPool('cpu', { bytes: memoryBytes, repackedBytes: 0 });
+  /** @param threads see SessionOptions.threads */
+  public constructor(device: DeviceName, memoryBytes: number, threads?: number) {
+    const own = threads === undefined ? {} : { threads };
+    const budget = { bytes: memoryBytes, repackedBytes: 0 };
+    this.large = new SessionPool({ device, ...own }, budget);
+    this.exact = new SessionPool({ device: 'cpu', ...own }, budget);
   }
 
   /** A·y for each row y, `length` being A's columns. */

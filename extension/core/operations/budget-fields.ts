@@ -36,6 +36,7 @@ import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
+import { workersField } from './workers';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -81,6 +82,7 @@ const howFields = group('Budget', {
     default: defaultRounds,
     min: 0,
   }),
+  workers: workersField,
 });
 
 /** For operations where something else may say what to compress. */
@@ -111,7 +113,7 @@ export const budgetRules = [
   contextRule,
   replaces(
     'sensitivity',
-    ['metric', 'precision', 'roles', 'blocks', 'widths'],
+    ['metric', 'precision', 'roles', 'blocks', 'widths', 'workers'],
     say`it has its own`,
   ),
 ];

@@ -23,6 +23,7 @@ import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
+import { engineOf } from './workers';
 import { say } from '../message';
 
 /** Ways of compressing differ by far more from each other. */
@@ -56,7 +57,11 @@ export const trialFields = group('Sensitivity', {
 type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
   Partial<RequestOf<typeof layerFields>> &
   RequestOf<CalibrationFields> &
-  RequestOf<typeof runFields> & { readonly model: OpenedModel; readonly seed: number };
+  RequestOf<typeof runFields> & {
+    readonly model: OpenedModel;
+    readonly seed: number;
+    readonly workers?: number;
+  };
 
 /** What measuring sensitivity has to do, by methods, precision and text. */
 export function sensitivityWork(request: SensitivityRequest): Work {
@@ -116,6 +121,7 @@ export async function measureSensitivity(
       journal,
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
+      engine: engineOf(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

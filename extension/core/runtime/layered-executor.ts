@@ -65,10 +65,12 @@ export class LayeredExecutor {
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
 
+  /** @param threads that share the work of one operator; one for each core if absent */
   public constructor(
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
     memoryBytes: number,
+    threads?: number,
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
@@ -80,11 +82,12 @@ export class LayeredExecutor {
       0,
     );
     this.keepsSessions = ownBytes <= sublayerBytes;
-    this.pool = new SessionPool(device, {
+    const where = { device, ...(threads === undefined ? {} : { threads }) };
+    this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
-    this.outerPool = new SessionPool(device, {
+    this.outerPool = new SessionPool(where, {
       bytes: Number.POSITIVE_INFINITY,
       repackedBytes: headBytes,
     });
