@@ -2,7 +2,7 @@ import { defineConfig } from 'eslint/config';
 import { createNodeResolver, importX } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
 
-const BELOW_SYSTEMS = ['jobs', 'onnx', 'checkpoints', 'models', 'runtime'];
+const BELOW_SYSTEMS = ['jobs', 'onnx', 'checkpoints', 'models', 'runtime', 'distribute'];
 const SYSTEMS = ['data', 'metrics', 'training', 'prune', 'tensornet', 'datadiet', 'symbolic'];
 
 /**
@@ -15,6 +15,7 @@ const CORE_IMPORTS = {
   checkpoints: ['jobs', 'onnx'],
   models: ['jobs', 'onnx', 'checkpoints'],
   runtime: ['jobs', 'onnx', 'checkpoints', 'models'],
+  distribute: ['jobs', 'onnx', 'checkpoints', 'models', 'runtime'],
   'linear-algebra': BELOW_SYSTEMS,
   inspect: BELOW_SYSTEMS,
   data: BELOW_SYSTEMS,

@@ -105,6 +105,7 @@ function contextOf({
       samples: join(dist, '..', 'samples'),
       version,
       costsFolder: costsFolder(),
+      bundles: dist,
       open: async (path) => models.open(path),
       processes: {
         run: async (task, job) => runInChild({ script: join(dist, 'trainer.js') }, task, job),

@@ -26,5 +26,6 @@ export const environment: Environment = {
   version: packageJson.version,
   costsFolder: costsFolder(),
   processes,
+  bundles: import.meta.dirname,
   open: async (path: string): Promise<OpenedModel> => models.open(path),
 };

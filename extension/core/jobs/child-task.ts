@@ -1,4 +1,5 @@
 import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import process from 'node:process';
 import { CancelledError } from './job';
 import type { JobContext, StageProgress } from './job';
@@ -10,9 +11,9 @@ import type { Message } from '../message';
 /** What a task tells and asks while it runs. */
 export type TaskJob = Pick<JobContext, 'cancellation' | 'progress'>;
 
-/** A child was gone before its task was done. */
-export class ChildEndedError extends Error {
-  public override readonly name = 'ChildEndedError';
+/** Whoever did a task was gone before it was done. */
+export class WorkerLostError extends Error {
+  public override readonly name = 'WorkerLostError';
 }
 
 type Order = { readonly kind: 'start'; readonly task: unknown } | { readonly kind: 'cancel' };
@@ -42,69 +43,110 @@ export interface ChildOptions {
 }
 
 /**
- * Runs a task in a process of its own, which `serveTask` answers in; the task and its result are plain data
+ * Runs a task in a process of its own, which `serveTasks` answers in; the task and its result are plain data
  * or typed arrays. The child is gone afterwards.
- * @throws ChildEndedError when the child ended without an answer; what the task threw otherwise
+ * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
  */
 export async function runInChild(
-  { script, heapMegabytes, seconds = Infinity }: ChildOptions,
+  options: ChildOptions,
   task: unknown,
   job: TaskJob,
 ): Promise<unknown> {
-  const child = fork(script, [], {
-    execArgv: heapMegabytes === undefined ? [] : [`--max-old-space-size=${heapMegabytes}`],
-    serialization: 'advanced',
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', ORT_DISABLE_TELEMETRY: '1' },
-  });
-  let output = '';
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    output = (output + text).slice(-outputTail);
-  });
-  const send = (order: Order): void => {
-    // A child that is gone is noticed by its end.
-    child.send(order, () => undefined);
-  };
-  const started = performance.now();
-  let cancelledAt: number | undefined;
-  const timer = setInterval(() => {
-    if (performance.now() - started > 1000 * seconds) {
-      child.kill('SIGKILL');
-    }
-    if (job.cancellation.isCancellationRequested) {
-      if (cancelledAt === undefined) {
-        cancelledAt = performance.now();
-        send({ kind: 'cancel' });
-      } else if (performance.now() - cancelledAt > graceMilliseconds) {
-        child.kill('SIGKILL');
-      }
-    }
-  }, tickMilliseconds);
+  const child = new Child(options);
   try {
-    return await new Promise((resolve, reject) => {
-      child.on('message', (message) => {
-        const report = message as Report;
-        if (report.kind === 'progress') {
-          job.progress(report.progress);
-        } else if (report.kind === 'result') {
-          resolve(report.result);
-        } else {
-          reject(errorOf(report));
-        }
-      });
-      child.once('error', (error) => {
-        reject(new ChildEndedError(`It could not be started: ${error.message}.`));
-      });
-      child.once('close', (code, signal) => {
-        const told = output.trim().split('\n').at(-1) ?? '';
-        const how = `It ended with ${signal ?? `exit code ${code}`}.${told === '' ? '' : ` ${told}`}`;
-        reject(cancelledAt === undefined ? new ChildEndedError(how) : new CancelledError());
-      });
-      send({ kind: 'start', task });
-    });
+    return await child.run(task, job);
   } finally {
-    clearInterval(timer);
-    child.kill('SIGKILL');
+    child.end();
+  }
+}
+
+/** A process that does one task after the other. */
+export class Child {
+  private readonly child: ChildProcess;
+  private output = '';
+  private isEnded = false;
+
+  public constructor(private readonly options: ChildOptions) {
+    const { script, heapMegabytes } = options;
+    this.child = fork(script, [], {
+      execArgv: heapMegabytes === undefined ? [] : [`--max-old-space-size=${heapMegabytes}`],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      env: { ...process.env, ELECTRON_RUN_AS_NODE: '1', ORT_DISABLE_TELEMETRY: '1' },
+    });
+    this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.output = (this.output + text).slice(-outputTail);
+    });
+    this.child.once('close', () => {
+      this.isEnded = true;
+    });
+    // Whoever waits for a task hears of it.
+    this.child.on('error', () => undefined);
+  }
+
+  /** Whether it is gone, and can do no task. */
+  public get isGone(): boolean {
+    return this.isEnded || this.child.pid === undefined;
+  }
+
+  public end(): void {
+    this.child.kill('SIGKILL');
+  }
+
+  /** Does a task, while no other is done. */
+  public async run(task: unknown, job: TaskJob): Promise<unknown> {
+    const { child } = this;
+    const { seconds = Infinity } = this.options;
+    const send = (order: Order): void => {
+      // A child that is gone is noticed by its end.
+      child.send(order, () => undefined);
+    };
+    const started = performance.now();
+    let cancelledAt: number | undefined;
+    const timer = setInterval(() => {
+      if (performance.now() - started > 1000 * seconds) {
+        this.end();
+      }
+      if (job.cancellation.isCancellationRequested) {
+        if (cancelledAt === undefined) {
+          cancelledAt = performance.now();
+          send({ kind: 'cancel' });
+        } else if (performance.now() - cancelledAt > graceMilliseconds) {
+          this.end();
+        }
+      }
+    }, tickMilliseconds);
+    let stopListening = (): void => undefined;
+    try {
+      return await new Promise((resolve, reject) => {
+        const onMessage = (message: unknown): void => {
+          const report = message as Report;
+          if (report.kind === 'progress') {
+            job.progress(report.progress);
+          } else if (report.kind === 'result') {
+            resolve(report.result);
+          } else {
+            reject(errorOf(report));
+          }
+        };
+        const onError = (error: Error): void => {
+          reject(new WorkerLostError(`It could not be started: ${error.message}.`));
+        };
+        const onClose = (code: number | null, signal: string | null): void => {
+          const told = this.output.trim().split('\n').at(-1) ?? '';
+          const how = `It ended with ${signal ?? `exit code ${code}`}.${told === '' ? '' : ` ${told}`}`;
+          reject(cancelledAt === undefined ? new WorkerLostError(how) : new CancelledError());
+        };
+        child.on('message', onMessage).on('error', onError).on('close', onClose);
+        stopListening = () => {
+          child.off('message', onMessage).off('error', onError).off('close', onClose);
+        };
+        send({ kind: 'start', task });
+      });
+    } finally {
+      clearInterval(timer);
+      stopListening();
+    }
   }
 }
 
@@ -119,12 +161,12 @@ function errorOf(report: Exclude<Report, { kind: 'progress' } | { kind: 'result'
   }
 }
 
-/** Runs the one task that the parent of this process sends, and tells it what came of it; ends with the parent. */
-export function serveTask(run: (task: unknown, job: TaskJob) => Promise<unknown>): void {
+/** Does the tasks that the parent of this process sends, one at a time, and tells what came of them; ends with it. */
+export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown>): void {
   const send = (report: Report): void => {
     process.send?.(report);
   };
-  const cancellation = { isCancellationRequested: false };
+  let cancellation = { isCancellationRequested: false };
   let told = 0;
   const progress = (state: StageProgress): void => {
     const now = performance.now();
@@ -139,6 +181,7 @@ export function serveTask(run: (task: unknown, job: TaskJob) => Promise<unknown>
       cancellation.isCancellationRequested = true;
       return;
     }
+    cancellation = { isCancellationRequested: false };
     void run(order.task, { cancellation, progress }).then(
       (result) => {
         send({ kind: 'result', result });

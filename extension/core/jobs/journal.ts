@@ -8,6 +8,7 @@ import { say } from '../message';
  */
 export class Journal<Entry> {
   private appended = 0;
+  private writing: Promise<void> = Promise.resolve();
 
   private constructor(
     public readonly path: string,
@@ -64,7 +65,12 @@ export class Journal<Entry> {
   public async append(entries: readonly Entry[]): Promise<void> {
     this.appended += entries.length;
     const lines = entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
-    await write(this.path, async () => appendFile(this.path, lines));
+    // Several parts of a job may end at once: each writes whole lines.
+    const before = this.writing.catch(() => undefined);
+    this.writing = before.then(async () =>
+      write(this.path, async () => appendFile(this.path, lines)),
+    );
+    await this.writing;
   }
 
   /** Removes the file if a run that ended early left nothing in it to resume. */

@@ -37,6 +37,7 @@ import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
+import { workersField } from './workers';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -86,6 +87,7 @@ const howFields = group('Budget', {
     default: defaultRounds,
     min: 0,
   }),
+  workers: workersField,
 });
 
 /** For operations where something else may say what to compress. */
@@ -117,7 +119,7 @@ export const budgetRules = [
   excludes('widths', 'keepWidths'),
   replaces(
     'sensitivity',
-    ['metric', 'precision', 'roles', 'blocks', 'widths'],
+    ['metric', 'precision', 'roles', 'blocks', 'widths', 'workers'],
     say`it has its own`,
   ),
 ];

@@ -30,6 +30,7 @@ import {
 } from './search-fields';
 import { searchModel } from './search-model';
 import { calibrationFields, calibrationRules, runFields } from './shared-fields';
+import { workersField } from './workers';
 import { counted, say } from '../message';
 
 const calibration = calibrationFields(defaultCalibration);
@@ -43,10 +44,11 @@ export const removalFields = {
   ...openSearchFields,
   ...calibration,
   ...runFields,
+  workers: workersField,
 };
 
 /** Fields that only a search reads. */
-export const removalNames = ['profile', ...searchNames];
+export const removalNames = ['profile', 'workers', ...searchNames];
 
 export const removalRules = [
   ...searchRules,
@@ -54,7 +56,7 @@ export const removalRules = [
   needs('profile', ...amountNames),
   replaces(
     'profile',
-    ['calibrationScores', 'calibrationPolicy'],
+    ['calibrationScores', 'calibrationPolicy', 'workers'],
     say`a profile holds a finished search`,
   ),
 ];

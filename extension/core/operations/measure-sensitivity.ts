@@ -23,6 +23,7 @@ import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
+import { engineOf } from './workers';
 import { say } from '../message';
 
 /** Ways of compressing differ by far more from each other. */
@@ -46,7 +47,7 @@ export const trialFields = group('Sensitivity', {
   metric: searchFields.metric,
   precision: number({
     description:
-      'Measure on part of the text until the standard error is this share of the distance; 0 uses all of it',
+      'Measure on part of the text, and interpolate between levels, until the standard error is this share of the distance; 0 measures everything',
     default: defaultPrecision,
     min: 0,
     max: 1,
@@ -56,7 +57,11 @@ export const trialFields = group('Sensitivity', {
 type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
   Partial<RequestOf<typeof layerFields>> &
   RequestOf<CalibrationFields> &
-  RequestOf<typeof runFields> & { readonly model: OpenedModel; readonly seed: number };
+  RequestOf<typeof runFields> & {
+    readonly model: OpenedModel;
+    readonly seed: number;
+    readonly workers?: number;
+  };
 
 /** What measuring sensitivity has to do, by methods, precision and text. */
 export function sensitivityWork(request: SensitivityRequest): Work {
@@ -117,6 +122,7 @@ export async function measureSensitivity(
       journal,
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
+      engine: engineOf(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

@@ -15,6 +15,8 @@ export interface Environment {
   readonly costsFolder: string;
   /** Processes that seeds are trained in, side by side. */
   readonly processes: Processes;
+  /** Folder of the bundles, which processes of a job are started from. */
+  readonly bundles: string;
   /** Opens a model, or gives the one that is open: each is read once. */
   readonly open: OpenModel;
 }

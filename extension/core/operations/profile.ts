@@ -9,6 +9,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
+import { workersField } from './workers';
 import { searchModel, searchWork } from './search-model';
 import { besideModel } from './suggest-out';
 
@@ -31,6 +32,7 @@ export const profile = defineOperation({
       }),
     }),
     ...runFields,
+    workers: workersField,
   },
   rules: [...searchRules, ...calibrationRules, excludes('furtherCalibration', 'calibrationScores')],
   result: v.looseObject({

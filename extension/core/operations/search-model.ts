@@ -14,6 +14,7 @@ import type { OperationContext } from './operation';
 import { requireCandidates } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
+import { engineOf } from './workers';
 import { runsOf } from './work';
 import type { Work } from './work';
 
@@ -55,6 +56,7 @@ type SearchRequest = RequestOf<typeof runFields> &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
     readonly furtherCalibration?: readonly string[];
+    readonly workers?: number;
   };
 
 /**
@@ -83,6 +85,7 @@ export async function searchModel(
       out,
       journal: await prepareJournal('search', out, path),
       writable,
+      engine: engineOf(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

@@ -12,6 +12,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { besideModel } from './suggest-out';
+import { workersField } from './workers';
 
 export const sensitivity = defineOperation({
   id: 'sensitivity',
@@ -26,6 +27,7 @@ export const sensitivity = defineOperation({
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
     ...calibrationFields(sensitivityCalibration),
     ...runFields,
+    workers: workersField,
   },
   rules: calibrationRules,
   result: v.looseObject({

@@ -1,7 +1,7 @@
 import type { CandidateDistance } from './layer-profile';
 import { floatsIn } from '../runtime/tensors';
 import type { HiddenState } from '../runtime/tensors';
-import type { ScorerSetup, SublayerObserver } from './scorer';
+import type { CosineSums, OriginalObserver, ScorerSetup, SublayerObserver } from './scorer';
 
 /** [batch, sequence, hidden]; a stream of higher rank, such as an image's, counts as one vector. */
 const tokenRank = 3;
@@ -10,14 +10,12 @@ const tokenRank = 3;
  * 1 − cos(x, x + f(x)) of each sublayer's own input and output, mean over tokens (LLM-Drop,
  * ShortGPT's block influence): costs nothing beside the original run, and says nothing of the logits.
  */
-export class CosineLocal {
-  private readonly sums: number[];
-  private readonly tokens: number[];
+export class CosineLocal implements OriginalObserver {
+  private readonly known: { readonly sums: number[]; readonly tokens: number[] };
 
-  public constructor(private readonly setup: ScorerSetup) {
+  public constructor(private readonly setup: Pick<ScorerSetup, 'executor'>) {
     const { sublayers } = setup.executor.model.summary;
-    this.sums = sublayers.map(() => 0);
-    this.tokens = sublayers.map(() => 0);
+    this.known = { sums: sublayers.map(() => 0), tokens: sublayers.map(() => 0) };
   }
 
   public readonly observe: SublayerObserver = (index, before, after) => {
@@ -40,16 +38,33 @@ export class CosineLocal {
         squareAfter += y * y;
       }
       const cosine = product / Math.sqrt(squareBefore * squareAfter);
-      this.sums[index] = (this.sums[index] ?? 0) + Math.max(0, 1 - cosine);
-      this.tokens[index] = (this.tokens[index] ?? 0) + 1;
+      this.count(index, Math.max(0, 1 - cosine), 1);
     }
   };
+
+  /** What was observed. */
+  public get sums(): CosineSums {
+    return this.known;
+  }
+
+  /** Adds what was observed elsewhere. */
+  public readonly add = ({ sums, tokens }: CosineSums): void => {
+    sums.forEach((sum, index) => {
+      this.count(index, sum, tokens[index] ?? 0);
+    });
+  };
+
+  private count(index: number, sum: number, count: number): void {
+    const { sums, tokens } = this.known;
+    sums[index] = (sums[index] ?? 0) + sum;
+    tokens[index] = (tokens[index] ?? 0) + count;
+  }
 
   /** By sublayer, in model order. */
   public distances(): readonly CandidateDistance[] {
     return this.setup.executor.model.summary.sublayers.map(({ id }, index) => ({
       sublayer: id,
-      distance: (this.sums[index] ?? 0) / (this.tokens[index] ?? 1),
+      distance: (this.known.sums[index] ?? 0) / (this.known.tokens[index] ?? 1),
     }));
   }
 }

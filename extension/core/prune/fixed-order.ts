@@ -7,7 +7,7 @@ import type { OriginalStates, Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
 import { orderStep, roundStep } from './search-plan';
 import type { SearchPlan } from './search-plan';
-import { TrajectoryScorer } from './trajectory-scorer';
+import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
 /** A baseline as the search itself: the order is fixed, only its distances are measured. */
@@ -52,7 +52,7 @@ export async function measureOrder(
   original: OriginalStates,
   rounds: number,
 ): Promise<readonly Round[]> {
-  const scorer = new TrajectoryScorer(plan.setup);
+  const scorer = newScorer(plan.setup, { line: step });
   scorer.startFrom(original);
   return followOrder(plan, order, step, scorer, plan.baselineRows, rounds, () => undefined);
 }

@@ -3,7 +3,13 @@ import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Candidate } from './candidates';
 import { sequenceOf } from './scorer';
-import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
+import type {
+  OriginalObserver,
+  OriginalStates,
+  Scorer,
+  ScorerSetup,
+  SublayerObserver,
+} from './scorer';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
 import { blockTerms } from '../metrics/slices';
@@ -26,11 +32,11 @@ export class NaiveScorer implements Scorer {
 
   public async start(
     sequences: readonly number[],
-    observe?: SublayerObserver,
+    observer?: OriginalObserver,
   ): Promise<OriginalStates> {
     for (const sequence of sequences) {
       const input = sequenceOf(this.setup, sequence);
-      this.original.set(sequence, await this.run(input, new Set(), observe));
+      this.original.set(sequence, await this.run(input, new Set(), observer?.observe));
     }
     return this.original;
   }
@@ -75,6 +81,10 @@ export class NaiveScorer implements Scorer {
     for (const member of candidate.members) {
       this.removed.add(member);
     }
+  }
+
+  public forget(): void {
+    // Nothing is kept.
   }
 
   private async measure(slice: Slice, skip: ReadonlySet<number>): Promise<BlockTerms> {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../data/calibration';
+import type { Engine } from '../distribute/piece';
 import type { JobContext } from '../jobs/job';
 import { Journal } from '../jobs/journal';
 import { spentOf, spentSchema } from '../jobs/spent';
@@ -16,7 +17,10 @@ import type { LayerProfile, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
+import type { ScorerSetup } from './scorer';
 import { baselineStep, search } from './search';
+import type { SearchResult } from './search';
+import { shareSearch } from './shards/share-search';
 import { SearchProgress } from './search-progress';
 import { SearchWork } from './search-work';
 import { surrogateRecord } from './adaptive/surrogate-record';
@@ -38,6 +42,8 @@ export interface ProfileJob {
   /** The journal that lets a stopped run go on. */
   readonly journal: string;
   readonly writable?: WritableOnly | undefined;
+  /** Whom the search is shared with; nobody if absent. */
+  readonly engine?: Engine | undefined;
 }
 
 /** Keeps a search to what can be written. */
@@ -101,18 +107,22 @@ export async function profileModel(
   const device = await resolveDevice(job.device, (message) => {
     context.warn(message);
   });
-  requireMemory(model, job.memoryBytes, device);
-  const executor = new LayeredExecutor(model, device, job.memoryBytes);
+  const { threads, memoryShare = 1 } = job.engine ?? {};
+  const memoryBytes = job.memoryBytes * memoryShare;
+  requireMemory(model, memoryBytes, device);
+  const executor = new LayeredExecutor(model, device, memoryBytes, threads);
   const metricName = fittingMetric(model, job.settings.metric, (message) => {
     context.warn(message);
   });
   const settings = { ...job.settings, metric: metricName };
   const metric = metrics[metricName];
-  const journal = await Journal.open(
-    job.journal,
-    identify(job, model.summary.fingerprint, calibration.summary.fingerprint, environment.version),
-    parseEntry,
+  const identity = identify(
+    job,
+    model.summary.fingerprint,
+    calibration.summary.fingerprint,
+    environment.version,
   );
+  const journal = await Journal.open(job.journal, identity, parseEntry);
   const spentBefore = spentOf(journal.replayed);
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
@@ -137,24 +147,30 @@ export async function profileModel(
       await journal.append([...records, ...spent]);
     });
     const progress = new SearchProgress(settings, model, work, calibration.summary, context);
-    const found = await search(
-      settings,
-      {
-        executor,
-        sequences: calibration.inputs,
-        texts: calibration.summary.texts,
-        metricName: settings.metric,
-        metric,
-        memo,
-        work,
-        cancellation: context.cancellation,
-        isWritable: job.writable?.test,
-        onWork: () => {
-          progress.report();
-        },
+    const setup: ScorerSetup = {
+      executor,
+      sequences: calibration.inputs,
+      texts: calibration.summary.texts,
+      metricName: settings.metric,
+      metric,
+      memo,
+      work,
+      cancellation: context.cancellation,
+      isWritable: job.writable?.test,
+      onWork: () => {
+        progress.report();
       },
-      progress,
-    );
+    };
+    const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
+      search(settings, shared, progress);
+    const found = await (job.engine === undefined
+      ? searchWith(setup)
+      : shareSearch(
+          { engine: job.engine, key: identity, model: job.model, memoryBytes: job.memoryBytes },
+          setup,
+          context,
+          searchWith,
+        ));
     const { refinement } = found;
     const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
     const profile: LayerProfile = {

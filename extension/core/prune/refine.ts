@@ -7,13 +7,15 @@ import type { Candidate } from './candidates';
 import { followOrder } from './fixed-order';
 import type { Refinement, Round } from './layer-profile';
 import type { RefineSettings } from './options';
-import type { OriginalStates } from './scorer';
+import type { OriginalStates, Scorer } from './scorer';
 import type { SearchListener } from './search-listener';
 import type { SearchPlan } from './search-plan';
-import { TrajectoryScorer } from './trajectory-scorer';
+import { newScorer } from './shards/new-scorer';
 
 /** Steps of the order that a refinement ends with begin with this. */
 export const refinedStep = 'refined';
+/** What sets are measured in that race. */
+const raceStep = 'refine';
 /** Sets that race against each other, and those of them that see more tokens, and all. */
 const [children, semifinalists, finalists] = [16, 4, 2];
 /** Share of the tokens that semifinalists have seen in the end. */
@@ -84,7 +86,7 @@ async function orderOf(
 ): Promise<readonly Round[]> {
   const kept = first.filter((candidate) => best.includes(candidate));
   const order = [...kept, ...best.filter((candidate) => !first.includes(candidate))];
-  const scorer = new TrajectoryScorer(plan.setup);
+  const scorer = newScorer(plan.setup, { line: refinedStep });
   scorer.startFrom(original);
   return followOrder(plan, order, refinedStep, scorer, plan.rows, order.length, (round, result) => {
     listener.onRound(round, result);
@@ -172,14 +174,14 @@ function keyOf(set: RemovalSet): string {
 
 /** Measures sets of removals, each as one candidate. */
 class SetRace {
-  private readonly scorer: TrajectoryScorer;
+  private readonly scorer: Scorer;
   private readonly slices: ReturnType<typeof slicesOf>;
 
   public constructor(
     private readonly plan: SearchPlan,
     original: OriginalStates,
   ) {
-    this.scorer = new TrajectoryScorer(plan.setup);
+    this.scorer = newScorer(plan.setup, { line: raceStep });
     this.scorer.startFrom(original);
     this.slices = slicesOf(plan.rows, plan.hasPrefixes, plan.texts);
   }
@@ -233,7 +235,7 @@ class SetRace {
     const { candidatesPerPass } = this.scorer;
     for (let start = 0; start < sets.length; start += candidatesPerPass) {
       const group = sets.slice(start, start + candidatesPerPass).map(asCandidate);
-      const terms = await this.scorer.terms('refine', group, slices, vocabulary);
+      const terms = await this.scorer.terms(raceStep, group, slices, vocabulary);
       for (const own of terms) {
         const sample = new TermSample(this.plan.setup.metric, this.plan.rows);
         slices.forEach((slice, i) => {

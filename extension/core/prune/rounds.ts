@@ -75,16 +75,17 @@ export const race: Strategy = async (input) => {
   if (first === undefined) {
     return resultOf(input, tally);
   }
-  await tally.measure(runners, [first]);
+  await tally.measure(runners, [first], others);
   const leader = least(runners, (candidate) => tally.totalOf(candidate));
   if (leader === undefined) {
     return resultOf(input, tally);
   }
   await tally.measure([leader], others);
-  for (const slice of others) {
+  for (const [i, slice] of others.entries()) {
     await tally.measure(
       runners.filter((candidate) => candidate !== leader && canWin(input, tally, candidate)),
       [slice],
+      others.slice(i + 1),
     );
   }
   return resultOf(input, tally);
@@ -103,9 +104,10 @@ export const lazy: Strategy = async (input) => {
     if (best !== undefined && expected(candidate) > tally.totalOf(best)) {
       break;
     }
-    for (const slice of wholeSlices(input)) {
+    const slices = wholeSlices(input);
+    for (const [i, slice] of slices.entries()) {
       if (canWin(input, tally, candidate)) {
-        await tally.measure([candidate], [slice]);
+        await tally.measure([candidate], [slice], slices.slice(i + 1));
       }
     }
   }

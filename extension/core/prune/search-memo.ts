@@ -64,6 +64,12 @@ export class SearchMemo {
     await this.record(records);
   }
 
+  /** Forgets all. */
+  public clear(): void {
+    this.terms.clear();
+    this.predictions.clear();
+  }
+
   private keep(record: SearchRecord): void {
     if (record.kind === 'term') {
       const { step, candidate, vocabulary } = record;

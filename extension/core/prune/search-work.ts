@@ -5,6 +5,11 @@ import type { Vocabulary } from '../metrics/vocabulary';
 /** What head and metric cost of one candidate, in products of a row with the head's matrix. */
 const passesOverVocabulary = 2;
 
+interface Spent {
+  readonly evaluated: number;
+  readonly read: number;
+}
+
 /** What a search has computed, all in evaluations: one sublayer run over one calibration sequence. */
 export class SearchWork {
   private evaluated = 0;
@@ -26,6 +31,17 @@ export class SearchWork {
   /** Sublayer evaluations, and head and metric as what they cost. */
   public get cost(): number {
     return this.evaluated + this.read;
+  }
+
+  /** What was computed so far: sublayer evaluations, and head and metric as what they cost. */
+  public get spent(): Spent {
+    return { evaluated: this.evaluated, read: this.read };
+  }
+
+  /** Counts what was computed elsewhere. */
+  public add({ evaluated, read }: Spent): void {
+    this.evaluated += evaluated;
+    this.read += read;
   }
 
   public addSublayers(evaluations: number): void {

@@ -1,21 +1,18 @@
-import { explainNonFinite } from '../runtime/non-finite';
-import { isFiniteState } from '../runtime/tensors';
 import { AdaptiveRounds } from './adaptive/adaptive';
 import { CosineLocal } from './cosine-local';
 import { measureOrder, ranked } from './fixed-order';
 import { greedy, roundStrategies } from './greedy';
 import type { CandidateDistance, Refinement, Round, Stability } from './layer-profile';
-import { NaiveScorer } from './naive-scorer';
 import { isBaseline } from './options';
 import type { BaselineName, SearchSettings } from './options';
 import { orderers } from './orders';
 import { refine, refinedStep } from './refine';
-import { sequenceOf } from './scorer';
+import { refuseNonFinite } from './scorer';
 import type { OriginalStates, Scorer, ScorerSetup } from './scorer';
 import type { SearchListener } from './search-listener';
 import { orderStep, roundStep, SearchPlan } from './search-plan';
 import { stabilityOf } from './stability';
-import { TrajectoryScorer } from './trajectory-scorer';
+import { newScorer } from './shards/new-scorer';
 import { say } from '../message';
 
 /** What a search found. */
@@ -52,7 +49,7 @@ export async function search(
   const all = [...setup.sequences.keys()];
   const cosine = new CosineLocal(setup);
   const startOn = async (sequences: readonly number[]): Promise<OriginalStates> => {
-    const states = await scorer.start(sequences, cosine.observe);
+    const states = await scorer.start(sequences, cosine);
     await refuseNonFinite(setup, states);
     listener.onCosineLocal(cosine.distances());
     return states;
@@ -67,10 +64,11 @@ export async function search(
         }
       })
     : undefined;
-  const scorer: Scorer =
-    settings.mode === 'naive'
-      ? new NaiveScorer(setup)
-      : new TrajectoryScorer(setup, adaptive?.onFinal);
+  const scorer: Scorer = newScorer(setup, {
+    line: roundStep,
+    naive: settings.mode === 'naive',
+    onFinal: adaptive?.onFinal,
+  });
   const before = setup.work.evaluations;
   const started = performance.now();
   listener.onStage(say`Original`);
@@ -116,13 +114,4 @@ export async function search(
     naiveSublayerEvaluations: plan.naiveEvaluations(found.rounds),
     baselines,
   };
-}
-
-/** Distances to numbers that are not finite mean nothing: the fault is in the weights. */
-async function refuseNonFinite(setup: ScorerSetup, original: OriginalStates): Promise<void> {
-  for (const [sequence, state] of original) {
-    if (!isFiniteState(state)) {
-      throw await explainNonFinite(setup.executor, sequenceOf(setup, sequence));
-    }
-  }
 }

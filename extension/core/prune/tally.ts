@@ -30,11 +30,18 @@ export class Tally {
 
   public constructor(private readonly setup: TallySetup) {}
 
-  /** Measures candidates on slices that they have not been measured on. */
-  public async measure(candidates: readonly Candidate[], slices: readonly Slice[]): Promise<void> {
+  /**
+   * Measures candidates on slices that they have not been measured on.
+   * @param ahead see {@link Scorer.terms}
+   */
+  public async measure(
+    candidates: readonly Candidate[],
+    slices: readonly Slice[],
+    ahead: readonly Slice[] = [],
+  ): Promise<void> {
     const { scorer, step, onDistance, estimates } = this.setup;
     const vocabulary = estimates === true ? 'sampled' : 'whole';
-    const terms = await scorer.terms(step, candidates, slices, vocabulary);
+    const terms = await scorer.terms(step, candidates, slices, vocabulary, ahead);
     candidates.forEach((candidate, i) => {
       const sample = this.sampleOf(candidate);
       this.samples.set(candidate.id, sample);

@@ -5,16 +5,20 @@ import type { Candidate } from './candidates';
 import { createReadout } from '../metrics/metric-readout';
 import type { MetricReadout } from '../metrics/row-readout';
 import { sequenceOf } from './scorer';
-import type { OriginalStates, Scorer, ScorerSetup, SublayerObserver } from './scorer';
+import type {
+  FinalObserver,
+  OriginalObserver,
+  OriginalStates,
+  Scorer,
+  ScorerSetup,
+  SublayerObserver,
+} from './scorer';
 import type { Vocabulary } from '../metrics/vocabulary';
 import { blockTerms, Prefixes, prefixTokens } from '../metrics/slices';
 import type { BlockTerms, Slice } from '../metrics/slices';
 import { mainTrajectory, TrajectoryStore } from './trajectory-store';
 import type { Boundary } from './trajectory-store';
 import { walkThrough } from './walk';
-
-/** Sees the final state of a slice without a candidate and all that is removed. */
-export type FinalObserver = (candidate: Candidate, slice: Slice, state: HiddenState) => void;
 
 /** A candidate to be measured on a slice. */
 interface Wanted {
@@ -74,11 +78,11 @@ export class TrajectoryScorer implements Scorer {
 
   public async start(
     sequences: readonly number[],
-    observe?: SublayerObserver,
+    observer?: OriginalObserver,
   ): Promise<OriginalStates> {
     const end = new Set([this.count]);
     const exits = new Map(sequences.map((sequence) => [sequence, end]));
-    for (const [sequence, states] of await this.mainStates(exits, observe)) {
+    for (const [sequence, states] of await this.mainStates(exits, observer?.observe)) {
       this.original.set(sequence, states.get(this.count)?.state ?? lost());
     }
     return this.original;
@@ -139,7 +143,6 @@ export class TrajectoryScorer implements Scorer {
     }
   }
 
-  /** Forgets states of candidates that will not be asked for again. */
   public forget(): void {
     this.store.forgetCandidates();
   }

@@ -65,10 +65,12 @@ export class LayeredExecutor {
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
 
+  /** @param threads that share the work of one operator; one for each core if absent */
   public constructor(
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
     memoryBytes: number,
+    threads?: number,
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
@@ -80,11 +82,12 @@ export class LayeredExecutor {
       0,
     );
     this.keepsSessions = ownBytes <= sublayerBytes;
-    this.pool = new SessionPool(device, {
+    const where = { device, ...(threads === undefined ? {} : { threads }) };
+    this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),
     });
-    this.outerPool = new SessionPool(device, {
+    this.outerPool = new SessionPool(where, {
       bytes: Number.POSITIVE_INFINITY,
       repackedBytes: headBytes,
     });
@@ -144,15 +147,19 @@ export class LayeredExecutor {
     return results;
   }
 
-  /** Shows `observe` what goes into the linear layers of a sublayer; its session is not kept. */
+  /**
+   * Takes several examples through a sublayer and shows `observe` what goes into its linear layers; its
+   * session is not kept.
+   */
   public async tap(
     step: TappedStep,
     states: readonly HiddenState[],
     observe: TapObserver,
     afterRun?: () => Promise<void>,
-  ): Promise<void> {
-    await this.take(step, states, { afterRun, once: true, observe });
+  ): Promise<HiddenState[]> {
+    const results = await this.take(step, states, { afterRun, once: true, observe });
     this.evaluationCount += states.length;
+    return results;
   }
 
   /** Takes several examples around sublayer `index`. */

@@ -2,7 +2,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import type { GraphPart } from '../models/layered-model';
 import { privateBytes } from './memory-shares';
 import { createSession } from './session';
-import type { DeviceName } from './device';
+import type { SessionOptions } from './session';
 
 /** What a session is made from. */
 export type SessionRecipe = Pick<
@@ -32,7 +32,7 @@ export class SessionPool {
   private repackedBytes = 0;
 
   public constructor(
-    private readonly device: DeviceName,
+    private readonly where: Pick<SessionOptions, 'device' | 'threads'>,
     private readonly budget: PoolBudget,
   ) {}
 
@@ -44,14 +44,14 @@ export class SessionPool {
     if (known !== undefined) {
       return run(known);
     }
-    const own = privateBytes(recipe, this.device);
+    const own = privateBytes(recipe, this.where.device);
     const further = recipe.bytes - own;
     if (this.keptBytes + own > this.budget.bytes) {
       return this.once(recipe, run);
     }
     const prepack = this.repackedBytes + further <= this.budget.repackedBytes;
     const session = await createSession(recipe.build(), {
-      device: this.device,
+      ...this.where,
       prepack,
       keepMemory: recipe.keepMemory === true,
     });
@@ -67,7 +67,7 @@ export class SessionPool {
     run: (session: InferenceSession) => Promise<T>,
   ): Promise<T> {
     const prepack = recipe.needsPrepacking === true;
-    const session = await createSession(recipe.build(), { device: this.device, prepack });
+    const session = await createSession(recipe.build(), { ...this.where, prepack });
     try {
       return await run(session);
     } finally {

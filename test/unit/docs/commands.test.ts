@@ -91,6 +91,7 @@ describe('commands in docs', () => {
       environment: {
         samples,
         version: '0',
+        bundles: '',
         costsFolder: join(folder, 'costs'),
         open: async (path) => models.open(path),
         processes: { run: () => Promise.reject(new Error('No processes here.')) },

@@ -40,8 +40,8 @@ beforeAll(async () => {
   await bundle(
     child,
     `import { appendFileSync } from 'node:fs';
-     import { serveTask } from './child-task';
-     serveTask(async (task) => {
+     import { serveTasks } from './child-task';
+     serveTasks(async (task) => {
        if (task === 'quick') return process.pid;
        for (;;) {
          appendFileSync(${JSON.stringify(heartbeat)}, '.');

@@ -20,6 +20,7 @@ const context: OperationContext = {
   ...unattended,
   environment: {
     ...{ samples, version: 'test', costsFolder: '' },
+    bundles: '',
     processes: { run: async () => Promise.reject(new Error('no processes')) },
     open: openModelFiles,
   },

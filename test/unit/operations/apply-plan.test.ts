@@ -19,6 +19,7 @@ const models = new ModelCache({ capacity: 2 });
 const environment: OperationContext['environment'] = {
   samples: join(import.meta.dirname, '../../../samples'),
   ...{ version: 'test', costsFolder: '' },
+  bundles: '',
   processes: { run: async () => Promise.reject(new Error('no processes')) },
   open: async (place) => models.open(place),
 };

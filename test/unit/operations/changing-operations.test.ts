@@ -28,6 +28,7 @@ const context: OperationContext = {
   ...unattended,
   environment: {
     ...{ samples: '/samples', version: 'test', costsFolder: '' },
+    bundles: '',
     processes: { run: async () => Promise.reject(new Error('no processes')) },
     open: async (path) =>
       Promise.resolve({ path, summary: { maxPositions: 64 } } as unknown as OpenedModel),

@@ -40,6 +40,7 @@ async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolea
     environment: {
       samples: join(import.meta.dirname, '../../../samples'),
       version: '0',
+      bundles: '',
       costsFolder: join(folder, 'costs'),
       open: async (path: string) => models.open(path),
       processes: undefined as unknown as Environment['processes'],

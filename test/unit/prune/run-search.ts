@@ -1,11 +1,15 @@
+import { randomUUID } from 'node:crypto';
+import type { Engine } from '../../../extension/core/distribute/piece';
+import { unattended } from '../../../extension/core/jobs/job';
 import type { Example } from '../../../extension/core/models/model-input';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { ScorerSetup } from '../../../extension/core/prune/scorer';
 import type { SearchListener } from '../../../extension/core/prune/search-listener';
 import { search } from '../../../extension/core/prune/search';
+import { shareSearch } from '../../../extension/core/prune/shards/share-search';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import { SearchWork } from '../../../extension/core/prune/search-work';
 import { SearchMemo } from '../../../extension/core/prune/search-memo';
@@ -23,22 +27,32 @@ export interface SearchRun {
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
   readonly listener?: Partial<SearchListener>;
   readonly isWritable?: (ids: readonly string[]) => Promise<boolean>;
+  /** Whom the search is shared with. */
+  readonly engine?: Engine;
 }
 
 /** Runs a search with everything around it made for the test. */
 export async function runSearch(run: SearchRun): Promise<SearchResult> {
-  return withSetup(run, async (setup, settings) =>
-    search(settings, setup, {
-      onCosineLocal: () => undefined,
-      onCandidate: () => undefined,
-      onRound: () => undefined,
-      onBaseline: () => undefined,
-      onStage: () => undefined,
-      onPredicted: () => undefined,
-      onRefining: () => undefined,
-      ...run.listener,
-    }),
-  );
+  const { engine, memoryBytes = 1 << 30 } = run;
+  return withSetup(run, async (setup, settings) => {
+    const searchWith = async (shared: ScorerSetup): Promise<SearchResult> =>
+      search(settings, shared, {
+        onCosineLocal: () => undefined,
+        onCandidate: () => undefined,
+        onRound: () => undefined,
+        onBaseline: () => undefined,
+        onStage: () => undefined,
+        onPredicted: () => undefined,
+        onRefining: () => undefined,
+        ...run.listener,
+      });
+    if (engine === undefined) {
+      return searchWith(setup);
+    }
+    const model = await openModelFiles(run.folder);
+    const job = { engine, key: randomUUID(), model, memoryBytes };
+    return shareSearch(job, setup, unattended, searchWith);
+  });
 }
 
 /** Makes what a search works with, and disposes of it. */

@@ -21,7 +21,10 @@ function outerProduct(key: string): GraphBuilder {
 }
 
 it('keeps sessions, but not what their runs took', async () => {
-  const pool = new SessionPool('cpu', { bytes: Number.POSITIVE_INFINITY, repackedBytes: 0 });
+  const pool = new SessionPool(
+    { device: 'cpu' },
+    { bytes: Number.POSITIVE_INFINITY, repackedBytes: 0 },
+  );
   const feeds = {
     x: floatTensor(new Float32Array(size).fill(1), [size, 1]),
     y: floatTensor(new Float32Array(size).fill(2), [1, size]),

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { ChildEndedError, runInChild } from '../../jobs/child-task';
+import { WorkerLostError, runInChild } from '../../jobs/child-task';
 import { UserError } from '../../user-error';
 import { eachChunk, withParquet } from './parquet-file';
 import { say } from '../../message';
@@ -44,7 +44,7 @@ export async function checkParquet(
       await runInChild({ script, ...limits }, task, job);
     } catch (error) {
       const { heapMegabytes, seconds } = limits;
-      throw error instanceof ChildEndedError
+      throw error instanceof WorkerLostError
         ? new UserError(
             say`Its rows cannot be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
             {

@@ -2,7 +2,7 @@ import { availableParallelism, freemem } from 'node:os';
 import process from 'node:process';
 import { CancelledError } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
-import { ChildEndedError } from '../../jobs/child-task';
+import { WorkerLostError } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
 import { stepsOfCheckpoint } from '../../training/checkpoint';
 import type { SeedTask } from './seed-task';
@@ -101,7 +101,7 @@ export async function runSideBySide(
         const result = await processes.run(task, { cancellation, progress });
         await onResult?.(result, index);
       } catch (error) {
-        if (!(error instanceof ChildEndedError)) {
+        if (!(error instanceof WorkerLostError)) {
           stopped = true;
           throw error;
         }

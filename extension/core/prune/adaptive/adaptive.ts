@@ -58,7 +58,7 @@ export class AdaptiveRounds {
 
   /** Sees final states as they are computed. */
   public readonly onFinal = (candidate: Candidate, slice: Slice, state: HiddenState): void => {
-    if (slice === this.slices[0]) {
+    if (slice.sequence === 0 && slice.from === 0) {
       this.finals.set(candidate.id, state);
     }
   };
@@ -150,7 +150,7 @@ export class AdaptiveRounds {
     let left = field;
     for (let done = measured; done <= this.slices.length; done++) {
       if (done > measured) {
-        await tally.measure(left, this.slices.slice(done - 1, done));
+        await tally.measure(left, this.slices.slice(done - 1, done), this.slices.slice(done));
       }
       const leader = least(left, (candidate) => tally.estimate(candidate).total);
       if (leader === undefined) {

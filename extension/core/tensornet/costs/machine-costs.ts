@@ -19,7 +19,7 @@ const ratesSchema = v.strictObject({
   perMac: rate,
   perMoved: rate,
 });
-const costsSchema = v.strictObject({
+export const costsSchema = v.strictObject({
   format: v.literal('espalier.machinecosts'),
   version: v.literal(1),
   device: v.picklist(deviceNames),

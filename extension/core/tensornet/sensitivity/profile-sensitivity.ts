@@ -1,40 +1,30 @@
 import { createHash } from 'node:crypto';
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import * as v from 'valibot';
 import type { CalibrationRequest } from '../../data/calibration';
+import type { Engine } from '../../distribute/piece';
+import { alone } from '../../distribute/with-crew';
 import { CostAhead } from '../../jobs/cost-ahead';
-import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { Journal } from '../../jobs/journal';
 import { spentOf, spentSchema } from '../../jobs/spent';
 import type { Spent } from '../../jobs/spent';
 import { writeDocument } from '../../jobs/write-document';
 import { describeMetric, metrics, fittingMetric } from '../../metrics/metrics';
-import { storeForms } from '../../models/forms/store-forms';
-import type { EstimatedDistance } from '../../metrics/term-sample';
-import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
+import type { ModelMatrix } from '../../models/matrix-encoding';
 import { requireAble } from '../../models/capability';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { LayeredExecutor } from '../../runtime/layered-executor';
-import { requireMemory } from '../../runtime/memory-shares';
 import { describeOrigin } from '../../runtime/origin';
-import { compressInWays } from '../compress-matrix';
-import type { CompressedMatrix } from '../compress-matrix';
 import type { Compression } from '../compression-choice';
-import { MatrixProducts } from '../../linear-algebra/matrix-products';
-import { storageDtype } from '../storage-dtype';
-import { CalibrationPass } from '../statistics/calibration-pass';
+import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
 import { chosenLayers, chosenOuter } from './chosen-matrices';
-import { ChangeScorer } from './change-scorer';
-import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
 import { layerCosts, widthCosts } from './expected-cost';
+import { LayerWork } from './layer-work';
+import type { LayerRequest } from './layer-work';
 import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
@@ -44,9 +34,9 @@ import type {
   SensitivityProfile,
   WidthSensitivity,
 } from './sensitivity-profile';
-import { chosenWidths, describeWidth, measureWidth } from './width-sensitivity';
+import { shareLayers } from './share-layers';
+import { chosenWidths, describeWidth } from './width-sensitivity';
 import { timingOf } from './timing';
-import type { Timing } from './timing';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -65,6 +55,8 @@ export interface SensitivityJob {
   readonly folder?: string;
   /** Whether the journal stays when all is measured, for a caller who has more to do and removes it then. */
   readonly keepsJournal?: boolean;
+  /** Whom the work is shared with; nobody if absent. */
+  readonly engine?: Engine | undefined;
 }
 
 export interface SensitivityEnvironment {
@@ -118,16 +110,16 @@ export async function profileSensitivity(
   );
   const device = await resolveDevice(job.device, warn);
   const settings = { ...job.settings, metric: fittingMetric(model, job.settings.metric, warn) };
-  const journal = await Journal.open(
-    job.journal,
-    identify(settings, [
-      model.summary.fingerprint,
-      measured.summary.fingerprint,
-      ...(fitting === undefined ? [] : [fitting.summary.fingerprint]),
-      environment.version,
-    ]),
-    parseEntry,
-  );
+  const { costsFolder } = environment;
+  const machine =
+    costsFolder === undefined ? undefined : await costsInFolder(costsFolder, device, context);
+  const identity = identify(settings, [
+    model.summary.fingerprint,
+    measured.summary.fingerprint,
+    ...(fitting === undefined ? [] : [fitting.summary.fingerprint]),
+    environment.version,
+  ]);
+  const journal = await Journal.open(job.journal, identity, parseEntry);
   const known = new Map<string, SensitivityEntry>();
   const measuredWidths = new Map<string, WidthSensitivity>();
   for (const entry of journal.replayed) {
@@ -139,10 +131,6 @@ export async function profileSensitivity(
   }
   const spentBefore = spentOf(journal.replayed);
   const forms = job.folder ?? `${job.journal}.forms`;
-  const dtype = storageDtype(model.summary);
-  requireMemory(model, job.memoryBytes, device);
-  const executor = new LayeredExecutor(model, device, job.memoryBytes);
-  const products = new MatrixProducts(device, job.memoryBytes);
   const started = performance.now();
   const seconds = (): number => (performance.now() - started) / 1000;
   const wanted = layers.map((layer) => ({
@@ -161,27 +149,20 @@ export async function profileSensitivity(
     const done = known.size + narrowed;
     context.progress({ stage, done, total, unit: 'steps', secondsLeft });
   };
-  const scorer = new ChangeScorer({
-    executor,
-    inputs: measured.inputs,
-    metric: settings.metric,
-    cancellation: context.cancellation,
-    onWork: () => {
-      report(say`Measuring linear layers`);
-    },
+  const timing = timingOf(machine);
+  const engine = job.engine ?? alone;
+  const memoryBytes = job.memoryBytes * engine.memoryShare;
+  const work = new LayerWork({
+    ...{ model: job.model, device, memoryBytes, threads: engine.threads },
+    measured: measured.inputs,
+    fitting: (fitting ?? measured).inputs,
+    ...{ settings, timing, folder: forms, onWork: report },
   });
-  const pass = new CalibrationPass({
-    executor,
-    products,
-    inputs: (fitting ?? measured).inputs,
-    afterRun: async () => {
-      report(say`Reading inputs of linear layers`);
-      await checkpoint(context.cancellation);
-    },
-  });
+  const { scorer, executor } = work;
+  let evaluations = 0;
   try {
-    const timing = await timingOf(environment.costsFolder, device, context);
-    const states = await scorer.start();
+    const states = await work.start(context.cancellation);
+    evaluations = executor.evaluations;
     // Nothing has changed, which only metrics of the output itself have to measure.
     const original = metrics[settings.metric].reads.includes('change')
       ? 0
@@ -198,7 +179,7 @@ export async function profileSensitivity(
       settings,
       device,
       seconds: spentBefore.seconds + seconds(),
-      sublayerEvaluations: spentBefore.evaluations + executor.evaluations,
+      sublayerEvaluations: spentBefore.evaluations + evaluations,
       layers: wanted.map(({ layer, compressions }) =>
         describeLayer(model, layer, compressions, known, timing),
       ),
@@ -216,7 +197,6 @@ export async function profileSensitivity(
           }),
     });
     context.emit({ kind: 'sensitivity-started', table: table() });
-    await mkdir(forms, { recursive: true });
     const append = async (entries: readonly Entry[]): Promise<void> =>
       journal.append([
         ...entries,
@@ -224,7 +204,7 @@ export async function profileSensitivity(
           kind: 'spent',
           run: spentBefore.runs,
           seconds: seconds(),
-          evaluations: executor.evaluations,
+          evaluations,
         },
       ]);
     const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
@@ -234,85 +214,61 @@ export async function profileSensitivity(
       }
       await append(entries.map((entry) => ({ kind: 'layer', tensor, entry })));
     };
-    const compression = { products, dtype, seed: settings.seed };
     for (const { matrix, compressions } of outer) {
       if (isOpen(matrix, compressions)) {
         report(say`Measuring embedding and head`);
-        const { memoryBytes } = job;
+        const { compression } = work;
         const setup = { model, scorer, compression, timing, device, memoryBytes, folder: forms };
         const { cancellation } = context;
-        await record(
-          matrix.id,
-          await measureOuter({ ...setup, cancellation }, matrix, compressions),
-        );
+        const entries = await measureOuter({ ...setup, cancellation }, matrix, compressions);
+        evaluations = executor.evaluations;
+        await record(matrix.id, entries);
       }
     }
     const { sequences, length } = job.calibration;
     const trials = { ...settings, tokens: sequences * length };
     const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
-    ahead = new CostAhead(
-      new Map([
-        ...layerCosts(
-          model,
-          openLayers.map(({ layer }) => layer),
-          trials,
-        ),
-        ...widthCosts(model, openWidths, trials),
-      ]),
-    );
-    const places = [...layers.map(({ sublayer }) => sublayer), ...widths.map(({ index }) => index)];
-    for (const index of [...new Set(places)].sort((a, b) => a - b)) {
-      // A layer is measured as a whole: its matrix is decomposed once, and a resumed run decomposes the same.
-      const open = wanted.filter(
-        ({ layer, compressions }) => layer.sublayer === index && isOpen(layer, compressions),
-      );
-      const width = widths.find((one) => one.index === index && !measuredWidths.has(one.sublayer));
-      if (open.length === 0 && width === undefined) {
-        continue;
-      }
-      await scorer.advance(index);
-      const statistics = await pass.statistics(index);
-      const behind = statistics.get(width?.width.output.weight.name ?? '');
-      if (width !== undefined && behind !== undefined) {
-        report(say`Measuring widths`);
-        const { precision } = settings;
-        const setup = { model: job.model, scorer, products, precision, folder: forms };
-        const found = describeWidth(width, await measureWidth(setup, width, behind));
-        measuredWidths.set(found.sublayer, found);
-        await append([{ kind: 'width', width: found }]);
-        ahead.finish(found.sublayer);
-      }
-      for (const { layer, compressions } of open) {
-        report(say`Compressing linear layers`);
-        const own = statistics.get(layer.id);
-        const ways = compressInWays(
-          own === undefined ? compression : { ...compression, statistics: own },
-          layer,
-          compressions,
-        );
-        const changes: Change[] = [];
-        for await (const compressed of ways) {
-          const path = join(forms, `${changes.length}.safetensors`);
-          changes.push(await standIn(model, layer, compressed, path, timing));
-          report(say`Compressing linear layers`);
-          await checkpoint(context.cancellation);
+    const costs = new Map([
+      ...layerCosts(
+        model,
+        openLayers.map(({ layer }) => layer),
+        trials,
+      ),
+      ...widthCosts(model, openWidths, trials),
+    ]);
+    ahead = new CostAhead(costs);
+    const parts: (LayerRequest & { readonly id: string })[] = [
+      ...openWidths.map(({ index, sublayer }) => ({ sublayer: index, id: sublayer })),
+      ...openLayers.map(({ layer: { sublayer, id } }) => ({ sublayer, id, layer: id })),
+    ];
+    const shared = {
+      engine,
+      key: identity,
+      model: job.model,
+      scratch: forms,
+      data: {
+        ...{ measured: measured.inputs, fitting: (fitting ?? measured).inputs },
+        ...{ settings, device, memoryBytes: job.memoryBytes, machine },
+      },
+    };
+    await shareLayers(shared, work, context, async (ask) => {
+      parts.sort((a, b) => a.sublayer - b.sublayer);
+      const answers = parts.map(async ({ id, ...request }) => {
+        const { entries, width, evaluations: spent } = await ask(request, costs.get(id) ?? 1);
+        evaluations += spent;
+        if (width !== undefined) {
+          measuredWidths.set(width.sublayer, width);
+          await append([{ kind: 'width', width }]);
         }
-        const steps = changes.map(({ step }) => step);
-        const { precision } = settings;
-        const distances = await (precision === 0
-          ? scorer.distances(steps)
-          : scorer.estimates(steps, precision));
-        const entries = compressions.flatMap((compression, i): SensitivityEntry[] => {
-          const [costs, distance] = [changes[i]?.costs, distances[i]];
-          return costs === undefined || distance === undefined
-            ? []
-            : [{ ...compression, ...distance, ...costs }];
-        });
-        await record(layer.id, entries);
-        ahead.finish(layer.id);
-      }
-    }
+        if (request.layer !== undefined) {
+          await record(request.layer, entries);
+        }
+        ahead?.finish(id);
+        report(say`Measuring linear layers`);
+      });
+      await Promise.all(answers);
+    });
     const result: SensitivityProfile = { ...table(), ...describeOrigin(environment.version) };
     if (job.out !== undefined) {
       await writeDocument(job.out, result);
@@ -323,37 +279,8 @@ export async function profileSensitivity(
     return result;
   } finally {
     await journal.removeIfEmpty();
-    await rm(forms, { recursive: true, force: true });
-    await products.dispose();
-    await executor.dispose();
+    await work.dispose();
   }
-}
-
-/** A compression of one layer, ready to be measured. */
-interface Change {
-  readonly step: StandIn;
-  readonly costs: Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;
-}
-
-async function standIn(
-  model: LayeredModel,
-  layer: LinearLayer,
-  { form, error, outputError, parameters, bytes }: CompressedMatrix,
-  path: string,
-  timing: Timing,
-): Promise<Change> {
-  const stored = await storeForms(path, new Map([[layer.id, form]]));
-  const changed = model.withMatrices(stored);
-  return {
-    step: changed.sublayer(layer.sublayer),
-    costs: {
-      error,
-      ...(outputError === undefined ? {} : { outputError }),
-      parameters,
-      bytes,
-      ...timing(layer, form),
-    },
-  };
 }
 
 function identify(settings: SensitivitySettings, fingerprints: readonly string[]): string {

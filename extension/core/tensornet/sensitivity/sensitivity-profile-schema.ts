@@ -65,6 +65,17 @@ const outer = v.object({
   tiedTo: v.optional(v.string()),
 });
 
+export const settingsSchema = v.object({
+  compressions: v.array(compressionRequestSchema),
+  metric: v.picklist(metricNames),
+  roles: v.array(v.picklist(linearRoles)),
+  blocks: v.array(count),
+  outer: v.optional(v.array(v.picklist(outerPlaces))),
+  widths: v.optional(v.array(v.number())),
+  precision: v.number(),
+  seed: v.number(),
+});
+
 export const sensitivityProfileSchema = v.object({
   format: described(v.literal('espalier.sensitivity'), 'Marks the file as a sensitivity profile'),
   version: described(v.literal(1), 'Version of the format'),
@@ -80,19 +91,7 @@ export const sensitivityProfileSchema = v.object({
   ),
   metricDefinition: described(v.string(), 'The metric in words'),
   original: described(v.number(), 'Distance of the original from itself on this device'),
-  settings: described(
-    v.object({
-      compressions: v.array(compressionRequestSchema),
-      metric: v.picklist(metricNames),
-      roles: v.array(v.picklist(linearRoles)),
-      blocks: v.array(count),
-      outer: v.optional(v.array(v.picklist(outerPlaces))),
-      widths: v.optional(v.array(v.number())),
-      precision: v.number(),
-      seed: v.number(),
-    }),
-    'What was asked for',
-  ),
+  settings: described(settingsSchema, 'What was asked for'),
   device: described(v.string(), 'Where it ran'),
   seconds: described(v.number(), 'How long it took'),
   sublayerEvaluations: described(count, 'What it cost'),

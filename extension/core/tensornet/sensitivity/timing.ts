@@ -1,9 +1,7 @@
-import type { JobContext } from '../../jobs/job';
 import { formFlops } from '../../models/forms/form-facts';
 import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
-import type { DeviceName } from '../../runtime/device';
-import { costsInFolder } from '../costs/costs-in-folder';
 import { chooseMpoRun, predictMilliseconds } from '../costs/machine-costs';
+import type { MachineCosts } from '../costs/machine-costs';
 import type { SensitivityEntry } from './sensitivity-profile';
 
 /** What of a matrix decides which products a token takes. */
@@ -17,16 +15,10 @@ export type Timing = (
 ) => Pick<SensitivityEntry, 'flopsPerToken' | 'milliseconds' | 'mpoRun'>;
 
 /**
- * By the costs of this machine: no time where nothing is known of them, nor of maps, which have as many rows as
+ * By the costs of a machine: no time where nothing is known of them, nor of maps, which have as many rows as
  * an example has positions and not the one that a token is.
  */
-export async function timingOf(
-  costsFolder: string | undefined,
-  device: DeviceName,
-  context: JobContext,
-): Promise<Timing> {
-  const machine =
-    costsFolder === undefined ? undefined : await costsInFolder(costsFolder, device, context);
+export function timingOf(machine: MachineCosts | undefined): Timing {
   return ({ overPositions = false, place, tiedTo }, form) => {
     if (place === 'embedding' && tiedTo === undefined) {
       // A row is looked up.

@@ -1,0 +1,26 @@
+import type { TaskJob } from '../jobs/child-task';
+import type { OpenedModel } from '../models/opened-model';
+import type { PieceLimits } from './local-engine';
+import type { PieceSetup } from './piece';
+
+/** Does the pieces of one setup, wherever they are sent. */
+export interface PieceDoer {
+  /**
+   * Requests come in any order and may come twice.
+   * @throws v.ValiError for what is no request
+   */
+  do(request: unknown, job: TaskJob): Promise<unknown>;
+  /** Numbers of the model on its inputs, to hold against those of other machines. */
+  probe(): Promise<readonly number[]>;
+  dispose(): Promise<void>;
+}
+
+/** What a worker has to do pieces with. */
+export interface PieceMeans extends PieceLimits {
+  readonly model: OpenedModel;
+  /** A folder for work in progress, which nobody else uses. */
+  readonly scratch: string;
+}
+
+/** Opens what pieces of a kind are done with. */
+export type OpenPieces = (data: PieceSetup['data'], means: PieceMeans) => Promise<PieceDoer>;

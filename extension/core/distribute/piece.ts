@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto';
+import type { TaskJob } from '../jobs/child-task';
+import type { Message } from '../message';
+
+/** What is cut into pieces: who does them, and what all of them share. Plain data and typed arrays. */
+export interface PieceSetup {
+  /** Names who does the pieces. */
+  readonly kind: string;
+  /** Tells it from all others. */
+  readonly key: string;
+  /** The model that they run; its path stays on this machine. */
+  readonly model: { readonly fingerprint: string; readonly path: string };
+  readonly data: unknown;
+  /** A folder for work in progress, which the job removes; it stays on this machine, too. */
+  readonly scratch?: string;
+}
+
+/** A part of a job that depends on no other: whoever does it gets the same result. */
+export interface Piece {
+  /** Tells it from all other pieces of all jobs. */
+  readonly key: string;
+  /** Pieces of one lane are best done by one worker, who keeps what the next one needs. */
+  readonly lane: number;
+  /** What it takes, in any unit that all pieces share. */
+  readonly cost: number;
+  /** Plain data. */
+  readonly request: unknown;
+  /** Whether it is done in this process, which has to see how. */
+  readonly home?: boolean;
+}
+
+/** Does pieces of one job, one at a time. */
+export interface PieceWorker {
+  /** For people: a process, or a place on another machine. */
+  readonly name: string;
+  /** @throws WorkerLostError when it was gone before the piece was done; what the piece threw otherwise */
+  do(piece: Piece, job: TaskJob): Promise<unknown>;
+}
+
+/** Whoever hands out pieces to workers, which come and go. */
+export interface Crew {
+  join(worker: PieceWorker): void;
+  retire(worker: PieceWorker): void;
+  /** @param why for people, where it was lost */
+  leave(worker: PieceWorker, why: string): void;
+}
+
+/** What workers are found with. */
+export interface HireMeans {
+  /** Numbers of the model on its inputs, as this process computes them. */
+  readonly probe: () => Promise<readonly number[]>;
+  readonly warn: (message: Message) => void;
+}
+
+/** Where workers come from. */
+export interface Engine {
+  /** How many work at once, this process included; as far as that is known. */
+  readonly size: number;
+  /** Threads that each may use for one operator; one for each core if absent. */
+  readonly threads?: number | undefined;
+  /** Share of the memory setting that each may take. */
+  readonly memoryShare: number;
+  /**
+   * Finds workers for one job, which join the crew.
+   * @returns what lets them go
+   */
+  hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>>;
+}
+
+/** The key of a piece: of what it shares with others, and what is asked of it. */
+export function pieceKey(setup: Pick<PieceSetup, 'key'>, request: unknown): string {
+  return createHash('sha256')
+    .update(JSON.stringify([setup.key, request]))
+    .digest('hex');
+}

@@ -1,0 +1,12 @@
+import { NaiveScorer } from '../naive-scorer';
+import type { Scorer, ScorerSetup, ScorerUse } from '../scorer';
+import { TrajectoryScorer } from '../trajectory-scorer';
+
+/** A scorer of a search: one that shares its work, where there is somebody to share it with. */
+export function newScorer(setup: ScorerSetup, use: ScorerUse): Scorer {
+  const { share } = setup;
+  if (share !== undefined) {
+    return share(use);
+  }
+  return use.naive === true ? new NaiveScorer(setup) : new TrajectoryScorer(setup, use.onFinal);
+}

@@ -1,0 +1,134 @@
+import type { TaskJob } from '../../jobs/child-task';
+import type { Cancellation } from '../../jobs/job';
+import type { HiddenState } from '../../runtime/tensors';
+import type { Candidate } from '../candidates';
+import { CosineLocal } from '../cosine-local';
+import { NaiveScorer } from '../naive-scorer';
+import { refuseNonFinite } from '../scorer';
+import type { FinalObserver, OriginalStates, Scorer, ScorerSetup } from '../scorer';
+import { SearchMemo } from '../search-memo';
+import { SearchWork } from '../search-work';
+import { TrajectoryScorer } from '../trajectory-scorer';
+import type { OriginalResult, ShardRequest, TermsRequest, TermsResult } from './shard-request';
+
+/** What shards of a search are measured with. */
+export type ShardSetup = Pick<
+  ScorerSetup,
+  'executor' | 'sequences' | 'metricName' | 'metric' | 'onWork'
+>;
+
+/** A scorer on its way through the removals of one line. */
+interface Line {
+  readonly name: string;
+  readonly scorer: Scorer;
+  readonly memo: SearchMemo;
+  /** Ids of what is removed. */
+  readonly removed: string[];
+  /** Candidates that it was asked for. */
+  readonly seen: Map<string, Candidate>;
+}
+
+/**
+ * Does what a search asks for some of its sequences, of which it keeps the trajectories. Any request can come in any
+ * order: one that follows from the last takes less work.
+ */
+export class ShardWork {
+  private readonly originals = new Map<number, HiddenState>();
+  private line: Line | undefined;
+  /** Sees final states of the requests that follow. */
+  public onFinal: FinalObserver = () => undefined;
+
+  private readonly setup: Omit<ScorerSetup, 'memo'>;
+  private cancellation: Cancellation = { isCancellationRequested: false };
+
+  public constructor(setup: ShardSetup) {
+    const isCancelled = (): boolean => this.cancellation.isCancellationRequested;
+    const { executor, sequences, metricName, metric, onWork } = setup;
+    this.setup = {
+      ...{ executor, sequences, metricName, metric, onWork },
+      work: new SearchWork(executor.model),
+      cancellation: {
+        get isCancellationRequested(): boolean {
+          return isCancelled();
+        },
+      },
+    };
+  }
+
+  /** Final states of the original, of the sequences that it was run on here. */
+  public get original(): OriginalStates {
+    return this.originals;
+  }
+
+  public async do(
+    request: ShardRequest,
+    { cancellation }: Pick<TaskJob, 'cancellation'>,
+  ): Promise<OriginalResult | TermsResult> {
+    const { work } = this.setup;
+    this.cancellation = cancellation;
+    const before = work.spent;
+    const result =
+      request.kind === 'original'
+        ? await this.runOriginal(request.sequence, request.naive)
+        : { terms: await this.terms(request) };
+    const { evaluated, read } = work.spent;
+    return { ...result, evaluated: evaluated - before.evaluated, read: read - before.read };
+  }
+
+  private async runOriginal(
+    sequence: number,
+    naive: boolean,
+  ): Promise<Pick<OriginalResult, 'rows' | 'cosine'>> {
+    const setup = { ...this.setup, memo: forgetful() };
+    const cosine = new CosineLocal(setup);
+    const scorer = naive ? new NaiveScorer(setup) : new TrajectoryScorer(setup);
+    const states = await scorer.start([sequence], cosine);
+    await refuseNonFinite(setup, states);
+    states.forEach((state, index) => this.originals.set(index, state));
+    return { rows: await scorer.rows(sequence), cosine: cosine.sums };
+  }
+
+  private async terms(request: TermsRequest): Promise<TermsResult['terms']> {
+    const { naive, candidates, slice, vocabulary } = request;
+    if (!this.originals.has(slice.sequence)) {
+      await this.runOriginal(slice.sequence, naive);
+    }
+    const { scorer, memo, seen } = this.follow(request);
+    scorer.startFrom(this.originals);
+    candidates.forEach((candidate) => seen.set(candidate.id, candidate));
+    memo.clear();
+    const terms = await scorer.terms('', candidates, [slice], vocabulary);
+    return terms.map(([own = []]) => own);
+  }
+
+  /** The scorer of a line, with all gone that a request says. */
+  private follow({ line: name, naive, removed }: TermsRequest): Line {
+    const isBehind =
+      this.line?.name === name && this.line.removed.every((id, i) => id === removed[i]?.id);
+    const line = isBehind && this.line !== undefined ? this.line : this.begin(name, naive);
+    this.line = line;
+    for (const candidate of removed.slice(line.removed.length)) {
+      line.scorer.commit(
+        candidate,
+        [...line.seen.values()].filter(({ id }) => id !== candidate.id),
+      );
+      line.removed.push(candidate.id);
+    }
+    return line;
+  }
+
+  private begin(name: string, naive: boolean): Line {
+    const memo = forgetful();
+    const setup = { ...this.setup, memo };
+    const scorer = naive
+      ? new NaiveScorer(setup)
+      : new TrajectoryScorer(setup, (candidate, slice, state) => {
+          this.onFinal(candidate, slice, state);
+        });
+    return { name, scorer, memo, removed: [], seen: new Map() };
+  }
+}
+
+function forgetful(): SearchMemo {
+  return new SearchMemo([], () => Promise.resolve());
+}

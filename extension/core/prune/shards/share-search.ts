@@ -1,0 +1,83 @@
+import * as v from 'valibot';
+import { modelInputSchema } from '../../distribute/input-schema';
+import type { Engine, PieceSetup } from '../../distribute/piece';
+import type { OpenPieces } from '../../distribute/piece-doer';
+import { withCrew } from '../../distribute/with-crew';
+import type { JobContext } from '../../jobs/job';
+import { metricNames, metrics } from '../../metrics/metrics';
+import type { OpenedModel } from '../../models/opened-model';
+import { deviceNames } from '../../runtime/device';
+import { kernelProbe } from '../../runtime/kernel-probe';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { requireMemory } from '../../runtime/memory-shares';
+import type { ScorerSetup } from '../scorer';
+import { shardRequestSchema } from './shard-request';
+import { ShardWork } from './shard-work';
+import { SharedScorer } from './shared-scorer';
+
+/** A job whose search is shared. */
+interface SharedJob {
+  readonly engine: Engine;
+  /** Tells the job from others. */
+  readonly key: string;
+  readonly model: OpenedModel;
+  /** Of the whole job. */
+  readonly memoryBytes: number;
+}
+
+const dataSchema = v.object({
+  sequences: v.pipe(v.array(modelInputSchema), v.readonly()),
+  metricName: v.picklist(metricNames),
+  device: v.picklist(deviceNames),
+  memoryBytes: v.number(),
+});
+
+/** Runs a search whose scorers share their work among the workers of an engine. */
+export async function shareSearch<T>(
+  { engine, key, model, memoryBytes }: SharedJob,
+  setup: ScorerSetup,
+  context: Pick<JobContext, 'cancellation' | 'warn'>,
+  action: (setup: ScorerSetup) => Promise<T>,
+): Promise<T> {
+  const { sequences, metricName, executor } = setup;
+  const home = new ShardWork(setup);
+  const shared: PieceSetup = {
+    ...{ kind: 'search', key },
+    model: { fingerprint: model.summary.fingerprint, path: model.path },
+    data: {
+      ...{ sequences, metricName, device: executor.device, memoryBytes },
+    } satisfies v.InferOutput<typeof dataSchema>,
+  };
+  return withCrew(
+    engine,
+    shared,
+    {
+      do: async (request, job) => home.do(v.parse(shardRequestSchema, request), job),
+      probe: async () => kernelProbe(executor, sequences[0]),
+    },
+    context,
+    async (pieces) =>
+      action({
+        ...setup,
+        share: (use) => new SharedScorer(setup, { pieces, setup: shared, home }, use),
+      }),
+  );
+}
+
+/** Opens what a worker does pieces of searches with. */
+export const openSearchPieces: OpenPieces = (data, { model: { model }, threads, ...limits }) => {
+  const { sequences, metricName, ...job } = v.parse(dataSchema, data);
+  const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =
+    limits;
+  requireMemory(model, memory, device);
+  const executor = new LayeredExecutor(model, device, memory, threads);
+  const work = new ShardWork({
+    ...{ executor, sequences, metricName, metric: metrics[metricName] },
+    onWork: () => undefined,
+  });
+  return Promise.resolve({
+    do: async (request, job) => work.do(v.parse(shardRequestSchema, request), job),
+    probe: async () => kernelProbe(executor, sequences[0]),
+    dispose: async () => executor.dispose(),
+  });
+};

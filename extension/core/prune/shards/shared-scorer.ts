@@ -1,0 +1,193 @@
+import * as v from 'valibot';
+import type { Dispatcher, Pending } from '../../distribute/dispatcher';
+import { pieceKey } from '../../distribute/piece';
+import type { PieceSetup } from '../../distribute/piece';
+import { createReadout } from '../../metrics/metric-readout';
+import type { BlockTerms, Slice } from '../../metrics/slices';
+import { prefixTokens } from '../../metrics/slices';
+import type { Vocabulary } from '../../metrics/vocabulary';
+import type { Candidate } from '../candidates';
+import { sequenceOf } from '../scorer';
+import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';
+import { originalResultSchema, termsResultSchema } from './shard-request';
+import type { ShardRequest } from './shard-request';
+import type { ShardWork } from './shard-work';
+
+/** Whom a search shares its work with. */
+export interface Sharing {
+  readonly pieces: Dispatcher;
+  readonly setup: PieceSetup;
+  /** Does what is done in this process. */
+  readonly home: ShardWork;
+}
+
+/** Candidates that are being measured on a slice. */
+interface Begun {
+  readonly ids: readonly string[];
+  readonly pending: Pending;
+  readonly terms: Promise<readonly BlockTerms[]>;
+}
+
+/** The sequence that is measured in this process, whose states a search looks at. */
+const homeSequence = 0;
+
+/**
+ * Measures each sequence where its trajectories are kept. What comes back are sums of terms, so that a search decides
+ * by the same numbers whoever measured them.
+ */
+export class SharedScorer implements Scorer {
+  public readonly removed = new Set<number>();
+  /** Every worker takes all that is asked for of its sequence. */
+  public readonly candidatesPerPass = Number.POSITIVE_INFINITY;
+  private readonly gone: Candidate[] = [];
+  private readonly rowsOf = new Map<number, number>();
+  private readonly begun = new Map<string, Begun[]>();
+  private readonly isSampled: boolean;
+
+  public constructor(
+    private readonly setup: ScorerSetup,
+    private readonly sharing: Sharing,
+    private readonly use: ScorerUse,
+  ) {
+    const { executor, metricName, metric } = setup;
+    const readout = createReadout(executor, metricName, metric, { samples: true });
+    this.isSampled = use.naive !== true && readout.isSampled;
+    sharing.home.onFinal = use.onFinal ?? (() => undefined);
+  }
+
+  public async start(
+    sequences: readonly number[],
+    observer?: OriginalObserver,
+  ): Promise<OriginalStates> {
+    const { naive = false } = this.use;
+    const count = this.setup.executor.model.summary.sublayers.length;
+    const results = sequences.map(async (sequence) => {
+      const { result } = this.ask({ kind: 'original', sequence, naive }, sequence, count);
+      const found = v.parse(originalResultSchema, await result);
+      this.rowsOf.set(sequence, found.rows);
+      this.setup.work.add(found);
+      this.setup.onWork();
+      return found;
+    });
+    // Added in their order: sums do not depend on who was first.
+    for (const { cosine } of await Promise.all(results)) {
+      observer?.add(cosine);
+    }
+    return this.sharing.home.original;
+  }
+
+  public startFrom(): void {
+    // Whoever has a sequence has run the original on it.
+  }
+
+  public rows(sequence: number): Promise<number> {
+    const tokens = prefixTokens(this.setup.executor.model, sequenceOf(this.setup, sequence));
+    return Promise.resolve(tokens > 0 ? tokens : (this.rowsOf.get(sequence) ?? 0));
+  }
+
+  public async terms(
+    step: string,
+    candidates: readonly Candidate[],
+    slices: readonly Slice[],
+    asked: Vocabulary,
+    ahead: readonly Slice[] = [],
+  ): Promise<BlockTerms[][]> {
+    const { memo } = this.setup;
+    const vocabulary = this.isSampled ? asked : 'whole';
+    const missing = (slice: Slice): Candidate[] =>
+      candidates.filter(({ id }) => memo.get(step, id, vocabulary, slice) === undefined);
+    const measured = slices.map(async (slice) => {
+      const open = missing(slice);
+      const terms = await this.measure(step, open, slice, vocabulary);
+      await memo.add(
+        open.map(({ id }) => ({
+          ...{ kind: 'term', step, candidate: id, vocabulary, ...slice },
+          terms: terms.get(id) ?? [Number.NaN],
+        })),
+      );
+    });
+    const idle = Math.max(0, this.sharing.pieces.size - slices.length);
+    for (const slice of ahead.slice(0, idle)) {
+      this.begin(step, missing(slice), slice, vocabulary, true);
+    }
+    await Promise.all(measured);
+    return candidates.map(({ id }) =>
+      slices.map((slice) => memo.get(step, id, vocabulary, slice) ?? [Number.NaN]),
+    );
+  }
+
+  public commit(candidate: Candidate): void {
+    this.gone.push(candidate);
+    candidate.members.forEach((member) => this.removed.add(member));
+    this.forget();
+  }
+
+  public forget(): void {
+    for (const { pending } of [...this.begun.values()].flat()) {
+      pending.drop();
+    }
+    this.begun.clear();
+  }
+
+  /** Terms of candidates on a slice, by id. */
+  private async measure(
+    step: string,
+    candidates: readonly Candidate[],
+    slice: Slice,
+    vocabulary: Vocabulary,
+  ): Promise<ReadonlyMap<string, BlockTerms>> {
+    const all = this.begin(step, candidates, slice, vocabulary, false);
+    const found = new Map<string, BlockTerms>();
+    for (const { ids, pending, terms } of all) {
+      pending.want();
+      const own = await terms;
+      ids.forEach((id, i) => found.set(id, own[i] ?? [Number.NaN]));
+    }
+    return found;
+  }
+
+  /** Begins what has not begun of a slice; gives all that has. */
+  private begin(
+    step: string,
+    candidates: readonly Candidate[],
+    slice: Slice,
+    vocabulary: Vocabulary,
+    isAhead: boolean,
+  ): readonly Begun[] {
+    const key = JSON.stringify([step, vocabulary, slice]);
+    const begun = this.begun.get(key) ?? [];
+    this.begun.set(key, begun);
+    const open = candidates.filter(({ id }) => !begun.some(({ ids }) => ids.includes(id)));
+    if (open.length > 0) {
+      const { line, naive = false } = this.use;
+      const count = this.setup.executor.model.summary.sublayers.length;
+      const cost = open.reduce((sum, { first }) => sum + count - first, 0);
+      const request = {
+        kind: 'terms',
+        line,
+        naive,
+        removed: [...this.gone],
+        candidates: open,
+      } as const;
+      const pending = this.ask({ ...request, slice, vocabulary }, slice.sequence, cost, isAhead);
+      const terms = this.taken(pending);
+      // What is measured ahead may fail unseen; whoever waits for it hears of it.
+      terms.catch(() => undefined);
+      begun.push({ ids: open.map(({ id }) => id), pending, terms });
+    }
+    return begun;
+  }
+
+  private async taken({ result }: Pending): Promise<readonly BlockTerms[]> {
+    const found = v.parse(termsResultSchema, await result);
+    this.setup.work.add(found);
+    this.setup.onWork();
+    return found.terms;
+  }
+
+  private ask(request: ShardRequest, lane: number, cost: number, isAhead = false): Pending {
+    const { pieces, setup } = this.sharing;
+    const home = lane === homeSequence;
+    return pieces.add({ key: pieceKey(setup, request), lane, cost, request, home }, { isAhead });
+  }
+}

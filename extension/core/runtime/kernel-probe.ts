@@ -1,0 +1,26 @@
+import type { ModelInput } from '../models/model-input';
+import type { LayeredExecutor } from './layered-executor';
+import { floatsIn } from './tensors';
+
+/** Tokens of a text that are run. */
+const mostTokens = 16;
+/** Numbers that are compared. */
+const mostNumbers = 512;
+
+/** Numbers of a model's final state on the beginning of an input: kernels of other processors round otherwise. */
+export async function kernelProbe(
+  executor: LayeredExecutor,
+  input: ModelInput = new Int32Array(1),
+): Promise<readonly number[]> {
+  let state = await executor.embed(
+    input instanceof Int32Array ? input.slice(0, mostTokens) : input,
+  );
+  for (const index of executor.model.summary.sublayers.keys()) {
+    [state = state] = await executor.run(index, [state]);
+  }
+  const numbers = Object.values(state.values).flatMap((tensor) =>
+    tensor.type.startsWith('float') ? [...floatsIn(tensor)] : [],
+  );
+  const step = Math.max(1, Math.ceil(numbers.length / mostNumbers));
+  return numbers.filter((_, i) => i % step === 0);
+}

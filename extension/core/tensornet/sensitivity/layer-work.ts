@@ -1,0 +1,253 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import type { TaskJob } from '../../jobs/child-task';
+import { checkpoint } from '../../jobs/job';
+import { MatrixProducts } from '../../linear-algebra/matrix-products';
+import type { EstimatedDistance } from '../../metrics/term-sample';
+import { storeForms } from '../../models/forms/store-forms';
+import type { LinearLayer } from '../../models/matrix-encoding';
+import type { ModelInput } from '../../models/model-input';
+import type { OpenedModel } from '../../models/opened-model';
+import type { DeviceName } from '../../runtime/device';
+import { LayeredExecutor } from '../../runtime/layered-executor';
+import { requireMemory } from '../../runtime/memory-shares';
+import { compressInWays } from '../compress-matrix';
+import type { CompressedMatrix } from '../compress-matrix';
+import type { Compression } from '../compression-choice';
+import type { CompressionContext } from '../compression-context';
+import { CalibrationPass } from '../statistics/calibration-pass';
+import type { InputStatistics } from '../statistics/input-statistics';
+import { storageDtype } from '../storage-dtype';
+import { ChangeScorer } from './change-scorer';
+import type { StandIn } from './change-scorer';
+import { compressionsOf } from './compressions-of';
+import { laddersOf } from './ladders';
+import type {
+  SensitivityEntry,
+  SensitivitySettings,
+  WidthSensitivity,
+} from './sensitivity-profile';
+import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
+import type { Timing } from './timing';
+import { chosenWidths, describeWidth, measureWidth } from './width-sensitivity';
+import { say } from '../../message';
+import type { Message } from '../../message';
+
+/** What a sensitivity profile asks of whoever measures a part of it. */
+export const layerRequestSchema = v.object({
+  /** Index of the sublayer. */
+  sublayer: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
+  /** The linear layer; the widths of the sublayer if absent. */
+  layer: v.optional(v.string()),
+});
+export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
+
+export const layerResultSchema = v.object({
+  entries: v.array(sensitivityEntrySchema),
+  width: v.optional(widthSensitivitySchema),
+  /** Sublayer evaluations. */
+  evaluations: v.number(),
+});
+export interface LayerResult {
+  readonly entries: readonly SensitivityEntry[];
+  readonly width?: WidthSensitivity;
+  readonly evaluations: number;
+}
+
+/** What layers are measured with. */
+export interface LayerSetup {
+  readonly model: OpenedModel;
+  readonly device: DeviceName;
+  readonly memoryBytes: number;
+  readonly threads?: number | undefined;
+  readonly measured: readonly ModelInput[];
+  /** What compressions that look at inputs are fitted to. */
+  readonly fitting: readonly ModelInput[];
+  readonly settings: SensitivitySettings;
+  readonly timing: Timing;
+  /** A folder for forms in work, removed at the end. */
+  readonly folder: string;
+  /** Called after every run of ONNX Runtime. */
+  readonly onWork: (stage: Message) => void;
+}
+
+/** Measures linear layers and widths: in model order with least work, in any order with the same result. */
+export class LayerWork {
+  public readonly executor: LayeredExecutor;
+  public readonly scorer: ChangeScorer;
+  public readonly compression: Omit<CompressionContext, 'statistics'>;
+  private readonly products: MatrixProducts;
+  private pass: CalibrationPass;
+  /** Of the sublayer that it stands at; none while it stands in front of the first. */
+  private statistics: ReadonlyMap<string, InputStatistics> = new Map();
+  private index: number | undefined;
+  private isStarted = false;
+  private cancellation: TaskJob['cancellation'] = { isCancellationRequested: false };
+
+  /** @throws UserError where the model needs more memory. */
+  public constructor(private readonly setup: LayerSetup) {
+    const { model, device, memoryBytes, threads, settings, measured, onWork } = setup;
+    requireMemory(model.model, memoryBytes, device);
+    this.executor = new LayeredExecutor(model.model, device, memoryBytes, threads);
+    this.products = new MatrixProducts(device, memoryBytes, threads);
+    this.compression = {
+      products: this.products,
+      dtype: storageDtype(model.summary),
+      seed: settings.seed,
+    };
+    const isCancelled = (): boolean => this.cancellation.isCancellationRequested;
+    this.scorer = new ChangeScorer({
+      executor: this.executor,
+      inputs: measured,
+      metric: settings.metric,
+      cancellation: {
+        get isCancellationRequested(): boolean {
+          return isCancelled();
+        },
+      },
+      onWork: () => {
+        onWork(say`Measuring linear layers`);
+      },
+    });
+    this.pass = this.newPass();
+  }
+
+  /** Runs the original; what is measured afterwards stops where `cancellation` is requested. */
+  public async start(cancellation: TaskJob['cancellation']): ReturnType<ChangeScorer['start']> {
+    this.cancellation = cancellation;
+    await mkdir(this.setup.folder, { recursive: true });
+    const states = await this.scorer.start();
+    this.pass = this.newPass();
+    this.index = undefined;
+    this.isStarted = true;
+    return states;
+  }
+
+  public async do(
+    { sublayer, layer: id }: LayerRequest,
+    { cancellation }: Pick<TaskJob, 'cancellation'>,
+  ): Promise<LayerResult> {
+    const before = this.scorer.evaluations;
+    this.cancellation = cancellation;
+    await this.goTo(sublayer);
+    const entries = id === undefined ? [] : await this.measureLayer(this.layerOf(sublayer, id));
+    const width = id === undefined ? await this.measureWidth(sublayer) : undefined;
+    const evaluations = Math.round(this.scorer.evaluations - before);
+    return { entries, ...(width === undefined ? {} : { width }), evaluations };
+  }
+
+  public async dispose(): Promise<void> {
+    await rm(this.setup.folder, { recursive: true, force: true });
+    await this.products.dispose();
+    await this.executor.dispose();
+  }
+
+  private async goTo(index: number): Promise<void> {
+    if (this.index === index) {
+      return;
+    }
+    if (!this.isStarted || index < (this.index ?? 0)) {
+      await this.start(this.cancellation);
+    }
+    this.index = undefined;
+    await this.scorer.advance(index);
+    this.statistics = await this.pass.statistics(index);
+    this.index = index;
+  }
+
+  private newPass(): CalibrationPass {
+    const { fitting, onWork } = this.setup;
+    return new CalibrationPass({
+      ...{ executor: this.executor, products: this.products, inputs: fitting, replaces: false },
+      afterRun: async () => {
+        onWork(say`Reading inputs of linear layers`);
+        await checkpoint(this.cancellation);
+      },
+    });
+  }
+
+  private layerOf(sublayer: number, id: string): LinearLayer {
+    const found = this.setup.model.model.linearLayers(sublayer).find((layer) => layer.id === id);
+    if (found === undefined) {
+      throw new Error(`sublayer ${sublayer} has no linear layer ${id}`);
+    }
+    return found;
+  }
+
+  private async measureWidth(index: number): Promise<WidthSensitivity | undefined> {
+    const { model, settings, folder, onWork } = this.setup;
+    const width = chosenWidths(model.model, settings).find((one) => one.index === index);
+    const behind = this.statistics.get(width?.width.output.weight.name ?? '');
+    if (width === undefined || behind === undefined) {
+      return undefined;
+    }
+    onWork(say`Measuring widths`);
+    const { scorer, products } = this;
+    const { precision } = settings;
+    const setup = { model, scorer, products, precision, folder };
+    return describeWidth(width, await measureWidth(setup, width, behind));
+  }
+
+  private async measureLayer(layer: LinearLayer): Promise<SensitivityEntry[]> {
+    const { settings, folder, onWork } = this.setup;
+    const compressions = compressionsOf(layer, settings.compressions);
+    onWork(say`Compressing linear layers`);
+    const own = this.statistics.get(layer.id);
+    const ways = compressInWays(
+      own === undefined ? this.compression : { ...this.compression, statistics: own },
+      layer,
+      compressions,
+    );
+    const changes: Change[] = [];
+    for await (const compressed of ways) {
+      const path = join(folder, `${changes.length}.safetensors`);
+      changes.push(await this.standIn(layer, compressed, path));
+      onWork(say`Compressing linear layers`);
+      await checkpoint(this.cancellation);
+    }
+    const steps = changes.map(({ step }) => step);
+    const { precision } = settings;
+    const distances = await (precision === 0
+      ? this.scorer.distances(steps)
+      : this.scorer.estimates(
+          steps,
+          precision,
+          laddersOf(
+            compressions,
+            changes.map(({ costs }) => costs.outputError),
+          ),
+        ));
+    return compressions.flatMap((compression, i): SensitivityEntry[] => {
+      const [costs, distance] = [changes[i]?.costs, distances[i]];
+      return costs === undefined || distance === undefined
+        ? []
+        : [{ ...compression, ...distance, ...costs }];
+    });
+  }
+
+  private async standIn(
+    layer: LinearLayer,
+    { form, error, outputError, parameters, bytes }: CompressedMatrix,
+    path: string,
+  ): Promise<Change> {
+    const { model, timing } = this.setup;
+    const stored = await storeForms(path, new Map([[layer.id, form]]));
+    return {
+      step: model.model.withMatrices(stored).sublayer(layer.sublayer),
+      costs: {
+        error,
+        ...(outputError === undefined ? {} : { outputError }),
+        parameters,
+        bytes,
+        ...timing(layer, form),
+      },
+    };
+  }
+}
+
+/** A compression of one layer, ready to be measured. */
+interface Change {
+  readonly step: StandIn;
+  readonly costs: Omit<SensitivityEntry, keyof Compression | keyof EstimatedDistance>;
+}

@@ -1,0 +1,91 @@
+import * as v from 'valibot';
+import { modelInputSchema } from '../../distribute/input-schema';
+import { pieceKey } from '../../distribute/piece';
+import type { Engine, PieceSetup } from '../../distribute/piece';
+import type { OpenPieces } from '../../distribute/piece-doer';
+import { withCrew } from '../../distribute/with-crew';
+import type { JobContext } from '../../jobs/job';
+import type { OpenedModel } from '../../models/opened-model';
+import { deviceNames } from '../../runtime/device';
+import { kernelProbe } from '../../runtime/kernel-probe';
+import { costsSchema } from '../costs/machine-costs';
+import type { MachineCosts } from '../costs/machine-costs';
+import { layerRequestSchema, layerResultSchema, LayerWork } from './layer-work';
+import type { LayerRequest, LayerResult, LayerSetup } from './layer-work';
+import type { SensitivitySettings } from './sensitivity-profile';
+import { settingsSchema } from './sensitivity-profile-schema';
+import { timingOf } from './timing';
+
+const dataSchema = v.object({
+  measured: v.array(modelInputSchema),
+  fitting: v.array(modelInputSchema),
+  settings: settingsSchema,
+  device: v.picklist(deviceNames),
+  /** Of the whole job. */
+  memoryBytes: v.number(),
+  /** Of the machine that times are told for. */
+  machine: v.optional(costsSchema),
+});
+
+/** What all of its parts share. */
+type LayerData = Readonly<
+  Pick<LayerSetup, 'measured' | 'fitting' | 'settings' | 'device' | 'memoryBytes'>
+> & { readonly machine: MachineCosts | undefined };
+
+/** A job whose layers are shared out. */
+interface SharedJob {
+  readonly engine: Engine;
+  /** Tells the job from others. */
+  readonly key: string;
+  readonly model: OpenedModel;
+  readonly scratch: string;
+  readonly data: LayerData;
+}
+
+/** Measures a part, here or elsewhere. */
+type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
+
+/** Shares the parts of a sensitivity profile among the workers of an engine and this process, which has `work`. */
+export async function shareLayers(
+  { engine, key, model, scratch, data }: SharedJob,
+  work: LayerWork,
+  context: Pick<JobContext, 'cancellation' | 'warn'>,
+  action: (ask: Ask) => Promise<void>,
+): Promise<void> {
+  const setup: PieceSetup = {
+    ...{ kind: 'sensitivity', key, data, scratch },
+    model: { fingerprint: model.summary.fingerprint, path: model.path },
+  };
+  await withCrew(
+    engine,
+    setup,
+    {
+      do: async (request, job) => work.do(v.parse(layerRequestSchema, request), job),
+      probe: async () => kernelProbe(work.executor, data.measured[0]),
+    },
+    context,
+    async (pieces) =>
+      action(async (request, cost) => {
+        const piece = { key: pieceKey(setup, request), lane: request.sublayer, cost, request };
+        return v.parse(layerResultSchema, await pieces.add(piece).result) as LayerResult;
+      }),
+  );
+}
+
+/** Opens what a worker measures layers with. */
+export const openLayerPieces: OpenPieces = (data, { model, threads, scratch, ...limits }) => {
+  const { measured, fitting, settings, machine, ...job } = v.parse(dataSchema, data);
+  const { device = job.device, memoryBytes = job.memoryBytes * limits.memoryShare } = limits;
+  const work = new LayerWork({
+    ...{ model, device, memoryBytes, threads, measured, fitting },
+    settings: settings as SensitivitySettings,
+    timing: timingOf(machine),
+    folder: scratch,
+    onWork: () => undefined,
+  });
+  return Promise.resolve({
+    do: async (request, job) => work.do(v.parse(layerRequestSchema, request), job),
+    probe: async () => kernelProbe(work.executor, measured[0]),
+    dispose: async () => work.dispose(),
+  });
+};

@@ -1,0 +1,12 @@
+import process from 'node:process';
+import type { PieceTask } from '../core/distribute/local-engine';
+import { serveTasks } from '../core/jobs/child-task';
+import { openModelFiles } from '../core/models/open-model';
+import { PieceRunner } from '../core/operations/run-piece';
+
+// ONNX Runtime reports home unless told not to before its first session.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
+
+const runner = new PieceRunner(openModelFiles);
+
+serveTasks(async (task, job) => runner.run(task as PieceTask, job));

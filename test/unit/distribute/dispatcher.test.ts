@@ -1,0 +1,164 @@
+import { setTimeout } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { Dispatcher } from '../../../extension/core/distribute/dispatcher';
+import type { Piece, PieceWorker } from '../../../extension/core/distribute/piece';
+import { WorkerLostError } from '../../../extension/core/jobs/child-task';
+import { CancelledError } from '../../../extension/core/jobs/job';
+
+const piece = (key: string, more: Partial<Piece> = {}): Piece => ({
+  ...{ key, lane: 0, cost: 1, request: key },
+  ...more,
+});
+
+/** A worker that keeps a list of what it has begun. */
+function worker(
+  name: string,
+  act: PieceWorker['do'] = ({ key }) => Promise.resolve(`${key} by ${name}`),
+): PieceWorker & { readonly begun: string[] } {
+  const begun: string[] = [];
+  return {
+    ...{ name, begun },
+    do: async (one, job) => {
+      begun.push(one.key);
+      return act(one, job);
+    },
+  };
+}
+
+const never = async (): Promise<never> => new Promise(() => undefined);
+const lost = async (): Promise<never> => Promise.reject(new WorkerLostError('It ended.'));
+
+describe('pieces', () => {
+  const losses: string[] = [];
+  /** What this process does until the test ends. */
+  let kept: Promise<void>;
+  let release: () => void;
+  const cancellation = { isCancellationRequested: false };
+  const ends: (() => Promise<void>)[] = [];
+  const dispatcher = (home: PieceWorker): Dispatcher => {
+    const made = new Dispatcher(home, { cancellation }, ({ name }, why) => {
+      losses.push(`${name}: ${why}`);
+    });
+    ends.push(async () => made.end());
+    return made;
+  };
+
+  beforeEach(() => {
+    kept = new Promise((resolve) => (release = resolve));
+  });
+
+  afterEach(async () => {
+    vi.useRealTimers();
+    release();
+    await Promise.all(ends.splice(0).map(async (end) => end()));
+    losses.length = 0;
+    cancellation.isCancellationRequested = false;
+  });
+
+  it('of a worker that is lost are done by another', async () => {
+    const pieces = dispatcher(worker('home', async () => kept));
+    pieces.add(piece('kept here', { home: true }));
+    pieces.join(worker('weak', lost));
+    const { result } = pieces.add(piece('a'));
+    pieces.join(worker('strong'));
+    expect(await result).toBe('a by strong');
+    expect(losses).toEqual([expect.stringMatching(/^weak: .*It ended\.$/)]);
+  });
+
+  it('of a worker that leaves are done by another, and its late answer changes nothing', async () => {
+    const pieces = dispatcher(worker('home', async () => kept));
+    pieces.add(piece('kept here', { home: true }));
+    let answer: (result: string) => void = () => undefined;
+    const gone = worker('gone', async () => new Promise((resolve) => (answer = resolve)));
+    pieces.join(gone);
+    const { result } = pieces.add(piece('a'));
+    pieces.join(worker('other'));
+    pieces.leave(gone, 'It is silent.');
+    expect(await result).toBe('a by other');
+    answer('late');
+    expect(await result).toBe('a by other');
+  });
+
+  it('that fail three times are reported with what each worker said', async () => {
+    const pieces = dispatcher(worker('home', async () => kept));
+    pieces.add(piece('kept here', { home: true }));
+    let tries = 0;
+    const broken = async (): Promise<never> => Promise.reject(new Error(`broken ${++tries}`));
+    pieces.join(worker('one', broken));
+    pieces.join(worker('two', broken));
+    const { result } = pieces.add(piece('poisoned'));
+    const error = await result.catch((reason: unknown) => String(reason));
+    expect(error).toMatch(/failed 3 times.*one: .*broken 1[^]*two: .*broken 2[^]*broken 3/);
+    expect(tries).toBe(3);
+  });
+
+  it('stay with the worker of their lane, unless another has nothing to do', async () => {
+    const pieces = dispatcher(worker('home', async () => kept));
+    pieces.add(piece('kept here', { home: true }));
+    const slow = async ({ key }: Piece): Promise<string> => setTimeout(5, key);
+    const [left, right] = [worker('left', slow), worker('right', slow)];
+    pieces.join(left);
+    pieces.join(right);
+    const rounds = async (lanes: readonly number[], round: number): Promise<void> => {
+      await Promise.all(
+        lanes.map(async (lane) => pieces.add(piece(`${lane}.${round}`, { lane })).result),
+      );
+    };
+    await rounds([1, 2], 1);
+    await rounds([2, 1], 2);
+    expect(left.begun).toEqual(['1.1', '1.2']);
+    expect(right.begun).toEqual(['2.1', '2.2']);
+    await rounds([2, 2], 3);
+    expect(left.begun).toContain('2.3');
+    expect(right.begun).toContain('2.3');
+  });
+
+  it('that nobody needs yet come last, and are dropped', async () => {
+    const one = worker('one', async ({ key }) => setTimeout(1, key));
+    const pieces = dispatcher(one);
+    const first = pieces.add(piece('first'));
+    pieces.add(piece('ahead'), { isAhead: true });
+    const dropped = pieces.add(piece('dropped'), { isAhead: true });
+    const wanted = pieces.add(piece('wanted'), { isAhead: true });
+    const last = pieces.add(piece('last'));
+    wanted.want();
+    dropped.drop();
+    await Promise.all([first.result, wanted.result, last.result]);
+    await setTimeout(10);
+    expect(one.begun).toEqual(['first', 'wanted', 'last', 'ahead']);
+  });
+
+  it('that take far longer than others are given to a second worker, and count once', async () => {
+    vi.useFakeTimers();
+    const pieces = dispatcher(worker('home', async ({ key }) => (key === 'usual' ? key : kept)));
+    await pieces.add(piece('usual')).result;
+    pieces.add(piece('kept here', { home: true }));
+    pieces.join(worker('hung', never));
+    const { result } = pieces.add(piece('slow'));
+    const second = worker('second');
+    pieces.join(second);
+    await vi.advanceTimersByTimeAsync(4900);
+    expect(second.begun).toEqual([]);
+    await vi.advanceTimersByTimeAsync(300);
+    expect(await result).toBe('slow by second');
+  });
+
+  it('end with a cancellation, whoever does them', async () => {
+    const untilStopped: PieceWorker['do'] = async (_, job) => {
+      while (!job.cancellation.isCancellationRequested) {
+        await setTimeout(1);
+      }
+      throw new CancelledError();
+    };
+    const pieces = dispatcher(worker('home', untilStopped));
+    pieces.join(worker('other', never));
+    const all = ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result);
+    cancellation.isCancellationRequested = true;
+    for (const one of await Promise.allSettled(all)) {
+      expect(one).toMatchObject({
+        status: 'rejected',
+        reason: expect.any(CancelledError) as unknown,
+      });
+    }
+  });
+});

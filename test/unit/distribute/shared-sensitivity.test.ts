@@ -1,0 +1,66 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LocalEngine } from '../../../extension/core/distribute/local-engine';
+import type { Engine } from '../../../extension/core/distribute/piece';
+import { unattended } from '../../../extension/core/jobs/job';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
+import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { buildChild } from '../build-child';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+import { InProcessEngine } from './in-process-engine';
+
+const folder = temporaryFolder();
+
+describe('a sensitivity profile that several workers share', () => {
+  let model: string;
+  let alone: SensitivityProfile;
+
+  const run = async (name: string, engine?: Engine): Promise<SensitivityProfile> => {
+    const { created, seconds, sublayerEvaluations, ...table } = await profileSensitivity(
+      {
+        model: await openModelFiles(model),
+        calibration: { file: 'random', sequences: 3, length: 12 },
+        settings: {
+          compressions: [
+            { method: 'lowrank', ratio: 0.5 },
+            { method: 'int4', level: 16 },
+          ],
+          ...{ metric: 'js', roles: ['query', 'up', 'down'], blocks: [], precision: 0.3, seed: 1 },
+          widths: [0.5],
+        },
+        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, engine },
+        journal: join(folder, `${name}.journal.jsonl`),
+      },
+      { bundledText: '', version: 'test' },
+      unattended,
+    );
+    expect(existsSync(join(folder, `${name}.journal.jsonl.forms`))).toBe(false);
+    return {
+      ...table,
+      created: created.slice(0, 0),
+      seconds: 0 * seconds,
+      sublayerEvaluations: 0 * sublayerEvaluations,
+    };
+  };
+
+  beforeAll(async () => {
+    model = await makeRandomModel({ seed: 6, blocks: 2 });
+    alone = await run('alone');
+  });
+
+  afterAll(async () => rm(model, { recursive: true }));
+
+  it.each([2, 4])('is that of one process: %i workers', async (workers) => {
+    const engine = new InProcessEngine(workers);
+    expect(await run(`${workers}`, engine)).toEqual(alone);
+    expect(engine.begun.every((pieces) => pieces > 0)).toBe(true);
+  });
+
+  it('is that of one process with processes of their own', async () => {
+    expect(await run('processes', new LocalEngine(await buildChild('pieces'), 2))).toEqual(alone);
+  });
+});
