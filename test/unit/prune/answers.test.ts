@@ -1,6 +1,9 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { modelInputSchema, portableInput } from '../../../extension/core/distribute/input-schema';
+import type { AnsweredIds } from '../../../extension/core/models/model-input';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
 import { loadAnswers } from '../../../extension/core/data/tasks/load-answers';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
@@ -55,6 +58,15 @@ describe('the right answers of a task as what a search measures', () => {
     expect(summary).toMatchObject({ source: task, sequences: texts.length, length: 8 });
     for (const [i, ids] of sequences.entries()) {
       expect([...ids]).toEqual([...(whole.sequences[i] ?? [])].slice(-8));
+    }
+  });
+
+  it('go to other processes with the place of their answers', async () => {
+    const { sequences } = await loadAnswers(calibration, model.model);
+    for (const ids of sequences) {
+      const sent = v.parse(modelInputSchema, structuredClone(portableInput(ids)));
+      expect(sent).toEqual(ids);
+      expect(sent).toHaveProperty('answerFrom', (ids as AnsweredIds).answerFrom);
     }
   });
 
