@@ -13,6 +13,10 @@ import { sumOfSquares } from './squares';
 
 /** Numbers that are weighed in one run. */
 const numbersPerRun = 1 << 22;
+/** Parts of the columns in which a symmetric product is computed: of n², n·(n + 1) / 2 are. */
+const symmetricParts = 4;
+/** Columns that are worth dividing. */
+const leastDivided = 256;
 
 /**
  * The large products of matrix algorithms, run by ONNX Runtime; matrices in files are mapped from
@@ -48,9 +52,42 @@ export class MatrixProducts {
     return { size: rows.count, numbers: await this.sums('rows', rows, rows) };
   }
 
-  /** Σ xᵀ·x over all rows x, [length, length] in float64. */
+  /** Σ xᵀ·x over all rows x, [length, length] in float64: what lies on both sides of the diagonal is computed once. */
   public async crossProducts(rows: Rows): Promise<Float64Array> {
-    return this.sums('columns', rows, rows);
+    const { length } = rows;
+    const parts = length < leastDivided ? 1 : symmetricParts;
+    const bounds = Array.from({ length: parts + 1 }, (_, i) => Math.floor((i * length) / parts));
+    const outputs = await this.run(
+      this.exact,
+      `crossProducts.${length}`,
+      (graph) => {
+        const inputs = graph.input('rows', DataType.FLOAT, ['count', length]);
+        const exact = graph.op('Cast', [inputs], { to: DataType.DOUBLE });
+        const axis = graph.ints([1]);
+        const columns = bounds
+          .slice(1)
+          .map((end, i) =>
+            graph.op('Slice', [exact, graph.ints([bounds[i] ?? 0]), graph.ints([end]), axis]),
+          );
+        const known = new Map<string, Value>();
+        const lines = columns.map((left, row) => {
+          const line = columns.map((right, column) => {
+            const turned = known.get(`${column} ${row}`);
+            const sums =
+              turned === undefined
+                ? graph.op('Gemm', [left, right], { transA: 1 })
+                : graph.op('Transpose', [turned], { perm: [1, 0] });
+            known.set(`${row} ${column}`, sums);
+            return sums;
+          });
+          return graph.op('Concat', line, { axis: 1 });
+        });
+        const sums = graph.op('Concat', lines, { axis: 0 });
+        graph.output('sums', sums, DataType.DOUBLE, [length, length]);
+      },
+      { rows: tensorOf(rows) },
+    );
+    return doublesOf(outputs, 'sums');
   }
 
   /** Σ aᵀ·b over pairs of rows, [a.length, b.length] in float64. */

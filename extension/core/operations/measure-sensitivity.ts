@@ -48,7 +48,7 @@ export const trialFields = group('Sensitivity', {
   metric: searchFields.metric,
   precision: number({
     description:
-      'Measure on part of the text until the standard error is this share of the distance; 0 uses all of it',
+      'Measure on part of the text, and interpolate between levels, until the standard error is this share of the distance; 0 measures everything',
     default: defaultPrecision,
     min: 0,
     max: 1,
@@ -83,7 +83,8 @@ export function sensitivityWork(request: SensitivityRequest): Work {
 }
 
 function textOf(request: SensitivityRequest): CalibrationRequest {
-  return calibrationOf(request, sensitivityCalibration, request.model.summary.maxPositions);
+  const { maxPositions } = request.model.summary;
+  return calibrationOf(request, sensitivityCalibration, maxPositions, request.metric);
 }
 
 function settingsOf(request: SensitivityRequest): SensitivitySettings {

@@ -147,15 +147,19 @@ export class LayeredExecutor {
     return results;
   }
 
-  /** Shows `observe` what goes into the linear layers of a sublayer; its session is not kept. */
+  /**
+   * Takes several examples through a sublayer and shows `observe` what goes into its linear layers; its
+   * session is not kept.
+   */
   public async tap(
     step: TappedStep,
     states: readonly HiddenState[],
     observe: TapObserver,
     afterRun?: () => Promise<void>,
-  ): Promise<void> {
-    await this.take(step, states, { afterRun, once: true, observe });
+  ): Promise<HiddenState[]> {
+    const results = await this.take(step, states, { afterRun, once: true, observe });
     this.evaluationCount += states.length;
+    return results;
   }
 
   /** Takes several examples around sublayer `index`. */

@@ -87,8 +87,12 @@ export class KrylovBasis {
   public async growTo(count: number): Promise<void> {
     const { products, problem, rows, columns } = this;
     while (this.count < count) {
-      const block = await this.nextBlock(count - this.count);
-      const images = await products.applyTransposed(problem.matrix, block);
+      // All directions at once are those of the rows themselves.
+      const isWhole = problem.blockSize === rows;
+      const block = isWhole ? identity(rows) : await this.nextBlock(count - this.count);
+      const images = isWhole
+        ? await products.read(problem.matrix)
+        : await products.applyTransposed(problem.matrix, block);
       this.vectors.set(block.numbers, this.count * rows);
       this.images.set(images.numbers, this.count * columns);
       if (problem.weigh !== undefined) {
@@ -144,9 +148,7 @@ export class KrylovBasis {
       const last = part(this.weighed, columns, count - lastCount, count);
       // Orthonormal, so that no direction of A is lost among others that the block has almost twice.
       const start =
-        count === 0
-          ? (await orthonormal(products, randomRows(problem, columns))).rows
-          : scaled(last, 1 / problem.norm);
+        count > 0 ? scaled(last, 1 / problem.norm) : await firstDirections(products, problem);
       const found = await products.apply(problem.matrix, start);
       const level = rootMeanSquare(found.numbers);
       this.candidate = {
@@ -158,6 +160,14 @@ export class KrylovBasis {
   }
 }
 
+function identity(size: number): Rows {
+  const numbers = new Float32Array(size * size);
+  for (let i = 0; i < size; i++) {
+    numbers[i * size + i] = 1;
+  }
+  return { count: size, length: size, numbers };
+}
+
 /** Rows `from` to `to` of vectors one after the other; they share its memory. */
 function part(numbers: Float32Array, length: number, from: number, to: number): Rows {
   return { count: to - from, length, numbers: numbers.subarray(from * length, to * length) };
@@ -165,6 +175,14 @@ function part(numbers: Float32Array, length: number, from: number, to: number): 
 
 function scaled(rows: Rows, factor: number): Rows {
   return { ...rows, numbers: rows.numbers.map((x) => factor * x) };
+}
+
+/** Orthonormal directions of a matrix's inputs: random ones, or all. */
+async function firstDirections(products: MatrixProducts, problem: KrylovProblem): Promise<Rows> {
+  const { columns } = sizesOf(problem.matrix);
+  return problem.blockSize === columns
+    ? identity(columns)
+    : (await orthonormal(products, randomRows(problem, columns))).rows;
 }
 
 /** Numbers between −1 and 1: for a sketch they do as well as normal ones (Martinsson and Tropp, arXiv 2002.01387, § 8). */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { slicesOf } from '../../../extension/core/metrics/slices';
+import { looksOf, slicesOf } from '../../../extension/core/metrics/slices';
 
 describe('slices', () => {
   it('covers every row once, each sequence from its first row on', () => {
@@ -43,5 +43,33 @@ describe('slices', () => {
       { sequence: 1, from: 64, to: 100 },
       { sequence: 2, from: 0, to: 80 },
     ]);
+  });
+});
+
+describe('looks', () => {
+  const rowsOf = (rows: readonly number[], isCausal: boolean): number[] =>
+    looksOf(rows, isCausal).map((look) => look.reduce((sum, { from, to }) => sum + to - from, 0));
+
+  it('cover every row once, each sequence from its first row on', () => {
+    const lengths = fc.array(fc.integer({ min: 1, max: 300 }), { minLength: 1, maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, fc.boolean(), (rows, isCausal) => {
+        const ends = rows.map(() => 0);
+        for (const { sequence, from, to } of looksOf(rows, isCausal).flat()) {
+          expect(from).toBe(ends[sequence]);
+          expect(to).toBeGreaterThan(from);
+          ends[sequence] = to;
+        }
+        expect(ends).toEqual(rows);
+      }),
+    );
+  });
+
+  it('begin with 64 rows of four sequences and double; further sequences follow one by one', () => {
+    expect(rowsOf([128, 128, 128, 128], true)).toEqual([64, 64, 128, 256]);
+    expect(rowsOf([100, 30, 100], true)).toEqual([72, 54, 96, 8]);
+    expect(rowsOf([64, 64, 64, 64, 90, 80], true)).toEqual([64, 64, 128, 90, 80]);
+    expect(rowsOf([64, 90], false)).toEqual([64, 90]);
+    expect(rowsOf([], true)).toEqual([]);
   });
 });

@@ -107,11 +107,11 @@ describe('ChangeScorer', () => {
       }),
     );
     const evaluations = async (precision = 0) => {
-      const before = executor.evaluations;
+      const before = scorer.evaluations;
       const distances = await (precision === 0
         ? scorer.distances(steps)
         : scorer.estimates(steps, precision));
-      return { distances, spent: executor.evaluations - before };
+      return { distances, spent: scorer.evaluations - before };
     };
     const whole = await evaluations();
     const part = await evaluations(0.2);
@@ -124,10 +124,17 @@ describe('ChangeScorer', () => {
       const all = whole.distances[i]?.distance ?? Number.NaN;
       expect(Math.abs(distance - all)).toBeLessThan(4 * standardError);
     });
+    const exact = whole.distances.map(({ distance }) => expect.closeTo(distance, 6) as unknown);
     const never = await evaluations(1e-9);
-    expect(never.distances.map(({ distance }) => distance)).toEqual(
-      whole.distances.map(({ distance }) => expect.closeTo(distance, 6) as unknown),
-    );
+    expect(never.distances.map(({ distance }) => distance)).toEqual(exact);
+    // Nor is anything between measured levels taken for granted then.
+    const ladder = steps.map((_, place) => ({ place, size: 1 + place }));
+    const climbed = await scorer.estimates(steps, 1e-9, [ladder]);
+    expect(climbed.map(({ distance }) => distance)).toEqual(exact);
+    const before = scorer.evaluations;
+    const [, between] = await scorer.estimates(steps, 1, [ladder]);
+    expect(scorer.evaluations - before).toBeLessThan(part.spent);
+    expect(between?.standardError).toBeGreaterThan(0);
     await executor.dispose();
   });
 

@@ -222,6 +222,7 @@ export class PlanMeasurer {
         executor,
         products: this.products,
         inputs: fittedTo,
+        replaces: false,
         afterRun: async () => checkpoint(this.context.cancellation),
       });
       for (const index of model.summary.sublayers.keys()) {

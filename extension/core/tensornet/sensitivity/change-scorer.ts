@@ -4,7 +4,7 @@ import type { MetricName } from '../../metrics/metrics';
 import { createReadout } from '../../metrics/metric-readout';
 import type { MetricReadout } from '../../metrics/row-readout';
 import { metrics } from '../../metrics/metrics';
-import { blockTerms, prefixTokens, Prefixes, slicesOf } from '../../metrics/slices';
+import { blockTerms, looksOf, prefixTokens, Prefixes } from '../../metrics/slices';
 import type { Slice } from '../../metrics/slices';
 import { TermSample } from '../../metrics/term-sample';
 import type { EstimatedDistance } from '../../metrics/term-sample';
@@ -14,6 +14,8 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
 import { isFiniteState, stateBytes } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
+import { interpolate, nextToMeasure } from './ladders';
+import type { Ladder } from './ladders';
 
 /** What changes are measured with. */
 export interface ChangeSetup {
@@ -52,6 +54,8 @@ export class ChangeScorer {
   private reference: readonly HiddenState[] = [];
   private rows: readonly number[] = [];
   private readonly prefixes: Prefixes;
+  /** What evaluations of prefixes lack to those of whole sequences. */
+  private spared = 0;
   /** Its own final states. */
   private final: readonly HiddenState[] = [];
 
@@ -64,6 +68,11 @@ export class ChangeScorer {
     });
     this.count = executor.model.summary.sublayers.length;
     this.prefixes = new Prefixes(executor);
+  }
+
+  /** Sublayer evaluations of its executor so far, of which that of a prefix counts as its share. */
+  public get evaluations(): number {
+    return this.setup.executor.evaluations - this.spared;
   }
 
   /**
@@ -129,30 +138,48 @@ export class ChangeScorer {
    * As {@link ChangeScorer.distances}, over ids that stand for the vocabulary, and on as many rows as it takes for
    * errors of at most `precision` times the distance. Rows differ far more than what changes of one layer do to
    * them, so one change is measured on all rows, and the others by their ratio to it.
+   * @param ladders of steps that need not all be measured, see {@link interpolate}
    */
   public async estimates(
     steps: readonly StandIn[],
     precision: number,
+    ladders: readonly Ladder[] = [],
   ): Promise<readonly EstimatedDistance[]> {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
-    const [first, ...others] = slicesOf(this.rows, isCausal);
-    if (first === undefined) {
-      return changes.map(({ sample }) => sample.distance());
+    const [first = [], ...others] = looksOf(this.rows, isCausal);
+    const between = new Set(
+      ladders.flatMap((ladder) => ladder.slice(1, -1).map(({ place }) => place)),
+    );
+    let due = [...changes.keys()].filter((place) => !between.has(place));
+    let reference: Change | undefined;
+    const measured = new Map<number, EstimatedDistance>();
+    const found = new Map<number, EstimatedDistance>();
+    while (due.length > 0) {
+      const group = due.map((place) => changes[place] ?? lost());
+      await this.measure(group, first, this.estimatingReadout);
+      if (reference === undefined) {
+        reference = middleOf(group);
+        await this.measure([reference], others.flat(), this.estimatingReadout);
+      }
+      const { sample: whole } = reference;
+      for (const look of others) {
+        const open = group.filter(({ sample }) => {
+          const { distance, standardError = Number.POSITIVE_INFINITY } = sample.distanceBy(whole);
+          return !sample.isComplete && !(standardError <= precision * distance);
+        });
+        await this.measure(open, look, this.estimatingReadout);
+      }
+      due.forEach((place, i) => measured.set(place, (group[i] ?? lost()).sample.distanceBy(whole)));
+      due = [];
+      for (const ladder of ladders) {
+        const interpolated = interpolate(ladder, measured);
+        interpolated.forEach((distance, place) => found.set(place, distance));
+        due.push(...nextToMeasure(ladder, interpolated, precision));
+      }
     }
-    await this.measure(changes, [first], this.estimatingReadout);
-    const reference = middleOf(changes);
-    await this.measure([reference], others, this.estimatingReadout);
-    const estimate = ({ sample }: Change): EstimatedDistance => sample.distanceBy(reference.sample);
-    for (const slice of others) {
-      const open = changes.filter((change) => {
-        const { distance, standardError = Number.POSITIVE_INFINITY } = estimate(change);
-        return change !== reference && !(standardError <= precision * distance);
-      });
-      await this.measure(open, [slice], this.estimatingReadout);
-    }
-    return changes.map(estimate);
+    return changes.map((_, place) => measured.get(place) ?? found.get(place) ?? lost());
   }
 
   private changesOf(steps: readonly StandIn[]): Change[] {
@@ -167,11 +194,24 @@ export class ChangeScorer {
     readout: MetricReadout,
   ): Promise<void> {
     const { executor, inputs } = this.setup;
-    const starts: HiddenState[] = [];
+    // A sequence is run once, as far as its last slice.
+    const ends = new Map<number, number>();
     for (const { sequence, to } of slices) {
+      ends.set(sequence, Math.max(to, ends.get(sequence) ?? 0));
+    }
+    const places = new Map([...ends.keys()].map((sequence, place) => [sequence, place]));
+    const starts: HiddenState[] = [];
+    for (const [sequence, to] of ends) {
       const [input, state] = [inputs[sequence] ?? lost(), this.states[sequence] ?? lost()];
       starts.push(await this.prefixes.cut(input, state, to));
     }
+    const sparedEach = [...ends].reduce((sum, [sequence, to]) => {
+      const rows = this.rows[sequence] ?? to;
+      return (
+        sum + (prefixTokens(executor.model, inputs[sequence] ?? lost()) > 0 ? 1 - to / rows : 0)
+      );
+    }, 0);
+    this.spared += sparedEach * changes.length * (this.count - this.index);
     const perGroup = this.changesInFlight(starts);
     for (let start = 0; start < changes.length; start += perGroup) {
       const group = changes.slice(start, start + perGroup);
@@ -180,11 +220,12 @@ export class ChangeScorer {
         changed.push(...(await executor.through(step, starts, this.pause)));
       }
       const final = await this.follow(this.index + 1, changed);
-      for (const [i, slice] of slices.entries()) {
+      for (const slice of slices) {
+        const place = places.get(slice.sequence) ?? lost();
         const terms = await readout.rowTerms(
           inputs[slice.sequence] ?? lost(),
           this.reference[slice.sequence] ?? lost(),
-          group.map((_, j) => final[j * slices.length + i] ?? lost()),
+          group.map((_, j) => final[j * starts.length + place] ?? lost()),
           slice,
           this.pause,
         );

@@ -22,6 +22,7 @@ import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
 import { compressionsOf } from './compressions-of';
+import { laddersOf } from './ladders';
 import type {
   SensitivityEntry,
   SensitivitySettings,
@@ -127,12 +128,12 @@ export class LayerWork {
     { sublayer, layer: id }: LayerRequest,
     { cancellation }: Pick<TaskJob, 'cancellation'>,
   ): Promise<LayerResult> {
-    const before = this.executor.evaluations;
+    const before = this.scorer.evaluations;
     this.cancellation = cancellation;
     await this.goTo(sublayer);
     const entries = id === undefined ? [] : await this.measureLayer(this.layerOf(sublayer, id));
     const width = id === undefined ? await this.measureWidth(sublayer) : undefined;
-    const evaluations = this.executor.evaluations - before;
+    const evaluations = Math.round(this.scorer.evaluations - before);
     return { entries, ...(width === undefined ? {} : { width }), evaluations };
   }
 
@@ -158,7 +159,7 @@ export class LayerWork {
   private newPass(): CalibrationPass {
     const { fitting, onWork } = this.setup;
     return new CalibrationPass({
-      ...{ executor: this.executor, products: this.products, inputs: fitting },
+      ...{ executor: this.executor, products: this.products, inputs: fitting, replaces: false },
       afterRun: async () => {
         onWork(say`Reading inputs of linear layers`);
         await checkpoint(this.cancellation);
@@ -209,7 +210,14 @@ export class LayerWork {
     const { precision } = settings;
     const distances = await (precision === 0
       ? this.scorer.distances(steps)
-      : this.scorer.estimates(steps, precision));
+      : this.scorer.estimates(
+          steps,
+          precision,
+          laddersOf(
+            compressions,
+            changes.map(({ costs }) => costs.outputError),
+          ),
+        ));
     return compressions.flatMap((compression, i): SensitivityEntry[] => {
       const [costs, distance] = [changes[i]?.costs, distances[i]];
       return costs === undefined || distance === undefined

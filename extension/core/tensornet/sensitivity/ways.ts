@@ -8,7 +8,7 @@ import { say } from '../../message';
 export type Way = Pick<Compression, 'method' | 'variant' | 'then'>;
 
 /** Tells ways apart: METHOD[:VARIANT][+THEN]. */
-function wayName({ method, variant, then }: Way): string {
+export function wayName({ method, variant, then }: Way): string {
   return [
     method,
     variant === undefined ? '' : `:${variant}`,

@@ -13,6 +13,11 @@ export interface CalibrationSetup {
   readonly inputs: readonly ModelInput[];
   /** Sublayers that the model lacks. */
   readonly removed?: ReadonlySet<number>;
+  /**
+   * Whether a sublayer may be replaced once its statistics are known. Else the run that they are from
+   * takes calibration on, and a sublayer's statistics can be asked for once.
+   */
+  readonly replaces?: boolean;
   /** Awaited after each run of ONNX Runtime; may throw to stop. */
   readonly afterRun?: () => Promise<void>;
 }
@@ -33,15 +38,20 @@ export class CalibrationPass {
    * @throws UserError where what goes in is not finite.
    */
   public async statistics(index: number): Promise<ReadonlyMap<string, InputStatistics>> {
-    const { executor, products, afterRun } = this.setup;
+    const { executor, products, removed = new Set(), replaces = true, afterRun } = this.setup;
     const step = executor.model.tapped(index);
     const accumulator = new StatisticsAccumulator(products);
-    await executor.tap(
+    const behind = await executor.tap(
       step,
       await this.statesAt(index),
       async (taps) => accumulator.add(taps),
       afterRun,
     );
+    const isWhole = !removed.has(index) && executor.units.expertsGone(index, removed).length === 0;
+    if (!replaces && isWhole) {
+      this.states = behind;
+      this.next = index + 1;
+    }
     return accumulator.finish();
   }
 

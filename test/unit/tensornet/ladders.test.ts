@@ -1,0 +1,64 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  interpolate,
+  laddersOf,
+  nextToMeasure,
+} from '../../../extension/core/tensornet/sensitivity/ladders';
+
+describe('ladders of levels', () => {
+  it('are levels of one way to compress, by the errors of the outputs', () => {
+    const ranks = [64, 8, 32].map((level) => ({ method: 'lowrank', level }) as const);
+    const compressions = [...ranks, { method: 'int4', level: 32 } as const];
+    expect(laddersOf(compressions, [0.1, 0.5, 0.2, 0.3])).toEqual([
+      [
+        { place: 0, size: expect.closeTo(0.01) as number },
+        { place: 2, size: expect.closeTo(0.04) as number },
+        { place: 1, size: expect.closeTo(0.25) as number },
+      ],
+      [{ place: 3, size: expect.closeTo(0.09) as number }],
+    ]);
+    expect(laddersOf(compressions, [])).toEqual([]);
+  });
+
+  const ladder = [1, 2, 4, 8].map((size, place) => ({ place, size }));
+  const ends = (high: number, standardError?: number) =>
+    new Map([
+      [0, { distance: 3, ...(standardError === undefined ? {} : { standardError }) }],
+      [3, { distance: high }],
+    ]);
+
+  it('are exact between measured levels where distances follow a power of the errors', () => {
+    const sizes = fc.array(fc.double({ min: 0.01, max: 1, noNaN: true }), { minLength: 2 });
+    fc.assert(
+      fc.property(sizes, fc.double({ min: 0.2, max: 2, noNaN: true }), (found, power) => {
+        const sorted = [...found].sort((a, b) => a - b).map((size, place) => ({ place, size }));
+        const at = (size: number) => ({ distance: 5 * size ** power });
+        const [low, high] = [sorted[0], sorted.at(-1)];
+        const measured = new Map([low, high].map((one) => [one?.place ?? 0, at(one?.size ?? 0)]));
+        const between = interpolate(sorted, measured);
+        expect(between.size).toBe(sorted.length - 2);
+        for (const [place, { distance }] of between) {
+          expect(distance).toBeCloseTo(at(sorted[place]?.size ?? 0).distance, 8);
+        }
+      }),
+    );
+  });
+
+  it('are as unsure as the measured ones, and as these differ in what they make of an error', () => {
+    expect(interpolate(ladder, ends(24)).get(1)).toEqual({ distance: 6, standardError: 0 });
+    const shares = [ends(24, 0.3), ends(48)].map((measured) => {
+      const { distance = 0, standardError = 0 } = interpolate(ladder, measured).get(1) ?? {};
+      return standardError / distance;
+    });
+    expect(shares).toEqual([expect.closeTo(0.2 / 3, 6), expect.closeTo(Math.log(2) / 3, 6)]);
+  });
+
+  it('are measured in the middle of those that are unsure', () => {
+    const between = interpolate(ladder, ends(48));
+    expect(nextToMeasure(ladder, between, 0.3)).toEqual([]);
+    expect(nextToMeasure(ladder, between, 0.1)).toEqual([2]);
+    // A distance of zero has no logarithm.
+    expect(nextToMeasure(ladder, interpolate(ladder, ends(0)), 1)).toEqual([2]);
+  });
+});
