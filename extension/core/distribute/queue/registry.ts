@@ -7,7 +7,7 @@ export const prefix = 'espalier';
 /** How often workers and jobs say that they are there. */
 export const beatMilliseconds = 1000;
 /** Who has said nothing for so long is gone. */
-export const silentMilliseconds = 4 * beatMilliseconds;
+export const silentMilliseconds = 5 * beatMilliseconds;
 
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
