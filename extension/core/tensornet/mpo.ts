@@ -163,8 +163,9 @@ export async function contract(
   let bond = first?.shape[3] ?? 1;
   for (const { shape, numbers } of others) {
     const rows = { count: bond, length: numbers.length / bond, numbers };
-    const factors = Float64Array.from(whole);
-    whole = (await products.combine(factors, rows)).numbers;
+    const vectors = { count: whole.length / bond, length: bond, numbers: whole };
+    whole = (await products.applyTransposed({ kind: 'numbers', name: 'core', rows }, vectors))
+      .numbers;
     bond = shape[3];
   }
   return {
