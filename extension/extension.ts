@@ -17,6 +17,7 @@ import { HeatmapPanels } from './panels/heatmap-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
+import { BudgetPlans } from './services/documents/budget-plans';
 import { CompressionJobs } from './services/jobs/compression-jobs';
 import { CompressionSessions } from './services/sessions/compression-sessions';
 import { DataJobs } from './services/jobs/data-jobs';
@@ -86,13 +87,21 @@ export function activate(context: ExtensionContext): Espalier {
   const modelJobs = new ModelJobs(jobs, settings, sessions, reports, (session) =>
     heatmaps.isShown(session),
   );
-  const compressionSessions = new CompressionSessions(models, context.workspaceState, jobs, log);
+  const budgetPlans = new BudgetPlans(inspector, settings);
+  const compressionSessions = new CompressionSessions(
+    models,
+    budgetPlans,
+    context.workspaceState,
+    jobs,
+    log,
+  );
   const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
   const compressionJobs = new CompressionJobs(
     jobs,
     settings,
     models,
     compressionSessions,
+    budgetPlans,
     reports,
     (session) => compressions.isShown(session),
   );

@@ -56,6 +56,20 @@ const entryOf = (/** @type {number} */ level) => ({
   ...{ bytes: 200 * level, flopsPerToken: 200 * level, milliseconds: 0.01 * level },
 });
 
+/** Plans of all sizes of 8 GB, and the one for half of it. */
+const changes = { compressed: 700, removed: 12, narrowed: 30 };
+const surveyed = {
+  unit: 'bytes',
+  points: Array.from({ length: 12 }, (_, i) => ({
+    ...{ cost: 8e9 - i * 6e8, share: 1 - i * 0.075, sumOfDistances: 1e-5 * 4 ** i, ...changes },
+  })),
+  reach: [{ unit: 'bytes', before: 8e9, least: 1.4e9 }],
+};
+const predicted = {
+  limits: [{ unit: 'bytes', cost: 4e9, before: 8e9, most: 4e9 }],
+  ...{ sumOfDistances: 0.02, ...changes },
+};
+
 /** The compression panel of blocks, each of seven matrices at ten levels; more comes while it is looked at. */
 export function compressionDocument(blocks = 128) {
   const layers = Array.from({ length: blocks * roles.length }, (_, i) => ({
@@ -79,8 +93,9 @@ export function compressionDocument(blocks = 128) {
     panel: 'compression',
     state: {
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
-      ...{ job: idle, removable: 0 },
+      ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'milliseconds'] },
     },
+    answers: { survey: surveyed, predict: predicted },
     patches: Array.from({ length: 20 }, (_, i) => {
       const layer = layers[(i * 40) % layers.length];
       const entries = [...(layer?.entries ?? []), entryOf(11)];

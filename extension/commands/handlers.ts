@@ -36,3 +36,4 @@ export { showInExplorer } from './model-row-commands';
 export { copyName } from './model-row-commands';
 export { showDrift } from './show-drift';
 export { tryFamily } from './try-family';
+export { showValues } from './show-values';

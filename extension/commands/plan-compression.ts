@@ -1,3 +1,4 @@
+import { defaultContext } from '../core/tensornet/budget/budget-limits';
 import { UserError } from '../core/user-error';
 import type { BudgetChoice, MadePlan } from '../protocol/compression';
 import type { Services } from '../services/services';
@@ -14,11 +15,14 @@ export async function planCompression(
   if (session === undefined) {
     return undefined;
   }
-  const { budget, ways = [], removes = false, outer = false } = choice;
-  if (budget === undefined || ways.length === 0) {
-    throw new UserError(say`A plan needs a budget and at least one method.`, {
+  const { limits = [], context = defaultContext } = choice;
+  const { ways = [], removes = false, narrows = false, outer = false } = choice;
+  if (limits.length === 0 || (ways.length === 0 && !removes && !narrows)) {
+    throw new UserError(say`A plan needs a limit and something that it may change.`, {
       remedy: say`Choose them in the compression panel.`,
     });
   }
-  return services.compressionJobs.plan(session, { budget, ways, removes, outer });
+  return services.compressionJobs.plan(session, {
+    ...{ limits, context, ways, removes, narrows, outer },
+  });
 }

@@ -36,10 +36,15 @@ export async function profileSensitivity(
   services.compressions.show(session);
   const { model } = session;
   const title = l10n.t('Measure what compressing each layer of {0} costs', model.name);
-  const compressions = given ?? (await chooseCompressions(title));
-  if (compressions === undefined) {
+  const { capabilities } = await services.models.inspect(model.path);
+  const trials =
+    given === undefined
+      ? await chooseTrials(title, capabilities.narrow.able)
+      : { compressions: given, widths: [] };
+  if (trials === undefined) {
     return;
   }
+  const { compressions, widths } = trials;
   const outer =
     given === undefined && asked === undefined
       ? await chooseOuter(title, model, compressions, { unties: false })
@@ -53,6 +58,7 @@ export async function profileSensitivity(
   }
   await services.compressionJobs.profile(session, {
     methods: compressions.map(formatCompression),
+    ...(widths.length === 0 ? {} : { widths }),
     ...(blocks.length === 0 ? {} : { blocks: blocks.map(String) }),
     embeddings: outer?.includes('embedding') === true,
     head: outer?.includes('head') === true,
@@ -67,9 +73,16 @@ const firstLook: readonly CompressionRequest[] = [
   { method: 'mpo', ratio: 0.3 },
 ];
 
-async function chooseCompressions(
-  title: string,
-): Promise<readonly CompressionRequest[] | undefined> {
+/** Shares of their width that sublayers are narrowed to. */
+const usualWidths: readonly string[] = ['75%', '50%', '25%'];
+
+/** What is tried on every layer and sublayer. */
+interface Trials {
+  readonly compressions: readonly CompressionRequest[];
+  readonly widths: readonly string[];
+}
+
+async function chooseTrials(title: string, canNarrow: boolean): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
     description: l10n.t('one level of each method'),
@@ -78,9 +91,11 @@ async function chooseCompressions(
   const full: QuickPickItem = {
     label: l10n.t('All levels'),
     description: l10n.t('for plans under a budget'),
-    detail: l10n.t(
-      'Every method at its default levels, from mild to strong: about 13 runs per layer.',
-    ),
+    detail: canNarrow
+      ? l10n.t(
+          'Every method at its default levels, and each sublayer at 75, 50 and 25 % of its width: about 14 runs per layer.',
+        )
+      : l10n.t('Every method at its default levels, from mild to strong: about 13 runs per layer.'),
   };
   const own: QuickPickItem = {
     label: l10n.t('Choose methods…'),
@@ -91,14 +106,15 @@ async function chooseCompressions(
     placeHolder: l10n.t('What is tried on every linear layer?'),
   });
   if (chosen === first) {
-    return firstLook;
+    return { compressions: firstLook, widths: [] };
   }
   const items = methodItems();
   if (chosen === full) {
-    return items.map(({ method }) => ({ method }));
+    const compressions = items.map(({ method }) => ({ method }));
+    return { compressions, widths: canNarrow ? usualWidths : [] };
   }
   const methods = chosen === undefined ? undefined : await chooseMany(items, { title });
   return methods === undefined || methods.length === 0
     ? undefined
-    : methods.map(({ method }) => ({ method }));
+    : { compressions: methods.map(({ method }) => ({ method })), widths: [] };
 }

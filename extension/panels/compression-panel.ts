@@ -24,6 +24,9 @@ export const compressionPanel: PanelDefinition<
     profile: () => runCommand(commandIds.profileSensitivity, session),
     resume: () => runCommand(commandIds.resumeJob, idOf(session.job)),
     cancel: () => runCommand(commandIds.cancelJob, idOf(session.job)),
+    survey: (choice) => session.survey(choice),
+    predict: (choice) => session.predict(choice),
+    usePredicted: (choice) => session.usePredicted(choice),
     plan: (choice) => runCommand(commandIds.planCompression, session, choice),
     forgetPlan: () => {
       session.setPlan(undefined);

@@ -29,6 +29,10 @@ export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
     importance: () => session.importance(),
     export: (format) => exportModel(session, format, reports),
     showDrift: () => runCommand(commandIds.showDrift, Uri.file(session.path)),
+    chooseValues: () => runCommand(commandIds.showValues, session),
+    hideValues: () => {
+      session.setValues(undefined);
+    },
     openHeatmap: () => runCommand(commandIds.openHeatmap, Uri.file(session.path)),
     openFile: (name) => openFile(session, name),
     compare: () => runCommand(commandIds.compareModels, session),

@@ -3,16 +3,22 @@ import {
   boolean,
   exactOptional,
   gtValue,
+  integer,
   maxValue,
+  minLength,
+  minValue,
   number,
   object,
   picklist,
   pipe,
   string,
   tuple,
+  union,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
-import type { ShareLimit } from '../core/tensornet/budget/budget-limits';
+import type { BudgetLimit, BudgetUnit } from '../core/tensornet/budget/budget-limits';
+import type { Reach } from '../core/tensornet/budget/pareto-front';
+import type { CompressionPlan, LimitKept } from '../core/tensornet/budget/plan-under-budget';
 import type { RefinedPlan } from '../core/tensornet/budget/refine-plan';
 import type { MethodFindings } from '../core/tensornet/sensitivity/findings';
 import type {
@@ -27,18 +33,44 @@ export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'comp
 
 /** What the user asks a plan for. */
 export interface BudgetChoice {
-  readonly budget: ShareLimit;
+  /** All hold together; the first is what sizes are told in. */
+  readonly limits: readonly BudgetLimit[];
+  /** Tokens that memory is counted at. */
+  readonly context: number;
   /** Ways that the plan may take. */
   readonly ways: readonly Way[];
   /** Whether sublayers may be removed, by the layer profile. */
   readonly removes: boolean;
+  /** Whether sublayers may be narrowed, where widths were measured. */
+  readonly narrows: boolean;
   /** Whether embedding and head may be compressed, where they were measured. */
   readonly outer: boolean;
 }
 
-/** A plan that has been made, and for what. */
+/** A plan that has been made, and for what: predicted by single changes, or measured as a whole. */
 export interface MadePlan extends BudgetChoice {
-  readonly result: RefinedPlan;
+  readonly result: CompressionPlan & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>;
+}
+
+/** What a plan changes, in numbers. */
+export interface PlanSize {
+  readonly sumOfDistances: number;
+  readonly compressed: number;
+  readonly removed: number;
+  readonly narrowed: number;
+}
+
+/** What the measured single changes allow. */
+export interface BudgetSurvey {
+  readonly unit: BudgetUnit;
+  /** Plans that keep all limits but the first, none beaten by another, from the dearest to the cheapest. */
+  readonly points: readonly (PlanSize & { readonly cost: number; readonly share: number })[];
+  readonly reach: readonly Reach[];
+}
+
+/** A plan by single changes, which has not been run. */
+export interface PredictedPlan extends PlanSize {
+  readonly limits: readonly LimitKept[];
 }
 
 /** A table as far as it is known: complete when loaded, growing while a job runs. */
@@ -58,6 +90,8 @@ export interface CompressionState {
   readonly plan: MadePlan | undefined;
   /** Sublayers that a layer profile by the table's metric has measured. */
   readonly removable: number;
+  /** What limits can count, by the table. */
+  readonly units: readonly BudgetUnit[];
   /** What the user should know of the table, such as that it is of other weights. */
   readonly warnings: string | undefined;
   /** The sentence that says why no job may run, if so. */
@@ -68,6 +102,13 @@ export interface CompressionCalls {
   profile(): void;
   resume(): void;
   cancel(): void;
+  /** What plans of all sizes cost by single changes. */
+  survey(choice: BudgetChoice): Promise<BudgetSurvey>;
+  /** The plan of a choice by single changes. */
+  predict(choice: BudgetChoice): Promise<PredictedPlan>;
+  /** Makes that plan the session's, without measuring it. */
+  usePredicted(choice: BudgetChoice): Promise<void>;
+  /** Measures the plan as a whole, and chooses anew by what that shows. */
   plan(choice: BudgetChoice): void;
   forgetPlan(): void;
   savePlan(): void;
@@ -77,11 +118,19 @@ export interface CompressionCalls {
   showLog(): void;
 }
 
+const unit = picklist(['bytes', 'parameters', 'memory', 'flops', 'milliseconds']);
+
 const budgetChoice = object({
-  budget: object({
-    unit: picklist(['bytes', 'parameters', 'memory', 'flops', 'milliseconds']),
-    ratio: pipe(number(), gtValue(0), maxValue(1)),
-  }),
+  limits: pipe(
+    array(
+      union([
+        object({ unit, ratio: pipe(number(), gtValue(0), maxValue(1)) }),
+        object({ unit, most: pipe(number(), minValue(0)) }),
+      ]),
+    ),
+    minLength(1),
+  ),
+  context: pipe(number(), integer(), minValue(1)),
   ways: array(
     object({
       method: picklist(['mpo', 'lowrank', 'int8', 'int4']),
@@ -90,6 +139,7 @@ const budgetChoice = object({
     }),
   ),
   removes: boolean(),
+  narrows: boolean(),
   outer: boolean(),
 });
 
@@ -97,6 +147,9 @@ export const compressionCalls: CallSchemas<CompressionCalls> = {
   profile: tuple([]),
   resume: tuple([]),
   cancel: tuple([]),
+  survey: tuple([budgetChoice]),
+  predict: tuple([budgetChoice]),
+  usePredicted: tuple([budgetChoice]),
   plan: tuple([budgetChoice]),
   forgetPlan: tuple([]),
   savePlan: tuple([]),

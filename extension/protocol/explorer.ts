@@ -58,6 +58,8 @@ export interface ExplorerState {
   readonly comparison: ComparisonState | undefined;
   /** Where the model, or what is selected in its heatmap, drifts from its original, when that has been measured. */
   readonly drift: Drift | undefined;
+  /** A JSON file whose numbers are drawn on the diagram. */
+  readonly values: string | undefined;
   /** Row of the table to select and show. */
   readonly reveal: string | undefined;
 }
@@ -75,6 +77,9 @@ export interface ExplorerCalls {
   export(format: ExportFormat): void;
   openHeatmap(): void;
   showDrift(): void;
+  /** The user chooses a file of numbers. */
+  chooseValues(): void;
+  hideValues(): void;
   /** Opens a file beside the weights. */
   openFile(name: string): void;
   /** The user chooses the other model. */
@@ -92,6 +97,8 @@ export const explorerCalls: CallSchemas<ExplorerCalls> = {
   export: tuple([picklist(exportFormats)]),
   openHeatmap: tuple([]),
   showDrift: tuple([]),
+  chooseValues: tuple([]),
+  hideValues: tuple([]),
   openFile: tuple([string()]),
   compare: tuple([]),
   compareWeights: tuple([]),

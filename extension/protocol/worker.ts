@@ -11,10 +11,12 @@ import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
 import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
+import type { Front } from '../core/operations/pareto';
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { DeviceChoice } from '../core/runtime/device';
+import type { CompressionPlan } from '../core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 
 /** Settings shared by every request that runs a model. */
@@ -74,6 +76,8 @@ export interface DiagramRequest {
   readonly model: string;
   /** Ids of groups that are opened, and of runs that are unfolded. */
   readonly open: readonly string[];
+  /** A JSON file of numbers that are drawn on it. */
+  readonly values?: string;
 }
 
 /** Asks how long an operation would take. */
@@ -95,6 +99,13 @@ export interface InspectorRequests {
   outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
+  /** Plans of all sizes by single changes, none of which is written. */
+  front: [RequestOfOperation<'pareto'>, Front];
+  /** The plan of a request by single changes, without running the model. */
+  predictPlan: [
+    RequestOfOperation<'plan-compression'> & { readonly sensitivity: string },
+    CompressionPlan,
+  ];
   /** Seconds by earlier runs on this machine; null where none tells. */
   estimate: [EstimateRequest, number | null];
 }

@@ -38,6 +38,7 @@ export const commandIds = {
   copyName: 'espalier.copyName',
   showDrift: 'espalier.showDrift',
   tryFamily: 'espalier.tryFamily',
+  showValues: 'espalier.showValues',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -39,9 +39,9 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open: unfolded }) => {
+  diagram: async ({ model, open: unfolded, values }) => {
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
-    return (await diagrams).draw(model, new Set(unfolded));
+    return (await diagrams).draw(model, new Set(unfolded), values);
   },
   compare: async (request, context) =>
     compareModels(request, { ...context, emit: () => undefined }, open),
@@ -54,5 +54,7 @@ serve<InspectorRequests>({
     (await questions()).chooseLayers(await open(model), request),
   checkChoices: async ({ model, ...request }) =>
     (await questions()).checkChoices(await open(model), request),
+  front: async (request) => (await questions()).frontOf(request),
+  predictPlan: async (request) => (await questions()).predictPlan(request),
   estimate: async (request) => (await import('./estimate')).estimate(request, open),
 });

@@ -4,6 +4,9 @@ import { unitsMeant } from '../core/models/units';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { CheckChoicesRequest, ChooseLayersRequest, ChosenLayers } from '../protocol/worker';
 
+export { predictPlan } from '../core/operations/budget-fields';
+export { frontOf } from '../core/operations/pareto';
+
 /** What a compression would do to each layer that it is for. */
 export function chooseLayers(
   { model }: OpenedModel,

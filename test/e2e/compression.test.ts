@@ -123,9 +123,16 @@ describe('the compression panel', () => {
   it('plans under a budget and shows the plan on the grid', async () => {
     const { workbench } = session();
     const frame = await panel();
-    const left = frame.getByRole('slider', { name: 'Target size' });
+    const left = frame.getByRole('slider', { name: 'Bytes', exact: true });
+    const predicted = frame.locator('.prediction').getByText('Predicted distance');
+    await predicted.waitFor();
+    await frame.getByRole('img', { name: /^\d+ plans, from .* to / }).waitFor();
+    await frame.getByText('Plans of all sizes').click();
+    const front = frame.getByRole('table', { name: 'Plans of all sizes' }).locator('tbody tr');
+    await front.nth(2).getByRole('button', { name: 'Use' }).click();
+    await frame.locator('.made-plan').getByText('not measured').waitFor();
     await left.fill('70');
-    await frame.getByRole('button', { name: 'Plan', exact: true }).click();
+    await frame.getByRole('button', { name: 'Measure Plan' }).first().click();
     const made = frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' });
     await made.waitFor({ timeout: 120_000 });
     const tile = async (name: string) => {

@@ -89,7 +89,7 @@ describe('compression', () => {
 
   it('is planned under a budget and saved as a plan', async () => {
     const plan = await run<MadePlan>('planCompression', session, {
-      budget: { unit: 'bytes', ratio: 0.8 },
+      limits: [{ unit: 'bytes', ratio: 0.8 }],
       ways: [{ method: 'lowrank' }, { method: 'int4' }],
       removes: false,
       outer: false,

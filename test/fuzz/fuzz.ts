@@ -8,7 +8,7 @@ import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
 import { readImage } from '../../extension/core/data/image/decode-image';
 import { readNpy } from '../../extension/core/data/npy';
 import { loadTokenizer } from '../../extension/core/data/tokenizer';
-import { readTask } from '../../extension/core/evaluate/task-file';
+import { readTask } from '../../extension/core/data/tasks/task-file';
 import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
 import { openGguf } from '../../extension/core/models/gguf/gguf-model';
 import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';

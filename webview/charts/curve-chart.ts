@@ -17,8 +17,8 @@ Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, Point
 export interface ChartPoint {
   readonly x: number;
   readonly y: number;
-  /** Number of rounds this point stands for. */
-  readonly rounds: number;
+  /** What the point stands for, such as a number of rounds. */
+  readonly index: number;
   /** Standard deviation of `y`, where it is known. */
   readonly spread?: number;
 }
@@ -50,12 +50,12 @@ export interface ChartContent {
 
 /** chart.js's line chart in the theme's colours, with the selection marked. */
 export class CurveChart extends ThemedChart<ChartContent, 'line', ChartPoint[]> {
-  public constructor(canvas: HTMLCanvasElement, onPick: (rounds: number) => void) {
+  public constructor(canvas: HTMLCanvasElement, onPick: (index: number) => void) {
     super(canvas);
     canvas.addEventListener('click', (event) => {
       const x = this.chart?.scales['x']?.getValueForPixel(event.offsetX);
       const point = x === undefined ? undefined : nearestPoint(this.content, x);
-      if (point !== undefined) onPick(point.rounds);
+      if (point !== undefined) onPick(point.index);
     });
   }
 

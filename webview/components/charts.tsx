@@ -115,8 +115,8 @@ interface CurvePlotProps {
   readonly content: ChartContent;
   /** Says in words what the chart shows. */
   readonly label: string;
-  /** Is given the rounds of the point that was clicked. */
-  readonly onPick?: (rounds: number) => void;
+  /** Is given what the point that was clicked stands for. */
+  readonly onPick?: (index: number) => void;
 }
 
 /** Lines whose points can be picked with a click. */
@@ -125,8 +125,8 @@ export function CurvePlot(props: CurvePlotProps): VNode {
   latest.current = props;
   const { canvas } = useChart(async (element) => {
     const { CurveChart } = await import('../charts/curve-chart');
-    return new CurveChart(element, (rounds) => {
-      latest.current.onPick?.(rounds);
+    return new CurveChart(element, (index) => {
+      latest.current.onPick?.(index);
     });
   }, props.content);
   return (

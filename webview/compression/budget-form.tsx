@@ -1,8 +1,9 @@
 import type { VNode } from 'preact';
 import { Button, Checkbox, Dropdown } from '../components/controls';
+import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
-import { formatCount, formatPercent } from '../format';
-import { choiceOf, leastPercent, unitsOf } from './budget';
+import { formatCount, formatDistance, formatPercent } from '../format';
+import { contexts, formatAmount, leastPercent, withLimit } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
 import type { Frame } from './frame';
@@ -10,53 +11,148 @@ import { reasonAgainst } from './frame';
 import { Plan } from './plan';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
+import type { AskedBudget } from './use-budget';
 
 interface BudgetProps {
   readonly panel: CompressionPanel;
   readonly frame: Frame;
+  readonly asked: AskedBudget;
 }
 
 /** What a plan is made for, and what came of it. */
-export function Budget({ panel, frame: { table, ways } }: BudgetProps): VNode {
-  const removable = panel.get('removable');
+export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): VNode {
   const plan = panel.get('plan');
-  const { form } = panel.view.value;
-  const asked = { ...form, removes: form.removes && removable > 0 };
-  const reach = leastPercent(table, asked);
-  const choice = choiceOf(table, ways, asked);
-  const change = (part: Partial<BudgetForm>) => {
-    panel.setView({ form: { ...panel.view.peek().form, ...part } });
-  };
-  const percent = Math.round(100 * choice.budget.ratio);
+  const { choice } = asked;
+  const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
   return (
     <section class="budget" aria-labelledby="budget-title">
       <h2 id="budget-title">{strings.budget}</h2>
-      <div class="choices">
-        <span aria-hidden="true">{strings.unit}</span>
-        <Dropdown
-          label={strings.unit}
-          options={unitsOf(table).map((value) => ({ value, label: strings.units[value] }))}
-          value={form.unit}
-          onChange={(unit) => {
-            change({ unit });
+      <Limits panel={panel} asked={asked} />
+      <Changes panel={panel} table={table} ways={ways} />
+      <Prediction plan={asked.plan} />
+      <div class="actions">
+        <Button
+          primary={plan === undefined}
+          label={strings.measurePlan}
+          title={strings.measurePlanTitle}
+          reason={reasonAgainst(panel) ?? reason}
+          onClick={() => {
+            if (choice === undefined) return;
+            panel.setView({ shown: 'plan' });
+            panel.run.plan(choice);
+          }}
+        />
+        <Button
+          label={strings.usePlan}
+          title={strings.usePlanTitle}
+          reason={reason}
+          onClick={() => {
+            if (choice === undefined) return;
+            panel.setView({ shown: 'plan' });
+            panel.run.usePredicted(choice);
           }}
         />
       </div>
-      <Slider
-        id="left"
-        label={strings.left}
-        least={Math.min(99, reach)}
-        most={99}
-        value={percent}
-        text={formatPercent(percent / 100)}
-        onInput={(next) => {
-          change({ percent: next });
-        }}
-      />
-      <p class="muted">{strings.covers(choice.budget.unit, choice.outer)}</p>
-      {!form.removes && reach < 100 && (
-        <p class="muted">{strings.least(formatPercent(reach / 100))}</p>
+      <div class="made-plan" hidden={plan === undefined}>
+        {plan !== undefined && <Plan panel={panel} plan={plan} table={table} />}
+      </div>
+    </section>
+  );
+}
+
+function changer(panel: CompressionPanel) {
+  return (part: Partial<BudgetForm>): void => {
+    panel.setView({ form: { ...panel.view.peek().form, ...part } });
+  };
+}
+
+interface LimitsProps {
+  readonly panel: CompressionPanel;
+  readonly asked: AskedBudget;
+}
+
+/** Which limits hold, and how much each allows. */
+function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
+  const { form } = panel.view.value;
+  const change = changer(panel);
+  const units = panel.get('units');
+  const reach = survey?.ok?.reach;
+  const set = units.filter((unit) => form.limits[unit].isSet);
+  const reached = set
+    .filter((unit) => leastPercent(unit, reach) > 1)
+    .map((unit) =>
+      strings.limitOf(formatPercent(leastPercent(unit, reach) / 100), strings.limitName[unit]),
+    );
+  return (
+    <>
+      <div class="choices" role="group" aria-label={strings.limits}>
+        {units.map((unit) => (
+          <Checkbox
+            key={unit}
+            label={strings.limitName[unit]}
+            checked={form.limits[unit].isSet}
+            onChange={(isSet) => {
+              change(withLimit(panel.view.peek().form, unit, { isSet }));
+            }}
+          />
+        ))}
+        {form.limits.memory.isSet && units.includes('memory') && (
+          <Dropdown
+            label={strings.context}
+            options={contexts.map((tokens) => ({
+              value: String(tokens),
+              label: strings.tokens(formatCount(tokens)),
+            }))}
+            value={String(form.context)}
+            onChange={(tokens) => {
+              change({ context: Number(tokens) });
+            }}
+          />
+        )}
+      </div>
+      <div class="limits">
+        {set.map((unit) => {
+          const least = Math.min(99, leastPercent(unit, reach));
+          const percent = Math.max(least, form.limits[unit].percent);
+          const before = reach?.find((one) => one.unit === unit)?.before;
+          const share = formatPercent(percent / 100);
+          return (
+            <Slider
+              key={unit}
+              id={`limit-${unit}`}
+              label={strings.unitName(unit, formatCount(form.context))}
+              least={least}
+              most={99}
+              value={percent}
+              text={
+                before === undefined
+                  ? share
+                  : strings.shareOf(share, formatAmount(unit, (percent / 100) * before))
+              }
+              onInput={(next) => {
+                change(withLimit(panel.view.peek().form, unit, { percent: next }));
+              }}
+            />
+          );
+        })}
+      </div>
+      {reached.length > 0 && <p class="muted">{strings.least(reached)}</p>}
+      {set.some((unit) => unit === 'flops' || unit === 'milliseconds') && (
+        <p class="muted">{strings.covers}</p>
       )}
+    </>
+  );
+}
+
+type ChangesProps = Pick<BudgetProps, 'panel'> & Pick<Frame, 'table' | 'ways'>;
+
+/** What a plan may do to the model. */
+function Changes({ panel, table, ways }: ChangesProps): VNode {
+  const { form } = panel.view.value;
+  const change = changer(panel);
+  const removable = panel.get('removable');
+  return (
+    <>
       <div class="choices" role="group" aria-label={strings.allowed}>
         {ways.map((way) => {
           const key = wayKey(way);
@@ -81,6 +177,15 @@ export function Budget({ panel, frame: { table, ways } }: BudgetProps): VNode {
             }}
           />
         )}
+        {(table.widths ?? []).length > 0 && (
+          <Checkbox
+            label={strings.narrows(formatCount((table.widths ?? []).length))}
+            checked={form.narrows}
+            onChange={(narrows) => {
+              change({ narrows });
+            }}
+          />
+        )}
         {removable > 0 && (
           <Checkbox
             label={strings.removes(formatCount(removable))}
@@ -92,28 +197,33 @@ export function Budget({ panel, frame: { table, ways } }: BudgetProps): VNode {
         )}
       </div>
       {removable === 0 && <p class="muted">{strings.noRemovals}</p>}
-      <div class="actions">
-        <Button
-          primary={plan === undefined}
-          label={strings.makePlan}
-          title={strings.makePlanTitle}
-          reason={
-            reasonAgainst(panel) ??
-            (choice.ways.length === 0
-              ? strings.reasonNoWay
-              : reach >= 100
-                ? strings.reasonUnreachable
-                : undefined)
-          }
-          onClick={() => {
-            panel.setView({ shown: 'plan' });
-            panel.run.plan(choice);
-          }}
-        />
-      </div>
-      <div class="made-plan" hidden={plan === undefined}>
-        {plan !== undefined && <Plan panel={panel} plan={plan} table={table} />}
-      </div>
-    </section>
+    </>
+  );
+}
+
+/** What single changes say of the plan, as the form changes. */
+function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
+  if (plan?.error !== undefined) return <p class="prediction">{plan.error}</p>;
+  if (plan?.ok === undefined) return <p class="prediction muted">{strings.noPrediction}</p>;
+  const { limits, sumOfDistances, compressed, removed, narrowed } = plan.ok;
+  const counts = [
+    { name: strings.changed, count: compressed },
+    { name: strings.removed, count: removed },
+    { name: strings.narrowed, count: narrowed },
+  ];
+  return (
+    <Facts
+      class="prediction"
+      facts={[
+        { name: strings.predicted, value: formatDistance(sumOfDistances) },
+        ...limits.map(({ unit, cost, before }) => ({
+          name: strings.leftOf(strings.limitName[unit].toLowerCase()),
+          value: strings.shareOf(formatPercent(cost / before), formatAmount(unit, cost)),
+        })),
+        ...counts
+          .filter(({ count }) => count > 0)
+          .map(({ name, count }) => ({ name, value: formatCount(count) })),
+      ]}
+    />
   );
 }

@@ -1,124 +1,115 @@
-import type { BudgetChoice, MadePlan, ShownTable } from '../../extension/protocol/compression';
+import type {
+  BudgetChoice,
+  BudgetSurvey,
+  MadePlan,
+  ShownTable,
+} from '../../extension/protocol/compression';
+import { formatBytes, formatCompact, formatDistance } from '../format';
 import { wayKey } from './cells';
-import type { BudgetUnit, Entry, Matrix, Way } from './types';
+import { strings } from './strings';
+import type { BudgetUnit, Way } from './types';
 
-export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'milliseconds'] as const;
-/** Tokens of context that the host counts memory at. */
-const context = 4096;
+/** A limit as the form keeps it, set or not. */
+export interface FormLimit {
+  readonly isSet: boolean;
+  /** Of the whole model, that may be left. */
+  readonly percent: number;
+}
 
 /** What the form of the budget says. */
 export interface BudgetForm {
-  readonly unit: BudgetUnit;
-  /** Of the whole model, that may be left. */
-  readonly percent: number;
+  readonly limits: Readonly<Record<BudgetUnit, FormLimit>>;
+  /** Tokens that memory is counted at. */
+  readonly context: number;
   /** Ways that are left out, by their keys. */
   readonly without: readonly string[];
   readonly removes: boolean;
+  readonly narrows: boolean;
   /** Whether embedding and head may be compressed. */
   readonly outer: boolean;
 }
 
+const unset: FormLimit = { isSet: false, percent: 50 };
+
 export const initialForm: BudgetForm = {
-  unit: 'bytes',
-  percent: 50,
+  limits: {
+    bytes: { ...unset, isSet: true },
+    ...{ parameters: unset, memory: unset, flops: unset, milliseconds: unset },
+  },
+  context: 4096,
   without: [],
   removes: false,
+  narrows: true,
   outer: true,
 };
 
-/** Units that the table can count: times are zero where none are known, and memory is bytes where nothing is cached. */
-export function unitsOf({ layers, model }: ShownTable): BudgetUnit[] {
-  const isTimed = layers.some(({ milliseconds }) => milliseconds > 0);
-  const isCached = model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
-  const unknown = [...(isTimed ? [] : ['milliseconds']), ...(isCached ? [] : ['memory'])];
-  return budgetUnits.filter((unit) => !unknown.includes(unit));
+/** Contexts to choose from, in tokens. */
+export const contexts = [1024, 4096, 8192, 32_768, 131_072] as const;
+
+/** The form with another limit. */
+export function withLimit(
+  form: BudgetForm,
+  unit: BudgetUnit,
+  change: Partial<FormLimit>,
+): BudgetForm {
+  const { limits } = form;
+  return { ...form, limits: { ...limits, [unit]: { ...limits[unit], ...change } } };
 }
 
-const costOf: Readonly<Record<BudgetUnit, (costs: Matrix | Entry) => number>> = {
-  bytes: ({ bytes }) => bytes,
-  parameters: ({ parameters }) => parameters,
-  memory: ({ bytes }) => bytes,
-  flops: ({ flopsPerToken }) => flopsPerToken,
-  milliseconds: ({ milliseconds }) => milliseconds,
-};
-
-/** The least percent of the whole model that the ways which are allowed can leave, rounded up. */
-export function leastPercent(table: ShownTable, form: BudgetForm): number {
-  const { unit, without, removes } = form;
-  if (removes) return 1;
-  const cost = costOf[unit];
-  const outer = form.outer ? (table.outer ?? []) : [];
-  const leastOf = (matrix: Matrix, allows: (entry: Entry) => boolean = () => true): number =>
-    Math.min(
-      cost(matrix),
-      ...matrix.entries
-        .filter((entry) => !without.includes(wayKey(entry)) && allows(entry))
-        .map(cost),
-    );
-  const shares = narrowestOf(table);
-  const saved = table.model.sublayers.reduce(
-    (sum, { id, kvBytesPerToken }) => {
-      const layers = table.layers.filter(({ sublayer }) => sublayer === id);
-      const cache = unit === 'memory' ? context * kvBytesPerToken : 0;
-      const narrower = sumOf(layers, (layer) => leastOf(layer, isQuantized)) + cache;
-      const share = shares.get(id);
-      const least = Math.min(
-        sumOf(layers, leastOf) + cache,
-        ...(share === undefined ? [] : [share * narrower]),
-      );
-      return sum + sumOf(layers, cost) + cache - least;
-    },
-    sumOf(outer, cost) - sumOf(outer, leastOf),
-  );
-  const whole = wholeOf(table, unit, sumOf([...table.layers, ...outer], cost), sumOf(outer, cost));
-  return whole === 0 ? 100 : Math.min(100, Math.ceil((100 * (whole - saved)) / whole));
+/** The least percent of the whole model that can be left, rounded up; 1 where that is not known. */
+export function leastPercent(unit: BudgetUnit, reach: BudgetSurvey['reach'] = []): number {
+  const known = reach.find((one) => one.unit === unit);
+  return known === undefined || known.before === 0
+    ? 1
+    : Math.max(1, Math.ceil((100 * known.least) / known.before));
 }
 
-/** Layers of a narrower sublayer are kept or quantized. */
-const isQuantized = ({ method }: Entry): boolean => method === 'int8' || method === 'int4';
-
-/** The least share of its width that each sublayer was measured at. */
-function narrowestOf({ widths = [] }: ShownTable): ReadonlyMap<string, number> {
-  return new Map(
-    widths.flatMap(({ sublayer, count, entries }) =>
-      entries.length === 0
-        ? []
-        : [[sublayer, Math.min(...entries.map(({ kept }) => kept)) / count] as const],
-    ),
-  );
+interface Known {
+  readonly table: ShownTable;
+  readonly ways: readonly Way[];
+  /** What the table can count. */
+  readonly units: readonly BudgetUnit[];
+  /** Sublayers that may be removed. */
+  readonly removable: number;
 }
 
-function sumOf<M extends Matrix>(matrices: readonly M[], cost: (matrix: M) => number): number {
-  return matrices.reduce((sum, matrix) => sum + cost(matrix), 0);
-}
-
-/** All that a budget counts; of FLOPs and milliseconds the head where it takes part. */
-function wholeOf({ model }: ShownTable, unit: BudgetUnit, linear: number, outer: number): number {
-  switch (unit) {
-    case 'bytes':
-    case 'parameters':
-      return model[unit];
-    case 'memory':
-      return model.sublayers.reduce(
-        (sum, { kvBytesPerToken }) => sum + context * kvBytesPerToken,
-        model.bytes,
-      );
-    case 'flops':
-      return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
-    case 'milliseconds':
-      return linear;
-  }
-}
-
-/** What the form asks the host for. */
-export function choiceOf(table: ShownTable, ways: readonly Way[], form: BudgetForm): BudgetChoice {
-  const percent = Math.min(99, Math.max(form.percent, leastPercent(table, form)));
-  return {
-    budget: { unit: form.unit, ratio: percent / 100 },
+/** What the form asks the host for; undefined where no limit is set, or nothing may change. */
+export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefined {
+  const { table, ways, units, removable } = known;
+  const limits = units
+    .filter((unit) => form.limits[unit].isSet)
+    .map((unit) => ({ unit, ratio: Math.min(99, form.limits[unit].percent) / 100 }));
+  const choice: BudgetChoice = {
+    limits,
+    context: form.context,
     ways: ways.filter((way) => !form.without.includes(wayKey(way))),
-    removes: form.removes,
+    removes: form.removes && removable > 0,
+    narrows: form.narrows && table.widths !== undefined,
     outer: form.outer && table.outer !== undefined,
   };
+  const changes = choice.ways.length > 0 || choice.removes || choice.narrows;
+  return limits.length > 0 && changes ? choice : undefined;
+}
+
+/** The choice of another size, in the unit of its first limit; a little more than it, which digits would cut off. */
+export function choiceAt(choice: BudgetChoice, cost: number): BudgetChoice {
+  const [first, ...others] = choice.limits;
+  const unit = first?.unit ?? 'bytes';
+  const most = unit === 'milliseconds' ? cost + 1e-6 : Math.ceil(cost);
+  return { ...choice, limits: [{ unit, most }, ...others] };
+}
+
+export function formatAmount(unit: BudgetUnit, value: number): string {
+  switch (unit) {
+    case 'bytes':
+    case 'memory':
+      return formatBytes(value);
+    case 'milliseconds':
+      return strings.milli(formatDistance(value));
+    case 'parameters':
+    case 'flops':
+      return formatCompact(value);
+  }
 }
 
 /** Of how many matrices a plan chose; one that is embedding and head is compressed as two. */

@@ -5,12 +5,29 @@ import { AfterPaint } from '../kit/after-paint';
 import { Budget } from './budget-form';
 import { Findings } from './findings';
 import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
+import type { Frame } from './frame';
+import { Front } from './front';
 import { Header } from './header';
 import { Layers } from './layers';
 import { SensitivityGrid } from './sensitivity-grid';
 import { strings as common } from '../strings';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
+import { useBudget } from './use-budget';
+
+/** What a plan is made for, and what sizes there are to choose from. */
+function Planning({ panel, frame }: { readonly panel: CompressionPanel; readonly frame: Frame }) {
+  const asked = useBudget(panel, panel.view.value.form, frame);
+  return (
+    <div class="columns even">
+      <Budget panel={panel} frame={frame} asked={asked} />
+      <div>
+        <Front panel={panel} frame={frame} asked={asked} />
+        <Findings findings={panel.get('findings')} />
+      </div>
+    </div>
+  );
+}
 
 /** What compression costs each linear layer, and a plan under a budget. */
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
@@ -47,10 +64,7 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
       )}
       {frame !== undefined && (
         <AfterPaint>
-          <div class="columns even">
-            <Budget panel={panel} frame={frame} />
-            <Findings findings={panel.get('findings')} />
-          </div>
+          <Planning panel={panel} frame={frame} />
         </AfterPaint>
       )}
       {frame?.cells !== undefined && (

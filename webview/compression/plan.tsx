@@ -2,12 +2,11 @@ import type { VNode } from 'preact';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
-import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
-import { countOf, countsOf } from './budget';
+import { formatCount, formatDistance, formatPercent } from '../format';
+import { countOf, countsOf, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
-import type { BudgetUnit } from './types';
 
 interface PlanProps {
   readonly panel: CompressionPanel;
@@ -17,20 +16,32 @@ interface PlanProps {
 
 /** What a plan leaves, what it costs, and what can be done with it. */
 export function Plan({ panel, plan, table }: PlanProps): VNode {
-  const { budget, result, removes } = plan;
+  const { result, ...choice } = plan;
+  const { distance, tried = [], limits } = result;
   const reason = reasonAgainst(panel);
+  const context = formatCount(plan.context);
   return (
     <>
-      <h3>{strings.planOf(formatPercent(budget.ratio), strings.units[budget.unit])}</h3>
+      <h3>
+        {strings.planOf(
+          limits.map(({ unit, most, before }) =>
+            strings.limitOf(formatPercent(most / before), strings.unitName(unit, context)),
+          ),
+        )}
+      </h3>
       <dl class="tiles">
-        <Tile
-          name={strings.cost}
-          value={formatPercent(result.cost / result.costBefore)}
-          note={strings.costNote(
-            formatCost(result.cost, budget.unit),
-            formatCost(result.costBefore, budget.unit),
-          )}
-        />
+        {limits.map(({ unit, cost, before }) => (
+          <Tile
+            key={unit}
+            name={
+              limits.length === 1
+                ? strings.cost
+                : strings.leftOf(strings.limitName[unit].toLowerCase())
+            }
+            value={formatPercent(cost / before)}
+            note={strings.costNote(formatAmount(unit, cost), formatAmount(unit, before))}
+          />
+        ))}
         <Tile
           name={strings.predicted}
           value={formatDistance(result.sumOfDistances)}
@@ -38,15 +49,19 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         />
         <Tile
           name={strings.measured}
-          value={formatDistance(result.distance - table.original)}
-          note={strings.measuredNote(formatCount(result.tried.length))}
+          value={distance === undefined ? strings.none : formatDistance(distance - table.original)}
+          note={
+            distance === undefined
+              ? strings.notMeasured
+              : strings.measuredNote(formatCount(tried.length))
+          }
         />
         <Tile
           name={strings.changed}
           value={formatCount(result.compress.length)}
           note={strings.ofTotal(formatCount(countOf(plan, table)))}
         />
-        {removes && (
+        {choice.removes && (
           <Tile
             name={strings.removed}
             value={formatCount(result.remove.length)}
@@ -74,6 +89,16 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
           reason={reason}
           onClick={panel.run.compress}
         />
+        {distance === undefined && (
+          <Button
+            label={strings.measurePlan}
+            title={strings.measurePlanTitle}
+            reason={reason}
+            onClick={() => {
+              panel.run.plan(choice);
+            }}
+          />
+        )}
         <Button
           label={strings.savePlan}
           title={strings.savePlanTitle}
@@ -88,17 +113,4 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
       </div>
     </>
   );
-}
-
-function formatCost(value: number, unit: BudgetUnit): string {
-  switch (unit) {
-    case 'bytes':
-    case 'memory':
-      return formatBytes(value);
-    case 'milliseconds':
-      return strings.milli(formatDistance(value));
-    case 'parameters':
-    case 'flops':
-      return formatCompact(value);
-  }
 }

@@ -41,12 +41,20 @@ const roles: Readonly<Record<Role, string>> = {
   other: t('Other'),
 };
 
-const units: Readonly<Record<BudgetUnit, string>> = {
+const limitName: Readonly<Record<BudgetUnit, string>> = {
   bytes: t('Bytes'),
   parameters: t('Parameters'),
-  memory: t('Memory at 4 k tokens'),
-  flops: t('FLOPs per token'),
-  milliseconds: t('Milliseconds per token'),
+  memory: t('Memory'),
+  flops: t('FLOPs'),
+  milliseconds: t('Milliseconds'),
+};
+
+const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
+  bytes: () => t('Bytes'),
+  parameters: () => t('Parameters'),
+  memory: (context) => t('Memory at {0} tokens', context),
+  flops: () => t('FLOPs per token'),
+  milliseconds: () => t('Milliseconds per token'),
 };
 
 const columns: Readonly<Record<SortKey, string>> = {
@@ -192,7 +200,6 @@ export const strings = {
   outputError: t('Error of its outputs'),
   bytes: t('Bytes'),
   parameters: t('Parameters'),
-  memory: t('Memory at 4 k tokens'),
   flops: t('FLOPs per token'),
   milliseconds: t('Time per token'),
   noTime: t('not measured'),
@@ -223,39 +230,62 @@ export const strings = {
 
   // Budget
   budget: t('Plan under a budget'),
-  unit: t('Counted in'),
-  units,
-  left: t('Target size'),
-  covers: (unit: BudgetUnit, outer: boolean) =>
-    unit === 'bytes' || unit === 'parameters' || unit === 'memory'
-      ? t('Share of all tensors, including embedding and head.')
-      : outer
-        ? t('Share of what the blocks and the head take.')
-        : t('Share of what the blocks take, without the head.'),
-  least: (percent: string) => t('The measured methods reach down to {0}.', percent),
-  allowed: t('Methods allowed'),
+  limits: t('Limits'),
+  limitName,
+  unitName: (unit: BudgetUnit, context: string) => unitNames[unit](context),
+  context: t('Context'),
+  tokens: (count: string) => t('{0} tokens', count),
+  shareOf: (share: string, amount: string) => `${share} · ${amount}`,
+  covers: t('FLOPs and milliseconds are of the blocks, and of the head where it takes part.'),
+  least: (limits: readonly string[]) =>
+    t('The allowed changes reach down to {0}.', limits.join(', ')),
+  allowed: t('Changes allowed'),
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
   outerToo: t('Compress embedding and head too'),
   noRemovals: t(
     'To let the plan remove sublayers, first profile them with the same metric (Layer Heatmap).',
   ),
-  makePlan: t('Plan'),
-  makePlanTitle: t('Choose a method and level for each layer, and measure the result as a whole'),
-  reasonNoWay: t('Allow a method first'),
-  reasonUnreachable: t('The allowed methods don’t make the model smaller. Allow or measure more.'),
+  narrows: (count: string) => t('Allow narrowing sublayers ({0} in the profile)', count),
+  noPrediction: t('Nothing is predicted until a measured profile and a limit are there.'),
+  leftOf: (unit: string) => t('Left of the {0}', unit),
+  measurePlan: t('Measure Plan'),
+  measurePlanTitle: t('Run the model with this plan, and improve the plan by what that shows'),
+  usePlan: t('Use Without Measuring'),
+  usePlanTitle: t('Take the plan as predicted from single changes'),
+  reasonNothing: t('Set a limit and allow a change first'),
+  front: t('Size and distance'),
+  frontHint: t(
+    'Plans that no other plan beats, predicted from single changes. The ring is the plan for the limits. Click a point to use its plan.',
+  ),
+  frontLabel: (count: string, size: string, distance: string, to: string, last: string) =>
+    t(
+      '{0} plans, from {1} at distance {2} to {3} at distance {4}.',
+      count,
+      size,
+      distance,
+      to,
+      last,
+    ),
+  frontPredicted: t('Predicted'),
+  frontMeasured: t('Measured plan'),
+  frontDistance: (metric: string) => t('Distance ({0}, log scale)', metric),
+  frontSize: t('Size'),
+  frontTable: t('Plans of all sizes'),
+  usePoint: t('Use'),
   savePlan: t('Save Plan…'),
   savePlanTitle: t('Write the plan to a file, which you can edit'),
   applyPlan: t('Apply Plan…'),
   applyPlanTitle: t('Write the compressed model that the plan describes'),
   forgetPlan: t('Discard Plan'),
   forgetPlanTitle: t('Show the methods again'),
-  planOf: (percent: string, unit: string) =>
-    t('Plan for {0} of the {1}', percent, unit.toLowerCase()),
+  planOf: (limits: readonly string[]) => t('Plan for {0}', limits.join(', ')),
+  limitOf: (percent: string, unit: string) => t('{0} of the {1}', percent, unit.toLowerCase()),
   cost: t('Left'),
   costNote: (after: string, before: string) => t('{0} of {1}', after, before),
   predicted: t('Predicted distance'),
   predictedNote: t('sum over the layers'),
   measured: t('Measured distance'),
+  notMeasured: t('not measured'),
   measuredNote: (tried: string) =>
     tried === '1' ? t('one plan measured') : t('best of {0} plans', tried),
   changed: t('Layers compressed'),

@@ -8,7 +8,7 @@ export type Entry = Layer['entries'][number];
 export type Role = Layer['role'];
 export type Way = BudgetChoice['ways'][number];
 export type Method = Way['method'];
-export type BudgetUnit = BudgetChoice['budget']['unit'];
+export type BudgetUnit = BudgetChoice['limits'][number]['unit'];
 
 /** In what a form is no better than the dense matrix. */
 export type Drawback = 'bytes' | 'flops' | 'milliseconds';

@@ -1,8 +1,12 @@
 import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { countOr, flagOr, group, maybe, oneOf, texts } from '../kit/saved-view';
-import { budgetUnits, initialForm } from './budget';
+import { initialForm } from './budget';
+import type { FormLimit } from './budget';
 import { sortKeys } from './sort-keys';
+
+const limit = ({ isSet, percent }: FormLimit) =>
+  group({ isSet: flagOr(isSet), percent: countOr(percent) });
 
 /** How the user looks at the panel, and what is asked of a plan. */
 export const savedView = group({
@@ -12,10 +16,17 @@ export const savedView = group({
   share: countOr(40),
   sort: group({ key: oneOf(sortKeys, 'loss'), descending: flagOr(true) }),
   form: group({
-    unit: oneOf(budgetUnits, initialForm.unit),
-    percent: countOr(initialForm.percent),
+    limits: group({
+      bytes: limit(initialForm.limits.bytes),
+      parameters: limit(initialForm.limits.parameters),
+      memory: limit(initialForm.limits.memory),
+      flops: limit(initialForm.limits.flops),
+      milliseconds: limit(initialForm.limits.milliseconds),
+    }),
+    context: countOr(initialForm.context),
     without: texts(),
     removes: flagOr(initialForm.removes),
+    narrows: flagOr(initialForm.narrows),
     outer: flagOr(initialForm.outer),
   }),
 });

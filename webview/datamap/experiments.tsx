@@ -112,14 +112,14 @@ function contentOf(all: readonly ExperimentSeries[]): ChartContent {
 /** Training on all examples has one result, which stands as a line beside every share. */
 function pointsOf({ name, rows }: ExperimentSeries, all: Experiment['rows']): ChartPoint[] {
   const points = rows.map(({ keep, mean, deviation }) => ({
-    ...{ x: keep, y: mean, rounds: 0 },
+    ...{ x: keep, y: mean, index: 0 },
     ...(deviation === undefined ? {} : { spread: deviation }),
   }));
   const [whole] = points;
   if (name !== 'full' || whole === undefined) return points;
   const shares = new Set(all.map(({ keep }) => keep).filter((keep) => keep < whole.x));
   const { y } = whole;
-  return [...[0, ...shares].sort((a, b) => a - b).map((x) => ({ x, y, rounds: 0 })), whole];
+  return [...[0, ...shares].sort((a, b) => a - b).map((x) => ({ x, y, index: 0 })), whole];
 }
 
 /** 0.5 → 50 %, 0.125 → 12.5 % */

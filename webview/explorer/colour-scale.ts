@@ -1,10 +1,14 @@
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
-import { formatDistance, formatPercent } from '../format';
+import { fileName } from '../file-name';
+import { formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
-import type { Drift, Importance } from './types';
+import type { Diagram, DiagramNode, Drift, Importance } from './types';
 
-/** What sublayers have in common that the colours of the diagram show, and its words. */
+/** What of a box is coloured. */
+type Coloured = Pick<DiagramNode, 'sublayers' | 'value'>;
+
+/** What the colours of the diagram show, and its words. */
 export interface ColourScale {
   readonly legend: string;
   /** What the ends mean, with their numbers. */
@@ -13,10 +17,10 @@ export interface ColourScale {
   readonly note?: string | undefined;
   /** Why it may not be true. */
   readonly warning?: string | undefined;
-  /** Where a sublayer is on the scale, from 0 to 1. */
-  position(id: string): number | undefined;
-  /** What is told of some sublayers together; undefined where nothing is known of them. */
-  told(ids: readonly string[]): string | undefined;
+  /** Where what a box stands for is on the scale, from 0 to 1; undefined for a part of it that nothing is known of. */
+  positions(box: Coloured): readonly (number | undefined)[];
+  /** What is told of a box as a whole; undefined where nothing is known of it, or it says so itself. */
+  told(box: Coloured): string | undefined;
 }
 
 /** The importance of sublayers, on the scale of the heatmap's colours; undefined where nothing was measured. */
@@ -32,12 +36,13 @@ export function importanceScale(importance: Importance | undefined): ColourScale
     low: `${strings.cheap} ${formatDistance(scale.min)}`,
     high: `${formatDistance(scale.max)} ${strings.important}`,
     warning: importance.stale ? strings.importanceStale : undefined,
-    position: (id) => {
-      const distance = distanceOf(id);
-      return distance === undefined ? undefined : scale.position(distance);
-    },
-    told: (ids) => {
-      const known = ids.flatMap((id) => distanceOf(id) ?? []);
+    positions: ({ sublayers }) =>
+      sublayers.map((id) => {
+        const distance = distanceOf(id);
+        return distance === undefined ? undefined : scale.position(distance);
+      }),
+    told: ({ sublayers }) => {
+      const known = sublayers.flatMap((id) => distanceOf(id) ?? []);
       const ends = [...new Set([Math.min(...known), Math.max(...known)])];
       return known.length === 0
         ? undefined
@@ -56,15 +61,34 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
     low: formatPercent(scale.min),
     high: formatPercent(scale.max),
     note: startsText(drift),
-    position: (id) => {
-      const known = byId.get(id);
-      return known && scale.position(known.relativeError);
-    },
-    told: (ids) => {
-      const [worst] = ids
+    positions: ({ sublayers }) =>
+      sublayers.map((id) => {
+        const known = byId.get(id);
+        return known && scale.position(known.relativeError);
+      }),
+    told: ({ sublayers }) => {
+      const [worst] = sublayers
         .flatMap((id) => byId.get(id) ?? [])
         .sort((a, b) => b.relativeError - a.relativeError);
       return worst && strings.driftOf(formatPercent(worst.relativeError));
     },
+  };
+}
+
+/** The numbers of a file, of each box the largest; undefined where the diagram has none. */
+export function valueColours(values: Diagram['values']): ColourScale | undefined {
+  if (values === undefined) return undefined;
+  const { file, count, found, least, most } = values;
+  // Times and errors span powers of ten; numbers of both signs have no logarithms.
+  const logarithmic = least > 0 ? logScale([least, most]) : undefined;
+  const linear = (value: number) => (most === least ? 0.5 : (value - least) / (most - least));
+  return {
+    legend: strings.valuesLegend(fileName(file), logarithmic !== undefined),
+    low: formatDistance(least),
+    high: formatDistance(most),
+    note: strings.valuesFound(formatCount(found), formatCount(count)),
+    positions: ({ value }) =>
+      value === undefined ? [] : [(logarithmic?.position ?? linear)(value.most)],
+    told: () => undefined,
   };
 }

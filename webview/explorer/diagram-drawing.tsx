@@ -112,7 +112,7 @@ interface BoxProps {
 function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
   const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
   const title = times > 1 ? strings.times(label, String(times)) : label;
-  const told = colours?.told(node.sublayers);
+  const told = colours?.told(node);
   const parts = [title, detail, node.name, told].filter((text) => text !== undefined);
   return (
     <g
@@ -156,9 +156,9 @@ function FrameTitle({ node, title }: NodeProps & { readonly title: string }): VN
 }
 
 function Closed({ node }: NodeProps): VNode {
-  const { kind, label, detail, width, height, expanded, sublayers } = node;
+  const { kind, label, detail, width, height, expanded, sublayers, value } = node;
   const isRound = (kind === 'combine' && width === height) || kind === 'input' || kind === 'output';
-  const room = sublayers.length > 0 ? height - stripHeight - 2 : height;
+  const room = sublayers.length > 0 || value !== undefined ? height - stripHeight - 2 : height;
   const middle = expanded === undefined ? width / 2 : width / 2 + 7;
   const first = room / 2 + (detail === undefined ? 4 : -3);
   return (
@@ -194,17 +194,17 @@ function Fold({ expanded, x, y }: FoldProps): VNode {
   );
 }
 
-/** One colour for each sublayer that the box stands for. */
+/** One colour for each part that the box stands for. */
 function Strip({ node, colours }: NodeProps & { readonly colours: ColourScale }): VNode {
-  const { sublayers, width, height } = node;
-  const step = (width - 12) / Math.max(1, sublayers.length);
+  const { width, height } = node;
+  const positions = colours.positions(node);
+  const step = (width - 12) / Math.max(1, positions.length);
   return (
     <>
-      {sublayers.map((id, i) => {
-        const position = colours.position(id);
+      {positions.map((position, i) => {
         return (
           <rect
-            key={id}
+            key={i}
             class={position === undefined ? 'importance unknown' : 'importance'}
             {...{ x: 6 + i * step, y: height - stripHeight - 3, height: stripHeight, width: step }}
             fill={position === undefined ? undefined : paletteColor(position)}

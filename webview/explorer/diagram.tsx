@@ -13,7 +13,8 @@ import type {
   ModelDescription,
   Importance,
 } from './types';
-import { driftColours, importanceScale } from './colour-scale';
+import { driftColours, importanceScale, valueColours } from './colour-scale';
+import { colourings } from './view-state';
 
 interface DiagramProps {
   readonly panel: ExplorerPanel;
@@ -21,7 +22,6 @@ interface DiagramProps {
   readonly onSelect: (node: DiagramNode) => void;
 }
 
-const colourings = ['importance', 'drift'] as const;
 const [smallest, largest] = [0.15, 3];
 const zoomStep = 1.25;
 
@@ -30,15 +30,18 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
   const { open } = panel.view.value;
   const state = useDrawn(panel, model, open);
   const importance = useImportance(panel, model);
-  const known = panel.get('drift');
-  const drift = useMemo(() => driftColours(known), [known]);
-  const shown = panel.view.value.colours === 'drift' ? drift : importance;
-  const colours = shown ?? importance ?? drift;
+  const drifted = panel.get('drift');
+  const drift = useMemo(() => driftColours(drifted), [drifted]);
   const scroller = useRef<HTMLDivElement>(null);
   const [selected, setSelected] = useState<string>();
   const [zoom, setZoom] = useState<number>();
   const [room, setRoom] = useState(800);
   const diagram = state?.kind === 'known' ? state.diagram : undefined;
+  const values = useMemo(() => valueColours(diagram?.values), [diagram]);
+  const scales = { importance, drift, values };
+  const known = colourings.filter((name) => scales[name] !== undefined);
+  const coloured = known.find((name) => name === panel.view.value.colours) ?? known[0];
+  const colours = coloured && scales[coloured];
   const nodes = diagram?.nodes ?? [];
   const node = nodes.find(({ id }) => id === selected);
   /** As chosen, or else so that the diagram is as wide as the panel at most. */
@@ -117,11 +120,11 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
         </p>
         <div>{colours !== undefined && <ColourLegend colours={colours} />}</div>
         <div class="controls" role="group" aria-label={strings.diagramControls}>
-          {importance !== undefined && drift !== undefined && (
+          {coloured !== undefined && known.length > 1 && (
             <Dropdown
               label={strings.colours}
-              options={colourings.map((value) => ({ value, label: strings.colouring[value] }))}
-              value={panel.view.value.colours}
+              options={known.map((value) => ({ value, label: strings.colouring[value] }))}
+              value={coloured}
               onChange={(value) => {
                 panel.setView({ colours: value });
               }}
@@ -133,6 +136,15 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
             onClick={() => {
               panel.setView({ colours: 'drift' });
               panel.run.showDrift();
+            }}
+          />
+          <Button
+            label={diagram?.values === undefined ? strings.showValues : strings.hideValues}
+            title={strings.showValuesTitle}
+            onClick={() => {
+              panel.setView({ colours: 'values' });
+              if (diagram?.values === undefined) panel.run.chooseValues();
+              else panel.run.hideValues();
             }}
           />
           <Button
@@ -220,13 +232,14 @@ function useDrawn(
   model: ModelDescription,
   open: readonly string[],
 ): DiagramState | undefined {
+  const values = panel.get('values');
   const [state, setState] = useState<DiagramState>();
   useEffect(
     () =>
       whileShown(panel.call.diagram(open), setState, (reason) => {
         setState({ kind: 'unknown', reason });
       }),
-    [model, open],
+    [model, open, values],
   );
   return state;
 }

@@ -137,7 +137,18 @@ export const strings = {
   foldAll: t('Fold All'),
   foldAllTitle: t('Fold everything that was opened'),
   colours: t('Colours'),
-  colouring: { importance: t('Importance'), drift: t('Drift') },
+  colouring: {
+    importance: t('Importance'),
+    drift: t('Drift'),
+    values: t('Numbers of a file'),
+  },
+  showValues: t('Show Numbers…'),
+  hideValues: t('Hide Numbers'),
+  showValuesTitle: t('Draw the numbers of a JSON file on the boxes that it names'),
+  valuesLegend: (file: string, isLogarithmic: boolean) =>
+    isLogarithmic ? t('Numbers of {0} (log scale)', file) : t('Numbers of {0}', file),
+  valuesFound: (found: string, count: string) =>
+    t('{0} boxes have one of {1} numbers.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
     'Colour the diagram by how far the model, or what is selected in its heatmap, drifts from the original',

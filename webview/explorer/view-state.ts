@@ -2,6 +2,9 @@ import { string } from 'valibot';
 import type { InferOutput } from 'valibot';
 import { flagOr, group, maybe, oneOf, textOr, texts } from '../kit/saved-view';
 
+/** What colours of the diagram may show. */
+export const colourings = ['importance', 'drift', 'values'] as const;
+
 /** How the user looks at the panel. */
 export const savedView = group({
   expanded: texts(),
@@ -12,7 +15,7 @@ export const savedView = group({
   /** Row of the table. */
   selected: maybe(string()),
   /** What the diagram shows by its colours, where both are known. */
-  colours: oneOf(['importance', 'drift'], 'importance'),
+  colours: oneOf(colourings, 'importance'),
   logarithmic: flagOr(false),
 });
 

@@ -237,7 +237,7 @@ const curve: ChartContent = {
     {
       ...{ label: 'Greedy search', color: 'blue', dash: [], marker: 'circle', axis: 'y' },
       emphasised: true,
-      points: [1, 2, 3].map((rounds) => ({ rounds, x: rounds, y: 10 ** rounds })),
+      points: [1, 2, 3].map((index) => ({ index, x: index, y: 10 ** index })),
     },
   ],
   titles: { x: 'Sublayers removed', y: 'Distance', y2: '' },
@@ -246,7 +246,7 @@ const curve: ChartContent = {
   stepX: 1,
   formatX: String,
   formatY: String,
-  pointTitle: ({ rounds }) => `Round ${rounds}`,
+  pointTitle: ({ index }) => `Round ${index}`,
 };
 
 function Charts(): VNode {

@@ -7,6 +7,7 @@ import { Slider } from '../components/slider';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
+import { isZeroAtOriginal } from './curves/curves';
 import { perplexitiesOf } from './curves/perplexities';
 import { expandSublayers, totalsOf } from './selection';
 import type { SelectionTotals } from './selection';
@@ -174,5 +175,5 @@ function perplexityNote(selected: number, original: number | undefined): string 
 function distanceOf({ profile, selectedRounds }: Selected): number | undefined {
   if (profile === undefined || selectedRounds === undefined) return undefined;
   if (selectedRounds > 0) return profile.rounds[selectedRounds - 1]?.distance;
-  return profile.settings.metric === 'perplexity' ? undefined : 0;
+  return isZeroAtOriginal(profile) ? 0 : undefined;
 }

@@ -8,6 +8,9 @@ export const defaultCalibration: CalibrationRequest = { sequences: 10, length: 2
 /** Where each layer is measured many times, less text than a search takes. */
 export const sensitivityCalibration: CalibrationRequest = { sequences: 4, length: 128 };
 
+/** Of a task, whose examples are short. */
+export const answersCalibration: CalibrationRequest = { sequences: 50, length: 256, upTo: true };
+
 /** What is asked for, and the usual where nothing is. Fewer sequences will do only where nobody gave their number. */
 export function orDefaults(
   asked: Partial<CalibrationRequest>,

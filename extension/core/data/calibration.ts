@@ -16,11 +16,13 @@ import { counted, say } from '../message';
 export interface CalibrationRequest {
   /** A .txt, .md or .jsonl file; the bundled text when absent. */
   readonly file?: string;
-  /** Number of sequences. */
+  /** Whether the file is a task, whose right answers are asked for behind their questions. */
+  readonly answers?: boolean;
+  /** Number of sequences; of examples of a task. */
   readonly sequences: number;
   /** Whether fewer will do where the text is shorter. */
   readonly upTo?: boolean;
-  /** Tokens per sequence; that of the scores where there are some. */
+  /** Tokens per sequence, at most where they are examples of a task; that of the scores where there are some. */
   readonly length: number;
   /** Chooses the sequences by what `score-text` found; the text is then the one it scored. */
   readonly scores?: ScoredChoice;
@@ -144,7 +146,8 @@ async function loadScored(
   return { ...calibration, summary: { ...calibration.summary, choice } };
 }
 
-function calibrationOf(
+/** Sequences with what is told of them; `length` is that of the longest. */
+export function calibrationOf(
   sequences: readonly Int32Array[],
   length: number,
   source: string,
@@ -155,7 +158,7 @@ function calibrationOf(
       source,
       sequences: sequences.length,
       length,
-      tokens: sequences.length * length,
+      tokens: sequences.reduce((sum, ids) => sum + ids.length, 0),
       fingerprint: fingerprint(sequences),
     },
   };
@@ -180,7 +183,8 @@ export async function readTextWindows(
   return windows.slice(0, most);
 }
 
-function checkSizes(
+/** @throws UserError for sizes that are none, or longer than the model can read. */
+export function checkSizes(
   { sequences, length }: CalibrationRequest,
   model: Pick<LayeredModel, 'summary'>,
 ): void {

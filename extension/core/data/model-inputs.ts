@@ -5,6 +5,7 @@ import { isOnnx } from '../checkpoints/model-folder';
 import { loadCalibration } from './calibration';
 import { randomInputs } from './calibration-defaults';
 import type { CalibrationRequest, CalibrationSummary } from './calibration';
+import { loadAnswers } from './tasks/load-answers';
 import { loadExamples } from './examples/load-examples';
 import { idsPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
@@ -33,6 +34,11 @@ export async function loadModelInputs(
   seed: number,
 ): Promise<ModelInputs> {
   const { file, sequences, length, after = 0 } = request;
+  if (request.answers === true) {
+    requireTokenizer(model);
+    const { sequences: inputs, summary } = await loadAnswers(request, model);
+    return { inputs, summary, warnings: [] };
+  }
   const isRandom = file === randomInputs;
   if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
     requireTokenizer(model);

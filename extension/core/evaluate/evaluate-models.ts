@@ -20,8 +20,8 @@ import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { matchAnswers } from './exact-match';
 import { evaluateTask } from './task-accuracy';
 import type { TaskResult } from './task-accuracy';
-import { readTask } from './task-file';
-import type { ShotsRequest } from './task-file';
+import { readTask } from '../data/tasks/task-file';
+import type { ShotsRequest } from '../data/tasks/task-file';
 import { say } from '../message';
 
 /** Which models to evaluate, and where. */

@@ -10,8 +10,8 @@ import { say } from '../message';
 import { UserError } from '../user-error';
 import { accuracyOf } from './task-accuracy';
 import type { TaskAnswers } from './task-accuracy';
-import type { ExactMatchExample } from './task-example';
-import type { Task } from './task-file';
+import type { ExactMatchExample } from '../data/tasks/task-example';
+import type { Task } from '../data/tasks/task-file';
 
 /** A task whose answers are written. */
 export type ExactMatchTask = Extract<Task, { readonly kind: 'exact-match' }>;

@@ -1,14 +1,13 @@
 import type { Tokenizer } from '../data/tokenizer';
-import { checkVocabulary } from '../data/vocabulary';
+import { encodePair } from '../data/tasks/encode-pair';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums } from '../runtime/windows';
 import { windowSums } from '../runtime/windows';
-import { UserError } from '../user-error';
-import type { ChoicesExample, Pair } from './task-example';
-import type { Task } from './task-file';
-import { counted, say } from '../message';
+import type { ChoicesExample, Pair } from '../data/tasks/task-example';
+import type { Task } from '../data/tasks/task-file';
+import { say } from '../message';
 import type { Message } from '../message';
 
 /** What a model scores on a task. */
@@ -113,40 +112,21 @@ async function inAnyOrder(
   return sums;
 }
 
-/** `_encode_pair`: blanks at the context's end belong to the continuation. */
 function continuationOf(
   executor: LayeredExecutor,
   tokenizer: Tokenizer,
-  { context, continuation }: Pair,
+  pair: Pair,
   maxPositions: number,
   file: string,
 ): Continuation {
-  const before = context.trimEnd();
-  const blanks = context.slice(before.length);
-  const isEmpty = before === '';
-  const whole = context + continuation;
-  const all = isEmpty ? tokenizer.encodePlain(whole) : tokenizer.encode(whole);
-  const prefix = isEmpty ? tokenizer.prefixToken : undefined;
-  const known = isEmpty ? 0 : tokenizer.encode(before).length;
-  const ids = prefix === undefined ? all : Int32Array.of(prefix, ...all);
-  const tokens = all.length - known;
-  checkVocabulary(ids, executor.model, tokenizer.file);
-  if (tokens < 1 || tokens >= ids.length || tokens > maxPositions) {
-    throw new UserError(
-      tokens > maxPositions
-        ? say`The continuation has ${counted(tokens, 'token')}, more than the model reads.`
-        : say`The continuation has no token of its own after the context.`,
-      {
-        file,
-        field: JSON.stringify(`${blanks}${continuation}`.slice(0, 40)),
-        remedy: say`Give a context and a continuation that are not empty.`,
-      },
-    );
-  }
-  const kept = ids.slice(-(maxPositions + 1));
-  const input = kept.slice(0, -1);
+  // The last token is no input: only its likelihood is asked for.
+  const { ids, tokens } = encodePair(tokenizer, pair, {
+    ...{ model: executor.model, file },
+    most: maxPositions + 1,
+  });
+  const input = ids.slice(0, -1);
   const targets = Int32Array.from(input, (_, i) =>
-    i + 1 < kept.length - tokens ? -1 : (kept[i + 1] ?? -1),
+    i + 1 < ids.length - tokens ? -1 : (ids[i + 1] ?? -1),
   );
   return { window: { input, targets }, tokens };
 }

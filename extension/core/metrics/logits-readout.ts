@@ -9,7 +9,7 @@ import { floatsOf, floatTensor, int64Tensor, join, rowsOf } from '../runtime/ten
 import type { HiddenState, Tensor, Tensors } from '../runtime/tensors';
 import { LogitsMeter } from './logits-meter';
 import type { Metric, MetricName } from './metrics';
-import { MetricReadout, nextTokens } from './row-readout';
+import { firstAsked, MetricReadout, nextTokens } from './row-readout';
 import type { AfterRun, Rows } from './row-readout';
 import { sampleVocabulary } from './vocabulary-sample';
 
@@ -88,7 +88,7 @@ export class LogitsReadout extends MetricReadout {
     const perRun = this.isSampled ? maxSampledRows : this.rowsPerRun();
     const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
-    for (let start = rows.from; start < rows.to; start += perChunk) {
+    for (let start = Math.max(rows.from, firstAsked(input)); start < rows.to; start += perChunk) {
       const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
       const batch = Math.max(1, Math.floor(perRun / count));

@@ -53,6 +53,17 @@ const perToken = (total: number, sequences: number, length: number): number =>
   total / (sequences * length);
 const unchanged = (sum: number): number => sum;
 
+/** Terms that read what is asked for, not the original: its distance is not 0. */
+const nextTokenLoss = {
+  needsScores: true,
+  reads: ['candidate', 'targets'],
+  emitTerms: (graph, inputs) => {
+    const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
+    return emitNegativeLogLikelihood(graph, candidate, targets);
+  },
+  sequenceTerm: unchanged,
+} satisfies Omit<Metric, 'definition' | 'distance'>;
+
 /** Formulas: FinerCut (arXiv 2405.18218), section 3, and its code; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
 const formulas = {
   js: {
@@ -99,15 +110,14 @@ const formulas = {
     distance: perToken,
   },
   perplexity: {
-    needsScores: true,
     definition: say`perplexity of the calibration text: exp(mean negative log-likelihood)`,
-    reads: ['candidate', 'targets'],
-    emitTerms: (graph, inputs) => {
-      const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
-      return emitNegativeLogLikelihood(graph, candidate, targets);
-    },
-    sequenceTerm: unchanged,
+    ...nextTokenLoss,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
+  },
+  answers: {
+    definition: say`negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
+    ...nextTokenLoss,
+    distance: (total, sequences) => total / sequences,
   },
 } satisfies Readonly<Record<string, Metric>>;
 
@@ -140,7 +150,7 @@ export function fittingMetric(
   asked: MetricName,
   warn: (message: Message) => void,
 ): MetricName {
-  if (asked === 'perplexity') {
+  if (metrics[asked].reads.includes('targets')) {
     requireNextTokens({ output, summary });
   }
   if (!metrics[asked].needsScores) {

@@ -1,3 +1,4 @@
+import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
 import type { Metric } from './metrics';
@@ -44,7 +45,11 @@ export abstract class MetricReadout {
   }
 }
 
-/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known. */
+/** The first row of an output whose next token is asked for. */
+export const firstAsked = (input: ModelInput): number =>
+  input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
+
+/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known or asked for. */
 export function nextTokens(
   input: ModelInput,
   rows: number,
@@ -52,5 +57,8 @@ export function nextTokens(
   end: number,
 ): Int32Array {
   const ids = input instanceof Int32Array && input.length === rows ? input : new Int32Array();
-  return Int32Array.from({ length: end - start }, (_, i) => ids[start + i + 1] ?? -1);
+  const first = firstAsked(input);
+  return Int32Array.from({ length: end - start }, (_, i) =>
+    start + i < first ? -1 : (ids[start + i + 1] ?? -1),
+  );
 }

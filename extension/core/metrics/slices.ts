@@ -1,3 +1,4 @@
+import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
@@ -78,11 +79,12 @@ export function blockTerms(terms: Float32Array): BlockTerms {
   return blocks;
 }
 
-/** Tokens of an input whose first ones can be run without those behind them; 0 where they cannot. */
+/** Tokens of an input whose first ones can be run without those behind them; 0 where they cannot, or end before an answer. */
 export function prefixTokens(model: LayeredModel, input: ModelInput): number {
   const { emitter, output, joinsExamples } = model;
   const isCausal = emitter !== undefined && output.seesWhole !== true && joinsExamples;
-  return isCausal && input instanceof Int32Array ? input.length : 0;
+  const isText = input instanceof Int32Array && !(input instanceof AnsweredIds);
+  return isCausal && isText ? input.length : 0;
 }
 
 /** Cuts states of causal models down to their first tokens. */

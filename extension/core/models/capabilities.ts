@@ -25,6 +25,7 @@ export const capabilityNames = [
   'removeBlocks',
   'removeExperts',
   'compress',
+  'narrow',
   'repair',
   'patch',
 ] as const;
@@ -34,7 +35,7 @@ export type CapabilityName = (typeof capabilityNames)[number];
  * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
  * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; generates
  * without reading its text again for each token; what of it
- * can be removed; whether its matrices can be compressed and repaired, its sublayers patched, and the
+ * can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
  * result written.
  */
 export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
@@ -67,6 +68,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       () => takesEncodings(headers),
       () => hasDenseMatrices(model),
     ),
+    narrow: firstRefusal(run, () => hasWidths(model)),
     repair: firstRefusal(
       run,
       () => parts,
@@ -247,6 +249,19 @@ function hasDenseMatrices(model: LayeredModel): Capability {
         'nothing-to-compress',
         say`Every linear layer of ${model.summary.name} is compressed already.`,
         say`Compress the model it was made from.`,
+      );
+}
+
+function hasWidths(model: LayeredModel): Capability {
+  const { sublayers, name } = model.summary;
+  return sublayers.some(
+    ({ sharedWeights }, index) => sharedWeights === undefined && model.width?.(index) !== undefined,
+  )
+    ? able
+    : unable(
+        'no-widths',
+        say`${name} has no sublayer that can be narrowed.`,
+        say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
       );
 }
 

@@ -33,6 +33,7 @@ export type RefusalCode =
   | 'shared-weights'
   | 'nothing-to-compress'
   | 'nothing-to-patch'
+  | 'no-widths'
   | 'keeps-own-packing'
   // How it would be written.
   | 'format-not-reachable'

@@ -19,5 +19,21 @@ export interface ExampleValue {
 /** One example, a batch of one: the values of a model's inputs by name. */
 export type Example = Readonly<Record<string, ExampleValue>>;
 
+/** Token ids of which only the last ones are asked for: an answer behind its question. */
+export class AnsweredIds extends Int32Array {
+  /** Parts and copies are plain ids. */
+  public static get [Symbol.species](): Int32ArrayConstructor {
+    return Int32Array;
+  }
+
+  /** @param answerFrom place of the first token that is asked for, at least 1 */
+  public constructor(
+    ids: Int32Array,
+    public readonly answerFrom: number,
+  ) {
+    super(ids);
+  }
+}
+
 /** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
 export type ModelInput = Int32Array | Example;

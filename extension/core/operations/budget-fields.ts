@@ -12,7 +12,8 @@ import {
   parseLimit,
 } from '../tensornet/budget/budget-limits';
 import type { Budget } from '../tensornet/budget/budget-limits';
-import type { RemovalCost } from '../tensornet/budget/plan-under-budget';
+import { planUnderBudget } from '../tensornet/budget/plan-under-budget';
+import type { CompressionPlan, RemovalCost } from '../tensornet/budget/plan-under-budget';
 import { planNote } from '../tensornet/budget/refine-plan';
 import type { RefinedPlan } from '../tensornet/budget/refine-plan';
 import { parseCompression } from '../tensornet/compression-choice';
@@ -24,14 +25,14 @@ import type {
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
 import { UserError } from '../user-error';
-import { choice, group, integer, leftOpen, list, number, path } from './fields';
+import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { journalOf } from './journals';
 import { outerOf } from './layer-fields';
 import type { layerFields } from './layer-fields';
 import { measureSensitivity, sensitivityWork, trialFields } from './measure-sensitivity';
 import type { OperationContext } from './operation';
-import { replaces } from './rules';
+import { excludes, replaces } from './rules';
 import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
@@ -63,17 +64,21 @@ export const sizeFields = {
   profile: path({
     description: 'A *.layerprofile.json, by whose distances sublayers may be removed as well',
   }),
-};
-
-/** What a plan under a budget is made by, besides the budget. */
-const howFields = group('Budget', {
-  ...sizeFields,
   limits: list({
     description:
       'Limits that must hold as well, such as memory<2GB,parameters<100M,milliseconds<20; a percentage is a share of the model',
     form: limitForm,
     placeholder: 'LIMIT,…',
   }),
+  keepWidths: flag({
+    description: 'Narrow no sublayer, whatever widths the profile has',
+    default: false,
+  }),
+};
+
+/** What a plan under a budget is made by, besides the budget. */
+const howFields = group('Budget', {
+  ...sizeFields,
   sensitivity: path({
     description: 'A *.sensitivity.json of the model; measured first if absent',
   }),
@@ -99,7 +104,7 @@ export const budgetNames = [...Object.keys(howFields), ...Object.keys(trialField
 const countsMemory = (name: NameOf): Message =>
   say`${name('context')} applies only if ${name('unit')} or ${name('limits')} count memory.`;
 
-const contextRule: Rule = {
+export const contextRule: Rule = {
   describe: countsMemory,
   check: ({ context, limits }, { unit }) =>
     context === undefined ||
@@ -111,6 +116,7 @@ const contextRule: Rule = {
 
 export const budgetRules = [
   contextRule,
+  excludes('widths', 'keepWidths'),
   replaces(
     'sensitivity',
     ['metric', 'precision', 'roles', 'blocks', 'widths', 'workers'],
@@ -138,7 +144,7 @@ export async function planByBudget(
   folder: string,
   context: OperationContext<SensitivityEvent>,
 ): Promise<RefinedPlan & { readonly note: string }> {
-  const { model, rounds = defaultRounds, profile } = request;
+  const { model, rounds = defaultRounds } = request;
   const budget = budgetOf(request);
   const table =
     request.sensitivity === undefined
@@ -148,12 +154,11 @@ export async function planByBudget(
   const plan = await planForBudget(
     {
       model,
-      table: withOuter(table, outerOf(request)),
+      ...(await choicesOf(request, table)),
       budget,
-      ...(profile === undefined ? {} : { removable: await readRemovable(profile, table) }),
       rounds,
       calibration: isGiven
-        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions)
+        ? calibrationOf(request, sensitivityCalibration, model.summary.maxPositions, table.metric)
         : calibrationOfTable(table),
       bundledText: join(context.environment.samples, 'calibration.txt'),
       folder,
@@ -164,8 +169,51 @@ export async function planByBudget(
   return { ...plan, note: planNote(plan, budget.limits, table.metric) };
 }
 
+/** What a plan may choose among: single changes, and sublayers that may go. */
+interface Choices {
+  readonly table: SensitivityProfile;
+  readonly removable: readonly RemovalCost[];
+}
+
+async function choicesOf(
+  request: Pick<BudgetRequest, 'profile' | 'keepWidths' | 'embeddings' | 'head'>,
+  table: SensitivityProfile,
+): Promise<Choices> {
+  const removable =
+    request.profile === undefined ? [] : await readRemovable(request.profile, table);
+  return { table: withOuter(asWide(table, request), outerOf(request)), removable };
+}
+
+/** A table without its narrower sublayers, where those are not asked for. */
+export function asWide(
+  { widths, ...table }: SensitivityProfile,
+  { keepWidths }: Pick<BudgetRequest, 'keepWidths'>,
+): SensitivityProfile {
+  return widths === undefined || keepWidths === true ? table : { ...table, widths };
+}
+
+/** Seconds after which a plan that follows a slider is what is best by then. */
+const secondsOfPrediction = 0.5;
+
+/**
+ * The plan of a request by single changes alone: nothing is run.
+ * @throws UserError where there is no sensitivity profile, or it cannot keep the limits.
+ */
+export async function predictPlan(
+  request: Omit<BudgetRequest, 'model'> & { readonly sensitivity: string },
+): Promise<CompressionPlan> {
+  const known = await readTable(request.sensitivity, request.methods);
+  const { table, removable } = await choicesOf(request, known);
+  return planUnderBudget(table, budgetOf(request), removable, secondsOfPrediction);
+}
+
 /** The limits of a request, the budget first. */
-function budgetOf({ budget, unit = 'bytes', limits = [], context }: BudgetRequest): Budget {
+export function budgetOf({
+  budget,
+  unit = 'bytes',
+  limits = [],
+  context,
+}: Pick<BudgetRequest, 'budget' | 'unit' | 'limits' | 'context'>): Budget {
   return {
     limits: [
       ...(budget === undefined ? [] : [{ unit, ratio: budget }]),

@@ -1,7 +1,7 @@
 import * as v from 'valibot';
 import { asksFor, gateForm, outcomes } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
-import type { ShotsRequest } from '../evaluate/task-file';
+import type { ShotsRequest } from '../data/tasks/task-file';
 import { UserError } from '../user-error';
 import { group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';

@@ -82,7 +82,8 @@ export function sensitivityWork(request: SensitivityRequest): Work {
 }
 
 function textOf(request: SensitivityRequest): CalibrationRequest {
-  return calibrationOf(request, sensitivityCalibration, request.model.summary.maxPositions);
+  const { maxPositions } = request.model.summary;
+  return calibrationOf(request, sensitivityCalibration, maxPositions, request.metric);
 }
 
 function settingsOf(request: SensitivityRequest): SensitivitySettings {

@@ -5,29 +5,64 @@ import { documentNames } from '../document-names';
 import { writeDocument } from '../jobs/write-document';
 import { planFor } from '../plans/plan';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
-import { paretoFront } from '../tensornet/budget/pareto-front';
+import { paretoFront, reachOf } from '../tensornet/budget/pareto-front';
+import type { Reach } from '../tensornet/budget/pareto-front';
 import { planProblem } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
-import { readRemovable, readTable, sizeFields } from './budget-fields';
-import { integer, list, path } from './fields';
+import type { SensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile';
+import {
+  asWide,
+  budgetOf,
+  contextRule,
+  readRemovable,
+  readTable,
+  sizeFields,
+} from './budget-fields';
+import { flag, integer, list, path } from './fields';
+import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
-import { actsOnlyWith } from './rules';
 
 /** A plan of the front, and where it was written. */
-type FrontPoint = Pick<CompressionPlan, 'remove' | 'narrow' | 'compress' | 'sumOfDistances'> & {
+export type FrontPoint = Pick<
+  CompressionPlan,
+  'remove' | 'narrow' | 'compress' | 'sumOfDistances'
+> & {
   readonly cost: number;
   /** Of the whole model's. */
   readonly share: number;
   readonly plan?: string;
 };
 
-interface Front {
+export interface Front {
   readonly unit: BudgetUnit;
   readonly before: number;
   readonly metric: string;
+  /** In every unit, by itself. */
+  readonly reach: readonly Reach[];
   /** From the dearest to the cheapest. */
   readonly points: readonly FrontPoint[];
 }
+
+const fields = {
+  sensitivity: path({
+    description: 'A *.sensitivity.json of the model',
+    placeholder: 'SENSITIVITY',
+    positional: true,
+    required: true,
+  }),
+  methods: list({
+    description: 'Methods of the profile that plans may use',
+    fallback: 'all',
+    placeholder: 'METHOD,…',
+  }),
+  ...sizeFields,
+  blocksOnly: flag({
+    description: 'Leave embedding and head as they are',
+    default: false,
+  }),
+  points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
+  out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
+};
 
 export const pareto = defineOperation({
   id: 'pareto',
@@ -35,58 +70,63 @@ export const pareto = defineOperation({
   verb: 'Listing plans of',
   summary:
     'List plans of all sizes that no other plan beats, by what was measured of single changes.',
-  fields: {
-    sensitivity: path({
-      description: 'A *.sensitivity.json of the model',
-      placeholder: 'SENSITIVITY',
-      positional: true,
-      required: true,
-    }),
-    methods: list({
-      description: 'Methods of the profile that plans may use',
-      fallback: 'all',
-      placeholder: 'METHOD,…',
-    }),
-    ...sizeFields,
-    points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
-    out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
-  },
-  rules: [actsOnlyWith('context', 'unit', ['memory'])],
+  fields,
+  rules: [contextRule],
   result: v.looseObject({
     unit: v.string(),
     before: v.number(),
     points: v.array(v.looseObject({ cost: v.number(), sumOfDistances: v.number() })),
   }),
   trust: 'write',
-  run: async ({ sensitivity, profile, methods, unit, context, points, out }): Promise<Front> => {
-    const table = await readTable(sensitivity, methods);
-    const removable = profile === undefined ? [] : await readRemovable(profile, table);
-    // The limit is what the model has: the front goes from there to the smallest.
-    const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }], context };
-    const plans = paretoFront(planProblem(table, whole, removable), points);
-    if (out !== undefined) {
-      await mkdir(out, { recursive: true });
+  run: async (request): Promise<Front> => {
+    const { out, unit } = request;
+    const { model, points, ...front } = await frontOf(request);
+    if (out === undefined) {
+      return { ...front, points };
     }
-    const listed: FrontPoint[] = [];
-    const shares = plans.map(({ cost, costBefore }) => cost / costBefore);
-    const percentages = percentagesOf(shares);
-    for (const [i, { remove, narrow, compress, cost, sumOfDistances }] of plans.entries()) {
-      const share = shares[i] ?? 0;
+    await mkdir(out, { recursive: true });
+    const percentages = percentagesOf(points.map(({ share }) => share));
+    const written: FrontPoint[] = [];
+    for (const [i, point] of points.entries()) {
+      const { remove, narrow, compress } = point;
       const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress };
       const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
-      const file = out === undefined ? undefined : resolve(join(out, name));
-      if (file !== undefined) {
-        await writeDocument(file, planFor(table.model, changes));
-      }
-      listed.push({
-        ...{ cost, share, sumOfDistances, remove, narrow, compress },
-        ...(file === undefined ? {} : { plan: file }),
-      });
+      const plan = resolve(join(out, name));
+      await writeDocument(plan, planFor(model, changes));
+      written.push({ ...point, plan });
     }
-    const before = plans[0]?.costBefore ?? 0;
-    return { unit, before, metric: table.metric, points: listed };
+    return { ...front, points: written };
   },
 });
+
+/**
+ * The front of a request, without writing it.
+ * @throws UserError where a profile cannot be read, or no plan keeps the limits.
+ */
+export async function frontOf(
+  request: Omit<RequestOf<typeof fields>, 'out'>,
+): Promise<Front & Pick<SensitivityProfile, 'model'>> {
+  const { profile, blocksOnly, points, unit } = request;
+  const { outer, ...blocks } = asWide(
+    await readTable(request.sensitivity, request.methods),
+    request,
+  );
+  const table = blocksOnly || outer === undefined ? blocks : { ...blocks, outer };
+  const removable = profile === undefined ? [] : await readRemovable(profile, table);
+  const { limits, context } = budgetOf(request);
+  // The first limit is what the model has: the front goes from there to the smallest.
+  const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }, ...limits], context };
+  const plans = paretoFront(planProblem(table, whole, removable), points);
+  const { model, metric } = table;
+  return {
+    ...{ model, unit, metric },
+    before: plans[0]?.costBefore ?? 0,
+    reach: reachOf(table, context, removable),
+    points: plans.map(({ remove, narrow, compress, cost, costBefore, sumOfDistances }) => ({
+      ...{ cost, share: cost / costBefore, sumOfDistances, remove, narrow, compress },
+    })),
+  };
+}
 
 /** Most digits behind the point that names of plans take. */
 const mostDigits = 6;

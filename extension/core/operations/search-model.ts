@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { CalibrationRequest } from '../data/calibration';
 import { defaultCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { checkBudget } from '../prune/candidates';
@@ -29,7 +30,7 @@ export function searchWork(
   const { summary } = model;
   requireCandidates(summary, settings);
   checkBudget(settings.budget, summary, settings.granularity);
-  const { sequences, length } = calibrationOf(request, defaultCalibration, summary.maxPositions);
+  const { sequences, length } = textOf(request, settings, model);
   const tokens = sequences * length;
   const expected = expectedWork(settings, summary, tokens);
   const sum = (of: 'evaluations' | 'readouts') =>
@@ -40,6 +41,15 @@ export function searchWork(
     { sublayerTokens: sum('evaluations') * tokens, readoutTokens: sum('readouts') * tokens },
     ...[mode, granularity, metric, confidence, everyDistance, baselines.length, refine?.method],
   );
+}
+
+/** What a search measures on. */
+function textOf(
+  request: RequestOf<CalibrationFields>,
+  { metric }: SearchSettings,
+  { summary }: OpenedModel,
+): CalibrationRequest {
+  return calibrationOf(request, defaultCalibration, summary.maxPositions, metric);
 }
 
 type SearchRequest = RequestOf<typeof runFields> &
@@ -68,7 +78,7 @@ export async function searchModel(
   return profileModel(
     {
       model,
-      calibration: calibrationOf(request, defaultCalibration, summary.maxPositions),
+      calibration: textOf(request, settings, model),
       furtherCalibration: request.furtherCalibration,
       settings,
       ...runOptions(request),

@@ -9,7 +9,8 @@ import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
-import { orDefaults } from '../data/calibration-defaults';
+import { answersCalibration, orDefaults } from '../data/calibration-defaults';
+import type { MetricName } from '../metrics/metrics';
 import { choice, flag, group, integer, path, size } from './fields';
 import type { Field, RequestOf } from './fields';
 import { excludes, needs } from './rules';
@@ -109,13 +110,15 @@ export const calibrationRules: readonly Rule[] = [
 
 /**
  * The calibration that a request asks for, with defaults where it says nothing. Sequences are no longer
- * than the model can read, unless their length is given.
+ * than the model can read, unless their length is given. A metric of answers reads a task.
  */
 export function calibrationOf(
   request: RequestOf<CalibrationFields>,
   defaults: CalibrationRequest,
   maxPositions = Number.POSITIVE_INFINITY,
+  metric?: MetricName,
 ): CalibrationRequest {
+  const usual = metric === 'answers' ? answersCalibration : defaults;
   const { calibration: file, calibrationScores: scores, sequences, length } = request;
   const policy = request.calibrationPolicy ?? defaultTextPolicy;
   return orDefaults(
@@ -124,8 +127,9 @@ export function calibrationOf(
       ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
       ...(sequences === undefined ? {} : { sequences }),
       ...(length === undefined ? {} : { length }),
+      ...(metric === 'answers' ? { answers: true } : {}),
     },
-    { ...defaults, length: Math.min(defaults.length, maxPositions) },
+    { ...usual, length: Math.min(usual.length, maxPositions) },
   );
 }
 

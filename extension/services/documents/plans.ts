@@ -32,7 +32,7 @@ export function compressionPlanOf(
   if (plan === undefined) {
     return undefined;
   }
-  const { budget, result } = plan;
+  const { limits, result } = plan;
   const { path, fingerprint } = model;
   return planFor(
     { path: pathFrom(planPath)(path), fingerprint },
@@ -40,7 +40,7 @@ export function compressionPlanOf(
       remove: result.remove,
       ...(result.narrow.length === 0 ? {} : { narrow: result.narrow }),
       compress: result.compress,
-      note: planNote(result, [budget], table?.metric ?? ''),
+      note: planNote(result, limits, table?.metric ?? ''),
     },
   );
 }

@@ -4,12 +4,11 @@ import { formatBytes, formatPercent } from '../../core/format';
 import type { Plan } from '../../core/plans/plan';
 import { compress } from '../../core/operations/compress';
 import type { GivenOf } from '../../core/operations/fields';
-import { planCompression } from '../../core/operations/plan-compression';
 import { sensitivity } from '../../core/operations/sensitivity';
-import { calibrationNames } from '../../core/operations/shared-fields';
-import type { OuterPlace } from '../../core/models/matrix-encoding';
-import { formatCompression, parseCompression } from '../../core/tensornet/compression-choice';
-import { profilePathOf } from '../documents/documents';
+import { parseLimit } from '../../core/tensornet/budget/budget-limits';
+import type { BudgetLimit } from '../../core/tensornet/budget/budget-limits';
+import { parseCompression } from '../../core/tensornet/compression-choice';
+import type { BudgetPlans } from '../documents/budget-plans';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan } from '../../protocol/compression';
 import type { CompressionSession } from '../sessions/compression-session';
@@ -34,6 +33,7 @@ export class CompressionJobs {
   readonly #settings: Settings;
   readonly #models: OpenModels;
   readonly #sessions: CompressionSessions;
+  readonly #plans: BudgetPlans;
   readonly #reports: Reports;
 
   /** @param isShown whether a panel shows a session now */
@@ -42,6 +42,7 @@ export class CompressionJobs {
     settings: Settings,
     models: OpenModels,
     sessions: CompressionSessions,
+    plans: BudgetPlans,
     reports: Reports,
     isShown: (session: CompressionSession) => boolean,
   ) {
@@ -49,6 +50,7 @@ export class CompressionJobs {
     this.#settings = settings;
     this.#models = models;
     this.#sessions = sessions;
+    this.#plans = plans;
     this.#reports = reports;
     const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
     jobs.handle('sensitivity', {
@@ -107,21 +109,8 @@ export class CompressionJobs {
   /** Plans under a budget, measured on the real model. */
   public async plan(session: CompressionSession, choice: BudgetChoice): Promise<MadePlan> {
     assertAllowed(session.blocked);
-    const { name, path: model } = session.model;
-    const { budget, ways, outer, removes } = choice;
-    const measured = outer ? placesOf(session) : [];
-    const request = this.#settings.request(
-      planCompression,
-      {
-        ...{ model, sensitivity: session.file, budget: budget.ratio, unit: budget.unit },
-        methods: ways.map(formatCompression),
-        embeddings: measured.includes('embedding'),
-        head: measured.includes('head'),
-        ...(removes && session.removable.length > 0 ? { profile: profilePathOf(model) } : {}),
-      },
-      // It is measured on what the sensitivity profile was measured on.
-      calibrationNames,
-    );
+    const { name } = session.model;
+    const request = this.#plans.request(session, choice);
     const result = await this.#jobs.run({ operation: 'plan-compression', name, request });
     return { ...choice, result };
   }
@@ -160,19 +149,21 @@ export class CompressionJobs {
   }
 }
 
-/** Matrices outside the blocks that a session's profile has measured. */
-function placesOf({ table }: CompressionSession): OuterPlace[] {
-  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
-    tiedTo === undefined ? [place] : ['embedding', 'head'],
-  );
-}
-
 const choiceOf = (request: RequestOf<'plan-compression'>): BudgetChoice => ({
-  budget: { unit: request.unit, ratio: request.budget ?? 1 },
+  limits: (request.limits ?? []).map(limitOf),
+  context: request.context,
   ways: (request.methods ?? []).map((method) => parseCompression(method)),
   outer: request.embeddings === true || request.head === true,
+  narrows: !request.keepWidths,
   removes: request.profile !== undefined,
 });
+
+/** A limit as the panel asks for it, which knows no fields of requests. */
+function limitOf(text: string): BudgetLimit {
+  const limit = parseLimit(text);
+  const { unit } = limit;
+  return 'ratio' in limit ? { unit, ratio: limit.ratio } : { unit, most: limit.most };
+}
 
 function describeTable({ layers }: Pick<SensitivityProfile, 'layers'>): string {
   const measurements = layers.reduce((sum, { entries }) => sum + entries.length, 0);

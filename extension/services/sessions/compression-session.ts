@@ -1,4 +1,5 @@
 import type { ModelSummary } from '../../core/models/model-summary';
+import { countedUnits } from '../../core/tensornet/budget/budget-limits';
 import { removalCosts } from '../../core/operations/budget-fields';
 import type { RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
 import { findingsOf } from '../../core/tensornet/sensitivity/findings';
@@ -10,10 +11,14 @@ import type {
   SensitivityEvent,
 } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { LayerProfile } from '../../core/prune/layer-profile';
+import type { BudgetPlans } from '../documents/budget-plans';
 import type {
+  BudgetChoice,
+  BudgetSurvey,
   CompressionJob,
   CompressionState,
   MadePlan,
+  PredictedPlan,
   ShownTable,
 } from '../../protocol/compression';
 import { PanelSession } from './panel-session';
@@ -32,6 +37,7 @@ export interface CompressionHost {
   /** Why jobs may not run, if so. */
   readonly blocked: () => Refusal | undefined;
   readonly save: (stored: StoredCompression) => void;
+  readonly plans: Pick<BudgetPlans, 'survey' | 'predict' | 'predictPlan'>;
 }
 
 /** A model with the sensitivity of its linear layers, the plan made by it, and the job that runs for it. */
@@ -46,6 +52,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     job: () => this.#job,
     plan: () => this.#plan,
     removable: () => this.removable.length,
+    units: () => (this.#table === undefined ? [] : countedUnits(this.#table)),
     warnings: () => this.#warningTexts(),
     blocked: () => this.blocked?.reason,
   };
@@ -114,7 +121,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.#table = table;
     this.#matrices.clear();
     this.#tableWarning = warning;
-    this.tell('table', 'measured', 'findings', 'warnings', 'removable');
+    this.tell('table', 'measured', 'findings', 'warnings', 'removable', 'units');
   }
 
   /** Takes what removing sublayers costs, as the layer profile beside the model tells. */
@@ -144,6 +151,19 @@ export class CompressionSession extends PanelSession<CompressionState> {
     const isNew = warnings.join('\n') !== this.#warnings.join('\n');
     this.#warnings = warnings;
     this.tell('job', ...(isNew ? (['warnings'] as const) : []));
+  }
+
+  public async survey(choice: BudgetChoice): Promise<BudgetSurvey> {
+    return this.host.plans.survey(this, choice);
+  }
+
+  public async predict(choice: BudgetChoice): Promise<PredictedPlan> {
+    return this.host.plans.predict(this, choice);
+  }
+
+  /** Takes the plan of a choice by single changes, without measuring it. */
+  public async usePredicted(choice: BudgetChoice): Promise<void> {
+    this.setPlan({ ...choice, result: await this.host.plans.predictPlan(this, choice) });
   }
 
   public setPlan(plan: MadePlan | undefined): void {

@@ -3,6 +3,7 @@ import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel, Memento } from 'vscode';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
+import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
 import type { StoredCompression } from './compression-session';
 import {
@@ -27,17 +28,20 @@ const operations = ['sensitivity', 'plan-compression', 'compress'] as const;
 /** The sessions of this window, one for each sensitivity profile of a model. */
 export class CompressionSessions extends Sessions<CompressionSession, (typeof operations)[number]> {
   readonly #models: OpenModels;
+  readonly #plans: BudgetPlans;
   readonly #memento: Memento;
   readonly #log: LogOutputChannel;
 
   public constructor(
     models: OpenModels,
+    plans: BudgetPlans,
     memento: Memento,
     jobs: JobService,
     log: LogOutputChannel,
   ) {
     super(jobs);
     this.#models = models;
+    this.#plans = plans;
     this.#memento = memento;
     this.#log = log;
   }
@@ -123,6 +127,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
         save: (next) => {
           void this.#memento.update(key, next);
         },
+        plans: this.#plans,
       },
       stored?.fingerprint === model.fingerprint ? stored : undefined,
     );

@@ -26,6 +26,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     statistics: () => Object.fromEntries(this.#statistics),
     comparison: () => this.#comparison,
     drift: () => this.#drift,
+    values: () => this.#values,
     reveal: () => this.#revealed,
   };
 
@@ -39,6 +40,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   #model: ModelDescription | undefined;
   #comparison: ComparisonState | undefined;
   #drift: Drift | undefined;
+  #values: string | undefined;
   #running: CancellationTokenSource | undefined;
   #revealed: string | undefined;
   readonly #alive = new CancellationTokenSource();
@@ -122,7 +124,10 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     try {
       const found = await this.#inspector.request(
         'diagram',
-        { model: this.path, open },
+        {
+          ...{ model: this.path, open },
+          ...(this.#values === undefined ? {} : { values: this.#values }),
+        },
         { token: this.#alive.token },
       );
       return 'reason' in found
@@ -141,6 +146,12 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   public setDrift(drift: Drift | undefined): void {
     this.#drift = drift;
     this.tell('drift');
+  }
+
+  /** Draws the numbers of a file on the diagram, or none. */
+  public setValues(file: string | undefined): void {
+    this.#values = file;
+    this.tell('values');
   }
 
   /** Compares with another model; an earlier comparison ends. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
-import { readTask } from '../../../extension/core/evaluate/task-file';
+import { readTask } from '../../../extension/core/data/tasks/task-file';
 import { unattended } from '../../../extension/core/jobs/job';
 import { temporaryFolder } from '../temporary-folder';
 

@@ -43,6 +43,7 @@ describe('what a model cannot do', () => {
       {
         removeExperts: 'none-of-kind',
         compress: 'keeps-own-packing',
+        narrow: 'no-widths',
         repair: 'keeps-own-packing',
         patch: 'keeps-own-packing',
       },
@@ -57,6 +58,7 @@ describe('what a model cannot do', () => {
         generate: 'sees-whole-input',
         keepCache: 'no-key-value-cache',
         removeExperts: 'none-of-kind',
+        narrow: 'no-widths',
       },
     ],
     [
@@ -69,6 +71,7 @@ describe('what a model cannot do', () => {
         generate: 'sees-whole-input',
         keepCache: 'no-key-value-cache',
         removeExperts: 'none-of-kind',
+        narrow: 'no-widths',
       },
     ],
     [
@@ -82,6 +85,7 @@ describe('what a model cannot do', () => {
         removeAttention: 'none-of-kind',
         removeFeedforward: 'none-of-kind',
         removeExperts: 'none-of-kind',
+        narrow: 'no-widths',
       },
     ],
   ])('is decided once for %s', async (_, path, expected) => {

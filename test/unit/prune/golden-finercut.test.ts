@@ -22,25 +22,29 @@ interface GoldenSearch {
 
 describe.each(casesWith('golden-finercut.json'))('FinerCut on %s against PyTorch', (name) => {
   const golden = readJson<GoldenSearch>(name, 'golden-finercut.json');
-  it.each(metricNames)('%s: same order, same distances', async (metric) => {
-    const expected = golden.metrics[metric];
-    const found = await runSearch({
-      folder: fixture(name),
-      sequences: golden.calibration.inputIds,
-      settings: {
-        metric,
-        mode: 'naive',
-        budget: { kind: 'count', count: expected.order.length },
-      },
-    });
-    expect(found.rounds.map((round) => round.removed)).toEqual(expected.order);
-    found.rounds.forEach((round, i) => {
-      const reference = expected.rounds[i];
-      for (const { sublayer, distance } of round.candidates ?? []) {
-        const target = reference?.distances[sublayer] ?? Number.NaN;
-        expect(Math.abs((distance ?? Number.NaN) / target - 1)).toBeLessThan(1e-4);
-      }
-    });
-    expect(found.sublayerEvaluations).toBe(found.naiveSublayerEvaluations);
-  });
+  // FinerCut's code has no tasks.
+  it.each(metricNames.filter((name) => name !== 'answers'))(
+    '%s: same order, same distances',
+    async (metric) => {
+      const expected = golden.metrics[metric];
+      const found = await runSearch({
+        folder: fixture(name),
+        sequences: golden.calibration.inputIds,
+        settings: {
+          metric,
+          mode: 'naive',
+          budget: { kind: 'count', count: expected.order.length },
+        },
+      });
+      expect(found.rounds.map((round) => round.removed)).toEqual(expected.order);
+      found.rounds.forEach((round, i) => {
+        const reference = expected.rounds[i];
+        for (const { sublayer, distance } of round.candidates ?? []) {
+          const target = reference?.distances[sublayer] ?? Number.NaN;
+          expect(Math.abs((distance ?? Number.NaN) / target - 1)).toBeLessThan(1e-4);
+        }
+      });
+      expect(found.sublayerEvaluations).toBe(found.naiveSublayerEvaluations);
+    },
+  );
 });

@@ -6,7 +6,7 @@ import type {
 } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { calibrationOf } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
-import type { MadePlan } from '../../../extension/protocol/compression';
+import type { BudgetChoice, MadePlan } from '../../../extension/protocol/compression';
 import { CompressionSession } from '../../../extension/services/sessions/compression-session';
 import type { StoredCompression } from '../../../extension/services/sessions/compression-session';
 import { compressionPlanOf } from '../../../extension/services/documents/plans';
@@ -62,22 +62,36 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile 
   };
 }
 
-const plan: MadePlan = {
-  budget: { unit: 'bytes', ratio: 0.5 },
+const predicted = {
+  compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
+  remove: ['block.1.attention'],
+  narrow: [],
+  limits: [],
+  cost: 1,
+  costBefore: 2,
+  sumOfDistances: 0.1,
+} as const;
+
+const choice: BudgetChoice = {
+  limits: [{ unit: 'bytes', ratio: 0.5 }],
+  context: 4096,
   ways: [{ method: 'int8' }],
   removes: false,
+  narrows: false,
   outer: false,
-  result: {
-    compress: [{ tensor: 'layers.0.down.weight', method: 'int8', level: 0 }],
-    remove: ['block.1.attention'],
-    narrow: [],
-    limits: [],
-    cost: 1,
-    costBefore: 2,
-    sumOfDistances: 0.1,
-    distance: 0.25,
-    tried: [0.3, 0.25],
-  },
+};
+
+const plan: MadePlan = {
+  ...choice,
+  result: { ...predicted, distance: 0.25, tried: [0.3, 0.25] },
+};
+
+const never = async (): Promise<never> => Promise.reject(new Error('not asked'));
+/** Predicts one plan, whatever is asked. */
+const plans = {
+  survey: never,
+  predict: never,
+  predictPlan: async () => Promise.resolve(predicted),
 };
 
 function sessionOf(stored?: StoredCompression) {
@@ -85,7 +99,7 @@ function sessionOf(stored?: StoredCompression) {
   const session = new CompressionSession(
     model,
     '/models/small.sensitivity.json',
-    { blocked: () => undefined, save: (one) => saved.push(one) },
+    { blocked: () => undefined, save: (one) => saved.push(one), plans },
     stored,
   );
   const told: string[] = [];
@@ -142,6 +156,17 @@ describe('a compression session', () => {
     expect(stored).toEqual({ fingerprint: model.fingerprint, plan });
     const again = sessionOf(stored).session;
     expect(again.plan).toEqual(plan);
+  });
+
+  it('takes a plan that was only predicted, and says so in its document', async () => {
+    const { session, saved } = sessionOf();
+    session.loadTable(tableOf());
+    await session.usePredicted(choice);
+    expect(session.plan).toEqual({ ...choice, result: predicted });
+    expect(saved.at(-1)?.plan).toEqual(session.plan);
+    expect(compressionPlanOf(session, '/models/small.plan.json')?.note).toBe(
+      'budget 0.5 of bytes, sum of js 0.1000, not measured',
+    );
   });
 
   it('writes its plan as a document', () => {

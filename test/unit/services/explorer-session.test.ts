@@ -2,7 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { listOutputs } from '../../../extension/core/export/writable';
-import { checkChoices, chooseLayers } from '../../../extension/worker/questions';
+import {
+  checkChoices,
+  chooseLayers,
+  frontOf,
+  predictPlan,
+} from '../../../extension/worker/questions';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
@@ -29,7 +34,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   } = {
     describe: async (request) => describeModel(request.model),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
-    diagram: async (request) => diagrams.draw(request.model, new Set(request.open)),
+    diagram: async ({ model: path, open, values }) => diagrams.draw(path, new Set(open), values),
     compare: async (request, token) => {
       await Promise.race([gate, cancelled(token)]);
       return compareModels(request, { ...unattended, cancellation: token });
@@ -41,6 +46,8 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
     checkChoices: async (request) => checkChoices(await openModelFiles(request.model), request),
+    front: frontOf,
+    predictPlan,
     estimate: async () => Promise.resolve(null),
   };
   const inspector: Inspector = {

@@ -212,4 +212,21 @@ describe('the Pareto front', () => {
       expect(sumOfDistances).toBeCloseTo(least, 4);
     }
   });
+
+  it('keeps other limits all along the front', () => {
+    const budget = {
+      limits: [{ unit: 'bytes', most: Number.POSITIVE_INFINITY }],
+      context,
+    } as const;
+    const free = paretoFront(planProblem(table, budget), 8);
+    const most = 0.7 * model.summary.parameters;
+    const limits = [...budget.limits, { unit: 'parameters', most } as const];
+    const front = paretoFront(planProblem(table, { limits, context }), 8);
+    const parameters = front.map((plan) => plan.limits[1]?.cost ?? 0);
+    expect(Math.max(...parameters)).toBeLessThanOrEqual(most);
+    // int4 alone would be free of it: what is left out narrows.
+    expect(front[0]?.narrow.length).toBeGreaterThan(0);
+    expect(front[0]?.sumOfDistances).toBeGreaterThan(free[0]?.sumOfDistances ?? 0);
+    expect(front.length).toBeGreaterThan(1);
+  });
 });

@@ -19,12 +19,14 @@ it('colours the diagram by drift, and says where it starts', () => {
   // What is below a thousandth is at the quiet end, so that the numbers of the scale can be read.
   expect(colours?.low).toMatch(/^0\.1\s%$/);
   expect(colours?.high).toMatch(/^40\.0\s%$/);
-  expect(colours?.position('block.0.attention')).toBe(0);
-  expect(colours?.position('block.0.feedforward')).toBe(0);
-  expect(colours?.position('block.1.attention')).toBe(1);
-  expect(colours?.position('block.2.attention')).toBeUndefined();
-  expect(colours?.told(['block.0.attention', 'block.1.attention'])).toMatch(/^drift 40\.0\s%$/);
-  expect(colours?.told([])).toBeUndefined();
+  expect(colours?.positions({ sublayers: ['block.0.attention'] })).toEqual([0]);
+  expect(colours?.positions({ sublayers: ['block.0.feedforward'] })).toEqual([0]);
+  expect(colours?.positions({ sublayers: ['block.1.attention'] })).toEqual([1]);
+  expect(colours?.positions({ sublayers: ['block.2.attention'] })).toEqual([undefined]);
+  expect(colours?.told({ sublayers: ['block.0.attention', 'block.1.attention'] })).toMatch(
+    /^drift 40\.0\s%$/,
+  );
+  expect(colours?.told({ sublayers: [] })).toBeUndefined();
   expect(colours?.note).toMatch(
     /^Drift reaches 10\.0\s% after block\.1\.attention\. Largest there: " fox" \(token 3, 50\.0\s%\)\.$/,
   );
@@ -39,8 +41,8 @@ it('colours it by importance, of a block where only blocks were measured', () =>
       { id: 'block.1', distance: 1, isBound: true },
     ],
   });
-  expect(colours?.position('block.0.attention')).toBe(0);
-  expect(colours?.told(['block.0.attention', 'block.1.attention'])).toBe(
+  expect(colours?.positions({ sublayers: ['block.0.attention'] })).toEqual([0]);
+  expect(colours?.told({ sublayers: ['block.0.attention', 'block.1.attention'] })).toBe(
     'distance when removed 0.01 – 1',
   );
   expect(colours?.warning).toBe('The profile was made for other weights.');

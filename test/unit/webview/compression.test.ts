@@ -1,115 +1,32 @@
 import { describe, expect, it } from 'vitest';
-import type {
-  CompressionState,
-  MadePlan,
-  ShownTable,
-} from '../../../extension/protocol/compression';
+import type { CompressionState, MadePlan } from '../../../extension/protocol/compression';
 import {
+  choiceAt,
   choiceOf,
   countOf,
   countsOf,
+  initialForm,
   leastPercent,
-  unitsOf,
+  withLimit,
 } from '../../../webview/compression/budget';
-import type { BudgetForm } from '../../../webview/compression/budget';
 import { cellFacts, cellLabel } from '../../../webview/compression/cell-text';
 import { cellsOf, sharesOf, wayKey, waysOf } from '../../../webview/compression/cells';
 import { sorted } from '../../../webview/compression/rows';
 import { withMeasured } from '../../../webview/compression/frame';
-import type { Entry, Layer, Outer, Role } from '../../../webview/compression/types';
+import type { Entry, Layer } from '../../../webview/compression/types';
 import { savedView } from '../../../webview/compression/view-state';
 import { viewFrom } from '../../../webview/kit/saved-view';
 import { Store } from '../../../webview/kit/store';
+import { int8, layerOf, lowRank, outside, tableOf, tied } from './compression-fixture';
 import { modelOf } from './heatmap-fixture';
-
-const int8 = (distance: number): Entry => ({
-  method: 'int8',
-  level: 0,
-  distance,
-  error: 0.01,
-  parameters: 10,
-  bytes: 10,
-  flopsPerToken: 20,
-  milliseconds: 0,
-});
-
-const lowRank = (level: number, bytes: number, distance: number): Entry => ({
-  method: 'lowrank',
-  level,
-  then: 'int4',
-  distance,
-  error: 0.2,
-  outputError: 0.1,
-  parameters: bytes / 2,
-  bytes,
-  flopsPerToken: bytes,
-  milliseconds: 0,
-});
-
-function layerOf(block: number, role: Role, entries: readonly Entry[], more = ''): Layer {
-  return {
-    tensor: `layers.${block}.${role}${more}.weight`,
-    sublayer: `block.${block}.${role === 'down' ? 'feedforward' : 'attention'}`,
-    block,
-    role,
-    out: 2,
-    in: 5,
-    parameters: 10,
-    bytes: 20,
-    flopsPerToken: 20,
-    milliseconds: 0,
-    entries,
-  };
-}
-
-function outerOf(place: Outer['place'], distance: number, flopsPerToken: number): Outer {
-  const { out, in: width, parameters, bytes, milliseconds } = layerOf(0, 'other', []);
-  return {
-    ...{ tensor: `${place}.weight`, place, out, in: width, parameters, bytes, milliseconds },
-    ...{ flopsPerToken, entries: [{ ...int8(distance), flopsPerToken }] },
-  };
-}
-
-const outside = (): [Outer, Outer] => [outerOf('embedding', 1e-3, 0), outerOf('head', 1, 20)];
-const tied = (): Outer => ({ ...outerOf('embedding', 1, 20), tiedTo: 'head.weight' });
-
-/** Two blocks with a query and a down projection each; the model has 100 parameters in 200 bytes. */
-function tableOf(changes: Partial<ShownTable> = {}): ShownTable {
-  const entries = [int8(1e-4), lowRank(4, 12, 1e-3), lowRank(2, 6, 1e-2)];
-  return {
-    format: 'espalier.sensitivity',
-    version: 1,
-    model: modelOf(2),
-    calibration: { source: 'bundled', sequences: 2, length: 8, tokens: 16, fingerprint: 'c' },
-    metric: 'js',
-    metricDefinition: 'JS',
-    original: 0,
-    settings: {
-      compressions: [{ method: 'int8' }, { method: 'lowrank', then: 'int4' }],
-      metric: 'js',
-      roles: [],
-      blocks: [],
-      precision: 0,
-      seed: 0,
-    },
-    device: 'cpu',
-    seconds: 1,
-    sublayerEvaluations: 4,
-    layers: [
-      layerOf(0, 'down', entries),
-      layerOf(0, 'query', entries),
-      layerOf(1, 'down', [int8(2e-4)]),
-      layerOf(1, 'query', [int8(5e-5)]),
-    ],
-    ...changes,
-  };
-}
 
 function planOf(changes: Partial<MadePlan['result']> = {}): MadePlan {
   return {
-    budget: { unit: 'bytes', ratio: 0.5 },
+    limits: [{ unit: 'bytes', ratio: 0.5 }],
+    context: 4096,
     ways: [{ method: 'int8' }],
     removes: true,
+    narrows: false,
     outer: false,
     result: {
       compress: [
@@ -265,64 +182,62 @@ describe('the rows of the table', () => {
 });
 
 describe('a budget', () => {
-  const form: BudgetForm = {
-    ...{ unit: 'bytes', percent: 10, without: [], removes: false },
-    outer: true,
-  };
+  const known = {
+    table: tableOf(),
+    ways: waysOf(tableOf()),
+    units: ['bytes', 'parameters', 'memory'],
+    removable: 0,
+  } as const;
+  const set = { isSet: true, percent: 40 };
 
-  it('is counted in what the table knows', () => {
-    expect(unitsOf(tableOf())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
-    const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
-    expect(unitsOf(tableOf({ layers }))).toContain('milliseconds');
-  });
-
-  it('reaches as far as the levels that are allowed', () => {
-    // 200 bytes, of which 80 are linear: 6 + 6 + 10 + 10 of them can be left.
-    expect(leastPercent(tableOf(), form)).toBe(76);
-    expect(leastPercent(tableOf(), { ...form, without: ['lowrank+int4'] })).toBe(80);
-    expect(leastPercent(tableOf(), { ...form, without: ['lowrank+int4', 'int8'] })).toBe(100);
-    expect(leastPercent(tableOf(), { ...form, removes: true })).toBe(1);
-  });
-
-  it('reaches further where sublayers can be narrowed, with their keys and values', () => {
-    const entry = { kept: 1, remove: '1', distance: 0.1 };
-    const width = { sublayer: 'block.0.attention', of: 'groups', count: 2, entries: [entry] };
-    const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
-    // Half of 10 bytes in int8 instead of 6 of a low rank.
-    expect(leastPercent(table, form)).toBe(Math.ceil((100 * (120 + 6 + 5 + 10 + 10)) / 200));
-    // 2 × 4096 × 4 bytes of keys and values, a quarter of which goes.
-    const [cache, memory] = [2 * 4096 * 4, { ...form, unit: 'memory' } as const];
-    expect(leastPercent(table, memory)).toBe(
-      Math.ceil((100 * (151 + (cache * 3) / 4)) / (200 + cache)),
-    );
-  });
-
-  it('asks for no less, and only for what is allowed', () => {
-    const table = tableOf();
-    expect(choiceOf(table, waysOf(table), { ...form, without: ['int8'] })).toEqual({
-      budget: { unit: 'bytes', ratio: 0.86 },
+  it('asks for all limits that are set, and only for what is allowed', () => {
+    const form = { ...withLimit(initialForm, 'memory', set), without: ['int8'], context: 8192 };
+    expect(choiceOf(form, known)).toEqual({
+      limits: [
+        { unit: 'bytes', ratio: 0.5 },
+        { unit: 'memory', ratio: 0.4 },
+      ],
+      context: 8192,
       ways: [{ method: 'lowrank', then: 'int4' }],
       removes: false,
+      narrows: false,
       outer: false,
     });
+    const outer = tableOf({ outer: outside() });
+    expect(choiceOf(form, { ...known, table: outer })?.outer).toBe(true);
+    expect(choiceOf({ ...form, removes: true }, { ...known, removable: 2 })?.removes).toBe(true);
   });
 
-  it('reaches further where embedding and head were measured, unless they stay', () => {
-    const table = tableOf({ outer: outside() });
-    // 40 bytes more that can be 10 + 10.
-    expect(leastPercent(table, form)).toBe(66);
-    expect(leastPercent(table, { ...form, outer: false })).toBe(76);
-    expect(choiceOf(table, waysOf(table), form).outer).toBe(true);
-    // Of 4 × 20 operations in the layers all stay, and 20 of the head are counted with it.
-    const flops = { ...form, unit: 'flops' } as const;
-    const sublayers = table.model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
-    const least = 2 * 6 + 2 * 20;
-    expect(leastPercent(table, flops)).toBe(
-      Math.ceil((100 * (sublayers - 80 + least + 20)) / (sublayers + 20)),
-    );
-    expect(countOf({ ...planOf(), outer: true }, table)).toBe(6);
-    expect(countOf({ ...planOf(), outer: true }, tableOf({ outer: [tied()] }))).toBe(6);
-    expect(countOf(planOf(), table)).toBe(4);
+  it('asks for nothing without a limit that is counted, or where nothing may change', () => {
+    const off = withLimit(initialForm, 'bytes', { isSet: false });
+    expect(choiceOf(off, known)).toBeUndefined();
+    expect(choiceOf(withLimit(off, 'flops', set), known)).toBeUndefined();
+    const without = known.ways.map(wayKey);
+    expect(choiceOf({ ...initialForm, without }, known)).toBeUndefined();
+    const removing = { ...initialForm, without, removes: true };
+    expect(choiceOf(removing, { ...known, removable: 1 })?.ways).toEqual([]);
+  });
+
+  it('goes down as far as the host says', () => {
+    const reach = [{ unit: 'bytes', before: 200, least: 151 }] as const;
+    expect(leastPercent('bytes', reach)).toBe(76);
+    expect(leastPercent('memory', reach)).toBe(1);
+  });
+
+  it('takes the size of a point and keeps its other limits', () => {
+    const choice = choiceOf(withLimit(initialForm, 'memory', set), known);
+    if (choice === undefined) throw new Error('no choice');
+    expect(choiceAt(choice, 120.5).limits).toEqual([
+      { unit: 'bytes', most: 121 },
+      { unit: 'memory', ratio: 0.4 },
+    ]);
+  });
+
+  it('is told of all matrices that take part', () => {
+    const outer = { ...planOf(), outer: true };
+    expect(countOf(outer, tableOf({ outer: outside() }))).toBe(6);
+    expect(countOf(outer, tableOf({ outer: [tied()] }))).toBe(6);
+    expect(countOf(planOf(), tableOf({ outer: outside() }))).toBe(4);
   });
 
   it('is told by how many layers take each way', () => {
@@ -344,6 +259,7 @@ describe('what the host tells', () => {
     job: { kind: 'idle' },
     plan: planOf(),
     removable: 0,
+    units: ['bytes'],
     warnings: 'old',
     blocked: undefined,
   };
@@ -398,7 +314,10 @@ describe('the view of the compression panel', () => {
       shown: 'mpo',
       share: 20,
       sort: { key: 'error', descending: false },
-      form: { unit: 'flops', percent: 40, without: ['int8'], removes: true, outer: false },
+      form: {
+        ...withLimit(initialForm, 'flops', { isSet: true, percent: 40 }),
+        ...{ context: 8192, without: ['int8'], removes: true, narrows: false, outer: false },
+      },
     };
     const saved: unknown = JSON.parse(JSON.stringify({ model: '/m', file: '/f', view }));
     expect(viewFrom(savedView, saved)).toEqual(view);
@@ -406,13 +325,10 @@ describe('the view of the compression panel', () => {
 
   it('falls back where it does not fit', () => {
     const fallback = viewFrom(savedView, undefined);
-    expect(fallback.form).toEqual({
-      ...{ unit: 'bytes', percent: 50, without: [], removes: false },
-      outer: true,
-    });
+    expect(fallback.form).toEqual(initialForm);
     expect(
       viewFrom(savedView, {
-        view: { share: 'x', sort: { key: 'y' }, form: { unit: 'z', without: 1 } },
+        view: { share: 'x', sort: { key: 'y' }, form: { limits: { bytes: 'z' }, without: 1 } },
       }),
     ).toEqual(fallback);
   });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { curveSummary } from '../../../webview/heatmap/curves/curve-summary';
-import { byteStep, curveRows, curvesOf } from '../../../webview/heatmap/curves/curves';
+import { byteStep } from '../../../webview/charts/byte-step';
+import { curveRows, curvesOf } from '../../../webview/heatmap/curves/curves';
 import { evaluationOf, modelOf, profileOf, roundsOf } from './heatmap-fixture';
 
 const model = modelOf(3);

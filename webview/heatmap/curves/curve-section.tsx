@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
+import { byteStep } from '../../charts/byte-step';
 import type { ChartContent, ChartSeries } from '../../charts/curve-chart';
 import { CurvePlot } from '../../components/charts';
 import { Checkbox, Dropdown } from '../../components/controls';
@@ -8,7 +9,7 @@ import { Section } from '../../components/section';
 import { formatBytes, formatCompact, formatCount, formatDistance } from '../../format';
 import { curveSummary } from './curve-summary';
 import { CurveTable } from './curve-table';
-import { axes, byteStep, curvesOf } from './curves';
+import { axes, curvesOf } from './curves';
 import type { Axis, Curves } from './curves';
 import type { Selected } from '../draft';
 import { expandSublayers, totalsOf } from '../selection';
@@ -82,8 +83,8 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
       stepX: axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
       formatX: formatOf[axis],
       formatY: formatDistance,
-      pointTitle: ({ rounds, x }) =>
-        `${strings.tooltipRound(rounds)} · ${strings.axisName[axis]}: ${formatOf[axis](x)}`,
+      pointTitle: ({ index, x }) =>
+        `${strings.tooltipRound(index)} · ${strings.axisName[axis]}: ${formatOf[axis](x)}`,
     }),
     [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
   );
@@ -139,7 +140,11 @@ function seriesOf({ greedy, predicted, baselines, perplexity }: Curves): Series[
   ] as const;
   return all
     .filter(({ key, points }) => points.length > 0 || key === 'greedy')
-    .map((one) => ({ ...one, ...looks[one.key] }));
+    .map((one) => ({
+      ...one,
+      ...looks[one.key],
+      points: one.points.map(({ rounds, x, y }) => ({ index: rounds, x, y })),
+    }));
 }
 
 function mostRemoved({ greedy, predicted, baselines }: Curves): number {

@@ -24,12 +24,17 @@ export interface Curves {
 /** Order in which baselines are listed. */
 const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 
+/** Whether the original's distance is 0, which is so of all metrics that compare with it. */
+export const isZeroAtOriginal = ({
+  settings: { metric },
+}: Pick<ShownProfile, 'settings'>): boolean => metric !== 'perplexity' && metric !== 'answers';
+
 /**
- * The curves of a profile. Every distance but `perplexity` is zero for the original, so these
- * curves start at the origin (which a logarithmic axis cannot show).
+ * The curves of a profile. Where the original's distance is zero they start at the origin (which a
+ * logarithmic axis cannot show).
  */
 export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis): Curves {
-  const origin = profile.settings.metric === 'perplexity' ? [] : [{ rounds: 0, x: 0, y: 0 }];
+  const origin = isZeroAtOriginal(profile) ? [{ rounds: 0, x: 0, y: 0 }] : [];
   const curve = (rounds: readonly Round[]): CurvePoint[] => {
     const removed = removedAmounts(rounds, model, axis);
     return [
@@ -86,16 +91,6 @@ function removedAmounts(
     amounts.push(total);
   }
   return amounts;
-}
-
-/** A round step, in binary units, that divides `most` bytes into four to ten parts. */
-export function byteStep(most: number): number {
-  if (most <= 0) return 1;
-  const unit = 1024 ** Math.floor(Math.log2(most) / 10);
-  const rough = most / unit / 5;
-  const decade = 10 ** Math.floor(Math.log10(rough));
-  const factor = [1, 2, 5].findLast((one) => one * decade <= rough) ?? 1;
-  return factor * decade * unit;
 }
 
 /** One line of the chart's table: the model after `rounds` removals, in every order measured. */

@@ -1,4 +1,4 @@
-import type { FlowGroup, FlowKind } from './flow-document';
+import type { FlowGroup, FlowKind, ValueRange } from './flow-document';
 
 /** A box of a diagram; sizes and places in pixels at full size, from the top left corner. */
 export interface DiagramNode {
@@ -25,6 +25,8 @@ export interface DiagramNode {
   readonly rows: readonly string[];
   /** Ids of the sublayers that it stands for. */
   readonly sublayers: readonly string[];
+  /** Numbers of a file for what it stands for. */
+  readonly value?: ValueRange;
 }
 
 export interface DiagramPoint {
@@ -51,4 +53,14 @@ export interface Diagram {
   readonly nodes: readonly DiagramNode[];
   readonly edges: readonly DiagramEdge[];
   readonly omitted: number;
+  /** Of all numbers of a file; undefined without one. */
+  readonly values?: DiagramValues;
+}
+
+/** The numbers that a diagram is drawn with. */
+export interface DiagramValues extends ValueRange {
+  readonly file: string;
+  /** How many the file has, and how many boxes of the whole diagram have some. */
+  readonly count: number;
+  readonly found: number;
 }

@@ -5,6 +5,12 @@ import type { Message } from '../../message';
 export type FlowKind =
   'input' | 'output' | 'weights' | 'norm' | 'attention' | 'cache' | 'combine' | 'operator';
 
+/** Numbers that some tool has given to an item, or to what stands in it. */
+export interface ValueRange {
+  readonly least: number;
+  readonly most: number;
+}
+
 /** One operation. */
 export interface FlowNode {
   readonly id: string;
@@ -15,6 +21,7 @@ export interface FlowNode {
   readonly kind: FlowKind;
   /** Names of the tensors that it reads, as the files name them. */
   readonly tensors: readonly string[];
+  readonly value?: ValueRange;
 }
 
 /** Operations that are drawn as one until they are asked for. */
@@ -29,6 +36,7 @@ export interface FlowGroup {
   /** Of a run: how many children are shown while it is folded; the others are alike, in this order. */
   readonly shown?: number;
   readonly children: readonly FlowItem[];
+  readonly value?: ValueRange;
 }
 
 export type FlowItem = FlowNode | FlowGroup;

@@ -1,6 +1,7 @@
 import type { Diagram, DiagramEdge, DiagramNode, DiagramPoint } from './diagram';
 import { isGroup, timesOf } from './flow-document';
-import type { Flow, FlowItem } from './flow-document';
+import type { Flow, FlowItem, ValueRange } from './flow-document';
+import { joined } from './node-values';
 import { rankLevel } from './rank-level';
 import type { RankedLevel, Size } from './rank-level';
 import { visibleFlow } from './visible-flow';
@@ -218,11 +219,12 @@ function labelOf(
   return text;
 }
 
-function boxSize({ item, expanded }: Visible): Size {
-  const detail = item.detail ?? '';
+function boxSize({ item, alike, expanded }: Visible): Size {
+  const detail = detailOf(item, alike) ?? '';
   const twisty = expanded === undefined ? 0 : 16;
   const text = Math.max(item.label.length * labelWidth + twisty, detail.length * detailWidth);
-  const strip = isGroup(item) && item.kind === 'sublayer' ? stripHeight : 0;
+  const hasColour = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
+  const strip = hasColour ? stripHeight : 0;
   if (!isGroup(item) && item.kind === 'combine' && item.label.length === 1) {
     return { width: 26, height: 26 };
   }
@@ -232,9 +234,9 @@ function boxSize({ item, expanded }: Visible): Size {
   };
 }
 
-function titleWidth({ item }: Visible): number {
+function titleWidth({ item, alike }: Visible): number {
   const repeats = isGroup(item) ? String(timesOf(item)) : '';
-  return `${item.label}, × ${repeats} ${item.detail ?? ''}`.length * labelWidth + 40;
+  return `${item.label}, × ${repeats} ${detailOf(item, alike) ?? ''}`.length * labelWidth + 40;
 }
 
 function nodeOf(
@@ -245,11 +247,13 @@ function nodeOf(
   frame: Visible | undefined,
 ): DiagramNode {
   const { item, alike, children, expanded } = visible;
-  const { id, label, detail, kind } = item;
+  const { id, label, kind } = item;
+  const [detail, value] = [detailOf(item, alike), joined(alike)];
   const isFolded = isGroup(item) && item.kind === 'run' && expanded === false;
   return {
     ...{ id, label, kind, ...corner, width, height, level },
     ...(detail === undefined ? {} : { detail }),
+    ...(value === undefined ? {} : { value }),
     ...(!isGroup(item) && item.name !== undefined ? { name: item.name } : {}),
     ...(frame === undefined ? {} : { parent: frame.item.id }),
     frame: children !== undefined,
@@ -258,6 +262,20 @@ function nodeOf(
     rows: [...new Set(alike.flatMap(rowsOf))],
     sublayers: alike.flatMap((one) => (isGroup(one) && one.kind === 'sublayer' ? [one.id] : [])),
   };
+}
+
+/** What stands below a label, the numbers of a file last. */
+function detailOf(item: FlowItem, alike: readonly FlowItem[]): string | undefined {
+  const isSign = !isGroup(item) && item.kind === 'combine' && item.label.length === 1;
+  const value = isSign ? undefined : joined(alike);
+  const parts = [item.detail, value && rangeText(value)].filter((part) => part !== undefined);
+  return parts.length === 0 ? undefined : parts.join(' · ');
+}
+
+/** Three significant digits of one number, or of the least and the most. */
+function rangeText({ least: from, most: to }: ValueRange): string {
+  const ends = [from, to].map((value) => String(Number(value.toPrecision(3))));
+  return [...new Set(ends)].join(' – ');
 }
 
 /** Rows of the table that an item stands for. */

@@ -37,7 +37,7 @@ export class AdaptiveRounds {
     private readonly listener: SearchListener,
     private readonly startOthers: () => Promise<void>,
   ) {
-    this.expectations = new Expectations(plan.setup.metric.distance(0, 1, 2) === 0);
+    this.expectations = new Expectations(plan.setup.metric.reads.includes('change'));
   }
 
   /** Takes the original's final states: of the first sequence at least. */

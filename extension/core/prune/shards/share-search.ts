@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { modelInputSchema } from '../../distribute/input-schema';
+import { modelInputSchema, portableInput } from '../../distribute/input-schema';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
 import { withCrew } from '../../distribute/with-crew';
@@ -45,8 +45,9 @@ export async function shareSearch<T>(
     ...{ kind: 'search', key },
     model: { fingerprint: model.summary.fingerprint, path: model.path },
     data: {
-      ...{ sequences, metricName, device: executor.device, memoryBytes },
-    } satisfies v.InferOutput<typeof dataSchema>,
+      ...{ sequences: sequences.map(portableInput), metricName },
+      ...{ device: executor.device, memoryBytes },
+    } satisfies v.InferInput<typeof dataSchema>,
   };
   return withCrew(
     engine,

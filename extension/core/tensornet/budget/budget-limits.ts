@@ -3,7 +3,8 @@ import { memoryAt } from '../../models/model-summary';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
 import { UserError } from '../../user-error';
-import type { MatrixSensitivity } from '../sensitivity/sensitivity-profile';
+import { matricesOf } from '../sensitivity/sensitivity-profile';
+import type { MatrixSensitivity, SensitivityProfile } from '../sensitivity/sensitivity-profile';
 import { say } from '../../message';
 
 /**
@@ -40,6 +41,19 @@ export interface Budget {
 /** Tokens of context where nothing is said. */
 export const defaultContext = 4096;
 
+/** The units that a table can count: times are zero where none are known, and memory is bytes where nothing is cached. */
+export function countedUnits(
+  table: Pick<SensitivityProfile, 'layers' | 'outer' | 'model'>,
+): BudgetUnit[] {
+  const isTimed = matricesOf(table).some(({ milliseconds }) => milliseconds > 0);
+  const isCached = table.model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
+  const isCounted: Partial<Record<BudgetUnit, boolean>> = {
+    milliseconds: isTimed,
+    memory: isCached,
+  };
+  return budgetUnits.filter((unit) => isCounted[unit] !== false);
+}
+
 /** One limit by itself. */
 export const onlyLimit = (limit: BudgetLimit): Budget => ({
   limits: [limit],
@@ -73,6 +87,15 @@ export function parseLimit(text: string): BudgetLimit {
   }
   return { unit, ratio, field: 'limits' };
 }
+
+/** A limit as {@link parseLimit} reads it. */
+export function formatLimit(limit: BudgetLimit): string {
+  const amount = 'ratio' in limit ? `${decimal(100 * limit.ratio)}%` : decimal(limit.most);
+  return `${limit.unit}<${amount}`;
+}
+
+/** Without an exponent, which limits do not have. */
+const decimal = (value: number): string => value.toFixed(6).replace(/\.?0+$/, '');
 
 /** Whether so much of a model is neither nothing nor all of it. */
 export const isShare = (ratio: number): boolean => ratio > 0 && ratio < 1;

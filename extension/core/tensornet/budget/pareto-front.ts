@@ -1,53 +1,65 @@
-import { totals } from './budget-problem';
-import type { BudgetSolution, PartChoice } from './budget-problem';
-import { planOf } from './plan-under-budget';
-import type { CompressionPlan, PlannedProblem } from './plan-under-budget';
-import { cheapestAt } from './relaxed-choice';
+import { leastCost, totals } from './budget-problem';
+import type { BudgetSolution } from './budget-problem';
+import { countedUnits } from './budget-limits';
+import type { BudgetUnit } from './budget-limits';
+import { planOf, planProblem } from './plan-under-budget';
+import type { CompressionPlan, PlannedProblem, RemovalCost } from './plan-under-budget';
+import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
+import { relaxedChoice } from './relaxed-choice';
 
-/** Prices that are tried, evenly spaced by their logarithms over so many powers of ten. */
-const prices = 400;
-const decades = 12;
+/** What sums of costs differ by where they are added in another order. */
+const slack = 1 + 1e-9;
 
 /**
- * Plans of which none costs less of the first limit's unit at no higher sum of distances, from the dearest to the
- * cheapest and at most `most`: the lower convex hull, by sweeping the price of a unit of cost. Nothing is measured.
+ * Plans that keep all limits but the first, of which none costs less of the first's unit at no higher sum of
+ * distances: from the dearest to the cheapest, at most `most`, in equal steps of cost. Nothing is measured.
  */
 export function paretoFront(problem: PlannedProblem, most: number): CompressionPlan[] {
-  const found = new Map<number, BudgetSolution>();
-  const add = (parts: readonly PartChoice[]): void => {
-    const solution = { parts, ...totals(problem, parts) };
-    const [cost = 0] = solution.costs;
-    const known = found.get(cost);
-    if (known === undefined || solution.loss < known.loss) {
-      found.set(cost, solution);
-    }
-  };
-  const others = problem.limits.slice(1).map(() => 0);
-  const all = problem.parts.flatMap(({ states }) => states);
-  const losses = all.flatMap(({ loss, layers }) => [loss, ...layers.flat().map((one) => one.loss)]);
-  // At this price, all of the model is worth as much as the worst single change.
-  const middle = Math.max(...losses) / (problem.before[0] ?? 1);
-  for (let i = 0; i <= prices; i++) {
-    const price = middle * 10 ** ((i / prices - 0.5) * decades);
-    add(cheapestAt(problem, [price, ...others]));
-  }
-  const sorted = [...found.values()].sort((a, b) => (b.costs[0] ?? 0) - (a.costs[0] ?? 0));
-  return spread(sorted, most).map((solution) => planOf(problem, solution));
+  const { parts, limits, before, fixed } = problem;
+  const whole = (before[0] ?? 0) - (fixed[0] ?? 0);
+  const least = leastCost(parts, 0);
+  const found = Array.from({ length: most }, (_, i): BudgetSolution[] => {
+    const size = whole + ((least - whole) * i) / Math.max(1, most - 1);
+    const choice = relaxedChoice({ parts, limits: [size * slack, ...limits.slice(1)] });
+    return choice === undefined ? [] : [{ parts: choice, ...totals(problem, choice) }];
+  }).flat();
+  return unbeaten(found).map((solution) => planOf(problem, solution));
 }
 
-/** The first, the last, and those whose costs are nearest to equal steps between. */
-function spread(sorted: readonly BudgetSolution[], most: number): BudgetSolution[] {
-  const costOf = (solution: BudgetSolution | undefined): number => solution?.costs[0] ?? 0;
-  const [first, last] = [costOf(sorted[0]), costOf(sorted.at(-1))];
-  const chosen = new Set<BudgetSolution>();
-  for (let i = 0; i < most; i++) {
-    const aim = first + ((last - first) * i) / Math.max(1, most - 1);
-    const [nearest] = [...sorted].sort(
-      (a, b) => Math.abs(costOf(a) - aim) - Math.abs(costOf(b) - aim),
-    );
-    if (nearest !== undefined) {
-      chosen.add(nearest);
-    }
-  }
-  return sorted.filter((solution) => chosen.has(solution));
+/** Those that no other beats, from the dearest to the cheapest. */
+function unbeaten(found: readonly BudgetSolution[]): BudgetSolution[] {
+  const costOf = ({ costs: [cost = 0] }: BudgetSolution): number => cost;
+  const sorted = [...found].sort((a, b) => costOf(a) - costOf(b) || a.loss - b.loss);
+  let least = Number.POSITIVE_INFINITY;
+  const kept = sorted.filter(({ loss }) => {
+    const isBetter = loss < least;
+    least = Math.min(least, loss);
+    return isBetter;
+  });
+  return kept.reverse();
+}
+
+/** How far a model's cost can go down in a unit, whatever else. */
+export interface Reach {
+  readonly unit: BudgetUnit;
+  /** Of the whole model. */
+  readonly before: number;
+  /** Of the cheapest choice. */
+  readonly least: number;
+}
+
+/** The reach in every unit that a table can count. */
+export function reachOf(
+  table: SensitivityProfile,
+  context: number,
+  removable: readonly RemovalCost[],
+): Reach[] {
+  const units = countedUnits(table);
+  const limits = units.map((unit) => ({ unit, most: Number.POSITIVE_INFINITY }));
+  const { parts, fixed, before } = planProblem(table, { limits, context }, removable);
+  return units.map((unit, i) => ({
+    unit,
+    before: before[i] ?? 0,
+    least: (fixed[i] ?? 0) + leastCost(parts, i),
+  }));
 }

@@ -219,7 +219,8 @@ function requireTimes(
       remedy: say`Count bytes, parameters or flops.`,
     });
   }
-  if ('most' in limit && roles.length + blocks.length > 0) {
+  const isAmount = 'most' in limit && Number.isFinite(limit.most);
+  if (isAmount && roles.length + blocks.length > 0) {
     throw new UserError(
       say`The sensitivity profile has the times of some layers only, so a number of milliseconds can't be checked.`,
       {
@@ -283,15 +284,17 @@ function sumOf(matrices: readonly MatrixSensitivity[], unit: BudgetUnit): number
 
 /**
  * The changes with the smallest sum of measured distances that keep to a budget.
+ * @param seconds after which the best known is taken
  * @throws UserError where the measured options cannot.
  */
 export async function planUnderBudget(
   table: SensitivityProfile,
   budget: Budget,
   removable: readonly RemovalCost[] = [],
+  seconds?: number,
 ): Promise<CompressionPlan> {
   const problem = planProblem(table, budget, removable);
-  return planOf(problem, await chooseOptions(problem));
+  return planOf(problem, await chooseOptions(problem, seconds));
 }
 
 /** A solution in the words of plans. */

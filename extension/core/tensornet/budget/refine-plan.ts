@@ -16,9 +16,13 @@ export interface RefinedPlan extends CompressionPlan {
   readonly tried: readonly number[];
 }
 
-/** What a plan under a budget says of itself. */
+/** What a plan under a budget says of itself: what it was measured at, or else predicted. */
 export function planNote(
-  { distance, tried }: Pick<RefinedPlan, 'distance' | 'tried'>,
+  {
+    distance,
+    tried = [],
+    sumOfDistances,
+  }: Pick<CompressionPlan, 'sumOfDistances'> & Partial<Pick<RefinedPlan, 'distance' | 'tried'>>,
   limits: readonly BudgetLimit[],
   metric: string,
 ): string {
@@ -27,7 +31,11 @@ export function planNote(
       ? `${limit.ratio} of ${limit.unit}`
       : `${limit.unit} of at most ${formatAmount(limit.unit, limit.most)}`,
   );
-  return `budget ${said.join(', ')}, ${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
+  const found =
+    distance === undefined
+      ? `sum of ${metric} ${sumOfDistances.toPrecision(4)}, not measured`
+      : `${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
+  return `budget ${said.join(', ')}, ${found}`;
 }
 
 export type MeasurePlan = (plan: CompressionPlan, inTurn: boolean) => Promise<PlanMeasurement>;

@@ -66,7 +66,7 @@ function lowest(holds: (price: number) => boolean): number | undefined {
 }
 
 /** The choice of least loss and priced costs. */
-export function cheapestAt({ parts }: BudgetProblem, prices: Costs): readonly PartChoice[] {
+function cheapestAt({ parts }: BudgetProblem, prices: Costs): readonly PartChoice[] {
   return parts.map((part) => cheapestOf(part, prices));
 }
 

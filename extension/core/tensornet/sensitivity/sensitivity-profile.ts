@@ -142,11 +142,12 @@ export type SensitivityEvent =
     };
 
 /** The calibration that a table was made with, to measure on it again. */
-export function calibrationOf({ calibration }: SensitivityProfile): CalibrationRequest {
+export function calibrationOf({ calibration, metric }: SensitivityProfile): CalibrationRequest {
   const { source, sequences, length, choice } = calibration;
   const isRandom = /^random \(seed \d+\)$/.test(source);
   return {
     ...(source === 'bundled' ? {} : { file: isRandom ? randomInputs : source }),
+    ...(metric === 'answers' ? { answers: true } : {}),
     sequences,
     length,
     ...(choice === undefined ? {} : { scores: { file: choice.scores, policy: choice.policy } }),

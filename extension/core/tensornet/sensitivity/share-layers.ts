@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { modelInputSchema } from '../../distribute/input-schema';
+import { modelInputSchema, portableInput } from '../../distribute/input-schema';
 import { pieceKey } from '../../distribute/piece';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
@@ -53,7 +53,12 @@ export async function shareLayers(
   action: (ask: Ask) => Promise<void>,
 ): Promise<void> {
   const setup: PieceSetup = {
-    ...{ kind: 'sensitivity', key, data, scratch },
+    ...{ kind: 'sensitivity', key, scratch },
+    data: {
+      ...data,
+      measured: data.measured.map(portableInput),
+      fitting: data.fitting.map(portableInput),
+    },
     model: { fingerprint: model.summary.fingerprint, path: model.path },
   };
   await withCrew(

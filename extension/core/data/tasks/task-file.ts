@@ -1,14 +1,14 @@
 import { basename, extname } from 'node:path';
 import * as v from 'valibot';
-import { readSmallText } from '../checkpoints/regular-file';
-import { UserError } from '../user-error';
+import { readSmallText } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
 import { behindText, shotDelimiter } from './task-example';
 import type { ChoicesExample, Example, ExactMatchExample, LastWordExample } from './task-example';
 import { readerOf } from './task-reader';
-import { counted, say } from '../message';
+import { counted, say } from '../../message';
 
 /** Examples of one kind. */
 export type Task = { readonly name: string; readonly file: string } & (

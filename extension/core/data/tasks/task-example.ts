@@ -42,7 +42,7 @@ export interface ExactMatchExample extends Promptable {
 export type Example = ChoicesExample | LastWordExample | ExactMatchExample;
 
 /** Of lm-evaluation-harness: between question and answer, and behind a shot. */
-const targetDelimiter = ' ';
+export const targetDelimiter = ' ';
 export const shotDelimiter = '\n\n';
 /** Its `max_gen_toks`. */
 const defaultAnswerTokens = 256;

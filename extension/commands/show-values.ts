@@ -1,0 +1,35 @@
+import { l10n, Uri, window } from 'vscode';
+import { ExplorerSession } from '../services/sessions/explorer-session';
+import type { Services } from '../services/services';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface ValuesOptions {
+  readonly file?: string;
+}
+
+/** Draws the numbers of a JSON file on the data-flow diagram of the model that is looked at. */
+export async function showValues(
+  services: Services,
+  argument: unknown,
+  options: ValuesOptions = {},
+): Promise<void> {
+  const session = argument instanceof ExplorerSession ? argument : services.explorers.active;
+  if (session === undefined) {
+    return;
+  }
+  const file = options.file ?? (await chooseFile(session.path));
+  if (file !== undefined) {
+    session.setValues(file);
+  }
+}
+
+async function chooseFile(near: string): Promise<string | undefined> {
+  const [file] =
+    (await window.showOpenDialog({
+      title: l10n.t('Numbers by the names of nodes, sublayers or tensors'),
+      openLabel: l10n.t('Show Numbers'),
+      filters: { JSON: ['json'] },
+      defaultUri: Uri.file(near),
+    })) ?? [];
+  return file?.fsPath;
+}

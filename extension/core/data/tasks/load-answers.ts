@@ -1,0 +1,62 @@
+import type { LayeredModel } from '../../models/layered-model';
+import { AnsweredIds } from '../../models/model-input';
+import { UserError } from '../../user-error';
+import { calibrationOf, checkSizes } from '../calibration';
+import type { Calibration, CalibrationRequest } from '../calibration';
+import { loadTokenizer } from '../tokenizer';
+import { encodePair } from './encode-pair';
+import { targetDelimiter } from './task-example';
+import type { Example, Pair } from './task-example';
+import { readTask } from './task-file';
+import { counted, say } from '../../message';
+
+/**
+ * The first examples of a task, each a question with its right answer behind it, which is asked for. Questions are
+ * cut at their beginning where both are longer than the request's length.
+ * @throws UserError where there is no task, or it does not fit the request or the model.
+ */
+export async function loadAnswers(
+  request: CalibrationRequest,
+  model: Pick<LayeredModel, 'summary'>,
+): Promise<Calibration> {
+  const { file, sequences, length, after = 0, upTo = false } = request;
+  checkSizes(request, model);
+  if (file === undefined) {
+    throw new UserError(say`The metric answers needs a task.`, {
+      field: 'calibration',
+      remedy: say`Name a task, a JSONL file of questions with answers (--calibration FILE).`,
+    });
+  }
+  const { examples } = await readTask(file);
+  const asked = (examples as readonly Example[]).slice(after, after + sequences);
+  if (asked.length < sequences && after === 0 && !upTo) {
+    throw new UserError(
+      say`The task has ${counted(examples.length, 'example')}, fewer than ${sequences}.`,
+      { file, remedy: say`Choose fewer sequences, or a task with more examples.` },
+    );
+  }
+  const tokenizer = await loadTokenizer(model.summary.path);
+  const ids = asked.map((example) => {
+    const pair = encodePair(tokenizer, rightPair(example), { model, file, most: length });
+    return new AnsweredIds(pair.ids, pair.ids.length - pair.tokens);
+  });
+  return calibrationOf(ids, Math.max(0, ...ids.map((one) => one.length)), file);
+}
+
+/** The right answer behind its question; the first where several are. */
+function rightPair(example: Example): Pair {
+  switch (example.kind) {
+    case 'multiple-choice':
+      return example.pairs[example.answer] ?? none();
+    case 'last-word':
+      return example.pairs[0] ?? none();
+    case 'exact-match': {
+      const { prompt, targets } = example;
+      return { context: prompt, continuation: `${targetDelimiter}${targets[0] ?? ''}` };
+    }
+  }
+}
+
+function none(): never {
+  throw new Error('an example without its answer');
+}

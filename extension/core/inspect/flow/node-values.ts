@@ -1,0 +1,106 @@
+import { readSmallText } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { say } from '../../message';
+import { isGroup } from './flow-document';
+import type { Flow, FlowItem, ValueRange } from './flow-document';
+
+/** Numbers of any tool by the names of nodes, sublayers, blocks or tensors. */
+export type NodeValues = ReadonlyMap<string, number>;
+
+/** Fields that a row of a list may name its node by, and its number. */
+const nameFields = ['name', 'node', 'id', 'sublayer', 'tensor'];
+const numberFields = ['value', 'dur', 'distance', 'milliseconds'];
+/** What ONNX Runtime's profiles put behind the names of nodes. */
+const kernelTime = /_kernel_time$/;
+
+/**
+ * Reads numbers from JSON: an object of numbers by name, a list of rows with a name and a number, node data of
+ * Model Explorer, or a profile of ONNX Runtime, whose times of a node are added up.
+ * @throws UserError where the file is no JSON, or has no such numbers.
+ */
+export async function readNodeValues(file: string): Promise<NodeValues> {
+  const values = new Map<string, number>();
+  for (const [name, value] of entriesOf(parse(await readSmallText(file), file))) {
+    values.set(name, (values.get(name) ?? 0) + value);
+  }
+  if (values.size === 0) {
+    throw new UserError(say`The file has no numbers with names.`, {
+      file,
+      remedy: say`Write an object such as ${'{"node name": 1.5}'}, or a list such as ${'[{"name": "node name", "value": 1.5}]'}.`,
+    });
+  }
+  return values;
+}
+
+function parse(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file });
+  }
+}
+
+function entriesOf(value: unknown): [string, number][] {
+  if (Array.isArray(value)) {
+    return value.flatMap(rowOf);
+  }
+  if (!isObject(value)) {
+    return [];
+  }
+  if ('results' in value) {
+    return entriesOf(value['results']);
+  }
+  return Object.entries(value).flatMap(([name, one]): [string, number][] => {
+    if (isNumber(one)) {
+      return [[name, one]];
+    }
+    if (isObject(one) && isNumber(one['value'])) {
+      return [[name, one['value']]];
+    }
+    return isObject(one) && 'results' in one ? entriesOf(one['results']) : [];
+  });
+}
+
+function rowOf(row: unknown): [string, number][] {
+  // Of the events of a profile only those of nodes count.
+  if (!isObject(row) || ('cat' in row && row['cat'] !== 'Node')) {
+    return [];
+  }
+  const name = nameFields.map((field) => row[field]).find((one) => typeof one === 'string');
+  const value = numberFields.map((field) => row[field]).find(isNumber);
+  return name === undefined || value === undefined ? [] : [[name.replace(kernelTime, ''), value]];
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null;
+const isNumber = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value);
+
+/** The flow with the numbers of its items: their own, or the least and the most of what stands in them. */
+export function withValues(flow: Flow, values: NodeValues): Flow {
+  const valued = <Item extends FlowItem>(item: Item): Item => {
+    if (!isGroup(item)) {
+      const own = rangeOf(
+        [item.name ?? '', item.id, ...item.tensors].map((one) => values.get(one)),
+      );
+      return own === undefined ? item : { ...item, value: own };
+    }
+    const children = item.children.map(valued);
+    const own = rangeOf([item.id, item.row ?? ''].map((one) => values.get(one)));
+    const value = own ?? joined(children);
+    return { ...item, children, ...(value === undefined ? {} : { value }) };
+  };
+  return { ...flow, items: flow.items.map(valued) };
+}
+
+/** The range of several items; undefined where none has a number. */
+export function joined(items: readonly FlowItem[]): ValueRange | undefined {
+  return rangeOf(
+    items.flatMap(({ value }) => (value === undefined ? [] : [value.least, value.most])),
+  );
+}
+
+function rangeOf(numbers: readonly (number | undefined)[]): ValueRange | undefined {
+  const known = numbers.filter((one) => one !== undefined);
+  return known.length === 0 ? undefined : { least: Math.min(...known), most: Math.max(...known) };
+}

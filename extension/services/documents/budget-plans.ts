@@ -1,0 +1,116 @@
+import type { OuterPlace } from '../../core/models/matrix-encoding';
+import type { ModelSummary } from '../../core/models/model-summary';
+import { pareto } from '../../core/operations/pareto';
+import { planCompression } from '../../core/operations/plan-compression';
+import { calibrationNames } from '../../core/operations/shared-fields';
+import { formatLimit } from '../../core/tensornet/budget/budget-limits';
+import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
+import { formatCompression } from '../../core/tensornet/compression-choice';
+import type {
+  BudgetChoice,
+  BudgetSurvey,
+  PlanSize,
+  PredictedPlan,
+  ShownTable,
+} from '../../protocol/compression';
+import type { InspectorRequests } from '../../protocol/worker';
+import type { Settings } from '../settings';
+import type { WorkerClient } from '../worker/worker-client';
+import { profilePathOf } from './documents';
+
+/** What plans are made for, and by which profiles. */
+interface Subject {
+  readonly model: ModelSummary;
+  /** The sensitivity profile, and what of it is known. */
+  readonly file: string;
+  readonly table: Pick<ShownTable, 'outer'> | undefined;
+  readonly removable: readonly RemovalCost[];
+}
+
+type PlanRequest = InspectorRequests['predictPlan'][0];
+
+/** Plans under a budget by what was measured of single changes: the inspector makes them, and runs no model. */
+export class BudgetPlans {
+  public constructor(
+    private readonly inspector: Pick<WorkerClient<InspectorRequests>, 'request'>,
+    private readonly settings: Settings,
+  ) {}
+
+  /** What the worker is asked to measure, or the inspector to predict. */
+  public request(subject: Subject, choice: BudgetChoice): PlanRequest {
+    const measured = choice.outer ? placesOf(subject) : [];
+    const measurements = { sensitivity: subject.file };
+    const request = this.settings.request(
+      planCompression,
+      {
+        ...measurements,
+        ...changesOf(subject, choice),
+        model: subject.model.path,
+        limits: choice.limits.map(formatLimit),
+        embeddings: measured.includes('embedding'),
+        head: measured.includes('head'),
+      },
+      // It is measured on what the sensitivity profile was measured on.
+      calibrationNames,
+    );
+    return { ...request, ...measurements };
+  }
+
+  /** Plans of all sizes in the first limit's unit, under the other limits. */
+  public async survey(subject: Subject, choice: BudgetChoice): Promise<BudgetSurvey> {
+    const [first, ...others] = choice.limits;
+    const request = this.settings.request(pareto, {
+      ...changesOf(subject, choice),
+      sensitivity: subject.file,
+      unit: first?.unit ?? 'bytes',
+      limits: others.map(formatLimit),
+      blocksOnly: !choice.outer,
+    });
+    const { unit, reach, points } = await this.inspector.request('front', request);
+    return {
+      ...{ unit, reach },
+      points: points.map(({ cost, share, ...plan }) => ({ cost, share, ...sizeOf(plan) })),
+    };
+  }
+
+  public async predict(subject: Subject, choice: BudgetChoice): Promise<PredictedPlan> {
+    const plan = await this.predictPlan(subject, choice);
+    return { limits: plan.limits, ...sizeOf(plan) };
+  }
+
+  public async predictPlan(subject: Subject, choice: BudgetChoice): Promise<CompressionPlan> {
+    return this.inspector.request('predictPlan', this.request(subject, choice));
+  }
+}
+
+/** What a choice allows, as fields that all requests have. */
+function changesOf({ model, removable }: Subject, choice: BudgetChoice) {
+  const { limits, context, ways, removes, narrows } = choice;
+  return {
+    methods: ways.map(formatCompression),
+    keepWidths: !narrows,
+    ...(limits.some(({ unit }) => unit === 'memory') ? { context } : {}),
+    ...(removes && removable.length > 0 ? { profile: profilePathOf(model.path) } : {}),
+  };
+}
+
+/** Matrices outside the blocks that a session's profile has measured. */
+function placesOf({ table }: Subject): OuterPlace[] {
+  return (table?.outer ?? []).flatMap(({ place, tiedTo }) =>
+    tiedTo === undefined ? [place] : ['embedding', 'head'],
+  );
+}
+
+function sizeOf({
+  sumOfDistances,
+  compress,
+  remove,
+  narrow,
+}: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'narrow'>): PlanSize {
+  return {
+    sumOfDistances,
+    compressed: compress.length,
+    removed: remove.length,
+    narrowed: narrow.length,
+  };
+}

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import {
+  countedUnits,
+  defaultContext,
+  formatLimit,
+  parseLimit,
+} from '../../../extension/core/tensornet/budget/budget-limits';
+import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
+import { reachOf } from '../../../extension/core/tensornet/budget/pareto-front';
+import type { RemovalCost } from '../../../extension/core/tensornet/budget/plan-under-budget';
+import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
+import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
+import { int8, layerOf, lowRank, outside, tableOf } from '../webview/compression-fixture';
+
+function leastOf(
+  table: SensitivityProfile,
+  unit: BudgetUnit = 'bytes',
+  removable: readonly RemovalCost[] = [],
+): number | undefined {
+  return reachOf(table, defaultContext, removable).find((one) => one.unit === unit)?.least;
+}
+
+describe('how far a model can go down', () => {
+  it('is counted in what the table knows', () => {
+    expect(countedUnits(tableOf())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
+    const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
+    expect(countedUnits(tableOf({ layers }))).toContain('milliseconds');
+  });
+
+  it('is as far as the levels that are allowed', () => {
+    // 200 bytes, of which 80 are linear: 6 + 6 + 10 + 10 of them can be left.
+    expect(leastOf(tableOf())).toBe(120 + 32);
+    expect(leastOf(withWays(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
+    expect(leastOf(withWays(tableOf(), []))).toBe(200);
+  });
+
+  it('is further where sublayers may go or be narrowed, with their keys and values', () => {
+    const entry = { kept: 1, remove: '1', distance: 0.1 };
+    const width = { sublayer: 'block.0.attention', of: 'groups', count: 2, entries: [entry] };
+    const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
+    // Half of 10 bytes in int8 instead of 6 of a low rank.
+    expect(leastOf(table)).toBe(120 + 6 + 5 + 10 + 10);
+    // 2 × 4096 × 4 bytes of keys and values, a quarter of which goes.
+    expect(leastOf(table, 'memory')).toBe(151 + (2 * 4096 * 4 * 3) / 4);
+    const removable = [{ sublayer: 'block.1.attention', distance: 1 }];
+    expect(leastOf(tableOf(), 'bytes', removable)).toBe(120 + 32 - 10);
+  });
+
+  it('takes embedding and head along where they were measured', () => {
+    // 40 bytes more that can be 10 + 10.
+    expect(leastOf(tableOf({ outer: outside() }))).toBe(80 + 32 + 20);
+    const { model } = tableOf();
+    const sublayers = model.sublayers.reduce((sum, one) => sum + one.flopsPerToken, 0);
+    // Of 4 × 20 operations in the layers two can be 6, and 20 of the head are counted with it.
+    expect(leastOf(tableOf({ outer: outside() }), 'flops')).toBe(sublayers - 28 + 20);
+    expect(leastOf(tableOf(), 'flops')).toBe(sublayers - 28);
+  });
+
+  it('is known of a part of the layers too', () => {
+    const layers = [{ ...layerOf(0, 'down', [lowRank(2, 6, 0.1), int8(0.1)]), milliseconds: 1 }];
+    const settings = { ...tableOf().settings, blocks: [0] };
+    expect(leastOf(tableOf({ layers, settings }), 'milliseconds')).toBe(0);
+  });
+});
+
+describe('a limit', () => {
+  it.each([
+    { unit: 'bytes', ratio: 0.57 },
+    { unit: 'memory', most: 123_456_789 },
+    { unit: 'milliseconds', most: 0.000_123 },
+    { unit: 'flops', ratio: 0.000_001 },
+  ] as const)('is read as it was written: %o', (limit) => {
+    expect(parseLimit(formatLimit(limit))).toMatchObject(limit);
+  });
+});

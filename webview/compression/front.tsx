@@ -1,0 +1,175 @@
+import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
+import type { BudgetSurvey, MadePlan, PredictedPlan } from '../../extension/protocol/compression';
+import { byteStep } from '../charts/byte-step';
+import type { ChartContent, ChartPoint } from '../charts/curve-chart';
+import { CurvePlot } from '../components/charts';
+import { Button } from '../components/controls';
+import { Legend } from '../components/legend';
+import { Folded, Section } from '../components/section';
+import { ScrollingTable } from '../components/table';
+import { formatCount, formatDistance, formatPercent } from '../format';
+import { choiceAt, formatAmount, withLimit } from './budget';
+import type { CompressionPanel } from './compression-panel';
+import type { Frame } from './frame';
+import { strings } from './strings';
+import type { AskedBudget } from './use-budget';
+
+interface FrontProps {
+  readonly panel: CompressionPanel;
+  readonly frame: Frame;
+  readonly asked: AskedBudget;
+}
+
+/** Size against distance: plans of all sizes that no other plan beats. */
+export function Front({ panel, frame, asked }: FrontProps): VNode {
+  const { survey } = asked;
+  return (
+    <Section class="front" id="front-title" title={strings.front}>
+      {survey?.ok === undefined ? (
+        <p class="muted">{survey?.error ?? strings.noPrediction}</p>
+      ) : (
+        <Points panel={panel} frame={frame} asked={asked} survey={survey.ok} />
+      )}
+    </Section>
+  );
+}
+
+function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
+  const { panel, frame, asked, survey } = props;
+  const { table } = frame;
+  const [made, predicted] = [panel.get('plan'), asked.plan?.ok];
+  const { context } = panel.view.value.form;
+  const content = useMemo(
+    () => contentOf(survey, { made, predicted, table, context }),
+    [survey, made, predicted, table, context],
+  );
+  const use = (index: number): void => {
+    const [point, choice] = [survey.points[index], asked.choice];
+    if (point === undefined || choice === undefined) return;
+    const percent = Math.min(99, Math.ceil(100 * point.share));
+    const { form } = panel.view.peek();
+    panel.setView({ shown: 'plan', form: withLimit(form, survey.unit, { percent }) });
+    panel.run.usePredicted(choiceAt(choice, point.cost));
+  };
+  const [first, last] = [survey.points[0], survey.points.at(-1)];
+  const label =
+    first === undefined || last === undefined
+      ? strings.front
+      : strings.frontLabel(
+          formatCount(survey.points.length),
+          formatAmount(survey.unit, first.cost),
+          formatDistance(first.sumOfDistances),
+          formatAmount(survey.unit, last.cost),
+          formatDistance(last.sumOfDistances),
+        );
+  return (
+    <>
+      <Legend items={content.series.length > 1 ? [predictedLook, measuredLook] : [predictedLook]} />
+      <CurvePlot content={content} label={label} onPick={use} />
+      <p class="muted">{strings.frontHint}</p>
+      <Folded title={strings.frontTable} draw={() => <Numbers survey={survey} onUse={use} />} />
+    </>
+  );
+}
+
+interface Drawn {
+  readonly made: MadePlan | undefined;
+  readonly predicted: PredictedPlan | undefined;
+  readonly table: Frame['table'];
+  readonly context: number;
+}
+
+function contentOf(
+  { unit, points }: BudgetSurvey,
+  { made, predicted, table, context }: Drawn,
+): ChartContent {
+  const at = predicted?.limits.find((limit) => limit.unit === unit);
+  const measured = measuredPoint(unit, made, table);
+  return {
+    series: [
+      {
+        ...seriesOf(predictedLook),
+        emphasised: true,
+        points: points.map(({ cost, sumOfDistances }, index) => ({
+          ...{ x: cost, y: sumOfDistances, index },
+        })),
+      },
+      ...(measured === undefined
+        ? []
+        : [{ ...seriesOf(measuredLook), emphasised: false, points: [measured] }]),
+    ],
+    titles: {
+      x: strings.unitName(unit, formatCount(context)),
+      y: strings.frontDistance(table.metric),
+      y2: '',
+    },
+    logarithmic: true,
+    selection:
+      at === undefined || predicted === undefined
+        ? undefined
+        : { x: at.cost, y: predicted.sumOfDistances },
+    stepX: unit === 'bytes' || unit === 'memory' ? byteStep(points[0]?.cost ?? 0) : undefined,
+    formatX: (value) => formatAmount(unit, value),
+    formatY: formatDistance,
+    pointTitle: ({ x }) => formatAmount(unit, x),
+  };
+}
+
+const predictedLook = { name: strings.frontPredicted, color: 'blue', mark: 'circle' } as const;
+const measuredLook = { name: strings.frontMeasured, color: 'green', mark: 'triangle' } as const;
+
+const seriesOf = ({ name, color, mark }: typeof predictedLook | typeof measuredLook) =>
+  ({ label: name, color, marker: mark, dash: [], axis: 'y' }) as const;
+
+/** Where a plan that was measured stands. */
+function measuredPoint(
+  unit: BudgetSurvey['unit'],
+  made: MadePlan | undefined,
+  { original }: Frame['table'],
+): ChartPoint | undefined {
+  const distance = made?.result.distance;
+  const kept = made?.result.limits.find((limit) => limit.unit === unit);
+  return distance === undefined || kept === undefined
+    ? undefined
+    : { x: kept.cost, y: distance - original, index: -1 };
+}
+
+const columns = [
+  { title: strings.cost, isNumber: true },
+  { title: strings.frontSize, isNumber: true },
+  { title: strings.predicted, isNumber: true },
+  { title: strings.removed, isNumber: true },
+  { title: strings.narrowed, isNumber: true },
+  { title: strings.changed, isNumber: true },
+  { title: strings.plan },
+];
+
+interface NumbersProps {
+  readonly survey: BudgetSurvey;
+  readonly onUse: (index: number) => void;
+}
+
+/** The chart's points as a table, each with its button. */
+function Numbers({ survey: { unit, points }, onUse }: NumbersProps): VNode {
+  return (
+    <ScrollingTable
+      caption={strings.frontTable}
+      columns={columns}
+      rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
+        formatPercent(share),
+        formatAmount(unit, cost),
+        formatDistance(sumOfDistances),
+        ...[removed, narrowed, compressed].map(formatCount),
+        <Button
+          key={index}
+          label={strings.usePoint}
+          title={strings.usePlanTitle}
+          onClick={() => {
+            onUse(index);
+          }}
+        />,
+      ])}
+    />
+  );
+}
