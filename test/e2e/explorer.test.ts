@@ -130,7 +130,7 @@ describe('the model explorer', () => {
     await frame.getByRole('button', { name: 'Show Numbers…' }).click();
     const numbers = join(session().workspace, 'numbers.json');
     await chooseFile(/sample\/$/, numbers, 'Show Numbers');
-    await frame.getByText('2 boxes have one of 2 numbers.').waitFor();
+    await frame.getByText('2 boxes match one of the 2 numbers.').waitFor();
     expect(await box('block.0.attention').getAttribute('aria-label')).toMatch(/ 0\.5$/);
     expect(await accessibilityViolations(frame)).toEqual([]);
     await session().workbench.screenshot('explorer-numbers');
