@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { extname, resolve } from 'node:path';
+import { basename, dirname, extname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { documentIds, documentNames, documentOf, manifestName } from '../document-names';
 import type { DocumentId } from '../document-names';
@@ -26,7 +26,7 @@ const writers: Readonly<Record<string, (report: Report) => string>> = {
 };
 
 /** What reports are made from, besides models that Espalier wrote. */
-const contents: { readonly [Id in DocumentId]?: (file: string) => Promise<Report> } = {
+const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
   layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
   sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
   plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
@@ -91,9 +91,10 @@ async function reportOf(file: string): Promise<Report> {
   if (known !== undefined) {
     return known(file);
   }
-  const manifest = await readManifest(file);
+  const model = basename(file) === manifestName ? dirname(file) : file;
+  const manifest = await readManifest(model);
   if (manifest !== undefined) {
-    return reportOfModel(manifest, file);
+    return reportOfModel(manifest, model);
   }
   const suffixes = documentIds
     .filter((one) => contents[one] !== undefined)
