@@ -148,7 +148,7 @@ export const strings = {
   valuesLegend: (file: string, isLogarithmic: boolean) =>
     isLogarithmic ? t('Numbers of {0} (log scale)', file) : t('Numbers of {0}', file),
   valuesFound: (found: string, count: string) =>
-    t('{0} boxes have one of {1} numbers.', found, count),
+    t('{0} boxes match one of the {1} numbers.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
     'Colour the diagram by how far the model, or what is selected in its heatmap, drifts from the original',

@@ -193,7 +193,7 @@ export function asWide(
 }
 
 /** Seconds after which a plan that follows a slider is what is best by then. */
-const secondsOfPrediction = 0.5;
+const secondsOfPrediction = 0.2;
 
 /**
  * The plan of a request by single changes alone: nothing is run.

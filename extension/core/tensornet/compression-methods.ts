@@ -6,7 +6,7 @@ import { isLevel, levelWords, quantizerNames } from './compression-choice';
 import type { Compression, MethodName } from './compression-choice';
 import { decompose, lowRankForm, lowRankVariants, rankForRatio } from './low-rank';
 import { bondForRatio, sitesOf } from './mpo-sites';
-import { compressMpo, mpoVariants } from './mpo-form';
+import { mpoVariants, prepareMpo } from './mpo-form';
 import {
   blockSizesFor,
   blockVariants,
@@ -73,7 +73,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     levelForRatio: ({ out, in: inputs }, ratio, compression) =>
       bondForRatio(sitesOf(out, inputs, compression?.sites), ratio),
     defaultLevel: ({ out, in: inputs }) => bondForRatio(sitesOf(out, inputs), defaultMpoRatio),
-    prepare: (work, variant) => async (compression) => compressMpo(work, compression, variant),
+    prepare: prepareMpo,
   },
   lowrank: {
     variants: lowRankVariants,

@@ -5,7 +5,7 @@ import type { CompressionContext, MatrixWork } from './compression-context';
 import { covarianceWeights, scaledWeights } from './statistics/input-weights';
 import type { Rows } from '../linear-algebra/matrix-source';
 import { quantizeFactor } from './quantize/quantizers';
-import { randomizedSvd } from './randomized-svd';
+import { firstRows, randomizedSvd } from './randomized-svd';
 import type { InputWeights, LowRank } from './randomized-svd';
 import { reconstruct } from './reconstruct';
 import { floatData, transpose } from './tensor-values';
@@ -96,8 +96,4 @@ async function middleGram(
 ): Promise<{ size: number; numbers: Float64Array }> {
   const weighed = await products.weigh(right, gram);
   return { size: right.count, numbers: await products.inner(right, weighed) };
-}
-
-function firstRows({ length, numbers }: Rows, count: number): Rows {
-  return { count, length, numbers: numbers.subarray(0, count * length) };
 }

@@ -12,35 +12,41 @@ import { float32Data, floatData } from './tensor-values';
 /** What is tensorized: the weights (`plain`), or the weights scaled by mean |x|^½ (`scaled`). */
 export const mpoVariants = ['plain', 'scaled'] as const;
 
-/** An MPO whose truncations are least in the metric of its variant. */
-export async function compressMpo(
+/** MPOs up to a bond, whose truncations are least in the metric of a variant. */
+export function prepareMpo(
   { context, name, matrix }: MatrixWork,
-  { level, sites: choice }: Pick<Compression, 'level' | 'sites'>,
   variant: string,
-): Promise<MatrixEncoding<TensorData>> {
+  highest: number,
+): (compression: Pick<Compression, 'level' | 'sites'>) => Promise<MatrixEncoding<TensorData>> {
   const { products, statistics, seed = 0, dtype = 'F32', mpoRun, costs } = context;
-  const sites = sitesOf(matrix.count, matrix.length, choice);
   const scales = variant === 'scaled' ? scalesOf(statistics) : undefined;
   const scaled = scales === undefined ? matrix : scaleColumns(matrix, scales);
-  const { cores } = await tensorize(products, name, scaled, sites, level, seed);
-  const form: MpoForm<TensorData> = {
-    kind: 'mpo',
-    sites,
-    bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
-    cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
-    run: mpoRun ?? 'contracted',
-    ...(scales === undefined
-      ? {}
-      : {
-          inputScale: float32Data(
-            [matrix.length],
-            Float32Array.from(scales, (scale) => 1 / scale),
-          ),
-        }),
+  const known = new Map<string, ReturnType<typeof tensorize>>();
+  return async ({ level, sites: choice }) => {
+    const sites = sitesOf(matrix.count, matrix.length, choice);
+    const key = JSON.stringify(sites);
+    const at = known.get(key) ?? tensorize(products, name, scaled, sites, highest, seed);
+    known.set(key, at);
+    const { cores } = await (await at)(level);
+    const form: MpoForm<TensorData> = {
+      kind: 'mpo',
+      sites,
+      bonds: cores.slice(0, -1).map(({ shape }) => shape[3]),
+      cores: cores.map(({ shape, numbers }) => floatData(shape, numbers, dtype)),
+      run: mpoRun ?? 'contracted',
+      ...(scales === undefined
+        ? {}
+        : {
+            inputScale: float32Data(
+              [matrix.length],
+              Float32Array.from(scales, (scale) => 1 / scale),
+            ),
+          }),
+    };
+    return mpoRun === undefined && costs !== undefined
+      ? { ...form, run: chooseMpoRun(costs.machine, form, costs.rows).run }
+      : form;
   };
-  return mpoRun === undefined && costs !== undefined
-    ? { ...form, run: chooseMpoRun(costs.machine, form, costs.rows).run }
-    : form;
 }
 
 function scalesOf(statistics: CompressionContext['statistics']): Float64Array {

@@ -1,7 +1,8 @@
 import { UserError } from '../user-error';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { Rows } from '../linear-algebra/matrix-source';
-import { randomizedSvd } from './randomized-svd';
+import { leading, randomizedSvd } from './randomized-svd';
+import type { LowRank } from './randomized-svd';
 import { transpose } from './tensor-values';
 import { say } from '../message';
 
@@ -96,7 +97,8 @@ export function bondFor(sites: SiteSizes, parameters: number): number | undefine
 
 /**
  * Tensorizes a matrix [out, in] by truncated SVDs from the first site to the last; the isometries
- * stay in the cores on the left, the singular values move on.
+ * stay in the cores on the left, the singular values move on. What it gives does so at any bond up to
+ * `highest`: the first SVD is shared.
  * @throws UserError where the sites do not fit the matrix, or it holds NaN or infinity.
  */
 export async function tensorize(
@@ -104,30 +106,41 @@ export async function tensorize(
   name: string,
   matrix: Rows,
   sites: SiteSizes,
-  bond: number,
+  highest: number,
   seed = 0,
-): Promise<Mpo> {
-  checkSites(name, matrix, sites, bond);
-  const bonds = bondSizes(sites, bond);
-  const last = sites.out.length - 1;
-  const cores: MpoCore[] = [];
-  let droppedSquares = 0;
-  let rest = interleave(matrix.numbers, sites);
-  let left = 1;
-  for (let k = 0; k < last; k++) {
-    const [out = 1, input = 1] = [sites.out[k], sites.in[k]];
-    const count = left * out * input;
+): Promise<(bond: number) => Promise<Mpo>> {
+  checkSites(name, matrix, sites, highest);
+  const decompose = async (
+    k: number,
+    left: number,
+    rest: Float32Array,
+    rank: number,
+  ): Promise<LowRank> => {
+    const count = left * (sites.out[k] ?? 1) * (sites.in[k] ?? 1);
     const rows = { count, length: rest.length / count, numbers: rest };
     const source = { kind: 'numbers', name: `${name} at bond ${k + 1}`, rows } as const;
-    const rank = bonds[k] ?? 1;
-    const found = await randomizedSvd(products, source, { rank, seed });
-    cores.push({ shape: [left, out, input, rank], numbers: transpose(found.left) });
-    droppedSquares += found.error ** 2;
-    rest = found.right.numbers;
-    left = rank;
-  }
-  cores.push({ shape: [left, sites.out[last] ?? 1, sites.in[last] ?? 1, 1], numbers: rest });
-  return { sites, cores, droppedSquares };
+    return randomizedSvd(products, source, { rank, seed });
+  };
+  const [most = 1] = bondSizes(sites, highest);
+  const first = await decompose(0, 1, interleave(matrix.numbers, sites), most);
+  return async (bond) => {
+    const bonds = bondSizes(sites, bond);
+    const last = sites.out.length - 1;
+    const cores: MpoCore[] = [];
+    let droppedSquares = 0;
+    let rest: Float32Array = new Float32Array();
+    let left = 1;
+    for (const [k, rank] of bonds.entries()) {
+      const found = k === 0 ? leading(first, rank) : await decompose(k, left, rest, rank);
+      const [out = 1, input = 1] = [sites.out[k], sites.in[k]];
+      cores.push({ shape: [left, out, input, rank], numbers: transpose(found.left) });
+      droppedSquares += found.error ** 2;
+      rest = found.right.numbers;
+      left = rank;
+    }
+    cores.push({ shape: [left, sites.out[last] ?? 1, sites.in[last] ?? 1, 1], numbers: rest });
+    return { sites, cores, droppedSquares };
+  };
 }
 
 function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bond: number): void {
@@ -163,8 +176,9 @@ export async function contract(
   let bond = first?.shape[3] ?? 1;
   for (const { shape, numbers } of others) {
     const rows = { count: bond, length: numbers.length / bond, numbers };
-    const factors = Float64Array.from(whole);
-    whole = (await products.combine(factors, rows)).numbers;
+    const vectors = { count: whole.length / bond, length: bond, numbers: whole };
+    whole = (await products.applyTransposed({ kind: 'numbers', name: 'core', rows }, vectors))
+      .numbers;
     bond = shape[3];
   }
   return {

@@ -177,6 +177,24 @@ async function weighedNorm(
   return sum;
 }
 
+/** The first `rank` directions of a matrix that was decomposed without weights. */
+export function leading(found: LowRank, rank: number): LowRank {
+  const { left, right, norm } = found;
+  const singularValues = found.singularValues.slice(0, rank);
+  return {
+    ...found,
+    left: firstRows(left, rank),
+    right: firstRows(right, rank),
+    singularValues,
+    error: Math.sqrt(Math.max(0, norm ** 2 - sumOf(singularValues.map((x) => x ** 2)))),
+  };
+}
+
+/** Rows 0 to `count`; they share its memory. */
+export function firstRows({ length, numbers }: Rows, count: number): Rows {
+  return { count, length, numbers: numbers.subarray(0, count * length) };
+}
+
 function sumOf(numbers: Float64Array): number {
   return numbers.reduce((sum, value) => sum + value, 0);
 }

@@ -23,7 +23,7 @@ export async function reconstruct(
     case 'low-rank': {
       const left = await reconstruct(products, form.left);
       const right = await reconstruct(products, form.right);
-      return products.combine(Float64Array.from(left.numbers), right);
+      return products.applyTransposed({ kind: 'numbers', name: 'right', rows: right }, left);
     }
     case 'mpo':
       return reconstructMpo(products, form);

@@ -11,7 +11,7 @@ import {
   factorize,
   tensorize,
 } from '../../../extension/core/tensornet/mpo';
-import type { Mpo } from '../../../extension/core/tensornet/mpo';
+import type { Mpo, SiteSizes } from '../../../extension/core/tensornet/mpo';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());
@@ -83,6 +83,11 @@ describe('sites', () => {
   });
 });
 
+const tensorizedAt = async (matrix: Rows, sites: SiteSizes, bond: number): Promise<Mpo> => {
+  const at = await tensorize(products, 'matrix', matrix, sites, bond);
+  return at(bond);
+};
+
 describe('a matrix product operator', () => {
   it('with whole bonds is the matrix, on any sites', async () => {
     const size = fc.integer({ min: 1, max: 4 });
@@ -94,7 +99,7 @@ describe('a matrix product operator', () => {
           const sites = { out: pairs.map(([out]) => out), in: pairs.map(([, input]) => input) };
           const product = (sizes: number[]): number => sizes.reduce((a, b) => a * b, 1);
           const matrix = randomMatrix(product(sites.out), product(sites.in), seed);
-          const mpo = await tensorize(products, 'matrix', matrix, sites, 1000);
+          const mpo = await tensorizedAt(matrix, sites, 1000);
           const back = await contract(products, mpo);
           expect([back.count, back.length]).toEqual([matrix.count, matrix.length]);
           const norm = Math.hypot(...matrix.numbers);
@@ -111,7 +116,7 @@ describe('a matrix product operator', () => {
   it('contracts as its definition says', async () => {
     const matrix = randomMatrix(12, 18, 3);
     const sites = { out: [2, 3, 2], in: [3, 2, 3] };
-    const mpo = await tensorize(products, 'matrix', matrix, sites, 4);
+    const mpo = await tensorizedAt(matrix, sites, 4);
     const { numbers } = await contract(products, mpo);
     for (let row = 0; row < 12; row++) {
       for (let column = 0; column < 18; column++) {
@@ -124,8 +129,9 @@ describe('a matrix product operator', () => {
     const matrix = randomMatrix(36, 36, 9);
     const sites = { out: [6, 6], in: [6, 6] };
     const errors: number[] = [];
+    const at = await tensorize(products, 'matrix', matrix, sites, 36);
     for (const bond of [1, 4, 12, 30, 36]) {
-      const mpo = await tensorize(products, 'matrix', matrix, sites, bond);
+      const mpo = await at(bond);
       const error = distance(await contract(products, mpo), matrix);
       expect(error).toBeLessThan(Math.sqrt(mpo.droppedSquares) + 1e-2);
       errors.push(error);
@@ -144,7 +150,7 @@ describe('a matrix product operator', () => {
       }
     }
     const matrix = { count: 12, length: 10, numbers };
-    const mpo = await tensorize(products, 'matrix', matrix, { out: [3, 4], in: [5, 2] }, 1);
+    const mpo = await tensorizedAt(matrix, { out: [3, 4], in: [5, 2] }, 1);
     expect(distance(await contract(products, mpo), matrix)).toBeLessThan(1e-4);
   });
 

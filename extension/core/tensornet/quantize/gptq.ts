@@ -23,8 +23,13 @@ export interface Rounding {
   readonly step: number;
   /** Sees what the inputs from `start` on are to be rounded at, [step, out], before they are. */
   readonly begin?: (start: number, targets: Float32Array) => void;
-  /** Stores a weight's nearest number and returns it. */
-  readonly round: (row: number, input: number, target: number) => number;
+  /** Stores the numbers nearest to the targets of an input, and what the weights then differ by. */
+  readonly round: (
+    input: number,
+    targets: Float32Array,
+    weights: Float32Array,
+    errors: Float32Array,
+  ) => void;
 }
 
 /**
@@ -61,9 +66,7 @@ export async function roundCompensating(
       const input = order[k] ?? 0;
       const target = targets.subarray((k - start) * out, (k - start + 1) * out);
       const error = errors.subarray(k * out, (k + 1) * out);
-      for (let row = 0; row < out; row++) {
-        error[row] = (weights[k * out + row] ?? 0) - round(row, input, target[row] ?? 0);
-      }
+      round(input, target, weights.subarray(k * out, (k + 1) * out), error);
       passOn(error, targets, lower.numbers, inputs, k, start);
     }
   }
@@ -115,13 +118,15 @@ export async function quantizeCompensating(
         fit(start / blockSize, targets, 0, { row: 1, column: out });
       }
     },
-    round: (row, input, target) => {
-      const place = Math.floor(input / blockSize) * out + row;
-      const scale = scales[place] ?? 0;
-      const zero = zeros[place] ?? 0;
-      const q = quantize(grid.bits, target, scale, zero);
-      writer.setNumber(row, input, q);
-      return (q - zero) * scale;
+    round: (input, targets, weights, errors) => {
+      const first = Math.floor(input / blockSize) * out;
+      for (let row = 0; row < out; row++) {
+        const scale = scales[first + row] ?? 0;
+        const zero = zeros[first + row] ?? 0;
+        const q = quantize(grid.bits, targets[row] ?? 0, scale, zero);
+        writer.setNumber(row, input, q);
+        errors[row] = (weights[row] ?? 0) - (q - zero) * scale;
+      }
     },
   });
   return writer.form(run);

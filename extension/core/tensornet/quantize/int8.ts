@@ -47,7 +47,11 @@ export async function quantizeSmoothed(
   const writer = new OutputWriter(scaled);
   await roundCompensating(products, scaled, factor, {
     step: inputsPerStep,
-    round: (row, input, target) => writer.round(row, input, target),
+    round: (input, targets, weights, errors) => {
+      for (let row = 0; row < count; row++) {
+        errors[row] = (weights[row] ?? 0) - writer.round(row, input, targets[row] ?? 0);
+      }
+    },
   });
   return { ...writer.form(), inputScale: float32Data([length], inputScale) };
 }
