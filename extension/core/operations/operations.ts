@@ -21,6 +21,7 @@ import { planCompression } from './plan-compression';
 import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
+import { report } from './report';
 import { scoreData } from './score-data';
 import { scoreExperts } from './score-experts';
 import { scoreText } from './score-text';
@@ -74,6 +75,7 @@ export const operations = [
   scoreExperts,
   showQueue,
   workForQueue,
+  report,
 ] as const;
 
 type Known = (typeof operations)[number];
