@@ -33,6 +33,7 @@ export const sharingFields = group('Running', {
     description: 'Server of Redis or Valkey whose workers share the work',
     placeholder: 'URL',
     fallback: 'none',
+    setting: 'queue',
   }),
   allowOpen: serverFields.allowOpen,
 });
