@@ -254,6 +254,7 @@ function nodeOf(
     ...{ id, label, kind, ...corner, width, height, level },
     ...(detail === undefined ? {} : { detail }),
     ...(value === undefined ? {} : { value }),
+    ...(item.difference === undefined ? {} : { difference: item.difference }),
     ...(!isGroup(item) && item.name !== undefined ? { name: item.name } : {}),
     ...(frame === undefined ? {} : { parent: frame.item.id }),
     frame: children !== undefined,
