@@ -31,6 +31,7 @@ const CORE_IMPORTS = {
   generate: [...BELOW_SYSTEMS, ...SYSTEMS, 'export'],
   evaluate: [...BELOW_SYSTEMS, ...SYSTEMS, 'plans', 'export', 'pipelines', 'generate'],
 };
+CORE_IMPORTS['report'] = Object.keys(CORE_IMPORTS);
 CORE_IMPORTS['documents'] = Object.keys(CORE_IMPORTS);
 const BELOW_OPERATIONS = Object.keys(CORE_IMPORTS);
 // The top of the core: what it is made of does not know what users ask for.

@@ -17,6 +17,8 @@ import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { planCompression } from './present/plan-compression';
 import { profile } from './present/profile';
+import { queue } from './present/queue';
+import { report } from './present/report';
 import { selectData } from './present/select-data';
 import { repair } from './present/repair';
 import { scoreData } from './present/score-data';
@@ -37,6 +39,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   tensors,
   compare,
   profile,
+  queue,
   pareto,
   'score-experts': scoreExperts,
   plan,
@@ -65,6 +68,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   'study-groups': studyGroups,
   devices,
   demo,
+  report,
 };
 
 /** How the result of an operation is shown: its facts, a line each, unless something better is listed. */

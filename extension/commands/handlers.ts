@@ -37,3 +37,4 @@ export { copyName } from './model-row-commands';
 export { showDrift } from './show-drift';
 export { tryFamily } from './try-family';
 export { showValues } from './show-values';
+export { writeReport } from './write-report';

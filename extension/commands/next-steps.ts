@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { extname, join } from 'node:path';
-import { commands, l10n, Uri } from 'vscode';
+import { commands, env, l10n, Uri } from 'vscode';
 import { fileExists } from '../services/documents/documents';
 import { commandIds } from '../services/command-ids';
 import { isModelFile } from '../services/documents/model-file';
@@ -45,6 +45,9 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'data-diet':
     case 'score-text':
       await commands.executeCommand('vscode.open', Uri.file(job.request.out ?? ''));
+      break;
+    case 'report':
+      await openReport(Uri.file(job.request.out));
       break;
     case 'synthesize':
       services.syntheses.show(services.synthesisSessions.get(logOf(job.request.out)));
@@ -120,6 +123,8 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
         [l10n.t('Use for Calibration'), () => useForCalibration(path)],
         [l10n.t('Open'), async () => openResult(services, job)],
       ];
+    case 'report':
+      return [[l10n.t('Open'), async () => openReport(folder)], reveal];
     case 'export-data':
     case 'select-data':
     case 'convert-scores':
@@ -127,6 +132,12 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
     default:
       return [[l10n.t('Show'), async () => openResult(services, job)]];
   }
+}
+
+/** A page in the browser, Markdown as it reads. */
+async function openReport(file: Uri): Promise<void> {
+  if (extname(file.path) === '.md') await commands.executeCommand('markdown.showPreview', file);
+  else await env.openExternal(file);
 }
 
 async function showHeatmap(services: Services, model: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { l10n, Uri, window } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
@@ -29,7 +30,7 @@ async function chooseFile(near: string): Promise<string | undefined> {
       title: l10n.t('Numbers by the names of nodes, sublayers or tensors'),
       openLabel: l10n.t('Show Numbers'),
       filters: { JSON: ['json'] },
-      defaultUri: Uri.file(near),
+      defaultUri: Uri.file(dirname(near)),
     })) ?? [];
   return file?.fsPath;
 }

@@ -39,6 +39,7 @@ export const commandIds = {
   showDrift: 'espalier.showDrift',
   tryFamily: 'espalier.tryFamily',
   showValues: 'espalier.showValues',
+  writeReport: 'espalier.writeReport',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame, Locator } from 'playwright-core';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -18,6 +18,8 @@ describe('the model explorer', () => {
       await cp(join(fixtures, 'models', 'llama-tied-f16'), join(workspace, 'other'), {
         recursive: true,
       });
+      const numbers = { 'block.1.attention': 0.5, 'block.3.feedforward': 2 };
+      await writeFile(join(workspace, 'numbers.json'), JSON.stringify(numbers));
     },
   });
 
@@ -27,6 +29,25 @@ describe('the model explorer', () => {
   });
 
   const explorer = async (): Promise<Frame> => session().workbench.webview('[role="treegrid"]');
+  /** Types a path into a dialog for files, which suggests one first: what is typed before is taken for a part of it. */
+  const chooseFile = async (suggested: RegExp, path: string, button = 'OK') => {
+    const { workbench } = session();
+    const input = workbench.quickInput();
+    await expect.poll(async () => input.inputValue()).toMatch(suggested);
+    await input.fill(path);
+    const accept = workbench.page
+      .locator('.quick-input-widget')
+      .getByRole('button', { name: button, exact: true });
+    await expect
+      .poll(
+        async () => {
+          await accept.click({ timeout: 1000 }).catch(() => undefined);
+          return input.isVisible();
+        },
+        { interval: 1000, timeout: 20_000 },
+      )
+      .toBe(false);
+  };
   const row = (frame: Frame, id: string): Locator => frame.locator(`tr[data-id="${id}"]`);
 
   it('opens a weight file by a click: structure, sizes, side files', async () => {
@@ -106,6 +127,15 @@ describe('the model explorer', () => {
     await box('block.1.attention/key').waitFor({ state: 'detached' });
     await frame.getByRole('button', { name: 'Fold All' }).click();
     await box('block.11').waitFor({ state: 'detached' });
+    await frame.getByRole('button', { name: 'Show Numbers…' }).click();
+    const numbers = join(session().workspace, 'numbers.json');
+    await chooseFile(/sample\/$/, numbers, 'Show Numbers');
+    await frame.getByText('2 boxes match one of the 2 numbers.').waitFor();
+    expect(await box('block.0.attention').getAttribute('aria-label')).toMatch(/ 0\.5$/);
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await session().workbench.screenshot('explorer-numbers');
+    await frame.getByRole('button', { name: 'Hide Numbers' }).click();
+    await frame.getByRole('button', { name: 'Show Numbers…' }).waitFor();
     await frame.getByRole('button', { name: 'Table' }).click();
     // What was chosen in the picture is chosen in the table.
     await row(frame, 'block.1.attention').and(frame.locator('[aria-selected="true"]')).waitFor();
@@ -116,25 +146,7 @@ describe('the model explorer', () => {
     const { workbench, workspace } = session();
     const frame = await explorer();
     await frame.getByRole('button', { name: 'Export CSV' }).click();
-    // The dialog suggests a name: what is typed before it does is taken for a part of it.
-    const input = workbench.quickInput();
-    await workbench.page.waitForFunction(
-      (field) => (field as HTMLInputElement | null)?.value.endsWith('.tensors.csv'),
-      await input.elementHandle(),
-    );
-    await input.fill(join(workspace, 'exported.csv'));
-    const accept = workbench.page
-      .locator('.quick-input-widget')
-      .getByRole('button', { name: 'OK', exact: true });
-    await expect
-      .poll(
-        async () => {
-          await accept.click({ timeout: 1000 }).catch(() => undefined);
-          return input.isVisible();
-        },
-        { interval: 1000, timeout: 20_000 },
-      )
-      .toBe(false);
+    await chooseFile(/\.tensors\.csv$/, join(workspace, 'exported.csv'));
     await workbench.tab('exported.csv').waitFor();
     const lines = (await readFile(join(workspace, 'exported.csv'), 'utf8')).trimEnd().split('\r\n');
     expect(lines).toHaveLength(111);
@@ -151,6 +163,15 @@ describe('the model explorer', () => {
     await workbench.quickPick('other').click();
     await frame.getByRole('heading', { name: 'Compared with other' }).waitFor();
     await frame.getByText('hidden_size').first().waitFor();
+    await frame.getByRole('button', { name: 'Data Flow' }).click();
+    await frame.getByText('Both models in one diagram').waitFor();
+    await frame
+      .getByRole('treeitem', { name: /only in this model$/ })
+      .first()
+      .waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot('explorer-joined');
+    await frame.getByRole('button', { name: 'Table' }).click();
     await workbench.screenshot('explorer-comparison');
     await frame.getByRole('button', { name: 'Compare Weights' }).click();
     await frame

@@ -3,6 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
+import type { WrittenReport } from '../../extension/core/operations/report';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
 import type { Espalier } from '../../extension/extension';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
@@ -59,6 +60,17 @@ describe('Profile Layers', () => {
     assert.equal(session.job.kind, 'idle');
     assert.deepEqual(espalier.jobs.running, []);
     assert.ok(espalier.heatmaps.panels.some((panel) => panel.session === session));
+
+    const out = `${session.model.path}.report.html`;
+    const document = vscode.Uri.file(session.profilePath);
+    const report = await vscode.commands.executeCommand<WrittenReport>(
+      'espalier.writeReport',
+      document,
+      { out },
+    );
+    assert.equal(report.title, 'Layer profile of profiled');
+    assert.ok((await readFile(out, 'utf8')).includes(profile.rounds[0]?.removed ?? 'a round'));
+    assert.equal(espalier.jobs.jobs[0]?.result, 'Wrote profiled.report.html.');
   });
 
   it('is cancelled within a second', async () => {

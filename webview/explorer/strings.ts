@@ -142,13 +142,21 @@ export const strings = {
     drift: t('Drift'),
     values: t('Numbers of a file'),
   },
+  difference: {
+    model: t('only in this model'),
+    against: t('only in the other model'),
+    changed: t('different in the other model'),
+  },
+  diagramDifferences: t(
+    'Both models in one diagram: + only in this model, − (dashed) only in the other, ≠ different.',
+  ),
   showValues: t('Show Numbers…'),
   hideValues: t('Hide Numbers'),
   showValuesTitle: t('Draw the numbers of a JSON file on the boxes that it names'),
   valuesLegend: (file: string, isLogarithmic: boolean) =>
     isLogarithmic ? t('Numbers of {0} (log scale)', file) : t('Numbers of {0}', file),
   valuesFound: (found: string, count: string) =>
-    t('{0} boxes have one of {1} numbers.', found, count),
+    t('{0} boxes match one of the {1} numbers.', found, count),
   showDrift: t('Show Drift'),
   showDriftTitle: t(
     'Colour the diagram by how far the model, or what is selected in its heatmap, drifts from the original',

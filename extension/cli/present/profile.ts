@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import type { LayerProfile, Refinement, Stability } from '../../core/prune/layer-profile';
+import { importanceOf } from '../../core/report/contents/of-profile';
 import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -22,7 +23,7 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
   terminal.print(`${model.name} · ${describeCalibration(calibration)}`);
   terminal.print(metricDefinition);
   terminal.print();
-  printHeatmap(terminal, result);
+  printHeatmap(terminal, importanceOf(result));
   terminal.print();
   const columns = Object.entries(baselines);
   printTable(

@@ -1,11 +1,10 @@
 import { formatBytes, formatPercent } from '../../core/format';
 import { counted } from '../counted';
-import type { MethodName } from '../../core/tensornet/compression-choice';
-import { findingsOf, nearestToHalf } from '../../core/tensornet/sensitivity/findings';
+import { sensitivityOf } from '../../core/report/contents/of-sensitivity';
+import { findingsOf } from '../../core/tensornet/sensitivity/findings';
 import type { GroupSensitivity } from '../../core/tensornet/sensitivity/findings';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
-import { printGrid } from '../heatmap';
-import type { HeatmapCell } from '../heatmap';
+import { printHeatmap } from '../heatmap';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
@@ -25,11 +24,10 @@ function printSensitivity(table: SensitivityProfile, terminal: Terminal): void {
   terminal.print(
     `${model.name} · ${layers.length} linear layers · ${sequences} × ${counted(length, 'token')} · ${metricDefinition}`,
   );
-  const blocks = [...new Set(layers.map(({ block }) => block))];
   for (const finding of findingsOf(table)) {
     terminal.print();
-    terminal.print(`${finding.method}, at the level nearest to half of a layer's bytes`);
-    printGrid(terminal, blocks, cellsOf(table, finding.method), 'distance if compressed alone');
+    terminal.print(finding.method);
+    printHeatmap(terminal, sensitivityOf(table, finding.method));
     printGroups(finding.byDepth, 'blocks', 'the paper: early blocks are sensitive', terminal);
     printGroups(finding.byRole, 'layers', 'the paper: leave down projections alone', terminal);
   }
@@ -80,23 +78,6 @@ function printWidths({ widths = [], original }: SensitivityProfile, terminal: Te
       ]),
     ),
   );
-}
-
-function cellsOf(
-  { layers, original }: SensitivityProfile,
-  method: MethodName,
-): Map<string, Map<number, HeatmapCell>> {
-  const rows = new Map<string, Map<number, HeatmapCell>>();
-  for (const layer of layers) {
-    const entry = nearestToHalf(layer, method);
-    const cells = rows.get(layer.role) ?? new Map<number, HeatmapCell>();
-    cells.set(layer.block, {
-      value: entry === undefined ? null : entry.distance - original,
-      text: '',
-    });
-    rows.set(layer.role, cells);
-  }
-  return rows;
 }
 
 function printGroups(

@@ -21,11 +21,14 @@ import { planCompression } from './plan-compression';
 import { profile } from './profile';
 import { prune } from './prune';
 import { repair } from './repair';
+import { report } from './report';
 import { scoreData } from './score-data';
 import { scoreExperts } from './score-experts';
 import { scoreText } from './score-text';
 import { selectData } from './select-data';
 import { sensitivity } from './sensitivity';
+import { workForQueue } from './serve-queue';
+import { showQueue } from './show-queue';
 import { studyGroups } from './study-groups';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
@@ -70,6 +73,9 @@ export const operations = [
   tryFamily,
   pareto,
   scoreExperts,
+  showQueue,
+  workForQueue,
+  report,
 ] as const;
 
 type Known = (typeof operations)[number];

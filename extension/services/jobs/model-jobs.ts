@@ -86,6 +86,9 @@ export class ModelJobs {
       done: async (result, { request }) => this.#evaluated(result, request),
       isShown: shows,
     });
+    jobs.handle('report', {
+      done: ({ path }) => ({ summary: l10n.t('Wrote {0}.', basename(path)) }),
+    });
     jobs.handle('drift', {
       done: (result, job) => this.#drifted(result, job),
       isShown: shows,

@@ -36,7 +36,7 @@ function pathIn(request: object, key: string): string {
 const out = (request: object): string => pathIn(request, 'out');
 
 /** Fields that name what an operation works on, where they are paths; the first that a request has. */
-const subjects = ['data', 'model', 'scores', 'out'];
+const subjects = ['data', 'model', 'scores', 'about', 'out'];
 
 const inDataReader = new Set<string>(dataOperations);
 

@@ -177,4 +177,22 @@ describe('relaxedChoice', () => {
       }),
     );
   });
+
+  it('chooses the same whatever costs are counted in', () => {
+    // Ten layers that can be halved, each at a loss of its own.
+    const problem = (unit: number): BudgetProblem => ({
+      parts: Array.from({ length: 10 }, (_, i) => {
+        const layer = [
+          { costs: [unit], loss: 0 },
+          { costs: [unit / 2], loss: 0.001 * (i + 1) },
+        ];
+        return { states: [{ costs: [0], loss: 0, layers: [layer] }] };
+      }),
+      limits: [7 * unit],
+    });
+    const small = relaxedChoice(problem(1));
+    // The six cheapest ones, and no more.
+    expect(small?.map(({ options: [option] }) => option)).toEqual([1, 1, 1, 1, 1, 1, 0, 0, 0, 0]);
+    expect(relaxedChoice(problem(1e9))).toEqual(small);
+  });
 });

@@ -58,16 +58,35 @@ export function totals(
   const costs = limits.map(() => 0);
   let loss = 0;
   const add = (taken: LayerOption | undefined): void => {
-    loss += taken?.loss ?? 0;
-    costs.forEach((cost, i) => (costs[i] = cost + (taken?.costs[i] ?? 0)));
+    if (taken === undefined) {
+      return;
+    }
+    loss += taken.loss;
+    for (let i = 0; i < costs.length; i++) {
+      costs[i] = (costs[i] ?? 0) + (taken.costs[i] ?? 0);
+    }
   };
-  for (const [i, part] of parts.entries()) {
+  for (let i = 0; i < parts.length; i++) {
     const choice = choices[i];
-    const state = choice && part.states[choice.state];
+    const state = choice && parts[i]?.states[choice.state];
     add(state);
-    state?.layers.forEach((options, layer) => {
-      add(options[choice?.options[layer] ?? -1]);
-    });
+    const layers = state?.layers ?? [];
+    for (let layer = 0; layer < layers.length; layer++) {
+      add(layers[layer]?.[choice?.options[layer] ?? -1]);
+    }
   }
   return { costs, loss };
+}
+
+/** Indexes of the options that no other beats: one that costs no more of anything and loses less. */
+export function undominated(options: readonly LayerOption[]): number[] {
+  const isBetter = (a: LayerOption, b: LayerOption): boolean =>
+    a.loss <= b.loss && a.costs.every((cost, i) => cost <= (b.costs[i] ?? 0));
+  return options.flatMap((option, index) => {
+    const isBeaten = options.some(
+      (other, i) =>
+        i !== index && isBetter(other, option) && (i < index || !isBetter(option, other)),
+    );
+    return isBeaten ? [] : [index];
+  });
 }

@@ -1,6 +1,6 @@
 import loadHighs from 'highs';
 import { UserError } from '../../user-error';
-import { totals } from './budget-problem';
+import { totals, undominated } from './budget-problem';
 import type {
   BudgetPart,
   BudgetProblem,
@@ -74,8 +74,8 @@ async function solve(
     rows.push(` s${p}: ${taken.join(' + ')} = 1`);
     for (const [s, { layers }] of states.entries()) {
       for (const [l, options] of layers.entries()) {
-        const left = undominated(options).map(({ index, option }) =>
-          add(optionName(p, s, l, index), option),
+        const left = undominated(options).map((index) =>
+          add(optionName(p, s, l, index), options[index] ?? noOption),
         );
         rows.push(` c${p}_${s}_${l}: ${left.join(' + ')} - ${stateName(p, s)} = 0`);
       }
@@ -106,6 +106,8 @@ async function solve(
   return choices.length === parts.length ? choices : undefined;
 }
 
+const noOption: LayerOption = { costs: [], loss: 0 };
+
 /** What a solution takes of a part; undefined where it is not whole. */
 function choiceOf(
   { states }: BudgetPart,
@@ -117,21 +119,6 @@ function choiceOf(
     layer.findIndex((_, option) => isTaken(optionName(part, state, l, option))),
   );
   return state < 0 || options.some((option) => option < 0) ? undefined : { state, options };
-}
-
-/** The options that no other beats: one that costs no more of anything and loses less. */
-function undominated(
-  options: readonly LayerOption[],
-): { readonly index: number; readonly option: LayerOption }[] {
-  const isBetter = (a: LayerOption, b: LayerOption): boolean =>
-    a.loss <= b.loss && a.costs.every((cost, i) => cost <= (b.costs[i] ?? 0));
-  return options.flatMap((option, index) => {
-    const isBeaten = options.some(
-      (other, i) =>
-        i !== index && isBetter(other, option) && (i < index || !isBetter(option, other)),
-    );
-    return isBeaten ? [] : [{ index, option }];
-  });
 }
 
 /** What makes `largest` as large as numbers are to be; 1 where it is nothing. */

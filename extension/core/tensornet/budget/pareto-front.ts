@@ -7,6 +7,8 @@ import type { CompressionPlan, PlannedProblem, RemovalCost } from './plan-under-
 import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
 import { relaxedChoice } from './relaxed-choice';
 
+/** Of setting prices: many plans are wanted at once, while a slider moves. */
+const rounds = 1;
 /** What sums of costs differ by where they are added in another order. */
 const slack = 1 + 1e-9;
 
@@ -20,7 +22,7 @@ export function paretoFront(problem: PlannedProblem, most: number): CompressionP
   const least = leastCost(parts, 0);
   const found = Array.from({ length: most }, (_, i): BudgetSolution[] => {
     const size = whole + ((least - whole) * i) / Math.max(1, most - 1);
-    const choice = relaxedChoice({ parts, limits: [size * slack, ...limits.slice(1)] });
+    const choice = relaxedChoice({ parts, limits: [size * slack, ...limits.slice(1)] }, rounds);
     return choice === undefined ? [] : [{ parts: choice, ...totals(problem, choice) }];
   }).flat();
   return unbeaten(found).map((solution) => planOf(problem, solution));

@@ -22,15 +22,8 @@ import {
 } from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
 import { chooseOptions } from './choose-options';
-import { leastCost, totals } from './budget-problem';
-import type {
-  BudgetProblem,
-  BudgetSolution,
-  Costs,
-  LayerOption,
-  PartChoice,
-  PartState,
-} from './budget-problem';
+import { leastCost, totals, undominated } from './budget-problem';
+import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
 import { say } from '../../message';
 
 /** A sublayer that may be removed, with the distance of the model that lacks it alone. */
@@ -107,24 +100,33 @@ export function planProblem(
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
-  const whole = (matrices: readonly MatrixSensitivity[]): Pick<PlannedState, 'entries'> => ({
-    entries: matrices.map(({ entries }) => [undefined, ...entries]),
-  });
-  const optionsOf = (
+  const whole = (matrices: readonly MatrixSensitivity[]): PlannedState['entries'] =>
+    matrices.map(({ entries }) => [undefined, ...entries]);
+  /** What is left to choose from: what another option beats would never be taken. */
+  const offered = (
     matrices: readonly (LayerSensitivity | OuterSensitivity)[],
-    { entries }: Pick<PlannedState, 'entries'>,
+    entries: PlannedState['entries'],
     share?: WidthShare,
-  ): LayerOption[][] =>
-    matrices.map((matrix, i) =>
-      (entries[i] ?? []).map((entry) => ({
+  ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
+    const kept = matrices.map((matrix, i) => {
+      const all = (entries[i] ?? []).map((entry) => ({
+        entry,
         costs: units.map(
           (unit) =>
             costOf[unit](entry ?? matrix) *
             (share === undefined ? 1 : shareOf(matrix, entry, share)),
         ),
         loss: entry === undefined ? 0 : lossOf(entry),
-      })),
-    );
+      }));
+      const best = new Set(undominated(all));
+      // To keep a layer is always its first option.
+      return all.filter((_, index) => index === 0 || best.has(index));
+    });
+    return {
+      entries: kept.map((options) => options.map(({ entry }) => entry)),
+      layers: kept.map((options) => options.map(({ costs, loss }) => ({ costs, loss }))),
+    };
+  };
   const parts: { readonly planned: PlannedPart; readonly states: readonly PartState[] }[] = [];
   for (const sublayer of model.sublayers) {
     const matrices = layers.filter((layer) => layer.sublayer === sublayer.id);
@@ -135,20 +137,20 @@ export function planProblem(
         (unit) => restCost(unit, sublayer, matrices) + share * cacheCost(unit, sublayer, context),
       );
     const states: { readonly planned: PlannedState; readonly state: PartState }[] = [];
-    const kept = whole(matrices);
+    const { entries, layers: options } = offered(matrices, whole(matrices));
     states.push({
-      planned: kept,
-      state: { costs: rest(1), loss: 0, layers: optionsOf(matrices, kept) },
+      planned: { entries },
+      state: { costs: rest(1), loss: 0, layers: options },
     });
     for (const entry of width?.entries ?? []) {
-      const left = narrowable(matrices);
       const share = { kept: entry.kept, count: width?.count ?? entry.kept };
+      const left = offered(matrices, narrowable(matrices), share);
       states.push({
-        planned: { width: entry, ...left },
+        planned: { width: entry, entries: left.entries },
         state: {
           costs: rest(share.kept / share.count),
           loss: lossOf(entry),
-          layers: optionsOf(matrices, left, share),
+          layers: left.layers,
         },
       });
     }
@@ -164,10 +166,10 @@ export function planProblem(
     });
   }
   for (const matrix of outer) {
-    const kept = whole([matrix]);
+    const { entries, layers: options } = offered([matrix], whole([matrix]));
     parts.push({
-      planned: { sublayer: undefined, matrices: [matrix], states: [kept] },
-      states: [{ costs: units.map(() => 0), loss: 0, layers: optionsOf([matrix], kept) }],
+      planned: { sublayer: undefined, matrices: [matrix], states: [{ entries }] },
+      states: [{ costs: units.map(() => 0), loss: 0, layers: options }],
     });
   }
   const before = units.map((unit) =>
@@ -248,12 +250,10 @@ interface WidthShare {
 }
 
 /** What is offered for layers of other sizes: to keep them, and integers, whose sizes follow. */
-function narrowable(matrices: readonly MatrixSensitivity[]): Pick<PlannedState, 'entries'> {
+function narrowable(matrices: readonly MatrixSensitivity[]): PlannedState['entries'] {
   const isQuantized = ({ method }: SensitivityEntry): boolean =>
     quantizerNames.some((name) => name === method);
-  return {
-    entries: matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]),
-  };
+  return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
 }
 
 /** What is left of a layer's costs where its sublayer is narrower: rows of blocks, where those share a scale. */

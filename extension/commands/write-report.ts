@@ -1,0 +1,62 @@
+import { basename } from 'node:path';
+import { l10n, TabInputCustom, TabInputText, window, workspace } from 'vscode';
+import type { Uri } from 'vscode';
+import { documentIds, documentNames } from '../core/document-names';
+import { report } from '../core/operations/report';
+import type { WrittenReport } from '../core/operations/report';
+import type { Services } from '../services/services';
+import { commandTitle } from '../services/command-titles';
+import { assertAllowed, whyBlocked } from '../services/trust';
+import { uriOf } from './target';
+
+/** Answers given beforehand, so that nothing is asked. */
+export interface WriteReportOptions {
+  readonly out?: string;
+}
+
+/** Writes a page to be shared: of what was clicked, what the active editor shows, or what the user picks. */
+export async function writeReport(
+  services: Services,
+  argument: unknown,
+  options: WriteReportOptions = {},
+): Promise<WrittenReport | undefined> {
+  const about = uriOf(argument) ?? activeFile() ?? (await chooseDocument());
+  if (about === undefined) {
+    return undefined;
+  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
+  const out = options.out ?? (await chooseOut(about));
+  if (out === undefined) {
+    return undefined;
+  }
+  const request = services.settings.request(report, { about: about.fsPath, out });
+  return services.jobs.run({ operation: 'report', name: basename(about.fsPath), request });
+}
+
+function activeFile(): Uri | undefined {
+  const input = window.tabGroups.activeTabGroup.activeTab?.input;
+  return input instanceof TabInputText || input instanceof TabInputCustom ? input.uri : undefined;
+}
+
+async function chooseDocument(): Promise<Uri | undefined> {
+  const opened = await window.showOpenDialog({
+    title: commandTitle('writeReport'),
+    openLabel: l10n.t('Choose'),
+    filters: { [l10n.t('Profiles, plans and experiments')]: ['json'] },
+  });
+  return opened?.[0];
+}
+
+async function chooseOut(about: Uri): Promise<string | undefined> {
+  const suffix = documentIds
+    .map((id) => documentNames[id].suffix)
+    .find((one) => about.path.endsWith(one));
+  const stem = about.path.slice(0, -(suffix ?? '.json').length);
+  const target = await window.showSaveDialog({
+    title: commandTitle('writeReport'),
+    defaultUri: about.with({ path: `${stem}.report.html` }),
+    saveLabel: l10n.t('Write'),
+    filters: { HTML: ['html'], Markdown: ['md'] },
+  });
+  return target?.fsPath;
+}

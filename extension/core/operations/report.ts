@@ -1,0 +1,106 @@
+import { readFile } from 'node:fs/promises';
+import { basename, dirname, extname, resolve } from 'node:path';
+import * as v from 'valibot';
+import { documentIds, documentNames, documentOf, manifestName } from '../document-names';
+import type { DocumentId } from '../document-names';
+import { readDocument } from '../documents/document-types';
+import { writeText } from '../jobs/write-document';
+import { say } from '../message';
+import { readManifest } from '../pipelines/manifest-file';
+import { reportOfExperiment } from '../report/contents/of-experiment';
+import { reportOfModel } from '../report/contents/of-model';
+import { reportOfPlan } from '../report/contents/of-plan';
+import { reportOfProfile } from '../report/contents/of-profile';
+import { reportOfSensitivity } from '../report/contents/of-sensitivity';
+import type { Report } from '../report/report';
+import { toHtml } from '../report/to-html';
+import { toMarkdown } from '../report/to-markdown';
+import { UserError } from '../user-error';
+import { path } from './fields';
+import { defineOperation } from './operation';
+
+/** How a report is written, by the end of its file's name. */
+const writers: Readonly<Record<string, (report: Report) => string>> = {
+  '.html': toHtml,
+  '.md': toMarkdown,
+};
+
+/** What reports are made from, besides models that Espalier wrote. */
+const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Report>>>> = {
+  layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
+  sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
+  plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
+  experiment: async (file) => reportOfExperiment(await readDocument('experiment', file)),
+};
+
+export interface WrittenReport {
+  readonly title: string;
+  readonly path: string;
+  readonly bytes: number;
+}
+
+export const report = defineOperation({
+  id: 'report',
+  title: 'Write Report',
+  verb: 'Writing a report of',
+  summary: 'Write a report of a profile, a plan, an experiment or a written model, to be shared.',
+  fields: {
+    about: path({
+      description:
+        'A *.layerprofile.json, *.sensitivity.json, *.plan.json or *.datadiet.json, or a model that Espalier wrote',
+      placeholder: 'FILE',
+      positional: true,
+      required: true,
+    }),
+    out: path({
+      description:
+        'Where to write it: .html, one file with charts that loads nothing, or .md, for pull requests',
+      required: true,
+    }),
+  },
+  rules: [],
+  result: v.looseObject({ title: v.string(), path: v.string(), bytes: v.number() }),
+  trust: 'write',
+  run: async (request): Promise<WrittenReport> => {
+    const out = resolve(request.out);
+    const write = writers[extname(out).toLowerCase()];
+    if (write === undefined) {
+      throw new UserError(say`A report is written as HTML or Markdown.`, {
+        file: out,
+        remedy: say`End its name with ${Object.keys(writers).join(' or ')}.`,
+      });
+    }
+    const made = await reportOf(resolve(request.about));
+    const text = write(made);
+    await writeText(out, text);
+    return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
+  },
+});
+
+/** The type of a document whose name does not tell, by its field. */
+async function formatOf(file: string): Promise<DocumentId | undefined> {
+  if (extname(file) !== '.json') return undefined;
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return documentIds.find((id) => text.includes(`"format": "${documentNames[id].format}"`));
+}
+
+/** @throws UserError where nothing can be told of the file. */
+async function reportOf(file: string): Promise<Report> {
+  const id = documentOf(file) ?? (await formatOf(file));
+  const known = id && contents[id];
+  if (known !== undefined) {
+    return known(file);
+  }
+  const model = basename(file) === manifestName ? dirname(file) : file;
+  const manifest = await readManifest(model);
+  if (manifest !== undefined) {
+    return reportOfModel(manifest, model);
+  }
+  const suffixes = documentIds
+    .filter((one) => contents[one] !== undefined)
+    .map((one) => documentNames[one].suffix);
+  throw new UserError(say`There is no report of such a file.`, {
+    file,
+    remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model with a sound ${manifestName} beside it.`,
+  });
+}

@@ -1,0 +1,59 @@
+import { basename } from 'node:path';
+import { formatChange, formatCount } from '../../format';
+import type { FormSpec } from '../../models/forms/form-spec';
+import type { Manifest } from '../../pipelines/manifest-file';
+import { listed } from '../report';
+import type { Report } from '../report';
+import { describeOrigin } from './origin';
+
+/**
+ * What a model that Espalier wrote is, against the one that it was made from.
+ * @param path of the model
+ */
+export function reportOfModel(manifest: Manifest, path: string): Report {
+  const { source, result, removed, narrowed = {}, compressed = {}, verification } = manifest;
+  return {
+    title: `${basename(path)}, made from ${source.name}`,
+    facts: [
+      { name: 'Architecture', value: source.architecture },
+      {
+        name: 'Parameters',
+        value: `${formatCount(source.parameters)} → ${formatCount(result.parameters)} (${formatChange(source.parameters, result.parameters)})`,
+      },
+      { name: 'Blocks', value: `${source.blocks} → ${result.sourceBlocks.length}` },
+      { name: 'Format', value: [result.format, result.layout].filter(Boolean).join(', ') },
+      { name: 'Loads with', value: result.loadsWith },
+      {
+        name: 'Checked after writing',
+        value: `relative error ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
+      },
+    ],
+    sections: [
+      ...listed(
+        'Removed',
+        [{ title: 'sublayer' }],
+        removed.map((id) => [id]),
+      ),
+      ...listed(
+        'Narrowed',
+        [{ title: 'sublayer' }, { title: 'left', isNumeric: true }],
+        Object.entries(narrowed).map(([id, left]) => [id, String(left)]),
+      ),
+      ...listed(
+        'Compressed',
+        [{ title: 'form' }, { title: 'layers', isNumeric: true }],
+        formsOf(compressed),
+      ),
+    ],
+    origin: describeOrigin(manifest),
+  };
+}
+
+/** How many layers have taken each form. */
+function formsOf(compressed: Readonly<Record<string, FormSpec>>): string[][] {
+  const counts = new Map<string, number>();
+  for (const { kind } of Object.values(compressed)) {
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return [...counts].map(([kind, count]) => [kind, String(count)]);
+}

@@ -1,0 +1,59 @@
+import { basename } from 'node:path';
+import type { Plan } from '../../plans/plan';
+import { listed } from '../report';
+import type { Report } from '../report';
+
+/** @param file of the plan */
+export function reportOfPlan(plan: Plan, file: string): Report {
+  const { model, remove, narrow = [], compress = [], patch = [], protect = [], note } = plan;
+  const changes = [
+    [remove.length, 'removed'],
+    [narrow.length, 'narrowed'],
+    [compress.length, 'layers compressed'],
+    [patch.length, 'replaced by graph modules'],
+  ] as const;
+  const made = changes.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return {
+    title: `Plan ${basename(file)}`,
+    facts: [
+      { name: 'Model', value: basename(model.path) },
+      { name: 'Changes', value: made.join(', ') || 'none' },
+      ...(note === undefined ? [] : [{ name: 'Note', value: note }]),
+    ],
+    sections: [
+      ...listed(
+        'Removed',
+        [{ title: 'sublayer' }],
+        remove.map((id) => [id]),
+      ),
+      ...listed(
+        'Narrowed',
+        [{ title: 'sublayer' }, { title: 'what is removed' }],
+        narrow.map((one) => [one.sublayer, one.remove]),
+      ),
+      ...listed(
+        'Compressed',
+        [{ title: 'layer' }, { title: 'method' }, { title: 'level', isNumeric: true }],
+        compress.map(({ tensor, method, variant, then, level }) => [
+          tensor,
+          [method, variant, then].filter(Boolean).join(' '),
+          String(level),
+        ]),
+      ),
+      ...listed(
+        'Replaced by graph modules',
+        [{ title: 'sublayer' }, { title: 'program' }],
+        patch.map(({ sublayer, program }) => [sublayer, program]),
+      ),
+      ...listed(
+        'Protected',
+        [{ title: 'sublayer' }],
+        protect.map((id) => [id]),
+      ),
+    ],
+    origin:
+      model.fingerprint === undefined
+        ? 'Made for no certain model'
+        : `Model fingerprint ${model.fingerprint}`,
+  };
+}

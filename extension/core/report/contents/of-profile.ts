@@ -1,0 +1,159 @@
+import { basename } from 'node:path';
+import { formatCount, formatDuration, formatPercent } from '../../format';
+import type { LayerProfile } from '../../prune/layer-profile';
+import { describeOrigin } from './origin';
+import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
+
+/** Candidates that are listed as the cheapest to remove. */
+const listed = 10;
+
+export function reportOfProfile(profile: LayerProfile): Report {
+  const { model, calibration, metric, metricDefinition, search, rounds } = profile;
+  const candidates = profile.candidates.filter(({ distance }) => distance !== null);
+  return {
+    title: `Layer profile of ${model.name}`,
+    facts: [
+      { name: 'Architecture', value: model.architecture },
+      { name: 'Parameters', value: formatCount(model.parameters) },
+      { name: 'Sublayers', value: `${model.sublayers.length} in ${model.blocks} blocks` },
+      {
+        name: 'Calibration',
+        value: `${calibration.sequences} × ${calibration.length} tokens of ${calibration.source === 'bundled' ? 'the bundled text' : basename(calibration.source)}`,
+      },
+      { name: 'Distance', value: `${metric}: ${metricDefinition}` },
+      {
+        name: 'Search',
+        value: `${search.mode}, ${formatDuration(search.seconds)} on ${search.device}`,
+      },
+    ],
+    sections: [
+      {
+        title: 'Importance of each sublayer',
+        text: [
+          'How far the output moves when a sublayer alone is removed. Sublayers with a small distance are the cheapest to remove.',
+        ],
+        figure: importanceOf(profile),
+        table: {
+          title: 'Cheapest to remove',
+          columns: [{ title: 'sublayer' }, { title: 'distance', isNumeric: true }],
+          rows: [...candidates]
+            .sort((a, b) => (a.distance ?? 0) - (b.distance ?? 0))
+            .slice(0, listed)
+            .map(({ sublayer, distance }) => [sublayer, formatDistance(distance)]),
+        },
+      },
+      ...(rounds.length === 0 ? [] : [orderSection(profile)]),
+      ...perplexitySection(profile),
+      ...stabilitySection(profile),
+    ],
+    origin: describeOrigin(profile),
+  };
+}
+
+/** Distances by block and kind, with the places in the order of removal. */
+export function importanceOf({ candidates, rounds, model }: LayerProfile): Heatmap {
+  const order = new Map(rounds.map(({ removed }, i) => [removed, String(i + 1)]));
+  const lines = new Map<string, Map<number, HeatmapCell>>();
+  for (const { sublayer, distance } of candidates) {
+    const [, block = '0', ...names] = sublayer.split('.');
+    const name = names.join(' ') || 'block';
+    const cells = lines.get(name) ?? new Map<number, HeatmapCell>();
+    cells.set(Number(block), { value: distance, text: order.get(sublayer) ?? '' });
+    lines.set(name, cells);
+  }
+  return {
+    kind: 'heatmap',
+    caption: 'distance if removed alone; numbers: order of removal',
+    blocks: [...new Set(model.sublayers.map(({ block }) => block))],
+    lines: [...lines].map(([name, cells]) => ({ name, cells })),
+    format: (value) => value.toPrecision(2),
+  };
+}
+
+function orderSection({ rounds, baselines, metric }: LayerProfile): Section {
+  const measured = [['search', rounds] as const, ...Object.entries(baselines)];
+  const series = measured.map(([name, steps]): Series => ({
+    name,
+    points: steps.map(({ distance }, i) => ({ x: i + 1, y: distance })),
+  }));
+  return {
+    title: 'Order of removal',
+    figure: {
+      kind: 'lines',
+      caption: 'Distance from the original as sublayers are removed one after the other.',
+      x: { title: 'sublayers removed', isWhole: true },
+      y: { title: `distance (${metric})` },
+      series,
+    },
+    table: {
+      title: 'Rounds',
+      columns: [
+        { title: 'round', isNumeric: true },
+        { title: 'removed' },
+        ...measured.map(([name]) => ({ title: name, isNumeric: true })),
+      ],
+      rows: rounds.map(({ removed }, i) => [
+        String(i + 1),
+        removed,
+        ...measured.map(([, steps]) => formatDistance(steps[i]?.distance)),
+      ]),
+    },
+  };
+}
+
+function perplexitySection({ evaluations }: LayerProfile): Section[] {
+  if (evaluations.length === 0) return [];
+  return [
+    {
+      title: 'Perplexity',
+      table: {
+        columns: [
+          { title: 'sublayers removed', isNumeric: true },
+          { title: 'text' },
+          { title: 'tokens', isNumeric: true },
+          { title: 'perplexity', isNumeric: true },
+        ],
+        rows: evaluations.map(({ rounds, text, tokens, perplexity }) => [
+          String(rounds),
+          basename(text),
+          String(tokens),
+          perplexity.toFixed(2),
+        ]),
+      },
+    },
+  ];
+}
+
+function stabilitySection({ stability }: LayerProfile): Section[] {
+  if (stability === undefined) return [];
+  const { texts, correlation, least, candidates } = stability;
+  const dependent = candidates.filter(({ dependsOnText }) => dependsOnText);
+  return [
+    {
+      title: 'Stability',
+      text: [
+        `Importance was measured on ${texts.map(({ name }) => basename(name)).join(', ')}: rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}. The rank of ${formatPercent(dependent.length / Math.max(1, candidates.length))} of the sublayers depends on the text.`,
+      ],
+      ...(dependent.length === 0
+        ? {}
+        : {
+            table: {
+              columns: [
+                { title: 'sublayer' },
+                { title: 'best rank', isNumeric: true },
+                { title: 'worst rank', isNumeric: true },
+              ],
+              rows: dependent.map(({ sublayer, places: [best, worst] }) => [
+                sublayer,
+                String(best),
+                String(worst),
+              ]),
+            },
+          }),
+    },
+  ];
+}
+
+function formatDistance(distance: number | null | undefined): string {
+  return distance === null || distance === undefined ? '–' : distance.toPrecision(3);
+}

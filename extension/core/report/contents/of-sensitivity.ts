@@ -1,0 +1,90 @@
+import { formatBytes, formatCount, formatDuration, formatPercent } from '../../format';
+import type { MethodName } from '../../tensornet/compression-choice';
+import { findingsOf, nearestToHalf } from '../../tensornet/sensitivity/findings';
+import type {
+  SensitivityEntry,
+  SensitivityProfile,
+} from '../../tensornet/sensitivity/sensitivity-profile';
+import type { Heatmap, HeatmapCell, Report, Section } from '../report';
+import { describeOrigin } from './origin';
+
+export function reportOfSensitivity(profile: SensitivityProfile): Report {
+  const { model, calibration, metric, metricDefinition, layers, seconds, device } = profile;
+  return {
+    title: `Sensitivity profile of ${model.name}`,
+    facts: [
+      { name: 'Architecture', value: model.architecture },
+      { name: 'Parameters', value: formatCount(model.parameters) },
+      { name: 'Linear layers', value: String(layers.length) },
+      { name: 'Calibration', value: `${calibration.sequences} × ${calibration.length} tokens` },
+      { name: 'Distance', value: `${metric}: ${metricDefinition}` },
+      { name: 'Measured', value: `${formatDuration(seconds)} on ${device}` },
+    ],
+    sections: [
+      levelsSection(profile),
+      ...findingsOf(profile).map(({ method }) => ({
+        title: `Layers compressed by ${method}`,
+        figure: sensitivityOf(profile, method),
+      })),
+    ],
+    origin: describeOrigin(profile),
+  };
+}
+
+/** Distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
+export function sensitivityOf(
+  { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
+  method: MethodName,
+): Heatmap {
+  const lines = new Map<string, Map<number, HeatmapCell>>();
+  for (const layer of layers) {
+    const entry = nearestToHalf(layer, method);
+    const cells = lines.get(layer.role) ?? new Map<number, HeatmapCell>();
+    const value = entry === undefined ? null : entry.distance - original;
+    cells.set(layer.block, { value, text: '' });
+    lines.set(layer.role, cells);
+  }
+  return {
+    kind: 'heatmap',
+    caption: 'distance if compressed alone, at the level nearest to half of a layer’s bytes',
+    blocks: [...new Set(layers.map(({ block }) => block))],
+    lines: [...lines].map(([name, cells]) => ({ name, cells })),
+    format: (value) => value.toPrecision(2),
+  };
+}
+
+/** What every method leaves of the layers at each of its levels, and how far that is from the original. */
+function levelsSection({ layers, original }: SensitivityProfile): Section {
+  const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
+  const ways = new Map<string, SensitivityEntry[]>();
+  for (const { entries } of layers) {
+    for (const entry of entries) {
+      const way = [entry.method, entry.variant, entry.then, entry.level].filter(Boolean).join(' ');
+      ways.set(way, [...(ways.get(way) ?? []), entry]);
+    }
+  }
+  return {
+    title: 'Methods and levels',
+    text: ['Each layer was compressed alone; distances are means over the layers.'],
+    table: {
+      columns: [
+        { title: 'method' },
+        { title: 'layers', isNumeric: true },
+        { title: 'bytes', isNumeric: true },
+        { title: 'of all layers', isNumeric: true },
+        { title: 'mean distance', isNumeric: true },
+      ],
+      rows: [...ways].map(([way, entries]) => {
+        const left = entries.reduce((sum, entry) => sum + entry.bytes, 0);
+        const distance = entries.reduce((sum, entry) => sum + entry.distance - original, 0);
+        return [
+          way,
+          String(entries.length),
+          formatBytes(left),
+          formatPercent(left / bytes),
+          (distance / entries.length).toPrecision(3),
+        ];
+      }),
+    },
+  };
+}

@@ -1,0 +1,45 @@
+import type { Figure, Report, Section, Table } from './report';
+
+/** For pull requests and wikis: facts and tables, without charts. */
+export function toMarkdown({ title, facts, sections, origin }: Report): string {
+  const parts = [
+    `# ${escaped(title)}`,
+    facts.map(({ name, value }) => `* **${escaped(name)}:** ${escaped(value)}`).join('\n'),
+    ...sections.flatMap(describeSection),
+    `*${escaped(origin)}*`,
+  ];
+  return `${parts.filter((part) => part !== '').join('\n\n')}\n`;
+}
+
+function describeSection({ title, text = [], figure, table }: Section): string[] {
+  const shown = table ?? (figure && tableOf(figure));
+  return [`## ${escaped(title)}`, ...text.map(escaped), ...(shown ? [describeTable(shown)] : [])];
+}
+
+/** A heatmap is its numbers; what charts of lines show stands in a table of their own. */
+function tableOf(figure: Figure): Table | undefined {
+  if (figure.kind === 'lines') return undefined;
+  const { blocks, lines, format } = figure;
+  return {
+    columns: [{ title: 'block' }, ...lines.map(({ name }) => ({ title: name, isNumeric: true }))],
+    rows: blocks.map((block) => [
+      String(block),
+      ...lines.map(({ cells }) => {
+        const { value = null, text = '' } = cells.get(block) ?? {};
+        const number = value === null ? '' : format(value);
+        return text === '' ? number : `${number} (${text})`;
+      }),
+    ]),
+  };
+}
+
+function describeTable({ columns, rows }: Table): string {
+  const line = (cells: readonly string[]): string => `| ${cells.map(escaped).join(' | ')} |`;
+  const rule = `|${columns.map(({ isNumeric }) => (isNumeric === true ? '--:' : '---')).join('|')}|`;
+  return [line(columns.map(({ title }) => title)), rule, ...rows.map(line)].join('\n');
+}
+
+/** What Markdown would take for more than text. */
+function escaped(text: string): string {
+  return text.replace(/[\\`*_[\]<>|#]/g, '\\$&').replace(/\r?\n/g, ' ');
+}

@@ -1,0 +1,147 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import { reportOfExperiment } from '../../../extension/core/report/contents/of-experiment';
+import { logarithmicShares } from '../../../extension/core/report/report';
+import { toHtml } from '../../../extension/core/report/to-html';
+import { toMarkdown } from '../../../extension/core/report/to-markdown';
+import { runCli } from '../cli/run-cli';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const model = fixture('llama-gqa-untied');
+const folder = temporaryFolder();
+const profile = join(folder, 'tiny.layerprofile.json');
+const small = ['--calibration', 'random', '--sequences', '2', '--length', '16', '--device', 'cpu'];
+
+async function ran(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await runCli(args);
+  expect(code, stderr).toBe(0);
+  return stdout;
+}
+
+/** Markup without the spaces that only lay it out. */
+const dense = (html: string): string =>
+  html
+    .replace(/\s+/g, ' ')
+    .replace(/ ?([<>]) ?/g, '$1')
+    .replace(/(?<=") (?=\/?>)/g, '');
+
+/** A report by the command line, as a text. */
+async function reported(about: string, name: string): Promise<string> {
+  const out = join(folder, name);
+  const result = JSON.parse(await ran('report', about, '--out', out, '--json')) as object;
+  const text = await readFile(out, 'utf8');
+  expect(result).toMatchObject({ path: out, bytes: Buffer.byteLength(text) });
+  return text;
+}
+
+beforeAll(async () => {
+  await ran('profile', model, ...small, '--remove', '3', '--out', profile);
+});
+
+describe('a report', () => {
+  it('of a profile is one page that loads nothing, with all that was measured', async () => {
+    const html = dense(await reported(profile, 'profile.html'));
+    const { rounds, candidates, baselines } = JSON.parse(
+      await readFile(profile, 'utf8'),
+    ) as LayerProfile;
+    expect(html).toContain('<h1>Layer profile of llama-gqa-untied</h1>');
+    expect(html).not.toMatch(/https?:|<script|<link|<img|@import|url\(/);
+    expect(html).toContain("default-src 'none'");
+    // A colour for each distance, and the place in the order in those that go.
+    expect(html.match(/<td title=/g)).toHaveLength(candidates.length);
+    for (const [i, { removed, distance }] of rounds.entries()) {
+      expect(html).toContain(`<td>${removed}</td>`);
+      expect(html).toContain(`<td class="number">${distance.toPrecision(3)}</td>`);
+      expect(html).toMatch(new RegExp(`color:#(?:000|fff)">${i + 1}</td>`));
+    }
+    const series = 1 + Object.keys(baselines).length;
+    expect(html.match(/<circle /g)).toHaveLength(series * rounds.length);
+  });
+
+  it('is found by what is in the file, whatever its name', async () => {
+    const named = join(folder, 'other.json');
+    await writeFile(named, await readFile(profile));
+    expect(await reported(named, 'other.html')).toBe(await reported(profile, 'same.html'));
+  });
+
+  it('of a profile is written as Markdown, with its tables', async () => {
+    const text = await reported(profile, 'profile.md');
+    expect(text).toContain('# Layer profile of llama-gqa-untied');
+    expect(text).toMatch(/\| round \| removed \| search \| one-shot \|.*\n\|--:\|---\|--:\|/);
+    expect(text).not.toContain('<');
+  });
+
+  it('of a written model says what it has lost, and of its plan what goes', async () => {
+    const out = join(folder, 'pruned');
+    const plan = join(folder, 'tiny.plan.json');
+    await ran('plan', model, '--profile', profile, '--remove', '2', '--out', plan);
+    await ran('apply', plan, '--out', out, '--device', 'cpu');
+    const { removed } = JSON.parse(await readFile(join(out, 'espalier.json'), 'utf8')) as {
+      readonly removed: readonly string[];
+    };
+    expect(removed).toHaveLength(2);
+    const [written, planned] = [
+      dense(await reported(out, 'm.html')),
+      dense(await reported(plan, 'p.html')),
+    ];
+    for (const id of removed) {
+      expect(written).toContain(`<td>${id}</td>`);
+      expect(planned).toContain(`<td>${id}</td>`);
+    }
+    expect(written).toContain('Checked after writing');
+  });
+
+  it('of anything else is refused with what can be reported', async () => {
+    const readme = join(folder, 'README.md');
+    await writeFile(readme, 'text');
+    const refused = await runCli(['report', readme, '--out', join(folder, 'r.html')]);
+    expect(refused).toMatchObject({ code: 1 });
+    expect(refused.stderr).toContain('.layerprofile.json, .plan.json');
+    const format = await runCli(['report', profile, '--out', join(folder, 'r.pdf')]);
+    expect(format).toMatchObject({ code: 1 });
+    expect(format.stderr).toContain('.html or .md');
+  });
+});
+
+describe('an experiment', () => {
+  const report = reportOfExperiment({
+    dataset: { name: '<b>cats & "dogs"</b>', fingerprint: 'abc', examples: 1000 },
+    request: { iso: 'steps', seeds: 3 },
+    rows: [
+      { choice: 'el2n', keep: 0.5, examples: 500, mean: 0.91, deviation: 0.01 },
+      { choice: 'el2n', keep: 0.25, examples: 250, mean: 0.8 },
+      { choice: 'random', keep: 0.5, examples: 500, mean: 0.7, deviation: 0.02 },
+    ],
+  });
+
+  it('draws a line for each subset, with deviations', () => {
+    const html = dense(toHtml(report));
+    const paths = [...html.matchAll(/<g class="series-\d"><path class="line" d="([^"]+)"/g)];
+    expect(paths).toHaveLength(2);
+    // From the smaller share to the larger, and up with accuracy.
+    const [from, to] = [...(paths[0]?.[1] ?? '').matchAll(/([\d.]+) ([\d.]+)/g)].map((at) => ({
+      x: Number(at[1]),
+      y: Number(at[2]),
+    }));
+    expect(to?.x).toBeGreaterThan(from?.x ?? Infinity);
+    expect(to?.y).toBeLessThan(from?.y ?? 0);
+    expect(html.match(/<path class="spread" d="M/g)).toHaveLength(2);
+  });
+
+  it('takes names for text, not for markup', () => {
+    expect(toHtml(report)).toContain('&lt;b&gt;cats &amp; &quot;dogs&quot;&lt;/b&gt;');
+    expect(toMarkdown(report)).toContain('\\<b\\>cats & "dogs"');
+  });
+});
+
+describe('shares of a heatmap', () => {
+  it('follow logarithms, and are 0 for what is not above 0', () => {
+    const { low, high, shareOf } = logarithmicShares([0.01, null, 1, 0]);
+    expect([low, high]).toEqual([expect.closeTo(0.01), expect.closeTo(1)]);
+    expect(shareOf(0.1)).toBeCloseTo(0.5);
+    expect([shareOf(null), shareOf(0)]).toEqual([0, 0]);
+  });
+});
