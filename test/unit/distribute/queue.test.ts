@@ -69,7 +69,6 @@ describe('a queue', () => {
   const engine = (): Engine => {
     const queue = new QueueEngine(connection, version);
     return {
-      size: queue.size,
       memoryShare: queue.memoryShare,
       hire: async (setup, crew, means) => {
         let tell: () => void = () => undefined;

@@ -130,7 +130,6 @@ interface Hiring {
 
 /** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
 export class QueueEngine implements Engine {
-  public readonly size = 1;
   public readonly memoryShare = 1;
 
   /**
