@@ -93,6 +93,11 @@ const bundles = [
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
   { ...node, entryPoints: ['extension/worker/trainer.ts'], outfile: 'dist/trainer.js' },
   { ...node, entryPoints: ['extension/worker/pieces.ts'], outfile: 'dist/pieces.js' },
+  {
+    ...node,
+    entryPoints: ['extension/core/distribute/queue/library.ts'],
+    outfile: 'dist/queue-library.js',
+  },
   { ...node, entryPoints: ['extension/worker/parquet-check.ts'], outfile: 'dist/parquet-check.js' },
   {
     ...node,

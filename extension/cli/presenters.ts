@@ -17,6 +17,7 @@ import { patch } from './present/patch';
 import { plan } from './present/plan';
 import { planCompression } from './present/plan-compression';
 import { profile } from './present/profile';
+import { queue } from './present/queue';
 import { report } from './present/report';
 import { selectData } from './present/select-data';
 import { repair } from './present/repair';
@@ -38,6 +39,7 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
   tensors,
   compare,
   profile,
+  queue,
   pareto,
   'score-experts': scoreExperts,
   plan,

@@ -76,6 +76,8 @@ export interface DiagramRequest {
   readonly model: string;
   /** Ids of groups that are opened, and of runs that are unfolded. */
   readonly open: readonly string[];
+  /** Another model that is drawn into the same diagram. */
+  readonly against?: string;
   /** A JSON file of numbers that are drawn on it. */
   readonly values?: string;
 }

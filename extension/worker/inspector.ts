@@ -39,9 +39,9 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open: unfolded, values }) => {
+  diagram: async ({ model, open: unfolded, ...options }) => {
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
-    return (await diagrams).draw(model, new Set(unfolded), values);
+    return (await diagrams).draw(model, new Set(unfolded), options);
   },
   compare: async (request, context) =>
     compareModels(request, { ...context, emit: () => undefined }, open),

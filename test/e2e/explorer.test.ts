@@ -163,6 +163,15 @@ describe('the model explorer', () => {
     await workbench.quickPick('other').click();
     await frame.getByRole('heading', { name: 'Compared with other' }).waitFor();
     await frame.getByText('hidden_size').first().waitFor();
+    await frame.getByRole('button', { name: 'Data Flow' }).click();
+    await frame.getByText('Both models in one diagram').waitFor();
+    await frame
+      .getByRole('treeitem', { name: /only in this model$/ })
+      .first()
+      .waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot('explorer-joined');
+    await frame.getByRole('button', { name: 'Table' }).click();
     await workbench.screenshot('explorer-comparison');
     await frame.getByRole('button', { name: 'Compare Weights' }).click();
     await frame

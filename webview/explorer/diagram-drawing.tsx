@@ -102,6 +102,9 @@ function Ground({ diagram: { nodes, edges } }: { readonly diagram: Diagram }): V
   );
 }
 
+/** So that differences are not told by lines alone. */
+const signs = { model: '+', against: '−', changed: '≠' } as const;
+
 interface BoxProps {
   readonly node: DiagramNode;
   readonly colours: ColourScale | undefined;
@@ -111,12 +114,14 @@ interface BoxProps {
 
 function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
   const { id, label, detail, kind, x, y, width, height, level, frame, expanded, times } = node;
+  const { difference } = node;
+  const differs = difference && strings.difference[difference];
   const title = times > 1 ? strings.times(label, String(times)) : label;
   const told = colours?.told(node);
-  const parts = [title, detail, node.name, told].filter((text) => text !== undefined);
+  const parts = [title, detail, node.name, differs, told].filter((text) => text !== undefined);
   return (
     <g
-      class={`box ${frame ? 'open' : 'closed'} ${kind}`}
+      class={`box ${frame ? 'open' : 'closed'} ${kind} ${difference === undefined ? '' : `in-${difference}`}`}
       role="treeitem"
       aria-level={level}
       aria-label={parts.join(', ')}
@@ -129,6 +134,11 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
       <title>{parts.join('\n')}</title>
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
       {colours !== undefined && !frame && <Strip node={node} colours={colours} />}
+      {difference !== undefined && (
+        <text class="sign" x={width - 12} y={14} aria-hidden="true">
+          {signs[difference]}
+        </text>
+      )}
       <rect class="focus" {...{ x: 0, y: 0, width, height: frame ? titleHeight : height, rx: 5 }} />
     </g>
   );

@@ -214,6 +214,7 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
           diagram.omitted > 0 &&
           strings.omitted(formatCount(diagram.omitted))}
       </p>
+      {diagram?.joined === true && <p class="muted">{strings.diagramDifferences}</p>}
       <p class="muted">{strings.diagramHint}</p>
     </div>
   );
@@ -232,14 +233,15 @@ function useDrawn(
   model: ModelDescription,
   open: readonly string[],
 ): DiagramState | undefined {
-  const values = panel.get('values');
+  const [values, comparison] = [panel.get('values'), panel.get('comparison')];
+  const against = comparison?.kind === 'known' ? comparison.comparison.against.path : undefined;
   const [state, setState] = useState<DiagramState>();
   useEffect(
     () =>
       whileShown(panel.call.diagram(open), setState, (reason) => {
         setState({ kind: 'unknown', reason });
       }),
-    [model, open, values],
+    [model, open, values, against],
   );
   return state;
 }

@@ -142,6 +142,14 @@ export const strings = {
     drift: t('Drift'),
     values: t('Numbers of a file'),
   },
+  difference: {
+    model: t('only in this model'),
+    against: t('only in the other model'),
+    changed: t('different in the other model'),
+  },
+  diagramDifferences: t(
+    'Both models in one diagram: + only in this model, − (dashed) only in the other, ≠ different.',
+  ),
   showValues: t('Show Numbers…'),
   hideValues: t('Hide Numbers'),
   showValuesTitle: t('Draw the numbers of a JSON file on the boxes that it names'),

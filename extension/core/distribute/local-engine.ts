@@ -24,7 +24,7 @@ export interface PieceLimits {
 }
 
 /** A process of this machine that does pieces of one job; started when it has one, and again when it is lost. */
-class LocalWorker implements PieceWorker {
+export class LocalWorker implements PieceWorker {
   private child: Child | undefined;
 
   public constructor(

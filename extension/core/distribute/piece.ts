@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { TaskJob } from '../jobs/child-task';
 import type { Message } from '../message';
+import type { DeviceName } from '../runtime/device';
+import { onnxRuntimeVersion } from '../runtime/version';
 
 /** What is cut into pieces: who does them, and what all of them share. Plain data and typed arrays. */
 export interface PieceSetup {
@@ -66,6 +68,15 @@ export interface Engine {
    */
   hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>>;
 }
+
+/** What a worker is asked for instead of a piece, to compare its numbers. */
+export const probeRequest = 'probe';
+
+/** The key of a setup: numbers are those of a device, and of a version of ONNX Runtime. */
+export const setupKeyOf = (job: string, device: DeviceName): string =>
+  createHash('sha256')
+    .update(JSON.stringify([job, device, onnxRuntimeVersion()]))
+    .digest('hex');
 
 /** The key of a piece: of what it shares with others, and what is asked of it. */
 export function pieceKey(setup: Pick<PieceSetup, 'key'>, request: unknown): string {

@@ -37,7 +37,7 @@ import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
-import { workersField } from './workers';
+import { sharingFields, sharingNames, sharingRules } from './sharing';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -87,7 +87,7 @@ const howFields = group('Budget', {
     default: defaultRounds,
     min: 0,
   }),
-  workers: workersField,
+  ...sharingFields,
 });
 
 /** For operations where something else may say what to compress. */
@@ -115,11 +115,12 @@ export const contextRule: Rule = {
 };
 
 export const budgetRules = [
+  ...sharingRules,
   contextRule,
   excludes('widths', 'keepWidths'),
   replaces(
     'sensitivity',
-    ['metric', 'precision', 'roles', 'blocks', 'widths', 'workers'],
+    ['metric', 'precision', 'roles', 'blocks', 'widths', ...sharingNames],
     say`it has its own`,
   ),
 ];

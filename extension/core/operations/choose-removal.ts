@@ -30,7 +30,7 @@ import {
 } from './search-fields';
 import { searchModel } from './search-model';
 import { calibrationFields, calibrationRules, runFields } from './shared-fields';
-import { workersField } from './workers';
+import { sharingFields, sharingNames, sharingRules } from './sharing';
 import { counted, say } from '../message';
 
 const calibration = calibrationFields(defaultCalibration);
@@ -44,19 +44,20 @@ export const removalFields = {
   ...openSearchFields,
   ...calibration,
   ...runFields,
-  workers: workersField,
+  ...sharingFields,
 };
 
 /** Fields that only a search reads. */
-export const removalNames = ['profile', 'workers', ...searchNames];
+export const removalNames = ['profile', ...searchNames, ...sharingNames];
 
 export const removalRules = [
   ...searchRules,
   ...calibrationRules,
+  ...sharingRules,
   needs('profile', ...amountNames),
   replaces(
     'profile',
-    ['calibrationScores', 'calibrationPolicy', 'workers'],
+    ['calibrationScores', 'calibrationPolicy', ...sharingNames],
     say`a profile holds a finished search`,
   ),
 ];

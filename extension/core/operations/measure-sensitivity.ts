@@ -23,7 +23,8 @@ import { searchFields } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
-import { engineOf } from './workers';
+import { engineOf } from './sharing';
+import type { SharingRequest } from './sharing';
 import { say } from '../message';
 
 /** Ways of compressing differ by far more from each other. */
@@ -57,10 +58,10 @@ export const trialFields = group('Sensitivity', {
 type SensitivityRequest = Partial<RequestOf<typeof trialFields>> &
   Partial<RequestOf<typeof layerFields>> &
   RequestOf<CalibrationFields> &
-  RequestOf<typeof runFields> & {
+  RequestOf<typeof runFields> &
+  SharingRequest & {
     readonly model: OpenedModel;
     readonly seed: number;
-    readonly workers?: number;
   };
 
 /** What measuring sensitivity has to do, by methods, precision and text. */

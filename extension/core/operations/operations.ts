@@ -27,6 +27,8 @@ import { scoreExperts } from './score-experts';
 import { scoreText } from './score-text';
 import { selectData } from './select-data';
 import { sensitivity } from './sensitivity';
+import { workForQueue } from './serve-queue';
+import { showQueue } from './show-queue';
 import { studyGroups } from './study-groups';
 import { symbolicEnumerate } from './symbolic-enumerate';
 import { symbolicEvaluate } from './symbolic-evaluate';
@@ -71,6 +73,8 @@ export const operations = [
   tryFamily,
   pareto,
   scoreExperts,
+  showQueue,
+  workForQueue,
   report,
 ] as const;
 

@@ -9,8 +9,8 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
-import { workersField } from './workers';
 import { searchModel, searchWork } from './search-model';
+import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
 
 export const profile = defineOperation({
@@ -32,9 +32,14 @@ export const profile = defineOperation({
       }),
     }),
     ...runFields,
-    workers: workersField,
+    ...sharingFields,
   },
-  rules: [...searchRules, ...calibrationRules, excludes('furtherCalibration', 'calibrationScores')],
+  rules: [
+    ...searchRules,
+    ...calibrationRules,
+    ...sharingRules,
+    excludes('furtherCalibration', 'calibrationScores'),
+  ],
   result: v.looseObject({
     candidates: v.array(v.looseObject({ sublayer: v.string(), distance: v.nullable(v.number()) })),
     rounds: v.array(v.looseObject({ removed: v.string(), distance: v.number() })),

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PieceTask } from '../distribute/local-engine';
+import { probeRequest } from '../distribute/piece';
 import type { PieceSetup } from '../distribute/piece';
 import type { OpenPieces, PieceDoer } from '../distribute/piece-doer';
 import type { TaskJob } from '../jobs/child-task';
@@ -32,7 +33,7 @@ export class PieceRunner {
     if (this.doer === undefined) {
       throw new Error('a piece came without what it shares with others');
     }
-    return this.doer.do(request, job);
+    return request === probeRequest ? this.doer.probe() : this.doer.do(request, job);
   }
 
   public async dispose(): Promise<void> {

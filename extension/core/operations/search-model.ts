@@ -14,7 +14,8 @@ import type { OperationContext } from './operation';
 import { requireCandidates } from './search-fields';
 import { calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
-import { engineOf } from './workers';
+import { engineOf } from './sharing';
+import type { SharingRequest } from './sharing';
 import { runsOf } from './work';
 import type { Work } from './work';
 
@@ -53,10 +54,10 @@ function textOf(
 }
 
 type SearchRequest = RequestOf<typeof runFields> &
+  SharingRequest &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
     readonly furtherCalibration?: readonly string[];
-    readonly workers?: number;
   };
 
 /**

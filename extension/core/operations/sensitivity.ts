@@ -12,7 +12,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { besideModel } from './suggest-out';
-import { workersField } from './workers';
+import { sharingFields, sharingRules } from './sharing';
 
 export const sensitivity = defineOperation({
   id: 'sensitivity',
@@ -27,9 +27,9 @@ export const sensitivity = defineOperation({
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
     ...calibrationFields(sensitivityCalibration),
     ...runFields,
-    workers: workersField,
+    ...sharingFields,
   },
-  rules: calibrationRules,
+  rules: [...calibrationRules, ...sharingRules],
   result: v.looseObject({
     format: v.literal('espalier.sensitivity'),
     layers: v.array(v.looseObject({ tensor: v.string(), entries: v.array(v.looseObject({})) })),

@@ -13,7 +13,7 @@ export async function kernelProbe(
   input: ModelInput = new Int32Array(1),
 ): Promise<readonly number[]> {
   let state = await executor.embed(
-    input instanceof Int32Array ? input.slice(0, mostTokens) : input,
+    input instanceof Int32Array ? Int32Array.from(input).slice(0, mostTokens) : input,
   );
   for (const index of executor.model.summary.sublayers.keys()) {
     [state = state] = await executor.run(index, [state]);

@@ -126,6 +126,9 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
         'diagram',
         {
           ...{ model: this.path, open },
+          ...(this.#comparison?.kind === 'known'
+            ? { against: this.#comparison.comparison.against.path }
+            : {}),
           ...(this.#values === undefined ? {} : { values: this.#values }),
         },
         { token: this.#alive.token },

@@ -81,7 +81,7 @@ describe('a search that several workers share', () => {
           }
         },
       ),
-      { numRuns: 8 },
+      { numRuns: 5 },
     );
   }, 120_000);
 

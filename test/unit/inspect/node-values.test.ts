@@ -18,7 +18,7 @@ function written(value: unknown): string {
 }
 
 async function drawn(model: string, open: readonly string[], values: unknown): Promise<Diagram> {
-  const diagram = await new Diagrams().draw(model, new Set(open), written(values));
+  const diagram = await new Diagrams().draw(model, new Set(open), { values: written(values) });
   if ('reason' in diagram) throw new Error('no flow');
   return diagram;
 }

@@ -10,3 +10,11 @@ it('the extension host never loads ONNX Runtime; the worker does', () => {
   expect(bundle('worker.js')).toMatch(loads);
   expect(bundle('extension.js')).not.toMatch(loads);
 });
+
+it('what talks to a queue is loaded where one is named, and only then', () => {
+  const speaks = /QueueBase/;
+  expect(bundle('queue-library.js')).toMatch(speaks);
+  for (const name of ['extension.js', 'worker.js', 'pieces.js', 'cli.js']) {
+    expect(bundle(name)).not.toMatch(speaks);
+  }
+});

@@ -34,7 +34,8 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   } = {
     describe: async (request) => describeModel(request.model),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
-    diagram: async ({ model: path, open, values }) => diagrams.draw(path, new Set(open), values),
+    diagram: async ({ model: path, open, ...options }) =>
+      diagrams.draw(path, new Set(open), options),
     compare: async (request, token) => {
       await Promise.race([gate, cancelled(token)]);
       return compareModels(request, { ...unattended, cancellation: token });

@@ -1,4 +1,4 @@
-import type { FlowGroup, FlowKind, ValueRange } from './flow-document';
+import type { FlowDifference, FlowGroup, FlowKind, ValueRange } from './flow-document';
 
 /** A box of a diagram; sizes and places in pixels at full size, from the top left corner. */
 export interface DiagramNode {
@@ -27,6 +27,8 @@ export interface DiagramNode {
   readonly sublayers: readonly string[];
   /** Numbers of a file for what it stands for. */
   readonly value?: ValueRange;
+  /** In a diagram of two models. */
+  readonly difference?: FlowDifference;
 }
 
 export interface DiagramPoint {
@@ -53,6 +55,8 @@ export interface Diagram {
   readonly nodes: readonly DiagramNode[];
   readonly edges: readonly DiagramEdge[];
   readonly omitted: number;
+  /** Whether it is of two models. */
+  readonly joined?: boolean;
   /** Of all numbers of a file; undefined without one. */
   readonly values?: DiagramValues;
 }

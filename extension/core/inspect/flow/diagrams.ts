@@ -6,38 +6,62 @@ import { describeFlow } from './describe-flow';
 import type { Diagram } from './diagram';
 import { everyItem, isGroup } from './flow-document';
 import type { Flow, UnknownFlow } from './flow-document';
+import { joinFlows } from './join-flows';
 import { layOut } from './lay-out';
 import { joined, readNodeValues, withValues } from './node-values';
 
-/** Draws flows; the last one is kept, since it is drawn anew with everything that is opened. */
-export class Diagrams {
-  public constructor(private readonly open: OpenModel = openModelFiles) {}
+/** Flows that are kept: those of a model and of one that it is compared with. */
+const kept = 2;
 
-  private last: { readonly key: string; readonly flow: Promise<Flow | UnknownFlow> } | undefined;
+/** What a diagram shows besides the flow. */
+interface DrawingOptions {
+  /** Another model that is drawn into the same diagram, where the flow of both is known. */
+  readonly against?: string | undefined;
+  /** Numbers to draw on the boxes, as {@link readNodeValues} reads them. */
+  readonly values?: string | undefined;
+}
+
+/** Draws flows; the last ones are kept, since they are drawn anew with everything that is opened. */
+export class Diagrams {
+  private readonly flows = new Map<string, Promise<Flow | UnknownFlow>>();
+
+  public constructor(private readonly open: OpenModel = openModelFiles) {}
 
   /**
    * @param unfolded Ids of groups that are opened, and of runs that are unfolded.
-   * @param file numbers to draw on the boxes, as {@link readNodeValues} reads them
    * @throws UserError when a file is missing or damaged.
    */
   public async draw(
     model: string,
     unfolded: ReadonlySet<string>,
-    file?: string,
+    { against, values }: DrawingOptions = {},
   ): Promise<Diagram | UnknownFlow> {
+    const own = await this.flowOf(model);
+    if ('reason' in own) {
+      return own;
+    }
+    const other = against === undefined ? undefined : await this.flowOf(against);
+    const isJoined = other !== undefined && !('reason' in other) && other.source === own.source;
+    const flow = isJoined ? joinFlows(own, other) : own;
+    const diagram =
+      values === undefined ? layOut(flow, unfolded) : await drawValues(flow, unfolded, values);
+    return isJoined ? { ...diagram, joined: true } : diagram;
+  }
+
+  private async flowOf(model: string): Promise<Flow | UnknownFlow> {
     const { path } = await locateWeights(model);
     const key = `${path}\n${await stampOfModel(path)}`;
-    if (this.last?.key !== key) {
-      this.last = { key, flow: describeFlow(model, this.open) };
+    const flow = this.flows.get(key) ?? describeFlow(model, this.open);
+    this.flows.delete(key);
+    this.flows.set(key, flow);
+    const [oldest = key] = this.flows.keys();
+    if (this.flows.size > kept) {
+      this.flows.delete(oldest);
     }
     try {
-      const flow = await this.last.flow;
-      if ('reason' in flow) {
-        return flow;
-      }
-      return file === undefined ? layOut(flow, unfolded) : await drawValues(flow, unfolded, file);
+      return await flow;
     } catch (error) {
-      this.last = undefined;
+      this.flows.delete(key);
       throw error;
     }
   }

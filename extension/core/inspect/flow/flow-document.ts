@@ -11,6 +11,9 @@ export interface ValueRange {
   readonly most: number;
 }
 
+/** Where two models are drawn as one: which of them alone has an item, or that they have it otherwise. */
+export type FlowDifference = 'model' | 'against' | 'changed';
+
 /** One operation. */
 export interface FlowNode {
   readonly id: string;
@@ -22,6 +25,7 @@ export interface FlowNode {
   /** Names of the tensors that it reads, as the files name them. */
   readonly tensors: readonly string[];
   readonly value?: ValueRange;
+  readonly difference?: FlowDifference;
 }
 
 /** Operations that are drawn as one until they are asked for. */
@@ -37,6 +41,7 @@ export interface FlowGroup {
   readonly shown?: number;
   readonly children: readonly FlowItem[];
   readonly value?: ValueRange;
+  readonly difference?: FlowDifference;
 }
 
 export type FlowItem = FlowNode | FlowGroup;

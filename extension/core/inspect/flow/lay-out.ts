@@ -15,6 +15,8 @@ const padding = 14;
 const titleHeight = 26;
 /** Room for the colours of importance. */
 const stripHeight = 8;
+/** Room for the sign of a difference at both sides, since labels stand in the middle. */
+const signWidth = 24;
 /** A frame laid out by itself. */
 interface Laid extends Size {
   readonly nodes: readonly DiagramNode[];
@@ -229,7 +231,7 @@ function boxSize({ item, alike, expanded }: Visible): Size {
     return { width: 26, height: 26 };
   }
   return {
-    width: Math.max(leastWidth, text + 24),
+    width: Math.max(leastWidth, text + 24 + (item.difference === undefined ? 0 : signWidth)),
     height: (detail === '' ? 28 : 42) + strip,
   };
 }
@@ -254,6 +256,7 @@ function nodeOf(
     ...{ id, label, kind, ...corner, width, height, level },
     ...(detail === undefined ? {} : { detail }),
     ...(value === undefined ? {} : { value }),
+    ...(item.difference === undefined ? {} : { difference: item.difference }),
     ...(!isGroup(item) && item.name !== undefined ? { name: item.name } : {}),
     ...(frame === undefined ? {} : { parent: frame.item.id }),
     frame: children !== undefined,

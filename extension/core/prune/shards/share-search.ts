@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
+import { setupKeyOf } from '../../distribute/piece';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
 import { withCrew } from '../../distribute/with-crew';
@@ -42,7 +43,7 @@ export async function shareSearch<T>(
   const { sequences, metricName, executor } = setup;
   const home = new ShardWork(setup);
   const shared: PieceSetup = {
-    ...{ kind: 'search', key },
+    ...{ kind: 'search', key: setupKeyOf(key, executor.device) },
     model: { fingerprint: model.summary.fingerprint, path: model.path },
     data: {
       ...{ sequences: sequences.map(portableInput), metricName },

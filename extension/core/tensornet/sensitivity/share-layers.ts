@@ -1,6 +1,6 @@
 import * as v from 'valibot';
 import { modelInputSchema, portableInput } from '../../distribute/input-schema';
-import { pieceKey } from '../../distribute/piece';
+import { pieceKey, setupKeyOf } from '../../distribute/piece';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
 import { withCrew } from '../../distribute/with-crew';
@@ -53,7 +53,7 @@ export async function shareLayers(
   action: (ask: Ask) => Promise<void>,
 ): Promise<void> {
   const setup: PieceSetup = {
-    ...{ kind: 'sensitivity', key, scratch },
+    ...{ kind: 'sensitivity', key: setupKeyOf(key, data.device), scratch },
     data: {
       ...data,
       measured: data.measured.map(portableInput),

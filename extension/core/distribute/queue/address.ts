@@ -1,0 +1,73 @@
+import { lookup } from 'node:dns/promises';
+import { BlockList, isIPv6 } from 'node:net';
+import process from 'node:process';
+import { UserError } from '../../user-error';
+import { say } from '../../message';
+
+/** Holds the password, which then stands in no list of processes. */
+export const passwordVariable = 'ESPALIER_QUEUE_PASSWORD';
+
+/** Where a server of Redis or Valkey is, and who asks. */
+export interface QueueAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  readonly database: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  /** For people: without the password. */
+  readonly shown: string;
+}
+
+const defaultPort = 6379;
+
+/** @throws UserError for what is no address. */
+export function parseQueueAddress(text: string): QueueAddress {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isKnown = url !== undefined && ['redis:', 'rediss:'].includes(url.protocol);
+  const database = Number(url?.pathname.slice(1) ?? '');
+  if (!isKnown || url.hostname === '' || !Number.isInteger(database)) {
+    throw new UserError(say`This isn't the address of a queue.`, {
+      field: 'queue',
+      remedy: say`Write redis://HOST:PORT, or rediss://USER:PASSWORD@HOST:PORT with TLS.`,
+    });
+  }
+  const { hostname, port, protocol, username, password } = url;
+  const secret = decodeURIComponent(password) || process.env[passwordVariable];
+  const user = username === '' ? '' : `${username}@`;
+  return {
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: port === '' ? defaultPort : Number(port),
+    tls: protocol === 'rediss:',
+    database,
+    username: username === '' ? undefined : decodeURIComponent(username),
+    password: secret === '' ? undefined : secret,
+    shown: `${protocol}//${user}${url.host}${url.pathname}`,
+  };
+}
+
+/** Addresses that nobody outside reaches: this machine, private and link-local networks. */
+const inside = new BlockList();
+for (const [network, prefix] of [
+  ['127.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['169.254.0.0', 16],
+  ['100.64.0.0', 10],
+] as const) {
+  inside.addSubnet(network, prefix, 'ipv4');
+}
+inside.addAddress('::1', 'ipv6');
+inside.addSubnet('fc00::', 7, 'ipv6');
+inside.addSubnet('fe80::', 10, 'ipv6');
+
+/** Whether an address can be reached from anywhere. */
+export const isPublic = (address: string): boolean =>
+  !inside.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+
+/** Whether a server can be reached from anywhere, by one of its addresses. */
+export async function isPublicHost(host: string): Promise<boolean> {
+  const addresses = await lookup(host, { all: true }).catch(() => []);
+  return addresses.some(({ address }) => isPublic(address));
+}

@@ -1,0 +1,89 @@
+import type { Redis } from 'ioredis';
+import * as v from 'valibot';
+import { WorkerLostError } from '../../jobs/child-task';
+import { UserError } from '../../user-error';
+import { decode } from './codec';
+import { failureKey, failureSchema, resultKey } from './messages';
+import { verbatim } from '../../message';
+
+/** How often answers are looked for: far less than what a piece takes. */
+const lookMilliseconds = 20;
+
+interface Awaited {
+  readonly piece: string;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Waits for what workers answer. It looks again and again instead of being told: nothing is missed while the server
+ * is away, and one request looks for all.
+ */
+export class Answers {
+  private readonly awaited = new Map<string, Awaited>();
+  private timer: NodeJS.Timeout | undefined;
+  private isLooking = false;
+
+  public constructor(private readonly redis: Redis) {}
+
+  /** @returns the result of a piece, or what has gone wrong with an attempt at it */
+  public async wait(attempt: string, piece: string): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      this.awaited.set(attempt, { piece, resolve, reject });
+      this.timer ??= setInterval(() => {
+        void this.look();
+      }, lookMilliseconds);
+    });
+  }
+
+  /** Gives up waiting for an attempt. */
+  public abandon(attempt: string, error: Error): void {
+    this.take(attempt)?.reject(error);
+  }
+
+  public stop(): void {
+    clearInterval(this.timer);
+  }
+
+  private async look(): Promise<void> {
+    if (this.isLooking || this.awaited.size === 0) {
+      return;
+    }
+    this.isLooking = true;
+    try {
+      const all = [...this.awaited];
+      const keys = all.flatMap(([attempt, { piece }]) => [resultKey(piece), failureKey(attempt)]);
+      const texts = await this.redis.mget(keys);
+      for (const [i, [attempt]] of all.entries()) {
+        const [result = null, failure = null] = [texts[2 * i], texts[2 * i + 1]];
+        if (result !== null) {
+          this.take(attempt)?.resolve(decode(result));
+        } else if (failure !== null) {
+          this.take(attempt)?.reject(errorOf(failure));
+        }
+      }
+    } catch {
+      // The server is away: it is asked again.
+    } finally {
+      this.isLooking = false;
+    }
+  }
+
+  private take(attempt: string): Awaited | undefined {
+    const found = this.awaited.get(attempt);
+    this.awaited.delete(attempt);
+    if (this.awaited.size === 0) {
+      clearInterval(this.timer);
+      this.timer = undefined;
+    }
+    return found;
+  }
+}
+
+function errorOf(text: string): Error {
+  const { text: why, isFinal, isLost } = v.parse(failureSchema, decode(text));
+  if (isFinal) {
+    return new UserError(verbatim(why));
+  }
+  return isLost ? new WorkerLostError(why) : new Error(why);
+}

@@ -1,0 +1,327 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout } from 'node:timers/promises';
+import type { Queue } from 'bullmq';
+import * as v from 'valibot';
+import { WorkerLostError } from '../../jobs/child-task';
+import type { TaskJob } from '../../jobs/child-task';
+import { CancelledError } from '../../jobs/job';
+import { probeRequest } from '../piece';
+import type { Crew, Engine, HireMeans, Piece, PieceSetup, PieceWorker } from '../piece';
+import { Answers } from './answers';
+import { encode } from './codec';
+import type { QueueServer } from './connection';
+import { keptSeconds, queueOf, setupKey } from './messages';
+import type { Order } from './messages';
+import { differenceOf, mostDifference } from './probe';
+import { beatMilliseconds, prefix, Registry, silentMilliseconds } from './registry';
+import type { WorkerEntry } from './registry';
+import { say, verbatim } from '../../message';
+
+/** A worker that does not know of its piece for so long has lost it, as when the server forgot. */
+const unknownMilliseconds = 2 * silentMilliseconds;
+/** Workers have so long to say again that they are there. */
+const graceMilliseconds = 2 * beatMilliseconds;
+/** A job begins without workers that take longer to be tried. */
+const trialMilliseconds = 3000;
+
+/** A worker on another machine, by its queue. */
+class RemoteWorker implements PieceWorker {
+  private readonly queue: Queue;
+  /** What it last said of itself. */
+  public entry: WorkerEntry;
+  /** When it was last known to do, or has just been given, what is asked of it. */
+  private knownAt = 0;
+  private heardAt = performance.now();
+  private attempt: string | undefined;
+  private piece: string | undefined;
+
+  public constructor(
+    entry: WorkerEntry,
+    private readonly hiring: Hiring,
+  ) {
+    this.entry = entry;
+    const { redis, library } = hiring.server;
+    this.queue = new library.Queue(queueOf(entry.id), {
+      connection: redis,
+      ...{ prefix, skipVersionCheck: true },
+    });
+    // The connection says what is wrong with it.
+    this.queue.on('error', () => undefined);
+  }
+
+  public get name(): string {
+    return this.entry.name;
+  }
+
+  /** Whether it was heard of just now, though its entry may be gone: a server forgets all when it starts again. */
+  public get isHeard(): boolean {
+    return performance.now() - this.heardAt < graceMilliseconds;
+  }
+
+  public async do(piece: Piece, { cancellation }: TaskJob): Promise<unknown> {
+    const { answers, setup, counts } = this.hiring;
+    await this.hiring.putSetup();
+    const attempt = randomUUID();
+    const order: Order = { attempt, piece: piece.key, setup: setup.key, request: piece.request };
+    this.knownAt = performance.now();
+    [this.attempt, this.piece] = [attempt, piece.key];
+    const result = answers.wait(attempt, piece.key);
+    // Whoever waits below hears of it.
+    result.catch(() => undefined);
+    const job = await this.queue.add('piece', order, {
+      removeOnComplete: true,
+      removeOnFail: true,
+    });
+    counts.open++;
+    const timer = setInterval(() => {
+      if (cancellation.isCancellationRequested) {
+        answers.abandon(attempt, new CancelledError());
+      }
+    }, beatMilliseconds / 10);
+    try {
+      const found = await result;
+      counts.done++;
+      return found;
+    } finally {
+      counts.open--;
+      clearInterval(timer);
+      this.attempt = undefined;
+      // Where it has not begun, nobody needs it.
+      await job.remove().catch(() => undefined);
+    }
+  }
+
+  /** Hears what the worker says of itself. */
+  public hear(entry: WorkerEntry): void {
+    this.entry = entry;
+    const now = performance.now();
+    this.heardAt = now;
+    if (entry.piece !== null && entry.piece === this.piece) {
+      this.knownAt = now;
+    } else if (entry.piece === null && now - this.knownAt > unknownMilliseconds) {
+      this.lose('The server has lost its piece.');
+    }
+  }
+
+  public lose(why: string): void {
+    if (this.attempt !== undefined) {
+      this.hiring.answers.abandon(this.attempt, new WorkerLostError(why));
+    }
+  }
+
+  /** @param isGone whether nobody is left to take what lies in its queue */
+  public async close(isGone: boolean): Promise<void> {
+    if (isGone) {
+      await this.queue.obliterate({ force: true }).catch(() => undefined);
+    }
+    await this.queue.close().catch(() => undefined);
+  }
+}
+
+/** One job's workers. */
+interface Hiring {
+  readonly server: QueueServer;
+  readonly setup: PieceSetup;
+  readonly answers: Answers;
+  readonly counts: { open: number; done: number };
+  /** Puts what pieces share on the server, where it is not there. */
+  readonly putSetup: () => Promise<void>;
+}
+
+/** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
+export class QueueEngine implements Engine {
+  public readonly size = 1;
+  public readonly memoryShare = 1;
+
+  /**
+   * @param open connects to the server, when a job begins
+   * @param version of Espalier, which workers must have too
+   */
+  public constructor(
+    private readonly open: () => Promise<QueueServer>,
+    private readonly version: string,
+  ) {}
+
+  /** @throws UserError where the server cannot be used. */
+  public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
+    const server = await this.open();
+    const { redis } = server;
+    const answers = new Answers(redis);
+    const text = encode({
+      kind: setup.kind,
+      fingerprint: setup.model.fingerprint,
+      data: setup.data,
+    });
+    const hiring: Hiring = {
+      ...{ server, setup, answers, counts: { open: 0, done: 0 } },
+      putSetup: async () => {
+        const key = setupKey(setup.key);
+        if ((await redis.expire(key, keptSeconds)) === 0) {
+          await redis.set(key, text, 'EX', keptSeconds);
+        }
+      },
+    };
+    const watch = new Watch(hiring, crew, means, this.version);
+    const stop = async (): Promise<void> => {
+      await watch.stop();
+      answers.stop();
+      redis.disconnect();
+    };
+    try {
+      await watch.look();
+      watch.start();
+      await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
+      return stop;
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  }
+}
+
+/** Looks for workers that come and go. */
+class Watch {
+  private readonly known = new Map<string, RemoteWorker>();
+  /** Ids of workers that are not fit for the job, or are being tried. */
+  private readonly refused = new Set<string>();
+  private readonly workers: Registry<'worker'>;
+  private readonly jobs: Registry<'job'>;
+  private readonly id = randomUUID();
+  private readonly started = performance.now();
+  private timer: NodeJS.Timeout | undefined;
+  private looking: Promise<void> = Promise.resolve();
+  private isStopped = false;
+  private here: Promise<readonly number[]> | undefined;
+  private readonly trials: Promise<void>[] = [];
+
+  public constructor(
+    private readonly hiring: Hiring,
+    private readonly crew: Crew,
+    private readonly means: HireMeans,
+    private readonly version: string,
+  ) {
+    this.workers = new Registry(hiring.server.redis, 'worker');
+    this.jobs = new Registry(hiring.server.redis, 'job');
+  }
+
+  public start(): void {
+    if (this.known.size + this.refused.size === 0) {
+      this.means.warn(
+        say`No worker of the queue has this model yet. This process works alone until one joins.`,
+      );
+    }
+    let isLooking = false;
+    this.timer = setInterval(() => {
+      if (!isLooking) {
+        isLooking = true;
+        this.looking = this.look()
+          // The server is away: whoever works goes on, and is heard of later.
+          .catch(() => undefined)
+          .finally(() => {
+            isLooking = false;
+          });
+      }
+    }, beatMilliseconds);
+  }
+
+  public async stop(): Promise<void> {
+    this.isStopped = true;
+    clearInterval(this.timer);
+    if (this.hiring.server.redis.status === 'ready') {
+      await this.looking;
+      await this.jobs.remove(this.id);
+      await Promise.all([...this.known.values()].map(async (worker) => worker.close(false)));
+    }
+  }
+
+  /** Ends when the workers that were found are tried. */
+  public async tried(): Promise<void> {
+    await Promise.all(this.trials);
+  }
+
+  public async look(): Promise<void> {
+    const { setup, counts } = this.hiring;
+    const { fingerprint } = setup.model;
+    const { open, done } = counts;
+    const seconds = (performance.now() - this.started) / 1000;
+    await this.jobs.put({
+      ...{ id: this.id, kind: setup.kind, model: fingerprint, seconds, open, done },
+    });
+    const there = new Map((await this.workers.list()).map((entry) => [entry.id, entry]));
+    for (const [id, worker] of this.known) {
+      const entry = there.get(id);
+      if (entry !== undefined) {
+        worker.hear(entry);
+        if (entry.leaving) {
+          this.crew.retire(worker);
+        }
+        continue;
+      }
+      if (worker.isHeard) {
+        continue;
+      }
+      const why = `It has said nothing for ${silentMilliseconds / 1000} seconds.`;
+      this.known.delete(id);
+      this.refused.delete(id);
+      worker.lose(why);
+      this.crew.leave(worker, why);
+      await worker.close(true);
+    }
+    for (const entry of there.values()) {
+      const isNew = !this.known.has(entry.id) && !this.refused.has(entry.id);
+      if (isNew && !entry.leaving && entry.models.includes(fingerprint)) {
+        this.refused.add(entry.id);
+        const trial = this.admit(entry).catch((error: unknown) => {
+          this.known.delete(entry.id);
+          if (error instanceof WorkerLostError) {
+            // It may come back, and be tried again.
+            this.refused.delete(entry.id);
+          } else if (!this.isStopped) {
+            const why = error instanceof Error ? error.message : String(error);
+            this.means.warn(say`${entry.name} takes no part. ${verbatim(why)}`);
+          }
+        });
+        this.trials.push(trial);
+      }
+    }
+  }
+
+  /** Lets a worker join whose numbers are those of this process. */
+  private async admit(entry: WorkerEntry): Promise<void> {
+    const { warn, probe } = this.means;
+    if (entry.version !== this.version) {
+      warn(
+        say`${entry.name} runs Espalier ${entry.version} and takes no part: this is ${this.version}.`,
+      );
+      return;
+    }
+    const worker = new RemoteWorker(entry, this.hiring);
+    this.known.set(entry.id, worker);
+    this.here ??= probe();
+    const here = await this.here;
+    const key = `${this.hiring.setup.key}-${probeRequest}-${entry.id}`;
+    const found = await worker.do(
+      { key, lane: 0, cost: 1, request: probeRequest },
+      {
+        progress: () => undefined,
+        cancellation: {
+          isCancellationRequested: false,
+        },
+      },
+    );
+    const difference = differenceOf(here, v.parse(v.array(v.number()), found));
+    if (this.isStopped || this.known.get(entry.id) !== worker) {
+      return;
+    }
+    if (difference <= mostDifference) {
+      this.crew.join(worker);
+      warn(say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`);
+      return;
+    }
+    this.known.delete(entry.id);
+    await worker.close(false);
+    warn(
+      say`${entry.name} takes no part: its numbers differ by ${difference.toExponential(1)}, more than ${mostDifference.toExponential(0)}.`,
+    );
+  }
+}

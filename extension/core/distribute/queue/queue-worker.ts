@@ -1,0 +1,189 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Job, Queue, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import * as v from 'valibot';
+import { WorkerLostError } from '../../jobs/child-task';
+import type { Cancellation } from '../../jobs/job';
+import { UserError } from '../../user-error';
+import { LocalWorker } from '../local-engine';
+import type { PieceLimits } from '../local-engine';
+import { decode, encode } from './codec';
+import type { QueueServer } from './connection';
+import {
+  failureKey,
+  keptSeconds,
+  orderSchema,
+  queueOf,
+  resultKey,
+  setupKey,
+  sharedSchema,
+} from './messages';
+import type { Failure, Order } from './messages';
+import { beatMilliseconds, prefix, Registry } from './registry';
+import { inEnglish } from '../../message';
+
+/** What a machine offers. */
+export interface Offer {
+  /** Bundle of the processes that do pieces. */
+  readonly script: string;
+  /** Paths of models by fingerprint. */
+  readonly models: ReadonlyMap<string, string>;
+  readonly workers: number;
+  readonly limits: PieceLimits;
+  readonly version: string;
+  /** A folder for work in progress. */
+  readonly scratch: string;
+}
+
+/** Hears what workers do. */
+export type OnPiece = (event: {
+  readonly worker: string;
+  readonly seconds: number;
+  /** Why it failed; undefined where it is done. */
+  readonly failure: string | undefined;
+}) => void;
+
+/** Does pieces until a cancellation: what is in work then is ended first. */
+export async function serveQueue(
+  server: QueueServer,
+  offer: Offer,
+  cancellation: Cancellation,
+  onPiece: OnPiece,
+): Promise<void> {
+  const places = Array.from({ length: offer.workers }, (_, i) => {
+    const name = offer.workers === 1 ? hostname() : `${hostname()} #${i + 1}`;
+    return new Place(server, offer, name, onPiece);
+  });
+  try {
+    while (!cancellation.isCancellationRequested) {
+      await Promise.all(places.map(async (place) => place.beat().catch(() => undefined)));
+      await new Promise((resolve) => {
+        setTimeout(resolve, beatMilliseconds);
+      });
+    }
+  } finally {
+    await Promise.all(places.map(async (place) => place.close()));
+    server.redis.disconnect();
+  }
+}
+
+/** One worker: a queue, and a process that does what comes in it. */
+class Place {
+  private readonly id = randomUUID();
+  private readonly started = performance.now();
+  private readonly redis: Redis;
+  private readonly registry: Registry<'worker'>;
+  private readonly worker: Worker;
+  private readonly queue: Queue;
+  private done = 0;
+  private piece: string | null = null;
+  private leaving = false;
+  /** The process, and what its pieces share. */
+  private current: { readonly setup: string; readonly local: LocalWorker } | undefined;
+
+  public constructor(
+    { redis, library }: QueueServer,
+    private readonly offer: Offer,
+    private readonly name: string,
+    private readonly onPiece: OnPiece,
+  ) {
+    this.redis = redis;
+    this.registry = new Registry(redis, 'worker');
+    const options = { connection: redis, prefix, skipVersionCheck: true };
+    this.queue = new library.Queue(queueOf(this.id), options);
+    this.worker = new library.Worker(queueOf(this.id), async (job) => this.take(job), {
+      ...{ ...options, concurrency: 1 },
+      // Whoever asked sees to pieces that are lost.
+      ...{ skipStalledCheck: true, drainDelay: 1 },
+    });
+    // The connection says what is wrong with it, and connects again.
+    this.worker.on('error', () => undefined);
+    this.queue.on('error', () => undefined);
+  }
+
+  /** Says that it is there. */
+  public async beat(): Promise<void> {
+    const { id, name, done, piece, offer, leaving } = this;
+    const seconds = (performance.now() - this.started) / 1000;
+    const { version, models, limits } = offer;
+    const { device = 'auto' } = limits;
+    await this.registry.put({
+      ...{ id, name, version, models: [...models.keys()], device },
+      ...{ seconds, done, piece, leaving },
+    });
+  }
+
+  /** Ends the piece in work, and takes no other. */
+  public async close(): Promise<void> {
+    this.leaving = true;
+    const beats = setInterval(() => {
+      void this.beat().catch(() => undefined);
+    }, beatMilliseconds);
+    await this.beat().catch(() => undefined);
+    await this.worker.close();
+    clearInterval(beats);
+    await this.queue.obliterate({ force: true }).catch(() => undefined);
+    await this.queue.close();
+    this.current?.local.end();
+    await this.registry.remove(this.id).catch(() => undefined);
+  }
+
+  private async take({ data }: Job): Promise<void> {
+    const order = v.parse(orderSchema, data);
+    const begun = performance.now();
+    this.piece = order.piece;
+    let failure: Failure | undefined;
+    try {
+      if ((await this.redis.exists(resultKey(order.piece))) === 0) {
+        const result = await this.compute(order);
+        await this.redis.set(resultKey(order.piece), encode(result), 'EX', keptSeconds);
+      }
+      this.done++;
+    } catch (error) {
+      failure = failureOf(error);
+      await this.redis.set(failureKey(order.attempt), encode(failure), 'EX', keptSeconds);
+    } finally {
+      this.piece = null;
+      const seconds = (performance.now() - begun) / 1000;
+      this.onPiece({ worker: this.name, seconds, failure: failure?.text });
+    }
+  }
+
+  private async compute({ piece, setup, request }: Order): Promise<unknown> {
+    const { local } = await this.processOf(setup);
+    const cancellation = { isCancellationRequested: false };
+    const job = { cancellation, progress: () => undefined };
+    return local.do({ key: piece, lane: 0, cost: 1, request }, job);
+  }
+
+  private async processOf(setup: string): Promise<{ readonly local: LocalWorker }> {
+    if (this.current?.setup === setup) {
+      return this.current;
+    }
+    this.current?.local.end();
+    this.current = undefined;
+    const text = await this.redis.get(setupKey(setup));
+    if (text === null) {
+      throw new WorkerLostError('The server has lost what the pieces share.');
+    }
+    const { kind, fingerprint, data } = v.parse(sharedSchema, decode(text));
+    const path = this.offer.models.get(fingerprint);
+    if (path === undefined) {
+      throw new Error(`This machine has no model with the fingerprint ${fingerprint}.`);
+    }
+    const { script, limits, scratch } = this.offer;
+    const shared = { kind, key: setup, model: { fingerprint, path }, data, scratch };
+    this.current = { setup, local: new LocalWorker(this.name, script, shared, limits) };
+    return this.current;
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  const isLost = error instanceof WorkerLostError;
+  if (error instanceof UserError) {
+    // Where a file lies on this machine is nobody's business elsewhere.
+    return { text: inEnglish(error.problem), isFinal: true, isLost };
+  }
+  return { text: error instanceof Error ? error.message : String(error), isFinal: false, isLost };
+}

@@ -1,0 +1,96 @@
+import { everyItem, isGroup } from './flow-document';
+import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow-document';
+import { foldBlocks } from './fold-blocks';
+import type { Foldable } from './fold-blocks';
+import { signatureOf } from './signature';
+
+/**
+ * One flow of two models: what both have once, and what one of them lacks where the other has it. Items are the same
+ * by their ids; each says in what it differs.
+ */
+export function joinFlows(model: Flow, against: Flow): Flow {
+  const edges = new Map<string, FlowEdge>();
+  for (const edge of [...model.edges, ...against.edges]) {
+    const key = `${edge.from}\n${edge.to}`;
+    edges.set(key, edges.get(key) ?? edge);
+  }
+  const joined = [...edges.values()];
+  const items = join(unfolded(model.items), unfolded(against.items));
+  return { ...model, items: folded(items, joined), edges: joined };
+}
+
+/** Blocks one by one: the two models have different ones that are alike. */
+function unfolded(items: readonly FlowItem[]): FlowItem[] {
+  return items.flatMap((item) =>
+    isGroup(item) && item.kind === 'run' ? unfolded(item.children) : [item],
+  );
+}
+
+/** Items of both lists, in the order of the first; those that it lacks stand in front of what follows them. */
+function join(model: readonly FlowItem[], against: readonly FlowItem[]): FlowItem[] {
+  const own = new Set(model.map(({ id }) => id));
+  const result: FlowItem[] = [];
+  let next = 0;
+  const takeUntil = (end: number): void => {
+    const others = against.slice(next, end).filter(({ id }) => !own.has(id));
+    result.push(...others.map((item) => marked(item, 'against')));
+    next = Math.max(next, end);
+  };
+  for (const item of model) {
+    const place = against.findIndex(({ id }) => id === item.id);
+    const other = against[place];
+    if (other === undefined) {
+      result.push(marked(item, 'model'));
+      continue;
+    }
+    takeUntil(place);
+    next = Math.max(next, place + 1);
+    result.push(pairOf(item, other));
+  }
+  takeUntil(against.length);
+  return result;
+}
+
+function pairOf(item: FlowItem, other: FlowItem): FlowItem {
+  const isChanged = item.label !== other.label || item.detail !== other.detail;
+  if (!isGroup(item) || !isGroup(other)) {
+    return isChanged || isGroup(item) !== isGroup(other)
+      ? { ...item, difference: 'changed' }
+      : item;
+  }
+  const children = join(item.children, other.children);
+  return isChanged || children.some(({ difference }) => difference !== undefined)
+    ? { ...item, children, difference: 'changed' }
+    : { ...item, children };
+}
+
+function marked(item: FlowItem, difference: FlowDifference): FlowItem {
+  return isGroup(item)
+    ? { ...item, difference, children: item.children.map((child) => marked(child, difference)) }
+    : { ...item, difference };
+}
+
+/** Folds blocks that follow each other where they are equal in their differences too. */
+function folded(items: readonly FlowItem[], edges: readonly FlowEdge[]): FlowItem[] {
+  const result: FlowItem[] = [];
+  let blocks: Foldable[] = [];
+  const fold = (): void => {
+    result.push(...foldBlocks(blocks));
+    blocks = [];
+  };
+  for (const item of items) {
+    if (isGroup(item) && item.kind === 'block') {
+      blocks.push({ group: item, signature: signatureWith(item, edges) });
+    } else {
+      fold();
+      result.push(item);
+    }
+  }
+  fold();
+  return result;
+}
+
+function signatureWith(group: FlowGroup, edges: readonly FlowEdge[]): string {
+  const differences = [...everyItem([group])].map(({ difference = '' }) => difference);
+  return [signatureOf(group, edges, new Map()), ...differences].join('\n');
+}

@@ -1,0 +1,50 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isGguf, isOnnx } from '../checkpoints/model-folder';
+import { openModelFiles } from './open-model';
+import { UserError } from '../user-error';
+import { say } from '../message';
+
+/** How deep models lie in a folder of them: as in the cache of the Hugging Face hub. */
+const mostDepth = 4;
+
+/**
+ * Paths of the models in some folders, by fingerprint. What cannot be opened is passed over.
+ * @throws UserError for a folder that cannot be read.
+ */
+export async function findModels(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const folder of folders) {
+    await readdir(folder).catch((error: unknown) => {
+      throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
+        file: folder,
+      });
+    });
+    for await (const path of placesIn(folder, mostDepth)) {
+      const fingerprint = await openModelFiles(path).then(
+        ({ summary }) => summary.fingerprint,
+        () => undefined,
+      );
+      if (fingerprint !== undefined && !found.has(fingerprint)) {
+        found.set(fingerprint, path);
+      }
+    }
+  }
+  return found;
+}
+
+/** What may be a model: folders with a config.json, .gguf and .onnx files. */
+async function* placesIn(folder: string, depth: number): AsyncGenerator<string> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  if (entries.some(({ name }) => name === 'config.json')) {
+    yield folder;
+  }
+  for (const entry of entries) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory() && depth > 0) {
+      yield* placesIn(path, depth - 1);
+    } else if (isGguf(entry.name) || isOnnx(entry.name)) {
+      yield path;
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { availableParallelism, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { parseQueueAddress } from '../distribute/queue/address';
+import { serveQueue } from '../distribute/queue/queue-worker';
+import { findModels } from '../models/find-models';
+import { resolveDevice } from '../runtime/devices';
+import { UserError } from '../user-error';
+import { group, integer, paths } from './fields';
+import { defineOperation } from './operation';
+import { runFields, runOptions } from './shared-fields';
+import { openQueue, piecesOf, serverFields } from './sharing';
+import { counted, say, verbatim } from '../message';
+
+/** What a worker has done. */
+interface Served {
+  readonly done: number;
+  readonly failed: number;
+}
+
+export const workForQueue = defineOperation({
+  id: 'worker',
+  title: 'Work for a Queue',
+  verb: 'Working for',
+  summary: 'Do pieces of the jobs of a queue, on the models of this machine, until it is stopped.',
+  fields: {
+    ...serverFields,
+    models: paths({
+      description: 'Folders of models, which are found by their fingerprints',
+      placeholder: 'DIR,…',
+      required: true,
+    }),
+    ...group('Running', {
+      workers: integer({
+        description: 'Processes, which share cores and memory',
+        default: 1,
+        min: 1,
+      }),
+    }),
+    ...runFields,
+  },
+  rules: [],
+  result: v.looseObject({ done: v.number(), failed: v.number() }),
+  trust: 'run',
+  run: async (request, context): Promise<Served> => {
+    const { workers } = request;
+    const { environment, cancellation } = context;
+    const options = runOptions(request);
+    const models = await findModels(request.models);
+    if (models.size === 0) {
+      throw new UserError(say`There is no model in ${request.models.join(', ')}.`, {
+        field: 'models',
+        remedy: say`Name a folder that holds model folders, .gguf or .onnx files.`,
+      });
+    }
+    const device = await resolveDevice(options.device, (message) => {
+      context.warn(message);
+    });
+    const server = await openQueue(request, environment);
+    const scratch = await mkdtemp(join(tmpdir(), 'espalier-worker-'));
+    const count = { done: 0, failed: 0 };
+    context.warn(
+      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${counted(models.size, 'model')}. Ctrl-C ends it after the piece in work.`,
+    );
+    try {
+      await serveQueue(
+        server,
+        {
+          ...{ script: piecesOf(environment), models, workers, scratch },
+          version: environment.version,
+          limits: {
+            ...{ device, memoryShare: 1, memoryBytes: options.memoryBytes / workers },
+            threads: Math.max(1, Math.floor(availableParallelism() / workers)),
+          },
+        },
+        cancellation,
+        ({ worker, failure }) => {
+          count[failure === undefined ? 'done' : 'failed']++;
+          if (failure !== undefined) {
+            context.warn(say`${worker}: a piece failed. ${verbatim(failure)}`);
+          }
+          const done = count.done + count.failed;
+          context.progress({ stage: say`Pieces done`, done, total: done, unit: 'steps' });
+        },
+      );
+    } finally {
+      await rm(scratch, { recursive: true, force: true });
+    }
+    return count;
+  },
+});

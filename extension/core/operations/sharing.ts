@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { LocalEngine } from '../distribute/local-engine';
+import type { Engine } from '../distribute/piece';
+import { parseQueueAddress } from '../distribute/queue/address';
+import { connect } from '../distribute/queue/connection';
+import type { QueueServer } from '../distribute/queue/connection';
+import type * as Library from '../distribute/queue/library';
+import { QueueEngine } from '../distribute/queue/queue-engine';
+import { flag, group, integer, text } from './fields';
+import type { Environment } from './operation';
+import { excludes, needs } from './rules';
+import { say } from '../message';
+
+/** Which server, for operations that need one. */
+export const serverFields = {
+  queue: text({
+    description: 'Server of Redis or Valkey, as redis://HOST:PORT, or rediss:// with TLS',
+    placeholder: 'URL',
+    required: true,
+    missing: say`Name the server of the queue: --queue redis://HOST:PORT.`,
+  }),
+  allowOpen: flag({
+    description: 'Use a server without a password at an address that anyone can reach',
+    default: false,
+  }),
+};
+
+/** For operations whose work can be shared out. */
+export const sharingFields = group('Running', {
+  workers: integer({ description: 'Processes that share the work', default: 1, min: 1 }),
+  queue: text({
+    description: 'Server of Redis or Valkey whose workers share the work',
+    placeholder: 'URL',
+    fallback: 'none',
+    setting: 'queue',
+  }),
+  allowOpen: serverFields.allowOpen,
+});
+export const sharingNames = Object.keys(sharingFields);
+export const sharingRules = [excludes('workers', 'queue'), needs('allowOpen', 'queue')];
+
+/** What the fields say. */
+export interface SharingRequest {
+  readonly workers?: number;
+  readonly queue?: string;
+  readonly allowOpen?: boolean;
+}
+
+/** Whom the work of a request is shared with; undefined where this process does all. */
+export function engineOf(
+  { workers = 1, queue, allowOpen = false }: SharingRequest,
+  environment: Pick<Environment, 'bundles' | 'version'>,
+): Engine | undefined {
+  if (queue !== undefined) {
+    const open = async (): Promise<QueueServer> => openQueue({ queue, allowOpen }, environment);
+    return new QueueEngine(open, environment.version);
+  }
+  return workers === 1 ? undefined : new LocalEngine(piecesOf(environment), workers);
+}
+
+/** The bundle that does pieces. */
+export const piecesOf = ({ bundles }: Pick<Environment, 'bundles'>): string =>
+  join(bundles, 'pieces.js');
+
+/** Connects to the server of a request. */
+export async function openQueue(
+  { queue, allowOpen }: { readonly queue: string; readonly allowOpen: boolean },
+  { bundles }: Pick<Environment, 'bundles'>,
+): Promise<QueueServer> {
+  const address = parseQueueAddress(queue);
+  const bundle = pathToFileURL(join(bundles, 'queue-library.js')).href;
+  const library = (await import(bundle)) as typeof Library;
+  return connect(library, address, { allowOpen });
+}

@@ -1,0 +1,66 @@
+import * as v from 'valibot';
+import { Registry } from '../distribute/queue/registry';
+import { defineOperation } from './operation';
+import { openQueue, serverFields } from './sharing';
+
+/** Who works for a queue, and for what. */
+export interface QueueState {
+  readonly workers: readonly {
+    readonly name: string;
+    readonly device: string;
+    readonly version: string;
+    readonly models: number;
+    readonly isBusy: boolean;
+    readonly done: number;
+    /** Pieces in a minute. */
+    readonly rate: number;
+  }[];
+  readonly jobs: readonly {
+    readonly kind: string;
+    /** Fingerprint. */
+    readonly model: string;
+    readonly done: number;
+    readonly open: number;
+    readonly rate: number;
+    /** For the pieces that are open; a search asks for more, round by round. */
+    readonly secondsLeft: number | null;
+  }[];
+}
+
+const pieces = { done: v.number(), rate: v.number() };
+
+export const showQueue = defineOperation({
+  id: 'queue',
+  title: 'Show Queue',
+  verb: 'Looking at',
+  summary: 'List the workers of a queue and the jobs that they work for.',
+  fields: serverFields,
+  rules: [],
+  result: v.looseObject({
+    workers: v.array(v.looseObject({ name: v.string(), isBusy: v.boolean(), ...pieces })),
+    jobs: v.array(v.looseObject({ kind: v.string(), open: v.number(), ...pieces })),
+  }),
+  trust: 'inspect',
+  run: async (request, { environment }): Promise<QueueState> => {
+    const { redis } = await openQueue(request, environment);
+    try {
+      const workers = await new Registry(redis, 'worker').list();
+      const jobs = await new Registry(redis, 'job').list();
+      return {
+        workers: workers.map(({ name, device, version, models, piece, done, seconds }) => ({
+          ...{ name, device, version, models: models.length, isBusy: piece !== null, done },
+          rate: rateOf(done, seconds),
+        })),
+        jobs: jobs.map(({ kind, model, done, open, seconds }) => ({
+          ...{ kind, model, done, open, rate: rateOf(done, seconds) },
+          secondsLeft: done === 0 ? null : (open * seconds) / done,
+        })),
+      };
+    } finally {
+      redis.disconnect();
+    }
+  },
+});
+
+const rateOf = (done: number, seconds: number): number =>
+  seconds === 0 ? 0 : (60 * done) / seconds;

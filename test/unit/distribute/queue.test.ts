@@ -1,0 +1,316 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import process from 'node:process';
+import { setTimeout } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import packageJson from '../../../package.json';
+import { isPublic, parseQueueAddress } from '../../../extension/core/distribute/queue/address';
+import { connect } from '../../../extension/core/distribute/queue/connection';
+import type { QueueServer } from '../../../extension/core/distribute/queue/connection';
+import * as library from '../../../extension/core/distribute/queue/library';
+import { QueueEngine } from '../../../extension/core/distribute/queue/queue-engine';
+import { serveQueue } from '../../../extension/core/distribute/queue/queue-worker';
+import { Registry } from '../../../extension/core/distribute/queue/registry';
+import type { Engine } from '../../../extension/core/distribute/piece';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
+import { loadModelInputs } from '../../../extension/core/data/model-inputs';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import type { QueueState } from '../../../extension/core/operations/show-queue';
+import type { LayerProfile, ProfileEvent } from '../../../extension/core/prune/layer-profile';
+import { defaultSettings } from '../../../extension/core/prune/options';
+import { profileModel } from '../../../extension/core/prune/profile-model';
+import { kernelProbe } from '../../../extension/core/runtime/kernel-probe';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
+import { runCli } from '../cli/run-cli';
+import { makeRandomModel } from '../random-model';
+import { temporaryFolder } from '../temporary-folder';
+import { Valkey } from './valkey';
+
+const { version } = packageJson;
+const cli = join(import.meta.dirname, '../../../dist/cli.js');
+const folder = temporaryFolder();
+const password = 'secret';
+const calibration = { file: 'random', sequences: 6, length: 24 };
+
+describe('a queue', () => {
+  let server: Valkey;
+  let model: string;
+  let alone: LayerProfile;
+  let worker: ChildProcess;
+
+  const profile = async (
+    name: string,
+    engine?: Engine,
+    context: Partial<JobContext<ProfileEvent>> = {},
+  ): Promise<LayerProfile> =>
+    profileModel(
+      {
+        model: await openModelFiles(model),
+        calibration,
+        settings: { ...defaultSettings, mode: 'exact', budget: { kind: 'count', count: 3 } },
+        ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, engine },
+        journal: join(folder, `${name}.journal.jsonl`),
+      },
+      { bundledText: '', version },
+      { ...unattended, ...context },
+    );
+
+  const connection = async (): Promise<QueueServer> =>
+    connect(library, parseQueueAddress(server.url(`:${password}@`)), { allowOpen: false });
+
+  /** A queue whose job begins when a worker has joined: this process would do all meanwhile. */
+  const engine = (): Engine => {
+    const queue = new QueueEngine(connection, version);
+    return {
+      size: queue.size,
+      memoryShare: queue.memoryShare,
+      hire: async (setup, crew, means) => {
+        let tell: () => void = () => undefined;
+        const joined = new Promise<void>((resolve) => (tell = resolve));
+        const dismiss = await queue.hire(
+          setup,
+          {
+            join: (one) => {
+              crew.join(one);
+              tell();
+            },
+            retire: (one) => {
+              crew.retire(one);
+            },
+            leave: (one, why) => {
+              crew.leave(one, why);
+            },
+          },
+          means,
+        );
+        await joined;
+        return dismiss;
+      },
+    };
+  };
+
+  /** Waits until so many workers are there. */
+  const workersThere = async (count: number): Promise<void> => {
+    const { redis } = await connection();
+    const registry = new Registry(redis, 'worker');
+    while ((await registry.list()).length !== count) {
+      await setTimeout(20);
+    }
+    redis.disconnect();
+  };
+
+  /** Numbers that a worker shows before it takes work. */
+  const probe = async (): Promise<readonly number[]> => {
+    const { inputs } = await loadModelInputs(
+      ...([calibration, await openModel(model), '', defaultSettings.seed] as const),
+    );
+    const executor = new LayeredExecutor(await openModel(model), 'cpu', 1 << 28);
+    try {
+      return await kernelProbe(executor, inputs[0]);
+    } finally {
+      await executor.dispose();
+    }
+  };
+
+  const expectSame = ({ rounds, candidates }: LayerProfile, expected = alone): void => {
+    expect(rounds.map(({ removed }) => removed)).toEqual(
+      expected.rounds.map(({ removed }) => removed),
+    );
+    rounds.forEach(({ distance }, i) => {
+      expect(distance).toBeCloseTo(expected.rounds[i]?.distance ?? Number.NaN, 6);
+    });
+    candidates.forEach(({ distance }, i) => {
+      expect(distance).toBeCloseTo(expected.candidates[i]?.distance ?? Number.NaN, 6);
+    });
+  };
+
+  beforeAll(async () => {
+    expect(existsSync(cli), 'run node scripts/build.mjs first').toBe(true);
+    const data = join(folder, 'data');
+    await mkdir(data);
+    server = await Valkey.start(data, [
+      ...['--requirepass', password],
+      ...['--user', 'worker', 'on', '>other', '~espalier:*', '+@all'],
+    ]);
+    model = await makeRandomModel({ seed: 21, blocks: 3 });
+    alone = await profile('alone');
+    const given = ['--queue', server.url('worker@'), '--models', dirname(model), '--device', 'cpu'];
+    worker = spawn(process.execPath, [cli, 'worker', ...given], {
+      stdio: 'ignore',
+      env: { ...process.env, ESPALIER_QUEUE_PASSWORD: 'other' },
+    });
+    await workersThere(1);
+  });
+
+  beforeEach(async () => {
+    // Results of the tests before would be taken for those of this one.
+    const { redis } = await connection();
+    const kept = await redis.keys('espalier:result:*');
+    await redis.del('espalier:none', ...kept);
+    redis.disconnect();
+  });
+
+  afterAll(async () => {
+    worker.kill('SIGKILL');
+    await server.stop();
+    await rm(model, { recursive: true });
+  });
+
+  it('gives what one process gives, once its numbers were compared', async () => {
+    const told: string[] = [];
+    const found = await profile('shared', engine(), {
+      warn: (message) => told.push(inEnglish(message)),
+    });
+    expectSame(found);
+    expect(told.join('\n')).toMatch(/ joins: its numbers differ by \d\.\de[+-]\d+ at most\./);
+    const { code, stdout } = await runCli([
+      ...['queue', '--json', '--queue', server.url(`:${password}@`)],
+    ]);
+    expect(code).toBe(0);
+    const { workers: listed } = JSON.parse(stdout) as QueueState;
+    expect(listed).toHaveLength(1);
+    expect(listed[0]?.done).toBeGreaterThan(1);
+  });
+
+  it('gives the sensitivity that one process gives', async () => {
+    const measure = async (name: string, shared?: Engine): Promise<readonly unknown[]> => {
+      const { layers } = await profileSensitivity(
+        {
+          model: await openModelFiles(model),
+          calibration: { file: 'random', sequences: 2, length: 12 },
+          settings: {
+            compressions: [{ method: 'int4', level: 16 }],
+            ...{ metric: 'js', roles: [], blocks: [], precision: 0, seed: 1 },
+          },
+          ...{ device: 'cpu', memoryBytes: 1 << 28, out: undefined, engine: shared },
+          journal: join(folder, `${name}.journal.jsonl`),
+        },
+        { bundledText: '', version },
+        unattended,
+      );
+      return layers;
+    };
+    expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
+  });
+
+  it('survives a server that is started again', async () => {
+    let restarted: Promise<void> | undefined;
+    const found = await profile('restarted', engine(), {
+      warn: (message) => {
+        if (inEnglish(message).includes('joins')) {
+          restarted = server.stop().then(async () => server.restart());
+        }
+      },
+    });
+    expectSame(found);
+    await restarted;
+    await workersThere(1);
+  });
+
+  it('loses nothing with the process that asked: started again, it goes on', async () => {
+    const out = join(folder, 'killed.layerprofile.json');
+    const journal = join(folder, 'killed.layerprofile.journal.jsonl');
+    const args = [
+      ...['profile', model, '--out', out, '--remove', '5', '--search', 'exact'],
+      ...['--calibration', 'random', '--sequences', '12', '--length', '24'],
+    ];
+    const shared = [...args, '--queue', server.url(`:${password}@`)];
+    const driver = spawn(process.execPath, [cli, ...shared], { stdio: 'ignore' });
+    const lines = (): number =>
+      existsSync(journal) ? readFileSync(journal, 'utf8').split('\n').length : 0;
+    while (lines() < 20) {
+      await setTimeout(2);
+    }
+    const ended = once(driver, 'exit');
+    driver.kill('SIGKILL');
+    await ended;
+    expect(existsSync(out)).toBe(false);
+    const { code, stdout } = await runCli([...shared, '--json']);
+    expect(code).toBe(0);
+    const resumed = JSON.parse(stdout) as LayerProfile;
+    const { stdout: whole } = await runCli([...args, '--json']);
+    expectSame(resumed, JSON.parse(whole) as LayerProfile);
+  });
+
+  it('does without a worker that is killed', async () => {
+    const found = await profile('killed-worker', engine(), {
+      warn: (message) => {
+        if (inEnglish(message).includes('joins')) {
+          worker.kill('SIGKILL');
+        }
+      },
+    });
+    expect(worker.killed).toBe(true);
+    expectSame(found);
+    await workersThere(0);
+  });
+
+  it('reports a piece that fails three times, with what its worker said', async () => {
+    const script = join(folder, 'crashing.cjs');
+    writeFileSync(
+      script,
+      `process.on('message', ({ task }) => {
+        if (task.request === 'probe') process.send({ kind: 'result', result: ${JSON.stringify(await probe())} });
+        else process.kill(process.pid, 'SIGKILL');
+      });`,
+    );
+    const cancellation = { isCancellationRequested: false };
+    const served = serveQueue(
+      await connection(),
+      {
+        ...{ script, models: new Map([[alone.model.fingerprint, model]]), workers: 1, version },
+        ...{ limits: { memoryShare: 1 }, scratch: folder },
+      },
+      cancellation,
+      () => undefined,
+    );
+    await workersThere(1);
+    await expect(profile('poisoned', engine())).rejects.toThrow(
+      /A piece of the work failed 3 times.*It ended with SIGKILL/s,
+    );
+    cancellation.isCancellationRequested = true;
+    await served;
+    await workersThere(0);
+  });
+
+  it.each([
+    ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ refuses the user or the password: WRONGPASS/],
+    ['no password', '', /refuses the user or the password: NOAUTH/],
+    [
+      'an unknown user',
+      'nobody:secret@',
+      /nobody@127.*refuses the user or the password: WRONGPASS/,
+    ],
+  ])('refuses %s', async (_, who, reason) => {
+    const { code, stderr } = await runCli(['queue', '--queue', server.url(who)]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(reason);
+    expect(stderr).toMatch(/^error: --queue: /);
+    expect(stderr).not.toContain('wrong');
+  });
+
+  it('says that no server answers', async () => {
+    const { stderr } = await runCli(['queue', '--queue', 'redis://127.0.0.1:1']);
+    expect(stderr).toMatch(/redis:\/\/127\.0\.0\.1:1 cannot be reached: .*ECONNREFUSED/);
+  });
+});
+
+it('addresses that anyone can reach are told from others', () => {
+  const all = ['127.0.0.1', '10.1.2.3', '192.168.0.9', '172.20.0.1', '::1', 'fd00::1', 'fe80::1'];
+  expect(all.filter(isPublic)).toEqual([]);
+  expect(['8.8.8.8', '172.32.0.1', '2001:4860::8'].filter(isPublic)).toHaveLength(3);
+});
+
+it.each(['localhost:6379', 'http://localhost', 'redis://', 'redis://localhost/first'])(
+  '%s is no address of a queue',
+  (text) => {
+    expect(() => parseQueueAddress(text)).toThrow(/queue: This isn't the address of a queue/);
+  },
+);
