@@ -34,10 +34,10 @@ export interface ToolAnswer {
   readonly isError: boolean;
 }
 
-/** What is for people at a terminal, or for studies. */
+/** What is for people at a terminal, for studies, or goes on until it is stopped. */
 const unlisted = new Set<OperationId>([
   ...(['demo', 'try-family', 'symbolic enumerate', 'symbolic evaluate'] as const),
-  ...(['convert-scores', 'study-groups', 'train'] as const),
+  ...(['convert-scores', 'study-groups', 'train', 'worker', 'queue'] as const),
 ]);
 
 /** A tool for each operation, made from its declaration. */
