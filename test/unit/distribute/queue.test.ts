@@ -279,6 +279,24 @@ describe('a queue', () => {
     await workersThere(0);
   });
 
+  it('lets a worker end whose server is gone', async () => {
+    const cancellation = { isCancellationRequested: false };
+    const served = serveQueue(
+      await connection(),
+      {
+        ...{ script: '', models: new Map(), workers: 1, version },
+        ...{ limits: { memoryShare: 1 }, scratch: folder },
+      },
+      cancellation,
+      () => undefined,
+    );
+    await workersThere(1);
+    await server.stop();
+    cancellation.isCancellationRequested = true;
+    await served;
+    await server.restart();
+  });
+
   it.each([
     ['a wrong password', ':wrong@', /127\.0\.0\.1:\d+ refuses the user or the password: WRONGPASS/],
     ['no password', '', /refuses the user or the password: NOAUTH/],

@@ -57,7 +57,9 @@ export async function serveQueue(
   });
   try {
     while (!cancellation.isCancellationRequested) {
-      await Promise.all(places.map(async (place) => place.beat().catch(() => undefined)));
+      places.forEach((place) => {
+        place.beat();
+      });
       await new Promise((resolve) => {
         setTimeout(resolve, beatMilliseconds);
       });
@@ -103,7 +105,14 @@ class Place {
   }
 
   /** Says that it is there. */
-  public async beat(): Promise<void> {
+  public beat(): void {
+    // While the server is away, what is said would wait for it.
+    if (this.redis.status === 'ready') {
+      void this.say().catch(() => undefined);
+    }
+  }
+
+  private async say(): Promise<void> {
     const { id, name, done, piece, offer, leaving } = this;
     const seconds = (performance.now() - this.started) / 1000;
     const { version, models, limits } = offer;
@@ -117,10 +126,16 @@ class Place {
   /** Ends the piece in work, and takes no other. */
   public async close(): Promise<void> {
     this.leaving = true;
+    if (this.redis.status !== 'ready') {
+      // Nobody can be told of the piece in work: whoever asked for it sees that this worker is silent.
+      this.current?.local.end();
+      void this.worker.close(true).catch(() => undefined);
+      return;
+    }
+    this.beat();
     const beats = setInterval(() => {
-      void this.beat().catch(() => undefined);
+      this.beat();
     }, beatMilliseconds);
-    await this.beat().catch(() => undefined);
     await this.worker.close();
     clearInterval(beats);
     await this.queue.obliterate({ force: true }).catch(() => undefined);
