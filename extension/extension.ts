@@ -17,6 +17,7 @@ import { HeatmapPanels } from './panels/heatmap-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
+import { offerAgentServer } from './services/agent-server';
 import { BudgetPlans } from './services/documents/budget-plans';
 import { CompressionJobs } from './services/jobs/compression-jobs';
 import { CompressionSessions } from './services/sessions/compression-sessions';
@@ -165,6 +166,7 @@ export function activate(context: ExtensionContext): Espalier {
     new JobsView(jobs),
     showJobStatus(jobs),
     showJobNotices(services),
+    offerAgentServer(context),
   );
   return services;
 }

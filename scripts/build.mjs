@@ -70,6 +70,9 @@ const laterHostModules = ['extension/core/export/hugging-face/pruned-config.ts']
   out: basename(file, '.ts'),
 }));
 
+/** What the command line imports for agents alone. */
+const laterCliModules = [{ in: 'extension/cli/mcp/mcp-server.ts', out: 'mcp-server' }];
+
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
   {
@@ -79,7 +82,7 @@ const bundles = [
     plugins: [declarationsOnly, laterBundles(laterHostModules)],
     metafile: true,
   },
-  ...laterHostModules.map((entry) => ({
+  ...[...laterHostModules, ...laterCliModules].map((entry) => ({
     ...node,
     entryPoints: [entry.in],
     outfile: `dist/${entry.out}.js`,
@@ -100,6 +103,7 @@ const bundles = [
     ...node,
     entryPoints: ['extension/cli/main.ts'],
     outfile: 'dist/cli.js',
+    plugins: [laterBundles(laterCliModules)],
     banner: { js: `#!/usr/bin/env node\n${node.banner?.['js'] ?? ''}` },
   },
   {

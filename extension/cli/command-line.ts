@@ -8,6 +8,7 @@ import { ModelCache } from '../core/models/model-cache';
 import type { OperationContext } from '../core/operations/operation';
 import { costsFolder } from '../core/runtime/user-cache';
 import { UserError } from '../core/user-error';
+import { toolsOf } from './mcp/tools';
 import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
 import type { Terminal } from './terminal';
@@ -49,6 +50,10 @@ export async function runCommandLine(
         },
       });
       exitCode = passes ? 0 : 1;
+    },
+    serve: async () => {
+      const { serve } = await import('./mcp/mcp-server');
+      await serve(toolsOf(context), version);
     },
   });
   if (args.length === 0) {

@@ -20,6 +20,8 @@ export interface Actions {
     presenter: Presenter,
     typed: Typed,
   ) => Promise<void>;
+  /** Serves tools to agents until they have gone. */
+  readonly serve: () => Promise<void>;
 }
 
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
@@ -42,6 +44,12 @@ export function createProgram(actions: Actions): Command {
     .action((shell: Shell) => {
       actions.print(`${completionScript(shell)}\n`);
     });
+  program
+    .command('mcp')
+    .description(
+      'Serve tools to agents by the Model Context Protocol, over standard input and output.',
+    )
+    .action(actions.serve);
   return program;
 }
 

@@ -9,6 +9,7 @@ import { root } from './repository.mjs';
  * @typedef {typeof import('../../extension/core/operations/operations')
  *   & typeof import('../../extension/core/operations/build-request')
  *   & typeof import('../../extension/core/operations/fields')
+ *   & typeof import('../../extension/core/operations/json-schema')
  *   & typeof import('../../extension/core/message')
  *   & typeof import('../../extension/core/document-names')
  *   & typeof import('../../extension/core/documents/document-types')
@@ -34,6 +35,7 @@ const modules = [
   'core/operations/operations',
   'core/operations/build-request',
   'core/operations/fields',
+  'core/operations/json-schema',
   'core/message',
   'core/document-names',
   'core/documents/document-types',

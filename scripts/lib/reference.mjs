@@ -35,7 +35,7 @@ export function cliReference(declarations) {
     'Every command takes these options:',
     common.join('\n'),
     'Exit codes: 0 success, 1 failure, 2 a wrong command line, 130 stopped with Ctrl-C, 143 stopped by SIGTERM.',
-    '`espalier completion bash`, `zsh` or `fish` prints a completion script.',
+    '`espalier completion bash`, `zsh` or `fish` prints a completion script. `espalier mcp` serves tools to agents.',
     ...sections,
   ].join('\n\n');
 }

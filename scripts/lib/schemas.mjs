@@ -1,9 +1,6 @@
 import { toJsonSchema } from '@valibot/to-json-schema';
 
-/**
- * @typedef {import('./core-modules.mjs').Declarations} Declarations
- * @typedef {import('../../extension/core/operations/fields').Field} Field
- */
+/** @typedef {import('./core-modules.mjs').Declarations} Declarations */
 
 /**
  * The schema of *.plan.json; what editors read of it besides stands in the metadata of its parts.
@@ -29,7 +26,7 @@ export function planSchema({ planSchema: schema, compressionChoiceSchema }) {
  * flags may give the rest.
  * @param {Declarations} declarations
  */
-export function requestSchema({ operations }) {
+export function requestSchema({ operations, fieldSchemas }) {
   return {
     type: 'object',
     description: 'Options of an Espalier command, for --config.',
@@ -48,28 +45,10 @@ export function requestSchema({ operations }) {
         properties: {
           $schema: true,
           operation: true,
-          ...Object.fromEntries(
-            Object.entries(fields).map(([key, field]) => [key, fieldSchema(field)]),
-          ),
+          ...fieldSchemas(fields),
         },
         additionalProperties: false,
       },
     })),
-  };
-}
-
-/** @param {Field} field */
-function fieldSchema(field) {
-  // A document may stand in its own request; its schema is that of its files.
-  const { $schema: _, ...schema } =
-    field.kind === 'document'
-      ? { type: ['string', 'object'] }
-      : toJsonSchema(field.schema, { errorMode: 'ignore' });
-  const { description, fallback, unit } = field;
-  const more = [unit === undefined ? '' : ` In ${unit}.`, fallback ? ` Default: ${fallback}.` : ''];
-  return {
-    ...schema,
-    description: `${description}.${more.join('')}`,
-    ...(field.default === undefined ? {} : { default: field.default }),
   };
 }

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import * as vscode from 'vscode';
+import { agentServer } from '../../extension/services/agent-server';
 
 interface Manifest {
   readonly contributes: { readonly commands: readonly { readonly command: string }[] };
@@ -34,5 +37,18 @@ describe('the extension', () => {
       new TextDecoder().decode(await vscode.workspace.fs.readFile(config)),
     ) as { architectures: string[] };
     assert.deepEqual(architectures, ['LlamaForCausalLM']);
+  });
+
+  it('offers agents a server that starts with the editor’s own runtime', async () => {
+    assert.ok(extension);
+    const { command, args, env } = agentServer(extension.extensionUri, '0.1.0');
+    const client = new Client({ name: 'test', version: '0' });
+    await client.connect(
+      new StdioClientTransport({ command, args, env: env as Record<string, string> }),
+    );
+    const { tools } = await client.listTools();
+    assert.ok(tools.some(({ name }) => name === 'inspect_model'));
+    assert.equal(client.getServerVersion()?.name, 'espalier');
+    await client.close();
   });
 });

@@ -87,14 +87,6 @@ export class Dispatcher implements Crew {
     return this.workers.size;
   }
 
-  /** Names of all workers, and the keys of what they do. */
-  public get crew(): readonly { readonly name: string; readonly piece: string | undefined }[] {
-    return [...this.workers].map(([{ name }, { current }]) => ({
-      name,
-      piece: current?.piece.key,
-    }));
-  }
-
   public join(worker: PieceWorker): void {
     this.workers.set(worker, { current: undefined, losses: 0, isRetired: false });
     this.hand();

@@ -60,7 +60,7 @@ export class LocalEngine implements Engine {
    */
   public constructor(
     private readonly script: string,
-    public readonly size: number,
+    private readonly size: number,
   ) {
     this.threads = Math.max(1, Math.floor(availableParallelism() / size));
     this.memoryShare = 1 / size;

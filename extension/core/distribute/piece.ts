@@ -56,8 +56,6 @@ export interface HireMeans {
 
 /** Where workers come from. */
 export interface Engine {
-  /** How many work at once, this process included; as far as that is known. */
-  readonly size: number;
   /** Threads that each may use for one operator; one for each core if absent. */
   readonly threads?: number | undefined;
   /** Share of the memory setting that each may take. */

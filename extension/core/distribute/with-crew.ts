@@ -6,7 +6,6 @@ import { say, verbatim } from '../message';
 
 /** Nobody but this process. */
 export const alone: Engine = {
-  size: 1,
   memoryShare: 1,
   hire: () => Promise.resolve(() => Promise.resolve()),
 };

@@ -123,7 +123,7 @@ export async function measureSensitivity(
       journal,
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
-      engine: await engineOf(request, context.environment),
+      engine: engineOf(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

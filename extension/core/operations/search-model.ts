@@ -86,7 +86,7 @@ export async function searchModel(
       out,
       journal: await prepareJournal('search', out, path),
       writable,
-      engine: await engineOf(request, context.environment),
+      engine: engineOf(request, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version },
     context,

@@ -47,17 +47,14 @@ export interface SharingRequest {
   readonly allowOpen?: boolean;
 }
 
-/**
- * Whom the work of a request is shared with; undefined where this process does all.
- * @throws UserError where the server of a queue cannot be used.
- */
-export async function engineOf(
+/** Whom the work of a request is shared with; undefined where this process does all. */
+export function engineOf(
   { workers = 1, queue, allowOpen = false }: SharingRequest,
   environment: Pick<Environment, 'bundles' | 'version'>,
-): Promise<Engine | undefined> {
+): Engine | undefined {
   if (queue !== undefined) {
-    const server = await openQueue({ queue, allowOpen }, environment);
-    return new QueueEngine(server, environment.version);
+    const open = async (): Promise<QueueServer> => openQueue({ queue, allowOpen }, environment);
+    return new QueueEngine(open, environment.version);
   }
   return workers === 1 ? undefined : new LocalEngine(piecesOf(environment), workers);
 }

@@ -15,7 +15,7 @@ export class InProcessEngine implements Engine {
 
   /** @param change of a worker, to make it fail */
   public constructor(
-    public readonly size: number,
+    private readonly size: number,
     private readonly change: (worker: PieceWorker, index: number, crew: Crew) => PieceWorker = (
       worker,
     ) => worker,

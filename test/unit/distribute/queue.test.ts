@@ -66,10 +66,9 @@ describe('a queue', () => {
     connect(library, parseQueueAddress(server.url(`:${password}@`)), { allowOpen: false });
 
   /** A queue whose job begins when a worker has joined: this process would do all meanwhile. */
-  const engine = async (): Promise<Engine> => {
-    const queue = new QueueEngine(await connection(), version);
+  const engine = (): Engine => {
+    const queue = new QueueEngine(connection, version);
     return {
-      size: queue.size,
       memoryShare: queue.memoryShare,
       hire: async (setup, crew, means) => {
         let tell: () => void = () => undefined;
@@ -165,7 +164,7 @@ describe('a queue', () => {
 
   it('gives what one process gives, once its numbers were compared', async () => {
     const told: string[] = [];
-    const found = await profile('shared', await engine(), {
+    const found = await profile('shared', engine(), {
       warn: (message) => told.push(inEnglish(message)),
     });
     expectSame(found);
@@ -197,12 +196,12 @@ describe('a queue', () => {
       );
       return layers;
     };
-    expect(await measure('shared-layers', await engine())).toEqual(await measure('layers'));
+    expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
   });
 
   it('survives a server that is started again', async () => {
     let restarted: Promise<void> | undefined;
-    const found = await profile('restarted', await engine(), {
+    const found = await profile('restarted', engine(), {
       warn: (message) => {
         if (inEnglish(message).includes('joins')) {
           restarted = server.stop().then(async () => server.restart());
@@ -240,7 +239,7 @@ describe('a queue', () => {
   });
 
   it('does without a worker that is killed', async () => {
-    const found = await profile('killed-worker', await engine(), {
+    const found = await profile('killed-worker', engine(), {
       warn: (message) => {
         if (inEnglish(message).includes('joins')) {
           worker.kill('SIGKILL');
@@ -272,7 +271,7 @@ describe('a queue', () => {
       () => undefined,
     );
     await workersThere(1);
-    await expect(profile('poisoned', await engine())).rejects.toThrow(
+    await expect(profile('poisoned', engine())).rejects.toThrow(
       /A piece of the work failed 3 times.*It ended with SIGKILL/s,
     );
     cancellation.isCancellationRequested = true;

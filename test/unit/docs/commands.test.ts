@@ -68,7 +68,7 @@ describe('commands in docs', () => {
       const flags = text.split(' ').filter((word) => word.startsWith('--'));
       const own = new Set(operation === undefined ? [] : flagsOfOperation(operation));
       return operation === undefined
-        ? !/^(COMMAND|completion|synthesize)\b/.test(text)
+        ? !/^(COMMAND|completion|mcp|synthesize)\b/.test(text)
         : flags.some((flag) => !own.has(flag) && flag !== '--help');
     };
     const wrong = pages
@@ -123,7 +123,7 @@ describe('commands in docs', () => {
   });
 });
 
-const quiet = { version: '0', print: () => undefined };
+const quiet = { version: '0', print: () => undefined, serve: () => Promise.resolve() };
 
 /** A folder like the repository's root, as far as the commands of docs see it. */
 async function makeFolder(): Promise<string> {

@@ -130,17 +130,21 @@ interface Hiring {
 
 /** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
 export class QueueEngine implements Engine {
-  public readonly size = 1;
   public readonly memoryShare = 1;
 
-  /** @param version of Espalier, which workers must have too */
+  /**
+   * @param open connects to the server, when a job begins
+   * @param version of Espalier, which workers must have too
+   */
   public constructor(
-    private readonly server: QueueServer,
+    private readonly open: () => Promise<QueueServer>,
     private readonly version: string,
   ) {}
 
+  /** @throws UserError where the server cannot be used. */
   public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
-    const { redis } = this.server;
+    const server = await this.open();
+    const { redis } = server;
     const answers = new Answers(redis);
     const text = encode({
       kind: setup.kind,
@@ -148,7 +152,7 @@ export class QueueEngine implements Engine {
       data: setup.data,
     });
     const hiring: Hiring = {
-      ...{ server: this.server, setup, answers, counts: { open: 0, done: 0 } },
+      ...{ server, setup, answers, counts: { open: 0, done: 0 } },
       putSetup: async () => {
         const key = setupKey(setup.key);
         if ((await redis.expire(key, keptSeconds)) === 0) {
@@ -157,14 +161,20 @@ export class QueueEngine implements Engine {
       },
     };
     const watch = new Watch(hiring, crew, means, this.version);
-    await watch.look();
-    watch.start();
-    await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
-    return async () => {
+    const stop = async (): Promise<void> => {
       await watch.stop();
       answers.stop();
       redis.disconnect();
     };
+    try {
+      await watch.look();
+      watch.start();
+      await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
+      return stop;
+    } catch (error) {
+      await stop();
+      throw error;
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Job, Worker } from 'bullmq';
+import type { Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
@@ -75,6 +75,7 @@ class Place {
   private readonly redis: Redis;
   private readonly registry: Registry<'worker'>;
   private readonly worker: Worker;
+  private readonly queue: Queue;
   private done = 0;
   private piece: string | null = null;
   private leaving = false;
@@ -89,13 +90,16 @@ class Place {
   ) {
     this.redis = redis;
     this.registry = new Registry(redis, 'worker');
+    const options = { connection: redis, prefix, skipVersionCheck: true };
+    this.queue = new library.Queue(queueOf(this.id), options);
     this.worker = new library.Worker(queueOf(this.id), async (job) => this.take(job), {
-      ...{ connection: redis, prefix, concurrency: 1, skipVersionCheck: true },
+      ...{ ...options, concurrency: 1 },
       // Whoever asked sees to pieces that are lost.
       ...{ skipStalledCheck: true, drainDelay: 1 },
     });
     // The connection says what is wrong with it, and connects again.
     this.worker.on('error', () => undefined);
+    this.queue.on('error', () => undefined);
   }
 
   /** Says that it is there. */
@@ -119,6 +123,8 @@ class Place {
     await this.beat().catch(() => undefined);
     await this.worker.close();
     clearInterval(beats);
+    await this.queue.obliterate({ force: true }).catch(() => undefined);
+    await this.queue.close();
     this.current?.local.end();
     await this.registry.remove(this.id).catch(() => undefined);
   }

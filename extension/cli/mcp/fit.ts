@@ -1,0 +1,27 @@
+/** Characters of a result: more would push out of an agent's context what it was asked. */
+const mostCharacters = 24_000;
+/** Lists are cut to these lengths, one after the other, until the result fits. */
+const lengths = [100, 40, 20, 10, 5, 2];
+
+/** A result as JSON that is short enough; lists that were cut say how much is missing. */
+export function fit(result: object): string {
+  const whole = JSON.stringify(result);
+  if (whole.length <= mostCharacters) return whole;
+  for (const length of lengths) {
+    const cut = JSON.stringify(withShortLists(result, length));
+    if (cut.length <= mostCharacters) return cut;
+  }
+  return `${whole.slice(0, mostCharacters)}… (cut: ${whole.length} characters)`;
+}
+
+function withShortLists(value: unknown, length: number): unknown {
+  if (Array.isArray(value)) {
+    const kept = value.slice(0, length).map((one) => withShortLists(one, length));
+    const missing = value.length - kept.length;
+    return missing === 0 ? kept : [...kept, `… ${missing} more`];
+  }
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, one]) => [key, withShortLists(one, length)]),
+  );
+}

@@ -1,0 +1,60 @@
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import {
+  CallToolRequestSchema,
+  ErrorCode,
+  ListToolsRequestSchema,
+  McpError,
+} from '@modelcontextprotocol/sdk/types.js';
+import { inEnglish } from '../../core/message';
+import type { Tool } from './tools';
+
+/** At most so often, in milliseconds, a call tells how far it is. */
+const interval = 500;
+
+const instructions =
+  'Espalier measures what each sublayer of a model is worth and removes, narrows, compresses or repairs layers. ' +
+  'Paths are those of this machine. Start with inspect_model. Then profile_layers, plan_removal and apply_plan write a ' +
+  'smaller model, and evaluate_model compares it with the original. The original is never changed.';
+
+/** Serves tools by the Model Context Protocol over standard input and output, until the input ends. */
+export async function serve(tools: readonly Tool[], version: string): Promise<void> {
+  // Tools come with JSON schemas, which only the server within takes.
+  const { server } = new McpServer(
+    { name: 'espalier', title: 'Espalier', version },
+    { capabilities: { tools: {} }, instructions },
+  );
+  server.setRequestHandler(ListToolsRequestSchema, () => ({
+    tools: tools.map(({ name, title, description, inputSchema, isReading }) => ({
+      ...{ name, title, description, inputSchema },
+      annotations: { title, readOnlyHint: isReading, destructiveHint: false, openWorldHint: false },
+    })),
+  }));
+  server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
+    const tool = tools.find(({ name }) => name === params.name);
+    if (tool === undefined) {
+      throw new McpError(ErrorCode.InvalidParams, `There is no tool ${params.name}.`);
+    }
+    const progressToken = params._meta?.progressToken;
+    let told = 0;
+    const { text, isError } = await tool.call(params.arguments ?? {}, {
+      signal: extra.signal,
+      progress: ({ stage, done, total }) => {
+        const now = performance.now();
+        if (progressToken === undefined || now - told < interval) return;
+        told = now;
+        void extra.sendNotification({
+          method: 'notifications/progress',
+          params: { progressToken, progress: done, total, message: inEnglish(stage) },
+        });
+      },
+    });
+    return { content: [{ type: 'text', text }], isError };
+  });
+  const ended = new Promise<void>((resolve) => {
+    server.onclose = resolve;
+    process.stdin.once('end', resolve);
+  });
+  await server.connect(new StdioServerTransport());
+  await ended;
+}

@@ -1,0 +1,170 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import process from 'node:process';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { fit } from '../../../extension/cli/mcp/fit';
+import { toolsOf } from '../../../extension/cli/mcp/tools';
+import { unattended } from '../../../extension/core/jobs/job';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const bundle = join(import.meta.dirname, '../../../dist/cli.js');
+const model = fixture('llama-gqa-untied');
+const folder = temporaryFolder();
+const profile = join(folder, 'some.layerprofile.json');
+
+describe('the server for agents', () => {
+  const client = new Client({ name: 'test', version: '0' });
+
+  /** What a tool answers to the official client. */
+  const call = async (
+    name: string,
+    given: Record<string, unknown>,
+    options: Parameters<Client['callTool']>[2] = {},
+  ): Promise<{ readonly isError: boolean; readonly text: string }> => {
+    const answer = (await client.callTool(
+      { name, arguments: given },
+      undefined,
+      options,
+    )) as CallToolResult;
+    const [content] = answer.content;
+    return {
+      isError: answer.isError === true,
+      text: content?.type === 'text' ? content.text : '',
+    };
+  };
+
+  beforeAll(async () => {
+    await client.connect(
+      new StdioClientTransport({
+        ...{ command: process.execPath, args: [bundle, 'mcp'] },
+        env: process.env as Record<string, string>,
+      }),
+    );
+  });
+  afterAll(async () => {
+    await client.close();
+  });
+
+  it('lists operations with schemas of what they take', async () => {
+    const { tools } = await client.listTools();
+    const names = tools.map(({ name }) => name);
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'inspect_model',
+        'profile_layers',
+        'apply_plan',
+        'evaluate_model',
+        'write_report',
+      ]),
+    );
+    expect(new Set(names).size).toBe(names.length);
+    const profiling = tools.find(({ name }) => name === 'profile_layers');
+    expect(profiling?.inputSchema).toMatchObject({
+      type: 'object',
+      required: ['model'],
+      properties: { model: { type: 'string' }, sequences: { type: 'integer', minimum: 1 } },
+    });
+    expect(profiling?.annotations).toMatchObject({ readOnlyHint: false });
+    expect(tools.find(({ name }) => name === 'inspect_model')?.annotations?.readOnlyHint).toBe(
+      true,
+    );
+  });
+
+  it('inspects a model', async () => {
+    const { text, isError } = await call('inspect_model', { model });
+    expect(isError).toBe(false);
+    expect(JSON.parse(text)).toMatchObject({
+      result: { architecture: 'llama', blocks: 4 },
+    });
+  });
+
+  it('profiles, tells how far it is, and writes what the next tool reads', async () => {
+    const seen: number[] = [];
+    const { text, isError } = await call(
+      'profile_layers',
+      { model, calibration: 'random', sequences: 2, length: 16, remove: 2, out: profile },
+      { onprogress: ({ progress }) => seen.push(progress) },
+    );
+    expect(isError, text).toBe(false);
+    expect(seen.length).toBeGreaterThan(0);
+    const { rounds } = JSON.parse(await readFile(profile, 'utf8')) as {
+      readonly rounds: readonly { readonly removed: string }[];
+    };
+    const out = join(folder, 'some.md');
+    const report = await call('write_report', { about: profile, out });
+    expect(report.isError, report.text).toBe(false);
+    expect(await readFile(out, 'utf8')).toContain(rounds[0]?.removed);
+  });
+
+  it('answers with what is wrong, and with what helps', async () => {
+    const missing = await call('inspect_model', { model: join(folder, 'nothing') });
+    expect(missing.isError).toBe(true);
+    expect(missing.text).toContain('nothing');
+    const wrong = await call('profile_layers', { model, out: profile, sequences: 0 });
+    expect(wrong.isError).toBe(true);
+    expect(wrong.text).toContain('sequences');
+    await expect(call('no_such_tool', {})).rejects.toThrow('no_such_tool');
+  });
+
+  it('goes on answering when an agent no longer waits', async () => {
+    const abort = new AbortController();
+    const waiting = call(
+      'profile_layers',
+      { model, calibration: 'random', sequences: 60, length: 64, out: `${profile}.slow` },
+      { signal: abort.signal, onprogress: abort.abort.bind(abort), timeout: 60_000 },
+    );
+    await expect(waiting).rejects.toThrow();
+    expect((await call('inspect_model', { model })).isError).toBe(false);
+  });
+});
+
+describe('a call', () => {
+  it('stops at its next step, and says that it can go on', async () => {
+    const models = new ModelCache({ capacity: 1 });
+    const [profiling] = toolsOf({
+      ...unattended,
+      environment: {
+        ...{ samples: '', version: 'test', costsFolder: join(folder, 'costs'), bundles: '' },
+        open: async (path) => models.open(path),
+        processes: { run: () => Promise.reject(new Error('No processes here.')) },
+      },
+    }).filter(({ name }) => name === 'profile_layers');
+    const abort = new AbortController();
+    const out = join(folder, 'stopped.layerprofile.json');
+    const answer = await profiling?.call(
+      { model, calibration: 'random', sequences: 60, length: 64, out },
+      {
+        signal: abort.signal,
+        progress: ({ done }) => {
+          if (done > 0) abort.abort();
+        },
+      },
+    );
+    expect(answer).toEqual({
+      text: 'Stopped. The same call continues where it stopped.',
+      isError: true,
+    });
+    await expect(readFile(out)).rejects.toThrow('ENOENT');
+  });
+});
+
+describe('a result', () => {
+  it('is whole where it is short, else its lists are cut and say so', () => {
+    expect(fit({ a: [1, 2] })).toBe('{"a":[1,2]}');
+    const long = {
+      rows: Array.from({ length: 5000 }, (_, i) => ({ id: `row ${i}` })),
+      more: 'kept',
+    };
+    const cut = fit(long);
+    expect(cut.length).toBeLessThanOrEqual(24_000);
+    const read = JSON.parse(cut) as { readonly rows: readonly unknown[]; readonly more: string };
+    expect(read.more).toBe('kept');
+    expect(read.rows.at(-1)).toBe('… 4900 more');
+    expect(fit({ text: 'x'.repeat(50_000) }).length).toBeLessThan(24_100);
+  });
+});
