@@ -1,3 +1,4 @@
+import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
@@ -6,7 +7,7 @@ import { formatCount, formatDistance, formatPercent } from '../format';
 import { contexts, formatAmount, leastPercent, withLimit } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
-import type { Frame } from './frame';
+import type { PlannedFrame } from './frame';
 import { reasonAgainst } from './frame';
 import { Plan } from './plan';
 import { strings } from './strings';
@@ -15,7 +16,7 @@ import type { AskedBudget } from './use-budget';
 
 interface BudgetProps {
   readonly panel: CompressionPanel;
-  readonly frame: Frame;
+  readonly frame: PlannedFrame;
   readonly asked: AskedBudget;
 }
 
@@ -24,6 +25,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
   const plan = panel.get('plan');
   const { choice } = asked;
   const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
+  const against = useComputed(() => reasonAgainst(panel)).value;
   return (
     <section class="budget" aria-labelledby="budget-title">
       <h2 id="budget-title">{strings.budget}</h2>
@@ -35,7 +37,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
           primary={plan === undefined}
           label={strings.measurePlan}
           title={strings.measurePlanTitle}
-          reason={reasonAgainst(panel) ?? reason}
+          reason={against ?? reason}
           onClick={() => {
             if (choice === undefined) return;
             panel.setView({ shown: 'plan' });
@@ -144,7 +146,7 @@ function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
   );
 }
 
-type ChangesProps = Pick<BudgetProps, 'panel'> & Pick<Frame, 'table' | 'ways'>;
+type ChangesProps = Pick<BudgetProps, 'panel'> & PlannedFrame;
 
 /** What a plan may do to the model. */
 function Changes({ panel, table, ways }: ChangesProps): VNode {

@@ -14,6 +14,9 @@ export interface Frame {
   readonly cells: CellSet | undefined;
 }
 
+/** What plans are made of. */
+export type PlannedFrame = Pick<Frame, 'table' | 'ways'>;
+
 /** Computed where the table, the plan or what is shown of them has changed. */
 export function useFrame(panel: CompressionPanel): Frame | undefined {
   const [known, measured, plan] = [panel.get('table'), panel.get('measured'), panel.get('plan')];

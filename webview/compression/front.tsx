@@ -11,13 +11,13 @@ import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
 import { choiceAt, formatAmount, withLimit } from './budget';
 import type { CompressionPanel } from './compression-panel';
-import type { Frame } from './frame';
+import type { PlannedFrame } from './frame';
 import { strings } from './strings';
 import type { AskedBudget } from './use-budget';
 
 interface FrontProps {
   readonly panel: CompressionPanel;
-  readonly frame: Frame;
+  readonly frame: PlannedFrame;
   readonly asked: AskedBudget;
 }
 
@@ -76,7 +76,7 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
 interface Drawn {
   readonly made: MadePlan | undefined;
   readonly predicted: PredictedPlan | undefined;
-  readonly table: Frame['table'];
+  readonly table: PlannedFrame['table'];
   readonly context: number;
 }
 
@@ -126,7 +126,7 @@ const seriesOf = ({ name, color, mark }: typeof predictedLook | typeof measuredL
 function measuredPoint(
   unit: BudgetSurvey['unit'],
   made: MadePlan | undefined,
-  { original }: Frame['table'],
+  { original }: PlannedFrame['table'],
 ): ChartPoint | undefined {
   const distance = made?.result.distance;
   const kept = made?.result.limits.find((limit) => limit.unit === unit);

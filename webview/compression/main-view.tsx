@@ -1,11 +1,13 @@
 import type { VNode } from 'preact';
+import { useMemo } from 'preact/hooks';
 import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { Budget } from './budget-form';
+import { waysOf } from './cells';
 import { Findings } from './findings';
 import { reasonAgainst, resumesMeasuring, useFrame } from './frame';
-import type { Frame } from './frame';
+import type { PlannedFrame } from './frame';
 import { Front } from './front';
 import { Header } from './header';
 import { Layers } from './layers';
@@ -16,16 +18,39 @@ import type { CompressionPanel } from './compression-panel';
 import { useBudget } from './use-budget';
 
 /** What a plan is made for, and what sizes there are to choose from. */
-function Planning({ panel, frame }: { readonly panel: CompressionPanel; readonly frame: Frame }) {
+function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
     <div class="columns even">
       <Budget panel={panel} frame={frame} asked={asked} />
       <div>
         <Front panel={panel} frame={frame} asked={asked} />
-        <Findings findings={panel.get('findings')} />
+        <FoundSoFar panel={panel} />
       </div>
     </div>
+  );
+}
+
+interface PlanningProps {
+  readonly panel: CompressionPanel;
+  readonly frame: PlannedFrame;
+}
+
+function FoundSoFar({ panel }: Pick<PlanningProps, 'panel'>): VNode {
+  return <Findings findings={panel.get('findings')} />;
+}
+
+/** Drawn anew with another table only: what is measured meanwhile changes no plan. */
+function usePlanning(panel: CompressionPanel): VNode | undefined {
+  const table = panel.get('table');
+  return useMemo(
+    () =>
+      table && (
+        <AfterPaint>
+          <Planning panel={panel} frame={{ table, ways: waysOf(table) }} />
+        </AfterPaint>
+      ),
+    [panel, table],
   );
 }
 
@@ -33,6 +58,7 @@ function Planning({ panel, frame }: { readonly panel: CompressionPanel; readonly
 export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
   const job = panel.get('job');
   const frame = useFrame(panel);
+  const planning = usePlanning(panel);
   const isActive = job.kind === 'running' || job.kind === 'queued';
   return (
     <div>
@@ -62,11 +88,7 @@ export function Main({ panel }: { readonly panel: CompressionPanel }): VNode {
       {frame?.cells !== undefined && frame.shown !== undefined && (
         <SensitivityGrid panel={panel} frame={frame} cells={frame.cells} shown={frame.shown} />
       )}
-      {frame !== undefined && (
-        <AfterPaint>
-          <Planning panel={panel} frame={frame} />
-        </AfterPaint>
-      )}
+      {planning}
       {frame?.cells !== undefined && (
         <AfterPaint>
           <Layers panel={panel} cells={frame.cells} />

@@ -1,3 +1,4 @@
+import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
@@ -18,7 +19,7 @@ interface PlanProps {
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;
-  const reason = reasonAgainst(panel);
+  const reason = useComputed(() => reasonAgainst(panel)).value;
   const context = formatCount(plan.context);
   return (
     <>

@@ -1,7 +1,9 @@
+import { useComputed } from '@preact/signals';
 import { useMemo } from 'preact/hooks';
 import type {
   BudgetChoice,
   BudgetSurvey,
+  CompressionState,
   PredictedPlan,
 } from '../../extension/protocol/compression';
 import type { Answered } from '../kit/asker';
@@ -10,7 +12,7 @@ import { choiceOf } from './budget';
 import type { BudgetForm } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { resumesMeasuring } from './frame';
-import type { Frame } from './frame';
+import type { PlannedFrame } from './frame';
 
 /** What the form asks for, and what the host says to it. */
 export interface AskedBudget {
@@ -25,12 +27,11 @@ type Told<Answer> = Answered<BudgetChoice | undefined, Answer | undefined> | und
 export function useBudget(
   panel: CompressionPanel,
   form: BudgetForm,
-  { table, ways }: Frame,
+  { table, ways }: PlannedFrame,
 ): AskedBudget {
-  const [job, units, removable] = [panel.get('job'), panel.get('units'), panel.get('removable')];
-  const isActive = job.kind === 'running' || job.kind === 'queued';
+  const [units, removable] = [panel.get('units'), panel.get('removable')];
   // The host reads the document, which is written at the end.
-  const isWritten = !(isActive && job.what === 'sensitivity') && !resumesMeasuring(job);
+  const isWritten = useComputed(() => !isMeasuring(panel.get('job'))).value;
   const choice = useMemo(
     () => (isWritten ? choiceOf(form, { table, ways, units, removable }) : undefined),
     [form, table, ways, units, removable, isWritten],
@@ -42,6 +43,11 @@ export function useBudget(
     survey: useAnswer(async (one) => one && panel.call.survey(one), sizes),
     plan: useAnswer(async (one) => one && panel.call.predict(one), choice),
   };
+}
+
+function isMeasuring(job: CompressionState['job']): boolean {
+  const isActive = job.kind === 'running' || job.kind === 'queued';
+  return (isActive && job.what === 'sensitivity') || resumesMeasuring(job);
 }
 
 /** The choice whatever its first limit allows. */
