@@ -63,7 +63,7 @@ export function SensitivityGrid(props: GridProps): VNode {
         describedBy="grid-hint"
         chooses={false}
         words={words}
-        draw={(element, fill, _, cell) => {
+        draw={(element, fill, cell) => {
           drawCell(element, fill, cell, cells);
         }}
         pointed={setPointed}

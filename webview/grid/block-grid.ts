@@ -24,8 +24,8 @@ export interface GridOptions<Item extends GridItem> {
     readonly block: (block: number) => string;
     readonly nothing: string;
   };
-  /** Draws an item; the cell has the children `.fill` and `.badge`. */
-  readonly draw: (cell: HTMLElement, fill: HTMLElement, badge: HTMLElement, item: Item) => void;
+  /** Draws an item; the cell has the child `.fill`. */
+  readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
   /** The cell under the pointer or with the focus has changed. */
   readonly pointed: (id: string | undefined) => void;
   readonly clicked: (item: Item) => void;
@@ -46,7 +46,6 @@ export class BlockGrid<Item extends GridItem> {
     'div',
     { role: 'gridcell', class: 'cell', tabindex: -1 },
     h('span', { class: 'fill' }),
-    h('span', { class: 'badge', 'aria-hidden': 'true' }),
   );
   private items: ReadonlyMap<string, Item> = new Map();
   private places: ReadonlyMap<string, string> = new Map();
@@ -113,10 +112,8 @@ export class BlockGrid<Item extends GridItem> {
       if (this.drawn.get(item.id) === item) continue;
       this.drawn.set(item.id, item);
       const cell = this.cellElements.get(item.id);
-      const [fill, badge] = cell?.children ?? [];
-      if (cell && fill instanceof HTMLElement && badge instanceof HTMLElement) {
-        this.options.draw(cell, fill, badge, item);
-      }
+      const fill = cell?.firstElementChild;
+      if (cell && fill instanceof HTMLElement) this.options.draw(cell, fill, item);
     }
     const { scrollLeft = 0 } = this.options;
     if (isFirst && scrollLeft > 0) this.element.scrollLeft = scrollLeft;

@@ -5,7 +5,7 @@ import { inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
-import { setAttribute } from '../dom';
+import { h, setAttribute } from '../dom';
 import { formatDistanceShort, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
 import { AfterPaint } from '../kit/after-paint';
@@ -92,7 +92,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   );
 }
 
-function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, cell: Cell): void {
+function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   const { status, mark, order, position } = cell;
   setAttribute(element, 'data-status', status);
   setAttribute(element, 'data-mark', mark);
@@ -104,14 +104,24 @@ function drawCell(element: HTMLElement, fill: HTMLElement, badge: HTMLElement, c
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
   setAttribute(element, 'data-depends', cell.stability?.dependsOnText === true);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
-  setAttribute(badge, 'data-order', order);
   setAttribute(element, 'title', cellTooltip(cell));
   // What the menu of a right click is told.
   const context = { webviewSection: 'sublayer', sublayer: cell.id, mark };
   const menu = { ...context, preventDefaultContextMenuItems: true };
   setAttribute(element, 'data-vscode-context', JSON.stringify(menu));
   drawIcon(fill, cell.patch === undefined ? null : <Icon name="graph" />);
+  const badge = badgeOf(element, mark !== 'keep');
+  if (badge === undefined) return;
+  setAttribute(badge, 'data-order', order);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
+}
+
+/** Where a mark stands; cells that never had one are spared the element. */
+function badgeOf(cell: HTMLElement, isNeeded: boolean): Element | undefined {
+  if (cell.childElementCount === 1 && isNeeded) {
+    cell.append(h('span', { class: 'badge', 'aria-hidden': 'true' }));
+  }
+  return cell.children[1];
 }
 
 /** The number in a cell. */
@@ -122,6 +132,6 @@ function shownValue({ showsDrift, drift, distance, atLeast }: Cell): string | un
 }
 
 /** Most cells have none, now as before. */
-function drawIcon(place: HTMLElement, icon: VNode | null): void {
+function drawIcon(place: Element, icon: VNode | null): void {
   if (icon !== null || place.firstChild !== null) render(icon, place);
 }

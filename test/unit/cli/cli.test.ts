@@ -56,14 +56,14 @@ describe('espalier', () => {
   });
 
   it('inspects quantized models, and says what can be run', async () => {
-    const awq = await spawnCli(['inspect', quantizedFixture('awq')]);
+    const awq = await runCli(['inspect', quantizedFixture('awq')]);
     expect(awq.stdout).toMatch(/quantized: awq \(gemm\), 4 bits, groups of 32, run as float32/);
     expect(awq.stdout).toMatch(/stored as: .*I32/);
     const older = inspectedOnly(join(folder, 'inspected'));
-    const listed = await spawnCli(['inspect', older]);
+    const listed = await runCli(['inspect', older]);
     expect(listed.code).toBe(0);
     expect(listed.stderr).toMatch(/can be inspected, but not run/);
-    const refused = await spawnCli(['evaluate', older, '--device', 'cpu']);
+    const refused = await runCli(['evaluate', older, '--device', 'cpu']);
     expect(refused.code).toBe(1);
   });
 
@@ -71,18 +71,18 @@ describe('espalier', () => {
     const source = ggufFixture('llama.gguf');
     const out = join(folder, 'gguf');
     const args = ['prune', source, '--calibration', text, ...small, '--remove', '1', '--out', out];
-    const torn = await spawnCli([...args, '--granularity', 'feedforward']);
+    const torn = await runCli([...args, '--granularity', 'feedforward']);
     expect(torn.code).toBe(1);
     expect(torn.stderr).toMatch(/block\.1\.feedforward can't be removed alone/);
-    const unknown = await spawnCli([...args, '--layout', 'zeroed']);
+    const unknown = await runCli([...args, '--layout', 'zeroed']);
     expect(unknown.stderr).toMatch(/gguf has no layout zeroed.*Choose blocks or deci/s);
-    const all = await spawnCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
+    const all = await runCli([...args.slice(0, -4), '--remove', '3', '--out', out]);
     expect(all.code).toBe(1);
     expect(all.stderr).toMatch(
       /3 of 4 candidates can't be removed alone in a GGUF file.*--granularity attention/,
     );
     expect(all.stderr).toMatch(/The first (?:round|2 rounds) can be written: give .*plan\.json/);
-    const planned = await spawnCli([
+    const planned = await runCli([
       'prune',
       source,
       '--plan',
@@ -91,17 +91,17 @@ describe('espalier', () => {
       `${out}-planned`,
     ]);
     expect(planned.code, planned.stderr).toBe(0);
-    const { code, stdout, stderr } = await spawnCli([...args, '--granularity', 'block', '--json']);
+    const { code, stdout, stderr } = await runCli([...args, '--granularity', 'block', '--json']);
     expect(code, stderr).toBe(0);
     expect((JSON.parse(stdout) as PruneResult).format).toBe('gguf');
-    const inspected = await spawnCli(['inspect', join(out, 'llama.gguf'), '--json']);
+    const inspected = await runCli(['inspect', join(out, 'llama.gguf'), '--json']);
     expect(JSON.parse(inspected.stdout)).toMatchObject({ blocks: 1, warnings: [] });
   });
 
   it('compresses by a method and by the plan that it leaves, and the result is a model', async () => {
     const out = join(folder, 'compressed');
     const args = ['--json', '--device', 'cpu'];
-    const { code, stdout, stderr } = await spawnCli([
+    const { code, stdout, stderr } = await runCli([
       ...['compress', model, '--method', 'lowrank', '--level', '50%', '--then', 'int4'],
       ...['--skip', 'down', '--embeddings', '--head', '--no-calibration', '--out', out, ...args],
     ]);
@@ -118,21 +118,21 @@ describe('espalier', () => {
       );
       expect(layer.error).toBeGreaterThan(0);
     }
-    const again = await spawnCli([
+    const again = await runCli([
       ...['compress', '--plan', `${out}.plan.json`, '--no-calibration'],
       ...['--out', join(folder, 'again'), ...args],
     ]);
     expect((JSON.parse(again.stdout) as CompressResult).layers).toEqual(layers);
-    const evaluated = await spawnCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
+    const evaluated = await runCli(['evaluate', out, '--text', text, '--length', '16', ...args]);
     expect(evaluated.code, evaluated.stderr).toBe(0);
-    const table = await spawnCli(['inspect', out]);
+    const table = await runCli(['inspect', out]);
     expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
   });
 
   it('plans embedding and head under a budget that the layers alone cannot keep to', async () => {
     const out = join(folder, 'budget');
     const table = join(folder, 'outer.sensitivity.json');
-    const profiled = await spawnCli([
+    const profiled = await runCli([
       ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
       ...['--embeddings', '--head', ...small, '--out', table],
     ]);
@@ -140,7 +140,7 @@ describe('espalier', () => {
     expect(profiled.stdout).toMatch(/outside the blocks[^]*embedding model\.embed_tokens\.weight/);
     expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
     const compress = async (...args: string[]) =>
-      spawnCli([
+      runCli([
         ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '1'],
         ...['--calibration', text, ...small, '--out', out, '--json', ...args],
       ]);
@@ -156,7 +156,7 @@ describe('espalier', () => {
   it('says what is wrong with a compression', async () => {
     const out = join(folder, 'nothing');
     const says = async (...args: string[]): Promise<string> => {
-      const { code, stderr } = await spawnCli(['compress', model, ...args, '--out', out]);
+      const { code, stderr } = await runCli(['compress', model, ...args, '--out', out]);
       expect(code).toBeGreaterThan(0);
       return stderr;
     };
@@ -182,7 +182,7 @@ describe('espalier', () => {
 
   it('inspects ONNX models: those of exporters, and its own by file or folder', async () => {
     const inspect = async (path: string): Promise<OnnxSummary> => {
-      const { code, stdout, stderr } = await spawnCli(['inspect', path, '--json']);
+      const { code, stdout, stderr } = await runCli(['inspect', path, '--json']);
       expect(code, stderr).toBe(0);
       return JSON.parse(stdout) as OnnxSummary;
     };
@@ -198,7 +198,7 @@ describe('espalier', () => {
     await writeFile(plan, JSON.stringify(document));
     const own = join(folder, 'own-onnx');
     const args = ['prune', model, '--plan', plan, '--out', own, '--format', 'onnx'];
-    const written = await spawnCli([...args, '--device', 'cpu']);
+    const written = await runCli([...args, '--device', 'cpu']);
     expect(written.code, written.stderr).toBe(0);
     for (const path of [own, join(own, 'model.onnx')]) {
       const { sublayers } = await inspect(path);
@@ -219,11 +219,11 @@ describe('espalier', () => {
       const document = { format: 'espalier.plan', version: 1, model: { path }, remove: [] };
       await writeFile(plan, JSON.stringify(document));
       const convert = ['prune', path, '--plan', plan, '--out', graph, '--format', 'onnx'];
-      expect((await spawnCli([...convert, '--device', 'cpu'])).code).toBe(0);
+      expect((await runCli([...convert, '--device', 'cpu'])).code).toBe(0);
 
       const options = ['--calibration', text, ...small, ...how, '--no-baselines', '--json'];
       const profileOf = async (path: string): Promise<LayerProfile> =>
-        JSON.parse((await spawnCli(['profile', path, ...options])).stdout) as LayerProfile;
+        JSON.parse((await runCli(['profile', path, ...options])).stdout) as LayerProfile;
       const [ofFolder, ofGraph] = [await profileOf(path), await profileOf(graph)];
       expect(ofGraph.rounds.map(({ removed }) => removed)).toEqual(
         ofFolder.rounds.map(({ removed }) => removed),
@@ -233,14 +233,14 @@ describe('espalier', () => {
       }
 
       const out = join(folder, `${name}-smaller`);
-      const written = await spawnCli(['prune', graph, ...options, '--out', out]);
+      const written = await runCli(['prune', graph, ...options, '--out', out]);
       expect(written.code, written.stderr).toBe(0);
       const result = JSON.parse(written.stdout) as PruneResult;
       expect(result.format).toBe('onnx');
       expect(result.verification.relativeError).toBeLessThan(1e-5);
       expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
 
-      const evaluated = await spawnCli([
+      const evaluated = await runCli([
         'evaluate',
         graph,
         '--against',
@@ -250,11 +250,11 @@ describe('espalier', () => {
         '--json',
       ]);
       const { perplexity, against } = JSON.parse(evaluated.stdout) as EvaluationResult;
-      const reference = await spawnCli(['evaluate', path, '--text', text, '--json']);
+      const reference = await runCli(['evaluate', path, '--text', text, '--json']);
       expect(perplexity).toBeCloseTo((JSON.parse(reference.stdout) as Evaluation).perplexity, 1);
       expect(against?.perplexity).toBeGreaterThan(1);
 
-      const inspected = await spawnCli(['inspect', out, '--json']);
+      const inspected = await runCli(['inspect', out, '--json']);
       const { sublayers } = JSON.parse(inspected.stdout) as OnnxSummary;
       const experts = sublayers.flatMap((sublayer) => sublayer.experts?.count ?? []);
       expect(experts.sort()).toEqual(name === 'experts' ? [2, 3] : []);
@@ -338,14 +338,12 @@ describe('espalier', () => {
     expect(result.verdict?.outcome).toBe('accept');
     expect(result.removed).toHaveLength(2);
     expect(result.bytesAfter).toBeLessThan(result.bytesBefore);
-    const reopened = JSON.parse(
-      (await spawnCli(['inspect', out, '--json'])).stdout,
-    ) as ModelSummary;
+    const reopened = JSON.parse((await runCli(['inspect', out, '--json'])).stdout) as ModelSummary;
     expect(reopened.parameters).toBe(result.parametersAfter);
 
     const evaluation = ['evaluate', out, '--against', model, '--text', text, '--device', 'cpu'];
     const gate = ['--length', '64', '--gate', 'perplexity<-90%'];
-    const { code, stdout } = await spawnCli([...evaluation, ...gate, '--json']);
+    const { code, stdout } = await runCli([...evaluation, ...gate, '--json']);
     const { perplexity, tokens, tokensPerSecond, against, ...compared } = JSON.parse(
       stdout,
     ) as Evaluated & EvaluationResult;
@@ -357,14 +355,14 @@ describe('espalier', () => {
     expect(tokensPerSecond).toBeGreaterThan(0);
     expect(against?.perplexity).not.toBe(perplexity);
 
-    const again = await spawnCli([...args, '--no-baselines', '--out', out]);
+    const again = await runCli([...args, '--no-baselines', '--out', out]);
     expect(again.code).toBe(1);
     expect(again.stderr).toContain(out);
 
     const plan = await readFile(`${out}.plan.json`, 'utf8');
     await writeFile(join(folder, 'edited.plan.json'), plan.replace(/"block\.[^"]*"/, '"block.9"'));
     const edited = ['prune', model, '--plan', join(folder, 'edited.plan.json')];
-    const unknown = await spawnCli([...edited, '--out', join(folder, 'never')]);
+    const unknown = await runCli([...edited, '--out', join(folder, 'never')]);
     expect(unknown.code).toBe(1);
     expect(unknown.stderr).toContain('block.9');
   });
@@ -403,7 +401,7 @@ describe('espalier', () => {
     [['profile', fixture('qwen2')], 'tokenizer.json'],
   ])('%j fails with a message that names the fault', async (args, message) => {
     const calibrated = args[0] === 'profile' ? ['--calibration', text, ...small] : [];
-    const { code, stderr } = await spawnCli([...args, ...calibrated]);
+    const { code, stderr } = await runCli([...args, ...calibrated]);
     expect(code).toBe(1);
     expect(stderr).toContain(message);
     expect(stderr).not.toContain('    at ');

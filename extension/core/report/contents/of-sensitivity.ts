@@ -5,6 +5,7 @@ import type {
   SensitivityEntry,
   SensitivityProfile,
 } from '../../tensornet/sensitivity/sensitivity-profile';
+import { wayName } from '../../tensornet/sensitivity/ways';
 import type { Heatmap, HeatmapCell, Report, Section } from '../report';
 import { describeOrigin } from './origin';
 
@@ -59,7 +60,7 @@ function levelsSection({ layers, original }: SensitivityProfile): Section {
   const ways = new Map<string, SensitivityEntry[]>();
   for (const { entries } of layers) {
     for (const entry of entries) {
-      const way = [entry.method, entry.variant, entry.then, entry.level].filter(Boolean).join(' ');
+      const way = `${wayName(entry)} ${entry.level}`;
       ways.set(way, [...(ways.get(way) ?? []), entry]);
     }
   }

@@ -1,9 +1,10 @@
 import { firstRows } from '../../metrics/slices';
 import type { LayeredModel } from '../../models/layered-model';
 import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
-import type { CompressionRequest } from '../compression-choice';
+import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { compressionsOf } from './compressions-of';
+import { wayName } from './ways';
 import type { OpenWidth } from './width-sensitivity';
 
 /** A decomposition goes so many times over a matrix for each of its least dimension: as measured on SmolLM2-135M. */
@@ -39,12 +40,13 @@ export function layerCosts(
   let read = 0;
   return new Map(
     layers.map((layer) => {
-      const ways = compressionsOf(layer, compressions).length;
-      const run = tokensRun(ways, { precision, tokens });
+      const ways = compressionsOf(layer, compressions);
+      const looked = precision === 0 ? ways.length : ladderEnds(ways);
+      const run = tokensRun(looked, { precision, tokens });
       const next = Math.max(read, layer.sublayer + 1);
       const reading = readings * fitted * parameters(read, next);
       read = next;
-      const cost = reading + ways * decompositionCost(layer) + run * parameters(layer.sublayer);
+      const cost = reading + ways.length * decompositionCost(layer) + run * parameters(layer.sublayer);
       return [layer.id, cost];
     }),
   );
@@ -62,6 +64,15 @@ export function widthCosts(
       return [sublayer, tokensRun(kept.length, trials) * behind];
     }),
   );
+}
+
+/** The mildest and the strongest level of each way: those between are mostly interpolated. */
+function ladderEnds(ways: readonly Compression[]): number {
+  const levels = new Map<string, number>();
+  for (const way of ways) {
+    levels.set(wayName(way), (levels.get(wayName(way)) ?? 0) + 1);
+  }
+  return [...levels.values()].reduce((sum, count) => sum + Math.min(2, count), 0);
 }
 
 /** Tokens that ways to change one part are run on: the first on all, the others on few where that is precise enough. */
