@@ -74,6 +74,7 @@ export function activate(context: ExtensionContext): Espalier {
     store: new JobStore(stored(context, 'jobs.json'), (text) => {
       log.warn(text);
     }),
+    withPassword: (request) => settings.withPassword(request),
     estimate: async (operation, request) => inspector.request('estimate', { operation, request }),
     log,
     translate: l10n.t,

@@ -48,10 +48,9 @@ async function chooseDocument(): Promise<Uri | undefined> {
 }
 
 async function chooseOut(about: Uri): Promise<string | undefined> {
-  const suffix = documentIds
-    .map((id) => documentNames[id].suffix)
-    .find((one) => about.path.endsWith(one));
-  const stem = about.path.slice(0, -(suffix ?? '.json').length);
+  const suffixes = [...documentIds.map((id) => documentNames[id].suffix), '.json'];
+  const { length = 0 } = suffixes.find((one) => about.path.endsWith(one)) ?? {};
+  const stem = about.path.slice(0, about.path.length - length);
   const target = await window.showSaveDialog({
     title: commandTitle('writeReport'),
     defaultUri: about.with({ path: `${stem}.report.html` }),

@@ -25,6 +25,15 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   return json;
 }
 
+/** The value of a JSON text; undefined where it is not JSON. */
+export function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 function isDeeperThan(levels: number, json: unknown): boolean {
   let level = [json].filter(isNested);
   for (let depth = 0; depth < levels && level.length > 0; depth++) {

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { env, l10n, Uri } from 'vscode';
 import type { Webview } from 'vscode';
+import { escapeHtml } from '../core/report/markup';
 
 /** Folder of the webviews' bundles: all that a panel may load. */
 export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
@@ -57,15 +58,4 @@ function page(policy: string, title: string, head: string, body: string): string
   </body>
 </html>
 `;
-}
-
-function escapeHtml(text: string): string {
-  const entities: Readonly<Record<string, string>> = {
-    '&': '&amp;',
-    '<': '&lt;',
-    '>': '&gt;',
-    '"': '&quot;',
-    "'": '&#39;',
-  };
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? '');
 }

@@ -7,6 +7,8 @@ import { UserError } from '../core/user-error';
 import { asSetting, buildRequest } from '../core/operations/build-request';
 import type { RequestShape } from '../core/operations/build-request';
 import type { Fields, GivenOf, RequestOf } from '../core/operations/fields';
+import { sharingFields } from '../core/operations/sharing';
+import { withoutPassword } from '../core/distribute/queue/address';
 import type { RunOptions } from '../protocol/worker';
 import { parseMemorySize } from '../core/runtime/memory-size';
 import { amountOf } from '../core/operations/search-fields';
@@ -73,6 +75,13 @@ export class Settings {
       );
     }
     return amountOf(budget);
+  }
+
+  /** A stored request with the password of its queue, if that is still the queue that the user has set. */
+  public withPassword(request: object): object {
+    const { queue } = this.given({ queue: sharingFields.queue });
+    const isSet = queue !== undefined && 'queue' in request;
+    return isSet && request.queue === withoutPassword(queue) ? { ...request, queue } : request;
   }
 
   #configuration(): WorkspaceConfiguration {

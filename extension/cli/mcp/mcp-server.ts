@@ -1,3 +1,5 @@
+import process from 'node:process';
+import type { Readable, Writable } from 'node:stream';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import {
@@ -18,7 +20,12 @@ const instructions =
   'smaller model, and evaluate_model compares it with the original. The original is never changed.';
 
 /** Serves tools by the Model Context Protocol over standard input and output, until the input ends. */
-export async function serve(tools: readonly Tool[], version: string): Promise<void> {
+export async function serve(
+  tools: readonly Tool[],
+  version: string,
+  input: Readable = process.stdin,
+  output: Writable = process.stdout,
+): Promise<void> {
   // Tools come with JSON schemas, which only the server within takes.
   const { server } = new McpServer(
     { name: 'espalier', title: 'Espalier', version },
@@ -27,7 +34,10 @@ export async function serve(tools: readonly Tool[], version: string): Promise<vo
   server.setRequestHandler(ListToolsRequestSchema, () => ({
     tools: tools.map(({ name, title, description, inputSchema, isReading }) => ({
       ...{ name, title, description, inputSchema },
-      annotations: { title, readOnlyHint: isReading, destructiveHint: false, openWorldHint: false },
+      // A document at `out` is replaced.
+      annotations: {
+        ...{ title, readOnlyHint: isReading, destructiveHint: !isReading, openWorldHint: false },
+      },
     })),
   }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
@@ -53,8 +63,15 @@ export async function serve(tools: readonly Tool[], version: string): Promise<vo
   });
   const ended = new Promise<void>((resolve) => {
     server.onclose = resolve;
-    process.stdin.once('end', resolve);
+    input.once('end', resolve);
+    for (const signal of ['SIGINT', 'SIGTERM']) {
+      process.once(signal, () => {
+        resolve();
+      });
+    }
   });
-  await server.connect(new StdioServerTransport());
+  await server.connect(new StdioServerTransport(input, output));
   await ended;
+  // Calls in work stop at their next step.
+  await server.close();
 }

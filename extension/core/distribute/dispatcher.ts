@@ -270,6 +270,10 @@ export class Dispatcher implements Crew {
   }
 
   private fail(entry: Entry, worker: PieceWorker, state: WorkerState, error: unknown): void {
+    if (this.job.cancellation.isCancellationRequested) {
+      this.cancel();
+      return;
+    }
     const isFinal = error instanceof UserError || worker === this.home;
     if (isFinal && !entry.isDone) {
       this.settle(entry, () => {

@@ -26,6 +26,8 @@ export interface PieceLimits {
 /** A process of this machine that does pieces of one job; started when it has one, and again when it is lost. */
 export class LocalWorker implements PieceWorker {
   private child: Child | undefined;
+  /** Whether the process has opened what the pieces share. */
+  private isSetUp = false;
 
   public constructor(
     public readonly name: string,
@@ -35,13 +37,15 @@ export class LocalWorker implements PieceWorker {
   ) {}
 
   public async do({ request }: Piece, job: TaskJob): Promise<unknown> {
-    const isNew = this.child?.isGone !== false;
-    if (isNew) {
+    if (this.child?.isGone !== false) {
       this.child = new Child({ script: this.script });
+      this.isSetUp = false;
     }
-    const { limits, setup } = this;
-    const task: PieceTask = { setup: isNew ? setup : undefined, request, limits };
-    return this.child?.run(task, job);
+    const { limits, setup, isSetUp } = this;
+    const task: PieceTask = { setup: isSetUp ? undefined : setup, request, limits };
+    const result = await this.child.run(task, job);
+    this.isSetUp = true;
+    return result;
   }
 
   public end(): void {

@@ -17,8 +17,12 @@ function rendered(value: Value): string {
   if (value === undefined) return '';
   if (value instanceof Markup) return value.text;
   if (typeof value === 'object') return value.map(rendered).join('');
-  return String(value).replace(/[&<>"']/g, (character) => entities[character] ?? character);
+  return escapeHtml(String(value));
 }
+
+/** A text as HTML shows it, in attributes too. */
+export const escapeHtml = (text: string): string =>
+  text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 
 /** Markup of a template: what is filled in is escaped, unless it is markup itself. */
 export const html = (parts: TemplateStringsArray, ...values: readonly Value[]): Markup =>

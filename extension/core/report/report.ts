@@ -105,6 +105,9 @@ export function logarithmicShares(values: readonly (number | null)[]): {
   readonly shareOf: (value: number | null) => number;
 } {
   const known = values.flatMap((value) => (value !== null && value > 0 ? [Math.log(value)] : []));
+  if (known.length === 0) {
+    return { low: 0, high: 0, shareOf: () => 0 };
+  }
   const low = Math.min(...known);
   const high = Math.max(...known);
   return {

@@ -12,6 +12,8 @@ export interface JobRunner {
 export interface JobEnvironment {
   readonly lanes: Readonly<Record<Lane, JobRunner>>;
   readonly store: Pick<JobStore, 'load' | 'save'>;
+  /** A stored request with the password of its queue. */
+  readonly withPassword: (request: object) => object;
   /** Seconds that an operation will take, by earlier runs; null where none tells. */
   readonly estimate: (operation: Operation, request: object) => Promise<number | null>;
   readonly log: {

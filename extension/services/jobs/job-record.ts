@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { withoutPassword } from '../../core/distribute/queue/address';
 import { operations } from './operations';
 import type { Operation, RequestOf } from './operations';
 
@@ -55,6 +56,13 @@ export const jobRecordSchema = v.object({
   log: v.array(v.object({ time: v.number(), text: v.string() })),
 });
 export type StoredJob = v.InferOutput<typeof jobRecordSchema>;
+
+/** A request as it is stored and shown: settings keep the password of a queue. */
+export function storedRequest(request: object): StoredJob['request'] {
+  const given: StoredJob['request'] = { ...request };
+  const { queue } = given;
+  return typeof queue === 'string' ? { ...given, queue: withoutPassword(queue) } : given;
+}
 
 /** What there is to know of a job of any operation. */
 export type JobSummary = Readonly<

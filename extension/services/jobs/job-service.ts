@@ -11,7 +11,7 @@ import type { RequestWatch } from '../worker/worker-process';
 import { Counter } from './counted';
 import type { JobEnvironment } from './job-environment';
 import type { JobHandler, JobOutcome } from './job-handler';
-import { asRecord, isOver, isResumable } from './job-record';
+import { asRecord, isOver, isResumable, storedRequest } from './job-record';
 import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
 import { afterRestart, savedOf } from './interruption';
@@ -129,7 +129,7 @@ export class JobService {
       title: this.#environment.translate(title, name),
       name,
       model: subject(request),
-      request: { ...request },
+      request: storedRequest(request),
       state: 'queued',
       created: Date.now(),
       outputs: [],
@@ -223,7 +223,7 @@ export class JobService {
   }
 
   async #run(job: StoredJob, lane: Lane): Promise<void> {
-    const { log, lanes } = this.#environment;
+    const { log, lanes, withPassword } = this.#environment;
     const source = new CancellationTokenSource();
     this.#running.set(lane, { id: job.id, source });
     const resumed = job.started !== undefined;
@@ -241,7 +241,7 @@ export class JobService {
       await handler?.begin?.(record, resumed);
       const result = await lanes[lane].request(
         job.operation,
-        job.request,
+        withPassword(job.request),
         this.#watch(job, source),
       );
       this.#end(job, undefined, await this.#outcome(job, result), result);

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { PassThrough } from 'node:stream';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { fit } from '../../../extension/cli/mcp/fit';
+import { serve } from '../../../extension/cli/mcp/mcp-server';
 import { toolsOf } from '../../../extension/cli/mcp/tools';
 import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -151,6 +153,36 @@ describe('a call', () => {
     });
     await expect(readFile(out)).rejects.toThrow('ENOENT');
   });
+});
+
+it('a server stops its calls when its input ends', async () => {
+  const [input, output] = [new PassThrough(), new PassThrough()];
+  let begin: () => void = () => undefined;
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const stopped: string[] = [];
+  const served = serve(
+    [
+      {
+        ...{ name: 'wait', title: 'Wait', description: '', isReading: true },
+        inputSchema: { type: 'object' },
+        call: async (_, { signal }) =>
+          new Promise((resolve) => {
+            signal.addEventListener('abort', () => {
+              stopped.push('wait');
+              resolve({ text: '', isError: true });
+            });
+            begin();
+          }),
+      },
+    ],
+    ...(['0', input, output] as const),
+  );
+  const params = { name: 'wait', arguments: {} };
+  input.write(`${JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params })}\n`);
+  await begun;
+  input.end();
+  await served;
+  expect(stopped).toEqual(['wait']);
 });
 
 describe('a result', () => {

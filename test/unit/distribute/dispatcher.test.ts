@@ -152,6 +152,7 @@ describe('pieces', () => {
     };
     const pieces = dispatcher(worker('home', untilStopped));
     pieces.join(worker('other', never));
+    pieces.join(worker('third', untilStopped));
     const all = ['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result);
     cancellation.isCancellationRequested = true;
     for (const one of await Promise.allSettled(all)) {
@@ -160,5 +161,6 @@ describe('pieces', () => {
         reason: expect.any(CancelledError) as unknown,
       });
     }
+    expect(losses).toEqual([]);
   });
 });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { reportOfExperiment } from '../../../extension/core/report/contents/of-experiment';
+import { sensitivityOf } from '../../../extension/core/report/contents/of-sensitivity';
 import { logarithmicShares } from '../../../extension/core/report/report';
 import { toHtml } from '../../../extension/core/report/to-html';
 import { toMarkdown } from '../../../extension/core/report/to-markdown';
@@ -137,11 +138,22 @@ describe('an experiment', () => {
   });
 });
 
+it('a cell of a sensitivity profile is the mean over the experts of a block', () => {
+  const layer = (distance: number): object => ({
+    ...{ block: 0, role: 'up', bytes: 100 },
+    entries: [{ method: 'int4', bytes: 50, distance }],
+  });
+  const profile = { layers: [layer(0.3), layer(0.5)], original: 0.1 };
+  const { lines } = sensitivityOf(profile as never, 'int4');
+  expect(lines[0]?.cells.get(0)?.value).toBeCloseTo(0.3);
+});
+
 describe('shares of a heatmap', () => {
   it('follow logarithms, and are 0 for what is not above 0', () => {
     const { low, high, shareOf } = logarithmicShares([0.01, null, 1, 0]);
     expect([low, high]).toEqual([expect.closeTo(0.01), expect.closeTo(1)]);
     expect(shareOf(0.1)).toBeCloseTo(0.5);
     expect([shareOf(null), shareOf(0)]).toEqual([0, 0]);
+    expect(logarithmicShares([0, null])).toMatchObject({ low: 0, high: 0 });
   });
 });

@@ -179,6 +179,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
   const jobs = new host.JobService({
     lanes: { worker: worker, dataReader: worker },
     store: new host.JobStore(join(scratch.path, 'storage/jobs.json'), () => undefined),
+    withPassword: (given) => given,
     estimate: async () => Promise.resolve(null),
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
     translate: (message, ...args) => message.replace('{0}', String(args[0])),

@@ -33,18 +33,31 @@ export function parseQueueAddress(text: string): QueueAddress {
     });
   }
   const { hostname, port, protocol, username, password } = url;
-  const secret = decodeURIComponent(password) || process.env[passwordVariable];
+  const secret = decoded(password) || process.env[passwordVariable];
   const user = username === '' ? '' : `${username}@`;
   return {
     host: hostname.replace(/^\[(.*)\]$/, '$1'),
     port: port === '' ? defaultPort : Number(port),
     tls: protocol === 'rediss:',
     database,
-    username: username === '' ? undefined : decodeURIComponent(username),
+    username: username === '' ? undefined : decoded(username),
     password: secret === '' ? undefined : secret,
     shown: `${protocol}//${user}${url.host}${url.pathname}`,
   };
 }
+
+/** Part of an address, whose % may stand for itself. */
+function decoded(part: string): string {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
+/** An address as it may be written to a file, whether it is one or not. */
+export const withoutPassword = (address: string): string =>
+  address.replace(/(:\/\/[^:@/]*):.*@/, '$1@');
 
 /** Addresses that nobody outside reaches: this machine, private and link-local networks. */
 const inside = new BlockList();

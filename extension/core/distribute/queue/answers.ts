@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
+import { jsonOf } from '../../parse-json';
 import { UserError } from '../../user-error';
 import { decode } from './codec';
 import { failureKey, failureSchema, resultKey } from './messages';
@@ -57,15 +58,24 @@ export class Answers {
       for (const [i, [attempt]] of all.entries()) {
         const [result = null, failure = null] = [texts[2 * i], texts[2 * i + 1]];
         if (result !== null) {
-          this.take(attempt)?.resolve(decode(result));
+          this.settle(attempt, () => decode(result));
         } else if (failure !== null) {
-          this.take(attempt)?.reject(errorOf(failure));
+          this.abandon(attempt, errorOf(failure));
         }
       }
     } catch {
       // The server is away: it is asked again.
     } finally {
       this.isLooking = false;
+    }
+  }
+
+  private settle(attempt: string, read: () => unknown): void {
+    const found = this.take(attempt);
+    try {
+      found?.resolve(read());
+    } catch (error) {
+      found?.reject(error as Error);
     }
   }
 
@@ -81,7 +91,11 @@ export class Answers {
 }
 
 function errorOf(text: string): Error {
-  const { text: why, isFinal, isLost } = v.parse(failureSchema, decode(text));
+  const parsed = v.safeParse(failureSchema, jsonOf(text));
+  if (!parsed.success) {
+    return new Error('What the worker says of its failure cannot be read.');
+  }
+  const { text: why, isFinal, isLost } = parsed.output;
   if (isFinal) {
     return new UserError(verbatim(why));
   }

@@ -12,10 +12,15 @@ const arrays = {
   BigUint64Array,
 };
 const mark = '$array';
+/** In front of numbers that JSON lacks. */
+const numberMark = '$number';
 
 /** Plain data with typed arrays as a text: an array is its bytes in base64. */
 export function encode(value: unknown): string {
   return JSON.stringify(value, (_, one: unknown) => {
+    if (typeof one === 'number' && !Number.isFinite(one)) {
+      return { [numberMark]: String(one) };
+    }
     if (!ArrayBuffer.isView(one)) {
       return one;
     }
@@ -27,6 +32,9 @@ export function encode(value: unknown): string {
 /** The data of a text from {@link encode}, or of any other JSON text; what it may be is for schemas to say. */
 export function decode(text: string): unknown {
   return JSON.parse(text, (_, one: unknown) => {
+    if (typeof one === 'object' && one !== null && numberMark in one) {
+      return Number(one[numberMark]);
+    }
     if (typeof one !== 'object' || one === null || !(mark in one) || !('bytes' in one)) {
       return one;
     }

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { Redis } from 'ioredis';
 import { UserError } from '../../user-error';
 import { isPublicHost, passwordVariable } from './address';
@@ -58,7 +59,8 @@ function open(library: typeof Library, address: QueueAddress, signsIn: boolean):
   let wasReady = false;
   const redis = new library.Redis({
     ...{ host, port, db: signsIn ? database : 0, lazyConnect: true },
-    ...(tls ? { tls: { servername: host } } : {}),
+    // A server that is named by its number has no name to be told.
+    ...(tls ? { tls: isIP(host) === 0 ? { servername: host } : {} } : {}),
     ...(signsIn && username !== undefined ? { username } : {}),
     ...(signsIn && password !== undefined ? { password } : {}),
     connectTimeout: connectMilliseconds,

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
-import type { Queue } from 'bullmq';
+import type { Job, Queue } from 'bullmq';
 import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
@@ -34,6 +34,9 @@ class RemoteWorker implements PieceWorker {
   private heardAt = performance.now();
   private attempt: string | undefined;
   private piece: string | undefined;
+  /** What is asked of it, until nothing of that is left on the server. */
+  private asked: Promise<unknown> = Promise.resolve();
+  private isStopped = false;
 
   public constructor(
     entry: WorkerEntry,
@@ -59,8 +62,17 @@ class RemoteWorker implements PieceWorker {
   }
 
   public async do(piece: Piece, { cancellation }: TaskJob): Promise<unknown> {
+    const asked = this.ask(piece, cancellation);
+    this.asked = asked.catch(() => undefined);
+    return asked;
+  }
+
+  private async ask(piece: Piece, cancellation: TaskJob['cancellation']): Promise<unknown> {
     const { answers, setup, counts } = this.hiring;
     await this.hiring.putSetup();
+    if (this.isStopped) {
+      throw new CancelledError();
+    }
     const attempt = randomUUID();
     const order: Order = { attempt, piece: piece.key, setup: setup.key, request: piece.request };
     this.knownAt = performance.now();
@@ -68,17 +80,15 @@ class RemoteWorker implements PieceWorker {
     const result = answers.wait(attempt, piece.key);
     // Whoever waits below hears of it.
     result.catch(() => undefined);
-    const job = await this.queue.add('piece', order, {
-      removeOnComplete: true,
-      removeOnFail: true,
-    });
     counts.open++;
+    let job: Job | undefined;
     const timer = setInterval(() => {
       if (cancellation.isCancellationRequested) {
         answers.abandon(attempt, new CancelledError());
       }
     }, beatMilliseconds / 10);
     try {
+      job = await this.queue.add('piece', order, { removeOnComplete: true, removeOnFail: true });
       const found = await result;
       counts.done++;
       return found;
@@ -86,8 +96,9 @@ class RemoteWorker implements PieceWorker {
       counts.open--;
       clearInterval(timer);
       this.attempt = undefined;
+      answers.abandon(attempt, new CancelledError());
       // Where it has not begun, nobody needs it.
-      await job.remove().catch(() => undefined);
+      await job?.remove().catch(() => undefined);
     }
   }
 
@@ -104,8 +115,20 @@ class RemoteWorker implements PieceWorker {
   }
 
   public lose(why: string): void {
+    this.abandon(new WorkerLostError(why));
+  }
+
+  /** Nobody needs what is asked of it any more; ends when the server knows. */
+  public async stop(): Promise<void> {
+    this.isStopped = true;
+    this.abandon(new CancelledError());
+    await this.asked;
+    await this.close(false);
+  }
+
+  private abandon(error: Error): void {
     if (this.attempt !== undefined) {
-      this.hiring.answers.abandon(this.attempt, new WorkerLostError(why));
+      this.hiring.answers.abandon(this.attempt, error);
     }
   }
 
@@ -160,13 +183,16 @@ export class QueueEngine implements Engine {
         }
       },
     };
-    const watch = new Watch(hiring, crew, means, this.version);
+    let watch: Watch | undefined;
     const stop = async (): Promise<void> => {
-      await watch.stop();
+      await watch?.stop();
       answers.stop();
       redis.disconnect();
     };
     try {
+      // Before this process has pieces: what runs a model does one thing at a time.
+      const here = await means.probe();
+      watch = new Watch(hiring, crew, { here, warn: means.warn }, this.version);
       await watch.look();
       watch.start();
       await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
@@ -190,13 +216,12 @@ class Watch {
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> = Promise.resolve();
   private isStopped = false;
-  private here: Promise<readonly number[]> | undefined;
   private readonly trials: Promise<void>[] = [];
 
   public constructor(
     private readonly hiring: Hiring,
     private readonly crew: Crew,
-    private readonly means: HireMeans,
+    private readonly means: Pick<HireMeans, 'warn'> & { readonly here: readonly number[] },
     private readonly version: string,
   ) {
     this.workers = new Registry(hiring.server.redis, 'worker');
@@ -226,10 +251,14 @@ class Watch {
   public async stop(): Promise<void> {
     this.isStopped = true;
     clearInterval(this.timer);
+    const ended = Promise.all([...this.known.values()].map(async (worker) => worker.stop()));
     if (this.hiring.server.redis.status === 'ready') {
-      await this.looking;
-      await this.jobs.remove(this.id);
-      await Promise.all([...this.known.values()].map(async (worker) => worker.close(false)));
+      const told = ended.then(async () => this.looking).then(async () => this.jobs.remove(this.id));
+      // A server that is silent now is not waited for.
+      await Promise.race([
+        told.catch(() => undefined),
+        setTimeout(silentMilliseconds, undefined, { ref: false }),
+      ]);
     }
   }
 
@@ -268,7 +297,7 @@ class Watch {
     }
     for (const entry of there.values()) {
       const isNew = !this.known.has(entry.id) && !this.refused.has(entry.id);
-      if (isNew && !entry.leaving && entry.models.includes(fingerprint)) {
+      if (isNew && !this.isStopped && !entry.leaving && entry.models.includes(fingerprint)) {
         this.refused.add(entry.id);
         const trial = this.admit(entry).catch((error: unknown) => {
           this.known.delete(entry.id);
@@ -287,7 +316,7 @@ class Watch {
 
   /** Lets a worker join whose numbers are those of this process. */
   private async admit(entry: WorkerEntry): Promise<void> {
-    const { warn, probe } = this.means;
+    const { warn, here } = this.means;
     if (entry.version !== this.version) {
       warn(
         say`${entry.name} runs Espalier ${entry.version} and takes no part: this is ${this.version}.`,
@@ -296,8 +325,6 @@ class Watch {
     }
     const worker = new RemoteWorker(entry, this.hiring);
     this.known.set(entry.id, worker);
-    this.here ??= probe();
-    const here = await this.here;
     const key = `${this.hiring.setup.key}-${probeRequest}-${entry.id}`;
     const found = await worker.do(
       { key, lane: 0, cost: 1, request: probeRequest },

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import type { Job, Queue, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
@@ -81,8 +83,9 @@ class Place {
   private done = 0;
   private piece: string | null = null;
   private leaving = false;
-  /** The process, and what its pieces share. */
-  private current: { readonly setup: string; readonly local: LocalWorker } | undefined;
+  /** The process, what its pieces share, and its folder. */
+  private current:
+    { readonly setup: string; readonly local: LocalWorker; readonly folder: string } | undefined;
 
   public constructor(
     { redis, library }: QueueServer,
@@ -176,8 +179,7 @@ class Place {
     if (this.current?.setup === setup) {
       return this.current;
     }
-    this.current?.local.end();
-    this.current = undefined;
+    await this.dropProcess();
     const text = await this.redis.get(setupKey(setup));
     if (text === null) {
       throw new WorkerLostError('The server has lost what the pieces share.');
@@ -188,9 +190,20 @@ class Place {
       throw new Error(`This machine has no model with the fingerprint ${fingerprint}.`);
     }
     const { script, limits, scratch } = this.offer;
-    const shared = { kind, key: setup, model: { fingerprint, path }, data, scratch };
-    this.current = { setup, local: new LocalWorker(this.name, script, shared, limits) };
+    const folder = join(scratch, randomUUID());
+    const shared = { kind, key: setup, model: { fingerprint, path }, data, scratch: folder };
+    this.current = { setup, local: new LocalWorker(this.name, script, shared, limits), folder };
     return this.current;
+  }
+
+  /** Ends the process, which leaves its folder behind. */
+  private async dropProcess(): Promise<void> {
+    const { current } = this;
+    this.current = undefined;
+    current?.local.end();
+    if (current !== undefined) {
+      await rm(current.folder, { recursive: true, force: true }).catch(() => undefined);
+    }
   }
 }
 
@@ -200,5 +213,7 @@ function failureOf(error: unknown): Failure {
     // Where a file lies on this machine is nobody's business elsewhere.
     return { text: inEnglish(error.problem), isFinal: true, isLost };
   }
-  return { text: error instanceof Error ? error.message : String(error), isFinal: false, isLost };
+  // Behind the first line stand places in the code of this machine.
+  const [text = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1);
+  return { text, isFinal: false, isLost };
 }

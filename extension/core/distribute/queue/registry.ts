@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
+import { jsonOf } from '../../parse-json';
 
 /** In front of every key that Espalier uses on a server. */
 export const prefix = 'espalier';
@@ -77,7 +78,7 @@ export class Registry<Kind extends keyof Entries> {
       await this.redis.srem(this.all, ...gone);
     }
     return texts.flatMap((text) => {
-      const parsed = v.safeParse(schemas[this.kind], parseJson(text ?? 'null'));
+      const parsed = v.safeParse(schemas[this.kind], jsonOf(text ?? 'null'));
       return parsed.success ? [parsed.output as Entries[Kind]] : [];
     });
   }
@@ -88,13 +89,5 @@ export class Registry<Kind extends keyof Entries> {
 
   private keyOf(id: string): string {
     return `${prefix}:${this.kind}:${id}`;
-  }
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
   }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { readSmallText } from '../../checkpoints/regular-file';
+import { jsonOf } from '../../parse-json';
 import { setField } from '../../set-json-field';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -42,7 +43,7 @@ export async function genaiPackage(
   if (text === undefined) {
     return undefined;
   }
-  const parsed = v.safeParse(schema, parseJson(text));
+  const parsed = v.safeParse(schema, jsonOf(text));
   if (!parsed.success || parsed.output.model.decoder.filename !== file) {
     return { problem: say`${genaiConfig} is not copied: it does not describe ${file}.` };
   }
@@ -95,12 +96,4 @@ export async function genaiPackage(
 /** Numbers of those of `layers` that are kept, counted over the kept. */
 function renumbered(layers: readonly number[], kept: readonly number[]): number[] {
   return layers.map((layer) => kept.indexOf(layer)).filter((place) => place >= 0);
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

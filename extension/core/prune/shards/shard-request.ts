@@ -28,6 +28,8 @@ export type ShardRequest = v.InferOutput<typeof shardRequestSchema>;
 export type TermsRequest = Extract<ShardRequest, { kind: 'terms' }>;
 
 const spent = { evaluated: v.number(), read: v.number() };
+/** A sum; not a number where a model gives none without a candidate. */
+const sum = v.union([v.number(), v.nan()]);
 
 export const originalResultSchema = v.object({
   ...spent,
@@ -35,7 +37,7 @@ export const originalResultSchema = v.object({
   rows: v.number(),
   /** By sublayer: sums of 1 − cosine, and the tokens that they are over. */
   cosine: v.object({
-    sums: v.pipe(v.array(v.number()), v.readonly()),
+    sums: v.pipe(v.array(sum), v.readonly()),
     tokens: v.pipe(v.array(v.number()), v.readonly()),
   }),
 });
@@ -44,6 +46,6 @@ export type OriginalResult = v.InferOutput<typeof originalResultSchema>;
 export const termsResultSchema = v.object({
   ...spent,
   /** Of each candidate. */
-  terms: v.pipe(v.array(v.pipe(v.array(v.number()), v.readonly())), v.readonly()),
+  terms: v.pipe(v.array(v.pipe(v.array(sum), v.readonly())), v.readonly()),
 });
 export type TermsResult = v.InferOutput<typeof termsResultSchema>;

@@ -32,24 +32,32 @@ export function reportOfSensitivity(profile: SensitivityProfile): Report {
   };
 }
 
-/** Distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
+/** Mean distances of a method by block and role, at the level that leaves about half of a layer's bytes. */
 export function sensitivityOf(
   { layers, original }: Pick<SensitivityProfile, 'layers' | 'original'>,
   method: MethodName,
 ): Heatmap {
-  const lines = new Map<string, Map<number, HeatmapCell>>();
+  // A block has several layers of a role where it has experts.
+  const lines = new Map<string, Map<number, number[]>>();
   for (const layer of layers) {
     const entry = nearestToHalf(layer, method);
-    const cells = lines.get(layer.role) ?? new Map<number, HeatmapCell>();
-    const value = entry === undefined ? null : entry.distance - original;
-    cells.set(layer.block, { value, text: '' });
+    const cells = lines.get(layer.role) ?? new Map<number, number[]>();
+    const distances = entry === undefined ? [] : [entry.distance - original];
+    cells.set(layer.block, [...(cells.get(layer.block) ?? []), ...distances]);
     lines.set(layer.role, cells);
   }
+  const meanOf = (distances: readonly number[]): HeatmapCell => {
+    const sum = distances.reduce((total, one) => total + one, 0);
+    return { value: distances.length === 0 ? null : sum / distances.length, text: '' };
+  };
   return {
     kind: 'heatmap',
     caption: 'distance if compressed alone, at the level nearest to half of a layer’s bytes',
     blocks: [...new Set(layers.map(({ block }) => block))],
-    lines: [...lines].map(([name, cells]) => ({ name, cells })),
+    lines: [...lines].map(([name, cells]) => ({
+      name,
+      cells: new Map([...cells].map(([block, distances]) => [block, meanOf(distances)])),
+    })),
     format: (value) => value.toPrecision(2),
   };
 }

@@ -144,16 +144,18 @@ export class LayerWork {
   }
 
   private async goTo(index: number): Promise<void> {
-    if (this.index === index) {
+    if (this.isStarted && this.index === index) {
       return;
     }
     if (!this.isStarted || index < (this.index ?? 0)) {
       await this.start(this.cancellation);
     }
-    this.index = undefined;
+    // What is stopped on the way begins at the first sublayer again.
+    this.isStarted = false;
     await this.scorer.advance(index);
     this.statistics = await this.pass.statistics(index);
     this.index = index;
+    this.isStarted = true;
   }
 
   private newPass(): CalibrationPass {

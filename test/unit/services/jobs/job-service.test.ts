@@ -65,6 +65,7 @@ describe('the job service', () => {
   let reader: Runner;
   let jobs: JobService;
   const warned: string[] = [];
+  const queue = 'redis://me:secret@host:6379';
   const scratch = temporaryFolder();
 
   const open = (): JobService => {
@@ -73,6 +74,7 @@ describe('the job service', () => {
     return new JobService({
       lanes: { worker, dataReader: reader },
       store: new JobStore(file, (text) => warned.push(text)),
+      withPassword: (given) => ('queue' in given ? { ...given, queue } : given),
       estimate: async (operation, { model }: { model?: string }) =>
         Promise.resolve(operation === 'repair' && model !== 'new' ? 240 : null),
       log: { info: () => undefined, warn: () => undefined, error: () => undefined },
@@ -158,6 +160,18 @@ describe('the job service', () => {
     await first;
     await sleep(10);
     expect(worker.calls).toHaveLength(1);
+  });
+
+  it('stores the address of a queue without the password that the worker gets', async () => {
+    const given = { ...request('a'), queue } as RequestOfOperation<'repair'>;
+    const running = jobs.run({ operation: 'repair', name: 'm', request: given });
+    const call = await worker.call(0);
+    expect(call.request).toEqual(given);
+    call.resolve({});
+    await running;
+    expect(jobs.jobs[0]?.request).toMatchObject({ queue: 'redis://me@host:6379' });
+    await expect.poll(async () => (await stored()).jobs[0]?.state).toBe('done');
+    expect(await readFile(file, 'utf8')).not.toContain('secret');
   });
 
   it('tells progress, the time left, warnings and stages', async () => {

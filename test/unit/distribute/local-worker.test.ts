@@ -1,0 +1,34 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { LocalWorker } from '../../../extension/core/distribute/local-engine';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+it('a process is sent what pieces share until it has opened that', async () => {
+  const script = join(folder, 'fails-once.cjs');
+  writeFileSync(
+    script,
+    `let tries = 0;
+    process.on('message', ({ task }) => {
+      process.send(
+        tries++ === 0
+          ? { kind: 'failure', text: 'no memory' }
+          : { kind: 'result', result: task.setup !== undefined },
+      );
+    });`,
+  );
+  const model = { fingerprint: '', path: '' };
+  const worker = new LocalWorker(
+    ...(['one', script, { kind: 'search', key: '', model, data: [] }, { memoryShare: 1 }] as const),
+  );
+  const ask = async (): Promise<unknown> =>
+    worker.do(
+      { key: 'a', lane: 0, cost: 1, request: {} },
+      { cancellation: { isCancellationRequested: false }, progress: () => undefined },
+    );
+  await expect(ask()).rejects.toThrow('no memory');
+  expect([await ask(), await ask()]).toEqual([true, false]);
+  worker.end();
+});
