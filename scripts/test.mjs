@@ -51,7 +51,10 @@ const BUILDS = [script('package.mjs'), script('build.mjs', '--tests')];
  * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
  * what is left, at a lower priority.
  */
-const LANES = [['extension', 'e2e', 'lint', 'format', 'typecheck', 'knip', 'generated'], ['unit']];
+const LANES = [['extension', 'e2e', 'lint', 'format'], ['unit']];
+
+/** What needs nothing that is built runs beside the build, which leaves a core half idle. */
+const EARLY = ['typecheck', 'knip', 'generated'];
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();
@@ -164,8 +167,11 @@ if (unknown.length > 0) {
 const total = { passed: 0, failed: 0, skipped: 0 };
 const begin = Date.now();
 await ensureDependencies();
-if (names.includes('build')) await runAndTell('build');
-await Promise.all(LANES.map((lane) => runLane(lane.filter((name) => names.includes(name)))));
+/** @param {string[]} stages */
+const runAsked = (stages) => runLane(stages.filter((name) => names.includes(name)));
+const early = runAsked(EARLY);
+await runAsked(['build']);
+await Promise.all([early, ...LANES.map(runAsked)]);
 const failed = [...ran].filter(([, passed]) => !passed).map(([name]) => name);
 if (failed.length > 0) say(red([`Failed: ${failed.join(', ')}`, ...complaints].join('\n')));
 say(dim(`All of it took ${duration(Date.now() - begin)}`));
