@@ -160,7 +160,7 @@ describe('the model explorer', () => {
     const { workbench } = session();
     const frame = await explorer();
     await frame.getByRole('button', { name: 'Compare with…' }).click();
-    await workbench.quickPick('other').click();
+    await workbench.typePick('other');
     await frame.getByRole('heading', { name: 'Compared with other' }).waitFor();
     await frame.getByText('hidden_size').first().waitFor();
     await frame.getByRole('button', { name: 'Data Flow' }).click();

@@ -99,6 +99,15 @@ export class Workbench {
       .first();
   }
 
+  /** Picks the first row of a list that a label finds, by typing: rows may move under a click. */
+  public async typePick(label: string): Promise<void> {
+    const row = this.quickPick(label);
+    await row.waitFor();
+    await this.quickInput().fill(label);
+    await row.and(this.page.locator('.focused')).waitFor();
+    await this.page.keyboard.press('Enter');
+  }
+
   /** Answers the input box that asks so by typing. */
   public async answer(prompt: string, text: string): Promise<void> {
     await this.inputBox(prompt).waitFor();

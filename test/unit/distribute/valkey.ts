@@ -67,11 +67,14 @@ async function freePort(): Promise<number> {
   return port;
 }
 
+/** Whether it answers, and has read what it wrote to disk. */
 async function answers(port: number): Promise<boolean> {
   const socket = connect(port, '127.0.0.1');
   try {
     await once(socket, 'connect');
-    return true;
+    socket.write('PING\r\n');
+    const [reply] = (await once(socket, 'data')) as [Buffer];
+    return !reply.toString().startsWith('-LOADING');
   } catch {
     return false;
   } finally {

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { UserError } from '../../user-error';
 import { isPublicHost, passwordVariable } from './address';
@@ -8,6 +9,8 @@ import { say } from '../../message';
 
 /** How long the first connection may take. */
 const connectMilliseconds = 5000;
+/** How long it waits before it asks a server again that reads its data. */
+const loadingMilliseconds = 100;
 /** Longest that it waits between tries to connect again. */
 const mostWaitMilliseconds = 2000;
 
@@ -83,11 +86,25 @@ async function check(redis: Redis): Promise<string | undefined> {
   });
   try {
     await redis.connect();
-    await redis.ping();
+    await ping(redis);
     return undefined;
   } catch (error) {
     const own = error instanceof Error ? error.message : String(error);
     return told ?? own;
+  }
+}
+
+/** A server that has just started reads its data first. */
+async function ping(redis: Redis): Promise<void> {
+  for (let waited = 0; ; waited += loadingMilliseconds) {
+    try {
+      await redis.ping();
+      return;
+    } catch (error) {
+      const isLoading = error instanceof Error && error.message.startsWith('LOADING');
+      if (!isLoading || waited >= connectMilliseconds) throw error;
+      await sleep(loadingMilliseconds);
+    }
   }
 }
 

@@ -46,7 +46,8 @@ export function layerCosts(
       const next = Math.max(read, layer.sublayer + 1);
       const reading = readings * fitted * parameters(read, next);
       read = next;
-      const cost = reading + ways.length * decompositionCost(layer) + run * parameters(layer.sublayer);
+      const cost =
+        reading + ways.length * decompositionCost(layer) + run * parameters(layer.sublayer);
       return [layer.id, cost];
     }),
   );
