@@ -168,8 +168,10 @@ function dataset(
 function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line'> {
   const font = { family: colors.fontFamily, size: 11 };
   const title = (text: string) => ({ display: true, text, color: colors.muted, font });
-  const label = (wide: boolean) => (value: number | string) =>
-    content.logarithmic && wide && !isLogTick(Number(value)) ? '' : content.formatY(Number(value));
+  const label = (isLogarithmic: boolean, axis: ChartSeries['axis']) => (value: number | string) =>
+    isLogarithmic && !isLogTick(Number(value), isWide(content, axis))
+      ? ''
+      : content.formatY(Number(value));
   const has = (axis: ChartSeries['axis']) => content.series.some((one) => one.axis === axis);
   return {
     animation: false,
@@ -205,7 +207,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
           color: colors.muted,
           font,
           autoSkipPadding: 8,
-          callback: label(true),
+          callback: label(content.logarithmic, 'y'),
         },
       },
       y2: {
@@ -215,7 +217,11 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         title: title(content.titles.y2),
         grid: { drawOnChartArea: false },
         border: { color: colors.muted },
-        ticks: { color: colors.muted, font, callback: label(isWide(content, 'y2')) },
+        ticks: {
+          color: colors.muted,
+          font,
+          callback: label(content.logarithmic && isWide(content, 'y2'), 'y2'),
+        },
       },
     },
     plugins: {
@@ -253,12 +259,15 @@ function spreadRange({ series }: ChartContent): { suggestedMin?: number; suggest
 /** Whether the values of an axis span more than a decade; a linear axis shows less better. */
 function isWide({ series }: ChartContent, axis: ChartSeries['axis']): boolean {
   const values = series.filter((one) => one.axis === axis).flatMap((one) => one.points);
-  const ys = values.map((point) => point.y);
+  // A logarithmic axis leaves out the rest.
+  const ys = values.map((point) => point.y).filter((y) => y > 0);
   return Math.max(...ys) > 10 * Math.min(...ys);
 }
 
-/** Logarithmic axes number 1, 2 and 5 of every decade. */
-function isLogTick(value: number): boolean {
-  const leading = Math.round(value / 10 ** Math.floor(Math.log10(value) + 1e-9));
-  return leading === 1 || leading === 2 || leading === 5;
+/** Logarithmic axes number 1, 2 and 5 of every decade; within one decade, what two digits tell. */
+function isLogTick(value: number, isWide: boolean): boolean {
+  const leading = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+  const near = (digits: number): boolean =>
+    Math.abs(leading - Number(leading.toFixed(digits))) < 1e-6;
+  return isWide ? near(0) && [1, 2, 5].includes(Math.round(leading)) : near(1);
 }
