@@ -101,7 +101,7 @@ export interface InspectorRequests {
   outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
-  /** Plans of all sizes by single changes, none of which is written. */
+  /** Plans of all sizes by single changes; none is written. */
   front: [RequestOfOperation<'pareto'>, Front];
   /** The plan of a request by single changes, without running the model. */
   predictPlan: [

@@ -1,8 +1,8 @@
 import { extname } from 'node:path';
 import { withRegularFile } from '../checkpoints/regular-file';
 import { UserError } from '../user-error';
+import { parseJsonLine } from './json-line';
 import { say } from '../message';
-import type { Message } from '../message';
 
 /** The beginning of a text, or all of it. */
 export interface TextPart {
@@ -73,21 +73,14 @@ function joinLines(text: string, whole: boolean, file: string): string {
 }
 
 function textOfLine(line: string, number: number, file: string): string {
-  const fault = (problem: Message): UserError =>
-    new UserError(problem, {
-      file,
-      field: `line ${number}`,
-      remedy: say`Every line must be an object with a "text", such as {"text": "…"}.`,
-    });
-  let json: unknown;
-  try {
-    json = JSON.parse(line);
-  } catch (error) {
-    throw fault(say`The line is not JSON: ${(error as Error).message}.`);
-  }
-  const text = (json as { text?: unknown } | null)?.text;
+  const subject = {
+    file,
+    field: `line ${number}`,
+    remedy: say`Every line must be an object with a "text", such as {"text": "…"}.`,
+  };
+  const text = (parseJsonLine(line, subject) as { text?: unknown } | null)?.text;
   if (typeof text !== 'string') {
-    throw fault(say`The line has no "text".`);
+    throw new UserError(say`The line has no "text".`, subject);
   }
   return text;
 }

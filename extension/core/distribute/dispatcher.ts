@@ -2,6 +2,7 @@ import { CancelledError } from '../jobs/job';
 import type { StageProgress } from '../jobs/job';
 import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
+import { median } from '../median';
 import { UserError } from '../user-error';
 import type { Crew, Piece, PieceWorker } from './piece';
 import { say, verbatim } from '../message';
@@ -220,11 +221,11 @@ export class Dispatcher implements Crew {
 
   /** A piece of another worker that takes too long. */
   private straggler(worker: PieceWorker): Entry | undefined {
-    const rate = median(this.rates);
+    const rate = this.rates.length === 0 ? Number.POSITIVE_INFINITY : median(this.rates);
     const now = performance.now();
     return [...this.running].find(({ piece, running }) => {
       const [begun = now] = running.values();
-      const expected = (rate ?? Number.POSITIVE_INFINITY) * piece.cost;
+      const expected = rate * piece.cost;
       return (
         piece.home !== true &&
         running.size === 1 &&
@@ -327,9 +328,4 @@ export class Dispatcher implements Crew {
       );
     });
   }
-}
-
-function median(numbers: readonly number[]): number | undefined {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)];
 }

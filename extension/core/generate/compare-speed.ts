@@ -7,7 +7,8 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { openDecoder } from './decoder';
 import type { Decoder } from './decoder';
-import { median, timed } from './latency';
+import { median } from '../median';
+import { timed } from './latency';
 
 /** Two models that generate, and where. */
 export interface SpeedRequest {

@@ -46,7 +46,7 @@ export const blockRows = 4;
 const sequencesPerLook = 4;
 
 /**
- * All rows in looks, of which each is measured where those before tell too little: prefixes of the first
+ * All rows in looks. Each look is measured where those before it tell too little: prefixes of the first
  * sequences that double, {@link firstRows} to begin with, then the other sequences one by one. Of as many
  * tokens, those of four texts tell a ratio of two changes more surely than those of one (0.20 instead of 0.29).
  */

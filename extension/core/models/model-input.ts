@@ -19,7 +19,7 @@ export interface ExampleValue {
 /** One example, a batch of one: the values of a model's inputs by name. */
 export type Example = Readonly<Record<string, ExampleValue>>;
 
-/** Token ids of which only the last ones are asked for: an answer behind its question. */
+/** Token ids where only the last ones are asked for: an answer behind its question. */
 export class AnsweredIds extends Int32Array {
   /** Parts and copies are plain ids. */
   public static get [Symbol.species](): Int32ArrayConstructor {

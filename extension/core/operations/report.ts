@@ -80,8 +80,11 @@ export const report = defineOperation({
 /** The type of a document whose name does not tell, by its field. */
 async function formatOf(file: string): Promise<DocumentId | undefined> {
   if (extname(file) !== '.json') return undefined;
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return documentIds.find((id) => text.includes(`"format": "${documentNames[id].format}"`));
+  const json: unknown = await readFile(file, 'utf8')
+    .then((text): unknown => JSON.parse(text))
+    .catch(() => undefined);
+  const { success, output } = v.safeParse(v.object({ format: v.string() }), json);
+  return success ? documentIds.find((id) => documentNames[id].format === output.format) : undefined;
 }
 
 /** @throws UserError where nothing can be told of the file. */
@@ -99,8 +102,8 @@ async function reportOf(file: string): Promise<Report> {
   const suffixes = documentIds
     .filter((one) => contents[one] !== undefined)
     .map((one) => documentNames[one].suffix);
-  throw new UserError(say`There is no report of such a file.`, {
+  throw new UserError(say`No report can be made of this file.`, {
     file,
-    remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model with a sound ${manifestName} beside it.`,
+    remedy: say`Choose a file that ends with ${suffixes.join(', ')}, or a model that Espalier wrote, with its ${manifestName}.`,
   });
 }

@@ -52,7 +52,7 @@ async function profile(
 }
 
 describe('the right answers of a task as what a search measures', () => {
-  it('are asked for behind their questions, of which the end is read', async () => {
+  it('are asked for behind the ends of their questions', async () => {
     const whole = await loadAnswers(calibration, model.model);
     const { sequences, summary } = await loadAnswers({ ...calibration, length: 8 }, model.model);
     expect(summary).toMatchObject({ source: task, sequences: texts.length, length: 8 });

@@ -28,7 +28,7 @@ describe('how far a model can go down', () => {
   });
 
   it('is as far as the levels that are allowed', () => {
-    // 200 bytes, of which 80 are linear: 6 + 6 + 10 + 10 of them can be left.
+    // 200 bytes, 80 of linear layers: 6 + 6 + 10 + 10 of them can be left.
     expect(leastOf(tableOf())).toBe(120 + 32);
     expect(leastOf(withWays(tableOf(), [{ method: 'int8' }]))).toBe(120 + 40);
     expect(leastOf(withWays(tableOf(), []))).toBe(200);
@@ -40,7 +40,7 @@ describe('how far a model can go down', () => {
     const table = tableOf({ widths: [{ ...width, of: 'groups' }] });
     // Half of 10 bytes in int8 instead of 6 of a low rank.
     expect(leastOf(table)).toBe(120 + 6 + 5 + 10 + 10);
-    // 2 × 4096 × 4 bytes of keys and values, a quarter of which goes.
+    // A quarter of the 2 × 4096 × 4 bytes of keys and values goes.
     expect(leastOf(table, 'memory')).toBe(151 + (2 * 4096 * 4 * 3) / 4);
     const removable = [{ sublayer: 'block.1.attention', distance: 1 }];
     expect(leastOf(tableOf(), 'bytes', removable)).toBe(120 + 32 - 10);

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { UserError } from '../../user-error';
+import { parseObjectLine } from '../json-line';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { namedLabels } from './labels';
@@ -63,27 +64,13 @@ function parseLines(text: string, file: string): Line[] {
   for (const line of text.split('\n')) {
     number++;
     if (line.trim() !== '') {
-      lines.push({ number, value: parseLine(line, file, `line ${number}`) });
+      lines.push({
+        number,
+        value: parseObjectLine(line, { file, field: `line ${number}`, remedy: form }),
+      });
     }
   }
   return lines;
-}
-
-function parseLine(line: string, file: string, field: string): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
-      file,
-      field,
-      remedy: form,
-    });
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new UserError(say`The line is not an object.`, { file, field, remedy: form });
-  }
-  return value as Record<string, unknown>;
 }
 
 function labelOf(value: unknown, file: string, field: string): string {

@@ -2,6 +2,7 @@ import { basename, extname } from 'node:path';
 import * as v from 'valibot';
 import { readSmallText } from '../../checkpoints/regular-file';
 import { UserError } from '../../user-error';
+import { parseObjectLine } from '../json-line';
 import { datasetReaders } from './dataset-rows';
 import { loggedReaders } from './logged-rows';
 import { ownReaders } from './own-rows';
@@ -100,9 +101,12 @@ function frontOf(
 
 async function readExamples(file: string): Promise<readonly Example[]> {
   const lines = (await readSmallText(file)).split('\n');
-  const records = lines.flatMap((line, i) =>
-    line.trim() === '' ? [] : [{ line: `line ${i + 1}`, value: parseLine(line, i + 1, file) }],
-  );
+  const records = lines.flatMap((text, i) => {
+    const line = `line ${i + 1}`;
+    return text.trim() === ''
+      ? []
+      : [{ line, value: parseObjectLine(text, { file, field: line, remedy }) }];
+  });
   const [first] = records;
   if (first === undefined) {
     throw new UserError(say`The task has no examples.`, { file, remedy });
@@ -128,7 +132,7 @@ async function readExamples(file: string): Promise<readonly Example[]> {
     }
     const example = read(row);
     if (example.kind === 'multiple-choice' && example.pairs[example.answer] === undefined) {
-      const given: unknown = (value as Record<string, unknown>)[answer];
+      const given: unknown = value[answer];
       throw new UserError(
         say`There is no choice ${JSON.stringify(given)} among ${example.pairs.length}.`,
         {
@@ -140,23 +144,6 @@ async function readExamples(file: string): Promise<readonly Example[]> {
     }
     return [example];
   });
-}
-
-function parseLine(line: string, number: number, file: string): object {
-  let value: unknown;
-  try {
-    value = JSON.parse(line);
-  } catch (error) {
-    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
-      file,
-      field: `line ${number}`,
-      remedy,
-    });
-  }
-  if (typeof value !== 'object' || value === null) {
-    throw new UserError(say`The line is not an object.`, { file, field: `line ${number}`, remedy });
-  }
-  return value;
 }
 
 function check<Schema extends v.GenericSchema>(

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
 import { withRegularFile } from '../../checkpoints/regular-file';
+import { parseJsonLine } from '../../data/json-line';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { bareScores } from './score-document';
@@ -75,7 +76,7 @@ export async function readCartographyMetrics(file: string): Promise<ScoreDocumen
   for await (const line of linesOf(file)) {
     number++;
     const field = `example ${number}`;
-    const result = v.safeParse(lineSchema, parseJson(line, file, field));
+    const result = v.safeParse(lineSchema, parseJsonLine(line, { file, field, remedy }));
     if (!result.success) {
       const [issue] = result.issues;
       const at = v.getDotPath(issue) ?? '';
@@ -120,15 +121,5 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     if (line.trim() !== '') {
       yield line;
     }
-  }
-}
-
-function parseJson(line: string, file: string, field: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, {
-      ...{ file, field, remedy },
-    });
   }
 }

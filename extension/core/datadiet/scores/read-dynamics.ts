@@ -3,7 +3,9 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as v from 'valibot';
+import { parseJsonLine } from '../../data/json-line';
 import { UserError } from '../../user-error';
+import type { ErrorSubject } from '../../user-error';
 import { bareScores } from './score-document';
 import type { ScoreDocument } from './score-document';
 import { Cartography, eachRow, el2n, isCorrect } from './scores';
@@ -87,13 +89,14 @@ async function readLines(
     if (line.trim() === '') {
       continue;
     }
-    const fault = (problem: Message, field = ''): UserError =>
-      new UserError(problem, {
-        file,
-        field: `line ${number}${field}`,
-        remedy: say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`,
-      });
-    const result = v.safeParse(lineSchema, parseJson(line, fault));
+    const subjectOf = (field = ''): ErrorSubject => ({
+      file,
+      field: `line ${number}${field}`,
+      remedy: say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`,
+    });
+    const fault = (problem: Message, field?: string): UserError =>
+      new UserError(problem, subjectOf(field));
+    const result = v.safeParse(lineSchema, parseJsonLine(line, subjectOf()));
     if (!result.success) {
       throw fault(verbatim(result.issues[0].message));
     }
@@ -137,12 +140,4 @@ function observe(
   });
   epoch.correct[place] = isCorrect(logits, [gold])[0] ?? 0;
   epoch.norms[place] = el2n(logits, [gold])[0] ?? 0;
-}
-
-function parseJson(line: string, fault: (problem: Message) => UserError): unknown {
-  try {
-    return JSON.parse(line);
-  } catch (error) {
-    throw fault(say`The line is not JSON: ${(error as Error).message}.`);
-  }
 }

@@ -29,7 +29,7 @@ interface Line {
 }
 
 /**
- * Does what a search asks for some of its sequences, of which it keeps the trajectories. Any request can come in any
+ * Does what a search asks for some of its sequences, and keeps their trajectories. Any request can come in any
  * order: one that follows from the last takes less work.
  */
 export class ShardWork {

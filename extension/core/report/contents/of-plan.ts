@@ -53,7 +53,7 @@ export function reportOfPlan(plan: Plan, file: string): Report {
     ],
     origin:
       model.fingerprint === undefined
-        ? 'Made for no certain model'
+        ? 'The plan does not say which model it was made for'
         : `Model fingerprint ${model.fingerprint}`,
   };
 }

@@ -13,7 +13,7 @@ const rounds = 1;
 const slack = 1 + 1e-9;
 
 /**
- * Plans that keep all limits but the first, of which none costs less of the first's unit at no higher sum of
+ * Plans that keep all limits but the first. No plan that costs less of the first's unit has as low a sum of
  * distances: from the dearest to the cheapest, at most `most`, in equal steps of cost. Nothing is measured.
  */
 export function paretoFront(problem: PlannedProblem, most: number): CompressionPlan[] {

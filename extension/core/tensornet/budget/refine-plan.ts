@@ -1,4 +1,5 @@
 import type { JobContext } from '../../jobs/job';
+import { median } from '../../median';
 import { chooseOptions } from './choose-options';
 import type { BudgetPart, BudgetSolution, PartChoice, PartState } from './budget-problem';
 import { formatAmount } from './budget-limits';
@@ -100,8 +101,10 @@ function reweighed(
   const factors = problem.planned.map((part, i) =>
     factorsOf(part, problem.parts[i], choices[i], factorOf),
   );
-  const known = factors.flatMap(({ state, layers }) => [state, ...layers]);
-  const usual = median(known.flatMap((factor) => factor ?? []));
+  const known = factors.flatMap(({ state, layers }) =>
+    [state, ...layers].flatMap((factor) => factor ?? []),
+  );
+  const usual = known.length === 0 ? 1 : median(known);
   const parts = problem.parts.map(({ states }, i): BudgetPart => {
     const { state: own = usual, layers } = factors[i] ?? { state: usual, layers: [] };
     const chosen = choices[i]?.state ?? 0;
@@ -145,11 +148,6 @@ function factorsOf(
     state: undefined,
     layers: matrices.map(({ tensor }, layer) => factorOf(tensor, lossOf(layer))),
   };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 1;
 }
 
 function noPlan(): never {

@@ -70,7 +70,7 @@ export class ChangeScorer {
     this.prefixes = new Prefixes(executor);
   }
 
-  /** Sublayer evaluations of its executor so far, of which that of a prefix counts as its share. */
+  /** Sublayer evaluations of its executor so far; a prefix of a sequence counts as its share. */
   public get evaluations(): number {
     return this.setup.executor.evaluations - this.spared;
   }

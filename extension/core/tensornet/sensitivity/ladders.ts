@@ -15,7 +15,7 @@ export type Ladder = readonly Rung[];
 
 /**
  * Ladders of what is tried on a layer.
- * @param errors of the layer's outputs; levels of which they are unknown stand in none
+ * @param errors of the layer's outputs; a level without a known error stands in no ladder
  */
 export function laddersOf(
   compressions: readonly Compression[],

@@ -1,0 +1,31 @@
+import { UserError } from '../user-error';
+import type { ErrorSubject } from '../user-error';
+import { say } from '../message';
+
+/**
+ * The value of a line of JSON.
+ * @param subject the file, the line as a field, and what lines should be
+ * @throws UserError about the subject.
+ */
+export function parseJsonLine(line: string, subject: ErrorSubject): unknown {
+  try {
+    return JSON.parse(line);
+  } catch (error) {
+    throw new UserError(say`The line is not JSON: ${(error as Error).message}.`, subject);
+  }
+}
+
+/**
+ * The same where it must be an object.
+ * @throws UserError about the subject.
+ */
+export function parseObjectLine(
+  line: string,
+  subject: ErrorSubject,
+): Readonly<Record<string, unknown>> {
+  const value = parseJsonLine(line, subject);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UserError(say`The line is not an object.`, subject);
+  }
+  return value as Record<string, unknown>;
+}
