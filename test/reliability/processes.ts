@@ -1,0 +1,39 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What marks the processes of a disturbed piece of work, and those that they start. */
+export const marker = 'ESPALIER_DISTURBED';
+
+/** How long the processes of one that was killed may go on: their watchdog looks twice a second. */
+const graceMilliseconds = 5000;
+
+/** Ids of the processes with a mark that run; none where the system does not tell. */
+function marked(mark: string): number[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    // Only Linux has this.
+  }
+  const wanted = `${marker}=${mark}`;
+  return names.filter((pid) => hasInEnvironment(pid, wanted)).map(Number);
+}
+
+function hasInEnvironment(pid: string, wanted: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
+  } catch {
+    // It has ended, or is somebody else's.
+    return false;
+  }
+}
+
+/** Waits until no process with a mark runs. @returns those that still do after some seconds */
+export async function outlived(mark: string): Promise<number[]> {
+  const end = performance.now() + graceMilliseconds;
+  for (;;) {
+    const left = marked(mark);
+    if (left.length === 0 || performance.now() > end) return left;
+    await sleep(20);
+  }
+}
