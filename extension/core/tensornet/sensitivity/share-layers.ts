@@ -43,6 +43,8 @@ interface SharedJob {
   readonly data: LayerData;
 }
 
+const outerLane = -1;
+
 /** Measures a part, here or elsewhere. */
 type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
 
@@ -74,7 +76,8 @@ export async function shareLayers(
     async (pieces) =>
       action(async (request, cost) => {
         const key = pieceKey(setup, request);
-        const lane = request.sublayer;
+        // Embedding and head need no states of a sublayer: whoever is free has a lane for them.
+        const lane = request.kind === 'outer' ? outerLane : request.sublayer;
         const piece = { key, lane, cost, request, result: layerResultSchema };
         return (await pieces.add(piece).result) as LayerResult;
       }),
