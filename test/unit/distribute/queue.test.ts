@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import process from 'node:process';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -138,14 +138,25 @@ describe('a queue', () => {
       ...['--requirepass', password],
       ...['--user', 'worker', 'on', '>other', '~espalier:*', '+@all'],
     ]);
-    model = await makeRandomModel({ seed: 21, blocks: 3 });
+    // A worker opens all that lies in its folder of models.
+    const models = join(folder, 'models');
+    await mkdir(models);
+    model = join(models, 'random');
+    await rename(await makeRandomModel({ seed: 21, blocks: 3 }), model);
     alone = await profile('alone');
-    const given = ['--queue', server.url('worker@'), '--models', dirname(model), '--device', 'cpu'];
+    const given = ['--queue', server.url('worker@'), '--models', models, '--device', 'cpu'];
     worker = spawn(process.execPath, [cli, 'worker', ...given], {
-      stdio: 'ignore',
+      stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ESPALIER_QUEUE_PASSWORD: 'other' },
     });
-    await workersThere(1);
+    let said = '';
+    worker.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
+    await Promise.race([
+      workersThere(1),
+      once(worker, 'exit').then(() => {
+        throw new Error(`The worker ended: ${said}`);
+      }),
+    ]);
   });
 
   beforeEach(async () => {
@@ -159,7 +170,6 @@ describe('a queue', () => {
   afterAll(async () => {
     worker.kill('SIGKILL');
     await server.stop();
-    await rm(model, { recursive: true });
   });
 
   it('gives what one process gives, once its numbers were compared', async () => {
