@@ -12,11 +12,15 @@ const apart = [
   'tensornet/webgpu',
 ].map((name) => `test/unit/${name}.test.ts`);
 
-/** What this machine costs is measured once for all command lines of a run, and never kept for users. */
-const cache = mkdtempSync(join(tmpdir(), 'espalier-test-cache-'));
+/** All that a run writes is gone after it, also what processes leave that are killed. */
+const scratch = mkdtempSync(join(tmpdir(), 'espalier-tests-'));
+process.env['TMPDIR'] = scratch;
 process.once('exit', () => {
-  rmSync(cache, { recursive: true, force: true });
+  rmSync(scratch, { recursive: true, force: true });
 });
+
+/** What this machine costs is measured once for all command lines of a run, and never kept for users. */
+const cache = join(scratch, 'cache');
 
 export default defineConfig({
   test: {

@@ -42,6 +42,7 @@ import type { WorkerOptions } from './services/worker/worker-process';
 import { showJobStatus } from './views/job-status';
 import { JobsView } from './views/jobs-view';
 import { ModelsView } from './views/models-view';
+import { ResultsView } from './views/results-view';
 
 /** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
 const graceMilliseconds = 750;
@@ -140,6 +141,10 @@ export function activate(context: ExtensionContext): Espalier {
     synthesisJobs,
     syntheses,
     modelsView,
+    places: {
+      samples: Uri.joinPath(context.extensionUri, 'samples'),
+      ownFolder: context.globalStorageUri,
+    },
   };
   context.subscriptions.push(
     jobs,
@@ -165,6 +170,7 @@ export function activate(context: ExtensionContext): Espalier {
     new PlanDiagnostics(models),
     modelsView,
     new JobsView(jobs),
+    new ResultsView(folders),
     showJobStatus(jobs),
     showJobNotices(services),
     offerAgentServer(context),

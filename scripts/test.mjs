@@ -7,6 +7,7 @@ import { ensureDependencies } from './lib/dependencies.mjs';
 import { capture, endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
 import { dim, duration, green, red, say } from './lib/terminal.mjs';
+import { ensureValkey } from './lib/valkey.mjs';
 import { runVitest } from './lib/vitest.mjs';
 
 /** @typedef {import('../test/launch/extension-host.mjs').Counts} Counts */
@@ -170,7 +171,8 @@ await ensureDependencies();
 /** @param {string[]} stages */
 const runAsked = (stages) => runLane(stages.filter((name) => names.includes(name)));
 const early = runAsked(EARLY);
-await runAsked(['build']);
+// Before the tests, as installing takes as long as the network does.
+await Promise.all([runAsked(['build']), names.includes('unit') ? ensureValkey() : undefined]);
 await Promise.all([early, ...LANES.map(runAsked)]);
 const failed = [...ran].filter(([, passed]) => !passed).map(([name]) => name);
 if (failed.length > 0) say(red([`Failed: ${failed.join(', ')}`, ...complaints].join('\n')));

@@ -38,3 +38,4 @@ export { showDrift } from './show-drift';
 export { tryFamily } from './try-family';
 export { showValues } from './show-values';
 export { writeReport } from './write-report';
+export { trySample } from './try-sample';

@@ -40,6 +40,7 @@ export const commandIds = {
   tryFamily: 'espalier.tryFamily',
   showValues: 'espalier.showValues',
   writeReport: 'espalier.writeReport',
+  trySample: 'espalier.trySample',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -1,4 +1,4 @@
-import type { LogOutputChannel } from 'vscode';
+import type { LogOutputChannel, Uri } from 'vscode';
 import type { ExplorerSession } from './sessions/explorer-session';
 import type { CompressionJobs } from './jobs/compression-jobs';
 import type { CompressionSession } from './sessions/compression-session';
@@ -45,6 +45,15 @@ export interface Services {
   readonly synthesisSessions: SynthesisSessions;
   readonly synthesisJobs: SynthesisJobs;
   readonly syntheses: Syntheses;
+  readonly places: Places;
+}
+
+/** Folders of the extension. */
+export interface Places {
+  /** The model and the texts that come with it. */
+  readonly samples: Uri;
+  /** Where it keeps files of its own. */
+  readonly ownFolder: Uri;
 }
 
 /** Shows evolutions of symbolic modules. */

@@ -1,7 +1,7 @@
 import { commands, Disposable, l10n, StatusBarAlignment, window } from 'vscode';
 import type { StatusBarItem } from 'vscode';
 import { commandIds } from '../services/command-ids';
-import { isOver } from '../services/jobs/job-record';
+import { isOver, isResumable } from '../services/jobs/job-record';
 import type { JobRecord } from '../services/jobs/job-record';
 import type { JobService } from '../services/jobs/job-service';
 import { describeJob, describeStage, describeState } from '../services/jobs/job-texts';
@@ -18,7 +18,13 @@ export function showJobStatus(jobs: JobService): Disposable {
     item.name = l10n.t('Espalier Job');
     return [lane, item];
   });
-  let active = false;
+  const context = new Map<string, boolean>();
+  const tell = (key: string, value: boolean): void => {
+    if (context.get(key) !== value) {
+      context.set(key, value);
+      void commands.executeCommand('setContext', key, value);
+    }
+  };
   const update = (): void => {
     const running = jobs.jobs.filter((job) => !isOver(job));
     for (const [lane, item] of items) {
@@ -28,10 +34,8 @@ export function showJobStatus(jobs: JobService): Disposable {
         running.filter(({ operation }) => jobOperations[operation].lane === lane),
       );
     }
-    if (running.length > 0 !== active) {
-      active = running.length > 0;
-      void commands.executeCommand('setContext', 'espalier.jobRunning', active);
-    }
+    tell('espalier.jobRunning', running.length > 0);
+    tell('espalier.jobsSaved', jobs.jobs.some(isResumable));
   };
   const refresh = new Throttle(update, 250);
   return Disposable.from(

@@ -210,9 +210,10 @@ describe('the compression panel', () => {
   });
 
   it('stands in the Models view beside its model', async () => {
-    const { page } = session().workbench;
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.showSideBar('Espalier');
     const header = page.getByRole('button', { name: 'Models Section' });
-    await header.click();
     const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
     await rows.filter({ hasText: 'llama' }).first().locator('.monaco-tl-twistie').click();
     await rows.filter({ hasText: 'Compression sensitivity' }).click();

@@ -22,7 +22,7 @@ describe('the data map', () => {
 
   beforeAll(async () => {
     // Until the extension is known, its menus are not there.
-    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+    await session().workbench.extensionKnown();
   });
 
   const dataMap = async (): Promise<Frame> =>

@@ -36,8 +36,7 @@ describe('pictures of the explorer', () => {
   });
 
   beforeAll(async () => {
-    const { page } = session().workbench;
-    await page.getByRole('button', { name: 'Models Section' }).waitFor();
+    await session().workbench.extensionKnown();
   });
 
   const take = async (name: string): Promise<void> => {
@@ -97,9 +96,11 @@ describe('pictures of the explorer', () => {
     const { workbench } = session();
     const { page } = workbench;
     await workbench.runCommand('View: Close All Editors');
+    await workbench.showSideBar('Espalier');
     // Only the view of models is open, so that there is room for it.
-    await page.getByRole('button', { name: /^Explorer Section/ }).click();
-    await page.getByRole('button', { name: 'Models Section' }).click();
+    for (const other of ['Jobs', 'Results']) {
+      await page.getByRole('button', { name: `${other} Section` }).click();
+    }
     const entry = (label: RegExp) =>
       page
         .locator('.customview-tree .monaco-list-row')

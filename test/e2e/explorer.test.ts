@@ -24,8 +24,7 @@ describe('the model explorer', () => {
   });
 
   beforeAll(async () => {
-    // Until the extension is known, its files are opened as text.
-    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+    await session().workbench.extensionKnown();
   });
 
   const explorer = async (): Promise<Frame> => session().workbench.webview('[role="treegrid"]');

@@ -1,9 +1,17 @@
 import { describe, expect, it } from 'vitest';
 import { accessibilityViolations } from './support/accessibility';
+import { Heatmap } from './support/heatmap';
 import { useSession } from './support/use-session';
 
 describe('the packaged extension in a fresh editor', () => {
-  const session = useSession();
+  const session = useSession({
+    settings: {
+      'espalier.calibration.length': 64,
+      'espalier.calibration.sequences': 1,
+      'espalier.search.mode': 'one-shot',
+      'espalier.search.baselines': false,
+    },
+  });
 
   it('offers its commands in the palette', async () => {
     // The list shows what fits, so each is asked for by name; a moment after the start it knows them.
@@ -37,5 +45,16 @@ describe('the packaged extension in a fresh editor', () => {
     const heatmap = await workbench.webview('[role="grid"]');
     expect(await accessibilityViolations(heatmap)).toEqual([]);
     await workbench.screenshot('heatmap');
+  });
+
+  it('copies the sample model into the workspace and profiles it', async () => {
+    const { workbench } = session();
+    await workbench.runCommand('Espalier: Try the Sample Model');
+    const heatmap = await Heatmap.find(workbench, 'espalier-sample');
+    await heatmap.cells('measured').nth(23).waitFor({ timeout: 60_000 });
+    await workbench.showSideBar('Espalier');
+    const result = { name: 'espalier-sample, Layer profile' };
+    await workbench.page.getByRole('treeitem', result).waitFor();
+    await workbench.screenshot('side-bar');
   });
 });

@@ -36,7 +36,7 @@ describe('from a model folder to a smaller model', () => {
     const header = page.getByRole('button', { name: 'Jobs Section' });
     const rows = page.locator('.pane', { has: header }).locator('.monaco-list-row');
     const row = (label: RegExp): Locator => page.getByRole('treeitem', { name: label }).first();
-    return { header, rows, row };
+    return { rows, row };
   };
   /** The result of the undisturbed search. */
   let whole: Pick<LayerProfile, 'rounds' | 'candidates' | 'baselines'>;
@@ -293,10 +293,10 @@ describe('from a model folder to a smaller model', () => {
 
   it('opens the result of a job that ended before the reload', async () => {
     const { workbench } = session();
-    const { header, row } = jobs();
+    const { row } = jobs();
     // Its heatmap may have come back with the window, but not on top.
     await workbench.tab('Layer Heatmap: sample').click();
-    await header.click();
+    await workbench.showSideBar('Espalier');
     const pruned = row(/^Pruning sample, done, sample-pruned is \d+\s% smaller/);
     await pruned.scrollIntoViewIfNeeded();
     await pruned.click({ button: 'right' });
@@ -312,6 +312,7 @@ describe('from a model folder to a smaller model', () => {
     const journal = async () => session().savedWork('sample.layerprofile.journal.jsonl');
     const [before] = (await journal()).split('\n');
     await session().changeSettings({ 'espalier.calibration.sequences': 200 });
+    await workbench.showSideBar('Explorer');
     await workbench.explorerMenu(['sample'], 'Espalier', 'Profile Layers');
     await workbench.dialog().getByRole('button', { name: 'Profile Again' }).click();
     // The journal of the job before is replaced by that of this one.
@@ -321,8 +322,9 @@ describe('from a model folder to a smaller model', () => {
     };
     await expect.poll(saved, { timeout: 60_000 }).toBeGreaterThan(1);
     const { rows, row } = jobs();
-    await row(/^Profiling sample, running, .*%/).waitFor();
     await workbench.explorerMenu(['sample-pruned'], 'Espalier', 'Evaluate Model');
+    await workbench.showSideBar('Espalier');
+    await row(/^Profiling sample, running, .*%/).waitFor();
     await row(/^Evaluating sample-pruned, queued, 1 ahead/).waitFor();
     await workbench.statusBarItem(/Profiling sample.* · 1 queued/).waitFor();
     await workbench.screenshot('jobs-view');

@@ -80,7 +80,7 @@ describe('the gallery of components', () => {
 
   beforeAll(async () => {
     const { workbench } = session();
-    await workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+    await workbench.extensionKnown();
     await workbench.explorer.open('sample', 'model.safetensors');
     const frame = await workbench.webview('[role="treegrid"]');
     const [script, style] = await Promise.all(

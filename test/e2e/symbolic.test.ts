@@ -26,7 +26,7 @@ describe('the panel of an evolution', () => {
   });
 
   beforeAll(async () => {
-    await session().workbench.page.getByRole('button', { name: 'Models Section' }).waitFor();
+    await session().workbench.extensionKnown();
   });
 
   const panel = async (): Promise<Frame> => session().workbench.webview('.population .module');

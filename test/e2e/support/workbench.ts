@@ -36,6 +36,21 @@ export class Workbench {
     await this.page.locator('.monaco-workbench .statusbar-item').first().waitFor();
   }
 
+  /** Until the extension is known, its files are opened as text. */
+  public async extensionKnown(): Promise<void> {
+    await this.sideBarIcon('Espalier').waitFor();
+  }
+
+  /** Shows the views of the side bar under an icon, of which only one is there at a time. */
+  public async showSideBar(name: 'Explorer' | 'Espalier'): Promise<void> {
+    await this.sideBarIcon(name).click();
+    await this.page.locator('.sidebar .composite.title', { hasText: name }).waitFor();
+  }
+
+  private sideBarIcon(name: string): Locator {
+    return this.page.locator(`.activitybar .action-label[aria-label^="${name}"]`).first();
+  }
+
   public async reload(): Promise<void> {
     await this.page.reload();
     await this.ready();

@@ -38,6 +38,14 @@ export class RecordedContext implements JobContext {
     throw new Error('writing has no partial results');
   }
 
+  public inform(): void {
+    // Nothing that is written tells of more than warnings.
+  }
+
+  public share(): void {
+    throw new Error('writing is not shared');
+  }
+
   public warn(message: Message): void {
     this.warnings.push(inEnglish(message));
   }

@@ -1,0 +1,29 @@
+import { cp } from 'node:fs/promises';
+import { join } from 'node:path';
+import { commands, Uri, workspace } from 'vscode';
+import { commandIds } from '../services/command-ids';
+import { fileExists, profilePathOf } from '../services/documents/documents';
+import type { Services } from '../services/services';
+import { assertAllowed, whyBlocked } from '../services/trust';
+
+const name = 'espalier-sample';
+
+/**
+ * Puts a copy of the bundled model into the workspace, or where none is open into the extension's own folder, and
+ * profiles it. A copy that is there already is opened with what is known of it.
+ */
+export async function trySample(services: Services): Promise<void> {
+  const folder = workspace.workspaceFolders?.find(({ uri }) => uri.scheme === 'file');
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  const { samples, ownFolder } = services.places;
+  const model = join((folder?.uri ?? ownFolder).fsPath, name);
+  if (!(await fileExists(join(model, 'config.json')))) {
+    await cp(join(samples.fsPath, name), model, { recursive: true });
+    await services.folders.refresh();
+  }
+  const known = await fileExists(profilePathOf(model));
+  await commands.executeCommand(
+    known ? commandIds.openHeatmap : commandIds.profileLayers,
+    Uri.file(model),
+  );
+}
