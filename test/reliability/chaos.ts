@@ -1,6 +1,5 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { operationOf } from '../../extension/services/jobs/operations';
 import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
 import { pick } from '../fuzz/mutate';
@@ -90,8 +89,6 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     if (ending.isHit) counts.kills += 1;
     if (!isDone && random(4) === 0) {
       counts.discarded += 1;
-      // The number of a process that ends is taken for some milliseconds longer than it does anything.
-      await sleep(200);
       await removeWork(job);
       found.push(...remains(treeOf(out), expected).map((one) => `once discarded ${one}`));
       start();

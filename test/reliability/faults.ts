@@ -3,6 +3,7 @@ import { basename, dirname, join, relative } from 'node:path';
 import process from 'node:process';
 import { asSetting, validateRequest } from '../../extension/core/operations/build-request';
 import type { AnyOperation, Environment } from '../../extension/core/operations/operation';
+import { unattended } from '../../extension/core/jobs/job';
 import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import { UserError } from '../../extension/core/user-error';
@@ -120,13 +121,7 @@ export async function runTask(
 ): Promise<void> {
   const operation = operations.find((one) => one.id === id) as unknown as AnyOperation;
   const checked = validateRequest(operation, request, asSetting(operation.fields));
-  await runOperation(operation, checked, {
-    cancellation: { isCancellationRequested: false },
-    progress: () => undefined,
-    emit: () => undefined,
-    warn: () => undefined,
-    environment,
-  });
+  await runOperation(operation, checked, { ...unattended, environment });
 }
 
 /** What a person would miss in the error. */

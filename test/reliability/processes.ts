@@ -7,7 +7,7 @@ export const marker = 'ESPALIER_DISTURBED';
 /** How long the processes of one that was killed may go on: their watchdog looks twice a second. */
 const graceMilliseconds = 5000;
 
-/** Ids of the processes with a mark that run; none where the system does not tell. */
+/** Ids of the processes with a mark that run, or of any that are ending; none where the system does not tell. */
 function marked(mark: string): number[] {
   let names: string[] = [];
   try {
@@ -15,13 +15,16 @@ function marked(mark: string): number[] {
   } catch {
     // Only Linux has this.
   }
-  const wanted = `${marker}=${mark}`;
-  return names.filter((pid) => hasInEnvironment(pid, wanted)).map(Number);
+  return names.filter((pid) => isMarked(pid, `${marker}=${mark}`)).map(Number);
 }
 
-function hasInEnvironment(pid: string, wanted: string): boolean {
+function isMarked(pid: string, wanted: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(wanted);
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+    // A process that is ending has lost its environment first.
+    const isEnding = environment === '' && /\(node\) [^ZX] /.test(stat);
+    return isEnding || environment.split('\0').includes(wanted);
   } catch {
     // It has ended, or is somebody else's.
     return false;

@@ -86,6 +86,8 @@ export class OutputFolder {
         );
       });
     }
+    // What had not quite ended at the beginning has now.
+    await removeStale(this.path).catch(() => undefined);
   }
 
   /** Takes away everything that was made for it. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { access, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
@@ -61,8 +62,18 @@ export async function removeEmptyParents(
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+  return !hasEnded(pid);
+}
+
+/** Whether a process does nothing any more and only keeps its number, until its parent has asked for its end. */
+function hasEnded(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    // Only Linux has this.
+    return false;
   }
 }
