@@ -14,7 +14,7 @@ import { defineOperation } from './operation';
 import { anyOf } from './rules';
 import { runFields, runOptions } from './shared-fields';
 import { openQueue, piecesOf, serverFields } from './sharing';
-import { counted, say, verbatim } from '../message';
+import { counted, joined, say, verbatim } from '../message';
 
 /** What a worker has done. */
 interface Served {
@@ -62,8 +62,15 @@ export const workForQueue = defineOperation({
     const server = await openQueue(request, environment);
     const scratch = await mkdtemp(join(tmpdir(), 'espalier-worker-'));
     const count = { done: 0, failed: 0 };
+    const about = joined(
+      [
+        counted(models.size, 'model'),
+        data.size === 0 ? undefined : counted(data.size, 'possible data set'),
+      ],
+      ', ',
+    );
     context.inform(
-      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${counted(models.size, 'model')} and ${counted(data.size, 'possible data set')}. Ctrl-C ends it after the piece in work.`,
+      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${about}. Ctrl-C ends it after the piece in work.`,
     );
     try {
       await serveQueue(
