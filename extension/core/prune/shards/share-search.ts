@@ -74,7 +74,7 @@ export const openSearchPieces: OpenPieces = (data, { model: { model }, threads, 
   const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =
     limits;
   requireMemory(model, memory, device);
-  const executor = new LayeredExecutor(model, device, memory, threads);
+  const executor = new LayeredExecutor(model, device, memory, { threads });
   const work = new ShardWork({
     ...{ executor, sequences, metricName, metric: metrics[metricName] },
     onWork: () => undefined,
