@@ -75,7 +75,7 @@ export const openSearchPieces: OpenPieces = async (data, { openModel, threads, .
     limits;
   const { model } = await openModel();
   requireMemory(model, memory, device);
-  const executor = new LayeredExecutor(model, device, memory, threads);
+  const executor = new LayeredExecutor(model, device, memory, { threads });
   const work = new ShardWork({
     ...{ executor, sequences, metricName, metric: metrics[metricName] },
     onWork: () => undefined,
