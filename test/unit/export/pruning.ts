@@ -81,7 +81,7 @@ export async function logitsOf(
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
   const model = await openModel(path);
-  const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  const executor = new LayeredExecutor(model, 'cpu', memoryBytes, { asItStands: true });
   const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const results: number[] = [];

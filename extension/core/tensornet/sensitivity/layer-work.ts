@@ -92,7 +92,7 @@ export class LayerWork {
   public constructor(private readonly setup: LayerSetup) {
     const { model, device, memoryBytes, threads, settings, measured, onWork } = setup;
     requireMemory(model.model, memoryBytes, device);
-    this.executor = new LayeredExecutor(model.model, device, memoryBytes, threads);
+    this.executor = new LayeredExecutor(model.model, device, memoryBytes, { threads });
     this.products = new MatrixProducts(device, memoryBytes, threads);
     this.compression = {
       products: this.products,

@@ -47,7 +47,7 @@ export async function measureOuter(
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
     const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
-    const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, threads);
+    const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
       const distance = await scorer.outerDistance(other, {
         reembeds: matrix.place === 'embedding',
