@@ -10,6 +10,7 @@ import {
   dataMapDocument,
   explorerDocument,
   heatmapDocument,
+  playgroundDocument,
   symbolicDocument,
 } from '../../bench/panels/states.mjs';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
@@ -34,6 +35,7 @@ describe('a panel', () => {
     compression: () => compressionDocument(12),
     datamap: dataMapDocument,
     symbolic: symbolicDocument,
+    playground: playgroundDocument,
   };
 
   it.each(Object.keys(documents))(
@@ -114,7 +116,7 @@ describe('a panel', () => {
 const focusColor = 'rgb(1, 2, 3)';
 
 /** One stop of the Tab key each, with arrow keys inside. */
-const walkedByArrows = '[role="grid"], [role="treegrid"], [role="listbox"].population';
+const walkedByArrows = '[role="grid"], [role="treegrid"], [role="listbox"]';
 
 /** Whether an arrow key moves the focus from the first part of a widget to another. */
 async function arrowMoves(widget: Locator): Promise<boolean> {
