@@ -1,7 +1,6 @@
 import type { VNode } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
-import { Folded } from '../components/section';
 import type { PlaygroundPanel } from './playground-panel';
 import { numberFields, promptOf } from './prompt-of';
 import { strings } from './strings';
@@ -20,9 +19,6 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
   };
   // What is typed is drawn once: a text that comes back later would move the caret.
   const [first] = useState(view.prompt);
-  useEffect(() => {
-    document.querySelector<HTMLTextAreaElement>('.prompt')?.focus();
-  }, []);
   return (
     <section aria-label={strings.prompt}>
       <textarea
@@ -62,23 +58,21 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
           }}
         />
       </div>
-      <Folded title={strings.sampling} open={wrong !== undefined && view.prompt !== ''}>
-        <div class="choices sampling">
-          {numberFields.map((name) => (
-            <label key={name}>
-              <span class="muted">{strings.field[name]}</span>
-              <TextField
-                label={strings.field[name]}
-                value={view[name]}
-                onInput={(value) => {
-                  panel.setView({ [name]: value });
-                }}
-              />
-            </label>
-          ))}
-        </div>
-        {wrong !== undefined && view.prompt !== '' && <p role="alert">{wrong}</p>}
-      </Folded>
+      <div class="choices sampling" role="group" aria-label={strings.sampling}>
+        {numberFields.map((name) => (
+          <label key={name}>
+            <span class="muted">{strings.field[name]}</span>
+            <TextField
+              label={strings.field[name]}
+              value={view[name]}
+              onInput={(value) => {
+                panel.setView({ [name]: value });
+              }}
+            />
+          </label>
+        ))}
+      </div>
+      {wrong !== undefined && view.prompt !== '' && <p role="alert">{wrong}</p>}
     </section>
   );
 }
