@@ -310,7 +310,7 @@ describe('from a model folder to a smaller model', () => {
   it('lets the pruned model continue a prompt beside the original', async () => {
     const { workbench } = session();
     await jobs()
-      .row(/^Pruning sample, done/)
+      .row(/^Pruning sample, done, sample-pruned is/)
       .click();
     await workbench.quickPick('Playground').click();
     const playground = await workbench.webview('textarea.prompt');
