@@ -11,7 +11,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { bundleCore } from '../lib/bundle.mjs';
+import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture, run } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';

@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundleCore } from '../lib/bundle.mjs';
+import { bundleCore } from '../../scripts/lib/bundle.mjs';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const text = 'The quick brown fox jumps over 12 lazy dogs, and the river runs to the sea.';

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundleCore } from '../lib/bundle.mjs';
+import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { cacheFolder } from '../../scripts/lib/cache.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundleCore } from '../lib/bundle.mjs';
+import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { capture } from '../../scripts/lib/processes.mjs';
 import { root } from '../../scripts/lib/repository.mjs';
 import { dim, say } from '../../scripts/lib/terminal.mjs';

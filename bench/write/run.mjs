@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bundleCore } from '../lib/bundle.mjs';
+import { bundleCore } from '../../scripts/lib/bundle.mjs';
 import { Machine } from '../lib/machine.mjs';
 import { writeFolder, writeGgufFile } from './models.mjs';
 

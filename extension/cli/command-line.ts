@@ -13,6 +13,7 @@ import { commandPath, createProgram, withoutVainHelp } from './program';
 import { runOperation } from './run-operation';
 import type { Terminal } from './terminal';
 import { isAnswered, usageProblem } from './usage-errors';
+import type { Message } from '../core/message';
 import { inEnglish } from '../core/message';
 
 /** What surrounds a command. */
@@ -96,6 +97,9 @@ function contextOf({
     terminal.note(`This takes about ${formatDuration(seconds)} on this machine.`);
   });
 
+  const note = (message: Message): void => {
+    terminal.note(inEnglish(message));
+  };
   return {
     cancellation,
     progress: (progress) => {
@@ -103,9 +107,9 @@ function contextOf({
       terminal.progress(progress);
     },
     emit: () => undefined,
-    warn: (message) => {
-      terminal.note(inEnglish(message));
-    },
+    warn: note,
+    inform: note,
+    share: () => undefined,
     environment: {
       samples: join(dist, '..', 'samples'),
       version,

@@ -25,10 +25,13 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   return json;
 }
 
-/** The value of a JSON text; undefined where it is not JSON. */
-export function jsonOf(text: string): unknown {
+/**
+ * The value of a JSON text; undefined where it is not JSON.
+ * @param revive what stands for each value within, as for `JSON.parse`
+ */
+export function jsonOf(text: string, revive?: Parameters<typeof JSON.parse>[1]): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, revive);
   } catch {
     return undefined;
   }

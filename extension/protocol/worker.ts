@@ -5,7 +5,7 @@ import type { UnknownFlow } from '../core/inspect/flow/flow-document';
 import type { CompareRequest, ModelComparison } from '../core/inspect/model-comparison';
 import type { ModelDescription, StoredTensor } from '../core/inspect/model-description';
 import type { TensorStatistics } from '../core/inspect/tensor-statistics';
-import type { StageProgress } from '../core/jobs/job';
+import type { StageProgress, WorkerTally } from '../core/jobs/job';
 import type { Capabilities } from '../core/models/capabilities';
 import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
@@ -154,7 +154,9 @@ export interface JobNotification {
   readonly message:
     | { readonly kind: 'progress'; readonly progress: StageProgress }
     | { readonly kind: 'event'; readonly event: JobEvent }
-    | { readonly kind: 'warning'; readonly warning: Message };
+    | { readonly kind: 'warning'; readonly warning: Message }
+    | { readonly kind: 'information'; readonly information: Message }
+    | { readonly kind: 'workers'; readonly workers: readonly WorkerTally[] };
 }
 
 /** Name of {@link JobNotification} on the wire. */

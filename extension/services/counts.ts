@@ -33,6 +33,8 @@ export const counts = {
     n === 1 ? l10n.t('1 subset') : l10n.t('{0} subsets', formatCount(n)),
   nodes: (n: number): string => (n === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', formatCount(n))),
   edges: (n: number): string => (n === 1 ? l10n.t('1 edge') : l10n.t('{0} edges', formatCount(n))),
+  pieces: (n: number): string =>
+    n === 1 ? l10n.t('1 piece') : l10n.t('{0} pieces', formatCount(n)),
   windows: (n: number): string =>
     n === 1 ? l10n.t('1 window') : l10n.t('{0} windows', formatCount(n)),
 };

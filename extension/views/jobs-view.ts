@@ -6,15 +6,21 @@ import {
   ThemeColor,
   ThemeIcon,
   TreeItem,
+  TreeItemCollapsibleState,
   window,
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
 import { formatDuration } from '../core/format';
 import { commandIds } from '../services/command-ids';
 import { isOver, isResumable } from '../services/jobs/job-record';
-import type { JobRecord, JobState } from '../services/jobs/job-record';
+import type { JobRecord, JobState, JobWorker } from '../services/jobs/job-record';
 import type { JobService } from '../services/jobs/job-service';
-import { describeJob, describeStage, describeState } from '../services/jobs/job-texts';
+import {
+  describeJob,
+  describeStage,
+  describeState,
+  describeWorker,
+} from '../services/jobs/job-texts';
 import { Throttle } from '../services/throttle';
 
 const icons: Readonly<Record<JobState, ThemeIcon>> = {
@@ -34,12 +40,19 @@ const order: readonly ((job: JobRecord) => boolean)[] = [
   () => true,
 ];
 
+/** A row below a job that runs: one of those that share its work. */
+interface WorkerRow {
+  readonly id: string;
+  readonly worker: JobWorker;
+}
+type Row = JobRecord | WorkerRow;
+
 /** The jobs of this window and earlier ones, in the side bar. */
-export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
+export class JobsView implements TreeDataProvider<Row>, Disposable {
   public static readonly viewId = 'espalier.jobs';
 
   readonly #jobs: JobService;
-  readonly #changed = new EventEmitter<JobRecord | undefined>();
+  readonly #changed = new EventEmitter<Row | undefined>();
   /** States as they are shown: as long as they stay, a row alone is drawn anew. */
   readonly #shown = new Map<string, JobState>();
   readonly #stale = new Set<JobRecord>();
@@ -70,9 +83,10 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
     );
   }
 
-  public getChildren(parent?: JobRecord): JobRecord[] {
+  public getChildren(parent?: Row): Row[] {
     if (parent !== undefined) {
-      return [];
+      const workers = 'worker' in parent ? [] : (parent.workers ?? []);
+      return workers.map((worker, i) => ({ id: `${parent.id} ${i}`, worker }));
     }
     const { jobs } = this.#jobs;
     this.#shown.clear();
@@ -86,8 +100,17 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
     return [...jobs].sort((a, b) => rankOf(a) - rankOf(b) || timeOf(a) - timeOf(b));
   }
 
-  public getTreeItem(job: JobRecord): TreeItem {
-    const item = new TreeItem(job.title);
+  public getTreeItem(row: Row): TreeItem {
+    return 'worker' in row ? workerItem(row) : this.#jobItem(row);
+  }
+
+  public dispose(): void {
+    this.#disposable.dispose();
+  }
+
+  #jobItem(job: JobRecord): TreeItem {
+    const { Expanded, None } = TreeItemCollapsibleState;
+    const item = new TreeItem(job.title, job.workers === undefined ? None : Expanded);
     item.id = job.id;
     item.description = describeState(job, this.#jobs);
     item.tooltip = tooltipOf(job);
@@ -97,10 +120,17 @@ export class JobsView implements TreeDataProvider<JobRecord>, Disposable {
     item.command = { command: commandIds.showJob, title: job.title, arguments: [job] };
     return item;
   }
+}
 
-  public dispose(): void {
-    this.#disposable.dispose();
-  }
+function workerItem({ id, worker }: WorkerRow): TreeItem {
+  const { name, isBusy } = worker;
+  const item = new TreeItem(name);
+  item.id = id;
+  item.description = describeWorker(worker);
+  item.iconPath = new ThemeIcon(isBusy ? 'server-process' : 'circle-outline');
+  item.contextValue = 'worker';
+  item.accessibilityInformation = { label: `${name}, ${describeWorker(worker)}` };
+  return item;
 }
 
 /** Words that menus test. */

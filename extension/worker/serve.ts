@@ -48,6 +48,12 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
       warn: (warning) => {
         send({ kind: 'warning', warning });
       },
+      inform: (information) => {
+        send({ kind: 'information', information });
+      },
+      share: (workers) => {
+        send({ kind: 'workers', workers });
+      },
     };
   };
   for (const [method, handler] of Object.entries(handlers)) {

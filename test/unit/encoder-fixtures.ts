@@ -76,7 +76,7 @@ export async function encoderOutput(
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
   const model = await openModel(path);
-  const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 30, { asItStands: true });
   try {
     const results: number[] = [];
     for (const example of examples) {

@@ -10,7 +10,7 @@ export const queue: Presenter<QueueState> = {
       terminal,
       ['worker', 'device', 'models', 'version', 'state', 'pieces', 'per minute'],
       workers.map(({ name, device, models, version, isBusy, done, rate }) => [
-        ...[name, device, String(models), version, isBusy ? 'works' : 'waits', String(done)],
+        ...[name, device, String(models), version, isBusy ? 'working' : 'waiting', String(done)],
         rate.toFixed(1),
       ]),
     );

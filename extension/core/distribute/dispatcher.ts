@@ -1,11 +1,11 @@
 import { CancelledError } from '../jobs/job';
-import type { StageProgress } from '../jobs/job';
+import type { StageProgress, WorkerTally } from '../jobs/job';
 import { WorkerLostError } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
 import { median } from '../median';
 import { UserError } from '../user-error';
 import type { Crew, Piece, PieceWorker } from './piece';
-import { say, verbatim } from '../message';
+import { inEnglish, say, verbatim } from '../message';
 
 /** A piece that has failed so often is given up. */
 const mostTries = 3;
@@ -38,11 +38,22 @@ interface WorkerState {
   isRetired: boolean;
   current: Entry | undefined;
   losses: number;
+  /** Pieces that it has done, and the seconds that they took. */
+  done: number;
+  seconds: number;
+}
+
+/** Hears what happens to pieces. */
+export interface PieceWatch {
+  /** A worker is lost, or a piece has failed and is tried again. */
+  readonly lost: (worker: PieceWorker, why: string) => void;
+  /** Not more often than somebody can read it. */
+  readonly changed: (workers: readonly WorkerTally[]) => void;
 }
 
 /** A piece that was handed in. */
-export interface Pending {
-  readonly result: Promise<unknown>;
+export interface Pending<Result> {
+  readonly result: Promise<Result>;
   /** Somebody waits for it now. */
   readonly want: () => void;
   /** Nobody needs it: it is not begun any more. */
@@ -61,18 +72,19 @@ export class Dispatcher implements Crew {
   /** Milliseconds per cost of pieces that were done. */
   private rates: number[] = [];
   private isEnded = false;
+  /** Whether there is something to tell of the workers. */
+  private hasChanged = false;
   private readonly timer: NodeJS.Timeout;
   /** What this process does just now; it ends before {@link Dispatcher.end} does. */
   private atHome: Promise<void> = Promise.resolve();
 
   /**
    * @param home does pieces in this process
-   * @param onLoss is told of workers that are lost, and of pieces that failed and are tried again
    */
   public constructor(
     private readonly home: PieceWorker,
     private readonly job: Pick<TaskJob, 'cancellation'>,
-    private readonly onLoss: (worker: PieceWorker, text: string) => void,
+    private readonly watch: PieceWatch,
   ) {
     this.join(home);
     this.timer = setInterval(() => {
@@ -80,6 +92,7 @@ export class Dispatcher implements Crew {
         this.cancel();
       }
       this.hand();
+      this.tell();
     }, tickMilliseconds);
   }
 
@@ -89,7 +102,11 @@ export class Dispatcher implements Crew {
   }
 
   public join(worker: PieceWorker): void {
-    this.workers.set(worker, { current: undefined, losses: 0, isRetired: false });
+    this.workers.set(worker, {
+      ...{ current: undefined, losses: 0, isRetired: false },
+      ...{ done: 0, seconds: 0 },
+    });
+    this.hasChanged = true;
     this.hand();
   }
 
@@ -105,6 +122,7 @@ export class Dispatcher implements Crew {
   public leave(worker: PieceWorker, why: string): void {
     const current = this.workers.get(worker)?.current;
     this.workers.delete(worker);
+    this.hasChanged = true;
     for (const [lane, owner] of this.owners) {
       if (owner === worker) {
         this.owners.delete(lane);
@@ -117,17 +135,21 @@ export class Dispatcher implements Crew {
   }
 
   /** Hands in a piece. Its result is what the first worker that ends it gives. */
-  public add(
-    piece: Piece,
+  public add<Result>(
+    piece: Piece<Result>,
     {
       isAhead = false,
       progress = () => undefined,
     }: Partial<Pick<Entry, 'isAhead' | 'progress'>> = {},
-  ): Pending {
+  ): Pending<Result> {
     let entry: Entry | undefined;
-    const result = new Promise<unknown>((resolve, reject) => {
+    const result = new Promise<Result>((resolve, reject) => {
       entry = {
-        ...{ piece, progress, resolve, reject, isAhead, isDone: false },
+        ...{ piece, progress, reject, isAhead, isDone: false },
+        // Workers give what the piece says that its result looks like.
+        resolve: (found) => {
+          resolve(found as Result);
+        },
         ...{ running: new Map(), failures: [] },
       };
       this.waiting.push(entry);
@@ -159,7 +181,18 @@ export class Dispatcher implements Crew {
   public async end(): Promise<void> {
     this.cancel();
     clearInterval(this.timer);
+    this.tell();
     await this.atHome;
+  }
+
+  private tell(): void {
+    if (this.hasChanged) {
+      this.hasChanged = false;
+      const tallies = [...this.workers].map(([{ name }, { done, seconds, current }]) => ({
+        ...{ name, done, seconds, isBusy: current !== undefined },
+      }));
+      this.watch.changed(tallies);
+    }
   }
 
   private cancel(): void {
@@ -240,6 +273,7 @@ export class Dispatcher implements Crew {
     this.waiting = this.waiting.filter((one) => one !== entry);
     this.running.add(entry);
     state.current = entry;
+    this.hasChanged = true;
     const begun = performance.now();
     entry.running.set(worker, begun);
     this.owners.set(piece.lane, worker);
@@ -251,10 +285,11 @@ export class Dispatcher implements Crew {
     };
     try {
       const result = await worker.do(piece, { progress: entry.progress, cancellation });
+      const took = performance.now() - begun;
       state.losses = 0;
-      this.rates = [...this.rates, (performance.now() - begun) / piece.cost].slice(
-        -rememberedRates,
-      );
+      state.done++;
+      state.seconds += took / 1000;
+      this.rates = [...this.rates, took / piece.cost].slice(-rememberedRates);
       if (!entry.isDone) {
         this.settle(entry, () => {
           entry.resolve(result);
@@ -266,6 +301,7 @@ export class Dispatcher implements Crew {
       }
     } finally {
       state.current = undefined;
+      this.hasChanged = true;
       this.hand();
     }
   }
@@ -299,7 +335,7 @@ export class Dispatcher implements Crew {
     }
     if (!entry.isDone) {
       entry.failures.push({ worker, text: why });
-      this.onLoss(worker, why.split('\n', 1)[0] ?? '');
+      this.watch.lost(worker, why.split('\n', 1)[0] ?? '');
       this.retry(entry);
     }
   }
@@ -319,7 +355,9 @@ export class Dispatcher implements Crew {
       this.waiting.unshift(entry);
       return;
     }
-    const log = entry.failures.map(({ worker, text }) => `${worker.name}: ${text}`).join('\n');
+    const log = entry.failures
+      .map(({ worker, text }) => `${inEnglish(worker.name)}: ${text}`)
+      .join('\n');
     this.settle(entry, () => {
       entry.reject(
         new UserError(say`A piece of the work failed ${mostTries} times. ${verbatim(log)}`, {

@@ -1,7 +1,10 @@
 import { availableParallelism } from 'node:os';
 import { Child } from '../jobs/child-task';
 import type { TaskJob } from '../jobs/child-task';
+import { say } from '../message';
+import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
+import { readMessage } from './read-message';
 import type { Crew, Engine, Piece, PieceSetup, PieceWorker } from './piece';
 
 /** What a process is sent for each piece. */
@@ -30,13 +33,13 @@ export class LocalWorker implements PieceWorker {
   private isSetUp = false;
 
   public constructor(
-    public readonly name: string,
+    public readonly name: Message,
     private readonly script: string,
     private readonly setup: PieceSetup,
     private readonly limits: PieceLimits,
   ) {}
 
-  public async do({ request }: Piece, job: TaskJob): Promise<unknown> {
+  public async do({ request, result: schema }: Piece, job: TaskJob): Promise<unknown> {
     if (this.child?.isGone !== false) {
       this.child = new Child({ script: this.script });
       this.isSetUp = false;
@@ -45,7 +48,7 @@ export class LocalWorker implements PieceWorker {
     const task: PieceTask = { setup: isSetUp ? undefined : setup, request, limits };
     const result = await this.child.run(task, job);
     this.isSetUp = true;
-    return result;
+    return readMessage(schema, result, 'Its result');
   }
 
   public end(): void {
@@ -74,7 +77,8 @@ export class LocalEngine implements Engine {
     const { threads, memoryShare } = this;
     const workers = Array.from(
       { length: this.size - 1 },
-      (_, i) => new LocalWorker(`process ${i + 2}`, this.script, setup, { threads, memoryShare }),
+      (_, i) =>
+        new LocalWorker(say`Process ${i + 2}`, this.script, setup, { threads, memoryShare }),
     );
     workers.forEach((worker) => {
       crew.join(worker);

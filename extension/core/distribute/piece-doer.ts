@@ -7,7 +7,7 @@ import type { PieceSetup } from './piece';
 export interface PieceDoer {
   /**
    * Requests come in any order and may come twice.
-   * @throws v.ValiError for what is no request
+   * @throws Error for what is no request
    */
   do(request: unknown, job: TaskJob): Promise<unknown>;
   /** Numbers of the model on its inputs, to hold against those of other machines. */

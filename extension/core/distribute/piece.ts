@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import * as v from 'valibot';
 import type { TaskJob } from '../jobs/child-task';
 import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
@@ -18,7 +19,7 @@ export interface PieceSetup {
 }
 
 /** A part of a job that depends on no other: whoever does it gets the same result. */
-export interface Piece {
+export interface Piece<Result = unknown> {
   /** Tells it from all other pieces of all jobs. */
   readonly key: string;
   /** Pieces of one lane are best done by one worker, who keeps what the next one needs. */
@@ -27,15 +28,20 @@ export interface Piece {
   readonly cost: number;
   /** Plain data. */
   readonly request: unknown;
+  /** What its result looks like, wherever it comes from. */
+  readonly result: v.GenericSchema<unknown, Result>;
   /** Whether it is done in this process, which has to see how. */
   readonly home?: boolean;
 }
 
 /** Does pieces of one job, one at a time. */
 export interface PieceWorker {
-  /** For people: a process, or a place on another machine. */
-  readonly name: string;
-  /** @throws WorkerLostError when it was gone before the piece was done; what the piece threw otherwise */
+  /** A process, or a place on another machine. */
+  readonly name: Message;
+  /**
+   * @returns what the piece says that its result looks like
+   * @throws WorkerLostError when it was gone before the piece was done; what the piece threw otherwise
+   */
   do(piece: Piece, job: TaskJob): Promise<unknown>;
 }
 
@@ -52,6 +58,7 @@ export interface HireMeans {
   /** Numbers of the model on its inputs, as this process computes them. */
   readonly probe: () => Promise<readonly number[]>;
   readonly warn: (message: Message) => void;
+  readonly inform: (message: Message) => void;
 }
 
 /** Where workers come from. */
@@ -69,6 +76,7 @@ export interface Engine {
 
 /** What a worker is asked for instead of a piece, to compare its numbers. */
 export const probeRequest = 'probe';
+export const probeSchema = v.array(v.number());
 
 /** The key of a setup: numbers are those of a device, and of a version of ONNX Runtime. */
 export const setupKeyOf = (job: string, device: DeviceName): string =>

@@ -4,6 +4,9 @@ import type { Engine, PieceSetup, PieceWorker } from './piece';
 import type { PieceDoer } from './piece-doer';
 import { say, verbatim } from '../message';
 
+/** What a job whose work is shared tells. */
+export type CrewContext = Pick<JobContext, 'cancellation' | 'warn' | 'inform' | 'share'>;
+
 /** Nobody but this process. */
 export const alone: Engine = {
   memoryShare: 1,
@@ -18,15 +21,20 @@ export async function withCrew<T>(
   engine: Engine,
   setup: PieceSetup,
   here: Pick<PieceDoer, 'do' | 'probe'>,
-  context: Pick<JobContext, 'cancellation' | 'warn'>,
+  context: CrewContext,
   action: (pieces: Dispatcher) => Promise<T>,
 ): Promise<T> {
   const home: PieceWorker = {
-    name: 'this process',
+    name: say`This process`,
     do: async ({ request }, job) => here.do(request, job),
   };
-  const pieces = new Dispatcher(home, context, ({ name }, why) => {
-    context.warn(say`${name} lost a piece of the work, which is done again. ${verbatim(why)}`);
+  const pieces = new Dispatcher(home, context, {
+    lost: ({ name }, why) => {
+      context.warn(say`${name} lost a piece of the work, which is done again. ${verbatim(why)}`);
+    },
+    changed: (workers) => {
+      context.share(workers);
+    },
   });
   let dismiss: (() => Promise<void>) | undefined;
   try {
@@ -34,6 +42,9 @@ export async function withCrew<T>(
       probe: async () => here.probe(),
       warn: (message) => {
         context.warn(message);
+      },
+      inform: (message) => {
+        context.inform(message);
       },
     });
     return await action(pieces);

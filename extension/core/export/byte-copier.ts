@@ -145,7 +145,8 @@ export async function writeFlushed(
     await write(handle);
     await onPath(path, async () => handle.sync());
   } finally {
-    await handle.close();
+    // Disks of other machines are full only now.
+    await onPath(path, async () => handle.close());
   }
 }
 

@@ -1,6 +1,6 @@
 import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
-import { partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
+import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { UserError } from '../user-error';
 import { manifestName } from '../document-names';
 import { onPath } from './write-errors';
@@ -65,7 +65,7 @@ export class OutputFolder {
   public async commit(warn: (message: Message) => void): Promise<void> {
     const parent = dirname(this.path);
     await flushFolder(this.partial);
-    const aside = join(parent, `.${basename(this.path)}.espalier-old-${process.pid}`);
+    const aside = asideOf(this.path);
     const replaces = await exists(this.path);
     if (replaces) {
       await onPath(this.path, async () => rename(this.path, aside));
@@ -86,6 +86,8 @@ export class OutputFolder {
         );
       });
     }
+    // What had not quite ended at the beginning has now.
+    await removeStale(this.path).catch(() => undefined);
   }
 
   /** Takes away everything that was made for it. */
@@ -162,13 +164,6 @@ async function refuseExisting(path: string, overwrite: boolean): Promise<void> {
       },
     );
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Makes the names in a folder durable. Windows has no such call, so failing is no fault. */

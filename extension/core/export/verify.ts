@@ -96,7 +96,9 @@ export async function sourceLogits(
   options: VerificationOptions,
   context: JobContext,
 ): Promise<Float32Array> {
-  const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
+  const executor = new LayeredExecutor(model, options.device, options.memoryBytes, {
+    asItStands: true,
+  });
   const skipped = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const logits = await runLayers(
@@ -123,7 +125,9 @@ export async function writtenLogits(
   context: JobContext,
 ): Promise<Float32Array> {
   const model = await openModel(folder);
-  const executor = new LayeredExecutor(model, options.device, options.memoryBytes);
+  const executor = new LayeredExecutor(model, options.device, options.memoryBytes, {
+    asItStands: true,
+  });
   try {
     return await runLayers(executor, new Set(), input, context, checkingStage);
   } finally {

@@ -25,6 +25,16 @@ export interface StageProgress {
   readonly secondsLeft?: number | undefined;
 }
 
+/** What one of those that share a job has done. */
+export interface WorkerTally {
+  readonly name: Message;
+  /** Pieces of the work, and the seconds that they took. */
+  readonly done: number;
+  readonly seconds: number;
+  /** Whether it has one in work. */
+  readonly isBusy: boolean;
+}
+
 /** What a job gets besides its request. `Event` is the job's own kind of partial result. */
 export interface JobContext<Event = never> {
   readonly cancellation: Cancellation;
@@ -34,6 +44,10 @@ export interface JobContext<Event = never> {
   emit(event: Event): void;
   /** Something the user should know though the job goes on (such as a fallback of device). */
   warn(message: Message): void;
+  /** Something for the log, which nobody has to act on. */
+  inform(message: Message): void;
+  /** Who shares the work, told again when what they have done has changed. */
+  share(workers: readonly WorkerTally[]): void;
 }
 
 /**
@@ -55,4 +69,6 @@ export const unattended: JobContext<unknown> = {
   progress: () => undefined,
   emit: () => undefined,
   warn: () => undefined,
+  inform: () => undefined,
+  share: () => undefined,
 };

@@ -80,9 +80,9 @@ export class Journal<Entry> {
     }
   }
 
-  /** The job is done; nothing is left to resume. */
+  /** The job is done; nothing is left to resume. One that cannot be removed is no reason to fail: it says what is done. */
   public async remove(): Promise<void> {
-    await rm(this.path, { force: true });
+    await rm(this.path, { force: true }).catch(() => undefined);
   }
 }
 

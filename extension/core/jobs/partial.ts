@@ -1,24 +1,46 @@
-import { readdir, rm, rmdir } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { access, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
 
-const prefixOf = (path: string): string => `.${basename(path)}.espalier-partial-`;
+const nameOf = (path: string, kind: 'partial' | 'old', pid: number | string): string =>
+  `.${basename(path)}.espalier-${kind}-${pid}`;
 
 /** Where a file or folder is written until it is whole: hidden beside its place, named by this process. */
 export function partialOf(path: string): string {
-  return join(dirname(path), `${prefixOf(path)}${process.pid}`);
+  return join(dirname(path), nameOf(path, 'partial', process.pid));
 }
 
-/** Removes what processes that were killed have left of a file or folder; a running one's is kept. */
+/** Where a folder waits that is being replaced. */
+export function asideOf(path: string): string {
+  return join(dirname(path), nameOf(path, 'old', process.pid));
+}
+
+/**
+ * Removes what processes that were killed have left of a file or folder; what one of them had moved aside and not
+ * replaced yet is put back. A running one's is kept.
+ */
 export async function removeStale(path: string): Promise<void> {
   const parent = dirname(path);
-  const prefix = prefixOf(path);
   for (const name of await readdir(parent)) {
-    const pid = name.startsWith(prefix) ? Number(name.slice(prefix.length)) : Number.NaN;
-    if (Number.isInteger(pid) && !isRunning(pid)) {
-      await rm(join(parent, name), { recursive: true });
+    const pid = Number(/\d+$/.exec(name)?.[0] ?? Number.NaN);
+    const isAside = name === nameOf(path, 'old', pid);
+    if ((!isAside && name !== nameOf(path, 'partial', pid)) || isRunning(pid)) {
+      continue;
     }
+    const left = join(parent, name);
+    await (isAside && !(await exists(path))
+      ? rename(left, path)
+      : rm(left, { recursive: true, force: true }));
   }
+}
+
+/** Whether there is a file or folder. */
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Removes folders that were made for something that is not kept, as far as they are empty. */
@@ -40,8 +62,18 @@ export async function removeEmptyParents(
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+  return !hasEnded(pid);
+}
+
+/** Whether a process does nothing any more and only keeps its number, until its parent has asked for its end. */
+function hasEnded(pid: number): boolean {
+  try {
+    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    // Only Linux has this.
+    return false;
   }
 }

@@ -1,5 +1,5 @@
 import { rename, rm } from 'node:fs/promises';
-import { partialOf } from './partial';
+import { partialOf, removeStale } from './partial';
 
 /**
  * Writes a file so that a reader sees the old one or the new one, never a part. By hand: write-file-atomic takes what is
@@ -11,6 +11,7 @@ export async function replaceFile(
   write: (partial: string) => Promise<void>,
 ): Promise<void> {
   const partial = partialOf(path);
+  await removeStale(path).catch(() => undefined);
   try {
     await write(partial);
     await rename(partial, path);

@@ -8,12 +8,21 @@ import { say } from '../message';
 /** How deep models lie in a folder of them: as in the cache of the Hugging Face hub. */
 const mostDepth = 4;
 
+/** Models of some folders. */
+interface FoundModels {
+  /** Paths by fingerprint. */
+  readonly paths: ReadonlyMap<string, string>;
+  /** Why what looks like a model cannot be opened, of each. */
+  readonly unread: readonly string[];
+}
+
 /**
- * Paths of the models in some folders, by fingerprint. What cannot be opened is passed over.
+ * Finds the models in some folders.
  * @throws UserError for a folder that cannot be read.
  */
-export async function findModels(folders: readonly string[]): Promise<ReadonlyMap<string, string>> {
+export async function findModels(folders: readonly string[]): Promise<FoundModels> {
   const found = new Map<string, string>();
+  const unread: string[] = [];
   for (const folder of folders) {
     await readdir(folder).catch((error: unknown) => {
       throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
@@ -21,16 +30,15 @@ export async function findModels(folders: readonly string[]): Promise<ReadonlyMa
       });
     });
     for await (const path of placesIn(folder, mostDepth)) {
-      const fingerprint = await openModelFiles(path).then(
-        ({ summary }) => summary.fingerprint,
-        () => undefined,
-      );
-      if (fingerprint !== undefined && !found.has(fingerprint)) {
-        found.set(fingerprint, path);
+      try {
+        const { fingerprint } = (await openModelFiles(path)).summary;
+        found.set(fingerprint, found.get(fingerprint) ?? path);
+      } catch (error) {
+        unread.push((error as Error).message);
       }
     }
   }
-  return found;
+  return { paths: found, unread };
 }
 
 /** What may be a model: folders with a config.json, .gguf and .onnx files. */

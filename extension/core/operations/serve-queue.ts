@@ -47,12 +47,21 @@ export const workForQueue = defineOperation({
     const { workers } = request;
     const { environment, cancellation } = context;
     const options = runOptions(request);
-    const models = await findModels(request.models);
+    const { paths: models, unread } = await findModels(request.models);
+    const [example] = unread;
     if (models.size === 0) {
       throw new UserError(say`There is no model in ${request.models.join(', ')}.`, {
         field: 'models',
-        remedy: say`Name a folder that holds model folders, .gguf or .onnx files.`,
+        remedy:
+          example === undefined
+            ? say`Name a folder that holds model folders, .gguf or .onnx files.`
+            : verbatim(example),
       });
+    }
+    if (example !== undefined) {
+      context.inform(
+        say`${counted(unread.length, 'model')} can't be opened and will be skipped. ${verbatim(example)}`,
+      );
     }
     const device = await resolveDevice(options.device, (message) => {
       context.warn(message);
@@ -60,7 +69,7 @@ export const workForQueue = defineOperation({
     const server = await openQueue(request, environment);
     const scratch = await mkdtemp(join(tmpdir(), 'espalier-worker-'));
     const count = { done: 0, failed: 0 };
-    context.warn(
+    context.inform(
       say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${counted(models.size, 'model')}. Ctrl-C ends it after the piece in work.`,
     );
     try {

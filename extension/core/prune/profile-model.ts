@@ -110,7 +110,7 @@ export async function profileModel(
   const { threads, memoryShare = 1 } = job.engine ?? {};
   const memoryBytes = job.memoryBytes * memoryShare;
   requireMemory(model, memoryBytes, device);
-  const executor = new LayeredExecutor(model, device, memoryBytes, threads);
+  const executor = new LayeredExecutor(model, device, memoryBytes, { threads });
   const metricName = fittingMetric(model, job.settings.metric, (message) => {
     context.warn(message);
   });

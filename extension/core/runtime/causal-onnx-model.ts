@@ -29,7 +29,7 @@ export class CausalOnnxModel {
         executionProviders: ['cpu'],
         graphOptimizationLevel: 'disabled',
         logSeverityLevel: 3,
-        extra: { session: { disable_prepacking: '1' } },
+        extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
       }),
     );
   }

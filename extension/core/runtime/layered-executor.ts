@@ -10,6 +10,7 @@ import { UserError } from '../user-error';
 import type { DeviceName } from './device';
 import { divideMemory, privateBytes, Room } from './memory-shares';
 import type { MemoryShares } from './memory-shares';
+import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
 import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
@@ -65,12 +66,11 @@ export class LayeredExecutor {
   /** Whether all sessions fit in memory; otherwise those that do not are made again for each pass. */
   public readonly keepsSessions: boolean;
 
-  /** @param threads that share the work of one operator; one for each core if absent */
   public constructor(
     public readonly model: LayeredModel,
     public readonly device: DeviceName,
     memoryBytes: number,
-    threads?: number,
+    sessions: Pick<SessionOptions, 'threads' | 'asItStands'> = {},
   ) {
     model.requireRunnable();
     this.units = new RemovableUnits(model.summary);
@@ -82,7 +82,7 @@ export class LayeredExecutor {
       0,
     );
     this.keepsSessions = ownBytes <= sublayerBytes;
-    const where = { device, ...(threads === undefined ? {} : { threads }) };
+    const where = { ...sessions, device };
     this.pool = new SessionPool(where, {
       bytes: sublayerBytes,
       repackedBytes: Math.max(0, sublayerBytes - ownBytes),

@@ -32,7 +32,7 @@ export class SessionPool {
   private repackedBytes = 0;
 
   public constructor(
-    private readonly where: Pick<SessionOptions, 'device' | 'threads'>,
+    private readonly where: Pick<SessionOptions, 'device' | 'threads' | 'asItStands'>,
     private readonly budget: PoolBudget,
   ) {}
 

@@ -1,3 +1,4 @@
+import { availableParallelism, loadavg } from 'node:os';
 import { parse, relative, sep } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
@@ -15,7 +16,7 @@ export interface SessionOptions {
   readonly prepack: boolean;
   /**
    * Let threads wait busily for the next operator: faster where one session runs alone all the time,
-   * slower where several take turns.
+   * slower where several take turns, or where other programs keep the cores busy: there they never do.
    */
   readonly spin?: boolean;
   /**
@@ -31,7 +32,7 @@ export interface SessionOptions {
    */
   readonly keepReshapes?: boolean;
   /** Threads that share the work of one operator; one for each core if absent. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
 }
 
 /**
@@ -65,11 +66,17 @@ export async function createSession(
         model_external_initializers_file_folder_path: root,
         disable_prepacking: options.prepack ? '0' : '1',
         // Every session has threads of its own: waiting busily, they would slow those of the next.
-        'intra_op.allow_spinning': options.spin === true ? '1' : '0',
+        'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
       },
       ...(options.keepReshapes === true
         ? { optimization: { disable_specified_optimizers: 'ReshapeFusion' } }
         : {}),
     },
   });
+}
+
+/** Whether clearly more wants to run than there are cores. */
+function isBusy(): boolean {
+  const [tasks = 0] = loadavg();
+  return tasks > 1.5 * availableParallelism();
 }

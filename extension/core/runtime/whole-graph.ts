@@ -18,7 +18,7 @@ export async function runWholeGraph(
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'disabled',
     logSeverityLevel: 3,
-    extra: { session: { disable_prepacking: '1' } },
+    extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
   });
   try {
     const example = input instanceof Int32Array ? tokenExample(model.inputs, input, file) : input;

@@ -15,6 +15,7 @@ export function afterRestart(job: StoredJob, now: number, translate: Translate):
     cause: 'closed',
     ended: now,
     progress: undefined,
+    workers: undefined,
     expected: undefined,
     saved: savedOf(job, translate),
     message:

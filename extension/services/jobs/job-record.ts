@@ -22,6 +22,16 @@ const progressSchema = v.object({
   secondsLeft: v.optional(v.number()),
 });
 
+const workerSchema = v.object({
+  name: v.string(),
+  /** Pieces of the work, and the seconds that they took. */
+  done: v.number(),
+  seconds: v.number(),
+  /** Whether it has one in work. */
+  isBusy: v.boolean(),
+});
+export type JobWorker = Readonly<v.InferOutput<typeof workerSchema>>;
+
 /** A job as it is stored. Times are milliseconds since 1970. */
 export const jobRecordSchema = v.object({
   id: v.string(),
@@ -38,6 +48,8 @@ export const jobRecordSchema = v.object({
   started: v.optional(v.number()),
   ended: v.optional(v.number()),
   progress: v.optional(progressSchema),
+  /** Who shares the work, while it runs. */
+  workers: v.optional(v.array(workerSchema)),
   /** Seconds that it will take, while it waits: by earlier runs on this machine, where one tells. */
   expected: v.optional(v.number()),
   /** Candidates or layers that are measured, of how many. */
@@ -66,8 +78,9 @@ export function storedRequest(request: object): StoredJob['request'] {
 
 /** What there is to know of a job of any operation. */
 export type JobSummary = Readonly<
-  Omit<StoredJob, 'operation' | 'request' | 'outputs' | 'warnings' | 'log'>
+  Omit<StoredJob, 'operation' | 'request' | 'workers' | 'outputs' | 'warnings' | 'log'>
 > & {
+  readonly workers?: readonly JobWorker[] | undefined;
   readonly outputs: readonly string[];
   readonly warnings: readonly string[];
   readonly log: readonly { readonly time: number; readonly text: string }[];

@@ -1,24 +1,17 @@
 import { randomUUID } from 'node:crypto';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
-import type { StageProgress } from '../../core/jobs/job';
-import type { ProfileEvent } from '../../core/prune/layer-profile';
-import type { JobEvent } from '../../protocol/worker';
-import { Estimate, TimeLeft } from '../../core/jobs/time-left';
-import { formatDuration } from '../../core/format';
 import { Signal } from '../sessions/signal';
 import { RequestCancelled, WorkerCrashed } from '../worker/worker-errors';
-import type { RequestWatch } from '../worker/worker-process';
-import { Counter } from './counted';
 import type { JobEnvironment } from './job-environment';
 import type { JobHandler, JobOutcome } from './job-handler';
 import { asRecord, isOver, isResumable, storedRequest } from './job-record';
 import type { JobRecord, StoredJob } from './job-record';
 import { withoutOldest } from './job-store';
+import { watchJob } from './job-watch';
 import { afterRestart, savedOf } from './interruption';
 import { jobOperations, operationOf } from './operations';
 import type { Lane, Operation, RequestOf, ResultOf } from './operations';
 import { removeWork, workOf } from './saved-work';
-import { render } from '../../core/message';
 
 /** What a new job is about. */
 export interface NewJob<O extends Operation> {
@@ -230,6 +223,7 @@ export class JobService {
     job.state = 'running';
     job.started = Date.now();
     delete job.progress;
+    delete job.workers;
     delete job.expected;
     this.#takeOver(job);
     this.#note(job, this.#environment.translate('Started.'));
@@ -242,7 +236,15 @@ export class JobService {
       const result = await lanes[lane].request(
         job.operation,
         withPassword(job.request),
-        this.#watch(job, source),
+        watchJob(job, source.token, this.#environment, {
+          note: (text) => {
+            this.#note(job, text);
+          },
+          tell: (atOnce) => {
+            this.#tell(job, atOnce);
+          },
+          handler,
+        }),
       );
       this.#end(job, undefined, await this.#outcome(job, result), result);
     } catch (error) {
@@ -253,47 +255,6 @@ export class JobService {
       this.#running.delete(lane);
       this.#startNext(lane);
     }
-  }
-
-  #watch(job: StoredJob, source: CancellationTokenSource): RequestWatch {
-    const timeLeft = new TimeLeft();
-    const estimate = new Estimate((seconds) => {
-      const { translate } = this.#environment;
-      this.#note(job, translate('This takes about {0} on this machine.', formatDuration(seconds)));
-    });
-    const counter = new Counter();
-    const handler = this.#handlers.get(job.operation);
-    return {
-      token: source.token,
-      onProgress: (progress: StageProgress) => {
-        const stage = render(progress.stage, this.#environment.translate);
-        if (job.progress?.stage !== stage) this.#note(job, stage);
-        const secondsLeft = timeLeft.update(progress, performance.now());
-        estimate.update(secondsLeft);
-        job.progress = { ...progress, stage };
-        if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
-        if (operationOf(job.operation).countsSaved === true) {
-          job.counted = { done: progress.done, total: progress.total };
-        }
-        this.#tell(job, false);
-      },
-      onWarning: (warning) => {
-        const told = this.#environment.describeError(warning);
-        this.#environment.log.warn(told);
-        if (!job.warnings.includes(told)) {
-          job.warnings.push(told);
-          this.#note(job, told);
-          this.#tell(job);
-        }
-      },
-      onEvent: (event: JobEvent) => {
-        if (job.operation === 'profile') {
-          job.counted = counter.event(event as ProfileEvent, job.counted);
-        }
-        // The worker tells of a job only what such a job tells.
-        handler?.event?.(event, asRecord(job));
-      },
-    };
   }
 
   /** What came of a job that has a result. Where that cannot be shown, the job is done all the same. */
@@ -328,6 +289,7 @@ export class JobService {
       delete job.saved;
     }
     delete job.progress;
+    delete job.workers;
     delete job.expected;
     const seconds = (job.ended - (job.started ?? job.ended)) / 1000;
     log.info(`${job.operation} ${job.model}: ${job.state} after ${seconds.toFixed(1)} s`);

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import { formatBytes, formatCount, formatDuration, formatPercent } from '../../core/format';
 import type { JobProgress } from '../../protocol/jobs';
-import type { JobRecord } from './job-record';
+import type { JobRecord, JobWorker } from './job-record';
 import type { JobService } from './job-service';
 import { counts } from '../counts';
 
@@ -34,6 +34,14 @@ export function describeJob(job: JobRecord, service: Pick<JobService, 'place'>):
     job.state === 'running' ? l10n.t('running') : job.state === 'done' ? l10n.t('done') : '';
   return [job.title, state, describeState(job, service)].filter(Boolean).join(', ');
 }
+
+/** `12 pieces · 34 s · working` */
+export const describeWorker = ({ done, seconds, isBusy }: JobWorker): string =>
+  joined(
+    counts.pieces(done),
+    formatDuration(seconds),
+    isBusy ? l10n.t('working') : l10n.t('waiting'),
+  );
 
 /** `12 % · about 4 min left` */
 function describeProgress(progress: JobProgress | undefined): string | undefined {

@@ -9,7 +9,7 @@ import {
   ResponseError,
 } from 'vscode-jsonrpc/node';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
-import type { StageProgress } from '../../core/jobs/job';
+import type { StageProgress, WorkerTally } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
 import { jobNotification } from '../../protocol/worker';
 import type {
@@ -32,6 +32,8 @@ export interface RequestWatch {
   readonly onProgress?: (progress: StageProgress) => void;
   readonly onEvent?: (event: JobEvent) => void;
   readonly onWarning?: (warning: Message) => void;
+  readonly onInformation?: (information: Message) => void;
+  readonly onWorkers?: (workers: readonly WorkerTally[]) => void;
 }
 
 /** How the child is started. */
@@ -176,6 +178,12 @@ export class WorkerProcess<R extends Requests<R>> {
         break;
       case 'warning':
         watch?.onWarning?.(message.warning);
+        break;
+      case 'information':
+        watch?.onInformation?.(message.information);
+        break;
+      case 'workers':
+        watch?.onWorkers?.(message.workers);
         break;
     }
   }

@@ -1,23 +1,26 @@
 import { setTimeout } from 'node:timers/promises';
+import * as v from 'valibot';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Dispatcher } from '../../../extension/core/distribute/dispatcher';
 import type { Piece, PieceWorker } from '../../../extension/core/distribute/piece';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
 import { CancelledError } from '../../../extension/core/jobs/job';
+import type { WorkerTally } from '../../../extension/core/jobs/job';
+import { inEnglish, verbatim } from '../../../extension/core/message';
 
 const piece = (key: string, more: Partial<Piece> = {}): Piece => ({
-  ...{ key, lane: 0, cost: 1, request: key },
+  ...{ key, lane: 0, cost: 1, request: key, result: v.unknown() },
   ...more,
 });
 
 /** A worker that keeps a list of what it has begun. */
 function worker(
-  name: string,
-  act: PieceWorker['do'] = ({ key }) => Promise.resolve(`${key} by ${name}`),
+  title: string,
+  act: PieceWorker['do'] = ({ key }) => Promise.resolve(`${key} by ${title}`),
 ): PieceWorker & { readonly begun: string[] } {
   const begun: string[] = [];
   return {
-    ...{ name, begun },
+    ...{ name: verbatim(title), begun },
     do: async (one, job) => {
       begun.push(one.key);
       return act(one, job);
@@ -30,15 +33,21 @@ const lost = async (): Promise<never> => Promise.reject(new WorkerLostError('It 
 
 describe('pieces', () => {
   const losses: string[] = [];
+  const tallies: (readonly WorkerTally[])[] = [];
   /** What this process does until the test ends. */
   let kept: Promise<void>;
   let release: () => void;
   const cancellation = { isCancellationRequested: false };
   const ends: (() => Promise<void>)[] = [];
   const dispatcher = (home: PieceWorker): Dispatcher => {
-    const made = new Dispatcher(home, { cancellation }, ({ name }, why) => {
-      losses.push(`${name}: ${why}`);
-    });
+    const made = new Dispatcher(
+      home,
+      { cancellation },
+      {
+        lost: ({ name }, why) => losses.push(`${inEnglish(name)}: ${why}`),
+        changed: (workers) => tallies.push(workers),
+      },
+    );
     ends.push(async () => made.end());
     return made;
   };
@@ -141,6 +150,22 @@ describe('pieces', () => {
     expect(second.begun).toEqual([]);
     await vi.advanceTimersByTimeAsync(300);
     expect(await result).toBe('slow by second');
+  });
+
+  it('are counted by who has done them', async () => {
+    const home = worker('home', async ({ key }) => setTimeout(1, key));
+    const pieces = dispatcher(home);
+    pieces.join(worker('other', async ({ key }) => setTimeout(20, key)));
+    await Promise.all(['a', 'b', 'c'].map(async (key) => pieces.add(piece(key)).result));
+    await pieces.end();
+    const counted = tallies
+      .at(-1)
+      ?.map(({ name, done, isBusy }) => [inEnglish(name), done, isBusy]);
+    expect(counted).toEqual([
+      ['home', 2, false],
+      ['other', 1, false],
+    ]);
+    expect(tallies.at(-1)?.[1]?.seconds).toBeGreaterThan(0.015);
   });
 
   it('end with a cancellation, whoever does them', async () => {

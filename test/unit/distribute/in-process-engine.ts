@@ -4,6 +4,7 @@ import type {
   PieceSetup,
   PieceWorker,
 } from '../../../extension/core/distribute/piece';
+import { say } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { PieceRunner } from '../../../extension/core/operations/run-piece';
 
@@ -27,7 +28,7 @@ export class InProcessEngine implements Engine {
       let isNew = true;
       this.begun[i] = 0;
       const worker: PieceWorker = {
-        name: `worker ${i + 1}`,
+        name: say`Worker ${i + 1}`,
         do: async ({ request }, job) => {
           this.begun[i] = (this.begun[i] ?? 0) + 1;
           const task = { setup: isNew ? setup : undefined, request, limits: { memoryShare: 1 } };

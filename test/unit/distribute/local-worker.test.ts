@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import * as v from 'valibot';
 import { expect, it } from 'vitest';
 import { LocalWorker } from '../../../extension/core/distribute/local-engine';
+import { verbatim } from '../../../extension/core/message';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
@@ -21,11 +23,16 @@ it('a process is sent what pieces share until it has opened that', async () => {
   );
   const model = { fingerprint: '', path: '' };
   const worker = new LocalWorker(
-    ...(['one', script, { kind: 'search', key: '', model, data: [] }, { memoryShare: 1 }] as const),
+    ...([
+      verbatim('one'),
+      script,
+      { kind: 'search', key: '', model, data: [] },
+      { memoryShare: 1 },
+    ] as const),
   );
   const ask = async (): Promise<unknown> =>
     worker.do(
-      { key: 'a', lane: 0, cost: 1, request: {} },
+      { key: 'a', lane: 0, cost: 1, request: {}, result: v.boolean() },
       { cancellation: { isCancellationRequested: false }, progress: () => undefined },
     );
   await expect(ask()).rejects.toThrow('no memory');

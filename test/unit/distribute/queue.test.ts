@@ -5,6 +5,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { text } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import packageJson from '../../../package.json';
@@ -31,7 +32,7 @@ import { profileSensitivity } from '../../../extension/core/tensornet/sensitivit
 import { runCli } from '../cli/run-cli';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
-import { Valkey } from './valkey';
+import { certificate, Valkey } from './valkey';
 
 const { version } = packageJson;
 const cli = join(import.meta.dirname, '../../../dist/cli.js');
@@ -147,7 +148,7 @@ describe('a queue', () => {
     const given = ['--queue', server.url('worker@'), '--models', models, '--device', 'cpu'];
     worker = spawn(process.execPath, [cli, 'worker', ...given], {
       stdio: ['ignore', 'ignore', 'pipe'],
-      env: { ...process.env, ESPALIER_QUEUE_PASSWORD: 'other' },
+      env: { ...process.env, ESPALIER_QUEUE_LOGIN: server.url('worker:other@') },
     });
     let said = '';
     worker.stderr?.setEncoding('utf8').on('data', (text: string) => (said += text));
@@ -175,7 +176,7 @@ describe('a queue', () => {
   it('gives what one process gives, once its numbers were compared', async () => {
     const told: string[] = [];
     const found = await profile('shared', engine(), {
-      warn: (message) => told.push(inEnglish(message)),
+      inform: (message) => told.push(inEnglish(message)),
     });
     expectSame(found);
     expect(told.join('\n')).toMatch(/ joins: its numbers differ by \d\.\de[+-]\d+ at most\./);
@@ -212,7 +213,7 @@ describe('a queue', () => {
   it('survives a server that is started again', async () => {
     let restarted: Promise<void> | undefined;
     const found = await profile('restarted', engine(), {
-      warn: (message) => {
+      inform: (message) => {
         if (inEnglish(message).includes('joins')) {
           restarted = server.stop().then(async () => server.restart());
         }
@@ -250,7 +251,7 @@ describe('a queue', () => {
 
   it('does without a worker that is killed', async () => {
     const found = await profile('killed-worker', engine(), {
-      warn: (message) => {
+      inform: (message) => {
         if (inEnglish(message).includes('joins')) {
           worker.kill('SIGKILL');
         }
@@ -321,6 +322,32 @@ describe('a queue', () => {
     expect(stderr).toMatch(reason);
     expect(stderr).toMatch(/^error: --queue: /);
     expect(stderr).not.toContain('wrong');
+  });
+
+  it('is reached over TLS where its certificate is trusted', async () => {
+    const address = server.secureUrl(`:${password}@`);
+    const { stderr } = await runCli(['queue', '--queue', address]);
+    expect(stderr).toMatch(
+      /rediss:\/\/127\.0\.0\.1:\d+ cannot be reached: self-signed certificate/,
+    );
+    const trusting = spawn(process.execPath, [cli, 'queue', '--json', '--queue', address], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_EXTRA_CA_CERTS: certificate },
+    });
+    expect(JSON.parse(await text(trusting.stdout))).toHaveProperty('workers');
+  });
+
+  it('is refused where anyone can reach it and use it', async () => {
+    // Known to be no private address, and this machine all the same.
+    const address = server.url().replace('127.0.0.1', '0.0.0.0');
+    const { redis } = await connection();
+    await redis.config('SET', 'requirepass', '');
+    const { code, stderr } = await runCli(['queue', '--queue', address]);
+    const allowed = await runCli(['queue', '--queue', address, '--allow-open']);
+    await redis.config('SET', 'requirepass', password);
+    redis.disconnect();
+    expect([code, allowed.code]).toEqual([1, 0]);
+    expect(stderr).toMatch(/^error: --queue: redis:\/\/0\.0\.0\.0:\d+ is open: anyone who reaches/);
   });
 
   it('says that no server answers', async () => {

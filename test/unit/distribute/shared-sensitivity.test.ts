@@ -26,6 +26,7 @@ const settings: SensitivitySettings = {
   ],
   ...{ metric: 'js', roles: ['query', 'up', 'down'], blocks: [], precision: 0.3, seed: 1 },
   widths: [0.5],
+  outer: ['embedding', 'head'],
 };
 
 describe('a sensitivity profile that several workers share', () => {
@@ -82,7 +83,10 @@ describe('a sensitivity profile that several workers share', () => {
         },
       };
       const [layer] = opened.model.linearLayers(sublayer);
-      const { entries } = await work.do({ sublayer, layer: layer?.id }, { cancellation });
+      const { entries } = await work.do(
+        { kind: 'layer', sublayer, id: layer?.id ?? '' },
+        { cancellation },
+      );
       return entries;
     };
     const first = await measure(0, Infinity);

@@ -3,10 +3,13 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
 const tools = join(import.meta.dirname, '../../../scripts/lib/valkey.mjs');
+
+/** What the server shows over TLS. */
+export const certificate = join(import.meta.dirname, '../../fixtures/tls/certificate.pem');
 
 /** A server for one test file: on this machine alone, at a port of its own, with its own data. */
 export class Valkey {
@@ -15,6 +18,7 @@ export class Valkey {
   private constructor(
     private readonly program: string,
     private readonly port: number,
+    private readonly tlsPort: number,
     private readonly folder: string,
     private readonly options: readonly string[],
   ) {}
@@ -22,7 +26,8 @@ export class Valkey {
   /** @param folder for its data */
   public static async start(folder: string, options: readonly string[] = []): Promise<Valkey> {
     const { ensureValkey } = (await import(tools)) as { ensureValkey: () => Promise<string> };
-    const server = new Valkey(await ensureValkey(), await freePort(), folder, options);
+    const ports = [await freePort(), await freePort()] as const;
+    const server = new Valkey(await ensureValkey(), ...ports, folder, options);
     await server.restart();
     return server;
   }
@@ -32,12 +37,21 @@ export class Valkey {
     return `redis://${who}127.0.0.1:${this.port}`;
   }
 
+  /** The same over TLS, with the certificate of the tests. */
+  public secureUrl(who = ''): string {
+    return `rediss://${who}127.0.0.1:${this.tlsPort}`;
+  }
+
   /** Starts it, with what it has written to disk. */
   public async restart(): Promise<void> {
     const settings = ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.folder];
+    const tls = [
+      ...['--tls-port', String(this.tlsPort), '--tls-auth-clients', 'no'],
+      ...['--tls-cert-file', certificate, '--tls-key-file', join(dirname(certificate), 'key.pem')],
+    ];
     this.process = spawn(
       this.program,
-      [...settings, '--appendonly', 'yes', '--save', '', ...this.options],
+      [...settings, ...tls, '--appendonly', 'yes', '--save', '', ...this.options],
       { stdio: 'ignore' },
     );
     const { process } = this;

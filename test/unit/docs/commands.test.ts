@@ -1,3 +1,4 @@
+import { unattended } from '../../../extension/core/jobs/job';
 import { cp, mkdir, mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -84,10 +85,7 @@ describe('commands in docs', () => {
     const out = new PassThrough().on('data', (chunk: Buffer) => (printed += chunk.toString()));
     const terminal = new Terminal(out as never, new PassThrough().resume() as never);
     const context: OperationContext<unknown> = {
-      cancellation: { isCancellationRequested: false },
-      progress: () => undefined,
-      emit: () => undefined,
-      warn: () => undefined,
+      ...unattended,
       environment: {
         samples,
         version: '0',

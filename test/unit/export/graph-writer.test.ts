@@ -1,6 +1,5 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import type { OnnxModel } from '../../../extension/core/models/onnx/stream/stream-of-graph';
@@ -8,6 +7,7 @@ import { relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { prune } from './pruning';
+import { openSession } from '../whole-session';
 
 const folder = temporaryFolder();
 const models = new Map<string, OnnxModel>();
@@ -29,7 +29,7 @@ describe('a pruned ONNX file', () => {
     const files = readdirSync(out).filter((file) => file !== 'model.onnx_data');
     expect(files.sort()).toEqual(['espalier.json', 'model.onnx']);
 
-    const session = await InferenceSession.create(join(out, 'model.onnx'));
+    const session = await openSession(join(out, 'model.onnx'));
     const logits = await logitsOfSession(session, golden.feeds);
     await session.release();
     expect(relativeError(logits, golden.removed?.logits ?? logits)).toBeLessThan(golden.tolerance);

@@ -38,6 +38,14 @@ export class RecordedContext implements JobContext {
     throw new Error('writing has no partial results');
   }
 
+  public inform(): void {
+    // Nothing that is written tells of more than warnings.
+  }
+
+  public share(): void {
+    throw new Error('writing is not shared');
+  }
+
   public warn(message: Message): void {
     this.warnings.push(inEnglish(message));
   }
@@ -73,7 +81,7 @@ export async function logitsOf(
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
   const model = await openModel(path);
-  const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
+  const executor = new LayeredExecutor(model, 'cpu', memoryBytes, { asItStands: true });
   const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {
     const results: number[] = [];

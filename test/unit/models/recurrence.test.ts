@@ -1,4 +1,4 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
 import { emitChunkedRecurrence } from '../../../extension/core/models/parts/mixers/chunked-recurrence';
@@ -7,6 +7,7 @@ import { emitSequence, emitRowsOf } from '../../../extension/core/models/parts/m
 import { emitRecurrence } from '../../../extension/core/models/parts/mixers/recurrence';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import { relativeError } from '../fixtures';
+import { openSession } from '../whole-session';
 
 const [batch, groups, perGroup, keys, values] = [2, 2, 3, 4, 5];
 const heads = groups * perGroup;
@@ -76,10 +77,7 @@ async function run(
   const leading = graph.input('leading', DataType.INT64, [2]);
   const input: MixerInput = { graph, rows: '', leading, epsilon: 0, mask: (rows) => rows };
   graph.output('y', emit(input, given), DataType.FLOAT);
-  const session = await InferenceSession.create(
-    graph.toBytes(() => ({ location: '', offset: 0 })),
-    { logSeverityLevel: 3 },
-  );
+  const session = await openSession(graph.toBytes(() => ({ location: '', offset: 0 })));
   const data = numbers(sequence);
   const feeds: [string, Tensor][] = names
     .filter((name) => session.inputNames.includes(name))

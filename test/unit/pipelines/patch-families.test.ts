@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { patchModel } from '../../../extension/core/pipelines/patching/patch-model';
@@ -17,6 +16,7 @@ import { caseNames, fixture, relativeError } from '../fixtures';
 import { logitsOfSession, onnxCases, onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { patchMaker } from '../some-patch';
 import { temporaryFolder } from '../temporary-folder';
+import { openSession } from '../whole-session';
 import { hashes, logitsOf, prune, rejection } from '../export/pruning';
 
 const root = temporaryFolder();
@@ -157,7 +157,7 @@ describe('patches in ONNX graphs', () => {
       const out = fresh();
       const skips = { patches: await patchesAt(model, ids, 0), format: 'onnx' } as const;
       await prune(source, experts, out, skips);
-      const session = await InferenceSession.create(join(out, 'model.onnx'));
+      const session = await openSession(join(out, 'model.onnx'));
       const logits = await logitsOfSession(session, feeds);
       await session.release();
       // As if they were removed in torch, while the last layers are zero.

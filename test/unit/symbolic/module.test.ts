@@ -1,4 +1,3 @@
-import { InferenceSession } from 'onnxruntime-node';
 import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../extension/core/data/random';
@@ -28,6 +27,7 @@ import { exportedOutput, exportModel } from '../../../extension/core/training/ex
 import { Random } from '../training/random';
 import { plainModule, plainNetwork } from './plain-network';
 import type { Weights } from './plain-network';
+import { openSession } from '../whole-session';
 
 /** Vector 5 of the archived programs: a spider of five nodes. */
 const spider: SymbolicGraph = {
@@ -72,7 +72,7 @@ async function runExported(
   bytes: Uint8Array,
   feeds: Readonly<Record<string, Tensor>>,
 ): Promise<number[]> {
-  const session = await InferenceSession.create(bytes, { logSeverityLevel: 3 });
+  const session = await openSession(bytes);
   const outputs = await session.run(feeds);
   await session.release();
   return Array.from(outputs[exportedOutput]?.data as Float32Array);

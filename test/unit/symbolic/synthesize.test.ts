@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { readImage } from '../../../extension/core/data/image/decode-image';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
@@ -16,6 +15,7 @@ import { exportedOutput } from '../../../extension/core/training/export-model';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 import type { StageProgress } from '../../../extension/core/jobs/job';
+import { openSession } from '../whole-session';
 
 const folder = temporaryFolder();
 const settings: EvolutionSettings = {
@@ -53,7 +53,7 @@ describe('synthesize', () => {
     const { best } = document;
     expect(parseProgram(best.program, await readLibrary(library))).toBeDefined();
     const splits = await drawSplits(splitRequest(settings), unattended);
-    const session = await InferenceSession.create(network, { logSeverityLevel: 3 });
+    const session = await openSession(network);
     for (const name of ['train', 'validation', 'test'] as const) {
       const split = splits[name];
       const { images, labels } = split.batch(Array.from({ length: split.size }, (_, i) => i));

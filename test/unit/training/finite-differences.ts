@@ -1,10 +1,12 @@
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { Tensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import { expect } from 'vitest';
 import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
 import type { Dimension, Value } from '../../../extension/core/onnx/graph-builder';
 import { createSession } from '../../../extension/core/runtime/session';
 import { backward } from '../../../extension/core/training/backward';
 import { product, Random } from './random';
+import { openSession } from '../whole-session';
 
 /** A function of tensors, emitted into a graph, at a point. */
 export interface DifferentiableCase {
@@ -34,10 +36,7 @@ async function open(graph: GraphBuilder, single: boolean): Promise<InferenceSess
     return createSession(graph, { device: 'cpu', prepack: false });
   }
   const model = graph.toBytes(() => ({ location: '', offset: 0 }));
-  return InferenceSession.create(model, {
-    graphOptimizationLevel: 'disabled',
-    logSeverityLevel: 3,
-  });
+  return openSession(model, { graphOptimizationLevel: 'disabled' });
 }
 
 interface Run {

@@ -4,8 +4,8 @@ import process from 'node:process';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 
-/** Holds the password, which then stands in no list of processes. */
-export const passwordVariable = 'ESPALIER_QUEUE_PASSWORD';
+/** Holds an address with its password, which then stands in no list of processes. */
+export const loginVariable = 'ESPALIER_QUEUE_LOGIN';
 
 /** Where a server of Redis or Valkey is, and who asks. */
 export interface QueueAddress {
@@ -21,19 +21,35 @@ export interface QueueAddress {
 
 const defaultPort = 6379;
 
-/** @throws UserError for what is no address. */
+/**
+ * The server of an address. One without a password gets that of the environment, if it stands there for the same
+ * server: whoever names another one never sees it.
+ * @throws UserError for what is no address.
+ */
 export function parseQueueAddress(text: string): QueueAddress {
+  const address = parse(text, 'queue');
+  const login = process.env[loginVariable] ?? '';
+  if (address.password !== undefined || login === '') {
+    return address;
+  }
+  const own = parse(login, loginVariable);
+  const isSame =
+    (['host', 'port', 'tls'] as const).every((part) => address[part] === own[part]) &&
+    (address.username ?? own.username) === own.username;
+  return isSame ? { ...address, username: own.username, password: own.password } : address;
+}
+
+function parse(text: string, field: string): QueueAddress {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isKnown = url !== undefined && ['redis:', 'rediss:'].includes(url.protocol);
   const database = Number(url?.pathname.slice(1) ?? '');
   if (!isKnown || url.hostname === '' || !Number.isInteger(database)) {
     throw new UserError(say`This isn't the address of a queue.`, {
-      field: 'queue',
+      field,
       remedy: say`Write redis://HOST:PORT, or rediss://USER:PASSWORD@HOST:PORT with TLS.`,
     });
   }
   const { hostname, port, protocol, username, password } = url;
-  const secret = decoded(password) || process.env[passwordVariable];
   const user = username === '' ? '' : `${username}@`;
   return {
     host: hostname.replace(/^\[(.*)\]$/, '$1'),
@@ -41,7 +57,7 @@ export function parseQueueAddress(text: string): QueueAddress {
     tls: protocol === 'rediss:',
     database,
     username: username === '' ? undefined : decoded(username),
-    password: secret === '' ? undefined : secret,
+    password: password === '' ? undefined : decoded(password),
     shown: `${protocol}//${user}${url.host}${url.pathname}`,
   };
 }

@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
-import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
-import { jsonOf } from '../../parse-json';
 import { UserError } from '../../user-error';
+import type { Piece } from '../piece';
+import { readMessage } from '../read-message';
 import { decode } from './codec';
 import { failureKey, failureSchema, resultKey } from './messages';
 import { verbatim } from '../../message';
@@ -11,8 +11,9 @@ import { verbatim } from '../../message';
 const lookMilliseconds = 20;
 
 interface Awaited {
-  readonly piece: string;
-  readonly resolve: (result: unknown) => void;
+  readonly piece: Pick<Piece, 'key' | 'result'>;
+  /** @throws Error for what is no result of the piece */
+  readonly resolve: (text: string) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -28,9 +29,17 @@ export class Answers {
   public constructor(private readonly redis: Redis) {}
 
   /** @returns the result of a piece, or what has gone wrong with an attempt at it */
-  public async wait(attempt: string, piece: string): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      this.awaited.set(attempt, { piece, resolve, reject });
+  public async wait<Result>(
+    attempt: string,
+    piece: Pick<Piece<Result>, 'key' | 'result'>,
+  ): Promise<Result> {
+    return new Promise<Result>((resolve, reject) => {
+      this.awaited.set(attempt, {
+        ...{ piece, reject },
+        resolve: (text) => {
+          resolve(readMessage(piece.result, decode(text), 'Its result'));
+        },
+      });
       this.timer ??= setInterval(() => {
         void this.look();
       }, lookMilliseconds);
@@ -53,12 +62,15 @@ export class Answers {
     this.isLooking = true;
     try {
       const all = [...this.awaited];
-      const keys = all.flatMap(([attempt, { piece }]) => [resultKey(piece), failureKey(attempt)]);
+      const keys = all.flatMap(([attempt, { piece }]) => [
+        resultKey(piece.key),
+        failureKey(attempt),
+      ]);
       const texts = await this.redis.mget(keys);
-      for (const [i, [attempt]] of all.entries()) {
+      for (const [i, [attempt, { piece }]] of all.entries()) {
         const [result = null, failure = null] = [texts[2 * i], texts[2 * i + 1]];
         if (result !== null) {
-          this.settle(attempt, () => decode(result));
+          await this.settle(attempt, piece, result);
         } else if (failure !== null) {
           this.abandon(attempt, errorOf(failure));
         }
@@ -70,11 +82,13 @@ export class Answers {
     }
   }
 
-  private settle(attempt: string, read: () => unknown): void {
+  private async settle(attempt: string, piece: Awaited['piece'], text: string): Promise<void> {
     const found = this.take(attempt);
     try {
-      found?.resolve(read());
+      found?.resolve(text);
     } catch (error) {
+      // Whoever tries the piece again would find it.
+      await this.redis.del(resultKey(piece.key)).catch(() => undefined);
       found?.reject(error as Error);
     }
   }
@@ -91,13 +105,13 @@ export class Answers {
 }
 
 function errorOf(text: string): Error {
-  const parsed = v.safeParse(failureSchema, jsonOf(text));
-  if (!parsed.success) {
-    return new Error('What the worker says of its failure cannot be read.');
+  try {
+    const { text: why, isFinal, isLost } = readMessage(failureSchema, decode(text), 'Its failure');
+    if (isFinal) {
+      return new UserError(verbatim(why));
+    }
+    return isLost ? new WorkerLostError(why) : new Error(why);
+  } catch (error) {
+    return error as Error;
   }
-  const { text: why, isFinal, isLost } = parsed.output;
-  if (isFinal) {
-    return new UserError(verbatim(why));
-  }
-  return isLost ? new WorkerLostError(why) : new Error(why);
 }

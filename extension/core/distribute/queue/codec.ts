@@ -1,3 +1,5 @@
+import { jsonOf } from '../../parse-json';
+
 /** Arrays of numbers that pieces carry. */
 const arrays = {
   Float32Array,
@@ -29,9 +31,12 @@ export function encode(value: unknown): string {
   });
 }
 
-/** The data of a text from {@link encode}, or of any other JSON text; what it may be is for schemas to say. */
+/**
+ * The data of a text from {@link encode}, or of any other JSON text, undefined for any other; what it may be is for
+ * schemas to say.
+ */
 export function decode(text: string): unknown {
-  return JSON.parse(text, (_, one: unknown) => {
+  return jsonOf(text, (_: string, one: unknown) => {
     if (typeof one === 'object' && one !== null && numberMark in one) {
       return Number(one[numberMark]);
     }

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { UserError } from '../../user-error';
-import { isPublicHost, passwordVariable } from './address';
+import { isPublicHost, loginVariable } from './address';
 import type { QueueAddress } from './address';
 import type * as Library from './library';
 import { say } from '../../message';
@@ -120,7 +120,7 @@ function explain({ shown, tls }: QueueAddress, failure: string): UserError {
   if (/^(?:WRONGPASS|NOAUTH|ERR AUTH|NOPERM)/.test(failure)) {
     return new UserError(say`${shown} refuses the user or the password: ${failure}`, {
       field: 'queue',
-      remedy: say`Write them in the address, or set ${passwordVariable}.`,
+      remedy: say`Write them in the address, or set ${loginVariable} to the address with both.`,
     });
   }
   return new UserError(say`${shown} cannot be reached: ${failure}`, {

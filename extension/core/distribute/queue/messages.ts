@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { prefix } from './registry';
+import { prefix, shownSchema } from './registry';
 
 /** Results and what jobs share are kept so long, for a job that is started again. */
 export const keptSeconds = 24 * 60 * 60;
@@ -29,7 +29,7 @@ export const sharedSchema = v.object({
 
 /** Why an attempt has failed. */
 export const failureSchema = v.object({
-  text: v.string(),
+  text: shownSchema,
   /** Whether it would fail everywhere: the user has to see to it. */
   isFinal: v.boolean(),
   /** Whether its process was gone. */

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { Job, Queue } from 'bullmq';
-import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
 import type { TaskJob } from '../../jobs/child-task';
 import { CancelledError } from '../../jobs/job';
-import { probeRequest } from '../piece';
+import { probeRequest, probeSchema } from '../piece';
 import type { Crew, Engine, HireMeans, Piece, PieceSetup, PieceWorker } from '../piece';
 import { Answers } from './answers';
 import { encode } from './codec';
@@ -16,6 +15,7 @@ import { differenceOf, mostDifference } from './probe';
 import { beatMilliseconds, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 /** A worker that does not know of its piece for so long has lost it, as when the server forgot. */
 const unknownMilliseconds = 2 * silentMilliseconds;
@@ -52,8 +52,8 @@ class RemoteWorker implements PieceWorker {
     this.queue.on('error', () => undefined);
   }
 
-  public get name(): string {
-    return this.entry.name;
+  public get name(): Message {
+    return verbatim(this.entry.name);
   }
 
   /** Whether it was heard of just now, though its entry may be gone: a server forgets all when it starts again. */
@@ -61,13 +61,16 @@ class RemoteWorker implements PieceWorker {
     return performance.now() - this.heardAt < graceMilliseconds;
   }
 
-  public async do(piece: Piece, { cancellation }: TaskJob): Promise<unknown> {
+  public async do<Result>(piece: Piece<Result>, { cancellation }: TaskJob): Promise<Result> {
     const asked = this.ask(piece, cancellation);
     this.asked = asked.catch(() => undefined);
     return asked;
   }
 
-  private async ask(piece: Piece, cancellation: TaskJob['cancellation']): Promise<unknown> {
+  private async ask<Result>(
+    piece: Piece<Result>,
+    cancellation: TaskJob['cancellation'],
+  ): Promise<Result> {
     const { answers, setup, counts } = this.hiring;
     await this.hiring.putSetup();
     if (this.isStopped) {
@@ -77,7 +80,7 @@ class RemoteWorker implements PieceWorker {
     const order: Order = { attempt, piece: piece.key, setup: setup.key, request: piece.request };
     this.knownAt = performance.now();
     [this.attempt, this.piece] = [attempt, piece.key];
-    const result = answers.wait(attempt, piece.key);
+    const result = answers.wait(attempt, piece);
     // Whoever waits below hears of it.
     result.catch(() => undefined);
     counts.open++;
@@ -192,7 +195,7 @@ export class QueueEngine implements Engine {
     try {
       // Before this process has pieces: what runs a model does one thing at a time.
       const here = await means.probe();
-      watch = new Watch(hiring, crew, { here, warn: means.warn }, this.version);
+      watch = new Watch(hiring, crew, { ...means, here }, this.version);
       await watch.look();
       watch.start();
       await Promise.race([watch.tried(), setTimeout(trialMilliseconds, undefined, { ref: false })]);
@@ -221,7 +224,7 @@ class Watch {
   public constructor(
     private readonly hiring: Hiring,
     private readonly crew: Crew,
-    private readonly means: Pick<HireMeans, 'warn'> & { readonly here: readonly number[] },
+    private readonly means: Omit<HireMeans, 'probe'> & { readonly here: readonly number[] },
     private readonly version: string,
   ) {
     this.workers = new Registry(hiring.server.redis, 'worker');
@@ -230,7 +233,7 @@ class Watch {
 
   public start(): void {
     if (this.known.size + this.refused.size === 0) {
-      this.means.warn(
+      this.means.inform(
         say`No worker of the queue has this model yet. This process works alone until one joins.`,
       );
     }
@@ -316,7 +319,7 @@ class Watch {
 
   /** Lets a worker join whose numbers are those of this process. */
   private async admit(entry: WorkerEntry): Promise<void> {
-    const { warn, here } = this.means;
+    const { warn, inform, here } = this.means;
     if (entry.version !== this.version) {
       warn(
         say`${entry.name} runs Espalier ${entry.version} and takes no part: this is ${this.version}.`,
@@ -327,7 +330,7 @@ class Watch {
     this.known.set(entry.id, worker);
     const key = `${this.hiring.setup.key}-${probeRequest}-${entry.id}`;
     const found = await worker.do(
-      { key, lane: 0, cost: 1, request: probeRequest },
+      { key, lane: 0, cost: 1, request: probeRequest, result: probeSchema },
       {
         progress: () => undefined,
         cancellation: {
@@ -335,13 +338,15 @@ class Watch {
         },
       },
     );
-    const difference = differenceOf(here, v.parse(v.array(v.number()), found));
+    const difference = differenceOf(here, found);
     if (this.isStopped || this.known.get(entry.id) !== worker) {
       return;
     }
     if (difference <= mostDifference) {
       this.crew.join(worker);
-      warn(say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`);
+      inform(
+        say`${entry.name} joins: its numbers differ by ${difference.toExponential(1)} at most.`,
+      );
       return;
     }
     this.known.delete(entry.id);

@@ -10,6 +10,7 @@ import type { Cancellation } from '../../jobs/job';
 import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
 import type { PieceLimits } from '../local-engine';
+import { readMessage } from '../read-message';
 import { decode, encode } from './codec';
 import type { QueueServer } from './connection';
 import {
@@ -23,7 +24,7 @@ import {
 } from './messages';
 import type { Failure, Order } from './messages';
 import { beatMilliseconds, prefix, Registry } from './registry';
-import { inEnglish } from '../../message';
+import { inEnglish, verbatim } from '../../message';
 
 /** What a machine offers. */
 export interface Offer {
@@ -148,8 +149,15 @@ class Place {
   }
 
   private async take({ data }: Job): Promise<void> {
-    const order = v.parse(orderSchema, data);
     const begun = performance.now();
+    const parsed = v.safeParse(orderSchema, data);
+    if (!parsed.success) {
+      // Whoever has sent it hears nothing: where to answer stands in a piece.
+      const failure = "The queue sent a message that isn't a piece.";
+      this.onPiece({ worker: this.name, seconds: 0, failure });
+      return;
+    }
+    const order = parsed.output;
     this.piece = order.piece;
     let failure: Failure | undefined;
     try {
@@ -172,7 +180,7 @@ class Place {
     const { local } = await this.processOf(setup);
     const cancellation = { isCancellationRequested: false };
     const job = { cancellation, progress: () => undefined };
-    return local.do({ key: piece, lane: 0, cost: 1, request }, job);
+    return local.do({ key: piece, lane: 0, cost: 1, request, result: v.unknown() }, job);
   }
 
   private async processOf(setup: string): Promise<{ readonly local: LocalWorker }> {
@@ -184,7 +192,11 @@ class Place {
     if (text === null) {
       throw new WorkerLostError('The server has lost what the pieces share.');
     }
-    const { kind, fingerprint, data } = v.parse(sharedSchema, decode(text));
+    const { kind, fingerprint, data } = readMessage(
+      sharedSchema,
+      decode(text),
+      'What pieces share',
+    );
     const path = this.offer.models.get(fingerprint);
     if (path === undefined) {
       throw new Error(`This machine has no model with the fingerprint ${fingerprint}.`);
@@ -192,7 +204,11 @@ class Place {
     const { script, limits, scratch } = this.offer;
     const folder = join(scratch, randomUUID());
     const shared = { kind, key: setup, model: { fingerprint, path }, data, scratch: folder };
-    this.current = { setup, local: new LocalWorker(this.name, script, shared, limits), folder };
+    this.current = {
+      setup,
+      local: new LocalWorker(verbatim(this.name), script, shared, limits),
+      folder,
+    };
     return this.current;
   }
 

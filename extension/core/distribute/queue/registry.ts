@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import * as v from 'valibot';
 import { jsonOf } from '../../parse-json';
+import { printable } from '../../printable';
 
 /** In front of every key that Espalier uses on a server. */
 export const prefix = 'espalier';
@@ -10,17 +11,20 @@ export const beatMilliseconds = 1000;
 /** Who has said nothing for so long is gone. */
 export const silentMilliseconds = 5 * beatMilliseconds;
 
+/** What somebody else writes, for people. */
+export const shownSchema = v.pipe(v.string(), v.transform(printable));
+
 const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
 
 /** What a worker says of itself. */
 const workerSchema = v.object({
   id: v.string(),
   /** Machine, and which of its workers. */
-  name: v.string(),
-  version: v.string(),
+  name: shownSchema,
+  version: shownSchema,
   /** Fingerprints of the models that it has. */
   models: v.array(v.string()),
-  device: v.string(),
+  device: shownSchema,
   /** Since it began: clocks of machines differ. */
   seconds: v.number(),
   /** Pieces done, and the one in work. */
@@ -34,8 +38,8 @@ export type WorkerEntry = v.InferOutput<typeof workerSchema>;
 /** What a job says of itself. */
 const jobSchema = v.object({
   id: v.string(),
-  kind: v.string(),
-  model: v.string(),
+  kind: shownSchema,
+  model: shownSchema,
   /** Since it began. */
   seconds: v.number(),
   done: count,

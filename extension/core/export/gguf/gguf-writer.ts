@@ -6,6 +6,7 @@ import type { GgufArray } from '../../checkpoints/gguf-values';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
+import { onPath } from '../write-errors';
 import { writeAll, writeFlushed } from '../byte-copier';
 import { convert } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';
@@ -136,7 +137,7 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
       }
       position += length;
     }
-    await handle.truncate(plan.bytes);
+    await onPath(path, async () => handle.truncate(plan.bytes));
   });
 }
 

@@ -43,9 +43,15 @@ export const originalResultSchema = v.object({
 });
 export type OriginalResult = v.InferOutput<typeof originalResultSchema>;
 
-export const termsResultSchema = v.object({
-  ...spent,
+export interface TermsResult {
+  readonly evaluated: number;
+  readonly read: number;
   /** Of each candidate. */
-  terms: v.pipe(v.array(v.pipe(v.array(sum), v.readonly())), v.readonly()),
-});
-export type TermsResult = v.InferOutput<typeof termsResultSchema>;
+  readonly terms: readonly (readonly number[])[];
+}
+/** The result of a piece with so many candidates. */
+export const termsResultOf = (candidates: number): v.GenericSchema<unknown, TermsResult> =>
+  v.object({
+    ...spent,
+    terms: v.pipe(v.array(v.pipe(v.array(sum), v.readonly())), v.length(candidates)),
+  });

@@ -3,8 +3,9 @@ import { modelInputSchema, portableInput } from '../../distribute/input-schema';
 import { setupKeyOf } from '../../distribute/piece';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
 import { withCrew } from '../../distribute/with-crew';
-import type { JobContext } from '../../jobs/job';
+import type { CrewContext } from '../../distribute/with-crew';
 import { metricNames, metrics } from '../../metrics/metrics';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
@@ -37,7 +38,7 @@ const dataSchema = v.object({
 export async function shareSearch<T>(
   { engine, key, model, memoryBytes }: SharedJob,
   setup: ScorerSetup,
-  context: Pick<JobContext, 'cancellation' | 'warn'>,
+  context: CrewContext,
   action: (setup: ScorerSetup) => Promise<T>,
 ): Promise<T> {
   const { sequences, metricName, executor } = setup;
@@ -54,7 +55,8 @@ export async function shareSearch<T>(
     engine,
     shared,
     {
-      do: async (request, job) => home.do(v.parse(shardRequestSchema, request), job),
+      do: async (request, job) =>
+        home.do(readMessage(shardRequestSchema, request, 'The piece'), job),
       probe: async () => kernelProbe(executor, sequences[0]),
     },
     context,
@@ -68,17 +70,17 @@ export async function shareSearch<T>(
 
 /** Opens what a worker does pieces of searches with. */
 export const openSearchPieces: OpenPieces = (data, { model: { model }, threads, ...limits }) => {
-  const { sequences, metricName, ...job } = v.parse(dataSchema, data);
+  const { sequences, metricName, ...job } = readMessage(dataSchema, data, 'What pieces share');
   const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =
     limits;
   requireMemory(model, memory, device);
-  const executor = new LayeredExecutor(model, device, memory, threads);
+  const executor = new LayeredExecutor(model, device, memory, { threads });
   const work = new ShardWork({
     ...{ executor, sequences, metricName, metric: metrics[metricName] },
     onWork: () => undefined,
   });
   return Promise.resolve({
-    do: async (request, job) => work.do(v.parse(shardRequestSchema, request), job),
+    do: async (request, job) => work.do(readMessage(shardRequestSchema, request, 'The piece'), job),
     probe: async () => kernelProbe(executor, sequences[0]),
     dispose: async () => executor.dispose(),
   });

@@ -1,4 +1,4 @@
-import * as v from 'valibot';
+import type * as v from 'valibot';
 import type { Dispatcher, Pending } from '../../distribute/dispatcher';
 import { pieceKey } from '../../distribute/piece';
 import type { PieceSetup } from '../../distribute/piece';
@@ -9,8 +9,8 @@ import type { Vocabulary } from '../../metrics/vocabulary';
 import type { Candidate } from '../candidates';
 import { sequenceOf } from '../scorer';
 import type { OriginalObserver, OriginalStates, Scorer, ScorerSetup, ScorerUse } from '../scorer';
-import { originalResultSchema, termsResultSchema } from './shard-request';
-import type { ShardRequest } from './shard-request';
+import { originalResultSchema, termsResultOf } from './shard-request';
+import type { ShardRequest, TermsResult } from './shard-request';
 import type { ShardWork } from './shard-work';
 
 /** Whom a search shares its work with. */
@@ -24,7 +24,7 @@ export interface Sharing {
 /** Candidates that are being measured on a slice. */
 interface Begun {
   readonly ids: readonly string[];
-  readonly pending: Pending;
+  readonly pending: Pending<TermsResult>;
   readonly terms: Promise<readonly BlockTerms[]>;
 }
 
@@ -62,8 +62,8 @@ export class SharedScorer implements Scorer {
     const { naive = false } = this.use;
     const count = this.setup.executor.model.summary.sublayers.length;
     const results = sequences.map(async (sequence) => {
-      const { result } = this.ask({ kind: 'original', sequence, naive }, sequence, count);
-      const found = v.parse(originalResultSchema, await result);
+      const request = { kind: 'original', sequence, naive } as const;
+      const found = await this.ask(request, originalResultSchema, sequence, count).result;
       this.rowsOf.set(sequence, found.rows);
       this.setup.work.add(found);
       this.setup.onWork();
@@ -169,7 +169,13 @@ export class SharedScorer implements Scorer {
         removed: [...this.gone],
         candidates: open,
       } as const;
-      const pending = this.ask({ ...request, slice, vocabulary }, slice.sequence, cost, isAhead);
+      const pending = this.ask(
+        { ...request, slice, vocabulary },
+        termsResultOf(open.length),
+        slice.sequence,
+        cost,
+        isAhead,
+      );
       const terms = this.taken(pending);
       // What is measured ahead may fail unseen; whoever waits for it hears of it.
       terms.catch(() => undefined);
@@ -178,16 +184,23 @@ export class SharedScorer implements Scorer {
     return begun;
   }
 
-  private async taken({ result }: Pending): Promise<readonly BlockTerms[]> {
-    const found = v.parse(termsResultSchema, await result);
+  private async taken({ result }: Pending<TermsResult>): Promise<readonly BlockTerms[]> {
+    const found = await result;
     this.setup.work.add(found);
     this.setup.onWork();
     return found.terms;
   }
 
-  private ask(request: ShardRequest, lane: number, cost: number, isAhead = false): Pending {
+  private ask<Result>(
+    request: ShardRequest,
+    result: v.GenericSchema<unknown, Result>,
+    lane: number,
+    cost: number,
+    isAhead = false,
+  ): Pending<Result> {
     const { pieces, setup } = this.sharing;
     const home = lane === homeSequence;
-    return pieces.add({ key: pieceKey(setup, request), lane, cost, request, home }, { isAhead });
+    const piece = { key: pieceKey(setup, request), lane, cost, request, result, home };
+    return pieces.add(piece, { isAhead });
   }
 }

@@ -1,6 +1,6 @@
 import { firstRows } from '../../metrics/slices';
 import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, ModelMatrix } from '../../models/matrix-encoding';
+import type { LinearLayer, ModelMatrix, OuterMatrix } from '../../models/matrix-encoding';
 import type { Compression, CompressionRequest } from '../compression-choice';
 import { defaultTokens } from '../statistics/default-tokens';
 import { compressionsOf } from './compressions-of';
@@ -63,6 +63,21 @@ export function widthCosts(
     widths.map(({ index, sublayer, kept }) => {
       const behind = sublayers.slice(index).reduce((sum, one) => sum + one.parameters, 0);
       return [sublayer, tokensRun(kept.length, trials) * behind];
+    }),
+  );
+}
+
+/** The same of embedding and head, by their ids: the first is run through the whole model. */
+export function outerCosts(
+  { summary: { sublayers } }: LayeredModel,
+  outer: readonly { readonly matrix: OuterMatrix; readonly compressions: readonly Compression[] }[],
+  tokens: number,
+): ReadonlyMap<string, number> {
+  const behind = sublayers.reduce((sum, one) => sum + one.parameters, 0);
+  return new Map(
+    outer.map(({ matrix: { id, place, out, in: inputs }, compressions }) => {
+      const run = out * inputs + (place === 'embedding' ? behind : 0);
+      return [id, compressions.length * tokens * run];
     }),
   );
 }

@@ -21,8 +21,10 @@ import type { InputStatistics } from '../statistics/input-statistics';
 import { storageDtype } from '../storage-dtype';
 import { ChangeScorer } from './change-scorer';
 import type { StandIn } from './change-scorer';
+import { chosenOuter } from './chosen-matrices';
 import { compressionsOf } from './compressions-of';
 import { laddersOf } from './ladders';
+import { measureOuter } from './outer-sensitivity';
 import type {
   SensitivityEntry,
   SensitivitySettings,
@@ -34,13 +36,14 @@ import { chosenWidths, describeWidth, measureWidth } from './width-sensitivity';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
+const index = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
 /** What a sensitivity profile asks of whoever measures a part of it. */
-export const layerRequestSchema = v.object({
-  /** Index of the sublayer. */
-  sublayer: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  /** The linear layer; the widths of the sublayer if absent. */
-  layer: v.optional(v.string()),
-});
+export const layerRequestSchema = v.variant('kind', [
+  v.object({ kind: v.literal('layer'), sublayer: index, id: v.string() }),
+  v.object({ kind: v.literal('widths'), sublayer: index }),
+  v.object({ kind: v.literal('outer'), id: v.string() }),
+]);
 export type LayerRequest = v.InferOutput<typeof layerRequestSchema>;
 
 export const layerResultSchema = v.object({
@@ -76,7 +79,7 @@ export interface LayerSetup {
 export class LayerWork {
   public readonly executor: LayeredExecutor;
   public readonly scorer: ChangeScorer;
-  public readonly compression: Omit<CompressionContext, 'statistics'>;
+  private readonly compression: Omit<CompressionContext, 'statistics'>;
   private readonly products: MatrixProducts;
   private pass: CalibrationPass;
   /** Of the sublayer that it stands at; none while it stands in front of the first. */
@@ -89,7 +92,7 @@ export class LayerWork {
   public constructor(private readonly setup: LayerSetup) {
     const { model, device, memoryBytes, threads, settings, measured, onWork } = setup;
     requireMemory(model.model, memoryBytes, device);
-    this.executor = new LayeredExecutor(model.model, device, memoryBytes, threads);
+    this.executor = new LayeredExecutor(model.model, device, memoryBytes, { threads });
     this.products = new MatrixProducts(device, memoryBytes, threads);
     this.compression = {
       products: this.products,
@@ -125,22 +128,47 @@ export class LayerWork {
   }
 
   public async do(
-    { sublayer, layer: id }: LayerRequest,
+    request: LayerRequest,
     { cancellation }: Pick<TaskJob, 'cancellation'>,
   ): Promise<LayerResult> {
     const before = this.scorer.evaluations;
     this.cancellation = cancellation;
-    await this.goTo(sublayer);
-    const entries = id === undefined ? [] : await this.measureLayer(this.layerOf(sublayer, id));
-    const width = id === undefined ? await this.measureWidth(sublayer) : undefined;
-    const evaluations = Math.round(this.scorer.evaluations - before);
-    return { entries, ...(width === undefined ? {} : { width }), evaluations };
+    const found = await this.measure(request);
+    return { ...found, evaluations: Math.round(this.scorer.evaluations - before) };
   }
 
   public async dispose(): Promise<void> {
     await rm(this.setup.folder, { recursive: true, force: true });
     await this.products.dispose();
     await this.executor.dispose();
+  }
+
+  private async measure(request: LayerRequest): Promise<Omit<LayerResult, 'evaluations'>> {
+    if (request.kind === 'outer') {
+      if (!this.isStarted) {
+        await this.start(this.cancellation);
+      }
+      return { entries: await this.measureOuter(request.id) };
+    }
+    const { sublayer } = request;
+    await this.goTo(sublayer);
+    if (request.kind === 'layer') {
+      return { entries: await this.measureLayer(this.layerOf(sublayer, request.id)) };
+    }
+    const width = await this.measureWidth(sublayer);
+    return { entries: [], ...(width === undefined ? {} : { width }) };
+  }
+
+  private async measureOuter(id: string): Promise<SensitivityEntry[]> {
+    const { model, settings, timing, device, memoryBytes, threads, folder, onWork } = this.setup;
+    const found = chosenOuter(model.model, settings).find(({ matrix }) => matrix.id === id);
+    if (found === undefined) {
+      throw new Error(`the model has no embedding or head ${id} to measure`);
+    }
+    onWork(say`Measuring embedding and head`);
+    const { scorer, compression, cancellation } = this;
+    const setup = { model: model.model, scorer, compression, timing, device, memoryBytes, threads };
+    return measureOuter({ ...setup, folder, cancellation }, found.matrix, found.compressions);
   }
 
   private async goTo(index: number): Promise<void> {

@@ -24,6 +24,7 @@ interface OuterSetup {
   readonly timing: Timing;
   readonly device: LayeredExecutor['device'];
   readonly memoryBytes: number;
+  readonly threads: number | undefined;
   /** A folder that is there. */
   readonly folder: string;
   readonly cancellation: Cancellation;
@@ -35,7 +36,7 @@ export async function measureOuter(
   matrix: OuterMatrix,
   compressions: readonly Compression[],
 ): Promise<SensitivityEntry[]> {
-  const { model, scorer, device, memoryBytes, folder } = setup;
+  const { model, scorer, device, memoryBytes, threads, folder } = setup;
   const forms: CompressedMatrix[] = [];
   for await (const compressed of compressInWays(setup.compression, matrix, compressions)) {
     forms.push(compressed);
@@ -46,7 +47,7 @@ export async function measureOuter(
     const { form, error, parameters, bytes } = forms[i] ?? lost();
     const path = join(folder, `${matrix.place}.${i}.safetensors`);
     const stored = await storeForms(path, new Map(outerIds(matrix).map((id) => [id, form])));
-    const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes);
+    const other = new LayeredExecutor(model.withMatrices(stored), device, memoryBytes, { threads });
     try {
       const distance = await scorer.outerDistance(other, {
         reembeds: matrix.place === 'embedding',

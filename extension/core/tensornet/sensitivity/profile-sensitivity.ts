@@ -22,10 +22,8 @@ import { loadProfileInputs } from '../statistics/profile-inputs';
 import { chosenLayers, chosenOuter } from './chosen-matrices';
 import { compressionsOf } from './compressions-of';
 import { describeLayer, describeOuter, keyOf } from './describe-matrices';
-import { layerCosts, widthCosts } from './expected-cost';
+import { layerCosts, outerCosts, widthCosts } from './expected-cost';
 import { LayerWork } from './layer-work';
-import type { LayerRequest } from './layer-work';
-import { measureOuter } from './outer-sensitivity';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type {
   SensitivityEntry,
@@ -214,22 +212,13 @@ export async function profileSensitivity(
       }
       await append(entries.map((entry) => ({ kind: 'layer', tensor, entry })));
     };
-    for (const { matrix, compressions } of outer) {
-      if (isOpen(matrix, compressions)) {
-        report(say`Measuring embedding and head`);
-        const { compression } = work;
-        const setup = { model, scorer, compression, timing, device, memoryBytes, folder: forms };
-        const { cancellation } = context;
-        const entries = await measureOuter({ ...setup, cancellation }, matrix, compressions);
-        evaluations = executor.evaluations;
-        await record(matrix.id, entries);
-      }
-    }
     const { sequences, length } = job.calibration;
     const trials = { ...settings, tokens: sequences * length };
     const openLayers = wanted.filter((one) => isOpen(one.layer, one.compressions));
     const openWidths = widths.filter(({ sublayer }) => !measuredWidths.has(sublayer));
+    const openOuter = outer.filter(({ matrix, compressions }) => isOpen(matrix, compressions));
     const costs = new Map([
+      ...outerCosts(model, openOuter, trials.tokens),
       ...layerCosts(
         model,
         openLayers.map(({ layer }) => layer),
@@ -238,9 +227,17 @@ export async function profileSensitivity(
       ...widthCosts(model, openWidths, trials),
     ]);
     ahead = new CostAhead(costs);
-    const parts: (LayerRequest & { readonly id: string })[] = [
-      ...openWidths.map(({ index, sublayer }) => ({ sublayer: index, id: sublayer })),
-      ...openLayers.map(({ layer: { sublayer, id } }) => ({ sublayer, id, layer: id })),
+    const inOrder = [
+      ...openWidths.map(
+        ({ index, sublayer: id }) => ({ kind: 'widths', sublayer: index, id }) as const,
+      ),
+      ...openLayers.map(
+        ({ layer: { sublayer, id } }) => ({ kind: 'layer', sublayer, id }) as const,
+      ),
+    ].sort((a, b) => a.sublayer - b.sublayer);
+    const parts = [
+      ...openOuter.map(({ matrix: { id } }) => ({ kind: 'outer', id }) as const),
+      ...inOrder,
     ];
     const shared = {
       engine,
@@ -253,16 +250,16 @@ export async function profileSensitivity(
       },
     };
     await shareLayers(shared, work, context, async (ask) => {
-      parts.sort((a, b) => a.sublayer - b.sublayer);
-      const answers = parts.map(async ({ id, ...request }) => {
-        const { entries, width, evaluations: spent } = await ask(request, costs.get(id) ?? 1);
+      const answers = parts.map(async (part) => {
+        const { id } = part;
+        const { entries, width, evaluations: spent } = await ask(part, costs.get(id) ?? 1);
         evaluations += spent;
         if (width !== undefined) {
           measuredWidths.set(width.sublayer, width);
           await append([{ kind: 'width', width }]);
         }
-        if (request.layer !== undefined) {
-          await record(request.layer, entries);
+        if (part.kind !== 'widths') {
+          await record(id, entries);
         }
         ahead?.finish(id);
         report(say`Measuring linear layers`);

@@ -3,8 +3,9 @@ import { modelInputSchema, portableInput } from '../../distribute/input-schema';
 import { pieceKey, setupKeyOf } from '../../distribute/piece';
 import type { Engine, PieceSetup } from '../../distribute/piece';
 import type { OpenPieces } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
 import { withCrew } from '../../distribute/with-crew';
-import type { JobContext } from '../../jobs/job';
+import type { CrewContext } from '../../distribute/with-crew';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
 import { kernelProbe } from '../../runtime/kernel-probe';
@@ -42,6 +43,8 @@ interface SharedJob {
   readonly data: LayerData;
 }
 
+const outerLane = -1;
+
 /** Measures a part, here or elsewhere. */
 type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
 
@@ -49,7 +52,7 @@ type Ask = (request: LayerRequest, cost: number) => Promise<LayerResult>;
 export async function shareLayers(
   { engine, key, model, scratch, data }: SharedJob,
   work: LayerWork,
-  context: Pick<JobContext, 'cancellation' | 'warn'>,
+  context: CrewContext,
   action: (ask: Ask) => Promise<void>,
 ): Promise<void> {
   const setup: PieceSetup = {
@@ -65,21 +68,29 @@ export async function shareLayers(
     engine,
     setup,
     {
-      do: async (request, job) => work.do(v.parse(layerRequestSchema, request), job),
+      do: async (request, job) =>
+        work.do(readMessage(layerRequestSchema, request, 'The piece'), job),
       probe: async () => kernelProbe(work.executor, data.measured[0]),
     },
     context,
     async (pieces) =>
       action(async (request, cost) => {
-        const piece = { key: pieceKey(setup, request), lane: request.sublayer, cost, request };
-        return v.parse(layerResultSchema, await pieces.add(piece).result) as LayerResult;
+        const key = pieceKey(setup, request);
+        // Embedding and head need no states of a sublayer: whoever is free has a lane for them.
+        const lane = request.kind === 'outer' ? outerLane : request.sublayer;
+        const piece = { key, lane, cost, request, result: layerResultSchema };
+        return (await pieces.add(piece).result) as LayerResult;
       }),
   );
 }
 
 /** Opens what a worker measures layers with. */
 export const openLayerPieces: OpenPieces = (data, { model, threads, scratch, ...limits }) => {
-  const { measured, fitting, settings, machine, ...job } = v.parse(dataSchema, data);
+  const { measured, fitting, settings, machine, ...job } = readMessage(
+    dataSchema,
+    data,
+    'What pieces share',
+  );
   const { device = job.device, memoryBytes = job.memoryBytes * limits.memoryShare } = limits;
   const work = new LayerWork({
     ...{ model, device, memoryBytes, threads, measured, fitting },
@@ -89,7 +100,7 @@ export const openLayerPieces: OpenPieces = (data, { model, threads, scratch, ...
     onWork: () => undefined,
   });
   return Promise.resolve({
-    do: async (request, job) => work.do(v.parse(layerRequestSchema, request), job),
+    do: async (request, job) => work.do(readMessage(layerRequestSchema, request, 'The piece'), job),
     probe: async () => kernelProbe(work.executor, measured[0]),
     dispose: async () => work.dispose(),
   });

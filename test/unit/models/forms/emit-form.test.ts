@@ -1,7 +1,6 @@
 import { join, parse, relative, sep } from 'node:path';
 import { readFileSync } from 'node:fs';
 import { fromBinary } from '@bufbuild/protobuf';
-import { InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import type { TensorData } from '../../../../extension/core/checkpoints/tensor-data';
 import { emitForm } from '../../../../extension/core/models/forms/emit-form';
@@ -21,6 +20,7 @@ import { floatTensor, floatsOf } from '../../../../extension/core/runtime/tensor
 import { relativeError } from '../../fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 import { contracted, FormMaker, numbersOf } from './made-forms';
+import { openSession } from '../../whole-session';
 
 const folder = temporaryFolder();
 let count = 0;
@@ -274,10 +274,9 @@ async function operatorsLeft(...forms: readonly MatrixEncoding<TensorData>[]): P
     location: relative(root, file).split(sep).join('/'),
     offset,
   }));
-  const session = await InferenceSession.create(model, {
+  const session = await openSession(model, {
     graphOptimizationLevel: 'all',
     optimizedModelFilePath: path,
-    logSeverityLevel: 3,
     extra: { session: { model_external_initializers_file_folder_path: root } },
   });
   await session.release();

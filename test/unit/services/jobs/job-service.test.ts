@@ -182,14 +182,19 @@ describe('the job service', () => {
     step('One', 1);
     step('Two', 2);
     watch.onWarning?.(say`falls back to CPU`);
+    watch.onInformation?.(say`one joins`);
+    const tally = { done: 2, seconds: 3, isBusy: true };
+    watch.onWorkers?.([{ ...tally, name: say`This process` }]);
+    expect(jobs.running[0]?.workers).toEqual([{ ...tally, name: 'This process' }]);
     watch.onWarning?.(say`falls back to CPU`);
     expect(jobs.running[0]?.progress).toMatchObject({ stage: 'Two', done: 2, total: 10 });
     resolve({});
     await running;
     const [job] = jobs.jobs;
     expect(job?.warnings).toEqual(['falls back to CPU']);
+    expect(job?.workers).toBeUndefined();
     expect(job?.log.map(({ text }) => text)).toEqual([
-      ...['Started.', 'One', 'Two', 'falls back to CPU', 'Done.'],
+      ...['Started.', 'One', 'Two', 'falls back to CPU', 'one joins', 'Done.'],
     ]);
     expect(job?.outputs).toEqual([join(folder, 'a')]);
   });

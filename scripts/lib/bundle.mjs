@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { root } from '../../scripts/lib/repository.mjs';
+import { root } from './repository.mjs';
 
 /**
- * Bundles a bench's TypeScript, which calls the core, into a program for Node; it may lie outside of the repository.
+ * Bundles TypeScript that calls the core, of a bench or a harness, into a program for Node; it may lie outside of the repository.
  * @param {string} entry path of the source
  * @param {string} outfile
  */
@@ -18,6 +18,7 @@ export async function bundleCore(entry, outfile) {
     mainFields: ['module', 'main'],
     external: ['onnxruntime-node'],
     logLevel: 'error',
+    define: { 'import.meta.dirname': '__dirname' },
     banner: { js: `module.paths.push(${JSON.stringify(join(root, 'node_modules'))});` },
   });
 }

@@ -1,0 +1,78 @@
+import type { CancellationToken } from 'vscode-jsonrpc/node';
+import { formatDuration } from '../../core/format';
+import type { StageProgress } from '../../core/jobs/job';
+import { Estimate, TimeLeft } from '../../core/jobs/time-left';
+import { render } from '../../core/message';
+import type { ProfileEvent } from '../../core/prune/layer-profile';
+import type { JobEvent } from '../../protocol/worker';
+import type { RequestWatch } from '../worker/worker-process';
+import { Counter } from './counted';
+import type { JobEnvironment } from './job-environment';
+import type { JobHandler } from './job-handler';
+import { asRecord } from './job-record';
+import type { StoredJob } from './job-record';
+import type { Operation } from './operations';
+import { operationOf } from './operations';
+
+/** What a job that runs changes, besides itself. */
+interface JobHooks {
+  /** A line for its log. */
+  readonly note: (text: string) => void;
+  /** @param atOnce whether the change is stored now, or soon */
+  readonly tell: (atOnce: boolean) => void;
+  readonly handler: JobHandler<Operation> | undefined;
+}
+
+/** Writes into a job what the worker tells while it runs. */
+export function watchJob(
+  job: StoredJob,
+  token: CancellationToken,
+  { translate, describeError, log }: JobEnvironment,
+  { note, tell, handler }: JobHooks,
+): RequestWatch {
+  const timeLeft = new TimeLeft();
+  const estimate = new Estimate((seconds) => {
+    note(translate('This takes about {0} on this machine.', formatDuration(seconds)));
+  });
+  const counter = new Counter();
+  return {
+    token,
+    onProgress: (progress: StageProgress) => {
+      const stage = render(progress.stage, translate);
+      if (job.progress?.stage !== stage) note(stage);
+      const secondsLeft = timeLeft.update(progress, performance.now());
+      estimate.update(secondsLeft);
+      job.progress = { ...progress, stage };
+      if (secondsLeft !== undefined) job.progress.secondsLeft = secondsLeft;
+      if (operationOf(job.operation).countsSaved === true) {
+        job.counted = { done: progress.done, total: progress.total };
+      }
+      tell(false);
+    },
+    onWarning: (warning) => {
+      const told = describeError(warning);
+      log.warn(told);
+      if (!job.warnings.includes(told)) {
+        job.warnings.push(told);
+        note(told);
+        tell(true);
+      }
+    },
+    onInformation: (information) => {
+      const told = render(information, translate);
+      log.info(told);
+      note(told);
+    },
+    onWorkers: (workers) => {
+      job.workers = workers.map((one) => ({ ...one, name: render(one.name, translate) }));
+      tell(false);
+    },
+    onEvent: (event: JobEvent) => {
+      if (job.operation === 'profile') {
+        job.counted = counter.event(event as ProfileEvent, job.counted);
+      }
+      // The worker tells of a job only what such a job tells.
+      handler?.event?.(event, asRecord(job));
+    },
+  };
+}

@@ -1,0 +1,117 @@
+import { mkdirSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { operationOf } from '../../extension/services/jobs/operations';
+import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
+import { pick } from '../fuzz/mutate';
+import type { Random } from '../fuzz/mutate';
+import { runTask, ways } from './disturb';
+import type { Ending, Programs } from './disturb';
+import { taskOf } from './kinds';
+import type { Kind, Sources } from './kinds';
+import { outlived } from './processes';
+import { differences, halfMade, treeOf } from './tree';
+import type { Tree } from './tree';
+
+/** What came of disturbing work of one kind. */
+export interface Figures {
+  readonly kills: number;
+  /** Times that it was resumed to the end. */
+  readonly finished: number;
+  /** Times that it was given up between kills. */
+  readonly discarded: number;
+  /** Seconds of an undisturbed run. */
+  readonly seconds: number;
+  readonly findings: readonly string[];
+}
+
+interface Options {
+  readonly sources: Sources;
+  readonly programs: Programs;
+  /** A folder for tasks and results. */
+  readonly folder: string;
+  readonly kills: number;
+  readonly random: Random;
+  readonly log?: (text: string) => void;
+}
+
+/** SIGKILL three times of five. */
+const signals = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGHUP'] as const;
+
+const never = { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity } as const;
+
+/** Kills work of one kind at random moments and resumes it, and checks after each what is on disk. */
+export async function disturb(kind: Kind, options: Options): Promise<Figures> {
+  const { sources, programs, folder, kills: wanted, random, log } = options;
+  const out = join(folder, 'out');
+  const task = taskOf(kind, sources, out);
+  const job = task as Parameters<typeof removeWork>[0];
+  const mark = String(random(2 ** 31));
+  const untouched = treeOf(sources.folder, true);
+  const untouchedModel = treeOf(sources.model, true);
+  const start = (): void => {
+    rmSync(out, { recursive: true, force: true });
+    mkdirSync(out, { recursive: true });
+  };
+  start();
+  const started = performance.now();
+  const whole = await runTask(task, programs, never, { folder, mark });
+  if (whole.code !== 0) throw new Error(`${task.operation} fails undisturbed: ${whole.stderr}`);
+  const milliseconds = performance.now() - started;
+  const expected = treeOf(out);
+  const saved = [...workOf(job), ...(operationOf(job.operation).scratch?.(job.request) ?? [])].map(
+    (path) => relative(out, path),
+  );
+  const findings: string[] = [];
+  const counts = { kills: 0, finished: 0, discarded: 0 };
+  start();
+  while (counts.kills < wanted) {
+    const blow = {
+      ...{ way: pick(ways, random), signal: pick(signals, random) },
+      afterMilliseconds: random(Math.ceil(milliseconds)),
+    };
+    const ending = await runTask(task, programs, blow, { folder, mark });
+    const found = halfMade(treeOf(out), expected, { saved, last: kind.last }).map(
+      (one) => `half made: ${one}`,
+    );
+    const left = await outlived(mark);
+    if (left.length > 0) found.push(`processes ${left.join()} outlived it`);
+    found.push(...differences(treeOf(sources.folder, true), untouched));
+    found.push(...differences(treeOf(sources.model, true), untouchedModel));
+    const isDone = ending.code === 0 || isInTheWay(ending);
+    if (ending.code === 0) {
+      counts.finished += 1;
+      found.push(...differences(treeOf(out), expected).map((one) => `at the end ${one}`));
+    } else if (isDone) {
+      counts.finished += 1;
+    } else if (!isExpected(ending)) {
+      found.push(`it ended with ${ending.code ?? ending.signal}: ${ending.stderr.trim()}`);
+    }
+    if (ending.isHit) counts.kills += 1;
+    if (!isDone && random(4) === 0) {
+      counts.discarded += 1;
+      await removeWork(job);
+      found.push(...remains(treeOf(out), expected).map((one) => `once discarded ${one}`));
+      start();
+    } else if (isDone || found.length > 0) {
+      start();
+    }
+    const told = `${blow.way}, ${blow.signal} after ${blow.afterMilliseconds} ms`;
+    findings.push(...found.map((one) => `${told}: ${one}`));
+    log?.(`${told}: ${ending.code ?? ending.signal} ${found.join('; ')}`);
+  }
+  rmSync(out, { recursive: true, force: true });
+  return { ...counts, seconds: milliseconds / 1000, findings };
+}
+
+/** What is there once discarded besides whole results. */
+const remains = (actual: Tree, expected: Tree): string[] =>
+  differences(new Map([...actual].filter(([name]) => !expected.has(name))), new Map());
+
+/** Whether it ended as one that was hit: by the signal, or stopped by itself because of it. */
+function isExpected({ code, signal, isHit, stderr }: Ending): boolean {
+  return isHit && (signal !== null || code === 143 || /ended during|was cancelled/.test(stderr));
+}
+
+/** Whether an earlier run was killed behind its result, which stands and is not written over. */
+const isInTheWay = ({ code, stderr }: Ending): boolean =>
+  code === 1 && stderr.includes('The folder exists already.');

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** What marks the processes of a disturbed piece of work, and those that they start. */
+export const marker = 'ESPALIER_DISTURBED';
+
+/** How long the processes of one that was killed may go on: their watchdog looks twice a second. */
+const graceMilliseconds = 5000;
+
+/** Ids of the processes with a mark that run, or of any that are ending; none where the system does not tell. */
+function marked(mark: string): number[] {
+  let names: string[] = [];
+  try {
+    names = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  } catch {
+    // Only Linux has this.
+  }
+  return names.filter((pid) => isMarked(pid, `${marker}=${mark}`)).map(Number);
+}
+
+function isMarked(pid: string, wanted: string): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+    // A process that is ending has lost its environment first.
+    const isEnding = environment === '' && /\(node\) [^ZX] /.test(stat);
+    return isEnding || environment.split('\0').includes(wanted);
+  } catch {
+    // It has ended, or is somebody else's.
+    return false;
+  }
+}
+
+/** Waits until no process with a mark runs. @returns those that still do after some seconds */
+export async function outlived(mark: string): Promise<number[]> {
+  const end = performance.now() + graceMilliseconds;
+  for (;;) {
+    const left = marked(mark);
+    if (left.length === 0 || performance.now() > end) return left;
+    await sleep(20);
+  }
+}

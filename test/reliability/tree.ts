@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+
+/** Files of a folder by their paths in it, each with a hash of its content; folders end in `/`. */
+export type Tree = ReadonlyMap<string, string>;
+
+/** What differs between two runs of the same work: when it ran, and what it took, which includes what is done again. */
+const volatile = new Set(['created', 'seconds', 'sublayerEvaluations']);
+
+/** @param exact whether dates and durations in documents count as well */
+export function treeOf(folder: string, exact = false): Tree {
+  const entries = existsSync(folder)
+    ? readdirSync(folder, { recursive: true, withFileTypes: true })
+    : [];
+  const hashes = entries.map((entry): [string, string] => {
+    const path = join(entry.parentPath, entry.name);
+    const name = relative(folder, path);
+    return entry.isDirectory() ? [`${name}/`, ''] : [name, hashOf(path, exact)];
+  });
+  return new Map(hashes.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function hashOf(path: string, exact: boolean): string {
+  const bytes = readFileSync(path);
+  const content = path.endsWith('.json') && !exact ? withoutDates(bytes.toString()) : bytes;
+  return createHash('sha256').update(content).digest('hex');
+}
+
+function withoutDates(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), (key, value: unknown) =>
+      volatile.has(key) ? undefined : value,
+    );
+  } catch {
+    return text;
+  }
+}
+
+/** In words what differs between two trees; nothing if they are the same. */
+export function differences(actual: Tree, expected: Tree): string[] {
+  return [...new Set([...actual.keys(), ...expected.keys()])].flatMap((name) => {
+    if (!expected.has(name)) return [`${name} is left`];
+    if (!actual.has(name)) return [`${name} is missing`];
+    return actual.get(name) === expected.get(name) ? [] : [`${name} has other content`];
+  });
+}
+
+/**
+ * In words what looks finished in a folder and is not: whatever is neither hidden, nor saved work, nor as it will be.
+ * @param last the file that comes last; without it a folder is there as a whole
+ */
+export function halfMade(
+  actual: Tree,
+  expected: Tree,
+  { saved, last }: { readonly saved: readonly string[]; readonly last: string | undefined },
+): string[] {
+  const isSaved = (name: string): boolean =>
+    saved.some((path) => name === path || name === `${path}/` || name.startsWith(`${path}/`));
+  const isHidden = (name: string): boolean => name.split('/').some((part) => part.startsWith('.'));
+  const seen = [...actual].filter(([name]) => !isHidden(name) && !isSaved(name));
+  const shown = new Set(seen.map(([name]) => name.split('/')[0]));
+  const isDue = (name: string): boolean =>
+    last === undefined ? shown.has(name.split('/')[0]) : actual.has(last) || actual.has(name);
+  return differences(new Map(seen), new Map([...expected].filter(([name]) => isDue(name))));
+}

@@ -1,0 +1,18 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { findModels } from '../../../extension/core/models/find-models';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const samples = join(import.meta.dirname, '../../../samples');
+
+it('models are found by fingerprint, and what looks like one is told with what is wrong', async () => {
+  await mkdir(join(folder, 'broken'));
+  await writeFile(join(folder, 'broken', 'config.json'), '{}');
+  await writeFile(join(folder, 'readme.md'), '');
+  const { paths, unread } = await findModels([samples, folder]);
+  expect([...paths.values()]).toContain(join(samples, 'espalier-sample'));
+  expect(unread).toEqual([expect.stringContaining(join(folder, 'broken'))]);
+  await expect(findModels([join(folder, 'none')])).rejects.toThrow(/cannot be read: ENOENT/);
+});

@@ -1,0 +1,126 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { removeStale } from '../../../extension/core/jobs/partial';
+import { writeText } from '../../../extension/core/jobs/write-document';
+import { ModelCache } from '../../../extension/core/models/model-cache';
+import { removeWork } from '../../../extension/services/jobs/saved-work';
+import { FaultyWork } from '../../reliability/faults';
+import { FaultyDisk } from '../../reliability/faulty-disk';
+import type { Kind } from '../../reliability/kinds';
+import { makeSources } from '../../reliability/kinds';
+import { differences, halfMade } from '../../reliability/tree';
+import { fixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+
+/** The shortest work that writes a model. */
+const convert: Kind = {
+  operation: 'convert',
+  given: ({ model }, out) => ({
+    ...{ model, out: join(out, 'model'), format: 'gguf', type: 'F16', quality: false },
+    device: 'cpu',
+  }),
+};
+
+describe('a call that writes and fails', () => {
+  let work: FaultyWork;
+
+  beforeAll(async () => {
+    const models = new ModelCache({ capacity: 2 });
+    work = await FaultyWork.start(convert, {
+      sources: makeSources(join(folder, 'sources'), fixture('llama-gqa-untied')),
+      folder,
+      environment: {
+        ...{ samples: '', version: '0', costsFolder: join(folder, 'costs'), bundles: '' },
+        open: async (path) => models.open(path),
+        processes: { run: async () => Promise.reject(new Error('there is no other process')) },
+      },
+    });
+  });
+
+  // `npm run faults` tries all calls of all kinds with all codes.
+  it.each([
+    ['open', 'EMFILE'],
+    ['write', 'ENOSPC'],
+    ['sync', 'EIO'],
+    ['write', 'killed'],
+    ['rename', 'killed'],
+  ] as const)(
+    '%s with %s: says what and where, and leaves nothing half made',
+    async (name, code) => {
+      const at = work.calls.findIndex((call) => call.name === name);
+      expect(at).toBeGreaterThanOrEqual(0);
+      expect(await work.try({ at, code })).toEqual([]);
+    },
+  );
+});
+
+describe('the harness', () => {
+  it('counts and fails calls of modules and of open files, and does nothing once restored', async () => {
+    const file = join(folder, 'counted');
+    const disk = new FaultyDisk([folder], { at: 1, code: 'ENOSPC' });
+    try {
+      await writeFile(file, 'one');
+      await expect(writeFile(file, 'two')).rejects.toThrow(/ENOSPC/);
+    } finally {
+      disk.restore();
+    }
+    await writeFile(file, 'three');
+    expect(disk.calls.map(({ name }) => name)).toEqual(['writeFile', 'writeFile']);
+    expect(await readFile(file, 'utf8')).toBe('three');
+  });
+
+  it('sees what is half made, left, missing or changed', () => {
+    const whole = new Map([
+      ['model/', ''],
+      ['model/config.json', 'a'],
+      ['model/weights', 'b'],
+    ]);
+    const rest = { saved: ['model.journal'], last: undefined };
+    const some = new Map([
+      ['model/', ''],
+      ['model/weights', 'c'],
+      ['model.journal', 'd'],
+    ]);
+    expect(halfMade(some, whole, rest)).toEqual([
+      'model/weights has other content',
+      'model/config.json is missing',
+    ]);
+    expect(halfMade(new Map([['.model.espalier-partial-1/', '']]), whole, rest)).toEqual([]);
+    expect(differences(new Map([...whole, ['stray', 'e']]), whole)).toEqual(['stray is left']);
+  });
+});
+
+describe('what a killed process has left', () => {
+  const { pid } = spawnSync(process.execPath, ['-e', '']);
+  const own = (name: string): string => join(folder, name);
+
+  it('is put back where it was being replaced', async () => {
+    const aside = own(`.replaced.espalier-old-${pid}`);
+    mkdirSync(aside);
+    writeFileSync(join(aside, 'config.json'), '{}');
+    await removeStale(own('replaced'));
+    expect(readdirSync(own('replaced'))).toEqual(['config.json']);
+    mkdirSync(aside);
+    await removeStale(own('replaced'));
+    expect(readdirSync(folder)).not.toContain(`.replaced.espalier-old-${pid}`);
+    expect(readdirSync(own('replaced'))).toEqual(['config.json']);
+  });
+
+  it('goes when the document is written again, or its job is discarded', async () => {
+    const partial = own(`.note.md.espalier-partial-${pid}`);
+    writeFileSync(partial, 'ha');
+    await writeText(own('note.md'), 'whole');
+    expect(readdirSync(folder)).not.toContain(`.note.md.espalier-partial-${pid}`);
+    expect(readFileSync(own('note.md'), 'utf8')).toBe('whole');
+
+    mkdirSync(own(`.small.espalier-partial-${pid}`));
+    writeFileSync(own(`.small.plan.json.espalier-partial-${pid}`), '{');
+    await removeWork({ operation: 'compress', request: { out: own('small') } as never });
+    expect(readdirSync(folder).filter((name) => name.startsWith('.small'))).toEqual([]);
+  });
+});

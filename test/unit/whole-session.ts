@@ -1,0 +1,13 @@
+import { InferenceSession } from 'onnxruntime-node';
+
+/** A model as anyone would run it; its threads do not wait busily, as other tests run beside. */
+export async function openSession(
+  model: string | Uint8Array,
+  options: InferenceSession.SessionOptions = {},
+): Promise<InferenceSession> {
+  const extra = { 'intra_op.allow_spinning': '0', ...(options.extra?.['session'] as object) };
+  const all = { logSeverityLevel: 3, ...options, extra: { session: extra } } as const;
+  return typeof model === 'string'
+    ? InferenceSession.create(model, all)
+    : InferenceSession.create(model, all);
+}
