@@ -19,6 +19,7 @@ import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import { offerAgentServer } from './services/agent-server';
+import { offerAgentTools } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
 import { CompressionJobs } from './services/jobs/compression-jobs';
 import { CompressionSessions } from './services/sessions/compression-sessions';
@@ -182,6 +183,7 @@ export function activate(context: ExtensionContext): Espalier {
     showJobStatus(jobs),
     showJobNotices(services),
     offerAgentServer(context),
+    offerAgentTools(services),
   );
   return services;
 }

@@ -63,6 +63,7 @@ export const strings = {
     unlikely: t('below 10 %'),
   } satisfies Record<Sureness, string>,
   firstDifferent: t('first difference'),
+  whiteSpace: t('white space'),
   token: t('Token'),
   probability: t('Probability'),
   chances: (model: string, place: number) => t('{0}, token {1}', model, place + 1),

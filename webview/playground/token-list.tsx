@@ -39,6 +39,7 @@ export function TokenList(props: TokenListProps): VNode {
           class={i === difference ? 'token first' : 'token'}
           role="option"
           aria-selected={i === own}
+          aria-label={token.text.trim() === '' ? strings.whiteSpace : undefined}
           tabIndex={i === (own ?? 0) ? 0 : -1}
           data-sureness={surenessOf(token)}
           onFocus={() => {
