@@ -10,6 +10,7 @@ import {
 } from 'vscode';
 import type { CancellationToken, LanguageModelTool, PreparedToolInvocation } from 'vscode';
 import { formatDuration } from '../core/format';
+import type { Translate } from '../core/message';
 import { fit } from '../core/operations/fit';
 import type { AnyOperation } from '../core/operations/operation';
 import type { OperationId } from '../core/operations/operations';
@@ -19,6 +20,9 @@ import type { Operation, RequestOf } from './jobs/operations';
 import { describeError } from './report-error';
 import type { Services } from './services';
 import { assertAllowed, whyBlocked } from './trust';
+
+/** Titles of jobs are in the list of operations. */
+const translate: Translate = l10n.t;
 
 type Given = Readonly<Record<string, unknown>>;
 
@@ -50,7 +54,7 @@ class AgentTool implements LanguageModelTool<Given> {
     readonly input: Given;
   }): Promise<PreparedToolInvocation> {
     const { id, request, name } = await this.#asked(input);
-    const invocationMessage = l10n.t(operationOf(id).title, name);
+    const invocationMessage = translate(operationOf(id).title, name);
     if (isReading(this.operation)) {
       return { invocationMessage };
     }
