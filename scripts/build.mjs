@@ -91,7 +91,6 @@ const bundles = [
   { ...node, entryPoints: ['extension/worker/inspector.ts'], outfile: 'dist/inspector.js' },
   { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
-  { ...node, entryPoints: ['extension/worker/trainer.ts'], outfile: 'dist/trainer.js' },
   { ...node, entryPoints: ['extension/worker/pieces.ts'], outfile: 'dist/pieces.js' },
   {
     ...node,

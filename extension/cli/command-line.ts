@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { runInChild } from '../core/jobs/child-task';
 import { formatDuration } from '../core/format';
 import { CancelledError } from '../core/jobs/job';
 import type { Cancellation } from '../core/jobs/job';
@@ -116,9 +115,6 @@ function contextOf({
       costsFolder: costsFolder(),
       bundles: dist,
       open: async (path) => models.open(path),
-      processes: {
-        run: async (task, job) => runInChild({ script: join(dist, 'trainer.js') }, task, job),
-      },
     },
   };
 }

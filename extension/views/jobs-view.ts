@@ -124,12 +124,14 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
 
 function workerItem({ id, worker }: WorkerRow): TreeItem {
   const { name, isBusy } = worker;
+  const state = isBusy ? l10n.t('working') : l10n.t('waiting');
   const item = new TreeItem(name);
   item.id = id;
   item.description = describeWorker(worker);
   item.iconPath = new ThemeIcon(isBusy ? 'server-process' : 'circle-outline');
+  item.tooltip = `${name}: ${state}`;
   item.contextValue = 'worker';
-  item.accessibilityInformation = { label: `${name}, ${describeWorker(worker)}` };
+  item.accessibilityInformation = { label: `${name}, ${describeWorker(worker)}, ${state}` };
   return item;
 }
 

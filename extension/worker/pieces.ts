@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import process from 'node:process';
 import type { PieceTask } from '../core/distribute/local-engine';
 import { serveTasks } from '../core/jobs/child-task';
@@ -7,6 +8,6 @@ import { PieceRunner } from '../core/operations/run-piece';
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
-const runner = new PieceRunner(openModelFiles);
+const runner = new PieceRunner(openModelFiles, join(import.meta.dirname, '..', 'samples'));
 
 serveTasks(async (task, job) => runner.run(task as PieceTask, job));

@@ -32,9 +32,6 @@ async function main(): Promise<void> {
   const environment = {
     ...{ samples, version: '0', costsFolder: costsFolder(), bundles: folder },
     open: async (path: string) => models.open(path),
-    processes: {
-      run: async () => Promise.reject(new Error('faults reach no other process')),
-    },
   };
   const sources = makeSources(join(folder, 'sources'), model);
   await runTask(taskOf(changedModel, sources, ''), environment);

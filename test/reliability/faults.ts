@@ -107,7 +107,7 @@ export class FaultyWork {
 /** Processes are not reached. */
 const inProcess = ({ operation, request }: Task): Task => ({
   operation,
-  request: request['processes'] === undefined ? request : { ...request, processes: 1 },
+  request: request['workers'] === undefined ? request : { ...request, workers: 1 },
 });
 
 function renew(out: string): void {

@@ -78,7 +78,7 @@ export const kinds = {
     operation: 'score-data',
     given: ({ data }, out) => ({
       ...{ data, out: join(out, 'data.scores.json'), label: 'label', model: 'mlp', batch: 16 },
-      ...{ runs: 4, epoch: 2, processes: 2 },
+      ...{ runs: 4, epoch: 2, workers: 2 },
     }),
   },
   synthesize: {

@@ -8,18 +8,26 @@ export const queue: Presenter<QueueState> = {
   print: ({ workers, jobs }, { terminal }) => {
     printTable(
       terminal,
-      ['worker', 'device', 'models', 'version', 'state', 'pieces', 'per minute'],
-      workers.map(({ name, device, models, version, isBusy, done, rate }) => [
-        ...[name, device, String(models), version, isBusy ? 'working' : 'waiting', String(done)],
+      ['worker', 'device', 'models', 'data', 'version', 'state', 'pieces', 'per minute'],
+      workers.map(({ name, device, models, data, version, isBusy, done, rate }) => [
+        ...[
+          name,
+          device,
+          String(models),
+          String(data),
+          version,
+          isBusy ? 'working' : 'waiting',
+          String(done),
+        ],
         rate.toFixed(1),
       ]),
     );
     terminal.print('');
     printTable(
       terminal,
-      ['job', 'model', 'pieces', 'open', 'per minute', 'left'],
-      jobs.map(({ kind, model, done, open, rate, secondsLeft }) => [
-        ...[kind, model.slice(0, 12), String(done), String(open), rate.toFixed(1)],
+      ['job', 'about', 'pieces', 'open', 'per minute', 'left'],
+      jobs.map(({ kind, about, done, open, rate, secondsLeft }) => [
+        ...[kind, about.slice(0, 12), String(done), String(open), rate.toFixed(1)],
         secondsLeft === null ? '' : formatDuration(secondsLeft),
       ]),
     );

@@ -17,7 +17,14 @@ export interface PieceDoer {
 
 /** What a worker has to do pieces with. */
 export interface PieceMeans extends PieceLimits {
-  readonly model: OpenedModel;
+  /** Paths by what they are for. */
+  readonly files: Readonly<Record<string, string>>;
+  /** Opens the model. */
+  readonly openModel: () => Promise<OpenedModel>;
+  /** Folder of the texts and the model that come with Espalier. */
+  readonly samples: string;
+  /** A folder for work in progress that all who do pieces of the job on this machine use. */
+  readonly kept: string;
   /** A folder for work in progress, which nobody else uses. */
   readonly scratch: string;
 }

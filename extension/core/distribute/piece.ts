@@ -5,16 +5,22 @@ import type { Message } from '../message';
 import type { DeviceName } from '../runtime/device';
 import { onnxRuntimeVersion } from '../runtime/version';
 
+/** What pieces read: on other machines it is found by its fingerprint, and its path stays on this one. */
+export interface PieceFile {
+  readonly fingerprint: string;
+  readonly path: string;
+}
+
 /** What is cut into pieces: who does them, and what all of them share. Plain data and typed arrays. */
 export interface PieceSetup {
   /** Names who does the pieces. */
   readonly kind: string;
   /** Tells it from all others. */
   readonly key: string;
-  /** The model that they run; its path stays on this machine. */
-  readonly model: { readonly fingerprint: string; readonly path: string };
+  /** Models and data sets that they read, by what they are for. */
+  readonly files: Readonly<Record<string, PieceFile>>;
   readonly data: unknown;
-  /** A folder for work in progress, which the job removes; it stays on this machine, too. */
+  /** A folder for work in progress, which the job removes; it stays on this machine, too. All workers of it share it. */
   readonly scratch?: string;
 }
 

@@ -15,11 +15,12 @@ import { defineOperation } from './operation';
 import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
 import { unbalancedField } from './selection-fields';
+import { sharingRules } from './sharing';
 import {
   passKind,
-  processesField,
-  processesOf,
   proxyOf,
+  seedSharingFields,
+  seedSharingOf,
   trainingFields,
   trainingOf,
 } from './training-fields';
@@ -82,11 +83,15 @@ export const dataDiet = defineOperation({
       max: 1,
     }),
     noiseSeed: integer({ description: 'Seed of the flipped labels', default: 0, min: 0 }),
-    processes: processesField,
+    ...seedSharingFields,
     ...datasetFields,
     ...trainingFields,
   },
-  rules: [actsOnlyWith('offset', 'policy', ['window']), needs('noiseSeed', 'noise')],
+  rules: [
+    ...sharingRules,
+    actsOnlyWith('offset', 'policy', ['window']),
+    needs('noiseSeed', 'noise'),
+  ],
   result: v.looseObject({
     rows: v.array(
       v.looseObject({
@@ -119,7 +124,7 @@ export const dataDiet = defineOperation({
         ...(noise === undefined ? {} : { noise: { rate: noise, seed: noiseSeed } }),
       },
       context,
-      processesOf(request, environment),
+      seedSharingOf(request, environment),
     );
     await writeDocument(out, result);
     return result;

@@ -1,5 +1,4 @@
 import type * as v from 'valibot';
-import type { Processes } from '../datadiet/training/side-by-side';
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import type { Fields, GivenOf, RequestOf } from './fields';
@@ -13,8 +12,6 @@ export interface Environment {
   readonly version: string;
   /** Where what work costs on this machine is kept. */
   readonly costsFolder: string;
-  /** Processes that seeds are trained in, side by side. */
-  readonly processes: Processes;
   /** Folder of the bundles, which processes of a job are started from. */
   readonly bundles: string;
   /** Opens a model, or gives the one that is open: each is read once. */

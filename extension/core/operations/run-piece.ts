@@ -7,6 +7,8 @@ import type { PieceSetup } from '../distribute/piece';
 import type { OpenPieces, PieceDoer } from '../distribute/piece-doer';
 import type { TaskJob } from '../jobs/child-task';
 import type { OpenModel } from '../models/model-cache';
+import { openSeedPieces } from '../datadiet/training/seed-pieces';
+import type { OpenedModel } from '../models/opened-model';
 import { openSearchPieces } from '../prune/shards/share-search';
 import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
 import { UserError } from '../user-error';
@@ -15,6 +17,7 @@ import { say } from '../message';
 /** Who does the pieces of each kind. */
 const kinds: Readonly<Record<string, OpenPieces>> = {
   search: openSearchPieces,
+  seeds: openSeedPieces,
   sensitivity: openLayerPieces,
 };
 
@@ -22,9 +25,13 @@ const kinds: Readonly<Record<string, OpenPieces>> = {
 export class PieceRunner {
   private doer: PieceDoer | undefined;
 
-  public constructor(private readonly openModel: OpenModel) {}
+  /** @param samples folder of the texts and the model that come with Espalier */
+  public constructor(
+    private readonly openModel: OpenModel,
+    private readonly samples: string,
+  ) {}
 
-  /** @throws UserError where the model is not the one that the job is about */
+  /** @throws UserError where a file is not the one that the job is about */
   public async run({ setup, request, limits }: PieceTask, job: TaskJob): Promise<unknown> {
     if (setup !== undefined) {
       await this.dispose();
@@ -42,22 +49,33 @@ export class PieceRunner {
   }
 
   private async open(setup: PieceSetup, limits: PieceTask['limits']): Promise<PieceDoer> {
-    const { kind, data } = setup;
-    const { fingerprint, path } = setup.model;
+    const { kind, data, files } = setup;
     const open = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
     if (open === undefined) {
       throw new UserError(say`This version of Espalier knows no work of the kind "${kind}".`, {
         remedy: say`Run the same version on all machines.`,
       });
     }
-    const model = await this.openModel(path);
-    if (model.summary.fingerprint !== fingerprint) {
+    const kept = setup.scratch ?? tmpdir();
+    return open(data, {
+      files: Object.fromEntries(Object.entries(files).map(([name, { path }]) => [name, path])),
+      openModel: async () => this.modelOf(files),
+      ...{ samples: this.samples, kept, scratch: join(kept, `espalier-pieces-${randomUUID()}`) },
+      ...limits,
+    });
+  }
+
+  private async modelOf({ model: file }: PieceSetup['files']): Promise<OpenedModel> {
+    if (file === undefined) {
+      throw new Error('the pieces came without a model');
+    }
+    const model = await this.openModel(file.path);
+    if (model.summary.fingerprint !== file.fingerprint) {
       throw new UserError(say`The model changed while it was measured.`, {
-        file: path,
+        file: file.path,
         remedy: say`Run the same command again.`,
       });
     }
-    const scratch = join(setup.scratch ?? tmpdir(), `espalier-pieces-${randomUUID()}`);
-    return open(data, { model, scratch, ...limits });
+    return model;
   }
 }

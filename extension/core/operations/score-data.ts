@@ -9,11 +9,12 @@ import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { choice, integer, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
+import { sharingNames, sharingRules } from './sharing';
 import {
   passKind,
-  processesField,
-  processesOf,
   proxyOf,
+  seedSharingFields,
+  seedSharingOf,
   trainingFields,
   trainingOf,
 } from './training-fields';
@@ -70,11 +71,11 @@ export const scoreData = defineOperation({
       description: 'Also write the training dynamics of the run with seed 0 into this folder',
       placeholder: 'DIR',
     }),
-    processes: processesField,
+    ...seedSharingFields,
     ...datasetFields,
     ...trainingFields,
   },
-  rules: [replaces('dynamics', ['processes'], say`its runs are sequential`)],
+  rules: [...sharingRules, replaces('dynamics', sharingNames, say`its runs are sequential`)],
   result: v.looseObject({
     examples: v.number(),
     runs: v.number(),
@@ -102,7 +103,7 @@ export const scoreData = defineOperation({
         write: async (scored) => writeScores(out, scored, format),
       },
       context,
-      processesOf(request, environment),
+      seedSharingOf(request, environment),
       dynamics === undefined ? undefined : cartographyFiles(resolve(dynamics)),
     );
     const { examples, scoring, labelIssues, notes } = document;

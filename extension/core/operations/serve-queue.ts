@@ -4,14 +4,17 @@ import { join } from 'node:path';
 import * as v from 'valibot';
 import { parseQueueAddress } from '../distribute/queue/address';
 import { serveQueue } from '../distribute/queue/queue-worker';
+import { findData } from '../data/datasets/find-data';
+import type { JobContext } from '../jobs/job';
 import { findModels } from '../models/find-models';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { group, integer, paths } from './fields';
 import { defineOperation } from './operation';
+import { anyOf } from './rules';
 import { runFields, runOptions } from './shared-fields';
 import { openQueue, piecesOf, serverFields } from './sharing';
-import { counted, say, verbatim } from '../message';
+import { counted, joined, say, verbatim } from '../message';
 
 /** What a worker has done. */
 interface Served {
@@ -29,7 +32,11 @@ export const workForQueue = defineOperation({
     models: paths({
       description: 'Folders of models, which are found by their fingerprints',
       placeholder: 'DIR,…',
-      required: true,
+    }),
+    data: paths({
+      description:
+        'Folders of data sets, and of models to train on them, which are found by content',
+      placeholder: 'DIR,…',
     }),
     ...group('Running', {
       workers: integer({
@@ -40,43 +47,36 @@ export const workForQueue = defineOperation({
     }),
     ...runFields,
   },
-  rules: [],
+  rules: [anyOf('models', 'data')],
   result: v.looseObject({ done: v.number(), failed: v.number() }),
   trust: 'run',
   run: async (request, context): Promise<Served> => {
     const { workers } = request;
     const { environment, cancellation } = context;
     const options = runOptions(request);
-    const { paths: models, unread } = await findModels(request.models);
-    const [example] = unread;
-    if (models.size === 0) {
-      throw new UserError(say`There is no model in ${request.models.join(', ')}.`, {
-        field: 'models',
-        remedy:
-          example === undefined
-            ? say`Name a folder that holds model folders, .gguf or .onnx files.`
-            : verbatim(example),
-      });
-    }
-    if (example !== undefined) {
-      context.inform(
-        say`${counted(unread.length, 'model')} can't be opened and will be skipped. ${verbatim(example)}`,
-      );
-    }
+    const models = await modelsIn(request.models ?? [], context);
+    const data = await findData(request.data ?? []);
     const device = await resolveDevice(options.device, (message) => {
       context.warn(message);
     });
     const server = await openQueue(request, environment);
     const scratch = await mkdtemp(join(tmpdir(), 'espalier-worker-'));
     const count = { done: 0, failed: 0 };
+    const about = joined(
+      [
+        counted(models.size, 'model'),
+        data.size === 0 ? undefined : counted(data.size, 'possible data set'),
+      ],
+      ', ',
+    );
     context.inform(
-      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${counted(models.size, 'model')}. Ctrl-C ends it after the piece in work.`,
+      say`Waiting for work at ${parseQueueAddress(request.queue).shown} with ${about}. Ctrl-C ends it after the piece in work.`,
     );
     try {
       await serveQueue(
         server,
         {
-          ...{ script: piecesOf(environment), models, workers, scratch },
+          ...{ script: piecesOf(environment), models, data, workers, scratch },
           version: environment.version,
           limits: {
             ...{ device, memoryShare: 1, memoryBytes: options.memoryBytes / workers },
@@ -99,3 +99,27 @@ export const workForQueue = defineOperation({
     return count;
   },
 });
+
+/** The models of some folders, by fingerprint; what cannot be opened is told. */
+async function modelsIn(
+  folders: readonly string[],
+  context: Pick<JobContext, 'inform'>,
+): Promise<ReadonlyMap<string, string>> {
+  const { paths: found, unread } = await findModels(folders);
+  const [example] = unread;
+  if (found.size === 0 && folders.length > 0) {
+    throw new UserError(say`There is no model in ${folders.join(', ')}.`, {
+      field: 'models',
+      remedy:
+        example === undefined
+          ? say`Name a folder that holds model folders, .gguf or .onnx files.`
+          : verbatim(example),
+    });
+  }
+  if (example !== undefined) {
+    context.inform(
+      say`${counted(unread.length, 'model')} can't be opened and will be skipped. ${verbatim(example)}`,
+    );
+  }
+  return found;
+}

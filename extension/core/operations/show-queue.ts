@@ -10,6 +10,7 @@ export interface QueueState {
     readonly device: string;
     readonly version: string;
     readonly models: number;
+    readonly data: number;
     readonly isBusy: boolean;
     readonly done: number;
     /** Pieces in a minute. */
@@ -17,8 +18,8 @@ export interface QueueState {
   }[];
   readonly jobs: readonly {
     readonly kind: string;
-    /** Fingerprint. */
-    readonly model: string;
+    /** Fingerprint of the model, or of the data set. */
+    readonly about: string;
     readonly done: number;
     readonly open: number;
     readonly rate: number;
@@ -47,12 +48,13 @@ export const showQueue = defineOperation({
       const workers = await new Registry(redis, 'worker').list();
       const jobs = await new Registry(redis, 'job').list();
       return {
-        workers: workers.map(({ name, device, version, models, piece, done, seconds }) => ({
-          ...{ name, device, version, models: models.length, isBusy: piece !== null, done },
+        workers: workers.map(({ models, data, piece, done, seconds, name, device, version }) => ({
+          ...{ name, device, version, models: models.length, data: data.length },
+          ...{ isBusy: piece !== null, done },
           rate: rateOf(done, seconds),
         })),
-        jobs: jobs.map(({ kind, model, done, open, seconds }) => ({
-          ...{ kind, model, done, open, rate: rateOf(done, seconds) },
+        jobs: jobs.map(({ kind, about, done, open, seconds }) => ({
+          ...{ kind, about, done, open, rate: rateOf(done, seconds) },
           secondsLeft: done === 0 ? null : (open * seconds) / done,
         })),
       };

@@ -5,11 +5,12 @@ import type { TrainResult } from '../datadiet/training/train-models';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
+import { sharingRules } from './sharing';
 import {
   passKind,
-  processesField,
-  processesOf,
   proxyOf,
+  seedSharingFields,
+  seedSharingOf,
   trainingFields,
   trainingOf,
 } from './training-fields';
@@ -29,11 +30,11 @@ export const train = defineOperation({
     }),
     epochs: integer({ description: 'Passes over the data', default: 3, min: 1 }),
     seeds: integer({ description: 'Trainings, with seeds 0, 1, …', default: 1, min: 1 }),
-    processes: processesField,
+    ...seedSharingFields,
     ...datasetFields,
     ...trainingFields,
   },
-  rules: [],
+  rules: sharingRules,
   result: v.looseObject({
     runs: v.array(
       v.looseObject({
@@ -62,7 +63,7 @@ export const train = defineOperation({
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request), epochs, seeds },
       },
       context,
-      processesOf(request, environment),
+      seedSharingOf(request, environment),
     );
   },
 });

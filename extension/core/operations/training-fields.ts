@@ -1,12 +1,17 @@
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { defaultMaxTokens, proxyNames } from '../datadiet/training/proxy-model';
 import type { ProxyRequest } from '../datadiet/training/proxy-model';
-import type { Processes } from '../datadiet/training/side-by-side';
+import { defaultTokenizerIn } from '../datadiet/training/seed-setup';
+import type { SeedSharing } from '../datadiet/training/side-by-side';
 import { defaultTraining, schedules } from '../datadiet/training/training-settings';
 import type { TrainingSettings } from '../datadiet/training/training-settings';
+import { LocalEngine } from '../distribute/local-engine';
+import { alone } from '../distribute/with-crew';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
+import { engineOf, piecesOf, sharingFields } from './sharing';
+import type { SharingRequest } from './sharing';
 
 /** Which model is trained on a data set. */
 const proxyFields = group('Model', {
@@ -66,11 +71,16 @@ export const trainingFields = {
 };
 
 /** For operations that train from several seeds. */
-export const processesField = integer({
-  description: 'Processes that train seeds side by side',
-  fallback: 'as many as save time',
-  min: 1,
-});
+export const seedSharingFields = {
+  ...sharingFields,
+  ...group('Running', {
+    workers: integer({
+      description: 'Processes that share the work',
+      fallback: 'as many as save time',
+      min: 1,
+    }),
+  }),
+};
 
 /** What decides how long a pass over a data set takes, which is part of it. */
 export function passKind({
@@ -80,12 +90,12 @@ export function passKind({
   maxTokens,
   batch,
   threads,
-  processes,
+  workers,
 }: RequestOf<typeof trainingFields> & {
   readonly data: string;
-  readonly processes?: number;
+  readonly workers?: number;
 }): readonly unknown[] {
-  return [resolve(data), model, tokenizer, maxTokens, batch, threads, processes];
+  return [resolve(data), model, tokenizer, maxTokens, batch, threads, workers];
 }
 
 /** The model that a request trains. */
@@ -94,7 +104,7 @@ export function proxyOf(
   { samples }: Environment,
 ): ProxyRequest {
   return {
-    ...{ model, defaultTokenizer: join(samples, 'espalier-sample') },
+    ...{ model, defaultTokenizer: defaultTokenizerIn(samples) },
     ...(tokenizer === undefined ? {} : { tokenizer }),
     ...(maxTokens === undefined ? {} : { maxTokens }),
   };
@@ -114,10 +124,12 @@ export function trainingOf({
   };
 }
 
-/** The processes of the environment, as many of them as a request says. */
-export function processesOf(
-  { processes: count }: { readonly processes?: number },
-  { processes }: Environment,
-): Processes {
-  return { ...processes, ...(count === undefined ? {} : { count }) };
+/** Whom the trainings of a request are shared with. */
+export function seedSharingOf(request: SharingRequest, environment: Environment): SeedSharing {
+  const { version } = environment;
+  const isChosen = request.workers !== undefined || request.queue !== undefined;
+  return {
+    ...(isChosen ? { engine: engineOf(request, environment) ?? alone } : {}),
+    ...{ version, processes: (count) => new LocalEngine(piecesOf(environment), count) },
+  };
 }

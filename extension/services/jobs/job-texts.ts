@@ -35,13 +35,9 @@ export function describeJob(job: JobRecord, service: Pick<JobService, 'place'>):
   return [job.title, state, describeState(job, service)].filter(Boolean).join(', ');
 }
 
-/** `12 pieces · 34 s · working` */
-export const describeWorker = ({ done, seconds, isBusy }: JobWorker): string =>
-  joined(
-    counts.pieces(done),
-    formatDuration(seconds),
-    isBusy ? l10n.t('working') : l10n.t('waiting'),
-  );
+/** `12 pieces · 34 s` */
+export const describeWorker = ({ done, seconds }: JobWorker): string =>
+  joined(counts.pieces(done), formatDuration(seconds));
 
 /** `12 % · about 4 min left` */
 function describeProgress(progress: JobProgress | undefined): string | undefined {

@@ -139,8 +139,8 @@ describe('espalier, data sets', () => {
   it('trains seeds in processes of their own', async () => {
     const args = ['train', '--data', data, '--batch', '16', '--epochs', '1', '--seeds', '2'];
     const out = at('processes');
-    const side = await runCli([...args, '--out', out, '--processes', '2', '--json']);
-    const alone = await runCli([...args, '--out', at('one'), '--processes', '1', '--json']);
+    const side = await runCli([...args, '--out', out, '--workers', '2', '--json']);
+    const alone = await runCli([...args, '--out', at('one'), '--workers', '1', '--json']);
     expect(side.code).toBe(0);
     const runsOf = (text: string) => json<{ runs: object[] }>(text).runs;
     expect(runsOf(side.stdout)).toEqual(runsOf(alone.stdout));
@@ -264,8 +264,8 @@ describe('espalier, data sets', () => {
     [['score-data', '--data', data, '--out', 'x', '--score', 'loss'], '--score takes one of el2n'],
     [['score-data', '--data', data, '--out', 'x', '--epoch', '-1'], '--epoch takes an integer of'],
     [
-      ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--processes', '2'],
-      '--processes has no effect with --dynamics: its runs are sequential.',
+      ['score-data', '--data', data, '--out', 'x', '--dynamics', 'd', '--workers', '2'],
+      '--workers has no effect with --dynamics: its runs are sequential.',
     ],
     [['select-data', '--scores', 'x', '--out', 'y'], '--keep is required.'],
     [
@@ -301,8 +301,8 @@ describe('espalier, data sets', () => {
       '--group-size takes an integer of at least 2, not 1.',
     ],
     [
-      ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--processes', '2'],
-      'There is no option --processes.',
+      ['study-groups', '--data', data, '--scores', 'x', '--out', 'y', '--workers', '2'],
+      'There is no option --workers.',
     ],
   ])('%j is a usage error', async (args, message) => {
     const { code, stderr } = await runCli(args);

@@ -133,7 +133,6 @@ describe('a call', () => {
       environment: {
         ...{ samples: '', version: 'test', costsFolder: join(folder, 'costs'), bundles: '' },
         open: async (path) => models.open(path),
-        processes: { run: () => Promise.reject(new Error('No processes here.')) },
       },
     }).filter(({ name }) => name === 'profile_layers');
     const abort = new AbortController();

@@ -1,20 +1,24 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { setTimeout } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import * as v from 'valibot';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runDiet } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
 import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scoring-job';
-import { runSideBySide } from '../../../extension/core/datadiet/training/side-by-side';
-import type { Processes } from '../../../extension/core/datadiet/training/side-by-side';
+import { shareSeeds } from '../../../extension/core/datadiet/training/side-by-side';
+import type { Seeds, SeedSharing } from '../../../extension/core/datadiet/training/side-by-side';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
 import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
+import { LocalEngine } from '../../../extension/core/distribute/local-engine';
+import type { Engine } from '../../../extension/core/distribute/piece';
+import { alone } from '../../../extension/core/distribute/with-crew';
 import { runInChild } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
-import type { StageProgress } from '../../../extension/core/jobs/job';
+import type { StageProgress, WorkerTally } from '../../../extension/core/jobs/job';
 import { writeCheckpoint } from '../../../extension/core/training/checkpoint';
 import { buildChild } from '../build-child';
 import { temporaryFolder } from '../temporary-folder';
@@ -30,20 +34,17 @@ const proxy = { model: 'mlp' };
 let script = '';
 
 beforeAll(async () => {
-  script = await buildChild('trainer');
+  script = await buildChild('pieces');
 });
 
-/** Two processes at once, of which `onStart` hears. */
-const two = (onStart: (started: number) => void = () => undefined): Processes => {
-  let started = 0;
-  return {
-    count: 2,
-    run: async (task, job) => {
-      onStart(++started);
-      return runInChild({ script }, task, job);
-    },
-  };
-};
+const sharing = (engine: Engine): SeedSharing => ({
+  ...{ engine, version: 'test' },
+  processes: () => {
+    throw new Error('nothing is left to decide');
+  },
+});
+/** This process and another. */
+const two = (): SeedSharing => sharing(new LocalEngine(script, 2));
 
 const trainRequest = (out: string): TrainRequest => ({
   ...{ data: clouds, options, proxy, training },
@@ -53,31 +54,36 @@ const trainRequest = (out: string): TrainRequest => ({
 const weightsOf = (out: string, seed: number): Buffer =>
   readFileSync(join(folder, out, `seed-${seed}.safetensors`));
 
-/** A script that stands in for the trainer: its process is lost as soon as a task comes. */
-function crashing(): string {
+/** A script whose first process is lost as soon as a task comes. */
+function crashingOnce(): string {
   const path = join(folder, 'crashing.cjs');
-  writeFileSync(path, "process.on('message', () => process.kill(process.pid, 'SIGKILL'));\n");
+  const seen = JSON.stringify(join(folder, 'crashed'));
+  writeFileSync(
+    path,
+    `const { existsSync, writeFileSync } = require('node:fs');
+    if (existsSync(${seen})) require(${JSON.stringify(script)});
+    else process.on('message', () => {
+      writeFileSync(${seen}, '');
+      process.kill(process.pid, 'SIGKILL');
+    });`,
+  );
   return path;
 }
 
 describe('seeds in processes of their own', () => {
   it('train to the same bits as one after the other', async () => {
     const alone = await trainModels(trainRequest('alone'), unattended);
-    let processes = 0;
+    let tallies: readonly WorkerTally[] = [];
     const stages = new Set<string>();
     const job = {
       ...unattended,
       progress: ({ stage }: StageProgress) => stages.add(inEnglish(stage)),
+      share: (workers: typeof tallies) => (tallies = workers),
     };
-    const together = await trainModels(
-      trainRequest('together'),
-      job,
-      two((started) => {
-        processes = started;
-      }),
-    );
-    expect(processes).toBe(3);
-    expect([...stages]).toContain('Training mlp in 2 processes');
+    const together = await trainModels(trainRequest('together'), job, two());
+    expect(tallies.map(({ name }) => inEnglish(name))).toEqual(['This process', 'Process 2']);
+    expect(tallies.reduce((sum, { done }) => sum + done, 0)).toBe(3);
+    expect([...stages]).toContain('Training mlp, 2 at once');
     expect(together.runs).toEqual(alone.runs);
     for (const seed of [0, 1, 2]) {
       expect(weightsOf('together', seed).equals(weightsOf('alone', seed))).toBe(true);
@@ -127,37 +133,39 @@ describe('seeds in processes of their own', () => {
   });
 
   it('count what earlier tries have left from the first step told', async () => {
-    const request = trainRequest('counted');
     const checkpoints = [0, 1, 2].map((seed) => join(folder, `counted-${seed}.safetensors`));
     const plateau = { best: null, bad: 0, cooling: 0, factor: 1 };
     await writeCheckpoint(checkpoints[0] ?? '', {}, { step: 7, batches: 0, plateau });
     writeFileSync(checkpoints[1] ?? '', 'half-written');
     const told: number[] = [];
     const job = { ...unattended, progress: ({ done }: StageProgress) => told.push(done) };
-    const seeds = {
-      tasks: [0, 1, 2].map((seed) => ({ kind: 'train', request, seed }) as const),
-      ...{ names: [say`0`, say`1`, say`2`], steps: 10, stage: say`Training`, checkpoints },
+    const seeds: Seeds<unknown> = {
+      setup: { kind: 'seeds', key: 'counted', files: {}, data: undefined },
+      pieces: checkpoints.map((checkpoint, seed) => ({
+        request: { kind: 'seed', seed },
+        checkpoint,
+      })),
+      ...{ result: v.unknown(), steps: 10, stage: say`Training` },
+      home: {
+        do: async (request, { progress }) => {
+          const done = isDeepStrictEqual(request, { kind: 'seed', seed: 0 }) ? 8 : 1;
+          progress({ stage: say``, done, total: 10, unit: 'steps' });
+          return Promise.resolve();
+        },
+        probe: async () => Promise.resolve([]),
+      },
+      onResult: async () => Promise.resolve(),
     };
-    const run: Processes['run'] = async (task, { progress }) => {
-      const isFirst = 'seed' in task && task.seed === 0;
-      await setTimeout(isFirst ? 50 : 0);
-      progress({ stage: say``, done: isFirst ? 8 : 1, total: 10, unit: 'steps' });
-    };
-    await runSideBySide(seeds, { run }, 2, job);
-    expect(told).toEqual([8, 9, 10]);
+    await shareSeeds(seeds, alone, job);
+    expect(told).toEqual([8, 9, 11, 12, 21, 30]);
   });
 
-  it('go on in the first process where one is lost, which is said', async () => {
+  it('are trained again where a process is lost, which is said', async () => {
     const warnings: string[] = [];
     const job = { ...unattended, warn: (message: Message) => warnings.push(inEnglish(message)) };
-    const lost = crashing();
-    let started = 0;
-    const result = await trainModels(trainRequest('lost'), job, {
-      count: 2,
-      run: async (task, child) =>
-        runInChild({ script: started++ === 1 ? lost : script }, task, child),
-    });
-    expect(warnings.join()).toMatch(/Seed 1: its process was lost.*ended with SIGKILL/);
+    const lossy = sharing(new LocalEngine(crashingOnce(), 2));
+    const result = await trainModels(trainRequest('lost'), job, lossy);
+    expect(warnings.join()).toMatch(/Process 2 lost a piece of the work.*ended with SIGKILL/);
     expect(result.runs.map(({ seed }) => seed)).toEqual([0, 1, 2]);
   });
 
@@ -169,8 +177,9 @@ describe('seeds in processes of their own', () => {
   });
 
   it('are not started for trainings that take less time than starting', async () => {
-    const run = async (): Promise<never> => Promise.reject(new Error('a process was started'));
-    const { runs } = await trainModels(trainRequest('short'), unattended, { run });
+    const { engine, ...undecided } = two();
+    const { runs } = await trainModels(trainRequest('short'), unattended, undecided);
+    expect(engine).toBeDefined();
     expect(runs).toHaveLength(3);
   });
 });

@@ -24,7 +24,7 @@ export class InProcessEngine implements Engine {
 
   public hire(setup: PieceSetup, crew: Crew): Promise<() => Promise<void>> {
     const runners = Array.from({ length: this.size - 1 }, (_, i) => {
-      const runner = new PieceRunner(openModelFiles);
+      const runner = new PieceRunner(openModelFiles, '');
       let isNew = true;
       this.begun[i] = 0;
       const worker: PieceWorker = {

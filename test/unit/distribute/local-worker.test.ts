@@ -21,12 +21,11 @@ it('a process is sent what pieces share until it has opened that', async () => {
       );
     });`,
   );
-  const model = { fingerprint: '', path: '' };
   const worker = new LocalWorker(
     ...([
       verbatim('one'),
       script,
-      { kind: 'search', key: '', model, data: [] },
+      { kind: 'search', key: '', files: {}, data: [] },
       { memoryShare: 1 },
     ] as const),
   );

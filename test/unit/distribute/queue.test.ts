@@ -16,9 +16,12 @@ import * as library from '../../../extension/core/distribute/queue/library';
 import { QueueEngine } from '../../../extension/core/distribute/queue/queue-engine';
 import { serveQueue } from '../../../extension/core/distribute/queue/queue-worker';
 import { Registry } from '../../../extension/core/distribute/queue/registry';
+import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
+import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import type { Engine } from '../../../extension/core/distribute/piece';
+import { alone as withNobody } from '../../../extension/core/distribute/with-crew';
 import { unattended } from '../../../extension/core/jobs/job';
-import type { JobContext } from '../../../extension/core/jobs/job';
+import type { JobContext, WorkerTally } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
 import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -30,6 +33,7 @@ import { kernelProbe } from '../../../extension/core/runtime/kernel-probe';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { runCli } from '../cli/run-cli';
+import { cloudsTable } from '../datadiet/toy-data';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 import { certificate, Valkey } from './valkey';
@@ -145,7 +149,12 @@ describe('a queue', () => {
     model = join(models, 'random');
     await rename(await makeRandomModel({ seed: 21, blocks: 3 }), model);
     alone = await profile('alone');
-    const given = ['--queue', server.url('worker@'), '--models', models, '--device', 'cpu'];
+    const tables = join(folder, 'tables');
+    cloudsTable(join(tables, 'copied.csv'), 90);
+    const given = [
+      ...['--queue', server.url('worker@'), '--device', 'cpu'],
+      ...['--models', models, '--data', tables],
+    ];
     worker = spawn(process.execPath, [cli, 'worker', ...given], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ESPALIER_QUEUE_LOGIN: server.url('worker:other@') },
@@ -208,6 +217,31 @@ describe('a queue', () => {
       return layers;
     };
     expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
+  });
+
+  it('gives the scores that one process gives, on a copy of the data set', async () => {
+    const data = cloudsTable(join(folder, 'clouds.csv'), 90);
+    const score = async (name: string, more: Partial<JobContext>, shared?: Engine) => {
+      const processes = (): never => {
+        throw new Error('all is decided');
+      };
+      const { scoring, ...scores } = await scoreDataset(
+        {
+          ...{ data, options: {}, proxy: { model: 'mlp' }, training: defaultTraining },
+          ...{ score: 'grand', runs: 3, epoch: 2, folder: join(folder, name) },
+        },
+        { ...unattended, ...more },
+        { engine: shared, version, processes },
+      );
+      return { ...scores, interRunSpearman: scoring?.interRunSpearman };
+    };
+    let tallies: readonly WorkerTally[] = [];
+    const share = (workers: typeof tallies): void => {
+      tallies = workers;
+    };
+    const found = await score('shared-scores', { share }, engine());
+    expect(found).toEqual(await score('scores', {}, withNobody));
+    expect(tallies.map(({ done }) => done > 0)).toEqual([true, true]);
   });
 
   it('survives a server that is started again', async () => {
@@ -275,7 +309,8 @@ describe('a queue', () => {
     const served = serveQueue(
       await connection(),
       {
-        ...{ script, models: new Map([[alone.model.fingerprint, model]]), workers: 1, version },
+        ...{ script, models: new Map([[alone.model.fingerprint, model]]), data: new Map() },
+        ...{ workers: 1, version },
         ...{ limits: { memoryShare: 1 }, scratch: folder },
       },
       cancellation,
@@ -295,7 +330,7 @@ describe('a queue', () => {
     const served = serveQueue(
       await connection(),
       {
-        ...{ script: '', models: new Map(), workers: 1, version },
+        ...{ script: '', models: new Map(), data: new Map(), workers: 1, version },
         ...{ limits: { memoryShare: 1 }, scratch: folder },
       },
       cancellation,

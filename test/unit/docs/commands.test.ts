@@ -92,7 +92,6 @@ describe('commands in docs', () => {
         bundles: '',
         costsFolder: join(folder, 'costs'),
         open: async (path) => models.open(path),
-        processes: { run: () => Promise.reject(new Error('No processes here.')) },
       },
     };
     const actions: Actions = {

@@ -21,7 +21,6 @@ const context: OperationContext = {
   environment: {
     ...{ samples, version: 'test', costsFolder: '' },
     bundles: '',
-    processes: { run: async () => Promise.reject(new Error('no processes')) },
     open: openModelFiles,
   },
 };

@@ -20,7 +20,6 @@ const environment: OperationContext['environment'] = {
   samples: join(import.meta.dirname, '../../../samples'),
   ...{ version: 'test', costsFolder: '' },
   bundles: '',
-  processes: { run: async () => Promise.reject(new Error('no processes')) },
   open: async (place) => models.open(place),
 };
 const plan: Plan = {

@@ -29,7 +29,6 @@ const context: OperationContext = {
   environment: {
     ...{ samples: '/samples', version: 'test', costsFolder: '' },
     bundles: '',
-    processes: { run: async () => Promise.reject(new Error('no processes')) },
     open: async (path) =>
       Promise.resolve({ path, summary: { maxPositions: 64 } } as unknown as OpenedModel),
   },

@@ -6,7 +6,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { journalOf } from '../../../extension/core/operations/journals';
-import type { Environment, OperationContext } from '../../../extension/core/operations/operation';
+import type { OperationContext } from '../../../extension/core/operations/operation';
 import { planCompression } from '../../../extension/core/operations/plan-compression';
 import type { SensitivityEvent } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { fixture } from '../fixtures';
@@ -43,7 +43,6 @@ async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolea
       bundles: '',
       costsFolder: join(folder, 'costs'),
       open: async (path: string) => models.open(path),
-      processes: undefined as unknown as Environment['processes'],
     },
   };
   const text = join(folder, 'text.txt');

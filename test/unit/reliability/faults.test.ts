@@ -37,7 +37,6 @@ describe('a call that writes and fails', () => {
       environment: {
         ...{ samples: '', version: '0', costsFolder: join(folder, 'costs'), bundles: '' },
         open: async (path) => models.open(path),
-        processes: { run: async () => Promise.reject(new Error('there is no other process')) },
       },
     });
   });

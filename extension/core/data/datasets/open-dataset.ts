@@ -44,6 +44,10 @@ const openers: Readonly<Record<string, readonly [Opener, readonly Option[]]>> = 
   ],
 };
 
+/** Whether a file alone may be a data set. */
+export const isDatasetFile = (file: string): boolean =>
+  isIdx(file) || isCifar(file) || extname(file).toLowerCase() in openers;
+
 /** @throws UserError naming an option that does nothing with what lies at `path`. */
 function requireActing(options: DatasetOptions, acting: readonly Option[], path: string): void {
   for (const [option, field] of Object.entries(optionNames)) {

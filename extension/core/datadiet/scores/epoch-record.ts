@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
 import { readNpz } from '../../data/npz';
 import { writeNpz } from '../../data/write-npy';
@@ -28,6 +29,18 @@ export interface EpochRecord {
   /** What the epoch and the look took. */
   readonly seconds: number;
 }
+
+const floats = v.instance(Float32Array);
+
+/** Records as another process sends them. */
+export const recordsSchema = v.array(
+  v.object({
+    ...{ el2n: floats, margin: floats, grand: floats, given: floats, largest: floats },
+    predicted: v.instance(Int32Array),
+    correct: v.instance(Uint8Array),
+    seconds: v.number(),
+  }),
+);
 
 export interface RecordRequest {
   readonly proxy: ProxyModel;

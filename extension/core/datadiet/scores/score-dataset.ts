@@ -1,29 +1,44 @@
 import type { Dataset } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
+import type { PieceDoer } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import type { RecordSink } from './dynamics';
-import { readRecord, recordEpoch, writeRecord } from './epoch-record';
+import { readRecord, recordEpoch, recordsSchema, writeRecord } from './epoch-record';
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';
 import { flipLabels } from '../subsets/label-noise';
-import { openSplits } from '../subsets/open-splits';
 import { openProxy } from '../training/proxy-model';
 import { allExamples } from './predictions';
 import { RunFolder } from '../training/run-folder';
 import { summarizeRuns } from './run-summary';
 import type { ScoreDocument } from './score-document';
-import { countProcesses, runSideBySide } from '../training/side-by-side';
-import type { Processes } from '../training/side-by-side';
-import { createTrainer, stepsPerEpoch, threadsOf, trainRun } from '../training/training-run';
+import { pieceOfSeed, seedRequestSchema, seedSetup } from '../training/seed-setup';
+import { engineFor, shareSeeds } from '../training/side-by-side';
+import type { SeedSharing } from '../training/side-by-side';
+import {
+  createTrainer,
+  probeRun,
+  stepsPerEpoch,
+  threadsOf,
+  trainRun,
+} from '../training/training-run';
 import { UserError } from '../../user-error';
-import type { ScoreRequest, ScoreSeedRequest, ScoringJob } from './scoring-job';
+import type { ScoreRequest, ScoringJob } from './scoring-job';
 import { say } from '../../message';
 
-/** Opens the model and the folder of a job. */
-async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<ScoringJob> {
+/**
+ * Opens the model and the folder of a job.
+ * @param folderOf the folder, by what tells the job from others
+ */
+export async function openScoring(
+  request: ScoreRequest,
+  dataset: Dataset,
+  folderOf: (identity: object) => Promise<RunFolder>,
+): Promise<ScoringJob> {
   checkRequest(request);
-  const { noise, proxy: model, score, epoch, training, folder } = request;
+  const { noise, proxy: model, score, epoch, training } = request;
   const proxy = await openProxy(model, dataset);
   const { labels } =
     noise === undefined
@@ -31,13 +46,7 @@ async function openScoring(request: ScoreRequest, dataset: Dataset): Promise<Sco
       : flipLabels(dataset.labels, dataset.classNames.length, noise.rate, noise.seed);
   // Not the number of runs: more of them add to those that are there.
   const identity = { data: dataset.fingerprint, noise, model, score, epoch, training };
-  return {
-    request,
-    dataset,
-    labels,
-    proxy,
-    folder: await RunFolder.open(folder, identity, 'replace'),
-  };
+  return { request, dataset, labels, proxy, folder: await folderOf(identity) };
 }
 
 function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
@@ -62,7 +71,7 @@ function checkRequest({ runs, epoch, score, noise }: ScoreRequest): void {
 export async function scoreDataset(
   request: ScoreRequest,
   job: JobContext<unknown>,
-  processes?: Processes,
+  sharing?: SeedSharing,
   sink?: RecordSink,
 ): Promise<ScoreDocument> {
   const started = performance.now();
@@ -71,16 +80,16 @@ export async function scoreDataset(
   dataset.warnings.forEach((warning) => {
     job.warn(warning);
   });
-  return scoreOpenDataset(request, dataset, job, { processes, openSeconds, part: 'whole', sink });
+  return scoreOpenDataset(request, dataset, job, { sharing, openSeconds, part: 'whole', sink });
 }
 
 /** How the runs of an open data set are done. */
 interface ScoringMeans {
-  readonly processes: Processes | undefined;
+  readonly sharing: SeedSharing | undefined;
   /** What opening the data set has taken. */
   readonly openSeconds: number;
   /** Whether it is all that lies at the path of the request, or its training part. */
-  readonly part: ScoreSeedRequest['part'];
+  readonly part: 'whole' | 'train';
   /** Gets all records; the runs are then done in this process. */
   readonly sink?: RecordSink | undefined;
 }
@@ -90,11 +99,13 @@ export async function scoreOpenDataset(
   request: ScoreRequest,
   dataset: Dataset,
   job: JobContext<unknown>,
-  { processes, openSeconds, part, sink }: ScoringMeans,
+  { sharing, openSeconds, part, sink }: ScoringMeans,
 ): Promise<ScoreDocument> {
-  const scoring = await openScoring(request, dataset);
-  if (sink === undefined && processes !== undefined) {
-    await scoreAside(scoring, job, processes, openSeconds, part);
+  const scoring = await openScoring(request, dataset, async (identity) =>
+    RunFolder.open(request.folder, identity, 'replace'),
+  );
+  if (sink === undefined && sharing !== undefined) {
+    await scoreAside(scoring, job, sharing, openSeconds, part);
   }
   const runs: (readonly EpochRecord[])[] = [];
   for (let seed = 0; seed < request.runs; seed++) {
@@ -113,54 +124,64 @@ export async function scoreOpenDataset(
   return document;
 }
 
-/** Does the runs that are missing side by side, if that pays; their records lie in the folder. */
+/** Does the runs that are missing together with others, if that pays; their records lie in the folder. */
 async function scoreAside(
   scoring: ScoringJob,
   job: JobContext<unknown>,
-  processes: Processes,
+  sharing: SeedSharing,
   openSeconds: number,
-  part: ScoreSeedRequest['part'],
+  part: ScoringMeans['part'],
 ): Promise<void> {
-  const { data, options, test, proxy, score, runs, epoch, training, noise, folder } =
-    scoring.request;
+  const { request, dataset, folder } = scoring;
+  const { runs, score, epoch } = request;
   const missing: number[] = [];
   for (let seed = 0; seed < runs; seed++) {
     if ((await readRun(scoring, seed)) === undefined) {
       missing.push(seed);
     }
   }
-  const run = runOf(scoring, 0);
-  const count = await countProcesses(processes, run, missing.length, openSeconds);
-  if (count > 1) {
-    const request: ScoreSeedRequest = {
-      ...{ data, options, proxy, score, runs, epoch, training, folder, part },
-      ...(test === undefined ? {} : { test }),
-      ...(noise === undefined ? {} : { noise }),
-    };
-    const seeds = {
-      tasks: missing.map((seed) => ({ kind: 'score', request, seed }) as const),
-      names: missing.map((seed) => say`Run ${seed}`),
-      checkpoints: missing.map((seed) => scoring.folder.checkpoint(seed)),
-      steps: stepsOf(scoring),
-      stage: say`Training proxies`,
-    };
-    await runSideBySide(seeds, processes, count, job);
+  const engine = await engineFor(sharing, runOf(scoring, 0), missing.length, openSeconds);
+  if (engine === undefined) {
+    return;
   }
+  const { fingerprint } = dataset;
+  const seeds = {
+    setup: await seedSetup(
+      request,
+      { kind: 'score', part, score, epoch },
+      { fingerprint, folder: folder.path, version: sharing.version },
+    ),
+    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
+    ...{ result: recordsSchema, home: scoringWork(scoring), steps: stepsOf(scoring) },
+    stage: say`Training proxies`,
+    onResult: async (records: readonly EpochRecord[], index: number): Promise<void> => {
+      const seed = missing[index] ?? 0;
+      // What was done on this machine lies there.
+      if ((await readRun(scoring, seed)) === undefined) {
+        await Promise.all(
+          epochsOf(request).map(async (at, i) => {
+            const [record] = records.slice(i, i + 1);
+            await (record && writeRecord(folder.record(seed, at), record));
+          }),
+        );
+      }
+    },
+  };
+  await shareSeeds(seeds, engine, job);
 }
 
-/** Does one run of a request that is not open yet. */
-export async function scoreSeed(
-  request: ScoreSeedRequest,
-  seed: number,
-  job: TaskJob,
-): Promise<void> {
-  const { data, options, part, test } = request;
-  const dataset =
-    part === 'whole'
-      ? await openDataset(data, options)
-      : (await openSplits(data, options, test)).train;
-  await scoreRun(await openScoring(request, dataset), seed, job);
-}
+/** Does runs of a scoring that is open. */
+export const scoringWork = (scoring: ScoringJob): Pick<PieceDoer, 'do' | 'probe'> => ({
+  do: async (request, job) => {
+    const { seed } = readMessage(seedRequestSchema, request, 'The piece');
+    return scoreRun(scoring, seed, job);
+  },
+  probe: async () => probeRun(runOf(scoring, 0)),
+});
+
+/** Epochs that records are taken at. */
+const epochsOf = ({ epoch }: Pick<ScoreRequest, 'epoch'>): readonly number[] =>
+  epoch === 0 ? [0] : Array.from({ length: epoch }, (_, i) => i + 1);
 
 const stepsOf = ({ request, dataset }: ScoringJob): number =>
   request.epoch * stepsPerEpoch(dataset.size, request.training);
@@ -174,10 +195,10 @@ const runOf = (scoring: ScoringJob, seed: number) => {
 
 /** The records of all epochs of a run that is done. */
 async function readRun(
-  { request: { epoch: epochs }, folder }: ScoringJob,
+  { request, folder }: ScoringJob,
   seed: number,
 ): Promise<EpochRecord[] | undefined> {
-  const numbers = epochs === 0 ? [0] : Array.from({ length: epochs }, (_, i) => i + 1);
+  const numbers = epochsOf(request);
   const found = await Promise.all(
     numbers.map(async (epoch) => readRecord(folder.record(seed, epoch))),
   );

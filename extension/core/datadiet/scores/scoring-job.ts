@@ -35,8 +35,3 @@ export interface ScoringJob {
   readonly proxy: ProxyModel;
   readonly folder: RunFolder;
 }
-
-/** A request as another process is sent it. */
-export interface ScoreSeedRequest extends Omit<ScoreRequest, 'write' | 'keepRuns'> {
-  readonly part: 'whole' | 'train';
-}

@@ -4,8 +4,15 @@ import * as v from 'valibot';
 import type { TaskJob } from '../../jobs/child-task';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
-import { fitModel, openMaterial, runOfFit } from './diet-material';
-import type { Fit, FitRequest, FitResult, Material } from './diet-material';
+import {
+  fitModel,
+  fitResultSchema,
+  fitWork,
+  openMaterial,
+  pieceOfFit,
+  runOfFit,
+} from './diet-material';
+import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison } from './diet-work';
 import { auroc } from './label-noise';
@@ -17,9 +24,11 @@ import type { ScoreDocument, ScoreKind } from '../scores/score-document';
 import { scoresOf } from '../scores/score-document';
 import { selectExamples } from './selection';
 import type { Policy, SelectionRequest } from './selection';
-import { countProcesses, runSideBySide } from '../training/side-by-side';
-import type { Processes } from '../training/side-by-side';
+import { seedSetup } from '../training/seed-setup';
+import { engineFor, shareSeeds } from '../training/side-by-side';
+import type { SeedSharing } from '../training/side-by-side';
 import { mean, sampleDeviation } from '../scores/statistics';
+import type { FitRequest } from '../training/train-request';
 import { stepsPerEpoch } from '../training/training-run';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
@@ -114,7 +123,7 @@ const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 export async function runDiet(
   request: DietRequest,
   job: JobContext<unknown>,
-  processes?: Processes,
+  sharing?: SeedSharing,
 ): Promise<DietResult> {
   const started = performance.now();
   const material = await openMaterial(request, (message) => {
@@ -136,7 +145,7 @@ export async function runDiet(
     JSON.stringify(identity),
     (value) => v.parse(entrySchema, value),
   );
-  const means = { processes, openSeconds };
+  const means = { sharing, openSeconds };
   const bench = new DietBench(request, material, means, runFolder, journal, job);
   const result = await bench.run();
   await runFolder.remove();
@@ -151,7 +160,7 @@ class DietBench {
     private readonly request: DietRequest,
     private readonly material: Material,
     private readonly means: {
-      readonly processes: Processes | undefined;
+      readonly sharing: SeedSharing | undefined;
       readonly openSeconds: number;
     },
     private readonly folder: RunFolder,
@@ -340,33 +349,28 @@ class DietBench {
   /** Does trainings, side by side if that pays, and keeps what came of them. */
   private async fitAll(fits: readonly KeyedFit[], what: Message): Promise<Entry[]> {
     const stage = say`Training on ${what}`;
-    const { processes, openSeconds } = this.means;
+    const { sharing, openSeconds } = this.means;
+    const { request, material, folder } = this;
     const missing = fits.filter(({ key }) => !this.done.has(key));
     const [first] = missing;
-    if (processes !== undefined && first !== undefined) {
-      const run = runOfFit(this.material, first);
-      const count = await countProcesses(processes, run, missing.length, openSeconds);
-      if (count > 1) {
-        const { data, options, test, proxy, training, noise } = this.request;
-        const request: FitRequest = {
-          ...{ data, options, proxy, training },
-          ...(test === undefined ? {} : { test }),
-          ...(noise === undefined ? {} : { noise }),
-        };
-        const seeds = {
-          tasks: missing.map((fit) => ({ kind: 'fit', request, fit }) as const),
-          names: missing.map(({ seed }) => say`${what}, seed ${seed}`),
-          checkpoints: missing.map(({ checkpoint }) => checkpoint),
-          ...{ steps: first.steps, stage },
-          onResult: async (result: unknown, index: number): Promise<void> => {
-            const fit = missing[index];
-            if (fit !== undefined) {
-              await this.keep(fit, result as FitResult);
-            }
-          },
-        };
-        await runSideBySide(seeds, processes, count, this.parts.job);
-      }
+    const engine =
+      first && (await engineFor(sharing, runOfFit(material, first), missing.length, openSeconds));
+    if (engine !== undefined && first !== undefined && sharing !== undefined) {
+      const { fingerprint } = material.train;
+      const seeds = {
+        setup: await seedSetup(
+          request,
+          { kind: 'fit' },
+          { fingerprint, folder: folder.path, version: sharing.version },
+        ),
+        pieces: missing.map(pieceOfFit),
+        ...{ result: fitResultSchema, home: fitWork(material, folder) },
+        ...{ steps: first.steps, stage },
+        onResult: async (result: FitResult, index: number): Promise<void> => {
+          await this.keep(missing[index] ?? first, result);
+        },
+      };
+      await shareSeeds(seeds, engine, this.parts.job);
     }
     const entries: Entry[] = [];
     for (const fit of fits) {

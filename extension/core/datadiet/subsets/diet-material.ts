@@ -1,30 +1,26 @@
-import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
+import { basename } from 'node:path';
+import * as v from 'valibot';
+import type { Dataset } from '../../data/datasets/dataset';
+import type { PieceDoer } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import { flipLabels } from './label-noise';
 import type { NoisyLabels } from './label-noise';
 import { openSplits } from './open-splits';
 import { accuracyOf, allExamples } from '../scores/predictions';
 import { openProxy } from '../training/proxy-model';
-import type { ProxyModel, ProxyRequest } from '../training/proxy-model';
-import { trainRun } from '../training/training-run';
+import type { ProxyModel } from '../training/proxy-model';
+import type { RunFolder } from '../training/run-folder';
+import { seedRequestSchema } from '../training/seed-setup';
+import type { SeedPiece } from '../training/seed-setup';
+import type { FitRequest } from '../training/train-request';
+import { probeRun, trainRun } from '../training/training-run';
 import type { RunRequest } from '../training/training-run';
 import type { TrainingSettings } from '../training/training-settings';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What every training of an experiment shares, as plain data. */
-export interface FitRequest {
-  readonly data: string;
-  readonly options: DatasetOptions;
-  /** Where the test data lies, if not in the data set. */
-  readonly test?: string;
-  readonly proxy: ProxyRequest;
-  readonly training: TrainingSettings;
-  /** Study of label noise: share of labels that are flipped. */
-  readonly noise?: { readonly rate: number; readonly seed: number };
-}
-
-/** The same, open. */
+/** A request, open. */
 export interface Material {
   readonly train: Dataset;
   readonly testSet: Dataset;
@@ -45,6 +41,9 @@ export interface Fit {
   /** Examples held out of the training data, with labels as they are; the test data if absent. */
   readonly validation?: Int32Array;
 }
+
+/** What came of it, as another process sends it. */
+export const fitResultSchema = v.object({ accuracy: v.number(), seconds: v.number() });
 
 /** What came of it. */
 export interface FitResult {
@@ -99,8 +98,31 @@ export async function fitModel(material: Material, fit: Fit, job: TaskJob): Prom
   }
 }
 
-/** The same for a request that is not open yet. */
-export async function fitOnce(request: FitRequest, fit: Fit, job: TaskJob): Promise<FitResult> {
-  // The process that asks for it has said what there is to warn of.
-  return fitModel(await openMaterial(request, () => undefined), fit, job);
-}
+/** A training as others are asked for it. */
+export const pieceOfFit = ({ examples, seed, steps, checkpoint, validation }: Fit): SeedPiece => ({
+  request: {
+    ...{ kind: 'fit', examples, seed, steps, checkpoint: basename(checkpoint) },
+    validation,
+  },
+  checkpoint,
+});
+
+/** Does trainings on material that is open, whose checkpoints lie in a folder. */
+export const fitWork = (
+  material: Material,
+  folder: RunFolder,
+): Pick<PieceDoer, 'do' | 'probe'> => ({
+  do: async (asked, job): Promise<FitResult> => {
+    const request = readMessage(seedRequestSchema, asked, 'The piece');
+    if (request.kind !== 'fit') {
+      throw new Error('The piece says no examples to train on.');
+    }
+    const { examples, seed, steps, checkpoint, validation } = request;
+    const fit = { examples, seed, steps, checkpoint: folder.file(checkpoint) };
+    return fitModel(material, validation === undefined ? fit : { ...fit, validation }, job);
+  },
+  probe: async () => {
+    const examples = allExamples(material.train.size);
+    return probeRun(runOfFit(material, { ...{ examples, seed: 0, steps: 0 }, checkpoint: '' }));
+  },
+});

@@ -12,6 +12,11 @@ const format = 'espalier.training';
 export class RunFolder {
   private constructor(public readonly path: string) {}
 
+  /** A folder of a job that has been told already. */
+  public static of(path: string): RunFolder {
+    return new RunFolder(path);
+  }
+
   /**
    * Opens or makes the folder for the job that `identity` describes.
    * @param onOther what happens where it holds the runs of another job; other content is never replaced

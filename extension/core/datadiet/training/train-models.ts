@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
+import type { PieceDoer } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
 import { writeDocument } from '../../jobs/write-document';
@@ -9,9 +11,10 @@ import { accuracyOf, allExamples } from '../scores/predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel } from './proxy-model';
 import { RunFolder } from './run-folder';
-import { countProcesses, runSideBySide } from './side-by-side';
-import type { Processes } from './side-by-side';
-import { stepsPerEpoch, trainRun } from './training-run';
+import { pieceOfSeed, seedRequestSchema, seedSetup } from './seed-setup';
+import { engineFor, shareSeeds } from './side-by-side';
+import type { SeedSharing } from './side-by-side';
+import { probeRun, stepsPerEpoch, trainRun } from './training-run';
 import type { TrainRequest } from './train-request';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -26,6 +29,13 @@ const runSchema = v.object({
   secondsPerStep: v.number(),
 });
 type TrainedRun = v.InferOutput<typeof runSchema>;
+
+/** What whoever trains a seed gives: the run, and its checkpoint. */
+const trainedSchema = v.object({ run: runSchema, weights: v.instance(Uint8Array) });
+interface Trained {
+  readonly run: TrainedRun;
+  readonly weights: Uint8Array;
+}
 
 export interface TrainResult {
   readonly runs: readonly Omit<TrainedRun, 'secondsPerStep'>[];
@@ -42,11 +52,13 @@ interface Training {
   readonly steps: number;
 }
 
-async function openTraining(
+/** @param folderOf the folder, by what tells the job from others */
+export async function openTraining(
   request: TrainRequest,
   warn: (message: Message) => void,
+  folderOf: (identity: object) => Promise<RunFolder>,
 ): Promise<Training> {
-  const { out, data, options, test, proxy: model, epochs, training } = request;
+  const { data, options, test, proxy: model, epochs, training } = request;
   const { train: dataset, test: testSet, warnings } = await openSplits(data, options, test);
   warnings.forEach(warn);
   const proxy = await openProxy(model, dataset);
@@ -57,7 +69,7 @@ async function openTraining(
     epochs,
     training,
   };
-  const folder = await RunFolder.open(out, identity, 'refuse');
+  const folder = await folderOf(identity);
   return {
     request,
     dataset,
@@ -75,16 +87,19 @@ async function openTraining(
 export async function trainModels(
   request: TrainRequest,
   job: JobContext<unknown>,
-  processes?: Processes,
+  sharing?: SeedSharing,
 ): Promise<TrainResult> {
   const started = performance.now();
-  const training = await openTraining(request, (message) => {
+  const warn = (message: Message): void => {
     job.warn(message);
-  });
+  };
+  const training = await openTraining(request, warn, async (identity) =>
+    RunFolder.open(request.out, identity, 'refuse'),
+  );
   const openSeconds = (performance.now() - started) / 1000;
   const { seeds } = request;
   const { steps, proxy } = training;
-  await trainAside(training, job, processes, openSeconds);
+  await trainAside(training, job, sharing, openSeconds);
   const runs: TrainedRun[] = [];
   for (let seed = 0; seed < seeds; seed++) {
     const stage = say`Training ${proxy.name}, seed ${seed}`;
@@ -106,43 +121,56 @@ export async function trainModels(
   };
 }
 
-/** Trains the seeds that are missing side by side, if that pays; results and weights lie in the folder. */
+/** Trains the seeds that are missing together with others, if that pays; results and weights lie in the folder. */
 async function trainAside(
   training: Training,
   job: JobContext<unknown>,
-  processes: Processes | undefined,
+  sharing: SeedSharing | undefined,
   openSeconds: number,
 ): Promise<void> {
-  const { request, folder, steps, proxy } = training;
+  const { request, dataset, folder, steps, proxy } = training;
   const missing: number[] = [];
   for (let seed = 0; seed < request.seeds; seed++) {
     if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
       missing.push(seed);
     }
   }
-  const run = runOf(training, 0);
-  const count = await countProcesses(processes, run, missing.length, openSeconds);
-  if (processes !== undefined && count > 1) {
-    const seeds = {
-      tasks: missing.map((seed) => ({ kind: 'train', request, seed }) as const),
-      names: missing.map((seed) => say`Seed ${seed}`),
-      checkpoints: missing.map((seed) => folder.checkpoint(seed)),
-      steps,
-      stage: say`Training ${proxy.name}`,
-    };
-    await runSideBySide(seeds, processes, count, job);
+  const engine = await engineFor(sharing, runOf(training, 0), missing.length, openSeconds);
+  if (engine === undefined || sharing === undefined) {
+    return;
   }
+  const { epochs } = request;
+  const { fingerprint } = dataset;
+  const seeds = {
+    setup: await seedSetup(
+      request,
+      { kind: 'train', epochs },
+      { fingerprint, folder: folder.path, version: sharing.version },
+    ),
+    pieces: missing.map((seed) => pieceOfSeed(seed, folder)),
+    ...{ result: trainedSchema, home: trainingWork(training), steps },
+    stage: say`Training ${proxy.name}`,
+    onResult: async ({ run, weights }: Trained, index: number): Promise<void> => {
+      const seed = missing[index] ?? 0;
+      // What was done on this machine lies there.
+      if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
+        await writeFile(folder.checkpoint(seed), weights);
+        await writeDocument(folder.file(resultFile(seed)), run);
+      }
+    },
+  };
+  await shareSeeds(seeds, engine, job);
 }
 
-/** Trains one seed of a request that is not open yet. */
-export async function trainSeedOf(
-  request: TrainRequest,
-  seed: number,
-  job: TaskJob,
-): Promise<void> {
-  // The process that asks for the seed has said what there is to warn of.
-  await trainSeed(await openTraining(request, () => undefined), seed, job);
-}
+/** Trains seeds of a request that is open. */
+export const trainingWork = (training: Training): Pick<PieceDoer, 'do' | 'probe'> => ({
+  do: async (request, job): Promise<Trained> => {
+    const { seed } = readMessage(seedRequestSchema, request, 'The piece');
+    const run = await trainSeed(training, seed, job);
+    return { run, weights: new Uint8Array(await readFile(training.folder.checkpoint(seed))) };
+  },
+  probe: async () => probeRun(runOf(training, 0)),
+});
 
 const resultFile = (seed: number): string => `seed-${seed}.json`;
 

@@ -89,19 +89,47 @@ export function threadsOf({
 
 /** Steps that are made before time is taken, and steps that are measured. */
 const [warmUp, measured] = [2, 4] as const;
+/** Steps whose weights are compared, and how many numbers of them. */
+const [probed, mostNumbers] = [2, 512] as const;
 
 /** Seconds that a step of a run takes, measured on a trainer that is thrown away. */
 export async function measureStep(request: RunRequest): Promise<number> {
+  let begin = 0;
+  return tryRun(request, warmUp + measured, {
+    before: (step) => {
+      begin = step === warmUp ? performance.now() : begin;
+    },
+    then: () => (performance.now() - begin) / 1000 / measured,
+  });
+}
+
+/** Weights after the first steps of a run: other processors round otherwise. */
+export async function probeRun(request: RunRequest): Promise<readonly number[]> {
+  return tryRun(request, probed, {
+    before: () => undefined,
+    then: (trainer) => {
+      const numbers = trainer.parameterNames.flatMap((name) => [...floatsIn(trainer.tensor(name))]);
+      const every = Math.max(1, Math.ceil(numbers.length / mostNumbers));
+      return numbers.filter((_, i) => i % every === 0);
+    },
+  });
+}
+
+/** Makes steps on the first examples with a trainer that is thrown away. */
+async function tryRun<T>(
+  request: RunRequest,
+  steps: number,
+  hooks: { readonly before: (step: number) => void; readonly then: (trainer: Trainer) => T },
+): Promise<T> {
   const { proxy, dataset, labels, examples, settings } = request;
   const chosen = examples.subarray(0, settings.batchSize);
   const trainer = await createTrainer(request);
   try {
-    let begin = 0;
-    for (let step = 0; step < warmUp + measured; step++) {
-      begin = step === warmUp ? performance.now() : begin;
+    for (let step = 0; step < steps; step++) {
+      hooks.before(step);
       await trainer.train(batchOf(proxy, dataset, labels, chosen));
     }
-    return (performance.now() - begin) / 1000 / measured;
+    return hooks.then(trainer);
   } finally {
     await trainer.dispose();
   }

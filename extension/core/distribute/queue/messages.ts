@@ -23,7 +23,8 @@ export type Order = v.InferOutput<typeof orderSchema>;
 /** What pieces of a job share, as it lies on the server. */
 export const sharedSchema = v.object({
   kind: v.string(),
-  fingerprint: v.string(),
+  /** Fingerprints of models and data sets, by what they are for. */
+  files: v.record(v.string(), v.string()),
   data: v.unknown(),
 });
 

@@ -174,7 +174,9 @@ export class QueueEngine implements Engine {
     const answers = new Answers(redis);
     const text = encode({
       kind: setup.kind,
-      fingerprint: setup.model.fingerprint,
+      files: Object.fromEntries(
+        Object.entries(setup.files).map(([name, { fingerprint }]) => [name, fingerprint]),
+      ),
       data: setup.data,
     });
     const hiring: Hiring = {
@@ -234,7 +236,7 @@ class Watch {
   public start(): void {
     if (this.known.size + this.refused.size === 0) {
       this.means.inform(
-        say`No worker of the queue has this model yet. This process works alone until one joins.`,
+        say`No worker of the queue has what this job reads yet. This process works alone until one joins.`,
       );
     }
     let isLooking = false;
@@ -272,11 +274,12 @@ class Watch {
 
   public async look(): Promise<void> {
     const { setup, counts } = this.hiring;
-    const { fingerprint } = setup.model;
+    const needed = Object.values(setup.files).map(({ fingerprint }) => fingerprint);
+    const [about = ''] = needed;
     const { open, done } = counts;
     const seconds = (performance.now() - this.started) / 1000;
     await this.jobs.put({
-      ...{ id: this.id, kind: setup.kind, model: fingerprint, seconds, open, done },
+      ...{ id: this.id, kind: setup.kind, about, seconds, open, done },
     });
     const there = new Map((await this.workers.list()).map((entry) => [entry.id, entry]));
     for (const [id, worker] of this.known) {
@@ -300,7 +303,9 @@ class Watch {
     }
     for (const entry of there.values()) {
       const isNew = !this.known.has(entry.id) && !this.refused.has(entry.id);
-      if (isNew && !this.isStopped && !entry.leaving && entry.models.includes(fingerprint)) {
+      const has = new Set([...entry.models, ...entry.data]);
+      const isFit = !entry.leaving && needed.every((one) => has.has(one));
+      if (isNew && !this.isStopped && isFit) {
         this.refused.add(entry.id);
         const trial = this.admit(entry).catch((error: unknown) => {
           this.known.delete(entry.id);

@@ -7,9 +7,11 @@ import type { Redis } from 'ioredis';
 import * as v from 'valibot';
 import { WorkerLostError } from '../../jobs/child-task';
 import type { Cancellation } from '../../jobs/job';
+import { printable } from '../../printable';
 import { UserError } from '../../user-error';
 import { LocalWorker } from '../local-engine';
 import type { PieceLimits } from '../local-engine';
+import type { PieceFile, PieceSetup } from '../piece';
 import { readMessage } from '../read-message';
 import { decode, encode } from './codec';
 import type { QueueServer } from './connection';
@@ -30,8 +32,9 @@ import { inEnglish, verbatim } from '../../message';
 export interface Offer {
   /** Bundle of the processes that do pieces. */
   readonly script: string;
-  /** Paths of models by fingerprint. */
+  /** Paths of models and of data sets, by fingerprint. */
   readonly models: ReadonlyMap<string, string>;
+  readonly data: ReadonlyMap<string, string>;
   readonly workers: number;
   readonly limits: PieceLimits;
   readonly version: string;
@@ -119,10 +122,10 @@ class Place {
   private async say(): Promise<void> {
     const { id, name, done, piece, offer, leaving } = this;
     const seconds = (performance.now() - this.started) / 1000;
-    const { version, models, limits } = offer;
+    const { version, models, data, limits } = offer;
     const { device = 'auto' } = limits;
     await this.registry.put({
-      ...{ id, name, version, models: [...models.keys()], device },
+      ...{ id, name, version, models: [...models.keys()], data: [...data.keys()], device },
       ...{ seconds, done, piece, leaving },
     });
   }
@@ -192,24 +195,30 @@ class Place {
     if (text === null) {
       throw new WorkerLostError('The server has lost what the pieces share.');
     }
-    const { kind, fingerprint, data } = readMessage(
-      sharedSchema,
-      decode(text),
-      'What pieces share',
-    );
-    const path = this.offer.models.get(fingerprint);
-    if (path === undefined) {
-      throw new Error(`This machine has no model with the fingerprint ${fingerprint}.`);
-    }
+    const { kind, files, data } = readMessage(sharedSchema, decode(text), 'What pieces share');
     const { script, limits, scratch } = this.offer;
     const folder = join(scratch, randomUUID());
-    const shared = { kind, key: setup, model: { fingerprint, path }, data, scratch: folder };
+    const found = Object.entries(files).map(([name, fingerprint]) => [
+      name,
+      this.find(fingerprint),
+    ]);
+    const own = Object.fromEntries(found) as PieceSetup['files'];
+    const shared = { kind, key: setup, files: own, data, scratch: folder };
     this.current = {
       setup,
       local: new LocalWorker(verbatim(this.name), script, shared, limits),
       folder,
     };
     return this.current;
+  }
+
+  private find(fingerprint: string): PieceFile {
+    const { models, data } = this.offer;
+    const path = models.get(fingerprint) ?? data.get(fingerprint);
+    if (path === undefined) {
+      throw new Error(`This machine has nothing with the fingerprint ${printable(fingerprint)}.`);
+    }
+    return { fingerprint, path };
   }
 
   /** Ends the process, which leaves its folder behind. */

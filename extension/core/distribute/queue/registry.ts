@@ -22,8 +22,9 @@ const workerSchema = v.object({
   /** Machine, and which of its workers. */
   name: shownSchema,
   version: shownSchema,
-  /** Fingerprints of the models that it has. */
+  /** Fingerprints of the models and of the data sets that it has. */
   models: v.array(v.string()),
+  data: v.array(v.string()),
   device: shownSchema,
   /** Since it began: clocks of machines differ. */
   seconds: v.number(),
@@ -39,7 +40,8 @@ export type WorkerEntry = v.InferOutput<typeof workerSchema>;
 const jobSchema = v.object({
   id: v.string(),
   kind: shownSchema,
-  model: shownSchema,
+  /** Fingerprint of the model, or of the data set. */
+  about: shownSchema,
   /** Since it began. */
   seconds: v.number(),
   done: count,

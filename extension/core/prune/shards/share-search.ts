@@ -45,7 +45,7 @@ export async function shareSearch<T>(
   const home = new ShardWork(setup);
   const shared: PieceSetup = {
     ...{ kind: 'search', key: setupKeyOf(key, executor.device) },
-    model: { fingerprint: model.summary.fingerprint, path: model.path },
+    files: { model: { fingerprint: model.summary.fingerprint, path: model.path } },
     data: {
       ...{ sequences: sequences.map(portableInput), metricName },
       ...{ device: executor.device, memoryBytes },
@@ -69,19 +69,20 @@ export async function shareSearch<T>(
 }
 
 /** Opens what a worker does pieces of searches with. */
-export const openSearchPieces: OpenPieces = (data, { model: { model }, threads, ...limits }) => {
+export const openSearchPieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
   const { sequences, metricName, ...job } = readMessage(dataSchema, data, 'What pieces share');
   const { device = job.device, memoryBytes: memory = job.memoryBytes * limits.memoryShare } =
     limits;
+  const { model } = await openModel();
   requireMemory(model, memory, device);
   const executor = new LayeredExecutor(model, device, memory, { threads });
   const work = new ShardWork({
     ...{ executor, sequences, metricName, metric: metrics[metricName] },
     onWork: () => undefined,
   });
-  return Promise.resolve({
+  return {
     do: async (request, job) => work.do(readMessage(shardRequestSchema, request, 'The piece'), job),
     probe: async () => kernelProbe(executor, sequences[0]),
     dispose: async () => executor.dispose(),
-  });
+  };
 };

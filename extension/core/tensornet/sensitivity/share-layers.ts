@@ -62,7 +62,7 @@ export async function shareLayers(
       measured: data.measured.map(portableInput),
       fitting: data.fitting.map(portableInput),
     },
-    model: { fingerprint: model.summary.fingerprint, path: model.path },
+    files: { model: { fingerprint: model.summary.fingerprint, path: model.path } },
   };
   await withCrew(
     engine,
@@ -85,7 +85,10 @@ export async function shareLayers(
 }
 
 /** Opens what a worker measures layers with. */
-export const openLayerPieces: OpenPieces = (data, { model, threads, scratch, ...limits }) => {
+export const openLayerPieces: OpenPieces = async (
+  data,
+  { openModel, threads, scratch, ...limits },
+) => {
   const { measured, fitting, settings, machine, ...job } = readMessage(
     dataSchema,
     data,
@@ -93,15 +96,15 @@ export const openLayerPieces: OpenPieces = (data, { model, threads, scratch, ...
   );
   const { device = job.device, memoryBytes = job.memoryBytes * limits.memoryShare } = limits;
   const work = new LayerWork({
-    ...{ model, device, memoryBytes, threads, measured, fitting },
+    ...{ model: await openModel(), device, memoryBytes, threads, measured, fitting },
     settings: settings as SensitivitySettings,
     timing: timingOf(machine),
     folder: scratch,
     onWork: () => undefined,
   });
-  return Promise.resolve({
+  return {
     do: async (request, job) => work.do(readMessage(layerRequestSchema, request, 'The piece'), job),
     probe: async () => kernelProbe(work.executor, measured[0]),
     dispose: async () => work.dispose(),
-  });
+  };
 };

@@ -1,21 +1,13 @@
 import { existsSync } from 'node:fs';
 import { cp, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { root } from '../../scripts/lib/repository.mjs';
-import { Heatmap } from './support/heatmap';
-import { useSession } from './support/use-session';
+import { expect, it } from 'vitest';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { Heatmap } from '../support/heatmap';
+import type { Session } from '../support/session';
 
-describe('an ONNX file', () => {
-  const session = useSession({
-    prepare: placeModels,
-    settings: {
-      'espalier.device': 'cpu',
-      'espalier.calibration.sequences': 2,
-      'espalier.calibration.length': 16,
-    },
-  });
-
+/** Tests in the session of a workspace that {@link placeGraphs} prepared. */
+export function testOnnx(session: () => Session): void {
   const profile = async (name: string): Promise<Heatmap> => {
     const { workbench } = session();
     await workbench.explorerMenu([name, `${name}.onnx`], 'Espalier', 'Profile Layers');
@@ -60,10 +52,10 @@ describe('an ONNX file', () => {
       .waitFor();
     await prune(panel, 'vit');
   });
-});
+}
 
 /** A text model with a tokenizer of as many tokens as it knows, and an image model. */
-async function placeModels(workspace: string): Promise<void> {
+export async function placeGraphs(workspace: string): Promise<void> {
   const place = async (fixture: string, folder: string): Promise<string> => {
     const target = join(workspace, folder);
     await mkdir(target);

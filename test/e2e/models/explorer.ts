@@ -1,28 +1,28 @@
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame, Locator } from 'playwright-core';
-import { beforeAll, describe, expect, it } from 'vitest';
-import { root } from '../../scripts/lib/repository.mjs';
-import { accessibilityViolations } from './support/accessibility';
-import { THEMES } from './support/session';
-import { useSession } from './support/use-session';
+import { beforeAll, expect, it } from 'vitest';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { accessibilityViolations } from '../support/accessibility';
+import { THEMES } from '../support/session';
+import type { Session } from '../support/session';
 
 const fixtures = join(root, 'test', 'fixtures');
 
-describe('the model explorer', () => {
-  const session = useSession({
-    prepare: async (workspace) => {
-      await cp(join(fixtures, 'gguf', 'llama.gguf'), join(workspace, 'llama.gguf'));
-      await cp(join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'), join(workspace, 'gpt2.onnx'));
-      await mkdir(join(workspace, 'other'));
-      await cp(join(fixtures, 'models', 'llama-tied-f16'), join(workspace, 'other'), {
-        recursive: true,
-      });
-      const numbers = { 'block.1.attention': 0.5, 'block.3.feedforward': 2 };
-      await writeFile(join(workspace, 'numbers.json'), JSON.stringify(numbers));
-    },
+/** Files beside the sample model. */
+export async function placeFiles(workspace: string): Promise<void> {
+  await cp(join(fixtures, 'gguf', 'llama.gguf'), join(workspace, 'llama.gguf'));
+  await cp(join(fixtures, 'onnx', 'gpt2-legacy', 'model.onnx'), join(workspace, 'gpt2.onnx'));
+  await mkdir(join(workspace, 'other'));
+  await cp(join(fixtures, 'models', 'llama-tied-f16'), join(workspace, 'other'), {
+    recursive: true,
   });
+  const numbers = { 'block.1.attention': 0.5, 'block.3.feedforward': 2 };
+  await writeFile(join(workspace, 'numbers.json'), JSON.stringify(numbers));
+}
 
+/** Tests in the session of a workspace that {@link placeFiles} prepared. */
+export function testExplorer(session: () => Session): void {
   beforeAll(async () => {
     await session().workbench.extensionKnown();
   });
@@ -232,4 +232,4 @@ describe('the model explorer', () => {
     await workbench.reload();
     await row(await explorer(), 'block.1.attention').waitFor();
   });
-});
+}

@@ -1,23 +1,15 @@
 import { createHash } from 'node:crypto';
 import { cp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { root } from '../../scripts/lib/repository.mjs';
-import { Heatmap } from './support/heatmap';
-import { useSession } from './support/use-session';
+import { expect, it } from 'vitest';
+import { root } from '../../../scripts/lib/repository.mjs';
+import { Heatmap } from '../support/heatmap';
+import type { Session } from '../support/session';
 
 const NAN_WEIGHT = 'model.layers.1.mlp.down_proj.weight';
 
-describe('a damaged model', () => {
-  const session = useSession({
-    prepare: damageModels,
-    settings: {
-      'espalier.device': 'cpu',
-      'espalier.calibration.sequences': 2,
-      'espalier.calibration.length': 32,
-    },
-  });
-
+/** Tests in the session of a workspace that {@link damageModels} prepared. */
+export function testDamaged(session: () => Session): void {
   /** Names and contents of all that is in a folder. */
   const contents = async (folder: string) =>
     Object.fromEntries(
@@ -90,11 +82,13 @@ describe('a damaged model', () => {
     await problem.waitFor();
     expect(await problem.textContent()).toContain('Did you mean "block.0.attention"?');
     await workbench.screenshot('plan-problem');
+    await workbench.page.keyboard.press('Control+Shift+M');
+    await problem.waitFor({ state: 'hidden' });
   });
-});
+}
 
 /** Copies of test/fixtures/models, each with another fault. */
-async function damageModels(workspace: string): Promise<void> {
+export async function damageModels(workspace: string): Promise<void> {
   const place = async (fixture: string, name: string) => {
     const folder = join(workspace, name);
     await cp(join(root, 'test', 'fixtures', 'models', fixture), folder, { recursive: true });

@@ -1,0 +1,61 @@
+import { mkdir } from 'node:fs/promises';
+import { openDataset } from '../../data/datasets/open-dataset';
+import type { OpenPieces, PieceDoer } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
+import { say } from '../../message';
+import { UserError } from '../../user-error';
+import { openScoring, scoringWork } from '../scores/score-dataset';
+import { fitWork, openMaterial } from '../subsets/diet-material';
+import { openSplits } from '../subsets/open-splits';
+import { RunFolder } from './run-folder';
+import { requestOf, seedDataSchema } from './seed-setup';
+import type { SeedWork } from './seed-setup';
+import type { FitRequest } from './train-request';
+import { openTraining, trainingWork } from './train-models';
+
+/** Opens what a worker trains seeds with. */
+export const openSeedPieces: OpenPieces = async (data, means) => {
+  const shared = readMessage(seedDataSchema, data, 'What pieces share');
+  const request = requestOf(shared, means);
+  await mkdir(means.kept, { recursive: true });
+  const folder = RunFolder.of(means.kept);
+  const { work, fingerprint } = await open(request, shared.work, folder);
+  if (fingerprint !== shared.fingerprint) {
+    throw new UserError(say`The data set changed while it was read.`, {
+      file: request.data,
+      remedy: say`Run the same command again.`,
+    });
+  }
+  return { ...work, dispose: async () => Promise.resolve() };
+};
+
+/** The work of a request, and the fingerprint of what is trained on. */
+async function open(
+  request: FitRequest,
+  work: SeedWork,
+  folder: RunFolder,
+): Promise<{ work: Pick<PieceDoer, 'do' | 'probe'>; fingerprint: string }> {
+  const { data, options, test } = request;
+  // The process that asks for the seeds has said what there is to warn of.
+  const silent = (): void => undefined;
+  switch (work.kind) {
+    case 'score': {
+      const dataset =
+        work.part === 'whole'
+          ? await openDataset(data, options)
+          : (await openSplits(data, options, test)).train;
+      const whole = { ...request, ...work, runs: 1, folder: folder.path };
+      const scoring = await openScoring(whole, dataset, async () => Promise.resolve(folder));
+      return { work: scoringWork(scoring), fingerprint: dataset.fingerprint };
+    }
+    case 'train': {
+      const whole = { ...request, ...work, seeds: 1, out: folder.path };
+      const training = await openTraining(whole, silent, async () => Promise.resolve(folder));
+      return { work: trainingWork(training), fingerprint: training.dataset.fingerprint };
+    }
+    case 'fit': {
+      const material = await openMaterial(request, silent);
+      return { work: fitWork(material, folder), fingerprint: material.train.fingerprint };
+    }
+  }
+}

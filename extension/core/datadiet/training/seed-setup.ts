@@ -1,0 +1,148 @@
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import * as v from 'valibot';
+import { isOnnx } from '../../checkpoints/model-folder';
+import { fingerprintFiles } from '../../data/fingerprint-files';
+import { setupKeyOf } from '../../distribute/piece';
+import type { PieceFile, PieceSetup } from '../../distribute/piece';
+import type { PieceMeans } from '../../distribute/piece-doer';
+import { scoreKinds } from '../scores/score-document';
+import { proxyNames } from './proxy-model';
+import type { RunFolder } from './run-folder';
+import type { FitRequest } from './train-request';
+import { schedules } from './training-settings';
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const optionsSchema = v.object({
+  label: v.optional(v.string()),
+  text: v.optional(v.string()),
+  features: v.optional(v.array(v.string())),
+  classNames: v.optional(v.array(v.string())),
+  imageSize: v.optional(v.object({ height: count, width: count })),
+  imageChannels: v.optional(v.picklist([1, 3])),
+});
+
+const trainingSchema = v.object({
+  batchSize: count,
+  learningRate: v.number(),
+  schedule: v.picklist(schedules),
+  momentum: v.number(),
+  weightDecay: v.number(),
+  threads: v.optional(count),
+});
+
+/** What trainings of seeds share. It names no file. */
+export const seedDataSchema = v.object({
+  options: optionsSchema,
+  training: trainingSchema,
+  /** The model, where it is none of the files. */
+  proxy: v.object({ model: v.optional(v.picklist(proxyNames)), maxTokens: v.optional(count) }),
+  noise: v.optional(v.object({ rate: v.number(), seed: v.number() })),
+  /** What they are for. */
+  work: v.variant('kind', [
+    v.object({
+      kind: v.literal('score'),
+      part: v.picklist(['whole', 'train']),
+      score: v.picklist(scoreKinds),
+      epoch: count,
+    }),
+    v.object({ kind: v.literal('train'), epochs: count }),
+    v.object({ kind: v.literal('fit') }),
+  ]),
+  /** Of the examples that are trained on, once they are open. */
+  fingerprint: v.string(),
+});
+type SeedData = v.InferOutput<typeof seedDataSchema>;
+export type SeedWork = SeedData['work'];
+
+const indices = v.custom<Int32Array>((value) => value instanceof Int32Array);
+
+/** What is asked of whoever trains one seed. */
+export const seedRequestSchema = v.variant('kind', [
+  v.object({ kind: v.literal('seed'), seed: count }),
+  v.object({
+    kind: v.literal('fit'),
+    examples: indices,
+    seed: count,
+    steps: count,
+    /** Name of the file that it is saved to. */
+    checkpoint: v.pipe(v.string(), v.regex(/^\w+\.safetensors$/)),
+    validation: v.optional(indices),
+  }),
+]);
+type SeedRequest = v.InferOutput<typeof seedRequestSchema>;
+
+/** A training that may be done elsewhere. */
+export interface SeedPiece {
+  readonly request: SeedRequest;
+  /** Where it leaves what is done on this machine; it goes on there. */
+  readonly checkpoint: string;
+}
+
+/** The training of a seed whose settings all of its job share. */
+export const pieceOfSeed = (seed: number, folder: RunFolder): SeedPiece => ({
+  request: { kind: 'seed', seed },
+  checkpoint: folder.checkpoint(seed),
+});
+
+/** The model that reads texts where a request names none. */
+export const defaultTokenizerIn = (samples: string): string => join(samples, 'espalier-sample');
+
+/** What trainings of a request share, for whoever does them. */
+export async function seedSetup(
+  request: FitRequest,
+  work: SeedWork,
+  {
+    fingerprint,
+    folder,
+    version,
+  }: {
+    /** Of the examples that are trained on. */
+    readonly fingerprint: string;
+    /** Keeps what is done on this machine. */
+    readonly folder: string;
+    /** Of Espalier. */
+    readonly version: string;
+  },
+): Promise<PieceSetup> {
+  const { data: path, test, options, training, noise, proxy } = request;
+  const isFile = isOnnx(proxy.model);
+  const paths = { data: path, test, model: isFile ? proxy.model : undefined };
+  const files: Record<string, PieceFile> = {};
+  for (const [name, one] of Object.entries({ ...paths, tokenizer: proxy.tokenizer })) {
+    if (one !== undefined) {
+      files[name] = { path: one, fingerprint: await fingerprintFiles(one) };
+    }
+  }
+  const data = {
+    ...{ options, training, work, fingerprint },
+    proxy: {
+      ...(isFile ? {} : { model: proxy.model }),
+      ...(proxy.maxTokens === undefined ? {} : { maxTokens: proxy.maxTokens }),
+    },
+    ...(noise === undefined ? {} : { noise }),
+  };
+  const prints = Object.entries(files).map(([name, file]) => [name, file.fingerprint]);
+  const job = createHash('sha256').update(JSON.stringify([version, data, prints]));
+  const key = setupKeyOf(job.digest('hex'), 'cpu');
+  return { kind: 'seeds', key, files, data, scratch: folder };
+}
+
+/** The request that a setup was made of, with the paths of this machine. */
+export function requestOf(
+  { options, training, noise, proxy }: SeedData,
+  { files, samples }: Pick<PieceMeans, 'files' | 'samples'>,
+): FitRequest {
+  const { data = '', test, model = proxy.model, tokenizer } = files;
+  return {
+    ...{ data, options, training },
+    ...(test === undefined ? {} : { test }),
+    ...(noise === undefined ? {} : { noise }),
+    proxy: {
+      ...{ model: model ?? '', defaultTokenizer: defaultTokenizerIn(samples) },
+      ...(tokenizer === undefined ? {} : { tokenizer }),
+      ...(proxy.maxTokens === undefined ? {} : { maxTokens: proxy.maxTokens }),
+    },
+  } as FitRequest;
+}
