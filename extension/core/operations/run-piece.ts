@@ -10,12 +10,14 @@ import type { OpenModel } from '../models/model-cache';
 import { openSeedPieces } from '../datadiet/training/seed-pieces';
 import type { OpenedModel } from '../models/opened-model';
 import { openSearchPieces } from '../prune/shards/share-search';
+import { openNetworkPieces } from '../symbolic/evolution/network-pieces';
 import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
 /** Who does the pieces of each kind. */
 const kinds: Readonly<Record<string, OpenPieces>> = {
+  networks: openNetworkPieces,
   search: openSearchPieces,
   seeds: openSeedPieces,
   sensitivity: openLayerPieces,

@@ -13,6 +13,7 @@ import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { atMost } from './rules';
+import { engineOf, sharingFields, sharingRules } from './sharing';
 
 const fields = {
   out: path({
@@ -75,6 +76,7 @@ const fields = {
       min: 0,
     }),
   }),
+  ...sharingFields,
 };
 
 export const synthesize = defineOperation({
@@ -83,7 +85,7 @@ export const synthesize = defineOperation({
   verb: 'Synthesizing modules in',
   summary: 'Search for programs that build graphs, and train those as neural networks.',
   fields,
-  rules: [atMost('keep', 'population'), atMost('pictures', 'train')],
+  rules: [atMost('keep', 'population'), atMost('pictures', 'train'), ...sharingRules],
   result: v.looseObject({
     iterations: v.array(v.looseObject({ models: v.array(v.looseObject({ program: v.string() })) })),
     best: v.looseObject({
@@ -102,6 +104,7 @@ export const synthesize = defineOperation({
     return runEvolution(
       { settings: evolutionSettings(request), out: resolve(out), pictures, version },
       context,
+      engineOf(request, context.environment),
     );
   },
   toJson: ({ document, ...files }) => {

@@ -6,12 +6,14 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { EvolutionEvent } from '../../../extension/core/symbolic/evolution/evolve';
 import { parseGssnnDocument } from '../../../extension/core/symbolic/evolution/gssnn-document';
 import type { EvolutionSettings } from '../../../extension/core/symbolic/evolution/gssnn-document';
-import { splitRequest, synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
+import { splitRequest } from '../../../extension/core/symbolic/evolution/network-pieces';
+import { synthesize } from '../../../extension/core/symbolic/evolution/synthesize';
 import type { SynthesisResult } from '../../../extension/core/symbolic/evolution/synthesize';
 import { readLibrary } from '../../../extension/core/symbolic/language/library-file';
 import { parseProgram } from '../../../extension/core/symbolic/language/parse-program';
 import { drawSplits } from '../../../extension/core/symbolic/raven/splits';
 import { exportedOutput } from '../../../extension/core/training/export-model';
+import { InProcessEngine } from '../distribute/in-process-engine';
 import { temporaryFolder } from '../temporary-folder';
 import { inEnglish } from '../../../extension/core/message';
 import type { StageProgress } from '../../../extension/core/jobs/job';
@@ -92,6 +94,21 @@ describe('synthesize', () => {
     expect(again).toEqual(whole);
     const other = { ...request('whole'), settings: { ...settings, seed: 2 } };
     await expect(synthesize(other, unattended)).rejects.toThrow(/other settings.*another folder/);
+  });
+
+  it('writes the same where several train its networks', async () => {
+    const small = {
+      ...settings,
+      ...{ iterations: 1, population: 3, keep: 1, programLimit: 8000, baselines: 2 },
+      data: { ...settings.data, train: 8, validation: 8, test: 8 },
+    };
+    const alone = await synthesize({ ...request('alone'), settings: small }, unattended);
+    const engine = new InProcessEngine(2);
+    const shared = { ...request('shared'), settings: small };
+    const { document, network } = await synthesize(shared, unattended, engine);
+    expect(document).toEqual(alone.document);
+    expect(readFileSync(network)).toEqual(readFileSync(alone.network));
+    expect(engine.begun[0]).toBeGreaterThan(0);
   });
 
   it('trains baselines beside, whose accuracies it keeps when it is stopped', async () => {

@@ -63,12 +63,14 @@ export interface Evolution extends Pick<GssnnDocument, 'iterations' | 'best'> {
  * the programs of those that fit their training data best, learn inventions from them, fit the weights, and
  * search again. All follows from the settings.
  * @param train trains a network and tells its accuracies
+ * @param ahead hears of all networks of an iteration before the first is asked for: none needs another
  * @throws UserError when the search finds no graph, CancelledError
  */
 export async function evolve(
   settings: EvolutionSettings,
   train: (order: TrainingOrder) => Promise<NetworkMetrics>,
   job: JobContext<EvolutionEvent>,
+  ahead: (orders: readonly TrainingOrder[]) => void = () => undefined,
 ): Promise<Evolution> {
   const { iterations, population: quota, keep, programLimit, legacyWeights } = settings;
   const records: IterationRecord[] = [];
@@ -79,16 +81,25 @@ export async function evolve(
     const found = await explore(library, { quota, programLimit, preserved }, job);
     const population = fitting(found.population, settings, job);
     const models: { member: PopulationMember; record: Omit<ModelRecord, 'kept'> }[] = [];
-    for (const [i, member] of population.entries()) {
+    const first = number;
+    number += population.length;
+    const orders = population.map((member, i): TrainingOrder => {
       const record = describe(member);
-      const metrics = await train({
-        ...{ graph: member.graph, seed: stepKey(settings.seed, number), number, record },
+      return {
+        ...{ graph: member.graph, record, number: first + i },
+        seed: stepKey(settings.seed, first + i),
         stage: say`Training ${record.name}, iteration ${iteration} of ${iterations}`,
         ...{ done: i, total: population.length },
-      });
-      number++;
-      models.push({ member, record: { ...record, metrics } });
-      job.emit({ kind: 'model', iteration, model: { ...record, metrics } });
+      };
+    });
+    ahead(orders);
+    for (const [i, member] of population.entries()) {
+      const order = orders[i];
+      if (order !== undefined) {
+        const model = { ...order.record, metrics: await train(order) };
+        models.push({ member, record: model });
+        job.emit({ kind: 'model', iteration, model });
+      }
     }
     // Sorting is stable: of equal ones the lighter, then the earlier stays.
     const kept = [...models]

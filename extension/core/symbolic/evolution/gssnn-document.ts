@@ -14,6 +14,15 @@ const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1));
 export type NetworkSizeName = keyof typeof networkSizes;
 export const networkSizeNames = Object.keys(networkSizes) as NetworkSizeName[];
 
+/** What an evolution trains on. */
+export const dataSettingsSchema = v.object({
+  mode: v.picklist(ravenModes),
+  seed: v.pipe(v.number(), v.integer()),
+  train: positive,
+  validation: positive,
+  test: positive,
+});
+
 const settingsSchema = v.object({
   iterations: positive,
   /** Graphs of a population at most. */
@@ -30,13 +39,7 @@ const settingsSchema = v.object({
   legacyWeights: v.boolean(),
   /** Networks with a dense layer in place of a graph that are trained for comparison; none when absent. */
   baselines: v.optional(count),
-  data: v.object({
-    mode: v.picklist(ravenModes),
-    seed: v.pipe(v.number(), v.integer()),
-    train: positive,
-    validation: positive,
-    test: positive,
-  }),
+  data: dataSettingsSchema,
 });
 /** What an evolution is started with. */
 export type EvolutionSettings = v.InferOutput<typeof settingsSchema>;

@@ -2,29 +2,37 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import * as v from 'valibot';
+import type { Dispatcher } from '../../distribute/dispatcher';
+import type { Engine, PieceSetup } from '../../distribute/piece';
+import { alone, withCrew } from '../../distribute/with-crew';
 import { encodePng } from '../../data/image/png';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
 import { evolutionJournal } from '../../jobs/work-folder';
 import { writeDocument, writeText } from '../../jobs/write-document';
-import type { BuiltModel } from '../../training/built-model';
 import { stepKey } from '../../training/dropout';
 import { exportModel } from '../../training/export-model';
 import { UserError } from '../../user-error';
 import { libraryDocument } from '../language/library-file';
-import { createNetwork } from '../module/network';
-import type { Head } from '../module/network';
-import { networkSizes } from '../module/network-sizes';
-import { trainingSteps, trainNetwork } from '../module/train-network';
+import { trainingSteps } from '../module/train-network';
 import type { NetworkMetrics } from '../module/train-network';
 import { drawRaven } from '../raven/raven-data';
 import { drawSplits } from '../raven/splits';
-import type { RavenSplits, SplitRequest } from '../raven/splits';
+import type { SplitRequest } from '../raven/splits';
 import { evolve, isBetter } from './evolve';
 import type { EvolutionEvent, TrainingOrder } from './evolve';
 import { documentNames } from '../../document-names';
 import { metricsSchema, parseGssnnDocument } from './gssnn-document';
 import type { EvolutionSettings, GssnnDocument, ModelRecord } from './gssnn-document';
+import {
+  networkOf,
+  networkPiece,
+  networkSetup,
+  networkWork,
+  splitRequest,
+  weightsOf,
+} from './network-pieces';
+import type { NetworkRequest, NetworkResult } from './network-pieces';
 import { say } from '../../message';
 
 export interface SynthesisRequest {
@@ -58,6 +66,7 @@ type Entry = v.InferOutput<typeof entrySchema>;
 export async function synthesize(
   { settings, out, pictures, version }: SynthesisRequest,
   job: JobContext<EvolutionEvent>,
+  engine: Engine = alone,
 ): Promise<SynthesisResult> {
   const result = {
     log: join(out, `synthesis${documentNames.evolution.suffix}`),
@@ -78,18 +87,28 @@ export async function synthesize(
     JSON.stringify(settings),
     (value) => v.parse(entrySchema, value),
   );
-  const trainer = new JournaledTrainer(settings, splits, journal, network, job);
   const lines = {
     train: splits.train.lines,
     validation: splits.validation.lines,
     test: splits.test.lines,
   };
   job.emit({ kind: 'lines', lines });
-  const baselines = await trainer.trainBaselines();
-  const { iterations, library, best } = await evolve(
-    settings,
-    async (order) => trainer.train(order),
+  const setup = networkSetup(settings, version);
+  const home = networkWork(settings, splits);
+  const { baselines, iterations, library, best } = await withCrew(
+    engine,
+    setup,
+    home,
     job,
+    async (pieces) => {
+      const trainer = new JournaledTrainer(settings, { pieces, setup }, journal, network, job);
+      const trained = await trainer.trainBaselines();
+      const train = async (order: TrainingOrder): Promise<NetworkMetrics> => trainer.train(order);
+      const evolution = await evolve(settings, train, job, (orders) => {
+        trainer.begin(orders);
+      });
+      return { baselines: trained, ...evolution };
+    },
   );
   const document: GssnnDocument = {
     ...{ format: 'espalier.gssnn', version: 1, settings },
@@ -105,19 +124,18 @@ export async function synthesize(
   return { document, ...result };
 }
 
-/** The data that an evolution trains on. */
-export function splitRequest({ size, data }: EvolutionSettings): SplitRequest {
-  return { ...data, size: networkSizes[size].encoder.imageSize };
-}
-
 /** Trains networks whose accuracies the journal does not have, and keeps the best as a file. */
 class JournaledTrainer {
   private readonly done: ReadonlyMap<number, Entry>;
   private best: Omit<ModelRecord, 'kept'> | undefined;
+  /** Networks that somebody trains, or will, by their numbers. */
+  private readonly begun = new Map<number, Promise<NetworkResult>>();
+  /** Steps of those that are trained together. */
+  private readonly made = new Map<number, number>();
 
   public constructor(
     private readonly settings: EvolutionSettings,
-    private readonly splits: RavenSplits,
+    private readonly crew: { readonly pieces: Dispatcher; readonly setup: PieceSetup },
     private readonly journal: Journal<Entry>,
     private readonly file: string,
     private readonly job: JobContext<EvolutionEvent>,
@@ -125,38 +143,56 @@ class JournaledTrainer {
     this.done = new Map(journal.replayed.map((entry) => [entry.number, entry]));
   }
 
+  /** Lets workers train networks that are asked for later. */
+  public begin(orders: readonly TrainingOrder[]): void {
+    this.made.clear();
+    for (const order of orders) {
+      const { number, record, graph, seed } = order;
+      if (this.known(number, record.program) === undefined) {
+        // Whoever asks for it hears how it went.
+        void this.fit({ graph, seed }, order).catch(() => undefined);
+      } else {
+        this.made.set(number, this.steps);
+      }
+    }
+  }
+
   public async train(order: TrainingOrder): Promise<NetworkMetrics> {
-    const known = this.done.get(order.number);
-    // A search of another version may have found another graph.
-    if (known?.program === order.record.program) {
-      this.offer({ ...order.record, metrics: known.metrics });
+    const { number, record, graph, seed } = order;
+    const known = this.known(number, record.program);
+    if (known !== undefined) {
+      this.offer({ ...record, metrics: known.metrics });
       return known.metrics;
     }
-    const { graph, seed, stage, done, total } = order;
-    const head: Head = { kind: 'graph', graph, mode: this.settings.mode };
-    const { network, metrics, weights } = await this.fit(head, seed, { stage, done, total });
-    const model = { ...order.record, metrics };
+    const result = await this.fit({ graph, seed }, order);
+    const model = { ...record, metrics: result.metrics };
     if (this.offer(model)) {
+      const network = networkOf(this.settings, { graph, seed });
       // Before the journal: a run that is killed between trains this network again and writes it again.
-      await writeText(this.file, exportModel(network, weights, metadataOf(model)));
+      await writeText(this.file, exportModel(network, weightsOf(result), metadataOf(model)));
     }
-    const { program } = model;
-    await this.journal.append([{ number: order.number, program, metrics }]);
+    const { metrics, program } = model;
+    await this.journal.append([{ number, program, metrics }]);
     return metrics;
   }
 
   /** Networks with a dense layer where others have a graph: what those have to be better than. */
   public async trainBaselines(): Promise<NetworkMetrics[]> {
-    const { baselines = 0, seed } = this.settings;
+    const { baselines: total = 0, seed } = this.settings;
+    // Numbers below those of the models.
+    const places = Array.from({ length: total }, (_, i) => ({
+      ...{ number: -1 - i, total },
+      stage: say`Training the baseline, run ${i + 1} of ${total}`,
+    }));
+    const results = places.map(async (place) => {
+      const known = this.known(place.number, '');
+      return known ?? this.fit({ seed: stepKey(seed, place.number) }, place);
+    });
     const trained: NetworkMetrics[] = [];
-    for (let i = 0; i < baselines; i++) {
-      // Numbers below those of the models.
+    for (const [i, result] of results.entries()) {
+      const { metrics } = await result;
       const number = -1 - i;
-      let metrics = this.done.get(number)?.metrics;
-      if (metrics === undefined) {
-        const stage = say`Training the baseline, run ${i + 1} of ${baselines}`;
-        const place = { stage, done: i, total: baselines };
-        ({ metrics } = await this.fit({ kind: 'linear' }, stepKey(seed, number), place));
+      if (!this.done.has(number)) {
         await this.journal.append([{ number, program: '', metrics }]);
       }
       trained.push(metrics);
@@ -165,27 +201,34 @@ class JournaledTrainer {
     return trained;
   }
 
+  /** What the journal has of a network. A search of another version may have found another graph. */
+  private known(number: number, program: string): Entry | undefined {
+    const entry = this.done.get(number);
+    return entry?.program === program ? entry : undefined;
+  }
+
+  private get steps(): number {
+    return trainingSteps(this.settings.data.train, this.settings.epochs);
+  }
+
+  /** The result of a network, which is begun once. */
   private async fit(
-    head: Head,
-    seed: number,
-    { stage, done, total }: Pick<TrainingOrder, 'stage' | 'done' | 'total'>,
-  ): Promise<{ network: BuiltModel } & Awaited<ReturnType<typeof trainNetwork>>> {
-    const { size, epochs, data } = this.settings;
-    const steps = trainingSteps(data.train, epochs);
-    const network = createNetwork(networkSizes[size], head, seed);
-    const trained = await trainNetwork(
-      network,
-      this.splits,
-      { epochs, seed },
-      {
-        cancellation: this.job.cancellation,
-        step: (made) => {
-          const progress = { done: done * steps + made, total: total * steps };
-          this.job.progress({ stage, ...progress, unit: 'steps' });
-        },
-      },
-    );
-    return { network, ...trained };
+    request: NetworkRequest,
+    { number, stage, total }: Pick<TrainingOrder, 'number' | 'stage' | 'total'>,
+  ): Promise<NetworkResult> {
+    const { pieces, setup } = this.crew;
+    const progress = ({ done: made }: { readonly done: number }): void => {
+      this.made.set(number, made);
+      const done = [...this.made.values()].reduce((sum, one) => sum + one, 0);
+      this.job.progress({ stage, done, total: total * this.steps, unit: 'steps' });
+    };
+    const result =
+      this.begun.get(number) ??
+      pieces.add(networkPiece(setup, number, request), { progress }).result;
+    this.begun.set(number, result);
+    const found = await result;
+    this.made.set(number, this.steps);
+    return found;
   }
 
   /** Whether the model is the best so far. */

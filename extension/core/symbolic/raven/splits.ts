@@ -29,6 +29,13 @@ export class RavenSplit {
     return this.labels.length;
   }
 
+  /** The first examples as a split of their own; the lines are those of all. */
+  public first(count: number): RavenSplit {
+    const { images, labels, side, lines } = this;
+    const pixels = images.subarray(0, count * side ** 2);
+    return new RavenSplit(pixels, labels.subarray(0, count), side, lines);
+  }
+
   /** Images and labels of some examples: [batch, 1, size, size] and [batch, 1]. */
   public batch(examples: readonly number[]): { images: Tensor; labels: Tensor } {
     const pixels = this.side ** 2;
