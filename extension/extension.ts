@@ -14,10 +14,12 @@ import { CompressionPanels } from './panels/compression-panels';
 import { DataMapPanels } from './panels/data-map-panels';
 import { ExplorerPanels } from './panels/explorer-panels';
 import { HeatmapPanels } from './panels/heatmap-panels';
+import { PlaygroundPanels } from './panels/playground-panels';
 import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import { offerAgentServer } from './services/agent-server';
+import { offerAgentTools } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
 import { CompressionJobs } from './services/jobs/compression-jobs';
 import { CompressionSessions } from './services/sessions/compression-sessions';
@@ -117,6 +119,11 @@ export function activate(context: ExtensionContext): Espalier {
     syntheses.isShown(session),
   );
   const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models, modelJobs);
+  const playgrounds = new PlaygroundPanels(
+    context.extensionUri,
+    settings,
+    () => new WorkerClient(child('worker.js')),
+  );
   const modelsView = new ModelsView(folders, models, inspector);
   const services = {
     log,
@@ -140,6 +147,7 @@ export function activate(context: ExtensionContext): Espalier {
     synthesisSessions,
     synthesisJobs,
     syntheses,
+    playgrounds,
     modelsView,
     places: {
       samples: Uri.joinPath(context.extensionUri, 'samples'),
@@ -161,6 +169,7 @@ export function activate(context: ExtensionContext): Espalier {
     dataMaps,
     synthesisSessions,
     syntheses,
+    playgrounds,
     reports,
     registerCommands(services),
     registerDocuments(services),
@@ -174,6 +183,7 @@ export function activate(context: ExtensionContext): Espalier {
     showJobStatus(jobs),
     showJobNotices(services),
     offerAgentServer(context),
+    offerAgentTools(services),
   );
   return services;
 }

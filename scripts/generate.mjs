@@ -1,5 +1,6 @@
 // Writes what follows from the declarations: the lists of operations and commands, docs/reference/,
-// the schemas in media/, and in package.json the commands and the lists of settings.
+// the schemas in media/, and in package.json the commands, the
+// lists of settings and the tools for language models.
 // node scripts/generate.mjs [--check]: only says what is not current.
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -16,6 +17,7 @@ import {
 } from './lib/reference.mjs';
 import { root } from './lib/repository.mjs';
 import { planSchema, requestSchema } from './lib/schemas.mjs';
+import { settleTools } from './lib/language-model-tools.mjs';
 import { say } from './lib/terminal.mjs';
 
 /** @param {string} path */
@@ -29,6 +31,7 @@ settleCommands(manifest, words);
 await settle(await collectedFiles(read, words));
 const declarations = await loadDeclarations();
 settleSettings(manifest, words, declarations);
+settleTools(manifest, words, declarations);
 
 await settle({
   'package.json': JSON.stringify(manifest),

@@ -25,6 +25,9 @@ export const strings = {
   queued: (place: number) =>
     place === 1 ? t('Waiting for 1 other job') : t('Waiting for {0} other jobs', place),
 
+  copyImage: t('Copy as Image'),
+  copied: t('Copied.'),
+
   // Drift
   driftStaysBelow: (limit: string) => t('Drift stays below {0}.', limit),
   driftStarts: (limit: string, sublayer: string) =>

@@ -14,6 +14,7 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
 <body></body>
 <script>
   const tasks = [];
+  var posted = [];
   new PerformanceObserver((list) => {
     tasks.push(...list.getEntries().map(({ duration }) => duration));
   }).observe({ entryTypes: ['longtask'] });
@@ -23,7 +24,9 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
     window.acquireVsCodeApi = () => ({
       getState: () => undefined,
       setState: () => undefined,
-      postMessage: ({ type, id, name }) => {
+      postMessage: (message) => {
+        const { type, id, name } = message;
+        posted.push(message);
         const answer = type === 'ready'
           ? { type: 'state', state, restore: {} }
           : { type: 'answer', id, answer: { ok: answers[name] } };

@@ -292,3 +292,34 @@ export function symbolicDocument() {
     patches: [],
   };
 }
+
+/** A prompt that two models have continued. */
+export function playgroundDocument() {
+  const token = (/** @type {number} */ i) => ({
+    text: ` word${i}`,
+    probability: 1 / ((i % 7) + 1),
+    likeliest: [0, 1, 2, 3, 4].map((j) => ({
+      text: ` word${i + j}`,
+      probability: 1 / (i + j + 2),
+    })),
+  });
+  const tokens = Array.from({ length: 60 }, (_, i) => [
+    [`0.${i}`, token(i)],
+    [`1.${i}`, token(i < 20 ? i : i + 1)],
+  ]);
+  return {
+    name: 'playground: two texts of 60 tokens',
+    panel: 'playground',
+    state: {
+      models: ['/models/original', '/models/smaller'],
+      run: { kind: 'done' },
+      tokens: Object.fromEntries(tokens.flat()),
+      paces: [
+        { tokensPerSecond: 21.4, ended: false },
+        { tokensPerSecond: 30.1, ended: false },
+      ],
+      warnings: [],
+    },
+    patches: [],
+  };
+}

@@ -39,3 +39,4 @@ export { tryFamily } from './try-family';
 export { showValues } from './show-values';
 export { writeReport } from './write-report';
 export { trySample } from './try-sample';
+export { openPlayground } from './open-playground';

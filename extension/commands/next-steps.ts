@@ -83,12 +83,14 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
   const against = { against: job.model };
   const reveal: Action = [l10n.t('Reveal'), () => revealFolder(folder)];
   const heatmap: Action = [l10n.t('Open Heatmap'), run(commandIds.openHeatmap)];
+  const playground: Action = [l10n.t('Playground'), run(commandIds.openPlayground, against)];
   const evaluateBoth: Action = [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, against)];
   switch (job.operation) {
     case 'prune':
       return [
         reveal,
         heatmap,
+        playground,
         ...(job.request.format === 'onnx'
           ? []
           : [[l10n.t('Evaluate'), run(commandIds.evaluateModel)] as const]),
@@ -97,6 +99,7 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
       return [
         reveal,
         [l10n.t('Compare'), run(commandIds.compareModels, against)],
+        playground,
         ...(job.request.format === 'safetensors'
           ? [
               evaluateBoth,
@@ -109,6 +112,7 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
       return [
         reveal,
         [l10n.t('Inspect'), run(commandIds.inspectModel)],
+        [l10n.t('Playground'), run(commandIds.openPlayground, original)],
         [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, original)],
       ];
     }

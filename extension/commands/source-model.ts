@@ -11,18 +11,9 @@ export async function chooseSource(
   model: ModelSummary,
   manifest: Manifest | undefined,
 ): Promise<string | undefined> {
-  if (manifest !== undefined) {
-    const { name, fingerprint } = manifest.source;
-    const known = (await services.folders.known()).map(({ fsPath }) => fsPath);
-    const places = [join(dirname(model.path), name), ...known].filter(
-      (place) => basename(place, extname(place)) === basename(name, extname(name)),
-    );
-    for (const place of new Set(places)) {
-      const found = await services.models.summary(place).catch(() => undefined);
-      if (found?.fingerprint === fingerprint) {
-        return found.path;
-      }
-    }
+  const found = manifest && (await findSource(services, model, manifest));
+  if (found !== undefined) {
+    return found;
   }
   const title =
     manifest === undefined
@@ -33,4 +24,23 @@ export async function chooseSource(
           manifest.source.name,
         );
   return (await pickModel(services, title, [model.path]))?.fsPath;
+}
+
+/** The model that a manifest names, where it is known or lies beside. */
+export async function findSource(
+  services: Services,
+  model: ModelSummary,
+  { source: { name, fingerprint } }: Manifest,
+): Promise<string | undefined> {
+  const known = (await services.folders.known()).map(({ fsPath }) => fsPath);
+  const places = [join(dirname(model.path), name), ...known].filter(
+    (place) => basename(place, extname(place)) === basename(name, extname(name)),
+  );
+  for (const place of new Set(places)) {
+    const found = await services.models.summary(place).catch(() => undefined);
+    if (found?.fingerprint === fingerprint) {
+      return found.path;
+    }
+  }
+  return undefined;
 }

@@ -7,7 +7,8 @@ import { escapeHtml } from '../core/report/markup';
 export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dist', 'webview');
 
 /** Panels that have a bundle of their own. */
-export type PanelName = 'heatmap' | 'explorer' | 'datamap' | 'compression' | 'symbolic';
+export type PanelName =
+  'heatmap' | 'explorer' | 'datamap' | 'compression' | 'symbolic' | 'playground';
 
 /** The page of a panel. It holds texts, but no data: the script asks for that. */
 export function panelHtml(

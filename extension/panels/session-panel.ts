@@ -7,6 +7,7 @@ import type { Answer, CallSchemas, CallsOf, FromPanel, Restore, ToPanel } from '
 import type { PanelSession } from '../services/sessions/panel-session';
 import { describeError } from '../services/report-error';
 import { Throttle } from '../services/throttle';
+import { saveImage } from './save-image';
 import { panelHtml, webviewRoot } from './panel-html';
 import type { PanelName } from './panel-html';
 
@@ -157,6 +158,10 @@ export class SessionPanel<
     if (message.type === 'ready') {
       this.#ready = true;
       this.#sendState();
+      return;
+    }
+    if (message.type === 'image') {
+      void saveImage(this.#panel.title, message.png);
       return;
     }
     void this.#answer(message.name, message.args).then((answer) => {

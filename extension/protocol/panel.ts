@@ -1,4 +1,15 @@
-import { array, integer, literal, number, object, pipe, string, unknown, variant } from 'valibot';
+import {
+  array,
+  base64,
+  integer,
+  literal,
+  number,
+  object,
+  pipe,
+  string,
+  unknown,
+  variant,
+} from 'valibot';
 import type { GenericSchema, InferOutput } from 'valibot';
 
 /** Functions by name: what a panel asks of its host. */
@@ -38,5 +49,7 @@ export const fromPanel = variant('type', [
     name: string(),
     args: array(unknown()),
   }),
+  // A chart for which the clipboard was closed: a PNG in base64.
+  object({ type: literal('image'), png: pipe(string(), base64()) }),
 ]);
 export type FromPanel = InferOutput<typeof fromPanel>;

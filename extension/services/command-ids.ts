@@ -41,6 +41,7 @@ export const commandIds = {
   showValues: 'espalier.showValues',
   writeReport: 'espalier.writeReport',
   trySample: 'espalier.trySample',
+  openPlayground: 'espalier.openPlayground',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -45,7 +45,14 @@ export interface Services {
   readonly synthesisSessions: SynthesisSessions;
   readonly synthesisJobs: SynthesisJobs;
   readonly syntheses: Syntheses;
+  readonly playgrounds: Playgrounds;
   readonly places: Places;
+}
+
+/** Shows models that continue prompts side by side. */
+export interface Playgrounds {
+  /** @param models paths of the original and of the changed model, or of one alone */
+  show(models: readonly string[]): void;
 }
 
 /** Folders of the extension. */

@@ -10,6 +10,8 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/operations/build-request')
  *   & typeof import('../../extension/core/operations/fields')
  *   & typeof import('../../extension/core/operations/json-schema')
+ *   & typeof import('../../extension/core/operations/tool-declaration')
+ *   & typeof import('../../extension/core/operations/tool-names')
  *   & typeof import('../../extension/core/message')
  *   & typeof import('../../extension/core/document-names')
  *   & typeof import('../../extension/core/documents/document-types')
@@ -36,6 +38,8 @@ const modules = [
   'core/operations/build-request',
   'core/operations/fields',
   'core/operations/json-schema',
+  'core/operations/tool-declaration',
+  'core/operations/tool-names',
   'core/message',
   'core/document-names',
   'core/documents/document-types',

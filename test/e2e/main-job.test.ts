@@ -5,6 +5,7 @@ import process from 'node:process';
 import type { Locator } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
+import { accessibilityViolations } from './support/accessibility';
 import { Heatmap } from './support/heatmap';
 import { useSession } from './support/use-session';
 
@@ -304,6 +305,34 @@ describe('from a model folder to a smaller model', () => {
     const name = 'Layer Heatmap: sample-pruned';
     await workbench.page.getByRole('tab', { name, selected: true }).waitFor();
     await workbench.screenshot('open-result');
+  });
+
+  it('lets the pruned model continue a prompt beside the original', async () => {
+    const { workbench } = session();
+    await jobs()
+      .row(/^Pruning sample, done, sample-pruned is/)
+      .click();
+    await workbench.quickPick('Playground').click();
+    const playground = await workbench.webview('textarea.prompt');
+    await playground.getByRole('heading', { name: 'sample · sample-pruned' }).waitFor();
+    await playground.getByRole('textbox', { name: 'Prompt' }).fill('The old man went');
+    await playground.getByRole('textbox', { name: 'Most tokens' }).fill('16');
+    await playground.getByRole('button', { name: 'Generate' }).click();
+    const texts = playground.getByRole('listbox');
+    await expect.poll(async () => texts.count(), { timeout: 30_000 }).toBe(2);
+    for (const text of await texts.all()) {
+      await expect.poll(async () => text.getByRole('option').count()).toBe(16);
+    }
+    // A token's chances stand below it; the likeliest was taken.
+    await texts.first().getByRole('option').first().focus();
+    const taken = await texts.first().getByRole('option').first().textContent();
+    const likeliest = playground.locator('.chances').first().locator('tbody td').first();
+    expect((await likeliest.textContent())?.trim()).toBe(taken?.trim());
+    await playground
+      .getByText(/^(They first differ at token \d+\.|Both wrote the same text\.)$/)
+      .waitFor();
+    expect(await accessibilityViolations(playground)).toEqual([]);
+    await workbench.screenshot('playground');
   });
 
   it('lists jobs in the side bar, where they are queued, cancelled and opened', async () => {

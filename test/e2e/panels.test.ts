@@ -10,6 +10,7 @@ import {
   dataMapDocument,
   explorerDocument,
   heatmapDocument,
+  playgroundDocument,
   symbolicDocument,
 } from '../../bench/panels/states.mjs';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../scripts/lib/chromium.mjs';
@@ -34,6 +35,7 @@ describe('a panel', () => {
     compression: () => compressionDocument(12),
     datamap: dataMapDocument,
     symbolic: symbolicDocument,
+    playground: playgroundDocument,
   };
 
   it.each(Object.keys(documents))(
@@ -73,6 +75,37 @@ describe('a panel', () => {
       await context.close();
     },
   );
+
+  it('copies a chart as an image, or hands it to the host where the clipboard is closed', async () => {
+    const context = await browser.newContext({
+      permissions: ['clipboard-read', 'clipboard-write'],
+    });
+    const shown = symbolicDocument();
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, shown);
+    const copy = tab.getByRole('button', { name: /^Copy as Image/ }).first();
+    const copied = async (): Promise<number> =>
+      tab.evaluate(async () => {
+        const [item] = await navigator.clipboard.read();
+        return item?.types.includes('image/png') === true
+          ? (await item.getType('image/png')).size
+          : 0;
+      });
+    await tab.waitForFunction(() => document.querySelector('canvas')?.width !== 300);
+    await copy.press('Enter');
+    await copy.getByText('Copied.').waitFor();
+    expect(await copied()).toBeGreaterThan(1000);
+    await tab.evaluate(() => {
+      navigator.clipboard.write = async () => Promise.reject(new Error('closed'));
+    });
+    await copy.press('Enter');
+    const saved = await tab.waitForFunction(() =>
+      (globalThis as unknown as { posted?: { png?: string }[] }).posted?.find(({ png }) => png),
+    );
+    const { png = '' } = (await saved.jsonValue()) ?? {};
+    expect(Buffer.from(png, 'base64').subarray(1, 4).toString()).toBe('PNG');
+    await context.close();
+  });
 
   it('changes no more of the heatmap than what a message tells', async () => {
     const shown = heatmapDocument(12, 10);
@@ -114,7 +147,8 @@ describe('a panel', () => {
 const focusColor = 'rgb(1, 2, 3)';
 
 /** One stop of the Tab key each, with arrow keys inside. */
-const walkedByArrows = '[role="grid"], [role="treegrid"], [role="listbox"].population';
+const walkedByArrows =
+  '[role="grid"], [role="treegrid"], [role="listbox"]:is(.population, .tokens)';
 
 /** Whether an arrow key moves the focus from the first part of a widget to another. */
 async function arrowMoves(widget: Locator): Promise<boolean> {

@@ -3,6 +3,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import * as vscode from 'vscode';
 import { agentServer } from '../../extension/services/agent-server';
+import { workspacePath } from './support';
 
 interface Manifest {
   readonly contributes: { readonly commands: readonly { readonly command: string }[] };
@@ -37,6 +38,21 @@ describe('the extension', () => {
       new TextDecoder().decode(await vscode.workspace.fs.readFile(config)),
     ) as { architectures: string[] };
     assert.deepEqual(architectures, ['LlamaForCausalLM']);
+  });
+
+  it('offers agents tools, whose results are those of the commands', async () => {
+    const model = workspacePath('sample');
+    const tool = 'espalier_inspect_model';
+    assert.ok(vscode.lm.tools.some(({ name }) => name === tool));
+    const { content } = await vscode.lm.invokeTool(tool, {
+      input: { model },
+      toolInvocationToken: undefined,
+    });
+    const [part] = content;
+    assert.ok(part instanceof vscode.LanguageModelTextPart);
+    const { result } = JSON.parse(part.value) as { result: { summary: { blocks: number } } };
+    assert.match(part.value, /llama/);
+    assert.ok(result);
   });
 
   it('offers agents a server that starts with the editor’s own runtime', async () => {

@@ -12,7 +12,7 @@ import {
   listOutputs,
   requireWritable,
 } from '../../extension/core/export/writable';
-import { generate } from '../../extension/core/generate/generate';
+import { generateTexts } from '../../extension/core/generate/generate';
 import { describeModel } from '../../extension/core/inspect/describe-model';
 import { describeFlow } from '../../extension/core/inspect/flow/describe-flow';
 import { unattended } from '../../extension/core/jobs/job';
@@ -195,11 +195,13 @@ describe('a model is opened once', () => {
       },
       unattended,
     );
-    await generate(
-      {
-        ...{ model, removed: [], prompt: 'the pear', chat: false, tokens: 2, ...run },
-        sampling: { temperature: 0, seed: 0 },
-      },
+    await generateTexts(
+      [
+        {
+          ...{ model, removed: [], prompt: 'the pear', chat: false, tokens: 2, ...run },
+          sampling: { temperature: 0, seed: 0 },
+        },
+      ],
       unattended,
     );
     expect(cache.reads).toBe(1);

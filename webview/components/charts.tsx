@@ -4,6 +4,7 @@ import type { BarContent } from '../charts/bar-chart';
 import type { ChartContent } from '../charts/curve-chart';
 import type { ScatterActions, ScatterContent } from '../charts/scatter-chart';
 import { themeChanges } from '../kit/theme';
+import { CopyImage } from './copy-image';
 
 interface DrawnChart<Content> {
   /** In the colours of the theme as it is now. */
@@ -83,6 +84,7 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
         aria-label={label}
         aria-describedby={describedBy}
       />
+      <CopyImage canvas={canvas} label={label} />
     </div>
   );
 }
@@ -106,6 +108,7 @@ export function BarPlot({ content, label, height }: BarPlotProps): VNode {
       style={{ height: height === undefined ? undefined : `${height}px` }}
     >
       <canvas ref={canvas} role="img" aria-label={label} />
+      <CopyImage canvas={canvas} label={label} />
     </div>
   );
 }
@@ -132,6 +135,7 @@ export function CurvePlot(props: CurvePlotProps): VNode {
   return (
     <div class={props.onPick === undefined ? 'chart-box' : 'chart-box picks'}>
       <canvas ref={canvas} role="img" aria-label={props.label} />
+      <CopyImage canvas={canvas} label={props.label} />
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { Notice } from '../components/notice';
 import { Calls, methods } from './calls';
 import type { Caller, Runner } from './calls';
 import { keepScroll } from './keep-scroll';
+import { imagesGoTo } from './save-image';
 import { scrollTopFrom, viewFrom } from './saved-view';
 import type { Saved } from './saved-view';
 import { Store } from './store';
@@ -48,6 +49,7 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
   const post = (message: FromPanel) => {
     api.postMessage(message);
   };
+  imagesGoTo(post);
   const [store, calls] = [new Store<State>(), new Calls(post)];
   const [announced, failure] = [signal(''), signal<string | undefined>(undefined)];
   const saved: unknown = api.getState();

@@ -1,7 +1,6 @@
 import type { TargetedKeyboardEvent, VNode } from 'preact';
-import type { Direction } from '../charts/point-walk';
-import { directions, nextPlace } from '../charts/point-walk';
 import { Dropdown } from '../components/controls';
+import { nextInList } from '../components/list-walk';
 import { Section } from '../components/section';
 import { formatCount, formatPercent } from '../format';
 import { GraphDrawing } from '../graph/graph-drawing';
@@ -31,7 +30,7 @@ export function Population({ panel, evolution, selected }: PopulationProps): VNo
   const walk = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const cards = [...event.currentTarget.children].filter((one) => one instanceof HTMLElement);
     const from = cards.findIndex((card) => card === document.activeElement);
-    const next = nextCard(cards, from, event.key);
+    const next = nextInList(cards, from, event.key);
     const member = next === undefined ? undefined : members[next];
     if (next === undefined || member === undefined) return;
     event.preventDefault();
@@ -89,18 +88,6 @@ function iterationChoices(count: number): { readonly value: string; readonly lab
     label: strings.populationOf(i + 1),
   }));
   return [{ value: 'latest', label: strings.latest }, ...numbered];
-}
-
-function nextCard(cards: readonly HTMLElement[], from: number, key: string): number | undefined {
-  if (key === 'Home') return 0;
-  if (key === 'End') return cards.length - 1;
-  const direction = directions.find((one): one is Direction => one === key);
-  if (direction === undefined) return undefined;
-  // Rows follow each other, as lines of text do.
-  if (direction === 'ArrowRight') return Math.min(from + 1, cards.length - 1);
-  if (direction === 'ArrowLeft') return Math.max(from - 1, 0);
-  const places = cards.map(({ offsetLeft: x, offsetTop: y }) => ({ x, y }));
-  return nextPlace(places, from, direction);
 }
 
 interface CardProps {

@@ -102,8 +102,8 @@ async function answerOf(
   const textOf = textBehind(tokenizer, prompt);
   const generated: number[] = [];
   const choose = (logits: Float32Array): number => sampleToken(logits, greedy, () => 0);
-  for await (const next of continuation(decoder, prompt, { ends, choose, cancellation })) {
-    generated.push(next);
+  for await (const { id } of continuation(decoder, prompt, { ends, choose, cancellation })) {
+    generated.push(id);
     const text = textOf(generated);
     const end = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));
     if (Number.isFinite(end)) {

@@ -16,21 +16,27 @@ export interface ContinuationOptions {
   readonly cancellation: Cancellation;
 }
 
+/** A token that was chosen, and the logits that it was chosen by, [vocabulary]. */
+export interface ChosenToken {
+  readonly id: number;
+  readonly logits: Float32Array;
+}
+
 /** The tokens that follow a prompt, each as soon as it is chosen. */
 export async function* continuation(
   decoder: Decoder,
   prompt: Int32Array,
   { ends, choose, cancellation }: ContinuationOptions,
-): AsyncGenerator<number> {
+): AsyncGenerator<ChosenToken, undefined> {
   let unread = prompt;
   for (;;) {
     const logits = await decoder.read(unread);
     await checkpoint(cancellation);
     const next = choose(logits);
     if (ends.has(next)) {
-      return;
+      return undefined;
     }
-    yield next;
+    yield { id: next, logits };
     unread = Int32Array.of(next);
   }
 }

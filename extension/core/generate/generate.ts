@@ -10,9 +10,13 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { continuation, endTokens, textBehind } from './continuation';
+import type { ChosenToken, ContinuationOptions } from './continuation';
 import { openDecoder } from './decoder';
+import type { Decoder } from './decoder';
 import { checkSampling, sampleToken } from './sampling';
 import type { Sampling } from './sampling';
+import { chancesOf } from './token-chances';
+import type { TokenChance } from './token-chances';
 import { counted, say } from '../message';
 
 /** What to write on, and how. */
@@ -42,81 +46,168 @@ export interface Generation {
   readonly tokensPerSecond: number | null;
 }
 
-/** Text as it grows. */
-export interface GenerationEvent {
-  readonly text: string;
+/** A token that was generated. */
+export interface GeneratedToken extends TokenChance {
+  /** What the model found likeliest there, the likeliest first. */
+  readonly likeliest: readonly TokenChance[];
 }
 
+/** Text as it grows. */
+export interface GenerationEvent {
+  /** Number of the request that it is of. */
+  readonly of: number;
+  /** All that was generated for it so far. */
+  readonly text: string;
+  readonly token: GeneratedToken;
+  /** So far, the prompt not counted; null before a second token. */
+  readonly tokensPerSecond: number | null;
+}
+
+/** Likeliest tokens that are told beside a generated one. */
+const likeliestTold = 5;
+
 /**
- * Continues a prompt, greedily or by sampling with a seed.
- * @throws UserError when prompt and model do not fit.
+ * Continues prompts, greedily or by sampling with a seed; several take turns, token by token, and share the memory.
+ * @throws UserError when a prompt and its model do not fit.
  */
-export async function generate(
-  request: GenerationRequest,
+export async function generateTexts<const Requests extends readonly GenerationRequest[]>(
+  requests: Requests,
   context: JobContext<GenerationEvent>,
-): Promise<Generation> {
-  checkSampling(request.sampling);
-  requireAble(request.model.capabilities.generate, request.model.path);
-  const { model } = request.model;
-  const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
-  const tokenizer = await loadTokenizer(model.summary.path);
-  const prompt = encodePrompt(tokenizer, request);
-  checkVocabulary(prompt, model, tokenizer.file);
-  const room = Math.min(request.tokens, maxPositions - prompt.length);
-  if (room < 1) {
-    throw new UserError(
-      say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to continue.`,
-      {
-        field: 'prompt',
-        remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,
-      },
-    );
-  }
-  const ends = await endTokens(model.summary.path, tokenizer);
-  const random = seededRandom(request.sampling.seed);
-  const device = await resolveDevice(request.device, (message) => {
-    context.warn(message);
-  });
-  warnUnable(request.model.capabilities.carryState, context);
-  const decoder = await openDecoder(model, { ...request, device });
+): Promise<{ readonly [K in keyof Requests]: Generation }> {
+  const writers: Writer[] = [];
   try {
-    const generated: number[] = [];
-    const textOf = textBehind(tokenizer, prompt);
-    let stopped: Generation['stopped'] = 'end';
-    let started = performance.now();
-    const following = continuation(decoder, prompt, {
-      ends,
-      choose: (logits) => sampleToken(logits, request.sampling, random),
-      cancellation: context.cancellation,
-    });
-    for await (const next of following) {
-      if (generated.length === 0) {
-        started = performance.now();
-      }
-      generated.push(next);
-      context.emit({ text: textOf(generated) });
-      context.progress({
-        stage: say`Generating with ${name}`,
-        done: generated.length,
-        total: room,
-        unit: 'steps',
-      });
-      if (generated.length === room) {
-        stopped = 'length';
-        break;
-      }
+    for (const request of requests) {
+      const memoryBytes = request.memoryBytes / requests.length;
+      writers.push(await Writer.open({ ...request, memoryBytes }, context));
     }
-    const seconds = (performance.now() - started) / 1000;
-    return {
-      model: name,
-      text: textOf(generated),
-      tokens: generated.length,
-      promptTokens: prompt.length,
-      stopped,
-      tokensPerSecond: generated.length > 1 ? (generated.length - 1) / seconds : null,
-    };
+    const active = new Map(writers.entries());
+    while (active.size > 0) {
+      for (const [of, writer] of active) {
+        const token = await writer.next();
+        if (token === undefined) {
+          active.delete(of);
+        } else {
+          const { text, tokensPerSecond } = writer;
+          context.emit({ of, text, token, tokensPerSecond });
+        }
+      }
+      const done = writers.reduce((sum, writer) => sum + writer.written, 0);
+      const total = writers.reduce((sum, writer) => sum + writer.room, 0);
+      context.progress({ stage: say`Generating`, done, total, unit: 'steps' });
+    }
+    return writers.map((writer) => writer.result) as { readonly [K in keyof Requests]: Generation };
   } finally {
-    await decoder.dispose();
+    await Promise.all(writers.map(async (writer) => writer.dispose()));
+  }
+}
+
+/** Continues one prompt. */
+class Writer {
+  readonly #tokens: number[] = [];
+  readonly #following: AsyncGenerator<ChosenToken, undefined>;
+  readonly #textOf: (ids: readonly number[]) => string;
+  #ended = false;
+  /** Of all tokens but the first, before which the prompt was read. */
+  #milliseconds = 0;
+
+  private constructor(
+    private readonly name: string,
+    private readonly tokenizer: Tokenizer,
+    private readonly decoder: Decoder,
+    private readonly prompt: Int32Array,
+    public readonly room: number,
+    options: ContinuationOptions,
+  ) {
+    this.#textOf = textBehind(tokenizer, prompt);
+    this.#following = continuation(decoder, prompt, options);
+  }
+
+  public static async open(
+    request: GenerationRequest,
+    context: JobContext<GenerationEvent>,
+  ): Promise<Writer> {
+    const { sampling } = request;
+    checkSampling(sampling);
+    requireAble(request.model.capabilities.generate, request.model.path);
+    const { model } = request.model;
+    const { name, path, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+    const tokenizer = await loadTokenizer(path);
+    const prompt = encodePrompt(tokenizer, request);
+    checkVocabulary(prompt, model, tokenizer.file);
+    const room = Math.min(request.tokens, maxPositions - prompt.length);
+    if (room < 1) {
+      throw new UserError(
+        say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to continue.`,
+        {
+          field: 'prompt',
+          remedy: say`Shorten it: the model reads ${counted(maxPositions, 'token')}.`,
+        },
+      );
+    }
+    const random = seededRandom(sampling.seed);
+    const options = {
+      ends: await endTokens(path, tokenizer),
+      choose: (logits: Float32Array) => sampleToken(logits, sampling, random),
+      cancellation: context.cancellation,
+    };
+    const device = await resolveDevice(request.device, (message) => {
+      context.warn(message);
+    });
+    warnUnable(request.model.capabilities.carryState, context);
+    const decoder = await openDecoder(model, { ...request, device });
+    return new Writer(name, tokenizer, decoder, prompt, room, options);
+  }
+
+  public get written(): number {
+    return this.#tokens.length;
+  }
+
+  public get text(): string {
+    return this.#textOf(this.#tokens);
+  }
+
+  public get tokensPerSecond(): number | null {
+    return this.written > 1 ? ((this.written - 1) * 1000) / this.#milliseconds : null;
+  }
+
+  /** Undefined at the end of the text, or where there is no more room. */
+  public async next(): Promise<GeneratedToken | undefined> {
+    if (this.written === this.room) {
+      return undefined;
+    }
+    const started = performance.now();
+    const { value } = await this.#following.next();
+    if (value === undefined) {
+      this.#ended = true;
+      return undefined;
+    }
+    if (this.written > 0) {
+      this.#milliseconds += performance.now() - started;
+    }
+    const { chosen, likeliest } = chancesOf(value.logits, value.id, likeliestTold);
+    const before = Int32Array.of(...this.prompt, ...this.#tokens);
+    const textOf = textBehind(this.tokenizer, before);
+    this.#tokens.push(value.id);
+    return {
+      text: textOf([value.id]),
+      probability: chosen,
+      likeliest: likeliest.map(([id, probability]) => ({ text: textOf([id]), probability })),
+    };
+  }
+
+  public get result(): Generation {
+    return {
+      model: this.name,
+      text: this.text,
+      tokens: this.written,
+      promptTokens: this.prompt.length,
+      stopped: this.#ended ? 'end' : 'length',
+      tokensPerSecond: this.tokensPerSecond,
+    };
+  }
+
+  public async dispose(): Promise<void> {
+    await this.decoder.dispose();
   }
 }
 

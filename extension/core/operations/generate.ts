@@ -1,6 +1,6 @@
 import * as v from 'valibot';
-import { generate as generateText } from '../generate/generate';
-import type { Generation, GenerationEvent } from '../generate/generate';
+import { generateTexts } from '../generate/generate';
+import type { Generation, GenerationEvent, GenerationRequest } from '../generate/generate';
 import { flag, group, integer, number, path, text } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
@@ -48,27 +48,22 @@ export const generate = defineOperation({
   trust: 'run',
   run: async (request, context: OperationContext<GenerationEvent>): Promise<GenerationResult> => {
     const { prompt, chat, tokens, temperature, topK, topP, seed, against } = request;
-    const run = async (model: string): Promise<Generation> =>
-      generateText(
-        {
-          ...{
-            model: await context.environment.open(model),
-            removed: [],
-            prompt,
-            chat,
-            tokens,
-            ...runOptions(request),
-          },
-          sampling: {
-            temperature,
-            seed,
-            ...(topK === undefined ? {} : { topK }),
-            ...(topP === undefined ? {} : { topP }),
-          },
-        },
-        context,
-      );
-    const result = await run(request.model);
-    return against === undefined ? result : { ...result, against: await run(against) };
+    const requestOf = async (path: string): Promise<GenerationRequest> => ({
+      ...{ model: await context.environment.open(path), removed: [], prompt, chat, tokens },
+      ...runOptions(request),
+      sampling: {
+        temperature,
+        seed,
+        ...(topK === undefined ? {} : { topK }),
+        ...(topP === undefined ? {} : { topP }),
+      },
+    });
+    const first = await requestOf(request.model);
+    if (against === undefined) {
+      const [only] = await generateTexts([first], context);
+      return only;
+    }
+    const [result, other] = await generateTexts([first, await requestOf(against)], context);
+    return { ...result, against: other };
   },
 });

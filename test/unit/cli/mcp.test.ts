@@ -6,7 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fit } from '../../../extension/cli/mcp/fit';
+import { fit } from '../../../extension/core/operations/fit';
 import { serve } from '../../../extension/cli/mcp/mcp-server';
 import { toolsOf } from '../../../extension/cli/mcp/tools';
 import { unattended } from '../../../extension/core/jobs/job';

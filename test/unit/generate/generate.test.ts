@@ -5,10 +5,15 @@ import { describe, expect, it } from 'vitest';
 import { renderChat } from '../../../extension/core/data/chat-template';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openDecoder } from '../../../extension/core/generate/decoder';
-import { generate } from '../../../extension/core/generate/generate';
-import type { GenerationRequest } from '../../../extension/core/generate/generate';
+import { generateTexts } from '../../../extension/core/generate/generate';
+import type {
+  Generation,
+  GenerationEvent,
+  GenerationRequest,
+} from '../../../extension/core/generate/generate';
 import { greedy, sampleToken } from '../../../extension/core/generate/sampling';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { JobContext } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { seededRandom } from '../../../extension/core/data/random';
 import { fixture, readFloats, readJson } from '../fixtures';
@@ -20,6 +25,14 @@ const root = join(import.meta.dirname, '..', '..', '..');
 const sample = join(root, 'samples', 'espalier-sample');
 const opened = await openModelFiles(sample);
 const run = { removed: [], device: 'cpu', memoryBytes: 1 << 30 } as const;
+
+const generate = async (
+  one: GenerationRequest,
+  context: JobContext<GenerationEvent>,
+): Promise<Generation> => {
+  const [only] = await generateTexts([one], context);
+  return only;
+};
 
 const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
   ...run,
@@ -70,6 +83,30 @@ describe('generation', () => {
     expect(seen.length).toBe(12);
     expect(seen.at(-1)).toBe(result.text);
     expect(result.text).toMatch(/^ [a-z]/);
+  });
+
+  it('lets two models take turns, each as if it were alone, with the chances of every token', async () => {
+    const events: GenerationEvent[] = [];
+    const pruned = request({ removed: ['block.1.attention'], tokens: 5 });
+    const both = await generateTexts([request({}), pruned], {
+      ...unattended,
+      emit: (event) => {
+        events.push(event);
+      },
+    });
+    const alone = await generate(request({}), unattended);
+    expect(both[0].text).toBe(alone.text);
+    expect(both.map(({ tokens }) => tokens)).toEqual([12, 5]);
+    expect(events.map(({ of }) => of).join('')).toBe('0101010101' + '0000000');
+    const first = events.filter(({ of }) => of === 0).map(({ token }) => token);
+    expect(first.map(({ text }) => text).join('')).toBe(both[0].text);
+    for (const { text, probability, likeliest } of first) {
+      // What is chosen greedily is the likeliest.
+      expect(likeliest[0]).toEqual({ text, probability });
+      const chances = likeliest.map((one) => one.probability);
+      expect(chances).toEqual([...chances].sort((a, b) => b - a));
+      expect(chances.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(1);
+    }
   });
 
   it('keeps the space in front of the first word, which SentencePiece leaves out', async () => {

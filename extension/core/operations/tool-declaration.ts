@@ -1,0 +1,36 @@
+import { inEnglish } from '../message';
+import { fieldSchemas } from './json-schema';
+import type { JsonSchema } from './json-schema';
+import type { AnyOperation } from './operation';
+import { isReading, toolName } from './tool-names';
+
+/** What agents are told of a tool. */
+export interface ToolDeclaration {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly inputSchema: JsonSchema & { readonly type: 'object' };
+}
+
+/** The tool that an operation is, made from its declaration. */
+export function toolDeclaration(operation: AnyOperation): ToolDeclaration {
+  const { title, summary, fields, rules } = operation;
+  const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe((key) => key))))];
+  const long = isReading(operation)
+    ? []
+    : ['Runs on this machine, which may take minutes to hours.'];
+  const required = Object.entries(fields)
+    .filter(([, field]) => field.present && field.default === undefined)
+    .map(([key]) => key);
+  return {
+    name: toolName(operation),
+    title,
+    description: [summary, ...long, ...notes].join(' '),
+    inputSchema: {
+      type: 'object',
+      properties: fieldSchemas(fields),
+      required,
+      additionalProperties: false,
+    },
+  };
+}

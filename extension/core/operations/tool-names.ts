@@ -1,0 +1,35 @@
+import type { AnyOperation } from './operation';
+import { operations } from './operations';
+import type { OperationId } from './operations';
+
+/** What is for people at a terminal, for studies, or goes on until it is stopped. */
+const unlisted = new Set<OperationId>([
+  ...(['demo', 'try-family', 'symbolic enumerate', 'symbolic evaluate'] as const),
+  ...(['convert-scores', 'study-groups', 'train', 'worker', 'queue'] as const),
+]);
+
+/** What agents of the editor are offered: the way from a model to a smaller one that was judged. */
+const inEditor = new Set<OperationId>([
+  ...(['inspect', 'compare', 'profile', 'plan', 'apply', 'evaluate', 'report'] as const),
+  ...(['sensitivity', 'plan-compression', 'compress', 'repair'] as const),
+]);
+
+const among = (isOne: (id: OperationId) => boolean): readonly AnyOperation[] =>
+  operations.filter(({ id }) => isOne(id)) as unknown as readonly AnyOperation[];
+
+/** Operations that are tools of the server for agents. */
+export const listedOperations = among((id) => !unlisted.has(id));
+
+/** Operations that are language-model tools of the editor. */
+export const editorOperations = among((id) => inEditor.has(id));
+
+/** Of a tool, as agents call it: `profile_layers`. */
+export const toolName = ({ title }: AnyOperation): string =>
+  title.toLowerCase().replaceAll(' ', '_');
+
+/** The name in the editor, among the tools of all extensions. */
+export const editorToolName = (operation: AnyOperation): string =>
+  `espalier_${toolName(operation)}`;
+
+/** Whether it writes nothing but its own progress and costs, and takes no time. */
+export const isReading = ({ trust }: AnyOperation): boolean => trust === 'inspect';

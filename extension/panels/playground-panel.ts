@@ -1,0 +1,30 @@
+import { basename } from 'node:path';
+import { l10n } from 'vscode';
+import type { PlaygroundCalls, PlaygroundState } from '../protocol/playground';
+import { playgroundCalls } from '../protocol/playground';
+import { commandIds } from '../services/command-ids';
+import type { PlaygroundSession } from '../services/sessions/playground-session';
+import { runCommand } from './session-panel';
+import type { PanelDefinition, SessionPanel } from './session-panel';
+
+export type PlaygroundPanel = SessionPanel<PlaygroundSession, PlaygroundState, PlaygroundCalls>;
+
+/** Two models that continue the same prompt. */
+export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState, PlaygroundCalls> =
+  {
+    name: 'playground',
+    viewType: 'espalier.playground',
+    titleOf: ({ models }) => l10n.t('Playground: {0}', basename(models.at(-1) ?? '')),
+    restoreOf: ({ models }) => ({ models: JSON.stringify(models) }),
+    calls: playgroundCalls,
+    handlersOf: (session) => ({
+      generate: (prompt) => {
+        // The panel hears of its tokens, and is told how it ends.
+        void session.generate(prompt);
+      },
+      stop: () => {
+        session.stop();
+      },
+      choose: () => runCommand(commandIds.openPlayground, session),
+    }),
+  };

@@ -1,0 +1,83 @@
+import { array, parse, string } from 'valibot';
+import { workspace } from 'vscode';
+import type { Uri, WebviewPanel } from 'vscode';
+import type { GenerationEvent } from '../core/generate/generate';
+import { generate } from '../core/operations/generate';
+import { localise } from '../services/localise';
+import { describeError } from '../services/report-error';
+import type { Playgrounds } from '../services/services';
+import { PlaygroundSession } from '../services/sessions/playground-session';
+import type { Settings } from '../services/settings';
+import { refreshOnTrust, whyBlocked } from '../services/trust';
+import type { WorkerClient } from '../services/worker/worker-client';
+import { newTab, Panels, requireSavedText } from './panels';
+import { playgroundPanel } from './playground-panel';
+import type { PlaygroundPanel } from './playground-panel';
+import { SessionPanel } from './session-panel';
+
+/** The open playgrounds. */
+export class PlaygroundPanels
+  extends Panels<PlaygroundSession, PlaygroundPanel>
+  implements Playgrounds
+{
+  readonly #settings: Settings;
+  readonly #newWorker: () => WorkerClient;
+
+  /** @param newWorker a process for each playground, so that it waits for no job and its memory goes with its tab */
+  public constructor(extension: Uri, settings: Settings, newWorker: () => WorkerClient) {
+    super(
+      extension,
+      playgroundPanel,
+      refreshOnTrust(() => this.panels.map(({ session }) => session)),
+    );
+    this.#settings = settings;
+    this.#newWorker = newWorker;
+  }
+
+  public show(models: readonly string[]): void {
+    const open = this.panels.find(({ session }) => session.models.join('\n') === models.join('\n'));
+    if (open === undefined) {
+      const session = this.#session(models);
+      this.#keep(newTab(playgroundPanel, playgroundPanel.titleOf(session)), session);
+    } else {
+      open.show(open.session);
+    }
+  }
+
+  protected restore(panel: WebviewPanel, saved: unknown): void {
+    const models = parse(array(string()), JSON.parse(requireSavedText(saved, 'models')));
+    this.#keep(panel, this.#session(models));
+  }
+
+  #keep(panel: WebviewPanel, session: PlaygroundSession): void {
+    const made = new SessionPanel(panel, this.extension, playgroundPanel, session);
+    made.onDidDispose(() => {
+      session.dispose();
+    });
+    this.keep(made);
+  }
+
+  #session(models: readonly string[]): PlaygroundSession {
+    const worker = this.#newWorker();
+    return new PlaygroundSession(models, {
+      generate: async ([model = '', against], prompt, { onEvent, ...watch }) => {
+        const request = this.#settings.request(generate, {
+          ...{ model, ...prompt },
+          ...(against === undefined ? {} : { against }),
+        });
+        return worker.request('generate', request, {
+          ...watch,
+          onEvent: (event) => {
+            onEvent(event as GenerationEvent);
+          },
+        });
+      },
+      describeError,
+      localise,
+      blocked: () => whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }),
+      dispose: () => {
+        worker.dispose();
+      },
+    });
+  }
+}

@@ -1,0 +1,69 @@
+import {
+  boolean,
+  exactOptional,
+  integer,
+  maxValue,
+  minValue,
+  number,
+  object,
+  pipe,
+  string,
+  tuple,
+} from 'valibot';
+import type { InferOutput } from 'valibot';
+import type { GeneratedToken } from '../core/generate/generate';
+import type { CallSchemas } from './panel';
+
+const whole = (least: number) => pipe(number(), integer(), minValue(least));
+
+/** What the user asks both models to continue, and how. */
+export const playgroundPrompt = object({
+  prompt: string(),
+  /** Puts the prompt into each model's chat template. */
+  chat: boolean(),
+  tokens: whole(1),
+  temperature: pipe(number(), minValue(0)),
+  topK: exactOptional(whole(1)),
+  topP: exactOptional(pipe(number(), minValue(0), maxValue(1))),
+  seed: pipe(number(), integer()),
+});
+export type PlaygroundPrompt = InferOutput<typeof playgroundPrompt>;
+
+/** What has become of the last prompt. */
+export type PlaygroundRun =
+  | { readonly kind: 'idle' | 'running' | 'stopped' | 'done' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+/** How far a model is with its text. */
+export interface PlaygroundPace {
+  readonly tokensPerSecond: number | null;
+  /** Whether the model has ended its text; undefined while it may go on. */
+  readonly ended: boolean | undefined;
+}
+
+/** Two models that continue the same prompt, or one alone. */
+export interface PlaygroundState {
+  /** Paths of the models; the second is absent until it is chosen. */
+  readonly models: readonly string[];
+  /** Why no model can be run, if so. */
+  readonly blocked: string | undefined;
+  readonly run: PlaygroundRun;
+  /** By number of the model and of the token: `1.17`. */
+  readonly tokens: Readonly<Record<string, GeneratedToken>>;
+  /** By model; fewer before their first tokens. */
+  readonly paces: readonly PlaygroundPace[];
+  readonly warnings: readonly string[];
+}
+
+export interface PlaygroundCalls {
+  generate(prompt: PlaygroundPrompt): void;
+  stop(): void;
+  /** The user chooses the model to compare with. */
+  choose(): void;
+}
+
+export const playgroundCalls: CallSchemas<PlaygroundCalls> = {
+  generate: tuple([playgroundPrompt]),
+  stop: tuple([]),
+  choose: tuple([]),
+};

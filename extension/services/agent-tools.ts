@@ -1,0 +1,117 @@
+import { basename } from 'node:path';
+import {
+  Disposable,
+  l10n,
+  LanguageModelTextPart,
+  LanguageModelToolResult,
+  lm,
+  MarkdownString,
+  workspace,
+} from 'vscode';
+import type { CancellationToken, LanguageModelTool, PreparedToolInvocation } from 'vscode';
+import { formatDuration } from '../core/format';
+import type { Translate } from '../core/message';
+import { fit } from '../core/operations/fit';
+import type { AnyOperation } from '../core/operations/operation';
+import type { OperationId } from '../core/operations/operations';
+import { editorOperations, editorToolName, isReading } from '../core/operations/tool-names';
+import { operationOf } from './jobs/operations';
+import type { Operation, RequestOf } from './jobs/operations';
+import { describeError } from './report-error';
+import type { Services } from './services';
+import { assertAllowed, whyBlocked } from './trust';
+
+/** Titles of jobs are in the list of operations. */
+const translate: Translate = l10n.t;
+
+type Given = Readonly<Record<string, unknown>>;
+
+/** What is asked of an operation, and the name of what it works on. */
+interface Asked {
+  readonly id: OperationId;
+  readonly request: object;
+  readonly name: string;
+}
+
+/** Offers operations to agents of the editor: what runs long or writes is asked first, and runs as a job. */
+export function offerAgentTools(services: Services): Disposable {
+  return Disposable.from(
+    ...editorOperations.map((operation) =>
+      lm.registerTool(editorToolName(operation), new AgentTool(services, operation)),
+    ),
+  );
+}
+
+class AgentTool implements LanguageModelTool<Given> {
+  public constructor(
+    private readonly services: Services,
+    private readonly operation: AnyOperation,
+  ) {}
+
+  public async prepareInvocation({
+    input,
+  }: {
+    readonly input: Given;
+  }): Promise<PreparedToolInvocation> {
+    const { id, request, name } = await this.#asked(input);
+    const invocationMessage = translate(operationOf(id).title, name);
+    if (isReading(this.operation)) {
+      return { invocationMessage };
+    }
+    const seconds = await this.services.inspector
+      .request('estimate', { operation: id, request })
+      .catch(() => null);
+    const time =
+      seconds === null
+        ? l10n.t('This may take minutes to hours on this machine.')
+        : l10n.t('This takes about {0} on this machine.', formatDuration(seconds));
+    const message = new MarkdownString(time);
+    message.appendCodeblock(JSON.stringify(input, undefined, 2), 'json');
+    return { invocationMessage, confirmationMessages: { title: invocationMessage, message } };
+  }
+
+  public async invoke(
+    { input }: { readonly input: Given },
+    token: CancellationToken,
+  ): Promise<LanguageModelToolResult> {
+    try {
+      const asked = await this.#asked(input);
+      const result = await this.#run(asked, token);
+      const { out } = asked.request as { readonly out?: unknown };
+      const text = fit({ ...(out === undefined ? {} : { out }), result });
+      return new LanguageModelToolResult([new LanguageModelTextPart(text)]);
+    } catch (error) {
+      // The language model reads it.
+      throw new Error(describeError(error), { cause: error });
+    }
+  }
+
+  async #asked(input: Given): Promise<Asked> {
+    const { operation, services } = this;
+    const id = operation.id as OperationId;
+    const built = services.settings.request(operation, input);
+    const out = 'out' in built ? undefined : await operation.suggestOut?.(built);
+    const request = out === undefined ? built : { ...built, out };
+    return { id, request, name: basename(operationOf(id).subject(request)) };
+  }
+
+  async #run({ id, request, name }: Asked, token: CancellationToken): Promise<unknown> {
+    const { jobs, worker } = this.services;
+    if (isReading(this.operation)) {
+      return worker.request(id, request as RequestOf<Operation>, { token });
+    }
+    assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+    const running = jobs.run({ operation: id, name, request: request as RequestOf<Operation> });
+    const job = jobs.jobs.at(-1);
+    const cancelling = token.onCancellationRequested(() => {
+      if (job !== undefined) {
+        jobs.cancel(job.id);
+      }
+    });
+    try {
+      return await running;
+    } finally {
+      cancelling.dispose();
+    }
+  }
+}

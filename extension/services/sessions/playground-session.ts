@@ -1,0 +1,165 @@
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { GeneratedToken, GenerationEvent } from '../../core/generate/generate';
+import type { Message } from '../../core/message';
+import type { GenerationResult } from '../../core/operations/generate';
+import type {
+  PlaygroundPace,
+  PlaygroundPrompt,
+  PlaygroundRun,
+  PlaygroundState,
+} from '../../protocol/playground';
+import type { Refusal } from '../trust';
+import { RequestCancelled } from '../worker/worker-errors';
+import type { RequestWatch } from '../worker/worker-process';
+import { PanelSession } from './panel-session';
+import type { Parts } from './panel-session';
+
+/** Calls of one request. */
+export interface GenerationWatch extends Pick<RequestWatch, 'token'> {
+  readonly onEvent: (event: GenerationEvent) => void;
+  readonly onWarning: (warning: Message) => void;
+}
+
+/** What a session needs from outside of itself. */
+export interface PlaygroundEnvironment {
+  generate(
+    models: readonly string[],
+    prompt: PlaygroundPrompt,
+    watch: GenerationWatch,
+  ): Promise<GenerationResult>;
+  describeError(error: unknown): string;
+  localise(message: Message): string;
+  /** Why models cannot be run, if so. */
+  blocked(): Refusal | undefined;
+  /** Ends the process that the models run in. */
+  dispose(): void;
+}
+
+/** Models that continue prompts side by side. */
+export class PlaygroundSession extends PanelSession<PlaygroundState> {
+  protected readonly parts: Parts<PlaygroundState> = {
+    models: () => this.#models,
+    blocked: () => this.#environment.blocked()?.reason,
+    run: () => this.#run,
+    tokens: () => this.#tokens,
+    paces: () => this.#paces,
+    warnings: () => this.#warnings,
+  };
+
+  readonly #environment: PlaygroundEnvironment;
+  #models: readonly string[];
+  #run: PlaygroundRun = { kind: 'idle' };
+  #tokens: Record<string, GeneratedToken> = {};
+  #counts: number[] = [];
+  #paces: readonly PlaygroundPace[] = [];
+  #warnings: readonly string[] = [];
+  #running: CancellationTokenSource | undefined;
+
+  /** @param models paths of the original and of the changed model, or of one alone */
+  public constructor(models: readonly string[], environment: PlaygroundEnvironment) {
+    super();
+    this.#models = models;
+    this.#environment = environment;
+  }
+
+  public get models(): readonly string[] {
+    return this.#models;
+  }
+
+  /** Compares the first model with another one; what both have written is forgotten. */
+  public compareWith(other: string): void {
+    this.stop();
+    this.#models = [...this.#models.slice(0, 1), other];
+    this.#forget({ kind: 'idle' });
+    this.tell('models');
+  }
+
+  /** Continues a prompt; an answer that is still being written stops. */
+  public async generate(prompt: PlaygroundPrompt): Promise<void> {
+    const environment = this.#environment;
+    this.stop();
+    const refusal = environment.blocked();
+    if (refusal !== undefined) {
+      this.#forget({ kind: 'failed', message: refusal.reason });
+      return;
+    }
+    const source = new CancellationTokenSource();
+    this.#running = source;
+    const isCurrent = (): boolean => this.#running === source;
+    this.#forget({ kind: 'running' });
+    try {
+      const { against, ...first } = await environment.generate(this.#models, prompt, {
+        token: source.token,
+        onEvent: (event) => {
+          if (isCurrent()) {
+            this.#add(event);
+          }
+        },
+        onWarning: (warning) => {
+          this.#warnings = [...this.#warnings, environment.localise(warning)];
+          this.tell('warnings');
+        },
+      });
+      if (isCurrent()) {
+        this.#paces = [first, ...(against === undefined ? [] : [against])].map(
+          ({ tokensPerSecond, stopped }) => ({ tokensPerSecond, ended: stopped === 'end' }),
+        );
+        this.#end({ kind: 'done' });
+      }
+    } catch (error) {
+      if (isCurrent()) {
+        this.#end(
+          error instanceof RequestCancelled
+            ? { kind: 'stopped' }
+            : { kind: 'failed', message: environment.describeError(error) },
+        );
+      }
+    }
+  }
+
+  /** What has been written stays. */
+  public stop(): void {
+    if (this.#running !== undefined) {
+      this.#running.cancel();
+      this.#end({ kind: 'stopped' });
+    }
+  }
+
+  public refreshBlocked(): void {
+    this.tell('blocked');
+  }
+
+  public dispose(): void {
+    this.stop();
+    this.#environment.dispose();
+  }
+
+  #forget(run: PlaygroundRun): void {
+    this.#run = run;
+    this.#tokens = {};
+    this.#counts = [];
+    this.#paces = [];
+    this.#warnings = [];
+    this.tell('run', 'tokens', 'paces', 'warnings');
+  }
+
+  #add({ of, token, tokensPerSecond }: GenerationEvent): void {
+    const place = this.#counts[of] ?? 0;
+    const key = `${of}.${place}`;
+    this.#counts[of] = place + 1;
+    this.#tokens[key] = token;
+    this.#paces = this.#models.map((_, model) =>
+      model === of ? { tokensPerSecond, ended: undefined } : (this.#paces[model] ?? unknownPace),
+    );
+    this.tellEntry('tokens', key);
+    this.tell('paces');
+  }
+
+  #end(run: PlaygroundRun): void {
+    this.#running = undefined;
+    this.#run = run;
+    this.tell('run', 'paces');
+  }
+}
+
+const unknownPace: PlaygroundPace = { tokensPerSecond: null, ended: undefined };

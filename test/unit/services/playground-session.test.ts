@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import type { GeneratedToken } from '../../../extension/core/generate/generate';
+import { inEnglish, say } from '../../../extension/core/message';
+import type { GenerationResult } from '../../../extension/core/operations/generate';
+import { UserError } from '../../../extension/core/user-error';
+import { PlaygroundSession } from '../../../extension/services/sessions/playground-session';
+import type { GenerationWatch } from '../../../extension/services/sessions/playground-session';
+import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
+
+const prompt = { prompt: 'The', chat: false, tokens: 4, temperature: 0, seed: 0 };
+const token = (text: string): GeneratedToken => ({ text, probability: 0.5, likeliest: [] });
+const generation = (tokensPerSecond: number, stopped: 'end' | 'length') => ({
+  ...{ model: 'm', text: ' a b', tokens: 2, promptTokens: 1, stopped, tokensPerSecond },
+});
+
+/** A session whose requests are answered by hand. */
+function started(models = ['/original', '/changed']) {
+  interface Asked {
+    readonly models: readonly string[];
+    readonly watch: GenerationWatch;
+    readonly answer: (result: GenerationResult) => void;
+    readonly fail: (error: Error) => void;
+  }
+  const asked: Asked[] = [];
+  const world = { blocked: false, disposed: false };
+  const session = new PlaygroundSession(models, {
+    generate: async (paths, _, watch) =>
+      new Promise((answer, fail) => {
+        asked.push({ models: paths, watch, answer, fail });
+        watch.token?.onCancellationRequested(() => {
+          fail(new RequestCancelled());
+        });
+      }),
+    describeError: (error) => (error as Error).message,
+    localise: inEnglish,
+    blocked: () => (world.blocked ? { reason: 'not trusted', needsTrust: true } : undefined),
+    dispose: () => {
+      world.disposed = true;
+    },
+  });
+  const last = (): Asked => {
+    const one = asked.at(-1);
+    if (one === undefined) throw new Error('nothing was asked');
+    return one;
+  };
+  return { session, asked, last, world };
+}
+
+describe('a playground', () => {
+  it('collects the tokens of both models, and their paces', async () => {
+    const { session, last } = started();
+    const grown: string[] = [];
+    session.grown.listen(({ key }) => grown.push(key));
+    const done = session.generate(prompt);
+    const { watch, answer, models } = last();
+    expect(models).toEqual(['/original', '/changed']);
+    watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
+    watch.onEvent({ of: 1, text: ' a', token: token(' a'), tokensPerSecond: null });
+    watch.onEvent({ of: 1, text: ' a c', token: token(' c'), tokensPerSecond: 20 });
+    expect(session.snapshot()).toMatchObject({
+      run: { kind: 'running' },
+      tokens: { '0.0': { text: ' a' }, '1.0': { text: ' a' }, '1.1': { text: ' c' } },
+      paces: [{ tokensPerSecond: null }, { tokensPerSecond: 20, ended: undefined }],
+    });
+    expect(grown).toEqual(['0.0', '1.0', '1.1']);
+    answer({ ...generation(10, 'length'), against: generation(20, 'end') });
+    await done;
+    expect(session.snapshot()).toMatchObject({
+      run: { kind: 'done' },
+      paces: [
+        { tokensPerSecond: 10, ended: false },
+        { tokensPerSecond: 20, ended: true },
+      ],
+    });
+  });
+
+  it('keeps what was written when it is stopped, and takes nothing more of it', async () => {
+    const { session, last } = started();
+    const done = session.generate(prompt);
+    const { watch } = last();
+    watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
+    session.stop();
+    watch.onEvent({ of: 0, text: ' a b', token: token(' b'), tokensPerSecond: 9 });
+    await done;
+    expect(session.snapshot()).toMatchObject({ run: { kind: 'stopped' } });
+    expect(Object.keys(session.snapshot().tokens)).toEqual(['0.0']);
+  });
+
+  it('stops for a new prompt, whose tokens alone it shows', async () => {
+    const { session, asked, last } = started();
+    const first = session.generate(prompt);
+    const second = session.generate({ ...prompt, prompt: 'A' });
+    await first;
+    expect(session.snapshot().run).toEqual({ kind: 'running' });
+    asked[0]?.watch.onEvent({ of: 0, text: 'x', token: token('x'), tokensPerSecond: null });
+    last().watch.onEvent({ of: 0, text: 'y', token: token('y'), tokensPerSecond: null });
+    last().answer(generation(5, 'end'));
+    await second;
+    expect(session.snapshot().tokens).toMatchObject({ '0.0': { text: 'y' } });
+    expect(session.snapshot().run).toEqual({ kind: 'done' });
+  });
+
+  it('says why a prompt cannot be continued, and runs nothing where it must not', async () => {
+    const { session, last, world, asked } = started();
+    const done = session.generate(prompt);
+    last().fail(new UserError(say`The prompt is empty.`));
+    await done;
+    expect(session.snapshot().run).toEqual({ kind: 'failed', message: 'The prompt is empty.' });
+    world.blocked = true;
+    await session.generate(prompt);
+    expect(asked.length).toBe(1);
+    const refused = { blocked: 'not trusted', run: { kind: 'failed', message: 'not trusted' } };
+    expect(session.snapshot()).toMatchObject(refused);
+  });
+
+  it('forgets the texts when another model comes, and ends its process with its tab', async () => {
+    const { session, last, world } = started(['/original']);
+    const done = session.generate(prompt);
+    last().watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
+    session.compareWith('/other');
+    await done;
+    expect(session.snapshot()).toMatchObject({ models: ['/original', '/other'], tokens: {} });
+    session.dispose();
+    expect(world.disposed).toBe(true);
+  });
+});

@@ -1,0 +1,51 @@
+import { describe, expect, it } from 'vitest';
+import { viewFrom } from '../../../webview/kit/saved-view';
+import { promptOf } from '../../../webview/playground/prompt-of';
+import { columnsOf, firstDifference } from '../../../webview/playground/texts';
+import { savedView } from '../../../webview/playground/view-state';
+
+const token = (text: string) => ({ text, probability: 0.5, likeliest: [] });
+const columns = (...texts: readonly (readonly string[])[]) => texts.map((one) => one.map(token));
+
+describe('texts beside each other', () => {
+  it('are put together from tokens in any order', () => {
+    const tokens = {
+      '1.0': token('x'),
+      '0.1': token('b'),
+      '0.0': token('a'),
+      '0.10': token('late'),
+    };
+    expect(columnsOf(tokens, 2)).toEqual(columns(['a', 'b'], ['x']));
+  });
+
+  it('first differ where both have a token, and not where one is ahead', () => {
+    expect(firstDifference(columns(['a', 'b', 'c'], ['a', 'x', 'c']))).toBe(1);
+    expect(firstDifference(columns(['a', 'b', 'c'], ['a', 'b']))).toBeUndefined();
+    expect(firstDifference(columns(['a']))).toBeUndefined();
+  });
+});
+
+describe('the form', () => {
+  const view = { ...viewFrom(savedView, undefined), prompt: 'The' };
+
+  it('asks greedily for 64 tokens, with limits only where they are typed', () => {
+    const prompt = { prompt: 'The', chat: false, tokens: 64, temperature: 0, seed: 0 };
+    expect(promptOf(view)).toEqual({ prompt });
+    expect(promptOf({ ...view, topK: '40', topP: ' 0.9 ' })).toEqual({
+      prompt: { ...prompt, topK: 40, topP: 0.9 },
+    });
+  });
+
+  it.each([
+    ['prompt', ''],
+    ['tokens', '0'],
+    ['tokens', ''],
+    ['temperature', '-1'],
+    ['temperature', 'hot'],
+    ['topK', '1.5'],
+    ['topP', '2'],
+    ['seed', ''],
+  ])('names the field that is wrong: %s "%s"', (field, text) => {
+    expect(promptOf({ ...view, [field]: text })).toEqual({ wrong: field });
+  });
+});

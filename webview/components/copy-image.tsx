@@ -1,0 +1,73 @@
+import type { RefObject, VNode } from 'preact';
+import { useRef, useState } from 'preact/hooks';
+import { saveImage } from '../kit/save-image';
+import { strings } from '../strings';
+
+interface CopyImageProps {
+  readonly canvas: RefObject<HTMLCanvasElement | null>;
+  /** What the image shows. */
+  readonly label: string;
+}
+
+/** How long a result stands on the button. */
+const told = 2000;
+
+/** Copies a chart as an image, or saves it where the clipboard takes none. Seen while the chart is pointed at. */
+export function CopyImage({ canvas, label }: CopyImageProps): VNode {
+  const [isCopied, setCopied] = useState(false);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
+  const copy = async (): Promise<void> => {
+    const drawn = canvas.current;
+    if (drawn === null) return;
+    const image = withBackground(drawn);
+    if (!(await toClipboard(image))) {
+      saveImage(image.toDataURL('image/png'));
+      return;
+    }
+    setCopied(true);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => {
+      setCopied(false);
+    }, told);
+  };
+  return (
+    <button
+      type="button"
+      class="copy-image"
+      aria-label={`${strings.copyImage}: ${label}`}
+      onClick={() => {
+        void copy();
+      }}
+    >
+      <span role="status">{isCopied ? strings.copied : strings.copyImage}</span>
+    </button>
+  );
+}
+
+/** A chart's own canvas is clear where nothing is drawn. */
+function withBackground(drawn: HTMLCanvasElement): HTMLCanvasElement {
+  const image = document.createElement('canvas');
+  image.width = drawn.width;
+  image.height = drawn.height;
+  const context = image.getContext('2d');
+  if (context !== null) {
+    context.fillStyle = getComputedStyle(document.body).backgroundColor;
+    context.fillRect(0, 0, image.width, image.height);
+    context.drawImage(drawn, 0, 0);
+  }
+  return image;
+}
+
+/** Whether the clipboard has taken the image: some systems and browsers let no page write to it. */
+async function toClipboard(image: HTMLCanvasElement): Promise<boolean> {
+  const png = await new Promise<Blob | null>((resolve) => {
+    image.toBlob(resolve, 'image/png');
+  });
+  if (png === null) return false;
+  try {
+    await navigator.clipboard.write([new ClipboardItem({ [png.type]: png })]);
+    return true;
+  } catch {
+    return false;
+  }
+}

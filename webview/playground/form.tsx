@@ -1,0 +1,78 @@
+import type { VNode } from 'preact';
+import { useState } from 'preact/hooks';
+import { Button, Checkbox, TextField } from '../components/controls';
+import type { PlaygroundPanel } from './playground-panel';
+import { numberFields, promptOf } from './prompt-of';
+import { strings } from './strings';
+
+/** The prompt, and how it is continued. */
+export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
+  const view = panel.view.value;
+  const isRunning = panel.get('run').kind === 'running';
+  const asked = promptOf(view);
+  const wrong = 'wrong' in asked ? strings.wrong[asked.wrong] : undefined;
+  const reason = panel.get('blocked') ?? wrong;
+  const generate = (): void => {
+    if (reason !== undefined || !('prompt' in asked)) return;
+    panel.setView({ selected: undefined });
+    panel.run.generate(asked.prompt);
+  };
+  // What is typed is drawn once: a text that comes back later would move the caret.
+  const [first] = useState(view.prompt);
+  return (
+    <section aria-label={strings.prompt}>
+      <textarea
+        class="prompt"
+        aria-label={strings.prompt}
+        placeholder={strings.promptHint}
+        defaultValue={first}
+        onInput={({ currentTarget }) => {
+          panel.setView({ prompt: currentTarget.value });
+        }}
+        onKeyDown={(event) => {
+          if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) {
+            event.preventDefault();
+            generate();
+          }
+        }}
+      />
+      <div class="choices">
+        <Button
+          primary
+          label={strings.generate}
+          title={strings.generateTitle}
+          reason={reason}
+          onClick={generate}
+        />
+        <Button
+          label={strings.stop}
+          title={strings.stopTitle}
+          hidden={!isRunning}
+          onClick={panel.run.stop}
+        />
+        <Checkbox
+          label={strings.chat}
+          checked={view.chat}
+          onChange={(chat) => {
+            panel.setView({ chat });
+          }}
+        />
+      </div>
+      <div class="choices sampling" role="group" aria-label={strings.sampling}>
+        {numberFields.map((name) => (
+          <label key={name}>
+            <span class="muted">{strings.field[name]}</span>
+            <TextField
+              label={strings.field[name]}
+              value={view[name]}
+              onInput={(value) => {
+                panel.setView({ [name]: value });
+              }}
+            />
+          </label>
+        ))}
+      </div>
+      {wrong !== undefined && view.prompt !== '' && <p role="alert">{wrong}</p>}
+    </section>
+  );
+}

@@ -1,0 +1,90 @@
+import type { TargetedKeyboardEvent, VNode } from 'preact';
+import { nextInList } from '../components/list-walk';
+import { formatPercent } from '../format';
+import type { PlaygroundPanel, Token } from './playground-panel';
+import { strings } from './strings';
+import { surenessOf } from './texts';
+
+interface TokenListProps {
+  readonly panel: PlaygroundPanel;
+  readonly name: string;
+  /** Number of the model. */
+  readonly model: number;
+  readonly tokens: readonly Token[];
+  /** Number of the first token that the other text has differently. */
+  readonly difference: number | undefined;
+}
+
+/** A text by its tokens, which are walked with the arrow keys. */
+export function TokenList(props: TokenListProps): VNode {
+  const { panel, name, model, tokens, difference } = props;
+  const { selected } = panel.view.value;
+  const own = selected?.model === model ? selected.token : undefined;
+  const select = (token: number): void => {
+    panel.setView({ selected: { model, token } });
+  };
+  const walk = (event: TargetedKeyboardEvent<HTMLElement>): void => {
+    const parts = [...event.currentTarget.children].filter((one) => one instanceof HTMLElement);
+    const next = nextInList(parts, parts.indexOf(document.activeElement as HTMLElement), event.key);
+    if (next === undefined) return;
+    event.preventDefault();
+    select(next);
+    parts[next]?.focus();
+  };
+  return (
+    <div class="tokens" role="listbox" aria-label={strings.tokensOf(name)} onKeyDown={walk}>
+      {tokens.map((token, i) => (
+        <span
+          key={i}
+          class={i === difference ? 'token first' : 'token'}
+          role="option"
+          aria-selected={i === own}
+          aria-label={token.text.trim() === '' ? strings.whiteSpace : undefined}
+          tabIndex={i === (own ?? 0) ? 0 : -1}
+          data-sureness={surenessOf(token)}
+          onFocus={() => {
+            select(i);
+          }}
+          onPointerEnter={() => {
+            select(i);
+          }}
+        >
+          {token.text}
+        </span>
+      ))}
+    </div>
+  );
+}
+
+interface ChancesProps {
+  readonly name: string;
+  readonly place: number;
+  readonly token: Token;
+}
+
+/** What else a model might have written at a place. */
+export function Chances({ name, place, token }: ChancesProps): VNode {
+  const isTold = token.likeliest.some(({ text }) => text === token.text);
+  return (
+    <table class="plain chances">
+      <caption class="muted">{strings.chances(name, place)}</caption>
+      <thead>
+        <tr>
+          <th scope="col">{strings.token}</th>
+          <th scope="col">{strings.probability}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {[...(isTold ? [] : [token]), ...token.likeliest].map(({ text, probability }) => (
+          <tr key={text}>
+            <td>{text === token.text ? <strong>{visible(text)}</strong> : visible(text)}</td>
+            <td>{formatPercent(probability)}</td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+/** Line ends as a sign. */
+const visible = (text: string): string => text.replaceAll('\n', '⏎');
