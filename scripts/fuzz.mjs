@@ -1,50 +1,60 @@
-// Feeds changed files to the parsers of models, plans, data sets and pictures: node scripts/fuzz.mjs [--seconds 120] [--seed 1] [FORMAT ...] [--input FILE]
-// Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or 512 MB, hangs or
-// ends the process. The files are kept in test/artifacts/fuzz; --input tries such a file again.
-import { build } from 'esbuild';
+// Feeds changed files to the parsers of models, documents, data sets, pictures and messages:
+// node scripts/fuzz.mjs [--inputs 100000] [--seconds S] [--seed 1] [--parser NAME …] [--input FILE]
+// Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or more than
+// 64 MB and twice the file, hangs or ends the process. The files are kept in test/artifacts/fuzz; --input tries such a file again.
 import { fork } from 'node:child_process';
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
+import { bundleCore } from './lib/bundle.mjs';
 import { root } from './lib/repository.mjs';
 import { bold, green, red, say } from './lib/terminal.mjs';
 
-const extensions = {
-  ...{ safetensors: '.safetensors', gguf: '.gguf', onnx: '.onnx' },
-  ...{ config: '/config.json', tokenizer: '/tokenizer.json', plan: '.plan.json' },
-  ...{ task: '.jsonl', csv: '.csv', npy: '.npy', npz: '.npz', png: '.png', jpeg: '.jpg' },
-};
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '120' },
+    inputs: { type: 'string', default: '100000' },
+    seconds: { type: 'string', default: 'Infinity' },
+    parser: { type: 'string', multiple: true, default: [] },
     seed: { type: 'string', default: '1' },
     input: { type: 'string', multiple: true, default: [] },
   },
 });
 const folder = join(root, 'test', 'artifacts', 'fuzz');
 const bundle = join(folder, 'fuzz.cjs');
+const list = join(folder, 'formats.cjs');
+/** Long, as others may use the machine. */
 const hangSeconds = 60;
 
 /**
  * Runs one parser's process to its end.
- * @param {keyof typeof extensions} format
+ * @param {string} format
+ * @param {string} extension of its files
  * @returns {Promise<number>} how many findings there were
  */
-async function fuzz(format) {
+async function fuzz(format, extension) {
   const work = join(folder, format);
   mkdirSync(work, { recursive: true });
   const inputs = values.input.map((file) => resolve(file));
   const child = fork(
     bundle,
-    [format, values.seconds, values.seed, work, join(root, 'test', 'fixtures'), ...inputs],
+    [
+      format,
+      values.inputs,
+      values.seconds,
+      values.seed,
+      work,
+      join(root, 'test', 'fixtures'),
+      ...inputs,
+    ],
     {
-      execArgv: ['--max-old-space-size=1024', '--enable-source-maps'],
+      execArgv: ['--expose-gc', '--max-old-space-size=1024', '--enable-source-maps'],
       env: { ...process.env, ORT_DISABLE_TELEMETRY: '1' },
     },
   );
   let last = -1;
+  let isHung = false;
   let since = Date.now();
   /** @type {Map<string, {input: number, count: number}>} */
   const findings = new Map();
@@ -59,27 +69,28 @@ async function fuzz(format) {
     since = Date.now();
   });
   const keep = () => {
-    mkdirSync(dirname(join(work, `finding-${last}${extensions[format]}`)), { recursive: true });
-    copyFileSync(
-      join(work, `input${extensions[format]}`),
-      join(work, `finding-${last}${extensions[format]}`),
-    );
+    mkdirSync(dirname(join(work, `finding-${last}${extension}`)), { recursive: true });
+    copyFileSync(join(work, `input${extension}`), join(work, `finding-${last}${extension}`));
   };
   const watch = setInterval(() => {
     if (Date.now() - since < hangSeconds * 1000) return;
     report(`It took more than ${hangSeconds} s, and the process was killed.`, last);
     keep();
+    isHung = true;
     child.kill('SIGKILL');
   }, 1000);
-  const code = await new Promise((done) => child.once('exit', (exit) => done(exit)));
+  /** @type {number | string | null} */
+  const ending = await new Promise((done) =>
+    child.once('exit', (code, signal) => done(code ?? signal)),
+  );
   clearInterval(watch);
-  if (code !== 0 && code !== null) {
-    report(`The process ended with code ${code}.`, last);
+  if (ending !== 0 && !isHung) {
+    report(`The process ended with ${ending}.`, last);
     keep();
   }
   say(bold(`${format}: ${last + 1} files, ${findings.size} findings`));
   for (const [text, { input, count }] of findings) {
-    say(red(`  finding-${input}${extensions[format]} (${count} times)`));
+    say(red(`  finding-${input}${extension} (${count} times)`));
     say(`  ${text.split('\n').slice(0, 4).join('\n  ')}`);
   }
   return findings.size;
@@ -88,20 +99,20 @@ async function fuzz(format) {
 // A file that is tried again may lie there.
 if (values.input.length === 0) rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
-await build({
-  entryPoints: [join(root, 'test', 'fuzz', 'fuzz.ts')],
-  outfile: bundle,
-  bundle: true,
-  platform: 'node',
-  mainFields: ['module', 'main'],
-  external: ['onnxruntime-node'],
-  sourcemap: 'inline',
-  logLevel: 'error',
-});
+await bundleCore(join(root, 'test', 'fuzz', 'fuzz.ts'), bundle);
+await bundleCore(join(root, 'test', 'fuzz', 'formats.ts'), list);
+// Data sets look for it beside their own bundle.
+await bundleCore(
+  join(root, 'extension', 'worker', 'parquet-check.ts'),
+  join(folder, 'parquet-check.js'),
+);
+/** @type {typeof import('../test/fuzz/formats')} */
+const { formats } = createRequire(import.meta.url)(list);
 let found = 0;
-for (const format of positionals.length > 0 ? positionals : Object.keys(extensions)) {
-  if (!(format in extensions)) throw new Error(`${format} is none of ${Object.keys(extensions)}`);
-  found += await fuzz(/** @type {keyof typeof extensions} */ (format));
+for (const name of values.parser.length > 0 ? values.parser : Object.keys(formats)) {
+  const format = formats[name];
+  if (format === undefined) throw new Error(`${name} is none of ${Object.keys(formats)}`);
+  found += await fuzz(name, format.extension);
 }
 if (found === 0) say(green('Nothing found'));
 process.exitCode = found > 0 ? 1 : 0;

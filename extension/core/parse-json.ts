@@ -16,13 +16,18 @@ export function parseJson(text: string, file: string, remedy: Message): unknown 
   } catch (error) {
     throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file, remedy });
   }
+  refuseDeep(json, file, remedy);
+  return json;
+}
+
+/** @throws UserError with the remedy given, where the value of a JSON text is nested too deep to be written again. */
+export function refuseDeep(json: unknown, file: string, remedy: Message): void {
   if (isDeeperThan(mostLevels, json)) {
     throw new UserError(say`The file has more than ${mostLevels} levels of nesting.`, {
       file,
       remedy,
     });
   }
-  return json;
 }
 
 /**

@@ -37,6 +37,7 @@ function changeIn(value: unknown, random: Random): void {
   } else if (random(4) === 0) {
     Reflect.deleteProperty(value, key);
   } else {
-    Reflect.set(value, key, random(8) === 0 ? deep : pick(strange, random));
+    // A copy: what is put in may be changed in turn.
+    Reflect.set(value, key, random(8) === 0 ? deep : structuredClone(pick(strange, random)));
   }
 }

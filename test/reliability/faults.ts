@@ -13,7 +13,7 @@ import { describe, FaultyDisk, KilledError } from './faulty-disk';
 import type { Call, Fault } from './faulty-disk';
 import { taskOf } from './kinds';
 import type { Kind, Sources, Task } from './kinds';
-import { differences, halfMade, treeOf } from './tree';
+import { differences, halfMade, treeOf, without } from './tree';
 import type { Tree } from './tree';
 
 interface Options {
@@ -71,9 +71,12 @@ export class FaultyWork {
     const actual = treeOf(out);
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
     found.push(...differences(treeOf(options.sources.folder, true), this.untouched));
+    const isRemoval = /^(rm|rmdir|unlink)$/.test(disk.calls[fault.at]?.name ?? '');
     if (error === undefined) {
-      found.push(...differences(actual, undisturbed.tree).map((one) => `despite it ${one}`));
-    } else if (!wasKilled && !/^(rm|rmdir|unlink)$/.test(disk.calls[fault.at]?.name ?? '')) {
+      // What could not be removed is done again by nobody.
+      const kept = isRemoval ? without(actual, this.#saved()) : actual;
+      found.push(...differences(kept, undisturbed.tree).map((one) => `despite it ${one}`));
+    } else if (!wasKilled && !isRemoval) {
       const left = [...actual.keys()].filter((name) => name.includes('.espalier-partial-'));
       found.push(...left.map((name) => `${name} is left`));
     }
@@ -94,13 +97,15 @@ export class FaultyWork {
   }
 
   #halfMade(actual: Tree): string[] {
+    return halfMade(actual, this.undisturbed.tree, { saved: this.#saved(), last: this.kind.last });
+  }
+
+  /** Paths of unfinished work, relative to the output. */
+  #saved(): string[] {
     const { operation, request } = this.task as Parameters<typeof workOf>[0];
     const out = join(this.options.folder, 'out');
     const scratch = operationOf(operation).scratch?.(request) ?? [];
-    const saved = [...workOf({ operation, request }), ...scratch].map((path) =>
-      relative(out, path),
-    );
-    return halfMade(actual, this.undisturbed.tree, { saved, last: this.kind.last });
+    return [...workOf({ operation, request }), ...scratch].map((path) => relative(out, path));
   }
 }
 

@@ -94,7 +94,7 @@ export const kinds = {
     given: (sources, out) => ({
       ...{ model: sources.model, out: join(out, 'model.plan.json') },
       ...{
-        budget: 0.5,
+        budget: 0.8,
         methods: ['int8', 'int4'],
         rounds: 1,
         roles: ['up', 'down'],

@@ -46,6 +46,13 @@ export function differences(actual: Tree, expected: Tree): string[] {
   });
 }
 
+/** A tree without some files and folders. */
+export function without(tree: Tree, paths: readonly string[]): Tree {
+  const isIn = (name: string): boolean =>
+    paths.some((path) => name === path || name.startsWith(`${path}/`));
+  return new Map([...tree].filter(([name]) => !isIn(name)));
+}
+
 /**
  * In words what looks finished in a folder and is not: whatever is neither hidden, nor saved work, nor as it will be.
  * @param last the file that comes last; without it a folder is there as a whole
@@ -55,10 +62,8 @@ export function halfMade(
   expected: Tree,
   { saved, last }: { readonly saved: readonly string[]; readonly last: string | undefined },
 ): string[] {
-  const isSaved = (name: string): boolean =>
-    saved.some((path) => name === path || name === `${path}/` || name.startsWith(`${path}/`));
   const isHidden = (name: string): boolean => name.split('/').some((part) => part.startsWith('.'));
-  const seen = [...actual].filter(([name]) => !isHidden(name) && !isSaved(name));
+  const seen = [...without(actual, saved)].filter(([name]) => !isHidden(name));
   const shown = new Set(seen.map(([name]) => name.split('/')[0]));
   const isDue = (name: string): boolean =>
     last === undefined ? shown.has(name.split('/')[0]) : actual.has(last) || actual.has(name);

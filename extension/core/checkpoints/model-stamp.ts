@@ -26,7 +26,8 @@ export async function stampOfModel(place: string, others: readonly string[] = []
   return stamps.join('\n');
 }
 
-async function stampOfFile(file: string): Promise<string> {
+/** Size and time of a file. */
+export async function stampOfFile(file: string): Promise<string> {
   return stat(file).then(
     ({ size, mtimeMs }) => `${file} ${size} ${mtimeMs}`,
     () => `${file} missing`,

@@ -2,6 +2,7 @@ import { realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { visit } from 'jsonc-parser';
+import { parseJson, refuseDeep } from '../parse-json';
 import { UserError } from '../user-error';
 import { dtypeBits, elementCount } from './lazy-tensor';
 import type { Checkpoint, LazyTensor, SafetensorsDType } from './lazy-tensor';
@@ -90,6 +91,7 @@ function parseHeader(
       remedy: incomplete,
     });
   }
+  refuseDeep(parsed, path, incomplete);
   if (!isRecord(parsed)) {
     throw new UserError(say`The header is not a JSON object.`, { file: path, remedy: incomplete });
   }
@@ -296,15 +298,7 @@ async function openSharded(indexPath: string): Promise<Checkpoint> {
 async function readWeightMap(indexPath: string): Promise<Map<string, string>> {
   const remedy = say`Download the index again.`;
   const text = await readSmallText(indexPath);
-  let index: unknown;
-  try {
-    index = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(say`The index is not JSON: ${(error as Error).message}.`, {
-      file: indexPath,
-      remedy,
-    });
-  }
+  const index = parseJson(text, indexPath, remedy);
   const weightMap = isRecord(index) ? index['weight_map'] : undefined;
   if (!isRecord(weightMap)) {
     throw new UserError(say`It must map tensor names to shard files.`, {

@@ -1,4 +1,5 @@
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
+import * as v from 'valibot';
 import { isGguf } from '../checkpoints/model-folder';
 import { explainNoTokenizer, tokenizerPlace } from '../models/tokenizer-place';
 import { UserError } from '../user-error';
@@ -89,6 +90,9 @@ function encode(
   return Int32Array.from(encoding.ids);
 }
 
+/** The library would take anything with a length for a text. */
+const addedTokens = v.nullish(v.array(v.looseObject({ id: v.number(), content: v.string() })));
+
 async function readDefinition(model: string, file: string): Promise<object> {
   const missing = explainNoTokenizer(model);
   const definition =
@@ -101,6 +105,9 @@ async function readDefinition(model: string, file: string): Promise<object> {
   }
   if (!isRecord(definition['model'])) {
     throw damaged(file, say`It must be an object that describes the tokenizer.`, 'model');
+  }
+  if (!v.is(addedTokens, definition['added_tokens'])) {
+    throw damaged(file, say`It must be a list of tokens with an id and a text.`, 'added_tokens');
   }
   // Fields that serialize as null are absent in some exports; the library asks for all of them.
   return {

@@ -8,6 +8,7 @@ import type { RatedWork } from '../runtime/speed/work-rates';
 import type { AnyOperation, Environment, OperationContext } from './operation';
 import type { RequestOf, Fields } from './fields';
 import { runOptions } from './shared-fields';
+import { watchingModels } from './watch-models';
 import type { Work } from './work';
 import { say } from '../message';
 
@@ -39,7 +40,7 @@ export async function runOperation(
     });
   }
   const started = performance.now();
-  const result = await operation.run(request, context);
+  const result = await watchingModels(context, async (watched) => operation.run(request, watched));
   if (work !== undefined) {
     const rated = ratedWork(operation, request, work);
     const took = (performance.now() - started) / 1000;

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as v from 'valibot';
+import { readSmallText } from '../checkpoints/regular-file';
 import { manifestName } from '../document-names';
 import { formSpec } from '../models/forms/form-spec';
 import type { FormSpec } from '../models/forms/form-spec';
@@ -61,7 +61,7 @@ export interface Manifest {
 const ids = v.array(v.string());
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
-const manifestSchema = v.object({
+export const manifestSchema = v.object({
   format: v.literal('espalier.manifest'),
   version: v.literal(1),
   source: v.object({
@@ -105,7 +105,7 @@ const manifestSchema = v.object({
 export async function readManifest(model: string): Promise<Manifest | undefined> {
   const folder = /\.(?:gguf|onnx)$/i.test(model) ? dirname(model) : model;
   try {
-    const json: unknown = JSON.parse(await readFile(join(folder, manifestName), 'utf8'));
+    const json: unknown = JSON.parse(await readSmallText(join(folder, manifestName)));
     return v.parse(manifestSchema, json) as Manifest;
   } catch {
     return undefined;

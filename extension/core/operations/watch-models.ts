@@ -1,0 +1,61 @@
+import { stampOfFile } from '../checkpoints/model-stamp';
+import { CancelledError } from '../jobs/job';
+import type { OperationContext } from './operation';
+import { UserError } from '../user-error';
+import { say } from '../message';
+
+/** How often files are looked at; results of a job that reads two models as one are then thrown away soon. */
+const lookMilliseconds = 1000;
+
+/**
+ * Runs a job that stops when a file of a model changes which it has opened: what is measured would be of neither.
+ * @throws UserError naming the file.
+ */
+export async function watchingModels<T>(
+  context: OperationContext,
+  run: (context: OperationContext) => Promise<T>,
+): Promise<T> {
+  const stamps = new Map<string, string>();
+  let changed: string | undefined;
+  const look = async (): Promise<void> => {
+    for (const [file, stamp] of stamps) {
+      if ((await stampOfFile(file)) !== stamp) {
+        changed ??= file;
+      }
+    }
+  };
+  const timer = setInterval(() => void look(), lookMilliseconds);
+  const { environment, cancellation } = context;
+  try {
+    return await run({
+      ...context,
+      cancellation: {
+        get isCancellationRequested() {
+          return changed !== undefined || cancellation.isCancellationRequested;
+        },
+      },
+      environment: {
+        ...environment,
+        open: async (path) => {
+          const opened = await environment.open(path);
+          for (const file of opened.files) {
+            stamps.set(file, stamps.get(file) ?? (await stampOfFile(file)));
+          }
+          return opened;
+        },
+      },
+    });
+  } catch (error) {
+    // What a job finds wrong with a file that has changed is of no interest.
+    await look();
+    throw changed === undefined ||
+      (error instanceof CancelledError && cancellation.isCancellationRequested)
+      ? error
+      : new UserError(say`The file changed while the job read it.`, {
+          file: changed,
+          remedy: say`Leave the model alone while a job runs, and start it again.`,
+        });
+  } finally {
+    clearInterval(timer);
+  }
+}

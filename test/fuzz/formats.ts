@@ -1,0 +1,228 @@
+import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import * as v from 'valibot';
+import { openSafetensors } from '../../extension/core/checkpoints/safetensors';
+import { renderChat } from '../../extension/core/data/chat-template';
+import { openDataset } from '../../extension/core/data/datasets/open-dataset';
+import { withParquet } from '../../extension/core/data/datasets/parquet-file';
+import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
+import { readImage } from '../../extension/core/data/image/decode-image';
+import { readImageSteps } from '../../extension/core/data/image/preprocessor-config';
+import { readNpy } from '../../extension/core/data/npy';
+import { readTask } from '../../extension/core/data/tasks/task-file';
+import { loadTokenizer } from '../../extension/core/data/tokenizer';
+import { decode, encode } from '../../extension/core/distribute/queue/codec';
+import {
+  failureSchema,
+  orderSchema,
+  sharedSchema,
+} from '../../extension/core/distribute/queue/messages';
+import { documentIds, documentNames } from '../../extension/core/document-names';
+import { documentTypes } from '../../extension/core/documents/document-types';
+import { removeFromGraph } from '../../extension/core/export/onnx/onnx-surgery';
+import { openGguf } from '../../extension/core/models/gguf/gguf-model';
+import { OnnxLayeredModel } from '../../extension/core/models/onnx/onnx-layered-model';
+import { openOnnxModel } from '../../extension/core/models/onnx/onnx-model';
+import { openModelFiles, readArchitecture } from '../../extension/core/models/open-model';
+import { manifestSchema, readManifest } from '../../extension/core/pipelines/manifest-file';
+import { compressionCalls } from '../../extension/protocol/compression';
+import { dataMapCalls } from '../../extension/protocol/datamap';
+import { explorerCalls } from '../../extension/protocol/explorer';
+import { heatmapCalls } from '../../extension/protocol/heatmap';
+import { fromPanel } from '../../extension/protocol/panel';
+import { symbolicCalls } from '../../extension/protocol/symbolic';
+import { sampleOf } from './from-schema';
+import { idxGzipSeeds, idxLabels, idxSeeds, tableSeeds, templateSeeds } from './made-seeds';
+import { mutateGraph } from './mutate-graph';
+import { mutateJson } from './mutate-json';
+import { pick } from './mutate';
+import type { Random } from './mutate';
+
+export interface Format {
+  /** How its files end, or what its file is called. */
+  readonly extension: string;
+  /** Folder of the fixtures that are changed; or what is changed; or what makes that. */
+  readonly seeds: string | readonly Buffer[] | ((random: Random) => Buffer);
+  /** Files that lie beside it: a folder of the fixtures, or contents by name. */
+  readonly beside?: string | Readonly<Record<string, Buffer>>;
+  /** Bytes at the beginning that are not weights; all if absent. */
+  readonly header?: (bytes: Buffer) => number;
+  readonly mutateStructure?: (bytes: Buffer, random: Random) => Buffer;
+  /** Everything that is done with a file before weights are read. */
+  readonly open: readonly ((path: string) => unknown)[];
+  /** How many times fewer files are tried than of others, where each starts a process. */
+  readonly fewer?: number;
+}
+
+/** Values of schemas as JSON. */
+const made =
+  (schemas: readonly v.GenericSchema[], write: (value: unknown) => string = JSON.stringify) =>
+  (random: Random): Buffer => {
+    return Buffer.from(write(sampleOf(pick(schemas, random), random) ?? null));
+  };
+
+const read = (path: string): string => readFileSync(path, 'utf8');
+
+const queueSchemas = [orderSchema, sharedSchema, failureSchema];
+const calls = [compressionCalls, dataMapCalls, explorerCalls, heatmapCalls, symbolicCalls];
+const panelSchemas: readonly v.GenericSchema[] = [
+  fromPanel,
+  ...calls.flatMap((schemas) => Object.values<v.GenericSchema>(schemas)),
+];
+
+/** Checks a value by each of some schemas; none may throw. */
+function checkAll(schemas: readonly v.GenericSchema[], value: unknown): void {
+  for (const schema of schemas) {
+    v.safeParse(schema, value);
+  }
+}
+
+const documents = Object.fromEntries(
+  documentIds.map((id): [string, Format] => [
+    id,
+    {
+      extension: documentNames[id].suffix,
+      seeds: made([documentTypes[id].schema]),
+      mutateStructure: mutateJson,
+      open: [(path: string): unknown => documentTypes[id].parse(read(path), path)],
+    },
+  ]),
+);
+
+/** What is fuzzed, by its name on the command line. */
+export const formats: Readonly<Record<string, Format>> = {
+  safetensors: {
+    extension: '.safetensors',
+    seeds: 'models',
+    header: (bytes) => 8 + Number(bytes.readBigUInt64LE()),
+    open: [openSafetensors],
+  },
+  index: {
+    extension: '/model.safetensors.index.json',
+    seeds: 'models/llama-sharded',
+    beside: 'models/llama-sharded',
+    mutateStructure: mutateJson,
+    open: [async (path: string): Promise<unknown> => openModelFiles(dirname(path))],
+  },
+  gguf: {
+    extension: '.gguf',
+    seeds: 'gguf',
+    header: () => 4096,
+    open: [openGguf, readGgufTokenizer],
+  },
+  onnx: {
+    extension: '.onnx',
+    seeds: 'onnx',
+    mutateStructure: mutateGraph,
+    open: [
+      async (path: string): Promise<void> => {
+        const model = await openOnnxModel(path);
+        for (const index of model.branches.keys()) {
+          const graph = await removeFromGraph(model, new Set([index]));
+          graph.toBytes(({ offset }) => ({ location: 'weights', offset }));
+        }
+      },
+      async (path: string): Promise<void> => {
+        const model = await OnnxLayeredModel.open(path);
+        for (const index of model.summary.sublayers.keys()) {
+          model.sublayer(index).part.build();
+          model.skipped(index).part?.build();
+        }
+        model.prologue.part.build();
+        model.epilogue.build();
+      },
+    ],
+  },
+  config: {
+    extension: '/config.json',
+    seeds: 'models',
+    mutateStructure: mutateJson,
+    open: [(path: string): unknown => readArchitecture(read(path), path)],
+  },
+  tokenizer: {
+    extension: '/tokenizer.json',
+    seeds: 'models',
+    mutateStructure: mutateJson,
+    open: [
+      async (path: string): Promise<void> => {
+        const tokenizer = await loadTokenizer(dirname(path));
+        tokenizer.encode('The quick brown fox.');
+      },
+    ],
+  },
+  chat: {
+    extension: '.jinja',
+    seeds: templateSeeds,
+    open: [
+      (path: string): void => {
+        const specialTokens = { bos_token: '<s>', eos_token: '</s>' };
+        const tokenizer = { file: path, chatTemplate: read(path), specialTokens };
+        renderChat(tokenizer as unknown as Parameters<typeof renderChat>[0], 'Why?');
+      },
+    ],
+  },
+  preprocessor: {
+    extension: '/preprocessor_config.json',
+    seeds: 'examples/processors',
+    mutateStructure: mutateJson,
+    open: [async (path: string): Promise<unknown> => readImageSteps(dirname(path))],
+  },
+  manifest: {
+    extension: '/espalier.json',
+    seeds: made([manifestSchema]),
+    mutateStructure: mutateJson,
+    open: [async (path: string): Promise<unknown> => readManifest(dirname(path))],
+  },
+  ...documents,
+  queue: {
+    extension: '.message',
+    seeds: made(queueSchemas, encode),
+    mutateStructure: mutateJson,
+    open: [
+      (path: string): void => {
+        checkAll(queueSchemas, decode(read(path)));
+      },
+    ],
+  },
+  webview: {
+    extension: '.webview',
+    seeds: made(panelSchemas),
+    mutateStructure: mutateJson,
+    open: [
+      (path: string): void => {
+        checkAll(panelSchemas, decode(read(path)));
+      },
+    ],
+  },
+  task: { extension: '.jsonl', seeds: 'tasks', open: [readTask, openDataset] },
+  csv: { extension: '.csv', seeds: tableSeeds, open: [openDataset] },
+  npy: { extension: '.npy', seeds: 'examples', open: [readNpy] },
+  npz: { extension: '.npz', seeds: 'examples', open: [openDataset] },
+  idx: {
+    extension: '/train-images-idx3-ubyte',
+    seeds: idxSeeds,
+    beside: { 'train-labels-idx1-ubyte': idxLabels },
+    open: [openDataset],
+  },
+  'idx-gzip': {
+    extension: '/train-images-idx3-ubyte.gz',
+    seeds: idxGzipSeeds,
+    beside: { 'train-labels-idx1-ubyte': idxLabels },
+    open: [openDataset],
+  },
+  parquet: {
+    extension: '.parquet',
+    seeds: 'examples/tables',
+    open: [
+      async (path: string): Promise<unknown> => withParquet(path, async () => Promise.resolve()),
+    ],
+  },
+  'parquet-rows': {
+    extension: '.parquet',
+    seeds: 'examples/tables',
+    open: [openDataset],
+    fewer: 200,
+  },
+  png: { extension: '.png', seeds: 'examples', open: [readImage] },
+  jpeg: { extension: '.jpg', seeds: 'examples', open: [readImage] },
+};

@@ -1,0 +1,30 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+
+interface Locked {
+  readonly dev?: boolean;
+  readonly license?: string;
+  readonly integrity?: string;
+}
+
+/** Those that ask for nothing but their text, which the build collects. */
+const allowed = new Set(['MIT', 'ISC', '0BSD', 'Apache-2.0', 'BSD-3-Clause', 'CC0-1.0']);
+
+it('everything that is shipped has a licence that allows it, and a hash that installing checks', () => {
+  const file = join(import.meta.dirname, '../../../package-lock.json');
+  const { packages } = JSON.parse(readFileSync(file, 'utf8')) as {
+    readonly packages: Readonly<Record<string, Locked>>;
+  };
+  const shipped = Object.entries(packages).filter(([name, { dev }]) => name !== '' && dev !== true);
+  expect(shipped.length).toBeGreaterThan(20);
+  const refused = shipped.filter(
+    ([, { license = 'none' }]) =>
+      !license
+        .split(/[()]| AND | OR /)
+        .filter(Boolean)
+        .every((one) => allowed.has(one)),
+  );
+  expect(refused.map(([name, { license }]) => `${name}: ${license}`)).toEqual([]);
+  expect(shipped.filter(([, { integrity }]) => integrity === undefined)).toEqual([]);
+});
