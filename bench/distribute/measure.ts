@@ -26,6 +26,8 @@ import type { ShardRequest, TermsResult } from '../../extension/core/prune/shard
 const version = 'bench';
 /** Answers that are read, and orders that are sent. */
 const repeats = 50;
+/** Rounds of the search, whose pieces are timed. */
+const rounds = 4;
 const threads = 1;
 
 const [model = '', script = '', sequences = '', length = '', text = '', queue = '', folder = ''] =
@@ -83,7 +85,7 @@ async function timePieces(): Promise<Timed[]> {
       settings: {
         ...defaultSettings,
         mode: 'exact',
-        budget: { kind: 'ratio', ratio: 0.25 },
+        budget: { kind: 'count', count: rounds },
         baselines: [],
       },
       ...{ device: 'cpu', memoryBytes: 2 ** 32, out: undefined, engine },

@@ -26,7 +26,8 @@ export const workForQueue = defineOperation({
   id: 'worker',
   title: 'Work for a Queue',
   verb: 'Working for',
-  summary: 'Do pieces of the jobs of a queue, on the models and data sets of this machine, until it is stopped.',
+  summary:
+    'Do pieces of the jobs of a queue, on the models and data sets of this machine, until it is stopped.',
   fields: {
     ...serverFields,
     models: paths({
