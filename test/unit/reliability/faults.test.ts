@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { RunFolder } from '../../../extension/core/datadiet/training/run-folder';
 import { removeStale } from '../../../extension/core/jobs/partial';
 import { writeText } from '../../../extension/core/jobs/write-document';
 import { ModelCache } from '../../../extension/core/models/model-cache';
@@ -108,6 +109,13 @@ describe('what a killed process has left', () => {
     await removeStale(own('replaced'));
     expect(readdirSync(folder)).not.toContain(`.replaced.espalier-old-${pid}`);
     expect(readdirSync(own('replaced'))).toEqual(['config.json']);
+  });
+
+  it('does not keep a training from its folder', async () => {
+    mkdirSync(own('runs'));
+    writeFileSync(join(own('runs'), `.training.json.espalier-partial-${pid}`), '{');
+    await RunFolder.open(own('runs'), { job: 1 }, 'refuse');
+    expect(readdirSync(own('runs'))).toEqual(['training.json']);
   });
 
   it('goes when the document is written again, or its job is discarded', async () => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeStale } from '../../jobs/partial';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -30,6 +31,8 @@ export class RunFolder {
     const text = `${JSON.stringify({ format, ...identity }, undefined, 2)}\n`;
     const found = await readFile(join(path, identityFile), 'utf8').catch(() => undefined);
     if (found !== text) {
+      // A run may have been killed while it wrote this file; the folder may not be there.
+      await removeStale(join(path, identityFile)).catch(() => undefined);
       await makeWay(path, found, onOther);
     }
     try {
