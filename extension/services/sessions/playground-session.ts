@@ -50,7 +50,6 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #models: readonly string[];
   #run: PlaygroundRun = { kind: 'idle' };
   #tokens: Record<string, GeneratedToken> = {};
-  #counts: number[] = [];
   #paces: readonly PlaygroundPace[] = [];
   #warnings: readonly string[] = [];
   #running: CancellationTokenSource | undefined;
@@ -96,8 +95,10 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
           }
         },
         onWarning: (warning) => {
-          this.#warnings = [...this.#warnings, environment.localise(warning)];
-          this.tell('warnings');
+          if (isCurrent()) {
+            this.#warnings = [...this.#warnings, environment.localise(warning)];
+            this.tell('warnings');
+          }
         },
       });
       if (isCurrent()) {
@@ -137,16 +138,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #forget(run: PlaygroundRun): void {
     this.#run = run;
     this.#tokens = {};
-    this.#counts = [];
     this.#paces = [];
     this.#warnings = [];
     this.tell('run', 'tokens', 'paces', 'warnings');
   }
 
-  #add({ of, token, tokensPerSecond }: GenerationEvent): void {
-    const place = this.#counts[of] ?? 0;
+  #add({ of, place, token, tokensPerSecond }: GenerationEvent): void {
     const key = `${of}.${place}`;
-    this.#counts[of] = place + 1;
     this.#tokens[key] = token;
     this.#paces = this.#models.map((_, model) =>
       model === of ? { tokensPerSecond, ended: undefined } : (this.#paces[model] ?? unknownPace),
