@@ -19,6 +19,7 @@ import { SymbolicPanels } from './panels/symbolic-panels';
 import type { DataRequests } from './protocol/data';
 import type { InspectorRequests } from './protocol/worker';
 import { offerAgentServer } from './services/agent-server';
+import { offerPlanTasks } from './services/plan-tasks';
 import { offerAgentTools } from './services/agent-tools';
 import { BudgetPlans } from './services/documents/budget-plans';
 import { CompressionJobs } from './services/jobs/compression-jobs';
@@ -184,6 +185,7 @@ export function activate(context: ExtensionContext): Espalier {
     showJobNotices(services),
     offerAgentServer(context),
     offerAgentTools(services),
+    offerPlanTasks(context.extensionUri),
   );
   return services;
 }

@@ -1,6 +1,6 @@
-import process from 'node:process';
-import { lm, McpStdioServerDefinition, Uri, workspace } from 'vscode';
-import type { Disposable, ExtensionContext } from 'vscode';
+import { lm, McpStdioServerDefinition, workspace } from 'vscode';
+import type { Disposable, ExtensionContext, Uri } from 'vscode';
+import { ownCommandLine } from './own-command-line';
 
 /** Offers the command line's tools to agents of the editor; a workspace that is not trusted gets none. */
 export function offerAgentServer({ extension, extensionUri }: ExtensionContext): Disposable {
@@ -18,13 +18,7 @@ export function offerAgentServer({ extension, extensionUri }: ExtensionContext):
   });
 }
 
-/** How the server is started: by the runtime of the editor, so that no Node has to be there. */
 export function agentServer(extensionUri: Uri, version: string): McpStdioServerDefinition {
-  return new McpStdioServerDefinition(
-    'Espalier',
-    process.execPath,
-    [Uri.joinPath(extensionUri, 'dist', 'cli.js').fsPath, 'mcp'],
-    { ELECTRON_RUN_AS_NODE: '1' },
-    version,
-  );
+  const { program, script, env } = ownCommandLine(extensionUri);
+  return new McpStdioServerDefinition('Espalier', program, [script, 'mcp'], env, version);
 }

@@ -14,13 +14,7 @@ import { root } from './repository.mjs';
  * @param {(folder: string, others: readonly string[]) => readonly string[]} args
  */
 export async function runHarness(name, others, args) {
-  await run(process.execPath, [
-    join(root, 'scripts', 'build.mjs'),
-    'cli',
-    'worker',
-    'trainer',
-    'pieces',
-  ]);
+  await run(process.execPath, [join(root, 'scripts', 'build.mjs'), 'cli', 'worker', 'pieces']);
   const folder = await mkdtemp(join(tmpdir(), 'espalier-reliability-'));
   try {
     const bundles = [name, ...others].map((one) => join(folder, `${one}.cjs`));

@@ -30,6 +30,7 @@ import { dataMapCalls } from '../../extension/protocol/datamap';
 import { explorerCalls } from '../../extension/protocol/explorer';
 import { heatmapCalls } from '../../extension/protocol/heatmap';
 import { fromPanel } from '../../extension/protocol/panel';
+import { playgroundCalls } from '../../extension/protocol/playground';
 import { symbolicCalls } from '../../extension/protocol/symbolic';
 import { sampleOf } from './from-schema';
 import { idxGzipSeeds, idxLabels, idxSeeds, tableSeeds, templateSeeds } from './made-seeds';
@@ -64,7 +65,10 @@ const made =
 const read = (path: string): string => readFileSync(path, 'utf8');
 
 const queueSchemas = [orderSchema, sharedSchema, failureSchema];
-const calls = [compressionCalls, dataMapCalls, explorerCalls, heatmapCalls, symbolicCalls];
+const calls = [
+  ...[compressionCalls, dataMapCalls, explorerCalls],
+  ...[heatmapCalls, playgroundCalls, symbolicCalls],
+];
 const panelSchemas: readonly v.GenericSchema[] = [
   fromPanel,
   ...calls.flatMap((schemas) => Object.values<v.GenericSchema>(schemas)),

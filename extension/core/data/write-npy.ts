@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { ZipFile } from 'yazl';
 import type { ArrayDType, NumericArray } from '../checkpoints/numeric-array';
 import { replaceFile } from '../jobs/replace-file';
+import { onPath } from '../jobs/write-errors';
 
 const descriptions: Readonly<Record<ArrayDType, string>> = {
   F64: '<f8',
@@ -38,13 +39,14 @@ export function npyBytes({ dtype, dims, data }: NumericArray): Buffer {
 /**
  * Writes arrays as numpy.savez does, whole or not at all.
  * @param written told of bytes after they were given away; what it throws ends the writing
+ * @throws UserError when the file cannot be written.
  */
 export async function writeNpz(
   path: string,
   arrays: Readonly<Record<string, NumericArray>>,
   written: (bytes: number) => Promise<void> = async () => Promise.resolve(),
 ): Promise<void> {
-  await replaceFile(path, async (partial) => {
+  const write = async (partial: string): Promise<void> => {
     const zip = new ZipFile();
     for (const [name, array] of Object.entries(arrays)) {
       zip.addBuffer(npyBytes(array), `${name}.npy`, { compress: false });
@@ -60,5 +62,6 @@ export async function writeNpz(
       }
     };
     await pipeline(counted, createWriteStream(partial));
-  });
+  };
+  await onPath(path, async () => replaceFile(path, write));
 }

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation, JobContext } from '../jobs/job';
 import { UserError } from '../user-error';
-import { onPath } from './write-errors';
+import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 import type { Message } from '../message';
 

@@ -3,7 +3,7 @@ import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { UserError } from '../user-error';
 import { manifestName } from '../document-names';
-import { onPath } from './write-errors';
+import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 import type { Message } from '../message';
 

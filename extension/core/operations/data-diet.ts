@@ -114,7 +114,7 @@ export const dataDiet = defineOperation({
     const { data, test, noise, unbalanced, noiseSeed } = request;
     const { environment } = context;
     const out = resolve(request.out);
-    const result = await runDiet(
+    return runDiet(
       {
         ...{ data: resolve(data), options: datasetOptions(request), folder: runsOfDocument(out) },
         ...(test === undefined ? {} : { test: resolve(test) }),
@@ -125,9 +125,8 @@ export const dataDiet = defineOperation({
       },
       context,
       seedSharingOf(request, environment),
+      async (result) => writeDocument(out, result),
     );
-    await writeDocument(out, result);
-    return result;
   },
 });
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { onPath } from '../export/write-errors';
+import { onPath } from '../jobs/write-errors';
 import { narrowModel, readNarrowing } from '../models/narrow/narrow-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { Plan } from '../plans/plan';

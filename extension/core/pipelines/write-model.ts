@@ -28,7 +28,7 @@ import type { GgufTypes } from '../export/gguf/choose-types';
 import type { OutputFormat } from '../export/output-formats';
 import { compareLogits, sourceLogits, verificationInput } from '../export/verify';
 import type { ComparedOutput } from '../export/verify';
-import { onPath } from '../export/write-errors';
+import { onPath } from '../jobs/write-errors';
 import { say } from '../message';
 
 /** What is to be written where. */

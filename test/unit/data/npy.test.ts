@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNpy, readNpy } from '../../../extension/core/data/npy';
 import { readNpz } from '../../../extension/core/data/npz';
+import { writeNpz } from '../../../extension/core/data/write-npy';
 import type { NumericArray } from '../../../extension/core/checkpoints/numeric-array';
 import { UserError } from '../../../extension/core/user-error';
 import { temporaryFolder } from '../temporary-folder';
@@ -317,5 +318,14 @@ describe('a .npz file', () => {
       }),
       { numRuns: 300 },
     );
+  });
+
+  it('that cannot be written is said, with its path and what to do', async () => {
+    const path = join(folder, 'none', 'a.npz');
+    const numbers = { dtype: 'U8', dims: [1], data: Uint8Array.of(1) } as const;
+    const error: unknown = await writeNpz(path, { a: numbers }).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).subject.file).toBe(path);
+    expect((error as UserError).subject.remedy).toBeDefined();
   });
 });

@@ -214,4 +214,19 @@ describe('the experiment', () => {
       whole.rows.map(({ accuracies }) => accuracies),
     );
   });
+
+  it('keeps what is done until the result is written', async () => {
+    const request: DietRequest = {
+      ...{ ...diet, policies: ['max'], runs: 1, seeds: 1, epochs: 1 },
+      folder: join(folder, 'kept'),
+    };
+    const full = async (): Promise<never> => Promise.reject(new Error('no space'));
+    await expect(runDiet(request, unattended, undefined, full)).rejects.toThrow('no space');
+    const found = await runDiet(request, unattended, undefined, async () => {
+      expect(existsSync(request.folder)).toBe(true);
+      return Promise.resolve();
+    });
+    expect(found.rows).toHaveLength(3);
+    expect(existsSync(request.folder)).toBe(false);
+  });
 });

@@ -1,10 +1,15 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
+import { allExamples } from '../../../extension/core/datadiet/scores/predictions';
+import { fingerprintOf, openSplits } from '../../../extension/core/datadiet/subsets/open-splits';
 import { openProxy } from '../../../extension/core/datadiet/training/proxy-model';
+import { openSeedPieces } from '../../../extension/core/datadiet/training/seed-pieces';
+import { seedSetup } from '../../../extension/core/datadiet/training/seed-setup';
 import { trainModels } from '../../../extension/core/datadiet/training/train-models';
 import type { TrainRequest } from '../../../extension/core/datadiet/training/train-request';
+import { stepsPerEpoch, trainRun } from '../../../extension/core/datadiet/training/training-run';
 import { defaultTraining } from '../../../extension/core/datadiet/training/training-settings';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
@@ -154,5 +159,53 @@ describe('training from several seeds', () => {
     const path = join(folder, 'one.csv');
     writeFileSync(path, 'x,label\n1,a\n2,a\n');
     await expect(trainModels(request(path, 'one'), unattended)).rejects.toThrow(/of one class/);
+  });
+});
+
+describe('a seed that somebody else trains as well', () => {
+  it('is not saved over by who is behind', async () => {
+    const { training } = request(clouds, '');
+    const dataset = await openDataset(clouds);
+    const perEpoch = stepsPerEpoch(dataset.size, training);
+    const run = {
+      ...{ proxy: await openProxy({ model: 'mlp' }, dataset), dataset, labels: dataset.labels },
+      ...{ examples: allExamples(dataset.size), seed: 0, steps: 3 * perEpoch, settings: training },
+    };
+    const [ahead, behind] = ['ahead', 'behind'].map((name) => join(folder, `${name}.safetensors`));
+    const { cancellation } = unattended;
+    const first = await trainRun(run, { cancellation, checkpoint: ahead ?? '' });
+    await first.trainer.dispose();
+    const done = readFileSync(ahead ?? '');
+    const kept: boolean[] = [];
+    const second = await trainRun(run, {
+      ...{ cancellation, checkpoint: behind ?? '' },
+      epoch: async (epoch) => {
+        if (epoch === 1) copyFileSync(ahead ?? '', behind ?? '');
+        else kept.push(readFileSync(behind ?? '').equals(done));
+        return Promise.resolve();
+      },
+    });
+    await second.trainer.dispose();
+    expect(kept).toEqual([true, true]);
+  });
+
+  it('is trained on the same data, and judged on the same', async () => {
+    const test = cloudsTable(toyPath(folder, 'test.csv'), 30, 2);
+    const judged = request(clouds, 'judged', { test });
+    const { train, test: testSet } = await openSplits(clouds, {}, test);
+    const own = { folder: judged.out, version: 'test' };
+    const setup = await seedSetup(
+      judged,
+      { kind: 'train', epochs: 1 },
+      { ...own, fingerprint: fingerprintOf(train, testSet) },
+    );
+    const open = async (): Promise<unknown> =>
+      openSeedPieces(setup.data, {
+        ...{ files: { data: clouds, test }, samples: '', kept: judged.out, scratch: '' },
+        ...{ memoryShare: 1, openModel: async () => Promise.reject(new Error('no model')) },
+      });
+    await open();
+    cloudsTable(test, 30, 3);
+    await expect(open()).rejects.toThrow('The data set changed while it was read.');
   });
 });

@@ -135,7 +135,7 @@ describe('what users read', () => {
       if (typeof value === 'string') {
         const isText =
           /^(title|label|displayName|name|contents|(markdown)?[dD]escription|altText)$/;
-        if (isText.test(key) && !/^(%[\w.-]+%|espalier_\w+)$/.test(value))
+        if (isText.test(key) && !/^(%[\w.-]+%|espalier(_\w+)?)$/.test(value))
           loose.push(`${key}: ${value}`);
       } else if (typeof value === 'object' && value !== null) {
         for (const [inner, one] of Object.entries(value)) {

@@ -116,6 +116,8 @@ describe('synthesize', () => {
       ...request('compared'),
       settings: { ...settings, baselines: 2, iterations: 1 },
     };
+    // While the first trains, and behind both.
+    await expect(synthesize(compared, stopAt(1))).rejects.toThrow(CancelledError);
     await expect(synthesize(compared, stopAt(3))).rejects.toThrow(CancelledError);
     const events: EvolutionEvent[] = [];
     const stages: string[] = [];

@@ -18,8 +18,11 @@ export async function findData(folders: readonly string[]): Promise<ReadonlyMap<
   const found = new Map<string, string>();
   for (const folder of folders) {
     for await (const path of placesIn(folder, mostDepth)) {
-      const fingerprint = await fingerprintFiles(path);
-      found.set(fingerprint, found.get(fingerprint) ?? path);
+      // What is gone by now, or may not be read, is no data set of this machine.
+      const fingerprint = await fingerprintFiles(path).catch(() => undefined);
+      if (fingerprint !== undefined) {
+        found.set(fingerprint, found.get(fingerprint) ?? path);
+      }
     }
   }
   return found;

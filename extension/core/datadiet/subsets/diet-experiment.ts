@@ -16,7 +16,7 @@ import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
 import type { Comparison } from './diet-work';
 import { auroc } from './label-noise';
-import { holdOut } from './open-splits';
+import { fingerprintOf, holdOut } from './open-splits';
 import { allExamples } from '../scores/predictions';
 import { digestOf, RunFolder } from '../training/run-folder';
 import { scoreOpenDataset } from '../scores/score-dataset';
@@ -119,11 +119,13 @@ const nameOf = ({ kind, epoch }: ScoreChoice): string => `${kind}@${epoch}`;
 /**
  * Measures what choosing examples by their scores does to a model trained on them: always beside the whole
  * data set and beside random choices of the same size. Started again, it goes on where it was.
+ * @param write writes the result, before what is done is removed: a full disk then costs nothing
  */
 export async function runDiet(
   request: DietRequest,
   job: JobContext<unknown>,
   sharing?: SeedSharing,
+  write: (result: DietResult) => Promise<void> = async () => Promise.resolve(),
 ): Promise<DietResult> {
   const started = performance.now();
   const material = await openMaterial(request, (message) => {
@@ -146,8 +148,8 @@ export async function runDiet(
     (value) => v.parse(entrySchema, value),
   );
   const means = { sharing, openSeconds };
-  const bench = new DietBench(request, material, means, runFolder, journal, job);
-  const result = await bench.run();
+  const result = await new DietBench(request, material, means, runFolder, journal, job).run();
+  await write(result);
   await runFolder.remove();
   return result;
 }
@@ -356,7 +358,7 @@ class DietBench {
     const engine =
       first && (await engineFor(sharing, runOfFit(material, first), missing.length, openSeconds));
     if (engine !== undefined && first !== undefined && sharing !== undefined) {
-      const { fingerprint } = material.train;
+      const fingerprint = fingerprintOf(material.train, material.testSet);
       const seeds = {
         setup: await seedSetup(
           request,

@@ -16,6 +16,10 @@ interface Splits {
   readonly warnings: readonly Message[];
 }
 
+/** Tells what is trained and tested on from other data. */
+export const fingerprintOf = (train: Dataset, test: Dataset): string =>
+  `${train.fingerprint} ${test.fingerprint}`;
+
 /** Share of the examples that is held out of a data set without a test part. */
 const heldOutShare = 0.2;
 

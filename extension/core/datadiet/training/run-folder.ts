@@ -62,9 +62,9 @@ export class RunFolder {
     return this.file(`seed-${seed}-epoch-${epoch}.npz`);
   }
 
-  /** All is done; nothing is left to go on with. */
+  /** All is done; nothing is left to go on with. One that cannot be removed is no reason to fail. */
   public async remove(): Promise<void> {
-    await rm(this.path, { recursive: true, force: true });
+    await rm(this.path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 

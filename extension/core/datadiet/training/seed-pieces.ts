@@ -6,7 +6,7 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import { openScoring, scoringWork } from '../scores/score-dataset';
 import { fitWork, openMaterial } from '../subsets/diet-material';
-import { openSplits } from '../subsets/open-splits';
+import { fingerprintOf, openSplits } from '../subsets/open-splits';
 import { RunFolder } from './run-folder';
 import { requestOf, seedDataSchema } from './seed-setup';
 import type { SeedWork } from './seed-setup';
@@ -29,7 +29,7 @@ export const openSeedPieces: OpenPieces = async (data, means) => {
   return { ...work, dispose: async () => Promise.resolve() };
 };
 
-/** The work of a request, and the fingerprint of what is trained on. */
+/** The work of a request, and the fingerprint of what is trained and tested on. */
 async function open(
   request: FitRequest,
   work: SeedWork,
@@ -51,11 +51,13 @@ async function open(
     case 'train': {
       const whole = { ...request, ...work, seeds: 1, out: folder.path };
       const training = await openTraining(whole, silent, async () => Promise.resolve(folder));
-      return { work: trainingWork(training), fingerprint: training.dataset.fingerprint };
+      const { dataset, testSet } = training;
+      return { work: trainingWork(training), fingerprint: fingerprintOf(dataset, testSet) };
     }
     case 'fit': {
       const material = await openMaterial(request, silent);
-      return { work: fitWork(material, folder), fingerprint: material.train.fingerprint };
+      const { train, testSet } = material;
+      return { work: fitWork(material, folder), fingerprint: fingerprintOf(train, testSet) };
     }
   }
 }

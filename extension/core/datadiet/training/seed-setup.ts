@@ -50,7 +50,7 @@ export const seedDataSchema = v.object({
     v.object({ kind: v.literal('train'), epochs: count }),
     v.object({ kind: v.literal('fit') }),
   ]),
-  /** Of the examples that are trained on, once they are open. */
+  /** Of the examples that are trained on, and of those that are tested on where there are any. */
   fingerprint: v.string(),
 });
 type SeedData = v.InferOutput<typeof seedDataSchema>;
@@ -98,7 +98,7 @@ export async function seedSetup(
     folder,
     version,
   }: {
-    /** Of the examples that are trained on. */
+    /** Of the examples that are trained and tested on. */
     readonly fingerprint: string;
     /** Keeps what is done on this machine. */
     readonly folder: string;

@@ -96,7 +96,8 @@ export async function shareSeeds<Result>(
   const done = await Promise.all(pieces.map(async (one) => stepsOfCheckpoint(one.checkpoint)));
   await withCrew(engine, setup, home, job, async (crew) => {
     const report = (index: number, made: number): void => {
-      done[index] = made;
+      // One that is begun again, or twice, does not take back what was told.
+      done[index] = Math.max(done[index] ?? 0, made);
       const sum = done.reduce((total, one) => total + one, 0);
       const where = say`${stage}, ${crew.size} at once`;
       job.progress({ stage: where, done: sum, total: pieces.length * steps, unit: 'steps' });

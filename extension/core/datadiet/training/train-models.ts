@@ -1,12 +1,12 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import * as v from 'valibot';
 import type { Dataset } from '../../data/datasets/dataset';
 import type { PieceDoer } from '../../distribute/piece-doer';
 import { readMessage } from '../../distribute/read-message';
 import type { TaskJob } from '../../jobs/child-task';
 import type { JobContext } from '../../jobs/job';
-import { writeDocument } from '../../jobs/write-document';
-import { openSplits } from '../subsets/open-splits';
+import { writeDocument, writeText } from '../../jobs/write-document';
+import { fingerprintOf, openSplits } from '../subsets/open-splits';
 import { accuracyOf, allExamples } from '../scores/predictions';
 import { openProxy } from './proxy-model';
 import type { ProxyModel } from './proxy-model';
@@ -128,7 +128,7 @@ async function trainAside(
   sharing: SeedSharing | undefined,
   openSeconds: number,
 ): Promise<void> {
-  const { request, dataset, folder, steps, proxy } = training;
+  const { request, dataset, testSet, folder, steps, proxy } = training;
   const missing: number[] = [];
   for (let seed = 0; seed < request.seeds; seed++) {
     if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
@@ -140,7 +140,7 @@ async function trainAside(
     return;
   }
   const { epochs } = request;
-  const { fingerprint } = dataset;
+  const fingerprint = fingerprintOf(dataset, testSet);
   const seeds = {
     setup: await seedSetup(
       request,
@@ -154,7 +154,7 @@ async function trainAside(
       const seed = missing[index] ?? 0;
       // What was done on this machine lies there.
       if ((await readRun(folder.file(resultFile(seed)))) === undefined) {
-        await writeFile(folder.checkpoint(seed), weights);
+        await writeText(folder.checkpoint(seed), weights);
         await writeDocument(folder.file(resultFile(seed)), run);
       }
     },

@@ -5,6 +5,7 @@ import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
 import { floatsIn, int64Tensor } from '../../runtime/tensors';
 import type { Tensors } from '../../runtime/tensors';
+import { stepsOfCheckpoint } from '../../training/checkpoint';
 import { crossEntropy, lossInputs } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { UserError } from '../../user-error';
@@ -65,8 +66,10 @@ export async function trainRun(
       const epoch = Math.floor(trainer.steps / perEpoch);
       seconds += await trainEpoch(request, trainer, epoch, perEpoch, hooks);
       await hooks.epoch?.(epoch + 1, trainer);
-      if (hooks.checkpoint !== undefined) {
-        await trainer.save(hooks.checkpoint);
+      const { checkpoint: file } = hooks;
+      // Another process that trains the same may be ahead, or done: its weights stay.
+      if (file !== undefined && (await stepsOfCheckpoint(file)) < trainer.steps) {
+        await trainer.save(file);
       }
     }
     return { trainer, seconds, steps: trainer.steps - before };

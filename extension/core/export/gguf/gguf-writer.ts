@@ -6,7 +6,7 @@ import type { GgufArray } from '../../checkpoints/gguf-values';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
-import { onPath } from '../write-errors';
+import { onPath } from '../../jobs/write-errors';
 import { writeAll, writeFlushed } from '../byte-copier';
 import { convert } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';

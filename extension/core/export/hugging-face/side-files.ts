@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
 import { modellingModule } from './modelling-file';
 import { manifestName } from '../../document-names';
-import { onPath } from '../write-errors';
+import { onPath } from '../../jobs/write-errors';
 
 /** A file that is copied as it is. */
 export interface SideFile {

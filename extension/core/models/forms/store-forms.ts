@@ -5,6 +5,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { encodeHeader } from '../../checkpoints/safetensors-header';
 import type { TensorData } from '../../checkpoints/tensor-data';
 import { replaceFile } from '../../jobs/replace-file';
+import { onPath } from '../../jobs/write-errors';
 import type { MatrixEncoding } from '../matrix-encoding';
 import { mapTensors } from './form-facts';
 
@@ -74,7 +75,7 @@ export async function storeComputed(
     sorted.map((tensor) => ({ name: tensor.name, tensor })),
     { format: 'pt' },
   );
-  await replaceFile(path, async (partial) => {
+  const write = async (partial: string): Promise<void> => {
     const handle = await open(partial, 'w');
     try {
       await handle.writeFile(header);
@@ -84,7 +85,8 @@ export async function storeComputed(
     } finally {
       await handle.close();
     }
-  });
+  };
+  await onPath(path, async () => replaceFile(path, write));
   const file = join(await realpath(dirname(path)), basename(path));
   const stored = new Map<string, LazyTensor>();
   let offset = header.length;

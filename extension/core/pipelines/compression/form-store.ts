@@ -11,7 +11,7 @@ import { findForm } from '../../models/forms/stored-forms';
 import type { MatrixEncoding, ModelMatrix } from '../../models/matrix-encoding';
 import { mpoRunChoiceSchema } from '../../tensornet/costs/machine-costs';
 import type { MpoRunChoice } from '../../tensornet/costs/machine-costs';
-import { onPath } from '../../export/write-errors';
+import { onPath } from '../../jobs/write-errors';
 
 /** What is known of a compressed layer besides its tensors. */
 export interface LayerRecord {

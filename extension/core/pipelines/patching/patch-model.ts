@@ -39,7 +39,7 @@ import { planFor } from '../../plans/plan';
 import type { Plan } from '../../plans/plan';
 import { parsePlan, requireMadeFor } from '../../plans/plan-schema';
 import { writeSource } from '../../export/write-source';
-import { onPath } from '../../export/write-errors';
+import { onPath } from '../../jobs/write-errors';
 import { writeModel } from '../write-model';
 import type { Message } from '../../message';
 import { say } from '../../message';

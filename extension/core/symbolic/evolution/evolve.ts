@@ -37,7 +37,6 @@ export interface TrainingOrder {
   readonly record: Omit<ModelRecord, 'metrics' | 'kept'>;
   /** What is going on, for a progress bar. */
   readonly stage: Message;
-  readonly done: number;
   readonly total: number;
 }
 
@@ -89,7 +88,7 @@ export async function evolve(
         ...{ graph: member.graph, record, number: first + i },
         seed: stepKey(settings.seed, first + i),
         stage: say`Training ${record.name}, iteration ${iteration} of ${iterations}`,
-        ...{ done: i, total: population.length },
+        total: population.length,
       };
     });
     ahead(orders);

@@ -173,6 +173,8 @@ class JournaledTrainer {
     }
     const { metrics, program } = model;
     await this.journal.append([{ number, program, metrics }]);
+    // Weights of all networks would fill the memory.
+    this.begun.delete(number);
     return metrics;
   }
 
@@ -188,6 +190,10 @@ class JournaledTrainer {
       const known = this.known(place.number, '');
       return known ?? this.fit({ seed: stepKey(seed, place.number) }, place);
     });
+    // Where one fails, those behind it are not waited for.
+    results.forEach((result) => {
+      result.catch(() => undefined);
+    });
     const trained: NetworkMetrics[] = [];
     for (const [i, result] of results.entries()) {
       const { metrics } = await result;
@@ -195,6 +201,7 @@ class JournaledTrainer {
       if (!this.done.has(number)) {
         await this.journal.append([{ number, program: '', metrics }]);
       }
+      this.begun.delete(number);
       trained.push(metrics);
       this.job.emit({ kind: 'baseline', metrics });
     }
