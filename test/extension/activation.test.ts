@@ -50,10 +50,10 @@ describe('the extension', () => {
     });
     const [part] = content;
     assert.ok(part instanceof vscode.LanguageModelTextPart);
-    const { result } = JSON.parse(part.value) as { result: { summary: { fingerprint: string } } };
+    const { result } = JSON.parse(part.value) as { result: { fingerprint: string } };
     const { models } = await activate();
     const { fingerprint } = await models.summary(model);
-    assert.equal(result.summary.fingerprint, fingerprint);
+    assert.equal(result.fingerprint, fingerprint);
   });
 
   it('offers agents a server that starts with the editor’s own runtime', async () => {

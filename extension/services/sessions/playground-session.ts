@@ -53,6 +53,8 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #paces: readonly PlaygroundPace[] = [];
   #warnings: readonly string[] = [];
   #running: CancellationTokenSource | undefined;
+  /** The last request, as long as it is not over. */
+  #asked: Promise<void> | undefined;
 
   /** @param models paths of the original and of the changed model, or of one alone */
   public constructor(models: readonly string[], environment: PlaygroundEnvironment) {
@@ -86,8 +88,15 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#running = source;
     const isCurrent = (): boolean => this.#running === source;
     this.#forget({ kind: 'running' });
+    // A process that does not stop in time is ended, with all that it was asked.
+    while (this.#asked !== undefined && isCurrent()) {
+      await this.#asked;
+    }
+    if (!isCurrent()) {
+      return;
+    }
     try {
-      const { against, ...first } = await environment.generate(this.#models, prompt, {
+      const answer = environment.generate(this.#models, prompt, {
         token: source.token,
         onEvent: (event) => {
           if (isCurrent()) {
@@ -101,6 +110,15 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
           }
         },
       });
+      this.#asked = answer.then(
+        () => {
+          this.#asked = undefined;
+        },
+        () => {
+          this.#asked = undefined;
+        },
+      );
+      const { against, ...first } = await answer;
       if (isCurrent()) {
         this.#paces = [first, ...(against === undefined ? [] : [against])].map(
           ({ tokensPerSecond, stopped }) => ({ tokensPerSecond, ended: stopped === 'end' }),
