@@ -29,3 +29,10 @@ export class UserError extends Error {
     this.whole = whole;
   }
 }
+
+/** A failure of something read from a file, which says so where it names none. */
+export function inFile(error: unknown, file: string): unknown {
+  return error instanceof UserError && error.subject.file === undefined
+    ? new UserError(error.problem, { ...error.subject, file })
+    : error;
+}

@@ -1,6 +1,6 @@
 import type { OpenModel } from '../models/model-cache';
 import type { Plan } from '../plans/plan';
-import { UserError } from '../user-error';
+import { inFile, UserError } from '../user-error';
 import { applyAndMeasure, judgingOf } from './apply-plan';
 import type { ApplyResult, qualityFields } from './apply-plan';
 import { choicesWork, compressionFields, compressionSettings } from './compression-fields';
@@ -30,7 +30,7 @@ export async function applyNamedPlan(
   request: NamedPlanRequest,
   context: OperationContext<unknown>,
 ): Promise<ApplyResult> {
-  const { plan, folder, model: path } = await readPlan(request.plan, request.model);
+  const { plan, file, folder, model: path } = await readPlan(request.plan, request.model);
   const model = await context.environment.open(path);
   const choices = plan.compress ?? [];
   if (choices.length === 0) {
@@ -49,7 +49,15 @@ export async function applyNamedPlan(
         : { compression: compressionSettings(request, model.model, choices, context.environment) }),
     },
     context,
-  );
+  ).catch((error: unknown) => {
+    throw file !== undefined && isAbout(error, plan, request) ? inFile(error, file) : error;
+  });
+}
+
+/** Whether a failure is about a field of the plan, and not of the request. */
+function isAbout(error: unknown, plan: Plan, request: object): boolean {
+  const [field = ''] = (error instanceof UserError ? (error.subject.field ?? '') : '').split('.');
+  return Object.hasOwn(plan, field) && !Object.hasOwn(request, field);
 }
 
 /** What applying a plan has to do where it compresses; undefined where it only writes. */

@@ -239,6 +239,11 @@ describe('what was written', () => {
     const idle = await run('apply', file, '--qdq', '--out', join(folder, 'idle'));
     expect(idle.code).toBe(1);
     expect(idle.stderr).toMatch(/--qdq: .* compresses nothing/);
+    const plan = JSON.parse(await readFile(file, 'utf8')) as object;
+    const other = join(folder, 'plans', 'other.plan.json');
+    await writeFile(other, JSON.stringify({ ...plan, remove: ['block.99.attention'] }));
+    const { stderr } = await run('apply', other, '--out', join(folder, 'other'));
+    expect(stderr).toMatch(/other\.plan\.json: remove: The model has no sublayer/);
   });
 });
 

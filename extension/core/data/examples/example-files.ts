@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
-import { UserError } from '../../user-error';
+import { inFile, UserError } from '../../user-error';
 import { readImage } from '../image/decode-image';
 import { loadImagePreprocessor } from '../image/preprocess';
 import { listFiles } from '../list-files';
@@ -236,9 +236,7 @@ async function imageReader(
       try {
         return new Map([[port.name, { array: preprocess(image), file }]]);
       } catch (error) {
-        throw error instanceof UserError && error.subject.file === undefined
-          ? new UserError(error.problem, { ...error.subject, file })
-          : error;
+        throw inFile(error, file);
       }
     },
   };
