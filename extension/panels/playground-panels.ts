@@ -51,7 +51,13 @@ export class PlaygroundPanels
 
   #keep(panel: WebviewPanel, session: PlaygroundSession): void {
     const made = new SessionPanel(panel, this.extension, playgroundPanel, session);
+    const listening = session.changed.listen((fields) => {
+      if (fields.includes('models')) {
+        panel.title = playgroundPanel.titleOf(session);
+      }
+    });
     made.onDidDispose(() => {
+      listening.dispose();
       session.dispose();
     });
     this.keep(made);

@@ -19,6 +19,7 @@ import { operationOf } from './jobs/operations';
 import type { Operation, RequestOf } from './jobs/operations';
 import { describeError } from './report-error';
 import type { Services } from './services';
+import { inWorkspace } from './settings';
 import { assertAllowed, whyBlocked } from './trust';
 
 /** Titles of jobs are in the list of operations. */
@@ -89,7 +90,7 @@ class AgentTool implements LanguageModelTool<Given> {
   async #asked(input: Given): Promise<Asked> {
     const { operation, services } = this;
     const id = operation.id as OperationId;
-    const built = services.settings.request(operation, input);
+    const built = services.settings.request(operation, inWorkspace(operation.fields, input));
     const out = 'out' in built ? undefined : await operation.suggestOut?.(built);
     const request = out === undefined ? built : { ...built, out };
     return { id, request, name: basename(operationOf(id).subject(request)) };
@@ -101,17 +102,6 @@ class AgentTool implements LanguageModelTool<Given> {
       return worker.request(id, request as RequestOf<Operation>, { token });
     }
     assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-    const running = jobs.run({ operation: id, name, request: request as RequestOf<Operation> });
-    const job = jobs.jobs.at(-1);
-    const cancelling = token.onCancellationRequested(() => {
-      if (job !== undefined) {
-        jobs.cancel(job.id);
-      }
-    });
-    try {
-      return await running;
-    } finally {
-      cancelling.dispose();
-    }
+    return jobs.run({ operation: id, name, request: request as RequestOf<Operation>, token });
   }
 }

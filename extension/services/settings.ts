@@ -36,14 +36,14 @@ export class Settings {
 
   /** What the user has set for fields of a request; the rest is for the request's defaults. */
   public given<F extends Fields>(fields: F): GivenOf<F> {
-    const values = Object.entries(fields).flatMap(([key, { setting, kind }]) => {
+    const values = Object.entries(fields).flatMap(([key, { setting }]) => {
       const value = setting === undefined ? undefined : this.#own(setting);
       const text = typeof value === 'string' ? value.trim() : value;
       const isEmpty =
         text === undefined || text === '' || (Array.isArray(text) && text.length === 0);
-      return isEmpty ? [] : [[key, kind === 'path' || kind === 'paths' ? inWorkspace(text) : text]];
+      return isEmpty ? [] : [[key, text] as const];
     });
-    return Object.fromEntries(values) as GivenOf<F>;
+    return inWorkspace(fields, Object.fromEntries(values)) as GivenOf<F>;
   }
 
   /**
@@ -116,10 +116,20 @@ function invalid(name: string, value: string, remedy: Message): UserError {
   });
 }
 
-/** Paths in settings may be relative to the first workspace folder. */
-function inWorkspace(path: unknown): unknown {
+/** Values of fields; relative paths among them start at the first workspace folder. */
+export function inWorkspace(
+  fields: Fields,
+  values: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const isPath = (key: string): boolean => ['path', 'paths'].includes(fields[key]?.kind ?? '');
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, isPath(key) ? absolute(value) : value]),
+  );
+}
+
+function absolute(path: unknown): unknown {
   if (Array.isArray(path)) {
-    return path.map(inWorkspace);
+    return path.map(absolute);
   }
   const base = workspace.workspaceFolders?.[0]?.uri.fsPath;
   const stays = base === undefined || typeof path !== 'string' || path === randomInputs;

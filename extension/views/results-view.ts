@@ -145,7 +145,7 @@ function kindName(kind: ResultKind): string {
     plan: l10n.t('Plan'),
     sensitivity: l10n.t('Sensitivity profile'),
     scores: l10n.t('Data scores'),
-    textScores: l10n.t('Scores of a text'),
+    textScores: l10n.t('Text scores'),
     selection: l10n.t('Subset'),
     experiment: l10n.t('Experiment'),
     evolution: l10n.t('Evolution'),

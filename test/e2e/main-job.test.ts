@@ -316,7 +316,7 @@ describe('from a model folder to a smaller model', () => {
     const playground = await workbench.webview('textarea.prompt');
     await playground.getByRole('heading', { name: 'sample · sample-pruned' }).waitFor();
     await playground.getByRole('textbox', { name: 'Prompt' }).fill('The old man went');
-    await playground.getByRole('textbox', { name: 'Most tokens' }).fill('16');
+    await playground.getByRole('textbox', { name: 'Max tokens' }).fill('16');
     await playground.getByRole('button', { name: 'Generate' }).click();
     const texts = playground.getByRole('listbox');
     await expect.poll(async () => texts.count(), { timeout: 30_000 }).toBe(2);

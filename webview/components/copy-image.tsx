@@ -9,7 +9,7 @@ interface CopyImageProps {
   readonly label: string;
 }
 
-/** How long a result stands on the button. */
+/** How long the button says so, in milliseconds. */
 const told = 2000;
 
 /** Copies a chart as an image, or saves it where the clipboard takes none. Seen while the chart is pointed at. */
@@ -31,16 +31,22 @@ export function CopyImage({ canvas, label }: CopyImageProps): VNode {
     }, told);
   };
   return (
-    <button
-      type="button"
-      class="copy-image"
-      aria-label={`${strings.copyImage}: ${label}`}
-      onClick={() => {
-        void copy();
-      }}
-    >
-      <span role="status">{isCopied ? strings.copied : strings.copyImage}</span>
-    </button>
+    <>
+      <button
+        type="button"
+        class="copy-image"
+        aria-label={`${strings.copyImage}: ${label}`}
+        onClick={() => {
+          void copy();
+        }}
+      >
+        {isCopied ? strings.copied : strings.copyImage}
+      </button>
+      {/* What is inside a button is not announced. */}
+      <span class="sr-only" role="status">
+        {isCopied ? strings.copied : ''}
+      </span>
+    </>
   );
 }
 

@@ -87,14 +87,14 @@ function Texts({ panel, models, columns }: TextsProps): VNode {
           );
         })}
       </div>
-      <Legend />
+      <Legend isCompared={models.length > 1} />
     </Section>
   );
 }
 
 const surenesses: readonly Sureness[] = ['sure', 'open', 'unlikely'];
 
-function Legend(): VNode {
+function Legend({ isCompared }: { readonly isCompared: boolean }): VNode {
   return (
     <div class="notes">
       <p>{strings.hint}</p>
@@ -106,9 +106,11 @@ function Legend(): VNode {
             </span>
           </li>
         ))}
-        <li>
-          <span class="token first">{strings.firstDifferent}</span>
-        </li>
+        {isCompared && (
+          <li>
+            <span class="token first">{strings.firstDifferent}</span>
+          </li>
+        )}
       </ul>
     </div>
   );
@@ -137,13 +139,13 @@ function paceText(count: number, pace: Pace | undefined, run: string): string {
   ].join(' · ');
 }
 
-/** Says both texts once they are written. */
+/** Says the texts once they are written. */
 function useTextsAnnounced(panel: PlaygroundPanel, columns: readonly (readonly Token[])[]): void {
   const { kind } = panel.get('run');
   const last = useRef(kind);
   const models = panel.get('models');
   useEffect(() => {
-    if (last.current === 'running' && kind !== 'running') {
+    if (last.current === 'running' && (kind === 'done' || kind === 'stopped')) {
       const texts = columns.map((tokens, model) =>
         strings.announce(fileName(models[model] ?? ''), tokens.map(({ text }) => text).join('')),
       );

@@ -14,14 +14,14 @@ export const strings = {
   // Form
   prompt: t('Prompt'),
   promptHint: t('Write a text to continue. Ctrl+Enter generates.'),
-  chat: t('Answer as in a chat'),
+  chat: t('Use the chat template'),
   generate: t('Generate'),
   generateTitle: t('Let every model continue the prompt'),
   stop: t('Stop'),
   stopTitle: t('Keep what has been written'),
   sampling: t('Sampling'),
   field: {
-    tokens: t('Most tokens'),
+    tokens: t('Max tokens'),
     temperature: t('Temperature (0 is greedy)'),
     topK: t('Top k (empty: all)'),
     topP: t('Top p (empty: 1)'),
@@ -29,7 +29,7 @@ export const strings = {
   } satisfies Record<NumberField, string>,
   wrong: {
     prompt: t('Write a prompt first.'),
-    tokens: t('Most tokens must be an integer of at least 1.'),
+    tokens: t('Max tokens must be an integer of at least 1.'),
     temperature: t('The temperature must be a number of at least 0.'),
     topK: t('Top k must be an integer of at least 1, or empty.'),
     topP: t('Top p must be a number from 0 to 1, or empty.'),
@@ -43,7 +43,6 @@ export const strings = {
   tokens: (count: number) => counted(count, 'token'),
   speed: (perSecond: string) => t('{0} tokens/s', perSecond),
   ended: t('ended its text'),
-  stopped: t('Stopped.'),
   failed: t('Can’t continue the prompt'),
   tokensOf: (model: string) => t('Tokens of {0}', model),
   same: (count: number) => t('The same so far: {0}.', counted(count, 'token')),
@@ -55,7 +54,7 @@ export const strings = {
   announce: (model: string, text: string) => t('{0} wrote: {1}', model, text),
 
   // One token
-  hint: t('Point at a token, or walk with the arrow keys, to see how likely it was.'),
+  hint: t('Hover over a token, or use the arrow keys, to see how likely it was.'),
   legend: t('How likely each token was'),
   sureness: {
     sure: t('50 % or more'),
@@ -64,6 +63,7 @@ export const strings = {
   } satisfies Record<Sureness, string>,
   firstDifferent: t('first difference'),
   whiteSpace: t('white space'),
+  noText: t('(no text)'),
   token: t('Token'),
   probability: t('Probability'),
   chances: (model: string, place: number) => t('{0}, token {1}', model, place + 1),

@@ -39,7 +39,7 @@ export function TokenList(props: TokenListProps): VNode {
           class={i === difference ? 'token first' : 'token'}
           role="option"
           aria-selected={i === own}
-          aria-label={token.text.trim() === '' ? strings.whiteSpace : undefined}
+          aria-label={nameOf(token)}
           tabIndex={i === (own ?? 0) ? 0 : -1}
           data-sureness={surenessOf(token)}
           onFocus={() => {
@@ -64,7 +64,10 @@ interface ChancesProps {
 
 /** What else a model might have written at a place. */
 export function Chances({ name, place, token }: ChancesProps): VNode {
-  const isTold = token.likeliest.some(({ text }) => text === token.text);
+  // Different tokens may have the same text, such as parts of a character.
+  const isTaken = ({ text, probability }: Chance): boolean =>
+    text === token.text && probability === token.probability;
+  const rows = token.likeliest.some(isTaken) ? token.likeliest : [token, ...token.likeliest];
   return (
     <table class="plain chances">
       <caption class="muted">{strings.chances(name, place)}</caption>
@@ -75,10 +78,10 @@ export function Chances({ name, place, token }: ChancesProps): VNode {
         </tr>
       </thead>
       <tbody>
-        {[...(isTold ? [] : [token]), ...token.likeliest].map(({ text, probability }) => (
-          <tr key={text}>
-            <td>{text === token.text ? <strong>{visible(text)}</strong> : visible(text)}</td>
-            <td>{formatPercent(probability)}</td>
+        {rows.map((row, i) => (
+          <tr key={i}>
+            <td>{isTaken(row) ? <strong>{visible(row)}</strong> : visible(row)}</td>
+            <td>{formatPercent(row.probability)}</td>
           </tr>
         ))}
       </tbody>
@@ -86,5 +89,14 @@ export function Chances({ name, place, token }: ChancesProps): VNode {
   );
 }
 
+type Chance = Token['likeliest'][number];
+
 /** Line ends as a sign. */
-const visible = (text: string): string => text.replaceAll('\n', '⏎');
+const visible = ({ text }: Chance): string =>
+  text === '' ? strings.noText : text.replaceAll('\n', '⏎');
+
+/** What screen readers say instead of a text that has no words. */
+function nameOf({ text }: Token): string | undefined {
+  if (text === '') return strings.noText;
+  return text.trim() === '' ? strings.whiteSpace : undefined;
+}

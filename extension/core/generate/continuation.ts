@@ -47,7 +47,7 @@ const seamTokens = 4;
 /** Decodes what follows a prompt: SentencePiece leaves out the space in front of a first word. */
 export function textBehind(
   tokenizer: Tokenizer,
-  prompt: Int32Array,
+  prompt: Int32Array | readonly number[],
 ): (ids: readonly number[]) => string {
   const seam = [...prompt.slice(-seamTokens)];
   const before = tokenizer.decode(seam);

@@ -52,18 +52,18 @@ export interface GeneratedToken extends TokenChance {
   readonly likeliest: readonly TokenChance[];
 }
 
-/** Text as it grows. */
+/** A text grows by a token. */
 export interface GenerationEvent {
-  /** Number of the request that it is of. */
+  /** Index of the request. */
   readonly of: number;
-  /** All that was generated for it so far. */
-  readonly text: string;
+  /** Index of the token in its text. */
+  readonly place: number;
   readonly token: GeneratedToken;
   /** So far, the prompt not counted; null before a second token. */
   readonly tokensPerSecond: number | null;
 }
 
-/** Likeliest tokens that are told beside a generated one. */
+/** How many of the likeliest tokens go with a generated one. */
 const likeliestTold = 5;
 
 /**
@@ -87,8 +87,8 @@ export async function generateTexts<const Requests extends readonly GenerationRe
         if (token === undefined) {
           active.delete(of);
         } else {
-          const { text, tokensPerSecond } = writer;
-          context.emit({ of, text, token, tokensPerSecond });
+          const { written, tokensPerSecond } = writer;
+          context.emit({ of, place: written - 1, token, tokensPerSecond });
         }
       }
       const done = writers.reduce((sum, writer) => sum + writer.written, 0);
@@ -104,10 +104,12 @@ export async function generateTexts<const Requests extends readonly GenerationRe
 /** Continues one prompt. */
 class Writer {
   readonly #tokens: number[] = [];
+  /** The prompt and the tokens. */
+  readonly #read: number[];
   readonly #following: AsyncGenerator<ChosenToken, undefined>;
   readonly #textOf: (ids: readonly number[]) => string;
   #ended = false;
-  /** Of all tokens but the first, before which the prompt was read. */
+  /** Time of all tokens but the first, which includes reading the prompt. */
   #milliseconds = 0;
 
   private constructor(
@@ -118,6 +120,7 @@ class Writer {
     public readonly room: number,
     options: ContinuationOptions,
   ) {
+    this.#read = [...prompt];
     this.#textOf = textBehind(tokenizer, prompt);
     this.#following = continuation(decoder, prompt, options);
   }
@@ -162,10 +165,6 @@ class Writer {
     return this.#tokens.length;
   }
 
-  public get text(): string {
-    return this.#textOf(this.#tokens);
-  }
-
   public get tokensPerSecond(): number | null {
     return this.written > 1 ? ((this.written - 1) * 1000) / this.#milliseconds : null;
   }
@@ -185,9 +184,9 @@ class Writer {
       this.#milliseconds += performance.now() - started;
     }
     const { chosen, likeliest } = chancesOf(value.logits, value.id, likeliestTold);
-    const before = Int32Array.of(...this.prompt, ...this.#tokens);
-    const textOf = textBehind(this.tokenizer, before);
+    const textOf = textBehind(this.tokenizer, this.#read);
     this.#tokens.push(value.id);
+    this.#read.push(value.id);
     return {
       text: textOf([value.id]),
       probability: chosen,
@@ -198,7 +197,7 @@ class Writer {
   public get result(): Generation {
     return {
       model: this.name,
-      text: this.text,
+      text: this.#textOf(this.#tokens),
       tokens: this.written,
       promptTokens: this.prompt.length,
       stopped: this.#ended ? 'end' : 'length',

@@ -4,11 +4,11 @@ import type { OperationContext } from './operation';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** How often files are looked at; results of a job that reads two models as one are then thrown away soon. */
+/** How often files are looked at: a job that reads two states of a model as one wastes at most as much. */
 const lookMilliseconds = 1000;
 
 /**
- * Runs a job that stops when a file of a model changes which it has opened: what is measured would be of neither.
+ * Runs a job, and stops it when a file of a model that it has opened changes: its numbers would describe neither state.
  * @throws UserError naming the file.
  */
 export async function watchingModels<T>(

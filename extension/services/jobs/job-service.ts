@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { CancellationToken } from 'vscode-jsonrpc/node';
 import { Signal } from '../sessions/signal';
 import { RequestCancelled, WorkerCrashed } from '../worker/worker-errors';
 import type { JobEnvironment } from './job-environment';
@@ -19,6 +20,8 @@ export interface NewJob<O extends Operation> {
   /** Name of the model or data set, for people. */
   readonly name: string;
   readonly request: RequestOf<O>;
+  /** Cancels the job, whether it runs or waits. */
+  readonly token?: CancellationToken;
 }
 
 /** Lines of a job's log that are kept. */
@@ -114,6 +117,7 @@ export class JobService {
     operation,
     name,
     request,
+    token,
   }: NewJob<O>): Promise<ResultOf<O>> {
     const { title, subject } = operationOf(operation);
     const job: StoredJob = {
@@ -130,7 +134,14 @@ export class JobService {
       log: [],
     };
     this.#jobs = withoutOldest([...this.#jobs, job]);
-    return (await this.#enqueue(job)) as ResultOf<O>;
+    const listening = token?.onCancellationRequested(() => {
+      this.cancel(job.id);
+    });
+    try {
+      return (await this.#enqueue(job)) as ResultOf<O>;
+    } finally {
+      listening?.dispose();
+    }
   }
 
   /** Runs a job again whose finished work is saved; undefined where there is none such. */

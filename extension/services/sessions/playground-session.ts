@@ -50,10 +50,11 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #models: readonly string[];
   #run: PlaygroundRun = { kind: 'idle' };
   #tokens: Record<string, GeneratedToken> = {};
-  #counts: number[] = [];
   #paces: readonly PlaygroundPace[] = [];
   #warnings: readonly string[] = [];
   #running: CancellationTokenSource | undefined;
+  /** The last request, as long as it is not over. */
+  #asked: Promise<void> | undefined;
 
   /** @param models paths of the original and of the changed model, or of one alone */
   public constructor(models: readonly string[], environment: PlaygroundEnvironment) {
@@ -87,8 +88,15 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#running = source;
     const isCurrent = (): boolean => this.#running === source;
     this.#forget({ kind: 'running' });
+    // A process that does not stop in time is ended, with all that it was asked.
+    while (this.#asked !== undefined && isCurrent()) {
+      await this.#asked;
+    }
+    if (!isCurrent()) {
+      return;
+    }
     try {
-      const { against, ...first } = await environment.generate(this.#models, prompt, {
+      const answer = environment.generate(this.#models, prompt, {
         token: source.token,
         onEvent: (event) => {
           if (isCurrent()) {
@@ -96,10 +104,21 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
           }
         },
         onWarning: (warning) => {
-          this.#warnings = [...this.#warnings, environment.localise(warning)];
-          this.tell('warnings');
+          if (isCurrent()) {
+            this.#warnings = [...this.#warnings, environment.localise(warning)];
+            this.tell('warnings');
+          }
         },
       });
+      this.#asked = answer.then(
+        () => {
+          this.#asked = undefined;
+        },
+        () => {
+          this.#asked = undefined;
+        },
+      );
+      const { against, ...first } = await answer;
       if (isCurrent()) {
         this.#paces = [first, ...(against === undefined ? [] : [against])].map(
           ({ tokensPerSecond, stopped }) => ({ tokensPerSecond, ended: stopped === 'end' }),
@@ -137,16 +156,13 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #forget(run: PlaygroundRun): void {
     this.#run = run;
     this.#tokens = {};
-    this.#counts = [];
     this.#paces = [];
     this.#warnings = [];
     this.tell('run', 'tokens', 'paces', 'warnings');
   }
 
-  #add({ of, token, tokensPerSecond }: GenerationEvent): void {
-    const place = this.#counts[of] ?? 0;
+  #add({ of, place, token, tokensPerSecond }: GenerationEvent): void {
     const key = `${of}.${place}`;
-    this.#counts[of] = place + 1;
     this.#tokens[key] = token;
     this.#paces = this.#models.map((_, model) =>
       model === of ? { tokensPerSecond, ended: undefined } : (this.#paces[model] ?? unknownPace),

@@ -71,17 +71,17 @@ describe('decoding', () => {
 });
 
 describe('generation', () => {
-  it('continues the prompt and tells the text as it grows', async () => {
+  it('continues the prompt and tells its tokens as they come', async () => {
     const seen: string[] = [];
     const result = await generate(request({}), {
       ...unattended,
-      emit: ({ text }) => {
-        seen.push(text);
+      emit: ({ place, token }) => {
+        seen[place] = token.text;
       },
     });
     expect(result).toMatchObject({ model: 'espalier-sample', tokens: 12, stopped: 'length' });
     expect(seen.length).toBe(12);
-    expect(seen.at(-1)).toBe(result.text);
+    expect(seen.join('')).toBe(result.text);
     expect(result.text).toMatch(/^ [a-z]/);
   });
 

@@ -54,9 +54,9 @@ describe('a playground', () => {
     const done = session.generate(prompt);
     const { watch, answer, models } = last();
     expect(models).toEqual(['/original', '/changed']);
-    watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
-    watch.onEvent({ of: 1, text: ' a', token: token(' a'), tokensPerSecond: null });
-    watch.onEvent({ of: 1, text: ' a c', token: token(' c'), tokensPerSecond: 20 });
+    watch.onEvent({ of: 0, place: 0, token: token(' a'), tokensPerSecond: null });
+    watch.onEvent({ of: 1, place: 0, token: token(' a'), tokensPerSecond: null });
+    watch.onEvent({ of: 1, place: 1, token: token(' c'), tokensPerSecond: 20 });
     expect(session.snapshot()).toMatchObject({
       run: { kind: 'running' },
       tokens: { '0.0': { text: ' a' }, '1.0': { text: ' a' }, '1.1': { text: ' c' } },
@@ -78,9 +78,9 @@ describe('a playground', () => {
     const { session, last } = started();
     const done = session.generate(prompt);
     const { watch } = last();
-    watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
+    watch.onEvent({ of: 0, place: 0, token: token(' a'), tokensPerSecond: null });
     session.stop();
-    watch.onEvent({ of: 0, text: ' a b', token: token(' b'), tokensPerSecond: 9 });
+    watch.onEvent({ of: 0, place: 1, token: token(' b'), tokensPerSecond: 9 });
     await done;
     expect(session.snapshot()).toMatchObject({ run: { kind: 'stopped' } });
     expect(Object.keys(session.snapshot().tokens)).toEqual(['0.0']);
@@ -90,13 +90,18 @@ describe('a playground', () => {
     const { session, asked, last } = started();
     const first = session.generate(prompt);
     const second = session.generate({ ...prompt, prompt: 'A' });
+    // A request beside one that does not stop would end with its process.
+    expect(asked.length).toBe(1);
     await first;
     expect(session.snapshot().run).toEqual({ kind: 'running' });
-    asked[0]?.watch.onEvent({ of: 0, text: 'x', token: token('x'), tokensPerSecond: null });
-    last().watch.onEvent({ of: 0, text: 'y', token: token('y'), tokensPerSecond: null });
+    await expect.poll(() => asked.length).toBe(2);
+    asked[0]?.watch.onWarning(say`Too late.`);
+    asked[0]?.watch.onEvent({ of: 0, place: 0, token: token('x'), tokensPerSecond: null });
+    last().watch.onEvent({ of: 0, place: 0, token: token('y'), tokensPerSecond: null });
     last().answer(generation(5, 'end'));
     await second;
     expect(session.snapshot().tokens).toMatchObject({ '0.0': { text: 'y' } });
+    expect(session.snapshot().warnings).toEqual([]);
     expect(session.snapshot().run).toEqual({ kind: 'done' });
   });
 
@@ -116,7 +121,7 @@ describe('a playground', () => {
   it('forgets the texts when another model comes, and ends its process with its tab', async () => {
     const { session, last, world } = started(['/original']);
     const done = session.generate(prompt);
-    last().watch.onEvent({ of: 0, text: ' a', token: token(' a'), tokensPerSecond: null });
+    last().watch.onEvent({ of: 0, place: 0, token: token(' a'), tokensPerSecond: null });
     session.compareWith('/other');
     await done;
     expect(session.snapshot()).toMatchObject({ models: ['/original', '/other'], tokens: {} });

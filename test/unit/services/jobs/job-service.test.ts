@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { workFolder } from '../../../../extension/core/jobs/work-folder';
 import type { ProfileEvent } from '../../../../extension/core/prune/layer-profile';
 import { buildRequest } from '../../../../extension/core/operations/build-request';
@@ -122,6 +123,19 @@ describe('the job service', () => {
     expect(worker.calls.map(({ request: { out } }) => out)).toEqual(
       ['a', 'b', 'c'].map((name) => join(folder, name)),
     );
+  });
+
+  it('cancels the job that a token is of, whatever else there is', async () => {
+    const source = new CancellationTokenSource();
+    const [before, after] = [repair('a'), repair('c')];
+    const operation = { operation: 'repair', name: 'm', request: request('b') } as const;
+    const own = jobs.run({ ...operation, token: source.token });
+    source.cancel();
+    await expect(own).rejects.toThrow(RequestCancelled);
+    expect(stateOf()).toEqual(['running', 'queued', 'cancelled']);
+    (await worker.call(0)).resolve('one');
+    (await worker.call(1)).resolve('two');
+    await Promise.all([before, after]);
   });
 
   it('tells of a job that waits how long it will take, where an earlier run says so', async () => {
