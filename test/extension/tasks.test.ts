@@ -21,10 +21,12 @@ describe('a plan as a task', () => {
 
   /** A task by its name, once the editor has read what is new. */
   const named = async (name: string): Promise<vscode.Task> => {
-    for (const end = Date.now() + 20_000; Date.now() < end; await setTimeout(200)) {
+    const end = Date.now() + 20_000;
+    while (Date.now() < end) {
       const all = await vscode.tasks.fetchTasks({ type: 'espalier' });
       const found = all.find((one) => one.name === name);
       if (found !== undefined) return found;
+      await setTimeout(200);
     }
     throw new Error(`there is no task ${name}`);
   };
