@@ -109,17 +109,17 @@ function difference(expected, found) {
 async function simulation() {
   const { name, folder } = models.at(-1) ?? { name: '', folder: '' };
   const { pieces, waves, reduceMilliseconds, queueMilliseconds } = await measure(folder);
-  const [pieceSeconds, evaluationSeconds] = line(pieces);
   /** @param {(piece: Times['pieces'][number]) => number} value */
   const sum = (value) => pieces.reduce((total, piece) => total + value(piece), 0);
+  const evaluationSeconds = sum(({ seconds }) => seconds) / sum((piece) => piece.evaluated);
   const evaluated = sum((piece) => piece.evaluated) / sum(({ cost }) => cost);
   const spread = pieces
-    .map((piece) => piece.seconds / (pieceSeconds + piece.evaluated * evaluationSeconds))
+    .map((piece) => piece.seconds / (piece.evaluated * evaluationSeconds))
     .sort((a, b) => a - b);
   /** @param {number} share */
   const quantile = (share) => (spread[Math.floor(share * (spread.length - 1))] ?? 1).toFixed(2);
   const measured = {
-    ...{ spread, pieceSeconds },
+    spread,
     queueSeconds: queueMilliseconds / 1000,
     reduceSeconds: reduceMilliseconds / 1000,
   };
@@ -147,13 +147,14 @@ async function simulation() {
     '## Simulated: many machines',
     '',
     `Measured on ${name}, ${length} tokens, one thread beside another that works: ${pieces.length} pieces, which take`,
-    `${(1000 * pieceSeconds).toFixed(0)} ms and ${(1000 * evaluationSeconds).toFixed(2)} ms for each sublayer evaluation, times ${quantile(0.05)} to ${quantile(0.95)} (5 % and 95 %); ${waves.toFixed(1)} of them in a round`,
-    `of a sequence; ${(100 * evaluated).toFixed(0)} % of the evaluations of all candidates are made. An order and its result take ${queueMilliseconds.toFixed(0)} ms`,
+    `${(1000 * evaluationSeconds).toFixed(1)} ms for each sublayer evaluation, head and metric included, times ${quantile(0.05)} to ${quantile(0.95)} (5 % and 95 %);`,
+    `${waves.toFixed(1)} of them in a round of a sequence; ${(100 * evaluated).toFixed(0)} % of the evaluations of all candidates are made. An order and its result take ${queueMilliseconds.toFixed(0)} ms`,
     `through a queue on this machine; to read and keep a result, ${(1000 * reduceMilliseconds).toFixed(0)} µs for each candidate.`,
     '',
     'Simulated from these (`simulate.mjs`): exact search on 128 sequences of as many tokens, a quarter of the sublayers',
     'removed, every machine with the model in its memory. A sublayer of a 70B model (80 blocks, 8192 wide) is taken to',
-    'cost as many times more as it has parameters. Busy is the share of the time in which workers compute.',
+    'cost as many times more as it has parameters, head and metric as well, which is too much for them. Busy is the share of the time',
+    'in which workers compute.',
     '',
     '| model | machines | workers | time | speed | busy |',
     '|---|---|---:|---:|---:|---:|',
@@ -201,19 +202,4 @@ function duration(seconds) {
           ? [3600, 'h']
           : [86_400, 'days'];
   return `${(seconds / Number(size)).toFixed(1)} ${unit}`;
-}
-
-/**
- * What pieces take: a part that all have, and one for each evaluation, by least squares.
- * @param {Times['pieces']} pieces
- * @returns {[number, number]} seconds
- */
-function line(pieces) {
-  const mean = (/** @type {(piece: Times['pieces'][number]) => number} */ value) =>
-    pieces.reduce((sum, piece) => sum + value(piece), 0) / pieces.length;
-  const [evaluations, seconds] = [mean(({ evaluated }) => evaluated), mean((one) => one.seconds)];
-  const slope =
-    mean((one) => (one.evaluated - evaluations) * (one.seconds - seconds)) /
-    mean((one) => (one.evaluated - evaluations) ** 2);
-  return [Math.max(0, seconds - slope * evaluations), slope];
 }

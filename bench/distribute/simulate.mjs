@@ -8,13 +8,12 @@
  * @property {number} sublayers
  * @property {number} removals rounds, each of which removes a sublayer
  * @property {number} sequences
- * @property {number} evaluationSeconds what a sublayer takes on a sequence
+ * @property {number} evaluationSeconds what a sublayer takes on a sequence, with its share of head and metric
  * @property {number} evaluated share of all evaluations of a round that is made
  * @property {number} waves pieces of a round, one after the other, of a sequence
  *
  * @typedef {object} Measured
  * @property {readonly number[]} spread what pieces took, as multiples of what was expected
- * @property {number} pieceSeconds what a piece takes besides its evaluations
  * @property {number} queueSeconds from an order to its result, besides the piece
  * @property {number} reduceSeconds what the job's own process takes for each candidate and sequence
  */
@@ -29,12 +28,11 @@
  */
 export function simulate(search, measured, workers) {
   const { sublayers, removals, sequences, evaluationSeconds, evaluated, waves } = search;
-  const { spread, pieceSeconds, queueSeconds, reduceSeconds } = measured;
+  const { spread, queueSeconds, reduceSeconds } = measured;
   const random = generator(1);
   /** @param {number} evaluations */
   const piece = (evaluations) =>
-    (evaluations * evaluationSeconds + pieceSeconds) *
-    (spread[Math.floor(random() * spread.length)] ?? 1);
+    evaluations * evaluationSeconds * (spread[Math.floor(random() * spread.length)] ?? 1);
   const owners = Array.from({ length: sequences }, (_, lane) => lane % workers);
   let seconds = 0;
   let computed = 0;

@@ -16,7 +16,7 @@ const search = {
 };
 /** The original on a sequence, and the evaluations of two rounds. */
 const each = 10 + 55 + 45;
-const ideal = { spread: [1], pieceSeconds: 0, queueSeconds: 0, reduceSeconds: 0 };
+const ideal = { spread: [1], queueSeconds: 0, reduceSeconds: 0 };
 
 it('simulated workers share equal work equally, and pay for the way and the reduce', () => {
   for (const workers of [1, 2, 8]) {
