@@ -1,6 +1,7 @@
 import { cp } from 'node:fs/promises';
 import { join } from 'node:path';
 import { commands, Uri, workspace } from 'vscode';
+import { replaceFile } from '../core/jobs/replace-file';
 import { commandIds } from '../services/command-ids';
 import { fileExists, profilePathOf } from '../services/documents/documents';
 import type { Services } from '../services/services';
@@ -17,8 +18,10 @@ export async function trySample(services: Services): Promise<void> {
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
   const { samples, ownFolder } = services.places;
   const model = join((folder?.uri ?? ownFolder).fsPath, name);
-  if (!(await fileExists(join(model, 'config.json')))) {
-    await cp(join(samples.fsPath, name), model, { recursive: true });
+  if (!(await fileExists(model))) {
+    await replaceFile(model, async (partial) =>
+      cp(join(samples.fsPath, name), partial, { recursive: true }),
+    );
     await services.folders.refresh();
   }
   const known = await fileExists(profilePathOf(model));

@@ -63,6 +63,9 @@ export class FaultyWork {
       (thrown: unknown) => thrown ?? new Error('nothing was thrown'),
     );
     disk.restore();
+    if (disk.calls.length <= fault.at) {
+      return [`${fault.code}: there was no call ${fault.at} that could fail`];
+    }
     const wasKilled = fault.code === 'killed';
     if (wasKilled) {
       giveToTheDead(out);

@@ -2,8 +2,8 @@ import { rename, rm } from 'node:fs/promises';
 import { partialOf, removeStale } from './partial';
 
 /**
- * Writes a file so that a reader sees the old one or the new one, never a part. By hand: write-file-atomic takes what is
- * written as a whole in memory, and weights are streamed.
+ * Writes a file, or a folder that is not there yet, so that a reader sees the old one or the new one, never a part. By
+ * hand: write-file-atomic takes what is written as a whole in memory, and weights are streamed.
  * @param write writes the path that it is given
  */
 export async function replaceFile(
@@ -16,7 +16,7 @@ export async function replaceFile(
     await write(partial);
     await rename(partial, path);
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined);
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw error;
   }
 }

@@ -71,7 +71,7 @@ export function watchJob(
       if (job.operation === 'profile') {
         job.counted = counter.event(event as ProfileEvent, job.counted);
       }
-      // The worker tells of a job only what such a job tells.
+      // A worker sends a job only the events of its own operation.
       handler?.event?.(event, asRecord(job));
     },
   };

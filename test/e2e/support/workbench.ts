@@ -41,7 +41,7 @@ export class Workbench {
     await this.sideBarIcon('Espalier').waitFor();
   }
 
-  /** Shows the views of the side bar under an icon, of which only one is there at a time. */
+  /** Opens the views behind an icon of the activity bar; the side bar shows those of one icon at a time. */
   public async showSideBar(name: 'Explorer' | 'Espalier'): Promise<void> {
     await this.sideBarIcon(name).click();
     await this.page.locator('.sidebar .composite.title', { hasText: name }).waitFor();

@@ -39,7 +39,7 @@ export class RecordedContext implements JobContext {
   }
 
   public inform(): void {
-    // Nothing that is written tells of more than warnings.
+    // Tests of writing look at warnings alone.
   }
 
   public share(): void {
