@@ -71,8 +71,9 @@ export async function tensorStatistics(
     }
     return {
       ...counts,
-      min,
-      max,
+      // Zero has no sign for readers: 0 is added to make -0 the other one.
+      min: min + 0,
+      max: max + 0,
       mean,
       standardDeviation: Math.sqrt(spread.squares / finite),
       histogram: spread.isDivisible
