@@ -33,7 +33,9 @@ const suffixes = [
   ...documentIds.map((id) => documentNames[id].suffix),
 ];
 const pattern = `**/{${[manifestName, ...suffixes.map((suffix) => `*${suffix}`)].join()}}`;
-const mostResults = 500;
+const mostShown = 500;
+/** Files that are looked at, of which the latest are shown, and how many at once. */
+const [mostLookedAt, atOnce] = [20_000, 64];
 
 const icons: Readonly<Record<ResultKind, string>> = {
   layerProfile: 'flame',
@@ -83,9 +85,13 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
     if (parent !== undefined) {
       return [];
     }
-    const files = await workspace.findFiles(pattern, '**/node_modules/**', mostResults);
-    const results = await Promise.all(files.map(resultAt));
-    return results.filter((one) => one !== undefined).sort((a, b) => b.changed - a.changed);
+    const files = await workspace.findFiles(pattern, '**/node_modules/**', mostLookedAt);
+    const results: Result[] = [];
+    for (let start = 0; start < files.length; start += atOnce) {
+      const some = await Promise.all(files.slice(start, start + atOnce).map(resultAt));
+      results.push(...some.filter((one) => one !== undefined));
+    }
+    return results.sort((a, b) => b.changed - a.changed).slice(0, mostShown);
   }
 
   public getTreeItem({ kind, resourceUri }: Result): TreeItem {

@@ -28,24 +28,26 @@ import { findDesktopVsCode, runInDesktop } from './desktop.mjs';
 
 /**
  * Runs every suite and prints each result as it comes.
- * @param {{extension?: string, tests?: string, sample?: string}} [paths]
+ * @param {{extension?: string, tests?: string, sample?: string, prepare?: (workspace: string) => void, environment?: Record<string, string>, timeoutMilliseconds?: number}} [options]
+ *   prepare: puts more into the workspace before it is opened
  * @returns {Promise<Counts>}
  */
-export async function runExtensionSuites(paths = {}) {
+export async function runExtensionSuites(options = {}) {
   const scratch = await mkdtemp(join(tmpdir(), 'espalier-extension-'));
   const workspace = join(scratch, 'workspace');
   const resultsFile = join(scratch, 'results.jsonl');
-  await cp(paths.sample ?? join(root, 'samples', 'espalier-sample'), join(workspace, 'sample'), {
+  await cp(options.sample ?? join(root, 'samples', 'espalier-sample'), join(workspace, 'sample'), {
     recursive: true,
   });
+  options.prepare?.(workspace);
   const follower = followResults(resultsFile);
   try {
     const code = await launch({
-      extension: paths.extension ?? root,
-      tests: paths.tests ?? join(root, 'dist', 'test', 'extension', 'index.js'),
+      extension: options.extension ?? root,
+      tests: options.tests ?? join(root, 'dist', 'test', 'extension', 'index.js'),
       workspace,
-      environment: { ESPALIER_TEST_RESULTS: resultsFile },
-      timeoutMilliseconds: 8 * 60_000,
+      environment: { ...options.environment, ESPALIER_TEST_RESULTS: resultsFile },
+      timeoutMilliseconds: options.timeoutMilliseconds ?? 8 * 60_000,
     });
     return await follower.finish(`the extension host ended with ${code} before the suites did`);
   } catch (error) {

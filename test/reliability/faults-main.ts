@@ -9,17 +9,18 @@ import type { Call, Fault } from './faulty-disk';
 import { changedModel, kindNames, kinds, makeSources, taskOf } from './kinds';
 import type { KindName } from './kinds';
 
-const codes = ['ENOSPC', 'EACCES', 'EIO', 'EMFILE', 'killed'] as const;
+const codes = ['ENOSPC', 'EACCES', 'EIO', 'EMFILE', 'killed', 'deleted'] as const;
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** All calls, but of those that do the same with the same file the first, the second, one in the middle and the last. */
+/** All calls, but of those that do the same with files whose names differ in numbers the first, the second, one in the middle and the last. */
 function sitesOf(calls: readonly Call[]): number[] {
   const alike = new Map<string, number[]>();
   for (const [at, call] of calls.entries()) {
-    alike.set(describe(call), [...(alike.get(describe(call)) ?? []), at]);
+    const kind = describe(call).replaceAll(/\d+/g, '0');
+    alike.set(kind, [...(alike.get(kind) ?? []), at]);
   }
   return [...alike.values()].flatMap((sites) =>
     sites.filter((_, i) => i < 2 || i === sites.length >> 1 || i === sites.length - 1),

@@ -75,15 +75,18 @@ export class FaultyWork {
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
     found.push(...differences(treeOf(options.sources.folder, true), this.untouched));
     const isRemoval = /^(rm|rmdir|unlink)$/.test(disk.calls[fault.at]?.name ?? '');
-    if (error === undefined) {
+    // A result that was there already is gone with its folder.
+    const isLate = fault.code === 'deleted' && isRemoval;
+    if (error === undefined && !isLate) {
       // What could not be removed is done again by nobody.
       const kept = isRemoval ? without(actual, this.#saved()) : actual;
       found.push(...differences(kept, undisturbed.tree).map((one) => `despite it ${one}`));
-    } else if (!wasKilled && !isRemoval) {
+    } else if (error !== undefined && !wasKilled && !isRemoval) {
       const left = [...actual.keys()].filter((name) => name.includes('.espalier-partial-'));
       found.push(...left.map((name) => `${name} is left`));
     }
     if (error !== undefined) {
+      mkdirSync(out, { recursive: true });
       const again: unknown = await runTask(task, options.environment).catch(
         (thrown: unknown) => thrown,
       );

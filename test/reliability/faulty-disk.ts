@@ -13,8 +13,8 @@ export interface Call {
 export interface Fault {
   /** Which of the counted calls, from 0. */
   readonly at: number;
-  /** `killed`: this call is half done, and nothing reaches the disk after it. */
-  readonly code: 'ENOSPC' | 'EACCES' | 'EIO' | 'EMFILE' | 'killed';
+  /** `killed`: this call is half done, and nothing reaches the disk after it. `deleted`: the folders are gone before it. */
+  readonly code: 'ENOSPC' | 'EACCES' | 'EIO' | 'EMFILE' | 'killed' | 'deleted';
 }
 
 const writing = [
@@ -133,6 +133,10 @@ export class FaultyDisk {
     const { at, code } = this.fault ?? {};
     if (this.#isKilled || (code === 'killed' && number === at)) {
       return new KilledError('the process is gone');
+    }
+    if (number === at && code === 'deleted') {
+      for (const folder of this.folders) fs.rmSync(folder, { recursive: true });
+      return undefined;
     }
     return number === at
       ? Object.assign(new Error(`${code}: it failed on purpose, ${name} '${path}'`), {

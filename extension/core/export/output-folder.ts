@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
+import { CancelledError } from '../jobs/job';
 import { UserError } from '../user-error';
 import { manifestName } from '../document-names';
 import { onPath } from '../jobs/write-errors';
@@ -19,6 +20,7 @@ export class OutputFolder {
     public readonly partial: string,
     /** The outermost folder that had to be made for it, if any. */
     private readonly madeParent: string | undefined,
+    private readonly overwrite: boolean,
   ) {}
 
   /**
@@ -39,7 +41,7 @@ export class OutputFolder {
       await onPath(parent, async () => removeStale(path));
       const partial = partialOf(path);
       await onPath(path, async () => mkdir(partial));
-      return new OutputFolder(path, partial, madeParent);
+      return new OutputFolder(path, partial, madeParent, overwrite);
     } catch (error) {
       await removeEmptyParents(parent, madeParent);
       throw error;
@@ -61,9 +63,13 @@ export class OutputFolder {
     }
   }
 
-  /** Puts the folder in its place. What stood there is moved aside first and deleted last. */
+  /**
+   * Puts the folder in its place. What stood there is moved aside first and deleted last.
+   * @throws UserError when something has come there meanwhile that may not be replaced.
+   */
   public async commit(warn: (message: Message) => void): Promise<void> {
     const parent = dirname(this.path);
+    await refuseExisting(this.path, this.overwrite);
     await flushFolder(this.partial);
     const aside = asideOf(this.path);
     const replaces = await exists(this.path);
@@ -74,7 +80,8 @@ export class OutputFolder {
       await onPath(this.path, async () => rename(this.partial, this.path));
     } catch (error) {
       if (replaces) {
-        await rename(aside, this.path);
+        // It cannot go back where another result has come: then it is replaced by that one.
+        await rename(aside, this.path).catch(() => undefined);
       }
       throw error;
     }
@@ -90,10 +97,20 @@ export class OutputFolder {
     await removeStale(this.path).catch(() => undefined);
   }
 
-  /** Takes away everything that was made for it. */
-  public async discard(): Promise<void> {
+  /**
+   * Takes away everything that was made for it, after an error.
+   * @returns the error, or one that says so where somebody else has taken it away
+   */
+  public async discard(error: unknown): Promise<unknown> {
+    const isGone = !(error instanceof CancelledError) && !(await exists(this.partial));
     await rm(this.partial, { recursive: true, force: true });
     await removeEmptyParents(dirname(this.path), this.madeParent);
+    return isGone
+      ? new UserError(say`The folder was deleted while the model was written to it.`, {
+          file: this.path,
+          remedy: say`Start the job again. The source is untouched.`,
+        })
+      : error;
   }
 }
 

@@ -1,6 +1,7 @@
-import { appendFile, open, readFile, rm } from 'node:fs/promises';
+import { appendFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { UserError } from '../user-error';
 import { say } from '../message';
+import { replaceFile } from './replace-file';
 
 /**
  * An append-only file of one JSON value per line, so that a job that was stopped can go on. The
@@ -14,10 +15,13 @@ export class Journal<Entry> {
     public readonly path: string,
     /** Entries of an earlier run of the same job. */
     public readonly replayed: readonly Entry[],
+    /** Which file it is: one that another process has put in its place is not written to. */
+    private readonly inode: number | undefined,
   ) {}
 
   /**
-   * Opens the journal at `path` for the job that `identity` describes.
+   * Opens the journal at `path` for the job that `identity` describes. It is a new file each time, so that of two runs
+   * at once the later one has it for itself.
    * @throws UserError when the file cannot be written.
    */
   public static async open<Entry>(
@@ -28,38 +32,21 @@ export class Journal<Entry> {
     const header = JSON.stringify({ journal: identity });
     const text = await readFile(path, 'utf8').catch(() => '');
     const [first, ...lines] = text.split('\n');
-    if (first !== header) {
-      await write(path, async () => {
-        const file = await open(path, 'w');
-        try {
-          await file.writeFile(`${header}\n`);
-        } finally {
-          await file.close();
-        }
-      });
-      return new Journal(path, []);
-    }
     const replayed: Entry[] = [];
-    for (const line of lines) {
+    for (const line of first === header ? lines : []) {
       const entry = parseLine(line, parseEntry);
+      // A run that was killed while it wrote leaves half a line.
       if (entry === undefined) {
         break;
       }
       replayed.push(entry);
     }
-    // A run that was killed while it wrote leaves half a line: the file is cut back to whole ones.
     const whole = [header, ...replayed.map((entry) => JSON.stringify(entry)), ''].join('\n');
-    if (whole !== text) {
-      await write(path, async () => {
-        const file = await open(path, 'w');
-        try {
-          await file.writeFile(whole);
-        } finally {
-          await file.close();
-        }
-      });
-    }
-    return new Journal(path, replayed);
+    const inode = await write(path, async () => {
+      await replaceFile(path, async (partial) => writeFile(partial, whole));
+      return inodeOf(path);
+    });
+    return new Journal(path, replayed, inode);
   }
 
   public async append(entries: readonly Entry[]): Promise<void> {
@@ -68,7 +55,11 @@ export class Journal<Entry> {
     // Several parts of a job may end at once: each writes whole lines.
     const before = this.writing.catch(() => undefined);
     this.writing = before.then(async () =>
-      write(this.path, async () => appendFile(this.path, lines)),
+      write(this.path, async () => {
+        if (!(await this.#isTaken())) {
+          await appendFile(this.path, lines);
+        }
+      }),
     );
     await this.writing;
   }
@@ -82,9 +73,23 @@ export class Journal<Entry> {
 
   /** The job is done; nothing is left to resume. One that cannot be removed is no reason to fail: it says what is done. */
   public async remove(): Promise<void> {
-    await rm(this.path, { force: true }).catch(() => undefined);
+    if (!(await this.#isTaken())) {
+      await rm(this.path, { force: true }).catch(() => undefined);
+    }
+  }
+
+  async #isTaken(): Promise<boolean> {
+    const inode = await inodeOf(this.path);
+    return inode !== undefined && inode !== this.inode;
   }
 }
+
+/** Undefined where there is no file. */
+const inodeOf = async (path: string): Promise<number | undefined> =>
+  stat(path).then(
+    ({ ino }) => ino,
+    () => undefined,
+  );
 
 function parseLine<Entry>(
   line: string,
@@ -97,9 +102,9 @@ function parseLine<Entry>(
   }
 }
 
-async function write(path: string, action: () => Promise<void>): Promise<void> {
+async function write<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
-    await action();
+    return await action();
   } catch (error) {
     throw new UserError(say`The journal cannot be written: ${(error as Error).message}.`, {
       file: path,

@@ -59,7 +59,8 @@ export async function removeEmptyParents(
   }
 }
 
-function isRunning(pid: number): boolean {
+/** Whether a process of this machine is there and has not ended. */
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
   } catch (error) {

@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs';
 import { CancelledError } from '../jobs/job';
+import { lockOutput } from '../jobs/output-lock';
 import { resolveDevice } from '../runtime/devices';
+import { locksFolder } from '../runtime/user-cache';
 import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/speed/model-speed';
 import { rememberedSeconds, rememberSeconds } from '../runtime/speed/work-rates';
@@ -12,10 +14,11 @@ import { watchingModels } from './watch-models';
 import type { Work } from './work';
 import { say } from '../message';
 
-/** What requests of operations that run a model have. */
+/** What requests of operations have that run a model or write a result. */
 interface RunRequest {
   readonly device?: DeviceChoice;
   readonly memory?: string;
+  readonly out?: string;
 }
 
 /**
@@ -23,6 +26,20 @@ interface RunRequest {
  * remembers how long it took.
  */
 export async function runOperation(
+  operation: AnyOperation,
+  request: RequestOf<Fields>,
+  context: OperationContext,
+): Promise<unknown> {
+  const { out } = request as RunRequest;
+  const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
+  try {
+    return await runLocked(operation, request, context);
+  } finally {
+    await release?.();
+  }
+}
+
+async function runLocked(
   operation: AnyOperation,
   request: RequestOf<Fields>,
   context: OperationContext,

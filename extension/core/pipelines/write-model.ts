@@ -106,8 +106,7 @@ export async function writeModel(request: WriteRequest, context: JobContext): Pr
     await output.commit(context.warn.bind(context));
     return result;
   } catch (error) {
-    await output.discard();
-    throw error;
+    throw await output.discard(error);
   }
 }
 

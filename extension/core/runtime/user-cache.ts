@@ -7,6 +7,11 @@ export function costsFolder(): string {
   return join(userCacheFolder(), 'costs');
 }
 
+/** Where processes say which results they are working on. */
+export function locksFolder(): string {
+  return join(userCacheFolder(), 'locks');
+}
+
 /** Folder of the user's cache that Espalier keeps what it can find out again in. */
 export function userCacheFolder(): string {
   const cache =

@@ -57,7 +57,8 @@ export class JobService {
     { readonly id: string; readonly source: CancellationTokenSource }
   >();
   readonly #failures = new WeakMap<Error, string>();
-  #saved = 0;
+  /** When jobs were stored last, by a clock that is never set back. */
+  #saved = Number.NEGATIVE_INFINITY;
   #disposed = false;
 
   public constructor(environment: JobEnvironment) {
@@ -302,7 +303,7 @@ export class JobService {
     delete job.progress;
     delete job.workers;
     delete job.expected;
-    const seconds = (job.ended - (job.started ?? job.ended)) / 1000;
+    const seconds = Math.max(0, job.ended - (job.started ?? job.ended)) / 1000;
     log.info(`${job.operation} ${job.model}: ${job.state} after ${seconds.toFixed(1)} s`);
     this.#note(job, job.result ?? job.message ?? translate('Cancelled.'));
     this.#tell(job);
@@ -351,14 +352,14 @@ export class JobService {
 
   /** Tells of a change, which is stored: at once, or soon where it comes often. */
   #tell(job: StoredJob, atOnce = true): void {
-    if (atOnce || Date.now() - this.#saved > saveMilliseconds) {
+    if (atOnce || performance.now() - this.#saved > saveMilliseconds) {
       this.#save();
     }
     this.changed.fire(asRecord(job));
   }
 
   #save(): void {
-    this.#saved = Date.now();
+    this.#saved = performance.now();
     void this.#environment.store.save(this.#jobs);
   }
 

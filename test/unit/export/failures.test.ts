@@ -63,6 +63,19 @@ describe('a cancelled or failed write', () => {
     expect(readdirSync(folder)).toEqual(['out']);
   });
 
+  it('does not replace what has come into its place meanwhile', async () => {
+    const folder = await freshFolder();
+    const out = join(folder, 'out');
+    const context = new RecordedContext(({ stage }) => {
+      if (!stage.startsWith('Checking')) return;
+      mkdirSync(out, { recursive: true });
+      writeFileSync(join(out, 'config.json'), '{}');
+    });
+    await expect(prune(source, removed, out, {}, context)).rejects.toThrow(/exists already/);
+    expect(readdirSync(folder)).toEqual(['out']);
+    expect(readdirSync(out)).toEqual(['config.json']);
+  });
+
   it('names the file when the result is not what was asked for', async () => {
     const folder = await freshFolder();
     const damage = new RecordedContext(({ stage, done, total }) => {

@@ -49,6 +49,7 @@ describe('a call that writes and fails', () => {
     ['sync', 'EIO'],
     ['write', 'killed'],
     ['rename', 'killed'],
+    ['write', 'deleted'],
   ] as const)(
     '%s with %s: says what and where, and leaves nothing half made',
     async (name, code) => {

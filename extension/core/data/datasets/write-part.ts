@@ -34,11 +34,13 @@ export function partProgress(
   total: number,
   unit: StageProgress['unit'],
 ): (amount: number) => Promise<void> {
-  let [done, told] = [0, 0];
+  let [done, told] = [0, Number.NEGATIVE_INFINITY];
   return async (amount) => {
     done = Math.min(total, done + amount);
-    if (Date.now() - told >= reportMilliseconds || done === total) {
-      told = Date.now();
+    // The clock of the day may be set back.
+    const now = performance.now();
+    if (now - told >= reportMilliseconds || done === total) {
+      told = now;
       progress({ stage: say`Writing examples`, done, total, unit });
     }
     await checkpoint(cancellation);

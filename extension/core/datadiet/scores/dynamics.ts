@@ -1,5 +1,6 @@
 import { mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { onPath } from '../../jobs/write-errors';
 
 /** Opened for each epoch of each run; undefined where its logits are not wanted. */
 export type RecordSink = (
@@ -28,9 +29,10 @@ export function cartographyFiles(folder: string): RecordSink {
     if (seed !== 0) {
       return undefined;
     }
-    await mkdir(folder, { recursive: true });
+    await onPath(folder, async () => mkdir(folder, { recursive: true }));
     const number = Math.max(0, epoch - 1);
-    const file = await open(join(folder, `dynamics_epoch_${number}.jsonl`), 'w');
+    const path = join(folder, `dynamics_epoch_${number}.jsonl`);
+    const file = await onPath(path, async () => open(path, 'w'));
     return {
       write: async (logits, start) => {
         const lines = Array.from({ length: logits.length / classes }, (_, row) => {
@@ -41,9 +43,9 @@ export function cartographyFiles(folder: string): RecordSink {
             gold: labels[start + row],
           })}\n`;
         });
-        await file.writeFile(lines.join(''));
+        await onPath(path, async () => file.writeFile(lines.join('')));
       },
-      close: async () => file.close(),
+      close: async () => onPath(path, async () => file.close()),
     };
   };
 }

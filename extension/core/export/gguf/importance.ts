@@ -5,6 +5,7 @@ import { UserError } from '../../user-error';
 import { ByteCopier } from '../byte-copier';
 import type { JobContext } from '../../jobs/job';
 import { replaceFile } from '../../jobs/replace-file';
+import { onPath } from '../../jobs/write-errors';
 import type { GgufTensor } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
 import { headerEntry } from './header-entries';
@@ -87,9 +88,9 @@ export async function writeImportance(
   ];
   const plan = layOutGguf(entries, tensors, { version: 3, alignment: 32 });
   const copier = new ByteCopier(plan.bytes, context);
-  await replaceFile(path, async (partial) => writeGguf(partial, plan, copier)).finally(async () =>
-    copier.close(),
-  );
+  await onPath(path, async () =>
+    replaceFile(path, async (partial) => writeGguf(partial, plan, copier)),
+  ).finally(async () => copier.close());
 }
 
 function floats(name: string, shape: readonly number[], numbers: Float32Array): GgufTensor {

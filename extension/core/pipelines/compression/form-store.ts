@@ -115,9 +115,9 @@ export class FormStore {
     return { record, form };
   }
 
-  /** Deletes everything: the result has been written. */
+  /** Deletes everything: the result has been written, so that what cannot be deleted is no reason to fail. */
   public async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true }).catch(() => undefined);
   }
 
   /** Deletes the folder if nothing in it can be gone on with. */
