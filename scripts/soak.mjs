@@ -19,7 +19,9 @@ await run(process.execPath, [join(root, 'scripts', 'build.mjs')]);
 const folder = await mkdtemp(join(tmpdir(), 'espalier-soak-'));
 const tests = join(root, 'dist', 'test', 'soak');
 await build({
-  entryPoints: ['test/extension/index.ts', 'test/soak/soak.test.ts'].map((file) => join(root, file)),
+  entryPoints: ['test/extension/index.ts', 'test/soak/soak.test.ts'].map((file) =>
+    join(root, file),
+  ),
   entryNames: '[name]',
   outdir: tests,
   bundle: true,

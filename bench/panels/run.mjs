@@ -1,5 +1,5 @@
 // Measures panels in Chromium: npm run package && node bench/panels/run.mjs
-// From a frame that is there, with a document that the host knows, to its first paint; and the longest task after.
+// From a frame that is there, with a document that the host knows, to its first paint; and the longest task after, while it is told of changes and scrolled.
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
@@ -14,7 +14,31 @@ import {
 } from './states.mjs';
 
 const { values: options } = parseArgs({ options: { runs: { type: 'string', default: '5' } } });
-/** @typedef {{painted: number, opening: number, updates: number}} Times milliseconds */
+/** @typedef {{painted: number, opening: number, updates: number, scrolling: number, frame: number}} Times milliseconds */
+
+/** Frames that a panel is scrolled for, down and up again. */
+const scrolledFrames = 120;
+
+/**
+ * Scrolls through a panel, a bit with each frame.
+ * @param {import('playwright-core').Page} tab
+ * @returns {Promise<number>} milliseconds between two frames, as 19 of 20 had
+ */
+const scroll = (tab) =>
+  tab.evaluate(async (frames) => {
+    const all = [document.scrollingElement, ...document.querySelectorAll('*')];
+    const scrolled = all.filter((one) => one && one.scrollHeight > one.clientHeight + 40);
+    const waits = [];
+    let before = await new Promise(requestAnimationFrame);
+    for (let i = 0; i < frames; i++) {
+      const by = i < frames / 2 ? 60 : -60;
+      for (const one of scrolled) one?.scrollBy({ top: by, left: by, behavior: 'instant' });
+      const now = await new Promise(requestAnimationFrame);
+      waits.push(now - before);
+      before = now;
+    }
+    return waits.sort((a, b) => a - b)[Math.floor(frames * 0.95)] ?? 0;
+  }, scrolledFrames);
 
 /**
  * @param {import('playwright-core').Browser} browser
@@ -34,9 +58,12 @@ async function measure(browser, document) {
   }
   /** @type {number} */
   const updates = await tab.evaluate('longest()');
+  const frame = await scroll(tab);
+  /** @type {number} */
+  const scrolling = await tab.evaluate('longest()');
   await context.close();
   if (errors.length > 0) throw new Error(errors.join('\n'));
-  return { painted, opening, updates };
+  return { painted, opening, updates, scrolling, frame };
 }
 
 /** @param {number[]} values */
@@ -66,9 +93,9 @@ try {
     for (let run = 0; run < Number(options.runs); run++) {
       results.push(await measure(browser, document));
     }
-    const of = (/** @type {'painted' | 'opening' | 'updates'} */ which) =>
-      told(results.map((result) => result[which]));
-    rows.push(`| ${document.name} | ${of('painted')} | ${of('opening')} | ${of('updates')} |`);
+    const of = (/** @type {keyof Times} */ which) => told(results.map((result) => result[which]));
+    const columns = /** @type {const} */ (['painted', 'opening', 'updates', 'scrolling', 'frame']);
+    rows.push(`| ${[document.name, ...columns.map(of)].join(' | ')} |`);
   }
   // The browser's processes are counted as this bench's own while they are there.
   await machine.publish(
@@ -79,11 +106,11 @@ ${await machine.describe()}
 Command: \`npm run package && node bench/panels/run.mjs\`.
 
 *First paint* is from a page that is there to its first frame with the document, scripts from memory. *Opening* and *updates* are the
-longest tasks over 50 ms, in the half second after and over twenty updates; 0 where there was none. Milliseconds, median of
-${options.runs} runs (worst).
+longest tasks over 50 ms, in the half second after and over twenty updates; *scrolling* is the same over ${scrolledFrames} frames of scrolling,
+and *frame* what 19 of 20 of those took; 0 where there was none. Milliseconds, median of ${options.runs} runs (worst).
 
-| document | first paint, ms | opening, ms | updates, ms |
-|---|--:|--:|--:|
+| document | first paint, ms | opening, ms | updates, ms | scrolling, ms | frame, ms |
+|---|--:|--:|--:|--:|--:|
 ${rows.join('\n')}
 `,
   );

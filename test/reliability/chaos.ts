@@ -9,6 +9,7 @@ import type { Ending, Programs } from './disturb';
 import { taskOf } from './kinds';
 import type { Kind, Sources } from './kinds';
 import { outlived } from './processes';
+import { race } from './race';
 import { differences, halfMade, treeOf } from './tree';
 import type { Tree } from './tree';
 
@@ -19,6 +20,8 @@ export interface Figures {
   readonly finished: number;
   /** Times that it was given up between kills. */
   readonly discarded: number;
+  /** Times that two command lines did the same at once. */
+  readonly races: number;
   /** Seconds of an undisturbed run. */
   readonly seconds: number;
   readonly findings: readonly string[];
@@ -36,6 +39,8 @@ interface Options {
 
 /** SIGKILL three times of five. */
 const signals = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGHUP'] as const;
+
+const killsPerRace = 10;
 
 const never = { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity } as const;
 
@@ -99,8 +104,14 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     findings.push(...found.map((one) => `${told}: ${one}`));
     log?.(`${told}: ${ending.code ?? ending.signal} ${found.join('; ')}`);
   }
+  const races = Math.ceil(wanted / killsPerRace);
+  for (let i = 0; i < races; i++) {
+    const found = await race(kind, { ...options, mark, expected, milliseconds });
+    findings.push(...found);
+    log?.(`a race: ${found.join('; ')}`);
+  }
   rmSync(out, { recursive: true, force: true });
-  return { ...counts, seconds: milliseconds / 1000, findings };
+  return { ...counts, races, seconds: milliseconds / 1000, findings };
 }
 
 /** What is there once discarded besides whole results. */

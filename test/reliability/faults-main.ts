@@ -1,4 +1,4 @@
-// Lets each call that writes fail once: faults.cjs MODEL FOLDER SAMPLES KIND… Run by scripts/faults.mjs.
+// Lets each call that writes fail once: faults.cjs MODEL FOLDER SAMPLES SITES KIND… Run by scripts/faults.mjs.
 import { join } from 'node:path';
 import process from 'node:process';
 import { ModelCache } from '../../extension/core/models/model-cache';
@@ -27,8 +27,17 @@ function sitesOf(calls: readonly Call[]): number[] {
   );
 }
 
+/** At most so many of them, from the first to the last. */
+function some(sites: readonly number[], most: number): readonly number[] {
+  const step = Math.max(1, (sites.length - 1) / (most - 1));
+  const chosen = Array.from({ length: Math.min(most, sites.length) }, (_, i) =>
+    Math.round(i * step),
+  );
+  return chosen.map((i) => sites[i] ?? 0);
+}
+
 async function main(): Promise<void> {
-  const [model = '', folder = '', samples = '', ...names] = process.argv.slice(2);
+  const [model = '', folder = '', samples = '', most = '', ...names] = process.argv.slice(2);
   const models = new ModelCache({ capacity: 4 });
   const environment = {
     ...{ samples, version: '0', costsFolder: costsFolder(), bundles: folder },
@@ -40,7 +49,7 @@ async function main(): Promise<void> {
   for (const name of names.length > 0 ? (names as KindName[]) : kindNames) {
     const work = await FaultyWork.start(kinds[name], { sources, folder, environment });
     const found = new Map<string, number>();
-    const sites = sitesOf(work.calls);
+    const sites = some(sitesOf(work.calls), Number(most));
     for (const at of sites) {
       for (const code of codes) {
         for (const finding of await work.try({ at, code } satisfies Fault)) {

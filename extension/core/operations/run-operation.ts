@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { CancelledError } from '../jobs/job';
 import { lockOutput } from '../jobs/output-lock';
 import { resolveDevice } from '../runtime/devices';
+import { asRunError } from '../runtime/run-errors';
 import { locksFolder } from '../runtime/user-cache';
 import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/speed/model-speed';
@@ -34,6 +35,8 @@ export async function runOperation(
   const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
   try {
     return await runLocked(operation, request, context);
+  } catch (error) {
+    throw asRunError(error);
   } finally {
     await release?.();
   }

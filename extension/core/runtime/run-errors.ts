@@ -1,0 +1,27 @@
+import { say } from '../message';
+import { UserError } from '../user-error';
+
+/** What ONNX Runtime and Node say where the system gives no more memory. */
+const lackOfMemory = /cannot allocate memory|bad[ _]alloc|failed to allocate|allocation failed/i;
+
+/** What drivers say of a device that was taken away, hangs, or is full. */
+const lossOfDevice =
+  /device[ _](?:was |is )?(?:lost|removed|hung|reset)|\b(?:CUDA|CUBLAS|CUDNN|HIP)\b.*(?:error|fail)/i;
+
+/** An error of a run, as a {@link UserError} where it is the machine that failed and not the model. */
+export function asRunError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof UserError) {
+    return error;
+  }
+  const [reason = ''] = error.message.split('\n');
+  if (lackOfMemory.test(error.message)) {
+    return new UserError(say`The system has no memory left: ${reason}.`, {
+      remedy: say`Close other programs or raise the limit of the process, and start again: what is saved is not done twice.`,
+    });
+  }
+  return lossOfDevice.test(error.message)
+    ? new UserError(say`The device failed: ${reason}.`, {
+        remedy: say`Start again, which continues from what is saved, or choose the device cpu.`,
+      })
+    : error;
+}
