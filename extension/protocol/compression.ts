@@ -118,7 +118,7 @@ export interface CompressionCalls {
   showLog(): void;
 }
 
-const unit = picklist(['bytes', 'parameters', 'memory', 'flops', 'milliseconds']);
+const unit = picklist(['bytes', 'parameters', 'memory', 'flops', 'decode', 'prefill']);
 
 const budgetChoice = object({
   limits: pipe(

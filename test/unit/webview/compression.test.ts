@@ -98,9 +98,9 @@ describe('the cells of the compression panel', () => {
         share: 50,
       }).cells[0]?.drawbacks;
     expect(drawbacks({}, {})).toEqual(['bytes', 'flops']);
-    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 1, bytes: 19 })).toEqual([]);
-    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 3, bytes: 19 })).toEqual([
-      'milliseconds',
+    expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 1, bytes: 19 })).toEqual([]);
+    expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 3, bytes: 19 })).toEqual([
+      'time',
     ]);
   });
 
@@ -131,7 +131,8 @@ describe('the cells of the compression panel', () => {
       Distance: '1.00e-4',
       'Error of its outputs': '–',
       Bytes: '20 B → 10 B',
-      'Time per token': 'not measured',
+      'Time per generated token': 'not measured',
+      'Time per prompt token': 'not measured',
     });
     const rough =
       cell?.entry && cellFacts({ ...cell, entry: { ...cell.entry, standardError: 2e-5 } });

@@ -16,6 +16,7 @@ import {
   costOf,
   formatAmount,
   isShare,
+  isTime,
   mostOf,
   ownCost,
   wholeCost,
@@ -184,7 +185,7 @@ export function planProblem(
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
   for (const [i, limit] of limits.entries()) {
     const most = mostOf(limit, before[i] ?? 0);
-    if (limit.unit === 'milliseconds') {
+    if (isTime(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
     const least = (fixed[i] ?? 0) + leastCost(problem.parts, i);

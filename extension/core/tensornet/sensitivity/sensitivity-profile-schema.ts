@@ -15,7 +15,8 @@ const costs = {
   parameters: count,
   bytes: count,
   flopsPerToken: v.number(),
-  milliseconds: v.number(),
+  decodeMsPerToken: v.number(),
+  prefillMsPerToken: v.number(),
 };
 
 /** What has been measured of one compression of one layer. */
