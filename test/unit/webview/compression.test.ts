@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sublayersOf } from '../../../extension/protocol/compression';
 import type { CompressionState, MadePlan } from '../../../extension/protocol/compression';
 import {
   choiceAt,
@@ -332,5 +333,18 @@ describe('the view of the compression panel', () => {
         view: { share: 'x', sort: { key: 'y' }, form: { limits: { bytes: 'z' }, without: 1 } },
       }),
     ).toEqual(fallback);
+  });
+});
+
+describe('what a plan takes out', () => {
+  it('counts a mixture with fewer experts as one that is narrower', () => {
+    const narrow = [{ sublayer: 'block.0.attention', remove: '1' }];
+    const remove = [
+      'block.1.attention',
+      'block.2.expert.0',
+      'block.2.expert.3',
+      'block.3.expert.3',
+    ];
+    expect(sublayersOf({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
   });
 });

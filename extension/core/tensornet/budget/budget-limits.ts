@@ -24,6 +24,9 @@ export type BudgetUnit = (typeof budgetUnits)[number];
 export const isTime = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
   unit === 'decode' || unit === 'prefill';
 
+/** Units that count what a token takes, not what is stored. */
+export const isWork = (unit: BudgetUnit): boolean => unit === 'flops' || isTime(unit);
+
 /** What may be left at most: a share of the whole model, in (0, 1), or an amount in the unit. */
 export type BudgetLimit = ShareLimit | AmountLimit;
 
@@ -131,9 +134,12 @@ export function cacheCost(
   return unit === 'memory' ? kvBytesPerToken * context : 0;
 }
 
+/** Of what is not timed. */
+export const noWork = { flopsPerToken: 0, decodeMsPerToken: 0, prefillMsPerToken: 0 } as const;
+
 /** What is counted of a sublayer without its keys and values; of times nothing, which only its layers have. */
 export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
-  return costOf[unit]({ ...sublayer, decodeMsPerToken: 0, prefillMsPerToken: 0 });
+  return costOf[unit]({ ...noWork, ...sublayer });
 }
 
 /** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others. */

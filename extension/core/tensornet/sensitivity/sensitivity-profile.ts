@@ -76,6 +76,8 @@ export interface LayerSensitivity extends MatrixSensitivity {
   readonly sublayer: string;
   readonly block: number;
   readonly role: LinearRole;
+  /** Of a mixture: the expert that it belongs to. */
+  readonly expert?: number;
 }
 
 /** An embedding, whose rows are looked up without work, or a head; rounded without calibration. */
@@ -87,7 +89,7 @@ export interface OuterSensitivity extends MatrixSensitivity {
 
 /** What becomes of the model when one sublayer alone is narrowed. */
 export interface WidthEntry {
-  /** Channels or key/value heads that are left. */
+  /** Channels, key/value heads or experts that are left. */
   readonly kept: number;
   /** The others, as a plan names them. */
   readonly remove: string;
@@ -95,9 +97,14 @@ export interface WidthEntry {
   readonly standardError?: number;
 }
 
-/** A sublayer that can be narrowed, by what its channels or key/value heads add to the stream on calibration. */
-export interface WidthSensitivity extends Pick<Width, 'of' | 'count'> {
+/**
+ * A sublayer that can be narrowed, by what its channels, key/value heads or experts add to the stream on
+ * calibration.
+ */
+export interface WidthSensitivity {
   readonly sublayer: string;
+  readonly of: Width['of'] | 'experts';
+  readonly count: number;
   /** From the widest to the narrowest. */
   readonly entries: readonly WidthEntry[];
 }
