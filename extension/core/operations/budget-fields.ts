@@ -248,7 +248,10 @@ export async function readTable(
   file: string,
   methods: readonly string[] | undefined,
 ): Promise<SensitivityProfile> {
-  const table = parseSensitivityProfile(await read(file, say`There is no such sensitivity profile.`), file);
+  const table = parseSensitivityProfile(
+    await read(file, say`There is no such sensitivity profile.`),
+    file,
+  );
   const ways = methods?.map((text) => parseCompression(text, 'methods'));
   const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
   if (leveled !== undefined) {

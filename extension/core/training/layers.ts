@@ -125,7 +125,9 @@ export function conv2d(filters: number, kernel: number, options: ConvOptions = {
     };
     const spatial = shape
       .slice(2)
-      .map((size) => windows(known(size, say`image`), (kernel - 1) * dilation + 1, stride, padding));
+      .map((size) =>
+        windows(known(size, say`image`), (kernel - 1) * dilation + 1, stride, padding),
+      );
     return {
       value: graph.op('Conv', [value, weight, ...offset], attributes),
       shape: [...shape.slice(0, 1), filters, ...spatial],

@@ -25,7 +25,10 @@ function jobLog({
     ...warnings.map((warning) => `> ⚠ ${escapeMarkdown(warning)}`),
     `## ${l10n.t('Log')}`,
     log
-      .map(({ time, text }) => `- ${new Date(time).toLocaleTimeString(env.language)} ${escapeMarkdown(text)}`)
+      .map(
+        ({ time, text }) =>
+          `- ${new Date(time).toLocaleTimeString(env.language)} ${escapeMarkdown(text)}`,
+      )
       .join('\n'),
     `## ${l10n.t('Request')}`,
     `\`\`\`json\n${JSON.stringify(request, undefined, 2)}\n\`\`\``,
