@@ -1,4 +1,6 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * A matrix [out, in] in one of the forms that it is stored and run in: what compression puts in the
@@ -108,11 +110,18 @@ export interface LinearLayer extends ModelMatrix {
   /** Index of its sublayer in the model's summary. */
   readonly sublayer: number;
   readonly role: LinearRole;
+  /** Of a mixture: whose it is, and the share of the tokens that an expert sees in the mean. */
+  readonly expert?: { readonly index: number; readonly share: number };
 }
 
 /** Where matrices outside the sublayers stand. */
 export const outerPlaces = ['embedding', 'head'] as const;
 export type OuterPlace = (typeof outerPlaces)[number];
+
+export const outerNames: Readonly<Record<OuterPlace, Message>> = {
+  embedding: say`embedding`,
+  head: say`head`,
+};
 
 /** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
 export interface OuterMatrix extends ModelMatrix {
