@@ -20,25 +20,25 @@ const { values: options } = parseArgs({ options: { runs: { type: 'string', defau
 const scrolledFrames = 120;
 
 /**
- * Scrolls through a panel, a bit with each frame.
+ * Scrolls all of a panel, a bit with each frame. As a text, which the page evaluates.
  * @param {import('playwright-core').Page} tab
  * @returns {Promise<number>} milliseconds between two frames, as 19 of 20 had
  */
 const scroll = (tab) =>
-  tab.evaluate(async (frames) => {
+  tab.evaluate(`(async () => {
     const all = [document.scrollingElement, ...document.querySelectorAll('*')];
-    const scrolled = all.filter((one) => one && one.scrollHeight > one.clientHeight + 40);
+    const scrolled = all.filter((one) => one.scrollHeight > one.clientHeight + 40);
     const waits = [];
     let before = await new Promise(requestAnimationFrame);
-    for (let i = 0; i < frames; i++) {
-      const by = i < frames / 2 ? 60 : -60;
-      for (const one of scrolled) one?.scrollBy({ top: by, left: by, behavior: 'instant' });
+    for (let i = 0; i < ${scrolledFrames}; i++) {
+      const by = i < ${scrolledFrames / 2} ? 60 : -60;
+      for (const one of scrolled) one.scrollBy({ top: by, left: by, behavior: 'instant' });
       const now = await new Promise(requestAnimationFrame);
       waits.push(now - before);
       before = now;
     }
-    return waits.sort((a, b) => a - b)[Math.floor(frames * 0.95)] ?? 0;
-  }, scrolledFrames);
+    return waits.sort((a, b) => a - b)[Math.floor(0.95 * waits.length)];
+  })()`);
 
 /**
  * @param {import('playwright-core').Browser} browser

@@ -4,6 +4,8 @@ import process from 'node:process';
 import { asSetting, validateRequest } from '../../extension/core/operations/build-request';
 import type { AnyOperation, Environment } from '../../extension/core/operations/operation';
 import { unattended } from '../../extension/core/jobs/job';
+import { inEnglish } from '../../extension/core/message';
+import type { Message } from '../../extension/core/message';
 import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import { UserError } from '../../extension/core/user-error';
@@ -58,7 +60,10 @@ export class FaultyWork {
     const out = join(options.folder, 'out');
     renew(out);
     const disk = new FaultyDisk([out], fault);
-    const error: unknown = await runTask(task, options.environment).then(
+    const warned: string[] = [];
+    const error: unknown = await runTask(task, options.environment, (warning) =>
+      warned.push(warning),
+    ).then(
       () => undefined,
       (thrown: unknown) => thrown ?? new Error('nothing was thrown'),
     );
@@ -80,7 +85,10 @@ export class FaultyWork {
     if (error === undefined && !isLate) {
       // What could not be removed is done again by nobody.
       const kept = isRemoval ? without(actual, this.#saved()) : actual;
-      found.push(...differences(kept, undisturbed.tree).map((one) => `despite it ${one}`));
+      const unsaid = differences(kept, undisturbed.tree).filter(
+        (one) => !warned.some((warning) => warning.includes(one.split(' ')[0] ?? '')),
+      );
+      found.push(...unsaid.map((one) => `despite it ${one}`));
     } else if (error !== undefined && !wasKilled && !isRemoval) {
       const left = [...actual.keys()].filter((name) => name.includes('.espalier-partial-'));
       found.push(...left.map((name) => `${name} is left`));
@@ -90,11 +98,13 @@ export class FaultyWork {
       const again: unknown = await runTask(task, options.environment).catch(
         (thrown: unknown) => thrown,
       );
-      found.push(
-        ...(again instanceof Error
+      // One that was killed behind its result leaves it, and it is not written over.
+      const isInTheWay = wasKilled && /The folder exists already/.test(String(again));
+      const wrong =
+        again instanceof Error
           ? [`the next run fails: ${again.message}`]
-          : differences(treeOf(out), undisturbed.tree).map((one) => `after the next run ${one}`)),
-      );
+          : differences(treeOf(out), undisturbed.tree).map((one) => `after the next run ${one}`);
+      found.push(...(isInTheWay ? [] : wrong));
     }
     return found.map(
       (one) =>
@@ -129,10 +139,14 @@ function renew(out: string): void {
 export async function runTask(
   { operation: id, request }: Task,
   environment: Environment,
+  onWarning: (warning: string) => void = () => undefined,
 ): Promise<void> {
   const operation = operations.find((one) => one.id === id) as unknown as AnyOperation;
   const checked = validateRequest(operation, request, asSetting(operation.fields));
-  await runOperation(operation, checked, { ...unattended, environment });
+  const warn = (warning: Message): void => {
+    onWarning(inEnglish(warning));
+  };
+  await runOperation(operation, checked, { ...unattended, warn, environment });
 }
 
 /** What a person would miss in the error. */

@@ -55,7 +55,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
 
   const run = async ({ operation, request }: Task): Promise<unknown> =>
     espalier.jobs.run({
-      operation: operation as Operation,
+      operation,
       name: operation,
       request: request as RequestOf<Operation>,
     });

@@ -1,3 +1,8 @@
+import { resolve } from 'node:path';
+import { defaultDocumentPath } from '../document-names';
+import { writeDocument } from '../jobs/write-document';
+import type { Plan } from '../plans/plan';
+import { UserError } from '../user-error';
 import { applyPlan } from '../pipelines/apply-plan';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import type { CompressResult } from '../pipelines/compression/compress-model';
@@ -32,6 +37,20 @@ export const qualityFields = {
 };
 
 export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
+
+/** Writes a plan beside the model made from it, which is worth more: where that fails, a warning says so. */
+export async function keepPlan(
+  plan: Plan,
+  out: string,
+  { warn }: Pick<OperationContext, 'warn'>,
+): Promise<void> {
+  await writeDocument(defaultDocumentPath('plan', resolve(out)), plan).catch((error: unknown) => {
+    if (!(error instanceof UserError)) {
+      throw error;
+    }
+    warn(error.whole);
+  });
+}
 
 /** How a request wants its result judged. */
 export const judgingOf = (request: Judging): Judging => ({

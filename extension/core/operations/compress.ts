@@ -1,12 +1,10 @@
 import { resolve } from 'node:path';
-import { defaultDocumentPath } from '../document-names';
 import { planFor } from '../plans/plan';
 import { workFolder } from '../jobs/work-folder';
-import { writeDocument } from '../jobs/write-document';
 import type { SensitivityEvent } from '../tensornet/sensitivity/sensitivity-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan, namedPlanWork } from './apply-named-plan';
-import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
+import { applyAndMeasure, judgingOf, keepPlan, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { forgetMeasured } from './budget-fields';
 import {
@@ -81,7 +79,7 @@ export const compress = defineOperation({
       },
       context,
     );
-    await writeDocument(defaultDocumentPath('plan', resolve(out)), plan);
+    await keepPlan(plan, out, context);
     if (request.budget !== undefined && request.sensitivity === undefined) {
       await forgetMeasured(model.path);
     }

@@ -1,10 +1,9 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
-import { writeDocument } from '../jobs/write-document';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
-import { applyAndMeasure, judgingOf, qualityFields, qualityRules } from './apply-plan';
+import { applyAndMeasure, judgingOf, keepPlan, qualityFields, qualityRules } from './apply-plan';
 import type { ApplyResult } from './apply-plan';
 import { chooseRemoval, removalFields, removalNames, removalRules } from './choose-removal';
 import { compressionFields } from './compression-fields';
@@ -79,7 +78,7 @@ export const prune = defineOperation({
       },
       context,
     );
-    await writeDocument(file, plan);
+    await keepPlan(plan, request.out, context);
     return result;
   },
 });

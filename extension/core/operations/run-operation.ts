@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { CancelledError } from '../jobs/job';
 import { lockOutput } from '../jobs/output-lock';
+import { asRunError } from '../jobs/run-errors';
 import { resolveDevice } from '../runtime/devices';
-import { asRunError } from '../runtime/run-errors';
 import { locksFolder } from '../runtime/user-cache';
 import type { DeviceChoice } from '../runtime/device';
 import { secondsOf } from '../runtime/speed/model-speed';
