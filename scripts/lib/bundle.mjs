@@ -18,7 +18,10 @@ export async function bundleCore(entry, outfile) {
     mainFields: ['module', 'main'],
     external: ['onnxruntime-node'],
     logLevel: 'error',
-    define: { 'import.meta.dirname': '__dirname' },
-    banner: { js: `module.paths.push(${JSON.stringify(join(root, 'node_modules'))});` },
+    define: { 'import.meta.dirname': '__dirname', 'import.meta.url': 'importMetaUrl' },
+    banner: {
+      js: `module.paths.push(${JSON.stringify(join(root, 'node_modules'))});
+const importMetaUrl = require('node:url').pathToFileURL(__filename).href;`,
+    },
   });
 }

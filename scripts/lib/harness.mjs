@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -18,6 +18,8 @@ export async function runHarness(name, others, args) {
   const folder = await mkdtemp(join(tmpdir(), 'espalier-reliability-'));
   try {
     const bundles = [name, ...others].map((one) => join(folder, `${one}.cjs`));
+    // The solver looks for it beside its bundle.
+    await copyFile(join(root, 'dist', 'highs.wasm'), join(folder, 'highs.wasm'));
     for (const [i, one] of [name, ...others].entries()) {
       await bundleCore(join(root, 'test', 'reliability', `${one}.ts`), bundles[i] ?? '');
     }

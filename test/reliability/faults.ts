@@ -99,7 +99,7 @@ export class FaultyWork {
         (thrown: unknown) => thrown,
       );
       // One that was killed behind its result leaves it, and it is not written over.
-      const isInTheWay = wasKilled && /The folder exists already/.test(String(again));
+      const isInTheWay = wasKilled && String(again).includes('The folder exists already');
       const wrong =
         again instanceof Error
           ? [`the next run fails: ${again.message}`]

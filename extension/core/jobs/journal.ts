@@ -1,7 +1,11 @@
-import { appendFile, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { appendFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import { replaceFile } from './replace-file';
+
+/** Is over when no journal of this process is being made. */
+let replaced: Promise<unknown> = Promise.resolve();
 
 /**
  * An append-only file of one JSON value per line, so that a job that was stopped can go on. The
@@ -15,13 +19,13 @@ export class Journal<Entry> {
     public readonly path: string,
     /** Entries of an earlier run of the same job. */
     public readonly replayed: readonly Entry[],
-    /** Which file it is: one that another process has put in its place is not written to. */
-    private readonly inode: number | undefined,
+    /** Its first line, which tells it from one that another run has put in its place. */
+    private readonly header: string,
   ) {}
 
   /**
-   * Opens the journal at `path` for the job that `identity` describes. It is a new file each time, so that of two runs
-   * at once the later one has it for itself.
+   * Opens the journal at `path` for the job that `identity` describes. It is a new file each time, with a first line of
+   * its own, so that of two runs at once the later one has it for itself.
    * @throws UserError when the file cannot be written.
    */
   public static async open<Entry>(
@@ -29,11 +33,10 @@ export class Journal<Entry> {
     identity: string,
     parseEntry: (value: unknown) => Entry | undefined,
   ): Promise<Journal<Entry>> {
-    const header = JSON.stringify({ journal: identity });
     const text = await readFile(path, 'utf8').catch(() => '');
-    const [first, ...lines] = text.split('\n');
+    const [first = '', ...lines] = text.split('\n');
     const replayed: Entry[] = [];
-    for (const line of first === header ? lines : []) {
+    for (const line of identityOf(first) === identity ? lines : []) {
       const entry = parseLine(line, parseEntry);
       // A run that was killed while it wrote leaves half a line.
       if (entry === undefined) {
@@ -41,12 +44,17 @@ export class Journal<Entry> {
       }
       replayed.push(entry);
     }
+    const header = JSON.stringify({ journal: identity, run: randomUUID() });
     const whole = [header, ...replayed.map((entry) => JSON.stringify(entry)), ''].join('\n');
-    const inode = await write(path, async () => {
-      await replaceFile(path, async (partial) => writeFile(partial, whole));
-      return inodeOf(path);
-    });
-    return new Journal(path, replayed, inode);
+    // Two of one process would share the hidden file that becomes the journal.
+    const replacing = replaced.then(async () =>
+      write(path, async () => {
+        await replaceFile(path, async (partial) => writeFile(partial, whole));
+      }),
+    );
+    replaced = replacing.catch(() => undefined);
+    await replacing;
+    return new Journal(path, replayed, header);
   }
 
   public async append(entries: readonly Entry[]): Promise<void> {
@@ -79,17 +87,28 @@ export class Journal<Entry> {
   }
 
   async #isTaken(): Promise<boolean> {
-    const inode = await inodeOf(this.path);
-    return inode !== undefined && inode !== this.inode;
+    const file = await open(this.path, 'r').catch(() => undefined);
+    if (file === undefined) {
+      return false;
+    }
+    try {
+      const expected = Buffer.from(this.header);
+      const { buffer } = await file.read(Buffer.alloc(expected.length), 0, expected.length, 0);
+      return !buffer.equals(expected);
+    } finally {
+      await file.close();
+    }
   }
 }
 
-/** Undefined where there is no file. */
-const inodeOf = async (path: string): Promise<number | undefined> =>
-  stat(path).then(
-    ({ ino }) => ino,
-    () => undefined,
-  );
+/** What the job of a journal was, by its first line. */
+function identityOf(header: string): unknown {
+  try {
+    return (JSON.parse(header) as { readonly journal?: unknown } | null)?.journal;
+  } catch {
+    return undefined;
+  }
+}
 
 function parseLine<Entry>(
   line: string,
@@ -102,9 +121,9 @@ function parseLine<Entry>(
   }
 }
 
-async function write<T>(path: string, action: () => Promise<T>): Promise<T> {
+async function write(path: string, action: () => Promise<void>): Promise<void> {
   try {
-    return await action();
+    await action();
   } catch (error) {
     throw new UserError(say`The journal cannot be written: ${(error as Error).message}.`, {
       file: path,

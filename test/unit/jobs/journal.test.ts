@@ -21,5 +21,5 @@ it('of two runs at once the later one has the journal for itself', async () => {
   const third = await open('another job');
   expect(third.replayed).toEqual([]);
   await second.append([4]);
-  expect(readFileSync(path, 'utf8')).toBe('{"journal":"another job"}\n');
+  expect(readFileSync(path, 'utf8')).toMatch(/^\{"journal":"another job",.*\}\n$/);
 });

@@ -108,7 +108,7 @@ export class RepairStore {
 
   /** Deletes everything: the result has been written. */
   public async remove(): Promise<void> {
-    await rm(this.folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true }).catch(() => undefined);
   }
 
   /** Deletes the folder if nothing in it can be gone on with. */
