@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
 import type { PlaygroundPanel } from './playground-panel';
 import { numberFields, promptOf } from './prompt-of';
@@ -17,11 +17,17 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
     panel.setView({ selected: undefined });
     panel.run.generate(asked.prompt);
   };
+  const prompt = useRef<HTMLTextAreaElement>(null);
+  useLayoutEffect(() => {
+    // Stop hides: the focus would begin at the top of the page again.
+    if (document.activeElement?.matches('[hidden]') === true) prompt.current?.focus();
+  }, [isRunning]);
   // What is typed is drawn once: a text that comes back later would move the caret.
   const [first] = useState(view.prompt);
   return (
     <section aria-label={strings.prompt}>
       <textarea
+        ref={prompt}
         class="prompt"
         aria-label={strings.prompt}
         placeholder={strings.promptHint}
