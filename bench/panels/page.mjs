@@ -10,6 +10,7 @@ const contentTypes = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'fo
 
 /** It tells the state when the panel is ready. Not typed, since Node knows no page. */
 const page = (/** @type {string} */ panel, /** @type {string} */ catalogue) => `<!doctype html>
+<meta charset="utf-8">
 <meta name="catalogue" content="${catalogue}">
 <link rel="stylesheet" href="/${panel}.css">
 <body></body>

@@ -106,7 +106,7 @@ describe('a panel', () => {
     await tab.waitForFunction(() => customElements.get('vscode-button') !== undefined);
     const stop = tab.getByRole('button', { name: 'Stop' });
     await stop.focus();
-    expect(await stop.evaluate((button) => button === document.activeElement)).toBe(true);
+    expect(await stop.evaluate((button) => button.matches(':focus'))).toBe(true);
     await tellChanges(tab, { patch: { run: { kind: 'done' } } });
     await stop.waitFor({ state: 'hidden' });
     expect(await tab.evaluate(() => document.activeElement?.className)).toBe('prompt');
