@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
 import type { PlaygroundPanel } from './playground-panel';
 import { numberFields, promptOf } from './prompt-of';
@@ -18,10 +18,6 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
     panel.run.generate(asked.prompt);
   };
   const prompt = useRef<HTMLTextAreaElement>(null);
-  useLayoutEffect(() => {
-    // Stop hides: the focus would begin at the top of the page again.
-    if (document.activeElement?.matches('[hidden]') === true) prompt.current?.focus();
-  }, [isRunning]);
   // What is typed is drawn once: a text that comes back later would move the caret.
   const [first] = useState(view.prompt);
   return (
@@ -42,7 +38,13 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
           }
         }}
       />
-      <div class="choices">
+      <div
+        class="choices"
+        onFocusOut={({ target }) => {
+          // Stop hides: the focus would begin at the top of the page again.
+          if (target instanceof HTMLElement && target.hidden) prompt.current?.focus();
+        }}
+      >
         <Button
           primary
           label={strings.generate}
