@@ -73,6 +73,8 @@ export interface Engine {
   readonly threads?: number | undefined;
   /** Share of the memory setting that each may take. */
   readonly memoryShare: number;
+  /** Bytes of arrays that the result of a piece may have; any number if absent. */
+  readonly mostResultBytes?: number;
   /**
    * Finds workers for one job, which join the crew.
    * @returns what lets them go

@@ -31,6 +31,9 @@ import { defaultSettings } from '../../../extension/core/prune/options';
 import { profileModel } from '../../../extension/core/prune/profile-model';
 import { kernelProbe } from '../../../extension/core/runtime/kernel-probe';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { runCli } from '../cli/run-cli';
 import { cloudsTable } from '../datadiet/toy-data';
@@ -47,6 +50,7 @@ const calibration = { file: 'random', sequences: 6, length: 24 };
 describe('a queue', () => {
   let server: Valkey;
   let model: string;
+  let smaller: string;
   let alone: LayerProfile;
   let worker: ChildProcess;
 
@@ -148,6 +152,17 @@ describe('a queue', () => {
     await mkdir(models);
     model = join(models, 'random');
     await rename(await makeRandomModel({ seed: 21, blocks: 3 }), model);
+    smaller = join(models, 'smaller');
+    await compressModel(
+      {
+        model: await openModelFiles(model),
+        choices: [0, 2].map((block) => ({
+          ...{ tensor: `model.layers.${block}.mlp.up_proj.weight`, method: 'lowrank', level: 3 },
+        })),
+        ...{ out: smaller, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
     alone = await profile('alone');
     const tables = join(folder, 'tables');
     cloudsTable(join(tables, 'copied.csv'), 90);
@@ -217,6 +232,29 @@ describe('a queue', () => {
       return layers;
     };
     expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
+  });
+
+  it('gives the repair that one process gives, and sends no path', async () => {
+    const repair = async (name: string, shared?: Engine): Promise<object> => {
+      const { slices, lossBefore, lossAfter } = await repairModel(
+        {
+          ...{ model: await openModelFiles(smaller), teacher: await openModelFiles(model) },
+          ...{ text: { file: 'random', sequences: 5, length: 8 }, bundledText: '' },
+          ...{ settings: defaultRepair, states: 'teacher', endToEnd: false, version },
+          ...{ out: join(folder, name), overwrite: false, engine: shared },
+          ...{ device: 'cpu', memoryBytes: 1 << 28 },
+        },
+        unattended,
+      );
+      expect(slices.some(({ repaired }) => repaired)).toBe(true);
+      return { slices, lossBefore, lossAfter };
+    };
+    expect(await repair('shared-repair', engine())).toEqual(await repair('repair'));
+    const { redis } = await connection();
+    const sent = await redis.mget(await redis.keys('espalier:setup:*'));
+    redis.disconnect();
+    expect(sent.some((text) => text?.includes('"teacher"'))).toBe(true);
+    expect(sent.join('\n')).not.toContain(folder);
   });
 
   it('gives the scores that one process gives, on a copy of the data set', async () => {

@@ -157,6 +157,8 @@ interface Hiring {
 /** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
 export class QueueEngine implements Engine {
   public readonly memoryShare = 1;
+  /** A value of the server's, and a text in this process, end at 512 MB. */
+  public readonly mostResultBytes = 1 << 28;
 
   /**
    * @param open connects to the server, when a job begins
