@@ -83,6 +83,11 @@ export const repair = defineOperation({
           "Hidden states that each sublayer learns from: the student's, as repaired so far, or the teacher's, which lets workers share the sublayers",
         default: 'student',
         placeholder: 'STATES',
+        setting: 'repair.states',
+        choiceTexts: {
+          student: "The smaller model's own, as repaired so far: closest to the original.",
+          teacher: "The original's: sublayers are independent, and workers can share them.",
+        },
       }),
       endToEnd: flag({
         description:
@@ -130,11 +135,11 @@ export const repair = defineOperation({
   passes: keepsLimits,
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
-    const { train, states, epochs, batch } = request;
+    const { train, states, epochs, batch, workers } = request;
     const { summary } = await open(request.model);
     const { sequences, length } = textOf(request, summary);
     return {
-      kind: [train, states, endToEndOf(request), epochs, batch],
+      kind: [train, states, endToEndOf(request), epochs, batch, workers],
       amount: sequences * length * summary.parameters,
       parameters: summary.parameters,
     };
