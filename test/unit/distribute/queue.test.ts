@@ -251,10 +251,14 @@ describe('a queue', () => {
     };
     expect(await repair('shared-repair', engine())).toEqual(await repair('repair'));
     const { redis } = await connection();
+    const results = await redis.keys('espalier:result:*');
     const sent = await redis.mget(await redis.keys('espalier:setup:*'));
     redis.disconnect();
     expect(sent.some((text) => text?.includes('"teacher"'))).toBe(true);
     expect(sent.join('\n')).not.toContain(folder);
+    // A result is that of a device.
+    expect(results.length).toBeGreaterThan(0);
+    expect(results.filter((key) => !/-(cpu|probe-[-\w]+)$/.test(key))).toEqual([]);
   });
 
   it('gives the scores that one process gives, on a copy of the data set', async () => {
@@ -340,7 +344,7 @@ describe('a queue', () => {
       script,
       `process.on('message', ({ task }) => {
         if (task.request === 'probe') process.send({ kind: 'result', result: ${JSON.stringify(await probe())} });
-        else process.kill(process.pid, 'SIGKILL');
+        else process.stderr.write('weights are mapped\\nno memory\\n', () => process.kill(process.pid, 'SIGKILL'));
       });`,
     );
     const cancellation = { isCancellationRequested: false };
@@ -356,7 +360,7 @@ describe('a queue', () => {
     );
     await workersThere(1);
     await expect(profile('poisoned', engine())).rejects.toThrow(
-      /A piece of the work failed 3 times.*It ended with SIGKILL/s,
+      /A piece of the work failed 3 times.*It ended with SIGKILL\. no memory\nweights are mapped\n/s,
     );
     cancellation.isCancellationRequested = true;
     await served;

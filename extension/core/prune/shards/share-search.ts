@@ -44,12 +44,9 @@ export async function shareSearch<T>(
 ): Promise<T> {
   const { sequences, metricName, executor } = setup;
   const home = new ShardWork(setup);
-  const { size = 1 } = engine;
-  const idle = size - sequences.length;
-  if (idle > 0) {
-    context.warn(
-      say`A search is divided by its sequences: ${idle} of ${counted(size, 'worker')} have nothing to do.`,
-    );
+  if ((engine.size ?? 0) > sequences.length) {
+    const most = counted(sequences.length, 'sequence');
+    context.warn(say`A search is divided by its ${most}: more workers have nothing to do.`);
   }
   const shared: PieceSetup = {
     ...{ kind: 'search', key: setupKeyOf(key, executor.device) },
