@@ -124,12 +124,16 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
   it('views, settings and the walkthrough', async () => {
     const { workbench } = session();
     await workbench.showSideBar('Espalier');
+    await workbench.page.waitForTimeout(3000);
+    await take('views');
     await workbench.runCommand('Preferences: Open Settings (UI)');
-    await workbench.tab('Settings').waitFor();
+    await workbench.page.locator('.settings-editor').waitFor();
     await workbench.page.waitForTimeout(1000);
     await workbench.page.keyboard.type('espalier');
     await workbench.page.waitForTimeout(3000);
     await take('settings');
+    await workbench.page.keyboard.press('Escape');
+    await workbench.page.keyboard.press('Escape');
     await workbench.runCommand('Welcome: Open Walkthrough...');
     await workbench.page.keyboard.type('Espalier');
     await workbench.page.keyboard.press('Enter');
