@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { commands, l10n, Uri, window } from 'vscode';
+import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
@@ -41,8 +41,9 @@ import { SessionStore } from './services/sessions/session-store';
 import { Settings } from './services/settings';
 import { SynthesisJobs } from './services/jobs/synthesis-jobs';
 import { SynthesisSessions } from './services/sessions/synthesis-sessions';
+import { assertAllowed, whyBlocked } from './services/trust';
 import { WorkerClient } from './services/worker/worker-client';
-import type { WorkerOptions } from './services/worker/worker-process';
+import type { ClientOptions } from './services/worker/worker-client';
 import { showJobStatus } from './views/job-status';
 import { JobsView } from './views/jobs-view';
 import { ModelsView } from './views/models-view';
@@ -60,9 +61,12 @@ export function activate(context: ExtensionContext): Espalier {
   // The children that do the work inherit it.
   process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
   const log = window.createOutputChannel('Espalier', { log: true });
-  const child = (bundle: string): WorkerOptions => ({
+  const child = (bundle: string): ClientOptions => ({
     modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,
     graceMilliseconds,
+    assertMayRun: () => {
+      assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+    },
     onOutput: (text) => {
       log.warn(text.trimEnd());
     },

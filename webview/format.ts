@@ -1,4 +1,5 @@
 import { locale } from './strings';
+import { t } from './translate';
 
 const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
@@ -55,7 +56,7 @@ export function formatDistanceShort(value: number): string {
 
 /** Seconds as under 1 s, 45 s, 3 min 20 s or 2 h 5 min. */
 export function formatDuration(seconds: number): string {
-  if (seconds < 1) return 'under 1 s';
+  if (seconds < 1) return t('under 1 s');
   const rounded = Math.round(seconds);
   if (rounded < 60) return `${rounded} s`;
   if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;

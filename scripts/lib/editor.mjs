@@ -57,9 +57,9 @@ export async function installExtension(data, vsix) {
  * Starts an editor on a loopback port, which only those reach who know the token in its address: other users of the
  * machine see the port.
  * @param {string} data the editor's data folder
- * @param {{extensions?: string, trust?: boolean, driver?: boolean, environment?: Record<string, string>}} [options]
+ * @param {{extensions?: string, trust?: boolean, driver?: boolean, environment?: Record<string, string>, nodeArguments?: readonly string[]}} [options]
  *   extensions: folder of what is installed, by default inside `data`; trust: ask for workspace trust; driver: with the
- *   smoke-test driver
+ *   smoke-test driver; nodeArguments: of the server and the extension host
  * @returns {Promise<{address: (folder: string, query?: Record<string, string>) => string, process: import('node:child_process').ChildProcess, close: () => Promise<void>}>}
  */
 export async function startEditor(data, options = {}) {
@@ -74,6 +74,7 @@ export async function startEditor(data, options = {}) {
   const server = startServer(
     node,
     [
+      ...(options.nodeArguments ?? []),
       serverMain,
       ...folders(data, options.extensions),
       ...['--host', '127.0.0.1', '--port', String(port), '--connection-token-file', tokenFile],

@@ -57,4 +57,10 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.page.getByRole('treeitem', result).waitFor();
     await workbench.screenshot('side-bar');
   });
+
+  it('talks to no other machine', () => {
+    expect(session().strangers()).toEqual([]);
+    const own = ['extensionHostProcess', 'worker.js', 'inspector.js', 'probe.js'];
+    expect([...session().watched]).toEqual(expect.arrayContaining(own));
+  });
 });

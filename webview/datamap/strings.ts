@@ -140,13 +140,9 @@ export const strings = {
   balanced: t('Same share of every class'),
   leaveOut: t('Leave out marked examples'),
   counted: (kept: string, all: string, share: string) =>
-    t(
-      '{0} of {1} {2} kept ({3}).',
-      kept,
-      counted(all, 'example'),
-      kept === '1' ? t('is') : t('are'),
-      share,
-    ),
+    kept === '1'
+      ? t('1 of {0} is kept ({1}).', counted(all, 'example'), share)
+      : t('{0} of {1} are kept ({2}).', kept, counted(all, 'example'), share),
   warning: {
     max: t(
       'The highest scores include label errors as well as rare examples. Look through them and mark what is wrong, or leave out the hardest with a window.',

@@ -34,17 +34,20 @@ export function cellLabel(cell: Cell): string {
   }
   if (cell.drift !== undefined)
     facts.push(strings.factDrift(formatPercent(cell.drift.relativeError)));
-  const rank = rankText(cell);
-  if (rank !== undefined) facts.push(strings.factRank(rank));
+  const rank = rankText(cell, strings.factRank);
+  if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
 }
 
-function rankText({ rank, ranked }: Cell): string | undefined {
+function rankText(
+  { rank, ranked }: Cell,
+  words: (rank: string, of: string) => string,
+): string | undefined {
   return rank === undefined || ranked === undefined
     ? undefined
-    : strings.rankValue(formatCount(rank), formatCount(ranked));
+    : words(formatCount(rank), formatCount(ranked));
 }
 
 /** Its best and its worst place among texts. */
@@ -97,7 +100,7 @@ export function cellFacts(cell: Cell): Fact[] {
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
     { name: strings.distance, value: distanceText(cell) },
-    { name: strings.rank, value: rankText(cell) ?? strings.notYet },
+    { name: strings.rank, value: rankText(cell, strings.rankValue) ?? strings.notYet },
     ...(cell.stability === undefined
       ? []
       : [{ name: strings.places, value: placesText(cell.stability) }]),

@@ -92,7 +92,8 @@ export const strings = {
   ),
   evaluateTitle: t('Measure the perplexity of the selection on held-out text'),
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
-  reasonActive: (job: JobName, kind: 'queued' | 'running') => t('{0} is {1}', jobNames[job], kind),
+  reasonActive: (job: JobName, kind: 'queued' | 'running') =>
+    kind === 'queued' ? t('{0} is queued', jobNames[job]) : t('{0} is running', jobNames[job]),
   reasonNothingSelected: t('No sublayer is marked for removal yet'),
 
   // Job
@@ -183,7 +184,7 @@ export const strings = {
   driftAtToken: (share: string, token: string, position: string) =>
     t('{0} at {1}, token {2}', share, token, position),
   factDistance: (distance: string) => t('distance {0}', distance),
-  factRank: (rank: string) => t('rank {0}', rank),
+  factRank: (rank: string, of: string) => t('rank {0} of {1}', rank, of),
   factPreview: (distance: string) => t('preview {0}', distance),
   graphSize: (nodes: number, edges: number) =>
     t('a graph of {0} and {1}', counted(nodes, 'node'), counted(edges, 'edge')),

@@ -43,7 +43,7 @@ export class GgufReader {
   }
 
   /** A count or position. */
-  public async size64(what: string): Promise<number> {
+  public async size64(what: Message): Promise<number> {
     const value = (await this.take(8)).readBigUInt64LE();
     if (value > BigInt(Number.MAX_SAFE_INTEGER)) {
       throw this.fault(say`${value} is not a valid ${what}.`);
@@ -51,8 +51,8 @@ export class GgufReader {
     return Number(value);
   }
 
-  public async string(what: string, maxBytes: number): Promise<string> {
-    const length = await this.size64(`length of a ${what}`);
+  public async string(what: Message, maxBytes: number): Promise<string> {
+    const length = await this.size64(say`length of a ${what}`);
     if (length > maxBytes) {
       throw this.fault(say`A ${what} of ${length} bytes is longer than the ${maxBytes} expected.`);
     }

@@ -53,7 +53,7 @@ export async function readGgufValue(reader: GgufReader, key: string): Promise<Gg
 
 async function readScalar(reader: GgufReader, type: number, key: string): Promise<GgufScalar> {
   if (type === stringType) {
-    return reader.string(`text of ${key}`, maxStringBytes);
+    return reader.string(say`text of ${key}`, maxStringBytes);
   }
   if (type === boolType) {
     const value = await reader.uint8();
@@ -74,14 +74,14 @@ async function passArray(reader: GgufReader, key: string, depth: number): Promis
     throw reader.fault(say`Lists are nested deeper than ${maxNesting}.`, key);
   }
   const elementType = await reader.uint32();
-  const length = await reader.size64('number of elements');
+  const length = await reader.size64(say`number of elements`);
   const offset = reader.position;
   const bytes = ggufElementBytes(elementType);
   if (bytes !== undefined) {
     reader.skip(bytes * length);
   } else if (elementType === stringType) {
     for (let i = 0; i < length; i++) {
-      reader.skip(await reader.size64('length of a text'));
+      reader.skip(await reader.size64(say`length of a text`));
     }
   } else if (elementType === arrayType) {
     for (let i = 0; i < length; i++) {

@@ -7,6 +7,7 @@ import { elementCount } from './lazy-tensor';
 import type { LazyTensor } from './lazy-tensor';
 import { withRegularFile } from './regular-file';
 import { say } from '../message';
+import type { Message } from '../message';
 
 const magic = 'GGUF';
 const versions: readonly number[] = [2, 3];
@@ -50,13 +51,13 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
   return withRegularFile(path, async ({ handle, file, size }) => {
     const reader = new GgufReader(handle, size, path);
     const version = await readVersion(reader, size);
-    const tensorCount = await readCount(reader, 'tensors', maxTensors);
-    const keyCount = await readCount(reader, 'keys', maxKeys);
+    const tensorCount = await readCount(reader, say`tensors`, maxTensors);
+    const keyCount = await readCount(reader, say`keys`, maxKeys);
     const metadata = new Map<string, GgufValue>();
     const entries = new Map<string, GgufEntry>();
     for (let i = 0; i < keyCount; i++) {
       const offset = reader.position;
-      const key = await reader.string('key', maxKeyBytes);
+      const key = await reader.string(say`key`, maxKeyBytes);
       if (metadata.has(key)) {
         throw reader.fault(say`The key occurs twice.`, key);
       }
@@ -101,8 +102,8 @@ async function readVersion(reader: GgufReader, size: number): Promise<number> {
   );
 }
 
-async function readCount(reader: GgufReader, what: string, most: number): Promise<number> {
-  const count = await reader.size64(`number of ${what}`);
+async function readCount(reader: GgufReader, what: Message, most: number): Promise<number> {
+  const count = await reader.size64(say`number of ${what}`);
   if (count > most) {
     throw reader.fault(say`${count} ${what} are declared, more than the ${most} expected.`);
   }
@@ -121,21 +122,21 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>, reader: GgufReade
 type TensorInfo = Omit<LazyTensor, 'file' | 'offset'> & { readonly relativeOffset: number };
 
 async function readTensorInfo(reader: GgufReader, alignment: number): Promise<TensorInfo> {
-  const name = await reader.string('tensor name', maxNameBytes);
+  const name = await reader.string(say`tensor name`, maxNameBytes);
   const dimensions = await reader.uint32();
   if (dimensions < 1 || dimensions > maxDimensions) {
     throw reader.fault(say`It has ${dimensions} dimensions, not 1 to ${maxDimensions}.`, name);
   }
   const sizes: number[] = [];
   for (let i = 0; i < dimensions; i++) {
-    sizes.push(await reader.size64('size'));
+    sizes.push(await reader.size64(say`size`));
   }
   const number = await reader.uint32();
   const type = ggmlTypes.get(number);
   if (type === undefined) {
     throw reader.fault(say`The tensor type ${number} is not supported.`, name);
   }
-  const relativeOffset = await reader.size64('position');
+  const relativeOffset = await reader.size64(say`position`);
   if (relativeOffset % alignment !== 0) {
     throw reader.fault(
       say`Its data begins at ${relativeOffset}, which is not a multiple of ${alignment}.`,
@@ -184,10 +185,10 @@ function checkLayout(
   for (const tensor of byOffset) {
     const expected = align(end, alignment);
     if (tensor.offset !== expected) {
-      const what =
-        tensor.offset < expected ? 'overlaps the tensor before it' : 'leaves a hole before it';
       throw reader.fault(
-        say`Its data ${what} (byte ${tensor.offset}, expected ${expected}).`,
+        tensor.offset < expected
+          ? say`Its data overlaps the tensor before it (byte ${tensor.offset}, expected ${expected}).`
+          : say`Its data leaves a hole before it (byte ${tensor.offset}, expected ${expected}).`,
         tensor.name,
       );
     }

@@ -1,4 +1,6 @@
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
+import { say } from '../message';
+import type { Message } from '../message';
 
 /**
  * A matrix [out, in] in one of the forms that it is stored and run in: what compression puts in the
@@ -113,6 +115,11 @@ export interface LinearLayer extends ModelMatrix {
 /** Where matrices outside the sublayers stand. */
 export const outerPlaces = ['embedding', 'head'] as const;
 export type OuterPlace = (typeof outerPlaces)[number];
+
+export const outerNames: Readonly<Record<OuterPlace, Message>> = {
+  embedding: say`embedding`,
+  head: say`head`,
+};
 
 /** The table that tokens are looked up in, with a row for each, or a matrix of the head. */
 export interface OuterMatrix extends ModelMatrix {

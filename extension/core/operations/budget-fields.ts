@@ -248,7 +248,10 @@ export async function readTable(
   file: string,
   methods: readonly string[] | undefined,
 ): Promise<SensitivityProfile> {
-  const table = parseSensitivityProfile(await read(file, 'sensitivity profile'), file);
+  const table = parseSensitivityProfile(
+    await read(file, say`There is no such sensitivity profile.`),
+    file,
+  );
   const ways = methods?.map((text) => parseCompression(text, 'methods'));
   const leveled = ways?.find((way) => 'level' in way || 'ratio' in way);
   if (leveled !== undefined) {
@@ -266,7 +269,7 @@ export async function readRemovable(
   table: SensitivityProfile,
 ): Promise<RemovalCost[]> {
   const { model, settings, candidates } = parseLayerProfile(
-    await read(file, 'layer profile'),
+    await read(file, say`There is no such layer profile.`),
     file,
   );
   if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
@@ -298,8 +301,8 @@ export function removalCosts({
   );
 }
 
-async function read(file: string, what: string): Promise<string> {
+async function read(file: string, missing: Message): Promise<string> {
   return readFile(file, 'utf8').catch(() => {
-    throw new UserError(say`There is no such ${what}.`, { file });
+    throw new UserError(missing, { file });
   });
 }

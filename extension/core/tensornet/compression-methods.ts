@@ -1,4 +1,5 @@
 import type { TensorData } from '../checkpoints/tensor-data';
+import { outerNames } from '../models/matrix-encoding';
 import type { MatrixEncoding, ModelMatrix, OuterMatrix } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import type { MatrixWork } from './compression-context';
@@ -156,7 +157,7 @@ export function requireFit(
   }
   if ('place' in layer && !quantizerNames.some((name) => name === method)) {
     refuse(
-      say`The ${layer.place} cannot be compressed by ${method}.`,
+      say`The ${outerNames[layer.place]} cannot be compressed by ${method}.`,
       say`Use one of ${quantizerNames.join(', ')}.`,
     );
   }
@@ -175,7 +176,7 @@ export function requireFit(
   }
   if (needsCalibration(variant) && 'place' in layer) {
     refuse(
-      say`The ${layer.place} is rounded without calibration, which the variant "${variant}" needs.`,
+      say`The ${outerNames[layer.place]} is rounded without calibration, which the variant "${variant}" needs.`,
       say`Use one of ${variants.filter((name) => !needsCalibration(name)).join(', ')}.`,
     );
   }

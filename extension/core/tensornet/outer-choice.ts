@@ -1,4 +1,5 @@
 import type { LayeredModel } from '../models/layered-model';
+import { outerNames } from '../models/matrix-encoding';
 import type { OuterMatrix, OuterPlace } from '../models/matrix-encoding';
 import { UserError } from '../user-error';
 import { quantizerNames } from './compression-choice';
@@ -16,8 +17,8 @@ export function denseOuter(model: LayeredModel, place: OuterPlace): OuterMatrix[
   if (dense.length === 0) {
     const problem =
       matrices.length === 0
-        ? say`The model has no ${place} that could be compressed.`
-        : say`The ${place} is compressed already.`;
+        ? say`The model has no ${outerNames[place]} that could be compressed.`
+        : say`The ${outerNames[place]} is compressed already.`;
     throw new UserError(problem, {
       file: model.summary.path,
       field: place,

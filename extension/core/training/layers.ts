@@ -8,6 +8,7 @@ import type { Initialization } from './initialization';
 import type { ShapedValue } from './losses';
 import type { Mode } from './trainable-model';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** What layers are emitted into. */
 export interface LayerContext {
@@ -33,7 +34,7 @@ export interface LayerContext {
 export type Layer = (context: LayerContext, x: ShapedValue) => ShapedValue;
 
 /** The size of an axis, which parameters depend on. */
-function known(size: Dimension | undefined, what: string): number {
+function known(size: Dimension | undefined, what: Message): number {
   if (typeof size !== 'number') {
     throw new UserError(
       say`The ${what} of a layer's input must be a number, not ${String(size)}.`,
@@ -61,7 +62,7 @@ export interface DenseOptions {
 export function dense(units: number, options: DenseOptions = {}): Layer {
   const { bias = true, initialization = torchUniform } = options;
   return ({ graph, parameter }, { value, shape }) => {
-    const width = known(shape.at(-1), 'last axis');
+    const width = known(shape.at(-1), say`last axis`);
     const weight = parameter('weight', [units, width], initialization(width, units));
     const offset = bias ? [parameter('bias', [units], torchUniform(width))] : [];
     const next = [...shape.slice(0, -1), units];
@@ -107,7 +108,7 @@ export function conv2d(filters: number, kernel: number, options: ConvOptions = {
   const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true } = options;
   const { initialization = torchUniform } = options;
   return ({ graph, parameter }, { value, shape }) => {
-    const channels = known(shape[1], 'channels') / groups;
+    const channels = known(shape[1], say`channels`) / groups;
     const fanIn = channels * kernel * kernel;
     const weight = parameter(
       'weight',
@@ -124,7 +125,9 @@ export function conv2d(filters: number, kernel: number, options: ConvOptions = {
     };
     const spatial = shape
       .slice(2)
-      .map((size) => windows(known(size, 'image'), (kernel - 1) * dilation + 1, stride, padding));
+      .map((size) =>
+        windows(known(size, say`image`), (kernel - 1) * dilation + 1, stride, padding),
+      );
     return {
       value: graph.op('Conv', [value, weight, ...offset], attributes),
       shape: [...shape.slice(0, 1), filters, ...spatial],
@@ -152,7 +155,7 @@ const pool =
     }),
     shape: [
       ...shape.slice(0, 2),
-      ...shape.slice(2).map((size) => windows(known(size, 'image'), kernel, stride, padding)),
+      ...shape.slice(2).map((size) => windows(known(size, say`image`), kernel, stride, padding)),
     ],
   });
 
@@ -173,7 +176,7 @@ export const flatten: Layer = ({ graph }, { value, shape }) => ({
   value: graph.op('Flatten', [value], { axis: 1 }),
   shape: [
     ...shape.slice(0, 1),
-    shape.slice(1).reduce<number>((product, size) => product * known(size, 'sizes'), 1),
+    shape.slice(1).reduce<number>((product, size) => product * known(size, say`sizes`), 1),
   ],
 });
 
@@ -206,7 +209,7 @@ export function dropout(rate: number): Layer {
 /** Norm per channel, axis 1, with running statistics that move by 1 − `momentum` a step. */
 export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
   return ({ graph, mode, parameter, buffer, update }, { value: x, shape }) => {
-    const channels = [known(shape[1], 'channels')];
+    const channels = [known(shape[1], say`channels`)];
     const scale = parameter('weight', channels, { kind: 'constant', value: 1 });
     const bias = parameter('bias', channels, { kind: 'constant', value: 0 });
     const mean = buffer('running_mean', channels, 0);
@@ -228,7 +231,7 @@ export function batchNorm({ epsilon = 1e-5, momentum = 0.9 } = {}): Layer {
 /** Norm over the last `axes` axes. */
 export function layerNorm({ epsilon = 1e-5, axes = 1 } = {}): Layer {
   return ({ graph, parameter }, { value, shape }) => {
-    const sizes = shape.slice(-axes).map((size) => known(size, 'normed axes'));
+    const sizes = shape.slice(-axes).map((size) => known(size, say`normed axes`));
     const weight = parameter('weight', sizes, { kind: 'constant', value: 1 });
     const bias = parameter('bias', sizes, { kind: 'constant', value: 0 });
     const attributes = { axis: -axes, epsilon: float(epsilon) };
@@ -295,7 +298,7 @@ export function attention(options: AttentionOptions): Layer {
   const { heads, headSize, causal = false, bias = true } = options;
   return (context, x) => {
     const { graph } = context;
-    const width = known(x.shape.at(-1), 'last axis');
+    const width = known(x.shape.at(-1), say`last axis`);
     const size = headSize ?? width / heads;
     if (!Number.isInteger(size)) {
       throw new UserError(say`${heads} heads do not divide a width of ${width}.`, {

@@ -231,10 +231,13 @@ export class Trainer {
 
   private requireFinite(loss: number, norm = 0): void {
     if (!Number.isFinite(loss) || !Number.isFinite(norm)) {
-      const what = Number.isFinite(loss) ? `norm of the gradients is ${norm}` : `loss is ${loss}`;
-      throw new UserError(say`The ${what} at step ${this.step + 1}.`, {
-        remedy: say`Use a smaller learning rate, or clip the gradients.`,
-      });
+      const step = this.step + 1;
+      throw new UserError(
+        Number.isFinite(loss)
+          ? say`The norm of the gradients is ${norm} at step ${step}.`
+          : say`The loss is ${loss} at step ${step}.`,
+        { remedy: say`Use a smaller learning rate, or clip the gradients.` },
+      );
     }
   }
 }

@@ -1,4 +1,4 @@
-import { l10n } from 'vscode';
+import { env, l10n } from 'vscode';
 import type { JobRecord } from '../jobs/job-record';
 import { escapeMarkdown } from './markdown-table';
 import type { Reports } from './reports';
@@ -25,7 +25,10 @@ function jobLog({
     ...warnings.map((warning) => `> ⚠ ${escapeMarkdown(warning)}`),
     `## ${l10n.t('Log')}`,
     log
-      .map(({ time, text }) => `- ${new Date(time).toLocaleTimeString()} ${escapeMarkdown(text)}`)
+      .map(
+        ({ time, text }) =>
+          `- ${new Date(time).toLocaleTimeString(env.language)} ${escapeMarkdown(text)}`,
+      )
       .join('\n'),
     `## ${l10n.t('Request')}`,
     `\`\`\`json\n${JSON.stringify(request, undefined, 2)}\n\`\`\``,

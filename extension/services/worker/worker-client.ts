@@ -4,17 +4,23 @@ import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
 
+/** How the child is started, and when it may do more than read. */
+export interface ClientOptions extends WorkerOptions {
+  /** Throws where no model may be run and no file written. */
+  readonly assertMayRun: () => void;
+}
+
 /**
  * The host's end of a child process: the worker, or the inspector. The child is started by the first request and after it has ended.
  * A request cancelled through its token is rejected with RequestCancelled within the grace period;
  * a request whose child ends is rejected with WorkerCrashed.
  */
 export class WorkerClient<R extends Requests<R> = WorkerRequests> {
-  readonly #options: WorkerOptions;
+  readonly #options: ClientOptions;
   #worker: WorkerProcess<R> | undefined;
   #disposed = false;
 
-  public constructor(options: WorkerOptions) {
+  public constructor(options: ClientOptions) {
     this.#options = options;
   }
 
@@ -28,6 +34,9 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
     request: R[M][0],
     watch: RequestWatch = {},
   ): Promise<R[M][1]> {
+    if (isJob(method)) {
+      this.#options.assertMayRun();
+    }
     for (;;) {
       const worker = this.#running();
       try {

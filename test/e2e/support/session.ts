@@ -8,6 +8,8 @@ import { inject } from 'vitest';
 import { CHROMIUM_FLAGS, ensureChromium } from '../../../scripts/lib/chromium.mjs';
 import { startEditor, writeSettings } from '../../../scripts/lib/editor.mjs';
 import { root } from '../../../scripts/lib/repository.mjs';
+import { ConnectionRecorder, isLoopback } from '../../reliability/connections';
+import type { Connection } from '../../reliability/connections';
 import { Workbench } from './workbench';
 
 /** The four themes that the panels are looked at in. */
@@ -36,6 +38,7 @@ export class Session {
     private readonly scratch: string,
     private readonly editor: Awaited<ReturnType<typeof startEditor>>,
     private readonly browser: Browser,
+    private readonly recorder: ConnectionRecorder,
     /** The folder that is open; the sample model lies in its `sample`. */
     public readonly workspace: string,
     public readonly workbench: Workbench,
@@ -58,16 +61,19 @@ export class Session {
       'git.enabled': false,
       ...options.settings,
     });
+    const connections = join(scratch, 'connections');
     const editor = await startEditor(data, {
       extensions: inject('extensions'),
       trust: options.trust === true,
+      ...ConnectionRecorder.start(connections),
     });
+    const recorder = new ConnectionRecorder(editor.process.pid ?? 0, connections);
     const browser = await chromium.launch({
       executablePath: await ensureChromium(),
       args: CHROMIUM_FLAGS,
     });
     const workbench = await Workbench.open(browser, editor.address(workspace));
-    return new Session(scratch, editor, browser, workspace, workbench);
+    return new Session(scratch, editor, browser, recorder, workspace, workbench);
   }
 
   /** Changes the theme while the editor runs, panels open. */
@@ -118,7 +124,21 @@ export class Session {
     return '';
   }
 
+  /** @returns hosts beyond this machine that a panel or a process of the extension has asked for until now */
+  public strangers(): readonly Connection[] {
+    const panels = this.workbench.requested.map((host) => ({ host, by: 'panel' }));
+    // The editor's server looks for a marketplace.
+    const processes = this.recorder.sample().filter(({ by }) => by !== 'server-main.js');
+    return [...panels, ...processes].filter(({ host }) => !isLoopback(host));
+  }
+
+  /** Names of the scripts of this editor that tell what they talk to. */
+  public get watched(): ReadonlySet<string> {
+    return this.recorder.watched;
+  }
+
   public async close(): Promise<void> {
+    this.recorder.stop();
     await this.browser.close();
     await this.editor.close();
     await rm(this.scratch, { recursive: true, force: true, maxRetries: 3 });

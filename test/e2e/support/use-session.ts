@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { Session, type SessionOptions } from './session';
 
 /**
@@ -15,7 +15,9 @@ export function useSession(options?: SessionOptions): () => Session {
     await session?.workbench.screenshot(`failed-${task.name.replaceAll(/\W+/g, '-')}`);
   });
   afterAll(async () => {
+    const strangers = session?.strangers();
     await session?.close();
+    expect(strangers, 'hosts beyond this machine that the session asked for').toEqual([]);
   });
   return () => {
     if (session === undefined) throw new Error('the session starts before the first test');

@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Browser, Frame, Locator, Page } from 'playwright-core';
+import type { Browser, Frame, Locator, Page, Request } from 'playwright-core';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Explorer } from './explorer';
 
@@ -10,8 +10,19 @@ const ARTIFACTS = join(root, 'test', 'artifacts');
 export class Workbench {
   public readonly explorer: Explorer;
 
+  private readonly hosts = new Set<string>();
+
   private constructor(public readonly page: Page) {
     this.explorer = new Explorer(page);
+    page.on('request', (request) => {
+      // The window itself asks a marketplace.
+      if (isOfPanel(request)) this.hosts.add(new URL(request.url()).hostname);
+    });
+  }
+
+  /** Hosts that the panels have asked for something. */
+  public get requested(): readonly string[] {
+    return [...this.hosts];
   }
 
   public static async open(browser: Browser, address: string): Promise<Workbench> {
@@ -21,8 +32,8 @@ export class Workbench {
       reducedMotion: 'reduce',
     });
     await page.addInitScript(standStill);
-    await page.goto(address);
     const workbench = new Workbench(page);
+    await page.goto(address);
     await workbench.ready();
     return workbench;
   }
@@ -251,5 +262,17 @@ function standStill(): void {
 function exactly(text: string): RegExp {
   return new RegExp(
     `^\\s*${text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll('…', '(…|\\.\\.\\.)')}\\s*$`,
+  );
+}
+
+/** Whether a panel asks a host, and the editor does not answer from its own files. */
+function isOfPanel(request: Request): boolean {
+  const { hostname } = new URL(request.url());
+  if (hostname === '' || hostname.endsWith('.vscode-resource.vscode-cdn.net')) return false;
+  // The first request of a frame, and those of service workers, have no frame that could be told.
+  return (
+    request.isNavigationRequest() ||
+    request.serviceWorker() !== null ||
+    request.frame().parentFrame() !== null
   );
 }

@@ -40,6 +40,7 @@ describe('an error of a child process', () => {
     modulePath: join(import.meta.dirname, '../../../dist/inspector.js'),
     graceMilliseconds: 300,
     onOutput: () => undefined,
+    assertMayRun: () => undefined,
   });
 
   afterAll(() => {

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { buildRequest } from '../../../extension/core/operations/build-request';
+import { operations } from '../../../extension/core/operations/operations';
 import { profile as profileOperation } from '../../../extension/core/operations/profile';
 import type { InspectorRequests, RequestOfOperation } from '../../../extension/protocol/worker';
 import { WorkerClient } from '../../../extension/services/worker/worker-client';
@@ -16,15 +17,18 @@ const profile = (model: string): RequestOfOperation<'profile'> =>
 const evaluate = { model: 'any', device: 'cpu', memory: '4GiB' } as const;
 const devices = { costs: false, device: 'auto' } as const;
 
+const started = (module: string) => ({
+  modulePath: join(import.meta.dirname, module),
+  graceMilliseconds: 300,
+  onOutput: () => undefined,
+  assertMayRun: () => undefined,
+});
+
 describe('WorkerClient', () => {
   let client: WorkerClient;
 
   beforeEach(() => {
-    client = new WorkerClient({
-      modulePath: join(import.meta.dirname, 'fake-worker.mjs'),
-      graceMilliseconds: 300,
-      onOutput: () => undefined,
-    });
+    client = new WorkerClient(started('fake-worker.mjs'));
   });
 
   afterEach(() => {
@@ -98,11 +102,7 @@ describe('WorkerClient', () => {
   });
 
   it('draws a diagram again that the end of a comparison took down', async () => {
-    const inspector = new WorkerClient<InspectorRequests>({
-      modulePath: join(import.meta.dirname, 'fake-worker.mjs'),
-      graceMilliseconds: 300,
-      onOutput: () => undefined,
-    });
+    const inspector = new WorkerClient<InspectorRequests>(started('fake-worker.mjs'));
     const source = new CancellationTokenSource();
     const comparison = { model: 'a', against: 'b', weights: true };
     const comparing = inspector.request('compare', comparison, { token: source.token });
@@ -123,13 +123,29 @@ describe('WorkerClient', () => {
   });
 
   it('reports a worker that cannot be started', async () => {
-    const broken = new WorkerClient({
-      modulePath: join(import.meta.dirname, 'no-such-worker.mjs'),
-      graceMilliseconds: 300,
-      onOutput: () => undefined,
-    });
+    const broken = new WorkerClient(started('no-such-worker.mjs'));
     await expect(broken.request('devices', devices)).rejects.toBeInstanceOf(WorkerCrashed);
     broken.dispose();
+  });
+
+  it('refuses all but reading, whatever the operation, where it may not run', async () => {
+    const refused = new WorkerClient({
+      ...started('fake-worker.mjs'),
+      assertMayRun: () => {
+        throw new UserError(say`This workspace is not trusted.`);
+      },
+    });
+    for (const { id, trust, fields } of operations) {
+      if (trust === 'inspect') {
+        // What writes a result has to say so.
+        expect(Object.keys(fields), id).not.toContain('out');
+      } else {
+        await expect(refused.request(id, {} as never), id).rejects.toThrow(/not trusted/);
+      }
+    }
+    expect(refused.pid).toBeUndefined();
+    expect((await refused.request('inspect', { model: 'a' })).name).toBe('a');
+    refused.dispose();
   });
 
   it('ends the child and refuses requests once disposed', async () => {

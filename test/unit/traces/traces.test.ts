@@ -175,6 +175,7 @@ it('an operation with command line, worker, resume and history: a declaration', 
     modulePath: join(scratch.path, 'dist/worker.js'),
     graceMilliseconds: 5000,
     onOutput: () => undefined,
+    assertMayRun: () => undefined,
   });
   const jobs = new host.JobService({
     lanes: { worker: worker, dataReader: worker },

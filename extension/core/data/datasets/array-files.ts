@@ -47,7 +47,9 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
       }
     }
     throw new UserError(
-      say`It has no array with the ${role}, only ${[...arrays.keys()].join(', ')}.`,
+      role === 'features'
+        ? say`It has no array with the features, only ${[...arrays.keys()].join(', ')}.`
+        : say`It has no array with the labels, only ${[...arrays.keys()].join(', ')}.`,
       {
         file,
         ...(asked === undefined ? {} : { field: asked }),

@@ -91,10 +91,12 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
       return path;
     }
   }
-  throw new UserError(say`The ${kind} that belong to it are missing.`, {
-    file,
-    remedy: say`Put ${stem} beside it.`,
-  });
+  throw new UserError(
+    kind === 'images'
+      ? say`The images that belong to it are missing.`
+      : say`The labels that belong to it are missing.`,
+    { file, remedy: say`Put ${stem} beside it.` },
+  );
 }
 
 /** Reads an array in the IDX format, plain or packed with gzip. */

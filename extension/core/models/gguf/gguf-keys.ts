@@ -15,7 +15,7 @@ export class GgufKeys {
   ) {
     const key = 'general.architecture';
     const value = header.metadata.get(key) ?? this.missing(key);
-    this.architecture = typeof value === 'string' ? value : this.unfit(key, 'text');
+    this.architecture = typeof value === 'string' ? value : this.unfit(key, say`text`);
   }
 
   /** The full name of a family's key. */
@@ -31,21 +31,21 @@ export class GgufKeys {
     const value = this.header.metadata.get(this.name(key));
     return value === undefined || typeof value === 'number'
       ? value
-      : this.unfit(this.name(key), 'number');
+      : this.unfit(this.name(key), say`number`);
   }
 
   public textIfPresent(key: string): string | undefined {
     const value = this.header.metadata.get(this.name(key));
     return value === undefined || typeof value === 'string'
       ? value
-      : this.unfit(this.name(key), 'text');
+      : this.unfit(this.name(key), say`text`);
   }
 
   public flagIfPresent(key: string): boolean | undefined {
     const value = this.header.metadata.get(this.name(key));
     return value === undefined || typeof value === 'boolean'
       ? value
-      : this.unfit(this.name(key), 'flag');
+      : this.unfit(this.name(key), say`flag`);
   }
 
   /** A number, a text or a flag. */
@@ -53,7 +53,7 @@ export class GgufKeys {
     const value = this.header.metadata.get(this.name(key));
     return value === undefined || ['number', 'string', 'boolean'].includes(typeof value)
       ? (value as number | string | boolean | undefined)
-      : this.unfit(this.name(key), 'single value');
+      : this.unfit(this.name(key), say`single value`);
   }
 
   /** A list with one flag for each block, or a number that stands for one. */
@@ -104,7 +104,7 @@ export class GgufKeys {
     );
   }
 
-  private unfit(name: string, expected: string): never {
+  private unfit(name: string, expected: Message): never {
     return this.fault(name, say`Its value is not a ${expected}, the only type supported.`);
   }
 }

@@ -1,5 +1,6 @@
 import { closestNames } from '../../closest-names';
 import type { LayeredModel } from '../../models/layered-model';
+import { outerNames } from '../../models/matrix-encoding';
 import type {
   LinearLayer,
   LinearRole,
@@ -123,11 +124,14 @@ function chooseOuter(
     const dense = denseOuter(model, place);
     const own = outerRequest(request);
     if (own === undefined) {
-      throw new UserError(say`The ${place} cannot be compressed by ${request.method}.`, {
-        file: model.summary.path,
-        field: place,
-        remedy: say`Quantize what the method leaves instead (--then int4, --then int8).`,
-      });
+      throw new UserError(
+        say`The ${outerNames[place]} cannot be compressed by ${request.method}.`,
+        {
+          file: model.summary.path,
+          field: place,
+          remedy: say`Quantize what the method leaves instead (--then int4, --then int8).`,
+        },
+      );
     }
     return dense.map((matrix) => ({ tensor: matrix.id, ...compressionFor(matrix, own) }));
   });

@@ -1,3 +1,4 @@
+import { outerNames } from '../../models/matrix-encoding';
 import type { OuterPlace } from '../../models/matrix-encoding';
 import { UserError } from '../../user-error';
 import type { Compression } from '../compression-choice';
@@ -44,9 +45,9 @@ export function withOuter(
   for (const place of places) {
     const found = outer.find((one) => placesOf(one).includes(place));
     if (found === undefined) {
-      throw new UserError(say`The sensitivity profile does not include the ${place}.`, {
+      throw new UserError(say`The sensitivity profile does not include the ${outerNames[place]}.`, {
         field: 'outer',
-        remedy: say`Profile the sensitivity again, with the ${place}.`,
+        remedy: say`Profile the sensitivity again, with the ${outerNames[place]}.`,
       });
     }
     if (placesOf(found).some((one) => !places.includes(one))) {

@@ -1,0 +1,146 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { pathToFileURL } from 'node:url';
+import { basename, join } from 'node:path';
+
+/** An end of a socket, and the process that has it. */
+export interface Connection {
+  /** A name or an address. */
+  readonly host: string;
+  /** Name of the process's script or program. */
+  readonly by: string;
+}
+
+const sampleMilliseconds = 200;
+
+/**
+ * Hosts that the processes below one talk to, or can be reached from: told by Node's own modules, which misses nothing
+ * that is short, and sampled from /proc, which sees native code as well, on Linux.
+ */
+export class ConnectionRecorder {
+  /** Names of scripts whose processes tell what they talk to. */
+  public readonly watched = new Set<string>();
+
+  readonly #seen = new Map<string, Connection>();
+  readonly #timer: NodeJS.Timeout;
+
+  /** @param file that the processes write to, see {@link start} */
+  public constructor(
+    private readonly root: number,
+    private readonly file: string,
+  ) {
+    this.#timer = setInterval(() => this.sample(), sampleMilliseconds);
+  }
+
+  /** What the process at the root has to be started with. */
+  public static start(file: string): {
+    readonly nodeArguments: readonly string[];
+    readonly environment: Record<string, string>;
+  } {
+    const module = pathToFileURL(join(import.meta.dirname, 'tell-connections.mjs')).href;
+    return { nodeArguments: ['--import', module], environment: { ESPALIER_CONNECTIONS: file } };
+  }
+
+  /** Ends the recording. @returns what was seen, each host once for a program */
+  public stop(): readonly Connection[] {
+    clearInterval(this.#timer);
+    return this.sample();
+  }
+
+  /** Looks now. @returns what was seen until now */
+  public sample(): readonly Connection[] {
+    const hosts = socketHosts();
+    for (const pid of hosts.size === 0 ? [] : treeBelow(this.root)) {
+      for (const host of hostsOf(pid, hosts)) {
+        this.#add({ host, by: programOf(pid) });
+      }
+    }
+    for (const line of readLines(this.file)) {
+      const { host, by } = JSON.parse(line) as Partial<Connection> & Pick<Connection, 'by'>;
+      this.watched.add(by);
+      if (host !== undefined) this.#add({ host, by });
+    }
+    return [...this.#seen.values()];
+  }
+
+  #add(connection: Connection): void {
+    this.#seen.set(`${connection.host} ${connection.by}`, connection);
+  }
+}
+
+/** Whether a host is this machine itself and no other can reach it by it. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost') return true;
+  const plain = host.replace(/^::ffff:/, '');
+  return isIP(plain) === 4 ? plain.startsWith('127.') : plain === '::1';
+}
+
+/** Ends of the sockets in a table of /proc/net, by inode: the other one, or the own one of a socket that listens. */
+export function parseSockets(table: string): ReadonlyMap<string, string> {
+  const rows = table.split('\n').slice(1);
+  return new Map(
+    rows.flatMap((row): [string, string][] => {
+      const [, local = '', remote = '', state, , , , , , inode] = row.trim().split(/\s+/);
+      if (inode === undefined) return [];
+      const other = hostOf(remote);
+      const isOpen = state === '0A' || /^[0:.]+$/.test(other);
+      return [[inode, isOpen ? hostOf(local) : other]];
+    }),
+  );
+}
+
+/** `0100007F:1F90` is 127.0.0.1; four bytes at a time are turned around. */
+function hostOf(end: string): string {
+  const bytes = Buffer.from(end.split(':')[0] ?? '', 'hex');
+  const turned = Array.from(bytes, (_, i) => bytes[(i & ~3) + 3 - (i & 3)] ?? 0);
+  const isMapped = turned.slice(0, 10).every((byte) => byte === 0) && turned[10] === 255;
+  if (turned.length === 4 || isMapped) return turned.slice(-4).join('.');
+  const isSelf = turned.every((byte, i) => byte === (i === 15 ? 1 : 0));
+  const groups = Array.from({ length: 8 }, (_, i) =>
+    (((turned[2 * i] ?? 0) << 8) | (turned[2 * i + 1] ?? 0)).toString(16),
+  );
+  return isSelf ? '::1' : groups.join(':');
+}
+
+function socketHosts(): ReadonlyMap<string, string> {
+  const tables = ['tcp', 'tcp6', 'udp', 'udp6'].map((name) => readText(`/proc/net/${name}`));
+  return new Map(tables.flatMap((table) => [...parseSockets(table)]));
+}
+
+/** A process and all that it and its children have started. */
+function treeBelow(root: number): number[] {
+  const children = new Map<number, number[]>();
+  for (const name of entries('/proc').filter((one) => /^\d+$/.test(one))) {
+    const [, parent] = /^\d+ \(.*\) \S (\d+)/s.exec(readText(`/proc/${name}/stat`)) ?? [];
+    children.set(Number(parent), [...(children.get(Number(parent)) ?? []), Number(name)]);
+  }
+  const below = (pid: number): number[] => [pid, ...(children.get(pid) ?? []).flatMap(below)];
+  return below(root);
+}
+
+function hostsOf(pid: number, hosts: ReadonlyMap<string, string>): string[] {
+  return entries(`/proc/${pid}/fd`).flatMap((name) => {
+    const [, inode = ''] = /^socket:\[(\d+)\]$/.exec(readLink(`/proc/${pid}/fd/${name}`)) ?? [];
+    return hosts.get(inode) ?? [];
+  });
+}
+
+function programOf(pid: number): string {
+  const words = readText(`/proc/${pid}/cmdline`).split('\0');
+  const script = words.find((word) => /^(?!file:).*\.[cm]?js$/.test(word));
+  return basename(script ?? words[0] ?? '');
+}
+
+const readLines = (file: string): string[] => readText(file).split('\n').filter(Boolean);
+const readText = (file: string): string => orNothing(() => readFileSync(file, 'utf8'), '');
+const readLink = (file: string): string => orNothing(() => readlinkSync(file), '');
+const entries = (folder: string): string[] => orNothing(() => readdirSync(folder), []);
+
+/** Processes end while they are looked at, and other systems have no /proc. */
+function orNothing<T>(read: () => T, nothing: T): T {
+  try {
+    return read();
+  } catch {
+    return nothing;
+  }
+}
