@@ -79,10 +79,7 @@ export const report = defineOperation({
     }),
     ...runFields,
   },
-  rules: [
-    allNeed(['weights', 'quality'], 'against'),
-    allNeed(['device', 'memory'], 'quality'),
-  ],
+  rules: [allNeed(['weights', 'quality'], 'against'), allNeed(['device', 'memory'], 'quality')],
   result: v.looseObject({ title: v.string(), path: v.string(), bytes: v.number() }),
   trust: 'write',
   run: async (request, context): Promise<WrittenReport> => {
