@@ -51,9 +51,14 @@ export async function explorerDocument(of = experts) {
 
 const roles = ['query', 'key', 'value', 'output', 'gate', 'up', 'down'];
 
+const timesOf = (/** @type {number} */ time) => ({
+  decodeMsPerToken: time,
+  prefillMsPerToken: time / 4,
+});
+
 const entryOf = (/** @type {number} */ level) => ({
   ...{ method: 'lowrank', level, distance: 0.001 * level, error: 0.1, parameters: 100 * level },
-  ...{ bytes: 200 * level, flopsPerToken: 200 * level, milliseconds: 0.01 * level },
+  ...{ bytes: 200 * level, flopsPerToken: 200 * level, ...timesOf(0.01 * level) },
 });
 
 /** Plans of all sizes of 8 GB, and the one for half of it. */
@@ -77,7 +82,7 @@ export function compressionDocument(blocks = 128) {
     sublayer: `block.${Math.floor(i / roles.length)}.attention`,
     block: Math.floor(i / roles.length),
     role: roles[i % roles.length],
-    ...{ out: 64, in: 64, parameters: 4096, bytes: 8192, flopsPerToken: 8192, milliseconds: 0.1 },
+    ...{ out: 64, in: 64, parameters: 4096, bytes: 8192, flopsPerToken: 8192, ...timesOf(0.1) },
     entries: Array.from({ length: 10 }, (_, level) => entryOf(level + 1)),
   }));
   const calibration = { source: 'bundled', sequences: 16, length: 512, tokens: 8192 };
@@ -93,7 +98,7 @@ export function compressionDocument(blocks = 128) {
     panel: 'compression',
     state: {
       ...{ model, file: '/large.sensitivity.json', table, measured: {}, findings: [] },
-      ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'milliseconds'] },
+      ...{ job: idle, removable: 0, units: ['bytes', 'parameters', 'flops', 'decode', 'prefill'] },
     },
     answers: { survey: surveyed, predict: predicted },
     patches: Array.from({ length: 20 }, (_, i) => {

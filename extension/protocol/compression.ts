@@ -60,6 +60,18 @@ export interface PlanSize {
   readonly narrowed: number;
 }
 
+/** How many sublayers a plan removes, and how many it leaves less of: channels, key/value heads or experts. */
+export function sublayersOf({
+  remove,
+  narrow,
+}: Pick<CompressionPlan, 'remove' | 'narrow'>): Pick<PlanSize, 'removed' | 'narrowed'> {
+  const mixtures = remove.flatMap((id) => /^(.+)\.\d+$/.exec(id)?.[1] ?? []);
+  return {
+    removed: remove.length - mixtures.length,
+    narrowed: narrow.length + new Set(mixtures).size,
+  };
+}
+
 /** What the measured single changes allow. */
 export interface BudgetSurvey {
   readonly unit: BudgetUnit;
@@ -118,7 +130,7 @@ export interface CompressionCalls {
   showLog(): void;
 }
 
-const unit = picklist(['bytes', 'parameters', 'memory', 'flops', 'milliseconds']);
+const unit = picklist(['bytes', 'parameters', 'memory', 'flops', 'decode', 'prefill']);
 
 const budgetChoice = object({
   limits: pipe(

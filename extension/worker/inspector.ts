@@ -1,4 +1,5 @@
 import { compareModels } from '../core/inspect/compare-models';
+import { commonBlocks } from '../core/pipelines/source-blocks';
 import { describeModel } from '../core/inspect/describe-model';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { Diagrams } from '../core/inspect/flow/diagrams';
@@ -40,11 +41,15 @@ serve<InspectorRequests>({
     });
   },
   diagram: async ({ model, open: unfolded, ...options }) => {
+    const { against } = options;
+    const numbers = against === undefined ? {} : await commonBlocks(model, against, open);
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
-    return (await diagrams).draw(model, new Set(unfolded), options);
+    return (await diagrams).draw(model, new Set(unfolded), { ...options, numbers });
   },
-  compare: async (request, context) =>
-    compareModels(request, { ...context, emit: () => undefined }, open),
+  compare: async (request, context) => {
+    const numbers = await commonBlocks(request.model, request.against, open);
+    return compareModels({ ...request, numbers }, { ...context, emit: () => undefined }, open);
+  },
   open: async ({ model }) => {
     const { summary, capabilities } = await open(model);
     return { summary, capabilities };

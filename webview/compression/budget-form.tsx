@@ -4,7 +4,7 @@ import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
 import { formatCount, formatDistance, formatPercent } from '../format';
-import { contexts, formatAmount, leastPercent, withLimit } from './budget';
+import { contexts, formatAmount, isTime, leastPercent, withLimit } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
 import type { PlannedFrame } from './frame';
@@ -139,7 +139,7 @@ function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
         })}
       </div>
       {reached.length > 0 && <p class="muted">{strings.least(reached)}</p>}
-      {set.some((unit) => unit === 'flops' || unit === 'milliseconds') && (
+      {set.some((unit) => unit === 'flops' || isTime(unit)) && (
         <p class="muted">{strings.covers}</p>
       )}
     </>

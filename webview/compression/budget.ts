@@ -29,12 +29,15 @@ export interface BudgetForm {
   readonly outer: boolean;
 }
 
+/** Units that count milliseconds. */
+export const isTime = (unit: BudgetUnit): boolean => unit === 'decode' || unit === 'prefill';
+
 const unset: FormLimit = { isSet: false, percent: 50 };
 
 export const initialForm: BudgetForm = {
   limits: {
     bytes: { ...unset, isSet: true },
-    ...{ parameters: unset, memory: unset, flops: unset, milliseconds: unset },
+    ...{ parameters: unset, memory: unset, flops: unset, decode: unset, prefill: unset },
   },
   context: 4096,
   without: [],
@@ -95,7 +98,7 @@ export function choiceOf(form: BudgetForm, known: Known): BudgetChoice | undefin
 export function choiceAt(choice: BudgetChoice, cost: number): BudgetChoice {
   const [first, ...others] = choice.limits;
   const unit = first?.unit ?? 'bytes';
-  const most = unit === 'milliseconds' ? cost + 1e-6 : Math.ceil(cost);
+  const most = isTime(unit) ? cost + 1e-6 : Math.ceil(cost);
   return { ...choice, limits: [{ unit, most }, ...others] };
 }
 
@@ -104,7 +107,8 @@ export function formatAmount(unit: BudgetUnit, value: number): string {
     case 'bytes':
     case 'memory':
       return formatBytes(value);
-    case 'milliseconds':
+    case 'decode':
+    case 'prefill':
       return strings.milli(formatDistance(value));
     case 'parameters':
     case 'flops':

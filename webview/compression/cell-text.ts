@@ -46,7 +46,14 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
     { name: strings.bytes, value: change('bytes', formatBytes) },
     { name: strings.parameters, value: change('parameters', formatCompact) },
     { name: strings.flops, value: change('flopsPerToken', formatCompact) },
-    { name: strings.milliseconds, value: timeText(layer.milliseconds, entry?.milliseconds) },
+    {
+      name: strings.decode,
+      value: timeText(layer.decodeMsPerToken, entry?.decodeMsPerToken),
+    },
+    {
+      name: strings.prefill,
+      value: timeText(layer.prefillMsPerToken, entry?.prefillMsPerToken),
+    },
     ...(entry?.mpoRun === undefined
       ? []
       : [{ name: strings.runs, value: strings.mpoRuns[entry.mpoRun] }]),

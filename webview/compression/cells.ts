@@ -145,11 +145,12 @@ function nearest({ entries, bytes }: Matrix, way: string, share: number): Entry 
 
 /** In what a form is no better than the dense matrix; times are zero where none are known. */
 function drawbacksOf(layer: Matrix, entry: Entry): Drawback[] {
-  const isSlower = entry.milliseconds > layer.milliseconds && layer.milliseconds > 0;
-  const isTimed = entry.milliseconds > 0 && layer.milliseconds > 0;
+  const [before, after] = [layer.decodeMsPerToken, entry.decodeMsPerToken];
+  const isSlower = after > before && before > 0;
+  const isTimed = after > 0 && before > 0;
   return [
     ...(entry.bytes >= layer.bytes ? (['bytes'] as const) : []),
-    ...(isSlower ? (['milliseconds'] as const) : []),
+    ...(isSlower ? (['time'] as const) : []),
     ...(!isTimed && entry.flopsPerToken > layer.flopsPerToken ? (['flops'] as const) : []),
   ];
 }

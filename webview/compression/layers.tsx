@@ -24,7 +24,7 @@ interface LayersProps {
 export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
   const { sort } = panel.view.value;
   const rows = useMemo(() => sorted(cells, sort), [cells, sort]);
-  const isTimed = cells.some(({ layer }) => layer.milliseconds > 0);
+  const isTimed = cells.some(({ layer }) => layer.decodeMsPerToken > 0);
   return (
     <Section
       class={isTimed ? 'candidates' : 'candidates untimed'}
@@ -94,7 +94,7 @@ function Row({ cell, position }: RowProps): VNode {
         )}
         {entry === undefined ? strings.none : formatBytes(entry.bytes)}
       </td>
-      <td class="number">{timeText(layer.milliseconds, entry?.milliseconds)}</td>
+      <td class="number">{timeText(layer.decodeMsPerToken, entry?.decodeMsPerToken)}</td>
     </tr>
   );
 }

@@ -1,5 +1,6 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
+import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
@@ -19,6 +20,7 @@ interface PlanProps {
 export function Plan({ panel, plan, table }: PlanProps): VNode {
   const { result, ...choice } = plan;
   const { distance, tried = [], limits } = result;
+  const { removed, narrowed } = sublayersOf(result);
   const reason = useComputed(() => reasonAgainst(panel)).value;
   const context = formatCount(plan.context);
   return (
@@ -65,14 +67,14 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         {choice.removes && (
           <Tile
             name={strings.removed}
-            value={formatCount(result.remove.length)}
+            value={formatCount(removed)}
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}
-        {result.narrow.length > 0 && (
+        {narrowed > 0 && (
           <Tile
             name={strings.narrowed}
-            value={formatCount(result.narrow.length)}
+            value={formatCount(narrowed)}
             note={strings.ofTotal(formatCount(panel.get('model').sublayers.length))}
           />
         )}

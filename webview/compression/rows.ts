@@ -33,7 +33,7 @@ function valueOf({ layer, entry, loss }: LayerCell, key: SortKey): number | stri
     case 'level':
     case 'error':
     case 'outputError':
-    case 'milliseconds':
+    case 'decodeMsPerToken':
       return entry?.[key];
     case 'loss':
       return loss;

@@ -102,7 +102,7 @@ function paysText({ cells }: CellSet): string {
   const measured = cells.filter(({ entry }) => entry !== undefined);
   if (measured.length === 0) return '';
   const layers = formatCount(measured.length);
-  const parts = (['bytes', 'milliseconds', 'flops'] as const).flatMap((drawback: Drawback) => {
+  const parts = (['bytes', 'time', 'flops'] as const).flatMap((drawback: Drawback) => {
     const count = measured.filter(({ drawbacks }) => drawbacks.includes(drawback)).length;
     return count === 0 ? [] : [strings.paysPart(formatCount(count), drawback)];
   });

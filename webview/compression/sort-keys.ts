@@ -9,6 +9,6 @@ export const sortKeys = [
   'outputError',
   'bytes',
   'after',
-  'milliseconds',
+  'decodeMsPerToken',
 ] as const;
 export type SortKey = (typeof sortKeys)[number];

@@ -46,7 +46,8 @@ const limitName: Readonly<Record<BudgetUnit, string>> = {
   parameters: t('Parameters'),
   memory: t('Memory'),
   flops: t('FLOPs'),
-  milliseconds: t('Milliseconds'),
+  decode: t('Time to generate'),
+  prefill: t('Time to read a prompt'),
 };
 
 const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
@@ -54,7 +55,8 @@ const unitNames: Readonly<Record<BudgetUnit, (context: string) => string>> = {
   parameters: () => t('Parameters'),
   memory: (context) => t('Memory at {0} tokens', context),
   flops: () => t('FLOPs per token'),
-  milliseconds: () => t('Milliseconds per token'),
+  decode: () => t('Milliseconds per generated token'),
+  prefill: () => t('Milliseconds per prompt token'),
 };
 
 const columns: Readonly<Record<SortKey, string>> = {
@@ -67,13 +69,13 @@ const columns: Readonly<Record<SortKey, string>> = {
   outputError: t('Output error'),
   bytes: t('Bytes before'),
   after: t('After'),
-  milliseconds: t('Time'),
+  decodeMsPerToken: t('Time'),
 };
 
 const drawbacks: Readonly<Record<Drawback, string>> = {
   bytes: t('not smaller than the original'),
   flops: t('more FLOPs than the original'),
-  milliseconds: t('slower than the original'),
+  time: t('slower than the original'),
 };
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
@@ -185,7 +187,7 @@ export const strings = {
     ({
       bytes: t('{0} would be no smaller', count),
       flops: t('{0} would need more FLOPs per token', count),
-      milliseconds: t('{0} would be slower on this machine', count),
+      time: t('{0} would be slower on this machine', count),
     })[drawback],
   mpoNote: t(
     'A tensor network that is multiplied out on loading saves disk space and transfer, but neither time nor memory.',
@@ -201,7 +203,8 @@ export const strings = {
   bytes: t('Bytes'),
   parameters: t('Parameters'),
   flops: t('FLOPs per token'),
-  milliseconds: t('Time per token'),
+  decode: t('Time per generated token'),
+  prefill: t('Time per prompt token'),
   noTime: t('not measured'),
   runs: t('Runs faster'),
   mpoRuns: {
@@ -236,7 +239,7 @@ export const strings = {
   context: t('Context'),
   tokens: (count: string) => t('{0} tokens', count),
   shareOf: (share: string, amount: string) => `${share} · ${amount}`,
-  covers: t('FLOPs and milliseconds are of the blocks, and of the head where it takes part.'),
+  covers: t('FLOPs and times are of the blocks, and of the head where it takes part.'),
   least: (limits: readonly string[]) =>
     t('The allowed changes reach down to {0}.', limits.join(', ')),
   allowed: t('Changes allowed'),

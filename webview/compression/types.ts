@@ -11,4 +11,4 @@ export type Method = Way['method'];
 export type BudgetUnit = BudgetChoice['limits'][number]['unit'];
 
 /** In what a form is no better than the dense matrix. */
-export type Drawback = 'bytes' | 'flops' | 'milliseconds';
+export type Drawback = 'bytes' | 'flops' | 'time';

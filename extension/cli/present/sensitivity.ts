@@ -60,6 +60,9 @@ function printOuter({ outer = [], original }: SensitivityProfile, terminal: Term
   );
 }
 
+/** What sublayers are narrowed by. */
+const widthNames = { channels: 'channels', groups: 'key/value heads', experts: 'experts' } as const;
+
 /** Sublayers that can be narrowed, each with what its widths cost. */
 function printWidths({ widths = [], original }: SensitivityProfile, terminal: Terminal): void {
   if (widths.length === 0) {
@@ -73,7 +76,7 @@ function printWidths({ widths = [], original }: SensitivityProfile, terminal: Te
       entries.map(({ kept, distance }) => [
         sublayer,
         formatPercent(kept / count),
-        of === 'channels' ? `${count} channels` : `${count} key/value heads`,
+        `${count} ${widthNames[of]}`,
         (distance - original).toPrecision(3),
       ]),
     ),

@@ -3,8 +3,9 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
+import { inSource } from '../models/units';
 import type { ModelInput } from '../models/model-input';
-import { readManifest } from '../pipelines/manifest-file';
+import { blocksInSource } from '../pipelines/source-blocks';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -139,13 +140,10 @@ export async function placesIn(
   changed: OpenedModel,
   original: OpenedModel,
 ): Promise<readonly (number | undefined)[]> {
-  const manifest = await readManifest(changed.path);
+  const blocks = await blocksInSource(changed.path, original.summary.fingerprint);
   const own = changed.summary.sublayers.map(({ id }) => id);
   const ids = original.summary.sublayers.map(({ id }) => id);
-  const sources =
-    manifest?.source.fingerprint === original.summary.fingerprint
-      ? own.map((id) => inSource(id, manifest.result.sourceBlocks))
-      : own;
+  const sources = blocks === undefined ? own : own.map((id) => inSource(id, blocks));
   const places = ids.map((id) => {
     const place = sources.indexOf(id);
     return place < 0 ? undefined : place;
@@ -161,14 +159,6 @@ export async function placesIn(
     );
   }
   return places;
-}
-
-/** `block.3.attention` of the result is `block.5.attention` of the source. */
-function inSource(id: string, sourceBlocks: readonly number[]): string {
-  return id.replace(
-    /^block\.(\d+)/,
-    (_, block: string) => `block.${sourceBlocks[Number(block)] ?? block}`,
-  );
 }
 
 async function embedAll(

@@ -1,6 +1,8 @@
 import type { JobContext } from '../jobs/job';
 import type { OpenModel } from '../models/model-cache';
 import { openModelFiles } from '../models/open-model';
+import { inSource } from '../models/units';
+import type { BlockNumbers } from '../models/units';
 import { compareWeights, nameInFolder } from './compare-weights';
 import { describeModel } from './describe-model';
 import type {
@@ -26,9 +28,11 @@ export async function compareModels(
   const model = await describeModel(request.model, open);
   const against = await describeModel(request.against, open);
   const asInFolder = model.format !== against.format;
-  const [ours, theirs] = [byName(model, asInFolder), byName(against, asInFolder)];
-  const pairs = [...ours.values()].flatMap((tensor): [StoredTensor, StoredTensor][] => {
-    const other = theirs.get(asInFolder ? nameInFolder(tensor) : tensor.name);
+  const { numbers = {} } = request;
+  const ours = byName(model, asInFolder, numbers.model);
+  const theirs = byName(against, asInFolder, numbers.against);
+  const pairs = [...ours].flatMap(([name, tensor]): [StoredTensor, StoredTensor][] => {
+    const other = theirs.get(name);
     return other === undefined ? [] : [[tensor, other]];
   });
   const forms = pairs.flatMap((pair) => formDifference(pair, asInFolder));
@@ -37,7 +41,7 @@ export async function compareModels(
     against: summarize(against),
     config: differences(model.config, against.config),
     metadata: differences(model.metadata, against.metadata),
-    sublayers: lacking(sublayerIds(model), sublayerIds(against)),
+    sublayers: lacking(sublayerIds(model, numbers.model), sublayerIds(against, numbers.against)),
     tensors: lacking([...ours.keys()], [...theirs.keys()]),
     forms,
     sameForm: pairs.length - forms.length,
@@ -57,17 +61,34 @@ function summarize({
   return { name, path, format, family, parameters, bytes, tensors, blocks: blocks.length };
 }
 
-function byName(model: ModelDescription, asInFolder: boolean): Map<string, StoredTensor> {
+function byName(
+  model: ModelDescription,
+  asInFolder: boolean,
+  numbers: BlockNumbers | undefined,
+): Map<string, StoredTensor> {
   return new Map(
-    allTensors(model).map(({ tensor }) => [
-      asInFolder ? nameInFolder(tensor) : tensor.name,
-      tensor,
-    ]),
+    allTensors(model).map(({ place, tensor }) => {
+      const name = asInFolder ? nameInFolder(tensor) : tensor.name;
+      // Pruned graphs keep their names.
+      const keeps = numbers === undefined || model.format === 'onnx';
+      return [keeps ? name : renumbered(name, place, numbers), tensor];
+    }),
   );
 }
 
-function sublayerIds({ blocks }: ModelDescription): string[] {
-  return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => id));
+/** The name that a block's tensor has under the number of that block in the source. */
+function renumbered(name: string, place: string, numbers: BlockNumbers): string {
+  const [, block] = /^block\.(\d+)\./.exec(place) ?? [];
+  return block === undefined
+    ? name
+    : name.replace(
+        new RegExp(`(?<=^|\\.)${block}(?=\\.)`),
+        String(numbers[Number(block)] ?? block),
+      );
+}
+
+function sublayerIds({ blocks }: ModelDescription, numbers: BlockNumbers = []): string[] {
+  return blocks.flatMap(({ sublayers }) => sublayers.map(({ id }) => inSource(id, numbers)));
 }
 
 /** What only one of two lists has. */

@@ -1,4 +1,5 @@
 import type { ModelFormat } from '../models/model-headers';
+import type { BlockNumbers } from '../models/units';
 import type { Message } from '../message';
 
 /** Which models are compared. */
@@ -8,6 +9,14 @@ export interface CompareRequest {
   readonly against: string;
   /** Also read the weights of every tensor that both have in the same shape. */
   readonly weights: boolean;
+  /** Blocks by their numbers in the model that one was made from. */
+  readonly numbers?: Numbering;
+}
+
+/** Numbers of the blocks of two models in that of them that the other was made from; its own when absent. */
+export interface Numbering {
+  readonly model?: BlockNumbers;
+  readonly against?: BlockNumbers;
 }
 
 /** One of two models that are compared. */

@@ -110,6 +110,8 @@ export interface LinearLayer extends ModelMatrix {
   /** Index of its sublayer in the model's summary. */
   readonly sublayer: number;
   readonly role: LinearRole;
+  /** Of a mixture: whose it is, and the share of the tokens that an expert sees in the mean. */
+  readonly expert?: { readonly index: number; readonly share: number };
 }
 
 /** Where matrices outside the sublayers stand. */

@@ -106,6 +106,17 @@ export function unitsMeant(id: string, { sublayers }: Pick<ModelSummary, 'sublay
   return experts !== undefined && Number(expert) < experts.count ? [id] : [];
 }
 
+/** Of each block its number in the model that it was made from. */
+export type BlockNumbers = readonly number[];
+
+/** An id in the numbers of the model that this one was made from: `block.3.attention` may be `block.5.attention` there. */
+export function inSource(id: string, blocks: BlockNumbers): string {
+  return id.replace(
+    /^block\.(\d+)(?=$|[./])/,
+    (_, block: string) => `block.${blocks[Number(block)] ?? block}`,
+  );
+}
+
 /** Whether two ids are of one unit, or of a mixture and one of its experts. */
 export function overlap(a: string, b: string): boolean {
   return a === b || a.startsWith(`${b}.`) || b.startsWith(`${a}.`);

@@ -66,7 +66,7 @@ export const sizeFields = {
   }),
   limits: list({
     description:
-      'Limits that must hold as well, such as memory<2GB,parameters<100M,milliseconds<20; a percentage is a share of the model',
+      'Limits that must hold as well, such as memory<2GB,parameters<100M,decode<20; a percentage is a share of the model',
     form: limitForm,
     placeholder: 'LIMIT,…',
   }),

@@ -40,7 +40,7 @@ export const trialFields = group('Sensitivity', {
   }),
   widths: list({
     description:
-      'Shares of the channels of feed-forwards and of the key/value heads of attentions to narrow to, such as 75%,50%',
+      'Shares of the channels of feed-forwards, the key/value heads of attentions and the experts of mixtures to narrow to, such as 75%,50%',
     form: { pattern: /^\d{1,2}(\.\d+)?%$/, takes: say`percentages below 100, such as 75%,50%` },
     fallback: 'none',
     placeholder: 'PERCENT,…',

@@ -135,14 +135,16 @@ export class LayeredExecutor {
 
   /**
    * Takes several examples through a step that stands in the place of one of the model's, such as a
-   * sublayer with other matrices; its session is not kept.
+   * sublayer with other matrices or without some of its experts; its session is not kept.
    */
   public async through(
     step: Step & { readonly part: GraphPart },
     states: readonly HiddenState[],
     afterRun?: () => Promise<void>,
+    experts: readonly number[] = [],
   ): Promise<HiddenState[]> {
-    const results = await this.take(step, states, { afterRun, once: true });
+    const without = states.map(() => experts);
+    const results = await this.take(step, states, { afterRun, without, once: true });
     this.evaluationCount += states.length;
     return results;
   }

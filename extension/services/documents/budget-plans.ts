@@ -6,6 +6,7 @@ import { calibrationNames } from '../../core/operations/shared-fields';
 import { formatLimit } from '../../core/tensornet/budget/budget-limits';
 import type { CompressionPlan, RemovalCost } from '../../core/tensornet/budget/plan-under-budget';
 import { formatCompression } from '../../core/tensornet/compression-choice';
+import { sublayersOf } from '../../protocol/compression';
 import type {
   BudgetChoice,
   BudgetSurvey,
@@ -107,10 +108,5 @@ function sizeOf({
   remove,
   narrow,
 }: Pick<CompressionPlan, 'sumOfDistances' | 'compress' | 'remove' | 'narrow'>): PlanSize {
-  return {
-    sumOfDistances,
-    compressed: compress.length,
-    removed: remove.length,
-    narrowed: narrow.length,
-  };
+  return { sumOfDistances, compressed: compress.length, ...sublayersOf({ remove, narrow }) };
 }

@@ -3,12 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel } from '../../../extension/core/models/open-model';
-import {
-  expertSaliency,
-  leastSalient,
-  shareOfExperts,
-} from '../../../extension/core/prune/experts/expert-saliency';
-import type { ExpertSaliency } from '../../../extension/core/prune/experts/expert-saliency';
+import { expertSaliency } from '../../../extension/core/metrics/expert-saliency';
+import type { ExpertSaliency } from '../../../extension/core/metrics/expert-saliency';
+import { leastSalient, shareOfExperts } from '../../../extension/core/prune/experts/least-salient';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';

@@ -23,7 +23,8 @@ function entryOf(method: SensitivityEntry['method'], distance: number): Sensitiv
     parameters: 100,
     bytes: 50,
     flopsPerToken: 200,
-    milliseconds: 0,
+    decodeMsPerToken: 0,
+    prefillMsPerToken: 0,
   };
 }
 
@@ -56,7 +57,8 @@ function tableOf(entries: readonly SensitivityEntry[] = []): SensitivityProfile 
       parameters: 100,
       bytes: 200,
       flopsPerToken: 200,
-      milliseconds: 0,
+      decodeMsPerToken: 0,
+      prefillMsPerToken: 0,
       entries,
     })),
   };

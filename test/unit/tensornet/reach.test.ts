@@ -3,14 +3,18 @@ import {
   countedUnits,
   defaultContext,
   formatLimit,
+  onlyLimit,
   parseLimit,
 } from '../../../extension/core/tensornet/budget/budget-limits';
 import type { BudgetUnit } from '../../../extension/core/tensornet/budget/budget-limits';
 import { reachOf } from '../../../extension/core/tensornet/budget/pareto-front';
+import { planUnderBudget } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { RemovalCost } from '../../../extension/core/tensornet/budget/plan-under-budget';
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { withWays } from '../../../extension/core/tensornet/sensitivity/ways';
 import { int8, layerOf, lowRank, outside, tableOf } from '../webview/compression-fixture';
+
+const times = { decodeMsPerToken: 1, prefillMsPerToken: 0.5 };
 
 function leastOf(
   table: SensitivityProfile,
@@ -23,8 +27,10 @@ function leastOf(
 describe('how far a model can go down', () => {
   it('is counted in what the table knows', () => {
     expect(countedUnits(tableOf())).toEqual(['bytes', 'parameters', 'memory', 'flops']);
-    const layers = tableOf().layers.map((layer) => ({ ...layer, milliseconds: 1 }));
-    expect(countedUnits(tableOf({ layers }))).toContain('milliseconds');
+    const layers = tableOf().layers.map((layer) => ({ ...layer, ...times }));
+    expect(countedUnits(tableOf({ layers }))).toEqual(
+      expect.arrayContaining(['decode', 'prefill']),
+    );
   });
 
   it('is as far as the levels that are allowed', () => {
@@ -56,10 +62,26 @@ describe('how far a model can go down', () => {
     expect(leastOf(tableOf(), 'flops')).toBe(sublayers - 28);
   });
 
+  it('counts generated tokens and those of prompts apart', async () => {
+    const compressions = [
+      { ...int8(0.2), decodeMsPerToken: 0.9, prefillMsPerToken: 0.1 },
+      { ...lowRank(2, 6, 0.1), decodeMsPerToken: 0.3, prefillMsPerToken: 0.45 },
+    ];
+    const table = tableOf({ layers: [{ ...layerOf(0, 'down', compressions), ...times }] });
+    expect([leastOf(table, 'decode'), leastOf(table, 'prefill')]).toEqual([0.3, 0.1]);
+    const chosen = async (limit: string): Promise<string[]> => {
+      const plan = await planUnderBudget(table, onlyLimit(parseLimit(limit)));
+      return plan.compress.map(({ method }) => method);
+    };
+    expect(await chosen('decode<0.5')).toEqual(['lowrank']);
+    expect(await chosen('prefill<0.2')).toEqual(['int8']);
+    await expect(chosen('prefill<0.05')).rejects.toThrow(/at least 0\.100 ms \(prefill\)/);
+  });
+
   it('is known of a part of the layers too', () => {
-    const layers = [{ ...layerOf(0, 'down', [lowRank(2, 6, 0.1), int8(0.1)]), milliseconds: 1 }];
+    const layers = [{ ...layerOf(0, 'down', [lowRank(2, 6, 0.1), int8(0.1)]), ...times }];
     const settings = { ...tableOf().settings, blocks: [0] };
-    expect(leastOf(tableOf({ layers, settings }), 'milliseconds')).toBe(0);
+    expect(leastOf(tableOf({ layers, settings }), 'decode')).toBe(0);
   });
 });
 
@@ -67,7 +89,7 @@ describe('a limit', () => {
   it.each([
     { unit: 'bytes', ratio: 0.57 },
     { unit: 'memory', most: 123_456_789 },
-    { unit: 'milliseconds', most: 0.000_123 },
+    { unit: 'decode', most: 0.000_123 },
     { unit: 'flops', ratio: 0.000_001 },
   ] as const)('is read as it was written: %o', (limit) => {
     expect(parseLimit(formatLimit(limit))).toMatchObject(limit);

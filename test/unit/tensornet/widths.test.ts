@@ -179,10 +179,14 @@ describe('limits', () => {
     );
   });
 
-  it('of milliseconds are not kept by a profile of some layers', () => {
-    const timed = table.layers.map((layer) => ({ ...layer, milliseconds: 1 }));
+  it('of times are not kept by a profile of some layers', () => {
+    const timed = table.layers.map((layer) => ({
+      ...layer,
+      decodeMsPerToken: 1,
+      prefillMsPerToken: 1,
+    }));
     const some = { ...table, layers: timed, settings: { ...table.settings, blocks: [0] } };
-    const budget = { limits: [parseLimit('milliseconds<1000')], context };
+    const budget = { limits: [parseLimit('decode<1000')], context };
     expect(() => planProblem(some, budget)).toThrow(/limits: .* the times of some layers only/);
   });
 });

@@ -10,7 +10,8 @@ export const int8 = (distance: number): Entry => ({
   parameters: 10,
   bytes: 10,
   flopsPerToken: 20,
-  milliseconds: 0,
+  decodeMsPerToken: 0,
+  prefillMsPerToken: 0,
 });
 
 export const lowRank = (level: number, bytes: number, distance: number): Entry => ({
@@ -23,7 +24,8 @@ export const lowRank = (level: number, bytes: number, distance: number): Entry =
   parameters: bytes / 2,
   bytes,
   flopsPerToken: bytes,
-  milliseconds: 0,
+  decodeMsPerToken: 0,
+  prefillMsPerToken: 0,
 });
 
 export function layerOf(block: number, role: Role, entries: readonly Entry[], more = ''): Layer {
@@ -37,15 +39,24 @@ export function layerOf(block: number, role: Role, entries: readonly Entry[], mo
     parameters: 10,
     bytes: 20,
     flopsPerToken: 20,
-    milliseconds: 0,
+    decodeMsPerToken: 0,
+    prefillMsPerToken: 0,
     entries,
   };
 }
 
 function outerOf(place: Outer['place'], distance: number, flopsPerToken: number): Outer {
-  const { out, in: width, parameters, bytes, milliseconds } = layerOf(0, 'other', []);
+  const {
+    out,
+    in: width,
+    parameters,
+    bytes,
+    decodeMsPerToken,
+    prefillMsPerToken,
+  } = layerOf(0, 'other', []);
   return {
-    ...{ tensor: `${place}.weight`, place, out, in: width, parameters, bytes, milliseconds },
+    ...{ tensor: `${place}.weight`, place, out, in: width, parameters, bytes },
+    ...{ decodeMsPerToken, prefillMsPerToken },
     ...{ flopsPerToken, entries: [{ ...int8(distance), flopsPerToken }] },
   };
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { sublayersOf } from '../../../extension/protocol/compression';
 import type { CompressionState, MadePlan } from '../../../extension/protocol/compression';
 import {
   choiceAt,
@@ -98,9 +99,9 @@ describe('the cells of the compression panel', () => {
         share: 50,
       }).cells[0]?.drawbacks;
     expect(drawbacks({}, {})).toEqual(['bytes', 'flops']);
-    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 1, bytes: 19 })).toEqual([]);
-    expect(drawbacks({ milliseconds: 2 }, { milliseconds: 3, bytes: 19 })).toEqual([
-      'milliseconds',
+    expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 1, bytes: 19 })).toEqual([]);
+    expect(drawbacks({ decodeMsPerToken: 2 }, { decodeMsPerToken: 3, bytes: 19 })).toEqual([
+      'time',
     ]);
   });
 
@@ -131,7 +132,8 @@ describe('the cells of the compression panel', () => {
       Distance: '1.00e-4',
       'Error of its outputs': '–',
       Bytes: '20 B → 10 B',
-      'Time per token': 'not measured',
+      'Time per generated token': 'not measured',
+      'Time per prompt token': 'not measured',
     });
     const rough =
       cell?.entry && cellFacts({ ...cell, entry: { ...cell.entry, standardError: 2e-5 } });
@@ -331,5 +333,18 @@ describe('the view of the compression panel', () => {
         view: { share: 'x', sort: { key: 'y' }, form: { limits: { bytes: 'z' }, without: 1 } },
       }),
     ).toEqual(fallback);
+  });
+});
+
+describe('what a plan takes out', () => {
+  it('counts a mixture with fewer experts as one that is narrower', () => {
+    const narrow = [{ sublayer: 'block.0.attention', remove: '1' }];
+    const remove = [
+      'block.1.attention',
+      'block.2.expert.0',
+      'block.2.expert.3',
+      'block.3.expert.3',
+    ];
+    expect(sublayersOf({ remove, narrow })).toEqual({ removed: 1, narrowed: 3 });
   });
 });

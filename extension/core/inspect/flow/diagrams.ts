@@ -1,6 +1,7 @@
 import { stampOfModel } from '../../checkpoints/model-stamp';
 import type { OpenModel } from '../../models/model-cache';
 import { openModelFiles } from '../../models/open-model';
+import type { Numbering } from '../model-comparison';
 import { locateWeights } from '../locate-weights';
 import { describeFlow } from './describe-flow';
 import type { Diagram } from './diagram';
@@ -17,6 +18,8 @@ const kept = 2;
 interface DrawingOptions {
   /** Another model that is drawn into the same diagram, where the flow of both is known. */
   readonly against?: string | undefined;
+  /** Blocks of the two by common numbers, where one was made from the other. */
+  readonly numbers?: Numbering;
   /** Numbers to draw on the boxes, as {@link readNodeValues} reads them. */
   readonly values?: string | undefined;
 }
@@ -34,7 +37,7 @@ export class Diagrams {
   public async draw(
     model: string,
     unfolded: ReadonlySet<string>,
-    { against, values }: DrawingOptions = {},
+    { against, numbers, values }: DrawingOptions = {},
   ): Promise<Diagram | UnknownFlow> {
     const own = await this.flowOf(model);
     if ('reason' in own) {
@@ -42,7 +45,7 @@ export class Diagrams {
     }
     const other = against === undefined ? undefined : await this.flowOf(against);
     const isJoined = other !== undefined && !('reason' in other) && other.source === own.source;
-    const flow = isJoined ? joinFlows(own, other) : own;
+    const flow = isJoined ? joinFlows(own, other, numbers) : own;
     const diagram =
       values === undefined ? layOut(flow, unfolded) : await drawValues(flow, unfolded, values);
     return isJoined ? { ...diagram, joined: true } : diagram;

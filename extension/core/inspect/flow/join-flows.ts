@@ -1,22 +1,48 @@
 import { everyItem, isGroup } from './flow-document';
 import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow-document';
+import { inSource } from '../../models/units';
+import type { BlockNumbers } from '../../models/units';
+import type { Numbering } from '../model-comparison';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
 import { signatureOf } from './signature';
 
 /**
  * One flow of two models: what both have once, and what one of them lacks where the other has it. Items are the same
- * by their ids; each says in what it differs.
+ * by their ids, blocks under the numbers that are given for them; each says in what it differs.
  */
-export function joinFlows(model: Flow, against: Flow): Flow {
+export function joinFlows(one: Flow, other: Flow, numbers: Numbering = {}): Flow {
+  const [model, against] = [renumbered(one, numbers.model), renumbered(other, numbers.against)];
   const edges = new Map<string, FlowEdge>();
   for (const edge of [...model.edges, ...against.edges]) {
     const key = `${edge.from}\n${edge.to}`;
     edges.set(key, edges.get(key) ?? edge);
   }
   const joined = [...edges.values()];
-  const items = join(unfolded(model.items), unfolded(against.items));
+  const items = join(model.items, against.items);
   return { ...model, items: folded(items, joined), edges: joined };
+}
+
+/** A flow whose blocks stand one by one, in the numbers of the model that it was made from. */
+function renumbered(flow: Flow, numbers: BlockNumbers = []): Flow {
+  const rename = (item: FlowItem): FlowItem => {
+    const id = inSource(item.id, numbers);
+    if (!isGroup(item)) {
+      return { ...item, id };
+    }
+    const [number = ''] = /\d+$/.exec(id) ?? [];
+    const label = item.kind === 'block' ? item.label.replace(/\d+$/, number) : item.label;
+    return { ...item, id, label, children: item.children.map(rename) };
+  };
+  return {
+    ...flow,
+    items: unfolded(flow.items).map(rename),
+    edges: flow.edges.map((edge) => ({
+      ...edge,
+      from: inSource(edge.from, numbers),
+      to: inSource(edge.to, numbers),
+    })),
+  };
 }
 
 /** Blocks one by one: the two models have different ones that are alike. */
@@ -75,7 +101,7 @@ function folded(items: readonly FlowItem[], edges: readonly FlowEdge[]): FlowIte
   const result: FlowItem[] = [];
   let blocks: Foldable[] = [];
   const fold = (): void => {
-    result.push(...foldBlocks(blocks));
+    result.push(...foldBlocks(blocks).map(withShared));
     blocks = [];
   };
   for (const item of items) {
@@ -88,6 +114,18 @@ function folded(items: readonly FlowItem[], edges: readonly FlowEdge[]): FlowIte
   }
   fold();
   return result;
+}
+
+/** A run with what all that stands in it is marked by. */
+function withShared(item: FlowItem): FlowItem {
+  if (!isGroup(item) || item.kind !== 'run') {
+    return item;
+  }
+  const children = item.children.map(withShared);
+  const [shared, ...others] = new Set(children.map(({ difference }) => difference));
+  return shared === undefined || others.length > 0
+    ? { ...item, children }
+    : { ...item, children, difference: shared };
 }
 
 function signatureWith(group: FlowGroup, edges: readonly FlowEdge[]): string {

@@ -30,19 +30,32 @@ export function linearLayersOf(
   gated: boolean,
 ): LinearLayer[] {
   const whole = withRoles(sublayer, gated).filter(([, { groups }]) => groups === undefined);
-  return whole.map(([role, { weight, transposed = false, form }]) => {
+  return whole.map(([role, { weight, transposed = false, form }, of]) => {
     const [rows = 0, columns = 0] = weight.shape;
     const [out, input] = transposed ? [columns, rows] : [rows, columns];
     const sizes = { out, in: input };
     const stored = { weight, transposed, ...(form === undefined ? {} : { form }) };
-    return { id: weight.name, sublayer: index, role, ...sizes, ...stored };
+    const expert = expertOf(sublayer, of);
+    return { id: weight.name, sublayer: index, role, ...sizes, ...stored, ...expert };
   });
 }
 
-function withRoles(
+/** Which expert a layer belongs to; nothing for the one that every token is sent to. */
+function expertOf(
   sublayer: TransformerSublayer,
-  gated: boolean,
-): (readonly [LinearRole, Linear])[] {
+  index: number | undefined,
+): Pick<LinearLayer, 'expert'> {
+  if (sublayer.kind !== 'expert' || index === undefined) {
+    return {};
+  }
+  const { count, perToken } = sublayer.shape;
+  return index < count ? { expert: { index, share: perToken / count } } : {};
+}
+
+/** A layer, what it does, and the number of the expert that it belongs to. */
+type InRole = readonly [role: LinearRole, linear: Linear, expert?: number];
+
+function withRoles(sublayer: TransformerSublayer, gated: boolean): InRole[] {
   switch (sublayer.kind) {
     case 'attention': {
       const { queryKeyValue, latentNorms, output, gate } = sublayer.weights;
@@ -63,7 +76,9 @@ function withRoles(
     case 'feedforward':
       return feedforwardRoles(sublayer.weights, gated);
     case 'expert':
-      return expertsOf(sublayer.weights).flatMap((expert) => feedforwardRoles(expert, gated));
+      return expertsOf(sublayer.weights).flatMap((expert, index) =>
+        feedforwardRoles(expert, gated).map(([role, linear]): InRole => [role, linear, index]),
+      );
     case 'patch':
       return [];
   }

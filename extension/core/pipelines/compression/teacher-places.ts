@@ -2,15 +2,8 @@ import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
 import { manifestName } from '../../document-names';
 import { readManifest } from '../manifest-file';
-import type { Manifest } from '../manifest-file';
+import { stepsFrom } from '../source-blocks';
 import { say } from '../../message';
-
-/** What a manifest says of the way from its source to the model. */
-interface Step {
-  readonly fingerprint: string;
-  readonly removed: readonly string[];
-  readonly sourceBlocks: readonly number[];
-}
 
 /**
  * Index among the teacher's sublayers of each of the student's, by the manifests of the way on which
@@ -53,18 +46,4 @@ export async function teacherPlaces(
     });
   }
   return ids.map(({ place }) => place);
-}
-
-/** The steps from the model of a fingerprint on, earliest first; undefined where it is not on the way. */
-function stepsFrom(fingerprint: string, manifest: Manifest | undefined): Step[] | undefined {
-  if (manifest === undefined) {
-    return undefined;
-  }
-  const { source, removed, result } = manifest;
-  const step = { fingerprint: source.fingerprint, removed, sourceBlocks: result.sourceBlocks };
-  if (source.fingerprint === fingerprint) {
-    return [step];
-  }
-  const earlier = stepsFrom(fingerprint, source.manifest);
-  return earlier === undefined ? undefined : [...earlier, step];
 }

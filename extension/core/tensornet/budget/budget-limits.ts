@@ -4,16 +4,28 @@ import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
 import { UserError } from '../../user-error';
 import { matricesOf } from '../sensitivity/sensitivity-profile';
-import type { MatrixSensitivity, SensitivityProfile } from '../sensitivity/sensitivity-profile';
+import type {
+  MatrixSensitivity,
+  SensitivityProfile,
+  TokenTimes,
+} from '../sensitivity/sensitivity-profile';
 import { say } from '../../message';
 
 /**
  * What a limit counts. Bytes and parameters are of all tensors; memory is bytes with the keys and values of a
- * context; FLOPs are of one token in the sublayers, and its milliseconds in their linear layers but for convolutions,
- * both with the head where the table has measured it.
+ * context; FLOPs are of one token in the sublayers. `decode` is the milliseconds of a token that is generated, and
+ * `prefill` those of a token of a prompt, both in their linear layers but for convolutions. The head counts where the table
+ * has measured it.
  */
-export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'milliseconds'] as const;
+export const budgetUnits = ['bytes', 'parameters', 'memory', 'flops', 'decode', 'prefill'] as const;
 export type BudgetUnit = (typeof budgetUnits)[number];
+
+/** Units that count milliseconds. */
+export const isTime = (unit: BudgetUnit): unit is 'decode' | 'prefill' =>
+  unit === 'decode' || unit === 'prefill';
+
+/** Units that count what a token takes, not what is stored. */
+export const isWork = (unit: BudgetUnit): boolean => unit === 'flops' || isTime(unit);
 
 /** What may be left at most: a share of the whole model, in (0, 1), or an amount in the unit. */
 export type BudgetLimit = ShareLimit | AmountLimit;
@@ -45,10 +57,11 @@ export const defaultContext = 4096;
 export function countedUnits(
   table: Pick<SensitivityProfile, 'layers' | 'outer' | 'model'>,
 ): BudgetUnit[] {
-  const isTimed = matricesOf(table).some(({ milliseconds }) => milliseconds > 0);
+  const isTimed = matricesOf(table).some(({ decodeMsPerToken }) => decodeMsPerToken > 0);
   const isCached = table.model.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0);
   const isCounted: Partial<Record<BudgetUnit, boolean>> = {
-    milliseconds: isTimed,
+    decode: isTimed,
+    prefill: isTimed,
     memory: isCached,
   };
   return budgetUnits.filter((unit) => isCounted[unit] !== false);
@@ -63,8 +76,8 @@ export const onlyLimit = (limit: BudgetLimit): Budget => ({
 /** How limits are written: what is counted, and a share of the model or an amount. */
 export const limitForm = {
   pattern:
-    /^(?:(?:bytes|memory)<\d+(?:\.\d+)?(?:%|[kmgt]?i?b?)|(?:parameters|flops)<\d+(?:\.\d+)?[kmgt%]?|milliseconds<\d+(?:\.\d+)?%?)$/i,
-  takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'milliseconds<20'}`,
+    /^(?:(?:bytes|memory)<\d+(?:\.\d+)?(?:%|[kmgt]?i?b?)|(?:parameters|flops)<\d+(?:\.\d+)?[kmgt%]?|(?:decode|prefill)<\d+(?:\.\d+)?%?)$/i,
+  takes: say`limits such as ${'memory<2GB'}, ${'bytes<50%'}, ${'parameters<100M'} or ${'decode<20'}`,
 };
 
 /**
@@ -75,7 +88,7 @@ export function parseLimit(text: string): BudgetLimit {
   const [name = '', amount = ''] = text.split('<');
   const unit = budgetUnits.find((one) => one === name.toLowerCase()) ?? 'bytes';
   if (!amount.endsWith('%')) {
-    const most = unit === 'milliseconds' ? Number(amount) : (parseMemorySize(amount) ?? 0);
+    const most = isTime(unit) ? Number(amount) : (parseMemorySize(amount) ?? 0);
     return { unit, most, field: 'limits' };
   }
   const ratio = Number.parseFloat(amount) / 100;
@@ -100,7 +113,7 @@ const decimal = (value: number): string => value.toFixed(6).replace(/\.?0+$/, ''
 /** Whether so much of a model is neither nothing nor all of it. */
 export const isShare = (ratio: number): boolean => ratio > 0 && ratio < 1;
 
-type Counted = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | 'milliseconds'>;
+type Counted = Pick<MatrixSensitivity, 'bytes' | 'parameters' | 'flopsPerToken' | keyof TokenTimes>;
 
 /** What is counted of a matrix, or of anything else that has such costs. */
 export const costOf: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = {
@@ -108,7 +121,8 @@ export const costOf: Readonly<Record<BudgetUnit, (costs: Counted) => number>> = 
   parameters: ({ parameters }) => parameters,
   memory: ({ bytes }) => bytes,
   flops: ({ flopsPerToken }) => flopsPerToken,
-  milliseconds: ({ milliseconds }) => milliseconds,
+  decode: ({ decodeMsPerToken }) => decodeMsPerToken,
+  prefill: ({ prefillMsPerToken }) => prefillMsPerToken,
 };
 
 /** What a sublayer's keys and values count for. */
@@ -120,9 +134,12 @@ export function cacheCost(
   return unit === 'memory' ? kvBytesPerToken * context : 0;
 }
 
+/** Of what is not timed. */
+export const noWork = { flopsPerToken: 0, decodeMsPerToken: 0, prefillMsPerToken: 0 } as const;
+
 /** What is counted of a sublayer without its keys and values; of times nothing, which only its layers have. */
 export function ownCost(unit: BudgetUnit, sublayer: SublayerSummary): number {
-  return costOf[unit]({ ...sublayer, milliseconds: 0 });
+  return costOf[unit]({ ...noWork, ...sublayer });
 }
 
 /** What is counted of a whole model; `linear` is what is counted of all matrices of its sublayers, `outer` of others. */
@@ -140,7 +157,8 @@ export function wholeCost(
       return memoryAt(model, context);
     case 'flops':
       return model.sublayers.reduce((sum, { flopsPerToken }) => sum + flopsPerToken, outer);
-    case 'milliseconds':
+    case 'decode':
+    case 'prefill':
       return linear + outer;
   }
 }
@@ -159,7 +177,8 @@ export function formatAmount(unit: BudgetUnit, amount: number): string {
     case 'parameters':
     case 'flops':
       return formatCount(amount);
-    case 'milliseconds':
+    case 'decode':
+    case 'prefill':
       return `${amount.toPrecision(3)} ms`;
   }
 }

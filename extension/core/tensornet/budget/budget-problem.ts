@@ -1,4 +1,4 @@
-/** One cost for each limit of a problem, in their order: bytes, parameters, FLOPs or milliseconds. */
+/** One cost for each limit of a problem, in their order: such as bytes or FLOPs. */
 export type Costs = readonly number[];
 
 /** What one way to store and run a linear layer costs, and what it does to the model's output. */

@@ -10,6 +10,7 @@ import type { ModelInput } from '../../models/model-input';
 import { narrowModel, readNarrowing } from '../../models/narrow/narrow-model';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import type { OpenedModel } from '../../models/opened-model';
+import { overlap } from '../../models/units';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import type { HiddenState } from '../../runtime/tensors';
@@ -41,7 +42,7 @@ export interface MeasurerSetup {
 /** Changes of a model that are measured together. */
 export interface MeasuredPlan {
   readonly compress: readonly CompressionChoice[];
-  /** Ids of sublayers. */
+  /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
   readonly narrow: readonly PlannedNarrowing[];
 }
@@ -167,10 +168,11 @@ export class PlanMeasurer {
     }
   }
 
-  /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes or is narrower, or its layers. */
+  /** Ids of what the plan changes in a sublayer: the sublayer itself where it goes or has less in it, or its layers. */
   private turnsOf(index: number, { compress, remove, narrow }: MeasuredPlan): string[] {
     const { id } = this.setup.model.summary.sublayers[index] ?? { id: '' };
-    return remove.includes(id) || narrow.some(({ sublayer }) => sublayer === id)
+    const isLess = remove.some((unit) => overlap(unit, id));
+    return isLess || narrow.some(({ sublayer }) => sublayer === id)
       ? [id]
       : compress.map(({ tensor }) => tensor).filter((tensor) => this.places.get(tensor) === index);
   }

@@ -1,8 +1,7 @@
-import type { SublayerSummary } from '../../models/model-summary';
+import { parseRanges } from '../../models/narrow/number-ranges';
 import type { PlannedNarrowing } from '../../models/narrow/planned-narrowing';
 import { UserError } from '../../user-error';
 import type { CompressionChoice } from '../compression-choice';
-import { quantizerNames } from '../compression-choice';
 import type {
   LayerSensitivity,
   MatrixSensitivity,
@@ -10,17 +9,28 @@ import type {
   SensitivityEntry,
   SensitivityProfile,
   WidthEntry,
+  WidthSensitivity,
 } from '../sensitivity/sensitivity-profile';
 import {
   cacheCost,
   costOf,
   formatAmount,
   isShare,
+  isTime,
   mostOf,
-  ownCost,
   wholeCost,
 } from './budget-limits';
 import type { Budget, BudgetLimit, BudgetUnit } from './budget-limits';
+import {
+  lessExperts,
+  narrowable,
+  restCost,
+  restOfExpert,
+  shareOf,
+  staying,
+  sumOf,
+} from './narrower-states';
+import type { LeftOver, Offered } from './narrower-states';
 import { chooseOptions } from './choose-options';
 import { leastCost, totals, undominated } from './budget-problem';
 import type { BudgetProblem, BudgetSolution, Costs, PartChoice, PartState } from './budget-problem';
@@ -43,7 +53,7 @@ export interface LimitKept {
 /** What to do with a model to keep to a budget. */
 export interface CompressionPlan {
   readonly compress: readonly CompressionChoice[];
-  /** Ids of sublayers. */
+  /** Ids of sublayers and experts. */
   readonly remove: readonly string[];
   readonly narrow: readonly PlannedNarrowing[];
   /** Of the whole model, in the unit of the first limit. */
@@ -58,10 +68,9 @@ export interface CompressionPlan {
 /** What a state of a part stands for. */
 interface PlannedState {
   /** What the part is narrowed to, where it is neither whole nor gone. */
-  readonly width?: WidthEntry;
+  readonly width?: WidthEntry & Pick<WidthSensitivity, 'of'>;
   readonly isGone?: true;
-  /** The entry of each option of each layer; undefined for layers that are kept. */
-  readonly entries: readonly (readonly (SensitivityEntry | undefined)[])[];
+  readonly entries: Offered;
 }
 
 /** A sublayer, an embedding or a head. */
@@ -100,21 +109,20 @@ export function planProblem(
   // Distances by perplexity begin at the original's.
   const lossOf = ({ distance }: { readonly distance: number }): number =>
     Math.max(0, distance - original);
-  const whole = (matrices: readonly MatrixSensitivity[]): PlannedState['entries'] =>
+  const whole = (matrices: readonly MatrixSensitivity[]): Offered =>
     matrices.map(({ entries }) => [undefined, ...entries]);
   /** What is left to choose from: what another option beats would never be taken. */
   const offered = (
     matrices: readonly (LayerSensitivity | OuterSensitivity)[],
-    entries: PlannedState['entries'],
-    share?: WidthShare,
+    entries: Offered,
+    left?: LeftOver,
   ): Pick<PlannedState, 'entries'> & Pick<PartState, 'layers'> => {
     const kept = matrices.map((matrix, i) => {
       const all = (entries[i] ?? []).map((entry) => ({
         entry,
         costs: units.map(
           (unit) =>
-            costOf[unit](entry ?? matrix) *
-            (share === undefined ? 1 : shareOf(matrix, entry, share)),
+            costOf[unit](entry ?? matrix) * (left === undefined ? 1 : left(unit, matrix, entry)),
         ),
         loss: entry === undefined ? 0 : lossOf(entry),
       }));
@@ -132,9 +140,12 @@ export function planProblem(
     const matrices = layers.filter((layer) => layer.sublayer === sublayer.id);
     const width = widths.find((one) => one.sublayer === sublayer.id);
     const removal = removable.find((one) => one.sublayer === sublayer.id);
-    const rest = (share: number): Costs =>
+    const rest = (share: number, gone = 0): Costs =>
       units.map(
-        (unit) => restCost(unit, sublayer, matrices) + share * cacheCost(unit, sublayer, context),
+        (unit) =>
+          restCost(unit, sublayer, matrices) -
+          gone * restOfExpert(unit, sublayer, matrices) +
+          share * cacheCost(unit, sublayer, context),
       );
     const states: { readonly planned: PlannedState; readonly state: PartState }[] = [];
     const { entries, layers: options } = offered(matrices, whole(matrices));
@@ -143,12 +154,17 @@ export function planProblem(
       state: { costs: rest(1), loss: 0, layers: options },
     });
     for (const entry of width?.entries ?? []) {
-      const share = { kept: entry.kept, count: width?.count ?? entry.kept };
-      const left = offered(matrices, narrowable(matrices), share);
+      const { of, count } = width ?? { of: 'channels', count: entry.kept };
+      const share = { kept: entry.kept, count };
+      const without = new Set(of === 'experts' ? parseRanges(entry.remove) : []);
+      const left =
+        of === 'experts'
+          ? offered(matrices, staying(matrices, without), lessExperts(without, share))
+          : offered(matrices, narrowable(matrices), (_, ...made) => shareOf(share, ...made));
       states.push({
-        planned: { width: entry, entries: left.entries },
+        planned: { width: { of, ...entry }, entries: left.entries },
         state: {
-          costs: rest(share.kept / share.count),
+          costs: rest(of === 'experts' ? 1 : share.kept / count, without.size),
           loss: lossOf(entry),
           layers: left.layers,
         },
@@ -184,7 +200,7 @@ export function planProblem(
   const fixed = before.map((cost, i) => cost - (listed[i] ?? 0));
   for (const [i, limit] of limits.entries()) {
     const most = mostOf(limit, before[i] ?? 0);
-    if (limit.unit === 'milliseconds') {
+    if (isTime(limit.unit)) {
       requireTimes(limit, before[i] ?? 0, table);
     }
     const least = (fixed[i] ?? 0) + leastCost(problem.parts, i);
@@ -243,45 +259,6 @@ function tooLow({ unit, field }: BudgetLimit, least: number, most: number): User
   );
 }
 
-/** What stays of a sublayer's width. */
-interface WidthShare {
-  readonly kept: number;
-  readonly count: number;
-}
-
-/** What is offered for layers of other sizes: to keep them, and integers, whose sizes follow. */
-function narrowable(matrices: readonly MatrixSensitivity[]): PlannedState['entries'] {
-  const isQuantized = ({ method }: SensitivityEntry): boolean =>
-    quantizerNames.some((name) => name === method);
-  return matrices.map(({ entries }) => [undefined, ...entries.filter(isQuantized)]);
-}
-
-/** What is left of a layer's costs where its sublayer is narrower: rows of blocks, where those share a scale. */
-function shareOf(
-  matrix: LayerSensitivity | OuterSensitivity,
-  entry: SensitivityEntry | undefined,
-  { kept, count }: WidthShare,
-): number {
-  const role = 'role' in matrix ? matrix.role : undefined;
-  const blockSize = entry === undefined || entry.level === 0 ? 1 : entry.level;
-  const isLast = role === 'down' || role === 'output';
-  const left = (matrix.in * kept) / count;
-  return isLast ? Math.ceil(left / blockSize) / Math.ceil(matrix.in / blockSize) : kept / count;
-}
-
-/** What is counted of a sublayer besides its layers, keys and values. */
-function restCost(
-  unit: BudgetUnit,
-  sublayer: SublayerSummary,
-  matrices: readonly LayerSensitivity[],
-): number {
-  return Math.max(0, ownCost(unit, sublayer) - sumOf(matrices, unit));
-}
-
-function sumOf(matrices: readonly MatrixSensitivity[], unit: BudgetUnit): number {
-  return matrices.reduce((sum, matrix) => sum + costOf[unit](matrix), 0);
-}
-
 /**
  * The changes with the smallest sum of measured distances that keep to a budget.
  * @param seconds after which the best known is taken
@@ -312,9 +289,7 @@ export function planOf(
   const [first] = limits;
   return {
     compress: taken.flatMap(({ compress }) => compress),
-    remove: taken.flatMap(({ isGone, sublayer }) =>
-      isGone && sublayer !== undefined ? [sublayer] : [],
-    ),
+    remove: taken.flatMap(({ remove }) => remove),
     narrow: taken.flatMap(({ narrow }) => narrow),
     cost: first?.cost ?? 0,
     costBefore: first?.before ?? 0,
@@ -327,12 +302,7 @@ export function planOf(
 function takenOf(
   { sublayer, matrices, states }: PlannedPart,
   choice: PartChoice | undefined,
-): {
-  readonly sublayer: string | undefined;
-  readonly isGone: boolean;
-  readonly narrow: readonly PlannedNarrowing[];
-  readonly compress: readonly CompressionChoice[];
-} {
+): Pick<CompressionPlan, 'remove' | 'narrow' | 'compress'> {
   const state = states[choice?.state ?? 0];
   const isGone = state?.isGone === true;
   const compress = matrices.flatMap((matrix, layer) => {
@@ -341,11 +311,17 @@ function takenOf(
       ? []
       : tensorsOf(matrix).map((tensor) => ({ tensor, ...compressionOf(entry) }));
   });
-  const narrow =
-    state?.width === undefined || sublayer === undefined
-      ? []
-      : [{ sublayer, remove: state.width.remove }];
-  return { sublayer, isGone, narrow, compress };
+  const less = state?.width;
+  if (less === undefined || sublayer === undefined) {
+    return { remove: isGone && sublayer !== undefined ? [sublayer] : [], narrow: [], compress };
+  }
+  return less.of === 'experts'
+    ? {
+        remove: (parseRanges(less.remove) ?? []).map((expert) => `${sublayer}.${expert}`),
+        narrow: [],
+        compress,
+      }
+    : { remove: [], narrow: [{ sublayer, remove: less.remove }], compress };
 }
 
 /** The matrix, and the head that it is as well. */

@@ -32,8 +32,8 @@ export interface ChangeSetup {
   readonly onWork: () => void;
 }
 
-/** A step that stands in the place of one sublayer. */
-export type StandIn = Step & { readonly part: GraphPart };
+/** A step that stands in the place of one sublayer, and the experts of it that are left out. */
+export type StandIn = Step & { readonly part: GraphPart; readonly without?: readonly number[] };
 
 /** Share of the memory for states that the changed ones may take while they go through the rest. */
 const inFlightShare = 0.5;
@@ -217,7 +217,7 @@ export class ChangeScorer {
       const group = changes.slice(start, start + perGroup);
       const changed: HiddenState[] = [];
       for (const { step } of group) {
-        changed.push(...(await executor.through(step, starts, this.pause)));
+        changed.push(...(await executor.through(step, starts, this.pause, step.without)));
       }
       const final = await this.follow(this.index + 1, changed);
       for (const slice of slices) {

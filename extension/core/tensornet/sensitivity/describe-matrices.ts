@@ -18,9 +18,13 @@ export function describeLayer(
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,
 ): LayerSensitivity {
-  const { sublayer, role } = layer;
+  const { sublayer, role, expert } = layer;
   const { id = '', block = 0 } = summary.sublayers[sublayer] ?? {};
-  return { sublayer: id, block, role, ...describeMatrix(layer, compressions, known, timing) };
+  return {
+    ...{ sublayer: id, block, role },
+    ...(expert === undefined ? {} : { expert: expert.index }),
+    ...describeMatrix(layer, compressions, known, timing),
+  };
 }
 
 /** An embedding or head with what is known of its compressions. */
@@ -39,7 +43,7 @@ export function describeOuter(
 }
 
 function describeMatrix(
-  matrix: ModelMatrix,
+  matrix: ModelMatrix & Pick<LinearLayer, 'expert'>,
   compressions: readonly Compression[],
   known: ReadonlyMap<string, SensitivityEntry>,
   timing: Timing,

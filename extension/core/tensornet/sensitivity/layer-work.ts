@@ -9,6 +9,9 @@ import { storeForms } from '../../models/forms/store-forms';
 import type { LinearLayer } from '../../models/matrix-encoding';
 import type { ModelInput } from '../../models/model-input';
 import type { OpenedModel } from '../../models/opened-model';
+import { overlap } from '../../models/units';
+import { expertSaliency } from '../../metrics/expert-saliency';
+import type { ExpertSaliency } from '../../metrics/expert-saliency';
 import type { DeviceName } from '../../runtime/device';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { requireMemory } from '../../runtime/memory-shares';
@@ -32,7 +35,8 @@ import type {
 } from './sensitivity-profile';
 import { sensitivityEntrySchema, widthSensitivitySchema } from './sensitivity-profile-schema';
 import type { Timing } from './timing';
-import { chosenWidths, describeWidth, measureWidth } from './width-sensitivity';
+import { chosenWidths, contributions, describeWidth, measureWidth } from './width-sensitivity';
+import type { OpenWidth } from './width-sensitivity';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -85,6 +89,8 @@ export class LayerWork {
   /** Of the sublayer that it stands at; none while it stands in front of the first. */
   private statistics: ReadonlyMap<string, InputStatistics> = new Map();
   private index: number | undefined;
+  /** Of all mixtures, where they have been asked for. */
+  private experts: readonly (readonly ExpertSaliency[])[] | undefined;
   private isStarted = false;
   private cancellation: TaskJob['cancellation'] = { isCancellationRequested: false };
 
@@ -208,15 +214,31 @@ export class LayerWork {
   private async measureWidth(index: number): Promise<WidthSensitivity | undefined> {
     const { model, settings, folder, onWork } = this.setup;
     const width = chosenWidths(model.model, settings).find((one) => one.index === index);
-    const behind = this.statistics.get(width?.width.output.weight.name ?? '');
-    if (width === undefined || behind === undefined) {
+    const worth = width === undefined ? undefined : await this.worthOf(width);
+    if (width === undefined || worth === undefined) {
       return undefined;
     }
     onWork(say`Measuring widths`);
-    const { scorer, products } = this;
     const { precision } = settings;
-    const setup = { model, scorer, products, precision, folder };
-    return describeWidth(width, await measureWidth(setup, width, behind));
+    const setup = { model, scorer: this.scorer, precision, folder };
+    return describeWidth(width, await measureWidth(setup, width, worth));
+  }
+
+  /** What each channel, group or expert of a sublayer is worth on what compressions are fitted to. */
+  private async worthOf({ sublayer, width }: OpenWidth): Promise<ArrayLike<number> | undefined> {
+    if (width !== undefined) {
+      const behind = this.statistics.get(width.output.weight.name);
+      return behind && contributions(width, behind, this.products);
+    }
+    this.experts ??= await expertSaliency(this.executor, this.setup.fitting, {
+      cancellation: this.cancellation,
+      progress: ({ stage }) => {
+        this.setup.onWork(stage);
+      },
+    });
+    return this.experts
+      .find(([first]) => first !== undefined && overlap(first.expert, sublayer))
+      ?.map(({ saliency }) => saliency);
   }
 
   private async measureLayer(layer: LinearLayer): Promise<SensitivityEntry[]> {

@@ -15,7 +15,8 @@ const costs = {
   parameters: count,
   bytes: count,
   flopsPerToken: v.number(),
-  milliseconds: v.number(),
+  decodeMsPerToken: v.number(),
+  prefillMsPerToken: v.number(),
 };
 
 /** What has been measured of one compression of one layer. */
@@ -32,7 +33,7 @@ export const sensitivityEntrySchema = v.object({
 /** What has been measured of one sublayer's widths. */
 export const widthSensitivitySchema = v.object({
   sublayer: v.string(),
-  of: v.picklist(['channels', 'groups']),
+  of: v.picklist(['channels', 'groups', 'experts']),
   count,
   entries: v.array(
     v.object({
@@ -57,6 +58,7 @@ const layer = v.object({
   sublayer: v.string(),
   block: count,
   role: v.picklist(linearRoles),
+  expert: v.optional(count),
 });
 
 const outer = v.object({

@@ -27,8 +27,19 @@ export interface SensitivitySettings {
   readonly seed: number;
 }
 
+/**
+ * Milliseconds of one token on this machine, as its cost model has measured forms of such sizes. 0 where they are not
+ * known: without costs, and for convolutions, which have as many rows as an example has positions.
+ */
+export interface TokenTimes {
+  /** Of a token that is generated: one row. */
+  readonly decodeMsPerToken: number;
+  /** Of a token of a prompt, read with others. */
+  readonly prefillMsPerToken: number;
+}
+
 /** What becomes of the model when one layer alone is compressed in one way. */
-export interface SensitivityEntry extends Compression {
+export interface SensitivityEntry extends Compression, TokenTimes {
   /** Distance of the model's output to the original's, by the table's metric. */
   readonly distance: number;
   /** Of the distance for other text like the calibration, where enough was measured to tell it. */
@@ -41,17 +52,12 @@ export interface SensitivityEntry extends Compression {
   readonly bytes: number;
   /** Multiply-adds of one token, counted as two. */
   readonly flopsPerToken: number;
-  /**
-   * Of one token on this machine, as its cost model has measured forms of such sizes; 0 where that is not known:
-   * without costs, and for convolutions, which have as many rows as an example has positions.
-   */
-  readonly milliseconds: number;
   /** How a matrix product operator runs faster here, which work and time are of. */
   readonly mpoRun?: MpoForm['run'];
 }
 
 /** A matrix of the original, and what compressing it alone costs the model. */
-export interface MatrixSensitivity {
+export interface MatrixSensitivity extends TokenTimes {
   /** Its id: the name of its weight. */
   readonly tensor: string;
   readonly out: number;
@@ -60,7 +66,6 @@ export interface MatrixSensitivity {
   /** As stored in the source. */
   readonly bytes: number;
   readonly flopsPerToken: number;
-  readonly milliseconds: number;
   /** In the order of the settings' compressions, each from the mildest level to the strongest. */
   readonly entries: readonly SensitivityEntry[];
 }
@@ -71,6 +76,8 @@ export interface LayerSensitivity extends MatrixSensitivity {
   readonly sublayer: string;
   readonly block: number;
   readonly role: LinearRole;
+  /** Of a mixture: the expert that it belongs to. */
+  readonly expert?: number;
 }
 
 /** An embedding, whose rows are looked up without work, or a head; rounded without calibration. */
@@ -82,7 +89,7 @@ export interface OuterSensitivity extends MatrixSensitivity {
 
 /** What becomes of the model when one sublayer alone is narrowed. */
 export interface WidthEntry {
-  /** Channels or key/value heads that are left. */
+  /** Channels, key/value heads or experts that are left. */
   readonly kept: number;
   /** The others, as a plan names them. */
   readonly remove: string;
@@ -90,9 +97,14 @@ export interface WidthEntry {
   readonly standardError?: number;
 }
 
-/** A sublayer that can be narrowed, by what its channels or key/value heads add to the stream on calibration. */
-export interface WidthSensitivity extends Pick<Width, 'of' | 'count'> {
+/**
+ * A sublayer that can be narrowed, by what its channels, key/value heads or experts add to the stream on
+ * calibration.
+ */
+export interface WidthSensitivity {
   readonly sublayer: string;
+  readonly of: Width['of'] | 'experts';
+  readonly count: number;
   /** From the widest to the narrowest. */
   readonly entries: readonly WidthEntry[];
 }

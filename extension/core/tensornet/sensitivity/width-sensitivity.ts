@@ -4,6 +4,7 @@ import { narrowModel } from '../../models/narrow/narrow-model';
 import { formatRanges } from '../../models/narrow/number-ranges';
 import type { Width } from '../../models/narrow/width';
 import type { LayeredModel } from '../../models/layered-model';
+import type { SublayerSummary } from '../../models/model-summary';
 import type { OpenedModel } from '../../models/opened-model';
 import type { InputStatistics } from '../statistics/input-statistics';
 import type { ChangeScorer, StandIn } from './change-scorer';
@@ -12,11 +13,12 @@ import { UserError } from '../../user-error';
 import { say } from '../../message';
 
 /** A sublayer that can be narrowed, and how much of it may stay. */
-export interface OpenWidth {
+export interface OpenWidth extends Pick<WidthSensitivity, 'of' | 'count'> {
   readonly index: number;
   readonly sublayer: string;
-  readonly width: Width;
-  /** Numbers of channels or groups, falling. */
+  /** Where channels or groups lie; undefined for experts. */
+  readonly width?: Width;
+  /** Numbers of channels, groups or experts, falling. */
   readonly kept: readonly number[];
 }
 
@@ -28,32 +30,45 @@ export function chosenWidths(
   model: LayeredModel,
   { widths: shares = [], blocks }: Pick<SensitivitySettings, 'widths' | 'blocks'>,
 ): OpenWidth[] {
-  const found = model.summary.sublayers.flatMap(
-    ({ id, block, sharedWeights }, index): OpenWidth[] => {
-      const width = sharedWeights === undefined ? model.width?.(index) : undefined;
-      if (width === undefined || (blocks.length > 0 && !blocks.includes(block))) {
-        return [];
-      }
-      const { count } = width;
-      const kept = shares.map((share) => Math.round(share * count));
-      const levels = [...new Set(kept)].filter((level) => level > 0 && level < count);
-      return levels.length === 0
-        ? []
-        : [{ index, sublayer: id, width, kept: levels.sort((a, b) => b - a) }];
-    },
-  );
+  const found = model.summary.sublayers.flatMap((sublayer, index): OpenWidth[] => {
+    const open = openWidth(model, sublayer, index);
+    if (open === undefined || (blocks.length > 0 && !blocks.includes(sublayer.block))) {
+      return [];
+    }
+    const { count, least = 1, ...rest } = open;
+    const kept = shares.map((share) => Math.round(share * count));
+    const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
+    return levels.length === 0
+      ? []
+      : [{ index, sublayer: sublayer.id, count, ...rest, kept: levels.sort((a, b) => b - a) }];
+  });
   if (shares.length > 0 && found.length === 0) {
     throw new UserError(say`No sublayer of the chosen blocks can be narrowed to these shares.`, {
       field: 'widths',
-      remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
+      remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder whose weights aren't quantized, or mixtures of experts.`,
     });
   }
   return found;
 }
 
+function openWidth(
+  model: LayeredModel,
+  { experts, sharedWeights }: SublayerSummary,
+  index: number,
+):
+  | (Pick<OpenWidth, 'of' | 'count' | 'width'> & { readonly least?: number | undefined })
+  | undefined {
+  if (experts !== undefined && model.routed?.(index) !== undefined) {
+    const { count, least, perToken } = experts;
+    return { of: 'experts', count, least: Math.max(least ?? 1, perToken) };
+  }
+  const width = sharedWeights === undefined ? model.width?.(index) : undefined;
+  return width === undefined ? undefined : { of: width.of, count: width.count, width };
+}
+
 /** What is known of a sublayer's widths. */
 export function describeWidth(
-  { sublayer, width: { of, count } }: OpenWidth,
+  { sublayer, of, count }: Pick<OpenWidth, 'sublayer' | 'of' | 'count'>,
   entries: readonly WidthEntry[],
 ): WidthSensitivity {
   return { sublayer, of, count, entries };
@@ -64,7 +79,7 @@ export function describeWidth(
  * products of what goes into the last layer. Those that add least go first (as activation norms in 2SSP,
  * arXiv 2501.17771, with the weights behind them).
  */
-async function contributions(
+export async function contributions(
   { count, output }: Width,
   { gram }: InputStatistics,
   products: MatrixProducts,
@@ -95,28 +110,31 @@ async function contributions(
 interface WidthSetup {
   readonly model: OpenedModel;
   readonly scorer: ChangeScorer;
-  readonly products: MatrixProducts;
   /** Greatest standard error of a distance, as a share of it; 0 for all of the text. */
   readonly precision: number;
   /** A folder that is there. */
   readonly folder: string;
 }
 
-/** The distance of the model with the sublayer, at which the scorer stands, at each of its widths. */
+/**
+ * The distance of the model with the sublayer, at which the scorer stands, at each of its widths.
+ * @param worth of each channel, group or expert: those of least worth go first
+ */
 export async function measureWidth(
-  { model, scorer, products, precision, folder }: WidthSetup,
-  { index, sublayer, width, kept }: OpenWidth,
-  statistics: InputStatistics,
+  { model, scorer, precision, folder }: WidthSetup,
+  { index, sublayer, count, width, kept }: OpenWidth,
+  worth: ArrayLike<number>,
 ): Promise<WidthEntry[]> {
-  const worth = await contributions(width, statistics, products);
-  const ascending = [...worth.keys()].sort((a, b) => (worth[a] ?? 0) - (worth[b] ?? 0));
-  const removed = kept.map((level) =>
-    ascending.slice(0, width.count - level).sort((a, b) => a - b),
-  );
+  const all = Array.from({ length: count }, (_, place) => place);
+  const ascending = [...all].sort((a, b) => (worth[a] ?? 0) - (worth[b] ?? 0));
+  const removed = kept.map((level) => ascending.slice(0, count - level).sort((a, b) => a - b));
   const steps: StandIn[] = [];
   for (const [level, gone] of removed.entries()) {
-    const out = new Set(gone);
-    const staying = [...worth.keys()].filter((place) => !out.has(place));
+    if (width === undefined) {
+      steps.push({ ...model.model.sublayer(index), without: gone });
+      continue;
+    }
+    const staying = all.filter((place) => !gone.includes(place));
     const file = join(folder, `width-${level}.safetensors`);
     const narrowed = await narrowModel(model, new Map([[sublayer, staying]]), file);
     steps.push(narrowed.model.sublayer(index));

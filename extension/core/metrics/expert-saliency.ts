@@ -1,11 +1,11 @@
-import { checkpoint } from '../../jobs/job';
-import type { JobContext } from '../../jobs/job';
-import type { ModelInput } from '../../models/model-input';
-import { expertIds } from '../../models/units';
-import type { LayeredExecutor } from '../../runtime/layered-executor';
-import { floatsIn } from '../../runtime/tensors';
-import type { HiddenState } from '../../runtime/tensors';
-import { say } from '../../message';
+import { checkpoint } from '../jobs/job';
+import type { JobContext } from '../jobs/job';
+import type { ModelInput } from '../models/model-input';
+import { expertIds } from '../models/units';
+import type { LayeredExecutor } from '../runtime/layered-executor';
+import { floatsIn } from '../runtime/tensors';
+import type { HiddenState } from '../runtime/tensors';
+import { say } from '../message';
 
 /** What an expert has done on calibration. */
 export interface ExpertSaliency {
@@ -74,23 +74,4 @@ function addNorms(tally: Tally | undefined, rows: Float32Array, width: number): 
     tally.norms += Math.sqrt(squares);
     tally.tokens++;
   }
-}
-
-/** The experts of least saliency: the same share of each mixture, rounded down, and at least one stays. */
-export function leastSalient(
-  mixtures: readonly (readonly ExpertSaliency[])[],
-  ratio: number,
-): string[] {
-  return mixtures.flatMap((experts) => {
-    const count = shareOfExperts(ratio, experts.length);
-    return [...experts]
-      .sort((a, b) => a.saliency - b.saliency)
-      .slice(0, count)
-      .map(({ expert }) => expert);
-  });
-}
-
-/** Of so many experts, how many a fraction is, rounded down; one stays. 0.29 of 100 are 29, whatever the last digit. */
-export function shareOfExperts(ratio: number, count: number): number {
-  return Math.min(count - 1, Math.floor(Number((ratio * count).toPrecision(12))));
 }

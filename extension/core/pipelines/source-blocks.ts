@@ -1,0 +1,67 @@
+import type { OpenModel } from '../models/model-cache';
+import type { BlockNumbers } from '../models/units';
+import { readManifest } from './manifest-file';
+import type { Manifest } from './manifest-file';
+
+/** What a manifest says of the way from its source to the model. */
+interface Step {
+  readonly removed: readonly string[];
+  readonly sourceBlocks: readonly number[];
+}
+
+/** The steps from the model of a fingerprint to that of a manifest, earliest first; undefined where none lead there. */
+export function stepsFrom(fingerprint: string, manifest: Manifest | undefined): Step[] | undefined {
+  if (manifest === undefined) {
+    return undefined;
+  }
+  const { source, removed, result } = manifest;
+  const step = { removed, sourceBlocks: result.sourceBlocks };
+  if (source.fingerprint === fingerprint) {
+    return [step];
+  }
+  const earlier = stepsFrom(fingerprint, source.manifest);
+  return earlier === undefined ? undefined : [...earlier, step];
+}
+
+/**
+ * Number of each block in the model of a fingerprint, which Espalier made a model from in one step or several;
+ * undefined where its manifest does not lead there.
+ */
+export async function blocksInSource(
+  path: string,
+  fingerprint: string,
+): Promise<BlockNumbers | undefined> {
+  return stepsFrom(fingerprint, await readManifest(path))?.reduce<BlockNumbers>(
+    (before, { sourceBlocks }) => sourceBlocks.map((block) => before[block] ?? block),
+    [],
+  );
+}
+
+/** The same of two models, where one was made from the other. */
+export async function commonBlocks(
+  model: string,
+  against: string,
+  open: OpenModel,
+): Promise<{ readonly model?: BlockNumbers; readonly against?: BlockNumbers }> {
+  const [own, other] = await Promise.all([
+    fingerprintOf(model, open),
+    fingerprintOf(against, open),
+  ]);
+  const [inOther, inOwn] = await Promise.all([
+    other === undefined ? undefined : blocksInSource(model, other),
+    own === undefined ? undefined : blocksInSource(against, own),
+  ]);
+  return {
+    ...(inOther === undefined ? {} : { model: inOther }),
+    ...(inOwn === undefined ? {} : { against: inOwn }),
+  };
+}
+
+/** Undefined for a model that can only be inspected. */
+async function fingerprintOf(path: string, open: OpenModel): Promise<string | undefined> {
+  try {
+    return (await open(path)).summary.fingerprint;
+  } catch {
+    return undefined;
+  }
+}
