@@ -1,7 +1,8 @@
 import process from 'node:process';
-import { l10n, Uri, window, workspace } from 'vscode';
+import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
+import { canInstallCuda } from './core/runtime/cuda/can-install';
 import { showJobNotices } from './commands/job-notices';
 import { registerCommands } from './commands/register-commands';
 import { ConfigCodeLens } from './editors/config-code-lens';
@@ -191,6 +192,7 @@ export function activate(context: ExtensionContext): Espalier {
     offerAgentTools(services),
     offerPlanTasks(context.extensionUri),
   );
+  void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
   return services;
 }
 

@@ -8,7 +8,7 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { context } from 'esbuild';
 import { declarationsOnly } from './lib/declarations-only.mjs';
-import { root } from './lib/repository.mjs';
+import { manifest, root } from './lib/repository.mjs';
 import { say } from './lib/terminal.mjs';
 
 const { values: flags, positionals: names } = parseArgs({
@@ -47,6 +47,12 @@ const node = {
   define: { 'import.meta.url': 'importMetaUrl', 'import.meta.dirname': '__dirname' },
   banner: { js: "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;" },
 };
+
+/** Says what is wrong before anything of the bundle fails; in words that any Node reads. */
+const leastNode = Number(/\d+/.exec(manifest.engines.node)?.[0]);
+const refuseOldNode =
+  `if (parseInt(process.versions.node, 10) < ${leastNode}) { ` +
+  `console.error('Espalier needs Node.js ${leastNode} or later. This is ' + process.version + '.'); process.exit(1); }`;
 
 /** @type {import('esbuild').BuildOptions} */
 const browser = {
@@ -103,7 +109,7 @@ const bundles = [
     entryPoints: ['extension/cli/main.ts'],
     outfile: 'dist/cli.js',
     plugins: [laterBundles(laterCliModules)],
-    banner: { js: `#!/usr/bin/env node\n${node.banner?.['js'] ?? ''}` },
+    banner: { js: ['#!/usr/bin/env node', refuseOldNode, node.banner?.['js']].join('\n') },
   },
   {
     ...browser,

@@ -40,3 +40,4 @@ export { showValues } from './show-values';
 export { writeReport } from './write-report';
 export { trySample } from './try-sample';
 export { openPlayground } from './open-playground';
+export { installCuda } from './install-cuda';

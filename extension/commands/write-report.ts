@@ -9,9 +9,12 @@ import { commandTitle } from '../services/command-titles';
 import { assertAllowed, whyBlocked } from '../services/trust';
 import { uriOf } from './target';
 
-/** Answers given beforehand, so that nothing is asked. */
+/** Answers given beforehand, and what is not asked. */
 export interface WriteReportOptions {
   readonly out?: string;
+  /** Path of another model, which the report compares with. */
+  readonly against?: string;
+  readonly weights?: boolean;
 }
 
 /** Writes a page to be shared: of what was clicked, what the active editor shows, or what the user picks. */
@@ -25,11 +28,11 @@ export async function writeReport(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
-  const out = options.out ?? (await chooseOut(about));
+  const { out = await chooseOut(about), ...compared } = options;
   if (out === undefined) {
     return undefined;
   }
-  const request = services.settings.request(report, { about: about.fsPath, out });
+  const request = services.settings.request(report, { about: about.fsPath, out, ...compared });
   return services.jobs.run({ operation: 'report', name: basename(about.fsPath), request });
 }
 

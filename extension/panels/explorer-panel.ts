@@ -37,6 +37,7 @@ export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
     openFile: (name) => openFile(session, name),
     compare: () => runCommand(commandIds.compareModels, session),
     compareWeights: () => session.compareWeights(),
+    writeReport: () => runCommand(commandIds.writeReport, Uri.file(session.path), session.compared),
     endComparison: () => {
       session.endComparison();
     },

@@ -85,6 +85,8 @@ export interface ExplorerCalls {
   /** The user chooses the other model. */
   compare(): void;
   compareWeights(): void;
+  /** Of the comparison. */
+  writeReport(): void;
   endComparison(): void;
 }
 
@@ -102,5 +104,6 @@ export const explorerCalls: CallSchemas<ExplorerCalls> = {
   openFile: tuple([string()]),
   compare: tuple([]),
   compareWeights: tuple([]),
+  writeReport: tuple([]),
   endComparison: tuple([]),
 };

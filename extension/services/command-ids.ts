@@ -42,6 +42,7 @@ export const commandIds = {
   writeReport: 'espalier.writeReport',
   trySample: 'espalier.trySample',
   openPlayground: 'espalier.openPlayground',
+  installCuda: 'espalier.installCuda',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -1,8 +1,48 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
+import { fileURLToPath } from 'node:url';
+import { runtimeFiles } from './onnx-runtime.mjs';
+import { run } from './processes.mjs';
 import { root } from './repository.mjs';
 
 /** Where the packaged extension of a platform lies. */
 export function vsixFile(target = `${process.platform}-${process.arch}`) {
   return join(root, 'dist', `espalier-${target}.vsix`);
+}
+
+/**
+ * What the packaged extension of a platform leaves out, as vsce reads it.
+ * @param {string} target
+ * @returns {Promise<string>} the file
+ */
+async function writeIgnoreFile(target) {
+  const common = await readFile(join(root, '.vscodeignore'), 'utf8');
+  const runtime = runtimeFiles(target).map((file) => `!${file}`);
+  const file = join(root, 'dist', `vscodeignore-${target}`);
+  await mkdir(join(root, 'dist'), { recursive: true });
+  await writeFile(file, [common, ...runtime, ''].join('\n'));
+  return file;
+}
+
+/**
+ * Builds the extension for users and packages it; vsce runs the build itself, through the script vscode:prepublish.
+ * @param {string} target
+ * @returns {Promise<string>} the VSIX
+ */
+export async function packageExtension(target) {
+  const ignoreFile = await writeIgnoreFile(target);
+  const vsce = fileURLToPath(import.meta.resolve('@vscode/vsce/vsce'));
+  const out = vsixFile(target);
+  await run(
+    process.execPath,
+    [
+      vsce,
+      'package',
+      ...['--target', target, '--ignoreFile', ignoreFile, '--out', out],
+      ...['--allow-missing-repository', '--no-rewrite-relative-links'],
+    ],
+    { cwd: root, quiet: true },
+  );
+  return out;
 }

@@ -34,6 +34,9 @@ export function Comparison({ panel, state }: ComparisonProps): VNode {
               onClick={panel.run.compareWeights}
             />
           )}
+          {state.kind === 'known' && (
+            <Button label={strings.writeReport} onClick={panel.run.writeReport} />
+          )}
           <Button
             label={isRunning ? strings.cancel : strings.close}
             onClick={panel.run.endComparison}

@@ -267,6 +267,7 @@ export const strings = {
     t('Comparing the weights with {0}: {1}', name, share),
   comparisonFailed: (message: string) => t('The comparison failed: {0}', message),
   compareWeights: t('Compare Weights'),
+  writeReport: t('Write Report…'),
   compareWeightsTitle: t('Read every tensor that both models have, and measure the difference'),
   close: t('Close'),
   cancel: t('Cancel'),

@@ -13,6 +13,7 @@ import { exportData } from './export-data';
 import { generate } from './generate';
 import { imatrix } from './imatrix';
 import { inspect } from './inspect';
+import { installCuda } from './install-cuda';
 import { latency } from './latency';
 import { pareto } from './pareto';
 import { patch } from './patch';
@@ -76,6 +77,7 @@ export const operations = [
   showQueue,
   workForQueue,
   report,
+  installCuda,
 ] as const;
 
 type Known = (typeof operations)[number];

@@ -1,12 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { basename, dirname, extname, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { documentIds, documentNames, documentOf, manifestName } from '../document-names';
 import type { DocumentId } from '../document-names';
 import { readDocument } from '../documents/document-types';
+import { evaluateModels } from '../evaluate/evaluate-models';
+import { compareModels } from '../inspect/compare-models';
+import type { CompareRequest } from '../inspect/model-comparison';
 import { writeText } from '../jobs/write-document';
 import { say } from '../message';
 import { readManifest } from '../pipelines/manifest-file';
+import { reportOfComparison } from '../report/contents/of-comparison';
 import { reportOfExperiment } from '../report/contents/of-experiment';
 import { reportOfModel } from '../report/contents/of-model';
 import { reportOfPlan } from '../report/contents/of-plan';
@@ -16,8 +20,12 @@ import type { Report } from '../report/report';
 import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
-import { path } from './fields';
+import { flag, path } from './fields';
+import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { allNeed } from './rules';
+import { runFields, runOptions } from './shared-fields';
 
 /** How a report is written, by the end of its file's name. */
 const writers: Readonly<Record<string, (report: Report) => string>> = {
@@ -43,25 +51,38 @@ export const report = defineOperation({
   id: 'report',
   title: 'Write Report',
   verb: 'Writing a report of',
-  summary: 'Write a report of a profile, a plan, an experiment or a written model, to be shared.',
+  summary: 'Write a report of a profile, a plan, an experiment, a model or two, to be shared.',
   fields: {
     about: path({
       description:
-        'A *.layerprofile.json, *.sensitivity.json, *.plan.json or *.datadiet.json, or a model that Espalier wrote',
+        'A *.layerprofile.json, *.sensitivity.json, *.plan.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
       placeholder: 'FILE',
       positional: true,
       required: true,
+    }),
+    against: path({
+      description: 'Another model, such as the original: the report says how the two differ',
+      placeholder: 'MODEL2',
+    }),
+    weights: flag({
+      description: 'Compare the weights of the two, too',
+      default: false,
+    }),
+    quality: flag({
+      description: 'Measure perplexity and speed of the two on the held-out text, too',
+      default: false,
     }),
     out: path({
       description:
         'Where to write it: .html, one file with charts that loads nothing, or .md, for pull requests',
       required: true,
     }),
+    ...runFields,
   },
-  rules: [],
+  rules: [allNeed(['weights', 'quality'], 'against'), allNeed(['device', 'memory'], 'quality')],
   result: v.looseObject({ title: v.string(), path: v.string(), bytes: v.number() }),
   trust: 'write',
-  run: async (request): Promise<WrittenReport> => {
+  run: async (request, context): Promise<WrittenReport> => {
     const out = resolve(request.out);
     const write = writers[extname(out).toLowerCase()];
     if (write === undefined) {
@@ -70,12 +91,38 @@ export const report = defineOperation({
         remedy: say`End its name with ${Object.keys(writers).join(' or ')}.`,
       });
     }
-    const made = await reportOf(resolve(request.about));
+    const { against, about } = request;
+    const made =
+      against === undefined
+        ? await reportOf(resolve(about))
+        : await reportOfTwo({ ...request, model: about, against }, context);
     const text = write(made);
     await writeText(out, text);
     return { title: made.title, path: out, bytes: Buffer.byteLength(text) };
   },
 });
+
+/** @throws UserError where one is no model. */
+async function reportOfTwo(
+  request: CompareRequest & { readonly quality: boolean } & Parameters<typeof runOptions>[0],
+  context: OperationContext,
+): Promise<Report> {
+  const { open, samples, version } = context.environment;
+  const comparison = await compareModels(request, context, open);
+  const quality = request.quality
+    ? await evaluateModels(
+        {
+          model: await open(request.model),
+          against: await open(request.against),
+          removed: [],
+          text: join(samples, heldOutText),
+          ...runOptions(request),
+        },
+        context,
+      )
+    : undefined;
+  return reportOfComparison(comparison, quality, version);
+}
 
 /** The type of a document whose name does not tell, by its field. */
 async function formatOf(file: string): Promise<DocumentId | undefined> {

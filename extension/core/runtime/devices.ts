@@ -51,6 +51,12 @@ export class DeviceFinder {
     return 'cpu';
   }
 
+  /** Tries a device again, which may have been given its libraries. */
+  public async retry(name: DeviceName): Promise<DeviceReport> {
+    this.reports.delete(name);
+    return this.report(name);
+  }
+
   private async report(name: DeviceName): Promise<DeviceReport> {
     let report = this.reports.get(name);
     if (report === undefined) {
@@ -75,7 +81,9 @@ export class DeviceFinder {
       name,
       built: true,
       works: false,
-      detail: backend.bundled ? detail : `${detail} Its libraries are not part of Espalier.`,
+      detail: backend.bundled
+        ? detail
+        : `${detail} Its libraries are not part of Espalier: see Install CUDA Provider.`,
       preferred: false,
     });
     this.cpuTrial ??= runDeviceTrial('cpu');
@@ -113,6 +121,11 @@ const finder = new DeviceFinder({
 /** Every device, tried once per process. */
 export async function listDevices(): Promise<readonly DeviceReport[]> {
   return finder.list();
+}
+
+/** Tries one device again. */
+export async function retryDevice(name: DeviceName): Promise<DeviceReport> {
+  return finder.retry(name);
 }
 
 /**

@@ -194,10 +194,20 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
+  /** What the model was compared with, and how far. */
+  public get compared(): { readonly against: string; readonly weights: boolean } | undefined {
+    if (this.#comparison?.kind !== 'known') {
+      return undefined;
+    }
+    const { against, weights } = this.#comparison.comparison;
+    return { against: against.path, weights: weights !== undefined };
+  }
+
   /** The same comparison once more, of the weights as well. */
   public async compareWeights(): Promise<void> {
-    if (this.#comparison?.kind === 'known') {
-      await this.compare(this.#comparison.comparison.against.path, true);
+    const { compared } = this;
+    if (compared !== undefined) {
+      await this.compare(compared.against, true);
     }
   }
 

@@ -58,7 +58,7 @@ async function repair(
       bundledText: '',
       trains: 'compressed',
       settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
-      endToEnd: false,
+      ...{ endToEnd: false, states: 'student', version: 'test' },
       out: fresh(),
       ...others,
     },
@@ -144,6 +144,9 @@ describe('repair of a graph', () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
     await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
       'layer by layer only',
+    );
+    await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toThrow(
+      "An ONNX graph can't be trained on the states of its teacher.",
     );
     await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
     const teacher = fixture('gpt2');

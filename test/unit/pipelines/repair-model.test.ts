@@ -63,6 +63,7 @@ describe('repair', () => {
         bundledText: '',
         trains: 'compressed',
         settings: { ...defaultRepair, epochs: 4 },
+        ...{ states: 'student', version: 'test' },
         out: join(folder, name),
         ...more,
       },
@@ -140,6 +141,24 @@ describe('repair', () => {
     const together = await repair(model, 'pruned-together', { trains: 'all', endToEnd: true });
     expect(together.lossBefore).toBe(sliced.lossBefore);
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
+  });
+
+  it('repairs on the states of the teacher, also where branches run in parallel', async () => {
+    const parallel = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'cohere' });
+    const model = join(folder, 'parallel');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(parallel),
+        removed: ['block.0.feedforward', 'block.1.attention'],
+        out: model,
+      },
+      unattended,
+    );
+    const { lossBefore, lossAfter } = await repair(model, 'parallel-repaired', {
+      ...{ teacher: parallel, trains: 'all', endToEnd: false, states: 'teacher' },
+    });
+    expect(lossAfter).toBeLessThan(lossBefore);
   });
 
   it('trains a model as a whole where that fits, and not where it is not wanted', async () => {

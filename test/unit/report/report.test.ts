@@ -2,6 +2,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
+import type { ModelComparison } from '../../../extension/core/inspect/model-comparison';
+import { reportOfComparison } from '../../../extension/core/report/contents/of-comparison';
 import { reportOfExperiment } from '../../../extension/core/report/contents/of-experiment';
 import { sensitivityOf } from '../../../extension/core/report/contents/of-sensitivity';
 import { logarithmicShares } from '../../../extension/core/report/report';
@@ -93,6 +95,43 @@ describe('a report', () => {
       expect(planned).toContain(`<td>${id}</td>`);
     }
     expect(written).toContain('Checked after writing');
+  });
+
+  it('of two models says what one lacks, how far weights are apart, and what that cost', async () => {
+    const [original, smaller] = [model, join(folder, 'pruned')];
+    const out = join(folder, 'two.html');
+    await ran('report', smaller, '--against', original, '--weights', '--out', out);
+    const html = dense(await readFile(out, 'utf8'));
+    expect(html).toContain('<h1>pruned against llama-gqa-untied</h1>');
+    expect(html).toContain('Sublayers of llama-gqa-untied alone');
+    expect(html).toMatch(/<dt>Parameters<\/dt><dd>[\d.]+ K → [\d.]+ K \(−\d+ %\)<\/dd>/);
+    expect(html).toContain('<table class="heatmap">');
+    const { code, stderr } = await runCli(['report', smaller, '--quality', '--out', out]);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--quality needs --against');
+  });
+
+  it('of two models with their perplexities has the interval of the change', () => {
+    const side = { format: 'safetensors', family: 'llama', parameters: 4, bytes: 8, tensors: 2 };
+    const report = reportOfComparison(
+      {
+        model: { name: 'small', path: 'small', blocks: 1, ...side },
+        against: { name: 'whole', path: 'whole', blocks: 2, ...side },
+        config: [{ field: 'num_hidden_layers', model: '1', against: '2' }],
+        ...{ metadata: [], forms: [], sameForm: 1, weights: undefined },
+        ...{ sublayers: { model: [], against: [] }, tensors: { model: [], against: [] } },
+      } as ModelComparison,
+      {
+        ...{ perplexity: 33, tokens: 100, tokensPerSecond: 50 },
+        against: { perplexity: 30, tokens: 100, tokensPerSecond: 40 },
+        perplexityRatio: { value: 1.1, low: 1.05, high: 1.15 },
+      },
+      '1.2.3',
+    );
+    const text = toMarkdown(report).replaceAll('\u00a0', ' ');
+    expect(text).toContain('Perplexity +10 % on held-out text');
+    expect(text).toContain('+5.0 % to +15 %');
+    expect(text).toContain('| num\\_hidden\\_layers | 2 | 1 |');
   });
 
   it('of anything else is refused with what can be reported', async () => {

@@ -136,8 +136,10 @@ describe('a session of the explorer', () => {
     await session.compareWeights();
     const state = session.snapshot().comparison;
     expect(state?.kind === 'known' && state.comparison.weights?.equal).toBeGreaterThan(0);
+    expect(session.compared).toEqual({ against: model, weights: true });
     session.endComparison();
     expect(session.snapshot().comparison).toBeUndefined();
+    expect(session.compared).toBeUndefined();
   });
 
   it('a comparison that is ended leaves nothing; one that is replaced does not come back', async () => {

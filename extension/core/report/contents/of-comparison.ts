@@ -1,0 +1,152 @@
+import type { EvaluationResult } from '../../evaluate/evaluation';
+import { formatBytes, formatChange, formatCount } from '../../format';
+import type {
+  ComparedModel,
+  ModelComparison,
+  TensorForm,
+  WeightComparison,
+} from '../../inspect/model-comparison';
+import { listed } from '../report';
+import type { HeatmapCell, HeatmapLine, Report, Section } from '../report';
+
+/**
+ * How a model differs from another.
+ * @param quality of the model, against the other's
+ */
+export function reportOfComparison(
+  comparison: ModelComparison,
+  quality: EvaluationResult | undefined,
+  version: string,
+): Report {
+  const { model, against, config, sublayers, tensors, forms, sameForm, weights } = comparison;
+  const change = (
+    of: (side: ComparedModel) => number,
+    format: (value: number) => string,
+  ): string => {
+    const [before, after] = [of(against), of(model)];
+    return before === after
+      ? format(after)
+      : `${format(before)} → ${format(after)} (${formatChange(before, after)})`;
+  };
+  const ids = (title: string, names: readonly string[], column: string): readonly Section[] =>
+    listed(
+      title,
+      [{ title: column }],
+      names.map((name) => [name]),
+    );
+  return {
+    title: `${model.name} against ${against.name}`,
+    facts: [
+      { name: 'Parameters', value: change(({ parameters }) => parameters, formatCount) },
+      { name: 'Bytes', value: change(({ bytes }) => bytes, formatBytes) },
+      { name: 'Blocks', value: `${against.blocks} → ${model.blocks}` },
+      { name: 'Format', value: `${against.format} → ${model.format}` },
+      { name: 'Tensors of the same type and shape', value: String(sameForm) },
+    ],
+    sections: [
+      ...(quality === undefined ? [] : qualitySections(comparison, quality)),
+      ...(weights === undefined ? [] : weightSections(weights)),
+      ...ids(`Sublayers of ${against.name} alone`, sublayers.against, 'sublayer'),
+      ...ids(`Sublayers of ${model.name} alone`, sublayers.model, 'sublayer'),
+      ...listed(
+        'Configuration',
+        [{ title: 'key' }, { title: against.name }, { title: model.name }],
+        config.map((one) => [one.field, one.against ?? '–', one.model ?? '–']),
+      ),
+      ...listed(
+        'Tensors of another type or shape',
+        [{ title: 'tensor' }, { title: against.name }, { title: model.name }],
+        forms.map((one) => [one.name, formText(one.against), formText(one.model)]),
+      ),
+      ...ids(`Tensors of ${against.name} alone`, tensors.against, 'tensor'),
+      ...ids(`Tensors of ${model.name} alone`, tensors.model, 'tensor'),
+    ],
+    origin: `Espalier ${version}`,
+  };
+}
+
+function qualitySections(
+  { model, against }: ModelComparison,
+  { perplexityRatio: ratio, against: other, ...own }: EvaluationResult,
+): readonly Section[] {
+  if (other === undefined) {
+    return [];
+  }
+  const range =
+    ratio === undefined
+      ? 'The two read the text as different tokens or in too few windows, so there is no interval.'
+      : `95 % interval of the change: ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}.`;
+  return [
+    {
+      title: `Perplexity ${formatChange(other.perplexity, own.perplexity)} on held-out text`,
+      text: [range],
+      table: {
+        columns: [
+          { title: 'model' },
+          { title: 'perplexity', isNumeric: true },
+          { title: 'tokens', isNumeric: true },
+          { title: 'tokens/s', isNumeric: true },
+        ],
+        rows: [
+          { name: against.name, ...other },
+          { name: model.name, ...own },
+        ].map(({ name, perplexity, tokens, tokensPerSecond }) => [
+          name,
+          perplexity.toFixed(2),
+          String(tokens),
+          tokensPerSecond.toFixed(0),
+        ]),
+      },
+    },
+  ];
+}
+
+function weightSections({ tensors, equal, skipped }: WeightComparison): readonly Section[] {
+  const number = (value: number | undefined): string => value?.toPrecision(3) ?? '–';
+  const lines = new Map<string, Map<number, HeatmapCell>>();
+  for (const { name, relativeFrobenius: value } of tensors) {
+    // `model.layers.3.mlp.up_proj.weight`: a block, and what of it.
+    const [, block, role] = /\.(\d+)\.(\D+)$/.exec(name) ?? [];
+    if (block !== undefined && role !== undefined) {
+      const cells = lines.get(role) ?? new Map<number, HeatmapCell>();
+      lines.set(role, cells.set(Number(block), { value: value ?? null, text: '' }));
+    }
+  }
+  const blocks = [...new Set([...lines.values()].flatMap((cells) => [...cells.keys()]))];
+  const table = {
+    title: 'Tensors',
+    columns: [
+      { title: 'tensor' },
+      { title: 'largest difference', isNumeric: true },
+      { title: 'relative difference', isNumeric: true },
+      { title: 'cosine', isNumeric: true },
+    ],
+    rows: tensors.map(({ name, maxAbsolute, relativeFrobenius, cosine }) => [
+      name,
+      ...[maxAbsolute, relativeFrobenius, cosine].map(number),
+    ]),
+  };
+  return [
+    {
+      title: 'Weights',
+      text: [
+        `${equal} of ${tensors.length} compared tensors have the same numbers.` +
+          (skipped.length === 0 ? '' : ` ${skipped.length} could not be compared.`),
+      ],
+      ...(lines.size === 0
+        ? {}
+        : {
+            figure: {
+              kind: 'heatmap' as const,
+              caption: 'Relative difference of the weights, ‖a − b‖ / ‖a‖, by block.',
+              blocks: blocks.sort((a, b) => a - b),
+              lines: [...lines].map(([name, cells]): HeatmapLine => ({ name, cells })),
+              format: (value) => value.toPrecision(2),
+            },
+          }),
+      table,
+    },
+  ];
+}
+
+const formText = ({ dtype, shape }: TensorForm): string => `${dtype} ${shape.join(' × ')}`;

@@ -1,0 +1,195 @@
+import { createHash } from 'node:crypto';
+import { createReadStream, createWriteStream } from 'node:fs';
+import { createRequire } from 'node:module';
+import { basename, dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { crc32 } from 'node:zlib';
+import { fromFdPromise } from 'yauzl';
+import type { Entry, ZipFile } from 'yauzl';
+import { withRegularFile } from '../../checkpoints/regular-file';
+import { checkpoint } from '../../jobs/job';
+import type { JobContext } from '../../jobs/job';
+import { replaceFile } from '../../jobs/replace-file';
+import { say } from '../../message';
+import type { Message } from '../../message';
+import { UserError } from '../../user-error';
+import { onnxRuntimeVersion } from '../version';
+import { canInstallCuda } from './can-install';
+
+/** Of the package at nuget.org that ONNX Runtime's own installer fetches. */
+export const providerPackage = 'Microsoft.ML.OnnxRuntime.Gpu.Linux';
+
+const inside = 'runtimes/linux-x64/native';
+const libraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
+/** Largest that is taken from a package, in bytes: some hundred MB are usual. */
+const mostBytes = 4e9;
+const mostDescriptionBytes = 1e6;
+/** ELF, 64 bits, little-endian. */
+const elf = Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1]);
+
+/**
+ * The folder that ONNX Runtime looks for its providers in.
+ * @throws UserError where ONNX Runtime for Node cannot load CUDA at all.
+ */
+export function providerFolder(): string {
+  const { platform, arch } = process;
+  if (!canInstallCuda()) {
+    throw new UserError(
+      say`ONNX Runtime for Node has CUDA on linux-x64 only, not on ${platform}-${arch}.`,
+      { remedy: say`Run \`espalier devices\` to see what works here.` },
+    );
+  }
+  const main = createRequire(import.meta.url).resolve('onnxruntime-node');
+  return join(dirname(main), '..', 'bin', 'napi-v6', platform, arch);
+}
+
+/**
+ * Copies the CUDA provider out of its package, beside ONNX Runtime's library.
+ * @param options.file the package (.nupkg), of the version of ONNX Runtime in use
+ * @param options.sha256 what the package must have, in hexadecimal digits
+ * @param options.folder where ONNX Runtime looks for providers
+ * @returns paths of the libraries, and the package's SHA-256
+ * @throws UserError naming the file where it is another package, of another version, or damaged
+ */
+export async function installCudaProvider(
+  options: { readonly file: string; readonly sha256?: string | undefined; readonly folder: string },
+  context: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<{ readonly installed: readonly string[]; readonly sha256: string }> {
+  const { file, folder } = options;
+  const sha256 = await hashOf(file, context);
+  if (options.sha256 !== undefined && options.sha256.toLowerCase() !== sha256) {
+    throw new UserError(say`The SHA-256 is ${sha256}.`, {
+      file,
+      remedy: say`Download it again, and compare where you have the checksum from.`,
+    });
+  }
+  await withRegularFile(file, async ({ handle }) => {
+    try {
+      const zip = await fromFdPromise(handle.fd, { autoClose: false });
+      const entries = await entriesOf(zip, file);
+      await checkDescription(zip, entries, file);
+      // A library moves into place once those after it are whole too.
+      const place = async ([name, ...others]: readonly string[]): Promise<void> => {
+        if (name !== undefined) {
+          const entry = find(entries, `${inside}/${name}`, file, mostBytes);
+          await replaceFile(join(folder, name), async (partial) => {
+            await unpack(zip, entry, partial, { file, ...context });
+            await place(others);
+          });
+        }
+      };
+      await place(libraries);
+    } catch (error) {
+      throw isOfZip(error) ? damaged(file, say`It cannot be read: ${error.message}.`) : error;
+    }
+  });
+  return { installed: libraries.map((name) => join(folder, name)), sha256 };
+}
+
+async function hashOf(
+  file: string,
+  { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<string> {
+  return withRegularFile(file, async ({ file: real, size }) => {
+    const hash = createHash('sha256');
+    let done = 0;
+    for await (const chunk of createReadStream(real, { highWaterMark: 2 ** 22 })) {
+      hash.update(chunk as Buffer);
+      done += (chunk as Buffer).length;
+      progress({ stage: say`Checking the package`, done, total: size, unit: 'bytes' });
+      await checkpoint(cancellation);
+    }
+    return hash.digest('hex');
+  });
+}
+
+async function entriesOf(zip: ZipFile, file: string): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  for await (const entry of zip.eachEntry()) {
+    if (entries.push(entry) > 10_000) {
+      throw another(file);
+    }
+  }
+  return entries;
+}
+
+function find(entries: readonly Entry[], name: string, file: string, most: number): Entry {
+  const entry = entries.find(({ fileName }) => fileName === name);
+  if (entry === undefined || entry.uncompressedSize > most) {
+    throw another(file);
+  }
+  return entry;
+}
+
+/** Another version's provider would be loaded, and crash. */
+async function checkDescription(
+  zip: ZipFile,
+  entries: readonly Entry[],
+  file: string,
+): Promise<void> {
+  const entry = find(entries, `${providerPackage}.nuspec`, file, mostDescriptionBytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of await zip.openReadStreamPromise(entry)) {
+    chunks.push(chunk as Buffer);
+  }
+  const [, version = ''] =
+    /<version>([^<]*)<\/version>/.exec(Buffer.concat(chunks).toString()) ?? [];
+  if (version !== onnxRuntimeVersion()) {
+    throw new UserError(
+      say`The package is of version ${version}, and ONNX Runtime here is ${onnxRuntimeVersion()}.`,
+      { file, remedy: whatToDownload() },
+    );
+  }
+}
+
+async function unpack(
+  zip: ZipFile,
+  entry: Entry,
+  target: string,
+  {
+    file,
+    cancellation,
+    progress,
+  }: { file: string } & Pick<JobContext, 'cancellation' | 'progress'>,
+): Promise<void> {
+  const stage = say`Installing ${basename(entry.fileName)}`;
+  let done = 0;
+  let sum = 0;
+  let head = Buffer.alloc(0);
+  await pipeline(
+    await zip.openReadStreamPromise(entry),
+    async function* checked(chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        head = head.length < elf.length ? Buffer.concat([head, chunk]) : head;
+        sum = crc32(chunk, sum);
+        done += chunk.length;
+        progress({ stage, done, total: entry.uncompressedSize, unit: 'bytes' });
+        await checkpoint(cancellation);
+        yield chunk;
+      }
+    },
+    createWriteStream(target, { mode: 0o644 }),
+  );
+  if (sum !== entry.crc32) {
+    throw damaged(file, say`The data of ${entry.fileName} does not match its checksum.`);
+  }
+  if (!head.subarray(0, elf.length).equals(elf)) {
+    throw damaged(file, say`${entry.fileName} is not a library for Linux.`);
+  }
+}
+
+const whatToDownload = (): Message =>
+  say`Download ${providerPackage} ${onnxRuntimeVersion()} from nuget.org.`;
+
+const another = (file: string): UserError =>
+  new UserError(say`This is not the package ${providerPackage}.`, {
+    file,
+    remedy: whatToDownload(),
+  });
+
+const damaged = (file: string, problem: Message): UserError =>
+  new UserError(problem, { file, remedy: whatToDownload() });
+
+/** What yauzl throws about an archive has no code, unlike failures of the file system. */
+const isOfZip = (error: unknown): error is Error =>
+  error instanceof Error && error.name === 'Error' && !('code' in error);

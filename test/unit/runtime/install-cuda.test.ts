@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import {
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ZipFile } from 'yazl';
+import {
+  installCudaProvider,
+  providerPackage,
+} from '../../../extension/core/runtime/cuda/install-provider';
+import { onnxRuntimeVersion } from '../../../extension/core/runtime/version';
+import { temporaryFolder } from '../temporary-folder';
+
+const scratch = temporaryFolder();
+const file = join(scratch, 'gpu.nupkg');
+const library = (name: string): string => `libonnxruntime_providers_${name}.so`;
+const bytes = Buffer.concat([
+  Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1]),
+  Buffer.alloc(100_000, 7),
+]);
+const context = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
+
+let folder: string;
+let made = 0;
+beforeEach(() => {
+  folder = join(scratch, `runtime-${made++}`);
+  mkdirSync(folder);
+});
+
+const install = async (sha256?: string): ReturnType<typeof installCudaProvider> =>
+  installCudaProvider({ file, sha256, folder }, context);
+
+describe('the CUDA provider', () => {
+  it('is copied from its package, and nothing else of it', async () => {
+    await pack();
+    const sum = createHash('sha256').update(readFileSync(file)).digest('hex');
+    const { installed, sha256 } = await install(sum.toUpperCase());
+    expect(sha256).toBe(sum);
+    expect(installed).toEqual([join(folder, library('shared')), join(folder, library('cuda'))]);
+    expect(readdirSync(folder).sort()).toEqual([library('cuda'), library('shared')]);
+    expect(readFileSync(join(folder, library('cuda'))).equals(bytes)).toBe(true);
+  });
+
+  it('is refused where the checksum differs, the version, the package, or a byte', async () => {
+    await pack();
+    await expect(install('00')).rejects.toThrow(
+      /gpu\.nupkg: The SHA-256 is [0-9a-f]{64}\. Download/,
+    );
+    await pack({ version: '1.0.0' });
+    await expect(install()).rejects.toThrow(/is of version 1\.0\.0, and ONNX Runtime here is 1\./);
+    await pack({ name: 'Another' });
+    await expect(install()).rejects.toThrow(
+      /not the package Microsoft\.ML\.OnnxRuntime\.Gpu\.Linux/,
+    );
+    await pack({ library: Buffer.from('MZ: a library for Windows') });
+    await expect(install()).rejects.toThrow(/is not a library for Linux/);
+    await pack();
+    const whole = readFileSync(file);
+    const damaged = Buffer.from(whole);
+    damaged.set([8], whole.indexOf(Buffer.alloc(1000, 7)) + 500);
+    writeFileSync(file, damaged);
+    await expect(install()).rejects.toThrow(/does not match its checksum/);
+    writeFileSync(file, whole.subarray(0, -30));
+    await expect(install()).rejects.toThrow(/gpu\.nupkg: It cannot be read: /);
+    expect(readdirSync(folder)).toEqual([]);
+    expect(existsSync(file)).toBe(true);
+  });
+});
+
+async function pack({
+  version = onnxRuntimeVersion(),
+  name = providerPackage,
+  library: content = bytes,
+} = {}): Promise<void> {
+  const zip = new ZipFile();
+  const add = (path: string, buffer: Buffer): void => {
+    zip.addBuffer(buffer, path, { compress: false });
+  };
+  add(
+    `${name}.nuspec`,
+    Buffer.from(`<package><metadata><version>${version}</version></metadata></package>`),
+  );
+  for (const provider of ['cuda', 'shared', 'tensorrt']) {
+    add(`runtimes/linux-x64/native/${library(provider)}`, content);
+  }
+  zip.end();
+  await pipeline(zip.outputStream, createWriteStream(file));
+}
