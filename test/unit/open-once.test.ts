@@ -175,6 +175,7 @@ describe('a model is opened once', () => {
         ...{ model: await cache.open(compressed), teacher, out, overwrite: false, ...run },
         ...{ text: { ...calibration, sequences: 20 }, bundledText: '', trains: 'compressed' },
         ...{ settings: { ...defaultRepair, epochs: 4 }, endToEnd: false },
+        ...{ states: 'student', version: 'test' },
       },
       unattended,
     );

@@ -1,5 +1,5 @@
 import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { UserError } from '../user-error';
 import { say } from '../message';
 
@@ -18,5 +18,11 @@ export async function listFiles(folder: string): Promise<string[]> {
   return entries
     .filter((entry) => entry.isFile() && !entry.name.startsWith('.'))
     .map((entry) => join(entry.parentPath, entry.name))
-    .sort((a, b) => (a < b ? -1 : 1));
+    .sort(byPath(sep));
+}
+
+/** The order of paths as if they were written with `/`: fingerprints depend on it. */
+export function byPath(separator: string): (a: string, b: string) => number {
+  const portable = (path: string): string => path.split(separator).join('/');
+  return (a, b) => (portable(a) < portable(b) ? -1 : 1);
 }

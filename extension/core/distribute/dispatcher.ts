@@ -321,11 +321,7 @@ export class Dispatcher implements Crew {
     if (state.losses >= mostLosses) {
       this.workers.delete(worker);
     }
-    this.lose(
-      entry,
-      worker,
-      error instanceof Error ? (error.stack ?? error.message) : String(error),
-    );
+    this.lose(entry, worker, logOf(error));
   }
 
   private lose(entry: Entry, worker: PieceWorker, why: string): void {
@@ -366,4 +362,12 @@ export class Dispatcher implements Crew {
       );
     });
   }
+}
+
+/** A line that says what happened, and what is known besides. */
+function logOf(error: unknown): string {
+  if (error instanceof WorkerLostError) {
+    return [error.message, ...error.log].join('\n');
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -67,7 +67,7 @@ export class LocalEngine implements Engine {
    */
   public constructor(
     private readonly script: string,
-    private readonly size: number,
+    public readonly size: number,
   ) {
     this.threads = Math.max(1, Math.floor(availableParallelism() / size));
     this.memoryShare = 1 / size;

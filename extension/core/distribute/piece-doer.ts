@@ -19,8 +19,8 @@ export interface PieceDoer {
 export interface PieceMeans extends PieceLimits {
   /** Paths by what they are for. */
   readonly files: Readonly<Record<string, string>>;
-  /** Opens the model. */
-  readonly openModel: () => Promise<OpenedModel>;
+  /** Opens the model, or another one by what it is for. */
+  readonly openModel: (name?: string) => Promise<OpenedModel>;
   /** Folder of the texts and the model that come with Espalier. */
   readonly samples: string;
   /** A folder for work in progress that all who do pieces of the job on this machine use. */

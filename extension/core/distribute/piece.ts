@@ -71,8 +71,12 @@ export interface HireMeans {
 export interface Engine {
   /** Threads that each may use for one operator; one for each core if absent. */
   readonly threads?: number | undefined;
+  /** How many work at most, this process included; nobody knows if absent. */
+  readonly size?: number;
   /** Share of the memory setting that each may take. */
   readonly memoryShare: number;
+  /** Bytes of arrays that the result of a piece may have; any number if absent. */
+  readonly mostResultBytes?: number;
   /**
    * Finds workers for one job, which join the crew.
    * @returns what lets them go

@@ -14,6 +14,14 @@ export type TaskJob = Pick<JobContext, 'cancellation' | 'progress'>;
 /** Whoever did a task was gone before it was done. */
 export class WorkerLostError extends Error {
   public override readonly name = 'WorkerLostError';
+
+  /** @param log what it said last, where that is more than the message tells */
+  public constructor(
+    message: string,
+    public readonly log: readonly string[] = [],
+  ) {
+    super(message);
+  }
 }
 
 type Order = { readonly kind: 'start'; readonly task: unknown } | { readonly kind: 'cancel' };
@@ -31,6 +39,8 @@ const tickMilliseconds = 100;
 const graceMilliseconds = 10_000;
 /** Last characters of the child's output that are told after a crash. */
 const outputTail = 2000;
+/** Last lines of it that are told with the rest of the log. */
+const mostLogLines = 10;
 
 /** How a child is started. */
 export interface ChildOptions {
@@ -133,9 +143,11 @@ export class Child {
           reject(new WorkerLostError(`It could not be started: ${error.message}.`));
         };
         const onClose = (code: number | null, signal: string | null): void => {
-          const told = this.output.trim().split('\n').at(-1) ?? '';
+          const lines = this.output.trim().split('\n');
+          const told = lines.at(-1) ?? '';
           const how = `It ended with ${signal ?? `exit code ${code}`}.${told === '' ? '' : ` ${told}`}`;
-          reject(cancelledAt === undefined ? new WorkerLostError(how) : new CancelledError());
+          const log = lines.length > 1 ? lines.slice(-mostLogLines) : [];
+          reject(cancelledAt === undefined ? new WorkerLostError(how, log) : new CancelledError());
         };
         child.on('message', onMessage).on('error', onError).on('close', onClose);
         stopListening = () => {

@@ -4,11 +4,12 @@ import { asksFor } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import type { CalibrationRequest } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
-import { repairModel, trainedLayers } from '../pipelines/compression/repair-model';
+import { learnedStates, repairModel } from '../pipelines/compression/repair-model';
 import type { RepairResult } from '../pipelines/compression/repair-model';
 import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import type { RepairEffort } from '../tensornet/repair/efforts';
+import { trainedLayers } from '../tensornet/repair/trained-forms';
 import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
 import { choice, flag, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
@@ -23,9 +24,10 @@ import {
 import { attempt, compareWithOriginal, judgeChanged } from './judge-changed';
 import { learningFields, learningOf } from './learning-fields';
 import { defineOperation } from './operation';
-import { excludes } from './rules';
+import { actsOnlyWith, excludes } from './rules';
 import { calibrationRules, modelField, outputFields, runFields, runOptions } from './shared-fields';
 import type { CalibrationFields } from './shared-fields';
+import { engineOf, sharingFields, sharingRules } from './sharing';
 
 const { out, overwrite } = outputFields;
 
@@ -76,8 +78,20 @@ export const repair = defineOperation({
         fallback: 'compressed where there are some, else all',
         placeholder: 'LAYERS',
       }),
+      states: choice(learnedStates, {
+        description:
+          "Hidden states that each sublayer learns from: the student's, as repaired so far, or the teacher's, which lets workers share the sublayers",
+        default: 'student',
+        placeholder: 'STATES',
+        setting: 'repair.states',
+        choiceTexts: {
+          student: "The smaller model's own, as repaired so far: closest to the original.",
+          teacher: "The original's: sublayers are independent, and workers can share them.",
+        },
+      }),
       endToEnd: flag({
-        description: 'Then train the full model at once; by default if memory allows it',
+        description:
+          'Then train the full model at once, in one process; by default if memory allows it',
         off: 'Train layer by layer only',
       }),
       epochs: integer({
@@ -100,8 +114,16 @@ export const repair = defineOperation({
     ...learningFields(defaultRepairText),
     ...gateFields,
     ...runFields,
+    ...sharingFields,
   },
-  rules: [excludes('effort', 'sequences'), ...calibrationRules, ...gateRules],
+  rules: [
+    excludes('effort', 'sequences'),
+    ...calibrationRules,
+    ...gateRules,
+    ...sharingRules,
+    actsOnlyWith('workers', 'states', ['teacher']),
+    actsOnlyWith('queue', 'states', ['teacher']),
+  ],
   result: v.looseObject({
     written: v.nullable(v.looseObject({ path: v.string() })),
     lossBefore: v.number(),
@@ -113,19 +135,19 @@ export const repair = defineOperation({
   passes: keepsLimits,
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
-    const { train, epochs, batch } = request;
+    const { train, states, epochs, batch, workers } = request;
     const { summary } = await open(request.model);
     const { sequences, length } = textOf(request, summary);
     return {
-      kind: [train, endToEndOf(request), epochs, batch],
+      kind: [train, states, endToEndOf(request), epochs, batch, workers],
       amount: sequences * length * summary.parameters,
       parameters: summary.parameters,
     };
   },
   run: async (request, context): Promise<Repaired> => {
     requireTask(request);
-    const { open, samples } = context.environment;
-    const { train, epochs, batch, rate, seed } = request;
+    const { open, samples, version } = context.environment;
+    const { train, states, epochs, batch, rate, seed } = request;
     const endToEnd = endToEndOf(request);
     const model = await open(request.model);
     const teacher = await open(request.teacher);
@@ -136,6 +158,7 @@ export const repair = defineOperation({
         text: textOf(request, model.summary),
         bundledText: join(samples, 'calibration.txt'),
         settings: { ...defaultRepair, epochs, batch, rate, seed },
+        ...{ states, version, engine: engineOf(request, context.environment) },
         ...(train === undefined ? {} : { trains: train }),
         ...(endToEnd === undefined ? {} : { endToEnd }),
         ...{ out: request.out, overwrite: request.overwrite },

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PieceTask } from '../distribute/local-engine';
 import { probeRequest } from '../distribute/piece';
-import type { PieceSetup } from '../distribute/piece';
+import type { PieceFile, PieceSetup } from '../distribute/piece';
 import type { OpenPieces, PieceDoer } from '../distribute/piece-doer';
 import type { TaskJob } from '../jobs/child-task';
 import type { OpenModel } from '../models/model-cache';
@@ -11,6 +11,7 @@ import { openSeedPieces } from '../datadiet/training/seed-pieces';
 import type { OpenedModel } from '../models/opened-model';
 import { openSearchPieces } from '../prune/shards/share-search';
 import { openNetworkPieces } from '../symbolic/evolution/network-pieces';
+import { openSlicePieces } from '../tensornet/repair/share-slices';
 import { openLayerPieces } from '../tensornet/sensitivity/share-layers';
 import { UserError } from '../user-error';
 import { say } from '../message';
@@ -18,6 +19,7 @@ import { say } from '../message';
 /** Who does the pieces of each kind. */
 const kinds: Readonly<Record<string, OpenPieces>> = {
   networks: openNetworkPieces,
+  repair: openSlicePieces,
   search: openSearchPieces,
   seeds: openSeedPieces,
   sensitivity: openLayerPieces,
@@ -61,13 +63,13 @@ export class PieceRunner {
     const kept = setup.scratch ?? tmpdir();
     return open(data, {
       files: Object.fromEntries(Object.entries(files).map(([name, { path }]) => [name, path])),
-      openModel: async () => this.modelOf(files),
+      openModel: async (name = 'model') => this.modelOf(files[name]),
       ...{ samples: this.samples, kept, scratch: join(kept, `espalier-pieces-${randomUUID()}`) },
       ...limits,
     });
   }
 
-  private async modelOf({ model: file }: PieceSetup['files']): Promise<OpenedModel> {
+  private async modelOf(file: PieceFile | undefined): Promise<OpenedModel> {
     if (file === undefined) {
       throw new Error('the pieces came without a model');
     }

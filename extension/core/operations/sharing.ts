@@ -28,7 +28,10 @@ export const serverFields = {
 
 /** For operations whose work can be shared out. */
 export const sharingFields = group('Running', {
-  workers: integer({ description: 'Processes that share the work', default: 1, min: 1 }),
+  workers: integer({
+    description: 'Processes that share the work',
+    ...{ default: 1, min: 1, setting: 'workers' },
+  }),
   queue: text({
     description: 'Server of Redis or Valkey whose workers share the work',
     placeholder: 'URL',
@@ -38,7 +41,7 @@ export const sharingFields = group('Running', {
   allowOpen: serverFields.allowOpen,
 });
 export const sharingNames = Object.keys(sharingFields);
-export const sharingRules = [excludes('workers', 'queue'), needs('allowOpen', 'queue')];
+export const sharingRules = [excludes('queue', 'workers'), needs('allowOpen', 'queue')];
 
 /** What the fields say. */
 export interface SharingRequest {

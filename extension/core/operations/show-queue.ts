@@ -49,7 +49,7 @@ export const showQueue = defineOperation({
       const jobs = await new Registry(redis, 'job').list();
       return {
         workers: workers.map(({ models, data, piece, done, seconds, name, device, version }) => ({
-          ...{ name, device, version, models: models.length, data: data.length },
+          ...{ name, device, version, models, data },
           ...{ isBusy: piece !== null, done },
           rate: rateOf(done, seconds),
         })),

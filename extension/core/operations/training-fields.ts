@@ -77,7 +77,7 @@ export const seedSharingFields = {
     workers: integer({
       description: 'Processes that share the work',
       fallback: 'as many as save time',
-      min: 1,
+      ...{ min: 1, setting: 'workers' },
     }),
   }),
 };

@@ -108,7 +108,17 @@ describe('seeds in processes of their own', () => {
       folder: join(folder, name),
     });
     const one = await runDiet(diet('diet-alone'), unattended);
-    const many = await runDiet(diet('diet-together'), unattended, two());
+    const hired: string[] = [];
+    const engine = new LocalEngine(script, 2);
+    const hire: Engine['hire'] = async (setup, crew) => {
+      hired.push(setup.key);
+      return engine.hire(setup, crew);
+    };
+    const { threads, memoryShare } = engine;
+    const counting = sharing({ threads, memoryShare, hire });
+    const many = await runDiet(diet('diet-together'), unattended, counting);
+    // For the scores, and once for all rows.
+    expect(hired).toHaveLength(2);
     const accuracies = (rows: typeof one.rows) => rows.map((row) => row.accuracies);
     expect(accuracies(many.rows)).toEqual(accuracies(one.rows));
     expect(many.sweeps.map(({ validated }) => validated)).toEqual(

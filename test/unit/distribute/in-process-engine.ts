@@ -16,7 +16,7 @@ export class InProcessEngine implements Engine {
 
   /** @param change of a worker, to make it fail */
   public constructor(
-    private readonly size: number,
+    public readonly size: number,
     private readonly change: (worker: PieceWorker, index: number, crew: Crew) => PieceWorker = (
       worker,
     ) => worker,

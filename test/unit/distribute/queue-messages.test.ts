@@ -10,7 +10,11 @@ import { decode, encode } from '../../../extension/core/distribute/queue/codec';
 import { failureKey, resultKey } from '../../../extension/core/distribute/queue/messages';
 
 it('an answer that cannot be read is a failure that nobody meets again', async () => {
-  const failed = { text: 'no \u{202e}memory\u{1b}[2J', isFinal: false, isLost: false };
+  const failed = {
+    text: 'no \u{202e}memory\u{1b}[2J',
+    log: ['out of\u{1b}[2J'],
+    ...{ isFinal: false, isLost: true },
+  };
   const there = new Map([
     [resultKey('not JSON'), 'not JSON'],
     [resultKey('other'), JSON.stringify({ sums: [1, '\u{1b}]0;2'] })],
@@ -31,7 +35,10 @@ it('an answer that cannot be read is a failure that nobody meets again', async (
   );
   expect([...there.keys()]).toEqual([failureKey('4'), failureKey('5')]);
   await expect(wait(4, 'a')).rejects.toThrow('Its failure cannot be read: text: ');
-  await expect(wait(5, 'b')).rejects.toThrow('no \\u{202e}memory\\u{1b}[2J');
+  await expect(wait(5, 'b')).rejects.toMatchObject({
+    message: 'no \\u{202e}memory\\u{1b}[2J',
+    log: ['out of\\u{1b}[2J'],
+  });
 });
 
 it('numbers that JSON lacks are carried', () => {

@@ -31,6 +31,9 @@ import { defaultSettings } from '../../../extension/core/prune/options';
 import { profileModel } from '../../../extension/core/prune/profile-model';
 import { kernelProbe } from '../../../extension/core/runtime/kernel-probe';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
+import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
+import { defaultRepair } from '../../../extension/core/tensornet/repair/repair-settings';
 import { profileSensitivity } from '../../../extension/core/tensornet/sensitivity/profile-sensitivity';
 import { runCli } from '../cli/run-cli';
 import { cloudsTable } from '../datadiet/toy-data';
@@ -47,6 +50,7 @@ const calibration = { file: 'random', sequences: 6, length: 24 };
 describe('a queue', () => {
   let server: Valkey;
   let model: string;
+  let smaller: string;
   let alone: LayerProfile;
   let worker: ChildProcess;
 
@@ -148,6 +152,17 @@ describe('a queue', () => {
     await mkdir(models);
     model = join(models, 'random');
     await rename(await makeRandomModel({ seed: 21, blocks: 3 }), model);
+    smaller = join(models, 'smaller');
+    await compressModel(
+      {
+        model: await openModelFiles(model),
+        choices: [0, 2].map((block) => ({
+          ...{ tensor: `model.layers.${block}.mlp.up_proj.weight`, method: 'lowrank', level: 3 },
+        })),
+        ...{ out: smaller, overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
+      },
+      unattended,
+    );
     alone = await profile('alone');
     const tables = join(folder, 'tables');
     cloudsTable(join(tables, 'copied.csv'), 90);
@@ -217,6 +232,33 @@ describe('a queue', () => {
       return layers;
     };
     expect(await measure('shared-layers', engine())).toEqual(await measure('layers'));
+  });
+
+  it('gives the repair that one process gives, and sends no path', async () => {
+    const repair = async (name: string, shared?: Engine): Promise<object> => {
+      const { slices, lossBefore, lossAfter } = await repairModel(
+        {
+          ...{ model: await openModelFiles(smaller), teacher: await openModelFiles(model) },
+          ...{ text: { file: 'random', sequences: 5, length: 8 }, bundledText: '' },
+          ...{ settings: defaultRepair, states: 'teacher', endToEnd: false, version },
+          ...{ out: join(folder, name), overwrite: false, engine: shared },
+          ...{ device: 'cpu', memoryBytes: 1 << 28 },
+        },
+        unattended,
+      );
+      expect(slices.some(({ repaired }) => repaired)).toBe(true);
+      return { slices, lossBefore, lossAfter };
+    };
+    expect(await repair('shared-repair', engine())).toEqual(await repair('repair'));
+    const { redis } = await connection();
+    const results = await redis.keys('espalier:result:*');
+    const sent = await redis.mget(await redis.keys('espalier:setup:*'));
+    redis.disconnect();
+    expect(sent.some((text) => text?.includes('"teacher"'))).toBe(true);
+    expect(sent.join('\n')).not.toContain(folder);
+    // A result is that of a device.
+    expect(results.length).toBeGreaterThan(0);
+    expect(results.filter((key) => !/-(cpu|probe-[-\w]+)$/.test(key))).toEqual([]);
   });
 
   it('gives the scores that one process gives, on a copy of the data set', async () => {
@@ -302,7 +344,7 @@ describe('a queue', () => {
       script,
       `process.on('message', ({ task }) => {
         if (task.request === 'probe') process.send({ kind: 'result', result: ${JSON.stringify(await probe())} });
-        else process.kill(process.pid, 'SIGKILL');
+        else process.stderr.write('weights are mapped\\nno memory\\n', () => process.kill(process.pid, 'SIGKILL'));
       });`,
     );
     const cancellation = { isCancellationRequested: false };
@@ -318,7 +360,7 @@ describe('a queue', () => {
     );
     await workersThere(1);
     await expect(profile('poisoned', engine())).rejects.toThrow(
-      /A piece of the work failed 3 times.*It ended with SIGKILL/s,
+      /A piece of the work failed 3 times.*It ended with SIGKILL\. no memory\nweights are mapped\n/s,
     );
     cancellation.isCancellationRequested = true;
     await served;

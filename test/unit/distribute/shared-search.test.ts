@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { PieceWorker } from '../../../extension/core/distribute/piece';
 import { WorkerLostError } from '../../../extension/core/jobs/child-task';
+import { inEnglish } from '../../../extension/core/message';
 import type { SearchSettings } from '../../../extension/core/prune/options';
 import type { SearchResult } from '../../../extension/core/prune/search';
 import type { SearchRecord } from '../../../extension/core/prune/search-memo';
@@ -139,8 +140,16 @@ describe('a search that several workers share', () => {
       settings: { mode: 'adaptive', budget: { kind: 'count', count: 3 } },
     };
     const journal: SearchRecord[] = [];
-    const engine = new InProcessEngine(3);
-    const whole = await runSearch({ ...run, engine, onRecord: (some) => journal.push(...some) });
+    const engine = new InProcessEngine(4);
+    const warnings: string[] = [];
+    const whole = await runSearch({
+      ...{ ...run, engine },
+      onRecord: (some) => journal.push(...some),
+      warn: (message) => warnings.push(inEnglish(message)),
+    });
+    expect(warnings).toEqual([
+      'A search is divided by its 3 sequences: more workers have nothing to do.',
+    ]);
     const replayed = journal.slice(0, Math.floor(journal.length / 2));
     const added: SearchRecord[] = [];
     const onRecord = (some: readonly SearchRecord[]): number => added.push(...some);

@@ -58,7 +58,7 @@ async function repair(
       bundledText: '',
       trains: 'compressed',
       settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
-      endToEnd: false,
+      ...{ endToEnd: false, states: 'student', version: 'test' },
       out: fresh(),
       ...others,
     },

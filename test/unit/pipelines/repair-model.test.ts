@@ -63,6 +63,7 @@ describe('repair', () => {
         bundledText: '',
         trains: 'compressed',
         settings: { ...defaultRepair, epochs: 4 },
+        ...{ states: 'student', version: 'test' },
         out: join(folder, name),
         ...more,
       },

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Engine } from '../../../extension/core/distribute/piece';
 import { unattended } from '../../../extension/core/jobs/job';
+import type { Message } from '../../../extension/core/message';
 import type { Example } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { metrics } from '../../../extension/core/metrics/metrics';
@@ -29,6 +30,7 @@ export interface SearchRun {
   readonly isWritable?: (ids: readonly string[]) => Promise<boolean>;
   /** Whom the search is shared with. */
   readonly engine?: Engine;
+  readonly warn?: (message: Message) => void;
 }
 
 /** Runs a search with everything around it made for the test. */
@@ -51,7 +53,8 @@ export async function runSearch(run: SearchRun): Promise<SearchResult> {
     }
     const model = await openModelFiles(run.folder);
     const job = { engine, key: randomUUID(), model, memoryBytes };
-    return shareSearch(job, setup, unattended, searchWith);
+    const warn = (message: Message): void => run.warn?.(message);
+    return shareSearch(job, setup, { ...unattended, warn }, searchWith);
   });
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import * as v from 'valibot';
+import { withStanding } from '../../distribute/standing-engine';
 import type { TaskJob } from '../../jobs/child-task';
 import { Journal } from '../../jobs/journal';
 import type { JobContext } from '../../jobs/job';
@@ -14,7 +15,7 @@ import {
 } from './diet-material';
 import type { Fit, FitResult, Material } from './diet-material';
 import { comparisonSteps, PartsProgress } from './diet-work';
-import type { Comparison } from './diet-work';
+import type { Comparison, OffsetSweep } from './diet-work';
 import { auroc } from './label-noise';
 import { fingerprintOf, holdOut } from './open-splits';
 import { allExamples } from '../scores/predictions';
@@ -63,18 +64,6 @@ export interface DietRow {
   /** Share of the kept examples whose label was flipped, where that is known. */
   readonly wrongLabels?: number;
   /** Of all its trainings together. */
-  readonly seconds: number;
-}
-
-/** What validation data say of the windows of a score. */
-export interface OffsetSweep {
-  readonly choice: string;
-  readonly keep: number;
-  readonly validated: readonly {
-    readonly offset: number;
-    readonly accuracies: readonly number[];
-  }[];
-  readonly chosen: number;
   readonly seconds: number;
 }
 
@@ -147,11 +136,14 @@ export async function runDiet(
     JSON.stringify(identity),
     (value) => v.parse(entrySchema, value),
   );
-  const means = { sharing, openSeconds };
-  const result = await new DietBench(request, material, means, runFolder, journal, job).run();
-  await write(result);
-  await runFolder.remove();
-  return result;
+  // Each row trains few models: workers stay for all rows.
+  return withStanding(sharing?.engine, async (engine) => {
+    const means = { sharing: sharing && { ...sharing, engine }, openSeconds };
+    const result = await new DietBench(request, material, means, runFolder, journal, job).run();
+    await write(result);
+    await runFolder.remove();
+    return result;
+  });
 }
 
 class DietBench {

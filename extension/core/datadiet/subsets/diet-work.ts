@@ -21,6 +21,18 @@ export interface Comparison {
   readonly iso: 'steps' | 'epochs';
 }
 
+/** What validation data say of the windows of a score. */
+export interface OffsetSweep {
+  readonly choice: string;
+  readonly keep: number;
+  readonly validated: readonly {
+    readonly offset: number;
+    readonly accuracies: readonly number[];
+  }[];
+  readonly chosen: number;
+  readonly seconds: number;
+}
+
 /**
  * Steps of all trainings: to score, on the full data set, on its parts, and on windows to choose between.
  * @param epochSteps those of an epoch on a fraction of the examples

@@ -106,11 +106,12 @@ export class Answers {
 
 function errorOf(text: string): Error {
   try {
-    const { text: why, isFinal, isLost } = readMessage(failureSchema, decode(text), 'Its failure');
+    const failure = readMessage(failureSchema, decode(text), 'Its failure');
+    const { text: why, log, isFinal, isLost } = failure;
     if (isFinal) {
       return new UserError(verbatim(why));
     }
-    return isLost ? new WorkerLostError(why) : new Error(why);
+    return isLost ? new WorkerLostError(why, log) : new Error(why);
   } catch (error) {
     return error as Error;
   }

@@ -31,6 +31,8 @@ export const sharedSchema = v.object({
 /** Why an attempt has failed. */
 export const failureSchema = v.object({
   text: shownSchema,
+  /** What its process said last. */
+  log: v.array(shownSchema),
   /** Whether it would fail everywhere: the user has to see to it. */
   isFinal: v.boolean(),
   /** Whether its process was gone. */

@@ -12,7 +12,7 @@ import type { QueueServer } from './connection';
 import { keptSeconds, queueOf, setupKey } from './messages';
 import type { Order } from './messages';
 import { differenceOf, mostDifference } from './probe';
-import { beatMilliseconds, prefix, Registry, silentMilliseconds } from './registry';
+import { beatMilliseconds, Fingerprints, prefix, Registry, silentMilliseconds } from './registry';
 import type { WorkerEntry } from './registry';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
@@ -72,15 +72,17 @@ class RemoteWorker implements PieceWorker {
     cancellation: TaskJob['cancellation'],
   ): Promise<Result> {
     const { answers, setup, counts } = this.hiring;
+    // What a device of its own computes is the result of no other.
+    const key = `${piece.key}-${this.entry.device}`;
     await this.hiring.putSetup();
     if (this.isStopped) {
       throw new CancelledError();
     }
     const attempt = randomUUID();
-    const order: Order = { attempt, piece: piece.key, setup: setup.key, request: piece.request };
+    const order: Order = { attempt, piece: key, setup: setup.key, request: piece.request };
     this.knownAt = performance.now();
-    [this.attempt, this.piece] = [attempt, piece.key];
-    const result = answers.wait(attempt, piece);
+    [this.attempt, this.piece] = [attempt, key];
+    const result = answers.wait(attempt, { key, result: piece.result });
     // Whoever waits below hears of it.
     result.catch(() => undefined);
     counts.open++;
@@ -157,6 +159,8 @@ interface Hiring {
 /** Workers of any machines, which a server of Redis or Valkey brings together; their queues are BullMQ's. */
 export class QueueEngine implements Engine {
   public readonly memoryShare = 1;
+  /** A value of the server's, and a text in this process, end at 512 MB. */
+  public readonly mostResultBytes = 1 << 28;
 
   /**
    * @param open connects to the server, when a job begins
@@ -273,7 +277,7 @@ class Watch {
   }
 
   public async look(): Promise<void> {
-    const { setup, counts } = this.hiring;
+    const { setup, counts, server } = this.hiring;
     const needed = Object.values(setup.files).map(({ fingerprint }) => fingerprint);
     const [about = ''] = needed;
     const { open, done } = counts;
@@ -303,9 +307,9 @@ class Watch {
     }
     for (const entry of there.values()) {
       const isNew = !this.known.has(entry.id) && !this.refused.has(entry.id);
-      const has = new Set([...entry.models, ...entry.data]);
-      const isFit = !entry.leaving && needed.every((one) => has.has(one));
-      if (isNew && !this.isStopped && isFit) {
+      const isFit =
+        isNew && !entry.leaving && (await new Fingerprints(server.redis, entry.id).include(needed));
+      if (isFit && !this.isStopped) {
         this.refused.add(entry.id);
         const trial = this.admit(entry).catch((error: unknown) => {
           this.known.delete(entry.id);

@@ -25,7 +25,7 @@ import {
   sharedSchema,
 } from './messages';
 import type { Failure, Order } from './messages';
-import { beatMilliseconds, prefix, Registry } from './registry';
+import { beatMilliseconds, Fingerprints, prefix, Registry } from './registry';
 import { inEnglish, verbatim } from '../../message';
 
 /** What a machine offers. */
@@ -84,6 +84,7 @@ class Place {
   private readonly registry: Registry<'worker'>;
   private readonly worker: Worker;
   private readonly queue: Queue;
+  private readonly has: Fingerprints;
   private done = 0;
   private piece: string | null = null;
   private leaving = false;
@@ -99,6 +100,7 @@ class Place {
   ) {
     this.redis = redis;
     this.registry = new Registry(redis, 'worker');
+    this.has = new Fingerprints(redis, this.id);
     const options = { connection: redis, prefix, skipVersionCheck: true };
     this.queue = new library.Queue(queueOf(this.id), options);
     this.worker = new library.Worker(queueOf(this.id), async (job) => this.take(job), {
@@ -124,8 +126,10 @@ class Place {
     const seconds = (performance.now() - this.started) / 1000;
     const { version, models, data, limits } = offer;
     const { device = 'auto' } = limits;
+    // Before it is seen: whoever sees it asks for them.
+    await this.has.put([...models.keys(), ...data.keys()]);
     await this.registry.put({
-      ...{ id, name, version, models: [...models.keys()], data: [...data.keys()], device },
+      ...{ id, name, version, models: models.size, data: data.size, device },
       ...{ seconds, done, piece, leaving },
     });
   }
@@ -149,6 +153,7 @@ class Place {
     await this.queue.close();
     this.current?.local.end();
     await this.registry.remove(this.id).catch(() => undefined);
+    await this.has.remove().catch(() => undefined);
   }
 
   private async take({ data }: Job): Promise<void> {
@@ -236,9 +241,9 @@ function failureOf(error: unknown): Failure {
   const isLost = error instanceof WorkerLostError;
   if (error instanceof UserError) {
     // Where a file lies on this machine is nobody's business elsewhere.
-    return { text: inEnglish(error.problem), isFinal: true, isLost };
+    return { text: inEnglish(error.problem), log: [], isFinal: true, isLost };
   }
   // Behind the first line stand places in the code of this machine.
   const [text = ''] = (error instanceof Error ? error.message : String(error)).split('\n', 1);
-  return { text, isFinal: false, isLost };
+  return { text, log: isLost ? [...error.log] : [], isFinal: false, isLost };
 }

@@ -22,9 +22,9 @@ const workerSchema = v.object({
   /** Machine, and which of its workers. */
   name: shownSchema,
   version: shownSchema,
-  /** Fingerprints of the models and of the data sets that it has. */
-  models: v.array(v.string()),
-  data: v.array(v.string()),
+  /** How many models and data sets it has, see {@link Fingerprints}. */
+  models: count,
+  data: count,
   device: shownSchema,
   /** Since it began: clocks of machines differ. */
   seconds: v.number(),
@@ -95,5 +95,38 @@ export class Registry<Kind extends keyof Entries> {
 
   private keyOf(id: string): string {
     return `${prefix}:${this.kind}:${id}`;
+  }
+}
+
+/** Fingerprints of what a worker has: they are sent once, and again where the server has lost them. */
+export class Fingerprints {
+  private readonly key: string;
+
+  public constructor(
+    private readonly redis: Redis,
+    worker: string,
+  ) {
+    this.key = `${prefix}:has:${worker}`;
+  }
+
+  /** Says that they are there, for as long as an entry lasts. */
+  public async put(all: readonly string[]): Promise<void> {
+    if (all.length > 0 && (await this.redis.pexpire(this.key, silentMilliseconds)) === 0) {
+      await this.redis
+        .multi()
+        .sadd(this.key, ...all)
+        .pexpire(this.key, silentMilliseconds)
+        .exec();
+    }
+  }
+
+  /** Whether all of some are among them. */
+  public async include(some: readonly string[]): Promise<boolean> {
+    const found = await Promise.all(some.map(async (one) => this.redis.sismember(this.key, one)));
+    return found.every((one) => one === 1);
+  }
+
+  public async remove(): Promise<void> {
+    await this.redis.del(this.key);
   }
 }

@@ -1,25 +1,28 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { CalibrationRequest } from '../../data/calibration';
+import type { Engine } from '../../distribute/piece';
+import { alone } from '../../distribute/with-crew';
 import { holdOutInputs } from '../../data/hold-out-inputs';
 import { loadModelInputs } from '../../data/model-inputs';
 import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
-import type { LayeredModel } from '../../models/layered-model';
-import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { requireAble } from '../../models/capability';
 import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
 import type { RepairSettings } from '../../tensornet/repair/repair-settings';
-import { repairSlices, measureLoss } from '../../tensornet/repair/repair-slices';
+import { measureLoss, repairSlices, repairSlicesApart } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
 import { lossUnitOf } from '../../tensornet/repair/output-distance';
 import type { LossUnit } from '../../tensornet/repair/output-distance';
 import type { SliceRecord } from '../../tensornet/repair/repair-store';
-import { trainedTensors, withNumbers } from '../../tensornet/repair/trainable-encoding';
+import { withNumbers } from '../../tensornet/repair/trainable-encoding';
+import { defaultTrains, formsToTrain } from '../../tensornet/repair/trained-forms';
+import type { TrainedLayers } from '../../tensornet/repair/trained-forms';
 import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
@@ -28,9 +31,9 @@ import { teacherPlaces } from './teacher-places';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** Which linear layers are trained: those in another form than dense, or all. */
-export const trainedLayers = ['compressed', 'all'] as const;
-export type TrainedLayers = (typeof trainedLayers)[number];
+/** Whose states each sublayer is trained on: the student's, as those repaired before it leave them, or the teacher's. */
+export const learnedStates = ['student', 'teacher'] as const;
+export type LearnedStates = (typeof learnedStates)[number];
 
 /** What to repair, on what, and where the result goes. */
 export interface RepairRequest {
@@ -44,6 +47,11 @@ export interface RepairRequest {
   /** The compressed ones where there are some, else all, when absent. */
   readonly trains?: TrainedLayers;
   readonly settings: RepairSettings;
+  readonly states: LearnedStates;
+  /** Whom sublayers that are trained on the teacher's states are shared with; nobody if absent. */
+  readonly engine?: Engine | undefined;
+  /** Of Espalier. */
+  readonly version: string;
   /** Whether the whole model is trained at once afterwards; where it can be when absent. */
   readonly endToEnd?: boolean;
   readonly out: string;
@@ -75,6 +83,8 @@ export async function repairModel(
   const { model: student } = request.model;
   const { model: teacher } = request.teacher;
   requireLikes(request.model.model, request.teacher.model, request.endToEnd === true);
+  const { states, version } = request;
+  requireStates(student, states);
   const places = await teacherPlaces(student.summary, teacher.summary);
   const trains = request.trains ?? defaultTrains(student);
   const forms = formsToTrain(student, trains);
@@ -91,13 +101,19 @@ export async function repairModel(
   } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
   const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
   const folder = workFolder(out, 'repair');
-  const identity = { settings, trains, text: loaded.summary.fingerprint };
+  const identity = { settings, trains, states, version, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
   const hash = createHash('sha256').update(JSON.stringify({ identity, fingerprints }));
-  const store = await RepairStore.open(folder, hash.digest('hex'));
+  const key = hash.digest('hex');
+  const store = await RepairStore.open(folder, key);
   const setup = { student, teacher, places, train, heldOut, settings, device, memoryBytes };
   try {
-    const sliced = await repairSlices({ ...setup, forms }, store, context);
+    const { engine = alone } = request;
+    const sharing = { engine, key, student: request.model, teacher: request.teacher, trains };
+    const sliced =
+      states === 'student'
+        ? await repairSlices({ ...setup, forms }, store, context)
+        : await repairSlicesApart({ ...setup, forms }, sharing, store, context);
     const repaired = endToEnd
       ? await together({ ...setup, folder }, forms, sliced, context)
       : sliced;
@@ -149,6 +165,17 @@ function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): 
   }
 }
 
+/** @throws UserError where the teacher's states are not known by the student's names. */
+function requireStates(student: AnyModel, states: LearnedStates): void {
+  if (states === 'teacher' && student.kind === 'graph') {
+    throw new UserError(say`An ONNX graph can't be trained on the states of its teacher.`, {
+      file: student.summary.path,
+      field: 'states',
+      remedy: say`Train it on its own states (--states student), with one process.`,
+    });
+  }
+}
+
 type Setup = Omit<Parameters<typeof repairEndToEnd>[0], 'forms'> & {
   readonly places: readonly number[];
 };
@@ -180,35 +207,4 @@ async function together(
   return lossAfter < sliced.lossAfter
     ? { forms: trained, lossBefore: sliced.lossBefore, lossAfter }
     : sliced;
-}
-
-const linearLayersOf = (model: LayeredModel): readonly LinearLayer[] =>
-  model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
-
-const defaultTrains = (student: LayeredModel): TrainedLayers =>
-  linearLayersOf(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
-
-/**
- * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
- * @throws UserError where there are none.
- */
-function formsToTrain(student: LayeredModel, trains: TrainedLayers): Map<string, MatrixEncoding> {
-  const { summary } = student;
-  const forms = linearLayersOf(student).flatMap((layer): [string, MatrixEncoding][] => {
-    const { id, form, weight, transposed } = layer;
-    const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
-    const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
-    const found = form ?? dense;
-    return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
-  });
-  if (forms.length === 0) {
-    throw new UserError(say`The model has no linear layer that could be trained.`, {
-      file: summary.path,
-      remedy:
-        trains === 'all'
-          ? say`Repair a folder whose weights are float32, float16 or bfloat16.`
-          : say`Train all layers (--train all), or compress the model first.`,
-    });
-  }
-  return new Map(forms);
 }

@@ -7,6 +7,7 @@ import { readMessage } from '../../distribute/read-message';
 import { withCrew } from '../../distribute/with-crew';
 import type { CrewContext } from '../../distribute/with-crew';
 import { metricNames, metrics } from '../../metrics/metrics';
+import { counted, say } from '../../message';
 import type { OpenedModel } from '../../models/opened-model';
 import { deviceNames } from '../../runtime/device';
 import { kernelProbe } from '../../runtime/kernel-probe';
@@ -43,6 +44,10 @@ export async function shareSearch<T>(
 ): Promise<T> {
   const { sequences, metricName, executor } = setup;
   const home = new ShardWork(setup);
+  if ((engine.size ?? 0) > sequences.length) {
+    const most = counted(sequences.length, 'sequence');
+    context.warn(say`A search is divided by its ${most}: more workers have nothing to do.`);
+  }
   const shared: PieceSetup = {
     ...{ kind: 'search', key: setupKeyOf(key, executor.device) },
     files: { model: { fingerprint: model.summary.fingerprint, path: model.path } },

@@ -15,7 +15,7 @@ import { trainableTransformer } from '../../training/trainable-transformer';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
-import type { RepairSetup } from './repair-slices';
+import type { RepairSetup } from './walk';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-encoding';
 import { say } from '../../message';

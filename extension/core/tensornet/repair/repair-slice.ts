@@ -36,6 +36,7 @@ export interface RepairedSlice {
 /**
  * Trains the forms of one sublayer so that the stream behind it becomes the teacher's: slice-wise
  * distillation, everything else frozen. The numbers with the lowest held-out error are kept.
+ * @param threads of its sessions; one for each core if absent
  * @throws UserError where an operator has no gradient.
  */
 export async function repairSlice(
@@ -45,6 +46,7 @@ export async function repairSlice(
   given: SlicePair,
   settings: RepairSettings,
   cancellation: Cancellation,
+  threads?: number,
 ): Promise<RepairedSlice> {
   const {
     model: trainable,
@@ -67,6 +69,7 @@ export async function repairSlice(
     clipNorm: 1,
     seed: settings.seed,
     keepReshapes: model.emitter === undefined,
+    ...(threads === undefined ? {} : { threads }),
   });
   try {
     const errorBefore = await errorOf(trainer, data.heldOut, settings.batch, cancellation);

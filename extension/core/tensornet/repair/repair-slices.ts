@@ -1,38 +1,21 @@
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import type { TensorData } from '../../checkpoints/tensor-data';
-import type { ModelInput } from '../../models/model-input';
-import type { LayeredModel } from '../../models/layered-model';
+import { CostAhead } from '../../jobs/cost-ahead';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
-import type { DeviceName } from '../../runtime/device';
-import { LayeredExecutor } from '../../runtime/layered-executor';
-import type { HiddenState, Tensor } from '../../runtime/tensors';
 import { UserError } from '../../user-error';
-import { streamBehind } from './graph-slice';
 import { repairSlice } from './repair-slice';
 import type { RepairedSlice } from './repair-slice';
-import type { SlicePair, SliceData } from './slice';
-import type { RepairSettings } from './repair-settings';
 import type { RepairStore, SliceRecord } from './repair-store';
-import { outputDistance } from './output-distance';
+import { shareSlices } from './share-slices';
+import type { SliceSharing } from './share-slices';
+import type { SlicePair } from './slice';
 import { withNumbers } from './trainable-encoding';
+import { formsOf } from './trained-forms';
+import { Walk } from './walk';
+import type { RepairSetup } from './walk';
 import { say } from '../../message';
 import type { Message } from '../../message';
-
-/** A model to repair, and the one that it learns from. */
-export interface RepairSetup {
-  readonly student: LayeredModel;
-  readonly teacher: LayeredModel;
-  /** Index among the teacher's sublayers of each of the student's. */
-  readonly places: readonly number[];
-  /** What is trained: forms of linear layers of the student, by id. */
-  readonly forms: ReadonlyMap<string, MatrixEncoding>;
-  readonly train: readonly ModelInput[];
-  readonly heldOut: readonly ModelInput[];
-  readonly settings: RepairSettings;
-  readonly device: DeviceName;
-  readonly memoryBytes: number;
-}
 
 export interface RepairOutcome {
   readonly forms: ReadonlyMap<string, MatrixEncoding>;
@@ -40,97 +23,6 @@ export interface RepairOutcome {
   /** {@link outputDistance} on held-out text. */
   readonly lossBefore: number;
   readonly lossAfter: number;
-}
-
-/** Runs both models side by side, sublayer by sublayer, holding the states of one boundary. */
-class Walk {
-  private readonly teacher: LayeredExecutor;
-  private readonly student: LayeredExecutor;
-  private teacherStates: readonly HiddenState[] = [];
-  private studentStates: readonly HiddenState[] = [];
-  private teacherIndex = 0;
-
-  public constructor(
-    private readonly setup: RepairSetup,
-    private readonly pause: () => Promise<void>,
-  ) {
-    const { student, teacher, device, memoryBytes } = setup;
-    this.teacher = new LayeredExecutor(teacher, device, memoryBytes / 2);
-    this.student = new LayeredExecutor(student, device, memoryBytes / 2);
-  }
-
-  public async start(): Promise<void> {
-    const inputs = [...this.setup.train, ...this.setup.heldOut];
-    const embed = async (executor: LayeredExecutor): Promise<HiddenState[]> => {
-      const states: HiddenState[] = [];
-      for (const input of inputs) {
-        states.push(await executor.embed(input));
-        await this.pause();
-      }
-      return states;
-    };
-    this.teacherStates = await embed(this.teacher);
-    this.studentStates = await embed(this.student);
-    this.teacherIndex = 0;
-  }
-
-  /**
-   * What the student has in front of its sublayer `index`, and what the teacher has where the student
-   * goes on behind it: what the teacher alone has in between is to be learned too.
-   */
-  public async slice(index: number): Promise<SlicePair> {
-    const { places, teacher, train } = this.setup;
-    const next = places[index + 1] ?? teacher.summary.sublayers.length;
-    for (; this.teacherIndex < next; this.teacherIndex++) {
-      this.teacherStates = await this.teacher.run(
-        this.teacherIndex,
-        this.teacherStates,
-        this.pause,
-      );
-    }
-    const after = streamBehind(teacher, next - 1);
-    const targets = this.teacherStates.map(({ values }): Tensor => values[after] ?? lost(after));
-    const part = (from: number, to?: number): SliceData => ({
-      inputs: this.studentStates.slice(from, to),
-      targets: targets.slice(from, to),
-    });
-    return { train: part(0, train.length), heldOut: part(train.length) };
-  }
-
-  /** Takes the student behind sublayer `index`, by the weights that `model` has for it. */
-  public async advance(index: number, model: LayeredModel): Promise<void> {
-    const { student } = this.setup;
-    this.studentStates =
-      model === student
-        ? await this.student.run(index, this.studentStates, this.pause)
-        : await this.student.through(model.sublayer(index), this.studentStates, this.pause);
-  }
-
-  /** Takes both through all sublayers, the student by the weights of `model`: the distance of their outputs. */
-  public async whole(model: LayeredModel, onSublayer: (index: number) => void): Promise<number> {
-    await this.start();
-    for (const index of this.setup.student.summary.sublayers.keys()) {
-      onSublayer(index);
-      await this.slice(index);
-      await this.advance(index, model);
-    }
-    return this.loss();
-  }
-
-  /** At the end of both: the distance of their outputs on held-out text. */
-  public async loss(): Promise<number> {
-    const from = this.setup.train.length;
-    const pairs = this.teacherStates.slice(from).flatMap((teacher, i) => {
-      const student = this.studentStates[from + i];
-      return student === undefined ? [] : [{ teacher, student }];
-    });
-    return outputDistance(this.teacher, this.student, pairs, this.pause);
-  }
-
-  public async dispose(): Promise<void> {
-    await this.teacher.dispose();
-    await this.student.dispose();
-  }
 }
 
 /**
@@ -178,6 +70,58 @@ export async function repairSlices(
   }
 }
 
+/**
+ * Repairs a model slice by slice, each on the teacher's states in front of it instead of the student's: slices
+ * depend on no other, and can be shared.
+ */
+export async function repairSlicesApart(
+  setup: RepairSetup,
+  sharing: SliceSharing,
+  store: RepairStore,
+  context: JobContext,
+): Promise<RepairOutcome> {
+  const { student } = setup;
+  const lossBefore = await measureLoss(setup, new Map(), say`Measuring the loss before`, context);
+  const parts = student.summary.sublayers
+    .map(({ id, parameters }, index) => {
+      return { id, index, parameters, own: formsOf(student, index, setup.forms) };
+    })
+    .filter(({ own }) => own.size > 0);
+  const open = parts.filter(({ id }) => store.recordOf(id) === undefined);
+  const ahead = new CostAhead(new Map(open.map(({ id, parameters }) => [id, parameters])));
+  let done = parts.length - open.length;
+  const report = (): void => {
+    const { secondsLeft } = ahead;
+    const stage = say`Repairing sublayers`;
+    context.progress({ stage, done, total: parts.length, unit: 'steps', secondsLeft });
+  };
+  report();
+  if (open.length > 0) {
+    await shareSlices(sharing, setup, context, async (ask) => {
+      const answers = open.map(async ({ id, index, own }) => {
+        const { numbers, ...errors } = await ask(index);
+        const found = numbers === null ? undefined : new Map(Object.entries(numbers));
+        await keep(id, { numbers: found, ...errors }, own, store);
+        ahead.finish(id);
+        done++;
+        report();
+      });
+      await Promise.all(answers);
+    });
+  }
+  const repaired = new Map<string, MatrixEncoding>();
+  const slices: SliceRecord[] = [];
+  for (const { id, own } of parts) {
+    const record = store.recordOf(id);
+    slices.push(...(record === undefined ? [] : [record]));
+    if (record?.repaired === true) {
+      (await store.formsOf(id, own)).forEach((form, layer) => repaired.set(layer, form));
+    }
+  }
+  const lossAfter = await measureLoss(setup, repaired, say`Measuring the loss after`, context);
+  return { forms: repaired, slices, lossBefore, lossAfter };
+}
+
 /** {@link outputDistance} on held-out text, with other forms of the student. */
 export async function measureLoss(
   setup: RepairSetup,
@@ -209,10 +153,16 @@ async function repairOne(
 ): Promise<SliceRecord | undefined> {
   const sublayer = setup.student.summary.sublayers[index]?.id ?? '';
   const found = await repairFrom(sublayer, setup, index, forms, slice, context);
-  if (found === undefined) {
-    return undefined;
-  }
-  const { numbers, ...errors } = found;
+  return found === undefined ? undefined : keep(sublayer, found, forms, store);
+}
+
+/** Keeps what became of a sublayer. */
+async function keep(
+  sublayer: string,
+  { numbers, ...errors }: RepairedSlice,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+  store: RepairStore,
+): Promise<SliceRecord> {
   const record = { sublayer, repaired: numbers !== undefined, ...errors };
   const stored = new Map<string, MatrixEncoding<TensorData>>();
   for (const [id, form] of numbers === undefined ? [] : forms) {
@@ -254,21 +204,4 @@ async function repairFrom(
     context.warn(say`${sublayer}: ${left.join(', ')} cannot be trained. ${reason}`);
   }
   return found;
-}
-
-function formsOf(
-  model: LayeredModel,
-  index: number,
-  forms: ReadonlyMap<string, MatrixEncoding>,
-): Map<string, MatrixEncoding> {
-  return new Map(
-    model.linearLayers(index).flatMap(({ id }) => {
-      const form = forms.get(id);
-      return form === undefined ? [] : [[id, form] as const];
-    }),
-  );
-}
-
-function lost(name: string): never {
-  throw new Error(`the state has no value named ${name}`);
 }

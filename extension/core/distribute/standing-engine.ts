@@ -1,0 +1,104 @@
+import { alone } from './with-crew';
+import type { Crew, Engine, HireMeans, PieceSetup, PieceWorker } from './piece';
+
+/** A worker that ends one piece before it begins the next, whichever job has asked. */
+class OneByOne implements PieceWorker {
+  /** Whether no other job may have it. */
+  public isRetired = false;
+  private last: Promise<unknown> = Promise.resolve();
+
+  public constructor(private readonly worker: PieceWorker) {}
+
+  public get name(): PieceWorker['name'] {
+    return this.worker.name;
+  }
+
+  public readonly do: PieceWorker['do'] = async (piece, job) => {
+    const found = this.last.then(async () => this.worker.do(piece, job));
+    this.last = found.catch(() => undefined);
+    return found;
+  };
+}
+
+/** Keeps the workers of an engine from one job to the next of the same setup: they are found and tried once. */
+export class StandingEngine implements Engine {
+  public readonly threads: number | undefined;
+  public readonly memoryShare: number;
+  private readonly there = new Map<PieceWorker, OneByOne>();
+  private key: string | undefined;
+  private crew: Crew | undefined;
+  private dismiss: (() => Promise<void>) | undefined;
+
+  public constructor(private readonly engine: Engine) {
+    this.threads = engine.threads;
+    this.memoryShare = engine.memoryShare;
+  }
+
+  public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {
+    if (setup.key !== this.key) {
+      await this.end();
+      this.crew = crew;
+      this.dismiss = await this.engine.hire(setup, this.relay(), means);
+      this.key = setup.key;
+    } else {
+      this.crew = crew;
+      for (const worker of this.there.values()) {
+        if (!worker.isRetired) {
+          crew.join(worker);
+        }
+      }
+    }
+    return () => {
+      this.crew = undefined;
+      return Promise.resolve();
+    };
+  }
+
+  /** Lets all workers go. */
+  public async end(): Promise<void> {
+    const { dismiss } = this;
+    this.key = this.crew = this.dismiss = undefined;
+    this.there.clear();
+    await dismiss?.();
+  }
+
+  private relay(): Crew {
+    return {
+      join: (worker) => {
+        const one = new OneByOne(worker);
+        this.there.set(worker, one);
+        this.crew?.join(one);
+      },
+      retire: (worker) => {
+        const one = this.there.get(worker);
+        if (one !== undefined) {
+          one.isRetired = true;
+          this.crew?.retire(one);
+        }
+      },
+      leave: (worker, why) => {
+        const one = this.there.get(worker);
+        this.there.delete(worker);
+        if (one !== undefined) {
+          this.crew?.leave(one, why);
+        }
+      },
+    };
+  }
+}
+
+/** Does something with an engine whose workers stay for all of its jobs; as it is where there is nobody. */
+export async function withStanding<T>(
+  engine: Engine | undefined,
+  action: (engine: Engine | undefined) => Promise<T>,
+): Promise<T> {
+  if (engine === undefined || engine === alone) {
+    return action(engine);
+  }
+  const standing = new StandingEngine(engine);
+  try {
+    return await action(standing);
+  } finally {
+    await standing.end();
+  }
+}

@@ -1,0 +1,120 @@
+import * as v from 'valibot';
+import { modelInputSchema, portableInput } from '../../distribute/input-schema';
+import { pieceKey, setupKeyOf } from '../../distribute/piece';
+import type { Engine, PieceSetup } from '../../distribute/piece';
+import type { OpenPieces } from '../../distribute/piece-doer';
+import { readMessage } from '../../distribute/read-message';
+import { withCrew } from '../../distribute/with-crew';
+import type { CrewContext } from '../../distribute/with-crew';
+import { formatBytes } from '../../format';
+import { say } from '../../message';
+import type { OpenedModel } from '../../models/opened-model';
+import { deviceNames } from '../../runtime/device';
+import { UserError } from '../../user-error';
+import { resultBytes, sliceRequestSchema, sliceResultSchema, SliceWork } from './slice-work';
+import type { SliceRequest, SliceResult } from './slice-work';
+import { formsOf, formsToTrain, trainedLayers } from './trained-forms';
+import type { TrainedLayers } from './trained-forms';
+import type { RepairSetup } from './walk';
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+
+const dataSchema = v.object({
+  trains: v.picklist(trainedLayers),
+  places: v.array(count),
+  train: v.array(modelInputSchema),
+  heldOut: v.array(modelInputSchema),
+  settings: v.object({
+    ...{ epochs: count, patience: count, seed: count },
+    batch: v.pipe(count, v.minValue(1)),
+    rate: v.number(),
+  }),
+  device: v.picklist(deviceNames),
+  /** Of the whole job. */
+  memoryBytes: v.number(),
+});
+
+/** Whom the sublayers of a repair are shared with. */
+export interface SliceSharing {
+  readonly engine: Engine;
+  /** Tells the job from others. */
+  readonly key: string;
+  readonly student: OpenedModel;
+  readonly teacher: OpenedModel;
+  readonly trains: TrainedLayers;
+}
+
+/** Trains a sublayer, here or elsewhere. */
+type Ask = (sublayer: number) => Promise<SliceResult>;
+
+/**
+ * Shares sublayers that are trained on the teacher's states among the workers of an engine and this process.
+ * @throws UserError where the result of one is too large to be sent.
+ */
+export async function shareSlices(
+  { engine, key, student, teacher, trains }: SliceSharing,
+  setup: RepairSetup,
+  context: CrewContext,
+  action: (ask: Ask) => Promise<void>,
+): Promise<void> {
+  const { places, train, heldOut, settings, device, memoryBytes } = setup;
+  const shared: PieceSetup = {
+    ...{ kind: 'repair', key: setupKeyOf(key, device) },
+    files: {
+      model: { fingerprint: student.summary.fingerprint, path: student.path },
+      teacher: { fingerprint: teacher.summary.fingerprint, path: teacher.path },
+    },
+    data: {
+      ...{ trains, places: [...places], settings, device, memoryBytes },
+      train: train.map(portableInput),
+      heldOut: heldOut.map(portableInput),
+    } satisfies v.InferInput<typeof dataSchema>,
+  };
+  const { threads, memoryShare, mostResultBytes = Number.POSITIVE_INFINITY } = engine;
+  const work = new SliceWork({ ...setup, memoryBytes: memoryBytes * memoryShare }, threads);
+  try {
+    await withCrew(engine, shared, doerOf(work), context, async (pieces) =>
+      action(async (sublayer) => {
+        const { id = '', parameters = 1 } = setup.student.summary.sublayers[sublayer] ?? {};
+        const forms = formsOf(setup.student, sublayer, setup.forms);
+        const bytes = resultBytes(forms);
+        if (bytes > mostResultBytes) {
+          throw new UserError(
+            say`${id} trains ${formatBytes(bytes)}, more than a queue passes on (${formatBytes(mostResultBytes)}).`,
+            { field: 'queue', remedy: say`Share the work among processes (--workers) instead.` },
+          );
+        }
+        const request: SliceRequest = { sublayer };
+        const piece = {
+          ...{ key: pieceKey(shared, request), lane: sublayer, cost: parameters, request },
+          result: sliceResultSchema(forms),
+        };
+        return pieces.add(piece).result;
+      }),
+    );
+  } finally {
+    await work.dispose();
+  }
+}
+
+const doerOf = (work: SliceWork) => ({
+  do: async (request: unknown, job: Parameters<SliceWork['do']>[1]): Promise<SliceResult> =>
+    work.do(readMessage(sliceRequestSchema, request, 'The piece'), job),
+  probe: async (): Promise<readonly number[]> => work.probe(),
+});
+
+/** Opens what a worker trains sublayers with. */
+export const openSlicePieces: OpenPieces = async (data, { openModel, threads, ...limits }) => {
+  const {
+    trains,
+    device: asked,
+    memoryBytes: whole,
+    ...job
+  } = readMessage(dataSchema, data, 'What pieces share');
+  const { device = asked, memoryBytes = whole * limits.memoryShare } = limits;
+  const { model: student } = await openModel();
+  const { model: teacher } = await openModel('teacher');
+  const forms = formsToTrain(student, trains);
+  const work = new SliceWork({ ...job, student, teacher, forms, device, memoryBytes }, threads);
+  return { ...doerOf(work), dispose: async () => work.dispose() };
+};

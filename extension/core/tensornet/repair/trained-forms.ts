@@ -1,0 +1,57 @@
+import type { LayeredModel } from '../../models/layered-model';
+import type { LinearLayer, MatrixEncoding } from '../../models/matrix-encoding';
+import { say } from '../../message';
+import { UserError } from '../../user-error';
+import { trainedTensors } from './trainable-encoding';
+
+/** Which linear layers are trained: those in another form than dense, or all. */
+export const trainedLayers = ['compressed', 'all'] as const;
+export type TrainedLayers = (typeof trainedLayers)[number];
+
+const linearLayersOf = (model: LayeredModel): readonly LinearLayer[] =>
+  model.summary.sublayers.flatMap((_, index) => model.linearLayers(index));
+
+export const defaultTrains = (student: LayeredModel): TrainedLayers =>
+  linearLayersOf(student).some(({ form }) => form !== undefined) ? 'compressed' : 'all';
+
+/**
+ * Forms by the ids of their layers; a dense one stands for a weight as it is stored.
+ * @throws UserError where there are none.
+ */
+export function formsToTrain(
+  student: LayeredModel,
+  trains: TrainedLayers,
+): Map<string, MatrixEncoding> {
+  const { summary } = student;
+  const forms = linearLayersOf(student).flatMap((layer): [string, MatrixEncoding][] => {
+    const { id, form, weight, transposed } = layer;
+    const isPlain = !transposed && ['F32', 'F16', 'BF16'].includes(weight.dtype);
+    const dense = trains === 'all' && isPlain ? { kind: 'dense' as const, weight } : undefined;
+    const found = form ?? dense;
+    return found === undefined || trainedTensors(found).length === 0 ? [] : [[id, found]];
+  });
+  if (forms.length === 0) {
+    throw new UserError(say`The model has no linear layer that could be trained.`, {
+      file: summary.path,
+      remedy:
+        trains === 'all'
+          ? say`Repair a folder whose weights are float32, float16 or bfloat16.`
+          : say`Train all layers (--train all), or compress the model first.`,
+    });
+  }
+  return new Map(forms);
+}
+
+/** Those of one sublayer. */
+export function formsOf(
+  model: LayeredModel,
+  index: number,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): Map<string, MatrixEncoding> {
+  return new Map(
+    model.linearLayers(index).flatMap(({ id }) => {
+      const form = forms.get(id);
+      return form === undefined ? [] : [[id, form] as const];
+    }),
+  );
+}
