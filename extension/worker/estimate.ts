@@ -19,10 +19,7 @@ export async function expect(
 }
 
 /** Seconds that an operation would take, by earlier runs on this machine; null where none tells. */
-export async function estimate(
-  request: EstimateRequest,
-  open: OpenModel,
-): Promise<number | null> {
+export async function estimate(request: EstimateRequest, open: OpenModel): Promise<number | null> {
   const found = validated(request);
   return found === undefined
     ? null
@@ -35,7 +32,5 @@ function validated({
 }: EstimateRequest): readonly [AnyOperation, RequestOf<Fields>] | undefined {
   const declared = operations as unknown as readonly AnyOperation[];
   const operation = declared.find((one) => one.id === id);
-  return (
-    operation && [operation, validateRequest(operation, request, asSetting(operation.fields))]
-  );
+  return operation && [operation, validateRequest(operation, request, asSetting(operation.fields))];
 }

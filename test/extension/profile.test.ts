@@ -44,7 +44,11 @@ describe('Profile Layers', () => {
     const { request } = worker;
     const rows: vscode.QuickPickItem[] = [];
     Object.assign(worker, {
-      request: async (method: string, asked: { request: { search: string } }, ...rest: unknown[]) =>
+      request: async (
+        method: string,
+        asked: { request: { search: string } },
+        ...rest: unknown[]
+      ) =>
         method === 'expect'
           ? Promise.resolve(asked.request.search === 'one-shot' ? 120 : 7500)
           : (request as (...given: unknown[]) => unknown).call(worker, method, asked, ...rest),

@@ -102,9 +102,9 @@ export class BlockGrid<Item extends GridItem> {
   private draw(): void {
     if (this.items.size === 0 || this.width === undefined) return;
     const { lost = [] } = this.options;
-    const blocks = [
-      ...new Set([...this.items.values(), ...lost].map(({ block }) => block)),
-    ].sort((a, b) => a - b);
+    const blocks = [...new Set([...this.items.values(), ...lost].map(({ block }) => block))].sort(
+      (a, b) => a - b,
+    );
     const layout = gridLayout(this.width, blocks.length, this.lines.length);
     const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
     const isFirst = this.built === '';
