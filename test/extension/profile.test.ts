@@ -41,18 +41,14 @@ describe('Profile Layers', () => {
     const session = await open('asked');
     const { worker } = espalier;
     const { showQuickPick } = vscode.window;
-    const { request } = worker;
+    const request = worker.request.bind(worker);
     const rows: vscode.QuickPickItem[] = [];
-    Object.assign(worker, {
-      request: async (
-        method: string,
-        asked: { request: { search: string } },
-        ...rest: unknown[]
-      ) =>
-        method === 'expect'
-          ? Promise.resolve(asked.request.search === 'one-shot' ? 120 : 7500)
-          : (request as (...given: unknown[]) => unknown).call(worker, method, asked, ...rest),
-    });
+    const stub: typeof request = async (method, asked, ...rest) => {
+      if (method !== 'expect') return request(method, asked, ...rest);
+      const { search } = (asked as { readonly request: { readonly search: string } }).request;
+      return (search === 'one-shot' ? 120 : 7500);
+    };
+    Object.assign(worker, { request: stub });
     Object.assign(vscode.window, {
       showQuickPick: async (items: readonly vscode.QuickPickItem[]) =>
         Promise.resolve(rows.push(...items) > 0 ? items[0] : undefined),
@@ -60,7 +56,7 @@ describe('Profile Layers', () => {
     try {
       await start(session);
     } finally {
-      Object.assign(worker, { request });
+      Reflect.deleteProperty(worker, 'request');
       Object.assign(vscode.window, { showQuickPick });
     }
     assert.deepEqual(

@@ -125,9 +125,13 @@ export class ModelJobs {
       out: session.profilePath,
       ...this.#settings.amount(),
     };
-    return effort === 'standard'
-      ? this.#settings.request(profile, given)
-      : this.#settings.request(profile, { ...given, ...quickLook }, ['confidence', 'refine']);
+    if (effort === 'standard') {
+      return this.#settings.request(profile, given);
+    }
+    const { maxPositions = quickLook.length } = session.model;
+    const length = Math.min(quickLook.length, maxPositions);
+    const quick = { ...given, ...quickLook, length };
+    return this.#settings.request(profile, quick, ['confidence', 'refine']);
   }
 
   public async prune(
