@@ -9,7 +9,9 @@ import { root } from '../../scripts/lib/repository.mjs';
 const contentTypes = { '.js': 'text/javascript', '.css': 'text/css', '.ttf': 'font/ttf' };
 
 /** It tells the state when the panel is ready. Not typed, since Node knows no page. */
-const page = (/** @type {string} */ panel) => `<!doctype html>
+const page = (/** @type {string} */ panel, /** @type {string} */ catalogue) => `<!doctype html>
+<meta charset="utf-8">
+<meta name="catalogue" content="${catalogue}">
 <link rel="stylesheet" href="/${panel}.css">
 <body></body>
 <script>
@@ -47,6 +49,12 @@ const page = (/** @type {string} */ panel) => `<!doctype html>
 /** @param {string} name */
 const typeOf = (name) => contentTypes[extname(name)] ?? 'text/html';
 
+/** @param {string} language */
+const readCatalogue = async (language) => {
+  const texts = await readFile(join(root, 'l10n', `bundle.l10n.${language}.json`), 'utf8');
+  return texts.replaceAll('&', '&amp;').replaceAll('"', '&quot;');
+};
+
 /** @param {string} name */
 const readBundle = (name) => readFile(join(root, 'dist', 'webview', name));
 
@@ -59,16 +67,18 @@ const readBundle = (name) => readFile(join(root, 'dist', 'webview', name));
  * from the host, `longest()` the longest task since it was last asked, in milliseconds.
  * @param {import('playwright-core').BrowserContext} context
  * @param {string} panel
+ * @param {string} [language] whose catalogue the page has, such as `zh-cn`
  * @returns {Promise<{tab: import('playwright-core').Page, errors: string[]}>} errors come while it is there
  */
-export async function openPage(context, panel) {
+export async function openPage(context, panel, language) {
+  const catalogue = language === undefined ? '{}' : await readCatalogue(language);
   const tab = await context.newPage();
   /** @type {string[]} */
   const errors = [];
   tab.on('pageerror', (error) => errors.push(error.message));
   const server = createServer((request, response) => {
     const name = basename(request.url ?? '');
-    const body = name === '' ? Promise.resolve(page(panel)) : readBundle(name);
+    const body = name === '' ? Promise.resolve(page(panel, catalogue)) : readBundle(name);
     body.then(
       (text) => response.setHeader('content-type', typeOf(name)).end(text),
       () => response.writeHead(404).end(),

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { env, l10n, Uri } from 'vscode';
+import { env, l10n, Uri, workspace } from 'vscode';
 import type { Webview } from 'vscode';
 import { escapeHtml } from '../core/report/markup';
 
@@ -28,6 +28,7 @@ export function panelHtml(
     `<meta property="csp-nonce" content="${styleNonce}">${catalogueMeta()}
     <link rel="stylesheet" href="${file(`${panel}.css`)}">`,
     `<script type="module" nonce="${nonce}" src="${file(`${panel}.js`)}"></script>`,
+    workspace.getConfiguration('espalier').get('patterns') === true ? ' data-patterns' : '',
   );
 }
 
@@ -44,7 +45,7 @@ export function messageHtml(title: string, message: string): string {
   return page("default-src 'none'", title, '', `<p role="alert">${escapeHtml(message)}</p>`);
 }
 
-function page(policy: string, title: string, head: string, body: string): string {
+function page(policy: string, title: string, head: string, body: string, attributes = ''): string {
   return `<!DOCTYPE html>
 <html lang="${escapeHtml(env.language)}">
   <head>
@@ -54,7 +55,7 @@ function page(policy: string, title: string, head: string, body: string): string
     <title>${escapeHtml(title)}</title>
     ${head}
   </head>
-  <body>
+  <body${attributes}>
     ${body}
   </body>
 </html>

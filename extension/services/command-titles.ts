@@ -5,8 +5,12 @@ import type { CommandName } from './command-ids';
 /** The title of a command in the user's language, without the dots of one that asks. */
 export function commandTitle(name: CommandName): string {
   const { contributes } = (extensions.getExtension('espalier.espalier')?.packageJSON ?? {}) as {
-    contributes?: { commands: readonly { readonly command: string; readonly title: string }[] };
+    contributes?: { commands: readonly { readonly command: string; readonly title: Title }[] };
   };
   const found = contributes?.commands.find(({ command }) => command === commandIds[name]);
-  return found?.title.replace(/…$/, '') ?? '';
+  const title = found?.title ?? '';
+  return (typeof title === 'string' ? title : title.value).replace(/…$/, '');
 }
+
+/** In English a text; in another language beside what it was translated from. */
+type Title = string | { readonly value: string; readonly original: string };

@@ -20,6 +20,7 @@ describe('the compression panel', () => {
       'espalier.device': 'cpu',
       'espalier.calibration.sequences': 2,
       'espalier.calibration.length': 64,
+      'espalier.patterns': true,
     },
   });
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
@@ -91,6 +92,7 @@ describe('the compression panel', () => {
     const most = Number.parseFloat((await slider.getAttribute('aria-valuetext'))?.slice(6) ?? '');
     expect(most).toBeGreaterThan(least);
     expect(await colours(frame)).not.toEqual(strong);
+    await frame.locator('body[data-patterns] .fill[data-band]').first().waitFor();
     const { layers } = await readTable();
     const down = layers.find(({ role, block }) => role === 'down' && block === 2);
     const cell = frame.locator(`.cell[data-id="${down?.tensor ?? ''}"]`);

@@ -331,8 +331,11 @@ describe('from a model folder to a smaller model', () => {
     await playground
       .getByText(/^(They first differ at token \d+\.|Both wrote the same text\.)$/)
       .waitFor();
-    expect(await accessibilityViolations(playground)).toEqual([]);
-    await workbench.screenshot('playground');
+    for (const theme of ['light', 'highContrast', 'highContrastLight', 'dark'] as const) {
+      await session().setTheme(theme);
+      expect(await accessibilityViolations(playground), theme).toEqual([]);
+      await workbench.screenshot(`playground-${theme}`);
+    }
   });
 
   it('lists jobs in the side bar, where they are queued, cancelled and opened', async () => {

@@ -72,9 +72,72 @@ describe('a panel', () => {
         });
       }
       expect(errors).toEqual([]);
+      await tab.close();
+      const { tab: chinese } = await openPage(context, document.panel, 'zh-cn');
+      await chinese.setViewportSize({ width: 600, height: 800 });
+      await paint(chinese, document);
+      expect(await chinese.locator('main').innerText()).toMatch(/\p{Script=Han}/u);
+      await chinese.waitForTimeout(200);
+      expect(await tooWide(chinese), 'Chinese').toEqual([]);
+      await chinese.screenshot({
+        path: join(root, 'test', 'artifacts', `panel-${name}-zh-cn.png`),
+        fullPage: true,
+      });
       await context.close();
     },
   );
+
+  it('shows Copy as Image without a pointer, since a finger does not hover', async () => {
+    const context = await browser.newContext({ hasTouch: true, isMobile: true });
+    const shown = symbolicDocument();
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, shown);
+    const copy = tab.getByRole('button', { name: /^Copy as Image/ }).first();
+    await copy.waitFor();
+    expect(await copy.evaluate((button) => getComputedStyle(button).opacity)).toBe('1');
+    await context.close();
+  });
+
+  it('hands the focus of Stop on to the prompt when the text has ended', async () => {
+    const context = await browser.newContext();
+    const shown = playgroundDocument();
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, { ...shown, state: { ...shown.state, run: { kind: 'running' } } });
+    await tab.waitForFunction(() => customElements.get('vscode-button') !== undefined);
+    const stop = tab.getByRole('button', { name: 'Stop' });
+    await stop.focus();
+    expect(await stop.evaluate((button) => button.matches(':focus'))).toBe(true);
+    await tellChanges(tab, { patch: { run: { kind: 'done' } } });
+    await stop.waitFor({ state: 'hidden' });
+    expect(await tab.evaluate(() => document.activeElement?.className)).toBe('prompt');
+    await context.close();
+  });
+
+  it('tells numbers apart by lines where the user asks for patterns', async () => {
+    const context = await browser.newContext({ viewport: { width: 1200, height: 900 } });
+    const shown = heatmapDocument(12, 10);
+    const { tab } = await openPage(context, shown.panel);
+    await paint(tab, shown);
+    const patterns = async (): Promise<string[]> =>
+      tab
+        .locator('.cell[data-status="measured"] .fill')
+        .evaluateAll((fills) => [
+          ...new Set(
+            fills
+              .map((fill) => getComputedStyle(fill, '::after'))
+              .map(({ content, display, backgroundImage }) =>
+                content === 'none' || display === 'none' ? '' : backgroundImage,
+              ),
+          ),
+        ]);
+    expect(await patterns()).toEqual(['']);
+    await tab.evaluate(() => {
+      document.body.dataset['patterns'] = '';
+    });
+    expect((await patterns()).length).toBeGreaterThan(2);
+    await tab.screenshot({ path: join(root, 'test', 'artifacts', 'panel-heatmap-patterns.png') });
+    await context.close();
+  });
 
   it('copies a chart as an image, or hands it to the host where the clipboard is closed', async () => {
     const context = await browser.newContext({

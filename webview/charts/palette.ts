@@ -34,6 +34,13 @@ function paletteRgb(position: number): Rgb {
   return [mix(from[0], to[0]), mix(from[1], to[1]), mix(from[2], to[2])];
 }
 
+/** Number of patterns that stand for parts of the palette, for those who do not see its colours. */
+export const bands = 5;
+
+/** Pattern of a position, from 0. */
+export const bandOf = (position: number): number =>
+  Math.min(Math.floor(Math.max(position, 0) * bands), bands - 1);
+
 /** Whether white or black text reads better on the colour of a position (WCAG contrast). */
 export function inkOn(position: number): 'white' | 'black' {
   const luminance = relativeLuminance(paletteRgb(position));

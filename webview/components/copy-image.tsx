@@ -12,7 +12,7 @@ interface CopyImageProps {
 /** How long the button says so, in milliseconds. */
 const told = 2000;
 
-/** Copies a chart as an image, or saves it where the clipboard takes none. Seen while the chart is pointed at. */
+/** Copies a chart as an image, or saves it where the clipboard takes none. Seen while the chart is pointed at, where there is a pointer. */
 export function CopyImage({ canvas, label }: CopyImageProps): VNode {
   const [isCopied, setCopied] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);

@@ -1,7 +1,7 @@
 import type { ComponentChildren, VNode } from 'preact';
 import type { LogScale } from '../charts/log-scale';
 import { scaleTicks } from '../charts/log-scale';
-import { paletteStops } from '../charts/palette';
+import { bands, paletteStops } from '../charts/palette';
 import type { SeriesColor } from '../charts/theme-colors';
 import { formatDistanceShort } from '../format';
 
@@ -111,7 +111,11 @@ function Scale({ scale, low, high, format = formatDistanceShort }: ScaleProps): 
       <div
         class="gradient"
         style={{ backgroundImage: `linear-gradient(to right, ${paletteStops().join(', ')})` }}
-      />
+      >
+        {Array.from({ length: bands }, (_, band) => (
+          <span key={band} data-band={band} />
+        ))}
+      </div>
       <div class="ticks">
         {scaleTicks(scale).map((value) => {
           const position = scale.position(value);

@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useState } from 'preact/hooks';
-import { inkOn, paletteColor } from '../charts/palette';
+import { bandOf, inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { GridLegend, LegendKey } from '../components/legend';
@@ -90,10 +90,12 @@ function drawCell(
   if (loss === undefined || status === 'removed') {
     fill.style.removeProperty('--cell');
     setAttribute(element, 'data-ink', undefined);
+    setAttribute(fill, 'data-band', undefined);
   } else {
     const position = scale?.position(loss) ?? 0;
     fill.style.setProperty('--cell', paletteColor(position));
     setAttribute(element, 'data-ink', inkOn(position));
+    setAttribute(fill, 'data-band', bandOf(position));
   }
 }
 

@@ -1,7 +1,7 @@
 import { useComputed, useSignal } from '@preact/signals';
 import { render } from 'preact';
 import type { VNode } from 'preact';
-import { inkOn, paletteColor } from '../charts/palette';
+import { bandOf, inkOn, paletteColor } from '../charts/palette';
 import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
@@ -114,6 +114,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   else fill.style.setProperty('--cell', paletteColor(position));
   const isMeasured = status === 'measured';
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
+  setAttribute(fill, 'data-band', position === undefined ? undefined : bandOf(position));
   setAttribute(element, 'data-depends', cell.stability?.dependsOnText === true);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));

@@ -1,5 +1,5 @@
 import type { VNode } from 'preact';
-import { useState } from 'preact/hooks';
+import { useRef, useState } from 'preact/hooks';
 import { Button, Checkbox, TextField } from '../components/controls';
 import type { PlaygroundPanel } from './playground-panel';
 import { numberFields, promptOf } from './prompt-of';
@@ -17,11 +17,13 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
     panel.setView({ selected: undefined });
     panel.run.generate(asked.prompt);
   };
+  const prompt = useRef<HTMLTextAreaElement>(null);
   // What is typed is drawn once: a text that comes back later would move the caret.
   const [first] = useState(view.prompt);
   return (
     <section aria-label={strings.prompt}>
       <textarea
+        ref={prompt}
         class="prompt"
         aria-label={strings.prompt}
         placeholder={strings.promptHint}
@@ -36,7 +38,13 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
           }
         }}
       />
-      <div class="choices">
+      <div
+        class="choices"
+        onFocusOut={({ target }) => {
+          // Stop hides: the focus would begin at the top of the page again.
+          if (target instanceof HTMLElement && target.hidden) prompt.current?.focus();
+        }}
+      >
         <Button
           primary
           label={strings.generate}

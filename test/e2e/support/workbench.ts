@@ -25,13 +25,22 @@ export class Workbench {
     return [...this.hosts];
   }
 
-  public static async open(browser: Browser, address: string): Promise<Workbench> {
+  /** @param language of the extension; the workbench itself has English alone */
+  public static async open(
+    browser: Browser,
+    address: string,
+    language: string,
+  ): Promise<Workbench> {
     const page = await browser.newPage({
       viewport: { width: 1440, height: 900 },
       // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
       reducedMotion: 'reduce',
     });
     await page.addInitScript(standStill);
+    // The extension host is told it at its start; a language pack would have the workbench's own texts.
+    await page.addInitScript((name) => {
+      Object.assign(globalThis, { _VSCODE_NLS_LANGUAGE: name });
+    }, language);
     const workbench = new Workbench(page);
     await page.goto(address);
     await workbench.ready();

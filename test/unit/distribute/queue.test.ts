@@ -213,6 +213,23 @@ describe('a queue', () => {
     expect(listed[0]?.done).toBeGreaterThan(1);
   });
 
+  it('shows workers and jobs with their pieces, rate and the time left', async () => {
+    const { redis } = await connection();
+    const registry = new Registry(redis, 'job');
+    const job = { id: 'shown', kind: 'search', about: 'f'.repeat(64), seconds: 60 };
+    const beat = async (): Promise<void> => registry.put({ ...job, done: 30, open: 10 });
+    await beat();
+    const beats = setInterval(() => void beat(), 500);
+    const { stdout } = await runCli(['queue', '--queue', server.url(`:${password}@`)]);
+    clearInterval(beats);
+    await registry.remove(job.id);
+    redis.disconnect();
+    expect(stdout).toMatch(/^worker +device +models .* per minute\n.*\n.* cpu +2 .* waiting +\d/m);
+    expect(stdout).toMatch(
+      /^job +about +pieces +open +per minute +left\n.*\nsearch +f{12} +30 +10 +30\.0 +20 s$/m,
+    );
+  });
+
   it('gives the sensitivity that one process gives', async () => {
     const measure = async (name: string, shared?: Engine): Promise<readonly unknown[]> => {
       const { layers } = await profileSensitivity(

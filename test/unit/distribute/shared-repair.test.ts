@@ -104,6 +104,13 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     );
   });
 
+  it('refuses a sublayer whose numbers are too many to be sent', async () => {
+    const engine = Object.assign(new InProcessEngine(2), { mostResultBytes: 100 });
+    await expect(run('too-large', engine)).rejects.toThrow(
+      /queue: block\.0\.\w+ trains [\d.]+ KiB, more than a queue passes on \(100 B\)\./,
+    );
+  });
+
   it('goes on where it was stopped, with another number of workers', async () => {
     const cancellation = { isCancellationRequested: false };
     const stopping: Partial<JobContext> = {

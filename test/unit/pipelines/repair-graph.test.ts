@@ -145,6 +145,9 @@ describe('repair of a graph', () => {
     await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
       'layer by layer only',
     );
+    await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toThrow(
+      "An ONNX graph can't be trained on the states of its teacher.",
+    );
     await expect(repair('t5-legacy', model)).rejects.toThrow('was not made from');
     const teacher = fixture('gpt2');
     await expect(repair('gpt2-legacy', model, { teacher })).rejects.toThrow(

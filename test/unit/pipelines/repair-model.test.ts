@@ -143,6 +143,24 @@ describe('repair', () => {
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
   });
 
+  it('repairs on the states of the teacher, also where branches run in parallel', async () => {
+    const parallel = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'cohere' });
+    const model = join(folder, 'parallel');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(parallel),
+        removed: ['block.0.feedforward', 'block.1.attention'],
+        out: model,
+      },
+      unattended,
+    );
+    const { lossBefore, lossAfter } = await repair(model, 'parallel-repaired', {
+      ...{ teacher: parallel, trains: 'all', endToEnd: false, states: 'teacher' },
+    });
+    expect(lossAfter).toBeLessThan(lossBefore);
+  });
+
   it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
     const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
     const stages = new Set<string>();
