@@ -58,6 +58,15 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.screenshot('side-bar');
   });
 
+  it('speaks the language of the editor', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.speak('zh-cn');
+    await workbench.runCommand('Espalier: 打开演练场');
+    await page.locator('.quick-input-title', { hasText: '打开演练场' }).waitFor();
+    await page.keyboard.press('Escape');
+  });
+
   it('talks to no other machine', () => {
     expect(session().strangers()).toEqual([]);
     const own = ['extensionHostProcess', 'worker.js', 'inspector.js', 'probe.js'];
