@@ -54,6 +54,10 @@ export function formatDistanceShort(value: number): string {
   return String(Number(value.toPrecision(2)));
 }
 
+/** A distance in a cell: what is next to nothing is said so; its details have the number. */
+export const formatInCell = (value: number): string =>
+  value !== 0 && Math.abs(value) < 1e-3 ? '<0.001' : formatDistanceShort(value);
+
 /** Seconds as under 1 s, 45 s, 3 min 20 s or 2 h 5 min. */
 export function formatDuration(seconds: number): string {
   if (seconds < 1) return t('under 1 s');

@@ -1,6 +1,8 @@
 import { l10n } from 'vscode';
 import { fileExists } from '../services/documents/documents';
+import type { ProfileEffort } from '../services/jobs/model-jobs';
 import type { Services } from '../services/services';
+import { chooseEffort } from './questions/choose-effort';
 import { confirmAnew } from './questions/confirm-replace';
 import { chooseSession } from './open-heatmap';
 
@@ -8,6 +10,7 @@ import { chooseSession } from './open-heatmap';
 export interface ProfileOptions {
   /** Replace an existing profile without asking. */
   readonly overwrite?: boolean;
+  readonly effort?: ProfileEffort;
 }
 
 /** Measures how important each sublayer is; the heatmap fills in meanwhile. */
@@ -29,5 +32,8 @@ export async function profileLayers(
   ) {
     return;
   }
-  await services.modelJobs.profile(session);
+  const effort = options.effort ?? (await chooseEffort(services, session));
+  if (effort !== undefined) {
+    await services.modelJobs.profile(session, effort);
+  }
 }

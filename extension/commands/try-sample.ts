@@ -28,5 +28,7 @@ export async function trySample(services: Services): Promise<void> {
   await commands.executeCommand(
     known ? commandIds.openHeatmap : commandIds.profileLayers,
     Uri.file(model),
+    // It is small: nobody is asked how thoroughly.
+    { effort: 'standard' },
   );
 }

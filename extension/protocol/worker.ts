@@ -119,11 +119,14 @@ type OperationRequest<Id extends OperationId> = [
 ];
 
 /**
- * Requests answered by the worker, as [params, result]: every operation. Each is cancelled by
+ * Requests answered by the worker, as [params, result]: every operation, and how long one would take. Each is cancelled by
  * vscode-jsonrpc's cancellation token and reports through {@link JobNotification} under the `job` id it
  * was sent with.
  */
-export type WorkerRequests = { readonly [Id in OperationId]: OperationRequest<Id> };
+export type WorkerRequests = { readonly [Id in OperationId]: OperationRequest<Id> } & {
+  /** Seconds by earlier runs on this machine or a short one; null where neither tells, or it is little work. */
+  readonly expect: [EstimateRequest, number | null];
+};
 
 /** A complete request of an operation. */
 export type RequestOfOperation<Id extends OperationId> = OperationRequest<Id>[0];

@@ -204,6 +204,9 @@ export function settleSettings(manifest, words, { operations }) {
         const offered = field.choices.filter((choice) => !field.flagOnly.includes(choice));
         property.enum = offered;
         property.enumDescriptions = offered.map((choice) => `%setting.${field.setting}.${choice}%`);
+        property.enumItemLabels = property.enumDescriptions.map((/** @type {string} */ text) =>
+          text.replace(/%$/, '.label%'),
+        );
         for (const choice of offered) {
           const text = field.choiceTexts?.[choice];
           if (text !== undefined) words[`setting.${field.setting}.${choice}`] = text;

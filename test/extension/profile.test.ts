@@ -36,6 +36,38 @@ describe('Profile Layers', () => {
   const readProfile = async (session: ModelSession): Promise<LayerProfile> =>
     JSON.parse(await readFile(session.profilePath, 'utf8')) as LayerProfile;
 
+  it('asks how thoroughly where it takes long, with the times of both', async () => {
+    await configure(shortSearch);
+    const session = await open('asked');
+    const { worker } = espalier;
+    const { showQuickPick } = vscode.window;
+    const request = worker.request.bind(worker);
+    const rows: vscode.QuickPickItem[] = [];
+    const stub: typeof request = async (method, asked, ...rest) => {
+      if (method !== 'expect') return request(method, asked, ...rest);
+      const { search } = (asked as { readonly request: { readonly search: string } }).request;
+      return (search === 'one-shot' ? 120 : 7500);
+    };
+    Object.assign(worker, { request: stub });
+    Object.assign(vscode.window, {
+      showQuickPick: async (items: readonly vscode.QuickPickItem[]) =>
+        Promise.resolve(rows.push(...items) > 0 ? items[0] : undefined),
+    });
+    try {
+      await start(session);
+    } finally {
+      Reflect.deleteProperty(worker, 'request');
+      Object.assign(vscode.window, { showQuickPick });
+    }
+    assert.deepEqual(
+      rows.map(({ label, description }) => `${label} ${description}`),
+      ['Quick Look about 2 min', 'Standard about 2 h 5 min'],
+    );
+    const { settings, baselines } = await readProfile(session);
+    assert.equal(settings.mode, 'one-shot');
+    assert.deepEqual(Object.keys(baselines), []);
+  });
+
   it('fills in the heatmap and leaves a document beside the model', async () => {
     await configure(shortSearch);
     const session = await open('profiled');

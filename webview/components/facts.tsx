@@ -33,12 +33,14 @@ interface TileProps {
   readonly note: string;
   /** Why the number cannot be known, if so. */
   readonly reason?: string | undefined;
+  /** What it means. */
+  readonly meaning?: string;
 }
 
 /** A number with its name, and a word on it; stands in a list of definitions. */
-export function Tile({ name, value, note, reason }: TileProps): VNode {
+export function Tile({ name, value, note, reason, meaning }: TileProps): VNode {
   return (
-    <div class={reason === undefined ? 'tile' : 'tile disabled'} title={reason}>
+    <div class={reason === undefined ? 'tile' : 'tile disabled'} title={reason ?? meaning}>
       <dt>{name}</dt>
       <dd>
         <span class="tile-value">{value}</span>

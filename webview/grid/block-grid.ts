@@ -10,6 +10,9 @@ export interface GridItem {
   readonly line: string;
 }
 
+/** A place of the grid whose part the model has lost already. */
+export type LostPlace = Pick<GridItem, 'block' | 'line'>;
+
 /** What a grid is called and what becomes of its cells. */
 export interface GridOptions<Item extends GridItem> {
   readonly label: string;
@@ -23,7 +26,10 @@ export interface GridOptions<Item extends GridItem> {
     readonly corner: string;
     readonly block: (block: number) => string;
     readonly nothing: string;
+    /** Of a place whose part was lost earlier, where there are such. */
+    readonly lost?: string;
   };
+  readonly lost?: readonly LostPlace[];
   /** Draws an item; the cell has the child `.fill`. */
   readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
   /** The cell under the pointer or with the focus has changed. */
@@ -95,7 +101,10 @@ export class BlockGrid<Item extends GridItem> {
 
   private draw(): void {
     if (this.items.size === 0 || this.width === undefined) return;
-    const blocks = [...new Set([...this.items.values()].map(({ block }) => block))];
+    const { lost = [] } = this.options;
+    const blocks = [...new Set([...this.items.values(), ...lost].map(({ block }) => block))].sort(
+      (a, b) => a - b,
+    );
     const layout = gridLayout(this.width, blocks.length, this.lines.length);
     const shape = `${layout.orientation} ${[...this.items.keys()].join()}`;
     const isFirst = this.built === '';
@@ -127,7 +136,7 @@ export class BlockGrid<Item extends GridItem> {
     this.drawn.clear();
     const slot = (block: number, line: string) => {
       const id = this.places.get(`${block} ${line}`);
-      return id === undefined ? this.emptySlot() : this.createCell(id);
+      return id === undefined ? this.emptySlot(block, line) : this.createCell(id);
     };
     const blockHeader = (block: number, role: string) => {
       const header = h('span', { role, class: 'block-number' }, String(block));
@@ -168,9 +177,17 @@ export class BlockGrid<Item extends GridItem> {
     return cell;
   }
 
-  private emptySlot(): HTMLElement {
-    const { nothing } = this.options.words;
-    return h('div', { role: 'gridcell', class: 'empty-slot', 'aria-label': nothing });
+  private emptySlot(block: number, line: string): HTMLElement {
+    const { words, lost = [] } = this.options;
+    const isLost = lost.some((place) => place.block === block && place.line === line);
+    return isLost
+      ? h('div', {
+          role: 'gridcell',
+          class: 'lost-slot',
+          'aria-label': words.lost,
+          title: words.lost,
+        })
+      : h('div', { role: 'gridcell', class: 'empty-slot', 'aria-label': words.nothing });
   }
 
   private moveTabStop(id: string | undefined): void {

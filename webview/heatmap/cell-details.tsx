@@ -12,10 +12,12 @@ interface CellDetailsProps {
   /** Id of the cell under the pointer or with the focus. */
   readonly pointed: ReadonlySignal<string | undefined>;
   readonly cells: CellSet;
+  /** Of the distances; empty without a profile. */
+  readonly metric: string;
 }
 
 /** The numbers of one cell, below the grid: what a tooltip would say, at a place that stays. */
-export function CellDetails({ pointed, cells }: CellDetailsProps): VNode {
+export function CellDetails({ pointed, cells, metric }: CellDetailsProps): VNode {
   const cell = cells.byId.get(pointed.value ?? '');
   return (
     <div class="details">
@@ -32,7 +34,7 @@ export function CellDetails({ pointed, cells }: CellDetailsProps): VNode {
             <span class="muted">{strings.nextMark[cell.mark]}</span>
           </p>
           <div class="details-body">
-            <Facts facts={cellFacts(cell)} />
+            <Facts facts={cellFacts(cell, metric)} />
             {cell.patch !== undefined && <Patch patch={cell.patch} />}
           </div>
         </div>

@@ -3,6 +3,8 @@ import type {
   ShownPatch,
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
+import { distanceWord } from '../change-size';
+import { glossary } from '../glossary';
 import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
@@ -94,22 +96,47 @@ function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
   ];
 }
 
-/** Every number of a cell, for the details below the grid. */
-export function cellFacts(cell: Cell): Fact[] {
+/** `0.029 ± 0.001, small` */
+function distanceInWords(cell: Cell, metric: string): string {
+  const word = cell.distance === undefined ? undefined : distanceWord(metric, cell.distance);
+  return word === undefined ? distanceText(cell) : `${distanceText(cell)}, ${word}`;
+}
+
+/**
+ * Every number of a cell, for the details below the grid.
+ * @param metric of the distance; empty without a profile
+ */
+export function cellFacts(cell: Cell, metric: string): Fact[] {
   const { sublayer } = cell;
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
-    { name: strings.distance, value: distanceText(cell) },
-    { name: strings.rank, value: rankText(cell, strings.rankValue) ?? strings.notYet },
+    { name: strings.distance, value: distanceInWords(cell, metric), title: glossary.distance },
+    {
+      name: strings.rank,
+      value: rankText(cell, strings.rankValue) ?? strings.notYet,
+      title: glossary.rank,
+    },
     ...(cell.stability === undefined
       ? []
       : [{ name: strings.places, value: placesText(cell.stability) }]),
-    { name: strings.round, value: cell.round === undefined ? strings.notYet : `${cell.round}` },
+    {
+      name: strings.round,
+      value: cell.round === undefined ? strings.notYet : `${cell.round}`,
+      title: glossary.round,
+    },
     { name: strings.parameters, value: formatCompact(sublayer.parameters) },
     { name: strings.bytes, value: formatBytes(sublayer.bytes) },
-    { name: strings.flopsPerToken, value: formatCompact(sublayer.flopsPerToken) },
-    { name: strings.kvBytesPerToken, value: formatBytes(sublayer.kvBytesPerToken) },
-    { name: strings.preview, value: strings.previewOnly(preview) },
+    {
+      name: strings.flopsPerToken,
+      value: formatCompact(sublayer.flopsPerToken),
+      title: glossary.flopsPerToken,
+    },
+    {
+      name: strings.kvBytesPerToken,
+      value: formatBytes(sublayer.kvBytesPerToken),
+      title: glossary.kvBytesPerToken,
+    },
+    { name: strings.preview, value: strings.previewOnly(preview), title: glossary.preview },
     ...(cell.drift === undefined ? [] : driftFacts(cell.drift)),
   ];
 }

@@ -7,7 +7,7 @@ import type {
 import type { LogScale } from '../charts/log-scale';
 import { driftScale } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
-import type { GridItem } from '../grid/block-grid';
+import type { GridItem, LostPlace } from '../grid/block-grid';
 import { linesOf } from './kinds';
 import { expandSublayers, sublayersOf } from './selection';
 import type { Mark, ShownProfile } from './types';
@@ -68,6 +68,18 @@ export interface CellSet {
   readonly previews: LogScale | undefined;
   /** Of relative errors; where cells show them. */
   readonly drifts: LogScale | undefined;
+}
+
+/** Where sublayers stood that an earlier pruning took out, in lines that other blocks have. */
+export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): LostPlace[] {
+  const present = new Set(sublayers.map(({ id }) => id));
+  return absent.flatMap((id) => {
+    const [, block, kind] = /^block\.(\d+)\.([\w-]+)$/.exec(id) ?? [];
+    const like = sublayers.find((one) => one.kind === kind);
+    return like === undefined || present.has(id)
+      ? []
+      : [{ block: Number(block), line: unitName(like) }];
+  });
 }
 
 /** The part of the panel's state that cells are made from. */

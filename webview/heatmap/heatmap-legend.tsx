@@ -13,10 +13,12 @@ interface HeatmapLegendProps {
   readonly profile: ShownProfile | undefined;
   readonly cells: CellSet;
   readonly drift: Drift | undefined;
+  /** Whether the model has lost sublayers already. */
+  readonly hasLost: boolean;
 }
 
 /** What the colours and the marks of the grid mean. */
-export function HeatmapLegend({ profile, cells, drift }: HeatmapLegendProps): VNode {
+export function HeatmapLegend({ profile, cells, drift, hasLost }: HeatmapLegendProps): VNode {
   const { distances, previews, drifts } = cells;
   const scale = drifts ?? distances ?? previews;
   const statuses = new Set(cells.cells.map(({ status }) => status));
@@ -45,6 +47,7 @@ export function HeatmapLegend({ profile, cells, drift }: HeatmapLegendProps): VN
       {cells.cells.some(({ stability }) => stability?.dependsOnText === true) && (
         <LegendKey text={strings.legendDepends} status="sample" dependsOnText />
       )}
+      {hasLost && <LegendKey text={strings.removedEarlier} status="lost" />}
       {statuses.has('preview') && <LegendKey text={strings.legendPreviewCell} status="preview" />}
       {statuses.has('pending') && <LegendKey text={strings.legendPending} status="pending" />}
       {statuses.has('excluded') && <LegendKey text={strings.legendExcluded} status="excluded" />}

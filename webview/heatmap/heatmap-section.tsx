@@ -6,12 +6,12 @@ import { Dropdown } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { h, setAttribute } from '../dom';
-import { formatDistanceShort, formatPercent } from '../format';
+import { formatInCell, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
 import { AfterPaint } from '../kit/after-paint';
 import { CellDetails } from './cell-details';
 import { cellLabel, cellTooltip } from './cell-text';
-import { colourings } from './cells';
+import { colourings, lostPlaces } from './cells';
 import type { Cell } from './cells';
 import type { Frame } from './frame';
 import { HeatmapLegend } from './heatmap-legend';
@@ -28,12 +28,14 @@ const words = {
   corner: strings.block,
   block: strings.blockNumber,
   nothing: strings.noSublayer,
+  lost: strings.removedEarlier,
 };
 
 /** A cell for each sublayer, which can be marked, and the numbers of the one pointed at. */
 export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   const { cells, setMark } = frame;
   const pointed = useSignal<string | undefined>(undefined);
+  const lost = lostPlaces(panel.get('model'));
   const isRunning = useComputed(() => {
     const job = panel.get('job');
     return job.kind === 'running' && job.what === 'profile';
@@ -59,6 +61,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
       <Grid<Cell>
         items={cells.cells}
         lines={cells.lines}
+        lost={lost}
         label={strings.heatmap}
         describedBy="grid-hint"
         chooses
@@ -84,9 +87,18 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
           panel.setView({ gridScroll });
         }}
       />
-      <CellDetails pointed={pointed} cells={cells} />
+      <CellDetails
+        pointed={pointed}
+        cells={cells}
+        metric={panel.get('profile')?.settings.metric ?? ''}
+      />
       <AfterPaint>
-        <HeatmapLegend profile={panel.get('profile')} cells={cells} drift={panel.get('drift')} />
+        <HeatmapLegend
+          profile={panel.get('profile')}
+          cells={cells}
+          drift={panel.get('drift')}
+          hasLost={lost.length > 0}
+        />
       </AfterPaint>
     </Section>
   );
@@ -129,7 +141,7 @@ function badgeOf(cell: HTMLElement, isNeeded: boolean): Element | undefined {
 function shownValue({ showsDrift, drift, distance, atLeast }: Cell): string | undefined {
   if (showsDrift && drift !== undefined) return formatPercent(drift.relativeError);
   const shown = distance ?? atLeast;
-  return shown === undefined ? undefined : formatDistanceShort(shown);
+  return shown === undefined ? undefined : formatInCell(shown);
 }
 
 /** Most cells have none, now as before. */

@@ -8,6 +8,8 @@ import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent 
 import type { Selected } from './draft';
 import type { Frame } from './frame';
 import { isZeroAtOriginal } from './curves/curves';
+import { distanceWord, perplexityWord } from '../change-size';
+import { glossary } from '../glossary';
 import { perplexitiesOf } from './curves/perplexities';
 import { expandSublayers, totalsOf } from './selection';
 import type { SelectionTotals } from './selection';
@@ -118,13 +120,15 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
 function Distance({ selected }: { readonly selected: Selected }): VNode {
   const { profile, selectedRounds } = selected;
   const distance = distanceOf(selected);
+  const { metric = '' } = profile?.settings ?? {};
   const byHand = profile !== undefined && selectedRounds === undefined;
   const unknown = byHand ? strings.editedByHand : strings.notMeasured;
   return (
     <Tile
       name={strings.distance}
       value={distance === undefined ? strings.notYet : formatDistance(distance)}
-      note={distance === undefined ? unknown : (profile?.settings.metric ?? '')}
+      note={distance === undefined ? unknown : distanceNote(metric, distance)}
+      meaning={glossary.distance}
     />
   );
 }
@@ -143,6 +147,7 @@ function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
         name={strings.perplexity}
         value={formatDistance(selected)}
         note={perplexityNote(selected, original)}
+        meaning={glossary.perplexity}
       />
     );
   }
@@ -156,6 +161,7 @@ function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
       value={strings.notYet}
       note={reason === undefined ? note : strings.noPerplexity}
       reason={reason}
+      meaning={glossary.perplexity}
     />
   );
 }
@@ -165,10 +171,17 @@ function perplexityNote(selected: number, original: number | undefined): string 
   if (selected === original) return strings.originalModel;
   const change = selected / original - 1;
   const sign = change >= 0 ? '+' : '−';
-  return strings.perplexityChange(
+  const told = strings.perplexityChange(
     formatDistance(original),
     `${sign}${formatPercent(Math.abs(change))}`,
   );
+  return `${told}: ${perplexityWord(original, selected)}`;
+}
+
+/** `js: small` */
+function distanceNote(metric: string, distance: number): string {
+  const word = distanceWord(metric, distance);
+  return word === undefined ? metric : `${metric}: ${word}`;
 }
 
 /** Distance of the selected model, where a round of the search has measured it. */

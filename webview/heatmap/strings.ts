@@ -118,6 +118,7 @@ export const strings = {
     'Point at a cell to see its numbers. Click it to change its mark: kept, removed, protected. Keyboard: arrow keys to move, Enter or Space to remove, P to protect.',
   ),
   noSublayer: t('No sublayer'),
+  removedEarlier: t('removed earlier'),
   cheap: t('cheap to remove'),
   important: t('important'),
   legendDistance: (metric: string) => t('Distance to the original ({0}, log scale)', metric),

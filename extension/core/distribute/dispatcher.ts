@@ -15,6 +15,8 @@ const mostLosses = 3;
 const stragglerFactor = 4;
 /** It takes at least so long before that. */
 const stragglerMilliseconds = 5000;
+/** How long a worker may take where nothing tells how long that is: it may hang from the first piece on. */
+const unknownMilliseconds = 120_000;
 /** How often stragglers and cancellation are looked for. */
 const tickMilliseconds = 100;
 /** Rates of so many pieces, the last ones, say how long a piece takes. */
@@ -254,16 +256,16 @@ export class Dispatcher implements Crew {
 
   /** A piece of another worker that takes too long. */
   private straggler(worker: PieceWorker): Entry | undefined {
-    const rate = this.rates.length === 0 ? Number.POSITIVE_INFINITY : median(this.rates);
+    const rate = this.rates.length === 0 ? undefined : median(this.rates);
     const now = performance.now();
     return [...this.running].find(({ piece, running }) => {
       const [begun = now] = running.values();
-      const expected = rate * piece.cost;
+      const patience =
+        rate === undefined
+          ? unknownMilliseconds
+          : Math.max(stragglerMilliseconds, stragglerFactor * rate * piece.cost);
       return (
-        piece.home !== true &&
-        running.size === 1 &&
-        !running.has(worker) &&
-        now - begun > Math.max(stragglerMilliseconds, stragglerFactor * expected)
+        piece.home !== true && running.size === 1 && !running.has(worker) && now - begun > patience
       );
     });
   }

@@ -60,6 +60,16 @@ export async function knownSeconds(
   return work && rememberedSeconds(environment.costsFolder, ratedWork(operation, request, work));
 }
 
+/** The same, where no earlier run tells from a short run of the model; undefined for little work. */
+export async function foreseenSeconds(
+  operation: AnyOperation,
+  request: RequestOf<Fields>,
+  context: Pick<OperationContext, 'environment' | 'cancellation'>,
+): Promise<number | undefined> {
+  const work = await workOf(operation, request, context.environment);
+  return work && expectedSeconds(operation, request, work, context);
+}
+
 async function workOf(
   { work, resume }: AnyOperation,
   request: RequestOf<Fields>,
@@ -75,7 +85,7 @@ async function expectedSeconds(
   operation: AnyOperation,
   request: RequestOf<Fields>,
   work: Work,
-  { environment, cancellation }: OperationContext,
+  { environment, cancellation }: Pick<OperationContext, 'environment' | 'cancellation'>,
 ): Promise<number | undefined> {
   const known = await rememberedSeconds(
     environment.costsFolder,

@@ -32,6 +32,17 @@ import type { Settings } from '../settings';
 import { assertAllowed } from '../trust';
 import { counts } from '../counts';
 
+/** How thoroughly a model is profiled. */
+export type ProfileEffort = 'quick' | 'standard';
+
+/** One pass over little text: enough to see which sublayers stand out. */
+const quickLook = {
+  search: 'one-shot',
+  baselines: false,
+  sequences: 2,
+  length: 128,
+} satisfies GivenOf<typeof profile.fields>;
+
 /** Stands for the path of the held-out text that comes with the extension. */
 const bundledText = 'bundled';
 
@@ -96,16 +107,31 @@ export class ModelJobs {
   }
 
   /** Measures how important each sublayer is, and the order to remove them in. */
-  public async profile(session: ModelSession): Promise<LayerProfile> {
+  public async profile(
+    session: ModelSession,
+    effort: ProfileEffort = 'standard',
+  ): Promise<LayerProfile> {
     assertAllowed(session.blocked);
-    const { name, path: model } = session.model;
-    const request = this.#settings.request(profile, {
-      model,
+    const { name } = session.model;
+    const request = this.profileRequest(session, effort);
+    return this.#jobs.run({ operation: 'profile', name, request });
+  }
+
+  /** What a profile is asked for: what the settings say, or a look at little text. */
+  public profileRequest(session: ModelSession, effort: ProfileEffort): RequestOf<'profile'> {
+    const given = {
+      model: session.model.path,
       protect: session.selection.protectedIds,
       out: session.profilePath,
       ...this.#settings.amount(),
-    });
-    return this.#jobs.run({ operation: 'profile', name, request });
+    };
+    if (effort === 'standard') {
+      return this.#settings.request(profile, given);
+    }
+    const { maxPositions = quickLook.length } = session.model;
+    const length = Math.min(quickLook.length, maxPositions);
+    const quick = { ...given, ...quickLook, length };
+    return this.#settings.request(profile, quick, ['confidence', 'refine']);
   }
 
   public async prune(

@@ -152,6 +152,20 @@ describe('pieces', () => {
     expect(await result).toBe('slow by second');
   });
 
+  it('of a worker that hangs from the first one on are done by another', async () => {
+    vi.useFakeTimers();
+    const pieces = dispatcher(worker('home', async () => kept));
+    pieces.add(piece('kept here', { home: true }));
+    pieces.join(worker('hung', never));
+    const { result } = pieces.add(piece('first'));
+    const second = worker('second');
+    pieces.join(second);
+    await vi.advanceTimersByTimeAsync(119_000);
+    expect(second.begun).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1500);
+    expect(await result).toBe('first by second');
+  });
+
   it('are counted by who has done them', async () => {
     const home = worker('home', async ({ key }) => setTimeout(1, key));
     const pieces = dispatcher(home);

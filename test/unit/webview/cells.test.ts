@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { cellFacts, cellLabel, cellTooltip } from '../../../webview/heatmap/cell-text';
-import { cellsOf } from '../../../webview/heatmap/cells';
+import { cellsOf, lostPlaces } from '../../../webview/heatmap/cells';
 import { totalsOf } from '../../../webview/heatmap/selection';
+import { unitName } from '../../../webview/heatmap/units';
 import { mixtureOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
 
 describe('cells', () => {
@@ -19,6 +20,12 @@ describe('cells', () => {
       'keep',
       'keep',
     ]);
+  });
+
+  it('leave out what the model has lost already, whose places are known', () => {
+    const model = { ...stateOf({}).model, absent: ['block.3.attention', 'block.4.convolution'] };
+    expect(lostPlaces(model)).toEqual([{ block: 3, line: unitName({ kind: 'attention' }) }]);
+    expect(lostPlaces(stateOf({}).model)).toEqual([]);
   });
 
   it('say how far states have drifted, in colour where that is asked for', () => {
@@ -44,7 +51,7 @@ describe('cells', () => {
     expect(cell).toMatchObject({ status: 'measured', showsDrift: true });
     expect(plain.byId.get('block.0.feedforward')?.status).toBe('pending');
     expect(coloured.byId.get('block.2.attention')?.status).toBe('pending');
-    const facts = new Map(cell && cellFacts(cell).map(({ name, value }) => [name, value]));
+    const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
     expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
     expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
@@ -68,7 +75,7 @@ describe('cells', () => {
       },
     });
     const [cell, other] = cellsOf(stateOf({ profile })).cells;
-    const facts = new Map(cell && cellFacts(cell).map(({ name, value }) => [name, value]));
+    const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
     expect(facts.get('Rank by text')).toBe('1 to 4, depends on the text');
     expect(cell && cellLabel(cell)).toMatch(/depends on the text/);
     expect(other?.stability).toBeUndefined();
@@ -245,9 +252,9 @@ describe('words of a cell', () => {
 
   it('give every number below the grid', () => {
     const cell = set.byId.get('block.0.attention');
-    const facts = cell === undefined ? [] : cellFacts(cell);
+    const facts = cell === undefined ? [] : cellFacts(cell, 'js');
     expect(Object.fromEntries(facts.map(({ name, value }) => [name, value]))).toMatchObject({
-      Distance: '0.0123',
+      Distance: '0.0123, small',
       Rank: '1 of 1',
       Parameters: '10',
       Bytes: '20 B',

@@ -5,6 +5,7 @@ import {
   formatCompact,
   formatDistance,
   formatDistanceShort,
+  formatInCell,
   formatDuration,
   formatPercent,
 } from '../../../webview/format';
@@ -149,6 +150,7 @@ it('formats numbers', () => {
   expect(formatDistance(0.00012345)).toBe('1.23e-4');
   expect(formatDistanceShort(0.012345)).toBe('0.012');
   expect(formatDistanceShort(0.00012345)).toBe('1e-4');
+  expect([4e-10, 0, 0.012345].map(formatInCell)).toEqual(['<0.001', '0', '0.012']);
   expect(formatDuration(0.3)).toBe('under 1 s');
   expect(formatDuration(45.2)).toBe('45 s');
   expect(formatDuration(200)).toBe('3 min 20 s');

@@ -1,0 +1,29 @@
+import { t } from './translate';
+
+/**
+ * Where a word begins: small, moderate, large; below is very small. On the sample model a distance `js` of 0.003 is 2 %
+ * more perplexity, and 0.03 is 10 %. KL is about four times as large as `js` where both are small.
+ */
+const js = [0.003, 0.03, 0.1] as const;
+const distanceBounds: Readonly<Record<string, readonly number[]>> = {
+  js,
+  'js-reference': js,
+  kl: js.map((bound) => 4 * bound),
+};
+/** More perplexity, as a fraction. */
+const perplexityBounds = [0.02, 0.1, 0.4];
+
+const words = () => [t('very small'), t('small'), t('moderate'), t('large')] as const;
+
+/** How much a distance is, in a word; undefined for metrics that have no scale of their own. */
+export const distanceWord = (metric: string, distance: number): string | undefined => {
+  const bounds = distanceBounds[metric];
+  return bounds && wordOf(distance, bounds);
+};
+
+/** How much more perplexity is, in a word. */
+export const perplexityWord = (original: number, changed: number): string =>
+  changed <= original ? t('no loss') : wordOf(changed / original - 1, perplexityBounds);
+
+const wordOf = (value: number, bounds: readonly number[]): string =>
+  words()[bounds.filter((bound) => value >= bound).length] ?? '';
