@@ -58,6 +58,22 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.screenshot('side-bar');
   });
 
+  it('speaks the language of the editor', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.speak('zh-cn');
+    // Without an editor it asks which of two models.
+    await workbench.runCommand('View: Close All Editors');
+    const title = 'Espalier: 打开演练场';
+    const titles = () => workbench.commandTitles(title);
+    await expect.poll(titles, { timeout: 30_000, interval: 500 }).toContain(title);
+    await workbench.runCommand(title);
+    await page.locator('.quick-input-title', { hasText: '打开演练场' }).waitFor();
+    await workbench.quickPick('espalier-sample').click();
+    const playground = await workbench.webview('textarea.prompt');
+    await playground.getByRole('button', { name: '生成' }).waitFor();
+  });
+
   it('talks to no other machine', () => {
     expect(session().strangers()).toEqual([]);
     const own = ['extensionHostProcess', 'worker.js', 'inspector.js', 'probe.js'];

@@ -20,7 +20,6 @@ const espalier = async (...args: readonly string[]): Promise<unknown> =>
 
 describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
   const session = useSession({
-    language,
     settings: { 'espalier.device': 'cpu' },
     prepare: async (workspace) => {
       const sample = join(workspace, 'sample');
@@ -60,7 +59,7 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
   });
 
   beforeAll(async () => {
-    await session().workbench.extensionKnown();
+    await session().workbench.speak(language);
   });
 
   const take = async (name: string, frame?: Frame): Promise<void> => {

@@ -46,7 +46,7 @@ describe('Profile Layers', () => {
     const stub: typeof request = async (method, asked, ...rest) => {
       if (method !== 'expect') return request(method, asked, ...rest);
       const { search } = (asked as { readonly request: { readonly search: string } }).request;
-      return (search === 'one-shot' ? 120 : 7500);
+      return search === 'one-shot' ? 120 : 7500;
     };
     Object.assign(worker, { request: stub });
     Object.assign(vscode.window, {

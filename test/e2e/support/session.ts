@@ -26,8 +26,6 @@ export interface SessionOptions {
   /** Puts more into the workspace before the editor opens it. */
   readonly prepare?: (workspace: string) => Promise<void>;
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** Language of the extension, such as `zh-cn`. */
-  readonly language?: string;
   /** Ask for workspace trust as a fresh editor does. */
   readonly trust?: boolean;
 }
@@ -74,11 +72,7 @@ export class Session {
       executablePath: await ensureChromium(),
       args: CHROMIUM_FLAGS,
     });
-    const workbench = await Workbench.open(
-      browser,
-      editor.address(workspace),
-      options.language ?? 'en',
-    );
+    const workbench = await Workbench.open(browser, editor.address(workspace));
     return new Session(scratch, editor, browser, recorder, workspace, workbench);
   }
 

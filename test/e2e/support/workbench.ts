@@ -25,22 +25,13 @@ export class Workbench {
     return [...this.hosts];
   }
 
-  /** @param language of the extension; the workbench itself has English alone */
-  public static async open(
-    browser: Browser,
-    address: string,
-    language: string,
-  ): Promise<Workbench> {
+  public static async open(browser: Browser, address: string): Promise<Workbench> {
     const page = await browser.newPage({
       viewport: { width: 1440, height: 900 },
       // Playwright says otherwise that motion is fine, whatever Chromium's own flag.
       reducedMotion: 'reduce',
     });
     await page.addInitScript(standStill);
-    // The extension host is told it at its start; a language pack would have the workbench's own texts.
-    await page.addInitScript((name) => {
-      Object.assign(globalThis, { _VSCODE_NLS_LANGUAGE: name });
-    }, language);
     const workbench = new Workbench(page);
     await page.goto(address);
     await workbench.ready();
@@ -69,6 +60,15 @@ export class Workbench {
 
   private sideBarIcon(name: string): Locator {
     return this.page.locator(`.activitybar .action-label[aria-label^="${name}"]`).first();
+  }
+
+  /** Starts the window anew with a language of the extension; the workbench's own texts are in a language pack. */
+  public async speak(language: string): Promise<void> {
+    await this.page.addInitScript((name) => {
+      Object.assign(globalThis, { _VSCODE_NLS_LANGUAGE: name });
+    }, language);
+    await this.page.reload();
+    await this.extensionKnown();
   }
 
   public async reload(): Promise<void> {
