@@ -55,9 +55,14 @@ const graceMilliseconds = 750;
 const readerGraceMilliseconds = 5000;
 
 /** What the extension gives to its own tests. */
-export type Espalier = Services & AllPanels & { readonly modelsView: ModelsView };
+export type Espalier = Services &
+  AllPanels & {
+    readonly modelsView: ModelsView;
+    /** Milliseconds. */ readonly activatedIn: number;
+  };
 
 export function activate(context: ExtensionContext): Espalier {
+  const started = performance.now();
   // The children that do the work inherit it.
   process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
   const log = window.createOutputChannel('Espalier', { log: true });
@@ -193,7 +198,9 @@ export function activate(context: ExtensionContext): Espalier {
     offerPlanTasks(context.extensionUri),
   );
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
-  return services;
+  const activatedIn = performance.now() - started;
+  log.debug(`activated in ${activatedIn.toFixed(1)} ms`);
+  return { ...services, activatedIn };
 }
 
 /** Jobs belong to the workspace, where one is open. */
