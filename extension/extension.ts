@@ -58,7 +58,8 @@ const readerGraceMilliseconds = 5000;
 export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
-    /** Milliseconds. */ readonly activatedIn: number;
+    /** Milliseconds that `activate` took. */
+    readonly activatedIn: number;
   };
 
 export function activate(context: ExtensionContext): Espalier {
