@@ -28,10 +28,12 @@ export async function writeReport(
     return undefined;
   }
   assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: about.scheme }));
-  const { out = await chooseOut(about), ...compared } = options;
+  const out = options.out ?? (await chooseOut(about));
   if (out === undefined) {
     return undefined;
   }
+  const { against, weights } = options;
+  const compared = against === undefined ? {} : { against, weights: weights === true };
   const request = services.settings.request(report, { about: about.fsPath, out, ...compared });
   return services.jobs.run({ operation: 'report', name: basename(about.fsPath), request });
 }

@@ -109,7 +109,9 @@ describe('a panel', () => {
     expect(await stop.evaluate((button) => button.matches(':focus'))).toBe(true);
     await tellChanges(tab, { patch: { run: { kind: 'done' } } });
     await stop.waitFor({ state: 'hidden' });
-    expect(await tab.evaluate(() => document.activeElement?.className)).toBe('prompt');
+    await expect
+      .poll(async () => tab.evaluate(() => document.activeElement?.className))
+      .toBe('prompt');
     await context.close();
   });
 

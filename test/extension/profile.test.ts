@@ -98,7 +98,8 @@ describe('Profile Layers', () => {
     const report = await vscode.commands.executeCommand<WrittenReport>(
       'espalier.writeReport',
       document,
-      { out },
+      // The menu of a tab adds where it is.
+      { out, groupId: 0, editorIndex: 0 },
     );
     assert.equal(report.title, 'Layer profile of profiled');
     assert.ok((await readFile(out, 'utf8')).includes(profile.rounds[0]?.removed ?? 'a round'));

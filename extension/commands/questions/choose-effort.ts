@@ -7,7 +7,7 @@ import { choose } from './ask';
 
 /** A profile that takes less is not worth a question. */
 const worthAsking = 60;
-/** After this long the question comes without times: the worker may have a job. */
+/** After this long nobody is asked: the worker may have a job. */
 const mostMilliseconds = 5000;
 
 /**
@@ -18,36 +18,31 @@ export async function chooseEffort(
   services: Services,
   session: ModelSession,
 ): Promise<ProfileEffort | undefined> {
-  const { standard, quick } = await window.withProgress(
+  const times = await window.withProgress(
     { location: ProgressLocation.Window, title: l10n.t('Timing a short run') },
     async () => timesOf(services, session),
   );
-  if (standard === undefined || standard < worthAsking) {
+  if (times === undefined) {
     return 'standard';
   }
-  const row = (
-    effort: ProfileEffort,
-    label: string,
-    seconds: number | undefined,
-    detail: string,
-  ) => ({
+  const row = (effort: ProfileEffort, label: string, seconds: number | null, detail: string) => ({
     effort,
     label,
     detail,
-    ...(seconds === undefined ? {} : { description: l10n.t('about {0}', formatDuration(seconds)) }),
+    ...(seconds === null ? {} : { description: l10n.t('about {0}', formatDuration(seconds)) }),
   });
   const chosen = await choose(
     [
       row(
         'quick',
         l10n.t('Quick Look'),
-        quick,
+        times.quick,
         l10n.t('Each sublayer once, on little text: shows which ones stand out.'),
       ),
       row(
         'standard',
         l10n.t('Standard'),
-        standard,
+        times.standard,
         l10n.t('The search of your settings: the order to remove in, and how sure it is.'),
       ),
     ],
@@ -56,21 +51,21 @@ export async function chooseEffort(
   return chosen?.effort;
 }
 
+/** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
 async function timesOf(
   { worker, modelJobs }: Services,
   session: ModelSession,
-): Promise<Partial<Record<ProfileEffort, number>>> {
+): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
   const late = new Promise<null>((resolve) => {
     setTimeout(resolve, mostMilliseconds, null);
   });
-  const times: Partial<Record<ProfileEffort, number>> = {};
-  for (const effort of ['standard', 'quick'] as const) {
+  const secondsOf = async (effort: ProfileEffort): Promise<number | null> => {
     const request = modelJobs.profileRequest(session, effort);
     const asked = worker.request('expect', { operation: 'profile', request }).catch(() => null);
-    const seconds = await Promise.race([asked, late]);
-    if (seconds !== null) {
-      times[effort] = seconds;
-    }
-  }
-  return times;
+    return Promise.race([asked, late]);
+  };
+  const standard = await secondsOf('standard');
+  return standard === null || standard < worthAsking
+    ? undefined
+    : { standard, quick: await secondsOf('quick') };
 }

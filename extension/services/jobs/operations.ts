@@ -93,6 +93,9 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
+/** Whether a request of the worker does more than read: a job, or the short run that tells how long one takes. */
+export const runsOrWrites = (method: string): boolean => isJob(method) || method === 'expect';
+
 /** An operation where its own type of request is known only at run time, as for what was stored. */
 export const operationOf = (operation: Operation): JobOperation<object> =>
   jobOperations[operation] as JobOperation<object>;

@@ -1,5 +1,5 @@
 import type { Requests, WorkerRequests } from '../../protocol/worker';
-import { isJob } from '../jobs/operations';
+import { isJob, runsOrWrites } from '../jobs/operations';
 import { WorkerCrashed } from './worker-errors';
 import { WorkerProcess } from './worker-process';
 import type { RequestWatch, WorkerOptions } from './worker-process';
@@ -34,7 +34,7 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
     request: R[M][0],
     watch: RequestWatch = {},
   ): Promise<R[M][1]> {
-    if (isJob(method)) {
+    if (runsOrWrites(method)) {
       this.#options.assertMayRun();
     }
     for (;;) {

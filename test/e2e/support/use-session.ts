@@ -15,7 +15,7 @@ export function useSession(options?: SessionOptions): () => Session {
     await session?.workbench.screenshot(`failed-${task.name.replaceAll(/\W+/g, '-')}`);
   });
   afterAll(async () => {
-    const strangers = session?.strangers();
+    const strangers = session?.strangers() ?? [];
     await session?.close();
     expect(strangers, 'hosts beyond this machine that the session asked for').toEqual([]);
   });

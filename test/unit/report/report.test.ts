@@ -11,6 +11,7 @@ import { toHtml } from '../../../extension/core/report/to-html';
 import { toMarkdown } from '../../../extension/core/report/to-markdown';
 import { runCli } from '../cli/run-cli';
 import { fixture } from '../fixtures';
+import { prune } from '../export/pruning';
 import { temporaryFolder } from '../temporary-folder';
 
 const model = fixture('llama-gqa-untied');
@@ -106,6 +107,11 @@ describe('a report', () => {
     expect(html).toContain('Sublayers of llama-gqa-untied alone');
     expect(html).toMatch(/<dt>Parameters<\/dt><dd>[\d.]+ K → [\d.]+ K \(−\d+ %\)<\/dd>/);
     expect(html).toContain('<table class="heatmap">');
+    // Blocks that were numbered anew are compared with those that they were.
+    const shorter = join(folder, 'shorter');
+    await prune(original, ['block.1.attention', 'block.1.feedforward'], shorter);
+    await ran('report', shorter, '--against', original, '--weights', '--out', out);
+    expect(await readFile(out, 'utf8')).toMatch(/(\d+) of \1 compared tensors have the same/);
     const { code, stderr } = await runCli(['report', smaller, '--quality', '--out', out]);
     expect(code).toBe(2);
     expect(stderr).toContain('--quality needs --against');

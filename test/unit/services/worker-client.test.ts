@@ -143,6 +143,8 @@ describe('WorkerClient', () => {
         await expect(refused.request(id, {} as never), id).rejects.toThrow(/not trusted/);
       }
     }
+    const timed = { operation: 'profile', request: profile('a') } as const;
+    await expect(refused.request('expect', timed)).rejects.toThrow(/not trusted/);
     expect(refused.pid).toBeUndefined();
     expect((await refused.request('inspect', { model: 'a' })).name).toBe('a');
     refused.dispose();

@@ -21,7 +21,7 @@ export const providerPackage = 'Microsoft.ML.OnnxRuntime.Gpu.Linux';
 
 const inside = 'runtimes/linux-x64/native';
 const libraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
-/** Largest that is taken from a package, in bytes: some hundred MB are usual. */
+/** Largest that is taken from a package, in bytes; it has a few hundred MB. */
 const mostBytes = 4e9;
 const mostDescriptionBytes = 1e6;
 /** ELF, 64 bits, little-endian. */
