@@ -1,7 +1,6 @@
 import * as v from 'valibot';
-import { compareModels } from '../inspect/compare-models';
 import type { ModelComparison } from '../inspect/model-comparison';
-import { commonBlocks } from '../pipelines/source-blocks';
+import { compareRelated } from './compare-related';
 import { flag, path } from './fields';
 import { defineOperation } from './operation';
 import { modelField } from './shared-fields';
@@ -34,9 +33,6 @@ export const compare = defineOperation({
     weights: v.optional(v.looseObject({ equal: v.number() })),
   }),
   trust: 'inspect',
-  run: async (request, context): Promise<ModelComparison> => {
-    const { open } = context.environment;
-    const numbers = await commonBlocks(request.model, request.against, open);
-    return compareModels({ ...request, numbers }, context, open);
-  },
+  run: async (request, context): Promise<ModelComparison> =>
+    compareRelated(request, context, context.environment.open),
 });

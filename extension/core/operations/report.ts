@@ -5,7 +5,6 @@ import { documentIds, documentNames, documentOf, manifestName } from '../documen
 import type { DocumentId } from '../document-names';
 import { readDocument } from '../documents/document-types';
 import { evaluateModels } from '../evaluate/evaluate-models';
-import { compareModels } from '../inspect/compare-models';
 import type { CompareRequest } from '../inspect/model-comparison';
 import { writeText } from '../jobs/write-document';
 import { say } from '../message';
@@ -20,6 +19,7 @@ import type { Report } from '../report/report';
 import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
+import { compareRelated } from './compare-related';
 import { flag, path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
@@ -108,7 +108,7 @@ async function reportOfTwo(
   context: OperationContext,
 ): Promise<Report> {
   const { open, samples, version } = context.environment;
-  const comparison = await compareModels(request, context, open);
+  const comparison = await compareRelated(request, context, open);
   const quality = request.quality
     ? await evaluateModels(
         {
