@@ -31,7 +31,7 @@ it('sees each host that a process talks to', async () => {
   });
   const recorder = new ConnectionRecorder(child.pid ?? 0, file);
   await connected;
-  await expect.poll(() => recorder.sample().length).toBeGreaterThan(3);
+  await expect.poll(() => recorder.sample().length, { timeout: 20_000 }).toBeGreaterThan(3);
   child.kill();
   server.close();
   const hosts = recorder.stop().map(({ host }) => host);
