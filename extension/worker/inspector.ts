@@ -1,4 +1,4 @@
-import { compareModels } from '../core/inspect/compare-models';
+import { compareRelated } from '../core/operations/compare-related';
 import { commonBlocks } from '../core/pipelines/source-blocks';
 import { describeModel } from '../core/inspect/describe-model';
 import type { OpenedModel } from '../core/models/opened-model';
@@ -46,10 +46,8 @@ serve<InspectorRequests>({
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
     return (await diagrams).draw(model, new Set(unfolded), { ...options, numbers });
   },
-  compare: async (request, context) => {
-    const numbers = await commonBlocks(request.model, request.against, open);
-    return compareModels({ ...request, numbers }, { ...context, emit: () => undefined }, open);
-  },
+  compare: async (request, context) =>
+    compareRelated(request, { ...context, emit: () => undefined }, open),
   open: async ({ model }) => {
     const { summary, capabilities } = await open(model);
     return { summary, capabilities };

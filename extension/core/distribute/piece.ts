@@ -72,11 +72,11 @@ export interface Engine {
   /** Threads that each may use for one operator; one for each core if absent. */
   readonly threads?: number | undefined;
   /** How many work at most, this process included; nobody knows if absent. */
-  readonly size?: number;
+  readonly size?: number | undefined;
   /** Share of the memory setting that each may take. */
   readonly memoryShare: number;
   /** Bytes of arrays that the result of a piece may have; any number if absent. */
-  readonly mostResultBytes?: number;
+  readonly mostResultBytes?: number | undefined;
   /**
    * Finds workers for one job, which join the crew.
    * @returns what lets them go

@@ -22,8 +22,10 @@ class OneByOne implements PieceWorker {
 
 /** Keeps the workers of an engine from one job to the next of the same setup: they are found and tried once. */
 export class StandingEngine implements Engine {
-  public readonly threads: number | undefined;
-  public readonly memoryShare: number;
+  public readonly threads: Engine['threads'];
+  public readonly size: Engine['size'];
+  public readonly memoryShare: Engine['memoryShare'];
+  public readonly mostResultBytes: Engine['mostResultBytes'];
   private readonly there = new Map<PieceWorker, OneByOne>();
   private key: string | undefined;
   private crew: Crew | undefined;
@@ -31,7 +33,9 @@ export class StandingEngine implements Engine {
 
   public constructor(private readonly engine: Engine) {
     this.threads = engine.threads;
+    this.size = engine.size;
     this.memoryShare = engine.memoryShare;
+    this.mostResultBytes = engine.mostResultBytes;
   }
 
   public async hire(setup: PieceSetup, crew: Crew, means: HireMeans): Promise<() => Promise<void>> {

@@ -3,7 +3,8 @@ import type { OpenModel } from '../models/model-cache';
 import { openModelFiles } from '../models/open-model';
 import { inSource } from '../models/units';
 import type { BlockNumbers } from '../models/units';
-import { compareWeights, nameInFolder } from './compare-weights';
+import { compareWeights } from './compare-weights';
+import type { TensorPair } from './compare-weights';
 import { describeModel } from './describe-model';
 import type {
   CompareRequest,
@@ -31,11 +32,11 @@ export async function compareModels(
   const { numbers = {} } = request;
   const ours = byName(model, asInFolder, numbers.model);
   const theirs = byName(against, asInFolder, numbers.against);
-  const pairs = [...ours].flatMap(([name, tensor]): [StoredTensor, StoredTensor][] => {
+  const pairs = [...ours].flatMap(([name, tensor]): TensorPair[] => {
     const other = theirs.get(name);
-    return other === undefined ? [] : [[tensor, other]];
+    return other === undefined ? [] : [{ name, ours: tensor, theirs: other }];
   });
-  const forms = pairs.flatMap((pair) => formDifference(pair, asInFolder));
+  const forms = pairs.flatMap(formDifference);
   return {
     model: summarize(model),
     against: summarize(against),
@@ -68,7 +69,7 @@ function byName(
 ): Map<string, StoredTensor> {
   return new Map(
     allTensors(model).map(({ place, tensor }) => {
-      const name = asInFolder ? nameInFolder(tensor) : tensor.name;
+      const name = (asInFolder ? tensor.inFolder?.name : undefined) ?? tensor.name;
       // Pruned graphs keep their names.
       const keeps = numbers === undefined || model.format === 'onnx';
       return [keeps ? name : renumbered(name, place, numbers), tensor];
@@ -113,20 +114,11 @@ function differences(
     .map((field) => ({ field, model: model[field], against: against[field] }));
 }
 
-function formDifference(
-  [ours, theirs]: readonly [StoredTensor, StoredTensor],
-  asInFolder: boolean,
-): FormDifference[] {
+function formDifference({ name, ours, theirs }: TensorPair): FormDifference[] {
   const form = ({ dtype, shape }: StoredTensor) => ({ dtype, shape });
   return ours.dtype === theirs.dtype && hasShapeOf(ours, theirs)
     ? []
-    : [
-        {
-          name: asInFolder ? nameInFolder(ours) : ours.name,
-          model: form(ours),
-          against: form(theirs),
-        },
-      ];
+    : [{ name, model: form(ours), against: form(theirs) }];
 }
 
 function hasShapeOf(a: StoredTensor, b: StoredTensor): boolean {

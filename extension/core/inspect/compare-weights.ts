@@ -7,31 +7,40 @@ import { sum } from './totals';
 import { say } from '../message';
 import type { Message } from '../message';
 
+/** A tensor that two models have. */
+export interface TensorPair {
+  /** As both know it. */
+  readonly name: string;
+  readonly ours: StoredTensor;
+  readonly theirs: StoredTensor;
+}
+
 /**
  * Compares the numbers of tensors, whatever types they are stored in, a part at a time.
  * @param asInFolder whether they are taken as the model's Hugging Face folder has them, since the two
  *   models are of different formats
  */
 export async function compareWeights(
-  pairs: readonly (readonly [StoredTensor, StoredTensor])[],
+  pairs: readonly TensorPair[],
   asInFolder: boolean,
   context: JobContext,
 ): Promise<WeightComparison> {
   const skipped: { name: string; reason: Message }[] = [];
-  const comparable = pairs.filter(([ours, theirs]) => {
+  const comparable = pairs.filter(({ name, ours, theirs }) => {
     const reason = whyNot(ours, theirs);
     if (reason !== undefined) {
-      skipped.push({ name: ours.name, reason });
+      skipped.push({ name, reason });
     }
     return reason === undefined;
   });
-  const total = sum(comparable, ([ours, theirs]) => ours.bytes + theirs.bytes);
+  const total = sum(comparable, ({ ours, theirs }) => ours.bytes + theirs.bytes);
   const tensors: WeightDifference[] = [];
   let done = 0;
   let equal = 0;
-  for (const [ours, theirs] of comparable) {
-    context.progress({ stage: say`Comparing ${ours.name}`, done, total, unit: 'bytes' });
-    const difference = await compareTensors(ours, theirs, asInFolder, context.cancellation);
+  for (const pair of comparable) {
+    const { name, ours, theirs } = pair;
+    context.progress({ stage: say`Comparing ${name}`, done, total, unit: 'bytes' });
+    const difference = await compareTensors(pair, asInFolder, context.cancellation);
     tensors.push(difference.values);
     equal += difference.areEqual ? 1 : 0;
     done += ours.bytes + theirs.bytes;
@@ -47,8 +56,7 @@ function whyNot(ours: StoredTensor, theirs: StoredTensor): Message | undefined {
 }
 
 async function compareTensors(
-  ours: StoredTensor,
-  theirs: StoredTensor,
+  { name, ours, theirs }: TensorPair,
   asInFolder: boolean,
   cancellation: JobContext['cancellation'],
 ): Promise<{ values: WeightDifference; areEqual: boolean }> {
@@ -75,12 +83,7 @@ async function compareTensors(
       ),
     orderOf(ours),
   );
-  const name = asInFolder ? nameInFolder(ours) : ours.name;
   return { values: { name, ...sums.result() }, areEqual: sums.areEqual };
-}
-
-export function nameInFolder({ name, inFolder }: StoredTensor): string {
-  return inFolder?.name ?? name;
 }
 
 /** Rows of queries and keys in GGUF files, [heads, half, 2], in the order of folders, [heads, 2, half]. */

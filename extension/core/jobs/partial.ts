@@ -66,15 +66,21 @@ export function isRunning(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
-  return !hasEnded(pid);
+  // One that has ended keeps its number until its parent has asked for its end.
+  return !/^[ZX]$/.test(statusOf(pid)[0] ?? '');
 }
 
-/** Whether a process does nothing any more and only keeps its number, until its parent has asked for its end. */
-function hasEnded(pid: number): boolean {
+/** When a process began, in ticks since the system's start; empty where it is gone, and on other systems than Linux. */
+export function birthOf(pid: number): string {
+  return statusOf(pid)[19] ?? '';
+}
+
+/** What proc_pid_stat(5) has behind a process's name, its state first; nothing on other systems than Linux. */
+function statusOf(pid: number): string[] {
   try {
-    return /\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
   } catch {
-    // Only Linux has this.
-    return false;
+    return [];
   }
 }

@@ -1,10 +1,8 @@
 import * as v from 'valibot';
-import { compareModels } from '../inspect/compare-models';
-import type { CompareRequest, ModelComparison } from '../inspect/model-comparison';
-import { commonBlocks } from '../pipelines/source-blocks';
+import type { ModelComparison } from '../inspect/model-comparison';
+import { compareRelated } from './compare-related';
 import { flag, path } from './fields';
 import { defineOperation } from './operation';
-import type { OperationContext } from './operation';
 import { modelField } from './shared-fields';
 import { say } from '../message';
 
@@ -35,15 +33,6 @@ export const compare = defineOperation({
     weights: v.optional(v.looseObject({ equal: v.number() })),
   }),
   trust: 'inspect',
-  run: async (request, context): Promise<ModelComparison> => compareRelated(request, context),
+  run: async (request, context): Promise<ModelComparison> =>
+    compareRelated(request, context, context.environment.open),
 });
-
-/** Compares two models; where one was made from the other, blocks that were numbered anew are matched. */
-export async function compareRelated(
-  request: CompareRequest,
-  context: OperationContext,
-): Promise<ModelComparison> {
-  const { open } = context.environment;
-  const numbers = await commonBlocks(request.model, request.against, open);
-  return compareModels({ ...request, numbers }, context, open);
-}

@@ -19,7 +19,7 @@ import type { Report } from '../report/report';
 import { toHtml } from '../report/to-html';
 import { toMarkdown } from '../report/to-markdown';
 import { UserError } from '../user-error';
-import { compareRelated } from './compare';
+import { compareRelated } from './compare-related';
 import { flag, path } from './fields';
 import { heldOutText } from './gate-fields';
 import { defineOperation } from './operation';
@@ -108,7 +108,7 @@ async function reportOfTwo(
   context: OperationContext,
 ): Promise<Report> {
   const { open, samples, version } = context.environment;
-  const comparison = await compareRelated(request, context);
+  const comparison = await compareRelated(request, context, open);
   const quality = request.quality
     ? await evaluateModels(
         {

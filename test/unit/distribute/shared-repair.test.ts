@@ -116,7 +116,8 @@ describe('a repair on the states of the teacher, whose sublayers several workers
     const stopping: Partial<JobContext> = {
       cancellation,
       progress: ({ stage, done }) => {
-        cancellation.isCancellationRequested =
+        // What ends meanwhile doesn't take it back.
+        cancellation.isCancellationRequested ||=
           inEnglish(stage) === 'Repairing sublayers' && done === 2;
       },
     };

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { placesIn } from '../../../extension/core/evaluate/drift';
@@ -7,6 +8,7 @@ import type { Numbering } from '../../../extension/core/inspect/model-comparison
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { blocksInSource, commonBlocks } from '../../../extension/core/pipelines/source-blocks';
+import { runCli } from '../cli/run-cli';
 import { fixture } from '../fixtures';
 import { prune } from '../export/pruning';
 import { temporaryFolder } from '../temporary-folder';
@@ -46,9 +48,29 @@ describe('a model whose blocks were numbered anew', () => {
     expect(tensors.model).toEqual([]);
     expect(tensors.against.every((name) => /^model\.layers\.[12]\./.test(name))).toBe(true);
     expect(weights?.equal).toBe(weights?.tensors.length);
+    const names = weights?.tensors.map(({ name }) => name) ?? [];
+    expect(names.filter((name) => /^model\.layers\.[^03]\./.test(name))).toEqual([]);
+    expect(names).toContain('model.layers.3.mlp.up_proj.weight');
     // By its own numbers block 1 would be compared with another.
     const { weights: naive } = await compareModels(request, unattended);
     expect(naive?.equal).toBeLessThan(naive?.tensors.length ?? 0);
+  });
+
+  it('is reported block by block', async () => {
+    const out = join(folder, 'report.md');
+    const { code } = await runCli([
+      'report',
+      twice,
+      '--against',
+      source,
+      '--weights',
+      '--out',
+      out,
+    ]);
+    expect(code).toBe(0);
+    const text = await readFile(out, 'utf8');
+    expect(text).toMatch(/(\d+) of \1 compared tensors have the same numbers/);
+    expect(text).not.toMatch(/of twice alone/);
   });
 
   it('is drawn into one diagram with it', async () => {

@@ -1,18 +1,22 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, renameSync } from 'node:fs';
+import { readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
 import { lockOutput } from '../../../extension/core/jobs/output-lock';
+import { birthOf } from '../../../extension/core/jobs/partial';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = join(temporaryFolder(), 'locks');
 const out = '/some/result';
 
-/** Gives the lock of this process to another one. */
-function giveTo(pid: number | undefined): void {
-  const [own = ''] = readdirSync(folder);
-  renameSync(join(folder, own), join(folder, own.replace(/\d+$/, String(pid))));
+/** Gives the lock that is there to another process. @returns its file */
+function giveTo(pid = 0, birth = birthOf(pid)): string {
+  const [left = ''] = readdirSync(folder);
+  const lock = join(folder, left.replace(/-\d+/, `-${pid}`));
+  renameSync(join(folder, left), lock);
+  writeFileSync(lock, birth);
+  return lock;
 }
 
 it('lets one process at a time work on a result', async () => {
@@ -28,12 +32,33 @@ it('lets one process at a time work on a result', async () => {
 });
 
 it('takes over from a process that has ended', async () => {
-  const [left = ''] = readdirSync(folder);
-  renameSync(join(folder, left), join(folder, left.replace(/\d+$/, String(process.pid))));
   giveTo(spawnSync(process.execPath, ['-e', '']).pid);
   const release = await lockOutput(out, folder);
   expect(readdirSync(folder)).toHaveLength(1);
   await release();
+  expect(readdirSync(folder)).toEqual([]);
+});
+
+it('takes over where a number has become that of another process, or the system has started anew', async () => {
+  const { ppid } = process;
+  for (const [birth, written] of [
+    ['1', new Date()],
+    ['', new Date(0)],
+  ] as const) {
+    await lockOutput(out, folder);
+    utimesSync(giveTo(ppid, birth), written, written);
+    const release = await lockOutput(out, folder);
+    expect(readdirSync(folder)).toHaveLength(1);
+    await release();
+  }
+});
+
+it('is held until the last of several runs of one process is over', async () => {
+  const first = await lockOutput(out, folder);
+  const second = await lockOutput(out, folder);
+  await first();
+  expect(readdirSync(folder)).toHaveLength(1);
+  await second();
   expect(readdirSync(folder)).toEqual([]);
 });
 

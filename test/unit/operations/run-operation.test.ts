@@ -1,6 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterEach, describe, expect, it, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { journalOfDocument } from '../../../extension/core/jobs/work-folder';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress } from '../../../extension/core/jobs/job';
@@ -47,6 +47,16 @@ async function toldBefore(
 }
 
 describe('before an operation begins', () => {
+  beforeEach(() => {
+    // Each run of the model that is timed takes as long, whatever else the machine does.
+    let now = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => (now += 10));
+  });
+
+  afterEach(() => {
+    vi.restoreAllMocks();
+  });
+
   it('says how long a search takes, the longer the more it searches', async () => {
     const [short] = await toldBefore(profile, { remove: 1 });
     const [long, ...more] = await toldBefore(profile, {

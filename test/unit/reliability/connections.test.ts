@@ -31,13 +31,12 @@ it('sees each host that a process talks to', async () => {
   });
   const recorder = new ConnectionRecorder(child.pid ?? 0, file);
   await connected;
-  const wanted = ['127.0.0.1', '192.0.2.1', '192.0.2.2', 'nobody.invalid'];
-  await expect
-    .poll(() => recorder.sample().map(({ host }) => host), { timeout: 20_000 })
-    .toEqual(expect.arrayContaining(wanted));
+  await expect.poll(() => recorder.sample().length, { timeout: 20_000 }).toBeGreaterThan(3);
   child.kill();
   server.close();
-  recorder.stop();
+  const hosts = recorder.stop().map(({ host }) => host);
+  const wanted = ['127.0.0.1', '192.0.2.1', '192.0.2.2', 'nobody.invalid'];
+  expect(hosts).toEqual(expect.arrayContaining(wanted));
 });
 
 it('knows this machine from others', () => {

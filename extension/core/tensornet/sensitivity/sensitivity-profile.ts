@@ -17,7 +17,7 @@ export interface SensitivitySettings {
   readonly blocks: readonly number[];
   /** Matrices outside the sublayers that are measured as well, by the methods for whole numbers. */
   readonly outer?: readonly OuterPlace[];
-  /** Shares of their channels or key/value heads that sublayers are narrowed to. */
+  /** Shares of their channels, key/value heads or experts that sublayers are narrowed to. */
   readonly widths?: readonly number[];
   /**
    * Greatest standard error of a distance, as a share of it: measuring stops there. 0 measures on all
