@@ -16,12 +16,12 @@ export function asRunError(error: unknown): unknown {
   const [reason = ''] = error.message.split('\n');
   if (lackOfMemory.test(error.message)) {
     return new UserError(say`The system has no memory left: ${reason}.`, {
-      remedy: say`Close other programs or raise the limit of the process, and start again: what is saved is not done twice.`,
+      remedy: say`Close other programs or raise the memory limit of the process, then start again. Progress is saved.`,
     });
   }
   return lossOfDevice.test(error.message)
     ? new UserError(say`The device failed: ${reason}.`, {
-        remedy: say`Start again, which continues from what is saved, or choose the device cpu.`,
+        remedy: say`Start again to continue from the saved progress, or choose the device cpu.`,
       })
     : error;
 }
