@@ -79,10 +79,6 @@ describe('a panel', () => {
       expect(await chinese.locator('main').innerText()).toMatch(/\p{Script=Han}/u);
       await chinese.waitForTimeout(200);
       expect(await tooWide(chinese), 'Chinese').toEqual([]);
-      await chinese.screenshot({
-        path: join(root, 'test', 'artifacts', `panel-${name}-zh-cn.png`),
-        fullPage: true,
-      });
       await context.close();
     },
   );

@@ -11,7 +11,8 @@ export interface Connection {
   readonly by: string;
 }
 
-const sampleMilliseconds = 200;
+/** Node's own modules tell of what is shorter. */
+const sampleMilliseconds = 2000;
 
 /**
  * Hosts that the processes below one talk to, or can be reached from: told by Node's own modules, which misses nothing
@@ -131,7 +132,8 @@ function programOf(pid: number): string {
   return basename(script ?? words[0] ?? '');
 }
 
-const readLines = (file: string): string[] => readText(file).split('\n').filter(Boolean);
+/** Whole lines: a process may be writing the last one. */
+const readLines = (file: string): string[] => readText(file).split('\n').slice(0, -1);
 const readText = (file: string): string => orNothing(() => readFileSync(file, 'utf8'), '');
 const readLink = (file: string): string => orNothing(() => readlinkSync(file), '');
 const entries = (folder: string): string[] => orNothing(() => readdirSync(folder), []);
