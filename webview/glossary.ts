@@ -1,9 +1,11 @@
+import { moderateDistance } from './change-size';
 import { t } from './translate';
 
 /** What terms mean, in a sentence, where a pointer rests on them. */
 export const glossary = {
   distance: t(
-    'How far the output is from the original’s when this is removed. The metric says how it is measured: see the legend. Below 0.03 (js) perplexity grew by at most 10 % on the sample model.',
+    'How far the output is from the original’s when this is removed. The metric says how it is measured: see the legend. Below {0} (js) perplexity grew by about 10 % or less on the sample model.',
+    String(moderateDistance),
   ),
   rank: t('Its place when all candidates are sorted by distance: 1 is the cheapest to remove.'),
   preview: t(

@@ -34,7 +34,7 @@ const suffixes = [
 ];
 const pattern = `**/{${[manifestName, ...suffixes.map((suffix) => `*${suffix}`)].join()}}`;
 const mostShown = 500;
-/** Files that are looked at, of which the latest are shown, and how many at once. */
+/** How many files are looked at, and how many at once. Only the latest are shown. */
 const [mostLookedAt, atOnce] = [20_000, 64];
 
 const icons: Readonly<Record<ResultKind, string>> = {

@@ -7,6 +7,9 @@ const libraries = 'node_modules/onnxruntime-node/bin/napi-v6';
 /** The file that a name with the whole version repeats: where the package is unpacked, links have become copies. */
 const repeated = /^libonnxruntime\.\d+\.\d+\.\d+\.dylib$/;
 
+/** Providers that somebody has installed by `espalier install-cuda`: none comes with the package. */
+const installed = /^libonnxruntime_providers_/;
+
 /** The platforms that ONNX Runtime comes for, such as `linux-x64`. */
 export function platforms() {
   return names(libraries).flatMap((platform) =>
@@ -25,7 +28,7 @@ export function runtimeFiles(target) {
   }
   const folder = `${libraries}/${target.replace('-', '/')}`;
   return names(folder)
-    .filter((name) => !repeated.test(name))
+    .filter((name) => !repeated.test(name) && !installed.test(name))
     .map((name) => `${folder}/${name}`);
 }
 

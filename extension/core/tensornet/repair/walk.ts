@@ -30,7 +30,7 @@ export type Pause = () => Promise<void>;
 /** The teacher's states, holding those of one boundary. */
 export class TeacherWalk {
   private states: readonly HiddenState[] = [];
-  /** The sublayer in front of which they are; none before the first. */
+  /** They are those before this sublayer; none at first. */
   private at = Number.POSITIVE_INFINITY;
 
   public constructor(
@@ -72,7 +72,7 @@ export async function embedAll(
   return states;
 }
 
-/** The teacher's sublayer in front of which the student is behind its sublayer `index`. */
+/** The teacher's sublayer that follows where the student has passed its sublayer `index`. */
 export const placeBehind = (
   { places, teacher }: Pick<RepairSetup, 'places' | 'teacher'>,
   index: number,
@@ -115,8 +115,8 @@ export class Walk {
   }
 
   /**
-   * What the student has in front of its sublayer `index`, and what the teacher has where the student
-   * goes on behind it: what the teacher alone has in between is to be learned too.
+   * What the student has before its sublayer `index`, and what the teacher has before the student's next
+   * one: sublayers between them that only the teacher has are to be learned too.
    */
   public async slice(index: number): Promise<SlicePair> {
     const targets = await this.teacher.targets(placeBehind(this.setup, index), this.pause);

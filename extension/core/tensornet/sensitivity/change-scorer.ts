@@ -32,7 +32,7 @@ export interface ChangeSetup {
   readonly onWork: () => void;
 }
 
-/** A step that stands in the place of one sublayer, and the experts of it that are left out. */
+/** A step that replaces one sublayer, and the experts that it leaves out. */
 export type StandIn = Step & { readonly part: GraphPart; readonly without?: readonly number[] };
 
 /** Share of the memory for states that the changed ones may take while they go through the rest. */

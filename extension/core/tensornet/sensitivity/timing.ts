@@ -19,7 +19,7 @@ const promptTokens = 128;
 
 /**
  * What one token through a form of a matrix costs on this machine, an MPO as one token is run faster; of an expert's
- * the share of the tokens that it sees.
+ * matrix by the share of the tokens that it sees: so many of a prompt's rows, and a single row so often.
  */
 export type Timing = (
   matrix: TimedMatrix,
@@ -43,7 +43,7 @@ export function timingOf(machine: MachineCosts | undefined): Timing {
     }
     const times = (run: typeof form): TokenTimes => ({
       decodeMsPerToken: share * predictMilliseconds(machine, run, 1),
-      prefillMsPerToken: (share * predictMilliseconds(machine, run, promptTokens)) / promptTokens,
+      prefillMsPerToken: predictMilliseconds(machine, run, share * promptTokens) / promptTokens,
     });
     if (form.kind !== 'mpo') {
       return { flopsPerToken: share * formFlops(form), ...times(form) };
