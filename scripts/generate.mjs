@@ -5,7 +5,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { format, resolveConfig } from 'prettier';
+import { format } from 'oxfmt';
 import { collectedFiles, settleCommands } from './lib/collected.mjs';
 import { loadDeclarations } from './lib/core-modules.mjs';
 import { layoutsReference, modelsReference } from './lib/model-reference.mjs';
@@ -58,9 +58,7 @@ if (process.argv.includes('--check') && stale.length > 0) {
  */
 async function settle(files) {
   for (const [path, content] of Object.entries(files)) {
-    const config = await resolveConfig(join(root, path));
-    const parser = path.startsWith('package.') ? { parser: 'json-stringify' } : {};
-    const text = await format(content, { ...config, filepath: path, ...parser });
+    const text = await formatted(path, content);
     if (text === (await read(path))) continue;
     stale.push(path);
     if (!process.argv.includes('--check')) {
@@ -68,4 +66,23 @@ async function settle(files) {
       await writeFile(join(root, path), text);
     }
   }
+}
+
+/**
+ * As `npm run format` leaves it: the library, unlike its command, reads no configuration.
+ * @param {string} path
+ * @param {string} content
+ */
+async function formatted(path, content) {
+  const { overrides, ignorePatterns: _, ...style } = JSON.parse(await read('.oxfmtrc.json'));
+  for (const { files, options } of overrides) {
+    // Patterns such as *.md.
+    if (files.some((/** @type {string} */ pattern) => path.endsWith(pattern.slice(1)))) {
+      Object.assign(style, options);
+    }
+  }
+  const { code, errors } = await format(path, content, style);
+  if (errors.length > 0)
+    throw new Error(`${path}: ${errors.map(({ message }) => message).join(' ')}`);
+  return code;
 }

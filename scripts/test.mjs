@@ -18,8 +18,8 @@ const PROJECTS = ['.', 'webview', 'test/e2e', 'scripts'];
 const STAGES = {
   typecheck: () =>
     checks(PROJECTS.map((project) => tool('typescript-native/bin/tsc', '--project', project))),
-  lint: () => checks([tool('eslint/bin/eslint.js', '--max-warnings', '0', '.')]),
-  format: () => checks([tool('prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.')]),
+  lint: () => checks([tool('oxlint/bin/oxlint', '-c', 'oxlint.config.mjs', '--max-warnings', '0')]),
+  format: () => checks([tool('oxfmt/bin/oxfmt', '--check')]),
   knip: () => checks([tool('knip/bin/knip.js')]),
   generated: () => checks([script('generate.mjs', '--check')]),
   build: () => checks(BUILDS),
@@ -52,10 +52,10 @@ const BUILDS = [script('package.mjs'), script('build.mjs', '--tests')];
  * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
  * what is left, at a lower priority.
  */
-const LANES = [['extension', 'e2e', 'lint', 'format'], ['unit']];
+const LANES = [['extension', 'e2e'], ['unit']];
 
 /** What needs nothing that is built runs beside the build, which leaves a core half idle. */
-const EARLY = ['typecheck', 'knip', 'generated'];
+const EARLY = ['typecheck', 'format', 'lint', 'knip', 'generated'];
 
 /** The stages that ran, and whether they passed. */
 const ran = new Map();

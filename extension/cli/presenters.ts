@@ -72,5 +72,4 @@ const presenters: { readonly [Id in OperationId]?: Presenter<ResultOf<Id>> } = {
 };
 
 /** How the result of an operation is shown: its facts, a line each, unless something better is listed. */
-export const presenterOf = (id: OperationId): Presenter =>
-  (presenters[id] as Presenter | undefined) ?? facts;
+export const presenterOf = (id: OperationId): Presenter => presenters[id] ?? facts;

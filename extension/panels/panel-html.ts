@@ -8,7 +8,12 @@ export const webviewRoot = (extension: Uri): Uri => Uri.joinPath(extension, 'dis
 
 /** Panels that have a bundle of their own. */
 export type PanelName =
-  'heatmap' | 'explorer' | 'datamap' | 'compression' | 'symbolic' | 'playground';
+  | 'heatmap'
+  | 'explorer'
+  | 'datamap'
+  | 'compression'
+  | 'symbolic'
+  | 'playground';
 
 /** The page of a panel. It holds texts, but no data: the script asks for that. */
 export function panelHtml(

@@ -18,7 +18,8 @@ export function encoderFixture(name: string, ...parts: readonly string[]): strin
 }
 
 type StoredInput =
-  GoldenArray | { readonly shape: readonly number[]; readonly values: readonly number[] };
+  | GoldenArray
+  | { readonly shape: readonly number[]; readonly values: readonly number[] };
 
 interface StoredGolden {
   readonly inputs: Readonly<Record<string, StoredInput>>;

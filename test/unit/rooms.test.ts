@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import ts from 'typescript';
 import { describe, expect, it } from 'vitest';
+import { mayImport } from './import-rules';
 
 const root = join(import.meta.dirname, '../..');
 /** More files than this are hard to take in at a glance. */
@@ -62,11 +63,39 @@ function findCircle(
   return undefined;
 }
 
+const imports = new Map(files.map((file) => [file, importsOf(file)]));
+
 describe('rooms', () => {
   it('have no circle of imports, types included', () => {
-    const imports = new Map(files.map((file) => [file, importsOf(file)]));
     expect([...imports.values()].flat().length).toBeGreaterThan(files.length);
     expect(findCircle(imports)).toBeUndefined();
+  });
+
+  it('import only what lies below them', () => {
+    const refused = [...imports].flatMap(([file, found]) =>
+      found.filter((one) => !mayImport(file, one)).map((one) => `${file} imports ${one}`),
+    );
+    expect(refused).toEqual([]);
+  });
+
+  it.each([
+    ['extension/core/jobs/journal.ts', 'extension/core/models/open-model.ts'],
+    ['extension/core/pipelines/apply-plan.ts', 'extension/core/operations/apply.ts'],
+    ['extension/core/user-error.ts', 'extension/protocol/messages.ts'],
+    ['extension/protocol/messages.ts', 'extension/worker/main.ts'],
+    ['extension/cli/main.ts', 'extension/services/worker-client.ts'],
+    ['extension/panels/panel-html.ts', 'extension/worker/main.ts'],
+    ['webview/heatmap/main.tsx', 'extension/core/prune/search.ts'],
+    ['extension/commands/prune.ts', 'webview/strings.ts'],
+  ])('%s may not import %s', (file, imported) => {
+    expect(mayImport(file, imported)).toBe(false);
+  });
+
+  it('hold no comment that silences the linter', () => {
+    const silenced = files.filter((file) =>
+      /(?:eslint|oxlint)-disable/.test(readFileSync(join(root, file), 'utf8')),
+    );
+    expect(silenced).toEqual(['extension/core/onnx/proto/onnx_pb.ts']);
   });
 
   it('finds a circle where there is one', () => {

@@ -88,7 +88,7 @@ export function valueColours(values: Diagram['values']): ColourScale | undefined
     high: formatDistance(most),
     note: strings.valuesFound(formatCount(found), formatCount(count)),
     positions: ({ value }) =>
-      value === undefined ? [] : [(logarithmic?.position ?? linear)(value.most)],
+      value === undefined ? [] : [logarithmic?.position(value.most) ?? linear(value.most)],
     told: () => undefined,
   };
 }

@@ -9,7 +9,8 @@ export type NumberField = (typeof numberFields)[number];
 
 /** What the form asks for, or the field that is wrong. */
 export type Asked =
-  { readonly prompt: PlaygroundPrompt } | { readonly wrong: NumberField | 'prompt' };
+  | { readonly prompt: PlaygroundPrompt }
+  | { readonly wrong: NumberField | 'prompt' };
 
 /** Reads the form. The limits may be left empty. */
 export function promptOf(view: View): Asked {

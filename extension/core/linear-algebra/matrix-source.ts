@@ -18,7 +18,8 @@ export interface StoredMatrix {
 
 /** A matrix [rows, columns] in float32, from a file or from memory. */
 export type MatrixSource =
-  StoredMatrix | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
+  | StoredMatrix
+  | { readonly kind: 'numbers'; readonly name: string; readonly rows: Rows };
 
 /** @throws UserError naming the matrix where the sum of its squares is not finite. */
 export function requireFinite(matrix: MatrixSource, squares: number): void {

@@ -8,7 +8,11 @@ import type { Message } from '../message';
  * they have just been computed.
  */
 export type MatrixEncoding<T = LazyTensor> =
-  DenseForm<T> | LowRankForm<T> | MpoForm<T> | BlockQuantizedForm<T> | Int8Form<T>;
+  | DenseForm<T>
+  | LowRankForm<T>
+  | MpoForm<T>
+  | BlockQuantizedForm<T>
+  | Int8Form<T>;
 
 /** float32 or float16 [out, in]. */
 export interface DenseForm<T = LazyTensor> {

@@ -149,7 +149,12 @@ async function writeChecked(
   }
 
   const copier = new ByteCopier(writer.bytes, context);
-  const weights = await writer.write(output.partial, copier).finally(async () => copier.close());
+  let weights;
+  try {
+    weights = await writer.write(output.partial, copier);
+  } finally {
+    await copier.close();
+  }
   await copySideFiles(sideFiles, source.folder, output.partial, context);
   for (const [name, text] of Object.entries(writer.texts)) {
     await writeText(output.partial, name, text);

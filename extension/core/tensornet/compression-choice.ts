@@ -13,7 +13,8 @@ export type QuantizerName = (typeof quantizerNames)[number];
 
 /** On how many sites a matrix is laid out, or the factors of its sizes. */
 export type SiteChoice =
-  number | { readonly out: readonly number[]; readonly in: readonly number[] };
+  | number
+  | { readonly out: readonly number[]; readonly in: readonly number[] };
 
 /** How a matrix is compressed, whichever it is. */
 export interface Compression {

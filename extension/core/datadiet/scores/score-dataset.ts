@@ -247,7 +247,11 @@ async function scoreRun(
   try {
     if (epochs === 0) {
       const trainer = await createTrainer(run);
-      await record(0, trainer).finally(async () => trainer.dispose());
+      try {
+        await record(0, trainer);
+      } finally {
+        await trainer.dispose();
+      }
     } else {
       const { trainer } = await trainRun(run, {
         cancellation: job.cancellation,

@@ -90,7 +90,8 @@ class Place {
   private leaving = false;
   /** The process, what its pieces share, and its folder. */
   private current:
-    { readonly setup: string; readonly local: LocalWorker; readonly folder: string } | undefined;
+    | { readonly setup: string; readonly local: LocalWorker; readonly folder: string }
+    | undefined;
 
   public constructor(
     { redis, library }: QueueServer,

@@ -88,9 +88,13 @@ export async function writeImportance(
   ];
   const plan = layOutGguf(entries, tensors, { version: 3, alignment: 32 });
   const copier = new ByteCopier(plan.bytes, context);
-  await onPath(path, async () =>
-    replaceFile(path, async (partial) => writeGguf(partial, plan, copier)),
-  ).finally(async () => copier.close());
+  try {
+    await onPath(path, async () =>
+      replaceFile(path, async (partial) => writeGguf(partial, plan, copier)),
+    );
+  } finally {
+    await copier.close();
+  }
 }
 
 function floats(name: string, shape: readonly number[], numbers: Float32Array): GgufTensor {

@@ -140,12 +140,12 @@ const partTypes: Readonly<Record<string, PartType>> = {
     }
   },
   attn_output: (mix) =>
-    (({ Q2_K: 'Q3_K', Q3_K_M: 'Q4_K', Q3_K_L: 'Q5_K' }) as Partial<Record<TypeMix, WritableType>>)[
+    ({ Q2_K: 'Q3_K', Q3_K_M: 'Q4_K', Q3_K_L: 'Q5_K' } as Partial<Record<TypeMix, WritableType>>)[
       mix
     ],
   attn_qkv: (mix) =>
     (
-      ({ Q3_K_M: 'Q4_K', Q3_K_L: 'Q4_K', Q4_K_M: 'Q5_K', Q5_K_M: 'Q6_K' }) as Partial<
+      { Q3_K_M: 'Q4_K', Q3_K_L: 'Q4_K', Q4_K_M: 'Q5_K', Q5_K_M: 'Q6_K' } as Partial<
         Record<TypeMix, WritableType>
       >
     )[mix],

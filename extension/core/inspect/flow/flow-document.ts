@@ -3,7 +3,14 @@ import type { Message } from '../../message';
 
 /** What a node of a flow does, which says how it is drawn. */
 export type FlowKind =
-  'input' | 'output' | 'weights' | 'norm' | 'attention' | 'cache' | 'combine' | 'operator';
+  | 'input'
+  | 'output'
+  | 'weights'
+  | 'norm'
+  | 'attention'
+  | 'cache'
+  | 'combine'
+  | 'operator';
 
 /** Numbers that some tool has given to an item, or to what stands in it. */
 export interface ValueRange {

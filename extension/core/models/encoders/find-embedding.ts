@@ -16,7 +16,8 @@ export type EncoderEmbedding =
       readonly words: Linear;
       /** What words are joined with, and the projection of both. */
       readonly joined:
-        { readonly tables: readonly LazyTensor[]; readonly projection: Linear } | undefined;
+        | { readonly tables: readonly LazyTensor[]; readonly projection: Linear }
+        | undefined;
       readonly hiddenBy: number | undefined;
       /** Undefined where queries and keys are turned. */
       readonly positions: LazyTensor | undefined;

@@ -13,7 +13,8 @@ export interface Routing {
   readonly shareScale: number;
   /** Experts come from the `chosen` best of so many groups, by their `best` highest weights. */
   readonly groups:
-    { readonly count: number; readonly chosen: number; readonly best: number } | undefined;
+    | { readonly count: number; readonly chosen: number; readonly best: number }
+    | undefined;
   /** Whether experts are chosen by the scores themselves, before the weights are made of them. */
   readonly choosesByScores: boolean;
   /** Whether the result is the mean of what the experts and the shared one give. */

@@ -107,7 +107,9 @@ export interface TransformerLayout {
   readonly embedding: Linear;
   /** What is added to the embedding: row position + offset of a table, or sines. */
   readonly positions:
-    { readonly weight: LazyTensor; readonly offset: number } | SinePositions | undefined;
+    | { readonly weight: LazyTensor; readonly offset: number }
+    | SinePositions
+    | undefined;
   readonly embeddingNorm: Norm | undefined;
   /** Of sublayers that are gone, in front of the first. */
   readonly startNorms: readonly Norm[];

@@ -1,6 +1,13 @@
 /** Messages of onnx.proto that hold tensors, at any depth; all others are copied as they are. */
 export type MessageName =
-  'model' | 'graph' | 'node' | 'attribute' | 'function' | 'training' | 'sparse' | 'tensor';
+  | 'model'
+  | 'graph'
+  | 'node'
+  | 'attribute'
+  | 'function'
+  | 'training'
+  | 'sparse'
+  | 'tensor';
 
 /** Fields that lead to tensors, by number. Field numbers: proto/onnx.proto. */
 export const children: Readonly<

@@ -49,7 +49,7 @@ export async function rememberedSeconds(
         distance(parameters, work.parameters) <= Math.log(furthestSize),
     )
     .sort((a, b) => difference(a, work) - difference(b, work));
-  return nearest && (nearest.seconds * work.amount) / nearest.amount;
+  return nearest === undefined ? undefined : (nearest.seconds * work.amount) / nearest.amount;
 }
 
 /** Other programs make a run longer, nothing makes it shorter: the same work is believed to take so much more at a time. */

@@ -1,6 +1,11 @@
 /** Why a text is no program, or its graph is not kept. */
 export type RejectionReason =
-  'parse-error' | 'type-error' | 'too-big' | 'step-limit' | 'size-1' | 'components-2';
+  | 'parse-error'
+  | 'type-error'
+  | 'too-big'
+  | 'step-limit'
+  | 'size-1'
+  | 'components-2';
 
 /** The language's answer to a program that builds no graph to keep. */
 export class Rejection extends Error {

@@ -1,0 +1,78 @@
+/** What every folder of the core may import besides itself and the files at the core's root. */
+const below = ['jobs', 'onnx', 'checkpoints', 'models', 'runtime', 'distribute'];
+const systems = ['data', 'metrics', 'training', 'prune', 'tensornet', 'datadiet', 'symbolic'];
+
+const parts: Readonly<Record<string, readonly string[]>> = {
+  jobs: [],
+  onnx: ['jobs'],
+  checkpoints: ['jobs', 'onnx'],
+  models: ['jobs', 'onnx', 'checkpoints'],
+  runtime: ['jobs', 'onnx', 'checkpoints', 'models'],
+  distribute: ['jobs', 'onnx', 'checkpoints', 'models', 'runtime'],
+  'linear-algebra': below,
+  inspect: below,
+  data: below,
+  metrics: below,
+  training: [...below, 'data'],
+  prune: [...below, 'data', 'metrics', 'training'],
+  tensornet: [...below, 'linear-algebra', 'data', 'metrics', 'training'],
+  datadiet: [...below, 'data', 'training'],
+  symbolic: [...below, 'linear-algebra', 'data', 'metrics', 'training'],
+  plans: [...below, ...systems],
+  export: [...below, 'linear-algebra', ...systems],
+  pipelines: [...below, 'linear-algebra', ...systems, 'plans', 'export'],
+  generate: [...below, ...systems, 'export'],
+  evaluate: [...below, ...systems, 'plans', 'export', 'pipelines', 'generate'],
+};
+
+const partNames = Object.keys(parts);
+const coreImports: Readonly<Record<string, readonly string[]>> = {
+  ...parts,
+  report: partNames,
+  documents: [...partNames, 'report'],
+  // The top of the core: what it is made of does not know what users ask for.
+  operations: [...partNames, 'report', 'documents'],
+};
+
+/** The rooms that see VS Code, which reach the worker through protocol only. */
+const host = ['extension.ts', 'commands', 'panels', 'editors', 'views', 'services'];
+
+/** What each room may import besides itself. */
+const roomImports: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  protocol: ['core'],
+  worker: ['core', 'protocol'],
+  cli: ['core', 'protocol'],
+  host: ['core', 'protocol'],
+  webview: ['protocol'],
+};
+
+/** The only file of the core that a webview may import. */
+const sharedWithWebviews = 'extension/core/message.ts';
+
+/** The room of a file of `extension/` or `webview/`. */
+function roomOf(file: string): string {
+  const [top = '', folder = ''] = file.split('/');
+  return top === 'webview' ? top : host.includes(folder) ? 'host' : folder;
+}
+
+/** Whether a file may import another; both are paths from the repository's root. */
+export function mayImport(file: string, imported: string): boolean {
+  const [room, other] = [roomOf(file), roomOf(imported)];
+  if (room !== other) {
+    return (
+      (roomImports[room] ?? []).includes(other) ||
+      (room === 'webview' && imported === sharedWithWebviews)
+    );
+  }
+  const [, , part = '', inPart] = file.split('/');
+  const [, , otherPart = '', otherInPart] = imported.split('/');
+  // Files at the core's root are everybody's.
+  return (
+    room !== 'core' ||
+    inPart === undefined ||
+    otherInPart === undefined ||
+    part === otherPart ||
+    (coreImports[part] ?? []).includes(otherPart)
+  );
+}
