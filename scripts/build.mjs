@@ -1,5 +1,6 @@
-// Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests] [NAME…]
-// With names, such as cli or worker, only those bundles.
+// Bundles the product: node scripts/build.mjs [--production] [--watch] [--tests | --only-tests] [NAME…]
+// With names, such as cli or worker, only those bundles; with --only-tests, what the suites of test/extension need
+// beside a product that is there.
 import { existsSync } from 'node:fs';
 import { chmod, copyFile, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -17,6 +18,7 @@ const { values: flags, positionals: names } = parseArgs({
     production: { type: 'boolean', default: false },
     watch: { type: 'boolean', default: false },
     tests: { type: 'boolean', default: false },
+    'only-tests': { type: 'boolean', default: false },
   },
 });
 
@@ -127,8 +129,9 @@ const bundles = [
     splitting: true,
   },
 ];
-if (flags.tests) {
-  bundles.push({
+/** @type {import('esbuild').BuildOptions[]} */
+const testBundles = [
+  {
     ...node,
     entryPoints: await extensionTests(),
     outdir: 'dist/test/extension',
@@ -136,14 +139,14 @@ if (flags.tests) {
     external: ['vscode', 'onnxruntime-node', 'mocha'],
     minify: false,
     sourcemap: 'inline',
-  });
-  bundles.push({
+  },
+  {
     ...browser,
     entryPoints: ['webview/gallery/main.tsx'],
     outdir: 'dist/test/gallery',
     format: 'iife',
-  });
-}
+  },
+];
 
 /** A bundle per panel: webview/heatmap/main.tsx becomes dist/webview/heatmap.js and .css. */
 async function webviewPanels() {
@@ -233,7 +236,12 @@ async function extensionTests() {
 /** The solver of plans under a budget, which its bundle looks for beside itself. */
 const solver = createRequire(import.meta.url).resolve('highs/runtime');
 
-const wanted = bundles.filter(
+const asked = flags['only-tests']
+  ? testBundles
+  : flags.tests
+    ? [...bundles, ...testBundles]
+    : bundles;
+const wanted = asked.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
 if (wanted.some(({ outdir }) => outdir === 'dist/webview')) {

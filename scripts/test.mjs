@@ -45,8 +45,8 @@ const REQUIRED = new Map([
   ['e2e', 'build'],
 ]);
 
-/** Packaging builds what users get; what the other stages run replaces that in dist. */
-const BUILDS = [script('package.mjs'), script('build.mjs', '--tests')];
+/** Packaging builds what users get, which the other stages run too. */
+const BUILDS = [script('package.mjs'), script('build.mjs', '--only-tests')];
 
 /**
  * What runs beside each other once all is built. An editor leaves half of two cores idle: unit tests take
