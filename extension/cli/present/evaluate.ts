@@ -7,6 +7,7 @@ import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import type { Evaluated } from '../../core/operations/evaluate';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
+import { formatAccuracy, formatPoints, isShown } from './accuracy';
 import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 
@@ -43,14 +44,10 @@ function printTask(
   [model, against]: readonly [model: string, against: string],
   result: TaskEvaluation,
 ): void {
-  const percent = (share: number | undefined, error: number | undefined): string =>
-    share === undefined || error === undefined
-      ? '–'
-      : `${(100 * share).toFixed(1)} ± ${(100 * error).toFixed(1)} %`;
   const row = (name: string, judged: TaskResult): string[] => [
     name,
-    percent(judged.acc, judged.accError),
-    percent(judged.accNorm, judged.accNormError),
+    formatAccuracy(judged.acc, judged.accError),
+    formatAccuracy(judged.accNorm, judged.accNormError),
     judged.perplexity?.toFixed(2) ?? '–',
   ];
   const accuracy = result.kind === 'exact-match' ? 'exact_match' : 'acc';
@@ -62,12 +59,10 @@ function printTask(
   );
   if (result.compared !== undefined) {
     const { difference, gained, lost, chance, retention } = result.compared;
-    const points = (value: number): string =>
-      `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)}`;
     terminal.print(
-      difference.low <= 0 && difference.high >= 0
-        ? `${accuracy}: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${points(difference.low)} to ${points(difference.high)} points)`
-        : `${accuracy}: ${points(difference.value)} points from ${against} (95 % interval ${points(difference.low)} to ${points(difference.high)})`,
+      isShown(difference)
+        ? `${accuracy}: ${formatPoints(difference.value)} points from ${against} (95 % interval ${formatPoints(difference.low)} to ${formatPoints(difference.high)})`
+        : `${accuracy}: no difference from ${against} that ${counted(result.examples, 'example')} could show (95 % interval ${formatPoints(difference.low)} to ${formatPoints(difference.high)} points)`,
     );
     terminal.print(
       `Changed answers: ${gained} wrong → right, ${lost} right → wrong (McNemar p = ${chance.toPrecision(2)})` +

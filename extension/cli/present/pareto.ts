@@ -2,22 +2,36 @@ import { formatPercent } from '../../core/format';
 import type { OperationOf } from '../../core/operations/operations';
 import { formatAmount } from '../../core/tensornet/budget/budget-limits';
 import type { Presenter } from '../presenter';
+import type { PlanScore } from '../../core/evaluate/score-plans';
+import { counted } from '../counted';
 import { printTable } from '../table';
+import { formatAccuracy, formatPoints, isShown } from './accuracy';
 
 /** A row for each plan, from the dearest to the cheapest. */
 export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>> = {
   options: {},
-  print: ({ unit, points, metric }, { terminal }) => {
+  print: ({ unit, points, metric, score: original }, { terminal }) => {
+    const scoreColumns = original === undefined ? [] : [original.task, 'points from the original'];
     printTable(
       terminal,
-      [unit, 'left', `sum of distances (${metric})`, 'removed', 'narrowed', 'compressed'],
-      points.map(({ cost, share, sumOfDistances, remove, narrow, compress }) => [
+      [
+        ...[unit, 'left', `sum of distances (${metric})`, 'removed', 'narrowed', 'compressed'],
+        ...scoreColumns,
+      ],
+      points.map(({ cost, share, sumOfDistances, remove, narrow, compress, score }) => [
         formatAmount(unit, cost),
         formatPercent(share),
         sumOfDistances.toPrecision(3),
         ...[remove, narrow, compress].map(({ length }) => String(length)),
+        ...(score === undefined ? [] : scoreCells(score)),
       ]),
     );
+    if (original !== undefined) {
+      const { acc, accError, examples, task } = original;
+      terminal.print(
+        `${task}: the original has ${formatAccuracy(acc, accError)} of ${counted(examples, 'example')} right`,
+      );
+    }
     for (const { plan } of points) {
       if (plan !== undefined) {
         terminal.note(plan);
@@ -25,3 +39,10 @@ export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>
     }
   },
 };
+
+function scoreCells({ acc, accError, compared: { difference } }: PlanScore): string[] {
+  return [
+    formatAccuracy(acc, accError),
+    isShown(difference) ? formatPoints(difference.value) : 'no difference shown',
+  ];
+}

@@ -1,5 +1,4 @@
 import { readTokens } from '../data/text-tokens';
-import { loadTokenizer } from '../data/tokenizer';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
@@ -17,8 +16,7 @@ import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
-import { matchAnswers } from './exact-match';
-import { evaluateTask } from './task-accuracy';
+import { answerTask } from './answer-task';
 import type { TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
 import type { ShotsRequest } from '../data/tasks/task-file';
@@ -104,16 +102,8 @@ export async function judgeModels(
 ): Promise<TaskEvaluation> {
   const [own, other] = await runModels(request, context, {
     prepare: async () => readTask(request.task, request),
-    run: async (executor, removed, task) => {
-      const { model, device, units } = executor;
-      const tokenizer = await loadTokenizer(model.summary.path);
-      if (task.kind !== 'exact-match') {
-        return evaluateTask(executor, tokenizer, task, removed, context);
-      }
-      const ids = Array.from(removed, (unit) => units.idOf(unit));
-      const options = { device, memoryBytes: request.memoryBytes, removed: ids };
-      return matchAnswers(model, tokenizer, task, options, context);
-    },
+    run: async (executor, removed, task) =>
+      answerTask(executor, removed, task, request.memoryBytes, context),
   });
   const { result } = own;
   if (other === undefined) {

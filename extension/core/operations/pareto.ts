@@ -1,7 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { documentNames } from '../document-names';
+import { scorePlans } from '../evaluate/score-plans';
+import type { PlanScore, PlanScores } from '../evaluate/score-plans';
 import { writeDocument } from '../jobs/write-document';
 import { planFor } from '../plans/plan';
 import type { BudgetUnit } from '../tensornet/budget/budget-limits';
@@ -9,6 +11,7 @@ import { paretoFront, reachOf } from '../tensornet/budget/pareto-front';
 import type { Reach } from '../tensornet/budget/pareto-front';
 import { planProblem } from '../tensornet/budget/plan-under-budget';
 import type { CompressionPlan } from '../tensornet/budget/plan-under-budget';
+import { calibrationOf } from '../tensornet/sensitivity/sensitivity-profile';
 import type { SensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile';
 import {
   asWide,
@@ -18,9 +21,14 @@ import {
   readTable,
   sizeFields,
 } from './budget-fields';
-import { flag, integer, list, path } from './fields';
+import { flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
+import { shotsFields, shotsOf, shotsRules } from './gate-fields';
+import { journalOf, ownFolder, prepareJournal } from './journals';
 import { defineOperation } from './operation';
+import type { OperationContext } from './operation';
+import { allNeed } from './rules';
+import { runFields, runOptions } from './shared-fields';
 
 /** A plan of the front, and where it was written. */
 export type FrontPoint = Pick<
@@ -31,6 +39,8 @@ export type FrontPoint = Pick<
   /** Of the whole model's. */
   readonly share: number;
   readonly plan?: string;
+  /** On the request's task. */
+  readonly score?: PlanScore;
 };
 
 export interface Front {
@@ -41,6 +51,8 @@ export interface Front {
   readonly reach: readonly Reach[];
   /** From the dearest to the cheapest. */
   readonly points: readonly FrontPoint[];
+  /** What the original scores on the request's task. */
+  readonly score?: PlanScores['original'];
 }
 
 const fields = {
@@ -62,6 +74,16 @@ const fields = {
   }),
   points: integer({ description: 'Plans to list at most', default: 12, min: 2 }),
   out: path({ description: 'Folder to write a plan for each point to', placeholder: 'DIR' }),
+  ...group('Task', {
+    task: path({ description: 'Measure what the model of each plan scores on a task (.jsonl)' }),
+    ...shotsFields,
+    model: path({
+      description: 'The model of the profile, to run on the task',
+      fallback: 'where the profile was measured',
+      placeholder: 'MODEL',
+    }),
+  }),
+  ...runFields,
 };
 
 export const pareto = defineOperation({
@@ -71,16 +93,26 @@ export const pareto = defineOperation({
   summary:
     'List plans of all sizes that no other plan beats, by what was measured of single changes.',
   fields,
-  rules: [contextRule],
+  rules: [contextRule, allNeed(['model', 'device', 'memory'], 'task'), ...shotsRules],
   result: v.looseObject({
     unit: v.string(),
     before: v.number(),
-    points: v.array(v.looseObject({ cost: v.number(), sumOfDistances: v.number() })),
+    points: v.array(
+      v.looseObject({
+        cost: v.number(),
+        sumOfDistances: v.number(),
+        score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
+      }),
+    ),
+    score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
   }),
   trust: 'write',
-  run: async (request): Promise<Front> => {
-    const { out, unit } = request;
-    const { model, points, ...front } = await frontOf(request);
+  resume: ({ sensitivity }) => journalOf('pareto', undefined, sensitivity),
+  run: async (request, context): Promise<Front> => {
+    const { out, unit, task } = request;
+    const { model, ...made } = await frontOf(request);
+    const { points, ...front } =
+      task === undefined ? made : await scored(made, { ...request, task }, context);
     if (out === undefined) {
       return { ...front, points };
     }
@@ -116,8 +148,11 @@ export async function frontOf(
   const { limits, context } = budgetOf(request);
   // The first limit is what the model has: the front goes from there to the smallest.
   const whole = { limits: [{ unit, most: Number.POSITIVE_INFINITY }, ...limits], context };
-  const plans = paretoFront(planProblem(table, whole, removable), points);
   const { model, metric } = table;
+  // Without any sublayer there is no model.
+  const plans = paretoFront(planProblem(table, whole, removable), points).filter(
+    ({ remove }) => !model.sublayers.every(({ id }) => remove.includes(id)),
+  );
   return {
     ...{ model, unit, metric },
     before: plans[0]?.costBefore ?? 0,
@@ -126,6 +161,36 @@ export async function frontOf(
       ...{ cost, share: cost / costBefore, sumOfDistances, remove, narrow, compress },
     })),
   };
+}
+
+/** A front whose plans were run on a task. */
+async function scored(
+  front: Front,
+  request: RequestOf<typeof fields> & { readonly task: string },
+  context: OperationContext,
+): Promise<Front> {
+  const { task, sensitivity, methods } = request;
+  const { open, samples } = context.environment;
+  const table = await readTable(sensitivity, methods);
+  const model = await open(request.model ?? resolve(dirname(sensitivity), table.model.path));
+  const journal = await prepareJournal('pareto', undefined, sensitivity);
+  const { original, scores } = await scorePlans(
+    front.points,
+    {
+      ...{ model, table, task, journal },
+      ...shotsOf(request),
+      calibration: calibrationOf(table),
+      bundledText: join(samples, 'calibration.txt'),
+      folder: await ownFolder(journal, 'forms'),
+      ...runOptions(request),
+    },
+    context,
+  );
+  const points = front.points.map((point, i) => {
+    const score = scores[i];
+    return score === undefined ? point : { ...point, score };
+  });
+  return { ...front, points, score: original };
 }
 
 /** Most digits behind the point that names of plans take. */

@@ -221,7 +221,21 @@ it('plans under a budget by some of the methods that were measured, and removes 
   expect(await readdir(plans)).toHaveLength(files.length);
   expect(new Set(files).size).toBe(files.length);
   const smallest = JSON.parse(await readFile(files.at(-1) ?? '', 'utf8')) as Plan;
-  expect(smallest.remove).toHaveLength(document.candidates.length);
+  expect(smallest.remove).toHaveLength(document.candidates.length - 1);
+
+  const task = join(folder, 'few.jsonl');
+  const rows = ['fox', 'dog', 'lazy', 'quick', 'brown', 'over'].map((word, i) => ({
+    context: 'the quick brown fox jumps over the',
+    choices: [` ${word}`, ' jumps', ' the'],
+    answer: i % 3,
+  }));
+  await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
+  const shown = await run('pareto', measured, '--task', task, '--points', '3', '--device', 'cpu');
+  expect(shown.code, shown.stderr).toBe(0);
+  expect(shown.stdout).toMatch(/ few +points from the original$/m);
+  expect(shown.stdout).toMatch(/^few: the original has .* of 6 examples right$/m);
+  const idleDevice = await run('pareto', measured, '--device', 'cpu');
+  expect(idleDevice.stderr).toMatch(/^--device needs --task\./);
 });
 
 it('tells the drift of a plan that narrows', async () => {

@@ -2,7 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import type { CalibrationRequest } from '../../data/calibration';
 import type { JobContext } from '../../jobs/job';
 import type { OpenedModel } from '../../models/opened-model';
-import type { DeviceChoice } from '../../runtime/device';
+import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { UserError } from '../../user-error';
 import type { SensitivityProfile } from '../sensitivity/sensitivity-profile';
@@ -16,16 +16,11 @@ import type { RefinedPlan } from './refine-plan';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** What to plan for, and what it is measured on. */
-export interface BudgetRequest {
+/** What plans are measured on, and by which table. */
+export interface MeasurerRequest {
   readonly model: OpenedModel;
   /** A table of this model. */
   readonly table: SensitivityProfile;
-  readonly budget: Budget;
-  /** Sublayers that may go, measured by the table's metric. */
-  readonly removable?: readonly RemovalCost[];
-  /** Times that the choice is made anew by what the whole plan showed. */
-  readonly rounds: number;
   /** What plans are measured on; they are fitted to further inputs, as {@link loadProfileInputs} says. */
   readonly calibration: CalibrationRequest;
   readonly bundledText: string;
@@ -33,6 +28,15 @@ export interface BudgetRequest {
   readonly folder: string;
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
+}
+
+/** What to plan for. */
+export interface BudgetRequest extends MeasurerRequest {
+  readonly budget: Budget;
+  /** Sublayers that may go, measured by the table's metric. */
+  readonly removable?: readonly RemovalCost[];
+  /** Times that the choice is made anew by what the whole plan showed. */
+  readonly rounds: number;
 }
 
 /** Rounds where nothing is said: most of what they gain is gained by then. */
@@ -47,18 +51,29 @@ export async function planForBudget(
   request: BudgetRequest,
   context: JobContext,
 ): Promise<RefinedPlan> {
+  requireTableOf(request);
+  const problem = planProblem(request.table, request.budget, request.removable);
+  return withMeasurer(request, context, async (measurer) =>
+    refinePlan(
+      problem,
+      async (plan, inTurn) => measurer.measure(plan, inTurn),
+      request.rounds,
+      context,
+    ),
+  );
+}
+
+/**
+ * Lets plans of a table be measured, or run.
+ * @throws UserError where the table is of another model.
+ */
+export async function withMeasurer<Result>(
+  request: MeasurerRequest,
+  context: JobContext,
+  use: (measurer: PlanMeasurer, device: DeviceName) => Promise<Result>,
+): Promise<Result> {
+  requireTableOf(request);
   const { table, folder, memoryBytes } = request;
-  const { model } = request.model;
-  if (model.summary.fingerprint !== table.model.fingerprint) {
-    throw new UserError(
-      say`The sensitivity profile was made for another model than ${model.summary.path}.`,
-      {
-        field: 'model.fingerprint',
-        remedy: say`Profile the sensitivity of this model again.`,
-      },
-    );
-  }
-  const problem = planProblem(table, request.budget, request.removable);
   const { metric, settings } = table;
   const warn = (message: Message): void => {
     context.warn(message);
@@ -68,7 +83,7 @@ export async function planForBudget(
   );
   const { measured, fitting = measured } = await loadProfileInputs(
     request.calibration,
-    model,
+    request.model.model,
     request.bundledText,
     { seed: settings.seed, fitted },
     warn,
@@ -83,14 +98,21 @@ export async function planForBudget(
     context,
   );
   try {
-    return await refinePlan(
-      problem,
-      async (plan, inTurn) => measurer.measure(plan, inTurn),
-      request.rounds,
-      context,
-    );
+    return await use(measurer, device);
   } finally {
     await measurer.dispose();
     await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function requireTableOf({ model, table }: MeasurerRequest): void {
+  if (model.summary.fingerprint !== table.model.fingerprint) {
+    throw new UserError(
+      say`The sensitivity profile was made for another model than ${model.summary.path}.`,
+      {
+        field: 'model.fingerprint',
+        remedy: say`Profile the sensitivity of this model again.`,
+      },
+    );
   }
 }

@@ -92,11 +92,13 @@ export class PlanMeasurer {
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
+    const executor = new LayeredExecutor(
+      await this.modelOf(plan),
+      this.setup.device,
+      this.setup.memoryBytes,
+    );
     const model = await this.baseOf(plan.narrow);
-    await this.compress(plan, model);
-    const { device, memoryBytes } = this.setup;
     const forms = this.formsOf(plan);
-    const executor = new LayeredExecutor(model.withMatrices(forms), device, memoryBytes);
     try {
       const scorer = this.scorer(executor, plan.remove);
       const total = 1 + (inTurn ? model.summary.sublayers.length : 0);
@@ -130,6 +132,13 @@ export class PlanMeasurer {
     } finally {
       await executor.dispose();
     }
+  }
+
+  /** The model that a plan describes, its forms in the folder; what the plan removes is still in it. */
+  public async modelOf(plan: MeasuredPlan): Promise<LayeredModel> {
+    const model = await this.baseOf(plan.narrow);
+    await this.compress(plan, model);
+    return model.withMatrices(this.formsOf(plan));
   }
 
   public async dispose(): Promise<void> {

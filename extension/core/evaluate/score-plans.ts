@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { readTask } from '../data/tasks/task-file';
+import type { ShotsRequest, Task } from '../data/tasks/task-file';
+import type { JobContext, StageProgress } from '../jobs/job';
+import { Journal } from '../jobs/journal';
+import { requireAble } from '../models/capability';
+import type { LayeredModel } from '../models/layered-model';
+import type { DeviceName } from '../runtime/device';
+import { LayeredExecutor } from '../runtime/layered-executor';
+import { withMeasurer } from '../tensornet/budget/plan-for-budget';
+import type { MeasurerRequest } from '../tensornet/budget/plan-for-budget';
+import type { MeasuredPlan } from '../tensornet/budget/plan-measurer';
+import { say } from '../message';
+import { answerTask } from './answer-task';
+import { compareAnswers } from './paired';
+import type { AnswersCompared } from './paired';
+import type { TaskAnswers, TaskResult } from './task-accuracy';
+
+/** Which task, and what plans are of. */
+export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
+  /** A JSONL file of examples. */
+  readonly task: string;
+  /** Keeps what has been answered while not all is. */
+  readonly journal: string;
+}
+
+/** What the model of a plan scores, and how that compares with the original, example by example. */
+export type PlanScore = TaskResult & { readonly compared: AnswersCompared };
+
+export interface PlanScores {
+  readonly original: TaskResult;
+  /** In the order of the plans. */
+  readonly scores: readonly PlanScore[];
+}
+
+/** Answers of a model, by the digest of its changes. */
+interface Answered {
+  readonly plan: string;
+  readonly right: readonly boolean[];
+  readonly result: TaskResult;
+}
+
+const original: MeasuredPlan = { compress: [], remove: [], narrow: [] };
+
+const record = v.object({
+  plan: v.string(),
+  right: v.array(v.boolean()),
+  result: v.looseObject({ acc: v.number(), accError: v.number(), examples: v.number() }),
+});
+
+/**
+ * Runs the model of every plan, and the original, on a task. Nothing is written but forms in work; what has been
+ * answered is kept, so that the same request goes on where it stopped.
+ * @throws UserError where the task cannot be read, or the model predicts no next tokens.
+ */
+export async function scorePlans(
+  plans: readonly MeasuredPlan[],
+  request: ScoreRequest,
+  context: JobContext,
+): Promise<PlanScores> {
+  const { model: opened, memoryBytes } = request;
+  requireAble(opened.capabilities.evaluate, opened.path);
+  const task = await readTask(request.task, request);
+  const all = [original, ...plans];
+  const journal = await Journal.open(
+    request.journal,
+    await identityOf(request),
+    (value): Answered | undefined =>
+      v.is(record, value) ? (value as unknown as Answered) : undefined,
+  );
+  const known = new Map(journal.replayed.map((one) => [one.plan, one]));
+  const answer = async (
+    model: LayeredModel,
+    plan: MeasuredPlan,
+    device: DeviceName,
+    done: number,
+  ) =>
+    answersOf(model, plan, { device, memoryBytes, task }, countedFrom(done, all.length, context));
+  const answers = await withMeasurer(request, context, async (measurer, device) => {
+    const found: Answered[] = [];
+    for (const [done, plan] of all.entries()) {
+      const key = digest(JSON.stringify(plan));
+      let answered = known.get(key);
+      if (answered === undefined) {
+        const { right, result } = await answer(await measurer.modelOf(plan), plan, device, done);
+        answered = { plan: key, right, result };
+        known.set(key, answered);
+        await journal.append([answered]);
+      }
+      found.push(answered);
+    }
+    return found;
+  });
+  await journal.remove();
+  const [first, ...others] = answers;
+  if (first === undefined) {
+    throw new RangeError('the original is always answered');
+  }
+  return {
+    original: first.result,
+    scores: others.map(({ right, result }) => ({
+      ...result,
+      compared: compareAnswers(first.right, right),
+    })),
+  };
+}
+
+/** What answers depend on besides the plan. */
+async function identityOf({ model, table, task, shots, shotsFrom }: ScoreRequest): Promise<string> {
+  const files = shotsFrom === undefined ? [task] : [task, shotsFrom];
+  const texts = await Promise.all(files.map(async (file) => digest(await readFile(file))));
+  const { fingerprint } = model.summary;
+  return JSON.stringify({ scores: 1, fingerprint, settings: table.settings, shots, texts });
+}
+
+const digest = (content: string | Buffer): string =>
+  createHash('sha256').update(content).digest('hex');
+
+async function answersOf(
+  model: LayeredModel,
+  { remove }: MeasuredPlan,
+  { device, memoryBytes, task }: { device: DeviceName; memoryBytes: number; task: Task },
+  context: JobContext,
+): Promise<TaskAnswers> {
+  const executor = new LayeredExecutor(model, device, memoryBytes);
+  try {
+    const removed = new Set(remove.flatMap((id) => executor.units.numberOf(id) ?? []));
+    return await answerTask(executor, removed, task, memoryBytes, context);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+/** Progress of one model as that of all, each of which takes as long. */
+function countedFrom(before: number, models: number, context: JobContext): JobContext {
+  return {
+    ...context,
+    progress: ({ done, total }: StageProgress) => {
+      context.progress({
+        stage: say`Measuring task scores`,
+        done: before + done / Math.max(1, total),
+        total: models,
+        unit: 'steps',
+      });
+    },
+  };
+}
