@@ -41,3 +41,4 @@ export { writeReport } from './write-report';
 export { trySample } from './try-sample';
 export { openPlayground } from './open-playground';
 export { installCuda } from './install-cuda';
+export { scorePlans } from './score-plans';

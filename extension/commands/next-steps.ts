@@ -24,6 +24,7 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
       await showCompression(services, job.model, job.request.out);
       break;
     case 'plan-compression':
+    case 'pareto':
       await showCompression(services, job.model, job.request.sensitivity);
       break;
     case 'prune':

@@ -28,6 +28,7 @@ export const compressionPanel: PanelDefinition<
     predict: (choice) => session.predict(choice),
     usePredicted: (choice) => session.usePredicted(choice),
     plan: (choice) => runCommand(commandIds.planCompression, session, choice),
+    scorePlans: (choice) => runCommand(commandIds.scorePlans, session, { choice }),
     forgetPlan: () => {
       session.setPlan(undefined);
     },

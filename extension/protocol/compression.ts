@@ -16,6 +16,7 @@ import {
   union,
 } from 'valibot';
 import type { ModelSummary } from '../core/models/model-summary';
+import type { TaskResult } from '../core/evaluate/task-accuracy';
 import type { BudgetLimit, BudgetUnit } from '../core/tensornet/budget/budget-limits';
 import type { Reach } from '../core/tensornet/budget/pareto-front';
 import type { CompressionPlan, LimitKept } from '../core/tensornet/budget/plan-under-budget';
@@ -29,7 +30,7 @@ import type { Way } from '../core/tensornet/sensitivity/ways';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
-export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'compress'>;
+export type CompressionJob = PanelJob<'sensitivity' | 'plan-compression' | 'pareto' | 'compress'>;
 
 /** What the user asks a plan for. */
 export interface BudgetChoice {
@@ -80,6 +81,14 @@ export interface BudgetSurvey {
   readonly reach: readonly Reach[];
 }
 
+/** What models of all sizes score on a task. */
+export interface ScoredFront {
+  readonly unit: BudgetUnit;
+  readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
+  /** By what the plans leave in the unit. */
+  readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> & { readonly cost: number })[];
+}
+
 /** A plan by single changes, which has not been run. */
 export interface PredictedPlan extends PlanSize {
   readonly limits: readonly LimitKept[];
@@ -100,6 +109,7 @@ export interface CompressionState {
   readonly findings: readonly MethodFindings[];
   readonly job: CompressionJob;
   readonly plan: MadePlan | undefined;
+  readonly scores: ScoredFront | undefined;
   /** Sublayers that a layer profile by the table's metric has measured. */
   readonly removable: number;
   /** What limits can count, by the table. */
@@ -122,6 +132,8 @@ export interface CompressionCalls {
   usePredicted(choice: BudgetChoice): Promise<void>;
   /** Measures the plan as a whole, and chooses anew by what that shows. */
   plan(choice: BudgetChoice): void;
+  /** Runs the models of plans of all sizes on a task that the user chooses. */
+  scorePlans(choice: BudgetChoice): void;
   forgetPlan(): void;
   savePlan(): void;
   compress(): void;
@@ -163,6 +175,7 @@ export const compressionCalls: CallSchemas<CompressionCalls> = {
   predict: tuple([budgetChoice]),
   usePredicted: tuple([budgetChoice]),
   plan: tuple([budgetChoice]),
+  scorePlans: tuple([budgetChoice]),
   forgetPlan: tuple([]),
   savePlan: tuple([]),
   compress: tuple([]),

@@ -43,6 +43,7 @@ export const commandIds = {
   trySample: 'espalier.trySample',
   openPlayground: 'espalier.openPlayground',
   installCuda: 'espalier.installCuda',
+  scorePlans: 'espalier.scorePlans',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -33,6 +33,7 @@ export const counts = {
     n === 1 ? l10n.t('1 subset') : l10n.t('{0} subsets', formatCount(n)),
   nodes: (n: number): string => (n === 1 ? l10n.t('1 node') : l10n.t('{0} nodes', formatCount(n))),
   edges: (n: number): string => (n === 1 ? l10n.t('1 edge') : l10n.t('{0} edges', formatCount(n))),
+  plans: (n: number): string => (n === 1 ? l10n.t('1 plan') : l10n.t('{0} plans', formatCount(n))),
   pieces: (n: number): string =>
     n === 1 ? l10n.t('1 piece') : l10n.t('{0} pieces', formatCount(n)),
   windows: (n: number): string =>

@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
@@ -120,6 +120,19 @@ describe('the compression panel', () => {
     const findings = frame.getByRole('table', { name: 'What the paper says beside' });
     expect(await findings.locator('tbody tr').count()).toBe(2);
     expect(await findings.textContent()).toMatch(/(Holds|Not) here/);
+  });
+
+  it('draws what plans of all sizes score on a task', async () => {
+    const { workbench } = session();
+    const frame = await panel();
+    const task = inWorkspace('few.jsonl');
+    const row = { context: 'The', choices: [' dog', ' zzz'], answer: 0 };
+    await writeFile(task, `${JSON.stringify(row)}\n`.repeat(3));
+    await frame.getByRole('button', { name: 'Measure Task Scores…' }).click();
+    await workbench.chooseFile('Task: a JSONL file', task);
+    await frame.getByText('Score on few').first().waitFor({ timeout: 120_000 });
+    await frame.getByText(/^The original scores \d/).waitFor();
+    await workbench.screenshot('compression-scored');
   });
 
   it('plans under a budget and shows the plan on the grid', async () => {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
 import type { RepairResult } from '../../extension/core/pipelines/compression/repair-model';
 import type { CompressResult } from '../../extension/core/pipelines/compression/compress-model';
 import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
-import type { MadePlan } from '../../extension/protocol/compression';
+import type { BudgetChoice, MadePlan, ScoredFront } from '../../extension/protocol/compression';
 import type { CompressionSession } from '../../extension/services/sessions/compression-session';
 import { readSensitivity } from '../../extension/services/documents/documents';
 import { hasWork } from '../../extension/services/jobs/saved-work';
@@ -100,6 +100,26 @@ describe('compression', () => {
     const document = JSON.parse(await readFile(saved.fsPath, 'utf8')) as Plan;
     assert.deepEqual(document.compress, plan.result.compress);
     assert.equal(document.model.path, 'dense');
+  });
+
+  it('scores plans of all sizes on a task', async () => {
+    const task = workspacePath('few.jsonl');
+    const rows = [' dog', ' house'].map((right) => ({
+      ...{ context: 'The', choices: [right, ' zzz'], answer: 0 },
+    }));
+    await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const choice = {
+      ...{ limits: [{ unit: 'bytes', ratio: 1 }], context: 4096, ways: [{ method: 'int4' }] },
+      ...{ removes: false, narrows: false, outer: false },
+    };
+    const scores = await run<ScoredFront>('scorePlans', session, { choice, task });
+    const survey = await session.survey(choice as BudgetChoice);
+    assert.deepEqual(
+      scores.points.map(({ cost }) => cost),
+      survey.points.map(({ cost }) => cost),
+    );
+    assert.deepEqual(session.snapshot().scores, scores);
+    assert.equal(scores.original.examples, rows.length);
   });
 
   it('writes a model that takes less', async () => {

@@ -45,6 +45,8 @@ export interface ChartContent {
   readonly stepX: number | undefined;
   readonly formatX: (value: number) => string;
   readonly formatY: (value: number) => string;
+  /** Of the right axis, where that holds shares of one. */
+  readonly formatY2?: (value: number) => string;
   readonly pointTitle: (point: ChartPoint) => string;
 }
 
@@ -171,7 +173,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
   const label = (isLogarithmic: boolean, axis: ChartSeries['axis']) => (value: number | string) =>
     isLogarithmic && !isLogTick(Number(value), isWide(content, axis))
       ? ''
-      : content.formatY(Number(value));
+      : formatOn(content, axis)(Number(value));
   const has = (axis: ChartSeries['axis']) => content.series.some((one) => one.axis === axis);
   return {
     animation: false,
@@ -211,8 +213,9 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         },
       },
       y2: {
-        type: content.logarithmic && isWide(content, 'y2') ? 'logarithmic' : 'linear',
+        type: isLogarithmicRight(content) ? 'logarithmic' : 'linear',
         position: 'right',
+        ...(content.formatY2 === undefined ? {} : { max: 1 }),
         display: has('y2'),
         title: title(content.titles.y2),
         grid: { drawOnChartArea: false },
@@ -220,7 +223,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         ticks: {
           color: colors.muted,
           font,
-          callback: label(content.logarithmic && isWide(content, 'y2'), 'y2'),
+          callback: label(isLogarithmicRight(content), 'y2'),
         },
       },
     },
@@ -238,12 +241,19 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         callbacks: {
           title: ([item]) => (item === undefined ? '' : content.pointTitle(item.raw as ChartPoint)),
           label: (item) =>
-            `${item.dataset.label ?? ''}: ${content.formatY((item.raw as ChartPoint).y)}`,
+            `${item.dataset.label ?? ''}: ${formatOn(content, item.dataset.yAxisID)((item.raw as ChartPoint).y)}`,
         },
       },
     },
   };
 }
+
+const formatOn = ({ formatY, formatY2 = formatY }: ChartContent, axis: string | undefined) =>
+  axis === 'y2' ? formatY2 : formatY;
+
+/** Distances and perplexities span decades, shares do not. */
+const isLogarithmicRight = (content: ChartContent): boolean =>
+  content.logarithmic && content.formatY2 === undefined && isWide(content, 'y2');
 
 /** An axis holds the ends of the spreads, which the chart does not know of. */
 function spreadRange({ series }: ChartContent): { suggestedMin?: number; suggestedMax?: number } {

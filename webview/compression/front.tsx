@@ -1,6 +1,12 @@
+import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
-import type { BudgetSurvey, MadePlan, PredictedPlan } from '../../extension/protocol/compression';
+import type {
+  BudgetSurvey,
+  MadePlan,
+  PredictedPlan,
+  ScoredFront,
+} from '../../extension/protocol/compression';
 import { byteStep } from '../charts/byte-step';
 import type { ChartContent, ChartPoint } from '../charts/curve-chart';
 import { CurvePlot } from '../components/charts';
@@ -11,6 +17,7 @@ import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
 import { choiceAt, formatAmount, withLimit } from './budget';
 import type { CompressionPanel } from './compression-panel';
+import { reasonAgainst } from './frame';
 import type { PlannedFrame } from './frame';
 import { strings } from './strings';
 import type { AskedBudget } from './use-budget';
@@ -38,12 +45,14 @@ export function Front({ panel, frame, asked }: FrontProps): VNode {
 function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
   const { panel, frame, asked, survey } = props;
   const { table } = frame;
-  const [made, predicted] = [panel.get('plan'), asked.plan?.ok];
+  const [made, predicted, measured] = [panel.get('plan'), asked.plan?.ok, panel.get('scores')];
   const { context } = panel.view.value.form;
+  const scores = useMemo(() => scoresOf(survey, measured), [survey, measured]);
   const content = useMemo(
-    () => contentOf(survey, { made, predicted, table, context }),
-    [survey, made, predicted, table, context],
+    () => contentOf(survey, { made, predicted, scores, table, context }),
+    [survey, made, predicted, scores, table, context],
   );
+  const reason = useComputed(() => reasonAgainst(panel)).value;
   const use = (index: number): void => {
     const [point, choice] = [survey.points[index], asked.choice];
     if (point === undefined || choice === undefined) return;
@@ -65,24 +74,71 @@ function Points(props: FrontProps & { readonly survey: BudgetSurvey }): VNode {
         );
   return (
     <>
-      <Legend items={content.series.length > 1 ? [predictedLook, measuredLook] : [predictedLook]} />
+      <Legend
+        items={[
+          predictedLook,
+          ...(content.series.some(({ label: name }) => name === measuredLook.name)
+            ? [measuredLook]
+            : []),
+          ...(scores === undefined ? [] : [scoreLook(scores)]),
+        ]}
+      />
       <CurvePlot content={content} label={label} onPick={use} />
-      <p class="muted">{strings.frontHint}</p>
-      <Folded title={strings.frontTable} draw={() => <Numbers survey={survey} onUse={use} />} />
+      <p class="muted">
+        {scores === undefined
+          ? strings.frontHint
+          : strings.scoresHint(accuracyText(scores.original))}
+      </p>
+      <div class="actions">
+        <Button
+          label={strings.scorePlans}
+          title={strings.scorePlansTitle}
+          reason={asked.choice === undefined ? strings.noPrediction : reason}
+          onClick={() => {
+            if (asked.choice !== undefined) panel.run.scorePlans(asked.choice);
+          }}
+        />
+      </div>
+      <Folded
+        title={strings.frontTable}
+        draw={() => <Numbers survey={survey} scores={scores} onUse={use} />}
+      />
     </>
   );
 }
 
+/** Scores of the points that are shown, by their places; undefined where none of them was measured. */
+interface Scores {
+  readonly original: ScoredFront['original'];
+  readonly points: readonly (ScoredFront['points'][number] | undefined)[];
+}
+
+function scoresOf(
+  { unit, points }: BudgetSurvey,
+  measured: ScoredFront | undefined,
+): Scores | undefined {
+  if (measured?.unit !== unit) return undefined;
+  const byCost = new Map(measured.points.map((point) => [point.cost, point]));
+  const found = points.map(({ cost }) => byCost.get(cost));
+  return found.every((one) => one === undefined)
+    ? undefined
+    : { original: measured.original, points: found };
+}
+
+const accuracyText = ({ acc, accError }: Pick<ScoredFront['original'], 'acc' | 'accError'>) =>
+  strings.accuracy(formatPercent(acc), formatPercent(accError));
+
 interface Drawn {
   readonly made: MadePlan | undefined;
   readonly predicted: PredictedPlan | undefined;
+  readonly scores: Scores | undefined;
   readonly table: PlannedFrame['table'];
   readonly context: number;
 }
 
 function contentOf(
   { unit, points }: BudgetSurvey,
-  { made, predicted, table, context }: Drawn,
+  { made, predicted, scores, table, context }: Drawn,
 ): ChartContent {
   const at = predicted?.limits.find((limit) => limit.unit === unit);
   const measured = measuredPoint(unit, made, table);
@@ -98,11 +154,22 @@ function contentOf(
       ...(measured === undefined
         ? []
         : [{ ...seriesOf(measuredLook), emphasised: false, points: [measured] }]),
+      ...(scores === undefined
+        ? []
+        : [
+            {
+              ...seriesOf(scoreLook(scores)),
+              ...({ axis: 'y2', emphasised: false } as const),
+              points: scores.points.flatMap((score, index) =>
+                score === undefined ? [] : [{ x: score.cost, y: score.acc, index }],
+              ),
+            },
+          ]),
     ],
     titles: {
       x: strings.unitName(unit, formatCount(context)),
       y: strings.frontDistance(table.metric),
-      y2: '',
+      y2: scores === undefined ? '' : strings.frontScore(scores.original.task),
     },
     logarithmic: true,
     selection:
@@ -112,6 +179,7 @@ function contentOf(
     stepX: unit === 'bytes' || unit === 'memory' ? byteStep(points[0]?.cost ?? 0) : undefined,
     formatX: (value) => formatAmount(unit, value),
     formatY: formatDistance,
+    formatY2: formatPercent,
     pointTitle: ({ x }) => formatAmount(unit, x),
   };
 }
@@ -119,7 +187,14 @@ function contentOf(
 const predictedLook = { name: strings.frontPredicted, color: 'blue', mark: 'circle' } as const;
 const measuredLook = { name: strings.frontMeasured, color: 'green', mark: 'triangle' } as const;
 
-const seriesOf = ({ name, color, mark }: typeof predictedLook | typeof measuredLook) =>
+const scoreLook = ({ original: { task } }: Scores) =>
+  ({ name: strings.frontScore(task), color: 'purple', mark: 'rectRot' }) as const;
+
+const seriesOf = ({
+  name,
+  color,
+  mark,
+}: typeof predictedLook | typeof measuredLook | ReturnType<typeof scoreLook>) =>
   ({ label: name, color, marker: mark, dash: [], axis: 'y' }) as const;
 
 /** Where a plan that was measured stands. */
@@ -147,19 +222,28 @@ const columns = [
 
 interface NumbersProps {
   readonly survey: BudgetSurvey;
+  readonly scores: Scores | undefined;
   readonly onUse: (index: number) => void;
 }
 
 /** The chart's points as a table, each with its button. */
-function Numbers({ survey: { unit, points }, onUse }: NumbersProps): VNode {
+function Numbers({ survey: { unit, points }, scores, onUse }: NumbersProps): VNode {
   return (
     <ScrollingTable
       caption={strings.frontTable}
-      columns={columns}
+      columns={
+        scores === undefined
+          ? columns
+          : columns.toSpliced(3, 0, {
+              title: strings.frontScore(scores.original.task),
+              isNumber: true,
+            })
+      }
       rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
         formatPercent(share),
         formatAmount(unit, cost),
         formatDistance(sumOfDistances),
+        ...(scores === undefined ? [] : [scoreText(scores.points[index])]),
         ...[removed, narrowed, compressed].map(formatCount),
         <Button
           key={index}
@@ -173,3 +257,6 @@ function Numbers({ survey: { unit, points }, onUse }: NumbersProps): VNode {
     />
   );
 }
+
+const scoreText = (score: Scores['points'][number]): string =>
+  score === undefined ? strings.none : accuracyText(score);

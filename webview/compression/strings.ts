@@ -10,6 +10,7 @@ type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
 const jobNames: Readonly<Record<JobName, string>> = {
   sensitivity: t('Measuring'),
   'plan-compression': t('Planning'),
+  pareto: t('Measuring task scores'),
   compress: t('Compressing'),
 };
 
@@ -273,6 +274,14 @@ export const strings = {
   frontMeasured: t('Measured plan'),
   frontDistance: (metric: string) => t('Distance ({0}, log scale)', metric),
   frontSize: t('Size'),
+  frontScore: (task: string) => t('Score on {0}', task),
+  accuracy: (share: string, error: string) => t('{0} ± {1}', share, error),
+  scorePlans: t('Measure Task Scores…'),
+  scorePlansTitle: t(
+    'Choose a task (JSONL), and run the model of each of these plans on it. Nothing is written.',
+  ),
+  scoresHint: (original: string) =>
+    t('The original scores {0}. Click a point to take its plan.', original),
   frontTable: t('Plans of all sizes'),
   usePoint: t('Use'),
   savePlan: t('Save Plan…'),

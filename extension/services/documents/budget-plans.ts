@@ -1,5 +1,6 @@
 import type { OuterPlace } from '../../core/models/matrix-encoding';
 import type { ModelSummary } from '../../core/models/model-summary';
+import type { RequestOf } from '../../core/operations/fields';
 import { pareto } from '../../core/operations/pareto';
 import { planCompression } from '../../core/operations/plan-compression';
 import { calibrationNames } from '../../core/operations/shared-fields';
@@ -29,6 +30,7 @@ interface Subject {
 }
 
 type PlanRequest = InspectorRequests['predictPlan'][0];
+type FrontRequest = RequestOf<typeof pareto.fields>;
 
 /** Plans under a budget by what was measured of single changes: the inspector makes them, and runs no model. */
 export class BudgetPlans {
@@ -59,19 +61,27 @@ export class BudgetPlans {
 
   /** Plans of all sizes in the first limit's unit, under the other limits. */
   public async survey(subject: Subject, choice: BudgetChoice): Promise<BudgetSurvey> {
+    const { unit, reach, points } = await this.inspector.request(
+      'front',
+      this.frontRequest(subject, choice),
+    );
+    return {
+      ...{ unit, reach },
+      points: points.map(({ cost, share, ...plan }) => ({ cost, share, ...sizeOf(plan) })),
+    };
+  }
+
+  /** @param task what the models of the plans are run on, if any */
+  public frontRequest(subject: Subject, choice: BudgetChoice, task?: string): FrontRequest {
     const [first, ...others] = choice.limits;
-    const request = this.settings.request(pareto, {
+    return this.settings.request(pareto, {
       ...changesOf(subject, choice),
       sensitivity: subject.file,
       unit: first?.unit ?? 'bytes',
       limits: others.map(formatLimit),
       blocksOnly: !choice.outer,
+      ...(task === undefined ? {} : { task, model: subject.model.path }),
     });
-    const { unit, reach, points } = await this.inspector.request('front', request);
-    return {
-      ...{ unit, reach },
-      points: points.map(({ cost, share, ...plan }) => ({ cost, share, ...sizeOf(plan) })),
-    };
   }
 
   public async predict(subject: Subject, choice: BudgetChoice): Promise<PredictedPlan> {

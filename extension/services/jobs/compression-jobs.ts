@@ -10,7 +10,7 @@ import type { BudgetLimit } from '../../core/tensornet/budget/budget-limits';
 import { parseCompression } from '../../core/tensornet/compression-choice';
 import type { BudgetPlans } from '../documents/budget-plans';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
-import type { BudgetChoice, MadePlan } from '../../protocol/compression';
+import type { BudgetChoice, MadePlan, ScoredFront } from '../../protocol/compression';
 import type { CompressionSession } from '../sessions/compression-session';
 import type { CompressionSessions } from '../sessions/compression-sessions';
 import type { JobOutcome } from './job-handler';
@@ -61,6 +61,7 @@ export class CompressionJobs {
       done: (table, { request }) => {
         const session = this.#find(request.model, request.out);
         session?.setPlan(undefined);
+        session?.setScores(undefined);
         session?.loadTable(table);
         return { summary: describeTable(table), shown: true };
       },
@@ -71,6 +72,15 @@ export class CompressionJobs {
         const session = await sessions.open(request.model, request.sensitivity);
         session.setPlan({ ...choiceOf(request), result });
         return { summary: describePlan(result), shown: true };
+      },
+      isShown: shows,
+    });
+    jobs.handle('pareto', {
+      done: async (front, { request, model }) => {
+        const scores = scoresOf(front);
+        const session = await sessions.open(model, request.sensitivity);
+        session.setScores(scores);
+        return { summary: scores === undefined ? '' : describeScores(scores), shown: true };
       },
       isShown: shows,
     });
@@ -113,6 +123,18 @@ export class CompressionJobs {
     const request = this.#plans.request(session, choice);
     const result = await this.#jobs.run({ operation: 'plan-compression', name, request });
     return { ...choice, result };
+  }
+
+  /** Runs models of all sizes on a task, and shows what they score. */
+  public async scorePlans(
+    session: CompressionSession,
+    choice: BudgetChoice,
+    task: string,
+  ): Promise<ScoredFront | undefined> {
+    assertAllowed(session.blocked);
+    const { name } = session.model;
+    const request = this.#plans.frontRequest(session, choice, task);
+    return scoresOf(await this.#jobs.run({ operation: 'pareto', name, request }));
   }
 
   /** Writes the model that a plan describes. */
@@ -180,6 +202,25 @@ function describePlan({ cost, costBefore, compress }: ResultOf<'plan-compression
     'Compressed {0}: the model takes {1} of the original.',
     counts.layers(compress.length),
     share,
+  );
+}
+
+/** What of a front the panel draws. */
+function scoresOf({ unit, points, score: original }: ResultOf<'pareto'>): ScoredFront | undefined {
+  return original === undefined
+    ? undefined
+    : {
+        ...{ unit, original },
+        points: points.flatMap(({ cost, score }) =>
+          score === undefined ? [] : [{ cost, acc: score.acc, accError: score.accError }],
+        ),
+      };
+}
+
+function describeScores({ points, original: { task, examples } }: ScoredFront): string {
+  return l10n.t(
+    'Measured the score of {0} on {1} ({2}).',
+    ...[counts.plans(points.length), task, counts.examples(examples)],
   );
 }
 

@@ -19,6 +19,7 @@ import type {
   CompressionState,
   MadePlan,
   PredictedPlan,
+  ScoredFront,
   ShownTable,
 } from '../../protocol/compression';
 import { PanelSession } from './panel-session';
@@ -30,6 +31,7 @@ export interface StoredCompression {
   /** Of the model that all this is about. */
   readonly fingerprint: string;
   readonly plan?: MadePlan;
+  readonly scores?: ScoredFront;
 }
 
 /** What a session needs from its surroundings. */
@@ -51,6 +53,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     findings: () => (this.table === undefined ? [] : findingsOf(this.table)),
     job: () => this.#job,
     plan: () => this.#plan,
+    scores: () => this.#scores,
     removable: () => this.removable.length,
     units: () => (this.#table === undefined ? [] : countedUnits(this.#table)),
     warnings: () => this.#warningTexts(),
@@ -63,6 +66,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
   #profile: LayerProfile | undefined;
   #job: CompressionJob = { kind: 'idle' };
   #plan: MadePlan | undefined;
+  #scores: ScoredFront | undefined;
   /** What the worker has warned of. */
   #warnings: readonly string[] = [];
   #tableWarning: string | undefined;
@@ -76,6 +80,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
   ) {
     super();
     this.#plan = stored?.plan;
+    this.#scores = stored?.scores;
   }
 
   /** As far as it is known. */
@@ -172,6 +177,12 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.tell('plan');
   }
 
+  public setScores(scores: ScoredFront | undefined): void {
+    this.#scores = scores;
+    this.#save();
+    this.tell('scores');
+  }
+
   /** The workspace became trusted. */
   public refreshBlocked(): void {
     this.tell('blocked');
@@ -189,6 +200,7 @@ export class CompressionSession extends PanelSession<CompressionState> {
     this.host.save({
       fingerprint: this.model.fingerprint,
       ...(this.#plan === undefined ? {} : { plan: this.#plan }),
+      ...(this.#scores === undefined ? {} : { scores: this.#scores }),
     });
   }
 }

@@ -23,7 +23,7 @@ import { Sessions } from './sessions';
 import { whyBlocked } from '../trust';
 import { localise } from '../localise';
 
-const operations = ['sensitivity', 'plan-compression', 'compress'] as const;
+const operations = ['sensitivity', 'plan-compression', 'pareto', 'compress'] as const;
 
 /** The sessions of this window, one for each sensitivity profile of a model. */
 export class CompressionSessions extends Sessions<CompressionSession, (typeof operations)[number]> {

@@ -152,6 +152,13 @@ export class Workbench {
     await this.page.keyboard.press('Enter');
   }
 
+  /** Chooses a file in the dialog with a title, by its path. */
+  public async chooseFile(title: string, path: string): Promise<void> {
+    await this.page.locator('.quick-input-title', { hasText: title }).waitFor();
+    await this.quickInput().fill(path);
+    await this.page.keyboard.press('Enter');
+  }
+
   /** Opens the menu of a row of the explorer and chooses an entry; further labels choose from the submenus. */
   public async explorerMenu(path: readonly string[], ...labels: readonly string[]): Promise<void> {
     for (let attempt = 0; ; attempt++) {

@@ -260,6 +260,7 @@ describe('what the host tells', () => {
     findings: [],
     job: { kind: 'idle' },
     plan: planOf(),
+    scores: undefined,
     removable: 0,
     units: ['bytes'],
     warnings: 'old',
