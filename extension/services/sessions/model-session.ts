@@ -139,7 +139,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     const known = new Map(
       [...evaluations, ...measured].map((one) => [`${one.rounds} ${one.excerpt ?? ''}`, one]),
     );
-    const excerptLast = ({ excerpt = false }: ProfileEvaluation): number => Number(excerpt);
+    const excerptLast = (one: ProfileEvaluation): number => (one.excerpt === true ? 1 : 0);
     return [...known.values()].sort(
       (a, b) => a.rounds - b.rounds || excerptLast(a) - excerptLast(b),
     );
