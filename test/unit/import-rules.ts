@@ -47,8 +47,10 @@ const roomImports: Readonly<Record<string, readonly string[]>> = {
   webview: ['protocol'],
 };
 
-/** The only file of the core that a webview may import. */
-const sharedWithWebviews = 'extension/core/message.ts';
+/** The words of the core, which a webview may import. */
+const sharedWithWebviews: ReadonlySet<string> = new Set(
+  ['message', 'format', 'change-size', 'glossary'].map((name) => `extension/core/${name}.ts`),
+);
 
 /** The room of a file of `extension/` or `webview/`. */
 function roomOf(file: string): string {
@@ -62,7 +64,7 @@ export function mayImport(file: string, imported: string): boolean {
   if (room !== other) {
     return (
       (roomImports[room] ?? []).includes(other) ||
-      (room === 'webview' && imported === sharedWithWebviews)
+      (room === 'webview' && sharedWithWebviews.has(imported))
     );
   }
   const [, , part = '', inPart] = file.split('/');
