@@ -129,25 +129,6 @@ const bundles = [
     splitting: true,
   },
 ];
-/** @type {import('esbuild').BuildOptions[]} */
-const testBundles = [
-  {
-    ...node,
-    entryPoints: await extensionTests(),
-    outdir: 'dist/test/extension',
-    outbase: 'test/extension',
-    external: ['vscode', 'onnxruntime-node', 'mocha'],
-    minify: false,
-    sourcemap: 'inline',
-  },
-  {
-    ...browser,
-    entryPoints: ['webview/gallery/main.tsx'],
-    outdir: 'dist/test/gallery',
-    format: 'iife',
-  },
-];
-
 /** A bundle per panel: webview/heatmap/main.tsx becomes dist/webview/heatmap.js and .css. */
 async function webviewPanels() {
   const folders = await readdir(join(root, 'webview'), { withFileTypes: true });
@@ -225,6 +206,27 @@ function checkPanels(outputs) {
   }
 }
 
+/** @returns {Promise<import('esbuild').BuildOptions[]>} */
+async function testBundles() {
+  return [
+    {
+      ...node,
+      entryPoints: await extensionTests(),
+      outdir: 'dist/test/extension',
+      outbase: 'test/extension',
+      external: ['vscode', 'onnxruntime-node', 'mocha'],
+      minify: false,
+      sourcemap: 'inline',
+    },
+    {
+      ...browser,
+      entryPoints: ['webview/gallery/main.tsx'],
+      outdir: 'dist/test/gallery',
+      format: 'iife',
+    },
+  ];
+}
+
 async function extensionTests() {
   const files = await readdir(join(root, 'test', 'extension'), { recursive: true });
   return files
@@ -236,11 +238,8 @@ async function extensionTests() {
 /** The solver of plans under a budget, which its bundle looks for beside itself. */
 const solver = createRequire(import.meta.url).resolve('highs/runtime');
 
-const asked = flags['only-tests']
-  ? testBundles
-  : flags.tests
-    ? [...bundles, ...testBundles]
-    : bundles;
+const tests = flags.tests || flags['only-tests'] ? await testBundles() : [];
+const asked = flags['only-tests'] ? tests : [...bundles, ...tests];
 const wanted = asked.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );

@@ -17,7 +17,7 @@ const copied = [
     'media/plan.schema.json',
     'media/request.schema.json',
   ],
-  ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json'],
+  ...['package.json', 'package.nls.json', 'tsconfig.json', 'tsconfig.base.json', '.oxfmtrc.json'],
 ];
 const linked = ['node_modules', 'samples', 'webview'];
 
