@@ -3,6 +3,7 @@ import { perplexityWord } from '../../core/change-size';
 import { inEnglish } from '../../core/message';
 import { formatChange, formatPercent } from '../../core/format';
 import { counted } from '../counted';
+import { formatAccuracy, formatPoints, isShown } from '../../core/evaluate/describe-accuracy';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
 import type { Evaluation } from '../../core/evaluate/evaluation';
 import type { Interval } from '../../core/evaluate/paired';
@@ -10,7 +11,6 @@ import type { TaskResult } from '../../core/evaluate/task-accuracy';
 import type { Evaluated } from '../../core/operations/evaluate';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
-import { formatAccuracy, formatPoints, isShown } from './accuracy';
 import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 

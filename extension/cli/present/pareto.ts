@@ -2,10 +2,10 @@ import { formatPercent } from '../../core/format';
 import type { OperationOf } from '../../core/operations/operations';
 import { formatAmount } from '../../core/tensornet/budget/budget-limits';
 import type { Presenter } from '../presenter';
+import { formatAccuracy, formatPoints, isShown } from '../../core/evaluate/describe-accuracy';
 import type { PlanScore } from '../../core/evaluate/score-plans';
 import { counted } from '../counted';
 import { printTable } from '../table';
-import { formatAccuracy, formatPoints, isShown } from './accuracy';
 
 /** A row for each plan, from the dearest to the cheapest. */
 export const pareto: Presenter<Awaited<ReturnType<OperationOf<'pareto'>['run']>>> = {

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { perplexityWord } from '../../change-size';
+import { formatAccuracy, formatPoints } from '../../evaluate/describe-accuracy';
 import { describeMeasured } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
@@ -76,25 +77,21 @@ function perplexitySection(evaluation: EvaluationDocument): Section {
 
 function taskSection(evaluation: EvaluationDocument): Section {
   const { compared } = evaluation;
-  const share = (value: number | undefined, error = 0): string =>
-    value === undefined ? '–' : `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)} %`;
-  const points = (value: number): string =>
-    `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)}`;
   return {
     title: 'Accuracy',
     ...(compared === undefined
       ? {}
       : {
           text: [
-            `${points(compared.difference.value)} points (95 % interval ${points(compared.difference.low)} to ${points(compared.difference.high)}). ` +
+            `${formatPoints(compared.difference.value)} points (95 % interval ${formatPoints(compared.difference.low)} to ${formatPoints(compared.difference.high)}). ` +
               `Changed answers: ${compared.gained} wrong → right, ${compared.lost} right → wrong (McNemar p = ${compared.chance.toPrecision(2)}).`,
           ],
         }),
     table: {
       columns: numbers('accuracy', 'normalised accuracy'),
       rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [
-        share(acc, accError),
-        share(accNorm, accNormError),
+        formatAccuracy(acc, accError),
+        formatAccuracy(accNorm, accNormError),
       ]),
     },
   };

@@ -1,4 +1,4 @@
-import type { Interval } from '../../core/evaluate/paired';
+import type { Interval } from './paired';
 
 /** `62.5 ± 1.9 %`; a dash where it was not measured. */
 export const formatAccuracy = (share: number | undefined, error: number | undefined): string =>
