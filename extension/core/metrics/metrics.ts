@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
-import { emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
+import { emitMiss, emitNegativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { givesLogits } from '../models/capabilities';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
@@ -39,6 +39,8 @@ export interface Metric {
   /** Formula and normalisation, for people. */
   readonly definition: Message;
   readonly reads: readonly MetricInput[];
+  /** Whether it is measured on the right answers of a task. */
+  readonly asksAnswers?: true;
   /** Emits one non-negative term per token, [batch, rows], from at least what it reads. */
   readonly emitTerms: (
     graph: GraphBuilder,
@@ -126,6 +128,21 @@ const formulas = {
     meaning: 'How unlikely the right answers of a task become',
     definition: say`negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
     ...nextTokenLoss,
+    asksAnswers: true,
+    distance: (total, sequences) => total / sequences,
+  },
+  accuracy: {
+    needsScores: true,
+    meaning: 'How many right answers of a task the changed model does not give',
+    definition: say`1 − accuracy: share of the right answers of a task (JSONL) with a token that is not the likeliest`,
+    reads: ['candidate', 'targets'],
+    emitTerms: (graph, inputs) => {
+      const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);
+      return emitMiss(graph, candidate, targets);
+    },
+    asksAnswers: true,
+    // One wrong token makes an answer wrong.
+    sequenceTerm: (misses) => Math.min(1, misses),
     distance: (total, sequences) => total / sequences,
   },
 } satisfies Readonly<Record<string, Metric>>;
@@ -134,6 +151,10 @@ export type MetricName = keyof typeof formulas;
 /** Distances between the logits of the original and of a changed model (FinerCut, arXiv 2405.18218, section 3). */
 export const metrics: Readonly<Record<MetricName, Metric>> = formulas;
 export const metricNames = Object.keys(formulas) as MetricName[];
+
+/** Whether a metric is measured on the right answers of a task. */
+export const asksAnswers = (name: MetricName | undefined): boolean =>
+  name !== undefined && metrics[name].asksAnswers === true;
 
 /** The distance where none is asked for. */
 export const defaultMetric: MetricName = 'js';

@@ -10,6 +10,7 @@ import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
 import { answersCalibration, orDefaults } from '../data/calibration-defaults';
+import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
 import { choice, flag, group, integer, path, size } from './fields';
 import type { Field, RequestOf } from './fields';
@@ -118,7 +119,7 @@ export function calibrationOf(
   maxPositions = Number.POSITIVE_INFINITY,
   metric?: MetricName,
 ): CalibrationRequest {
-  const usual = metric === 'answers' ? answersCalibration : defaults;
+  const usual = asksAnswers(metric) ? answersCalibration : defaults;
   const { calibration: file, calibrationScores: scores, sequences, length } = request;
   const policy = request.calibrationPolicy ?? defaultTextPolicy;
   return orDefaults(
@@ -127,7 +128,7 @@ export function calibrationOf(
       ...(scores === undefined ? {} : { scores: { file: scores, policy } }),
       ...(sequences === undefined ? {} : { sequences }),
       ...(length === undefined ? {} : { length }),
-      ...(metric === 'answers' ? { answers: true } : {}),
+      ...(asksAnswers(metric) ? { answers: true } : {}),
     },
     { ...usual, length: Math.min(usual.length, maxPositions) },
   );

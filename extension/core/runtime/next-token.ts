@@ -52,8 +52,18 @@ export const negativeLogLikelihood: TokenTerm = {
 /** 1 where the next token has the largest logit, the first of equal ones, else 0. */
 export const isBest: TokenTerm = {
   key: 'is-best',
-  emit: (graph, logits, targets) => {
-    const best = graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });
-    return graph.op('Cast', [graph.op('Equal', [best, targets])], { to: DataType.FLOAT });
-  },
+  emit: (graph, logits, targets) =>
+    graph.op('Cast', [graph.op('Equal', [emitBest(graph, logits), targets])], {
+      to: DataType.FLOAT,
+    }),
 };
+
+/** 1 where there is a next token and another has a larger logit, else 0: [batch, rows]. */
+export function emitMiss(graph: GraphBuilder, logits: Value, targets: Value): Value {
+  const known = graph.op('GreaterOrEqual', [targets, graph.ints([0], [])]);
+  const other = graph.op('Not', [graph.op('Equal', [emitBest(graph, logits), targets])]);
+  return graph.op('Cast', [graph.op('And', [known, other])], { to: DataType.FLOAT });
+}
+
+const emitBest = (graph: GraphBuilder, logits: Value): Value =>
+  graph.op('ArgMax', [logits], { axis: -1, keepdims: 0 });

@@ -36,6 +36,8 @@ const references: Readonly<
   },
   perplexity: nextTokenLoss,
   answers: nextTokenLoss,
+  accuracy: (_, changed, next) =>
+    next < 0 || changed.indexOf(Math.max(...changed)) === next ? 0 : 1,
 };
 
 function nextTokenLoss(_: readonly number[], changed: readonly number[], next: number): number {

@@ -80,6 +80,21 @@ describe('the right answers of a task as what a search measures', () => {
     expect(rounds[0]?.distance).toBeCloseTo(Math.log(perplexity), 4);
   });
 
+  it('are right or wrong as evaluating the task finds them', async () => {
+    const { rounds, candidates } = await profile({ metric: 'accuracy', mode: 'naive' });
+    const removed = rounds.map((round) => round.removed);
+    const { acc } = await judgeModels({ model, removed, task, ...run }, unattended);
+    expect(rounds.at(-1)?.distance).toBe(1 - acc);
+    for (const { distance } of candidates) {
+      expect((distance ?? Number.NaN) * texts.length).toBeCloseTo(
+        Math.round((distance ?? Number.NaN) * texts.length),
+        9,
+      );
+    }
+    const exact = await profile({ metric: 'accuracy' });
+    expect(exact.rounds.map((round) => round.removed)).toEqual(removed);
+  });
+
   it('lead every search to the same order, and an adaptive one to nearly that', async () => {
     const naive = await profile({ mode: 'naive' });
     const exact = await profile();

@@ -28,7 +28,8 @@ const BASELINES: readonly BaselineName[] = ['one-shot', 'reverse', 'random'];
 /** Whether the original's distance is 0, which is so of all metrics that compare with it. */
 export const isZeroAtOriginal = ({
   settings: { metric },
-}: Pick<ShownProfile, 'settings'>): boolean => metric !== 'perplexity' && metric !== 'answers';
+}: Pick<ShownProfile, 'settings'>): boolean =>
+  !['perplexity', 'answers', 'accuracy'].includes(metric);
 
 /**
  * The curves of a profile. Where the original's distance is zero they start at the origin (which a

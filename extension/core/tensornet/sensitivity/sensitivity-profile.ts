@@ -1,5 +1,6 @@
 import type { CalibrationRequest, CalibrationSummary } from '../../data/calibration';
 import { randomInputs } from '../../data/calibration-defaults';
+import { asksAnswers } from '../../metrics/metrics';
 import type { MetricName } from '../../metrics/metrics';
 import type { LinearRole, MpoForm, OuterPlace } from '../../models/matrix-encoding';
 import type { Width } from '../../models/narrow/width';
@@ -159,7 +160,7 @@ export function calibrationOf({ calibration, metric }: SensitivityProfile): Cali
   const isRandom = /^random \(seed \d+\)$/.test(source);
   return {
     ...(source === 'bundled' ? {} : { file: isRandom ? randomInputs : source }),
-    ...(metric === 'answers' ? { answers: true } : {}),
+    ...(asksAnswers(metric) ? { answers: true } : {}),
     sequences,
     length,
     ...(choice === undefined ? {} : { scores: { file: choice.scores, policy: choice.policy } }),
