@@ -212,7 +212,8 @@ export function dataMapDocument() {
     panel: 'datamap',
     state: {
       ...{ scores: '/pictures.scores.json', marks, job: idle },
-      map: { overview, data: '/pictures', experiments: [], warnings: [] },
+      map: { overview, experiments: [], warnings: [] },
+      data: { path: '/pictures', warnings: [] },
     },
     answers: {
       examples: { total: examples, page: 0, items },

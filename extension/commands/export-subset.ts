@@ -65,6 +65,7 @@ async function askExport(
   if (request !== undefined && out !== undefined) {
     return { request, out };
   }
+  await session.opened();
   const { map, source } = session;
   if (map === undefined) {
     throw new UserError(say`These scores cannot be read.`, { file: source.scores });
@@ -83,10 +84,11 @@ async function askExport(
 }
 
 function itemsOf(
-  { source: { scores }, choice, marks }: DataMapSession,
-  { data, overview }: DataMap,
+  { source: { scores }, choice, marks, data: mapped }: DataMapSession,
+  { overview }: DataMap,
   kept: number,
 ): readonly ExportItem[] {
+  const data = mapped?.path;
   const { request, leaveOut } = choice;
   const { balanced, ...rest } = request;
   const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }) };
@@ -164,13 +166,13 @@ function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']):
 
 /** A data set becomes a new folder beside the old one; everything else is a file. */
 async function choosePlace(
-  { source: { scores }, map }: DataMapSession,
+  { source: { scores }, data: mapped }: DataMapSession,
   { request: { operation }, ending }: ExportItem,
 ): Promise<string | undefined> {
   const stem = join(dirname(scores), basename(scores).replace(/(\.scores)?\.\w+$/, ''));
   const path = `${stem}${ending}`;
   if (operation === 'export-data') {
-    const data = map?.data ?? scores;
+    const data = mapped?.path ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
       prompt: l10n.t('The data set is left as it is.'),

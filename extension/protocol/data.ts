@@ -6,6 +6,7 @@ import type {
   DataMap,
   DatasetSummary,
   ExamplePage,
+  OpenedData,
   ScoredSource,
 } from '../core/datadiet/scores/scored-data';
 import type { WorkerRequests } from './worker';
@@ -27,6 +28,8 @@ export interface DataRequests extends Pick<WorkerRequests, DataOperation> {
   summarize: [SummarizeRequest, DatasetSummary];
   /** Reads everything anew. */
   map: [ScoredSource, DataMap];
+  /** Opens the data set. */
+  data: [ScoredSource, OpenedData];
   examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
   count: [ScoredSource & { readonly choice: Choice }, ChoiceCounts];
 }

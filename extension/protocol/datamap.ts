@@ -13,7 +13,12 @@ import {
   tuple,
 } from 'valibot';
 import type { ExampleOrder, ExampleQuery } from '../core/datadiet/subsets/find-examples';
-import type { ChoiceCounts, DataMap, ExamplePage } from '../core/datadiet/scores/scored-data';
+import type {
+  ChoiceCounts,
+  DataMap,
+  ExamplePage,
+  MappedData,
+} from '../core/datadiet/scores/scored-data';
 import type { Policy, SelectionRequest } from '../core/datadiet/subsets/selection';
 import type { DataOperation } from './data';
 import type { PanelJob } from './jobs';
@@ -47,6 +52,8 @@ export interface DataMapState {
   readonly scores: string;
   /** Undefined until it has been read, and where it cannot be. */
   readonly map: DataMap | undefined;
+  /** Its data set; undefined until it has been opened. */
+  readonly data: MappedData | undefined;
   /** Why there is nothing to show, if so. */
   readonly failure: string | undefined;
   /** Indices of marked examples, ascending. */

@@ -107,9 +107,8 @@ describe('the data map', () => {
     });
     const { session } =
       espalier.dataMaps.panels.find((panel) => panel.session.source.scores === foreign) ?? {};
-    assert.equal(session?.map?.problem, undefined);
-    assert.equal(session?.map?.data, data);
-    assert.equal(session.map.overview.classes.length, 2);
+    assert.deepEqual(session?.data, { path: data, warnings: [] });
+    assert.equal(session.map?.overview.classes.length, 2);
   });
 
   it('goes on with a scoring that was cancelled', async () => {

@@ -9,11 +9,14 @@ interface ExampleCardProps {
   readonly isMarked: boolean;
   /** Whether this is the example that was looked for. */
   readonly isFound: boolean;
+  /** Whether the data set is still being opened. */
+  readonly isOpening: boolean;
   readonly onMark: (index: number, marked: boolean) => void;
 }
 
 /** One example: what it is, what it is labelled, what the models say, and a button that marks it. */
-export function ExampleCard({ example, isMarked, isFound, onMark }: ExampleCardProps): VNode {
+export function ExampleCard(props: ExampleCardProps): VNode {
+  const { example, isMarked, isFound, isOpening, onMark } = props;
   const { index, label, predicted, suspected, labelScore } = example;
   return (
     <li
@@ -26,7 +29,7 @@ export function ExampleCard({ example, isMarked, isFound, onMark }: ExampleCardP
       tabIndex={-1}
     >
       <div class="content">
-        <ContentOf example={example} />
+        <ContentOf example={example} isOpening={isOpening} />
       </div>
       <div class="card-head">
         <strong>{strings.point(formatCount(index))}</strong>
@@ -91,7 +94,10 @@ function scoreText({ score, deviation }: Example): string {
   return `${formatDistance(score)}${spread}`;
 }
 
-function ContentOf({ example: { content, index, label } }: { readonly example: Example }): VNode {
+function ContentOf({
+  example: { content, index, label },
+  isOpening,
+}: Pick<ExampleCardProps, 'example' | 'isOpening'>): VNode {
   const name = formatCount(index);
   switch (content?.kind) {
     case 'picture':
@@ -111,6 +117,6 @@ function ContentOf({ example: { content, index, label } }: { readonly example: E
       return <p class="numbers-text">{`${values.map(formatDistance).join(', ')}${more}`}</p>;
     }
     case undefined:
-      return <p class="muted">{strings.noContent}</p>;
+      return <p class="muted">{isOpening ? strings.openingData : strings.noContent}</p>;
   }
 }

@@ -34,8 +34,9 @@ interface GalleryProps {
 /** The examples themselves, in pages: ordered, filtered, marked. */
 export function Gallery({ panel, overview, sought, onSought, onBack }: GalleryProps): VNode {
   const query = fitting(panel.view.value.query, overview);
-  const marks = panel.get('marks');
-  const answered = useAnswer(panel.call.examples, useQuestion(query, sought, overview, marks));
+  const [marks, data] = [panel.get('marks'), panel.get('data')];
+  const question = useQuestion(query, sought, [overview, data], marks);
+  const answered = useAnswer(panel.call.examples, question);
   const grid = useRef<HTMLUListElement>(null);
   const items = answered?.ok?.items ?? [];
   const ask = (change: Partial<ShownQuery>) => {
@@ -77,6 +78,7 @@ export function Gallery({ panel, overview, sought, onSought, onBack }: GalleryPr
             example={example}
             isMarked={isMarked.has(example.index)}
             isFound={example.index === found}
+            isOpening={data === undefined}
             onMark={(index, marked) => {
               panel.run.mark([index], marked);
             }}
@@ -120,7 +122,8 @@ function ordersOf({ mapped, suspected }: Overview): ShownQuery['order'][] {
 function useQuestion(
   query: ShownQuery,
   sought: Sought | undefined,
-  overview: Overview,
+  /** What is asked about: asked anew when it has changed. */
+  about: readonly unknown[],
   marks: readonly number[],
 ): GalleryQuery {
   const { order, label, suspected, marked, page } = query;
@@ -135,7 +138,8 @@ function useQuestion(
       ...[order, label, suspected, marked, containing],
       // The page with an example that is sought is for the host to tell.
       containing === undefined ? page : undefined,
-      ...[overview, marked ? marks : undefined],
+      ...about,
+      marked ? marks : undefined,
     ],
   );
 }

@@ -15,14 +15,15 @@ interface HeaderProps {
 }
 
 /** What was scored, how, and what is to be known of such scores. */
-export function Header({ panel, map: { overview, data, problem, warnings } }: HeaderProps): VNode {
+export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNode {
   const { run } = panel;
+  const data = panel.get('data');
   const [job, blocked] = [panel.get('job'), panel.get('blocked')];
   const isExporting = job.kind === 'running' || job.kind === 'queued';
   return (
     <PageHeader
       title={overview.name}
-      tooltip={data ?? panel.get('scores')}
+      tooltip={data?.path ?? panel.get('scores')}
       tags={[strings.scoreName(overview.score)]}
       blocked={blocked}
       actionsLabel={strings.actions}
@@ -45,10 +46,12 @@ export function Header({ panel, map: { overview, data, problem, warnings } }: He
         </>
       }
     >
-      {problem !== undefined && <Notice text={`${tell(problem)} ${strings.withoutData}`} />}
+      {data?.problem !== undefined && (
+        <Notice text={`${tell(data.problem)} ${strings.withoutData}`} />
+      )}
       <Facts facts={factsOf(overview)} />
       <ul class="notes" aria-label={strings.notes}>
-        {[...overview.notes, ...warnings.map(tell)].map((note) => (
+        {[...overview.notes, ...[...warnings, ...(data?.warnings ?? [])].map(tell)].map((note) => (
           <li key={note}>{note}</li>
         ))}
       </ul>

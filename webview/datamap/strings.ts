@@ -204,5 +204,6 @@ export const strings = {
   moreText: (length: string) => `… (${counted(length, 'character')})`,
   moreNumbers: (count: string) => `… (${counted(count, 'number')})`,
   noContent: t('not shown'),
+  openingData: t('Opening the data set…'),
   none: '–',
 } as const;

@@ -3,6 +3,7 @@ import type {
   ChoiceCounts,
   DataMap,
   ExamplePage,
+  MappedData,
   ScoredSource,
 } from '../../core/datadiet/scores/scored-data';
 import type { DataRequests } from '../../protocol/data';
@@ -13,6 +14,7 @@ import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
 import type { WorkerClient } from '../worker/worker-client';
 import { verbatim } from '../../core/message';
+import type { Message } from '../../core/message';
 
 /** What a session asks of the data reader. */
 export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
@@ -38,6 +40,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
   protected readonly parts: Parts<DataMapState> = {
     scores: () => this.#source.scores,
     map: () => this.#map,
+    data: () => this.#data,
     failure: () => this.#failure,
     marks: () => this.marks,
     job: () => this.#job,
@@ -51,6 +54,7 @@ export class DataMapSession extends PanelSession<DataMapState> {
   #source: ScoredSource;
   #opening: Promise<void> | undefined;
   #map: DataMap | undefined;
+  #data: MappedData | undefined;
   #failure: string | undefined;
   #subset = defaultSubset;
   #job: ExportJob = { kind: 'idle' };
@@ -71,6 +75,11 @@ export class DataMapSession extends PanelSession<DataMapState> {
   /** Undefined until it has been read, and where it cannot be. */
   public get map(): DataMap | undefined {
     return this.#map;
+  }
+
+  /** The data set; undefined until it has been opened. */
+  public get data(): MappedData | undefined {
+    return this.#data;
   }
 
   /** Marked examples, ascending. */
@@ -148,30 +157,50 @@ export class DataMapSession extends PanelSession<DataMapState> {
   }
 
   /** What the data reader says, in the words of the editor. */
-  #told(map: DataMap): DataMap {
-    const { describeError } = this.#environment;
-    const { problem, warnings } = map;
+  #told<Part extends { readonly problem?: Message; readonly warnings: readonly Message[] }>(
+    part: Part,
+  ): Part {
+    const { problem, warnings } = part;
+    const inWords = (message: Message): Message =>
+      verbatim(this.#environment.describeError(message));
     return {
-      ...map,
-      ...(problem === undefined ? {} : { problem: verbatim(describeError(problem)) }),
-      warnings: warnings.map((warning) => verbatim(describeError(warning))),
+      ...part,
+      ...(problem === undefined ? {} : { problem: inWords(problem) }),
+      warnings: warnings.map(inWords),
     };
   }
 
+  /** The scores are shown before their data set is open, which takes longer. */
   async #read(): Promise<void> {
+    const source = this.#source;
+    this.#data = undefined;
     try {
-      const map = await this.#reader.request('map', this.#source);
-      this.#map = this.#told(map);
+      this.#setMap(await this.#reader.request('map', source));
       this.#failure = undefined;
-      const { dataset, examples } = map.overview;
-      const identity = dataset?.fingerprint ?? `${examples} examples`;
-      if (identity !== this.#marks.identity) {
-        this.#marks = { identity, indices: new Set() };
+      this.tell('map', 'data', 'failure', 'marks');
+      const { data, map } = await this.#reader.request('data', source);
+      if (source !== this.#source) {
+        return;
       }
+      this.#data = this.#told(data);
+      if (map !== undefined) {
+        this.#setMap(map);
+        this.tell('map', 'marks');
+      }
+      this.tell('data');
     } catch (error) {
       this.#map = undefined;
       this.#failure = this.#environment.describeError(error);
+      this.tell('map', 'data', 'failure', 'marks');
     }
-    this.tell('map', 'failure', 'marks');
+  }
+
+  #setMap(map: DataMap): void {
+    this.#map = this.#told(map);
+    const { dataset, examples } = map.overview;
+    const identity = dataset?.fingerprint ?? `${examples} examples`;
+    if (identity !== this.#marks.identity) {
+      this.#marks = { identity, indices: new Set() };
+    }
   }
 }

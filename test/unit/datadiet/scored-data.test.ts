@@ -105,9 +105,10 @@ describe('scores with their data set', () => {
 
   it('show the examples themselves', async () => {
     const scored = await ScoredData.open({ scores: await file('a.scores.json') });
-    const map = await scored.map();
-    expect(map).toMatchObject({ data, experiments: [], warnings: [] });
-    expect(map.problem).toBeUndefined();
+    // Scores are there before their data set is.
+    expect(await scored.map()).toMatchObject({ experiments: [], warnings: [] });
+    expect(scored.examples(query).items[0]).not.toHaveProperty('content');
+    expect(await scored.data()).toEqual({ data: { path: data, warnings: [] } });
     const { total, items } = scored.examples({ ...query, page: 1, pageSize: 3 });
     // The page with an example that is looked for, wherever it is.
     const sought = { ...query, page: 7, pageSize: 3, containing: items[1]?.index ?? -1 };
@@ -126,6 +127,7 @@ describe('scores with their data set', () => {
     const { name, fingerprint } = await openDataset(data, options);
     const dataset = { path: data, name, fingerprint, options };
     const scored = await ScoredData.open({ scores: await file('b.scores.json', { dataset }) });
+    await scored.data();
     expect(scored.examples(query).items[0]?.content).toMatchObject({ width: 4, height: 4 });
   });
 
@@ -134,8 +136,8 @@ describe('scores with their data set', () => {
     const fault = async (change: Partial<ScoreDocument>, source = {}): Promise<string> => {
       const scores = await file('c.scores.json', change);
       const scored = await ScoredData.open({ scores, ...source });
+      const { problem } = (await scored.data()).data;
       expect(scored.examples(query).items[0]).not.toHaveProperty('content');
-      const { problem } = await scored.map();
       return problem === undefined ? '' : inEnglish(problem);
     };
     const changed = { path: data, name: '', fingerprint: 'other' };
@@ -154,11 +156,13 @@ describe('scores with their data set', () => {
     const scores = join(folder, 'deepcore.json');
     const indices = document.scores.map((_, i) => i);
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
-    const alone = await (await ScoredData.open({ scores })).map();
-    expect(alone.problem?.code).toMatch(/don't say which data set/);
-    expect(alone.overview.classes).toEqual([]);
-    const named = await (await ScoredData.open({ scores, data })).map();
-    expect(named.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
+    const alone = await ScoredData.open({ scores });
+    const { data: unknown, map } = await alone.data();
+    expect(unknown.problem?.code).toMatch(/don't say which data set/);
+    expect(map).toBeUndefined();
+    expect((await alone.map()).overview.classes).toEqual([]);
+    const { map: named } = await (await ScoredData.open({ scores, data })).data();
+    expect(named?.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
       ['horizontal', 20],
       ['vertical', 20],
     ]);

@@ -25,9 +25,10 @@ const query: GalleryQuery = {
 
 /** The data reader's work in this process. */
 function readerInProcess() {
-  type Asked = 'map' | 'examples' | 'count';
+  type Asked = 'map' | 'data' | 'examples' | 'count';
   const work: { [M in Asked]: (request: DataRequests[M][0]) => unknown } = {
     map: async (source) => (await ScoredData.open(source)).map(),
+    data: async (source) => (await ScoredData.open(source)).data(),
     examples: async (request) => (await ScoredData.open(request)).examples(request.query),
     count: async (request) => (await ScoredData.open(request)).count(request.choice),
   };
@@ -74,7 +75,7 @@ describe('a session of the data map', () => {
   it('tells what it has read to a webview that comes late', async () => {
     const { session, heard } = await start({ identity: '10 examples', indices: [2] });
     await session.open();
-    expect(heard).toEqual(['map', 'failure', 'marks']);
+    expect(heard).toEqual(['map', 'data', 'failure', 'marks', 'data']);
     expect(session.snapshot()).toMatchObject({
       marks: [2],
       map: { overview: { examples: 10 } },
@@ -114,7 +115,7 @@ describe('a session of the data map', () => {
       },
     );
     await session.open();
-    expect(session.map?.problem?.code).toMatch(/^lost: There is no such file/);
+    expect(session.data?.problem?.code).toMatch(/^lost: There is no such file/);
   });
 
   it('forgets marks that are of another data set', async () => {

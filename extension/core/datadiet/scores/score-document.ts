@@ -2,6 +2,7 @@ import * as v from 'valibot';
 import { readWholeFile } from '../../checkpoints/regular-file';
 import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
 import { described } from '../../jobs/described';
+import { numberColumn } from '../../jobs/number-column';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
@@ -16,7 +17,15 @@ const scoreDocumentVersion = 1;
 /** Longest document that is read, in bytes. */
 const maxBytes = 512 * 1024 * 1024;
 
-const numbers = v.array(v.number());
+const isNumber = (value: unknown): value is number => typeof value === 'number';
+const numbers = numberColumn(isNumber);
+const numbersOrNull = numberColumn(
+  (value): value is number | null => value === null || isNumber(value),
+);
+const classNumbers = numberColumn(
+  (value): value is number => Number.isInteger(value) && (value as number) >= 0,
+);
+const flags = numberColumn((value): value is 0 | 1 => value === 0 || value === 1);
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 export const scoresSchema = v.object({
@@ -62,26 +71,20 @@ export const scoresSchema = v.object({
   ),
   examples: described(count, 'Number of examples'),
   scores: described(
-    v.array(v.nullable(v.number())),
+    numbersOrNull,
     'Score of each example in the order of the data set; null is infinite: never learned',
   ),
-  deviations: described(
-    v.array(v.nullable(v.number())),
-    'Standard deviation over the runs; empty for a single run',
-  ),
-  labels: described(v.array(count), 'Class of each example as given; empty where it is not known'),
+  deviations: described(numbersOrNull, 'Standard deviation over the runs; empty for a single run'),
+  labels: described(classNumbers, 'Class of each example as given; empty where it is not known'),
   predicted: described(
-    v.array(count),
+    classNumbers,
     'Class that the runs predict; empty where it is not known, as are those below',
   ),
   labelScores: described(
     numbers,
     'Mean probability of the given label over the runs at the scored epoch: low for suspects',
   ),
-  labelIssues: described(
-    v.array(v.picklist([0, 1])),
-    '1 where confident learning takes the label for wrong',
-  ),
+  labelIssues: described(flags, '1 where confident learning takes the label for wrong'),
   confidence: described(
     numbers,
     'Cartography: mean probability of the label over all epochs and runs',
@@ -146,7 +149,8 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     }
   }
   const { labels, predicted, classNames } = document;
-  const outside = [...labels, ...predicted].find((label) => label >= classNames.length);
+  const isOutside = (label: number): boolean => label >= classNames.length;
+  const outside = labels.find(isOutside) ?? predicted.find(isOutside);
   if (outside !== undefined && classNames.length > 0) {
     throw new UserError(say`The class ${outside} has no name: there are ${classNames.length}.`, {
       file,
@@ -187,5 +191,9 @@ export async function writeScoreDocument(path: string, document: ScoreDocument):
 
 /** The score of each example; what was never learned has an infinite one. */
 export function scoresOf({ scores }: ScoreDocument): Float64Array {
-  return Float64Array.from(scores, (score) => score ?? Number.POSITIVE_INFINITY);
+  const known = new Float64Array(scores.length);
+  scores.forEach((score, i) => {
+    known[i] = score ?? Number.POSITIVE_INFINITY;
+  });
+  return known;
 }

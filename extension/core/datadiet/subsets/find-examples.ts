@@ -1,3 +1,4 @@
+import { argsort } from '../../data/argsort';
 import { scoresOf } from '../scores/score-document';
 import type { ScoreDocument } from '../scores/score-document';
 
@@ -36,32 +37,35 @@ export interface ScoredExample {
   readonly suspected: boolean;
 }
 
-/** Indices of the examples that pass, all of them, in order. */
-export function findExamples(document: ScoreDocument, query: ExampleQuery): number[] {
-  const { labels, labelIssues, examples } = document;
-  const candidates = query.among ?? Array.from({ length: examples }, (_, index) => index);
-  const found = candidates.filter(
-    (index) =>
-      index >= 0 &&
-      index < examples &&
+/**
+ * Indices of the examples that pass, all of them, in order.
+ * @param ranked what {@link rankExamples} gives for the order of the query
+ */
+export function findExamples(
+  document: ScoreDocument,
+  query: ExampleQuery,
+  ranked = rankExamples(document, query.order),
+): number[] {
+  const { labels, labelIssues } = document;
+  const among = query.among === undefined ? undefined : new Set(query.among);
+  const found: number[] = [];
+  for (const index of ranked) {
+    if (
+      among?.has(index) !== false &&
       (query.label === undefined || labels[index] === query.label) &&
-      (!query.suspected || labelIssues[index] === 1),
-  );
-  return found.sort(comparison(document, query.order));
+      (!query.suspected || labelIssues[index] === 1)
+    ) {
+      found.push(index);
+    }
+  }
+  return found;
 }
 
-/** Equal examples stay in the order of the data set. */
-function comparison(
-  document: ScoreDocument,
-  order: ExampleOrder,
-): (a: number, b: number) => number {
-  const { labelScores, variability } = document;
-  const by =
-    (values: ArrayLike<number>, sign: 1 | -1) =>
-    (a: number, b: number): number => {
-      const [left = 0, right = 0] = [values[a], values[b]];
-      return left === right ? a - b : left < right ? -sign : sign;
-    };
+/** All examples in an order; equal ones stay in that of the data set. */
+export function rankExamples(document: ScoreDocument, order: ExampleOrder): Uint32Array {
+  const { labelScores, variability, examples } = document;
+  const by = (values: ArrayLike<number>, sign: 1 | -1): Uint32Array =>
+    argsort(Float64Array.from({ length: examples }, (_, i) => sign * (values[i] ?? 0)));
   switch (order) {
     case 'hardest':
       return by(scoresOf(document), -1);
@@ -72,7 +76,7 @@ function comparison(
     case 'suspicious':
       return by(labelScores, 1);
     case 'stored':
-      return (a, b) => a - b;
+      return Uint32Array.from({ length: examples }, (_, i) => i);
   }
 }
 
