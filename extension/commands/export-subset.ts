@@ -84,19 +84,24 @@ async function askExport(
 }
 
 function itemsOf(
-  { source: { scores }, choice, marks, data: mapped }: DataMapSession,
+  { source: { scores }, choice, subset, marks, relabeled, data: mapped }: DataMapSession,
   { overview }: DataMap,
   kept: number,
 ): readonly ExportItem[] {
   const data = mapped?.path;
+  const { without, similarity } = subset;
   const { request, leaveOut } = choice;
   const { balanced, ...rest } = request;
-  const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }) };
+  const relabel = relabeled.map(({ index, label }) => `${index}=${label}`);
+  const labels = relabel.length === 0 ? {} : { relabel };
+  const issues = without.length === 0 ? {} : { without, similarity };
+  const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }), ...issues };
   const ofChosen = l10n.t(
     '{0}: {1} kept by policy {2}',
     ...[counts.examples(kept), formatPercent(rest.keep), rest.policy],
   );
-  const marked = { keep: 1, unbalanced: true, only: marks };
+  const whole = { keep: 1, unbalanced: true };
+  const marked = { ...whole, only: marks };
   const ofMarked = counts.markedExamples(marks.length);
   const folder = (given: ChoiceGiven, label: string, description: string, ending: string) =>
     data === undefined
@@ -104,17 +109,25 @@ function itemsOf(
       : [
           {
             ...{ label, description, ending },
-            request: { operation: 'export-data', given: { ...given, scores, data } },
+            request: { operation: 'export-data', given: { ...given, ...labels, scores, data } },
           } as const,
         ];
   const indices = (given: ChoiceGiven, label: string, description: string): ExportItem => ({
     ...{ label, description, ending: documentNames.selection.suffix },
     request: {
       operation: 'select-data',
-      given: { ...given, scores, ...(data === undefined ? {} : { data }) },
+      given: { ...given, ...labels, scores, ...(data === undefined ? {} : { data }) },
     },
   });
   return [
+    ...(relabel.length === 0
+      ? []
+      : folder(
+          whole,
+          l10n.t('A copy of the whole data set with the new labels'),
+          counts.newLabels(relabel.length),
+          '-relabeled',
+        )),
     ...folder(chosen, l10n.t('The chosen subset, as a data set'), ofChosen, '-subset'),
     indices(chosen, l10n.t('Indices of the chosen subset'), ofChosen),
     ...(marks.length === 0
@@ -128,7 +141,7 @@ function itemsOf(
 }
 
 /** The scores themselves, as other tools read them. */
-function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']): ExportItem[] {
+function scoreItems(scores: string, { mapped, issues }: DataMap['overview']): ExportItem[] {
   const item = (
     format: ScoreFormat,
     { label, description, ending }: Pick<ExportItem, 'label' | 'description' | 'ending'>,
@@ -153,7 +166,7 @@ function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']):
             ...{ description: 'td_metrics.jsonl', ending: '.td_metrics.jsonl' },
           }),
         ]),
-    ...(suspected === undefined
+    ...(issues.suspected === undefined
       ? []
       : [
           item('cleanlab', {

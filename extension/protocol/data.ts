@@ -5,6 +5,7 @@ import type {
   ChoiceCounts,
   DataMap,
   DatasetSummary,
+  ExampleDetails,
   ExamplePage,
   OpenedData,
   ScoredSource,
@@ -31,5 +32,6 @@ export interface DataRequests extends Pick<WorkerRequests, DataOperation> {
   /** Opens the data set. */
   data: [ScoredSource, OpenedData];
   examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
+  details: [ScoredSource & { readonly index: number; readonly similarity: number }, ExampleDetails];
   count: [ScoredSource & { readonly choice: Choice }, ChoiceCounts];
 }

@@ -52,6 +52,7 @@ serve<DataRequests>({
   map: async (source) => (await scored(source, true)).map(),
   data: async (source) => (await scored(source)).data(),
   examples: async (request) => (await scored(request)).examples(request.query),
+  details: async (request) => (await scored(request)).details(request.index, request.similarity),
   count: async (request) => (await scored(request)).count(request.choice),
   'export-data': async (request, context) => (await writer())['export-data'](request, context),
   'select-data': async (request, context) => (await writer())['select-data'](request, context),

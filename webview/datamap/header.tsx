@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import { issueKinds } from '../../extension/protocol/datamap';
 import { Button } from '../components/controls';
 import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
@@ -59,22 +60,25 @@ export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNo
   );
 }
 
-function factsOf({ examples, classes, scoring, suspected }: Overview): Fact[] {
+function factsOf({ examples, classes, scoring, issues }: Overview): Fact[] {
   return [
     { name: strings.examples, value: formatCount(examples) },
     ...(classes.length === 0
       ? []
       : [{ name: strings.classes, value: formatCount(classes.length) }]),
     ...(scoring === undefined ? [] : scoringFacts(scoring)),
-    ...(suspected === undefined
-      ? []
-      : [
-          {
-            name: strings.suspected,
-            value: `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
-            title: strings.suspectedTitle,
-          },
-        ]),
+    ...issueKinds.flatMap((kind) => {
+      const found = issues[kind];
+      return found === undefined
+        ? []
+        : [
+            {
+              name: strings.issueName[kind],
+              value: `${formatCount(found)} (${formatPercent(found / Math.max(1, examples))})`,
+              title: strings.issueTitle[kind],
+            },
+          ];
+    }),
   ];
 }
 

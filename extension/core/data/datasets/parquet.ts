@@ -15,6 +15,7 @@ import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
 import type { Row } from './parquet-file';
 import { parquetWriter } from './write-parquet';
+import { rowsOfClasses } from './write-part';
 import { counted, say } from '../../message';
 
 /** Most rows of all files. */
@@ -85,11 +86,14 @@ export async function openParquet(
     });
   }
   const field = (row: number): string => placeOf(row, files, counts, layout.label);
+  const named = toLabels(labels, options.classNames ?? layout.classNames, file, field);
+  const rowOf = rowsOfClasses(named, file);
+  const valueOf = (label: number): unknown => labels[rowOf(label)];
   return features.finish({
     name: basename(file),
     file,
-    ...toLabels(labels, options.classNames ?? layout.classNames, file, field),
-    write: parquetWriter(files, counts),
+    ...named,
+    write: parquetWriter(files, counts, { label: layout.label, valueOf }),
   });
 }
 
@@ -190,7 +194,11 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
             remedy: say`The features could be the columns ${features.slice(0, 20).join(', ')}: say which ones to use.`,
           });
         },
-        finish: (parts) => numericDataset(parts, numbers.toArray()),
+        finish: (parts) => {
+          const array = numbers.toArray();
+          const areColumns = array.dims.length === 2 && array.dims[1] === features.length;
+          return numericDataset(areColumns ? { ...parts, columns: features } : parts, array);
+        },
       };
     }
   }

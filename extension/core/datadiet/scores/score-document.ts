@@ -6,6 +6,7 @@ import { numberColumn } from '../../jobs/number-column';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
+import { embeddingSchema, faultOf } from '../neighbors/embedding-schema';
 import { counted, say } from '../../message';
 
 /** What examples are scored by. */
@@ -22,7 +23,7 @@ const numbers = numberColumn(isNumber);
 const numbersOrNull = numberColumn(
   (value): value is number | null => value === null || isNumber(value),
 );
-const classNumbers = numberColumn(
+const wholeNumbers = numberColumn(
   (value): value is number => Number.isInteger(value) && (value as number) >= 0,
 );
 const flags = numberColumn((value): value is 0 | 1 => value === 0 || value === 1);
@@ -75,9 +76,9 @@ export const scoresSchema = v.object({
     'Score of each example in the order of the data set; null is infinite: never learned',
   ),
   deviations: described(numbersOrNull, 'Standard deviation over the runs; empty for a single run'),
-  labels: described(classNumbers, 'Class of each example as given; empty where it is not known'),
+  labels: described(wholeNumbers, 'Class of each example as given; empty where it is not known'),
   predicted: described(
-    classNumbers,
+    wholeNumbers,
     'Class that the runs predict; empty where it is not known, as are those below',
   ),
   labelScores: described(
@@ -91,6 +92,18 @@ export const scoresSchema = v.object({
   ),
   variability: described(numbers, 'Cartography: its standard deviation'),
   correctness: described(numbers, 'Cartography: how often the label was predicted, 0 to 1'),
+  copies: described(
+    v.optional(wholeNumbers, []),
+    'Index of the first example with the same content; empty where it is not known',
+  ),
+  outlierScores: described(
+    v.optional(numbers, []),
+    'Mean of 1 − cosine to the 10 nearest examples by the embedding; empty where there is none',
+  ),
+  embedding: described(
+    v.optional(embeddingSchema),
+    'Where the examples lie by the features of a proxy before its last layer',
+  ),
 });
 
 /** Scores of the examples of a data set, and where they come from. */
@@ -106,6 +119,8 @@ const columns = [
   'confidence',
   'variability',
   'correctness',
+  'copies',
+  'outlierScores',
 ] as const;
 
 /** A document of scores alone. */
@@ -126,6 +141,8 @@ export function bareScores(score: string, scores: ScoreDocument['scores']): Scor
     confidence: [],
     variability: [],
     correctness: [],
+    copies: [],
+    outlierScores: [],
   };
 }
 
@@ -148,7 +165,15 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
       );
     }
   }
-  const { labels, predicted, classNames } = document;
+  const { labels, predicted, classNames, embedding, examples } = document;
+  const fault = embedding === undefined ? undefined : faultOf(embedding, examples);
+  if (fault !== undefined) {
+    throw new UserError(say`It has not as many bytes as ${counted(examples, 'example')} take.`, {
+      file,
+      field: `embedding.${fault}`,
+      remedy: say`Score the data set again.`,
+    });
+  }
   const isOutside = (label: number): boolean => label >= classNames.length;
   const outside = labels.find(isOutside) ?? predicted.find(isOutside);
   if (outside !== undefined && classNames.length > 0) {

@@ -1,19 +1,21 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { exampleContent } from '../../data/datasets/example-content';
+import { exampleContent, searchableText } from '../../data/datasets/example-content';
 import type { ExampleContent } from '../../data/datasets/example-content';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { UserError } from '../../user-error';
-import { chooseExamples } from '../choose-examples';
+import { printable } from '../../printable';
+import { checkIndices, chooseExamples } from '../choose-examples';
 import type { Choice } from '../choose-examples';
 import { openScored } from './open-scored';
 import { overviewOf } from '../data-map';
-import type { ScoreOverview } from '../data-map';
+import type { MapPoint, ScoreOverview } from '../data-map';
+import { DataIssues } from '../neighbors/data-issues';
 import { experimentsBeside } from '../subsets/experiment-document';
 import type { Experiment } from '../subsets/experiment-document';
 import { findExamples, rankExamples, scoredExample } from '../subsets/find-examples';
-import type { ExampleOrder, ExampleQuery, ScoredExample } from '../subsets/find-examples';
+import type { ExampleQuery, Findable, ScoredExample } from '../subsets/find-examples';
 import type { ScoreDocument } from './score-document';
 import { readScores } from './score-files';
 import type { SelectionDocument } from '../subsets/selection-document';
@@ -62,6 +64,18 @@ export interface ExamplePage {
   readonly items: readonly (ScoredExample & { readonly content?: ExampleContent })[];
 }
 
+/** All that is known of one example. */
+export interface ExampleDetails extends ScoredExample {
+  /** Larger than in a list. */
+  readonly content?: ExampleContent;
+  /** Where it lies in the data set, where that has several files. */
+  readonly place?: string;
+  /** Absent where training dynamics are not known. */
+  readonly dynamics?: Pick<MapPoint, 'confidence' | 'variability' | 'correctness'>;
+  /** The most similar examples, the nearest first; empty where there is no embedding. */
+  readonly neighbors: readonly { readonly index: number; readonly similarity: number }[];
+}
+
 /** How many examples a choice keeps. */
 export type ChoiceCounts = Pick<SelectionDocument, 'examples' | 'kept' | 'classes'>;
 
@@ -70,14 +84,16 @@ export class ScoredData {
   #document: ScoreDocument;
   #dataset: Dataset | undefined;
   #opening: Promise<OpenedData> | undefined;
-  /** What was sorted stays so. */
-  readonly #ranked = new Map<ExampleOrder, Uint32Array>();
+  #issues: DataIssues;
+  /** The order that was asked for last stays sorted. */
+  #ranked: { readonly key: string; readonly order: Uint32Array } | undefined;
 
   private constructor(
     private readonly source: ScoredSource,
     document: ScoreDocument,
   ) {
     this.#document = document;
+    this.#issues = new DataIssues(document);
   }
 
   /**
@@ -96,7 +112,7 @@ export class ScoredData {
       fingerprint === undefined
         ? { experiments: [], warnings: [] }
         : await experimentsBeside(this.source.scores, fingerprint);
-    return { overview: overviewOf(document, basename(path)), ...found };
+    return { overview: overviewOf(document, basename(path), this.#issues), ...found };
   }
 
   /** Opens the data set, once. One that is missing or another keeps its examples from being shown, not its scores. */
@@ -118,6 +134,7 @@ export class ScoredData {
       this.#dataset = dataset;
       if (document.labels.length === 0) {
         this.#document = { ...document, labels: [...labels], classNames: [...classNames] };
+        this.#issues = new DataIssues(this.#document);
       }
       const isNamed = document.dataset !== undefined;
       return { data: { path, warnings }, ...(isNamed ? {} : { map: await this.map() }) };
@@ -130,10 +147,13 @@ export class ScoredData {
   }
 
   public examples(query: ExampleQuery): ExamplePage {
-    const [document, dataset] = [this.#document, this.#dataset];
-    const ranked = this.#ranked.get(query.order) ?? rankExamples(document, query.order);
-    this.#ranked.set(query.order, ranked);
-    const found = findExamples(document, query, ranked);
+    const findable = this.#findable;
+    const { order, similarity, similarTo } = query;
+    const key = JSON.stringify([order, similarity, similarTo]);
+    if (this.#ranked?.key !== key) {
+      this.#ranked = { key, order: rankExamples(findable, query) };
+    }
+    const found = findExamples(findable, query, this.#ranked.order);
     const { containing, pageSize } = query;
     const place = containing === undefined ? -1 : found.indexOf(containing);
     const page = place < 0 ? query.page : Math.floor(place / pageSize);
@@ -143,15 +163,50 @@ export class ScoredData {
       page,
       ...(place < 0 ? {} : { place }),
       items: found.slice(start, start + pageSize).map((index) => ({
-        ...scoredExample(document, index),
-        ...(dataset === undefined ? {} : { content: exampleContent(dataset, index) }),
+        ...scoredExample(findable, index, similarity),
+        ...this.#contentOf(index, 'card'),
       })),
     };
   }
 
+  /** @throws UserError where there is no such example. */
+  public details(index: number, similarity?: number): ExampleDetails {
+    const document = this.#document;
+    checkIndices('index', [index], document.examples);
+    const [confidence, variability, correctness] = [
+      document.confidence[index],
+      document.variability[index],
+      document.correctness[index],
+    ];
+    const isMapped =
+      confidence !== undefined && variability !== undefined && correctness !== undefined;
+    const place = this.#dataset?.place?.(index);
+    return {
+      ...scoredExample(this.#findable, index, similarity),
+      ...this.#contentOf(index, 'whole'),
+      ...(place === undefined ? {} : { place: printable(place) }),
+      ...(isMapped ? { dynamics: { confidence, variability, correctness } } : {}),
+      neighbors: this.#issues.embedding?.neighborsOf(index) ?? [],
+    };
+  }
+
   public count(choice: Choice): ChoiceCounts {
-    const { examples, kept, classes } = chooseExamples(this.#document, choice);
+    const { examples, kept, classes } = chooseExamples(this.#document, choice, this.#issues);
     return { examples, kept, classes };
+  }
+
+  get #findable(): Findable {
+    const [dataset, document, issues] = [this.#dataset, this.#document, this.#issues];
+    return {
+      document,
+      issues,
+      ...(dataset === undefined ? {} : { textOf: (index) => searchableText(dataset, index) }),
+    };
+  }
+
+  #contentOf(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
+    const dataset = this.#dataset;
+    return dataset === undefined ? {} : { content: exampleContent(dataset, index, much) };
   }
 }
 
