@@ -120,6 +120,11 @@ function addOperation(
     const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe(flag))))];
     command.addHelpText('after', `\n${notes.join('\n')}`);
   }
+  const terms = Object.entries(presenter.terms ?? {});
+  if (terms.length > 0) {
+    const lines = terms.map(([term, meaning]) => `  ${term}: ${inEnglish(meaning)}`);
+    command.addHelpText('after', `\nWords:\n${lines.join('\n')}`);
+  }
   command.action(async () => {
     takeArguments(fields, command.args, typed);
     await actions.operation(operation, presenter, typed);

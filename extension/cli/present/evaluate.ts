@@ -1,3 +1,6 @@
+import { glossary } from '../../core/glossary';
+import { perplexityWord } from '../../core/change-size';
+import { inEnglish } from '../../core/message';
 import { formatChange, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
@@ -11,6 +14,7 @@ import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 
 export const evaluate: Presenter<Evaluated> = {
+  terms: { perplexity: glossary.perplexity },
   options: {},
   print: (result, { terminal, request }) => {
     const model = String(request['model'] ?? request['plan']);
@@ -31,7 +35,7 @@ export const evaluate: Presenter<Evaluated> = {
     );
     if (result.against !== undefined) {
       terminal.print(
-        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}`,
+        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
     printVerdict(terminal, result.verdict);
