@@ -12,7 +12,10 @@ import {
   parseScoreDocument,
 } from '../../../extension/core/datadiet/scores/score-document';
 import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
-import { rankExamples, scoredExample } from '../../../extension/core/datadiet/subsets/find-examples';
+import {
+  rankExamples,
+  scoredExample,
+} from '../../../extension/core/datadiet/subsets/find-examples';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { Random } from '../training/random';
@@ -20,11 +23,7 @@ import { Random } from '../training/random';
 const random = new Random(5);
 
 /** Rows of random directions, of which some are given. */
-function rowsOf(
-  count: number,
-  length: number,
-  given: readonly (readonly number[])[] = [],
-): Rows {
+function rowsOf(count: number, length: number, given: readonly (readonly number[])[] = []): Rows {
   const numbers = Float32Array.from(random.normals(count * length));
   given.forEach((row, i) => {
     numbers.set(row, i * length);
@@ -143,7 +142,9 @@ describe('issues of examples', () => {
   it('are read from a document of as many bytes as examples take', async () => {
     const scored = await document();
     const { embedding } = parseScoreDocument(JSON.stringify(scored), 'a.scores.json');
-    expect(embedding && new Embedding(embedding).neighborsOf(1)[0]?.similarity).toBeGreaterThan(0.999);
+    expect(embedding && new Embedding(embedding).neighborsOf(1)[0]?.similarity).toBeGreaterThan(
+      0.999,
+    );
     const cut = { ...scored, embedding: { ...embedding, points: 'AAAA' } };
     expect(() => parseScoreDocument(JSON.stringify(cut), 'a.scores.json')).toThrow(
       /a\.scores\.json.*embedding\.points/,

@@ -134,11 +134,11 @@ function scaleOf(features: Float32Array): (value: number) => number {
 
 /** What of an example can be searched: its text, its columns as `name=value`, and where it lies. */
 export function searchableText(dataset: Dataset, index: number): string {
-  const { columns, text, place } = dataset;
-  const values = columns === undefined ? [] : dataset.features([index]);
+  const { columns = [] } = dataset;
+  const values = columns.length === 0 ? [] : dataset.features([index]);
   return [
-    text?.(index) ?? '',
-    place?.(index) ?? '',
-    ...(columns ?? []).map((name, i) => `${name}=${Number((values[i] ?? 0).toPrecision(6))}`),
+    dataset.text?.(index) ?? '',
+    dataset.place?.(index) ?? '',
+    ...columns.map((name, i) => `${name}=${Number((values[i] ?? 0).toPrecision(6))}`),
   ].join('\n');
 }

@@ -68,7 +68,7 @@ function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabel
       for (let column = 0; column < width; column++) {
         const value = width === 1 ? label : Number(column === label);
         // Both have the same type, which the compiler cannot see.
-        data[i * width + column] = (typeof data[0] === 'bigint' ? BigInt(value) : value) as never;
+        data[i * width + column] = (typeof data[0] === 'bigint' ? BigInt(value) : value);
       }
     }
   });

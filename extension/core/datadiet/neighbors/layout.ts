@@ -1,3 +1,4 @@
+import { UMAP } from 'umap-js';
 import { seededRandom } from '../../data/random';
 import type { TaskJob } from '../../jobs/child-task';
 import { checkpoint } from '../../jobs/job';
@@ -29,7 +30,6 @@ export async function layOut(
     }
     return points;
   }
-  const { UMAP } = await import('umap-js');
   const nearest = neighbors.count;
   const umap = new UMAP({ nNeighbors: nearest + 1, random: seededRandom(0) });
   const rowsOf = <T>(make: (at: number) => T, first: (row: number) => T): T[][] =>

@@ -7,7 +7,7 @@ export const pack = ({ buffer, byteOffset, byteLength }: Packed): string =>
 /** Bytes of base64, copied so that numbers of several bytes lie where they may. */
 function bytesOf(text: string): ArrayBuffer {
   const bytes = Buffer.from(text, 'base64');
-  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer;
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
 }
 
 export const unpackInt8 = (text: string): Int8Array => new Int8Array(bytesOf(text));
