@@ -143,6 +143,9 @@ describe('the data map', () => {
     await expect.poll(async () => (await indices(frame)).length).toBeLessThan(24);
     await chip.click();
     await frame.getByText('1–24 of 40 examples').waitFor();
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
     await workbench.screenshot('datamap-embedding');
     await frame.locator('.card[data-index="19"] .details-button').press('Enter');
     const dialog = frame.getByRole('dialog', { name: 'Example 19' });
@@ -188,7 +191,7 @@ describe('the data map', () => {
     const { page } = session().workbench;
     const frame = await dataMap();
     for (const index of [18, 19]) {
-      await frame.locator(`.card[data-index="${index}"] .mark-button`).focus();
+      await frame.locator(`.card[data-index="${index}"] .mark-button[aria-pressed]`).focus();
       await page.keyboard.press('Space');
       await frame.locator(`.card[data-index="${index}"] [aria-pressed="true"]`).waitFor();
     }

@@ -123,7 +123,7 @@ function contentOf(groups: readonly PlaceGroup[], { points, layout }: Embedding)
   };
 }
 
-/** All points with a little room around them. */
+/** All points with a little room around them, between round numbers. */
 function rangeOf(
   points: readonly PlacedPoint[],
   valueOf: (point: PlacedPoint) => number,
@@ -133,8 +133,12 @@ function rangeOf(
     min = Math.min(min, valueOf(point));
     max = Math.max(max, valueOf(point));
   }
-  const room = max > min ? 0.04 * (max - min) : 1;
-  return { min: min - room, max: max + room };
+  const room = max > min ? 0.02 * (max - min) : 1;
+  const unit = 10 ** Math.floor(Math.log10(max - min + 2 * room)) / 2;
+  return {
+    min: unit * Math.floor((min - room) / unit),
+    max: unit * Math.ceil((max + room) / unit),
+  };
 }
 
 interface GroupTableProps {

@@ -75,7 +75,7 @@ export function ExampleCard(props: ExampleCardProps): VNode {
       <div class="card-buttons">
         <button
           type="button"
-          class="details-button"
+          class="mark-button details-button"
           aria-label={strings.detailsOf(strings.exampleName(formatCount(index), label))}
           onClick={() => {
             onDetails(index);
@@ -100,7 +100,7 @@ export function ExampleCard(props: ExampleCardProps): VNode {
   );
 }
 
-export interface CardFactProps {
+interface CardFactProps {
   readonly name: string;
   /** Nothing is shown where it is not known. */
   readonly value: string | undefined;
@@ -109,7 +109,7 @@ export interface CardFactProps {
   readonly className?: string;
 }
 
-export function CardFact({ name, value, title, className }: CardFactProps): VNode | null {
+function CardFact({ name, value, title, className }: CardFactProps): VNode | null {
   if (value === undefined) return null;
   return (
     <div title={title}>

@@ -19,46 +19,43 @@ export function LabelIssues({ overview, onShow }: LabelIssuesProps): VNode | nul
     .map((one, label) => ({ ...one, label, suspected: one.suspected ?? 0 }))
     .filter(({ suspected }) => suspected > 0)
     .sort((a, b) => b.suspected - a.suspected);
+  if (rows.length === 0) return null;
   return (
     <Section id="label-issues-title" title={strings.labelIssues}>
-      {rows.length === 0 ? (
-        <p class="muted">{strings.labelIssuesNone}</p>
-      ) : (
-        <ScrollingTable
-          caption={strings.labelIssues}
-          columns={[
-            { title: strings.className },
-            { title: strings.examples, isNumber: true },
-            { title: strings.suspectedColumn, isNumber: true },
-            { title: strings.confused },
-          ]}
-          rows={rows.map(({ name, label, examples, suspected, confused }) => {
-            const other = confused && classes[confused.label]?.name;
-            return [
+      <ScrollingTable
+        caption={strings.labelIssues}
+        columns={[
+          { title: strings.className },
+          { title: strings.examples, isNumber: true },
+          { title: strings.suspectedColumn, isNumber: true },
+          { title: strings.confused },
+        ]}
+        rows={rows.map(({ name, label, examples, suspected, confused }) => {
+          const other = confused && classes[confused.label]?.name;
+          return [
+            <Link
+              text={name}
+              title={strings.showSuspects(name)}
+              onClick={() => {
+                onShow(label);
+              }}
+            />,
+            formatCount(examples),
+            `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
+            confused === undefined || other === undefined ? (
+              strings.none
+            ) : (
               <Link
-                text={name}
-                title={strings.showSuspects(name)}
+                text={strings.confusedValue(other, formatCount(confused.examples))}
+                title={strings.showConfused(name, other)}
                 onClick={() => {
-                  onShow(label);
+                  onShow(label, confused.label);
                 }}
-              />,
-              formatCount(examples),
-              `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
-              confused === undefined || other === undefined ? (
-                strings.none
-              ) : (
-                <Link
-                  text={strings.confusedValue(other, formatCount(confused.examples))}
-                  title={strings.showConfused(name, other)}
-                  onClick={() => {
-                    onShow(label, confused.label);
-                  }}
-                />
-              ),
-            ];
-          })}
-        />
-      )}
+              />
+            ),
+          ];
+        })}
+      />
     </Section>
   );
 }

@@ -170,7 +170,6 @@ export const strings = {
 
   // Label issues
   labelIssues: t('Label issues per class'),
-  labelIssuesNone: t('No label is suspected.'),
   confused: t('Most often predicted instead'),
   confusedValue: (name: string, times: string) => t('{0} ({1})', name, times),
   showSuspects: (name: string) => t('Show suspected labels of {0}', name),

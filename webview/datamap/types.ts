@@ -1,4 +1,4 @@
-import type { DataMapCalls, DataMapState, GalleryQuery } from '../../extension/protocol/datamap';
+import type { DataMapCalls, DataMapState } from '../../extension/protocol/datamap';
 import type { Panel } from '../kit/start-panel';
 import type { View } from './view-state';
 
@@ -8,7 +8,6 @@ export type DataMap = NonNullable<DataMapState['map']>;
 export type Overview = DataMap['overview'];
 export type Experiment = DataMap['experiments'][number];
 export type ExamplePage = ReturnType<DataMapCalls['examples']>;
-export type IssueKind = NonNullable<GalleryQuery['issue']>;
 export type Details = ReturnType<DataMapCalls['details']>;
 export type PlacedPoint = NonNullable<Overview['embedding']>['points'][number];
 export type Example = ExamplePage['items'][number];
