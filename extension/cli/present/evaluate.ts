@@ -17,6 +17,10 @@ export const evaluate: Presenter<Evaluated> = {
   terms: { perplexity: glossary.perplexity },
   options: {},
   print: (result, { terminal, request }) => {
+    const { out } = request;
+    if (typeof out === 'string') {
+      terminal.note(`Evaluation: ${out}`);
+    }
     const model = String(request['model'] ?? request['plan']);
     const { against: other } = request;
     const against = typeof other === 'string' ? other : '';
