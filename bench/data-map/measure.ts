@@ -6,10 +6,6 @@ import { seededRandom, standardNormal } from '../../extension/core/data/random';
 import { DataIssues } from '../../extension/core/datadiet/neighbors/data-issues';
 import { embed } from '../../extension/core/datadiet/neighbors/embedding';
 import {
-  nearestNeighbors,
-  unitRows,
-} from '../../extension/core/datadiet/neighbors/nearest-neighbors';
-import {
   bareScores,
   writeScoreDocument,
 } from '../../extension/core/datadiet/scores/score-document';
