@@ -5,9 +5,9 @@ import { columnRoles } from './columns';
 import type { ColumnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels } from './labels';
+import { namedLabels, rowsOfClasses } from './labels';
 import { readTable } from './read-text';
-import { csvWriter, rowsOfClasses } from './write-part';
+import { csvWriter } from './write-part';
 import { say } from '../../message';
 
 /** A number as it stands in a table. */

@@ -3,10 +3,10 @@ import { UserError } from '../../user-error';
 import { parseObjectLine } from '../json-line';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels } from './labels';
+import { namedLabels, rowsOfClasses } from './labels';
 import { NestedNumbers } from './nested-numbers';
 import { readTable } from './read-text';
-import { linesWriter, rowsOfClasses } from './write-part';
+import { linesWriter } from './write-part';
 import { say } from '../../message';
 
 const form = say`Every line must be an object such as {"text": "…", "label": "…"} or {"features": [1, 2], "label": 0}.`;

@@ -9,13 +9,12 @@ import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, numberedLabels } from './labels';
+import { namedLabels, numberedLabels, rowsOfClasses } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
 import type { Row } from './parquet-file';
 import { parquetWriter } from './write-parquet';
-import { rowsOfClasses } from './write-part';
 import { counted, say } from '../../message';
 
 /** Most rows of all files. */

@@ -7,8 +7,6 @@ import { arrayTypes } from '../../checkpoints/numeric-array';
 import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext, StageProgress } from '../../jobs/job';
-import type { Labels } from './labels';
-import { UserError } from '../../user-error';
 import { npyBytes, writeNpz } from '../write-npy';
 import { say } from '../../message';
 
@@ -31,32 +29,6 @@ export type PartWriter = (
   relabeled: Relabeled,
 ) => Promise<string[]>;
 
-/**
- * How a class is written in a table: as in the first row that has it.
- * @throws UserError for a class that no row has.
- */
-export function rowsOfClasses(
-  { labels, classNames }: Labels,
-  file: string,
-): (label: number) => number {
-  const first = new Map<number, number>();
-  labels.forEach((label, row) => {
-    if (!first.has(label)) {
-      first.set(label, row);
-    }
-  });
-  return (label) => {
-    const row = first.get(label);
-    if (row === undefined) {
-      throw new UserError(
-        say`No example has the class ${classNames[label] ?? label}, so how it is written is not known.`,
-        { file, field: 'relabel', remedy: say`Choose a class that some example has.` },
-      );
-    }
-    return row;
-  };
-}
-
 /** Labels of some examples, as numbers in their own type or as rows with a single 1. */
 function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabeled): NumericArray {
   const taken = takeRows(array, indices);
@@ -68,7 +40,7 @@ function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabel
       for (let column = 0; column < width; column++) {
         const value = width === 1 ? label : Number(column === label);
         // Both have the same type, which the compiler cannot see.
-        data[i * width + column] = (typeof data[0] === 'bigint' ? BigInt(value) : value);
+        data[i * width + column] = typeof data[0] === 'bigint' ? BigInt(value) : value;
       }
     }
   });

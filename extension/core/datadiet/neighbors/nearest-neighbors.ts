@@ -4,7 +4,7 @@ import { checkpoint } from '../../jobs/job';
 import { MatrixProducts } from '../../linear-algebra/matrix-products';
 import type { Rows } from '../../linear-algebra/matrix-source';
 import { say } from '../../message';
-import { argsort } from '../../data/argsort';
+import { argsort } from '../../data/rank-correlation';
 
 /** Up to here every pair is compared. */
 const allPairs = 8192;

@@ -1,4 +1,4 @@
-import { argsort } from '../../data/argsort';
+import { argsort } from '../../data/rank-correlation';
 import type { DataIssues } from '../neighbors/data-issues';
 import type { IssueKind } from '../neighbors/issue-kinds';
 import { scoresOf } from '../scores/score-document';

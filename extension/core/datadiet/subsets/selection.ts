@@ -1,4 +1,4 @@
-import { argsort } from '../../data/argsort';
+import { argsort } from '../../data/rank-correlation';
 import { seededRandom, shuffle } from '../../data/random';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
