@@ -5,6 +5,9 @@ import { formatCount, formatPercent } from '../format';
 import { strings } from './strings';
 import type { Overview } from './types';
 
+/** Classes that are listed: each is a stop of the keyboard before the examples. */
+const mostClasses = 15;
+
 interface LabelIssuesProps {
   readonly overview: Overview;
   /** Shows suspected labels of a class, or of those the ones that are predicted as another. */
@@ -20,8 +23,17 @@ export function LabelIssues({ overview, onShow }: LabelIssuesProps): VNode | nul
     .filter(({ suspected }) => suspected > 0)
     .sort((a, b) => b.suspected - a.suspected);
   if (rows.length === 0) return null;
+  const shown = rows.slice(0, mostClasses);
   return (
-    <Section id="label-issues-title" title={strings.labelIssues}>
+    <Section
+      id="label-issues-title"
+      title={strings.labelIssues}
+      note={
+        shown.length < rows.length
+          ? strings.mostSuspected(formatCount(shown.length), formatCount(rows.length))
+          : undefined
+      }
+    >
       <ScrollingTable
         caption={strings.labelIssues}
         columns={[
@@ -30,7 +42,7 @@ export function LabelIssues({ overview, onShow }: LabelIssuesProps): VNode | nul
           { title: strings.suspectedColumn, isNumber: true },
           { title: strings.confused },
         ]}
-        rows={rows.map(({ name, label, examples, suspected, confused }) => {
+        rows={shown.map(({ name, label, examples, suspected, confused }) => {
           const other = confused && classes[confused.label]?.name;
           return [
             <Link

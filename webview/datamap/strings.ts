@@ -170,6 +170,8 @@ export const strings = {
 
   // Label issues
   labelIssues: t('Label issues per class'),
+  mostSuspected: (shown: string, all: string) =>
+    t('The {0} classes with the most suspected labels, of {1}', shown, all),
   confused: t('Most often predicted instead'),
   confusedValue: (name: string, times: string) => t('{0} ({1})', name, times),
   showSuspects: (name: string) => t('Show suspected labels of {0}', name),
