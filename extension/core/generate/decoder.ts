@@ -2,7 +2,7 @@ import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
 import { hasMixers } from '../models/model-summary';
-import { CausalOnnxModel } from '../runtime/causal-onnx-model';
+import { CausalOnnxModel, firstPositions } from '../runtime/causal-onnx-model';
 import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -12,8 +12,8 @@ import { requireNextTokens } from '../runtime/next-token';
 export interface Decoder {
   /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
-  /** Forgets what was read. */
-  clear(): void;
+  /** Forgets all that was read but so many tokens. */
+  rewind(length: number): void;
   dispose(): Promise<void>;
 }
 
@@ -71,9 +71,9 @@ class CachedDecoder implements Decoder {
     return logits.slice(-this.vocabularySize);
   }
 
-  public clear(): void {
-    this.cache = this.model.emptyCache(1);
-    this.past = 0;
+  public rewind(length: number): void {
+    this.cache = length === 0 ? this.model.emptyCache(1) : firstPositions(this.cache, length);
+    this.past = Math.min(this.past, length);
   }
 
   public async dispose(): Promise<void> {
@@ -94,17 +94,18 @@ class RereadingDecoder implements Decoder {
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {
-    this.ids = Int32Array.of(...this.ids, ...ids);
-    let state = await this.executor.embed(this.ids);
+    const all = Int32Array.of(...this.ids, ...ids);
+    let state = await this.executor.embed(all);
     for (const index of this.executor.model.summary.sublayers.keys()) {
       [state = state] = await this.executor.pass(index, [state], this.removed);
     }
     const logits = await this.executor.logits(state);
-    return logits.slice(-logits.length / this.ids.length);
+    this.ids = all;
+    return logits.slice(-logits.length / all.length);
   }
 
-  public clear(): void {
-    this.ids = new Int32Array();
+  public rewind(length: number): void {
+    this.ids = this.ids.slice(0, length);
   }
 
   public async dispose(): Promise<void> {

@@ -15,6 +15,24 @@ export interface CausalStep {
 /** Keys and values by the input that takes them, [batch, numKeyValueHeads, past, headDim]. */
 export type CausalCache = Readonly<Record<string, Tensor>>;
 
+/** A cache of the first positions alone; as it is where it has no more. */
+export function firstPositions(cache: CausalCache, length: number): CausalCache {
+  return Object.fromEntries(
+    Object.entries(cache).map(([name, tensor]) => {
+      const [batch = 0, heads = 0, past = 0, dimensions = 0] = tensor.dims;
+      if (past <= length || !(tensor.data instanceof Float32Array)) {
+        return [name, tensor];
+      }
+      const kept = new Float32Array(batch * heads * length * dimensions);
+      for (let row = 0; row < batch * heads; row++) {
+        const from = row * past * dimensions;
+        kept.set(tensor.data.subarray(from, from + length * dimensions), row * length * dimensions);
+      }
+      return [name, new Tensor('float32', kept, [batch, heads, length, dimensions])];
+    }),
+  );
+}
+
 /** A decoder in one ONNX file with optimum's input and output names, run with its key/value cache. */
 export class CausalOnnxModel {
   private constructor(private readonly session: InferenceSession) {}

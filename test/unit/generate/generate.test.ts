@@ -1,10 +1,11 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { renderChat } from '../../../extension/core/data/chat-template';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openDecoder } from '../../../extension/core/generate/decoder';
+import { DecoderPool } from '../../../extension/core/generate/decoder-pool';
 import { generateTexts } from '../../../extension/core/generate/generate';
 import type {
   Generation,
@@ -42,6 +43,40 @@ const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
   tokens: 12,
   sampling: greedy,
   ...changes,
+});
+
+describe('a pool of decoders', () => {
+  const pool = new DecoderPool(1);
+  const { memoryBytes, device, removed } = run;
+  const options = { device, memoryBytes, removed };
+
+  it('reads only what is new of a text that begins as the last one, or goes another way', async () => {
+    const first = request({});
+    const [{ text }] = await generateTexts([first], unattended, pool);
+    const decoder = await pool.take(opened.model, options);
+    const read = vi.spyOn(decoder, 'read');
+    await pool.giveBack(decoder);
+    for (const [prompt, most] of [
+      [`${first.prompt}${text} and`, 4],
+      [`${first.prompt} nobody`, 4],
+    ] as const) {
+      read.mockClear();
+      const next = request({ prompt, tokens: 6 });
+      const [again] = await generateTexts([next], unattended, pool);
+      expect(read.mock.calls[0]?.[0].length).toBeLessThanOrEqual(most);
+      expect(again.text).toBe((await generate(next, unattended)).text);
+    }
+  });
+
+  it('closes the one used longest ago for another model', async () => {
+    const decoder = await pool.take(opened.model, options);
+    await pool.giveBack(decoder);
+    const dispose = vi.spyOn(decoder, 'dispose');
+    const other = await pool.take(await openModel(fixture('llama-gqa-untied')), options);
+    expect(dispose).toHaveBeenCalledOnce();
+    await pool.giveBack(other);
+    await other.dispose();
+  });
 });
 
 describe('decoding', () => {
@@ -228,6 +263,16 @@ describe('chat templates', () => {
       expect(renderChat(await loadTokenizer(model), message)).toBe(rendered);
     },
   );
+
+  it('are rendered for the whole conversation', async () => {
+    const chatTemplate =
+      '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>';
+    const tokenizer = { ...(await loadTokenizer(sample)), chatTemplate };
+    const turns = [{ prompt: 'Who?', answer: 'A clerk.' }];
+    expect(renderChat(tokenizer, 'When?', turns)).toBe(
+      '<user>Who?<assistant>A clerk.<user>When?<assistant>',
+    );
+  });
 
   it('are given up where they count for ever', async () => {
     const model = join(folder, 'endless');
