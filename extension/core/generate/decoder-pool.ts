@@ -68,6 +68,10 @@ class ReadDecoder implements TakenDecoder {
 
   public constructor(private readonly inner: Decoder) {}
 
+  public get isCached(): boolean {
+    return this.inner.isCached;
+  }
+
   public async read(ids: Int32Array): Promise<Float32Array> {
     const logits = await this.inner.read(ids);
     this.ids = [...this.ids, ...ids];

@@ -1,3 +1,4 @@
+import { isOnnx } from '../checkpoints/model-folder';
 import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
@@ -10,6 +11,8 @@ import { requireNextTokens } from '../runtime/next-token';
 
 /** Reads a text token by token. */
 export interface Decoder {
+  /** Whether it keeps keys and values, so that a token does not read the whole text again. */
+  readonly isCached: boolean;
   /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
   /** Forgets all that was read but so many tokens. */
@@ -23,16 +26,25 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
+  /** The model's own file, where it may be run as it stands. */
+  readonly file?: string;
 }
 
 /**
- * A decoder with a key/value cache; of a graph that is a model already, or of one with mixers, one that reads
- * all anew.
+ * A decoder with a key/value cache; of a graph that is a model already and takes none, or of one with mixers, one
+ * that reads all anew.
  */
 export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
   requireNextTokens(model);
   model.requireRunnable();
   const { emitter } = model;
+  const { vocabularySize } = model.summary;
+  if (emitter === undefined && vocabularySize !== undefined) {
+    const own = await ownGraph(options);
+    if (own !== undefined) {
+      return new CachedDecoder(own, vocabularySize);
+    }
+  }
   if (emitter === undefined || hasMixers(model.summary)) {
     return new RereadingDecoder(new LayeredExecutor(model, options.device, options.memoryBytes), [
       ...options.removed,
@@ -45,7 +57,19 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
   );
 }
 
+/** A graph of someone else's as it stands, where it takes its own cache. */
+async function ownGraph({
+  file,
+  device,
+  removed,
+}: DecoderOptions): Promise<CausalOnnxModel | undefined> {
+  return file === undefined || !isOnnx(file) || removed.length > 0
+    ? undefined
+    : CausalOnnxModel.ofFile(file, device);
+}
+
 class CachedDecoder implements Decoder {
+  public readonly isCached = true;
   private cache: CausalCache;
   private past = 0;
 
@@ -81,8 +105,9 @@ class CachedDecoder implements Decoder {
   }
 }
 
-/** For a graph of someone else's, whose cache may be of any form, and for mixers, whose states are in none. */
+/** For a graph of someone else's that takes no cache of a known form, and for mixers, whose states are in none. */
 class RereadingDecoder implements Decoder {
+  public readonly isCached = false;
   private ids = new Int32Array();
   private readonly removed: ReadonlySet<number>;
 

@@ -167,7 +167,12 @@ class Writer {
     });
     warnUnable(request.model.capabilities.carryState, context);
     const { memoryBytes, removed } = request;
-    const decoder = await decoders.take(model, { device, memoryBytes, removed });
+    const decoder = await decoders.take(model, { device, memoryBytes, removed, file: path });
+    if (!decoder.isCached && request.model.capabilities.carryState.able) {
+      context.warn(
+        say`${name} takes no cache of a known form. Generation reads the whole text again for each token.`,
+      );
+    }
     return new Writer(name, tokenizer, decoder, prompt, room, options);
   }
 
