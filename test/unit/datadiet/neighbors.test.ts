@@ -135,7 +135,7 @@ describe('issues of examples', () => {
     const { indices } = chooseExamples(scored, { request, without, similarity: 0.9995 });
     expect(indices).toHaveLength(37);
     expect(() => chooseExamples(scored, { request, without: ['suspected'] })).toThrow(
-      /don't tell of suspected/,
+      /don't include suspected/,
     );
   });
 

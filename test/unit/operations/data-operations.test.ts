@@ -82,7 +82,7 @@ describe('what a data map writes', () => {
     expect(readdirSync(again, { recursive: true })).toEqual(readdirSync(out, { recursive: true }));
     expect(readdirSync(join(data, 'horizontal'))).toContain('00.png');
     const to = (name: string) => ({ keep: 1, relabel: ['0=vertical'], out: at(name) });
-    await expect(select(to('none.npy'))).rejects.toThrow(/An array holds indices alone/);
+    await expect(select(to('none.npy'))).rejects.toThrow(/A \.npy file can't hold new labels/);
     await expect(select({ ...to('none.json'), relabel: ['0=oblique'] })).rejects.toThrow(
       /There is no class oblique/,
     );

@@ -108,7 +108,7 @@ export function rowsOfClasses(
     const row = first.get(label);
     if (row === undefined) {
       throw new UserError(
-        say`No example has the class ${classNames[label] ?? label}, so how it is written is not known.`,
+        say`The class ${classNames[label] ?? label} has no example to show how it is written.`,
         { file, field: 'relabel', remedy: say`Choose a class that some example has.` },
       );
     }

@@ -168,7 +168,7 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
   const { labels, predicted, classNames, embedding, examples } = document;
   const fault = embedding === undefined ? undefined : faultOf(embedding, examples);
   if (fault !== undefined) {
-    throw new UserError(say`It has not as many bytes as ${counted(examples, 'example')} take.`, {
+    throw new UserError(say`Its length doesn't match ${counted(examples, 'example')}.`, {
       file,
       field: `embedding.${fault}`,
       remedy: say`Score the data set again.`,

@@ -165,7 +165,7 @@ describe('a part of a data set in its own form', () => {
     const refused = join(folder, 'refused');
     await expect(
       exportPart(table, Int32Array.of(0), refused, unattended, new Map([[0, 1]])),
-    ).rejects.toThrow(/No example has the class dog/);
+    ).rejects.toThrow(/The class dog has no example/);
     expect(existsSync(refused)).toBe(false);
   });
 
