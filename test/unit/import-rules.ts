@@ -16,7 +16,7 @@ const parts: Readonly<Record<string, readonly string[]>> = {
   training: [...below, 'data'],
   prune: [...below, 'data', 'metrics', 'training'],
   tensornet: [...below, 'linear-algebra', 'data', 'metrics', 'training'],
-  datadiet: [...below, 'data', 'training'],
+  datadiet: [...below, 'linear-algebra', 'data', 'training'],
   symbolic: [...below, 'linear-algebra', 'data', 'metrics', 'training'],
   plans: [...below, ...systems],
   export: [...below, 'linear-algebra', ...systems],
