@@ -49,12 +49,19 @@ async function judge(format: Format, path: string): Promise<string | undefined> 
 
 /** Bytes of this process when it was last looked at: looking takes as long as a small parser. */
 let size = process.memoryUsage.rss();
+/** Bytes after the last collection: growth could hide in what earlier files have left. */
+let collected = size;
 
 /** Opens a file. @returns how many bytes the process has grown by, or what is wrong */
 async function measure(
   format: Format,
   path: string,
 ): Promise<{ readonly grown: number; readonly finding?: string }> {
+  if (size - collected > mostBytes) {
+    globalThis.gc?.();
+    size = process.memoryUsage.rss();
+    collected = size;
+  }
   const before = size;
   const start = process.cpuUsage();
   const ended = (finding?: string): { grown: number; finding?: string } => {
