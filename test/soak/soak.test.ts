@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
 import type { Espalier } from '../../extension/extension';
@@ -13,6 +12,7 @@ import { changedModel, kindNames, kinds, makeSources, taskOf } from '../reliabil
 import type { Sources, Task } from '../reliability/kinds';
 import { growth, measure } from './measure';
 import type { Measure } from './measure';
+import { Turns } from './turns';
 
 const jobs = Number(process.env['ESPALIER_SOAK_JOBS'] ?? '1000');
 const panels = Math.ceil(jobs / 2);
@@ -40,7 +40,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
   let sources: Sources;
   const out = workspacePath('out');
   const shownFolder = workspacePath('shown');
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const turns = new Turns();
 
   before(async () => {
     espalier = await activate();
@@ -67,6 +67,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     await mkdir(out);
     const name = kindNames[number % kindNames.length] ?? 'profile';
     const start = performance.now();
+    turns.doing = name;
     const { operation, request } = taskOf(kinds[name], sources, out);
     await run({ operation, request: name === 'repair' ? { ...request, sequences: 4 } : request });
     seconds.set(name, (seconds.get(name) ?? 0) + (performance.now() - start) / 1000);
@@ -98,6 +99,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
   async function showOne(number: number): Promise<void> {
     const [command = '', of] = shown[number % shown.length] ?? [];
     const model = workspacePath('models', String(number % 200));
+    turns.doing = basename(of ?? command);
     await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model));
     // A job may have shown its result meanwhile: it is behind the panel then.
     await until('the script of the panel', () =>
@@ -122,24 +124,24 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     let first: Measure | undefined;
     let last: Measure | undefined;
     let opened = 0;
-    delay.enable();
+    turns.start();
     let nextLook = Math.ceil(jobs * warmUp);
     for (let done = 1; done <= jobs; done++) {
       await runOne(done);
       for (; opened < (panels * done) / jobs; opened++) await showOne(opened);
       if (done >= nextLook || done === jobs) {
         nextLook += jobs / looks;
+        // It collects what is left, which takes long.
+        turns.stop();
         last = await measure();
+        turns.start();
         first ??= last;
         say(`after ${done} jobs and ${opened} panels: ${JSON.stringify(last)}`);
       }
     }
-    delay.disable();
+    turns.stop();
     say(`seconds: ${[...seconds].map(([name, all]) => `${name} ${all.toFixed(0)}`).join(', ')}`);
-    const milliseconds = (nanoseconds: number): string => (nanoseconds / 1e6).toFixed(1);
-    say(
-      `waits of the thread: half under ${milliseconds(delay.percentile(50))} ms, 99 % under ${milliseconds(delay.percentile(99))} ms, the longest ${milliseconds(delay.max)} ms`,
-    );
+    say(turns.toString());
     assert.ok(first && last);
     const beyond = growth(first, last, bounds);
     assert.deepEqual(beyond, []);
