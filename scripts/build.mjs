@@ -49,9 +49,11 @@ const node = {
 };
 
 /** Says what is wrong before anything of the bundle fails; in words that any Node reads. */
-const leastNode = Number(/\d+/.exec(manifest.engines.node)?.[0]);
+const leastNode = /\d+\.\d+/.exec(manifest.engines.node)?.[0] ?? '';
+const [leastMajor, leastMinor] = leastNode.split('.');
 const refuseOldNode =
-  `if (parseInt(process.versions.node, 10) < ${leastNode}) { ` +
+  `var has = process.versions.node.split('.'); ` +
+  `if (has[0] < ${leastMajor} || (has[0] == ${leastMajor} && has[1] < ${leastMinor})) { ` +
   `console.error('Espalier needs Node.js ${leastNode} or later. This is ' + process.version + '.'); process.exit(1); }`;
 
 /** @type {import('esbuild').BuildOptions} */
@@ -236,6 +238,12 @@ const solver = createRequire(import.meta.url).resolve('highs/runtime');
 const wanted = bundles.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
+if (names.length === 0) {
+  // Notices of bundles that are gone would stay in packages.
+  const files = await readdir(join(root, 'dist')).catch(() => /** @type {string[]} */ ([]));
+  const notices = files.filter((file) => file.endsWith('.LEGAL.txt'));
+  await Promise.all(notices.map((file) => rm(join(root, 'dist', file))));
+}
 if (wanted.some(({ outdir }) => outdir === 'dist/webview')) {
   // Chunks of earlier builds have other names.
   await rm(join(root, 'dist', 'webview'), { recursive: true, force: true });

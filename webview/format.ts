@@ -1,5 +1,4 @@
 import { locale } from './strings';
-import { t } from './translate';
 
 const whole = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat(locale, { maximumSignificantDigits: 3 });
@@ -54,15 +53,13 @@ export function formatDistanceShort(value: number): string {
   return String(Number(value.toPrecision(2)));
 }
 
-/** A distance in a cell: what is next to nothing is said so; its details have the number. */
-export const formatInCell = (value: number): string =>
-  value !== 0 && Math.abs(value) < 1e-3 ? '<0.001' : formatDistanceShort(value);
+const banded =
+  (format: (value: number) => string) =>
+  (value: number): string =>
+    value !== 0 && Math.abs(value) < 1e-3 ? '<0.001' : format(value);
 
-/** Seconds as under 1 s, 45 s, 3 min 20 s or 2 h 5 min. */
-export function formatDuration(seconds: number): string {
-  if (seconds < 1) return t('under 1 s');
-  const rounded = Math.round(seconds);
-  if (rounded < 60) return `${rounded} s`;
-  if (rounded < 3600) return `${Math.floor(rounded / 60)} min ${rounded % 60} s`;
-  return `${Math.floor(rounded / 3600)} h ${Math.floor((rounded % 3600) / 60)} min`;
-}
+/** A distance in a row or a tile: what is next to nothing is said so; the details of its cell have the number. */
+export const formatInRow = banded(formatDistance);
+
+/** The same in a cell, with two digits. */
+export const formatInCell = banded(formatDistanceShort);

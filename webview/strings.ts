@@ -1,4 +1,4 @@
-import { t } from './translate';
+import { t, listed } from './translate';
 
 /** Language of the strings below, which numbers are formatted for. */
 export const locale = 'en';
@@ -32,7 +32,7 @@ export const strings = {
   driftStaysBelow: (limit: string) => t('Drift stays below {0}.', limit),
   driftStarts: (limit: string, sublayer: string) =>
     t('Drift reaches {0} after {1}.', limit, sublayer),
-  driftMostAt: (places: readonly string[]) => t('Largest there: {0}.', places.join(', ')),
+  driftMostAt: (places: readonly string[]) => t('Largest there: {0}.', listed(places)),
   driftAtToken: (token: string, position: string, share: string) =>
     t('{0} (token {1}, {2})', token, position, share),
   driftAtPosition: (position: string, share: string) => t('position {0} ({1})', position, share),

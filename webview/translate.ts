@@ -19,3 +19,9 @@ export const tell = (message: Message): string =>
   render(message, (pattern, ...values) =>
     fill(withoutFlags(catalogue[pattern] ?? pattern), ...values),
   );
+
+/** `Distance: 0.029` */
+export const named = (name: string, value: string): string => t('{0}: {1}', name, value);
+
+/** `small, planned, 3 ties` */
+export const listed = (parts: readonly string[]): string => parts.join(t(', '));

@@ -324,6 +324,12 @@ export function playgroundDocument() {
         { tokensPerSecond: 30.1, ended: false },
       ],
       warnings: [],
+      turns: [
+        {
+          prompt: 'Who wrote it?',
+          answers: ['A clerk of the court wrote it.', 'A clerk wrote it, in the year after.'],
+        },
+      ],
     },
     patches: [],
   };

@@ -51,9 +51,9 @@ export async function runCommandLine(
       });
       exitCode = passes ? 0 : 1;
     },
-    serve: async () => {
+    serve: async (except) => {
       const { serve } = await import('./mcp/mcp-server');
-      await serve(toolsOf(context), version);
+      await serve(toolsOf(context, except), version);
     },
   });
   if (args.length === 0) {

@@ -1,3 +1,4 @@
+import type { Message } from '../core/message';
 import type { Fields } from '../core/operations/fields';
 import type { Terminal } from './terminal';
 
@@ -14,5 +15,7 @@ export interface Shown {
 export interface Presenter<Result = unknown> {
   /** Flags that change only what is shown. */
   readonly options: Fields;
+  /** Words of what is shown, with what they mean, for the help. */
+  readonly terms?: Readonly<Record<string, Message>>;
   print(result: Result, shown: Shown): void;
 }

@@ -20,8 +20,11 @@ export interface Actions {
     presenter: Presenter,
     typed: Typed,
   ) => Promise<void>;
-  /** Serves tools to agents until they have gone. */
-  readonly serve: () => Promise<void>;
+  /**
+   * Serves tools to agents until they have gone.
+   * @param except names of tools that are left out
+   */
+  readonly serve: (except: readonly string[]) => Promise<void>;
 }
 
 /** The command line: a subcommand per operation. It throws a CommanderError instead of ending the process. */
@@ -49,7 +52,10 @@ export function createProgram(actions: Actions): Command {
     .description(
       'Serve tools to agents by the Model Context Protocol, over standard input and output.',
     )
-    .action(actions.serve);
+    .option('--except <TOOL,…>', 'Tools to leave out, such as inspect_model')
+    .action(async ({ except }: { readonly except?: string }) => {
+      await actions.serve(except?.split(',') ?? []);
+    });
   return program;
 }
 
@@ -119,6 +125,11 @@ function addOperation(
     const flag = asFlag(fields);
     const notes = [...new Set(rules.map((rule) => inEnglish(rule.describe(flag))))];
     command.addHelpText('after', `\n${notes.join('\n')}`);
+  }
+  const terms = Object.entries(presenter.terms ?? {});
+  if (terms.length > 0) {
+    const lines = terms.map(([term, meaning]) => `  ${term}: ${inEnglish(meaning)}`);
+    command.addHelpText('after', `\nWords:\n${lines.join('\n')}`);
   }
   command.action(async () => {
     takeArguments(fields, command.args, typed);

@@ -29,6 +29,7 @@ export const documentNames = {
   textScores: { suffix: '.textscores.json', format: 'espalier.textscores', beside: 'text' },
   selection: { suffix: '.selection.json', format: 'espalier.selection', beside: 'output' },
   experiment: { suffix: '.datadiet.json', format: 'espalier.datadiet', beside: 'data' },
+  evaluation: { suffix: '.evaluation.json', format: 'espalier.evaluation', beside: 'model' },
   evolution: { suffix: '.gssnn.json', format: 'espalier.gssnn', beside: 'output' },
 } as const satisfies Readonly<Record<string, DocumentName>>;
 

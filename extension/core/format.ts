@@ -34,3 +34,11 @@ export function formatDuration(seconds: number): string {
   const minutes = Math.round(seconds / 60);
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
+
+/** `0.0290`, `<0.001`: what is next to nothing is said so; `–` where none was measured. */
+export function formatDistance(distance: number | null | undefined): string {
+  if (distance === null || distance === undefined) {
+    return '–';
+  }
+  return distance !== 0 && Math.abs(distance) < 1e-3 ? '<0.001' : distance.toPrecision(3);
+}

@@ -121,6 +121,7 @@ function hostDocuments({
     textScores: {},
     selection: {},
     experiment: {},
+    evaluation: {},
   };
 }
 

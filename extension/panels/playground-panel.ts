@@ -25,6 +25,9 @@ export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState
       stop: () => {
         session.stop();
       },
+      newChat: () => {
+        session.newChat();
+      },
       choose: () => runCommand(commandIds.openPlayground, session),
     }),
   };

@@ -66,12 +66,13 @@ export class PlaygroundPanels
   #session(models: readonly string[]): PlaygroundSession {
     const worker = this.#newWorker();
     return new PlaygroundSession(models, {
-      generate: async ([model = '', against], prompt, { onEvent, ...watch }) => {
+      generate: async ([model = '', against], prompt, turns, { onEvent, ...watch }) => {
         const request = this.#settings.request(generate, {
           ...{ model, ...prompt },
           ...(against === undefined ? {} : { against }),
         });
-        return worker.request('generate', request, {
+        const asked = { request, turns };
+        return worker.request('converse', asked, {
           ...watch,
           onEvent: (event) => {
             onEvent(event as GenerationEvent);

@@ -12,7 +12,10 @@ import {
 } from 'valibot';
 import type { InferOutput } from 'valibot';
 import type { GeneratedToken } from '../core/generate/generate';
+import type { Turn } from '../core/operations/generate';
 import type { CallSchemas } from './panel';
+
+export type { Turn } from '../core/operations/generate';
 
 const whole = (least: number) => pipe(number(), integer(), minValue(least));
 
@@ -53,11 +56,15 @@ export interface PlaygroundState {
   /** By model; fewer before their first tokens. */
   readonly paces: readonly PlaygroundPace[];
   readonly warnings: readonly string[];
+  /** What was said before in this chat. */
+  readonly turns: readonly Turn[];
 }
 
 export interface PlaygroundCalls {
   generate(prompt: PlaygroundPrompt): void;
   stop(): void;
+  /** Forgets what was said. */
+  newChat(): void;
   /** The user chooses the model to compare with. */
   choose(): void;
 }
@@ -65,5 +72,6 @@ export interface PlaygroundCalls {
 export const playgroundCalls: CallSchemas<PlaygroundCalls> = {
   generate: tuple([playgroundPrompt]),
   stop: tuple([]),
+  newChat: tuple([]),
   choose: tuple([]),
 };

@@ -12,6 +12,7 @@ import type { ModelSummary } from '../core/models/model-summary';
 import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
 import type { Front } from '../core/operations/pareto';
+import type { ConverseRequest, GenerationResult } from '../core/operations/generate';
 import type { OperationId, OperationOf } from '../core/operations/operations';
 import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
@@ -126,6 +127,8 @@ type OperationRequest<Id extends OperationId> = [
 export type WorkerRequests = { readonly [Id in OperationId]: OperationRequest<Id> } & {
   /** Seconds by earlier runs on this machine or a short one; null where neither tells, or it is little work. */
   readonly expect: [EstimateRequest, number | null];
+  /** As `generate`, behind what was said before; the models stay open for the next prompt. */
+  readonly converse: [ConverseRequest, GenerationResult];
 };
 
 /** A complete request of an operation. */

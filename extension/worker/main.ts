@@ -2,10 +2,11 @@ import process from 'node:process';
 import { operations } from '../core/operations/operations';
 import type { WorkerRequests } from '../protocol/worker';
 import { answering } from './answer';
+import { converse } from './converse';
 import { expect } from './estimate';
 import { serve } from './serve';
 
 // ONNX Runtime reports home unless told not to before its first session.
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
 
-serve<WorkerRequests>({ ...answering(operations), expect });
+serve<WorkerRequests>({ ...answering(operations), converse, expect });

@@ -194,11 +194,11 @@ describe('Profile Layers', () => {
     assert.ok(selectionEvaluation !== undefined && selectionEvaluation.tokens > 0);
     assert.ok(session.originalEvaluation !== undefined);
     assert.notEqual(session.originalEvaluation.perplexity, selectionEvaluation.perplexity);
-    const { evaluations } = await readProfile(session);
-    assert.deepEqual(
-      evaluations.map(({ rounds }) => rounds),
-      [0, 1],
-    );
+    const { evaluations, rounds: all } = await readProfile(session);
+    const roundsOf = (isExcerpt: boolean) =>
+      evaluations.flatMap(({ rounds, excerpt = false }) => (excerpt === isExcerpt ? [rounds] : []));
+    assert.deepEqual(roundsOf(false), [0, 1]);
+    assert.deepEqual(roundsOf(true), [0, all.length]);
     session.chooseMark('block.0.attention', 'removed');
     assert.equal(session.snapshot().selectionEvaluation, undefined);
   });

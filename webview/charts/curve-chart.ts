@@ -11,6 +11,7 @@ import {
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
 import type { Plot } from './themed-chart';
+import { named } from '../translate';
 
 Chart.register(LinearScale, LineController, LineElement, LogarithmicScale, PointElement, Tooltip);
 
@@ -238,7 +239,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
         callbacks: {
           title: ([item]) => (item === undefined ? '' : content.pointTitle(item.raw as ChartPoint)),
           label: (item) =>
-            `${item.dataset.label ?? ''}: ${content.formatY((item.raw as ChartPoint).y)}`,
+            named(item.dataset.label ?? '', content.formatY((item.raw as ChartPoint).y)),
         },
       },
     },

@@ -5,6 +5,7 @@ import { directions, nearestPlace, nextPlace } from './point-walk';
 import type { SeriesColor, ThemeColors } from './theme-colors';
 import { ThemedChart } from './themed-chart';
 import type { Plot } from './themed-chart';
+import { named } from '../translate';
 
 Chart.register(LinearScale, PointElement, ScatterController, Tooltip);
 
@@ -284,7 +285,7 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
           label: ({ dataset: { label = '' }, raw }) => {
             const { x, y } = raw as ScatterPoint;
             const { titles, format } = content;
-            return [label, `${titles.y}: ${format(y)}`, `${titles.x}: ${formatX(x)}`];
+            return [label, named(titles.y, format(y)), named(titles.x, formatX(x))];
           },
         },
       },

@@ -2,6 +2,7 @@ import type { RefObject, VNode } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import { saveImage } from '../kit/save-image';
 import { strings } from '../strings';
+import { named } from '../translate';
 
 interface CopyImageProps {
   readonly canvas: RefObject<HTMLCanvasElement | null>;
@@ -35,7 +36,7 @@ export function CopyImage({ canvas, label }: CopyImageProps): VNode {
       <button
         type="button"
         class="copy-image"
-        aria-label={`${strings.copyImage}: ${label}`}
+        aria-label={named(strings.copyImage, label)}
         onClick={() => {
           void copy();
         }}

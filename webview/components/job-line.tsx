@@ -1,7 +1,8 @@
 import type { VNode } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { JobProgress, PanelJob } from '../../extension/protocol/jobs';
-import { formatBytes, formatCount, formatDuration, formatPercent } from '../format';
+import { formatDuration } from '../../extension/core/format';
+import { formatBytes, formatCount, formatPercent } from '../format';
 import { strings } from '../strings';
 import { Button } from './controls';
 import { Icon } from './icons';

@@ -7,6 +7,8 @@ export interface Column {
   readonly title: string;
   /** Numbers stand to the right. */
   readonly isNumber?: boolean;
+  /** What the title means, for a pointer that rests on it. */
+  readonly meaning?: string | undefined;
 }
 
 /** The heading of a row, and its other cells. */
@@ -28,8 +30,8 @@ export function Table({ caption, columns, rows, total = rows.length }: TableProp
       <caption class="sr-only">{caption}</caption>
       <thead>
         <tr>
-          {columns.map(({ title }, i) => (
-            <th key={title} scope="col" class={classes[i]}>
+          {columns.map(({ title, meaning }, i) => (
+            <th key={title} scope="col" class={classes[i]} title={meaning}>
               {title}
             </th>
           ))}
@@ -84,16 +86,17 @@ interface SortHeaderProps<Key extends string> {
   readonly column: Key;
   readonly title: string;
   readonly isNumber: boolean;
+  readonly meaning: string | undefined;
   readonly sort: ColumnSort<Key>;
   readonly onSort: (sort: ColumnSort<Key>) => void;
 }
 
 /** The heading of a column, a button that sorts by it; pressed again, it turns the order round. */
 function SortHeader<Key extends string>(props: SortHeaderProps<Key>): VNode {
-  const { column, title, isNumber, sort, onSort } = props;
+  const { column, title, isNumber, meaning, sort, onSort } = props;
   const order = sort.key !== column ? 'none' : sort.descending ? 'descending' : 'ascending';
   return (
-    <th scope="col" class={isNumber ? 'number' : undefined} aria-sort={order}>
+    <th scope="col" class={isNumber ? 'number' : undefined} title={meaning} aria-sort={order}>
       <button
         type="button"
         onClick={() => {
@@ -145,8 +148,8 @@ export function SortedTable<Key extends string, Item extends object>(
         <caption class="sr-only">{caption}</caption>
         <thead>
           <tr>
-            {columns.map(({ key, title, isNumber = false }) => (
-              <SortHeader key={key} column={key} {...{ title, isNumber, sort, onSort }} />
+            {columns.map(({ key, title, isNumber = false, meaning }) => (
+              <SortHeader key={key} column={key} {...{ title, isNumber, meaning, sort, onSort }} />
             ))}
           </tr>
         </thead>

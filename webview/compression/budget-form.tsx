@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatInRow, formatPercent } from '../format';
 import { contexts, formatAmount, isTime, leastPercent, withLimit } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
@@ -11,6 +11,8 @@ import type { PlannedFrame } from './frame';
 import { reasonAgainst } from './frame';
 import { Plan } from './plan';
 import { strings } from './strings';
+import { tell } from '../translate';
+import { glossary } from '../../extension/core/glossary';
 import type { CompressionPanel } from './compression-panel';
 import type { AskedBudget } from './use-budget';
 
@@ -217,7 +219,11 @@ function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
     <Facts
       class="prediction"
       facts={[
-        { name: strings.predicted, value: formatDistance(sumOfDistances) },
+        {
+          name: strings.predicted,
+          value: formatInRow(sumOfDistances),
+          title: tell(glossary.predictedDistance),
+        },
         ...limits.map(({ unit, cost, before }) => ({
           name: strings.leftOf(strings.limitName[unit].toLowerCase()),
           value: strings.shareOf(formatPercent(cost / before), formatAmount(unit, cost)),

@@ -1,8 +1,11 @@
+import { distanceWord } from '../../extension/core/change-size';
+import { glossary } from '../../extension/core/glossary';
 import type { Fact } from '../components/facts';
-import { formatBytes, formatCompact, formatDistance, formatPercent } from '../format';
+import { formatBytes, formatCompact, formatDistance, formatInRow, formatPercent } from '../format';
 import { isOuter } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
+import { listed, tell } from '../translate';
 
 /** What a screen reader says of a cell. */
 export function cellLabel(cell: LayerCell): string {
@@ -18,13 +21,16 @@ function statusTexts({ status, entry, loss, layer }: LayerCell): string[] {
   return [
     strings.way(entry),
     strings.level(entry.method, entry.level),
-    `${strings.distance.toLowerCase()} ${formatDistance(loss)}`,
+    `${strings.distance.toLowerCase()} ${formatInRow(loss)}`,
     strings.change(formatBytes(layer.bytes), formatBytes(entry.bytes)),
   ];
 }
 
-/** Every number of a cell, for the details below the grid. */
-export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
+/**
+ * Every number of a cell, for the details below the grid.
+ * @param metric of the distance
+ */
+export function cellFacts({ layer, entry, loss }: LayerCell, metric: string): Fact[] {
   const change = (
     field: 'bytes' | 'parameters' | 'flopsPerToken',
     format: (value: number) => string,
@@ -38,21 +44,36 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
     { name: strings.sizes, value: `${layer.out} × ${layer.in}` },
     {
       name: strings.levelFact,
+      title: tell(glossary.level),
       value: entry === undefined ? strings.none : strings.level(entry.method, entry.level),
     },
-    { name: strings.distance, value: distanceText(loss, entry?.standardError) },
-    { name: strings.error, value: share(entry?.error) },
-    { name: strings.outputError, value: share(entry?.outputError) },
+    {
+      name: strings.distance,
+      value: distanceText(metric, loss, entry?.standardError),
+      title: tell(glossary.layerDistance),
+    },
+    { name: strings.error, value: share(entry?.error), title: tell(glossary.matrixError) },
+    {
+      name: strings.outputError,
+      value: share(entry?.outputError),
+      title: tell(glossary.outputError),
+    },
     { name: strings.bytes, value: change('bytes', formatBytes) },
     { name: strings.parameters, value: change('parameters', formatCompact) },
-    { name: strings.flops, value: change('flopsPerToken', formatCompact) },
+    {
+      name: strings.flops,
+      value: change('flopsPerToken', formatCompact),
+      title: tell(glossary.flopsPerToken),
+    },
     {
       name: strings.decode,
       value: timeText(layer.decodeMsPerToken, entry?.decodeMsPerToken),
+      title: tell(glossary.decodeTime),
     },
     {
       name: strings.prefill,
       value: timeText(layer.prefillMsPerToken, entry?.prefillMsPerToken),
+      title: tell(glossary.prefillTime),
     },
     ...(entry?.mpoRun === undefined
       ? []
@@ -60,12 +81,19 @@ export function cellFacts({ layer, entry, loss }: LayerCell): Fact[] {
   ];
 }
 
-function distanceText(loss: number | undefined, standardError: number | undefined): string {
+/** `0.029 ± 0.001, small` */
+function distanceText(
+  metric: string,
+  loss: number | undefined,
+  standardError: number | undefined,
+): string {
   if (loss === undefined) return strings.none;
-  const distance = formatDistance(loss);
-  return standardError === undefined
-    ? distance
-    : strings.plusMinus(distance, formatDistance(standardError));
+  const distance =
+    standardError === undefined
+      ? formatDistance(loss)
+      : strings.plusMinus(formatDistance(loss), formatDistance(standardError));
+  const word = distanceWord(metric, loss);
+  return word === undefined ? distance : listed([distance, tell(word)]);
 }
 
 /** Times are zero where none are known. */

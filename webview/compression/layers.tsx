@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks';
 import { paletteColor } from '../charts/palette';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
-import { formatBytes, formatCount, formatDistance, formatPercent } from '../format';
+import { formatBytes, formatCount, formatInRow, formatPercent } from '../format';
 import { timeText } from './cell-text';
 import { isOuter, roleName } from './cells';
 import type { CellSet, LayerCell } from './cells';
@@ -12,8 +12,19 @@ import { sortKeys } from './sort-keys';
 import type { SortKey } from './sort-keys';
 import { strings } from './strings';
 import type { CompressionPanel } from './compression-panel';
+import { glossary } from '../../extension/core/glossary';
+import type { Message } from '../../extension/core/message';
+import { listed, tell } from '../translate';
 
 const TEXTS: ReadonlySet<SortKey> = new Set(['tensor', 'role', 'level']);
+
+const MEANINGS: Readonly<Partial<Record<SortKey, Message>>> = {
+  level: glossary.level,
+  loss: glossary.layerDistance,
+  error: glossary.matrixError,
+  outputError: glossary.outputError,
+  decodeMsPerToken: glossary.decodeTime,
+};
 
 interface LayersProps {
   readonly panel: CompressionPanel;
@@ -38,6 +49,7 @@ export function Layers({ panel, cells: { cells, scale } }: LayersProps): VNode {
           key,
           title: strings.column[key],
           isNumber: !TEXTS.has(key),
+          meaning: MEANINGS[key] && tell(MEANINGS[key]),
         }))}
         sort={sort}
         onSort={(next) => {
@@ -81,12 +93,12 @@ function Row({ cell, position }: RowProps): VNode {
             style={{ backgroundColor: paletteColor(position) }}
           />
         )}
-        {loss === undefined ? strings.none : formatDistance(loss)}
+        {loss === undefined ? strings.none : formatInRow(loss)}
       </td>
       <td class="number">{share(entry?.error)}</td>
       <td class="number">{share(entry?.outputError)}</td>
       <td class="number">{formatBytes(layer.bytes)}</td>
-      <td class="number" title={drawbacks.map(strings.drawback).join(', ') || undefined}>
+      <td class="number" title={listed(drawbacks.map(strings.drawback)) || undefined}>
         {drawbacks.includes('bytes') && (
           <>
             <span class="drawback">{strings.drawback('bytes')}</span>{' '}

@@ -1,13 +1,16 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
+import { distanceWord } from '../../extension/core/change-size';
+import { glossary } from '../../extension/core/glossary';
 import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatInRow, formatPercent } from '../format';
 import { countOf, countsOf, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
+import { named, tell } from '../translate';
 import type { CompressionPanel } from './compression-panel';
 
 interface PlanProps {
@@ -47,17 +50,19 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
         ))}
         <Tile
           name={strings.predicted}
-          value={formatDistance(result.sumOfDistances)}
+          value={formatInRow(result.sumOfDistances)}
           note={strings.predictedNote}
+          meaning={tell(glossary.predictedDistance)}
         />
         <Tile
           name={strings.measured}
-          value={distance === undefined ? strings.none : formatDistance(distance - table.original)}
+          value={distance === undefined ? strings.none : formatInRow(distance - table.original)}
           note={
             distance === undefined
               ? strings.notMeasured
-              : strings.measuredNote(formatCount(tried.length))
+              : judged(table.metric, distance, strings.measuredNote(formatCount(tried.length)))
           }
+          meaning={tell(glossary.measuredDistance)}
         />
         <Tile
           name={strings.changed}
@@ -116,4 +121,10 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
       </div>
     </>
   );
+}
+
+/** A note, with a word for the distance where its metric has one: `small: measured, after 3 plans`. */
+function judged(metric: string, distance: number, note: string): string {
+  const word = distanceWord(metric, distance);
+  return word === undefined ? note : named(tell(word), note);
 }

@@ -9,7 +9,7 @@ import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
 import { formatCount, formatInCell, formatPercent } from '../format';
 import { Grid } from '../grid/grid';
-import { t } from '../translate';
+import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
 import { sharesOf, wayKey } from './cells';
 import type { CellSet, LayerCell, Shown } from './cells';
@@ -68,7 +68,7 @@ export function SensitivityGrid(props: GridProps): VNode {
         }}
         pointed={setPointed}
       />
-      <CellDetails cell={cells.byId.get(pointed ?? '')} />
+      <CellDetails cell={cells.byId.get(pointed ?? '')} metric={frame.table.metric} />
       <p class="pays">{paysText(cells)}</p>
       <Legend frame={frame} cells={cells} />
     </Section>
@@ -150,8 +150,14 @@ function nearestIndex(shares: readonly number[], share: number): number {
   );
 }
 
+interface DetailsProps {
+  readonly cell: LayerCell | undefined;
+  /** Of its distance. */
+  readonly metric: string;
+}
+
 /** The numbers of one cell, below the grid: what a tooltip would say, at a place that stays. */
-function CellDetails({ cell }: { readonly cell: LayerCell | undefined }): VNode {
+function CellDetails({ cell, metric }: DetailsProps): VNode {
   return (
     <div class="details">
       <p class="muted" id="grid-hint" hidden={cell !== undefined}>
@@ -162,9 +168,9 @@ function CellDetails({ cell }: { readonly cell: LayerCell | undefined }): VNode 
           <p class="details-title">
             <strong>{cell.layer.tensor}</strong>
             <span class="muted">{statusText(cell)}</span>
-            <span class="drawback">{cell.drawbacks.map(strings.drawback).join(', ')}</span>
+            <span class="drawback">{listed(cell.drawbacks.map(strings.drawback))}</span>
           </p>
-          <Facts facts={cellFacts(cell)} />
+          <Facts facts={cellFacts(cell, metric)} />
         </div>
       )}
     </div>

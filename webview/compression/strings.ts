@@ -3,7 +3,7 @@ import type { CompressionJob } from '../../extension/protocol/compression';
 import { ends } from '../strings';
 import type { SortKey } from './sort-keys';
 import type { BudgetUnit, Drawback, Method, Role, Way } from './types';
-import { t } from '../translate';
+import { t, listed, named } from '../translate';
 
 type JobName = Exclude<CompressionJob, { kind: 'idle' }>['what'];
 
@@ -165,7 +165,7 @@ export const strings = {
   legendRemoved: t('removed by the plan'),
   legendDrawback: t('no gain: not smaller, slower, or more FLOPs than the original'),
   cellName: (line: string, block: number) => t('{0}, block {1}', line, block),
-  cellLabel: (name: string, facts: readonly string[]) => `${name}: ${facts.join(', ')}`,
+  cellLabel: (name: string, facts: readonly string[]) => named(name, listed(facts)),
   drawback: (drawback: Drawback) => drawbacks[drawback],
   status: {
     pending: t('not measured with this method'),
@@ -240,8 +240,7 @@ export const strings = {
   tokens: (count: string) => t('{0} tokens', count),
   shareOf: (share: string, amount: string) => `${share} · ${amount}`,
   covers: t('FLOPs and times are of the blocks, and of the head where it takes part.'),
-  least: (limits: readonly string[]) =>
-    t('The allowed changes reach down to {0}.', limits.join(', ')),
+  least: (limits: readonly string[]) => t('The allowed changes reach down to {0}.', listed(limits)),
   allowed: t('Changes allowed'),
   removes: (count: string) => t('Allow removing sublayers ({0} in the layer profile)', count),
   outerToo: t('Compress embedding and head too'),
@@ -281,7 +280,7 @@ export const strings = {
   applyPlanTitle: t('Write the compressed model that the plan describes'),
   forgetPlan: t('Discard Plan'),
   forgetPlanTitle: t('Show the methods again'),
-  planOf: (limits: readonly string[]) => t('Plan for {0}', limits.join(', ')),
+  planOf: (limits: readonly string[]) => t('Plan for {0}', listed(limits)),
   limitOf: (percent: string, unit: string) => t('{0} of the {1}', percent, unit.toLowerCase()),
   cost: t('Left'),
   costNote: (after: string, before: string) => t('{0} of {1}', after, before),

@@ -1,8 +1,10 @@
+import { distanceWord } from '../../extension/core/change-size';
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import { fileName } from '../file-name';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatInRow, formatPercent } from '../format';
 import { strings } from './strings';
+import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
 
 /** What of a box is coloured. */
@@ -33,8 +35,8 @@ export function importanceScale(importance: Importance | undefined): ColourScale
   const distanceOf = (id: string) => byId.get(id) ?? byId.get(blockOf(id));
   return {
     legend: strings.importanceLegend(importance.metric),
-    low: `${strings.cheap} ${formatDistance(scale.min)}`,
-    high: `${formatDistance(scale.max)} ${strings.important}`,
+    low: `${strings.cheap} ${formatInRow(scale.min)}`,
+    high: `${formatInRow(scale.max)} ${strings.important}`,
     warning: importance.stale ? strings.importanceStale : undefined,
     positions: ({ sublayers }) =>
       sublayers.map((id) => {
@@ -43,10 +45,12 @@ export function importanceScale(importance: Importance | undefined): ColourScale
       }),
     told: ({ sublayers }) => {
       const known = sublayers.flatMap((id) => distanceOf(id) ?? []);
-      const ends = [...new Set([Math.min(...known), Math.max(...known)])];
-      return known.length === 0
-        ? undefined
-        : strings.importanceOf(ends.map(formatDistance).join(' – '));
+      if (known.length === 0) return undefined;
+      const most = Math.max(...known);
+      const ends = [...new Set([Math.min(...known), most].map(formatInRow))];
+      const word = distanceWord(importance.metric, most);
+      const told = strings.importanceOf(ends.join(' – '));
+      return word === undefined ? told : listed([told, tell(word)]);
     },
   };
 }

@@ -8,6 +8,7 @@ import { Table } from '../components/table';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { strings } from './strings';
 import type { ComponentKind, ModelDescription } from './types';
+import { listed } from '../translate';
 
 const colors: Readonly<Record<ComponentKind, SeriesColor>> = {
   attention: 'blue',
@@ -60,7 +61,7 @@ export function Composition({ model }: { readonly model: ModelDescription }): VN
     <Section id="composition-title" title={strings.composition}>
       <BarPlot
         content={content}
-        label={strings.compositionSummary(parts.join(', '))}
+        label={strings.compositionSummary(listed(parts))}
         height={composition.length * barHeight + axisHeight}
       />
       <Table

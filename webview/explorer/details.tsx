@@ -15,6 +15,9 @@ import { strings } from './strings';
 import { tensorsIn } from './tree-model';
 import type { TreeNode } from './tree-model';
 import type { ExplorerPanel, ModelDescription, StoredTensor, TensorStatistics } from './types';
+import { glossary } from '../../extension/core/glossary';
+import type { Message } from '../../extension/core/message';
+import { tell } from '../translate';
 
 interface DetailsProps {
   readonly panel: ExplorerPanel;
@@ -161,8 +164,15 @@ function factsOf(node: TreeNode, { totals }: ModelDescription): Fact[] {
   const { tensor, tensors } = node;
   if (tensor === undefined && tensors === 0) return [];
   const share = totals.parameters === 0 ? 0 : node.parameters / totals.parameters;
-  const optional = (name: string, value: number | undefined, format: (value: number) => string) =>
-    value === undefined || value === 0 ? [] : [{ name, value: format(value) }];
+  const optional = (
+    name: string,
+    value: number | undefined,
+    format: (value: number) => string,
+    meaning?: Message,
+  ): Fact[] =>
+    value === undefined || value === 0
+      ? []
+      : [{ name, value: format(value), title: meaning && tell(meaning) }];
   const { column } = strings;
   const isNamed = tensor === undefined && !/^(part|flow):/.test(node.id) && node.kind !== 'block';
   return [
@@ -175,8 +185,8 @@ function factsOf(node: TreeNode, { totals }: ModelDescription): Fact[] {
     { name: strings.parameters, value: formatCount(node.parameters) },
     { name: strings.share, value: formatPercent(share) },
     { name: strings.size, value: `${formatBytes(node.bytes)} (${formatCount(node.bytes)})` },
-    ...optional(strings.flopsPerToken, node.flopsPerToken, formatCount),
-    ...optional(strings.kvPerToken, node.kvBytesPerToken, formatBytes),
+    ...optional(strings.flopsPerToken, node.flopsPerToken, formatCount, glossary.flopsPerToken),
+    ...optional(strings.kvPerToken, node.kvBytesPerToken, formatBytes, glossary.kvBytesPerToken),
     ...(tensor === undefined ? [] : [{ name: strings.file, value: fileName(tensor.file) }]),
     ...optional(strings.offset, tensor?.offset, formatCount),
   ];

@@ -3,6 +3,7 @@ import { paletteColor } from '../charts/palette';
 import { strings } from './strings';
 import type { Diagram, DiagramNode } from './types';
 import type { ColourScale } from './colour-scale';
+import { listed } from '../translate';
 
 /** Height of the colours of importance, which the layout leaves room for. */
 const stripHeight = 6;
@@ -124,7 +125,7 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
       class={`box ${frame ? 'open' : 'closed'} ${kind} ${difference === undefined ? '' : `in-${difference}`}`}
       role="treeitem"
       aria-level={level}
-      aria-label={parts.join(', ')}
+      aria-label={listed(parts)}
       aria-expanded={expanded}
       aria-selected={isSelected}
       data-id={id}

@@ -1,6 +1,9 @@
+import { glossary } from '../../extension/core/glossary';
+import type { Message } from '../../extension/core/message';
 import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount } from '../format';
 import { strings } from './strings';
+import { tell } from '../translate';
 import type { ModelDescription } from './types';
 
 /** What a model is, as far as its headers tell, in the order of interest. */
@@ -62,8 +65,13 @@ export function factsOf(model: ModelDescription): Fact[] {
     ...given(strings.head, facts.tiedHead, (tied) => (tied ? strings.tiedHead : strings.ownHead)),
     ...given(strings.activation, facts.activation, String),
     ...given(strings.quantization, facts.quantization, String),
-    ...given(strings.flopsPerToken, totals.flopsPerToken, formatCompact),
-    ...given(strings.kvPerToken, positive(totals.kvBytesPerToken), formatBytes),
+    ...given(strings.flopsPerToken, totals.flopsPerToken, formatCompact, glossary.flopsPerToken),
+    ...given(
+      strings.kvPerToken,
+      positive(totals.kvBytesPerToken),
+      formatBytes,
+      glossary.kvBytesPerToken,
+    ),
     ...given(
       strings.adapter,
       adapter,
@@ -81,6 +89,13 @@ export function positive(value: number | undefined): number | undefined {
 }
 
 /** A fact, where the headers tell it. */
-function given<T>(name: string, value: T | undefined, text: (value: T) => string): Fact[] {
-  return value === undefined ? [] : [{ name, value: text(value) }];
+function given<T>(
+  name: string,
+  value: T | undefined,
+  text: (value: T) => string,
+  meaning?: Message,
+): Fact[] {
+  return value === undefined
+    ? []
+    : [{ name, value: text(value), ...(meaning === undefined ? {} : { title: tell(meaning) }) }];
 }

@@ -9,6 +9,7 @@ import { combinedNode, visibleRows } from './tree-model';
 import type { TreeNode } from './tree-model';
 import { TreeTable } from './tree-table';
 import type { DiagramNode, ExplorerPanel, ModelDescription } from './types';
+import { named } from '../translate';
 
 interface StructureProps {
   readonly panel: ExplorerPanel;
@@ -150,5 +151,5 @@ function totalText({ totals }: ModelDescription): string {
     ...(flops === undefined ? [] : [`${formatCompact(flops)} ${strings.flopsPerToken}`]),
     ...(kv === undefined ? [] : [`${formatBytes(kv)} ${strings.kvPerToken}`]),
   ];
-  return `${strings.total}: ${parts.join(' · ')}`;
+  return named(strings.total, parts.join(' · '));
 }

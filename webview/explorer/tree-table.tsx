@@ -4,6 +4,9 @@ import { formatBytes, formatCompact, formatCount } from '../format';
 import { useGrowingList } from '../kit/growing-list';
 import { strings } from './strings';
 import type { TreeNode, VisibleRow } from './tree-model';
+import { glossary } from '../../extension/core/glossary';
+import type { Column } from '../components/table';
+import { tell } from '../translate';
 
 interface TreeTableProps {
   readonly rows: readonly VisibleRow[];
@@ -18,12 +21,11 @@ interface TreeTableProps {
 }
 
 const { column } = strings;
-const columns = [
-  ...[column.name, column.dtype, column.shape].map((title) => ({ title, isNumber: false })),
-  ...[column.parameters, column.bytes, column.flops, column.kv].map((title) => ({
-    title,
-    isNumber: true,
-  })),
+const columns: readonly Column[] = [
+  ...[column.name, column.dtype, column.shape].map((title) => ({ title })),
+  ...[column.parameters, column.bytes].map((title) => ({ title, isNumber: true })),
+  { title: column.flops, isNumber: true, meaning: tell(glossary.flopsPerToken) },
+  { title: column.kv, isNumber: true, meaning: tell(glossary.kvBytesPerToken) },
 ];
 
 /** A table whose rows open and close (WAI-ARIA treegrid): one stop of the Tab key, arrows inside. */
@@ -62,12 +64,13 @@ export function TreeTable(props: TreeTableProps): VNode {
       <table role="treegrid" class="tree" aria-label={strings.treeLabel}>
         <thead>
           <tr role="row">
-            {columns.map(({ title, isNumber }) => (
+            {columns.map(({ title, isNumber = false, meaning }) => (
               <th
                 key={title}
                 scope="col"
                 role="columnheader"
                 class={isNumber ? 'number' : undefined}
+                title={meaning}
               >
                 {title}
               </th>

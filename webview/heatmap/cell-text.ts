@@ -1,10 +1,11 @@
+import { distanceWord } from '../../extension/core/change-size';
+import { glossary } from '../../extension/core/glossary';
 import type {
   CandidateStability,
   ShownPatch,
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
-import { distanceWord } from '../change-size';
-import { glossary } from '../glossary';
+import { listed, tell } from '../translate';
 import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
@@ -76,6 +77,7 @@ function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
   return [
     {
       name: strings.drift,
+      title: tell(glossary.drift),
       value: strings.driftValue(formatPercent(relativeError), cosine.toFixed(3)),
     },
     ...(worst.relativeError === 0
@@ -99,7 +101,7 @@ function driftFacts({ relativeError, cosine, worst }: SublayerDrift): Fact[] {
 /** `0.029 ± 0.001, small` */
 function distanceInWords(cell: Cell, metric: string): string {
   const word = cell.distance === undefined ? undefined : distanceWord(metric, cell.distance);
-  return word === undefined ? distanceText(cell) : `${distanceText(cell)}, ${word}`;
+  return word === undefined ? distanceText(cell) : listed([distanceText(cell), tell(word)]);
 }
 
 /**
@@ -110,11 +112,15 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
   const { sublayer } = cell;
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
-    { name: strings.distance, value: distanceInWords(cell, metric), title: glossary.distance },
+    {
+      name: strings.distance,
+      value: distanceInWords(cell, metric),
+      title: tell(glossary.distance),
+    },
     {
       name: strings.rank,
       value: rankText(cell, strings.rankValue) ?? strings.notYet,
-      title: glossary.rank,
+      title: tell(glossary.rank),
     },
     ...(cell.stability === undefined
       ? []
@@ -122,21 +128,21 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
     {
       name: strings.round,
       value: cell.round === undefined ? strings.notYet : `${cell.round}`,
-      title: glossary.round,
+      title: tell(glossary.round),
     },
     { name: strings.parameters, value: formatCompact(sublayer.parameters) },
     { name: strings.bytes, value: formatBytes(sublayer.bytes) },
     {
       name: strings.flopsPerToken,
       value: formatCompact(sublayer.flopsPerToken),
-      title: glossary.flopsPerToken,
+      title: tell(glossary.flopsPerToken),
     },
     {
       name: strings.kvBytesPerToken,
       value: formatBytes(sublayer.kvBytesPerToken),
-      title: glossary.kvBytesPerToken,
+      title: tell(glossary.kvBytesPerToken),
     },
-    { name: strings.preview, value: strings.previewOnly(preview), title: glossary.preview },
+    { name: strings.preview, value: strings.previewOnly(preview), title: tell(glossary.preview) },
     ...(cell.drift === undefined ? [] : driftFacts(cell.drift)),
   ];
 }

@@ -5,13 +5,14 @@ import type { Fact } from '../components/facts';
 import { Notes, PageHeader } from '../components/page-header';
 import { counted } from '../counted';
 import { fileName } from '../file-name';
-import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../format';
+import { formatDuration } from '../../extension/core/format';
+import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
-import { t, tell } from '../translate';
+import { t, tell, listed, named } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
@@ -174,7 +175,7 @@ function stabilityFact(
 ): Fact {
   const measured = texts.map(({ name, tokens }, i) => {
     const shown = areTexts ? textName(name) : strings.partOfText(i + 1, texts.length);
-    return `${shown}: ${counted(tokens, 'token')}`;
+    return named(shown, counted(tokens, 'token'));
   });
   return {
     name: strings.stability,
@@ -185,7 +186,7 @@ function stabilityFact(
 
 function calibrationTitle(calibration: ShownProfile['calibration']): string {
   const { source, texts = [source], tokens, fingerprint, choice } = calibration;
-  const title = strings.calibrationTitle(texts.join(', '), formatCount(tokens), fingerprint);
+  const title = strings.calibrationTitle(listed(texts), formatCount(tokens), fingerprint);
   if (choice === undefined) return title;
   const { policy, windows, scores } = choice;
   return `${title}\n${strings.calibrationChoice(policy, formatCount(windows), fileName(scores))}`;

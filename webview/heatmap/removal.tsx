@@ -1,21 +1,28 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
+import { distanceWord, perplexityWord } from '../../extension/core/change-size';
+import { glossary } from '../../extension/core/glossary';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Tile } from '../components/facts';
 import { Slider } from '../components/slider';
-import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDistance,
+  formatInRow,
+  formatPercent,
+} from '../format';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
 import { isZeroAtOriginal } from './curves/curves';
-import { distanceWord, perplexityWord } from '../change-size';
-import { glossary } from '../glossary';
 import { perplexitiesOf } from './curves/perplexities';
 import { expandSublayers, totalsOf } from './selection';
 import type { SelectionTotals } from './selection';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
-import { tell } from '../translate';
+import { tell, named } from '../translate';
 
 interface RemovalProps {
   readonly panel: HeatmapPanel;
@@ -126,9 +133,9 @@ function Distance({ selected }: { readonly selected: Selected }): VNode {
   return (
     <Tile
       name={strings.distance}
-      value={distance === undefined ? strings.notYet : formatDistance(distance)}
+      value={distance === undefined ? strings.notYet : formatInRow(distance)}
       note={distance === undefined ? unknown : distanceNote(metric, distance)}
-      meaning={glossary.distance}
+      meaning={tell(glossary.distance)}
     />
   );
 }
@@ -147,7 +154,7 @@ function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
         name={strings.perplexity}
         value={formatDistance(selected)}
         note={perplexityNote(selected, original)}
-        meaning={glossary.perplexity}
+        meaning={tell(glossary.perplexity)}
       />
     );
   }
@@ -161,7 +168,7 @@ function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
       value={strings.notYet}
       note={reason === undefined ? note : strings.noPerplexity}
       reason={reason}
-      meaning={glossary.perplexity}
+      meaning={tell(glossary.perplexity)}
     />
   );
 }
@@ -175,13 +182,13 @@ function perplexityNote(selected: number, original: number | undefined): string 
     formatDistance(original),
     `${sign}${formatPercent(Math.abs(change))}`,
   );
-  return `${told}: ${perplexityWord(original, selected)}`;
+  return named(told, tell(perplexityWord(original, selected)));
 }
 
 /** `js: small` */
 function distanceNote(metric: string, distance: number): string {
   const word = distanceWord(metric, distance);
-  return word === undefined ? metric : `${metric}: ${word}`;
+  return word === undefined ? metric : named(metric, tell(word));
 }
 
 /** Distance of the selected model, where a round of the search has measured it. */

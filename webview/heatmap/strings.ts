@@ -1,7 +1,7 @@
 import { counted } from '../counted';
 import { ends } from '../strings';
 import type { BaselineName, JobName, Mark, SublayerKind } from './types';
-import { t } from '../translate';
+import { t, listed } from '../translate';
 
 const jobNames: Readonly<Record<JobName, string>> = {
   profile: t('Profiling'),
@@ -176,7 +176,7 @@ export const strings = {
     protected: t('Click to keep'),
   },
   cellLabel: (kind: string, block: number, facts: readonly string[]) =>
-    t('{0}, block {1}: {2}', kind, block, facts.join(', ')),
+    t('{0}, block {1}: {2}', kind, block, listed(facts)),
   factDrift: (share: string) => t('drift {0}', share),
   drift: t('Drift'),
   driftValue: (share: string, cosine: string) => t('{0}, cosine {1}', share, cosine),
@@ -190,7 +190,10 @@ export const strings = {
   graphSize: (nodes: number, edges: number) =>
     t('a graph of {0} and {1}', counted(nodes, 'node'), counted(edges, 'edge')),
   factPatch: (isPlanned: boolean, size: string) =>
-    `${isPlanned ? t('planned graph module') : t('graph module')}${size === '' ? '' : `, ${size}`}`,
+    listed([
+      isPlanned ? t('planned graph module') : t('graph module'),
+      ...(size === '' ? [] : [size]),
+    ]),
   patchTooltip: (program: string) => t('Graph module: {0}', program),
   patch: t('Graph module'),
   patchPlanned: (parameters: string | undefined) =>

@@ -58,6 +58,12 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
           hidden={!isRunning}
           onClick={panel.run.stop}
         />
+        <Button
+          label={strings.newChat}
+          title={strings.newChatTitle}
+          hidden={panel.get('turns').length === 0}
+          onClick={panel.run.newChat}
+        />
         <Checkbox
           label={strings.chat}
           checked={view.chat}

@@ -7,7 +7,7 @@ import { Section } from '../components/section';
 import { fileName } from '../file-name';
 import { formatCompact } from '../format';
 import { Form } from './form';
-import type { Pace, PlaygroundPanel, Token } from './playground-panel';
+import type { Pace, PlaygroundPanel, Token, Turn } from './playground-panel';
 import { strings } from './strings';
 import { columnsOf, firstDifference } from './texts';
 import type { Sureness } from './texts';
@@ -38,6 +38,7 @@ export function Main({ panel }: { readonly panel: PlaygroundPanel }): VNode {
           <Notice key={text} text={text} />
         ))}
       </PageHeader>
+      <Conversation models={models} turns={panel.get('turns')} />
       <Form panel={panel} />
       {run.kind === 'failed' ? (
         <Failure title={strings.failed} message={run.message} />
@@ -45,6 +46,36 @@ export function Main({ panel }: { readonly panel: PlaygroundPanel }): VNode {
         run.kind !== 'idle' && <Texts panel={panel} models={models} columns={columns} />
       )}
     </div>
+  );
+}
+
+interface ConversationProps {
+  readonly models: readonly string[];
+  readonly turns: readonly Turn[];
+}
+
+/** What was asked before, and what each model has answered. */
+function Conversation({ models, turns }: ConversationProps): VNode | null {
+  if (turns.length === 0) return null;
+  return (
+    <Section id="conversation-title" title={strings.conversation}>
+      <ol class="turns">
+        {turns.map(({ prompt, answers }, i) => (
+          <li key={i}>
+            <p class="asked">
+              <span class="muted">{strings.asked}</span> {prompt}
+            </p>
+            <div class={models.length > 1 ? 'columns even' : 'columns'}>
+              {answers.map((text, model) => (
+                <p key={model} class="answer">
+                  <span class="muted">{fileName(models[model] ?? '')}</span> {text}
+                </p>
+              ))}
+            </div>
+          </li>
+        ))}
+      </ol>
+    </Section>
   );
 }
 

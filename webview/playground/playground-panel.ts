@@ -5,3 +5,4 @@ import type { View } from './view-state';
 export type PlaygroundPanel = Panel<PlaygroundState, PlaygroundCalls, View>;
 export type Token = PlaygroundState['tokens'][string];
 export type Pace = PlaygroundState['paces'][number];
+export type Turn = PlaygroundState['turns'][number];

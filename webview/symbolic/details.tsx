@@ -9,6 +9,7 @@ import { modelAt, runsOf } from './population';
 import { strings } from './strings';
 import type { SymbolicPanel } from './symbolic-panel';
 import type { Evolution, Model, Place, WrittenProgram } from './types';
+import { named } from '../translate';
 
 interface DetailsProps {
   readonly panel: SymbolicPanel;
@@ -71,7 +72,7 @@ function Program({ panel, program }: ProgramProps): VNode {
         </>
       ) : (
         <>
-          <h4>{`${strings.inlined}: ${strings.symbols(inlined.symbols)}`}</h4>
+          <h4>{named(strings.inlined, strings.symbols(inlined.symbols))}</h4>
           <code class="program" tabIndex={0}>
             {inlined.text}
           </code>

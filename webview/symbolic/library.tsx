@@ -4,6 +4,7 @@ import { ScrollingTable } from '../components/table';
 import { formatCount } from '../format';
 import { strings } from './strings';
 import type { Evolution } from './types';
+import { listed } from '../translate';
 
 const columns = [
   { title: strings.name },
@@ -48,5 +49,5 @@ export function Library({ evolution }: { readonly evolution: Evolution }): VNode
 
 function usesOf(programs: readonly number[]): string {
   const parts = programs.flatMap((count, i) => (count === 0 ? [] : [strings.usesOf(i + 1, count)]));
-  return parts.length === 0 ? strings.unused : parts.join(', ');
+  return parts.length === 0 ? strings.unused : listed(parts);
 }

@@ -9,6 +9,7 @@ import type { Member } from './population';
 import { strings } from './strings';
 import type { SymbolicPanel } from './symbolic-panel';
 import type { Evolution, Place } from './types';
+import { listed } from '../translate';
 
 interface PopulationProps {
   readonly panel: SymbolicPanel;
@@ -114,7 +115,7 @@ function Card({ member, isSelected, isCurrent, onSelect }: CardProps): VNode {
     <div
       class="card module"
       role="option"
-      aria-label={[strings.memberLabel(name, test, validation, mass), ...badges].join(', ')}
+      aria-label={listed([strings.memberLabel(name, test, validation, mass), ...badges])}
       aria-selected={isSelected}
       tabIndex={isCurrent ? 0 : -1}
       data-model={place.model}

@@ -1,4 +1,4 @@
-import { inEnglish } from '../../core/message';
+import { inEnglish, say } from '../../core/message';
 import type { Message } from '../../core/message';
 import { CancelledError } from '../../core/jobs/job';
 import type { StageProgress } from '../../core/jobs/job';
@@ -8,7 +8,7 @@ import type { AnyOperation, OperationContext } from '../../core/operations/opera
 import { runOperation } from '../../core/operations/run-operation';
 import { toolDeclaration } from '../../core/operations/tool-declaration';
 import type { ToolDeclaration } from '../../core/operations/tool-declaration';
-import { isReading, listedOperations } from '../../core/operations/tool-names';
+import { isReading, listedOperations, toolName } from '../../core/operations/tool-names';
 import { UserError } from '../../core/user-error';
 
 /** A tool of the Model Context Protocol, as agents see it. */
@@ -28,9 +28,22 @@ export interface ToolAnswer {
   readonly isError: boolean;
 }
 
-/** A tool for each operation, made from its declaration. */
-export function toolsOf(context: OperationContext<unknown>): Tool[] {
-  return listedOperations.map((operation) => ({
+/**
+ * A tool for each operation, made from its declaration.
+ * @param except names of tools that are left out
+ * @throws UserError where there is no such tool
+ */
+export function toolsOf(context: OperationContext<unknown>, except: readonly string[]): Tool[] {
+  const names = listedOperations.map(toolName);
+  const unknown = except.find((name) => !names.includes(name));
+  if (unknown !== undefined) {
+    throw new UserError(say`There is no tool "${unknown}".`, {
+      field: '--except',
+      remedy: say`Give one of ${names.join(', ')}.`,
+    });
+  }
+  const offered = listedOperations.filter((operation) => !except.includes(toolName(operation)));
+  return offered.map((operation) => ({
     ...toolDeclaration(operation),
     isReading: isReading(operation),
     call: async (given, run) => answer(operation, given, context, run),

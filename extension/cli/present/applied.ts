@@ -1,10 +1,19 @@
-import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
+import { glossary } from '../../core/glossary';
+import { distanceWord } from '../../core/change-size';
+import {
+  formatBytes,
+  formatChange,
+  formatCount,
+  formatDistance,
+  formatPercent,
+} from '../../core/format';
 import type { LayerRecord } from '../../core/pipelines/compression/form-store';
 import { describeCompared } from '../../core/export/verify';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { flag } from '../../core/operations/fields';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import { explainMpoRun } from '../../core/tensornet/costs/machine-costs';
+import { describePerplexity } from '../perplexity';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
@@ -13,6 +22,11 @@ import { inEnglish } from '../../core/message';
 
 /** Of operations that write a changed model. */
 export const applied: Presenter<ApplyResult> = {
+  terms: {
+    distance: glossary.measuredDistance,
+    'top-1 agreement': glossary.agreement,
+    perplexity: glossary.perplexity,
+  },
   options: {
     verbose: flag({
       description: 'List every layer that was removed or compressed',
@@ -127,10 +141,11 @@ function printLayers(terminal: Terminal, layers: readonly LayerRecord[], verbose
 function printQuality(terminal: Terminal, quality: Quality): void {
   const { metric, distance, positions, top1Agreement, perplexity, memory } = quality;
   const unit = metric === 'js' ? 'Jensen–Shannon, nats' : 'relative change of the output';
+  const word = distanceWord(metric, distance);
   const agreement =
     top1Agreement === undefined ? '' : `, top-1 agreement ${formatPercent(top1Agreement)}`;
   terminal.print(
-    `Against the original: distance ${distance.toPrecision(3)} (${unit})${agreement}, ${positions} positions`,
+    `Against the original: distance ${formatDistance(distance)} (${unit}${word === undefined ? '' : `: ${inEnglish(word)}`})${agreement}, ${positions} positions`,
   );
   if (memory !== undefined) {
     const { before, after } = memory;
@@ -139,10 +154,7 @@ function printQuality(terminal: Terminal, quality: Quality): void {
     );
   }
   if (perplexity !== undefined) {
-    const { before, after } = perplexity;
-    terminal.print(
-      `Perplexity on held-out text: ${before.toPrecision(4)} → ${after.toPrecision(4)} (${formatChange(before, after)})`,
-    );
+    terminal.print(`Perplexity on held-out text: ${describePerplexity(perplexity)}`);
   }
 }
 

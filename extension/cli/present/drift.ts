@@ -1,9 +1,11 @@
+import { glossary } from '../../core/glossary';
 import { formatPercent } from '../../core/format';
 import type { Drift, DriftedPosition } from '../../core/evaluate/drift';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 
 export const drift: Presenter<Drift> = {
+  terms: { drift: glossary.drift },
   options: {},
   print: ({ sublayers, starts, startsAt = [], positions, limit: share }, { terminal }) => {
     printTable(

@@ -1,3 +1,6 @@
+import { glossary } from '../../core/glossary';
+import { perplexityWord } from '../../core/change-size';
+import { inEnglish } from '../../core/message';
 import { formatChange, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import type { TaskEvaluation } from '../../core/evaluate/evaluate-models';
@@ -11,8 +14,13 @@ import type { Terminal } from '../terminal';
 import { printVerdict } from './verdict';
 
 export const evaluate: Presenter<Evaluated> = {
+  terms: { perplexity: glossary.perplexity },
   options: {},
   print: (result, { terminal, request }) => {
+    const { out } = request;
+    if (typeof out === 'string') {
+      terminal.note(`Evaluation: ${out}`);
+    }
     const model = String(request['model'] ?? request['plan']);
     const { against: other } = request;
     const against = typeof other === 'string' ? other : '';
@@ -31,7 +39,7 @@ export const evaluate: Presenter<Evaluated> = {
     );
     if (result.against !== undefined) {
       terminal.print(
-        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}`,
+        `Perplexity ${formatChange(result.against.perplexity, result.perplexity)} from ${against}${rangeOf(result.perplexityRatio)}: ${inEnglish(perplexityWord(result.against.perplexity, result.perplexity))}`,
       );
     }
     printVerdict(terminal, result.verdict);

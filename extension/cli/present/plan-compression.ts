@@ -1,3 +1,4 @@
+import { glossary } from '../../core/glossary';
 import { formatPercent } from '../../core/format';
 import { parseRanges } from '../../core/models/narrow/number-ranges';
 import { formatAmount } from '../../core/tensornet/budget/budget-limits';
@@ -7,6 +8,7 @@ import type { Presenter } from '../presenter';
 import { printTable } from '../table';
 
 export const planCompression: Presenter<RefinedPlan> = {
+  terms: { distance: glossary.measuredDistance },
   options: {},
   print: (plan, { terminal, request }) => {
     const { compress, remove, narrow, limits, cost, costBefore, distance } = plan;

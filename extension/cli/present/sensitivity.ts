@@ -1,3 +1,4 @@
+import { glossary } from '../../core/glossary';
 import { formatBytes, formatPercent } from '../../core/format';
 import { counted } from '../counted';
 import { sensitivityOf } from '../../core/report/contents/of-sensitivity';
@@ -10,6 +11,10 @@ import { printTable } from '../table';
 import type { Terminal } from '../terminal';
 
 export const sensitivity: Presenter<SensitivityProfile> = {
+  terms: {
+    distance: glossary.layerDistance,
+    level: glossary.level,
+  },
   options: {},
   print: (result, { terminal, request }) => {
     printSensitivity(result, terminal);

@@ -1,4 +1,4 @@
-import { l10n, ProgressLocation, window } from 'vscode';
+import { CancellationTokenSource, l10n, ProgressLocation, window } from 'vscode';
 import { formatDuration } from '../../core/format';
 import type { ProfileEffort } from '../../services/jobs/model-jobs';
 import type { Services } from '../../services/services';
@@ -7,7 +7,7 @@ import { choose } from './ask';
 
 /** A profile that takes less is not worth a question. */
 const worthAsking = 60;
-/** After this long nobody is asked: the worker may have a job. */
+/** After this long the short run is stopped, and nobody is asked. */
 const mostMilliseconds = 5000;
 
 /**
@@ -53,19 +53,29 @@ export async function chooseEffort(
 
 /** @returns seconds of both; undefined where the standard profile takes little, or nothing tells */
 async function timesOf(
-  { worker, modelJobs }: Services,
+  { worker, modelJobs, jobs }: Services,
   session: ModelSession,
 ): Promise<Readonly<Record<ProfileEffort, number | null>> | undefined> {
-  const late = new Promise<null>((resolve) => {
-    setTimeout(resolve, mostMilliseconds, null);
-  });
+  // Times beside other work would be wrong.
+  if (jobs.running.length > 0) {
+    return undefined;
+  }
+  const source = new CancellationTokenSource();
+  const timer = setTimeout(() => {
+    source.cancel();
+  }, mostMilliseconds);
   const secondsOf = async (effort: ProfileEffort): Promise<number | null> => {
     const request = modelJobs.profileRequest(session, effort);
-    const asked = worker.request('expect', { operation: 'profile', request }).catch(() => null);
-    return Promise.race([asked, late]);
+    const { token } = source;
+    return worker.request('expect', { operation: 'profile', request }, { token }).catch(() => null);
   };
-  const standard = await secondsOf('standard');
-  return standard === null || standard < worthAsking
-    ? undefined
-    : { standard, quick: await secondsOf('quick') };
+  try {
+    const standard = await secondsOf('standard');
+    return standard === null || standard < worthAsking
+      ? undefined
+      : { standard, quick: await secondsOf('quick') };
+  } finally {
+    clearTimeout(timer);
+    source.dispose();
+  }
 }

@@ -18,13 +18,20 @@ function limited(render: () => string): unknown {
   return script.runInContext(context, { timeout: mostMilliseconds });
 }
 
+/** What was asked before, and what the model said. */
+export interface ChatTurn {
+  readonly prompt: string;
+  readonly answer: string;
+}
+
 /**
- * A user's message in the form that the model was trained to answer, with the beginning of the answer.
+ * A conversation in the form that the model was trained on, with the beginning of the next answer.
  * @throws UserError when the model has no chat template, or it cannot be rendered.
  */
 export function renderChat(
   { file, chatTemplate, specialTokens }: Tokenizer,
   message: string,
+  turns: readonly ChatTurn[] = [],
 ): string {
   if (chatTemplate === undefined) {
     throw new UserError(say`The model has no chat template.`, {
@@ -33,10 +40,17 @@ export function renderChat(
       remedy: say`Generate without one: the prompt is then continued as it is.`,
     });
   }
+  const messages = [
+    ...turns.flatMap(({ prompt, answer }) => [
+      { role: 'user', content: prompt },
+      { role: 'assistant', content: answer },
+    ]),
+    { role: 'user', content: message },
+  ];
   try {
     const render = (): string =>
       new Template(chatTemplate).render({
-        messages: [{ role: 'user', content: message }],
+        messages,
         add_generation_prompt: true,
         ...specialTokens,
       });

@@ -2,23 +2,71 @@ import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import { readText } from './text-file';
 import { loadTokenizer } from './tokenizer';
+import type { Tokenizer } from './tokenizer';
 import { checkVocabulary } from './vocabulary';
 import { say } from '../message';
 
+/** Characters that few tokens have on average: so long a text need not be read further. */
+const longToken = 8;
+
+type Tokenized = Pick<LayeredModel, 'summary'>;
+
 /**
- * Token ids of a whole text, .txt, .md or .jsonl, by the model's own tokenizer.
+ * Token ids of a text, .txt, .md or .jsonl, by the model's own tokenizer.
+ * @param most how many of its first tokens are read; all when absent
  * @throws UserError when text and model do not fit.
  */
 export async function readTokens(
   file: string,
-  model: Pick<LayeredModel, 'summary'>,
+  model: Tokenized,
+  most?: number,
+): Promise<Int32Array> {
+  return tokensOf(file, model, (tokenizer, text) =>
+    most === undefined ? tokenizer.encode(text) : firstTokens(tokenizer, text, most),
+  );
+}
+
+/**
+ * Token ids of excerpts from all over a text, one after the other; of the whole text where it is shorter.
+ * @param length tokens of each
+ * @throws UserError when text and model do not fit.
+ */
+export async function readExcerpts(
+  file: string,
+  model: Tokenized,
+  { count, length }: { readonly count: number; readonly length: number },
+): Promise<Int32Array> {
+  return tokensOf(file, model, (tokenizer, text) => {
+    const excerpts = Array.from({ length: count }, (_, i) => {
+      const from = Math.floor((i * text.length) / count);
+      const part = text.slice(from, Math.floor(((i + 1) * text.length) / count));
+      const word = from === 0 ? 0 : part.search(/\s/) + 1;
+      return firstTokens(tokenizer, part.slice(word), length);
+    });
+    return excerpts.every((ids) => ids.length === length)
+      ? Int32Array.from(excerpts.flatMap((ids) => [...ids]))
+      : firstTokens(tokenizer, text, count * length);
+  });
+}
+
+async function tokensOf(
+  file: string,
+  model: Tokenized,
+  read: (tokenizer: Tokenizer, text: string) => Int32Array,
 ): Promise<Int32Array> {
   const text = await readText(file);
   if (text.trim() === '') {
     throw new UserError(say`The text is empty.`, { file, remedy: say`Choose another text.` });
   }
   const tokenizer = await loadTokenizer(model.summary.path);
-  const ids = tokenizer.encode(text);
+  const ids = read(tokenizer, text);
   checkVocabulary(ids, model, tokenizer.file);
   return ids;
+}
+
+function firstTokens(tokenizer: Tokenizer, text: string, most: number): Int32Array {
+  const start = tokenizer.encode(text.slice(0, most * longToken));
+  // The last ones may be of a word that is cut, or end a text.
+  const isEnough = start.length > most + longToken;
+  return (isEnough ? start : tokenizer.encode(text)).slice(0, most);
 }

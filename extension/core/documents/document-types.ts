@@ -5,6 +5,7 @@ import { experimentSchema, parseExperiment } from '../datadiet/subsets/experimen
 import { parseScoreDocument, scoresSchema } from '../datadiet/scores/score-document';
 import { parseSelection, selectionSchema } from '../datadiet/subsets/selection-document';
 import type { DocumentId } from '../document-names';
+import { evaluationSchema, parseEvaluation } from '../evaluate/evaluation-document';
 import { parsePlan, planSchema } from '../plans/plan-schema';
 import { layerProfileSchema, parseLayerProfile } from '../prune/layer-profile-schema';
 import { evolutionSchema, parseGssnnDocument } from '../symbolic/evolution/gssnn-document';
@@ -88,6 +89,14 @@ export const documentTypes = {
     writtenBy: ['data-diet'],
     readBy: [],
     paths: [],
+  },
+  evaluation: {
+    what: 'an evaluation',
+    parse: parseEvaluation,
+    schema: evaluationSchema,
+    writtenBy: ['evaluate'],
+    readBy: ['report'],
+    paths: ['evaluated.path'],
   },
   evolution: {
     what: 'the log of an evolution',

@@ -42,7 +42,7 @@ export async function matchAnswers(
       const prompt = promptOf(example, model, tokenizer, task.file);
       const answer = await answerOf(decoder, prompt, example, { tokenizer, ends, cancellation });
       right.push(example.targets.some((target) => target.trim() === answer.trim()));
-      decoder.clear();
+      decoder.rewind(0);
     }
   } finally {
     await decoder.dispose();

@@ -119,7 +119,7 @@ async function textWindows(model: LayeredModel, file: string): Promise<Int32Arra
   }
   try {
     const length = Math.min(windowLength, model.summary.maxPositions ?? windowLength);
-    return divideIds(await readTokens(file, model), length).slice(0, windows);
+    return divideIds(await readTokens(file, model, windows * length), length);
   } catch (error) {
     if (error instanceof UserError) {
       return undefined;

@@ -83,7 +83,7 @@ async function timeOf(
   prompt: Int32Array,
   tokens: readonly number[],
 ): Promise<number> {
-  decoder.clear();
+  decoder.rewind(0);
   await decoder.read(prompt);
   const steps: number[] = [];
   for (const token of tokens) {

@@ -1,8 +1,9 @@
+import { isOnnx } from '../checkpoints/model-folder';
 import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
 import type { LayeredModel } from '../models/layered-model';
 import { hasMixers } from '../models/model-summary';
-import { CausalOnnxModel } from '../runtime/causal-onnx-model';
+import { CausalOnnxModel, firstPositions } from '../runtime/causal-onnx-model';
 import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
@@ -10,10 +11,12 @@ import { requireNextTokens } from '../runtime/next-token';
 
 /** Reads a text token by token. */
 export interface Decoder {
+  /** Whether it keeps keys and values, so that a token does not read the whole text again. */
+  readonly isCached: boolean;
   /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
-  /** Forgets what was read. */
-  clear(): void;
+  /** Forgets all that was read but so many tokens. */
+  rewind(length: number): void;
   dispose(): Promise<void>;
 }
 
@@ -23,16 +26,25 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
+  /** The model's own file, where it may be run as it stands. */
+  readonly file?: string;
 }
 
 /**
- * A decoder with a key/value cache; of a graph that is a model already, or of one with mixers, one that reads
- * all anew.
+ * A decoder with a key/value cache; of a graph that is a model already and takes none, or of one with mixers, one
+ * that reads all anew.
  */
 export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
   requireNextTokens(model);
   model.requireRunnable();
   const { emitter } = model;
+  const { vocabularySize } = model.summary;
+  if (emitter === undefined && vocabularySize !== undefined) {
+    const own = await ownGraph(options);
+    if (own !== undefined) {
+      return new CachedDecoder(own, vocabularySize);
+    }
+  }
   if (emitter === undefined || hasMixers(model.summary)) {
     return new RereadingDecoder(new LayeredExecutor(model, options.device, options.memoryBytes), [
       ...options.removed,
@@ -45,7 +57,19 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
   );
 }
 
+/** A graph of someone else's as it stands, where it takes its own cache. */
+async function ownGraph({
+  file,
+  device,
+  removed,
+}: DecoderOptions): Promise<CausalOnnxModel | undefined> {
+  return file === undefined || !isOnnx(file) || removed.length > 0
+    ? undefined
+    : CausalOnnxModel.ofFile(file, device);
+}
+
 class CachedDecoder implements Decoder {
+  public readonly isCached = true;
   private cache: CausalCache;
   private past = 0;
 
@@ -71,9 +95,9 @@ class CachedDecoder implements Decoder {
     return logits.slice(-this.vocabularySize);
   }
 
-  public clear(): void {
-    this.cache = this.model.emptyCache(1);
-    this.past = 0;
+  public rewind(length: number): void {
+    this.cache = length === 0 ? this.model.emptyCache(1) : firstPositions(this.cache, length);
+    this.past = Math.min(this.past, length);
   }
 
   public async dispose(): Promise<void> {
@@ -81,8 +105,9 @@ class CachedDecoder implements Decoder {
   }
 }
 
-/** For a graph of someone else's, whose cache may be of any form, and for mixers, whose states are in none. */
+/** For a graph of someone else's that takes no cache of a known form, and for mixers, whose states are in none. */
 class RereadingDecoder implements Decoder {
+  public readonly isCached = false;
   private ids = new Int32Array();
   private readonly removed: ReadonlySet<number>;
 
@@ -94,17 +119,18 @@ class RereadingDecoder implements Decoder {
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {
-    this.ids = Int32Array.of(...this.ids, ...ids);
-    let state = await this.executor.embed(this.ids);
+    const all = Int32Array.of(...this.ids, ...ids);
+    let state = await this.executor.embed(all);
     for (const index of this.executor.model.summary.sublayers.keys()) {
       [state = state] = await this.executor.pass(index, [state], this.removed);
     }
     const logits = await this.executor.logits(state);
-    return logits.slice(-logits.length / this.ids.length);
+    this.ids = all;
+    return logits.slice(-logits.length / all.length);
   }
 
-  public clear(): void {
-    this.ids = new Int32Array();
+  public rewind(length: number): void {
+    this.ids = this.ids.slice(0, length);
   }
 
   public async dispose(): Promise<void> {

@@ -1,4 +1,5 @@
 import { renderChat } from '../data/chat-template';
+import type { ChatTurn } from '../data/chat-template';
 import { seededRandom } from '../data/random';
 import { loadTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/tokenizer';
@@ -11,8 +12,8 @@ import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { continuation, endTokens, textBehind } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
-import { openDecoder } from './decoder';
-import type { Decoder } from './decoder';
+import { freshDecoders } from './decoder-pool';
+import type { DecoderSource, TakenDecoder } from './decoder-pool';
 import { checkSampling, sampleToken } from './sampling';
 import type { Sampling } from './sampling';
 import { chancesOf } from './token-chances';
@@ -27,6 +28,8 @@ export interface GenerationRequest {
   readonly prompt: string;
   /** Puts the prompt into the model's chat template. */
   readonly chat: boolean;
+  /** What was said before, for a chat. */
+  readonly turns?: readonly ChatTurn[];
   /** Most tokens to generate. */
   readonly tokens: number;
   readonly sampling: Sampling;
@@ -68,17 +71,19 @@ const likeliestTold = 5;
 
 /**
  * Continues prompts, greedily or by sampling with a seed; several take turns, token by token, and share the memory.
+ * @param decoders may have read the beginning of a prompt already
  * @throws UserError when a prompt and its model do not fit.
  */
 export async function generateTexts<const Requests extends readonly GenerationRequest[]>(
   requests: Requests,
   context: JobContext<GenerationEvent>,
+  decoders: DecoderSource = freshDecoders,
 ): Promise<{ readonly [K in keyof Requests]: Generation }> {
   const writers: Writer[] = [];
   try {
     for (const request of requests) {
       const memoryBytes = request.memoryBytes / requests.length;
-      writers.push(await Writer.open({ ...request, memoryBytes }, context));
+      writers.push(await Writer.open({ ...request, memoryBytes }, context, decoders));
     }
     const active = new Map(writers.entries());
     while (active.size > 0) {
@@ -97,7 +102,7 @@ export async function generateTexts<const Requests extends readonly GenerationRe
     }
     return writers.map((writer) => writer.result) as { readonly [K in keyof Requests]: Generation };
   } finally {
-    await Promise.all(writers.map(async (writer) => writer.dispose()));
+    await Promise.all(writers.map(async ({ decoder }) => decoders.giveBack(decoder)));
   }
 }
 
@@ -115,19 +120,23 @@ class Writer {
   private constructor(
     private readonly name: string,
     private readonly tokenizer: Tokenizer,
-    private readonly decoder: Decoder,
+    public readonly decoder: TakenDecoder,
     private readonly prompt: Int32Array,
     public readonly room: number,
     options: ContinuationOptions,
   ) {
     this.#read = [...prompt];
     this.#textOf = textBehind(tokenizer, prompt);
-    this.#following = continuation(decoder, prompt, options);
+    // At least a token is read, for what comes next.
+    const known = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
+    decoder.rewind(known);
+    this.#following = continuation(decoder, prompt.subarray(known), options);
   }
 
   public static async open(
     request: GenerationRequest,
     context: JobContext<GenerationEvent>,
+    decoders: DecoderSource,
   ): Promise<Writer> {
     const { sampling } = request;
     checkSampling(sampling);
@@ -157,7 +166,13 @@ class Writer {
       context.warn(message);
     });
     warnUnable(request.model.capabilities.carryState, context);
-    const decoder = await openDecoder(model, { ...request, device });
+    const { memoryBytes, removed } = request;
+    const decoder = await decoders.take(model, { device, memoryBytes, removed, file: path });
+    if (!decoder.isCached && request.model.capabilities.carryState.able) {
+      context.warn(
+        say`${name} takes no cache of a known form. Generation reads the whole text again for each token.`,
+      );
+    }
     return new Writer(name, tokenizer, decoder, prompt, room, options);
   }
 
@@ -204,16 +219,24 @@ class Writer {
       tokensPerSecond: this.tokensPerSecond,
     };
   }
+}
 
-  public async dispose(): Promise<void> {
-    await this.decoder.dispose();
+/** How many tokens two texts begin with alike. */
+function sharedLength(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) {
+    length++;
   }
+  return length;
 }
 
 /** A chat template writes its special tokens itself. */
-function encodePrompt(tokenizer: Tokenizer, { prompt, chat }: GenerationRequest): Int32Array {
+function encodePrompt(
+  tokenizer: Tokenizer,
+  { prompt, chat, turns }: GenerationRequest,
+): Int32Array {
   const ids = chat
-    ? tokenizer.encodePlain(renderChat(tokenizer, prompt))
+    ? tokenizer.encodePlain(renderChat(tokenizer, prompt, turns))
     : tokenizer.encode(prompt);
   if (ids.length > 0) {
     return ids;

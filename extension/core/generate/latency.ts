@@ -63,7 +63,7 @@ export async function measureLatency(
   const decoder = await openDecoder(model, { ...request, device, removed: [] });
   try {
     for (let run = 0; run <= repeats; run++) {
-      decoder.clear();
+      decoder.rewind(0);
       const prompt = Int32Array.from({ length }, anyToken);
       const prefill = await timed(async () => decoder.read(prompt));
       const steps: number[] = [];

@@ -34,6 +34,8 @@ export type MetricInput = keyof MetricInputs;
 export interface Metric {
   /** Whether it compares probabilities, so that the output must be logits of classes or tokens. */
   readonly needsScores: boolean;
+  /** What it tells, in everyday words. */
+  readonly meaning: string;
   /** Formula and normalisation, for people. */
   readonly definition: Message;
   readonly reads: readonly MetricInput[];
@@ -62,12 +64,13 @@ const nextTokenLoss = {
     return emitNegativeLogLikelihood(graph, candidate, targets);
   },
   sequenceTerm: unchanged,
-} satisfies Omit<Metric, 'definition' | 'distance'>;
+} satisfies Omit<Metric, 'meaning' | 'definition' | 'distance'>;
 
 /** Formulas: FinerCut (arXiv 2405.18218), section 3, and its code; p = softmax(z), q = softmax(ẑ), m = ½(p + q). */
 const formulas = {
   js: {
     needsScores: true,
+    meaning: 'How far apart the predicted probabilities are, the same seen from both models',
     definition: say`Jensen–Shannon divergence ½[KL(p‖m) + KL(q‖m)], mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'from-mixture'),
@@ -77,6 +80,7 @@ const formulas = {
   },
   'js-reference': {
     needsScores: true,
+    meaning: 'The same, with the mixture first',
     definition: say`½[KL(m‖p) + KL(m‖q)], as the authors' code orders the arguments, mean over tokens, in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitJensenShannon(sums, probabilities, change, 'to-mixture'),
@@ -86,6 +90,7 @@ const formulas = {
   },
   kl: {
     needsScores: true,
+    meaning: 'How far apart the predicted probabilities are, seen from the original',
     definition: say`Kullback–Leibler divergence KL(p‖q), mean over tokens (the standard form), in nats`,
     ...reading(['probabilities', 'change'], (sums, { probabilities, change }) =>
       emitKullbackLeibler(sums, probabilities, change),
@@ -95,6 +100,7 @@ const formulas = {
   },
   norm: {
     needsScores: false,
+    meaning: 'How far apart the raw outputs (logits) are, whatever that means for the prediction',
     definition: say`Frobenius norm ‖Z − Ẑ‖ of each sequence’s logits, mean over sequences`,
     ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: Math.sqrt,
@@ -102,6 +108,7 @@ const formulas = {
   },
   angular: {
     needsScores: false,
+    meaning: 'How far the direction of the raw outputs (logits) turns',
     definition: say`arccos(clamp(cos(z, ẑ), 0, 1)), mean over tokens, in radians`,
     ...reading(['original', 'change'], (sums, { original, change }) =>
       emitAngle(sums, original, change),
@@ -110,11 +117,13 @@ const formulas = {
     distance: perToken,
   },
   perplexity: {
+    meaning: 'How surprised the changed model is by the calibration text',
     definition: say`perplexity of the calibration text: exp(mean negative log-likelihood)`,
     ...nextTokenLoss,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },
   answers: {
+    meaning: 'How unlikely the right answers of a task become',
     definition: say`negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
     ...nextTokenLoss,
     distance: (total, sequences) => total / sequences,

@@ -6,11 +6,14 @@ import type { EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { defaultWindowLength } from '../evaluate/perplexity';
+import { writeDocument } from '../jobs/write-document';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
 import { requireMadeFor } from '../plans/plan-schema';
 import type { OpenModel } from '../models/model-cache';
 import type { OpenedModel } from '../models/opened-model';
+import { describeOrigin } from '../runtime/origin';
+import type { Origin } from '../runtime/origin';
 import { UserError } from '../user-error';
 import { integer, path } from './fields';
 import {
@@ -32,7 +35,24 @@ import { runsOf } from './work';
 import { say } from '../message';
 
 /** What was measured, and what the request's limits say of it. */
-export type Evaluated = (EvaluationResult | TaskEvaluation) & { readonly verdict?: Verdict };
+export type Evaluated = (EvaluationResult | TaskEvaluation) &
+  Origin & {
+    readonly format: 'espalier.evaluation';
+    readonly version: 1;
+    readonly evaluated: EvaluatedModel;
+    readonly other?: EvaluatedModel;
+    /** How many parts of the model were left out. */
+    readonly removed: number;
+    /** The held-out text that was read. */
+    readonly text?: string;
+    readonly verdict?: Verdict;
+  };
+
+/** A model of an evaluation. */
+interface EvaluatedModel {
+  readonly name: string;
+  readonly path: string;
+}
 
 const measured = v.looseObject({
   perplexity: v.optional(v.number()),
@@ -70,6 +90,7 @@ export const evaluate = defineOperation({
     task: path({ description: 'Measure the accuracy on a task (.jsonl) instead of perplexity' }),
     ...shotsFields,
     gate: gateField,
+    out: path({ description: 'Where to write the result (*.evaluation.json), for a report' }),
     ...runFields,
   },
   rules: [
@@ -100,7 +121,8 @@ export const evaluate = defineOperation({
   },
   run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, against, length, stride, model = '', gate } = request;
+    const { plan, task, against, length, stride, model = '', gate, out } = request;
+    const text = request.text ?? join(context.environment.samples, heldOutText);
     requireMeasured(gate ?? [], task);
     const planned =
       plan === undefined ? undefined : await planToRun(await readPlan(plan, request.model), open);
@@ -110,7 +132,9 @@ export const evaluate = defineOperation({
       ...(against === undefined ? {} : { against: await open(against) }),
       ...runOptions(request),
     };
-    const measure = async (narrowed: OpenedModel): Promise<Evaluated> => {
+    const measure = async (
+      narrowed: OpenedModel,
+    ): Promise<(EvaluationResult | TaskEvaluation) & { readonly verdict?: Verdict }> => {
       const models = { ...changes, model: narrowed };
       if (task !== undefined) {
         const result = await judgeModels({ ...models, task, ...shotsOf(request) }, context);
@@ -122,7 +146,7 @@ export const evaluate = defineOperation({
       const result = await evaluateModels(
         {
           ...models,
-          text: request.text ?? join(context.environment.samples, heldOutText),
+          text,
           ...(length === undefined ? {} : { length }),
           ...(stride === undefined ? {} : { stride }),
         },
@@ -132,9 +156,24 @@ export const evaluate = defineOperation({
       return gate === undefined ? result : { ...result, verdict: judge(gate, { perplexityRatio }) };
     };
     const opened = await open(planned?.model ?? model);
-    return withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, measure);
+    const result: Evaluated = {
+      format: 'espalier.evaluation',
+      version: 1,
+      evaluated: nameOf(opened),
+      ...(changes.against === undefined ? {} : { other: nameOf(changes.against) }),
+      removed: changes.removed.length,
+      ...(task === undefined ? { text } : {}),
+      ...(await withNarrowed(opened, planned?.plan ?? { remove: [] }, undefined, measure)),
+      ...describeOrigin(context.environment.version),
+    };
+    if (out !== undefined) {
+      await writeDocument(out, result);
+    }
+    return result;
   },
 });
+
+const nameOf = ({ summary: { name, path } }: OpenedModel): EvaluatedModel => ({ name, path });
 
 /** @throws UserError where a limit is of something that is not measured beside. */
 function requireMeasured(gate: readonly string[], task: string | undefined): void {

@@ -1,7 +1,10 @@
 import * as v from 'valibot';
+import { freshDecoders } from '../generate/decoder-pool';
+import type { DecoderSource } from '../generate/decoder-pool';
 import { generateTexts } from '../generate/generate';
 import type { Generation, GenerationEvent, GenerationRequest } from '../generate/generate';
 import { flag, group, integer, number, path, text } from './fields';
+import type { RequestOf } from './fields';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { modelField, runFields, runOptions } from './shared-fields';
@@ -46,24 +49,49 @@ export const generate = defineOperation({
     tokensPerSecond: v.nullable(v.number()),
   }),
   trust: 'run',
-  run: async (request, context: OperationContext<GenerationEvent>): Promise<GenerationResult> => {
-    const { prompt, chat, tokens, temperature, topK, topP, seed, against } = request;
-    const requestOf = async (path: string): Promise<GenerationRequest> => ({
-      ...{ model: await context.environment.open(path), removed: [], prompt, chat, tokens },
-      ...runOptions(request),
-      sampling: {
-        temperature,
-        seed,
-        ...(topK === undefined ? {} : { topK }),
-        ...(topP === undefined ? {} : { topP }),
-      },
-    });
-    const first = await requestOf(request.model);
-    if (against === undefined) {
-      const [only] = await generateTexts([first], context);
-      return only;
-    }
-    const [result, other] = await generateTexts([first, await requestOf(against)], context);
-    return { ...result, against: other };
-  },
+  run: async (request, context: OperationContext<GenerationEvent>): Promise<GenerationResult> =>
+    converse({ request, turns: [] }, context, freshDecoders),
 });
+
+/** What both models were asked before, and what each has answered, in their order. */
+export interface Turn {
+  readonly prompt: string;
+  readonly answers: readonly string[];
+}
+
+/** A prompt to continue, and the conversation that it belongs to. */
+export interface ConverseRequest {
+  readonly request: RequestOf<typeof generate.fields>;
+  readonly turns: readonly Turn[];
+}
+
+/** Continues a prompt behind what was said before. */
+export async function converse(
+  { request, turns }: ConverseRequest,
+  context: OperationContext<GenerationEvent>,
+  decoders: DecoderSource,
+): Promise<GenerationResult> {
+  const { prompt, chat, tokens, temperature, topK, topP, seed, against } = request;
+  const requestOf = async (path: string, of: number): Promise<GenerationRequest> => ({
+    ...{ model: await context.environment.open(path), removed: [], prompt, chat, tokens },
+    ...runOptions(request),
+    turns: turns.map((turn) => ({ prompt: turn.prompt, answer: turn.answers[of] ?? '' })),
+    sampling: {
+      temperature,
+      seed,
+      ...(topK === undefined ? {} : { topK }),
+      ...(topP === undefined ? {} : { topP }),
+    },
+  });
+  const first = await requestOf(request.model, 0);
+  if (against === undefined) {
+    const [only] = await generateTexts([first], context, decoders);
+    return only;
+  }
+  const [result, other] = await generateTexts(
+    [first, await requestOf(against, 1)],
+    context,
+    decoders,
+  );
+  return { ...result, against: other };
+}

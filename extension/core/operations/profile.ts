@@ -1,10 +1,17 @@
+import { join } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
 import { foreseeRefusals } from '../export/writable';
+import { perplexityOfRounds } from '../evaluate/perplexity-of-rounds';
+import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
-import { group, path, paths } from './fields';
+import type { EvaluateRounds } from '../prune/profile-model';
+import { flag, group, path, paths } from './fields';
+import type { RequestOf } from './fields';
+import { heldOutText } from './gate-fields';
+import { attempt } from './judge-changed';
 import { journalOf } from './journals';
-import { excludes } from './rules';
+import { excludes, switchedOff } from './rules';
 import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { amountFields, searchFields, searchRules, searchSettings } from './search-fields';
@@ -12,6 +19,22 @@ import { calibrationFields, calibrationRules, modelField, runFields } from './sh
 import { searchModel, searchWork } from './search-model';
 import { sharingFields, sharingRules } from './sharing';
 import { besideModel } from './suggest-out';
+import { say } from '../message';
+import { bundledText } from '../prune/layer-profile';
+
+const evaluationFields = group('Evaluation', {
+  perplexity: flag({
+    description: 'Measure perplexity before and after the removals, where that takes seconds',
+    default: true,
+    off: 'Do not measure perplexity',
+    setting: 'profile.perplexity',
+  }),
+  heldOut: path({
+    description: 'Held-out text that perplexity is measured on (.txt, .md, .jsonl)',
+    fallback: 'the text that comes with Espalier',
+    setting: 'evaluation.file',
+  }),
+});
 
 export const profile = defineOperation({
   id: 'profile',
@@ -31,6 +54,7 @@ export const profile = defineOperation({
         setting: 'calibration.further',
       }),
     }),
+    ...evaluationFields,
     ...runFields,
     ...sharingFields,
   },
@@ -39,6 +63,7 @@ export const profile = defineOperation({
     ...calibrationRules,
     ...sharingRules,
     excludes('furtherCalibration', 'calibrationScores'),
+    switchedOff('perplexity', ['heldOut']),
   ],
   result: v.looseObject({
     candidates: v.array(v.looseObject({ sublayer: v.string(), distance: v.nullable(v.number()) })),
@@ -62,6 +87,35 @@ export const profile = defineOperation({
     if (warning !== undefined) {
       context.warn(warning);
     }
-    return searchModel({ ...request, model }, settings, request.out, context);
+    const evaluate = evaluation(request, model, context);
+    return searchModel({ ...request, model, evaluate }, settings, request.out, context);
   },
 });
+
+/** Undefined where perplexity is not wanted, cannot be measured, or its time cannot be told: others search, too. */
+function evaluation(
+  request: RequestOf<typeof evaluationFields & typeof sharingFields>,
+  { capabilities }: OpenedModel,
+  context: OperationContext<ProfileEvent>,
+): EvaluateRounds | undefined {
+  const { perplexity, heldOut, queue, workers } = request;
+  if (!perplexity || !capabilities.evaluate.able || queue !== undefined) {
+    return undefined;
+  }
+  const text = {
+    file: heldOut ?? join(context.environment.samples, heldOutText),
+    name: heldOut ?? bundledText,
+  };
+  return async (searched) => {
+    const secondsPerToken = searched.secondsPerToken * workers;
+    const found = await attempt(
+      async () => perplexityOfRounds({ ...searched, secondsPerToken }, text, context),
+      (why) => {
+        if (why !== undefined) {
+          context.inform(say`Perplexity was not measured: ${why}`);
+        }
+      },
+    );
+    return found ?? [];
+  };
+}

@@ -85,8 +85,8 @@ export const repair = defineOperation({
         placeholder: 'STATES',
         setting: 'repair.states',
         choiceTexts: {
-          student: "The smaller model's own, as repaired so far: closest to the original.",
-          teacher: "The original's: sublayers are independent, and workers can share them.",
+          student: 'What the smaller model computes up to there, as repaired so far: closest to the original.',
+          teacher: 'What the original computes up to there: sublayers are independent, and workers can share them.',
         },
       }),
       endToEnd: flag({

@@ -10,6 +10,7 @@ import { writeText } from '../jobs/write-document';
 import { say } from '../message';
 import { readManifest } from '../pipelines/manifest-file';
 import { reportOfComparison } from '../report/contents/of-comparison';
+import { reportOfEvaluation } from '../report/contents/of-evaluation';
 import { reportOfExperiment } from '../report/contents/of-experiment';
 import { reportOfModel } from '../report/contents/of-model';
 import { reportOfPlan } from '../report/contents/of-plan';
@@ -38,6 +39,7 @@ const contents: Readonly<Partial<Record<DocumentId, (file: string) => Promise<Re
   layerProfile: async (file) => reportOfProfile(await readDocument('layerProfile', file)),
   sensitivity: async (file) => reportOfSensitivity(await readDocument('sensitivity', file)),
   plan: async (file) => reportOfPlan(await readDocument('plan', file), file),
+  evaluation: async (file) => reportOfEvaluation(await readDocument('evaluation', file)),
   experiment: async (file) => reportOfExperiment(await readDocument('experiment', file)),
 };
 
@@ -51,11 +53,12 @@ export const report = defineOperation({
   id: 'report',
   title: 'Write Report',
   verb: 'Writing a report of',
-  summary: 'Write a report of a profile, a plan, an experiment, a model or two, to be shared.',
+  summary:
+    'Write a report of a profile, a plan, an evaluation, an experiment, a model or two, to be shared.',
   fields: {
     about: path({
       description:
-        'A *.layerprofile.json, *.sensitivity.json, *.plan.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
+        'A *.layerprofile.json, *.sensitivity.json, *.plan.json, *.evaluation.json or *.datadiet.json, or a model that Espalier wrote; with against any model',
       placeholder: 'FILE',
       positional: true,
       required: true,

@@ -26,7 +26,10 @@ export const searchFields = group('Search', {
     default: defaultSettings.metric,
     placeholder: 'METRIC',
     choiceTexts: Object.fromEntries(
-      metricNames.map((name) => [name, inEnglish(metrics[name].definition)]),
+      metricNames.map((name) => {
+        const { meaning, definition } = metrics[name];
+        return [name, `${meaning}: ${inEnglish(definition)}`];
+      }),
     ),
     setting: 'metric',
     flagOnly: ['js-reference'],

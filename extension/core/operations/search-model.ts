@@ -6,7 +6,7 @@ import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { profileModel } from '../prune/profile-model';
-import type { WritableOnly } from '../prune/profile-model';
+import type { EvaluateRounds, WritableOnly } from '../prune/profile-model';
 import { expectedWork } from '../prune/search-progress';
 import type { RequestOf } from './fields';
 import { prepareJournal } from './journals';
@@ -58,6 +58,8 @@ type SearchRequest = RequestOf<typeof runFields> &
   RequestOf<CalibrationFields> & {
     readonly model: OpenedModel;
     readonly furtherCalibration?: readonly string[];
+    /** Judges what the search left. */
+    readonly evaluate?: EvaluateRounds | undefined;
   };
 
 /**
@@ -81,6 +83,7 @@ export async function searchModel(
       model,
       calibration: textOf(request, settings, model),
       furtherCalibration: request.furtherCalibration,
+      evaluate: request.evaluate,
       settings,
       ...runOptions(request),
       out,

@@ -1,3 +1,4 @@
+import { isSameText } from '../change-size';
 import type { CalibrationSummary } from '../data/calibration';
 import type { ModelSummary } from '../models/model-summary';
 import type { Origin } from '../runtime/origin';
@@ -93,6 +94,9 @@ export interface SurrogateRecord {
   readonly meanLogError: number;
 }
 
+/** Stands for the path of the held-out text that comes with Espalier. */
+export const bundledText = 'bundled';
+
 /** Perplexity of the model after some rounds, on text that is not the calibration text. */
 export interface ProfileEvaluation {
   /** Number of rounds applied; 0 is the original. */
@@ -101,6 +105,23 @@ export interface ProfileEvaluation {
   readonly perplexity: number;
   readonly tokens: number;
   readonly tokensPerSecond: number;
+  /** Only excerpts of the text were read, since nobody had asked. */
+  readonly excerpt?: true;
+}
+
+/** Perplexity of the original and after some rounds, where both were measured on the same text. */
+export function changeOfRounds(
+  evaluations: readonly ProfileEvaluation[],
+  rounds: number,
+): { readonly before: number; readonly after: number; readonly tokens: number } | undefined {
+  const of = (count: number) => evaluations.filter((one) => one.rounds === count);
+  for (const changed of of(rounds)) {
+    const original = of(0).find((one) => isSameText(one, changed));
+    if (original !== undefined) {
+      return { before: original.perplexity, after: changed.perplexity, tokens: changed.tokens };
+    }
+  }
+  return undefined;
 }
 
 /** The document `NAME.layerprofile.json`: everything a search found, and how. */

@@ -13,7 +13,7 @@ import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
 import { describeOrigin } from '../runtime/origin';
 import { listCandidates } from './candidates';
-import type { LayerProfile, ProfileEvent } from './layer-profile';
+import type { LayerProfile, ProfileEvaluation, ProfileEvent } from './layer-profile';
 import { describeMetric, fittingMetric, metrics } from '../metrics/metrics';
 import { loadSeveralTexts } from '../data/model-inputs';
 import type { SearchSettings } from './options';
@@ -44,7 +44,20 @@ export interface ProfileJob {
   readonly writable?: WritableOnly | undefined;
   /** Whom the search is shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
+  /** Judges what the search left, before the profile is written; nothing is judged if absent. */
+  readonly evaluate?: EvaluateRounds | undefined;
 }
+
+/** What a search left, and what it took. */
+export interface SearchedModel {
+  readonly executor: LayeredExecutor;
+  /** What was removed, in order. */
+  readonly removed: readonly string[];
+  /** Seconds that a token took through all sublayers in the search; infinite where nothing was run. */
+  readonly secondsPerToken: number;
+}
+
+export type EvaluateRounds = (searched: SearchedModel) => Promise<readonly ProfileEvaluation[]>;
 
 /** Keeps a search to what can be written. */
 export interface WritableOnly {
@@ -173,6 +186,15 @@ export async function profileModel(
         ));
     const { refinement } = found;
     const surrogate = surrogateRecord(refinement?.start ?? found.rounds);
+    const searchSeconds = spentBefore.seconds + found.seconds;
+    const sublayerEvaluations = spentBefore.evaluations + found.sublayerEvaluations;
+    const tokensRun =
+      (sublayerEvaluations * calibration.summary.length) / model.summary.sublayers.length;
+    const evaluations = await job.evaluate?.({
+      executor,
+      removed: found.rounds.map(({ removed }) => removed),
+      secondsPerToken: searchSeconds / tokensRun,
+    });
     const profile: LayerProfile = {
       format: 'espalier.layerprofile',
       version: 1,
@@ -184,8 +206,8 @@ export async function profileModel(
       search: {
         mode: settings.mode,
         device,
-        seconds: spentBefore.seconds + found.seconds,
-        sublayerEvaluations: Math.round(spentBefore.evaluations + found.sublayerEvaluations),
+        seconds: searchSeconds,
+        sublayerEvaluations: Math.round(sublayerEvaluations),
         naiveSublayerEvaluations: found.naiveSublayerEvaluations,
       },
       ...(refinement === undefined ? {} : { refinement }),
@@ -195,7 +217,7 @@ export async function profileModel(
       rounds: found.rounds,
       baselines: found.baselines,
       cosineLocal: found.cosineLocal,
-      evaluations: [],
+      evaluations: evaluations ?? [],
       ...describeOrigin(environment.version),
     };
     if (job.out !== undefined) {

@@ -15,6 +15,24 @@ export interface CausalStep {
 /** Keys and values by the input that takes them, [batch, numKeyValueHeads, past, headDim]. */
 export type CausalCache = Readonly<Record<string, Tensor>>;
 
+/** A cache of the first positions alone; as it is where it has no more. */
+export function firstPositions(cache: CausalCache, length: number): CausalCache {
+  return Object.fromEntries(
+    Object.entries(cache).map(([name, tensor]) => {
+      const [batch = 0, heads = 0, past = 0, dimensions = 0] = tensor.dims;
+      if (past <= length || !(tensor.data instanceof Float32Array)) {
+        return [name, tensor];
+      }
+      const kept = new Float32Array(batch * heads * length * dimensions);
+      for (let row = 0; row < batch * heads; row++) {
+        const from = row * past * dimensions;
+        kept.set(tensor.data.subarray(from, from + length * dimensions), row * length * dimensions);
+      }
+      return [name, new Tensor('float32', kept, [batch, heads, length, dimensions])];
+    }),
+  );
+}
+
 /** A decoder in one ONNX file with optimum's input and output names, run with its key/value cache. */
 export class CausalOnnxModel {
   private constructor(private readonly session: InferenceSession) {}
@@ -32,6 +50,26 @@ export class CausalOnnxModel {
         extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
       }),
     );
+  }
+
+  /**
+   * Opens a file of another exporter, to run as fast as may be; undefined where it takes other inputs than these, or
+   * keys and values in another type than float32.
+   */
+  public static async ofFile(
+    file: string,
+    device: DeviceName,
+  ): Promise<CausalOnnxModel | undefined> {
+    const session = await InferenceSession.create(file, {
+      executionProviders: device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }],
+      logSeverityLevel: 3,
+      extra: { session: { 'intra_op.allow_spinning': '0' } },
+    });
+    if (hasKnownPorts(session)) {
+      return new CausalOnnxModel(session);
+    }
+    await session.release();
+    return undefined;
   }
 
   /** Runs a graph that is not in a file, its weights in the model's own files. */
@@ -68,12 +106,16 @@ export class CausalOnnxModel {
     step: CausalStep,
     cache: CausalCache,
   ): Promise<{ logits: Float32Array; cache: CausalCache }> {
-    const outputs = await this.session.run({
+    const inputs = {
       input_ids: integers(step.inputIds),
       attention_mask: integers(step.attentionMask),
       position_ids: integers(step.positionIds),
       ...cache,
-    });
+    };
+    const { inputNames } = this.session;
+    const outputs = await this.session.run(
+      Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.includes(name))),
+    );
     const next: Record<string, Tensor> = {};
     for (const name of Object.keys(cache)) {
       next[name] = tensorOf(outputs, name.replace('past_key_values.', 'present.'));
@@ -84,6 +126,36 @@ export class CausalOnnxModel {
   public async dispose(): Promise<void> {
     await this.session.release();
   }
+}
+
+const stepInputs = ['input_ids', 'attention_mask', 'position_ids'];
+
+/** Whether a graph takes a step and a cache as above, and gives logits and the cache with the step in it. */
+function hasKnownPorts({ inputMetadata, outputNames }: InferenceSession): boolean {
+  const isKnown = (port: InferenceSession.ValueMetadata): boolean => {
+    if (!port.isTensor) {
+      return false;
+    }
+    if (stepInputs.includes(port.name)) {
+      return port.type === 'int64' && port.shape.length === 2;
+    }
+    const [, heads, , dimensions] = port.shape;
+    return (
+      /^past_key_values\.\d+\.(?:key|value)$/.test(port.name) &&
+      port.type === 'float32' &&
+      port.shape.length === 4 &&
+      typeof heads === 'number' &&
+      typeof dimensions === 'number' &&
+      outputNames.includes(port.name.replace('past_key_values.', 'present.'))
+    );
+  };
+  const names = inputMetadata.map(({ name }) => name);
+  return (
+    inputMetadata.every(isKnown) &&
+    names.includes('input_ids') &&
+    names.some((name) => name.startsWith('past_key_values.')) &&
+    outputNames.includes('logits')
+  );
 }
 
 function integers(rows: readonly (readonly number[])[]): Tensor {

@@ -5,12 +5,13 @@ import type { Evaluation, EvaluationResult } from '../../core/evaluate/evaluatio
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
 import { planFor } from '../../core/plans/plan';
 import type { Plan } from '../../core/plans/plan';
-import { formatPercent } from '../../core/format';
+import { formatDuration, formatPercent } from '../../core/format';
 import { drift } from '../../core/operations/drift';
 import { evaluate } from '../../core/operations/evaluate';
 import type { GivenOf } from '../../core/operations/fields';
 import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
+import { bundledText } from '../../core/prune/layer-profile';
 import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
 import { keepEvaluations, readPlan } from '../documents/documents';
 import { describeEvaluation } from '../reports/evaluation-summary';
@@ -24,7 +25,7 @@ import type { ModelSessions } from '../sessions/model-sessions';
 import { Signal } from '../sessions/signal';
 import { patchReport, verdict } from '../reports/patch-report';
 import { idleSettings } from '../documents/plans';
-import { qualityNote } from '../reports/quality-report';
+import { qualityNote, roundsNote } from '../reports/quality-report';
 import type { Reports } from '../reports/reports';
 import { wholeModel } from '../sessions/selection';
 import type { Choice } from '../sessions/selection';
@@ -42,9 +43,6 @@ const quickLook = {
   sequences: 2,
   length: 128,
 } satisfies GivenOf<typeof profile.fields>;
-
-/** Stands for the path of the held-out text that comes with the extension. */
-const bundledText = 'bundled';
 
 /** The jobs of the heatmap: what they are asked, and what becomes of their results. */
 export class ModelJobs {
@@ -164,7 +162,8 @@ export class ModelJobs {
     assertAllowed(session.blocked);
     const { name, path: model, fingerprint } = session.model;
     const { text } = this.#settings.request(evaluate, { model });
-    const isKnown = session.originalEvaluation?.text === (text ?? bundledText);
+    const known = session.originalEvaluation;
+    const isKnown = known?.text === (text ?? bundledText) && known.excerpt === undefined;
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
     const { removed: remove, patches } = choice;
     const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
@@ -316,13 +315,13 @@ const evaluationOf = (
   text = bundledText,
 ): ProfileEvaluation => ({ rounds: removed.length, text, perplexity, tokens, tokensPerSecond });
 
-function describeProfile({ candidates, rounds, search }: LayerProfile): string {
+function describeProfile({ candidates, rounds, search, evaluations }: LayerProfile): string {
   const measured = candidates.filter(({ distance }) => distance !== null).length;
-  const minutes = (search.seconds / 60).toPrecision(2);
-  return l10n.t(
-    'Measured {0} and put {1} in order of removal, in {2} min.',
-    counts.sublayers(measured),
-    rounds.length,
-    minutes,
-  );
+  return [
+    l10n.t(
+      'Measured {0} and put {1} in order of removal, in {2}.',
+      ...[counts.sublayers(measured), rounds.length, formatDuration(search.seconds)],
+    ),
+    ...roundsNote(evaluations, rounds.length),
+  ].join(' ');
 }

@@ -1,6 +1,8 @@
 import { l10n } from 'vscode';
 import type { Evaluation } from '../../core/evaluate/evaluation';
-import { formatCount, formatPercent } from '../../core/format';
+import { perplexityWord } from '../../core/change-size';
+import { formatChange, formatCount } from '../../core/format';
+import { localise } from '../localise';
 import type { Choice } from '../sessions/selection';
 import { counts } from '../counts';
 
@@ -33,8 +35,7 @@ export function describeEvaluation(
     );
   }
   const [before, speedBefore] = figures(original);
-  const change = evaluation.perplexity / original.perplexity - 1;
-  const numbers = [before, perplexity, signed(change), speedBefore, speed];
+  const numbers = [before, perplexity, describeChange(original, evaluation), speedBefore, speed];
   return patches.length === 0
     ? l10n.t(
         'without {0}: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',
@@ -51,5 +52,6 @@ const figures = ({ perplexity, tokensPerSecond }: Evaluation): [string, string] 
   formatCount(tokensPerSecond),
 ];
 
-const signed = (share: number): string =>
-  `${share < 0 ? '−' : '+'}${formatPercent(Math.abs(share))}`;
+/** `+10 %, small` */
+const describeChange = (before: Evaluation, { perplexity: after }: Evaluation): string =>
+  `${formatChange(before.perplexity, after)}, ${localise(perplexityWord(before.perplexity, after))}`;

@@ -1,8 +1,12 @@
 import { l10n } from 'vscode';
 import { describeMeasured } from '../../core/evaluate/gate';
 import type { Outcome, Verdict } from '../../core/evaluate/gate';
+import { changeOfRounds } from '../../core/prune/layer-profile';
+import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Quality } from '../../core/evaluate/measure-quality';
-import { formatBytes, formatChange, formatPercent } from '../../core/format';
+import { distanceWord, perplexityWord } from '../../core/change-size';
+import { formatBytes, formatChange, formatDistance, formatPercent } from '../../core/format';
+import { localise } from '../localise';
 import { markdownTable } from './markdown-table';
 
 /** How far a written model is from its original, as parts of a Markdown report; none where that was not measured. */
@@ -23,7 +27,7 @@ export function qualityReport(
           metric === 'js'
             ? l10n.t('Distance (Jensen–Shannon divergence, nats)')
             : l10n.t('Distance (relative change of the output)'),
-          distance.toPrecision(3),
+          describeDistance(metric, distance),
         ],
         ...(top1Agreement === undefined
           ? []
@@ -97,6 +101,15 @@ export function qualityNote(quality: Quality | undefined, verdict: Verdict | und
   return quality === undefined ? judged : `${measuredNote(quality)}${judged}`;
 }
 
+/** `Perplexity 29.40 → 32.40 (+10 %, small).` of the original and of what all rounds leave, where both are known. */
+export function roundsNote(
+  evaluations: readonly ProfileEvaluation[],
+  rounds: number,
+): readonly string[] {
+  const change = changeOfRounds(evaluations, rounds);
+  return change === undefined ? [] : [l10n.t('Perplexity {0}.', describePerplexity(change))];
+}
+
 function measuredNote(quality: Quality): string {
   const { perplexity, top1Agreement } = quality;
   if (perplexity !== undefined) {
@@ -107,6 +120,14 @@ function measuredNote(quality: Quality): string {
     : ` ${l10n.t('Top-1 agreement {0}.', formatPercent(top1Agreement))}`;
 }
 
+/** `29.40 → 32.40 (+10 %, small)` */
 function describePerplexity({ before, after }: NonNullable<Quality['perplexity']>): string {
-  return `${before.toPrecision(4)} → ${after.toPrecision(4)} (${formatChange(before, after)})`;
+  const word = localise(perplexityWord(before, after));
+  return `${before.toPrecision(4)} → ${after.toPrecision(4)} (${formatChange(before, after)}, ${word})`;
+}
+
+/** The same of a distance: `0.0290 (small)`, where its metric has words. */
+function describeDistance(metric: string, distance: number): string {
+  const word = distanceWord(metric, distance);
+  return `${formatDistance(distance)}${word === undefined ? '' : ` (${localise(word)})`}`;
 }

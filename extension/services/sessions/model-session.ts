@@ -125,18 +125,24 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#evaluationOf(wholeModel);
   }
 
-  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
+  /**
+   * Perplexities by rounds: the document's, and those measured here where they are of a number of rounds; on the
+   * whole text before those on excerpts.
+   */
   public get evaluations(): readonly ProfileEvaluation[] {
     const { rounds = [], evaluations = [] } = this.#profile ?? {};
-    const known = new Map(evaluations.map((evaluation) => [evaluation.rounds, evaluation]));
-    for (const [key, evaluation] of Object.entries(this.#evaluations)) {
+    const measured = Object.entries(this.#evaluations).flatMap(([key, evaluation]) => {
       const removed = key === '' ? [] : key.split(' ');
       const count = matchingRounds(removed, rounds, this.model);
-      if (count !== undefined) {
-        known.set(count, { ...evaluation, rounds: count });
-      }
-    }
-    return [...known.values()].sort((a, b) => a.rounds - b.rounds);
+      return count === undefined ? [] : [{ ...evaluation, rounds: count }];
+    });
+    const known = new Map(
+      [...evaluations, ...measured].map((one) => [`${one.rounds} ${one.excerpt ?? ''}`, one]),
+    );
+    const excerptLast = (one: ProfileEvaluation): number => (one.excerpt === true ? 1 : 0);
+    return [...known.values()].sort(
+      (a, b) => a.rounds - b.rounds || excerptLast(a) - excerptLast(b),
+    );
   }
 
   public loadProfile(profile: LayerProfile | undefined): void {
@@ -274,7 +280,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
       return measured;
     }
     const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
-    return this.#profile?.evaluations.find((evaluation) => evaluation.rounds === rounds);
+    return this.evaluations.find((evaluation) => evaluation.rounds === rounds);
   }
 
   #shownProfile(): ShownProfile | undefined {

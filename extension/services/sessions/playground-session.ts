@@ -7,6 +7,7 @@ import type {
   PlaygroundPrompt,
   PlaygroundRun,
   PlaygroundState,
+  Turn,
 } from '../../protocol/playground';
 import type { Refusal } from '../trust';
 import { RequestCancelled } from '../worker/worker-errors';
@@ -25,6 +26,7 @@ export interface PlaygroundEnvironment {
   generate(
     models: readonly string[],
     prompt: PlaygroundPrompt,
+    turns: readonly Turn[],
     watch: GenerationWatch,
   ): Promise<GenerationResult>;
   describeError(error: unknown): string;
@@ -44,6 +46,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     tokens: () => this.#tokens,
     paces: () => this.#paces,
     warnings: () => this.#warnings,
+    turns: () => this.#turns,
   };
 
   readonly #environment: PlaygroundEnvironment;
@@ -52,6 +55,9 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   #tokens: Record<string, GeneratedToken> = {};
   #paces: readonly PlaygroundPace[] = [];
   #warnings: readonly string[] = [];
+  #turns: readonly Turn[] = [];
+  /** The prompt of the texts that are shown, where it was part of a chat. */
+  #chatted: string | undefined;
   #running: CancellationTokenSource | undefined;
   /** The last request, as long as it is not over. */
   #asked: Promise<void> | undefined;
@@ -71,11 +77,23 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   public compareWith(other: string): void {
     this.stop();
     this.#models = [...this.#models.slice(0, 1), other];
-    this.#forget({ kind: 'idle' });
+    this.newChat();
     this.tell('models');
   }
 
-  /** Continues a prompt; an answer that is still being written stops. */
+  /** Forgets what was said, and what both have written. */
+  public newChat(): void {
+    this.stop();
+    this.#turns = [];
+    this.#chatted = undefined;
+    this.#forget({ kind: 'idle' });
+    this.tell('turns');
+  }
+
+  /**
+   * Continues a prompt, in a chat behind all that was said before; an answer that is still being written stops, and
+   * counts as far as it came.
+   */
   public async generate(prompt: PlaygroundPrompt): Promise<void> {
     const environment = this.#environment;
     this.stop();
@@ -84,6 +102,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       this.#forget({ kind: 'failed', message: refusal.reason });
       return;
     }
+    this.#takeTurn(prompt);
     const source = new CancellationTokenSource();
     this.#running = source;
     const isCurrent = (): boolean => this.#running === source;
@@ -96,7 +115,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       return;
     }
     try {
-      const answer = environment.generate(this.#models, prompt, {
+      const answer = environment.generate(this.#models, prompt, this.#turns, {
         token: source.token,
         onEvent: (event) => {
           if (isCurrent()) {
@@ -151,6 +170,29 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
   public dispose(): void {
     this.stop();
     this.#environment.dispose();
+  }
+
+  /** What is shown becomes a turn of the chat, where the next prompt goes on with it. */
+  #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
+    const answers = this.#models.map((_, model) => this.#textOf(model));
+    if (!chat) {
+      this.#turns = [];
+    } else if (this.#chatted !== undefined && answers.every((text) => text !== '')) {
+      this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
+    }
+    this.#chatted = chat ? prompt : undefined;
+    this.tell('turns');
+  }
+
+  #textOf(model: number): string {
+    let text = '';
+    for (let place = 0; ; place++) {
+      const token = this.#tokens[`${model}.${place}`];
+      if (token === undefined) {
+        return text;
+      }
+      text += token.text;
+    }
   }
 
   #forget(run: PlaygroundRun): void {

@@ -128,13 +128,17 @@ describe('the server for agents', () => {
 describe('a call', () => {
   it('stops at its next step, and says that it can go on', async () => {
     const models = new ModelCache({ capacity: 1 });
-    const [profiling] = toolsOf({
+    const context = {
       ...unattended,
       environment: {
         ...{ samples: '', version: 'test', costsFolder: join(folder, 'costs'), bundles: '' },
-        open: async (path) => models.open(path),
+        open: async (path: string) => models.open(path),
       },
-    }).filter(({ name }) => name === 'profile_layers');
+    };
+    expect(() => toolsOf(context, ['profile'])).toThrow('There is no tool "profile".');
+    const [profiling] = toolsOf(context, ['inspect_model']).filter(
+      ({ name }) => name === 'profile_layers',
+    );
     const abort = new AbortController();
     const out = join(folder, 'stopped.layerprofile.json');
     const answer = await profiling?.call(

@@ -1,9 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { readTokens } from '../../../extension/core/data/text-tokens';
+import { readExcerpts, readTokens } from '../../../extension/core/data/text-tokens';
 import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
 import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
+import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -57,4 +58,35 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);
   }
+});
+
+it('gives perplexities of a search unasked, on text from all over, where that takes seconds', async () => {
+  const executor = new LayeredExecutor(await openModel(original), 'cpu', run.memoryBytes);
+  try {
+    const { model } = executor;
+    const { maxPositions: length = 256 } = model.summary;
+    const removed = ['block.1.attention', 'block.2.feedforward'];
+    const heldOut = { file: text, name: 'bundled' };
+    const measure = async (secondsPerToken: number) =>
+      perplexityOfRounds({ executor, removed, secondsPerToken }, heldOut, unattended);
+    expect(await measure(1)).toEqual([]);
+    expect(await measure(Number.NaN)).toEqual([]);
+    const found = await measure(1e-6);
+    expect(found.map(({ rounds }) => rounds)).toEqual([0, 2]);
+    const ids = await readExcerpts(text, model, { count: 8, length });
+    const expected = await evaluatePerplexity(executor, ids, { length }, unattended);
+    expect(found[0]?.perplexity).toBe(expected.perplexity);
+  } finally {
+    await executor.dispose();
+  }
+});
+
+it('reads the same first tokens of a part of a text as of all, and excerpts of as many tokens', async () => {
+  const model = await openModel(original);
+  const whole = await readTokens(text, model);
+  expect(await readTokens(text, model, 40)).toEqual(whole.slice(0, 40));
+  expect(await readTokens(text, model, whole.length + 1)).toEqual(whole);
+  expect(await readExcerpts(text, model, { count: 4, length: 16 })).toHaveLength(64);
+  const more = await readExcerpts(text, model, { count: 4, length: whole.length });
+  expect(more).toEqual(whole);
 });

@@ -1,10 +1,11 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { renderChat } from '../../../extension/core/data/chat-template';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openDecoder } from '../../../extension/core/generate/decoder';
+import { DecoderPool } from '../../../extension/core/generate/decoder-pool';
 import { generateTexts } from '../../../extension/core/generate/generate';
 import type {
   Generation,
@@ -43,6 +44,62 @@ const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
   sampling: greedy,
   ...changes,
 });
+
+describe('a pool of decoders', () => {
+  const pool = new DecoderPool(1);
+  const { memoryBytes, device, removed } = run;
+  const options = { device, memoryBytes, removed, file: sample };
+
+  it('reads only what is new of a text that begins as the last one, or goes another way', async () => {
+    const first = request({});
+    const [{ text }] = await generateTexts([first], unattended, pool);
+    const decoder = await pool.take(opened.model, options);
+    const read = vi.spyOn(decoder, 'read');
+    await pool.giveBack(decoder);
+    for (const [prompt, most] of [
+      [`${first.prompt}${text} and`, 4],
+      [`${first.prompt} nobody`, 4],
+    ] as const) {
+      read.mockClear();
+      const next = request({ prompt, tokens: 6 });
+      const [again] = await generateTexts([next], unattended, pool);
+      expect(read.mock.calls[0]?.[0].length).toBeLessThanOrEqual(most);
+      expect(again.text).toBe((await generate(next, unattended)).text);
+    }
+  });
+
+  it('closes the one used longest ago for another model', async () => {
+    const decoder = await pool.take(opened.model, options);
+    await pool.giveBack(decoder);
+    const dispose = vi.spyOn(decoder, 'dispose');
+    const other = await pool.take(await openModel(fixture('llama-gqa-untied')), options);
+    expect(dispose).toHaveBeenCalledOnce();
+    await pool.giveBack(other);
+    await other.dispose();
+  });
+});
+
+it.each(['gpt2-past', 'qwen3-moe-past'])(
+  '%s of another exporter uses its own cache',
+  async (name) => {
+    const file = join(root, 'test', 'fixtures', 'onnx', name, 'model.onnx');
+    const model = await openModel(file);
+    const [own, anew] = [await openDecoder(model, { ...run, file }), await openDecoder(model, run)];
+    expect([own.isCached, anew.isCached]).toEqual([true, false]);
+    const compare = async (...ids: number[]): Promise<void> => {
+      const [a, b] = [await own.read(Int32Array.from(ids)), await anew.read(Int32Array.from(ids))];
+      a.forEach((logit, i) => {
+        expect(Math.abs(logit - (b[i] ?? Number.NaN))).toBeLessThan(1e-5);
+      });
+    };
+    await compare(1, 2, 3);
+    await compare(4);
+    own.rewind(2);
+    anew.rewind(2);
+    await compare(5);
+    await Promise.all([own.dispose(), anew.dispose()]);
+  },
+);
 
 describe('decoding', () => {
   it("gives transformers' greedy tokens and logits, token by token from the cache", async () => {
@@ -228,6 +285,16 @@ describe('chat templates', () => {
       expect(renderChat(await loadTokenizer(model), message)).toBe(rendered);
     },
   );
+
+  it('are rendered for the whole conversation', async () => {
+    const chatTemplate =
+      '{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>';
+    const tokenizer = { ...(await loadTokenizer(sample)), chatTemplate };
+    const turns = [{ prompt: 'Who?', answer: 'A clerk.' }];
+    expect(renderChat(tokenizer, 'When?', turns)).toBe(
+      '<user>Who?<assistant>A clerk.<user>When?<assistant>',
+    );
+  });
 
   it('are given up where they count for ever', async () => {
     const model = join(folder, 'endless');

@@ -117,6 +117,25 @@ describe('a report', () => {
     expect(stderr).toContain('--quality needs --against');
   });
 
+  it('of an evaluation has what was measured of both models, and what limits say', async () => {
+    const held = join(folder, 'held-out.txt');
+    await writeFile(held, 'the quick brown fox jumps over the lazy dog. '.repeat(40));
+    const saved = join(folder, 'two.evaluation.json');
+    const against = ['--against', model, '--gate', 'perplexity<+10%', '--device', 'cpu'];
+    const evaluated = ['evaluate', join(folder, 'pruned'), '--text', held, ...against];
+    const { stdout, stderr } = await runCli([...evaluated, '--out', saved, '--json']);
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual(JSON.parse(await readFile(saved, 'utf8')));
+    const text = await reported(saved, 'evaluation.md');
+    expect(text).toContain('# Evaluation of pruned against llama-gqa-untied');
+    expect(text).toMatch(/\| llama-gqa-untied \| [\d.]+ \| \d+ \|/);
+    expect(text).toMatch(/\| perplexity\\?<\+10% \| [+−][\d.]+ % \|/);
+    // As a script has redirected it, under another name.
+    const redirected = join(folder, 'out.json');
+    await writeFile(redirected, stdout);
+    expect(dense(await reported(redirected, 'evaluation.html'))).toMatch(/<h2>Verdict: /);
+  });
+
   it('of two models with their perplexities has the interval of the change', () => {
     const side = { format: 'safetensors', family: 'llama', parameters: 4, bytes: 8, tensors: 2 };
     const report = reportOfComparison(

@@ -109,9 +109,12 @@ it('an old Node is told so', () => {
     });
   };
   start('18.20.8');
-  expect(said).toEqual(['Espalier needs Node.js 20 or later. This is v18.20.8.', 1]);
-  start('20.0.0');
-  expect(said).toHaveLength(2);
+  expect(said).toEqual(['Espalier needs Node.js 20.15 or later. This is v18.20.8.', 1]);
+  start('20.14.1');
+  expect(said).toHaveLength(4);
+  start('20.15.0');
+  start('22.0.0');
+  expect(said).toHaveLength(4);
 });
 
 it('the release workflow runs scripts that exist, with the lowest Node that is supported', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { GeneratedToken } from '../../../extension/core/generate/generate';
 import { inEnglish, say } from '../../../extension/core/message';
 import type { GenerationResult } from '../../../extension/core/operations/generate';
+import type { Turn } from '../../../extension/protocol/playground';
 import { UserError } from '../../../extension/core/user-error';
 import { PlaygroundSession } from '../../../extension/services/sessions/playground-session';
 import type { GenerationWatch } from '../../../extension/services/sessions/playground-session';
@@ -17,6 +18,8 @@ const generation = (tokensPerSecond: number, stopped: 'end' | 'length') => ({
 function started(models = ['/original', '/changed']) {
   interface Asked {
     readonly models: readonly string[];
+    readonly text: string;
+    readonly turns: readonly Turn[];
     readonly watch: GenerationWatch;
     readonly answer: (result: GenerationResult) => void;
     readonly fail: (error: Error) => void;
@@ -24,9 +27,9 @@ function started(models = ['/original', '/changed']) {
   const asked: Asked[] = [];
   const world = { blocked: false, disposed: false };
   const session = new PlaygroundSession(models, {
-    generate: async (paths, _, watch) =>
+    generate: async (paths, { prompt: text }, turns, watch) =>
       new Promise((answer, fail) => {
-        asked.push({ models: paths, watch, answer, fail });
+        asked.push({ models: paths, text, turns, watch, answer, fail });
         watch.token?.onCancellationRequested(() => {
           fail(new RequestCancelled());
         });
@@ -116,6 +119,37 @@ describe('a playground', () => {
     expect(asked.length).toBe(1);
     const refused = { blocked: 'not trusted', run: { kind: 'failed', message: 'not trusted' } };
     expect(session.snapshot()).toMatchObject(refused);
+  });
+
+  it('goes on with a chat, and begins a new one where that is asked for', async () => {
+    const { session, last } = started(['/original']);
+    const answer = async (text: string): Promise<void> => {
+      last().watch.onEvent({ of: 0, place: 0, token: token(text), tokensPerSecond: null });
+      last().answer(generation(5, 'end'));
+      await expect.poll(() => session.snapshot().run.kind).toBe('done');
+    };
+    const ask = (text: string, chat = true): void => {
+      void session.generate({ ...prompt, prompt: text, chat });
+    };
+    ask('Who?');
+    expect(last().turns).toEqual([]);
+    await answer('A clerk.');
+    ask('When?');
+    const turns = [{ prompt: 'Who?', answers: ['A clerk.'] }];
+    await expect.poll(() => last().text).toBe('When?');
+    expect(last().turns).toEqual(turns);
+    expect(session.snapshot().turns).toEqual(turns);
+    await answer('In May.');
+    session.newChat();
+    expect(session.snapshot()).toMatchObject({ turns: [], tokens: {}, run: { kind: 'idle' } });
+    ask('Why?');
+    await expect.poll(() => last().text).toBe('Why?');
+    expect(last().turns).toEqual([]);
+    await answer('Because.');
+    ask('The', false);
+    await expect.poll(() => last().text).toBe('The');
+    expect(last().turns).toEqual([]);
+    session.stop();
   });
 
   it('forgets the texts when another model comes, and ends its process with its tab', async () => {

@@ -31,6 +31,7 @@ await scratch.insert(
   `
   squared: {
     needsScores: false,
+    meaning: 'How far apart the raw outputs are',
     definition: say\`squared norm of the change, mean over tokens\`,
     ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: unchanged,
@@ -107,7 +108,9 @@ it('a distance: an entry in a table', async () => {
   expect(squared.metricDefinition).toBe('squared norm of the change, mean over tokens');
   expect(squared.rounds[0]?.distance).toBeCloseTo((norm.rounds[0]?.distance ?? 0) ** 2 / 8, 4);
   expect(await scratch.read('package.json')).toContain('"%setting.metric.squared%"');
-  expect(await scratch.read('package.nls.json')).toContain('"squared norm of the change');
+  expect(await scratch.read('package.nls.json')).toContain(
+    '"How far apart the raw outputs are: squared norm of the change',
+  );
 });
 
 it('a palette command: a function and its title', async () => {

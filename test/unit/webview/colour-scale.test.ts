@@ -43,7 +43,7 @@ it('colours it by importance, of a block where only blocks were measured', () =>
   });
   expect(colours?.positions({ sublayers: ['block.0.attention'] })).toEqual([0]);
   expect(colours?.told({ sublayers: ['block.0.attention', 'block.1.attention'] })).toBe(
-    'distance when removed 0.01 – 1',
+    'distance when removed 0.01 – 1, large',
   );
   expect(colours?.warning).toBe('The profile was made for other weights.');
 });

@@ -1,3 +1,4 @@
+import { formatDuration } from '../../../extension/core/format';
 import { describe, expect, it } from 'vitest';
 import type { ConfigChange } from '../../../extension/protocol/heatmap';
 import {
@@ -6,7 +7,6 @@ import {
   formatDistance,
   formatDistanceShort,
   formatInCell,
-  formatDuration,
   formatPercent,
 } from '../../../webview/format';
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
@@ -151,8 +151,8 @@ it('formats numbers', () => {
   expect(formatDistanceShort(0.012345)).toBe('0.012');
   expect(formatDistanceShort(0.00012345)).toBe('1e-4');
   expect([4e-10, 0, 0.012345].map(formatInCell)).toEqual(['<0.001', '0', '0.012']);
-  expect(formatDuration(0.3)).toBe('under 1 s');
+  expect(formatDuration(0.3)).toBe('1 s');
   expect(formatDuration(45.2)).toBe('45 s');
-  expect(formatDuration(200)).toBe('3 min 20 s');
-  expect(formatDuration(7199)).toBe('1 h 59 min');
+  expect(formatDuration(200)).toBe('3 min');
+  expect(formatDuration(7199)).toBe('2 h 0 min');
 });

@@ -16,6 +16,7 @@ import { expandSublayers, totalsOf } from '../selection';
 import { strings } from '../strings';
 import type { HeatmapPanel } from '../heatmap-panel';
 import type { BaselineName, ShownProfile } from '../types';
+import { named } from '../../translate';
 
 interface CurveProps {
   readonly panel: HeatmapPanel;
@@ -84,7 +85,7 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
       formatX: formatOf[axis],
       formatY: formatDistance,
       pointTitle: ({ index, x }) =>
-        `${strings.tooltipRound(index)} · ${strings.axisName[axis]}: ${formatOf[axis](x)}`,
+        `${strings.tooltipRound(index)} · ${named(strings.axisName[axis], formatOf[axis](x))}`,
     }),
     [series, hiddenSeries, axis, logarithmic, profile, model, removed, selectedRounds],
   );

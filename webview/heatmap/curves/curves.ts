@@ -1,6 +1,7 @@
+import { isSameText } from '../../../extension/core/change-size';
 import { sublayersOf } from '../selection';
 import { unitsOf } from '../units';
-import type { BaselineName, ModelSummary, Round, ShownProfile } from '../types';
+import type { BaselineName, Evaluation, ModelSummary, Round, ShownProfile } from '../types';
 
 /** What the horizontal axis counts as removed. */
 export const axes = ['sublayers', 'parameters', 'bytes'] as const;
@@ -59,13 +60,21 @@ export function curvesOf(profile: ShownProfile, model: ModelSummary, axis: Axis)
       const rounds = profile.baselines[name];
       return rounds === undefined || rounds.length === 0 ? [] : [{ name, points: curve(rounds) }];
     }),
-    perplexity: profile.evaluations
+    perplexity: comparableEvaluations(profile)
       .flatMap(({ rounds, perplexity }) => {
         const x = amounts[rounds];
         return x === undefined ? [] : [{ rounds, x, y: perplexity }];
       })
       .sort((a, b) => a.x - b.x),
   };
+}
+
+/** Those on the text that the original's was measured on. */
+function comparableEvaluations({ evaluations }: ShownProfile): readonly Evaluation[] {
+  const original = evaluations.find(({ rounds }) => rounds === 0);
+  return original === undefined
+    ? evaluations
+    : evaluations.filter((one) => isSameText(one, original));
 }
 
 /** Rounds that a running search expects beyond those it knows. */

@@ -1,12 +1,16 @@
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
+import { isSameText } from '../../../extension/core/change-size';
 
 /** Held-out perplexity of the original and of the selection, where they have been measured. */
 export function perplexitiesOf(
   state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation' | 'removed'>,
 ): { original: number | undefined; selected: number | undefined } {
-  const after = (rounds: number | undefined) =>
-    state.profile?.evaluations.find((one) => one.rounds === rounds)?.perplexity;
-  const evaluated = state.selectionEvaluation?.perplexity;
-  const original = after(0) ?? (state.removed.length === 0 ? evaluated : undefined);
-  return { original, selected: evaluated ?? after(state.selectedRounds) };
+  const { profile, selectedRounds, selectionEvaluation, removed } = state;
+  const { evaluations = [] } = profile ?? {};
+  const selected =
+    selectionEvaluation ?? evaluations.find(({ rounds }) => rounds === selectedRounds);
+  const original = [...evaluations, ...(removed.length === 0 ? [selected] : [])].find(
+    (one) => one?.rounds === 0 && (selected === undefined || isSameText(one, selected)),
+  );
+  return { original: original?.perplexity, selected: selected?.perplexity };
 }

@@ -1,5 +1,14 @@
 import { basename } from 'node:path';
-import { formatCount, formatDuration, formatPercent } from '../../format';
+import { distanceWord, perplexityWord } from '../../change-size';
+import {
+  formatChange,
+  formatCount,
+  formatDistance,
+  formatDuration,
+  formatPercent,
+} from '../../format';
+import { inEnglish } from '../../message';
+import { bundledText, changeOfRounds } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
 import { describeOrigin } from './origin';
 import type { Heatmap, HeatmapCell, Report, Section, Series } from '../report';
@@ -35,11 +44,19 @@ export function reportOfProfile(profile: LayerProfile): Report {
         figure: importanceOf(profile),
         table: {
           title: 'Cheapest to remove',
-          columns: [{ title: 'sublayer' }, { title: 'distance', isNumeric: true }],
+          columns: [
+            { title: 'sublayer' },
+            { title: 'distance', isNumeric: true },
+            { title: 'how much' },
+          ],
           rows: [...candidates]
             .sort((a, b) => (a.distance ?? 0) - (b.distance ?? 0))
             .slice(0, listed)
-            .map(({ sublayer, distance }) => [sublayer, formatDistance(distance)]),
+            .map(({ sublayer, distance }) => [
+              sublayer,
+              formatDistance(distance),
+              wordOf(metric, distance),
+            ]),
         },
       },
       ...(rounds.length === 0 ? [] : [orderSection(profile)]),
@@ -49,6 +66,11 @@ export function reportOfProfile(profile: LayerProfile): Report {
     origin: describeOrigin(profile),
   };
 }
+
+const wordOf = (metric: string, distance: number | null): string => {
+  const word = distance === null ? undefined : distanceWord(metric, distance);
+  return word === undefined ? '–' : inEnglish(word);
+};
 
 /** Distances by block and kind, with the places in the order of removal. */
 export function importanceOf({ candidates, rounds, model }: LayerProfile): Heatmap {
@@ -101,11 +123,13 @@ function orderSection({ rounds, baselines, metric }: LayerProfile): Section {
   };
 }
 
-function perplexitySection({ evaluations }: LayerProfile): Section[] {
+function perplexitySection({ evaluations, rounds: { length } }: LayerProfile): Section[] {
   if (evaluations.length === 0) return [];
+  const change = changeOfRounds(evaluations, length);
   return [
     {
       title: 'Perplexity',
+      ...(change === undefined ? {} : { text: [describeChange(change, length)] }),
       table: {
         columns: [
           { title: 'sublayers removed', isNumeric: true },
@@ -115,13 +139,21 @@ function perplexitySection({ evaluations }: LayerProfile): Section[] {
         ],
         rows: evaluations.map(({ rounds, text, tokens, perplexity }) => [
           String(rounds),
-          basename(text),
+          text === bundledText ? 'the bundled text' : basename(text),
           String(tokens),
           perplexity.toFixed(2),
         ]),
       },
     },
   ];
+}
+
+function describeChange(
+  { before, after, tokens }: NonNullable<ReturnType<typeof changeOfRounds>>,
+  rounds: number,
+): string {
+  const word = inEnglish(perplexityWord(before, after));
+  return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} without ${rounds} of its parts (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
 }
 
 function stabilitySection({ stability }: LayerProfile): Section[] {
@@ -152,8 +184,4 @@ function stabilitySection({ stability }: LayerProfile): Section[] {
           }),
     },
   ];
-}
-
-function formatDistance(distance: number | null | undefined): string {
-  return distance === null || distance === undefined ? '–' : distance.toPrecision(3);
 }

@@ -1,0 +1,66 @@
+import * as v from 'valibot';
+import { described } from '../jobs/described';
+import { parseDocument } from '../jobs/parse-document';
+import { originEntries } from '../runtime/origin-schema';
+import { say } from '../message';
+import { outcomes } from './gate';
+
+const interval = v.object({ value: v.number(), low: v.number(), high: v.number() });
+const evaluated = v.object({ name: v.string(), path: v.string() });
+
+const measuredEntries = {
+  perplexity: described(v.optional(v.number()), 'exp(mean negative log-likelihood) of the text'),
+  tokens: described(v.optional(v.number()), 'Tokens of the text that were predicted'),
+  tokensPerSecond: described(v.optional(v.number()), 'Tokens of the text read in a second'),
+  kind: described(v.optional(v.string()), 'Kind of the task'),
+  examples: described(v.optional(v.number()), 'Examples of the task'),
+  acc: described(v.optional(v.number()), 'Share of the examples that are answered right'),
+  accError: described(v.optional(v.number()), 'Its standard error'),
+  accNorm: described(v.optional(v.number()), 'The same by likelihoods over lengths'),
+  accNormError: described(v.optional(v.number()), 'Its standard error'),
+};
+
+export const evaluationSchema = v.object({
+  format: described(v.literal('espalier.evaluation'), 'Marks the file as an evaluation'),
+  version: described(v.literal(1), 'Version of the format'),
+  evaluated: described(evaluated, 'The model that was evaluated'),
+  other: described(v.optional(evaluated), 'The model that it is compared with'),
+  removed: described(v.number(), 'How many parts of the model were left out'),
+  text: described(v.optional(v.string()), 'The held-out text that was read'),
+  task: described(v.optional(v.string()), 'The task that was answered'),
+  ...measuredEntries,
+  against: described(v.optional(v.object(measuredEntries)), 'The same of the other model'),
+  compared: described(
+    v.optional(
+      v.object({ difference: interval, gained: v.number(), lost: v.number(), chance: v.number() }),
+    ),
+    'How the answers of the two differ',
+  ),
+  perplexityRatio: described(
+    v.optional(interval),
+    'Perplexity over that of the other model, with the interval that holds it with 95 % confidence',
+  ),
+  verdict: described(
+    v.optional(
+      v.object({
+        outcome: v.picklist(outcomes),
+        limits: v.array(
+          v.object({
+            limit: v.string(),
+            outcome: v.picklist(outcomes),
+            measured: v.optional(interval),
+          }),
+        ),
+      }),
+    ),
+    'What limits say of it',
+  ),
+  ...originEntries,
+});
+
+/** What `espalier evaluate` gives, as a file of it is read. */
+export type EvaluationDocument = v.InferOutput<typeof evaluationSchema>;
+
+/** @throws UserError naming the file and the field. */
+export const parseEvaluation = (text: string, file: string): EvaluationDocument =>
+  parseDocument(evaluationSchema, text, file, say`an evaluation`);

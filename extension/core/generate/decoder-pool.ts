@@ -1,0 +1,89 @@
+import type { LayeredModel } from '../models/layered-model';
+import { openDecoder } from './decoder';
+import type { Decoder, DecoderOptions } from './decoder';
+
+/** A decoder, and what it has read so far. */
+export interface TakenDecoder extends Decoder {
+  readonly ids: readonly number[];
+}
+
+/** Where decoders come from, and go when a text is written. */
+export interface DecoderSource {
+  take(model: LayeredModel, options: DecoderOptions): Promise<TakenDecoder>;
+  giveBack(decoder: TakenDecoder): Promise<void>;
+}
+
+/** Opens each decoder anew. */
+export const freshDecoders: DecoderSource = {
+  take: async (model, options) => new ReadDecoder(await openDecoder(model, options)),
+  giveBack: async (decoder) => decoder.dispose(),
+};
+
+interface Kept {
+  readonly model: LayeredModel;
+  readonly key: string;
+  readonly decoder: TakenDecoder;
+}
+
+/** Keeps decoders with what they have read, so that a text that begins the same is not read again. */
+export class DecoderPool implements DecoderSource {
+  /** The one used last at the end. */
+  #idle: Kept[] = [];
+  readonly #taken = new Map<TakenDecoder, Kept>();
+
+  /** @param most how many stay open */
+  public constructor(private readonly most: number) {}
+
+  public async take(model: LayeredModel, options: DecoderOptions): Promise<TakenDecoder> {
+    const key = JSON.stringify(options);
+    const known = this.#idle.find((one) => one.model === model && one.key === key);
+    if (known !== undefined) {
+      this.#idle = this.#idle.filter((one) => one !== known);
+      this.#taken.set(known.decoder, known);
+      return known.decoder;
+    }
+    await this.#shrink(this.most - this.#taken.size - 1);
+    const decoder = await freshDecoders.take(model, options);
+    this.#taken.set(decoder, { model, key, decoder });
+    return decoder;
+  }
+
+  public async giveBack(decoder: TakenDecoder): Promise<void> {
+    const kept = this.#taken.get(decoder);
+    this.#taken.delete(decoder);
+    if (kept !== undefined) {
+      this.#idle.push(kept);
+      await this.#shrink(this.most - this.#taken.size);
+    }
+  }
+
+  async #shrink(most: number): Promise<void> {
+    const gone = this.#idle.splice(0, Math.max(0, this.#idle.length - Math.max(0, most)));
+    await Promise.all(gone.map(async ({ decoder }) => decoder.dispose()));
+  }
+}
+
+class ReadDecoder implements TakenDecoder {
+  public ids: readonly number[] = [];
+
+  public constructor(private readonly inner: Decoder) {}
+
+  public get isCached(): boolean {
+    return this.inner.isCached;
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    const logits = await this.inner.read(ids);
+    this.ids = [...this.ids, ...ids];
+    return logits;
+  }
+
+  public rewind(length: number): void {
+    this.inner.rewind(length);
+    this.ids = this.ids.slice(0, length);
+  }
+
+  public async dispose(): Promise<void> {
+    await this.inner.dispose();
+  }
+}

@@ -1,0 +1,125 @@
+import { basename } from 'node:path';
+import { perplexityWord } from '../../change-size';
+import { describeMeasured } from '../../evaluate/gate';
+import type { EvaluationDocument } from '../../evaluate/evaluation-document';
+import { formatChange } from '../../format';
+import { inEnglish } from '../../message';
+import type { Column, Fact, Report, Section } from '../report';
+import { describeOrigin } from './origin';
+
+type Measured = NonNullable<EvaluationDocument['against']>;
+
+/** What a model scores on held-out text or a task, what another does, and what limits say of it. */
+export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
+  const { evaluated, other, removed, text, task, examples, verdict } = evaluation;
+  const fact = (name: string, value: string | undefined): readonly Fact[] =>
+    value === undefined ? [] : [{ name, value }];
+  return {
+    title:
+      other === undefined
+        ? `Evaluation of ${evaluated.name}`
+        : `Evaluation of ${evaluated.name} against ${other.name}`,
+    facts: [
+      ...fact('Text', text && basename(text)),
+      ...fact('Task', task),
+      ...fact('Examples', examples?.toString()),
+      ...fact('Parts left out', removed === 0 ? undefined : String(removed)),
+      ...fact('Verdict', verdict?.outcome),
+    ],
+    sections: [
+      task === undefined ? perplexitySection(evaluation) : taskSection(evaluation),
+      ...verdictSection(verdict),
+    ],
+    origin: describeOrigin(evaluation),
+  };
+}
+
+/** A line for each model, the other one first. */
+function rowsOf(
+  { evaluated, other, against, ...own }: EvaluationDocument,
+  cells: (measured: Measured) => readonly string[],
+): readonly (readonly string[])[] {
+  const before = against === undefined ? [] : [[other?.name ?? '–', ...cells(against)]];
+  return [...before, [evaluated.name, ...cells(own)]];
+}
+
+const numbers = (...titles: readonly string[]): readonly Column[] => [
+  { title: 'model' },
+  ...titles.map((title) => ({ title, isNumeric: true })),
+];
+
+function perplexitySection(evaluation: EvaluationDocument): Section {
+  const { perplexity: after, against, perplexityRatio: ratio } = evaluation;
+  const before = against?.perplexity;
+  const range =
+    ratio === undefined
+      ? ''
+      : ` 95 % interval of the change: ${formatChange(1, ratio.low)} to ${formatChange(1, ratio.high)}.`;
+  return {
+    title: 'Perplexity',
+    text: [
+      'How surprised the model is by held-out text: lower is better.',
+      ...(before === undefined || after === undefined
+        ? []
+        : [`${formatChange(before, after)}: ${inEnglish(perplexityWord(before, after))}.${range}`]),
+    ],
+    table: {
+      columns: numbers('perplexity', 'tokens', 'tokens/s'),
+      rows: rowsOf(evaluation, ({ perplexity, tokens, tokensPerSecond }) => [
+        perplexity?.toFixed(2) ?? '–',
+        tokens?.toString() ?? '–',
+        tokensPerSecond?.toFixed(0) ?? '–',
+      ]),
+    },
+  };
+}
+
+function taskSection(evaluation: EvaluationDocument): Section {
+  const { compared } = evaluation;
+  const share = (value: number | undefined, error = 0): string =>
+    value === undefined ? '–' : `${(100 * value).toFixed(1)} ± ${(100 * error).toFixed(1)} %`;
+  const points = (value: number): string =>
+    `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)}`;
+  return {
+    title: 'Accuracy',
+    ...(compared === undefined
+      ? {}
+      : {
+          text: [
+            `${points(compared.difference.value)} points (95 % interval ${points(compared.difference.low)} to ${points(compared.difference.high)}). ` +
+              `Changed answers: ${compared.gained} wrong → right, ${compared.lost} right → wrong (McNemar p = ${compared.chance.toPrecision(2)}).`,
+          ],
+        }),
+    table: {
+      columns: numbers('accuracy', 'normalised accuracy'),
+      rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [
+        share(acc, accError),
+        share(accNorm, accNormError),
+      ]),
+    },
+  };
+}
+
+function verdictSection(verdict: EvaluationDocument['verdict']): readonly Section[] {
+  if (verdict === undefined) {
+    return [];
+  }
+  return [
+    {
+      title: `Verdict: ${verdict.outcome}`,
+      table: {
+        columns: [
+          { title: 'limit' },
+          { title: 'measured', isNumeric: true },
+          { title: '95 % interval', isNumeric: true },
+          { title: 'verdict' },
+        ],
+        rows: verdict.limits.map(({ limit, measured, outcome }) => {
+          const { value = '–', ends } =
+            measured === undefined ? {} : describeMeasured(limit, measured);
+          return [limit, value, ends?.join(' to ') ?? '–', outcome];
+        }),
+      },
+    },
+  ];
+}
