@@ -1,7 +1,7 @@
 import { commands, l10n, Uri, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { isMessage } from '../core/message';
-import { hungSignal, mostDeviceMinutes } from '../core/runtime/hung-device';
+import { hungSignal, mostDeviceMinutes } from '../core/runtime/limits/hung-device';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
 import { localise } from './localise';

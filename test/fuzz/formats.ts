@@ -159,7 +159,9 @@ export const formats: Readonly<Record<string, Format>> = {
       (path: string): void => {
         const specialTokens = { bos_token: '<s>', eos_token: '</s>' };
         const tokenizer = { file: path, chatTemplate: read(path), specialTokens };
-        renderChat(tokenizer as unknown as Parameters<typeof renderChat>[0], 'Why?');
+        renderChat(tokenizer as unknown as Parameters<typeof renderChat>[0], 'Why?', [
+          { prompt: 'What?', answer: 'That.' },
+        ]);
       },
     ],
   },

@@ -9,7 +9,7 @@ import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
-import { roomOfProcess } from '../runtime/process-memory';
+import { roomOfProcess } from '../runtime/limits/process-memory';
 import { answersCalibration, orDefaults } from '../data/calibration-defaults';
 import type { MetricName } from '../metrics/metrics';
 import { choice, flag, group, integer, path, size } from './fields';

@@ -1,7 +1,7 @@
 import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { roomOfProcess } from './process-memory';
+import { roomOfProcess } from './limits/process-memory';
 import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */

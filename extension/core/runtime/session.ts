@@ -4,7 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
-import { deviceWatchdog } from './device-watchdog';
+import { deviceWatchdog } from './limits/device-watchdog';
 import { say } from '../message';
 
 /** How a session is to be made. */

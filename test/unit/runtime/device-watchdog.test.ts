@@ -8,20 +8,7 @@ const script = join(temporaryFolder(), 'calls.cjs');
 
 beforeAll(async () => {
   await build({
-    stdin: {
-      contents: `import { DeviceWatchdog } from './device-watchdog';
-        const watchdog = new DeviceWatchdog(400);
-        const block = (milliseconds) =>
-          Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
-        void (async () => {
-          // Longer than the limit in all, each call far shorter; and time without a call.
-          for (let i = 0; i < 10; i++) await watchdog.call(async () => block(60));
-          block(600);
-          if (process.argv[2] === 'hangs') await watchdog.call(async () => block(60_000));
-        })();`,
-      resolveDir: join(import.meta.dirname, '../../../extension/core/runtime'),
-      loader: 'ts',
-    },
+    entryPoints: [join(import.meta.dirname, 'blocked-calls.ts')],
     outfile: script,
     bundle: true,
     platform: 'node',
