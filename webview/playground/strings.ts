@@ -18,7 +18,7 @@ export const strings = {
   generate: t('Generate'),
   generateTitle: t('Let every model continue the prompt'),
   newChat: t('New Chat'),
-  newChatTitle: t('Forget what was said before'),
+  newChatTitle: t('Clear what was said before'),
   conversation: t('Conversation'),
   asked: t('Asked'),
   stop: t('Stop'),

@@ -1,13 +1,7 @@
-import { describeMeasured } from '../../core/evaluate/gate';
-import type { Outcome, Verdict } from '../../core/evaluate/gate';
+import { describeMeasured, outcomeWords } from '../../core/evaluate/gate';
+import type { Verdict } from '../../core/evaluate/gate';
 import { printTable } from '../table';
 import type { Terminal } from '../terminal';
-
-const words: Readonly<Record<Outcome, string>> = {
-  accept: 'accepted',
-  regression: 'regression',
-  'not enough evidence': 'not enough evidence',
-};
 
 /** What limits say, one by one and together; nothing where there are none. */
 export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): void {
@@ -20,7 +14,7 @@ export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): 
     ['limit', 'measured', '95 % interval', 'verdict'],
     verdict.limits.map(({ limit, measured, outcome }) => {
       const { value = '–', ends } = measured === undefined ? {} : describeMeasured(limit, measured);
-      return [limit, value, ends?.join(' to ') ?? '–', words[outcome]];
+      return [limit, value, ends?.join(' to ') ?? '–', outcomeWords[outcome]];
     }),
   );
   if (verdict.speed !== undefined) {
@@ -29,5 +23,5 @@ export function printVerdict(terminal: Terminal, verdict: Verdict | undefined): 
       `Speed here: ${before.toPrecision(3)} → ${after.toPrecision(3)} generated tokens per second`,
     );
   }
-  terminal.print(`Verdict: ${words[verdict.outcome]}`);
+  terminal.print(`Verdict: ${outcomeWords[verdict.outcome]}`);
 }

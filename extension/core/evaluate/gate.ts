@@ -41,6 +41,13 @@ interface Limit {
 export const outcomes = ['accept', 'regression', 'not enough evidence'] as const;
 export type Outcome = (typeof outcomes)[number];
 
+/** How an outcome reads. */
+export const outcomeWords: Readonly<Record<Outcome, string>> = {
+  accept: 'accepted',
+  regression: 'regression',
+  'not enough evidence': 'not enough evidence',
+};
+
 /** What a gate says of a changed model. */
 export interface Verdict {
   readonly outcome: Outcome;

@@ -6,7 +6,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; } dt { color: var(--soft); } dd { margin: 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid var(--line); } th { color: var(--soft); font-weight: 600; }
+th, td { padding: .25rem .7rem; text-align: left; overflow-wrap: anywhere; border-bottom: 1px solid var(--line); } th { color: var(--soft); font-weight: 600; }
 .number { text-align: right; }
 figure { margin: 1rem 0; } figcaption, footer { color: var(--soft); font-size: .9rem; }
 .heatmap td, .heatmap th { padding: 0; border: 0; text-align: center; font-size: .75rem; }

@@ -114,11 +114,16 @@ function drawHeatmap({ caption, blocks, lines, format }: Heatmap): Markup {
       </table>
     </div>
     <figcaption>
-      ${format(low)}<span
-        class="scale"
-        style="background:linear-gradient(to right, ${stops.join(', ')})"
-      ></span
-      >${format(high)} ${caption}
+      ${
+        high > low
+          ? html`${format(low)}<span
+                class="scale"
+                style="background:linear-gradient(to right, ${stops.join(', ')})"
+              ></span
+              >${format(high)}`
+          : html`All ${high === 0 ? '0' : format(high)}:`
+      }
+      ${caption}
     </figcaption>
   </figure>`;
 }

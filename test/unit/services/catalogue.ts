@@ -70,10 +70,10 @@ const declared = Object.values(jobOperations).flatMap(({ title, saved }) => [
   saved ?? title,
 ]);
 
-/** All texts for translators. A pattern without a word of its own needs no translation. */
+/** All texts for translators. A pattern without a word or a comma or colon of its own needs no translation. */
 export function catalogueOf(messages: readonly string[]): Record<string, string> {
   const texts = [...messages, ...declared].filter((text) =>
-    /\p{L}/u.test(text.replace(/\{\d+\}/g, '')),
+    /\p{L}|[:,] /u.test(text.replace(/\{\d+\}/g, '')),
   );
   return Object.fromEntries([...new Set(texts)].sort().map((text) => [text, text]));
 }

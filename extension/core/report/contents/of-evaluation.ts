@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { perplexityWord } from '../../change-size';
-import { describeMeasured } from '../../evaluate/gate';
+import { describeMeasured, outcomeWords } from '../../evaluate/gate';
 import type { EvaluationDocument } from '../../evaluate/evaluation-document';
 import { formatChange } from '../../format';
 import { inEnglish } from '../../message';
@@ -24,7 +24,7 @@ export function reportOfEvaluation(evaluation: EvaluationDocument): Report {
       ...fact('Task', task),
       ...fact('Examples', examples?.toString()),
       ...fact('Parts left out', removed === 0 ? undefined : String(removed)),
-      ...fact('Verdict', verdict?.outcome),
+      ...fact('Verdict', verdict && outcomeWords[verdict.outcome]),
     ],
     sections: [
       task === undefined ? perplexitySection(evaluation) : taskSection(evaluation),
@@ -106,7 +106,7 @@ function verdictSection(verdict: EvaluationDocument['verdict']): readonly Sectio
   }
   return [
     {
-      title: `Verdict: ${verdict.outcome}`,
+      title: `Verdict: ${outcomeWords[verdict.outcome]}`,
       table: {
         columns: [
           { title: 'limit' },
@@ -117,7 +117,7 @@ function verdictSection(verdict: EvaluationDocument['verdict']): readonly Sectio
         rows: verdict.limits.map(({ limit, measured, outcome }) => {
           const { value = '–', ends } =
             measured === undefined ? {} : describeMeasured(limit, measured);
-          return [limit, value, ends?.join(' to ') ?? '–', outcome];
+          return [limit, value, ends?.join(' to ') ?? '–', outcomeWords[outcome]];
         }),
       },
     },

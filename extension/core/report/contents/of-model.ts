@@ -25,7 +25,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
       { name: 'Loads with', value: result.loadsWith },
       {
         name: 'Checked after writing',
-        value: `relative error ${verification.relativeError.toExponential(1)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
+        value: `relative error ${verification.relativeError === 0 ? '0' : verification.relativeError.toExponential(1)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
       },
     ],
     sections: [
