@@ -23,7 +23,7 @@ const CORE_IMPORTS = {
   training: [...BELOW_SYSTEMS, 'data'],
   prune: [...BELOW_SYSTEMS, 'data', 'metrics', 'training'],
   tensornet: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
-  datadiet: [...BELOW_SYSTEMS, 'data', 'training'],
+  datadiet: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'training'],
   symbolic: [...BELOW_SYSTEMS, 'linear-algebra', 'data', 'metrics', 'training'],
   plans: [...BELOW_SYSTEMS, ...SYSTEMS],
   export: [...BELOW_SYSTEMS, 'linear-algebra', ...SYSTEMS],

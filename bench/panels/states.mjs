@@ -184,7 +184,15 @@ export function dataMapDocument() {
   const [examples, names] = [200_000, Array.from({ length: 1000 }, (_, i) => `class ${i}`)];
   const kept = names.map((name) => ({ name, examples: 200, kept: 100 }));
   const overview = {
-    ...{ name: 'pictures', score: 'el2n', examples, notes: [], mapped: examples, suspected: 4000 },
+    ...{ name: 'pictures', score: 'el2n', examples, notes: [], mapped: examples },
+    issues: { suspected: 4000, duplicates: 300, outliers: 200 },
+    embedding: {
+      ...{ layer: '256 features', layout: 'pca' },
+      points: Array.from({ length: 3000 }, (_, i) => ({
+        ...{ index: 66 * i, x: Math.cos(i) * (i % 97), y: Math.sin(i) * (i % 89) },
+        ...{ label: i % 1000, score: (i % 101) / 101, issues: i % 50 === 0 ? ['suspected'] : [] },
+      })),
+    },
     scoring: {
       ...{ model: 'cnn', epoch: 10, runs: 3, seeds: [0, 1, 2], interRunSpearman: 0.8 },
       seconds: 600,
@@ -198,12 +206,15 @@ export function dataMapDocument() {
       ...{ index: 66 * i, confidence: (i % 101) / 101, variability: (i % 73) / 146 },
       correctness: (i % 4) / 3,
     })),
-    classes: names.map((name) => ({ name, examples: 200, suspected: 4, meanScore: 0.5 })),
+    classes: names.map((name, i) => ({
+      ...{ name, examples: 200, suspected: 4, meanScore: 0.5 },
+      confused: { label: (i + 1) % 1000, examples: 3 },
+    })),
   };
   const pixels = Buffer.alloc(32 * 32 * 3, 127).toString('base64');
   const items = Array.from({ length: 24 }, (_, i) => ({
     ...{ index: 1000 * i, score: 1 - i / 100, deviation: 0.01, label: 'class 1' },
-    ...{ predicted: 'class 2', labelScore: 0.1, suspected: i % 2 === 0 },
+    ...{ predicted: 'class 2', labelScore: 0.1, suspected: i % 2 === 0, isOutlier: i % 7 === 0 },
     content: { kind: 'picture', width: 32, height: 32, pixels },
   }));
   const marks = Array.from({ length: 5000 }, (_, i) => 40 * i);
@@ -211,8 +222,9 @@ export function dataMapDocument() {
     name: 'data map: 200 000 examples of 1000 classes',
     panel: 'datamap',
     state: {
-      ...{ scores: '/pictures.scores.json', marks, job: idle },
-      map: { overview, data: '/pictures', experiments: [], warnings: [] },
+      ...{ scores: '/pictures.scores.json', marks, relabeled: [], job: idle },
+      map: { overview, experiments: [], warnings: [] },
+      data: { path: '/pictures', warnings: [] },
     },
     answers: {
       examples: { total: examples, page: 0, items },

@@ -43,10 +43,10 @@ export async function compareSubsets(
 }
 
 async function askRequest(services: Services, session: DataMapSession): Promise<Given | undefined> {
-  const { map, source } = session;
-  const data = map?.data;
-  if (map === undefined || data === undefined || map.problem !== undefined) {
-    throw new UserError(map?.problem ?? say`These scores cannot be read.`, {
+  await session.opened();
+  const { map, source, data: { path: data, problem } = {} } = session;
+  if (map === undefined || data === undefined) {
+    throw new UserError(problem ?? say`These scores cannot be read.`, {
       file: source.scores,
       remedy: say`Choose the data set that was scored.`,
     });

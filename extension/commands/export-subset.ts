@@ -65,6 +65,7 @@ async function askExport(
   if (request !== undefined && out !== undefined) {
     return { request, out };
   }
+  await session.opened();
   const { map, source } = session;
   if (map === undefined) {
     throw new UserError(say`These scores cannot be read.`, { file: source.scores });
@@ -83,18 +84,24 @@ async function askExport(
 }
 
 function itemsOf(
-  { source: { scores }, choice, marks }: DataMapSession,
-  { data, overview }: DataMap,
+  { source: { scores }, choice, subset, marks, relabeled, data: mapped }: DataMapSession,
+  { overview }: DataMap,
   kept: number,
 ): readonly ExportItem[] {
+  const data = mapped?.path;
+  const { without, similarity } = subset;
   const { request, leaveOut } = choice;
   const { balanced, ...rest } = request;
-  const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }) };
+  const relabel = relabeled.map(({ index, label }) => `${index}=${label}`);
+  const labels = relabel.length === 0 ? {} : { relabel };
+  const issues = without.length === 0 ? {} : { without, similarity };
+  const chosen = { ...rest, unbalanced: !balanced, ...(leaveOut && { leaveOut }), ...issues };
   const ofChosen = l10n.t(
     '{0}: {1} kept by policy {2}',
     ...[counts.examples(kept), formatPercent(rest.keep), rest.policy],
   );
-  const marked = { keep: 1, unbalanced: true, only: marks };
+  const whole = { keep: 1, unbalanced: true };
+  const marked = { ...whole, only: marks };
   const ofMarked = counts.markedExamples(marks.length);
   const folder = (given: ChoiceGiven, label: string, description: string, ending: string) =>
     data === undefined
@@ -102,17 +109,25 @@ function itemsOf(
       : [
           {
             ...{ label, description, ending },
-            request: { operation: 'export-data', given: { ...given, scores, data } },
+            request: { operation: 'export-data', given: { ...given, ...labels, scores, data } },
           } as const,
         ];
   const indices = (given: ChoiceGiven, label: string, description: string): ExportItem => ({
     ...{ label, description, ending: documentNames.selection.suffix },
     request: {
       operation: 'select-data',
-      given: { ...given, scores, ...(data === undefined ? {} : { data }) },
+      given: { ...given, ...labels, scores, ...(data === undefined ? {} : { data }) },
     },
   });
   return [
+    ...(relabel.length === 0
+      ? []
+      : folder(
+          whole,
+          l10n.t('A copy of the whole data set with the new labels'),
+          counts.newLabels(relabel.length),
+          '-relabeled',
+        )),
     ...folder(chosen, l10n.t('The chosen subset, as a data set'), ofChosen, '-subset'),
     indices(chosen, l10n.t('Indices of the chosen subset'), ofChosen),
     ...(marks.length === 0
@@ -126,7 +141,7 @@ function itemsOf(
 }
 
 /** The scores themselves, as other tools read them. */
-function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']): ExportItem[] {
+function scoreItems(scores: string, { mapped, issues }: DataMap['overview']): ExportItem[] {
   const item = (
     format: ScoreFormat,
     { label, description, ending }: Pick<ExportItem, 'label' | 'description' | 'ending'>,
@@ -151,7 +166,7 @@ function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']):
             ...{ description: 'td_metrics.jsonl', ending: '.td_metrics.jsonl' },
           }),
         ]),
-    ...(suspected === undefined
+    ...(issues.suspected === undefined
       ? []
       : [
           item('cleanlab', {
@@ -164,13 +179,13 @@ function scoreItems(scores: string, { mapped, suspected }: DataMap['overview']):
 
 /** A data set becomes a new folder beside the old one; everything else is a file. */
 async function choosePlace(
-  { source: { scores }, map }: DataMapSession,
+  { source: { scores }, data: mapped }: DataMapSession,
   { request: { operation }, ending }: ExportItem,
 ): Promise<string | undefined> {
   const stem = join(dirname(scores), basename(scores).replace(/(\.scores)?\.\w+$/, ''));
   const path = `${stem}${ending}`;
   if (operation === 'export-data') {
-    const data = map?.data ?? scores;
+    const data = mapped?.path ?? scores;
     const typed = await askText({
       title: l10n.t('Export Subset: new folder'),
       prompt: l10n.t('The data set is left as it is.'),

@@ -23,6 +23,13 @@ export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMap
     mark: (indices, marked) => {
       session.mark(indices, marked);
     },
+    relabel: (changes) => {
+      session.relabel(changes);
+    },
+    forgetLabels: () => {
+      session.forgetLabels();
+    },
+    details: (index, similarity) => session.details(index, similarity),
     choose: (subset) => session.choose(subset),
     exportSubset: () => runCommand(commandIds.exportSubset, session),
     cancelExport: () => runCommand(commandIds.cancelJob, idOf(session.job)),

@@ -97,7 +97,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   public shows(path: string): boolean {
     return this.panels.some(
       ({ visible, session }) =>
-        visible && (session.source.scores === path || session.map?.data === path),
+        visible && (session.source.scores === path || session.data?.path === path),
     );
   }
 
@@ -119,7 +119,7 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   }
 
   #of(data: string): readonly DataMapPanel[] {
-    return this.panels.filter(({ session }) => session.map?.data === data);
+    return this.panels.filter(({ session }) => session.data?.path === data);
   }
 
   /** How far the writing of what was chosen from scores is. */

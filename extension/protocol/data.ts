@@ -5,7 +5,9 @@ import type {
   ChoiceCounts,
   DataMap,
   DatasetSummary,
+  ExampleDetails,
   ExamplePage,
+  OpenedData,
   ScoredSource,
 } from '../core/datadiet/scores/scored-data';
 import type { WorkerRequests } from './worker';
@@ -27,6 +29,9 @@ export interface DataRequests extends Pick<WorkerRequests, DataOperation> {
   summarize: [SummarizeRequest, DatasetSummary];
   /** Reads everything anew. */
   map: [ScoredSource, DataMap];
+  /** Opens the data set. */
+  data: [ScoredSource, OpenedData];
   examples: [ScoredSource & { readonly query: ExampleQuery }, ExamplePage];
+  details: [ScoredSource & { readonly index: number; readonly similarity: number }, ExampleDetails];
   count: [ScoredSource & { readonly choice: Choice }, ChoiceCounts];
 }

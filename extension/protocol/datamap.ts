@@ -10,10 +10,19 @@ import {
   object,
   picklist,
   pipe,
+  string,
   tuple,
 } from 'valibot';
 import type { ExampleOrder, ExampleQuery } from '../core/datadiet/subsets/find-examples';
-import type { ChoiceCounts, DataMap, ExamplePage } from '../core/datadiet/scores/scored-data';
+import type { IssueKind } from '../core/datadiet/neighbors/issue-kinds';
+import type {
+  ChoiceCounts,
+  DataMap,
+  ExampleDetails,
+  ExamplePage,
+  MappedData,
+} from '../core/datadiet/scores/scored-data';
+import type { NewLabel } from '../core/datadiet/subsets/selection-document';
 import type { Policy, SelectionRequest } from '../core/datadiet/subsets/selection';
 import type { DataOperation } from './data';
 import type { PanelJob } from './jobs';
@@ -24,12 +33,24 @@ export const orders = [
   'easiest',
   'ambiguous',
   'suspicious',
+  'duplicates',
+  'outlying',
   'stored',
 ] as const satisfies readonly ExampleOrder[];
+export const issueKinds = [
+  'suspected',
+  'duplicates',
+  'outliers',
+] as const satisfies readonly IssueKind[];
+/** Bounds of the cosine from which on examples are duplicates, and what it is unless the user says. */
+export const similarities = { least: 0.9, most: 1, usual: 0.995, step: 0.005 } as const;
 export const policies = ['max', 'window', 'random'] as const satisfies readonly Policy[];
 
-/** What the user asks for in the gallery; the marked ones are known to the host. */
-export type GalleryQuery = Omit<ExampleQuery, 'among'> & { readonly marked: boolean };
+/** What the user asks for in the gallery; marked and relabeled ones are known to the host. */
+export type GalleryQuery = Omit<ExampleQuery, 'among'> & {
+  readonly marked: boolean;
+  readonly relabeled: boolean;
+};
 
 /** Writing what was chosen, as the panel tells of it. */
 export type ExportJob = PanelJob<DataOperation>;
@@ -39,6 +60,15 @@ export interface ChosenSubset {
   readonly request: SelectionRequest;
   /** Marked examples are not kept. */
   readonly leaveOutMarked: boolean;
+  /** Nor those with such issues, where they are known. */
+  readonly without: readonly IssueKind[];
+  readonly similarity: number;
+}
+
+/** A new class of an example by its name; none where it has its own again. */
+export interface LabelChange {
+  readonly index: number;
+  readonly label?: string;
 }
 
 /** Everything the data map draws from. The host owns it. */
@@ -47,10 +77,14 @@ export interface DataMapState {
   readonly scores: string;
   /** Undefined until it has been read, and where it cannot be. */
   readonly map: DataMap | undefined;
+  /** Its data set; undefined until it has been opened. */
+  readonly data: MappedData | undefined;
   /** Why there is nothing to show, if so. */
   readonly failure: string | undefined;
   /** Indices of marked examples, ascending. */
   readonly marks: readonly number[];
+  /** New labels of examples, ascending. */
+  readonly relabeled: readonly NewLabel[];
   readonly job: ExportJob;
   /** The sentence that says why nothing can be written, if so. */
   readonly blocked: string | undefined;
@@ -60,6 +94,11 @@ export interface DataMapCalls {
   reload(): void;
   examples(query: GalleryQuery): ExamplePage;
   mark(indices: readonly number[], marked: boolean): void;
+  /** Gives examples other classes, or takes that back. */
+  relabel(changes: readonly LabelChange[]): void;
+  /** Takes all new labels back. */
+  forgetLabels(): void;
+  details(index: number, similarity: number): ExampleDetails;
   /** Changes what is kept. */
   choose(subset: ChosenSubset): ChoiceCounts;
   exportSubset(): void;
@@ -73,11 +112,20 @@ export interface DataMapCalls {
 
 const count = pipe(number(), integer(), minValue(0));
 
+const ends = tuple([number(), number()]);
+const similarity = pipe(number(), gtValue(0), maxValue(1));
+
 const query = object({
   order: picklist(orders),
   label: exactOptional(count),
-  suspected: boolean(),
+  predicted: exactOptional(count),
+  issue: exactOptional(picklist(issueKinds)),
+  similarity: exactOptional(similarity),
+  similarTo: exactOptional(count),
+  region: exactOptional(object({ map: picklist(['dynamics', 'embedding']), x: ends, y: ends })),
+  search: exactOptional(string()),
   marked: boolean(),
+  relabeled: boolean(),
   page: count,
   containing: exactOptional(count),
   pageSize: pipe(count, minValue(1), maxValue(200)),
@@ -92,12 +140,17 @@ const subset = object({
     seed: count,
   }),
   leaveOutMarked: boolean(),
+  without: array(picklist(issueKinds)),
+  similarity,
 });
 
 export const dataMapCalls: CallSchemas<DataMapCalls> = {
   reload: tuple([]),
   examples: tuple([query]),
   mark: tuple([array(count), boolean()]),
+  relabel: tuple([array(object({ index: count, label: exactOptional(string()) }))]),
+  forgetLabels: tuple([]),
+  details: tuple([count, similarity]),
   choose: tuple([subset]),
   exportSubset: tuple([]),
   cancelExport: tuple([]),

@@ -18,6 +18,8 @@ export const counts = {
     n === 1 ? l10n.t('1 warning') : l10n.t('{0} warnings', formatCount(n)),
   examples: (n: number): string =>
     n === 1 ? l10n.t('1 example') : l10n.t('{0} examples', formatCount(n)),
+  newLabels: (n: number): string =>
+    n === 1 ? l10n.t('1 new label') : l10n.t('{0} new labels', formatCount(n)),
   markedExamples: (n: number): string =>
     n === 1 ? l10n.t('1 marked example') : l10n.t('{0} marked examples', formatCount(n)),
   classes: (n: number): string =>

@@ -50,7 +50,9 @@ const writer = async (): Promise<typeof dataWriter> => (await import('./data-wri
 serve<DataRequests>({
   summarize: async ({ data, options }) => summarizeDataset(data, options),
   map: async (source) => (await scored(source, true)).map(),
+  data: async (source) => (await scored(source)).data(),
   examples: async (request) => (await scored(request)).examples(request.query),
+  details: async (request) => (await scored(request)).details(request.index, request.similarity),
   count: async (request) => (await scored(request)).count(request.choice),
   'export-data': async (request, context) => (await writer())['export-data'](request, context),
   'select-data': async (request, context) => (await writer())['select-data'](request, context),

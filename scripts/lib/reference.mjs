@@ -146,15 +146,21 @@ const places = {
 };
 
 /**
- * The fields of a document, with their descriptions.
+ * The fields of a document, with their descriptions; those of a field too where each has one.
  * @param {any} schema
+ * @param {string} [prefix]
+ * @returns {string[]}
  */
-function fieldItems(schema) {
-  return Object.entries(schema.entries).map(([key, value]) => {
+function fieldItems(schema, prefix = '') {
+  return Object.entries(schema.entries).flatMap(([key, value]) => {
     const field = /** @type {any} */ (value);
     const optional = /optional$/.test(field.type) ? ' (optional)' : '';
     const text = descriptionOf(field) ?? descriptionOf(field.wrapped ?? {}) ?? '';
-    return `- \`${key}\`${optional}${text === '' ? '' : `: ${text}.`}`;
+    const item = `- \`${prefix}${key}\`${optional}${text === '' ? '' : `: ${text}.`}`;
+    const inner = field.wrapped ?? field;
+    const parts = Object.values(inner.entries ?? {});
+    const areDescribed = parts.length > 0 && parts.every((part) => descriptionOf(part));
+    return areDescribed ? [item, ...fieldItems(inner, `${prefix}${key}.`)] : [item];
   });
 }
 

@@ -68,7 +68,7 @@ describe('the data map', () => {
     await frame.getByRole('button', { name: 'Next' }).click();
     await frame.getByText('25–40 of 40 examples').waitFor();
     await frame.getByRole('combobox', { name: 'Class' }).click();
-    await frame.getByRole('option', { name: 'vertical' }).click();
+    await frame.getByRole('option', { name: 'vertical', exact: true }).click();
     await frame.getByText('1–20 of 20 examples').waitFor();
     expect(Math.min(...(await indices(frame)))).toBe(20);
     await frame.getByRole('combobox', { name: 'Order' }).click();
@@ -128,11 +128,70 @@ describe('the data map', () => {
     await workbench.page.mouse.move(0, 0);
   });
 
+  it('shows the embedding, what is around a point, and what is similar to an example', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    const frame = await dataMap();
+    await frame.getByRole('combobox', { name: 'Map' }).click();
+    await frame.getByRole('option', { name: 'Embedding' }).click();
+    const map = frame.getByRole('application', { name: /Map of the embedding: horizontal: 20/ });
+    await map.press('ArrowRight');
+    await frame.getByText(/^Example \d+: (horizontal|vertical)$/).waitFor();
+    await map.press('Shift+Enter');
+    const chip = frame.getByRole('button', { name: 'Remove the filter “On a part of the map”' });
+    await chip.waitFor();
+    await expect.poll(async () => (await indices(frame)).length).toBeLessThan(24);
+    await chip.click();
+    await frame.getByText('1–24 of 40 examples').waitFor();
+    await frame.evaluate(() => {
+      window.scrollTo(0, 0);
+    });
+    await workbench.screenshot('datamap-embedding');
+    await frame.locator('.card[data-index="19"] .details-button').press('Enter');
+    const dialog = frame.getByRole('dialog', { name: 'Example 19' });
+    await dialog.getByText('horizontal/19.png').waitFor();
+    expect(await accessibilityViolations(frame)).toEqual([]);
+    await workbench.screenshot('datamap-details');
+    await dialog.getByRole('button', { name: 'Show Similar' }).click();
+    await frame.getByRole('button', { name: /Remove the filter “Most similar to/ }).waitFor();
+    await expect.poll(async () => (await indices(frame))[0]).toBe(19);
+    await frame.getByRole('button', { name: /Remove the filter “Most similar to/ }).press('Enter');
+    await expect.poll(async () => (await indices(frame)).slice(0, 2).sort()).toEqual([18, 19]);
+    // Names of files are searched.
+    await frame.getByRole('textbox', { name: 'Search the content' }).fill('vertical/07');
+    await frame.getByText('1 example', { exact: true }).waitFor();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.press('Delete');
+    await frame.getByText('1–24 of 40 examples').waitFor();
+  });
+
+  it('gives new labels by keyboard, and writes them into a copy', async () => {
+    const { workbench, workspace } = session();
+    const { page } = workbench;
+    const frame = await dataMap();
+    const labels = frame.getByRole('combobox', { name: 'New label of example 19, horizontal' });
+    await labels.focus();
+    await page.keyboard.press('v');
+    await frame.getByText('New labels: 1', { exact: true }).waitFor();
+    expect(await frame.locator('.card[data-relabeled]').count()).toBe(1);
+    await frame.getByRole('button', { name: 'Export Subset…' }).click();
+    await workbench.quickPick('A copy of the whole data set with the new labels').click();
+    await workbench.inputBox('The data set is left as it is.').waitFor();
+    await page.keyboard.press('Enter');
+    await workbench.notification(/Exported 40 examples to strokes-relabeled/).waitFor();
+    const names = async (folder: string): Promise<string[]> =>
+      readdir(join(workspace, folder, 'vertical'));
+    expect(await names('strokes-relabeled')).toContain('19-2.png');
+    expect(await names('strokes')).not.toContain('19-2.png');
+    await frame.getByRole('button', { name: 'Undo New Labels' }).click();
+    await frame.getByText('New labels: 1', { exact: true }).waitFor({ state: 'detached' });
+  });
+
   it('marks with the keyboard, and leaves the marked out of the subset', async () => {
     const { page } = session().workbench;
     const frame = await dataMap();
     for (const index of [18, 19]) {
-      await frame.locator(`.card[data-index="${index}"] button`).focus();
+      await frame.locator(`.card[data-index="${index}"] .mark-button[aria-pressed]`).focus();
       await page.keyboard.press('Space');
       await frame.locator(`.card[data-index="${index}"] [aria-pressed="true"]`).waitFor();
     }

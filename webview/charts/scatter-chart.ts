@@ -29,7 +29,20 @@ export interface ScatterActions {
   readonly visit: (point: ScatterPoint) => void;
   /** The point that was clicked, or that Enter was pressed at. */
   readonly pick: (point: ScatterPoint) => void;
+  /** A rectangle that was drawn with the mouse, or around the point where Shift and Enter were pressed. */
+  readonly select?: ((region: ChartRegion) => void) | undefined;
 }
+
+/** A rectangle in a chart: from and to on each axis. */
+export interface ChartRegion {
+  readonly x: readonly [number, number];
+  readonly y: readonly [number, number];
+}
+
+/** How far the mouse must be drawn to select, in pixels. */
+const leastDrag = 6;
+/** Share of the axes that is selected around a point. */
+const around = 0.05;
 
 /** A horizontal line through the whole chart. */
 export interface Level {
@@ -79,13 +92,18 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
   private numbers: ReadonlyMap<number, number> = new Map();
   /** What the point with a ring stands for. */
   private ringed: number | undefined;
+  /** Where the mouse was pressed, and where it is now. */
+  private drag: { readonly from: Place; readonly to: Place } | undefined;
+  private hasSelected = false;
 
   public constructor(
     canvas: HTMLCanvasElement,
     private readonly actions: ScatterActions,
   ) {
     super(canvas);
+    this.listenToDrags();
     canvas.addEventListener('click', ({ offsetX: x, offsetY: y }) => {
+      if (this.hasSelected) return;
       const near = nearestPlace(this.points.map(this.placeOf), { x, y }, reach);
       this.pick(this.points[near ?? -1]);
     });
@@ -94,8 +112,67 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       canvas.classList.toggle('over-point', near !== undefined);
     });
     canvas.addEventListener('keydown', (event) => {
-      if (this.press(event.key)) event.preventDefault();
+      if (this.press(event.key, event.shiftKey)) event.preventDefault();
     });
+  }
+
+  private listenToDrags(): void {
+    const { canvas } = this;
+    canvas.addEventListener('pointerdown', ({ offsetX: x, offsetY: y, button }) => {
+      this.hasSelected = false;
+      this.drag = button === 0 ? { from: { x, y }, to: { x, y } } : undefined;
+    });
+    canvas.addEventListener('pointermove', ({ offsetX: x, offsetY: y, pointerId }) => {
+      if (this.drag === undefined || this.actions.select === undefined) return;
+      this.drag = { ...this.drag, to: { x, y } };
+      if (!this.isLong()) return;
+      if (!canvas.hasPointerCapture(pointerId)) canvas.setPointerCapture(pointerId);
+      this.chart?.draw();
+    });
+    canvas.addEventListener('pointerup', () => {
+      const { drag, chart } = this;
+      const isLong = this.isLong();
+      this.drag = undefined;
+      if (drag === undefined || chart === undefined || !isLong) return;
+      // The click that follows is the end of the drag.
+      this.hasSelected = true;
+      this.actions.select?.({
+        x: valuesOf(chart, 'x', drag.from.x, drag.to.x),
+        y: valuesOf(chart, 'y', drag.from.y, drag.to.y),
+      });
+      chart.draw();
+    });
+    canvas.addEventListener('pointercancel', () => {
+      this.drag = undefined;
+      this.chart?.draw();
+    });
+  }
+
+  private isLong(): boolean {
+    if (this.drag === undefined || this.actions.select === undefined) return false;
+    const { from, to } = this.drag;
+    return Math.hypot(to.x - from.x, to.y - from.y) >= leastDrag;
+  }
+
+  private selectAround(point: ScatterPoint | undefined): void {
+    if (point === undefined || this.chart === undefined) return;
+    const { left, right, top, bottom } = this.chart.chartArea;
+    const { x, y } = this.placeOf(point);
+    const [width, height] = [around * (right - left), around * (bottom - top)];
+    this.actions.select?.({
+      x: valuesOf(this.chart, 'x', x - width, x + width),
+      y: valuesOf(this.chart, 'y', y - height, y + height),
+    });
+  }
+
+  private drawDrag({ ctx }: Plot): void {
+    if (this.drag === undefined || !this.isLong()) return;
+    const { from, to } = this.drag;
+    ctx.save();
+    ctx.strokeStyle = this.colors.foreground;
+    ctx.setLineDash([4, 3]);
+    ctx.strokeRect(from.x, from.y, to.x - from.x, to.y - from.y);
+    ctx.restore();
   }
 
   /** Puts a ring around the point of an example, where it is drawn. */
@@ -106,7 +183,7 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
   }
 
   /** Whether the key means something here. */
-  private press(key: string): boolean {
+  private press(key: string, isShifted: boolean): boolean {
     const { points } = this;
     const from = this.numbers.get(this.ringed ?? -1) ?? -1;
     const direction = directions.find((one): one is Direction => one === key);
@@ -119,7 +196,8 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
       return true;
     }
     if (key !== 'Enter' && key !== ' ') return false;
-    this.pick(points[from]);
+    if (isShifted && this.actions.select !== undefined) this.selectAround(points[from]);
+    else this.pick(points[from]);
     return true;
   }
 
@@ -202,6 +280,7 @@ export class ScatterChart extends ThemedChart<ScatterContent, 'scatter', Scatter
           },
           afterDatasetsDraw: (chart) => {
             this.drawRing(chart);
+            this.drawDrag(chart);
           },
         },
       ],
@@ -214,6 +293,18 @@ function placeIn({ scales }: Plot, { x, y }: Pick<ScatterPoint, 'x' | 'y'>): Pla
     x: scales['x']?.getPixelForValue(x) ?? 0,
     y: scales['y']?.getPixelForValue(y) ?? 0,
   };
+}
+
+/** Values on an axis at two pixels, ascending. */
+function valuesOf(
+  { scales }: Plot,
+  axis: 'x' | 'y',
+  from: number,
+  to: number,
+): readonly [number, number] {
+  const valueAt = (pixel: number) => scales[axis]?.getValueForPixel(pixel) ?? 0;
+  const [a, b] = [valueAt(from), valueAt(to)];
+  return [Math.min(a, b), Math.max(a, b)];
 }
 
 function dataset(

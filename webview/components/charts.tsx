@@ -69,6 +69,13 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
       pick: (point) => {
         actions.current.pick(point);
       },
+      ...(props.actions.select === undefined
+        ? {}
+        : {
+            select: (region) => {
+              actions.current.select?.(region);
+            },
+          }),
     });
   }, content);
   useEffect(() => {

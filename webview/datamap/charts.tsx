@@ -1,7 +1,7 @@
-import type { VNode } from 'preact';
+import type { ComponentChildren, VNode } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { histogramSummary } from '../charts/histogram';
-import type { ScatterContent } from '../charts/scatter-chart';
+import type { ChartRegion, ScatterContent } from '../charts/scatter-chart';
 import { ScatterPlot } from '../components/charts';
 import { Histogram } from '../components/histogram';
 import { Legend } from '../components/legend';
@@ -41,14 +41,18 @@ export function ScoreHistogram({
   );
 }
 
-interface CartographyProps {
+export interface MapProps {
   readonly overview: Overview;
+  /** Stand at the right of the title. */
+  readonly controls: ComponentChildren;
   /** Shows an example. */
   readonly onPick: (index: number) => void;
+  /** Shows the examples in a part of the map. */
+  readonly onSelect: (region: ChartRegion) => void;
 }
 
 /** Dataset cartography: mean probability of the label against its deviation. */
-export function Cartography({ overview, onPick }: CartographyProps): VNode {
+export function Cartography({ overview, controls, onPick, onSelect }: MapProps): VNode {
   const { points, mapped, scoring } = overview;
   const groups = useMemo(() => groupsOf(points), [points]);
   const content = useMemo(() => contentOf(groups), [groups]);
@@ -71,11 +75,12 @@ export function Cartography({ overview, onPick }: CartographyProps): VNode {
   const note = (
     <p class="muted" id="map-hint">
       {noteOf(points.length, mapped, scoring)}
+      {overview.embedding === undefined && ` ${strings.embeddingNone}`}
     </p>
   );
   if (points.length === 0) {
     return (
-      <Section id="map-title" title={strings.map}>
+      <Section id="map-title" title={strings.map} controls={controls}>
         {note}
       </Section>
     );
@@ -84,7 +89,7 @@ export function Cartography({ overview, onPick }: CartographyProps): VNode {
     strings.mapGroup(name, formatCount(members.length)),
   );
   return (
-    <Section id="map-title" title={strings.map}>
+    <Section id="map-title" title={strings.map} controls={controls}>
       <Legend items={groups.map(({ name, color, marker }) => ({ name, color, mark: marker }))} />
       <ScatterPlot
         id={mapId}
@@ -103,6 +108,7 @@ export function Cartography({ overview, onPick }: CartographyProps): VNode {
             setVisited('');
             onPick(index);
           },
+          select: onSelect,
         }}
       />
       <p class="visited" role="status">
@@ -114,7 +120,7 @@ export function Cartography({ overview, onPick }: CartographyProps): VNode {
   );
 }
 
-const mapId = 'map';
+export const mapId = 'map';
 
 /** Puts the keyboard where it was on the map. */
 export function focusMap(): void {

@@ -1,19 +1,29 @@
 import type { VNode } from 'preact';
-import { formatCount, formatDistance, formatDistanceShort, formatPercent } from '../format';
-import { Picture } from './picture';
+import { formatCount, formatPercent } from '../format';
+import { ContentOf, scoreText } from './example-content';
+import { LabelChoice } from './label-choice';
 import { strings } from './strings';
-import type { Example } from './types';
+import type { Example, Overview } from './types';
 
 interface ExampleCardProps {
   readonly example: Example;
   readonly isMarked: boolean;
   /** Whether this is the example that was looked for. */
   readonly isFound: boolean;
+  /** Whether the data set is still being opened. */
+  readonly isOpening: boolean;
+  /** The class that the user has given it, where that is another. */
+  readonly newLabel: string | undefined;
+  readonly classes: Overview['classes'];
   readonly onMark: (index: number, marked: boolean) => void;
+  readonly onRelabel: (index: number, label: string | undefined) => void;
+  readonly onDetails: (index: number) => void;
 }
 
 /** One example: what it is, what it is labelled, what the models say, and a button that marks it. */
-export function ExampleCard({ example, isMarked, isFound, onMark }: ExampleCardProps): VNode {
+export function ExampleCard(props: ExampleCardProps): VNode {
+  const { example, isMarked, isFound, isOpening, newLabel, classes } = props;
+  const { onMark, onRelabel, onDetails } = props;
   const { index, label, predicted, suspected, labelScore } = example;
   return (
     <li
@@ -21,16 +31,17 @@ export function ExampleCard({ example, isMarked, isFound, onMark }: ExampleCardP
       data-index={index}
       data-suspected={suspected ? '' : undefined}
       data-marked={isMarked ? '' : undefined}
+      data-relabeled={newLabel === undefined ? undefined : ''}
       data-found={isFound ? '' : undefined}
       aria-current={isFound ? 'true' : undefined}
       tabIndex={-1}
     >
       <div class="content">
-        <ContentOf example={example} />
+        <ContentOf example={example} isOpening={isOpening} />
       </div>
       <div class="card-head">
         <strong>{strings.point(formatCount(index))}</strong>
-        {suspected && <span class="badge">{strings.suspectedBadge}</span>}
+        <Badges example={example} />
       </div>
       <dl class="card-facts">
         <CardFact name={strings.given} className="class-name" value={label} title={label} />
@@ -49,18 +60,42 @@ export function ExampleCard({ example, isMarked, isFound, onMark }: ExampleCardP
           title={strings.labelScoreTitle}
         />
       </dl>
-      <button
-        type="button"
-        class="mark-button"
-        title={strings.markTitle}
-        aria-label={strings.markLabel(strings.exampleName(formatCount(index), label))}
-        aria-pressed={isMarked}
-        onClick={() => {
-          onMark(index, !isMarked);
-        }}
-      >
-        {isMarked ? strings.marked : strings.mark}
-      </button>
+      {label !== undefined && classes.length > 1 && (
+        <LabelChoice
+          name={strings.exampleName(formatCount(index), label)}
+          label={label}
+          suggested={suspected ? predicted : undefined}
+          chosen={newLabel}
+          classes={classes}
+          onChoose={(chosen) => {
+            onRelabel(index, chosen);
+          }}
+        />
+      )}
+      <div class="card-buttons">
+        <button
+          type="button"
+          class="mark-button details-button"
+          aria-label={strings.detailsOf(strings.exampleName(formatCount(index), label))}
+          onClick={() => {
+            onDetails(index);
+          }}
+        >
+          {strings.details}
+        </button>
+        <button
+          type="button"
+          class="mark-button"
+          title={strings.markTitle}
+          aria-label={strings.markLabel(strings.exampleName(formatCount(index), label))}
+          aria-pressed={isMarked}
+          onClick={() => {
+            onMark(index, !isMarked);
+          }}
+        >
+          {isMarked ? strings.marked : strings.mark}
+        </button>
+      </div>
     </li>
   );
 }
@@ -84,33 +119,27 @@ function CardFact({ name, value, title, className }: CardFactProps): VNode | nul
   );
 }
 
-function scoreText({ score, deviation }: Example): string {
-  if (score === null) return strings.neverLearned;
-  const spread =
-    typeof deviation === 'number' ? ` ${strings.deviation(formatDistanceShort(deviation))}` : '';
-  return `${formatDistance(score)}${spread}`;
-}
-
-function ContentOf({ example: { content, index, label } }: { readonly example: Example }): VNode {
-  const name = formatCount(index);
-  switch (content?.kind) {
-    case 'picture':
-      return <Picture content={content} label={strings.pictureLabel(name, label)} />;
-    case 'text': {
-      const { text, length } = content;
-      const more = length > text.length ? ` ${strings.moreText(formatCount(length))}` : '';
-      return (
-        <p class="text" tabIndex={0} role="group" aria-label={strings.point(name)}>
-          {`${text}${more}`}
-        </p>
-      );
-    }
-    case 'numbers': {
-      const { values, count } = content;
-      const more = count > values.length ? ` ${strings.moreNumbers(formatCount(count))}` : '';
-      return <p class="numbers-text">{`${values.map(formatDistance).join(', ')}${more}`}</p>;
-    }
-    case undefined:
-      return <p class="muted">{strings.noContent}</p>;
-  }
+/** What may be wrong with an example, in a few words each. */
+export function Badges({ example }: { readonly example: Example }): VNode {
+  const { suspected, group, isOutlier, index } = example;
+  const alike =
+    group === undefined
+      ? undefined
+      : group.first === index
+        ? strings.groupBadge(formatCount(group.size))
+        : (group.isCopy ? strings.copyBadge : strings.nearBadge)(formatCount(group.first));
+  const badges = [
+    ...(suspected ? [strings.suspectedBadge] : []),
+    ...(alike === undefined ? [] : [alike]),
+    ...(isOutlier ? [strings.outlierBadge] : []),
+  ];
+  return (
+    <>
+      {badges.map((badge) => (
+        <span key={badge} class="badge">
+          {badge}
+        </span>
+      ))}
+    </>
+  );
 }

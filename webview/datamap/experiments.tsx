@@ -21,14 +21,14 @@ interface ExperimentsProps {
 
 /** What training on parts of the data set gave, where that was measured. */
 export function Experiments({ panel, map }: ExperimentsProps): VNode {
-  const { experiments, data, problem } = map;
+  const { experiments } = map;
   return (
     <Section id="experiment-title" title={strings.experiment}>
       {experiments.length === 0 && <p class="muted">{strings.experimentNone}</p>}
       {experiments.map((experiment) => (
         <ExperimentChart key={experiment.file} experiment={experiment} />
       ))}
-      {data !== undefined && problem === undefined && (
+      {panel.get('data')?.path !== undefined && (
         <Actions label={strings.experiment}>
           <Button
             label={strings.compare}

@@ -1,4 +1,5 @@
 import type { VNode } from 'preact';
+import { issueKinds } from '../../extension/protocol/datamap';
 import { Button } from '../components/controls';
 import { Facts } from '../components/facts';
 import type { Fact } from '../components/facts';
@@ -16,14 +17,15 @@ interface HeaderProps {
 }
 
 /** What was scored, how, and what is to be known of such scores. */
-export function Header({ panel, map: { overview, data, problem, warnings } }: HeaderProps): VNode {
+export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNode {
   const { run } = panel;
+  const data = panel.get('data');
   const [job, blocked] = [panel.get('job'), panel.get('blocked')];
   const isExporting = job.kind === 'running' || job.kind === 'queued';
   return (
     <PageHeader
       title={overview.name}
-      tooltip={data ?? panel.get('scores')}
+      tooltip={data?.path ?? panel.get('scores')}
       tags={[strings.scoreName(overview.score)]}
       blocked={blocked}
       actionsLabel={strings.actions}
@@ -46,10 +48,12 @@ export function Header({ panel, map: { overview, data, problem, warnings } }: He
         </>
       }
     >
-      {problem !== undefined && <Notice text={`${tell(problem)} ${strings.withoutData}`} />}
+      {data?.problem !== undefined && (
+        <Notice text={`${tell(data.problem)} ${strings.withoutData}`} />
+      )}
       <Facts facts={factsOf(overview)} />
       <ul class="notes" aria-label={strings.notes}>
-        {[...overview.notes, ...warnings.map(tell)].map((note) => (
+        {[...overview.notes, ...[...warnings, ...(data?.warnings ?? [])].map(tell)].map((note) => (
           <li key={note}>{note}</li>
         ))}
       </ul>
@@ -57,22 +61,25 @@ export function Header({ panel, map: { overview, data, problem, warnings } }: He
   );
 }
 
-function factsOf({ examples, classes, scoring, suspected }: Overview): Fact[] {
+function factsOf({ examples, classes, scoring, issues }: Overview): Fact[] {
   return [
     { name: strings.examples, value: formatCount(examples) },
     ...(classes.length === 0
       ? []
       : [{ name: strings.classes, value: formatCount(classes.length) }]),
     ...(scoring === undefined ? [] : scoringFacts(scoring)),
-    ...(suspected === undefined
-      ? []
-      : [
-          {
-            name: strings.suspected,
-            value: `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
-            title: strings.suspectedTitle,
-          },
-        ]),
+    ...issueKinds.flatMap((kind) => {
+      const found = issues[kind];
+      return found === undefined
+        ? []
+        : [
+            {
+              name: strings.issueName[kind],
+              value: `${formatCount(found)} (${formatPercent(found / Math.max(1, examples))})`,
+              title: strings.issueTitle[kind],
+            },
+          ];
+    }),
   ];
 }
 

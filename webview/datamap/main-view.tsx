@@ -4,14 +4,18 @@ import { Button } from '../components/controls';
 import { JobLine } from '../components/job-line';
 import { Failure } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
-import { Cartography, focusMap, ScoreHistogram } from './charts';
+import { focusMap, ScoreHistogram } from './charts';
 import { Experiments } from './experiments';
 import { Gallery } from './gallery';
-import type { Sought } from './gallery';
+import { unfiltered } from './gallery-query';
+import type { Region } from './gallery-query';
 import { Header } from './header';
+import { LabelIssues } from './label-issues';
+import { Maps } from './maps';
 import { strings } from './strings';
 import { Subset } from './subset';
-import type { DataMap, DataMapPanel } from './types';
+import type { DataMap, DataMapPanel, Sought } from './types';
+import type { ShownQuery } from './view-state';
 
 /** Scores of a data set, its examples, and which of them are kept. */
 export function Main({ panel }: { readonly panel: DataMapPanel }): VNode {
@@ -39,6 +43,12 @@ interface ShownProps {
 function Shown({ panel, map }: ShownProps): VNode {
   const { overview } = map;
   const [sought, setSought] = useState<Sought>();
+  const [region, setRegion] = useState<Region>();
+  const show = (change: Partial<ShownQuery>) => {
+    setSought(undefined);
+    panel.setView({ query: { ...panel.view.peek().query, ...change, page: 0 } });
+    document.getElementById('gallery-title')?.scrollIntoView({ block: 'start' });
+  };
   return (
     <div>
       <Header panel={panel} map={map} />
@@ -51,16 +61,32 @@ function Shown({ panel, map }: ShownProps): VNode {
       />
       <div class="columns even">
         <ScoreHistogram overview={overview} />
-        <Cartography
+        <Maps
+          panel={panel}
           overview={overview}
           onPick={(index) => {
             setSought({ index, isCleared: false, hasArrived: false });
           }}
+          onSelect={(selected) => {
+            setRegion(selected);
+            show({});
+          }}
         />
       </div>
+      <LabelIssues
+        overview={overview}
+        onShow={(label, predicted) => {
+          setRegion(undefined);
+          show({ ...unfiltered(panel.view.peek().query), label, predicted, issue: 'suspected' });
+        }}
+      />
       <Gallery
         panel={panel}
         overview={overview}
+        region={region}
+        onLeaveRegion={() => {
+          setRegion(undefined);
+        }}
         sought={sought}
         onSought={setSought}
         onBack={focusMap}

@@ -14,6 +14,8 @@ const orderNames: Readonly<Record<GalleryQuery['order'], string>> = {
   easiest: t('Easiest first'),
   ambiguous: t('Most variable first'),
   suspicious: t('Least probable label first'),
+  duplicates: t('Largest groups of duplicates first'),
+  outlying: t('Farthest from others first'),
   stored: t('As stored'),
 };
 
@@ -21,6 +23,20 @@ const policyNames: Readonly<Record<(typeof policies)[number], string>> = {
   max: t('Hardest (max)'),
   window: t('Hardest after a window (window)'),
   random: t('Random, as a baseline (random)'),
+};
+
+const issueNames: Readonly<Record<NonNullable<GalleryQuery['issue']>, string>> = {
+  suspected: t('Suspected labels'),
+  duplicates: t('Duplicates'),
+  outliers: t('Outliers'),
+};
+
+const issueTitles: Readonly<Record<NonNullable<GalleryQuery['issue']>, string>> = {
+  suspected: t(
+    'Labels that are probably wrong (confident learning): the models predict another class, as confidently as for examples of that class',
+  ),
+  duplicates: t('Examples that are the same as an earlier one, or nearly'),
+  outliers: t('Examples that are much farther from their nearest neighbors than others'),
 };
 
 /** Every text of the panel that people read, so that a translation replaces one module. */
@@ -56,10 +72,8 @@ export const strings = {
     'Mean rank correlation of the scores over all pairs of runs: 1 is the same order',
   ),
   seconds: t('Scoring took'),
-  suspected: t('Suspected labels'),
-  suspectedTitle: t(
-    'Labels that are probably wrong (confident learning): the models predict another class, as confidently as for examples of that class',
-  ),
+  issueName: issueNames,
+  issueTitle: issueTitles,
   noise: t('Flipped labels'),
   notes: t('Notes'),
 
@@ -84,6 +98,28 @@ export const strings = {
       : t('{0} examples were never learned: their score is infinite.', text),
   noFinite: t('No example has a finite score.'),
   map: t('Confidence and variability'),
+  mapChoice: t('Map'),
+  embedding: t('Embedding'),
+  embeddingNone: t(
+    'No embedding: score the data set again to see near-duplicates, outliers and a map of the examples.',
+  ),
+  embeddingNote: (layer: string, layout: string) => t('{0}, drawn by {1}.', layer, layout),
+  layoutName: { umap: 'UMAP', pca: 'PCA' },
+  embeddingSummary: (parts: string) => t('Map of the embedding: {0}.', parts),
+  embeddingTable: t('Groups of the embedding'),
+  axis: (layout: string, number: string) => t('{0} {1}', layout, number),
+  colorBy: t('Color by'),
+  colorName: { label: t('Class'), score: t('Score'), issue: t('Issue') },
+  fifths: [
+    t('lowest fifth of scores'),
+    t('second fifth'),
+    t('middle fifth'),
+    t('fourth fifth'),
+    t('highest fifth, or never learned'),
+  ],
+  noIssue: t('no issue'),
+  otherClasses: t('other classes'),
+  visitedPlace: (point: string, group: string) => t('{0}: {1}', point, group),
   mapSummary: (parts: string) => t('Map of confidence against variability: {0}.', parts),
   mapGroup: (name: string, count: string) => `${name}: ${count}`,
   mapSampled: (drawn: string, all: string) =>
@@ -92,6 +128,7 @@ export const strings = {
   mapOneEpoch: t('Few runs and epochs: variability says little yet.'),
   mapTable: t('Groups of the map'),
   group: t('Label predicted'),
+  groupName: t('Group'),
   confidence: t('Confidence'),
   variability: t('Variability'),
   meanConfidence: t('Mean confidence'),
@@ -104,7 +141,7 @@ export const strings = {
   share: t('Share'),
   point: (index: string) => t('Example {0}', index),
   mapHint: t(
-    'Click a point to go to its example. Keyboard: arrow keys to move, Enter to go to the example, Escape to come back.',
+    'Click a point to go to its example, or draw a rectangle to show the examples in it. Keyboard: arrow keys to move, Enter to go to the example, Shift+Enter to show those around it, Escape to come back.',
   ),
   visited: (point: string, group: string, confidence: string, variability: string) =>
     t('{0}: {1}, confidence {2}, variability {3}', point, group, confidence, variability),
@@ -131,6 +168,16 @@ export const strings = {
   behind: (offset: string) => t('after the hardest {0}', offset),
   experimentTable: t('Numbers of the experiment'),
 
+  // Label issues
+  labelIssues: t('Label issues per class'),
+  mostSuspected: (shown: string, all: string) =>
+    t('The {0} classes with the most suspected labels, of {1}', shown, all),
+  confused: t('Most often predicted instead'),
+  confusedValue: (name: string, times: string) => t('{0} ({1})', name, times),
+  showSuspects: (name: string) => t('Show suspected labels of {0}', name),
+  showConfused: (name: string, other: string) =>
+    t('Show suspected labels of {0} that are predicted as {1}', name, other),
+
   // Subset
   subset: t('What to keep'),
   policy: t('Policy'),
@@ -139,6 +186,11 @@ export const strings = {
   offset: t('Hardest left out'),
   balanced: t('Same share of every class'),
   leaveOut: t('Leave out marked examples'),
+  leaveOutIssue: {
+    suspected: (count: string) => t('Leave out suspected labels ({0})', count),
+    duplicates: (count: string) => t('Leave out duplicates but the first ({0})', count),
+    outliers: (count: string) => t('Leave out outliers ({0})', count),
+  },
   counted: (kept: string, all: string, share: string) =>
     kept === '1'
       ? t('1 of {0} is kept ({1}).', counted(all, 'example'), share)
@@ -164,7 +216,16 @@ export const strings = {
   orderName: orderNames,
   classFilter: t('Class'),
   everyClass: t('Every class'),
-  suspectedOnly: t('Suspected label errors'),
+  issueFilter: t('Issue'),
+  anyIssue: t('All examples'),
+  similarity: t('Cosine of duplicates from'),
+  search: t('Search the content'),
+  relabeledOnly: t('New labels'),
+  filters: t('Filters'),
+  inRegion: t('On a part of the map'),
+  similarTo: (name: string) => t('Most similar to {0}', name),
+  predictedAs: (name: string) => t('Predicted: {0}', name),
+  removeFilter: (name: string) => t('Remove the filter “{0}”', name),
   markedOnly: t('Marked'),
   found: (first: string, last: string, total: string) =>
     total === '1'
@@ -197,6 +258,33 @@ export const strings = {
   neverLearned: t('never learned'),
   deviation: (value: string) => `± ${value}`,
   suspectedBadge: t('suspected label'),
+  copyBadge: (first: string) => t('copy of {0}', first),
+  nearBadge: (first: string) => t('like {0}', first),
+  groupBadge: (size: string) => t('first of {0} alike', size),
+  outlierBadge: t('outlier'),
+  newLabel: t('New label'),
+  newLabelOf: (name: string) => t('New label of {0}', name),
+  labelKept: (label: string) => t('{0} (as it is)', label),
+  labelSuggested: (label: string) => t('{0} (suggested)', label),
+  useSuggested: t('Use Suggested Labels'),
+  useSuggestedTitle: t('Give the suspected examples of this page the suggested class'),
+  noSuggested: t('No label on this page is suspected.'),
+  forgetLabels: t('Undo New Labels'),
+  forgetLabelsTitle: t('Take all new labels back'),
+  newLabels: (count: string) => t('New labels: {0}', count),
+  newLabelsTitle: t('Export writes them into a copy. The data set is never written to.'),
+  details: t('Details'),
+  detailsOf: (name: string) => t('Details of {0}', name),
+  close: t('Close'),
+  filePlace: t('File'),
+  correctnessName: t('Label predicted in'),
+  outlierScore: t('Distance to others'),
+  outlierScoreTitle: t('Mean of 1 − cosine to the 10 nearest examples'),
+  neighbors: t('Most similar examples'),
+  neighborValue: (similarity: string) => t('cosine {0}', similarity),
+  showSimilar: t('Show Similar'),
+  columnName: t('Column'),
+  columnValue: t('Value'),
   pictureLabel: (index: string, label: string | undefined) =>
     label === undefined
       ? t('Picture of example {0}', index)
@@ -204,5 +292,6 @@ export const strings = {
   moreText: (length: string) => `… (${counted(length, 'character')})`,
   moreNumbers: (count: string) => `… (${counted(count, 'number')})`,
   noContent: t('not shown'),
+  openingData: t('Opening the data set…'),
   none: '–',
 } as const;

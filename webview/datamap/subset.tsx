@@ -1,6 +1,6 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
-import { policies } from '../../extension/protocol/datamap';
+import { issueKinds, policies } from '../../extension/protocol/datamap';
 import { Checkbox, Dropdown } from '../components/controls';
 import { Section } from '../components/section';
 import { Slider } from '../components/slider';
@@ -23,7 +23,8 @@ export function Subset({ panel, overview }: SubsetProps): VNode {
   const { classes } = overview;
   const marks = panel.get('marks');
   const leftOut = form.leaveOutMarked ? marks : undefined;
-  const asked = useMemo(() => subsetOf(form), [form, overview, leftOut]);
+  const { similarity } = panel.view.value;
+  const asked = useMemo(() => subsetOf(form, similarity), [form, similarity, overview, leftOut]);
   const { ok: counts, error } = useAnswer(panel.call.choose, asked) ?? {};
   const set = (change: Partial<SubsetForm>) => {
     panel.setView({ subset: { ...panel.view.peek().subset, ...change } });
@@ -56,6 +57,22 @@ export function Subset({ panel, overview }: SubsetProps): VNode {
             set({ leaveOutMarked });
           }}
         />
+        {issueKinds.map((kind) => {
+          const found = overview.issues[kind];
+          return (
+            found !== undefined && (
+              <Checkbox
+                key={kind}
+                label={strings.leaveOutIssue[kind](formatCount(found))}
+                checked={form.without.includes(kind)}
+                onChange={(isOut) => {
+                  const others = form.without.filter((one) => one !== kind);
+                  set({ without: isOut ? [...others, kind] : others });
+                }}
+              />
+            )
+          );
+        })}
       </div>
       <PercentSlider
         id="keep"

@@ -1,8 +1,20 @@
-import { fallback, gtValue, ltValue, maxValue, minValue, number, pipe } from 'valibot';
+import {
+  array,
+  fallback,
+  gtValue,
+  ltValue,
+  maxValue,
+  minValue,
+  number,
+  picklist,
+  pipe,
+} from 'valibot';
 import type { InferOutput } from 'valibot';
-import { orders, policies } from '../../extension/protocol/datamap';
+import { issueKinds, orders, policies, similarities } from '../../extension/protocol/datamap';
 import type { ChosenSubset } from '../../extension/protocol/datamap';
-import { count, countOr, flagOr, group, maybe, oneOf } from '../kit/saved-view';
+import { count, countOr, flagOr, group, maybe, oneOf, textOr } from '../kit/saved-view';
+
+const oneKind = picklist(issueKinds);
 
 /** How the user looks at the panel, and what is to be kept. */
 export const savedView = group({
@@ -11,9 +23,25 @@ export const savedView = group({
     order: oneOf(orders, 'hardest'),
     /** Number of a class. */
     label: maybe(count()),
-    suspected: flagOr(false),
+    /** Number of the class that is predicted. */
+    predicted: maybe(count()),
+    issue: maybe(oneKind),
+    search: textOr(''),
+    /** The example that others are similar to. */
+    similarTo: maybe(count()),
     marked: flagOr(false),
+    relabeled: flagOr(false),
     page: countOr(0),
+  }),
+  /** Cosine from which on examples are duplicates. */
+  similarity: fallback(
+    pipe(number(), minValue(similarities.least), maxValue(similarities.most)),
+    similarities.usual,
+  ),
+  /** Which map is shown, and what its points are coloured by. */
+  map: group({
+    shown: oneOf(['dynamics', 'embedding'], 'dynamics'),
+    color: oneOf(['label', 'score', 'issue'], 'label'),
   }),
   /** What the controls of the choice say. */
   subset: group({
@@ -23,6 +51,7 @@ export const savedView = group({
     offset: fallback(pipe(number(), minValue(0), ltValue(1)), 0.1),
     balanced: flagOr(true),
     leaveOutMarked: flagOr(true),
+    without: fallback(array(picklist(issueKinds)), []),
   }),
 });
 
@@ -31,14 +60,16 @@ export type ShownQuery = View['query'];
 export type SubsetForm = View['subset'];
 
 /** What is asked of the host. A window never reaches beyond the last example. */
-export function subsetOf(form: SubsetForm): ChosenSubset {
-  const { keep, policy, balanced, leaveOutMarked } = form;
+export function subsetOf(form: SubsetForm, similarity: number): ChosenSubset {
+  const { keep, policy, balanced, leaveOutMarked, without } = form;
   return {
     request: {
       ...{ keep, policy, balanced, seed: 0 },
       ...(policy === 'window' ? { offset: Math.min(form.offset, mostOffset(form)) } : {}),
     },
     leaveOutMarked,
+    without,
+    similarity,
   };
 }
 

@@ -4,7 +4,8 @@ import type { Presenter } from '../presenter';
 
 export const exportData: Presenter<ExportedData> = {
   options: {},
-  print: ({ examples, of }, { terminal, request }) => {
-    terminal.print(`${examples} of ${counted(of, 'example')}: ${String(request['out'])}`);
+  print: ({ examples, of, relabeled }, { terminal, request }) => {
+    const changed = relabeled === 0 ? '' : `, ${relabeled} with new labels`;
+    terminal.print(`${examples} of ${counted(of, 'example')}${changed}: ${String(request['out'])}`);
   },
 };

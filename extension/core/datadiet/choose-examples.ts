@@ -1,10 +1,12 @@
 import { UserError } from '../user-error';
+import { DataIssues } from './neighbors/data-issues';
+import type { IssueKind } from './neighbors/issue-kinds';
 import { scoresOf } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 import { selectExamples } from './subsets/selection';
 import type { SelectionRequest } from './subsets/selection';
 import { selectionDocument } from './subsets/selection-document';
-import type { SelectionDocument } from './subsets/selection-document';
+import type { NewLabel, SelectionDocument } from './subsets/selection-document';
 import { say } from '../message';
 
 /** A choice by score among some examples, which are named by their indices. */
@@ -14,6 +16,14 @@ export interface Choice {
   readonly only?: readonly number[] | undefined;
   /** Those never chosen. */
   readonly leaveOut?: readonly number[] | undefined;
+  /** Issues whose examples are never chosen; of duplicates the first of each group may be. */
+  readonly without?: readonly IssueKind[] | undefined;
+  /** Cosine from which on examples are duplicates. */
+  readonly similarity?: number | undefined;
+  /** Examples that get another class; they are chosen by the one that they have. */
+  readonly relabeled?: readonly NewLabel[] | undefined;
+  /** Suspected examples get the class that is predicted, but for those in `relabeled`. */
+  readonly suggested?: boolean | undefined;
 }
 
 /**
@@ -22,21 +32,58 @@ export interface Choice {
  */
 export function chooseExamples(
   document: ScoreDocument,
-  { request, only, leaveOut = [] }: Choice,
+  { request, only, leaveOut = [], without = [], similarity, ...labels }: Choice,
+  issues = new DataIssues(document),
 ): SelectionDocument {
   const { examples } = document;
   checkIndices('only', only ?? [], examples);
   checkIndices('leaveOut', leaveOut, examples);
-  const labels = Int32Array.from(document.labels);
   const out = new Set(leaveOut);
+  for (const index of without.flatMap((kind) => issues.leaveOut(kind, similarity))) {
+    out.add(index);
+  }
   const all = only ?? Array.from({ length: examples }, (_, index) => index);
   const among = Int32Array.from(new Set(all.filter((index) => !out.has(index))));
-  const known = labels.length === 0 ? undefined : labels;
+  const classes = Int32Array.from(document.labels);
+  const known = classes.length === 0 ? undefined : classes;
   const indices = selectExamples(scoresOf(document), known, request, among);
-  return selectionDocument(document, labels, request, indices);
+  const chosen = new Set(indices);
+  const relabeled = newLabels(document, labels).filter(({ index }) => chosen.has(index));
+  return selectionDocument(document, classes, request, indices, relabeled);
 }
 
-function checkIndices(field: string, indices: readonly number[], examples: number): void {
+/** Labels that are changed, ascending by example. */
+function newLabels(
+  document: ScoreDocument,
+  { relabeled = [], suggested = false }: Pick<Choice, 'relabeled' | 'suggested'>,
+): NewLabel[] {
+  const { labelIssues, predicted, classNames, examples } = document;
+  checkIndices(
+    'relabel',
+    relabeled.map(({ index }) => index),
+    examples,
+  );
+  const labels = new Map<number, string>();
+  labelIssues.forEach((issue, index) => {
+    const other = classNames[predicted[index] ?? -1];
+    if (suggested && issue === 1 && other !== undefined) {
+      labels.set(index, other);
+    }
+  });
+  for (const { index, label } of relabeled) {
+    if (!classNames.includes(label)) {
+      throw new UserError(say`There is no class ${label}.`, {
+        field: 'relabel',
+        remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
+      });
+    }
+    labels.set(index, label);
+  }
+  return [...labels].map(([index, label]) => ({ index, label })).sort((a, b) => a.index - b.index);
+}
+
+/** @throws UserError where an index is that of no example. */
+export function checkIndices(field: string, indices: readonly number[], examples: number): void {
   const fault = indices.find((index) => !(index >= 0 && index < examples));
   if (fault !== undefined) {
     throw new UserError(say`There is no example ${fault}: indices run from 0 to ${examples - 1}.`, {

@@ -1,5 +1,7 @@
 import type { DatasetOptions } from '../data/datasets/dataset';
 import { choose, seededRandom } from '../data/random';
+import { DataIssues } from './neighbors/data-issues';
+import type { IssueKind, Layout } from './neighbors/issue-kinds';
 import { scoresOf } from './scores/score-document';
 import type { ScoreDocument } from './scores/score-document';
 
@@ -25,11 +27,25 @@ export interface MapPoint {
   readonly correctness: number;
 }
 
+/** One example on the map of the embedding. */
+export interface PlacedPoint {
+  readonly index: number;
+  readonly x: number;
+  readonly y: number;
+  /** Number of its class; absent where it is not known. */
+  readonly label?: number;
+  /** Null is infinite. */
+  readonly score: number | null;
+  readonly issues: readonly IssueKind[];
+}
+
 export interface ClassCounts {
   readonly name: string;
   readonly examples: number;
   /** Absent where label issues are not known. */
   readonly suspected?: number;
+  /** The class that is predicted instead most often where the label is suspected, and how often. */
+  readonly confused?: { readonly label: number; readonly examples: number };
   /** Mean of the finite scores; absent where there is none. */
   readonly meanScore?: number;
 }
@@ -53,13 +69,24 @@ export interface ScoreOverview {
   readonly mapped: number;
   /** Empty where labels are not known. */
   readonly classes: readonly ClassCounts[];
-  /** Suspected label errors; absent where they are not known. */
-  readonly suspected?: number;
+  /** Examples that each known kind of issue leaves out. */
+  readonly issues: Readonly<Partial<Record<IssueKind, number>>>;
+  /** The map of the embedding; absent where there is none. */
+  readonly embedding?: {
+    readonly layer: string;
+    readonly layout: Layout;
+    /** A random sample where there are many. */
+    readonly points: readonly PlacedPoint[];
+  };
 }
 
 /** @param name what people call the data set, or the file of scores that do not say of what they are */
-export function overviewOf(document: ScoreDocument, name: string): ScoreOverview {
-  const { score, examples, notes, scoring, dataset, labelIssues } = document;
+export function overviewOf(
+  document: ScoreDocument,
+  name: string,
+  issues = new DataIssues(document),
+): ScoreOverview {
+  const { score, examples, notes, scoring, dataset, embedding } = document;
   return {
     name,
     score,
@@ -71,11 +98,33 @@ export function overviewOf(document: ScoreDocument, name: string): ScoreOverview
     points: pointsOf(document),
     mapped: document.confidence.length,
     classes: classCounts(document),
-    ...(labelIssues.length === 0 ? {} : { suspected: sumOf(labelIssues) }),
+    issues: Object.fromEntries(issues.known.map((kind) => [kind, issues.affected(kind).length])),
+    ...(embedding === undefined
+      ? {}
+      : {
+          embedding: {
+            layer: embedding.layer,
+            layout: embedding.layout,
+            points: placesOf(document, issues),
+          },
+        }),
   };
 }
 
-const sumOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0);
+function placesOf({ labels, scores, examples }: ScoreDocument, issues: DataIssues): PlacedPoint[] {
+  const points = issues.embedding?.points ?? [];
+  return choose(maxPoints, examples, seededRandom(0)).map((index) => {
+    const label = labels[index];
+    return {
+      index,
+      x: points[2 * index] ?? 0,
+      y: points[2 * index + 1] ?? 0,
+      ...(label === undefined ? {} : { label }),
+      score: scores[index] ?? null,
+      issues: issues.known.filter((kind) => issues.has(kind, index)),
+    };
+  });
+}
 
 export function histogramOf(scores: Float64Array): ScoreHistogram {
   const finite = scores.filter(Number.isFinite);
@@ -105,8 +154,13 @@ function pointsOf({ confidence, variability, correctness }: ScoreDocument): MapP
   }));
 }
 
-function classCounts({ classNames, labels, labelIssues, scores }: ScoreDocument): ClassCounts[] {
-  const counts = classNames.map(() => ({ examples: 0, suspected: 0, finite: 0, sum: 0 }));
+/** What is known of each class; empty where labels are not known. */
+export function classCounts(document: ScoreDocument): ClassCounts[] {
+  const { classNames, labels, labelIssues, predicted, scores } = document;
+  const counts = classNames.map(() => ({
+    ...{ examples: 0, suspected: 0, finite: 0, sum: 0 },
+    confused: new Map<number, number>(),
+  }));
   labels.forEach((label, i) => {
     const count = counts[label];
     if (count === undefined) {
@@ -114,6 +168,10 @@ function classCounts({ classNames, labels, labelIssues, scores }: ScoreDocument)
     }
     count.examples++;
     count.suspected += labelIssues[i] ?? 0;
+    const other = predicted[i];
+    if (labelIssues[i] === 1 && other !== undefined) {
+      count.confused.set(other, (count.confused.get(other) ?? 0) + 1);
+    }
     const score = scores[i] ?? null;
     if (score !== null) {
       count.finite++;
@@ -123,11 +181,13 @@ function classCounts({ classNames, labels, labelIssues, scores }: ScoreDocument)
   return labels.length === 0
     ? []
     : classNames.map((name, i) => {
-        const { examples = 0, suspected = 0, finite = 0, sum = 0 } = counts[i] ?? {};
+        const { examples = 0, suspected = 0, finite = 0, sum = 0, confused } = counts[i] ?? {};
+        const [most] = [...(confused ?? [])].sort(([, a], [, b]) => b - a);
         return {
           name,
           examples,
           ...(labelIssues.length === 0 ? {} : { suspected }),
+          ...(most === undefined ? {} : { confused: { label: most[0], examples: most[1] } }),
           ...(finite === 0 ? {} : { meanScore: sum / finite }),
         };
       });

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import * as v from 'valibot';
 import type { Dataset } from '../data/datasets/dataset';
 import { exportPart } from '../data/datasets/export-part';
+import type { Relabeled } from '../data/datasets/write-part';
 import { openDataset } from '../data/datasets/open-dataset';
 import { readScores } from '../datadiet/scores/score-files';
 import {
@@ -9,7 +10,7 @@ import {
   readSelectionOptions,
   writeSelection,
 } from '../datadiet/subsets/selection-document';
-import type { SelectionDocument } from '../datadiet/subsets/selection-document';
+import type { NewLabel, SelectionDocument } from '../datadiet/subsets/selection-document';
 import { documentNames } from '../document-names';
 import { UserError } from '../user-error';
 import { dataField, datasetFields, datasetOptions } from './data-fields';
@@ -31,6 +32,8 @@ export interface ExportedData {
   readonly examples: number;
   /** Examples of the data set. */
   readonly of: number;
+  /** Examples that have another class than in the data set. */
+  readonly relabeled: number;
   readonly files: readonly string[];
 }
 
@@ -62,13 +65,19 @@ export const exportData = defineOperation({
     needs('scores', 'keep'),
     ...selectionRules,
   ],
-  result: v.looseObject({ examples: v.number(), of: v.number(), files: v.array(v.string()) }),
+  result: v.looseObject({
+    examples: v.number(),
+    of: v.number(),
+    relabeled: v.number(),
+    files: v.array(v.string()),
+  }),
   trust: 'write',
   run: async (request, context): Promise<ExportedData> => {
     const out = resolve(request.out);
-    const { dataset, indices, chosen } = await choose(request);
-    const files = await exportPart(dataset, indices, out, context);
-    const written = { examples: indices.length, of: dataset.size };
+    const { dataset, indices, relabeled, chosen } = await choose(request);
+    const labels = numbersOf(relabeled, dataset, request);
+    const files = await exportPart(dataset, indices, out, context, labels);
+    const written = { examples: indices.length, of: dataset.size, relabeled: labels.size };
     if (chosen === undefined) {
       return { ...written, files };
     }
@@ -82,6 +91,7 @@ interface Chosen {
   readonly dataset: Dataset;
   /** Ascending. */
   readonly indices: Int32Array;
+  readonly relabeled: readonly NewLabel[];
   /** Of a choice by scores, which is no document yet. */
   readonly chosen?: SelectionDocument;
 }
@@ -93,14 +103,15 @@ async function choose(request: RequestOf<typeof fields>): Promise<Chosen> {
   }
   const { scored, dataset } = await openLabelled(await readScores(resolve(scores)), request);
   const chosen = chooseByScores(scored, { ...request, keep });
-  return { dataset, indices: Int32Array.from(chosen.indices), chosen };
+  const { indices, relabeled } = chosen;
+  return { dataset, indices: Int32Array.from(indices), relabeled, chosen };
 }
 
 async function readChosen(selection: string, request: RequestOf<typeof fields>): Promise<Chosen> {
   // The data set is opened as it was scored, unless the request says otherwise.
   const options = { ...(await readSelectionOptions(selection)), ...datasetOptions(request) };
   const dataset = await openDataset(resolve(request.data), options);
-  const { indices, fingerprint } = await readSelection(selection, dataset.size);
+  const { indices, relabeled, fingerprint } = await readSelection(selection, dataset.size);
   if (fingerprint !== undefined && fingerprint !== dataset.fingerprint) {
     throw new UserError(
       say`The selection was made for another data set, or this one has changed.`,
@@ -111,5 +122,26 @@ async function readChosen(selection: string, request: RequestOf<typeof fields>):
       },
     );
   }
-  return { dataset, indices: indices.sort() };
+  return { dataset, indices: indices.sort(), relabeled };
+}
+
+/** Numbers of new classes of the data set that is written. */
+function numbersOf(
+  relabeled: readonly NewLabel[],
+  { classNames }: Dataset,
+  { selection }: RequestOf<typeof fields>,
+): Relabeled {
+  return new Map(
+    relabeled.map(({ index, label }) => {
+      const number = classNames.indexOf(label);
+      if (number < 0) {
+        throw new UserError(say`There is no class ${label}.`, {
+          ...(selection === undefined ? {} : { file: selection }),
+          field: 'relabeled',
+          remedy: say`The classes are ${classNames.slice(0, 20).join(', ')}.`,
+        });
+      }
+      return [index, number];
+    }),
+  );
 }

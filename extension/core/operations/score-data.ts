@@ -1,7 +1,11 @@
 import { resolve } from 'node:path';
 import * as v from 'valibot';
+import { DataIssues } from '../datadiet/neighbors/data-issues';
+import { layouts, mostUmap } from '../datadiet/neighbors/issue-kinds';
 import { cartographyFiles } from '../datadiet/scores/dynamics';
+import { classCounts } from '../datadiet/data-map';
 import { scoreKinds } from '../datadiet/scores/score-document';
+import type { ScoreDocument } from '../datadiet/scores/score-document';
 import { scoreDataset } from '../datadiet/scores/score-dataset';
 import { formatOf, scoreFormats, writeScores } from '../datadiet/scores/score-files';
 import { runsOfDocument } from '../jobs/work-folder';
@@ -44,7 +48,40 @@ export interface DataScoring {
   readonly seconds: number;
   /** Labels that may be wrong. */
   readonly suspected: number;
+  /** Examples that are copies or near-duplicates of an earlier one. */
+  readonly duplicates: number;
+  /** Examples that are far from all others. */
+  readonly outliers: number;
+  /** Classes with suspected labels, those with the most first, at most 20. */
+  readonly labelIssues: readonly {
+    readonly class: string;
+    readonly examples: number;
+    readonly suspected: number;
+    /** What is predicted instead most often, and how often. */
+    readonly predicted: string;
+    readonly times: number;
+  }[];
   readonly notes: readonly string[];
+}
+
+/** Classes that are told of. */
+const mostClasses = 20;
+
+function issuesOfClasses(document: ScoreDocument): DataScoring['labelIssues'] {
+  const classes = classCounts(document);
+  return classes
+    .flatMap(({ name, examples, suspected = 0, confused }) =>
+      confused === undefined
+        ? []
+        : [
+            {
+              ...{ class: name, examples, suspected, times: confused.examples },
+              predicted: classes[confused.label]?.name ?? String(confused.label),
+            },
+          ],
+    )
+    .sort((a, b) => b.suspected - a.suspected)
+    .slice(0, mostClasses);
 }
 
 export const scoreData = defineOperation({
@@ -71,6 +108,12 @@ export const scoreData = defineOperation({
       description: 'Also write the training dynamics of the run with seed 0 into this folder',
       placeholder: 'DIR',
     }),
+    embedding: choice([...layouts, 'none'], {
+      description:
+        'Map of the examples by features of the run with seed 0, with near-duplicates and outliers',
+      fallback: `umap up to ${mostUmap} examples, else pca`,
+      placeholder: 'MAP',
+    }),
     ...seedSharingFields,
     ...datasetFields,
     ...trainingFields,
@@ -82,16 +125,25 @@ export const scoreData = defineOperation({
     interRunSpearman: v.nullable(v.number()),
     seconds: v.number(),
     suspected: v.number(),
+    duplicates: v.number(),
+    outliers: v.number(),
   }),
   trust: 'run',
   resume: ({ out }) => runsOfDocument(out),
   work: async (request) => {
     const { score, epoch, runs, dynamics } = request;
-    const kind = [...passKind(request), score, epoch, dynamics !== undefined, runs > 1];
+    const kind = [
+      ...passKind(request),
+      score,
+      epoch,
+      dynamics !== undefined,
+      runs > 1,
+      request.embedding,
+    ];
     return Promise.resolve({ kind, amount: runs });
   },
   run: async (request, context): Promise<DataScoring> => {
-    const { data, score, runs, epoch, dynamics } = request;
+    const { data, score, runs, epoch, dynamics, embedding } = request;
     const { environment } = context;
     const out = resolve(request.out);
     const format = request.format ?? formatOf(out);
@@ -99,6 +151,7 @@ export const scoreData = defineOperation({
       {
         ...{ data: resolve(data), options: datasetOptions(request), score, runs, epoch },
         ...{ proxy: proxyOf(request, environment), training: trainingOf(request) },
+        ...(embedding === 'none' ? {} : { embedding: { layout: embedding } }),
         folder: runsOfDocument(out),
         write: async (scored) => writeScores(out, scored, format),
       },
@@ -106,11 +159,15 @@ export const scoreData = defineOperation({
       seedSharingOf(request, environment),
       dynamics === undefined ? undefined : cartographyFiles(resolve(dynamics)),
     );
-    const { examples, scoring, labelIssues, notes } = document;
+    const { examples, scoring, notes } = document;
+    const issues = new DataIssues(document);
     return {
       ...{ examples, runs, interRunSpearman: scoring?.interRunSpearman ?? null },
       seconds: scoring?.seconds ?? 0,
-      suspected: labelIssues.filter((issue) => issue === 1).length,
+      suspected: issues.affected('suspected').length,
+      duplicates: issues.affected('duplicates').length,
+      outliers: issues.affected('outliers').length,
+      labelIssues: issuesOfClasses(document),
       notes,
     };
   },

@@ -3,6 +3,9 @@ import * as v from 'valibot';
 import { readScores } from '../datadiet/scores/score-files';
 import { writeSelection } from '../datadiet/subsets/selection-document';
 import type { SelectionDocument } from '../datadiet/subsets/selection-document';
+import { documentNames } from '../document-names';
+import { say } from '../message';
+import { UserError } from '../user-error';
 import { datasetFields, optionalDataField } from './data-fields';
 import { number, path } from './fields';
 import { defineOperation } from './operation';
@@ -51,6 +54,12 @@ export const selectData = defineOperation({
         ? { scored: document }
         : await openLabelled(document, { ...request, data });
     const { indices, ...summary } = chooseByScores(scored, request);
+    if (summary.relabeled.length > 0 && out.endsWith('.npy')) {
+      throw new UserError(say`A .npy file can't hold new labels.`, {
+        field: 'out',
+        remedy: say`Write a file that ends in ${documentNames.selection.suffix}.`,
+      });
+    }
     await writeSelection(out, { ...summary, indices });
     return { ...summary, out };
   },

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { Dataset } from '../data/datasets/dataset';
 import { chooseExamples } from '../datadiet/choose-examples';
+import { defaultSimilarity, issueKinds } from '../datadiet/neighbors/issue-kinds';
 import { openScored } from '../datadiet/scores/open-scored';
 import type { ScoreDocument } from '../datadiet/scores/score-document';
 import { policies } from '../datadiet/subsets/selection';
@@ -8,9 +9,9 @@ import type { SelectionDocument } from '../datadiet/subsets/selection-document';
 import { UserError } from '../user-error';
 import { datasetOptions } from './data-fields';
 import type { datasetFields } from './data-fields';
-import { choice, flag, integer, integers, number } from './fields';
+import { choice, flag, integer, integers, list, number } from './fields';
 import type { GivenOf, RequestOf } from './fields';
-import { actsOnlyWith } from './rules';
+import { actsOnlyWith, needs } from './rules';
 import { say } from '../message';
 
 export const keepFacts = {
@@ -25,6 +26,9 @@ export const unbalancedField = flag({
   description: 'Choose among all examples together instead of the same share of every class',
   default: false,
 });
+
+/** An example and its new class. */
+const newLabel = /^(\d+)=(.+)$/s;
 
 /** How examples are chosen by their scores, beside the share that is kept. */
 export const selectionFields = {
@@ -56,9 +60,33 @@ export const selectionFields = {
     placeholder: 'N,…',
     min: 0,
   }),
+  without: list({
+    description: 'Issues whose examples are never chosen; of duplicates the first stays',
+    choices: issueKinds,
+    placeholder: 'ISSUE,…',
+  }),
+  similarity: number({
+    description: 'Cosine of embeddings from which on examples are duplicates',
+    fallback: String(defaultSimilarity),
+    placeholder: 'X',
+    above: 0,
+    max: 1,
+  }),
+  relabel: list({
+    description: 'New labels of examples, for what is written of the data set',
+    form: { pattern: newLabel, takes: say`labels as INDEX=CLASS` },
+    placeholder: 'INDEX=CLASS,…',
+  }),
+  suggestedLabels: flag({
+    description: 'Give suspected labels the class that the models predict',
+    default: false,
+  }),
 };
 
-export const selectionRules = [actsOnlyWith('offset', 'policy', ['window'])];
+export const selectionRules = [
+  actsOnlyWith('offset', 'policy', ['window']),
+  needs('similarity', 'without'),
+];
 
 interface ChoiceRequest extends RequestOf<typeof selectionFields> {
   readonly keep: number;
@@ -67,13 +95,19 @@ interface ChoiceRequest extends RequestOf<typeof selectionFields> {
 /** @throws UserError where nothing is chosen, or something that is asked for cannot be. */
 export function chooseByScores(
   scored: ScoreDocument,
-  { keep, policy, offset, unbalanced, seed, only, leaveOut }: ChoiceRequest,
+  { keep, policy, offset, unbalanced, seed, relabel, suggestedLabels, ...others }: ChoiceRequest,
 ): SelectionDocument {
   const request = {
     ...{ keep, policy, balanced: !unbalanced, seed },
     ...(offset === undefined ? {} : { offset }),
   };
-  const chosen = chooseExamples(scored, { request, only, leaveOut });
+  const chosen = chooseExamples(scored, {
+    ...{ request, ...others, suggested: suggestedLabels },
+    relabeled: relabel?.map((text) => {
+      const [, index, label = ''] = newLabel.exec(text) ?? [];
+      return { index: Number(index), label };
+    }),
+  });
   if (chosen.kept === 0) {
     throw new UserError(say`No example is chosen.`, {
       remedy: say`Keep a larger share, or leave fewer examples out.`,

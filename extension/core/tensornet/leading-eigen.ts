@@ -2,8 +2,13 @@ import { seededRandom, standardNormal } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import { cholesky, invertLower, shifted } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
-import { diagonalize, scaleOf, symmetricEigen, tridiagonalize } from './symmetric-eigen';
-import type { Eigen, Reduction, Tridiagonal } from './symmetric-eigen';
+import {
+  diagonalize,
+  scaleOf,
+  symmetricEigen,
+  tridiagonalize,
+} from '../linear-algebra/symmetric-eigen';
+import type { Eigen, Reduction, Tridiagonal } from '../linear-algebra/symmetric-eigen';
 
 /** Smaller matrices are rotated whole. */
 const smallSize = 96;

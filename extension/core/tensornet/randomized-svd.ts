@@ -7,7 +7,7 @@ import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { sumOfSquares } from '../linear-algebra/squares';
 import { KrylovBasis } from './krylov-basis';
 import { leadingEigen } from './leading-eigen';
-import type { Eigen } from './symmetric-eigen';
+import type { Eigen } from '../linear-algebra/symmetric-eigen';
 
 export interface SvdOptions {
   readonly rank: number;

@@ -2,17 +2,28 @@ import type { Choice } from '../../core/datadiet/choose-examples';
 import type {
   ChoiceCounts,
   DataMap,
+  ExampleDetails,
   ExamplePage,
+  MappedData,
   ScoredSource,
 } from '../../core/datadiet/scores/scored-data';
 import type { DataRequests } from '../../protocol/data';
-import type { ChosenSubset, DataMapState, ExportJob, GalleryQuery } from '../../protocol/datamap';
+import type { NewLabel } from '../../core/datadiet/subsets/selection-document';
+import { similarities } from '../../protocol/datamap';
+import type {
+  ChosenSubset,
+  DataMapState,
+  ExportJob,
+  GalleryQuery,
+  LabelChange,
+} from '../../protocol/datamap';
 import type { StoredMarks } from './data-marks';
 import { PanelSession } from './panel-session';
 import type { Parts } from './panel-session';
 import type { Refusal } from '../trust';
 import type { WorkerClient } from '../worker/worker-client';
 import { verbatim } from '../../core/message';
+import type { Message } from '../../core/message';
 
 /** What a session asks of the data reader. */
 export type DataReader = Pick<WorkerClient<DataRequests>, 'request'>;
@@ -31,6 +42,8 @@ export interface DataMapEnvironment {
 const defaultSubset: ChosenSubset = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
+  without: [],
+  similarity: similarities.usual,
 };
 
 /** Scores that are looked at: what is marked, and what is to be kept. */
@@ -38,8 +51,10 @@ export class DataMapSession extends PanelSession<DataMapState> {
   protected readonly parts: Parts<DataMapState> = {
     scores: () => this.#source.scores,
     map: () => this.#map,
+    data: () => this.#data,
     failure: () => this.#failure,
     marks: () => this.marks,
+    relabeled: () => this.relabeled,
     job: () => this.#job,
     blocked: () => this.#environment.blocked()?.reason,
   };
@@ -47,10 +62,11 @@ export class DataMapSession extends PanelSession<DataMapState> {
   readonly #reader: DataReader;
   readonly #environment: DataMapEnvironment;
   /** Indices of one data set: another's are other examples. */
-  #marks: { identity: string; indices: Set<number> };
+  #marks: { identity: string; indices: Set<number>; labels: Map<number, string> };
   #source: ScoredSource;
   #opening: Promise<void> | undefined;
   #map: DataMap | undefined;
+  #data: MappedData | undefined;
   #failure: string | undefined;
   #subset = defaultSubset;
   #job: ExportJob = { kind: 'idle' };
@@ -60,8 +76,9 @@ export class DataMapSession extends PanelSession<DataMapState> {
     this.#reader = reader;
     this.#source = source;
     this.#environment = environment;
-    const { identity = '', indices = [] } = environment.marks ?? {};
-    this.#marks = { identity, indices: new Set(indices) };
+    const { identity = '', indices = [], relabeled = [] } = environment.marks ?? {};
+    const labels = new Map(relabeled.map(({ index, label }) => [index, label]));
+    this.#marks = { identity, indices: new Set(indices), labels };
   }
 
   public get source(): ScoredSource {
@@ -73,22 +90,37 @@ export class DataMapSession extends PanelSession<DataMapState> {
     return this.#map;
   }
 
+  /** The data set; undefined until it has been opened. */
+  public get data(): MappedData | undefined {
+    return this.#data;
+  }
+
   /** Marked examples, ascending. */
   public get marks(): readonly number[] {
     return [...this.#marks.indices].sort((a, b) => a - b);
   }
 
+  /** New labels, ascending by example. */
+  public get relabeled(): readonly NewLabel[] {
+    return [...this.#marks.labels]
+      .map(([index, label]) => ({ index, label }))
+      .sort((a, b) => a.index - b.index);
+  }
+
   /** What is kept; where labels are not known, classes cannot be balanced. */
   public get subset(): ChosenSubset {
-    const { request, leaveOutMarked } = this.#subset;
-    const balanced = request.balanced && (this.#map?.overview.classes.length ?? 0) > 0;
-    return { request: { ...request, balanced }, leaveOutMarked };
+    const { request, without, ...others } = this.#subset;
+    const { classes = [], issues = {} } = this.#map?.overview ?? {};
+    const balanced = request.balanced && classes.length > 0;
+    const known = without.filter((kind) => issues[kind] !== undefined);
+    return { ...others, request: { ...request, balanced }, without: known };
   }
 
   /** The examples that are kept, with the marked ones named. */
   public get choice(): Choice {
-    const { request, leaveOutMarked } = this.subset;
-    return { request, leaveOut: leaveOutMarked ? this.marks : [] };
+    const { request, leaveOutMarked, without, similarity } = this.subset;
+    const leaveOut = leaveOutMarked ? this.marks : [];
+    return { request, leaveOut, without, similarity, relabeled: this.relabeled };
   }
 
   public get job(): ExportJob {
@@ -131,14 +163,47 @@ export class DataMapSession extends PanelSession<DataMapState> {
         this.#marks.indices.delete(index);
       }
     }
-    this.#environment.save({ identity: this.#marks.identity, indices: this.marks });
-    this.tell('marks');
+    this.#save('marks');
+  }
+
+  /** Gives examples other classes, or takes that back. */
+  public relabel(changes: readonly LabelChange[]): void {
+    const { examples = 0, classes = [] } = this.#map?.overview ?? {};
+    for (const { index, label } of changes.filter((one) => one.index < examples)) {
+      if (label === undefined) {
+        this.#marks.labels.delete(index);
+      } else if (classes.some(({ name }) => name === label)) {
+        this.#marks.labels.set(index, label);
+      }
+    }
+    this.#save('relabeled');
+  }
+
+  public forgetLabels(): void {
+    this.#marks.labels.clear();
+    this.#save('relabeled');
+  }
+
+  #save(changed: 'marks' | 'relabeled'): void {
+    const { identity } = this.#marks;
+    const [indices, relabeled] = [this.marks, this.relabeled];
+    this.#environment.save({ identity, indices, relabeled });
+    this.tell(changed);
   }
 
   /** A page of the gallery. */
-  public async examples({ marked, ...query }: GalleryQuery): Promise<ExamplePage> {
-    const among = marked ? { among: this.marks } : {};
+  public async examples({ marked, relabeled, ...query }: GalleryQuery): Promise<ExamplePage> {
+    const { indices, labels } = this.#marks;
+    const among = relabeled
+      ? { among: [...labels.keys()].filter((index) => !marked || indices.has(index)) }
+      : marked
+        ? { among: this.marks }
+        : {};
     return this.#reader.request('examples', { ...this.#source, query: { ...query, ...among } });
+  }
+
+  public async details(index: number, similarity: number): Promise<ExampleDetails> {
+    return this.#reader.request('details', { ...this.#source, index, similarity });
   }
 
   /** Changes what is kept, and counts how many examples that are. */
@@ -148,30 +213,50 @@ export class DataMapSession extends PanelSession<DataMapState> {
   }
 
   /** What the data reader says, in the words of the editor. */
-  #told(map: DataMap): DataMap {
-    const { describeError } = this.#environment;
-    const { problem, warnings } = map;
+  #told<Part extends { readonly problem?: Message; readonly warnings: readonly Message[] }>(
+    part: Part,
+  ): Part {
+    const { problem, warnings } = part;
+    const inWords = (message: Message): Message =>
+      verbatim(this.#environment.describeError(message));
     return {
-      ...map,
-      ...(problem === undefined ? {} : { problem: verbatim(describeError(problem)) }),
-      warnings: warnings.map((warning) => verbatim(describeError(warning))),
+      ...part,
+      ...(problem === undefined ? {} : { problem: inWords(problem) }),
+      warnings: warnings.map(inWords),
     };
   }
 
+  /** The scores are shown before their data set is open, which takes longer. */
   async #read(): Promise<void> {
+    const source = this.#source;
+    this.#data = undefined;
     try {
-      const map = await this.#reader.request('map', this.#source);
-      this.#map = this.#told(map);
+      this.#setMap(await this.#reader.request('map', source));
       this.#failure = undefined;
-      const { dataset, examples } = map.overview;
-      const identity = dataset?.fingerprint ?? `${examples} examples`;
-      if (identity !== this.#marks.identity) {
-        this.#marks = { identity, indices: new Set() };
+      this.tell('map', 'data', 'failure', 'marks', 'relabeled');
+      const { data, map } = await this.#reader.request('data', source);
+      if (source !== this.#source) {
+        return;
       }
+      this.#data = this.#told(data);
+      if (map !== undefined) {
+        this.#setMap(map);
+        this.tell('map', 'marks', 'relabeled');
+      }
+      this.tell('data');
     } catch (error) {
       this.#map = undefined;
       this.#failure = this.#environment.describeError(error);
+      this.tell('map', 'data', 'failure', 'marks', 'relabeled');
     }
-    this.tell('map', 'failure', 'marks');
+  }
+
+  #setMap(map: DataMap): void {
+    this.#map = this.#told(map);
+    const { dataset, examples } = map.overview;
+    const identity = dataset?.fingerprint ?? `${examples} examples`;
+    if (identity !== this.#marks.identity) {
+      this.#marks = { identity, indices: new Set(), labels: new Map() };
+    }
   }
 }

@@ -56,6 +56,9 @@ describe('espalier, data sets', () => {
       'interRunSpearman',
       'seconds',
       'suspected',
+      'duplicates',
+      'outliers',
+      'labelIssues',
       'notes',
     ]);
     const document = json<ScoreDocument>(readFileSync(scores, 'utf8'));

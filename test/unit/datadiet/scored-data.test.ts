@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../../extension/core/data/datasets/open-dataset';
 import { histogramOf, overviewOf } from '../../../extension/core/datadiet/data-map';
+import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { findExamples } from '../../../extension/core/datadiet/subsets/find-examples';
 import type { ExampleQuery } from '../../../extension/core/datadiet/subsets/find-examples';
 import {
@@ -26,8 +27,9 @@ const small: ScoreDocument = {
   labelScores: [0.9, 0.1, 0.2, 0.8, 0.3, 0.7],
   labelIssues: [0, 1, 0, 0, 1, 0],
   variability: [0.1, 0.1, 0, 0.4, 0, 0.2],
+  confidence: [0.9, 0.1, 0.2, 0.8, 0.3, 0.7],
 };
-const query: ExampleQuery = { order: 'hardest', suspected: false, page: 0, pageSize: 24 };
+const query: ExampleQuery = { order: 'hardest', page: 0, pageSize: 24 };
 
 describe('scores at a glance', () => {
   it('are counted in equal parts, infinite ones apart', () => {
@@ -41,13 +43,16 @@ describe('scores at a glance', () => {
   });
 
   it('are counted by class, suspects beside them', () => {
-    const { classes, suspected, points } = overviewOf(small, 'file');
+    const { classes, issues, points } = overviewOf(small, 'file');
     expect(classes).toEqual([
-      { name: 'a', examples: 3, suspected: 2, meanScore: 5 / 3 },
+      {
+        ...{ name: 'a', examples: 3, suspected: 2, meanScore: 5 / 3 },
+        confused: { label: 1, examples: 2 },
+      },
       { name: 'b', examples: 3, suspected: 0, meanScore: 3.5 },
     ]);
-    expect(suspected).toBe(2);
-    expect(points).toEqual([]);
+    expect(issues).toEqual({ suspected: 2 });
+    expect(points).toHaveLength(6);
   });
 
   it('show a sample of a large map, the same each time', () => {
@@ -73,10 +78,16 @@ describe('examples', () => {
     [{ order: 'ambiguous' }, [3, 5, 0, 1, 2, 4]],
     [{ order: 'stored' }, [0, 1, 2, 3, 4, 5]],
     [{ label: 1 }, [2, 5, 3]],
-    [{ suspected: true }, [4, 1]],
-    [{ suspected: true, among: [0, 1, 99] }, [1]],
+    [{ issue: 'suspected' }, [4, 1]],
+    [{ issue: 'suspected', among: [0, 1, 99] }, [1]],
+    [{ predicted: 0 }, [0]],
+    [{ region: { map: 'dynamics', x: [0.1, 0.2], y: [0, 1] } }, [5, 1, 0]],
+    [{ search: 'Example 4' }, [4]],
+    [{ search: 'other' }, []],
   ] as const)('are found: %j', (change, expected) => {
-    expect(findExamples(small, { ...query, ...change })).toEqual(expected);
+    const textOf = (index: number) => `example ${index}`;
+    const findable = { document: small, issues: new DataIssues(small), textOf };
+    expect(findExamples(findable, { ...query, ...change })).toEqual(expected);
   });
 });
 
@@ -105,9 +116,10 @@ describe('scores with their data set', () => {
 
   it('show the examples themselves', async () => {
     const scored = await ScoredData.open({ scores: await file('a.scores.json') });
-    const map = await scored.map();
-    expect(map).toMatchObject({ data, experiments: [], warnings: [] });
-    expect(map.problem).toBeUndefined();
+    // Scores are there before their data set is.
+    expect(await scored.map()).toMatchObject({ experiments: [], warnings: [] });
+    expect(scored.examples(query).items[0]).not.toHaveProperty('content');
+    expect(await scored.data()).toEqual({ data: { path: data, warnings: [] } });
     const { total, items } = scored.examples({ ...query, page: 1, pageSize: 3 });
     // The page with an example that is looked for, wherever it is.
     const sought = { ...query, page: 7, pageSize: 3, containing: items[1]?.index ?? -1 };
@@ -126,6 +138,7 @@ describe('scores with their data set', () => {
     const { name, fingerprint } = await openDataset(data, options);
     const dataset = { path: data, name, fingerprint, options };
     const scored = await ScoredData.open({ scores: await file('b.scores.json', { dataset }) });
+    await scored.data();
     expect(scored.examples(query).items[0]?.content).toMatchObject({ width: 4, height: 4 });
   });
 
@@ -134,8 +147,8 @@ describe('scores with their data set', () => {
     const fault = async (change: Partial<ScoreDocument>, source = {}): Promise<string> => {
       const scores = await file('c.scores.json', change);
       const scored = await ScoredData.open({ scores, ...source });
+      const { problem } = (await scored.data()).data;
       expect(scored.examples(query).items[0]).not.toHaveProperty('content');
-      const { problem } = await scored.map();
       return problem === undefined ? '' : inEnglish(problem);
     };
     const changed = { path: data, name: '', fingerprint: 'other' };
@@ -154,11 +167,13 @@ describe('scores with their data set', () => {
     const scores = join(folder, 'deepcore.json');
     const indices = document.scores.map((_, i) => i);
     writeFileSync(scores, JSON.stringify({ indices, scores: document.scores }));
-    const alone = await (await ScoredData.open({ scores })).map();
-    expect(alone.problem?.code).toMatch(/don't say which data set/);
-    expect(alone.overview.classes).toEqual([]);
-    const named = await (await ScoredData.open({ scores, data })).map();
-    expect(named.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
+    const alone = await ScoredData.open({ scores });
+    const { data: unknown, map } = await alone.data();
+    expect(unknown.problem?.code).toMatch(/don't say which data set/);
+    expect(map).toBeUndefined();
+    expect((await alone.map()).overview.classes).toEqual([]);
+    const { map: named } = await (await ScoredData.open({ scores, data })).data();
+    expect(named?.overview.classes.map(({ name, examples }) => [name, examples])).toEqual([
       ['horizontal', 20],
       ['vertical', 20],
     ]);

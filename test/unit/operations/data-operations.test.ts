@@ -70,6 +70,24 @@ describe('what a data map writes', () => {
     expect((await write({ scores: bare, keep: 0.5, out: at('half') })).examples).toBe(20);
   });
 
+  it('is a copy with new labels, of which the selection tells', async () => {
+    const out = at('relabeled');
+    const given = { scores, keep: 1, unbalanced: true, relabel: ['0=vertical', '39=horizontal'] };
+    expect(await write({ ...given, out })).toMatchObject({ examples: 40, relabeled: 2 });
+    expect(readdirSync(join(out, 'horizontal'))).not.toContain('00.png');
+    expect(readdirSync(join(out, 'horizontal'))).toContain('19-2.png');
+    const selection = `${out}.selection.json`;
+    const again = at('relabeled-again');
+    expect(await write({ selection, out: again })).toMatchObject({ relabeled: 2 });
+    expect(readdirSync(again, { recursive: true })).toEqual(readdirSync(out, { recursive: true }));
+    expect(readdirSync(join(data, 'horizontal'))).toContain('00.png');
+    const to = (name: string) => ({ keep: 1, relabel: ['0=vertical'], out: at(name) });
+    await expect(select(to('none.npy'))).rejects.toThrow(/A \.npy file can't hold new labels/);
+    await expect(select({ ...to('none.json'), relabel: ['0=oblique'] })).rejects.toThrow(
+      /There is no class oblique/,
+    );
+  });
+
   it('says what cannot be', async () => {
     const out = at('none.json');
     await expect(select({ keep: 1, unbalanced: true, only: [], out })).rejects.toThrow(

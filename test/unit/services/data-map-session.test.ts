@@ -17,17 +17,18 @@ import type { Message } from '../../../extension/core/message';
 const folder = temporaryFolder();
 const query: GalleryQuery = {
   order: 'hardest',
-  suspected: false,
   marked: false,
+  relabeled: false,
   page: 0,
   pageSize: 24,
 };
 
 /** The data reader's work in this process. */
 function readerInProcess() {
-  type Asked = 'map' | 'examples' | 'count';
+  type Asked = 'map' | 'data' | 'examples' | 'count';
   const work: { [M in Asked]: (request: DataRequests[M][0]) => unknown } = {
     map: async (source) => (await ScoredData.open(source)).map(),
+    data: async (source) => (await ScoredData.open(source)).data(),
     examples: async (request) => (await ScoredData.open(request)).examples(request.query),
     count: async (request) => (await ScoredData.open(request)).count(request.choice),
   };
@@ -39,10 +40,9 @@ function readerInProcess() {
   return { reader };
 }
 
-async function start(marks?: StoredMarks) {
-  const scores = join(folder, 'ten.scores.json');
+async function start(marks?: StoredMarks, scores = join(folder, 'ten.scores.json')) {
   await writeScoreDocument(
-    scores,
+    join(folder, 'ten.scores.json'),
     bareScores(
       'el2n',
       Array.from({ length: 10 }, (_, i) => i),
@@ -68,13 +68,15 @@ async function start(marks?: StoredMarks) {
 const half = {
   request: { keep: 0.5, policy: 'max', balanced: true, seed: 0 },
   leaveOutMarked: true,
+  without: [],
+  similarity: 0.995,
 } as const;
 
 describe('a session of the data map', () => {
   it('tells what it has read to a webview that comes late', async () => {
     const { session, heard } = await start({ identity: '10 examples', indices: [2] });
     await session.open();
-    expect(heard).toEqual(['map', 'failure', 'marks']);
+    expect(heard).toEqual(['map', 'data', 'failure', 'marks', 'relabeled', 'data']);
     expect(session.snapshot()).toMatchObject({
       marks: [2],
       map: { overview: { examples: 10 } },
@@ -101,6 +103,27 @@ describe('a session of the data map', () => {
     expect((await session.choose({ ...half, leaveOutMarked: false })).kept).toBe(5);
   });
 
+  it('keeps new labels of known classes, and takes them back', async () => {
+    const scores = join(folder, 'two.scores.json');
+    const labels = { classNames: ['a', 'b'], labels: [0, 0, 1], predicted: [0, 1, 1] };
+    await writeScoreDocument(scores, { ...bareScores('el2n', [1, 2, 3]), ...labels });
+    const { session, saved, heard } = await start(undefined, scores);
+    await session.open();
+    session.relabel([
+      { index: 1, label: 'b' },
+      { index: 0, label: 'no class' },
+      { index: 7, label: 'b' },
+    ]);
+    expect(session.snapshot().relabeled).toEqual([{ index: 1, label: 'b' }]);
+    expect(session.choice.relabeled).toEqual([{ index: 1, label: 'b' }]);
+    expect(heard.at(-1)).toBe('relabeled');
+    expect(saved.at(-1)).toMatchObject({ indices: [], relabeled: [{ index: 1, label: 'b' }] });
+    const { items } = await session.examples({ ...query, relabeled: true });
+    expect(items.map(({ index }) => index)).toEqual([1]);
+    session.relabel([{ index: 1 }]);
+    expect(session.relabeled).toEqual([]);
+  });
+
   it('says paths as the editor does', async () => {
     const scores = join(folder, 'lost.scores.json');
     const dataset = { path: join(folder, 'lost'), name: '', fingerprint: '' };
@@ -114,7 +137,7 @@ describe('a session of the data map', () => {
       },
     );
     await session.open();
-    expect(session.map?.problem?.code).toMatch(/^lost: There is no such file/);
+    expect(session.data?.problem?.code).toMatch(/^lost: There is no such file/);
   });
 
   it('forgets marks that are of another data set', async () => {
@@ -127,9 +150,9 @@ describe('a session of the data map', () => {
     const { session } = await start();
     await session.open();
     const beyond = { ...half.request, keep: 0.9, policy: 'window', offset: 0.5 } as const;
-    await expect(session.choose({ request: beyond, leaveOutMarked: false })).rejects.toThrow(
-      /add up to at most 1/,
-    );
+    await expect(
+      session.choose({ ...half, request: beyond, leaveOutMarked: false }),
+    ).rejects.toThrow(/add up to at most 1/);
     const lost = new DataMapSession(
       readerInProcess().reader,
       { scores: join(folder, 'none.scores.json') },

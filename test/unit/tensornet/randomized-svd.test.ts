@@ -12,7 +12,7 @@ import {
   invertLower,
   shifted,
 } from '../../../extension/core/linear-algebra/small-matrix';
-import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
+import { symmetricEigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
 import { fixture } from '../fixtures';
 
 const products = new MatrixProducts('cpu', 0);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { placeGroups } from '../../../webview/datamap/place-groups';
 import { groupsOf, seriesOf } from '../../../webview/datamap/groups';
 import { rgbaOf } from '../../../webview/datamap/picture';
 import { mostOffset, savedView, subsetOf } from '../../../webview/datamap/view-state';
@@ -11,9 +12,15 @@ describe('the view of the data map', () => {
     const saved = {
       scores: '/a',
       view: {
-        query: { order: 'suspicious', label: 3, suspected: true, marked: true, page: 2 },
+        query: {
+          ...{ order: 'suspicious', label: 3, issue: 'outliers', predicted: 1, similarTo: 4 },
+          ...{ search: 'a', marked: true, relabeled: false, page: 2 },
+        },
+        similarity: 0.98,
+        map: { shown: 'embedding', color: 'issue' },
         subset: {
           ...{ keep: 0.3, policy: 'window', offset: 0.2, balanced: false, leaveOutMarked: false },
+          without: ['duplicates'],
         },
       },
     };
@@ -29,11 +36,31 @@ describe('the view of the data map', () => {
   });
 
   it('never asks for a window beyond the last example', () => {
-    const rest = { keep: 0.9, offset: 0.4, balanced: true, leaveOutMarked: true };
+    const rest = { keep: 0.9, offset: 0.4, balanced: true, leaveOutMarked: true, without: [] };
     const form = { ...rest, policy: 'window' } as const;
-    expect(subsetOf(form).request).toMatchObject({ keep: 0.9, offset: 0.1 });
+    expect(subsetOf(form, 0.99).request).toMatchObject({ keep: 0.9, offset: 0.1 });
     expect(mostOffset(form)).toBe(0.1);
-    expect(subsetOf({ ...form, policy: 'max' }).request).not.toHaveProperty('offset');
+    expect(subsetOf({ ...form, policy: 'max' }, 0.99).request).not.toHaveProperty('offset');
+  });
+});
+
+describe('the embedding map', () => {
+  const points = Array.from({ length: 60 }, (_, index) => ({
+    ...{ index, x: 0, y: 0, label: index % 30, score: index === 59 ? null : index },
+    issues: index < 2 ? (['duplicates'] as const) : [],
+  }));
+  const classes = Array.from({ length: 30 }, (_, i) => ({ name: `c${i}`, examples: 2 }));
+  const sizes = (by: 'label' | 'score' | 'issue') =>
+    placeGroups({ classes }, points, by).map((group) => group.points.length);
+
+  it('puts every point into one group, which colour and marker tell apart', () => {
+    expect(sizes('score')).toEqual([12, 12, 12, 12, 12]);
+    expect(sizes('issue')).toEqual([58, 0, 2, 0]);
+    const groups = placeGroups({ classes }, points, 'label');
+    // More classes than can be told apart share the last group.
+    expect(sizes('label').at(-1)).toBe(12);
+    expect(groups.flatMap((group) => group.points)).toHaveLength(60);
+    expect(new Set(groups.map(({ color, marker }) => `${color} ${marker}`)).size).toBe(25);
   });
 });
 

@@ -59,7 +59,7 @@ export async function openNpz(file: string, options: DatasetOptions): Promise<Da
   };
   const [featureName, features] = find('features');
   const [labelName, labels] = find('labels');
-  const write = npzWriter(file, arrays, [featureName, labelName]);
+  const write = npzWriter(file, arrays, { features: featureName, labels: labelName });
   return arrayDataset({ features, file, labels, labelFile: file, labelName, write }, options);
 }
 
@@ -91,7 +91,7 @@ function findNpy(
 export async function openNpy(file: string, options: DatasetOptions): Promise<Dataset> {
   const labelFile = await labelsBeside(file, options);
   const [features, labels] = [await readNpy(file), await readNpy(labelFile)];
-  const write = npyWriter({ [file]: features, [labelFile]: labels });
+  const write = npyWriter({ file, array: features }, { file: labelFile, array: labels });
   return arrayDataset({ features, file, labels, labelFile, write }, options);
 }
 

@@ -109,7 +109,7 @@ export async function openCifar(
       name: basename(dirname(first)),
       file: first,
       ...numberedLabels(labels, names, first),
-      write: cifarWriter(first, all, row, form.names),
+      write: cifarWriter(first, all, { rowBytes: row, labelAt: form.labelBytes - 1 }, form.names),
     },
     { dtype: 'U8', dims: [size, ...imageShape], data: images },
     255,

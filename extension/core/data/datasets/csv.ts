@@ -5,7 +5,7 @@ import { columnRoles } from './columns';
 import type { ColumnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels } from './labels';
+import { namedLabels, rowsOfClasses } from './labels';
 import { readTable } from './read-text';
 import { csvWriter } from './write-part';
 import { say } from '../../message';
@@ -19,24 +19,31 @@ const number = /^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?\s*$/i;
  * @throws UserError naming the file, the row (counted from 1 behind the first line) and the column.
  */
 export async function openCsv(file: string, options: DatasetOptions): Promise<Dataset> {
-  const { columns, rows, delimiter } = parseTable(await readTable(file), file);
+  const { columns, rows } = parseTable(await readTable(file), file);
   const roles = columnRoles(columns, options, file);
   const column = (name: string): string[] => {
     const at = columns.indexOf(name);
     return rows.map((row) => row[at] ?? '');
   };
+  const labels = namedLabels(column(roles.label), options.classNames, file, (row) =>
+    place(row, roles.label),
+  );
+  const written = { label: roles.label, rowOf: rowsOfClasses(labels, file) };
   const parts = {
     name: basename(file),
     file,
-    ...namedLabels(column(roles.label), options.classNames, file, (row) => place(row, roles.label)),
-    write: csvWriter(file, delimiter, async () => parseTable(await readTable(file), file)),
+    ...labels,
+    write: csvWriter(file, written, async () => parseTable(await readTable(file), file)),
   };
   return roles.text === undefined
-    ? numericDataset(parts, {
-        dtype: 'F32',
-        dims: [rows.length, roles.features.length],
-        data: numbers(columns, rows, roles, file),
-      })
+    ? numericDataset(
+        { ...parts, columns: roles.features },
+        {
+          dtype: 'F32',
+          dims: [rows.length, roles.features.length],
+          data: numbers(columns, rows, roles, file),
+        },
+      )
     : textDataset(parts, column(roles.text));
 }
 

@@ -24,6 +24,10 @@ export interface Dataset {
   readonly labels: Int32Array;
   /** The text of an example, when it is one. */
   text?(index: number): string;
+  /** Names of the features, where they are columns of a table. */
+  readonly columns?: readonly string[];
+  /** Where an example lies, as a path in the data set; absent where all are in one file. */
+  place?(index: number): string;
   /** Writes some of its examples in the form that it has. */
   readonly writePart: PartWriter;
   /** What to tell the user about it. */
@@ -55,6 +59,8 @@ interface DatasetParts {
   readonly classNames: readonly string[];
   readonly labels: Int32Array;
   readonly warnings?: readonly Message[];
+  readonly columns?: readonly string[];
+  readonly place?: (index: number) => string;
   readonly write: PartWriter;
 }
 
@@ -133,18 +139,23 @@ export function partOf(dataset: Dataset, indices: Int32Array): Dataset {
     ...(dataset.text === undefined
       ? {}
       : { text: (index: number) => dataset.text?.(indices[index] ?? 0) ?? '' }),
-    writePart: async (chosen, folder, context) =>
+    ...(dataset.columns === undefined ? {} : { columns: dataset.columns }),
+    ...(dataset.place === undefined
+      ? {}
+      : { place: (index: number) => dataset.place?.(indices[index] ?? 0) ?? '' }),
+    writePart: async (chosen, folder, context, relabeled) =>
       dataset.writePart(
         chosen.map((index) => indices[index] ?? 0),
         folder,
         context,
+        new Map([...relabeled].map(([index, label]) => [indices[index] ?? 0, label])),
       ),
     warnings: dataset.warnings,
   };
 }
 
 function base(
-  { name, classNames, labels, warnings = [], write }: DatasetParts,
+  { name, classNames, labels, warnings = [], columns, place, write }: DatasetParts,
   hashFeatures: (hash: { update: (data: string | Uint8Array) => unknown }) => void,
 ): Omit<Dataset, 'featureShape' | 'features' | 'text'> {
   const hash = createHash('sha256');
@@ -157,6 +168,8 @@ function base(
     classNames,
     labels,
     fingerprint: hash.digest('hex'),
+    ...(columns === undefined ? {} : { columns }),
+    ...(place === undefined ? {} : { place }),
     writePart: write,
     warnings: [...warnings, ...emptyClasses(labels, classNames)],
   };

@@ -1,3 +1,4 @@
+import { printable, printableText } from '../../printable';
 import type { Dataset } from './dataset';
 
 /** What can be shown of an example. */
@@ -11,23 +12,35 @@ export type ExampleContent =
     }
   | {
       readonly kind: 'text';
-      /** The beginning of it. */
+      /** The beginning of it, or all; characters that nobody sees are written out. */
       readonly text: string;
       /** Characters of the whole. */
       readonly length: number;
+      readonly isWhole: boolean;
     }
   | {
       readonly kind: 'numbers';
       /** The first of them. */
       readonly values: readonly number[];
+      /** Their names, where they are columns of a table. */
+      readonly columns?: readonly string[];
       /** All of them. */
       readonly count: number;
     };
 
-/** Longest side of a picture that is shown, in pixels. */
-const maxSide = 96;
-const maxCharacters = 600;
-const maxNumbers = 12;
+/** How much of an example is shown. */
+interface ContentLimits {
+  /** Longest side of a picture, in pixels. */
+  readonly side: number;
+  readonly characters: number;
+  readonly numbers: number;
+}
+
+/** In a list of examples, and alone. */
+const limits = {
+  card: { side: 96, characters: 600, numbers: 12 },
+  whole: { side: 512, characters: 200_000, numbers: 2000 },
+} as const satisfies Readonly<Record<string, ContentLimits>>;
 
 /** Which axes of the features are what, where they are a picture. */
 interface PictureAxes {
@@ -55,20 +68,34 @@ function pictureAxes(shape: readonly number[]): PictureAxes | undefined {
 }
 
 /** The example as a picture, a text or numbers. */
-export function exampleContent(dataset: Dataset, index: number): ExampleContent {
+export function exampleContent(
+  dataset: Dataset,
+  index: number,
+  much: keyof typeof limits = 'card',
+): ExampleContent {
+  const { side, characters, numbers } = limits[much];
   if (dataset.text !== undefined) {
     const text = dataset.text(index);
-    return { kind: 'text', text: text.slice(0, maxCharacters), length: text.length };
+    const isWhole = text.length <= characters;
+    const shown = printableText(isWhole ? text : text.slice(0, characters));
+    return { kind: 'text', text: shown, length: text.length, isWhole };
   }
   const features = dataset.features([index]);
   const axes = pictureAxes(dataset.featureShape);
   return axes === undefined
-    ? { kind: 'numbers', values: [...features.subarray(0, maxNumbers)], count: features.length }
-    : picture(features, axes);
+    ? {
+        kind: 'numbers',
+        values: [...features.subarray(0, numbers)],
+        ...(dataset.columns === undefined
+          ? {}
+          : { columns: dataset.columns.slice(0, numbers).map(printable) }),
+        count: features.length,
+      }
+    : picture(features, axes, side);
 }
 
 /** Averages over squares of pixels where there are too many. */
-function picture(features: Float32Array, axes: PictureAxes): ExampleContent {
+function picture(features: Float32Array, axes: PictureAxes, maxSide: number): ExampleContent {
   const { channels, height, width, channelsLast } = axes;
   const step = Math.max(1, Math.ceil(Math.max(height, width) / maxSide));
   const [rows, columns] = [Math.ceil(height / step), Math.ceil(width / step)];
@@ -103,4 +130,15 @@ function scaleOf(features: Float32Array): (value: number) => number {
   return low >= 0 && high <= 1
     ? (value) => value
     : (value) => (high === low ? 0 : (value - low) / (high - low));
+}
+
+/** What of an example can be searched: its text, its columns as `name=value`, and where it lies. */
+export function searchableText(dataset: Dataset, index: number): string {
+  const { columns = [] } = dataset;
+  const values = columns.length === 0 ? [] : dataset.features([index]);
+  return [
+    dataset.text?.(index) ?? '',
+    dataset.place?.(index) ?? '',
+    ...columns.map((name, i) => `${name}=${Number((values[i] ?? 0).toPrecision(6))}`),
+  ].join('\n');
 }

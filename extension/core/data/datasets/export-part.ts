@@ -4,12 +4,13 @@ import { CancelledError, checkpoint } from '../../jobs/job';
 import { partialOf, removeEmptyParents, removeStale } from '../../jobs/partial';
 import { UserError } from '../../user-error';
 import type { Dataset } from './dataset';
-import type { PartContext } from './write-part';
+import type { PartContext, Relabeled } from './write-part';
 import { say } from '../../message';
 
 /**
  * Writes some examples of a data set into a new folder, in the data set's own form. The folder appears
  * whole or not at all.
+ * @param relabeled the classes of examples that get another; the data set itself is not changed
  * @returns the files written
  * @throws UserError when the folder has content already, or cannot be written to; CancelledError.
  */
@@ -18,6 +19,7 @@ export async function exportPart(
   indices: Int32Array,
   folder: string,
   context: PartContext,
+  relabeled: Relabeled = new Map(),
 ): Promise<string[]> {
   const found = await readdir(folder).catch((): string[] => []);
   if (found.length > 0) {
@@ -33,7 +35,7 @@ export async function exportPart(
     madeParent = await mkdir(parent, { recursive: true });
     await removeStale(folder);
     await mkdir(partial);
-    const files = await dataset.writePart(indices, partial, context);
+    const files = await dataset.writePart(indices, partial, context, relabeled);
     await checkpoint(context.cancellation);
     await rm(folder, { recursive: true, force: true });
     await rename(partial, folder);

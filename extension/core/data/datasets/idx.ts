@@ -70,7 +70,7 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
       name: basename(imageFile),
       file: imageFile,
       ...numberedLabels(data, classNames, labelFile),
-      write: idxWriter({ [imageFile]: images, [labelFile]: labels }),
+      write: idxWriter({ file: imageFile, array: images }, { file: labelFile, array: labels }),
     },
     shaped,
     images.dtype === 'U8' ? 255 : 1,

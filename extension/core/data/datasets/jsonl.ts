@@ -3,7 +3,7 @@ import { UserError } from '../../user-error';
 import { parseObjectLine } from '../json-line';
 import { numericDataset, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
-import { namedLabels } from './labels';
+import { namedLabels, rowsOfClasses } from './labels';
 import { NestedNumbers } from './nested-numbers';
 import { readTable } from './read-text';
 import { linesWriter } from './write-part';
@@ -22,11 +22,13 @@ export async function openJsonl(file: string, options: DatasetOptions): Promise<
   const lines = parseLines(await readTable(file), file);
   const field = (row: number): string => `line ${lines[row]?.number ?? 0}`;
   const labels = lines.map(({ value }, i) => labelOf(value[label], file, `${field(i)}: ${label}`));
+  const named = namedLabels(labels, options.classNames, file, field);
+  const written = { label, rowOf: rowsOfClasses(named, file) };
   const parts = {
     name: basename(file),
     file,
-    ...namedLabels(labels, options.classNames, file, field),
-    write: linesWriter(file, async () => linesOf(await readTable(file))),
+    ...named,
+    write: linesWriter(file, written, async () => linesOf(await readTable(file))),
   };
   if (options.features === undefined && lines[0]?.value[text] !== undefined) {
     const texts = lines.map(({ value }, i) => {

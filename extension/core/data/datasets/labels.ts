@@ -89,3 +89,29 @@ export function namedLabels(
   });
   return { labels, classNames };
 }
+
+/**
+ * How a class is written in a table: as in the first row that has it.
+ * @throws UserError for a class that no row has.
+ */
+export function rowsOfClasses(
+  { labels, classNames }: Labels,
+  file: string,
+): (label: number) => number {
+  const first = new Map<number, number>();
+  labels.forEach((label, row) => {
+    if (!first.has(label)) {
+      first.set(label, row);
+    }
+  });
+  return (label) => {
+    const row = first.get(label);
+    if (row === undefined) {
+      throw new UserError(
+        say`The class ${classNames[label] ?? label} has no example to show how it is written.`,
+        { file, field: 'relabel', remedy: say`Choose a class that some example has.` },
+      );
+    }
+    return row;
+  };
+}

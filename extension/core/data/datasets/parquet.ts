@@ -9,7 +9,7 @@ import { columnRoles } from './columns';
 import { numericDataset, rowName, textDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels, numberedLabels } from './labels';
+import { namedLabels, numberedLabels, rowsOfClasses } from './labels';
 import type { Labels } from './labels';
 import { NestedNumbers, isList } from './nested-numbers';
 import { eachChunk, withParquet } from './parquet-file';
@@ -85,11 +85,14 @@ export async function openParquet(
     });
   }
   const field = (row: number): string => placeOf(row, files, counts, layout.label);
+  const named = toLabels(labels, options.classNames ?? layout.classNames, file, field);
+  const rowOf = rowsOfClasses(named, file);
+  const valueOf = (label: number): unknown => labels[rowOf(label)];
   return features.finish({
     name: basename(file),
     file,
-    ...toLabels(labels, options.classNames ?? layout.classNames, file, field),
-    write: parquetWriter(files, counts),
+    ...named,
+    write: parquetWriter(files, counts, { label: layout.label, valueOf }),
   });
 }
 
@@ -190,7 +193,11 @@ function collector({ kind, features }: Layout, size: number, options: DatasetOpt
             remedy: say`The features could be the columns ${features.slice(0, 20).join(', ')}: say which ones to use.`,
           });
         },
-        finish: (parts) => numericDataset(parts, numbers.toArray()),
+        finish: (parts) => {
+          const array = numbers.toArray();
+          const areColumns = array.dims.length === 2 && array.dims[1] === features.length;
+          return numericDataset(areColumns ? { ...parts, columns: features } : parts, array);
+        },
       };
     }
   }

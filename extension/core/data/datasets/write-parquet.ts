@@ -6,14 +6,20 @@ import { replaceFile } from '../../jobs/replace-file';
 import { checkParquet } from './check-parquet';
 import { compressors, rowsAtOnce, withParquet } from './parquet-file';
 import { partProgress } from './write-part';
-import type { PartContext, PartWriter } from './write-part';
+import type { PartContext, PartWriter, Relabeled } from './write-part';
 
 type Row = Record<string, unknown>;
 
+/** The column with the labels, and how a class is written there. */
+interface LabelValues {
+  readonly label: string;
+  readonly valueOf: (label: number) => unknown;
+}
+
 /** Rows of Parquet files as one file, with the columns, types and metadata of the first. */
 export const parquetWriter =
-  (files: readonly string[], counts: readonly number[]): PartWriter =>
-  async (indices, folder, context) => {
+  (files: readonly string[], counts: readonly number[], labels: LabelValues): PartWriter =>
+  async (indices, folder, context, relabeled) => {
     await mkdir(folder, { recursive: true });
     const [first = ''] = files;
     const path = join(folder, basename(first));
@@ -23,7 +29,7 @@ export const parquetWriter =
     await replaceFile(path, async (partial) => {
       await parquetWriteRows({
         writer: fileWriter(partial),
-        rows: chosenRows(files, counts, indices, context),
+        rows: relabel(chosenRows(files, counts, indices, context), labels, relabeled),
         columns: names.map((name) => ({ name })),
         schema: metadata.schema,
         rowGroupSize: rowsAtOnce,
@@ -52,12 +58,23 @@ function topLevelColumns(schema: readonly { name: string; num_children?: number 
   return names;
 }
 
+async function* relabel(
+  rows: AsyncIterable<{ readonly index: number; readonly row: Row }>,
+  { label, valueOf }: LabelValues,
+  relabeled: Relabeled,
+): AsyncGenerator<Row> {
+  for await (const { index, row } of rows) {
+    const changed = relabeled.get(index);
+    yield changed === undefined ? row : { ...row, [label]: valueOf(changed) };
+  }
+}
+
 async function* chosenRows(
   files: readonly string[],
   counts: readonly number[],
   indices: Int32Array,
   context: PartContext,
-): AsyncGenerator<Row> {
+): AsyncGenerator<{ readonly index: number; readonly row: Row }> {
   const ordered = [...indices];
   const taken = partProgress(context, indices.length, 'examples');
   let [next, before] = [0, 0];
@@ -79,7 +96,7 @@ async function* chosenRows(
         }),
       );
       for (const index of ordered.slice(from, next)) {
-        yield rows[index - before - rowStart] ?? {};
+        yield { index, row: rows[index - before - rowStart] ?? {} };
       }
       await taken(next - from);
     }

@@ -1,5 +1,6 @@
 import { copyFile, mkdir, open, stat } from 'node:fs/promises';
-import { basename, dirname, extname, join, relative } from 'node:path';
+import { basename, dirname, extname, join, relative, sep } from 'node:path';
+import { applyEdits, modify } from 'jsonc-parser';
 import { unparse } from 'papaparse';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import { arrayTypes } from '../../checkpoints/numeric-array';
@@ -12,16 +13,39 @@ import { say } from '../../message';
 /** What a writer tells its progress to, and may be cancelled by. */
 export type PartContext = Pick<JobContext<unknown>, 'cancellation' | 'progress'>;
 
+/** Numbers of new classes, by the indices of their examples. */
+export type Relabeled = ReadonlyMap<number, number>;
+
 /**
  * Writes some examples of a data set into a folder, in the form that the data set has itself.
+ * @param relabeled the classes of examples that get another
  * @returns the files written
- * @throws CancelledError between two pieces of what it writes.
+ * @throws CancelledError between two pieces of what it writes; UserError where a class cannot be written.
  */
 export type PartWriter = (
   indices: Int32Array,
   folder: string,
   context: PartContext,
+  relabeled: Relabeled,
 ) => Promise<string[]>;
+
+/** Labels of some examples, as numbers in their own type or as rows with a single 1. */
+function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabeled): NumericArray {
+  const taken = takeRows(array, indices);
+  const { data } = taken;
+  const width = elementCount(array.dims.slice(1));
+  indices.forEach((index, i) => {
+    const label = relabeled.get(index);
+    if (label !== undefined) {
+      for (let column = 0; column < width; column++) {
+        const value = width === 1 ? label : Number(column === label);
+        // Both have the same type, which the compiler cannot see.
+        data[i * width + column] = typeof data[0] === 'bigint' ? BigInt(value) : value;
+      }
+    }
+  });
+  return taken;
+}
 
 /** Bytes that are written between two looks at the cancellation. */
 const pieceBytes = 4 * 1024 * 1024;
@@ -88,26 +112,40 @@ function idxBytes({ dtype, dims, data }: NumericArray): Buffer {
   return Buffer.concat([header, bytes]);
 }
 
+/** An array and its file. */
+interface StoredArray {
+  readonly file: string;
+  readonly array: NumericArray;
+}
+
 /** Images and labels, not packed, under the names that they have. */
 export const idxWriter =
-  (parts: Readonly<Record<string, NumericArray>>): PartWriter =>
-  async (indices, folder, context) =>
-    writeFiles(
-      folder,
-      context,
-      Object.entries(parts).map(([file, array]) => [
-        basename(file, extname(file) === '.gz' ? '.gz' : ''),
-        idxBytes(takeRows(array, indices)),
-      ]),
-    );
+  (images: StoredArray, labels: StoredArray): PartWriter =>
+  async (indices, folder, context, relabeled) => {
+    const nameOf = ({ file }: StoredArray): string =>
+      basename(file, extname(file) === '.gz' ? '.gz' : '');
+    return writeFiles(folder, context, [
+      [nameOf(images), idxBytes(takeRows(images.array, indices))],
+      [nameOf(labels), idxBytes(takeLabels(labels.array, indices, relabeled))],
+    ]);
+  };
 
 /** One batch with the name of the first, and the names of the classes beside it. */
 export const cifarWriter =
-  (file: string, rows: Buffer, rowBytes: number, names: string): PartWriter =>
-  async (indices, folder, context) => {
+  (
+    file: string,
+    rows: Buffer,
+    { rowBytes, labelAt }: { readonly rowBytes: number; readonly labelAt: number },
+    names: string,
+  ): PartWriter =>
+  async (indices, folder, context, relabeled) => {
     const data = { dtype: 'U8', dims: [rows.length / rowBytes, rowBytes], data: rows } as const;
-    const { data: bytes } = takeRows(data, indices);
-    const content = [[basename(file), bytes as Uint8Array]] as const;
+    const bytes = takeRows(data, indices).data as Uint8Array;
+    indices.forEach((index, i) => {
+      const at = i * rowBytes + labelAt;
+      bytes[at] = relabeled.get(index) ?? bytes[at] ?? 0;
+    });
+    const content = [[basename(file), bytes]] as const;
     const [written = ''] = await writeFiles(folder, context, content);
     const classes = join(dirname(file), names);
     if ((await stat(classes).catch(() => undefined)) === undefined) {
@@ -119,16 +157,24 @@ export const cifarWriter =
 
 /** All arrays of an archive: those with an entry for each example in part, others whole. */
 export const npzWriter =
-  (file: string, arrays: ReadonlyMap<string, NumericArray>, own: readonly string[]): PartWriter =>
-  async (indices, folder, context) => {
+  (
+    file: string,
+    arrays: ReadonlyMap<string, NumericArray>,
+    own: { readonly features: string; readonly labels: string },
+  ): PartWriter =>
+  async (indices, folder, context, relabeled) => {
     await mkdir(folder, { recursive: true });
-    const size = arrays.get(own[0] ?? '')?.dims[0];
+    const size = arrays.get(own.features)?.dims[0];
     const inPart = (name: string, { dims }: NumericArray): boolean =>
-      own.includes(name) || (dims[0] === size && !/test|val/i.test(name));
+      name === own.features || (dims[0] === size && !/test|val/i.test(name));
     const path = join(folder, basename(file));
-    const parts = [...arrays].map(
-      ([name, array]) => [name, inPart(name, array) ? takeRows(array, indices) : array] as const,
-    );
+    const partOf = (name: string, array: NumericArray): NumericArray =>
+      name === own.labels
+        ? takeLabels(array, indices, relabeled)
+        : inPart(name, array)
+          ? takeRows(array, indices)
+          : array;
+    const parts = [...arrays].map(([name, array]) => [name, partOf(name, array)] as const);
     const bytes = parts.reduce((sum, [, { data }]) => sum + data.byteLength, 0);
     const written = partProgress(context, bytes, 'bytes');
     await writeNpz(path, Object.fromEntries(parts), written);
@@ -136,49 +182,78 @@ export const npzWriter =
   };
 
 export const npyWriter =
-  (parts: Readonly<Record<string, NumericArray>>): PartWriter =>
-  async (indices, folder, context) =>
-    writeFiles(
-      folder,
-      context,
-      Object.entries(parts).map(([file, array]) => [
-        basename(file),
-        npyBytes(takeRows(array, indices)),
-      ]),
-    );
+  (features: StoredArray, labels: StoredArray): PartWriter =>
+  async (indices, folder, context, relabeled) =>
+    writeFiles(folder, context, [
+      [basename(features.file), npyBytes(takeRows(features.array, indices))],
+      [basename(labels.file), npyBytes(takeLabels(labels.array, indices, relabeled))],
+    ]);
+
+/** The column with the labels, and which row shows how a class is written. */
+export interface LabelColumn {
+  readonly label: string;
+  readonly rowOf: (label: number) => number;
+}
 
 /** Rows of a table under the same heading. */
 export const csvWriter =
   (
     file: string,
-    delimiter: string,
-    read: () => Promise<{ columns: readonly string[]; rows: readonly (readonly string[])[] }>,
+    { label, rowOf }: LabelColumn,
+    read: () => Promise<{
+      columns: readonly string[];
+      rows: readonly (readonly string[])[];
+      delimiter: string;
+    }>,
   ): PartWriter =>
-  async (indices, folder, context) => {
-    const { columns, rows } = await read();
-    const data = [columns, ...Array.from(indices, (index) => rows[index] ?? [])];
+  async (indices, folder, context, relabeled) => {
+    const { columns, rows, delimiter } = await read();
+    const at = columns.indexOf(label);
+    const rowAt = (index: number): readonly string[] => {
+      const [row = [], changed] = [rows[index], relabeled.get(index)];
+      return changed === undefined ? row : row.with(at, rows[rowOf(changed)]?.[at] ?? '');
+    };
+    const data = [columns, ...Array.from(indices, rowAt)];
     const text = unparse(data as string[][], { delimiter, newline: '\n' });
     return writeFiles(folder, context, [[basename(file), `${text}\n`]]);
   };
 
-/** Lines as they stand in the file. */
+/** Lines as they stand in the file, but for labels that are changed. */
 export const linesWriter =
-  (file: string, read: () => Promise<readonly string[]>): PartWriter =>
-  async (indices, folder, context) => {
+  (
+    file: string,
+    { label, rowOf }: LabelColumn,
+    read: () => Promise<readonly string[]>,
+  ): PartWriter =>
+  async (indices, folder, context, relabeled) => {
     const lines = await read();
-    const chosen = Array.from(indices, (index) => `${lines[index] ?? ''}\n`);
+    const labelAt = (row: number): unknown =>
+      (JSON.parse(lines[row] ?? '{}') as Readonly<Record<string, unknown>>)[label];
+    const lineAt = (index: number): string => {
+      const [line = '', changed] = [lines[index], relabeled.get(index)];
+      return changed === undefined
+        ? line
+        : applyEdits(line, modify(line, [label], labelAt(rowOf(changed)), {}));
+    };
+    const chosen = Array.from(indices, (index) => `${lineAt(index)}\n`);
     return writeFiles(folder, context, [[basename(file), chosen.join('')]]);
   };
 
-/** Copies of files in the folders that they lie in. */
+/** Copies of files in the folders that they lie in, or in that of their new class. */
 export const copyingWriter =
-  (root: string, files: readonly string[]): PartWriter =>
-  async (indices, folder, context) => {
+  (root: string, files: readonly string[], classNames: readonly string[]): PartWriter =>
+  async (indices, folder, context, relabeled) => {
     const written: string[] = [];
     const copied = partProgress(context, indices.length, 'examples');
+    const taken = new Set(files.map((file) => relative(root, file)));
+    const placeOf = (index: number): string => {
+      const place = relative(root, files[index] ?? '');
+      const label = relabeled.get(index);
+      return label === undefined ? place : freePlace(place, classNames[label] ?? '', taken);
+    };
     for (const index of indices) {
       const file = files[index] ?? '';
-      const copy = join(folder, relative(root, file));
+      const copy = join(folder, placeOf(index));
       await mkdir(dirname(copy), { recursive: true });
       await copyFile(file, copy);
       written.push(copy);
@@ -186,6 +261,20 @@ export const copyingWriter =
     }
     return written;
   };
+
+/** The same name in the folder of another class, with a number where a file has it. */
+function freePlace(place: string, className: string, taken: Set<string>): string {
+  const [, ...rest] = place.split(sep);
+  const own = join(className, ...rest);
+  const extension = extname(own);
+  const stem = own.slice(0, own.length - extension.length);
+  let free = own;
+  for (let number = 2; taken.has(free); number++) {
+    free = `${stem}-${number}${extension}`;
+  }
+  taken.add(free);
+  return free;
+}
 
 async function writeFiles(
   folder: string,

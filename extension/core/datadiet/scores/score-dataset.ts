@@ -8,6 +8,7 @@ import type { RecordSink } from './dynamics';
 import { readRecord, recordEpoch, recordsSchema, writeRecord } from './epoch-record';
 import type { EpochRecord } from './epoch-record';
 import { GradientNormScorer } from './gradient-norm-scorer';
+import { embedExamples } from '../neighbors/embed-examples';
 import { flipLabels } from '../subsets/label-noise';
 import { openProxy } from '../training/proxy-model';
 import { allExamples } from './predictions';
@@ -116,7 +117,12 @@ export async function scoreOpenDataset(
     };
     runs.push(await scoreRun(scoring, seed, { cancellation, progress }, sink));
   }
-  const document = summarizeRuns(scoring, runs);
+  const { embedding } = request;
+  const seen =
+    embedding === undefined
+      ? {}
+      : await embedExamples(runOf(scoring, 0), scoring.folder.checkpoint(0), embedding, job);
+  const document = { ...summarizeRuns(scoring, runs), ...seen };
   await request.write?.(document);
   if (request.keepRuns !== true) {
     await scoring.folder.remove();

@@ -2,9 +2,11 @@ import * as v from 'valibot';
 import { readWholeFile } from '../../checkpoints/regular-file';
 import { datasetOptionsSchema } from '../../data/datasets/dataset-options';
 import { described } from '../../jobs/described';
+import { numberColumn } from '../../jobs/number-column';
 import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
+import { embeddingSchema, faultOf } from '../neighbors/embedding-schema';
 import { counted, say } from '../../message';
 
 /** What examples are scored by. */
@@ -16,7 +18,15 @@ const scoreDocumentVersion = 1;
 /** Longest document that is read, in bytes. */
 const maxBytes = 512 * 1024 * 1024;
 
-const numbers = v.array(v.number());
+const isNumber = (value: unknown): value is number => typeof value === 'number';
+const numbers = numberColumn(isNumber);
+const numbersOrNull = numberColumn(
+  (value): value is number | null => value === null || isNumber(value),
+);
+const wholeNumbers = numberColumn(
+  (value): value is number => Number.isInteger(value) && (value as number) >= 0,
+);
+const flags = numberColumn((value): value is 0 | 1 => value === 0 || value === 1);
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
 
 export const scoresSchema = v.object({
@@ -62,32 +72,38 @@ export const scoresSchema = v.object({
   ),
   examples: described(count, 'Number of examples'),
   scores: described(
-    v.array(v.nullable(v.number())),
+    numbersOrNull,
     'Score of each example in the order of the data set; null is infinite: never learned',
   ),
-  deviations: described(
-    v.array(v.nullable(v.number())),
-    'Standard deviation over the runs; empty for a single run',
-  ),
-  labels: described(v.array(count), 'Class of each example as given; empty where it is not known'),
+  deviations: described(numbersOrNull, 'Standard deviation over the runs; empty for a single run'),
+  labels: described(wholeNumbers, 'Class of each example as given; empty where it is not known'),
   predicted: described(
-    v.array(count),
+    wholeNumbers,
     'Class that the runs predict; empty where it is not known, as are those below',
   ),
   labelScores: described(
     numbers,
     'Mean probability of the given label over the runs at the scored epoch: low for suspects',
   ),
-  labelIssues: described(
-    v.array(v.picklist([0, 1])),
-    '1 where confident learning takes the label for wrong',
-  ),
+  labelIssues: described(flags, '1 where confident learning takes the label for wrong'),
   confidence: described(
     numbers,
     'Cartography: mean probability of the label over all epochs and runs',
   ),
   variability: described(numbers, 'Cartography: its standard deviation'),
   correctness: described(numbers, 'Cartography: how often the label was predicted, 0 to 1'),
+  copies: described(
+    v.optional(wholeNumbers, []),
+    'Index of the first example with the same content; empty where it is not known',
+  ),
+  outlierScores: described(
+    v.optional(numbers, []),
+    'Mean of 1 − cosine to the 10 nearest examples by the embedding; empty where there is none',
+  ),
+  embedding: described(
+    v.optional(embeddingSchema),
+    'Where the examples lie by the features of a proxy before its last layer',
+  ),
 });
 
 /** Scores of the examples of a data set, and where they come from. */
@@ -103,6 +119,8 @@ const columns = [
   'confidence',
   'variability',
   'correctness',
+  'copies',
+  'outlierScores',
 ] as const;
 
 /** A document of scores alone. */
@@ -123,6 +141,8 @@ export function bareScores(score: string, scores: ScoreDocument['scores']): Scor
     confidence: [],
     variability: [],
     correctness: [],
+    copies: [],
+    outlierScores: [],
   };
 }
 
@@ -145,8 +165,17 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
       );
     }
   }
-  const { labels, predicted, classNames } = document;
-  const outside = [...labels, ...predicted].find((label) => label >= classNames.length);
+  const { labels, predicted, classNames, embedding, examples } = document;
+  const fault = embedding === undefined ? undefined : faultOf(embedding, examples);
+  if (fault !== undefined) {
+    throw new UserError(say`Its length doesn't match ${counted(examples, 'example')}.`, {
+      file,
+      field: `embedding.${fault}`,
+      remedy: say`Score the data set again.`,
+    });
+  }
+  const isOutside = (label: number): boolean => label >= classNames.length;
+  const outside = labels.find(isOutside) ?? predicted.find(isOutside);
   if (outside !== undefined && classNames.length > 0) {
     throw new UserError(say`The class ${outside} has no name: there are ${classNames.length}.`, {
       file,
@@ -187,5 +216,9 @@ export async function writeScoreDocument(path: string, document: ScoreDocument):
 
 /** The score of each example; what was never learned has an infinite one. */
 export function scoresOf({ scores }: ScoreDocument): Float64Array {
-  return Float64Array.from(scores, (score) => score ?? Number.POSITIVE_INFINITY);
+  const known = new Float64Array(scores.length);
+  scores.forEach((score, i) => {
+    known[i] = score ?? Number.POSITIVE_INFINITY;
+  });
+  return known;
 }

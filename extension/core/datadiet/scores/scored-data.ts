@@ -1,19 +1,21 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { exampleContent } from '../../data/datasets/example-content';
+import { exampleContent, searchableText } from '../../data/datasets/example-content';
 import type { ExampleContent } from '../../data/datasets/example-content';
 import type { Dataset, DatasetOptions } from '../../data/datasets/dataset';
 import { openDataset } from '../../data/datasets/open-dataset';
 import { UserError } from '../../user-error';
-import { chooseExamples } from '../choose-examples';
+import { printable } from '../../printable';
+import { checkIndices, chooseExamples } from '../choose-examples';
 import type { Choice } from '../choose-examples';
 import { openScored } from './open-scored';
 import { overviewOf } from '../data-map';
-import type { ScoreOverview } from '../data-map';
+import type { MapPoint, ScoreOverview } from '../data-map';
+import { DataIssues } from '../neighbors/data-issues';
 import { experimentsBeside } from '../subsets/experiment-document';
 import type { Experiment } from '../subsets/experiment-document';
-import { findExamples, scoredExample } from '../subsets/find-examples';
-import type { ExampleQuery, ScoredExample } from '../subsets/find-examples';
+import { findExamples, rankExamples, scoredExample } from '../subsets/find-examples';
+import type { ExampleQuery, Findable, ScoredExample } from '../subsets/find-examples';
 import type { ScoreDocument } from './score-document';
 import { readScores } from './score-files';
 import type { SelectionDocument } from '../subsets/selection-document';
@@ -28,16 +30,28 @@ export interface ScoredSource {
   readonly data?: string;
 }
 
-/** What a data map shows before single examples are asked for. */
+/** What a data map shows before its data set is opened. */
 export interface DataMap {
   readonly overview: ScoreOverview;
-  /** Path of the data set; absent where it cannot be opened. */
-  readonly data?: string;
-  /** Why the examples themselves cannot be shown, if so. */
-  readonly problem?: Message;
   readonly experiments: readonly Experiment[];
   /** Experiments that could not be read, and the like. */
   readonly warnings: readonly Message[];
+}
+
+/** The data set of a map, which takes longer to open than its scores. */
+export interface MappedData {
+  /** Absent where none is known. */
+  readonly path?: string;
+  /** Why the examples themselves cannot be shown, if so. */
+  readonly problem?: Message;
+  readonly warnings: readonly Message[];
+}
+
+/** What comes of opening the data set of a map. */
+export interface OpenedData {
+  readonly data: MappedData;
+  /** Where the scores don't name a data set, which tells more of them. */
+  readonly map?: DataMap;
 }
 
 export interface ExamplePage {
@@ -50,67 +64,96 @@ export interface ExamplePage {
   readonly items: readonly (ScoredExample & { readonly content?: ExampleContent })[];
 }
 
+/** All that is known of one example. */
+export interface ExampleDetails extends ScoredExample {
+  /** Larger than in a list. */
+  readonly content?: ExampleContent;
+  /** Where it lies in the data set, where that has several files. */
+  readonly place?: string;
+  /** Absent where training dynamics are not known. */
+  readonly dynamics?: Pick<MapPoint, 'confidence' | 'variability' | 'correctness'>;
+  /** The most similar examples, the nearest first; empty where there is no embedding. */
+  readonly neighbors: readonly { readonly index: number; readonly similarity: number }[];
+}
+
 /** How many examples a choice keeps. */
 export type ChoiceCounts = Pick<SelectionDocument, 'examples' | 'kept' | 'classes'>;
 
 /** Scores together with the data set that they are of, where there is one. */
 export class ScoredData {
+  #document: ScoreDocument;
+  #dataset: Dataset | undefined;
+  #opening: Promise<OpenedData> | undefined;
+  #issues: DataIssues;
+  /** The order that was asked for last stays sorted. */
+  #ranked: { readonly key: string; readonly order: Uint32Array } | undefined;
+
   private constructor(
     private readonly source: ScoredSource,
-    private readonly document: ScoreDocument,
-    private readonly dataset: Dataset | undefined,
-    private readonly path: string | undefined,
-    private readonly problem: Message | undefined,
-  ) {}
+    document: ScoreDocument,
+  ) {
+    this.#document = document;
+    this.#issues = new DataIssues(document);
+  }
 
   /**
-   * Reads scores and opens their data set. One that is missing or another keeps its examples from being
-   * shown, not its scores.
+   * Reads scores, and leaves their data set for later.
    * @throws UserError when there are no scores to read.
    */
   public static async open(source: ScoredSource): Promise<ScoredData> {
-    const document = await readScores(source.scores);
-    const path = source.data ?? (await placeOf(document, source.scores));
+    return new ScoredData(source, await readScores(source.scores));
+  }
+
+  public async map(): Promise<DataMap> {
+    const document = this.#document;
+    const path = this.source.data ?? document.dataset?.path ?? this.source.scores;
+    const fingerprint = document.dataset?.fingerprint ?? this.#dataset?.fingerprint;
+    const found =
+      fingerprint === undefined
+        ? { experiments: [], warnings: [] }
+        : await experimentsBeside(this.source.scores, fingerprint);
+    return { overview: overviewOf(document, basename(path), this.#issues), ...found };
+  }
+
+  /** Opens the data set, once. One that is missing or another keeps its examples from being shown, not its scores. */
+  public async data(): Promise<OpenedData> {
+    this.#opening ??= this.#openData();
+    return this.#opening;
+  }
+
+  async #openData(): Promise<OpenedData> {
+    const document = this.#document;
+    const path = this.source.data ?? (await placeOf(document, this.source.scores));
     if (path === undefined) {
       const problem = say`These scores don't say which data set they belong to.`;
-      return new ScoredData(source, document, undefined, undefined, problem);
+      return { data: { problem, warnings: [] } };
     }
     try {
       const { dataset } = await openScored(document, path);
-      const { labels, classNames } = dataset;
-      const known =
-        document.labels.length > 0
-          ? document
-          : { ...document, labels: [...labels], classNames: [...classNames] };
-      return new ScoredData(source, known, dataset, path, undefined);
+      const { labels, classNames, warnings } = dataset;
+      this.#dataset = dataset;
+      if (document.labels.length === 0) {
+        this.#document = { ...document, labels: [...labels], classNames: [...classNames] };
+        this.#issues = new DataIssues(this.#document);
+      }
+      const isNamed = document.dataset !== undefined;
+      return { data: { path, warnings }, ...(isNamed ? {} : { map: await this.map() }) };
     } catch (error) {
       if (!(error instanceof UserError)) {
         throw error;
       }
-      return new ScoredData(source, document, undefined, undefined, error.whole);
+      return { data: { problem: error.whole, warnings: [] } };
     }
   }
 
-  public async map(): Promise<DataMap> {
-    const { document, dataset, path, problem, source } = this;
-    const named = path ?? document.dataset?.path ?? source.scores;
-    const fingerprint = document.dataset?.fingerprint ?? dataset?.fingerprint;
-    const { experiments, warnings } =
-      fingerprint === undefined
-        ? { experiments: [], warnings: [] }
-        : await experimentsBeside(source.scores, fingerprint);
-    return {
-      overview: overviewOf(document, basename(named)),
-      ...(path === undefined ? {} : { data: path }),
-      ...(problem === undefined ? {} : { problem }),
-      experiments,
-      warnings: [...(dataset?.warnings ?? []), ...warnings],
-    };
-  }
-
   public examples(query: ExampleQuery): ExamplePage {
-    const { document, dataset } = this;
-    const found = findExamples(document, query);
+    const findable = this.#findable;
+    const { order, similarity, similarTo } = query;
+    const key = JSON.stringify([order, similarity, similarTo]);
+    if (this.#ranked?.key !== key) {
+      this.#ranked = { key, order: rankExamples(findable, query) };
+    }
+    const found = findExamples(findable, query, this.#ranked.order);
     const { containing, pageSize } = query;
     const place = containing === undefined ? -1 : found.indexOf(containing);
     const page = place < 0 ? query.page : Math.floor(place / pageSize);
@@ -120,15 +163,50 @@ export class ScoredData {
       page,
       ...(place < 0 ? {} : { place }),
       items: found.slice(start, start + pageSize).map((index) => ({
-        ...scoredExample(document, index),
-        ...(dataset === undefined ? {} : { content: exampleContent(dataset, index) }),
+        ...scoredExample(findable, index, similarity),
+        ...this.#contentOf(index, 'card'),
       })),
     };
   }
 
+  /** @throws UserError where there is no such example. */
+  public details(index: number, similarity?: number): ExampleDetails {
+    const document = this.#document;
+    checkIndices('index', [index], document.examples);
+    const [confidence, variability, correctness] = [
+      document.confidence[index],
+      document.variability[index],
+      document.correctness[index],
+    ];
+    const isMapped =
+      confidence !== undefined && variability !== undefined && correctness !== undefined;
+    const place = this.#dataset?.place?.(index);
+    return {
+      ...scoredExample(this.#findable, index, similarity),
+      ...this.#contentOf(index, 'whole'),
+      ...(place === undefined ? {} : { place: printable(place) }),
+      ...(isMapped ? { dynamics: { confidence, variability, correctness } } : {}),
+      neighbors: this.#issues.embedding?.neighborsOf(index) ?? [],
+    };
+  }
+
   public count(choice: Choice): ChoiceCounts {
-    const { examples, kept, classes } = chooseExamples(this.document, choice);
+    const { examples, kept, classes } = chooseExamples(this.#document, choice, this.#issues);
     return { examples, kept, classes };
+  }
+
+  get #findable(): Findable {
+    const [dataset, document, issues] = [this.#dataset, this.#document, this.#issues];
+    return {
+      document,
+      issues,
+      ...(dataset === undefined ? {} : { textOf: (index) => searchableText(dataset, index) }),
+    };
+  }
+
+  #contentOf(index: number, much: 'card' | 'whole'): { readonly content?: ExampleContent } {
+    const dataset = this.#dataset;
+    return dataset === undefined ? {} : { content: exampleContent(dataset, index, much) };
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Dataset } from '../../data/datasets/dataset';
+import type { EmbeddingRequest } from '../neighbors/embed-examples';
 import type { ProxyModel } from '../training/proxy-model';
 import type { RunFolder } from '../training/run-folder';
 import type { ScoreKind, ScoreDocument } from './score-document';
@@ -11,6 +12,8 @@ export interface ScoreRequest extends FitRequest {
   readonly runs: number;
   /** Epochs trained before scoring; 0 scores at initialisation. */
   readonly epoch: number;
+  /** Asks for an embedding beside the scores. */
+  readonly embedding?: EmbeddingRequest;
   /** Folder that keeps finished runs while the job works. */
   readonly folder: string;
   /** Leave them there when all is done; they are removed if absent. */

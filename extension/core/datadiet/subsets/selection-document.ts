@@ -28,7 +28,12 @@ export const selectionSchema = v.object({
     'The data set that it was made for',
   ),
   indices: described(v.array(count), 'Examples to keep, counted from 0'),
+  relabeled: described(
+    v.optional(v.array(v.object({ index: count, label: v.string() })), []),
+    'Names of new classes of examples; the data set itself keeps the old ones',
+  ),
 });
+export type NewLabel = v.InferOutput<typeof selectionSchema>['relabeled'][number];
 
 /** Which examples of a data set are kept. */
 export interface SelectionDocument {
@@ -56,6 +61,8 @@ export interface SelectionDocument {
     readonly examples: number;
     readonly kept: number;
   }[];
+  /** Examples that get another class. */
+  readonly relabeled: readonly NewLabel[];
   /** In the data set's own order, ascending. */
   readonly indices: readonly number[];
 }
@@ -66,6 +73,7 @@ export function selectionDocument(
   labels: ArrayLike<number>,
   { keep, policy, offset, balanced, seed }: SelectionRequest,
   indices: Int32Array,
+  relabeled: readonly NewLabel[] = [],
 ): SelectionDocument {
   const { dataset, score, examples, classNames } = document;
   const totals = classNames.map(() => ({ examples: 0, kept: 0 }));
@@ -97,6 +105,7 @@ export function selectionDocument(
       labels.length === 0
         ? []
         : classNames.map((name, i) => ({ name, ...(totals[i] ?? { examples: 0, kept: 0 }) })),
+    relabeled,
     indices: [...indices],
   };
 }
@@ -118,11 +127,8 @@ export async function writeSelection(path: string, document: SelectionDocument):
  * @param size examples of the data set
  * @throws UserError naming the file and an index that is not in the data set.
  */
-export async function readSelection(
-  path: string,
-  size: number,
-): Promise<{ indices: Int32Array; fingerprint?: string }> {
-  const { values, fingerprint } = await readIndices(path);
+export async function readSelection(path: string, size: number): Promise<ReadSelection> {
+  const { values, fingerprint, relabeled = [] } = await readIndices(path);
   const fault = values.findIndex((index) => !Number.isInteger(index) || index < 0 || index >= size);
   if (fault >= 0) {
     throw new UserError(
@@ -135,7 +141,14 @@ export async function readSelection(
     );
   }
   const indices = Int32Array.from(new Set(values));
-  return { indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+  return { indices, relabeled, ...(fingerprint === undefined ? {} : { fingerprint }) };
+}
+
+/** What is read of a selection. */
+export interface ReadSelection {
+  readonly indices: Int32Array;
+  readonly relabeled: readonly NewLabel[];
+  readonly fingerprint?: string;
 }
 
 /** What the data set of a selection was opened with; nothing where the file does not say. */
@@ -152,12 +165,15 @@ async function readDocument(path: string): Promise<v.InferOutput<typeof selectio
   return parseSelection(await readText(path), path);
 }
 
-async function readIndices(path: string): Promise<{ values: number[]; fingerprint?: string }> {
+async function readIndices(
+  path: string,
+): Promise<{ values: number[]; fingerprint?: string; relabeled?: readonly NewLabel[] }> {
   if (path.endsWith('.npy')) {
     const array = await readNpy(path);
     return { values: Array.from({ length: array.data.length }, (_, i) => numberAt(array, i)) };
   }
   const document = await readDocument(path);
   const fingerprint = document.dataset?.fingerprint;
-  return { values: document.indices, ...(fingerprint === undefined ? {} : { fingerprint }) };
+  const { indices: values, relabeled } = document;
+  return { values, relabeled, ...(fingerprint === undefined ? {} : { fingerprint }) };
 }

@@ -1,3 +1,4 @@
+import { argsort } from '../../data/rank-correlation';
 import { seededRandom, shuffle } from '../../data/random';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
@@ -67,16 +68,11 @@ function chooseFrom(
   if (policy === 'random') {
     return Int32Array.from(drawn.slice(0, count));
   }
-  const order = drawn.sort((a, b) => descending(scores[a] ?? 0, scores[b] ?? 0));
+  const order = argsort(Float64Array.from(drawn, (index) => -(scores[index] ?? 0)));
   const start = policy === 'window' ? Math.round(among.length * offset) : 0;
   // Rounding may ask for one example more than are left.
   const first = Math.max(0, Math.min(start, among.length - count));
-  return Int32Array.from(order.slice(first, first + count));
-}
-
-/** Infinite scores, of examples never learned, come first and are equal. */
-function descending(a: number, b: number): number {
-  return a > b ? -1 : a < b ? 1 : 0;
+  return Int32Array.from(order.subarray(first, first + count), (place) => drawn[place] ?? 0);
 }
 
 /** The examples of each class that has any, in the order of classes. */

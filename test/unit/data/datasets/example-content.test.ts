@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { exampleContent } from '../../../../extension/core/data/datasets/example-content';
+import {
+  exampleContent,
+  searchableText,
+} from '../../../../extension/core/data/datasets/example-content';
 import { numericDataset, textDataset } from '../../../../extension/core/data/datasets/dataset';
 
 const parts = {
@@ -55,7 +58,21 @@ describe('what is shown of an example', () => {
       kind: 'text',
       text: text.slice(0, 600),
       length: 1000,
+      isWhole: false,
     });
+    const tricky = 'a\u202eb\r\n\tc\u0007 \u{1f469}\u200d\u{1f469}';
+    expect(exampleContent(textDataset(parts, [tricky]), 0)).toMatchObject({
+      text: 'a\\u{202e}b\n\tc\\u{7} \u{1f469}\u200d\u{1f469}',
+      isWhole: true,
+    });
+    const columns = numericDataset(
+      { ...parts, columns: ['age', 'height'] },
+      { dtype: 'F32', dims: [1, 2], data: Float32Array.of(39, 1.75) },
+    );
+    expect(exampleContent(columns, 0)).toMatchObject({
+      ...{ kind: 'numbers', columns: ['age', 'height'], values: [39, 1.75] },
+    });
+    expect(searchableText(columns, 0)).toContain('age=39\nheight=1.75');
     const numbers = shown(
       [20],
       Array.from({ length: 20 }, (_, i) => i),

@@ -136,6 +136,37 @@ describe('a part of a data set in its own form', () => {
       },
     );
     expect([...one.labels]).toEqual([expected.labels[1]]);
+    // A copy with another label for one example; the data set keeps its own.
+    const other = [...set.labels].find((label) => label !== set.labels[0]) ?? 0;
+    const all = Int32Array.from({ length: set.size }, (_, i) => i);
+    const copy = join(folder, `relabeled-${name}`);
+    const files = await exportPart(set, all, copy, unattended, new Map([[0, other]]));
+    const relabeled = await openDataset(files.length === 1 ? (files[0] ?? '') : copy, {
+      ...options,
+      classNames: set.classNames,
+    });
+    const sorted = (labels: Int32Array) => [...labels].sort();
+    expect(sorted(relabeled.labels)).toEqual(sorted(set.labels.with(0, other)));
+    const isMoved = name === 'a folder of images';
+    expect(relabeled.labels[0] === other || isMoved).toBe(true);
+    expect((await openDataset(path, options)).fingerprint).toBe(set.fingerprint);
+  });
+
+  it('gives a picture of another class a name that is free, and refuses a class without example', async () => {
+    const picture = readFileSync(join(examples, 'images', 'rgb.png'));
+    for (const name of ['a/1.png', 'b/1.png', 'b/2.png']) file(`same/${name}`, picture);
+    const set = await openDataset(join(folder, 'same'));
+    const out = join(folder, 'same-relabeled');
+    await exportPart(set, Int32Array.of(0, 1, 2), out, unattended, new Map([[0, 1]]));
+    expect(readdirSync(join(out, 'b')).sort()).toEqual(['1-2.png', '1.png', '2.png']);
+    const table = await openDataset(file('few.csv', 'p,label\n1,cat\n2,cat\n'), {
+      classNames: ['cat', 'dog'],
+    });
+    const refused = join(folder, 'refused');
+    await expect(
+      exportPart(table, Int32Array.of(0), refused, unattended, new Map([[0, 1]])),
+    ).rejects.toThrow(/The class dog has no example/);
+    expect(existsSync(refused)).toBe(false);
   });
 
   it('keeps the other arrays of an archive: rows of each example in part, the test data whole', async () => {

@@ -1,4 +1,4 @@
-import type { SquareMatrix } from '../linear-algebra/small-matrix';
+import type { SquareMatrix } from './small-matrix';
 
 /** Eigenvalues, largest first, and their orthonormal vectors as rows. */
 export interface Eigen {

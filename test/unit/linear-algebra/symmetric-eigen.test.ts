@@ -7,8 +7,8 @@ import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-pr
 import { cholesky } from '../../../extension/core/linear-algebra/small-matrix';
 import type { SquareMatrix } from '../../../extension/core/linear-algebra/small-matrix';
 import { leadingEigen } from '../../../extension/core/tensornet/leading-eigen';
-import { symmetricEigen } from '../../../extension/core/tensornet/symmetric-eigen';
-import type { Eigen } from '../../../extension/core/tensornet/symmetric-eigen';
+import { symmetricEigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
+import type { Eigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
 
 const products = new MatrixProducts('cpu', 0);
 afterAll(async () => products.dispose());

@@ -1,0 +1,49 @@
+import type { TaskJob } from '../../jobs/child-task';
+import { say } from '../../message';
+import type { ScoreDocument } from '../scores/score-document';
+import { trainRun } from '../training/training-run';
+import type { RunRequest } from '../training/training-run';
+import { firstCopies } from './copies';
+import { embed } from './embedding';
+import { lastLayerFeatures } from './last-layer';
+import type { Layout } from './issue-kinds';
+
+/** Fewest examples that have neighbours. */
+const least = 3;
+
+/** What is asked of an embedding. */
+export interface EmbeddingRequest {
+  /** By the number of examples where absent. */
+  readonly layout?: Layout | undefined;
+}
+
+/**
+ * Copies, and neighbours by the features of a model that a run has trained: the run goes on from its checkpoint, and
+ * is made again where another machine has kept that.
+ */
+export async function embedExamples(
+  run: RunRequest,
+  checkpoint: string,
+  { layout }: EmbeddingRequest,
+  job: TaskJob,
+): Promise<Pick<ScoreDocument, 'copies' | 'outlierScores' | 'embedding'>> {
+  const { proxy, dataset, seed, steps } = run;
+  const copies = await firstCopies(dataset, job.cancellation);
+  if (dataset.size < least) {
+    return { copies, outlierScores: [] };
+  }
+  const { trainer } = await trainRun(run, {
+    cancellation: job.cancellation,
+    checkpoint,
+    step: (done) => {
+      job.progress({ stage: say`Training proxies`, done, total: steps, unit: 'steps' });
+    },
+  });
+  try {
+    const { width, ...features } = await lastLayerFeatures({ proxy, dataset, trainer, seed }, job);
+    const layer = `${width} features before the last layer of ${proxy.name}, seed ${seed}`;
+    return { copies, ...(await embed(features, { layer, layout }, job)) };
+  } finally {
+    await trainer.dispose();
+  }
+}

@@ -1,0 +1,153 @@
+import { describe, expect, it } from 'vitest';
+import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
+import { Embedding, embed } from '../../../extension/core/datadiet/neighbors/embedding';
+import {
+  nearestNeighbors,
+  unitRows,
+} from '../../../extension/core/datadiet/neighbors/nearest-neighbors';
+import { principalComponents } from '../../../extension/core/datadiet/neighbors/principal-components';
+import { chooseExamples } from '../../../extension/core/datadiet/choose-examples';
+import {
+  bareScores,
+  parseScoreDocument,
+} from '../../../extension/core/datadiet/scores/score-document';
+import type { ScoreDocument } from '../../../extension/core/datadiet/scores/score-document';
+import {
+  rankExamples,
+  scoredExample,
+} from '../../../extension/core/datadiet/subsets/find-examples';
+import { CancelledError, unattended } from '../../../extension/core/jobs/job';
+import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
+import { Random } from '../training/random';
+
+const random = new Random(5);
+
+/** Rows of random directions, of which some are given. */
+function rowsOf(count: number, length: number, given: readonly (readonly number[])[] = []): Rows {
+  const numbers = Float32Array.from(random.normals(count * length));
+  given.forEach((row, i) => {
+    numbers.set(row, i * length);
+  });
+  return { count, length, numbers };
+}
+
+describe('principal components', () => {
+  it('turn rows along their largest variance, less their mean', () => {
+    const rows = { count: 4, length: 2, numbers: Float32Array.of(11, 21, 9, 19, 14, 24, 6, 16) };
+    const { length, numbers } = principalComponents(rows, 2);
+    expect(length).toBe(1);
+    const sign = Math.sign(numbers[0] ?? 1);
+    expect([...numbers].map((x) => sign * x)).toEqual(
+      [1, -1, 4, -4].map((x) => expect.closeTo(x * Math.SQRT2, 4) as number),
+    );
+  });
+});
+
+describe('nearest neighbours', () => {
+  const exact = (rows: Rows, row: number, count: number): number[] => {
+    const { length, numbers } = rows;
+    const cosine = (other: number) =>
+      numbers
+        .subarray(row * length, (row + 1) * length)
+        .reduce((sum, x, i) => sum + x * (numbers[other * length + i] ?? 0), 0);
+    return Array.from({ length: rows.count }, (_, i) => i)
+      .filter((other) => other !== row)
+      .sort((a, b) => cosine(b) - cosine(a))
+      .slice(0, count);
+  };
+
+  it('are those of all pairs where there are few rows', async () => {
+    const rows = unitRows(rowsOf(200, 6));
+    const { count, indices } = await nearestNeighbors(rows, 5, unattended);
+    expect(count).toBe(5);
+    for (const row of [0, 77, 199]) {
+      expect([...indices.subarray(row * 5, row * 5 + 5)]).toEqual(exact(rows, row, 5));
+    }
+  });
+
+  it('are mostly found in cells, and the nearly same always', async () => {
+    const rows = rowsOf(9000, 4);
+    // The last 50 are nearly those at the beginning.
+    for (let i = 0; i < 200; i++) {
+      rows.numbers[8950 * 4 + i] = (rows.numbers[i] ?? 0) * 1.001;
+    }
+    const unit = unitRows(rows);
+    const { indices } = await nearestNeighbors(unit, 5, unattended);
+    const found = Array.from({ length: 50 }, (_, i) => indices[(8950 + i) * 5]);
+    expect(found).toEqual(Array.from({ length: 50 }, (_, i) => i));
+    const rowsTried = [100, 2000, 5000, 8000];
+    const hits = rowsTried.map((row) => {
+      const near = new Set(indices.subarray(row * 5, row * 5 + 5));
+      return exact(unit, row, 5).filter((other) => near.has(other)).length;
+    });
+    expect(hits.reduce((sum, one) => sum + one)).toBeGreaterThan(15);
+  });
+
+  it('stop when cancelled', async () => {
+    const cancellation = { isCancellationRequested: true };
+    const looking = nearestNeighbors(unitRows(rowsOf(20, 4)), 5, { ...unattended, cancellation });
+    await expect(looking).rejects.toThrow(CancelledError);
+  });
+});
+
+describe('issues of examples', () => {
+  // 0 and 1 are nearly the same, 2 is a copy of 0, 39 lies far from all others, which lie around a circle.
+  const around = (angle: number, z: number) => [Math.cos(angle), Math.sin(angle), z];
+  const cloud = Array.from({ length: 40 }, (_, i) =>
+    i === 39 ? [0, 0, -30] : i < 3 ? around(0.08, i / 1000) : around((2 * Math.PI * i) / 40, 0),
+  );
+  const labels = cloud.map((_, i) => i % 2);
+  const document = async (): Promise<ScoreDocument> => ({
+    ...bareScores(
+      'el2n',
+      cloud.map((_, i) => i / 40),
+    ),
+    ...(await embed(rowsOf(40, 3, cloud), { layer: '3 features', layout: 'pca' }, unattended)),
+    copies: cloud.map((_, i) => (i === 2 ? 0 : i)),
+    classNames: ['a', 'b'],
+    labels,
+  });
+
+  it('are near-duplicates in groups, copies first, and what is far from all others', async () => {
+    const scored = await document();
+    const issues = new DataIssues(scored);
+    expect(issues.known).toEqual(['duplicates', 'outliers']);
+    expect(issues.affected('duplicates', 0.9995)).toEqual([1, 2]);
+    expect(issues.affected('duplicates', 1)).toContain(2);
+    expect(issues.affected('outliers')).toEqual([39]);
+    const findable = { document: scored, issues };
+    const query = { order: 'duplicates', similarity: 0.9995, page: 0, pageSize: 9 } as const;
+    expect([...rankExamples(findable, query)].slice(0, 4)).toEqual([0, 1, 2, 3]);
+    expect(scoredExample(findable, 2, 0.9995)).toMatchObject({
+      group: { first: 0, size: 3, isCopy: true },
+      isOutlier: false,
+    });
+    expect(scoredExample(findable, 1, 0.9995).group?.isCopy).toBe(false);
+    const similar = rankExamples(findable, { ...query, similarTo: 1 });
+    expect(similar[0]).toBe(1);
+    expect([...similar.slice(1, 3)].sort()).toEqual([0, 2]);
+  });
+
+  it('are left out of what is chosen, and are refused where they are not known', async () => {
+    const request = { keep: 1, policy: 'max', balanced: false, seed: 0 } as const;
+    const without = ['duplicates', 'outliers'] as const;
+    const scored = await document();
+    const { indices } = chooseExamples(scored, { request, without, similarity: 0.9995 });
+    expect(indices).toHaveLength(37);
+    expect(() => chooseExamples(scored, { request, without: ['suspected'] })).toThrow(
+      /don't include suspected/,
+    );
+  });
+
+  it('are read from a document of as many bytes as examples take', async () => {
+    const scored = await document();
+    const { embedding } = parseScoreDocument(JSON.stringify(scored), 'a.scores.json');
+    expect(embedding && new Embedding(embedding).neighborsOf(1)[0]?.similarity).toBeGreaterThan(
+      0.999,
+    );
+    const cut = { ...scored, embedding: { ...embedding, points: 'AAAA' } };
+    expect(() => parseScoreDocument(JSON.stringify(cut), 'a.scores.json')).toThrow(
+      /a\.scores\.json.*embedding\.points/,
+    );
+  });
+});
