@@ -58,6 +58,7 @@ const readerGraceMilliseconds = 5000;
 export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;
+    readonly playgrounds: PlaygroundPanels;
     /** Milliseconds that `activate` took. */
     readonly activatedIn: number;
   };

@@ -1,6 +1,7 @@
 import { commands, l10n, Uri, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { isMessage } from '../core/message';
+import { hungSignal, mostDeviceMinutes } from '../core/runtime/limits/hung-device';
 import { UserError } from '../core/user-error';
 import { commandIds } from './command-ids';
 import { localise } from './localise';
@@ -22,7 +23,7 @@ export interface FailedJob {
 /** An error, or a message of the core, in the user's words. */
 export function describeError(error: unknown): string {
   if (error instanceof WorkerCrashed) {
-    return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), memoryHint(error)]
+    return [l10n.t('The worker process ended ({0}).', describeExit(error.exit)), hintOf(error)]
       .filter((part) => part !== undefined)
       .join(' ');
   }
@@ -40,11 +41,19 @@ function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Linux ends a process that takes too much memory by this signal. */
-function memoryHint(error: WorkerCrashed): string | undefined {
-  return error.exit.signal === 'SIGKILL'
-    ? l10n.t('If the system ran out of memory, lower the setting espalier.memory.')
-    : undefined;
+/** What the signal tells: Linux ends a process that takes too much memory by SIGKILL. */
+function hintOf({ exit }: WorkerCrashed): string | undefined {
+  switch (exit.signal) {
+    case 'SIGKILL':
+      return l10n.t('If the system ran out of memory, lower the setting espalier.memory.');
+    case hungSignal:
+      return l10n.t(
+        'The device did not answer for {0} minutes. Set espalier.device to another one if it happens again.',
+        mostDeviceMinutes,
+      );
+    default:
+      return undefined;
+  }
 }
 
 /**

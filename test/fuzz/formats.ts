@@ -125,15 +125,13 @@ export const formats: Readonly<Record<string, Format>> = {
           const graph = await removeFromGraph(model, new Set([index]));
           graph.toBytes(({ offset }) => ({ location: 'weights', offset }));
         }
-      },
-      async (path: string): Promise<void> => {
-        const model = await OnnxLayeredModel.open(path);
-        for (const index of model.summary.sublayers.keys()) {
-          model.sublayer(index).part.build();
-          model.skipped(index).part?.build();
+        const layered = await OnnxLayeredModel.open(path);
+        for (const index of layered.summary.sublayers.keys()) {
+          layered.sublayer(index).part.build();
+          layered.skipped(index).part?.build();
         }
-        model.prologue.part.build();
-        model.epilogue.build();
+        layered.prologue.part.build();
+        layered.epilogue.build();
       },
     ],
   },
@@ -161,7 +159,9 @@ export const formats: Readonly<Record<string, Format>> = {
       (path: string): void => {
         const specialTokens = { bos_token: '<s>', eos_token: '</s>' };
         const tokenizer = { file: path, chatTemplate: read(path), specialTokens };
-        renderChat(tokenizer as unknown as Parameters<typeof renderChat>[0], 'Why?');
+        renderChat(tokenizer as unknown as Parameters<typeof renderChat>[0], 'Why?', [
+          { prompt: 'What?', answer: 'That.' },
+        ]);
       },
     ],
   },

@@ -1,5 +1,6 @@
 // Opens changed fixtures one after the other: fuzz.cjs FORMAT INPUTS SECONDS SEED FOLDER FIXTURES [INPUT ...]. Run by
-// scripts/fuzz.mjs, which watches the messages: `input` before each file is opened, `finding` when anything but a UserError comes of it.
+// scripts/fuzz.mjs, which watches the messages: `input` is how many were opened, ten times a second, `finding` what is anything but a
+// UserError, `isDone` comes at the end.
 import {
   copyFileSync,
   cpSync,
@@ -11,12 +12,14 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { UserError } from '../../extension/core/user-error';
+import { readDirectly } from './direct-files';
 import { formats } from './formats';
 import type { Format } from './formats';
 import { mutate, pick, seededRandom } from './mutate';
 import type { Random } from './mutate';
 
 const slowMilliseconds = 2000;
+const messageMilliseconds = 100;
 /** What opening takes at most: this and twice the file. */
 const mostBytes = 64 << 20;
 
@@ -33,7 +36,8 @@ function filesOf({ seeds, extension }: Format, fixtures: string): string[] {
 /** What is wrong with how a file was taken, if anything. */
 async function judge(format: Format, path: string): Promise<string | undefined> {
   const first = await measure(format, path);
-  const isLarge = (bytes: number): boolean => bytes > mostBytes + 2 * statSync(path).size;
+  const isLarge = (bytes: number): boolean =>
+    bytes > mostBytes && bytes > mostBytes + 2 * statSync(path).size;
   if ('finding' in first || !isLarge(first.grown)) {
     return first.finding;
   }
@@ -43,17 +47,27 @@ async function judge(format: Format, path: string): Promise<string | undefined> 
   return again.finding ?? (isLarge(again.grown) ? `It took ${again.grown >> 20} MB.` : undefined);
 }
 
+/** Bytes of this process when it was last looked at: looking takes as long as a small parser. */
+let size = process.memoryUsage.rss();
+/** Bytes after the last collection: growth could hide in what earlier files have left. */
+let collected = size;
+
 /** Opens a file. @returns how many bytes the process has grown by, or what is wrong */
 async function measure(
   format: Format,
   path: string,
 ): Promise<{ readonly grown: number; readonly finding?: string }> {
-  const before = process.memoryUsage.rss();
+  if (size - collected > mostBytes) {
+    globalThis.gc?.();
+    size = process.memoryUsage.rss();
+    collected = size;
+  }
+  const before = size;
   const start = process.cpuUsage();
-  const ended = (finding?: string): { grown: number; finding?: string } => ({
-    grown: process.memoryUsage.rss() - before,
-    ...(finding === undefined ? {} : { finding }),
-  });
+  const ended = (finding?: string): { grown: number; finding?: string } => {
+    size = process.memoryUsage.rss();
+    return { grown: size - before, ...(finding === undefined ? {} : { finding }) };
+  };
   for (const open of format.open) {
     try {
       await open(path);
@@ -91,6 +105,9 @@ function prepare({ beside = {} }: Format, path: string, fixtures: string): void 
   }
 }
 
+/** Of so many, the smallest is taken: as much goes wrong in it, in a part of the time. */
+const drawn = 4;
+
 /** Gives what is changed, two of them at a time. */
 function seedsOf(format: Format, files: readonly string[]): (random: Random) => Buffer {
   const { seeds } = format;
@@ -98,7 +115,10 @@ function seedsOf(format: Format, files: readonly string[]): (random: Random) => 
     return seeds;
   }
   const all = typeof seeds === 'string' ? files.map((file) => readFileSync(file)) : seeds;
-  return (random) => pick(all, random);
+  return (random) =>
+    Array.from({ length: drawn }, () => pick(all, random)).reduce((smallest, one) =>
+      one.length < smallest.length ? one : smallest,
+    );
 }
 
 async function main(): Promise<void> {
@@ -111,9 +131,13 @@ async function main(): Promise<void> {
   const path = inputOf(folder, format);
   prepare(format, path, fixtures);
   const kept = new Set<string>();
+  let told = -Infinity;
   const take = async (number: number, bytes: Buffer): Promise<void> => {
     writeFileSync(path, bytes);
-    process.send?.({ input: number });
+    if (performance.now() - told > messageMilliseconds) {
+      process.send?.({ input: number });
+      told = performance.now();
+    }
     const finding = await judge(format, path);
     if (finding !== undefined) {
       process.send?.({ input: number, finding });
@@ -129,8 +153,10 @@ async function main(): Promise<void> {
     await take(i, readFileSync(input));
   }
   if (inputs.length > 0) {
+    process.send?.({ input: inputs.length, isDone: true });
     return;
   }
+  readDirectly();
   const files = filesOf(format, fixtures);
   // Weights that lie beside a graph.
   for (const data of files.map((file) => `${file}.data`)) {
@@ -143,7 +169,8 @@ async function main(): Promise<void> {
   const next = seedsOf(format, files);
   const end = performance.now() + Number(seconds) * 1000;
   const count = Number(most) / (format.fewer ?? 1);
-  for (let number = 0; number < count && performance.now() < end; number++) {
+  let number = 0;
+  for (; number < count && performance.now() < end; number++) {
     const random = seededRandom(Number(seed) * 1_000_003 + number);
     const bytes = next(random);
     const other = next(random);
@@ -154,6 +181,7 @@ async function main(): Promise<void> {
         : mutate(bytes, header(bytes), other, random);
     await take(number, changed);
   }
+  process.send?.({ input: number, isDone: true });
 }
 
 void main();

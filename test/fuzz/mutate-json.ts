@@ -11,6 +11,9 @@ const strange: readonly unknown[] = [
 const deep = 'deep';
 const nested = '['.repeat(50_000) + ']'.repeat(50_000);
 
+/** It takes a hundred times as long as what else is put in. */
+const deepOneIn = 100;
+
 /** A copy of a JSON text with some values exchanged, left out or nested; other bytes where it is no JSON. */
 export function mutateJson(bytes: Buffer, random: Random): Buffer {
   let root: unknown;
@@ -38,6 +41,10 @@ function changeIn(value: unknown, random: Random): void {
     Reflect.deleteProperty(value, key);
   } else {
     // A copy: what is put in may be changed in turn.
-    Reflect.set(value, key, random(8) === 0 ? deep : structuredClone(pick(strange, random)));
+    Reflect.set(
+      value,
+      key,
+      random(deepOneIn) === 0 ? deep : structuredClone(pick(strange, random)),
+    );
   }
 }

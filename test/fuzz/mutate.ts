@@ -25,6 +25,7 @@ const edges = [0n, 1n, 0x7fn, 0x80n, 0xffn, 0x7fffffffn, 0x80000000n, 0xffffffff
 const wideEdges = [...edges, 2n ** 40n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 63n - 1n, 2n ** 64n - 1n];
 const characters = ['"', '{', '}', '[', ']', ',', ':', '-', '9', '0', 'e', '\\', '\0', '\n'];
 
+/** May change the bytes that it is given. */
 type Mutation = (bytes: Buffer, at: number, random: Random, other: Buffer) => Buffer;
 
 const mutations: readonly Mutation[] = [
@@ -68,13 +69,13 @@ const mutations: readonly Mutation[] = [
 
 /** A copy of `bytes` with some changes, most of them in the first `header` bytes. */
 export function mutate(bytes: Buffer, header: number, other: Buffer, random: Random): Buffer {
-  let changed = Buffer.from(bytes);
+  let changed: Buffer = Buffer.from(bytes);
   const count = 1 + random(random(2) === 0 ? 3 : 12);
   for (let i = 0; i < count && changed.length > 0; i++) {
     const span = random(5) > 0 ? Math.min(header, changed.length) : changed.length;
     // Cutting the file off hides what else is changed: one time in ten only.
     const kinds = random(10) > 0 ? mutations.slice(0, -1) : mutations;
-    changed = Buffer.from(pick(kinds, random)(changed, random(span), random, other));
+    changed = pick(kinds, random)(changed, random(span), random, other);
   }
   return changed;
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { basename, join } from 'node:path';
 import process from 'node:process';
 import * as vscode from 'vscode';
 import type { Espalier } from '../../extension/extension';
@@ -12,11 +12,12 @@ import { changedModel, kindNames, kinds, makeSources, taskOf } from '../reliabil
 import type { Sources, Task } from '../reliability/kinds';
 import { growth, measure } from './measure';
 import type { Measure } from './measure';
+import { Turns } from './turns';
 
 const jobs = Number(process.env['ESPALIER_SOAK_JOBS'] ?? '1000');
 const panels = Math.ceil(jobs / 2);
 /** What is loaded on first use, and fills caches, is no growth: this share of the work comes before the first look. */
-const warmUp = 0.2;
+const warmUp = 1 / 6;
 const looks = 10;
 
 /** What may be added between the first look and the last. */
@@ -38,12 +39,18 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
   let espalier: Espalier;
   let sources: Sources;
   const out = workspacePath('out');
-  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const shownFolder = workspacePath('shown');
+  const turns = new Turns();
 
   before(async () => {
     espalier = await activate();
     sources = makeSources(workspacePath('sources'), workspacePath('models', '0'));
     await run(taskOf(changedModel, sources, ''));
+    await mkdir(shownFolder);
+    for (const kind of [kinds.scores, kinds.synthesize]) {
+      await run(taskOf(kind, sources, shownFolder));
+    }
+    await closeEditors();
   });
 
   const run = async ({ operation, request }: Task): Promise<unknown> =>
@@ -53,28 +60,52 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
       request: request as RequestOf<Operation>,
     });
 
+  const seconds = new Map<string, number>();
+
   async function runOne(number: number): Promise<void> {
     await rm(out, { recursive: true, force: true });
     await mkdir(out);
-    await run(taskOf(kinds[kindNames[number % kindNames.length] ?? 'profile'], sources, out));
+    const name = kindNames[number % kindNames.length] ?? 'profile';
+    const start = performance.now();
+    turns.doing = name;
+    const { operation, request } = taskOf(kinds[name], sources, out);
+    await run({ operation, request: name === 'repair' ? { ...request, sequences: 4 } : request });
+    seconds.set(name, (seconds.get(name) ?? 0) + (performance.now() - start) / 1000);
   }
 
-  const shown = (): readonly { readonly ready: boolean }[] => [
+  const panelsOf = (): readonly { readonly ready: boolean; readonly visible: boolean }[] => [
     ...espalier.heatmaps.panels,
     ...espalier.explorers.panels,
     ...espalier.compressions.panels,
+    ...espalier.playgrounds.panels,
+    ...espalier.dataMaps.panels,
+    ...espalier.syntheses.panels,
+  ];
+
+  async function closeEditors(): Promise<void> {
+    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
+    await until('no panel', () => panelsOf().length === 0);
+  }
+
+  /** Each kind of panel, of a model or of a document. */
+  const shown: readonly (readonly [command: string, of?: string])[] = [
+    ...['openHeatmap', 'inspectModel', 'openCompression', 'openPlayground'].map(
+      (name) => [`espalier.${name}`] as const,
+    ),
+    ['espalier.openDataMap', join(shownFolder, 'data.scores.json')],
+    ['vscode.open', join(shownFolder, kinds.synthesize.last)],
   ];
 
   async function showOne(number: number): Promise<void> {
-    const model = vscode.Uri.file(workspacePath('models', String(number % 200)));
-    const commands = ['openHeatmap', 'inspectModel', 'openCompression'];
-    await vscode.commands.executeCommand(
-      `espalier.${commands[number % commands.length] ?? ''}`,
-      model,
+    const [command = '', of] = shown[number % shown.length] ?? [];
+    const model = workspacePath('models', String(number % 200));
+    turns.doing = basename(of ?? command);
+    await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model));
+    // A job may have shown its result meanwhile: it is behind the panel then.
+    await until('the script of the panel', () =>
+      panelsOf().some(({ ready, visible }) => ready && visible),
     );
-    await until('the script of the panel', () => shown()[0]?.ready);
-    await vscode.commands.executeCommand('workbench.action.closeAllEditors');
-    await until('no panel', () => shown().length === 0);
+    await closeEditors();
   }
 
   it('was activated in under 20 ms, with 200 models in the workspace', () => {
@@ -93,23 +124,24 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     let first: Measure | undefined;
     let last: Measure | undefined;
     let opened = 0;
-    delay.enable();
-    const total = Math.ceil(jobs * (1 + warmUp));
-    for (let done = 0; done < total; done++) {
+    turns.start();
+    let nextLook = Math.ceil(jobs * warmUp);
+    for (let done = 1; done <= jobs; done++) {
       await runOne(done);
-      for (; opened < (panels * (1 + warmUp) * (done + 1)) / total; opened++) await showOne(opened);
-      const isLook = (done + 1) % Math.ceil(jobs / looks) === 0;
-      if (done + 1 >= jobs * warmUp && (isLook || done + 1 === total)) {
+      for (; opened < (panels * done) / jobs; opened++) await showOne(opened);
+      if (done >= nextLook || done === jobs) {
+        nextLook += jobs / looks;
+        // It collects what is left, which takes long.
+        turns.stop();
         last = await measure();
+        turns.start();
         first ??= last;
-        say(`after ${done + 1} jobs and ${opened} panels: ${JSON.stringify(last)}`);
+        say(`after ${done} jobs and ${opened} panels: ${JSON.stringify(last)}`);
       }
     }
-    delay.disable();
-    const milliseconds = (nanoseconds: number): string => (nanoseconds / 1e6).toFixed(1);
-    say(
-      `waits of the thread: half under ${milliseconds(delay.percentile(50))} ms, 99 % under ${milliseconds(delay.percentile(99))} ms, the longest ${milliseconds(delay.max)} ms`,
-    );
+    turns.stop();
+    say(`seconds: ${[...seconds].map(([name, all]) => `${name} ${all.toFixed(0)}`).join(', ')}`);
+    say(turns.toString());
     assert.ok(first && last);
     const beyond = growth(first, last, bounds);
     assert.deepEqual(beyond, []);

@@ -10,6 +10,7 @@ import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
 import { groupsOf } from './groups';
 import type { MapGroup } from './groups';
+import { listed } from '../translate';
 import { strings } from './strings';
 import type { Overview } from './types';
 
@@ -95,7 +96,7 @@ export function Cartography({ overview, controls, onPick, onSelect }: MapProps):
         id={mapId}
         content={content}
         ring={ring}
-        label={strings.mapSummary(parts.join(', '))}
+        label={strings.mapSummary(listed(parts))}
         describedBy="map-hint"
         actions={{
           visit: ({ index, x, y }) => {

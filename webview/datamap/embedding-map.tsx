@@ -7,6 +7,7 @@ import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
+import { listed } from '../translate';
 import { mapId } from './charts';
 import type { MapProps } from './charts';
 import { placeGroups } from './place-groups';
@@ -69,7 +70,7 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
         id={mapId}
         content={content}
         ring={ring}
-        label={strings.embeddingSummary(parts.join(', '))}
+        label={strings.embeddingSummary(listed(parts))}
         describedBy="map-hint"
         actions={{
           visit: ({ index }) => {

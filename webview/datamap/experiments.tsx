@@ -9,6 +9,7 @@ import type { Marker } from '../components/legend';
 import { Actions, Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatPercent } from '../format';
+import { listed } from '../translate';
 import { seriesOf } from './groups';
 import type { ExperimentSeries } from './groups';
 import { strings } from './strings';
@@ -72,7 +73,7 @@ function ExperimentChart({ experiment }: { readonly experiment: Experiment }): V
       />
       <CurvePlot
         content={content}
-        label={strings.experimentSummary(file, content.series.map(({ label }) => label).join(', '))}
+        label={strings.experimentSummary(file, listed(content.series.map(({ label }) => label)))}
       />
       <Folded title={strings.experimentTable}>
         <ScrollingTable

@@ -146,7 +146,7 @@ function foundText(
 function totalText({ totals }: ModelDescription): string {
   const [flops, kv] = [positive(totals.flopsPerToken), positive(totals.kvBytesPerToken)];
   const parts = [
-    `${formatCompact(totals.parameters)} ${strings.parameters}`,
+    `${formatCompact(totals.parameters)} ${strings.parameters.toLowerCase()}`,
     formatBytes(totals.bytes),
     ...(flops === undefined ? [] : [`${formatCompact(flops)} ${strings.flopsPerToken}`]),
     ...(kv === undefined ? [] : [`${formatBytes(kv)} ${strings.kvPerToken}`]),

@@ -1,4 +1,5 @@
-import { runInNewContext } from 'node:vm';
+import { createContext, Script } from 'node:vm';
+import type { Context } from 'node:vm';
 import { Template } from '@huggingface/jinja';
 import { UserError } from '../user-error';
 import type { Tokenizer } from './tokenizer';
@@ -6,6 +7,16 @@ import { say } from '../message';
 
 /** Far more than a template takes; one from a hostile model may count for ever. */
 const mostMilliseconds = 2000;
+
+const script = new Script('render()');
+let context: Context | undefined;
+
+/** What a function gives. Only a script has a limit of time, which holds for the functions that it calls as well. */
+function limited(render: () => string): unknown {
+  context ??= createContext({});
+  context['render'] = render;
+  return script.runInContext(context, { timeout: mostMilliseconds });
+}
 
 /** What was asked before, and what the model said. */
 export interface ChatTurn {
@@ -43,8 +54,7 @@ export function renderChat(
         add_generation_prompt: true,
         ...specialTokens,
       });
-    // Only a script has a limit of time, which holds for the functions that it calls as well.
-    return String(runInNewContext('render()', { render }, { timeout: mostMilliseconds }));
+    return String(limited(render));
   } catch (error) {
     throw new UserError(say`The chat template fails: ${(error as Error).message}.`, {
       file,

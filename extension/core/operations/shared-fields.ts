@@ -9,6 +9,7 @@ import { outputFormatNames } from '../export/output-formats';
 import type { DeviceChoice } from '../runtime/device';
 import { deviceNames } from '../runtime/device';
 import { parseMemorySize } from '../runtime/memory-size';
+import { roomOfProcess } from '../runtime/limits/process-memory';
 import { answersCalibration, orDefaults } from '../data/calibration-defaults';
 import { asksAnswers } from '../metrics/metrics';
 import type { MetricName } from '../metrics/metrics';
@@ -47,12 +48,12 @@ export const runFields = group('Running', {
   }),
 });
 
-/** Where and with how much memory to run. */
+/** Where and with how much memory to run: no more than the system allows. */
 export function runOptions({ device, memory }: RequestOf<typeof runFields>): {
   readonly device: DeviceChoice;
   readonly memoryBytes: number;
 } {
-  return { device, memoryBytes: parseMemorySize(memory) ?? 0 };
+  return { device, memoryBytes: Math.min(parseMemorySize(memory) ?? 0, roomOfProcess()) };
 }
 
 export type CalibrationFields = Readonly<

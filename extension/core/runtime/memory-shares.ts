@@ -1,6 +1,7 @@
 import type { GraphPart, LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
+import { roomOfProcess } from './limits/process-memory';
 import { say } from '../message';
 
 /** Bytes of private memory, by what they are for. */
@@ -103,7 +104,10 @@ export function requireMemory(model: LayeredModel, memoryBytes: number, device: 
       {
         file: model.summary.path,
         field: 'memory',
-        remedy: say`Set the memory to at least ${needed}.`,
+        remedy:
+          least > roomOfProcess()
+            ? say`The system limits this process's memory, as a container does: raise that limit.`
+            : say`Set the memory to at least ${needed}.`,
       },
     );
   }

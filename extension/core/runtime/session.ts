@@ -4,6 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
 import { UserError } from '../user-error';
 import type { DeviceName } from './device';
+import { deviceWatchdog } from './limits/device-watchdog';
 import { say } from '../message';
 
 /** How a session is to be made. */
@@ -54,25 +55,34 @@ export async function createSession(
     location: relative(root, data.file).split(sep).join('/'),
     offset: data.offset,
   }));
-  return InferenceSession.create(model, {
-    executionProviders:
-      options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
-    graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
-    logSeverityLevel: 3,
-    enableCpuMemArena: options.keepMemory === true,
-    ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
-    extra: {
-      session: {
-        model_external_initializers_file_folder_path: root,
-        disable_prepacking: options.prepack ? '0' : '1',
-        // Every session has threads of its own: waiting busily, they would slow those of the next.
-        'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
+  const create = async (): Promise<InferenceSession> =>
+    InferenceSession.create(model, {
+      executionProviders:
+        options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
+      graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
+      logSeverityLevel: 3,
+      enableCpuMemArena: options.keepMemory === true,
+      ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads }),
+      extra: {
+        session: {
+          model_external_initializers_file_folder_path: root,
+          disable_prepacking: options.prepack ? '0' : '1',
+          // Every session has threads of its own: waiting busily, they would slow those of the next.
+          'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
+        },
+        ...(options.keepReshapes === true
+          ? { optimization: { disable_specified_optimizers: 'ReshapeFusion' } }
+          : {}),
       },
-      ...(options.keepReshapes === true
-        ? { optimization: { disable_specified_optimizers: 'ReshapeFusion' } }
-        : {}),
-    },
-  });
+    });
+  return options.device === 'cpu' ? create() : watched(await deviceWatchdog.call(create));
+}
+
+function watched(session: InferenceSession): InferenceSession {
+  const run = session.run.bind(session) as (...args: unknown[]) => ReturnType<typeof session.run>;
+  session.run = async (...args: unknown[]): ReturnType<typeof session.run> =>
+    deviceWatchdog.call(async () => run(...args));
+  return session;
 }
 
 /** Whether clearly more wants to run than there are cores. */

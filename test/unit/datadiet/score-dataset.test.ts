@@ -5,6 +5,7 @@ import { openDataset } from '../../../extension/core/data/datasets/open-dataset'
 import { runDiet } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import type { DietRequest } from '../../../extension/core/datadiet/subsets/diet-experiment';
 import { auroc, flipLabels } from '../../../extension/core/datadiet/subsets/label-noise';
+import { DataIssues } from '../../../extension/core/datadiet/neighbors/data-issues';
 import { scoreDataset } from '../../../extension/core/datadiet/scores/score-dataset';
 import type { ScoreRequest } from '../../../extension/core/datadiet/scores/scoring-job';
 import { scoresOf } from '../../../extension/core/datadiet/scores/score-document';
@@ -13,6 +14,7 @@ import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import { inEnglish } from '../../../extension/core/message';
 import type { StageProgress } from '../../../extension/core/jobs/job';
 import { temporaryFolder } from '../temporary-folder';
+import { trainingFixture } from '../training/golden';
 import { cloudsTable, halvesArchive, textLines, toyPath } from './toy-data';
 
 const folder = temporaryFolder();
@@ -58,6 +60,33 @@ describe('scoring a data set', () => {
     // What runs have kept is gone when all is done.
     expect(existsSync(join(folder, 'runs'))).toBe(false);
   });
+
+  it.each([
+    ['mlp', clouds, {}, /^256 features before the last layer of mlp/],
+    ['cnn', halves, {}, /features before the last layer of cnn/],
+    [
+      trainingFixture('cnn.onnx'),
+      halvesArchive(toyPath(folder, 'fitting.npz'), 40, 12),
+      { classNames: ['left', 'right', 'up', 'down', 'none'] },
+      /features before the last layer of cnn\.onnx/,
+    ],
+  ] as const)(
+    'keeps an embedding by %s, in which classes lie apart',
+    async (model, data, options, layer) => {
+      const layout = model === 'cnn' ? 'umap' : 'pca';
+      const document = await scoreDataset(
+        request({ runs: 1, data, options, proxy: { model }, embedding: { layout } }),
+        unattended,
+      );
+      expect(document.embedding?.layer).toMatch(layer);
+      expect(document.outlierScores).toHaveLength(document.examples);
+      const { embedding } = new DataIssues(document);
+      const { labels } = document;
+      const nearest = labels.map((_, i) => labels[embedding?.neighborsOf(i)[0]?.index ?? -1]);
+      const agreeing = nearest.filter((label, i) => label === labels[i]).length;
+      expect(agreeing).toBeGreaterThan(0.8 * labels.length);
+    },
+  );
 
   it.each([
     ['el2n', 1, 'mlp', clouds],

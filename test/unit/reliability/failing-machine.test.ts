@@ -91,3 +91,20 @@ it('a clock that is set back an hour, or on, changes neither the work nor what i
   await runTask(task, environment);
   expect(differences(treeOf(out), undisturbed)).toEqual([]);
 });
+
+it('a limit of the system that is too low is said before anything runs, and one that is just enough changes no result', async () => {
+  const limit = (bytes: number): void => {
+    // What Node takes by itself changes while the test runs.
+    vi.spyOn(process.memoryUsage, 'rss').mockReturnValue(100 << 20);
+    vi.spyOn(process, 'constrainedMemory').mockReturnValue(bytes);
+  };
+  renew();
+  limit(196 << 20);
+  const error: unknown = await runTask(task, environment).catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(UserError);
+  const [, needed = ''] = /needs (\d+)MiB of memory.*limits this process/.exec(String(error)) ?? [];
+  expect(treeOf(out)).toEqual(new Map());
+  limit((196 + Number(needed)) << 20);
+  await runTask(task, environment);
+  expect(differences(treeOf(out), undisturbed)).toEqual([]);
+});

@@ -6,12 +6,20 @@ interface Locked {
   readonly dev?: boolean;
   readonly license?: string;
   readonly integrity?: string;
+  /** Where it comes from, if not from the registry. */
+  readonly resolved?: string;
+  /** Why it should not be used any more. */
+  readonly deprecated?: string;
+  readonly hasInstallScript?: boolean;
 }
 
 /** Those that ask for nothing but their text, which the build collects. */
 const allowed = new Set(['MIT', 'ISC', '0BSD', 'Apache-2.0', 'BSD-3-Clause', 'CC0-1.0']);
 
-it('what is shipped has a licence that allows it, and all has a hash that installing checks', () => {
+/** They build what is there already; .npmrc keeps them from running. */
+const withScripts = ['msgpackr-extract', 'onnxruntime-node'];
+
+it('what is shipped has a licence that allows it and is kept up; all comes from the registry, with a hash that installing checks', () => {
   const file = join(import.meta.dirname, '../../../package-lock.json');
   const { packages } = JSON.parse(readFileSync(file, 'utf8')) as {
     readonly packages: Readonly<Record<string, Locked>>;
@@ -28,4 +36,8 @@ it('what is shipped has a licence that allows it, and all has a hash that instal
   );
   expect(refused.map(([name, { license }]) => `${name}: ${license}`)).toEqual([]);
   expect(all.filter(([, { integrity }]) => integrity === undefined)).toEqual([]);
+  expect(all.filter(([, { resolved }]) => resolved !== undefined)).toEqual([]);
+  expect(shipped.filter(([, { deprecated }]) => deprecated !== undefined)).toEqual([]);
+  const scripted = shipped.filter(([, { hasInstallScript }]) => hasInstallScript === true);
+  expect(scripted.map(([name]) => name)).toEqual(withScripts.map((name) => `node_modules/${name}`));
 });

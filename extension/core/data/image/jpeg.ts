@@ -4,6 +4,8 @@ import type { Pixels } from './pixels';
 
 /** Most memory that decoding one image may take. */
 const maxMemoryMegabytes = 1024;
+/** Most pixels that a byte can stand for: a block of 8 × 8 takes a bit at least. */
+const pixelsPerByte = 8 * 64;
 const exifStart = Buffer.from('Exif\0\0', 'latin1');
 const applicationSegment = 0xe1;
 const startOfScan = 0xda;
@@ -20,7 +22,7 @@ export function decodeJpeg(bytes: Buffer): Pixels & { exif?: Buffer } {
   const { width, height, data } = decode(bytes, {
     useTArray: true,
     tolerantDecoding: false,
-    maxResolutionInMP: maxPixels / 1e6,
+    maxResolutionInMP: Math.min(maxPixels, pixelsPerByte * bytes.length) / 1e6,
     maxMemoryUsageInMB: maxMemoryMegabytes,
   });
   const exif = findExif(bytes);

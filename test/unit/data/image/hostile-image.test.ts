@@ -122,6 +122,19 @@ describe('a hostile PNG', () => {
   });
 });
 
+it('a JPEG of more pixels than its bytes can hold is refused before memory is taken for them', () => {
+  const bytes = Buffer.from(read('gray.jpg'));
+  const startOfFrame = bytes.indexOf(Uint8Array.of(0xff, 0xc0));
+  expect(startOfFrame).toBeGreaterThan(0);
+  bytes.writeUInt16BE(9000, startOfFrame + 5);
+  bytes.writeUInt16BE(9000, startOfFrame + 7);
+  const before = process.memoryUsage.rss();
+  const error = decode(bytes);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as UserError).message).toMatch(/cannot be decoded: maxResolutionInMP limit/);
+  expect(process.memoryUsage.rss() - before).toBeLessThan(64 << 20);
+});
+
 describe.each([
   'rgb.png',
   'palette.png',
