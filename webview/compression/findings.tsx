@@ -2,7 +2,7 @@ import type { VNode } from 'preact';
 import type { CompressionState } from '../../extension/protocol/compression';
 import { Section } from '../components/section';
 import { Table } from '../components/table';
-import { formatInRow } from '../format';
+import { formatDistance } from '../format';
 import { strings } from './strings';
 
 type MethodFindings = CompressionState['findings'][number];
@@ -42,7 +42,7 @@ export function Findings({ findings }: FindingsProps): VNode {
 function earlyCell({ byDepth, earlyIsMostSensitive }: MethodFindings): VNode {
   return verdict(
     byDepth.length < 2 ? undefined : earlyIsMostSensitive,
-    byDepth.map(({ group, distance }) => `${strings.depth[group]} ${formatInRow(distance)}`),
+    byDepth.map(({ group, distance }) => `${strings.depth[group]} ${formatDistance(distance)}`),
   );
 }
 
@@ -51,7 +51,7 @@ function downCell({ byRole, downIsMostSensitive }: MethodFindings): VNode {
   return verdict(
     downIsMostSensitive,
     roles.map(
-      ({ group, distance }) => `${strings.role[group].toLowerCase()} ${formatInRow(distance)}`,
+      ({ group, distance }) => `${strings.role[group].toLowerCase()} ${formatDistance(distance)}`,
     ),
   );
 }

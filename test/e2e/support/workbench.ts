@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Browser, Frame, Locator, Page, Request } from 'playwright-core';
 import { root } from '../../../scripts/lib/repository.mjs';
 import { Explorer } from './explorer';
@@ -152,9 +152,11 @@ export class Workbench {
     await this.page.keyboard.press('Enter');
   }
 
-  /** Chooses a file in the dialog with a title, by its path. */
+  /** Chooses a file of the folder that the dialog with a title begins in. */
   public async chooseFile(title: string, path: string): Promise<void> {
     await this.page.locator('.quick-input-title', { hasText: title }).waitFor();
+    // While the folder is read, what is typed is replaced by its path.
+    await this.quickPick(basename(path)).waitFor();
     await this.quickInput().fill(path);
     await this.page.keyboard.press('Enter');
   }
