@@ -93,8 +93,11 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
-/** Whether a request of the worker does more than read: a job, or the short run that tells how long one takes. */
-export const runsOrWrites = (method: string): boolean => isJob(method) || method === 'expect';
+/** What runs a model and is no job: the short run that tells how long one takes, and the texts of a playground. */
+const running = new Set(['expect', 'converse']);
+
+/** Whether a request of the worker does more than read. */
+export const runsOrWrites = (method: string): boolean => isJob(method) || running.has(method);
 
 /** An operation where its own type of request is known only at run time, as for what was stored. */
 export const operationOf = (operation: Operation): JobOperation<object> =>

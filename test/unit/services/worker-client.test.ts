@@ -145,6 +145,7 @@ describe('WorkerClient', () => {
     }
     const timed = { operation: 'profile', request: profile('a') } as const;
     await expect(refused.request('expect', timed)).rejects.toThrow(/not trusted/);
+    await expect(refused.request('converse', {} as never)).rejects.toThrow(/not trusted/);
     expect(refused.pid).toBeUndefined();
     expect((await refused.request('inspect', { model: 'a' })).name).toBe('a');
     refused.dispose();
