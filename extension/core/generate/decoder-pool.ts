@@ -10,7 +10,8 @@ export interface TakenDecoder extends Decoder {
 /** Where decoders come from, and go when a text is written. */
 export interface DecoderSource {
   take(model: LayeredModel, options: DecoderOptions): Promise<TakenDecoder>;
-  giveBack(decoder: TakenDecoder): Promise<void>;
+  /** @param isSound whether it may be used again: a run that failed may have broken it */
+  giveBack(decoder: TakenDecoder, isSound: boolean): Promise<void>;
 }
 
 /** Opens each decoder anew. */
@@ -48,12 +49,14 @@ export class DecoderPool implements DecoderSource {
     return decoder;
   }
 
-  public async giveBack(decoder: TakenDecoder): Promise<void> {
+  public async giveBack(decoder: TakenDecoder, isSound: boolean): Promise<void> {
     const kept = this.#taken.get(decoder);
     this.#taken.delete(decoder);
-    if (kept !== undefined) {
+    if (kept !== undefined && isSound) {
       this.#idle.push(kept);
       await this.#shrink(this.most - this.#taken.size);
+    } else {
+      await decoder.dispose();
     }
   }
 

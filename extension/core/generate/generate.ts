@@ -4,6 +4,7 @@ import { seededRandom } from '../data/random';
 import { loadTokenizer } from '../data/tokenizer';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
+import { CancelledError } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { requireAble, warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
@@ -80,6 +81,7 @@ export async function generateTexts<const Requests extends readonly GenerationRe
   decoders: DecoderSource = freshDecoders,
 ): Promise<{ readonly [K in keyof Requests]: Generation }> {
   const writers: Writer[] = [];
+  let isSound = true;
   try {
     for (const request of requests) {
       const memoryBytes = request.memoryBytes / requests.length;
@@ -101,8 +103,11 @@ export async function generateTexts<const Requests extends readonly GenerationRe
       context.progress({ stage: say`Generating`, done, total, unit: 'steps' });
     }
     return writers.map((writer) => writer.result) as { readonly [K in keyof Requests]: Generation };
+  } catch (error) {
+    isSound = error instanceof UserError || error instanceof CancelledError;
+    throw error;
   } finally {
-    await Promise.all(writers.map(async ({ decoder }) => decoders.giveBack(decoder)));
+    await Promise.all(writers.map(async ({ decoder }) => decoders.giveBack(decoder, isSound)));
   }
 }
 
@@ -170,7 +175,7 @@ class Writer {
     const decoder = await decoders.take(model, { device, memoryBytes, removed, file: path });
     if (!decoder.isCached && request.model.capabilities.carryState.able) {
       context.warn(
-        say`${name} takes no cache of a known form. Generation reads the whole text again for each token.`,
+        say`${name} has no key/value cache that Espalier can use. Each token reads the whole text again.`,
       );
     }
     return new Writer(name, tokenizer, decoder, prompt, room, options);

@@ -55,7 +55,7 @@ describe('a pool of decoders', () => {
     const [{ text }] = await generateTexts([first], unattended, pool);
     const decoder = await pool.take(opened.model, options);
     const read = vi.spyOn(decoder, 'read');
-    await pool.giveBack(decoder);
+    await pool.giveBack(decoder, true);
     for (const [prompt, most] of [
       [`${first.prompt}${text} and`, 4],
       [`${first.prompt} nobody`, 4],
@@ -68,13 +68,22 @@ describe('a pool of decoders', () => {
     }
   });
 
+  it('uses none again that a failed run may have broken', async () => {
+    const decoder = await pool.take(opened.model, options);
+    vi.spyOn(decoder, 'read').mockRejectedValueOnce(new Error('The device is lost.'));
+    const dispose = vi.spyOn(decoder, 'dispose');
+    await pool.giveBack(decoder, true);
+    await expect(generateTexts([request({})], unattended, pool)).rejects.toThrow('is lost');
+    expect(dispose).toHaveBeenCalledOnce();
+  });
+
   it('closes the one used longest ago for another model', async () => {
     const decoder = await pool.take(opened.model, options);
-    await pool.giveBack(decoder);
+    await pool.giveBack(decoder, true);
     const dispose = vi.spyOn(decoder, 'dispose');
     const other = await pool.take(await openModel(fixture('llama-gqa-untied')), options);
     expect(dispose).toHaveBeenCalledOnce();
-    await pool.giveBack(other);
+    await pool.giveBack(other, true);
     await other.dispose();
   });
 });
