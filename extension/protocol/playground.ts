@@ -58,6 +58,8 @@ export interface PlaygroundState {
   readonly warnings: readonly string[];
   /** What was said before in this chat. */
   readonly turns: readonly Turn[];
+  /** Whether the texts that are shown are the last turn of a chat. */
+  readonly inChat: boolean;
 }
 
 export interface PlaygroundCalls {

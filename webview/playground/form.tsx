@@ -61,7 +61,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
         <Button
           label={strings.newChat}
           title={strings.newChatTitle}
-          hidden={panel.get('turns').length === 0}
+          hidden={!panel.get('inChat')}
           onClick={panel.run.newChat}
         />
         <Checkbox

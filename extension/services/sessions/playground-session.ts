@@ -47,6 +47,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     paces: () => this.#paces,
     warnings: () => this.#warnings,
     turns: () => this.#turns,
+    inChat: () => this.#chatted !== undefined,
   };
 
   readonly #environment: PlaygroundEnvironment;
@@ -87,7 +88,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#turns = [];
     this.#chatted = undefined;
     this.#forget({ kind: 'idle' });
-    this.tell('turns');
+    this.tell('turns', 'inChat');
   }
 
   /**
@@ -172,7 +173,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     this.#environment.dispose();
   }
 
-  /** What is shown becomes a turn of the chat, where the next prompt goes on with it. */
+  /** What is shown becomes a turn of the chat, where the next prompt continues it. */
   #takeTurn({ prompt, chat }: PlaygroundPrompt): void {
     const answers = this.#models.map((_, model) => this.#textOf(model));
     if (!chat) {
@@ -181,7 +182,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
       this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
     }
     this.#chatted = chat ? prompt : undefined;
-    this.tell('turns');
+    this.tell('turns', 'inChat');
   }
 
   #textOf(model: number): string {

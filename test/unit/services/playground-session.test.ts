@@ -133,6 +133,7 @@ describe('a playground', () => {
     };
     ask('Who?');
     expect(last().turns).toEqual([]);
+    expect(session.snapshot().inChat).toBe(true);
     await answer('A clerk.');
     ask('When?');
     const turns = [{ prompt: 'Who?', answers: ['A clerk.'] }];
@@ -141,7 +142,8 @@ describe('a playground', () => {
     expect(session.snapshot().turns).toEqual(turns);
     await answer('In May.');
     session.newChat();
-    expect(session.snapshot()).toMatchObject({ turns: [], tokens: {}, run: { kind: 'idle' } });
+    expect(session.snapshot()).toMatchObject({ turns: [], inChat: false, tokens: {} });
+    expect(session.snapshot().run).toEqual({ kind: 'idle' });
     ask('Why?');
     await expect.poll(() => last().text).toBe('Why?');
     expect(last().turns).toEqual([]);
