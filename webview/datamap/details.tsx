@@ -27,7 +27,9 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
     dialog.current?.showModal();
   }, []);
   const { similarity } = panel.view.value;
-  const asked = useMemo(() => ({ index, similarity }), [index, similarity]);
+  const data = panel.get('data');
+  // The content comes with the data set.
+  const asked = useMemo(() => ({ index, similarity }), [index, similarity, data]);
   const { ok: details, error } =
     useAnswer(async (one: typeof asked) => panel.call.details(one.index, one.similarity), asked) ??
     {};
@@ -53,10 +55,18 @@ export function Details({ panel, index, onGo, onSimilar, onClose }: DetailsProps
       {details !== undefined && (
         <>
           <div class="details-content">
-            <ContentOf example={details} isOpening={panel.get('data') === undefined} />
+            <ContentOf example={details} isOpening={data === undefined} />
           </div>
           <Facts facts={factsOf(details)} />
-          <Neighbors details={details} onGo={onGo} onSimilar={onSimilar} />
+          <Neighbors
+            details={details}
+            onGo={onGo}
+            onSimilar={(to) => {
+              // The focus goes back to the page.
+              dialog.current?.close();
+              onSimilar(to);
+            }}
+          />
         </>
       )}
     </dialog>

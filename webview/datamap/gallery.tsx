@@ -139,9 +139,6 @@ export function Gallery(props: GalleryProps): VNode {
 
 interface ArrivalProps extends Pick<GalleryProps, 'panel' | 'region' | 'onLeaveRegion'> {
   readonly query: ShownQuery;
-  /** The part of a map that the examples are of. */
-  readonly region: Region | undefined;
-  readonly onLeaveRegion: () => void;
   readonly sought: Sought | undefined;
   readonly onSought: (sought: Sought) => void;
   readonly answered: Answered<GalleryQuery, ExamplePage> | undefined;

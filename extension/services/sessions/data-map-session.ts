@@ -229,13 +229,18 @@ export class DataMapSession extends PanelSession<DataMapState> {
   /** The scores are shown before their data set is open, which takes longer. */
   async #read(): Promise<void> {
     const source = this.#source;
+    const isReplaced = (): boolean => source !== this.#source;
     this.#data = undefined;
     try {
-      this.#setMap(await this.#reader.request('map', source));
+      const scores = await this.#reader.request('map', source);
+      if (isReplaced()) {
+        return;
+      }
+      this.#setMap(scores);
       this.#failure = undefined;
       this.tell('map', 'data', 'failure', 'marks', 'relabeled');
       const { data, map } = await this.#reader.request('data', source);
-      if (source !== this.#source) {
+      if (isReplaced()) {
         return;
       }
       this.#data = this.#told(data);
@@ -245,6 +250,9 @@ export class DataMapSession extends PanelSession<DataMapState> {
       }
       this.tell('data');
     } catch (error) {
+      if (isReplaced()) {
+        return;
+      }
       this.#map = undefined;
       this.#failure = this.#environment.describeError(error);
       this.tell('map', 'data', 'failure', 'marks', 'relabeled');

@@ -86,6 +86,36 @@ describe('a session of the data map', () => {
     });
   });
 
+  it('says nothing of a data set that was replaced while it was read', async () => {
+    await start();
+    const { reader } = readerInProcess();
+    let fail: (error: Error) => void = () => undefined;
+    const slow: DataReader = {
+      request: async (method, request) =>
+        'data' in (request as object)
+          ? reader.request(method, request)
+          : new Promise((_, reject) => {
+              fail = reject;
+            }),
+    };
+    const session = new DataMapSession(
+      slow,
+      { scores: join(folder, 'ten.scores.json') },
+      {
+        ...{ marks: undefined, save: () => undefined },
+        ...{ describeError: String, blocked: () => undefined },
+      },
+    );
+    const first = session.open();
+    await session.chooseData(join(folder, 'another'));
+    fail(new Error('too late'));
+    await first;
+    expect(session.snapshot()).toMatchObject({
+      failure: undefined,
+      map: { overview: { examples: 10 } },
+    });
+  });
+
   it('keeps marks, and leaves them out of what is kept', async () => {
     const { session, saved, heard } = await start();
     await session.open();
