@@ -85,8 +85,9 @@ export interface BudgetSurvey {
 export interface ScoredFront {
   readonly unit: BudgetUnit;
   readonly original: Pick<TaskResult, 'task' | 'examples' | 'acc' | 'accError'>;
-  /** By what the plans leave in the unit. */
-  readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> & { readonly cost: number })[];
+  /** By what the plans leave in the unit, and the sum of their distances. */
+  readonly points: readonly (Pick<TaskResult, 'acc' | 'accError'> &
+    Pick<CompressionPlan, 'cost' | 'sumOfDistances'>)[];
 }
 
 /** A plan by single changes, which has not been run. */

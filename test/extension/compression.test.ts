@@ -7,7 +7,12 @@ import type { CompressResult } from '../../extension/core/pipelines/compression/
 import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import type { Espalier } from '../../extension/extension';
-import type { BudgetChoice, MadePlan, ScoredFront } from '../../extension/protocol/compression';
+import type {
+  BudgetChoice,
+  BudgetSurvey,
+  MadePlan,
+  ScoredFront,
+} from '../../extension/protocol/compression';
 import type { CompressionSession } from '../../extension/services/sessions/compression-session';
 import { readSensitivity } from '../../extension/services/documents/documents';
 import { hasWork } from '../../extension/services/jobs/saved-work';
@@ -114,10 +119,10 @@ describe('compression', () => {
     };
     const scores = await run<ScoredFront>('scorePlans', session, { choice, task });
     const survey = await session.survey(choice as BudgetChoice);
-    assert.deepEqual(
-      scores.points.map(({ cost }) => cost),
-      survey.points.map(({ cost }) => cost),
-    );
+    // The panel tells plans by both.
+    const plansOf = (points: BudgetSurvey['points'] | ScoredFront['points']) =>
+      points.map(({ cost, sumOfDistances }) => [cost, sumOfDistances]);
+    assert.deepEqual(plansOf(scores.points), plansOf(survey.points));
     assert.deepEqual(session.snapshot().scores, scores);
     assert.equal(scores.original.examples, rows.length);
   });

@@ -118,15 +118,17 @@ function scoresOf(
   measured: ScoredFront | undefined,
 ): Scores | undefined {
   if (measured?.unit !== unit) return undefined;
-  const byCost = new Map(measured.points.map((point) => [point.cost, point]));
-  const found = points.map(({ cost }) => byCost.get(cost));
+  // Where other changes are allowed, a plan of the same size is another one.
+  const found = points.map(({ cost, sumOfDistances }) =>
+    measured.points.find((one) => one.cost === cost && one.sumOfDistances === sumOfDistances),
+  );
   return found.every((one) => one === undefined)
     ? undefined
     : { original: measured.original, points: found };
 }
 
 const accuracyText = ({ acc, accError }: Pick<ScoredFront['original'], 'acc' | 'accError'>) =>
-  strings.accuracy(formatPercent(acc), formatPercent(accError));
+  strings.plusMinus(formatPercent(acc), formatPercent(accError));
 
 interface Drawn {
   readonly made: MadePlan | undefined;

@@ -274,7 +274,6 @@ export const strings = {
   frontDistance: (metric: string) => t('Distance ({0}, log scale)', metric),
   frontSize: t('Size'),
   frontScore: (task: string) => t('Score on {0}', task),
-  accuracy: (share: string, error: string) => t('{0} ± {1}', share, error),
   scorePlans: t('Measure Task Scores…'),
   scorePlansTitle: t(
     'Choose a task (JSONL), and run the model of each of these plans on it. Nothing is written.',

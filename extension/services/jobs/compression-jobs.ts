@@ -211,8 +211,10 @@ function scoresOf({ unit, points, score: original }: ResultOf<'pareto'>): Scored
     ? undefined
     : {
         ...{ unit, original },
-        points: points.flatMap(({ cost, score }) =>
-          score === undefined ? [] : [{ cost, acc: score.acc, accError: score.accError }],
+        points: points.flatMap(({ cost, sumOfDistances, score }) =>
+          score === undefined
+            ? []
+            : [{ cost, sumOfDistances, acc: score.acc, accError: score.accError }],
         ),
       };
 }
