@@ -47,7 +47,7 @@ async function chooseDocument(): Promise<Uri | undefined> {
   const opened = await window.showOpenDialog({
     title: commandTitle('writeReport'),
     openLabel: l10n.t('Choose'),
-    filters: { [l10n.t('Profiles, plans and experiments')]: ['json'] },
+    filters: { [l10n.t('Profiles, plans, evaluations and experiments')]: ['json'] },
   });
   return opened?.[0];
 }

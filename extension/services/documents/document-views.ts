@@ -62,9 +62,9 @@ export function documentContributions(): DocumentContributions {
       schema === undefined ? [] : [{ fileMatch: `*${suffix}`, url: schema }],
     ),
     conditions: Object.fromEntries(
-      views.map(({ id, suffix }) => [
+      documentIds.map((id) => [
         id,
-        `resourceFilename =~ /${suffix.replaceAll('.', String.raw`\.`)}$/`,
+        `resourceFilename =~ /${documentNames[id].suffix.replaceAll('.', String.raw`\.`)}$/`,
       ]),
     ),
   };
