@@ -245,7 +245,7 @@ const asked = flags['only-tests'] ? tests : [...bundles, ...tests];
 const wanted = asked.filter(
   ({ outfile = '' }) => names.length === 0 || names.includes(basename(outfile, '.js')),
 );
-if (names.length === 0) {
+if (names.length === 0 && !flags['only-tests']) {
   // Notices of bundles that are gone would stay in packages.
   const files = await readdir(join(root, 'dist')).catch(() => /** @type {string[]} */ ([]));
   const notices = files.filter((file) => file.endsWith('.LEGAL.txt'));
