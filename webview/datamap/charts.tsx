@@ -10,7 +10,7 @@ import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
 import { groupsOf } from './groups';
 import type { MapGroup } from './groups';
-import { listed } from '../translate';
+import { listed, named } from '../translate';
 import { strings } from './strings';
 import type { Overview } from './types';
 
@@ -86,9 +86,7 @@ export function Cartography({ overview, controls, onPick, onSelect }: MapProps):
       </Section>
     );
   }
-  const parts = groups.map(({ name, points: members }) =>
-    strings.mapGroup(name, formatCount(members.length)),
-  );
+  const parts = groups.map(({ name, points: members }) => named(name, formatCount(members.length)));
   return (
     <Section id="map-title" title={strings.map} controls={controls}>
       <Legend items={groups.map(({ name, color, marker }) => ({ name, color, mark: marker }))} />

@@ -7,7 +7,7 @@ import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatDistance, formatPercent } from '../format';
-import { listed } from '../translate';
+import { listed, named } from '../translate';
 import { mapId } from './charts';
 import type { MapProps } from './charts';
 import { placeGroups } from './place-groups';
@@ -40,9 +40,7 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
     setRing(undefined);
     setVisited('');
   }, [points]);
-  const parts = groups.map(({ name, points: members }) =>
-    strings.mapGroup(name, formatCount(members.length)),
-  );
+  const parts = groups.map(({ name, points: members }) => named(name, formatCount(members.length)));
   return (
     <Section
       id="map-title"
@@ -75,9 +73,7 @@ export function EmbeddingMap(props: EmbeddingMapProps): VNode {
         actions={{
           visit: ({ index }) => {
             setRing(index);
-            setVisited(
-              strings.visitedPlace(strings.point(formatCount(index)), nameOf.get(index) ?? ''),
-            );
+            setVisited(named(strings.point(formatCount(index)), nameOf.get(index) ?? ''));
           },
           pick: ({ index }) => {
             setRing(index);

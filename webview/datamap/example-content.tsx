@@ -1,5 +1,6 @@
 import type { VNode } from 'preact';
 import { formatCount, formatDistance, formatDistanceShort } from '../format';
+import { listed } from '../translate';
 import { Picture } from './picture';
 import { strings } from './strings';
 import type { Content, Example } from './types';
@@ -47,7 +48,7 @@ interface NumbersProps {
 function Numbers({ content: { values, columns, count }, name }: NumbersProps): VNode {
   const more = count > values.length ? strings.moreNumbers(formatCount(count)) : '';
   if (columns === undefined) {
-    return <p class="numbers-text">{`${values.map(formatDistance).join(', ')} ${more}`}</p>;
+    return <p class="numbers-text">{`${listed(values.map(formatDistance))} ${more}`.trimEnd()}</p>;
   }
   return (
     <div class="row-text" tabIndex={0} role="group" aria-label={name}>

@@ -9,7 +9,7 @@ import type { Marker } from '../components/legend';
 import { Actions, Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatPercent } from '../format';
-import { listed } from '../translate';
+import { listed, named } from '../translate';
 import { seriesOf } from './groups';
 import type { ExperimentSeries } from './groups';
 import { strings } from './strings';
@@ -106,7 +106,7 @@ function contentOf(all: readonly ExperimentSeries[]): ChartContent {
     stepX: undefined,
     formatX: formatShare,
     formatY: formatShare,
-    pointTitle: ({ x }) => `${strings.kept}: ${formatShare(x)}`,
+    pointTitle: ({ x }) => named(strings.kept, formatShare(x)),
   };
 }
 

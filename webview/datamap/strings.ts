@@ -119,9 +119,7 @@ export const strings = {
   ],
   noIssue: t('no issue'),
   otherClasses: t('other classes'),
-  visitedPlace: (point: string, group: string) => t('{0}: {1}', point, group),
   mapSummary: (parts: string) => t('Map of confidence against variability: {0}.', parts),
-  mapGroup: (name: string, count: string) => `${name}: ${count}`,
   mapSampled: (drawn: string, all: string) =>
     t('Shows {0} of {1}, chosen at random.', drawn, counted(all, 'example')),
   mapNone: t('No map: these scores don’t include training dynamics.'),
@@ -218,7 +216,7 @@ export const strings = {
   everyClass: t('Every class'),
   issueFilter: t('Issue'),
   anyIssue: t('All examples'),
-  similarity: t('Cosine of duplicates from'),
+  similarity: t('Minimum cosine of duplicates'),
   search: t('Search the content'),
   relabeledOnly: t('New labels'),
   filters: t('Filters'),
@@ -283,8 +281,6 @@ export const strings = {
   neighbors: t('Most similar examples'),
   neighborValue: (similarity: string) => t('cosine {0}', similarity),
   showSimilar: t('Show Similar'),
-  columnName: t('Column'),
-  columnValue: t('Value'),
   pictureLabel: (index: string, label: string | undefined) =>
     label === undefined
       ? t('Picture of example {0}', index)

@@ -3,7 +3,7 @@ import type { Message } from '../../extension/core/message';
 import type { Fact } from '../components/facts';
 import { formatBytes, formatCompact, formatCount } from '../format';
 import { strings } from './strings';
-import { tell } from '../translate';
+import { listed, named, tell } from '../translate';
 import type { ModelDescription } from './types';
 
 /** What a model is, as far as its headers tell, in the order of interest. */
@@ -23,9 +23,9 @@ export function factsOf(model: ModelDescription): Fact[] {
     },
     {
       name: strings.size,
-      value: `${formatBytes(totals.bytes)} (${Object.keys(dtypes).join(', ')})`,
+      value: `${formatBytes(totals.bytes)} (${listed(Object.keys(dtypes))})`,
       title: Object.entries(dtypes)
-        .map(([dtype, bytes]) => `${dtype}: ${formatBytes(bytes)}`)
+        .map(([dtype, bytes]) => named(dtype, formatBytes(bytes)))
         .join('\n'),
     },
     {

@@ -3,6 +3,7 @@ import { Folded, Section } from '../components/section';
 import { ScrollingTable, Table } from '../components/table';
 import { formatBytes, formatCount } from '../format';
 import { fileName } from '../file-name';
+import { listed, named } from '../translate';
 import { strings } from './strings';
 import type { ModelDescription } from './types';
 
@@ -75,9 +76,7 @@ function SideFiles({ model: { sideFiles }, onOpen }: ListsProps): VNode {
         strings.role(role),
         formatBytes(bytes),
         <span class="wrap">
-          {Object.entries(facts)
-            .map(([field, value]) => `${field}: ${value}`)
-            .join(', ')}
+          {listed(Object.entries(facts).map(([field, value]) => named(field, value)))}
         </span>,
       ])}
     />

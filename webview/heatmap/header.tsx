@@ -193,11 +193,11 @@ function calibrationTitle(calibration: ShownProfile['calibration']): string {
 }
 
 function sizeOf({ bytes, dtypes }: ModelSummary): string {
-  return `${formatBytes(bytes)} (${Object.keys(dtypes).join(', ')})`;
+  return `${formatBytes(bytes)} (${listed(Object.keys(dtypes))})`;
 }
 
 function sizeTitle({ dtypes }: ModelSummary): string {
   return Object.entries(dtypes)
-    .map(([dtype, bytes]) => `${dtype}: ${formatBytes(bytes)}`)
+    .map(([dtype, bytes]) => named(dtype, formatBytes(bytes)))
     .join('\n');
 }

@@ -12,7 +12,7 @@ export const embeddingSchema = v.object({
     v.string(),
     'Their direction, from −127 to 127: int8 [examples, width] in base64',
   ),
-  nearest: described(count, 'Neighbours of each example'),
+  nearest: described(count, 'Neighbors of each example'),
   neighbors: described(
     v.string(),
     'Indices of the most similar examples by cosine, nearest first: int32 [examples, nearest] in base64, low byte first',

@@ -88,7 +88,7 @@ function taskSection(evaluation: EvaluationDocument): Section {
           ],
         }),
     table: {
-      columns: numbers('accuracy', 'normalised accuracy'),
+      columns: numbers('accuracy', 'normalized accuracy'),
       rows: rowsOf(evaluation, ({ acc, accError, accNorm, accNormError }) => [
         formatAccuracy(acc, accError),
         formatAccuracy(accNorm, accNormError),
