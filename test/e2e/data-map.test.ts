@@ -155,6 +155,9 @@ describe('the data map', () => {
     await dialog.getByRole('button', { name: 'Show Similar' }).click();
     await frame.getByRole('button', { name: /Remove the filter “Most similar to/ }).waitFor();
     await expect.poll(async () => (await indices(frame))[0]).toBe(19);
+    const focused = async (): Promise<string | null | undefined> =>
+      frame.evaluate(() => document.activeElement?.closest('.card')?.getAttribute('data-index'));
+    await expect.poll(focused).toBe('19');
     await frame.getByRole('button', { name: /Remove the filter “Most similar to/ }).press('Enter');
     await expect.poll(async () => (await indices(frame)).slice(0, 2).sort()).toEqual([18, 19]);
     // Names of files are searched.
