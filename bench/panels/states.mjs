@@ -336,6 +336,7 @@ export function playgroundDocument() {
         { tokensPerSecond: 30.1, ended: false },
       ],
       warnings: [],
+      inChat: true,
       turns: [
         {
           prompt: 'Who wrote it?',
