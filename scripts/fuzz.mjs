@@ -81,14 +81,16 @@ async function fuzz(format, extension) {
       since = Date.now();
     },
   );
-  const keep = () => {
-    mkdirSync(dirname(join(work, `finding-${last}${extension}`)), { recursive: true });
-    copyFileSync(join(work, `input${extension}`), join(work, `finding-${last}${extension}`));
+  /** Keeps what ended the process, behind the last that was told: that may be a finding itself. */
+  const keep = (/** @type {string} */ text) => {
+    const kept = join(work, `finding-${last + 1}${extension}`);
+    report(text, last + 1);
+    mkdirSync(dirname(kept), { recursive: true });
+    copyFileSync(join(work, `input${extension}`), kept);
   };
   const watch = setInterval(() => {
     if (Date.now() - since < hangSeconds * 1000) return;
-    report(`It took more than ${hangSeconds} s, and the process was killed.`, last);
-    keep();
+    keep(`It took more than ${hangSeconds} s, and the process was killed.`);
     isHung = true;
     child.kill('SIGKILL');
   }, 1000);
@@ -98,12 +100,12 @@ async function fuzz(format, extension) {
   );
   clearInterval(watch);
   if (!isDone && !isHung) {
-    report(`The process ended with ${ending} before it was done.`, last);
-    keep();
+    keep(`The process ended with ${ending} before it was done.`);
   }
   const seconds = (Date.now() - start) / 1000;
   say(bold(`${format}: ${last} files in ${seconds.toFixed(0)} s, ${findings.size} findings`));
-  if (findings.size > 0) {
+  // A file that is tried again is kept already, and may have the same name.
+  if (findings.size > 0 && inputs.length === 0) {
     const kept = join(folder, format);
     cpSync(work, kept, { recursive: true, filter: (file) => !basename(file).startsWith('input') });
   }

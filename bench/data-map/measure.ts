@@ -77,7 +77,7 @@ async function write(): Promise<{ scores: string; embedMilliseconds: number; fou
   return { scores, embedMilliseconds, found: foundOf(new DataIssues(document)) };
 }
 
-/** Share of the rows that are nearly another whose nearest neighbour is that one. */
+/** Share of the rows that are nearly another which are in its group. */
 function foundOf(issues: DataIssues): number {
   let found = 0;
   for (let i = 0; i < alike; i++) {

@@ -42,7 +42,7 @@ async function judge(format: Format, path: string): Promise<string | undefined> 
     return first.finding;
   }
   // What earlier files have left is counted too: once more, with nothing left.
-  globalThis.gc?.();
+  collect();
   const again = await measure(format, path);
   return again.finding ?? (isLarge(again.grown) ? `It took ${again.grown >> 20} MB.` : undefined);
 }
@@ -52,15 +52,19 @@ let size = process.memoryUsage.rss();
 /** Bytes after the last collection: growth could hide in what earlier files have left. */
 let collected = size;
 
+function collect(): void {
+  globalThis.gc?.();
+  size = process.memoryUsage.rss();
+  collected = size;
+}
+
 /** Opens a file. @returns how many bytes the process has grown by, or what is wrong */
 async function measure(
   format: Format,
   path: string,
 ): Promise<{ readonly grown: number; readonly finding?: string }> {
   if (size - collected > mostBytes) {
-    globalThis.gc?.();
-    size = process.memoryUsage.rss();
-    collected = size;
+    collect();
   }
   const before = size;
   const start = process.cpuUsage();

@@ -24,6 +24,8 @@ export interface ScoreRequest extends MeasurerRequest, ShotsRequest {
   readonly task: string;
   /** Keeps what has been answered while not all is. */
   readonly journal: string;
+  /** Of Espalier. */
+  readonly version: string;
 }
 
 /** What the model of a plan scores, and how that compares with the original, example by example. */
@@ -81,7 +83,8 @@ export async function scorePlans(
   const answers = await withMeasurer(request, context, async (measurer, device) => {
     const found: Answered[] = [];
     for (const [done, plan] of all.entries()) {
-      const key = digest(JSON.stringify(plan));
+      const { compress, remove, narrow } = plan;
+      const key = digest(JSON.stringify({ compress, remove, narrow }));
       let answered = known.get(key);
       if (answered === undefined) {
         const { right, result } = await answer(await measurer.modelOf(plan), plan, device, done);
@@ -107,12 +110,21 @@ export async function scorePlans(
   };
 }
 
-/** What answers depend on besides the plan. */
-async function identityOf({ model, table, task, shots, shotsFrom }: ScoreRequest): Promise<string> {
+/** What answers depend on besides the plan; the device is left out, as they may go on elsewhere. */
+async function identityOf({
+  model,
+  table,
+  task,
+  shots,
+  shotsFrom,
+  version,
+}: ScoreRequest): Promise<string> {
   const files = shotsFrom === undefined ? [task] : [task, shotsFrom];
   const texts = await Promise.all(files.map(async (file) => digest(await readFile(file))));
   const { fingerprint } = model.summary;
-  return JSON.stringify({ scores: 1, fingerprint, settings: table.settings, shots, texts });
+  // By the table, with its calibration and methods, it is chosen what forms are fitted to.
+  const fitted = digest(JSON.stringify(table));
+  return JSON.stringify({ fingerprint, fitted, shots, texts, version });
 }
 
 const digest = (content: string | Buffer): string =>

@@ -77,7 +77,8 @@ export const exportData = defineOperation({
     const { dataset, indices, relabeled, chosen } = await choose(request);
     const labels = numbersOf(relabeled, dataset, request);
     const files = await exportPart(dataset, indices, out, context, labels);
-    const written = { examples: indices.length, of: dataset.size, relabeled: labels.size };
+    const changed = indices.filter((index) => labels.has(index));
+    const written = { examples: indices.length, of: dataset.size, relabeled: changed.length };
     if (chosen === undefined) {
       return { ...written, files };
     }

@@ -170,14 +170,14 @@ async function scored(
   context: OperationContext,
 ): Promise<Front> {
   const { task, sensitivity, methods } = request;
-  const { open, samples } = context.environment;
+  const { open, samples, version } = context.environment;
   const table = await readTable(sensitivity, methods);
   const model = await open(request.model ?? resolve(dirname(sensitivity), table.model.path));
   const journal = await prepareJournal('pareto', undefined, sensitivity);
   const { original, scores } = await scorePlans(
     front.points,
     {
-      ...{ model, table, task, journal },
+      ...{ model, table, task, journal, version },
       ...shotsOf(request),
       calibration: calibrationOf(table),
       bundledText: join(samples, 'calibration.txt'),

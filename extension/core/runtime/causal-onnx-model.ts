@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
 import type { DeviceName } from './device';
-import { createSession } from './session';
+import { createSession, providersOf, watchedOn } from './session';
 import { floatsOf, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
@@ -60,11 +60,13 @@ export class CausalOnnxModel {
     file: string,
     device: DeviceName,
   ): Promise<CausalOnnxModel | undefined> {
-    const session = await InferenceSession.create(file, {
-      executionProviders: device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }],
-      logSeverityLevel: 3,
-      extra: { session: { 'intra_op.allow_spinning': '0' } },
-    });
+    const session = await watchedOn(device, async () =>
+      InferenceSession.create(file, {
+        executionProviders: providersOf(device),
+        logSeverityLevel: 3,
+        extra: { session: { 'intra_op.allow_spinning': '0' } },
+      }),
+    );
     if (hasKnownPorts(session)) {
       return new CausalOnnxModel(session);
     }

@@ -58,7 +58,7 @@ export const isBest: TokenTerm = {
     }),
 };
 
-/** 1 where there is a next token and another has a larger logit, else 0: [batch, rows]. */
+/** 1 where there is a next token that is not the best as above, else 0: [batch, rows]. */
 export function emitMiss(graph: GraphBuilder, logits: Value, targets: Value): Value {
   const known = graph.op('GreaterOrEqual', [targets, graph.ints([0], [])]);
   const other = graph.op('Not', [graph.op('Equal', [emitBest(graph, logits), targets])]);

@@ -57,8 +57,7 @@ export async function createSession(
   }));
   const create = async (): Promise<InferenceSession> =>
     InferenceSession.create(model, {
-      executionProviders:
-        options.device === 'cpu' ? ['cpu'] : [{ name: options.device }, { name: 'cpu' }],
+      executionProviders: providersOf(options.device),
       graphOptimizationLevel: options.asItStands === true ? 'disabled' : 'all',
       logSeverityLevel: 3,
       enableCpuMemArena: options.keepMemory === true,
@@ -75,10 +74,22 @@ export async function createSession(
           : {}),
       },
     });
-  return options.device === 'cpu' ? create() : watched(await deviceWatchdog.call(create));
+  return watchedOn(options.device, create);
 }
 
-function watched(session: InferenceSession): InferenceSession {
+/** A device, and the CPU for what it cannot run. */
+export const providersOf = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
+  device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }];
+
+/** Makes a session on a device, which is ended with this process where it does not answer. */
+export async function watchedOn(
+  device: DeviceName,
+  create: () => Promise<InferenceSession>,
+): Promise<InferenceSession> {
+  if (device === 'cpu') {
+    return create();
+  }
+  const session = await deviceWatchdog.call(create);
   const run = session.run.bind(session) as (...args: unknown[]) => ReturnType<typeof session.run>;
   session.run = async (...args: unknown[]): ReturnType<typeof session.run> =>
     deviceWatchdog.call(async () => run(...args));

@@ -16,6 +16,8 @@ import {
   rankExamples,
   scoredExample,
 } from '../../../extension/core/datadiet/subsets/find-examples';
+import { seededRandom } from '../../../extension/core/data/random';
+import { pack } from '../../../extension/core/datadiet/neighbors/packed';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { Rows } from '../../../extension/core/linear-algebra/matrix-source';
 import { Random } from '../training/random';
@@ -83,6 +85,29 @@ describe('nearest neighbours', () => {
     expect(hits.reduce((sum, one) => sum + one)).toBeGreaterThan(15);
   });
 
+  it('are as many as are asked for, where the cells around are all but empty', async () => {
+    const count = 9000;
+    // Rows that lie apart from all others, where the search takes its first centres from.
+    const draw = seededRandom(Math.round(Math.sqrt(count)));
+    const apart = new Map(Array.from({ length: 10 }, (_, i) => [Math.floor(draw() * count), i]));
+    const rows = rowsOf(count, 12);
+    for (let row = 0; row < count; row++) {
+      const place = apart.get(row);
+      const own = rows.numbers.subarray(row * 12, row * 12 + 12);
+      own.forEach((x, i) => {
+        own[i] =
+          place === undefined
+            ? Number(i === 11) + 0.01 * x
+            : Number(i === place) + (i === 10 ? 0.5 : 0);
+      });
+    }
+    const { indices, similarities } = await nearestNeighbors(unitRows(rows), 15, unattended);
+    for (const row of apart.keys()) {
+      expect(new Set(indices.subarray(row * 15, row * 15 + 15)).size).toBe(15);
+    }
+    expect(similarities.every((cosine) => cosine >= -1.001)).toBe(true);
+  });
+
   it('stop when cancelled', async () => {
     const cancellation = { isCancellationRequested: true };
     const looking = nearestNeighbors(unitRows(rowsOf(20, 4)), 5, { ...unattended, cancellation });
@@ -126,6 +151,31 @@ describe('issues of examples', () => {
     const similar = rankExamples(findable, { ...query, similarTo: 1 });
     expect(similar[0]).toBe(1);
     expect([...similar.slice(1, 3)].sort()).toEqual([0, 2]);
+  });
+
+  it('join the example whose copies are all the neighbours that are kept', () => {
+    const row = (i: number) => [1, 2, 3, 4, 5].map((other) => (other === i ? 0 : other));
+    const scored: ScoreDocument = {
+      ...bareScores('el2n', [0, 1, 2, 3, 4, 5, 6]),
+      copies: [0, 0, 0, 0, 0, 0, 6],
+      embedding: {
+        ...{ layer: 'two', width: 2, nearest: 5, layout: 'pca', points: '' },
+        vectors: pack(
+          Int8Array.from({ length: 14 }, (_, i) => (i % 2 === 0 ? 127 : Number(i > 12))),
+        ),
+        neighbors: pack(Int32Array.from([0, 1, 2, 3, 4, 5, 6].flatMap(row))),
+      },
+    };
+    const issues = new DataIssues(scored);
+    expect([issues.firstOf(6), issues.groupSize(6)]).toEqual([0, 7]);
+  });
+
+  it.each([
+    [16, 'pca'],
+    [17, 'umap'],
+  ] as const)('have a map where there are %i of them: %s', async (count, layout) => {
+    const { embedding } = await embed(rowsOf(count, 3), { layer: '3 features' }, unattended);
+    expect(embedding.layout).toBe(layout);
   });
 
   it('are left out of what is chosen, and are refused where they are not known', async () => {

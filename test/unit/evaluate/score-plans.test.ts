@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
@@ -44,7 +44,7 @@ const plans: MeasuredPlan[] = [
 ];
 
 const requestOf = (name: string): ScoreRequest => ({
-  ...{ model, task, bundledText, ...running },
+  ...{ model, task, bundledText, version: 'test', ...running },
   journal: join(folder, `${name}.jsonl`),
   folder: join(folder, name),
   calibration: { file: bundledText, sequences: 2, length: 16 },
@@ -97,6 +97,15 @@ it('goes on where it was stopped', async () => {
   await expect(scorePlans(plans, request, context)).rejects.toBeInstanceOf(CancelledError);
   expect(existsSync(request.journal)).toBe(true);
   expect([...asked]).toEqual([0, 1, 2]);
+  const answersIn = (journal: string) => readFileSync(journal, 'utf8').match(/"right"/g)?.length;
+  expect(answersIn(request.journal)).toBe(2);
+  // Of a profile by another calibration text nothing is kept.
+  const other = requestOf('other');
+  copyFileSync(request.journal, other.journal);
+  const calibration = { fingerprint: 'other' } as SensitivityProfile['calibration'];
+  const changed = { ...other, table: { ...other.table, calibration } };
+  await expect(scorePlans(plans, changed, context)).rejects.toBeInstanceOf(CancelledError);
+  expect(answersIn(other.journal)).toBeUndefined();
   cancellation.isCancellationRequested = false;
   asked = new Set();
   const stopAtNothing = { ...context, cancellation: { isCancellationRequested: false } };

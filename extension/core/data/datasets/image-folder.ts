@@ -4,7 +4,7 @@ import { readImage } from '../image/decode-image';
 import { numericDataset } from './dataset';
 import type { Dataset, DatasetOptions } from './dataset';
 import { ImageStack } from './image-stack';
-import { namedLabels } from './labels';
+import { namedLabels, rowsOfClasses } from './labels';
 import { copyingWriter } from './write-part';
 import { counted, say } from '../../message';
 
@@ -37,7 +37,7 @@ export async function openImageFolder(
       file: folder,
       ...labels,
       place: (index) => relative(folder, pictures[index] ?? ''),
-      write: copyingWriter(folder, pictures, labels.classNames),
+      write: copyingWriter(folder, pictures, rowsOfClasses(labels, folder)),
       warnings: skipped === 0 ? [] : [say`${folder}: ${counted(skipped, 'other file')} skipped.`],
     },
     images.toArray(),

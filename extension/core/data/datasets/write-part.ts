@@ -241,15 +241,20 @@ export const linesWriter =
 
 /** Copies of files in the folders that they lie in, or in that of their new class. */
 export const copyingWriter =
-  (root: string, files: readonly string[], classNames: readonly string[]): PartWriter =>
+  (root: string, files: readonly string[], rowOf: LabelColumn['rowOf']): PartWriter =>
   async (indices, folder, context, relabeled) => {
     const written: string[] = [];
     const copied = partProgress(context, indices.length, 'examples');
     const taken = new Set(files.map((file) => relative(root, file)));
+    const placeIn = (index: number): string => relative(root, files[index] ?? '');
     const placeOf = (index: number): string => {
-      const place = relative(root, files[index] ?? '');
-      const label = relabeled.get(index);
-      return label === undefined ? place : freePlace(place, classNames[label] ?? '', taken);
+      const [place, label] = [placeIn(index), relabeled.get(index)];
+      if (label === undefined) {
+        return place;
+      }
+      // A name that a document gives could lead out of the folder.
+      const [own = ''] = placeIn(rowOf(label)).split(sep);
+      return freePlace(place, own, taken);
     };
     for (const index of indices) {
       const file = files[index] ?? '';

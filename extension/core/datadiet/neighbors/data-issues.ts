@@ -118,14 +118,17 @@ export class DataIssues {
       if (first[index] !== index) {
         continue;
       }
-      const others = this.embedding?.similarTo(index, similarity) ?? [];
-      const known = others.find((other) => isFirst[other] === 1);
+      // Copies of one example may be all the neighbours that are kept of another.
+      const others = this.embedding
+        ?.similarTo(index, similarity)
+        .map((other) => copies[other] ?? other);
+      const known = others?.find((other) => isFirst[other] === 1);
       if (known !== undefined) {
         first[index] = known;
         continue;
       }
       isFirst[index] = 1;
-      for (const other of others) {
+      for (const other of others ?? []) {
         if (first[other] === other && isFirst[other] === 0) {
           first[other] = index;
         }

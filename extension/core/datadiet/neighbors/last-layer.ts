@@ -86,8 +86,9 @@ export async function lastLayerFeatures(
     const width = (await run(session, Int32Array.of(0))).length;
     const length = Math.min(width, mostFeatures);
     if (width > mostFeatures) {
+      const projecting = await open(featureGraph(model, projection(width)));
       await session.release();
-      session = await open(featureGraph(model, projection(width)));
+      session = projecting;
     }
     const examples = allExamples(dataset.size);
     const numbers = new Float32Array(dataset.size * length);

@@ -7,8 +7,8 @@ import { say } from '../../message';
 import type { Layout } from './issue-kinds';
 import type { Neighbors } from './nearest-neighbors';
 
-/** Least examples that UMAP has neighbours for. */
-export const leastUmap = 16;
+/** UMAP wants more examples than neighbours of each, itself counted. */
+export const leastUmap = 17;
 
 /**
  * Places of examples in two dimensions, [examples, 2]: UMAP (McInnes et al. 2018, arXiv 1802.03426), which keeps

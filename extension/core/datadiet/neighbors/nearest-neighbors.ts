@@ -8,7 +8,7 @@ import { argsort } from '../../data/rank-correlation';
 
 /** Up to here every pair is compared. */
 const allPairs = 8192;
-/** Cells around its own whose members an example is compared with. */
+/** Cells around its own whose members an example is compared with; more where those have too few. */
 const lookedAt = 8;
 const rounds = 4;
 /** A cell has at most so many times √n members. */
@@ -38,7 +38,7 @@ export async function nearestNeighbors(rows: Rows, most: number, job: TaskJob): 
   const similarities = new Float32Array(rows.count * count).fill(-2);
   const products = new MatrixProducts('cpu', memoryBytes);
   try {
-    const cells = await cellsOf(rows, products, job);
+    const cells = await cellsOf(rows, count, products, job);
     let done = 0;
     for (const { members, candidates } of cells) {
       const others = taken(rows, candidates);
@@ -74,7 +74,13 @@ interface Cell {
   readonly candidates: Int32Array;
 }
 
-async function cellsOf(rows: Rows, products: MatrixProducts, job: TaskJob): Promise<Cell[]> {
+/** @param least others that each row is compared with */
+async function cellsOf(
+  rows: Rows,
+  least: number,
+  products: MatrixProducts,
+  job: TaskJob,
+): Promise<Cell[]> {
   const all = Int32Array.from({ length: rows.count }, (_, i) => i);
   if (rows.count <= allPairs) {
     return [{ members: all, candidates: all }];
@@ -93,11 +99,22 @@ async function cellsOf(rows: Rows, products: MatrixProducts, job: TaskJob): Prom
   const between = await cosines(products, around, around);
   return cells.map(({ own }, cell) => {
     const line = between.subarray(cell * cells.length, (cell + 1) * cells.length);
-    const near = argsort(Float64Array.from(line, (cosine) => -cosine)).subarray(0, lookedAt);
-    // Its own is among the nearest, but for rounding and for parts of one cell.
-    const looked = [...new Set([cell, ...near])].slice(0, lookedAt);
-    const candidates = Int32Array.from(looked.flatMap((other) => cells[other]?.own ?? []));
-    return { members: Int32Array.from(own), candidates };
+    return {
+      members: Int32Array.from(own),
+      // One at a time: those of all cells would take far more memory than the rows.
+      get candidates() {
+        const near = argsort(Float64Array.from(line, (cosine) => -cosine));
+        const found: number[] = [];
+        // Its own is among the nearest, but for rounding and for parts of one cell.
+        for (const [place, other] of [...new Set([cell, ...near])].entries()) {
+          if (place >= lookedAt && found.length > least) {
+            break;
+          }
+          found.push(...(cells[other]?.own ?? []));
+        }
+        return Int32Array.from(found);
+      },
+    };
   });
 }
 

@@ -5,12 +5,14 @@ import { hungSignal, mostDeviceMinutes } from './hung-device';
 const lookOut = `
 const { writeSync } = require('node:fs');
 const { workerData: { counts, milliseconds, text, signal } } = require('node:worker_threads');
-let [begun, ended, since] = [0, 0, 0];
+const period = Math.min(1000, milliseconds / 4);
+// Looks are counted, not time: some systems' clocks go on while the machine sleeps.
+let [begun, ended, looks] = [0, 0, 0];
 setInterval(() => {
   const now = [Atomics.load(counts, 0), Atomics.load(counts, 1)];
   if (now[0] === now[1] || now[0] !== begun || now[1] !== ended) {
-    [begun, ended, since] = [...now, performance.now()];
-  } else if (performance.now() - since > milliseconds) {
+    [begun, ended, looks] = [...now, 0];
+  } else if (++looks * period > milliseconds) {
     writeSync(2, text);
     try {
       process.kill(process.pid, signal);
@@ -18,7 +20,7 @@ setInterval(() => {
       process.kill(process.pid, 'SIGKILL');
     }
   }
-}, Math.min(1000, milliseconds / 4));
+}, period);
 `;
 
 /** Calls of a driver, which block this process until they return. */

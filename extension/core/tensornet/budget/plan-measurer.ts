@@ -92,6 +92,7 @@ export class PlanMeasurer {
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
+    this.reference ??= await this.scorer(this.original, []).start();
     const executor = new LayeredExecutor(
       await this.modelOf(plan),
       this.setup.device,
@@ -206,9 +207,7 @@ export class PlanMeasurer {
   private async compress(plan: MeasuredPlan, model: LayeredModel): Promise<void> {
     const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
-    const scorer = this.scorer(this.original, []);
     this.tell(stage, 0, choices.length);
-    this.reference ??= await scorer.start();
     const open = choices.filter((choice) => !this.forms.has(this.keyOf(choice, plan)));
     if (open.length === 0) {
       return;

@@ -159,6 +159,11 @@ describe('a part of a data set in its own form', () => {
     const out = join(folder, 'same-relabeled');
     await exportPart(set, Int32Array.of(0, 1, 2), out, unattended, new Map([[0, 1]]));
     expect(readdirSync(join(out, 'b')).sort()).toEqual(['1-2.png', '1.png', '2.png']);
+    const named = await openDataset(join(folder, 'same'), { classNames: ['a', 'b', '../c'] });
+    const outside = join(folder, 'same-outside');
+    await expect(
+      exportPart(named, Int32Array.of(0), outside, unattended, new Map([[0, 2]])),
+    ).rejects.toThrow(/The class \.\.\/c has no example/);
     const table = await openDataset(file('few.csv', 'p,label\n1,cat\n2,cat\n'), {
       classNames: ['cat', 'dog'],
     });
