@@ -164,6 +164,8 @@ function dataset(
     pointStyle: series.marker,
     pointRadius: series.points.length > 40 ? 1.5 : 3,
     pointHoverRadius: 5,
+    // A mark at the end of an axis is whole.
+    clip: 6,
     order: series.emphasised ? 0 : 1,
   };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
+import { readExcerpts } from '../data/text-tokens';
 import { foreseeRefusals } from '../export/writable';
 import { perplexityOfRounds } from '../evaluate/perplexity-of-rounds';
 import type { OpenedModel } from '../models/opened-model';
@@ -87,20 +88,26 @@ export const profile = defineOperation({
     if (warning !== undefined) {
       context.warn(warning);
     }
-    const evaluate = evaluation(request, model, context);
+    const evaluate = await evaluation(request, model, context);
     return searchModel({ ...request, model, evaluate }, settings, request.out, context);
   },
 });
 
-/** Undefined where perplexity is not wanted, cannot be measured, or its time cannot be told: others search, too. */
-function evaluation(
+/**
+ * Undefined where perplexity is not wanted, cannot be measured, or its time cannot be told: others search, too.
+ * @throws UserError where the text that was asked for cannot be read, before the search
+ */
+async function evaluation(
   request: RequestOf<typeof evaluationFields & typeof sharingFields>,
-  { capabilities }: OpenedModel,
+  { capabilities, model }: OpenedModel,
   context: OperationContext<ProfileEvent>,
-): EvaluateRounds | undefined {
+): Promise<EvaluateRounds | undefined> {
   const { perplexity, heldOut, queue, workers } = request;
   if (!perplexity || !capabilities.evaluate.able || queue !== undefined) {
     return undefined;
+  }
+  if (heldOut !== undefined) {
+    await readExcerpts(heldOut, model, { count: 1, length: 1 });
   }
   const text = {
     file: heldOut ?? join(context.environment.samples, heldOutText),

@@ -155,6 +155,12 @@ describe('a request as JSON', () => {
   });
 });
 
+it('says before a search that the held-out text is not there', async () => {
+  const { code, stdout, stderr } = await run('profile', model, '--held-out', 'none.txt');
+  expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+  expect(stderr).toMatch(/none\.txt/);
+});
+
 describe('completion', () => {
   it('completes commands, flags and choices in bash', async () => {
     const script = join(folder, 'completion.bash');
