@@ -2,7 +2,7 @@ import { perplexityWord } from '../core/change-size';
 import { formatChange } from '../core/format';
 import { inEnglish } from '../core/message';
 
-/** `29.40 → 32.40 (+10 %, small)` */
+/** `29.40 → 32.40 (+10 %, moderate)` */
 export function describePerplexity(change: {
   readonly before: number;
   readonly after: number;

@@ -35,6 +35,9 @@ export function formatDuration(seconds: number): string {
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** A relative error: `3.1e-7`, or `0` where nothing differs. */
+export const formatError = (error: number): string => (error === 0 ? '0' : error.toExponential(1));
+
 /** `0.0290`, `<0.001`: what is next to nothing is said so; `–` where none was measured. */
 export function formatDistance(distance: number | null | undefined): string {
   if (distance === null || distance === undefined) {

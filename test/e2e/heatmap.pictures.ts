@@ -25,10 +25,9 @@ it('the heatmap of the sample model, pruned by a quarter', async () => {
   await page.mouse.move(right.x - widened, right.y + right.height / 2, { steps: 10 });
   await page.mouse.up();
   await panel.button('Evaluate').click();
-  await panel
-    .tile('Perplexity')
-    .getByText(/original/)
-    .waitFor({ timeout: 120_000 });
+  const evaluating = panel.frame.getByText('Evaluating sample');
+  await evaluating.waitFor();
+  await evaluating.waitFor({ state: 'hidden', timeout: 120_000 });
   for (const [theme, name] of [
     ['dark', 'heatmap'],
     ['light', 'heatmap-light'],

@@ -5,6 +5,7 @@ import {
   formatChange,
   formatCount,
   formatDistance,
+  formatError,
   formatPercent,
 } from '../../core/format';
 import type { LayerRecord } from '../../core/pipelines/compression/form-store';
@@ -51,7 +52,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
       `weights ${formatBytes(bytesBefore)} → ${formatBytes(bytesAfter)} (${formatChange(bytesBefore, bytesAfter)})`,
   );
   terminal.print(
-    `Written against planned: relative error ${verification.relativeError.toExponential(1)} on ${inEnglish(describeCompared(verification))}`,
+    `Written against planned: relative error ${formatError(verification.relativeError)} on ${inEnglish(describeCompared(verification))}`,
   );
   if (result.quality !== undefined) {
     printQuality(terminal, result.quality);

@@ -60,7 +60,7 @@ export function printProfile(result: LayerProfile, terminal: Terminal): void {
   );
 }
 
-/** `After 6 removals: distance 0.0290 (small), perplexity 29.40 → 32.40 (+10 %, small) on 2040 held-out tokens` */
+/** `After 6 removals: distance 0.0290 (small), perplexity 29.40 → 32.40 (+10 %, moderate) on 2040 held-out tokens` */
 function printJudged({ metric, rounds, evaluations }: LayerProfile, terminal: Terminal): void {
   const last = rounds.at(-1);
   if (last === undefined) {

@@ -7,7 +7,13 @@ import { expertIds } from '../../core/models/units';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { countForms } from '../../core/models/forms/form-spec';
 import { describeQuantization } from '../../core/models/quantized/quantization';
-import { formatBytes, formatChange, formatCount, formatPercent } from '../../core/format';
+import {
+  formatBytes,
+  formatChange,
+  formatCount,
+  formatError,
+  formatPercent,
+} from '../../core/format';
 import type { ApplyResult } from '../../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { sublayerName } from '../sublayer-name';
@@ -195,7 +201,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const layers = 'layers' in result ? result.layers : [];
   const { relativeError, tolerance } = result.verification;
   const compared = [
-    relativeError === 0 ? '0' : relativeError.toExponential(1),
+    formatError(relativeError),
     localise(describeCompared(result.verification)),
     tolerance.toExponential(0),
   ];

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { formatChange, formatCount } from '../../format';
+import { formatChange, formatCount, formatError } from '../../format';
 import type { FormSpec } from '../../models/forms/form-spec';
 import type { Manifest } from '../../pipelines/manifest-file';
 import { listed } from '../report';
@@ -25,7 +25,7 @@ export function reportOfModel(manifest: Manifest, path: string): Report {
       { name: 'Loads with', value: result.loadsWith },
       {
         name: 'Checked after writing',
-        value: `relative error ${verification.relativeError === 0 ? '0' : verification.relativeError.toExponential(1)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
+        value: `relative error ${formatError(verification.relativeError)} on ${verification.tokens} tokens, at most ${verification.tolerance.toExponential(0)} allowed`,
       },
     ],
     sections: [
