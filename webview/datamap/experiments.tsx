@@ -10,8 +10,8 @@ import { Actions, Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
 import { formatCount, formatPercent } from '../format';
 import { listed, named } from '../translate';
-import { seriesOf } from './groups';
-import type { ExperimentSeries } from './groups';
+import { seriesOf } from './map/groups';
+import type { ExperimentSeries } from './map/groups';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Experiment } from './types';
 

@@ -63,7 +63,7 @@ interface Asked {
   readonly about: readonly unknown[];
 }
 
-/** What the host is asked; the same object until something else is to be shown. */
+/** What the host is asked; the same object as long as the same examples are shown. */
 export function useQuestion(asked: Asked): GalleryQuery {
   const { query, similarity, region, containing, marks, relabeled, about } = asked;
   const { order, label, predicted, issue, similarTo, search, page } = query;

@@ -12,7 +12,7 @@ export type Details = ReturnType<DataMapCalls['details']>;
 export type PlacedPoint = NonNullable<Overview['embedding']>['points'][number];
 export type Example = ExamplePage['items'][number];
 export type Content = NonNullable<Example['content']>;
-/** An example that is to be shown, whatever page it is on. */
+/** An example to show, whatever page it is on. */
 export interface Sought {
   readonly index: number;
   /** Filters were cleared to show it. */

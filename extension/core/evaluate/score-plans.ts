@@ -54,7 +54,7 @@ const record = v.object({
 
 /**
  * Runs the model of every plan, and the original, on a task. Nothing is written but forms in work; what has been
- * answered is kept, so that the same request goes on where it stopped.
+ * answered is kept, so that the same request continues after a stop.
  * @throws UserError where the task cannot be read, or the model predicts no next tokens.
  */
 export async function scorePlans(
@@ -145,7 +145,7 @@ async function answersOf(
   }
 }
 
-/** Progress of one model as that of all, each of which takes as long. */
+/** Counts the progress of one model as a part of all: each takes about as long. */
 function countedFrom(before: number, models: number, context: JobContext): JobContext {
   return {
     ...context,

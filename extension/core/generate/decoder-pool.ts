@@ -67,9 +67,13 @@ export class DecoderPool implements DecoderSource {
 }
 
 class ReadDecoder implements TakenDecoder {
-  public ids: readonly number[] = [];
+  readonly #ids: number[] = [];
 
   public constructor(private readonly inner: Decoder) {}
+
+  public get ids(): readonly number[] {
+    return this.#ids;
+  }
 
   public get isCached(): boolean {
     return this.inner.isCached;
@@ -77,13 +81,15 @@ class ReadDecoder implements TakenDecoder {
 
   public async read(ids: Int32Array): Promise<Float32Array> {
     const logits = await this.inner.read(ids);
-    this.ids = [...this.ids, ...ids];
+    for (const id of ids) {
+      this.#ids.push(id);
+    }
     return logits;
   }
 
   public rewind(length: number): void {
     this.inner.rewind(length);
-    this.ids = this.ids.slice(0, length);
+    this.#ids.length = Math.min(this.#ids.length, length);
   }
 
   public async dispose(): Promise<void> {

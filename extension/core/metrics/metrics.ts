@@ -134,7 +134,7 @@ const formulas = {
   accuracy: {
     needsScores: true,
     meaning: 'How many right answers of a task the changed model does not give',
-    definition: say`1 − accuracy: share of the right answers of a task (JSONL) with a token that is not the likeliest`,
+    definition: say`share of the right answers of a task (JSONL) with a token that is not the likeliest (1 − accuracy)`,
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {
       const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);

@@ -89,7 +89,7 @@ const fields = {
 export const pareto = defineOperation({
   id: 'pareto',
   title: 'List Pareto Front',
-  verb: 'Listing plans of',
+  verb: 'Comparing plans of',
   summary:
     'List plans of all sizes that no other plan beats, by what was measured of single changes.',
   fields,
@@ -107,12 +107,14 @@ export const pareto = defineOperation({
     score: v.optional(v.looseObject({ acc: v.number(), accError: v.number() })),
   }),
   trust: 'write',
-  resume: ({ sensitivity }) => journalOf('pareto', undefined, sensitivity),
+  resume: ({ sensitivity, task }) =>
+    task === undefined ? [] : journalOf('pareto', undefined, sensitivity),
   run: async (request, context): Promise<Front> => {
     const { out, unit, task } = request;
-    const { model, ...made } = await frontOf(request);
+    const table = await readTable(request.sensitivity, request.methods);
+    const made = await frontOfTable(table, request);
     const { points, ...front } =
-      task === undefined ? made : await scored(made, { ...request, task }, context);
+      task === undefined ? made : await scored(made, table, { ...request, task }, context);
     if (out === undefined) {
       return { ...front, points };
     }
@@ -124,7 +126,7 @@ export const pareto = defineOperation({
       const changes = { remove, ...(narrow.length === 0 ? {} : { narrow }), compress };
       const name = `${unit}-${percentages[i] ?? ''}${documentNames.plan.suffix}`;
       const plan = resolve(join(out, name));
-      await writeDocument(plan, planFor(model, changes));
+      await writeDocument(plan, planFor(table.model, changes));
       written.push({ ...point, plan });
     }
     return { ...front, points: written };
@@ -135,14 +137,15 @@ export const pareto = defineOperation({
  * The front of a request, without writing it.
  * @throws UserError where a profile cannot be read, or no plan keeps the limits.
  */
-export async function frontOf(
-  request: Omit<RequestOf<typeof fields>, 'out'>,
-): Promise<Front & Pick<SensitivityProfile, 'model'>> {
+export async function frontOf(request: FrontRequest): Promise<Front> {
+  return frontOfTable(await readTable(request.sensitivity, request.methods), request);
+}
+
+type FrontRequest = Omit<RequestOf<typeof fields>, 'out'>;
+
+async function frontOfTable(known: SensitivityProfile, request: FrontRequest): Promise<Front> {
   const { profile, blocksOnly, points, unit } = request;
-  const { outer, ...blocks } = asWide(
-    await readTable(request.sensitivity, request.methods),
-    request,
-  );
+  const { outer, ...blocks } = asWide(known, request);
   const table = blocksOnly || outer === undefined ? blocks : { ...blocks, outer };
   const removable = profile === undefined ? [] : await readRemovable(profile, table);
   const { limits, context } = budgetOf(request);
@@ -154,7 +157,7 @@ export async function frontOf(
     ({ remove }) => !model.sublayers.every(({ id }) => remove.includes(id)),
   );
   return {
-    ...{ model, unit, metric },
+    ...{ unit, metric },
     before: plans[0]?.costBefore ?? 0,
     reach: reachOf(table, context, removable),
     points: plans.map(({ remove, narrow, compress, cost, costBefore, sumOfDistances }) => ({
@@ -166,12 +169,12 @@ export async function frontOf(
 /** A front whose plans were run on a task. */
 async function scored(
   front: Front,
+  table: SensitivityProfile,
   request: RequestOf<typeof fields> & { readonly task: string },
   context: OperationContext,
 ): Promise<Front> {
-  const { task, sensitivity, methods } = request;
+  const { task, sensitivity } = request;
   const { open, samples, version } = context.environment;
-  const table = await readTable(sensitivity, methods);
   const model = await open(request.model ?? resolve(dirname(sensitivity), table.model.path));
   const journal = await prepareJournal('pareto', undefined, sensitivity);
   const { original, scores } = await scorePlans(

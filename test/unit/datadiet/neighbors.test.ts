@@ -24,7 +24,7 @@ import { Random } from '../training/random';
 
 const random = new Random(5);
 
-/** Rows of random directions, of which some are given. */
+/** Rows of random directions; the first are those that are given. */
 function rowsOf(count: number, length: number, given: readonly (readonly number[])[] = []): Rows {
   const numbers = Float32Array.from(random.normals(count * length));
   given.forEach((row, i) => {

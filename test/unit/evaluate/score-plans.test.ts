@@ -78,7 +78,7 @@ it('scores plans as the models that they make', async () => {
   expect(existsSync(requestOf('whole').folder)).toBe(false);
 });
 
-it('goes on where it was stopped', async () => {
+it('continues after a stop', async () => {
   const request = requestOf('stopped');
   const cancellation = { isCancellationRequested: false };
   /** Answers, as their progress tells. */

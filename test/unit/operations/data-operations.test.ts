@@ -70,7 +70,7 @@ describe('what a data map writes', () => {
     expect((await write({ scores: bare, keep: 0.5, out: at('half') })).examples).toBe(20);
   });
 
-  it('is a copy with new labels, of which the selection tells', async () => {
+  it('is a copy with new labels, which the selection lists', async () => {
     const out = at('relabeled');
     const given = { scores, keep: 1, unbalanced: true, relabel: ['0=vertical', '39=horizontal'] };
     expect(await write({ ...given, out })).toMatchObject({ examples: 40, relabeled: 2 });

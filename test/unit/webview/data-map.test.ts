@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { placeGroups } from '../../../webview/datamap/place-groups';
-import { groupsOf, seriesOf } from '../../../webview/datamap/groups';
+import { placeGroups } from '../../../webview/datamap/map/place-groups';
+import { groupsOf, seriesOf } from '../../../webview/datamap/map/groups';
 import { rgbaOf } from '../../../webview/datamap/picture';
 import { mostOffset, savedView, subsetOf } from '../../../webview/datamap/view-state';
 import { viewFrom } from '../../../webview/kit/saved-view';

@@ -1,12 +1,12 @@
 import type { VNode } from 'preact';
-import { Dropdown } from '../components/controls';
-import { Cartography } from './charts';
-import type { MapProps } from './charts';
+import { Dropdown } from '../../components/controls';
+import { Cartography } from '../charts';
+import type { MapProps } from './grouped-map';
 import { EmbeddingMap } from './embedding-map';
-import type { Region } from './gallery-query';
-import { strings } from './strings';
-import type { DataMapPanel } from './types';
-import type { View } from './view-state';
+import type { Region } from '../gallery-query';
+import { strings } from '../strings';
+import type { DataMapPanel } from '../types';
+import type { View } from '../view-state';
 
 interface MapsProps extends Pick<MapProps, 'overview' | 'onPick'> {
   readonly panel: DataMapPanel;

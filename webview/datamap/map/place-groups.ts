@@ -1,18 +1,13 @@
-import { issueKinds } from '../../extension/protocol/datamap';
-import { seriesColors } from '../charts/theme-colors';
-import type { SeriesColor } from '../charts/theme-colors';
-import type { Marker } from '../components/legend';
-import { strings } from './strings';
-import type { Overview, PlacedPoint } from './types';
-import type { View } from './view-state';
+import { issueKinds } from '../../../extension/protocol/datamap';
+import { seriesColors } from '../../charts/theme-colors';
+import type { Marker } from '../../components/legend';
+import type { Group } from './grouped-map';
+import { strings } from '../strings';
+import type { Overview, PlacedPoint } from '../types';
+import type { View } from '../view-state';
 
 /** Points of the embedding that are drawn alike. */
-export interface PlaceGroup {
-  readonly name: string;
-  readonly points: readonly PlacedPoint[];
-  readonly color: SeriesColor;
-  readonly marker: Marker;
-}
+export type PlaceGroup = Group<PlacedPoint>;
 
 const markers: readonly Marker[] = ['circle', 'triangle', 'rect', 'rectRot', 'crossRot'];
 /** As many as differ in colour and marker. */

@@ -1,14 +1,8 @@
-import type { SeriesColor } from '../charts/theme-colors';
-import type { Marker } from '../components/legend';
-import { strings } from './strings';
-import type { Experiment, MapPoint } from './types';
+import type { Group } from './grouped-map';
+import { strings } from '../strings';
+import type { Experiment, MapPoint } from '../types';
 
-export interface MapGroup {
-  readonly name: string;
-  readonly points: readonly MapPoint[];
-  readonly color: SeriesColor;
-  readonly marker: Marker;
-}
+export type MapGroup = Group<MapPoint>;
 
 /** Points by how often the label was predicted; groups differ in shape as well as in colour. */
 export function groupsOf(points: readonly MapPoint[]): MapGroup[] {
