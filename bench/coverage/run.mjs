@@ -27,13 +27,6 @@ const tasks = {
   masked: 'Masked language models',
   image: 'Image classification',
 };
-/** Why a type has no residual stream of one width, which is what can be cut. */
-const otherShapes = {
-  'convolutions or pooling, no attention':
-    'bit convnext convnextv2 efficientnet focalnet hgnet_v2 mobilenet_v1 mobilenet_v2 poolformer pp_lcnet regnet resnet textnet',
-  'stages of several widths':
-    'cvt dinat donut-swin hiera levit mobilevit mobilevitv2 pvt pvt_v2 segformer swiftformer swin swinv2',
-};
 const steps = ['make', 'inspect', 'run', 'output', 'remove', 'load'];
 
 await main(process.argv.slice(2));
@@ -151,15 +144,9 @@ function describe(task, rows) {
     ...rows
       .filter(({ failed }) => failed !== undefined)
       .map(
-        ({ folder, failed, reason }) =>
-          `| ${basename(folder)} | ${failed} | ${otherShapeOf(basename(folder)) ?? short(reason)} |`,
+        ({ folder, failed, reason }) => `| ${basename(folder)} | ${failed} | ${short(reason)} |`,
       ),
   ].join('\n');
-}
-
-/** @param {string} type */
-function otherShapeOf(type) {
-  return Object.entries(otherShapes).find(([, types]) => types.split(' ').includes(type))?.[0];
 }
 
 /** @param {string} [reason] */

@@ -7,7 +7,8 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function modelsReference(declarations) {
-  const { architectures, encoderArchitectures, ggufFamilies, dequantizedDTypes } = declarations;
+  const { architectures, encoderArchitectures, stagedFamilies } = declarations;
+  const { ggufFamilies, dequantizedDTypes } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
@@ -38,6 +39,11 @@ export function modelsReference(declarations) {
     code(architecture.modelType),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
   ]);
+  const stages = stagedFamilies.map(({ modelType, modules, config }) => [
+    code(modelType),
+    Object.keys(modules).map(code).join(', '),
+    config.pruned === undefined ? 'modelling file' : code('depths'),
+  ]);
   const methods = Object.entries(quantizationMethods).map(([name, { runs }]) => {
     return `- ${code(name)}: ${runs.bits.join(', ')} bits as ${runs.forms.map(code).join(', ')}`;
   });
@@ -56,6 +62,9 @@ export function modelsReference(declarations) {
     '## Encoders in Hugging Face folders',
     'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
     table(['`model_type`', 'Heads'], encoders),
+    '## Image models in stages in Hugging Face folders',
+    'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, but not compressed, repaired or patched. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',
+    table(['`model_type`', 'Sublayers', 'Whole blocks by'], stages),
     '## Weights',
     [
       '- safetensors: float32, float16 and bfloat16, in one file or in shards.',

@@ -18,6 +18,15 @@ export function familyFixture(name: string, ...parts: readonly string[]): string
   return join(familiesFolder, name, ...parts);
 }
 
+const stagesFolder = join(import.meta.dirname, '../fixtures/stages');
+
+/** Families of image models in stages, with a small model each. */
+export const stagedNames: readonly string[] = readdirSync(stagesFolder).sort();
+
+export function stagedFixture(name: string, ...parts: readonly string[]): string {
+  return join(stagesFolder, name, ...parts);
+}
+
 /** Cases that have the golden document `file`. */
 export function casesWith(file: string): readonly string[] {
   return caseNames.filter((name) => existsSync(fixture(name, file)));

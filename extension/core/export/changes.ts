@@ -125,7 +125,9 @@ export function layOutChanges(
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
   // Norms that stay keep their block.
-  const blocks = summary.sublayers.some(({ keepsNorm = false }) => keepsNorm)
+  const staysWhole =
+    summary.keepsBlocks === true || summary.sublayers.some(({ keepsNorm = false }) => keepsNorm);
+  const blocks = staysWhole
     ? Array.from({ length: summary.blocks }, (_, block) => block)
     : [...new Set(kept.map(({ block }) => block))];
   const standing: PatchSpecs = {

@@ -38,7 +38,9 @@ export function planTensors(
   checkpoint: Checkpoint,
   changes: Changes,
 ): PlannedTensor[] {
-  const newBlocks = new Map(changes.blocks.map((source, block) => [source, block]));
+  const newPlaces = new Map(
+    placesAfter(model, changes).map((place, i) => [changes.blocks[i] ?? 0, place]),
+  );
   const modules = removedModules(model, changes);
   const staying = stayingNames(model);
   const sized = new Set(model.sizedByBlocks);
@@ -57,10 +59,10 @@ export function planTensors(
     if (place === undefined || place.block >= model.summary.blocks) {
       return inNewForm({ name: tensor.name, tensor }, replaced);
     }
-    const block = newBlocks.get(place.block);
+    const newPlace = newPlaces.get(place.block);
     const experts = mixtures.get(place.block);
     const goes = modules.has(`${place.block}.${place.module}`) && !staying.has(tensor.name);
-    if (block === undefined || goes) {
+    if (newPlace === undefined || goes) {
       return [];
     }
     const left =
@@ -69,7 +71,7 @@ export function planTensors(
         : withExperts(experts, tensor, place.rest);
     return left
       .flatMap((planned) => inNewForm(planned, replaced))
-      .map((planned) => ({ ...planned, name: `${place.prefix}${block}.${planned.name}` }));
+      .map((planned) => ({ ...planned, name: `${newPlace}${planned.name}` }));
   });
   const last = stored.at(-1);
   const home = last && homeOf(last);
@@ -233,18 +235,49 @@ function inFileOrder(checkpoint: Checkpoint): LazyTensor[] {
   );
 }
 
+/** What the names of the result's blocks begin with: those of a list are numbered on from its first. */
+export function placesAfter(
+  { blocksPrefix = '', blockPlaces }: Pick<LayeredModel, 'blocksPrefix' | 'blockPlaces'>,
+  { blocks }: Pick<Changes, 'blocks'>,
+): readonly string[] {
+  const split = (place: string): [list: string, number: number] => {
+    const [, list = '', number] = /^(.*\.)(\d+)\.$/.exec(place) ?? [];
+    return [list, Number(number)];
+  };
+  const next = new Map((blockPlaces ?? []).toReversed().map(split));
+  if (blocks.length === blockPlaces?.length) {
+    return blockPlaces;
+  }
+  return blocks.map((source, block) => {
+    const place = blockPlaces?.[source];
+    if (place === undefined) {
+      return `${blocksPrefix}${block}.`;
+    }
+    const [list] = split(place);
+    const number = next.get(list) ?? 0;
+    next.set(list, number + 1);
+    return `${list}${number}.`;
+  });
+}
+
 /** Where a tensor's name puts it, or undefined outside the blocks. */
 function placeInBlock(
   model: LayeredModel,
   name: string,
-): { prefix: string; block: number; module: string; rest: string } | undefined {
+): { block: number; module: string; rest: string } | undefined {
+  const { blockPlaces } = model;
+  if (blockPlaces !== undefined) {
+    const block = blockPlaces.findIndex((place) => name.startsWith(place));
+    const rest = name.slice(blockPlaces[block]?.length);
+    return block < 0 ? undefined : { block, rest, module: rest.split('.')[0] ?? '' };
+  }
   const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {
     return undefined;
   }
   const [, number, rest = '', module = ''] =
     /^(\d+)\.(([^.]*).*)$/.exec(name.slice(prefix.length)) ?? [];
-  return number === undefined ? undefined : { prefix, block: Number(number), module, rest };
+  return number === undefined ? undefined : { block: Number(number), module, rest };
 }
 
 /** Modules such as `3.self_attn`, whose tensors all go. */

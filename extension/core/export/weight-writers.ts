@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import type { JobContext } from '../jobs/job';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import type { EncoderModel } from '../models/encoders/encoder-model';
+import { knownStaged } from '../models/stages/staged-families';
+import type { StagedModel } from '../models/stages/staged-model';
 import { idsOf } from '../models/example';
 import { readArchitecture } from '../models/open-model';
 import { describeForms } from '../models/forms/form-spec';
@@ -15,13 +17,14 @@ import type { CheckpointSource } from './hugging-face/checkpoint-source';
 import { encoderModellingFile } from './hugging-face/encoder-modelling-file';
 import { modellingFile, modellingModule } from './hugging-face/modelling-file';
 import type { NamedClasses } from './hugging-face/modelling-file';
+import { stagedModellingFile } from './hugging-face/staged-modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx/onnx-writer';
 import type { Layout } from './hugging-face/layouts';
 import { rewriteConfig } from './hugging-face/pruned-config';
 import type { Changes } from './changes';
 import { writeSafetensors } from './hugging-face/safetensors-writer';
 import { graphLogits, writtenLogits, writtenOnnxLogits } from './verify';
-import { parametersAfter, planShards } from './weight-plan';
+import { parametersAfter, placesAfter, planShards } from './weight-plan';
 import type { WeightWriter, WriteOptions } from './weight-writer';
 import { say } from '../message';
 
@@ -46,7 +49,7 @@ export function safetensorsWriter(
     texts: {
       'config.json': layout.config(configText, changes, source),
       ...(layout.modellingFile
-        ? { [`${modellingModule}.py`]: modellingText(configText, changes, model.summary.path) }
+        ? { [`${modellingModule}.py`]: modellingText(source, changes) }
         : {}),
     },
     write: async (folder, copier) => writeSafetensors(folder, shards, checkpoint, copier),
@@ -55,11 +58,15 @@ export function safetensorsWriter(
 }
 
 /** The Python module that loads what an ordinary model cannot hold. */
-function modellingText(configText: string, changes: Changes, file: string): string {
+function modellingText({ model, configText }: CheckpointSource, changes: Changes): string {
   const named = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named.model_type)));
+  const staged = knownStaged(baseModelType(String(named.model_type)));
+  if (staged !== undefined) {
+    return stagedModellingFile(staged, named, placesAfter(model, changes));
+  }
   return encoder === undefined
-    ? modellingFile(readArchitecture(configText, file).architecture, changes)
+    ? modellingFile(readArchitecture(configText, model.summary.path).architecture, changes)
     : encoderModellingFile(encoder, named, changes);
 }
 
@@ -112,10 +119,10 @@ export function onnxWriter(
   };
 }
 
-/** One ONNX graph of an encoder with its weights in a file beside it. */
+/** One ONNX graph of an encoder or a model of stages with its weights in a file beside it. */
 export function encoderOnnxWriter(
   source: CheckpointSource,
-  model: EncoderModel,
+  model: EncoderModel | StagedModel,
   changes: Changes,
   context: JobContext,
 ): WeightWriter {

@@ -66,6 +66,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
+      () => hasOneWidth(model),
       () => hasDenseMatrices(model),
     ),
     narrow: firstRefusal(run, () => hasWidths(model)),
@@ -73,11 +74,13 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
+      () => hasOneWidth(model),
     ),
     patch: firstRefusal(
       run,
       () => parts,
       () => takesPatches(headers),
+      () => hasOneWidth(model),
     ),
   };
 }
@@ -227,6 +230,17 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
         'keeps-own-packing',
         say`A GGUF file can be inspected, profiled and pruned, but not patched: llama.cpp can't run graph modules.`,
         say`Patch the Hugging Face folder the file was made from.`,
+      )
+    : able;
+}
+
+/** What is compressed, repaired or patched lies in blocks of one width so far. */
+function hasOneWidth({ kind, summary }: LayeredModel): Capability {
+  return kind === 'stages'
+    ? unable(
+        'several-widths',
+        say`${summary.name} has stages of several widths: its sublayers can be removed, but not compressed, repaired or patched.`,
+        say`Prune it, or choose a model with one width.`,
       )
     : able;
 }

@@ -41,6 +41,7 @@ export type RefusalCode =
   | 'stays-deci'
   | 'needs-no-module'
   | 'nothing-compressed'
+  | 'several-widths'
   | 'nothing-patchable'
   | 'no-modelling-file'
   | 'single-sublayers'

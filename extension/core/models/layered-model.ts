@@ -88,8 +88,8 @@ export interface ModelOutput {
   readonly seesWhole?: boolean;
 }
 
-/** What a model is laid out from: an architecture table of decoders or encoders, or a graph. */
-export type ModelKind = 'decoder' | 'encoder' | 'graph';
+/** What a model is laid out from: an architecture table of decoders, encoders or models of stages, or a graph. */
+export type ModelKind = 'decoder' | 'encoder' | 'stages' | 'graph';
 
 /**
  * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
@@ -158,6 +158,8 @@ export interface LayeredModel {
   readonly emitter?: ModelEmitter;
   /** Tensors of block N are named `${blocksPrefix}N.`; undefined where names tell nothing of blocks. */
   readonly blocksPrefix?: string;
+  /** What the names of each block's tensors begin with, where blocks of several lists are numbered one by one. */
+  readonly blockPlaces?: readonly string[];
   /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
   readonly tableRows?: Readonly<Record<string, number>>;
   /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */

@@ -17,6 +17,8 @@ import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
+import { openStages } from './stages/open-stages';
+import { knownStaged, stagedFamilies } from './stages/staged-families';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
@@ -58,11 +60,14 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
 
 /** A folder whose config.json is read as `configText`. */
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
-  const encoder = knownEncoder(baseModelType(readModelType(configText) ?? ''));
+  const modelType = baseModelType(readModelType(configText) ?? '');
+  const [encoder, staged] = [knownEncoder(modelType), knownStaged(modelType)];
   const { model, checkpoint } =
-    encoder === undefined
-      ? await openDecoder(folder, configText)
-      : await openEncoder(folder, configText, encoder);
+    encoder !== undefined
+      ? await openEncoder(folder, configText, encoder)
+      : staged !== undefined
+        ? await openStages(folder, configText, staged)
+        : await openDecoder(folder, configText);
   const headers = { configFile: folder.config, configText, checkpoint };
   return new OpenedModel(model, { format: 'safetensors', ...headers });
 }
@@ -205,7 +210,7 @@ function architectureOf(configText: string, file: string): Architecture {
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,
     field: 'model_type',
-    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...architectures, ...encoderArchitectures].map((known) => known.modelType).join(', ')}.`,
+    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...architectures, ...encoderArchitectures, ...stagedFamilies].map((known) => known.modelType).join(', ')}.`,
   });
 }
 

@@ -4,10 +4,11 @@ import type { EncoderModel } from './encoders/encoder-model';
 import type { ModelFormat, ModelHeaders } from './model-headers';
 import type { ModelSummary } from './model-summary';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import type { StagedModel } from './stages/staged-model';
 import type { TransformerModel } from './transformer/transformer-model';
 
 /** A layered model, told apart by its `kind`. */
-export type AnyModel = TransformerModel | EncoderModel | OnnxLayeredModel;
+export type AnyModel = TransformerModel | EncoderModel | StagedModel | OnnxLayeredModel;
 
 /** What a model has been before channels or groups were taken out of it. */
 export interface NarrowedFrom {

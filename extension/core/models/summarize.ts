@@ -20,6 +20,7 @@ import {
 import { idOfSublayer } from './transformer/transformer-layout';
 import type { TransformerSublayer } from './transformer/transformer-layout';
 import { counted, say } from '../message';
+import type { Message } from '../message';
 
 /** What has been found of a model in a checkpoint. */
 interface FoundModel {
@@ -63,7 +64,6 @@ export function summarizeModel(found: FoundModel): ModelSummary {
   const tensors = [...checkpoint.tensors.values()];
   const unused = new Set([...layout.unused, ...layout.computed]);
   const used = tensors.filter((tensor) => !unused.has(tensor.name));
-  const [firstUnused] = layout.unused;
   const { compressed, widths } = config.espalier ?? {};
   return {
     name: folder.name,
@@ -84,13 +84,18 @@ export function summarizeModel(found: FoundModel): ModelSummary {
     ...(widths === undefined ? {} : { widths }),
     ...summarizePatches(layout.sublayers),
     fingerprint,
-    warnings:
-      firstUnused === undefined
-        ? []
-        : [
-            say`${counted(layout.unused.length, 'tensor')} of the checkpoint are not used by this architecture (such as ${firstUnused}).`,
-          ],
+    warnings: unusedWarnings(layout.unused),
   };
+}
+
+/** What is said of tensors that a checkpoint has for nothing. */
+export function unusedWarnings(unused: readonly string[]): Message[] {
+  const [first] = unused;
+  return first === undefined
+    ? []
+    : [
+        say`${counted(unused.length, 'tensor')} of the checkpoint are not used by this architecture (such as ${first}).`,
+      ];
 }
 
 /** Bytes of each element type, as stored. */

@@ -64,7 +64,11 @@ export class CosineLocal implements OriginalObserver {
   public distances(): readonly CandidateDistance[] {
     return this.setup.executor.model.summary.sublayers.map(({ id }, index) => ({
       sublayer: id,
-      distance: (this.known.sums[index] ?? 0) / (this.known.tokens[index] ?? 1),
+      // Nothing compares streams of two sizes, as between stages: what leads there counts as all there is.
+      distance:
+        this.known.tokens[index] === 0
+          ? 1
+          : (this.known.sums[index] ?? 0) / (this.known.tokens[index] ?? 1),
     }));
   }
 }

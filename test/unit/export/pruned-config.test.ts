@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
+import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
@@ -245,6 +246,16 @@ describe('the modelling file', () => {
         ),
       ),
     );
+  });
+
+  it.each(stagedFamilies)('names the classes of $modelType', ({ modelType, classes }) => {
+    const { config, image } = transformersClasses[modelType] ?? {};
+    expect(classes).toMatchObject({ config, head: image });
+    const written = { model_type: modelType, architectures: [`Espalier${classes.head}`] };
+    expect(modellingClasses(written)).toMatchObject({
+      stockModel: classes.head,
+      autoModel: 'AutoModelForImageClassification',
+    });
   });
 
   it.each([

@@ -5,6 +5,7 @@ import { patchModulesOf } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
+import { knownStaged } from '../../models/stages/staged-families';
 import { baseModelType } from '../../models/transformer/model-config';
 import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
@@ -42,6 +43,14 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
     const head = headForm(encoder, { architectures: namesIn(config.architectures) });
     const stockModel = head?.class ?? encoder.classes.model;
     return own(encoder.classes.config, stockModel, head?.auto ?? 'AutoModel');
+  }
+  const staged = knownStaged(modelType);
+  if (staged !== undefined) {
+    const { classes } = staged;
+    const hasHead = namesIn(config.architectures).some((name) => name.endsWith(classes.head));
+    return hasHead
+      ? own(classes.config, classes.head, 'AutoModelForImageClassification')
+      : own(classes.config, classes.model, 'AutoModel');
   }
   const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
   const classes = knownArchitecture(modelType)?.classes;
@@ -116,6 +125,9 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const encoder = knownEncoder(baseModelType(String(named)));
   if (encoder !== undefined) {
     return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
+  }
+  if (knownStaged(baseModelType(String(named))) !== undefined) {
+    return undefined;
   }
   const { architecture } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {

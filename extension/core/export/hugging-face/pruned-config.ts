@@ -6,6 +6,7 @@ import { familyOfConfig } from '../../models/transformer/architectures';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { knownStaged } from '../../models/stages/staged-families';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { ModelSummary } from '../../models/model-summary';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
@@ -100,7 +101,9 @@ function changes(config: Json, selection: BlockSelection): [string, unknown][] {
   const isNarrow = Object.keys(widths).length > 0;
   const differs = absent.length > 0 || uneven || isCompressed || isNarrow;
   const wanted: Json = {
-    [blockCountField(config)]: blocks.length,
+    ...(layoutOf(config)?.isUnnumbered === true
+      ? {}
+      : { [blockCountField(config)]: blocks.length }),
     ...(blocks.length === config['num_hidden_layers']
       ? {}
       : layoutOf(config)?.byBlockCount?.(config, blocks.length)),
@@ -135,8 +138,8 @@ function blockCountField(config: Json): string {
 }
 
 function layoutOf(config: Json): ConfigLayout | undefined {
-  const encoder = knownEncoder(baseModelType(String(config['model_type'])));
-  return (encoder ?? familyOf(config))?.config;
+  const modelType = baseModelType(String(config['model_type']));
+  return (knownEncoder(modelType) ?? knownStaged(modelType) ?? familyOf(config))?.config;
 }
 
 /** Some families count the blocks of a list instead. */
@@ -260,6 +263,17 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
     };
   }
   const renumbers = blocks.some((source, block) => source !== block);
+  const staged = knownStaged(baseModelType(String(config['model_type'])));
+  if (staged?.config.pruned !== undefined && staged.config.pruned(config, blocks) === undefined) {
+    return {
+      code: 'config-not-rewritable',
+      reason:
+        staged.period === undefined
+          ? say`A stage of ${staged.modelType} models can't lose all of its blocks.`
+          : say`Odd and even blocks of a stage compute differently in ${staged.modelType} models, and removing this one would swap those behind it.`,
+      remedy: say`Keep a sublayer of this block, or remove another block.`,
+    };
+  }
   const { pruned } = familyOf(config)?.config ?? {};
   if (pruned !== undefined && pruned(config, blocks) === undefined) {
     return {

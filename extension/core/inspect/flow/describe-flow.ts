@@ -5,6 +5,7 @@ import { graphOf } from '../onnx-source';
 import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
 import { encoderFlow, transformerFlow } from './layout-flow';
+import { stagedFlow } from './staged-flow';
 import { onnxFlow } from './onnx-flow';
 import { say } from '../../message';
 
@@ -39,6 +40,8 @@ export async function describeFlow(
       return transformerFlow(model, tensors);
     case 'encoder':
       return encoderFlow(model, tensors);
+    case 'stages':
+      return stagedFlow(model, tensors);
     case 'graph':
       return {
         reason: say`The data flow of ${description.family ?? 'this'} models is not supported.`,

@@ -116,7 +116,7 @@ export const substituteClasses = {
         return torch.zeros_like(hidden_states), None
 `,
   NoFeedforward: `class NoFeedforward(nn.Module):
-    def forward(self, hidden_states):
+    def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states)
 `,
   KeptNorm: `class KeptNorm(nn.Module):

@@ -45,6 +45,7 @@ export const activations: Readonly<Record<string, Activation>> = {
     const positive = graph.op('Relu', [x]);
     return graph.op('Mul', [positive, positive]);
   },
+  relu6: (graph, x) => graph.op('Clip', [x, graph.scalar(0), graph.scalar(6)]),
   leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
 };
 

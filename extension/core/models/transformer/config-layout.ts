@@ -49,6 +49,8 @@ export interface ConfigLayout {
    * which.
    */
   readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
+  /** Whether no field counts all blocks: `pruned` says how many are left. */
+  readonly isUnnumbered?: boolean;
   /** Fields that have one known value each; a config.json with another is refused. */
   readonly only?: (config: ConfigFields) => ConfigFields;
 }

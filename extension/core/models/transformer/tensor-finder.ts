@@ -83,6 +83,11 @@ export class TensorFinder {
     return (weight ?? bias)?.shape[0] ?? 0;
   }
 
+  /** Number of columns of a linear layer's weight; 0 where it lacks. */
+  public columns(name: string): number {
+    return this.checkpoint.tensors.get(this.storedName(`${name}.weight`))?.shape[1] ?? 0;
+  }
+
   public take(name: string, shape: readonly number[]): LazyTensor {
     return this.takeIfPresent(name, shape) ?? this.lacks(name);
   }

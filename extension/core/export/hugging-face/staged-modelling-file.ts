@@ -1,0 +1,62 @@
+import { substituteClasses } from '../../models/encoders/encoder-architecture';
+import type { StagedFamily } from '../../models/stages/staged-family';
+import { modellingClasses, pythonLines, registration } from './modelling-file';
+import type { NamedClasses } from './modelling-file';
+
+/** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`. */
+export function stagedModellingFile(
+  { modelType, modules, modulePlace = (place) => place }: StagedFamily,
+  named: NamedClasses,
+  places: readonly string[],
+): string {
+  const { stockConfig, stockModel, config, model } = modellingClasses(named);
+  const kinds = Object.entries(modules);
+  const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
+  const classes = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
+  const removals = kinds.map(
+    ([kind, stands]) => `if config.lacks(block, "${kind}"):
+                ${pythonLines(
+                  Object.entries(stands).map(
+                    ([name, stand]) =>
+                      `self.set_submodule(${name === '' ? 'place' : `f"{place}.${name}"`}, ${stand}())`,
+                  ),
+                  16,
+                )}`,
+  );
+  return `# Written by Espalier, which has removed sublayers of this model. SPDX-License-Identifier: MIT
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists."""
+
+import torch
+from torch import nn
+from transformers import ${stockConfig}, ${stockModel}
+
+
+places = ${JSON.stringify(
+    places.map((place) => modulePlace(place).replace(/\.$/, '')),
+    undefined,
+    4,
+  )}
+
+
+class ${config}(${stockConfig}):
+    model_type = "espalier-${modelType}"
+
+    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed
+
+
+${classes.join('\n\n')}
+${registration(modelType, stockModel, model)}
+
+
+class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)
+        for block, place in enumerate(places):
+            ${pythonLines(removals, 12)}
+`;
+}

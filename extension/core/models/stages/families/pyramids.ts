@@ -1,0 +1,335 @@
+import type { ConfigFields } from '../../transformer/config-layout';
+import { emitWeight } from '../../parts/weight';
+import { attention } from '../attention-piece';
+import { chain, plain } from '../piece';
+import type { Piece } from '../piece';
+import { activation, meanOfPixels, toFirst, toLast } from '../piece-finder';
+import type { PieceFinder } from '../piece-finder';
+import { listAt, numberAt, sidesAt } from '../staged-config';
+import type { StagedConfig } from '../staged-config';
+import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import type { BlockBranch, StagedFamily } from '../staged-family';
+
+/** Names of the tensors of a block. */
+interface BlockNames {
+  readonly query: string;
+  readonly key: string;
+  readonly value: string;
+  readonly output: string;
+  /** Convolution that makes keys and values of fewer pixels, and the norm behind it. */
+  readonly reduction: string;
+  readonly reductionNorm: string;
+}
+
+const selfNames: BlockNames = {
+  query: 'attention.self.query',
+  key: 'attention.self.key',
+  value: 'attention.self.value',
+  output: 'attention.output.dense',
+  reduction: 'attention.self.sequence_reduction',
+  reductionNorm: 'attention.self.layer_norm',
+};
+
+/** What each family has otherwise. */
+interface Form {
+  readonly modelType: string;
+  readonly name: string;
+  readonly defaults: ConfigFields;
+  readonly only?: ConfigFields;
+  readonly fixesImage?: boolean;
+  /** Field with the edge of the pixels that one key is made of, by stage. */
+  readonly reductions: string;
+  readonly place: (stage: number) => string;
+  readonly names: BlockNames;
+  /** A norm's ε where config.json does not say it. */
+  readonly epsilon?: number;
+  /** Whether the feed-forward has a convolution of each channel in between. */
+  readonly mixes: boolean;
+  /** What makes positions of pixels or of the stage in front: [batch, channels, height, width] → stream. */
+  readonly embed: (config: StagedConfig, find: PieceFinder, sizes: StageSizes) => readonly Piece[];
+  /** Behind the blocks of a stage. */
+  readonly leave: (config: StagedConfig, find: PieceFinder, sizes: StageSizes) => readonly Piece[];
+  readonly end: (config: StagedConfig, find: PieceFinder) => readonly Piece[];
+  readonly modulePlace?: StagedFamily['modulePlace'];
+  readonly modules: StagedFamily['modules'];
+}
+
+interface StageSizes {
+  readonly stage: number;
+  readonly isLast: boolean;
+  readonly input: number;
+  readonly width: number;
+}
+
+const canEmpty = true;
+
+/** Pyramids of transformers (arXiv 2102.12122), whose keys and values are made of fewer pixels than queries. */
+function pyramid(form: Form): StagedFamily {
+  const { modelType, name, defaults, only, place, modules, modulePlace } = form;
+  const groups = groupsByDepth(place);
+  return {
+    modelType,
+    classes: {
+      config: `${name}Config`,
+      model: `${name}Model`,
+      head: `${name}ForImageClassification`,
+    },
+    config: {
+      ...depthsLayout({ layer_norm_eps: 1e-6, qkv_bias: true, ...defaults }, groups, { canEmpty }),
+      ...(only === undefined ? {} : { only: () => only }),
+    },
+    prefix: `${modelType}.`,
+    groups,
+    fixesImage: form.fixesImage ?? false,
+    canEmpty,
+    steps: (config, find) => {
+      const widths = listAt(config, 'hidden_sizes');
+      const depths = listAt(config, 'depths');
+      const stages = widths.map((width, stage) => {
+        const input = widths[stage - 1] ?? config.num_channels;
+        const sizes = { stage, isLast: stage === widths.length - 1, input, width };
+        return {
+          before: form.embed(config, find, sizes),
+          depth: depths[stage] ?? 0,
+          block: (number: number) =>
+            branches(form, config, find.at(`${place(stage)}${number}.`), sizes),
+          behind: form.leave(config, find, sizes),
+        };
+      });
+      return [...stepsOf(stages), ...form.end(config, find)];
+    },
+    head: (config, find) =>
+      find.classifier('classifier', listAt(config, 'hidden_sizes').at(-1) ?? 0),
+    modules,
+    ...(modulePlace === undefined ? {} : { modulePlace }),
+  };
+}
+
+const epsilonOf = ({ epsilon }: Pick<Form, 'epsilon'>, config: StagedConfig): number =>
+  epsilon ?? numberAt(config, 'layer_norm_eps');
+
+function branches(
+  form: Form,
+  config: StagedConfig,
+  find: PieceFinder,
+  { stage, width }: StageSizes,
+): BlockBranch[] {
+  const { names, mixes } = form;
+  const epsilon = epsilonOf(form, config);
+  const edge = listAt(config, form.reductions)[stage] ?? 1;
+  const inner = Math.trunc(width * (listAt(config, 'mlp_ratios')[stage] ?? 4));
+  const hasBias = config['qkv_bias'] !== false;
+  const linear = (own: string, bias = true): Piece => find.linear(own, width, width, bias);
+  const source = (): Piece =>
+    chain(
+      'Fewer pixels',
+      toFirst,
+      find.conv(names.reduction, width, width, { kernel: edge, stride: edge, padding: 0 }),
+      toLast,
+      find.layerNorm(names.reductionNorm, width, epsilon),
+    );
+  return [
+    {
+      kind: 'attention',
+      branch: () =>
+        chain(
+          'Attention',
+          find.layerNorm('layer_norm_1', width, epsilon),
+          attention({
+            heads: listAt(config, 'num_attention_heads')[stage] ?? 1,
+            width,
+            query: linear(names.query, hasBias),
+            key: linear(names.key, hasBias),
+            value: linear(names.value, hasBias),
+            output: linear(names.output),
+            source: edge > 1 ? source() : undefined,
+          }),
+        ),
+    },
+    {
+      kind: 'feedforward',
+      branch: () =>
+        chain(
+          'Feed-forward',
+          find.layerNorm('layer_norm_2', width, epsilon),
+          find.linear('mlp.dense1', width, inner),
+          ...(mixes
+            ? [
+                toFirst,
+                find.conv('mlp.dwconv.dwconv', inner, inner, { kernel: 3, groups: inner }),
+                toLast,
+              ]
+            : []),
+          activation(config.hidden_act),
+          find.linear('mlp.dense2', inner, width),
+        ),
+    },
+  ];
+}
+
+/** A convolution over overlapping patches and a norm. */
+const overlapping =
+  (form: Pick<Form, 'epsilon'>, place: (stage: number) => string): Form['embed'] =>
+  (config, find, { stage, input, width }) => {
+    const at = find.at(place(stage));
+    return [
+      at.conv('proj', input, width, {
+        kernel: listAt(config, 'patch_sizes')[stage] ?? 1,
+        stride: listAt(config, 'strides')[stage] ?? 1,
+      }),
+      toLast,
+      at.layerNorm('layer_norm', width, epsilonOf(form, config)),
+    ];
+  };
+
+const sizes = {
+  depths: [2, 2, 2, 2],
+  strides: [4, 2, 2, 2],
+  num_attention_heads: [1, 2, 5, 8],
+};
+
+const modules: StagedFamily['modules'] = {
+  attention: { layer_norm_1: 'nn.Identity', attention: 'NoAttention' },
+  feedforward: { layer_norm_2: 'nn.Identity', mlp: 'NoFeedforward' },
+};
+
+/** arXiv 2105.15203 */
+const segformer: Form = {
+  modelType: 'segformer',
+  name: 'Segformer',
+  defaults: {
+    ...sizes,
+    hidden_sizes: [32, 64, 160, 256],
+    patch_sizes: [7, 3, 3, 3],
+    sr_ratios: [8, 4, 2, 1],
+    mlp_ratios: [4, 4, 4, 4],
+  },
+  // Whatever config.json says: the norms do not read it.
+  epsilon: 1e-5,
+  reductions: 'sr_ratios',
+  place: (stage) => `encoder.block.${stage}.`,
+  names: { ...selfNames, reduction: 'attention.self.sr' },
+  mixes: true,
+  embed: overlapping({ epsilon: 1e-5 }, (stage) => `encoder.patch_embeddings.${stage}.`),
+  leave: (_, find, { stage, width }) => [
+    find.layerNorm(`encoder.layer_norm.${stage}`, width, 1e-5),
+    toFirst,
+  ],
+  end: () => [meanOfPixels],
+  modulePlace: (place) => place.replace(/encoder\.block\.(\d+)\.(\d+)\./, 'stages.$1.blocks.$2.'),
+  modules: {
+    attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },
+    feedforward: { layernorm_after: 'nn.Identity', mlp: 'NoFeedforward' },
+  },
+};
+
+/** Height and width of the stream of a stage. */
+function gridOf(config: ConfigFields, stage: number): readonly number[] {
+  const [patches, strides] = [listAt(config, 'patch_sizes'), listAt(config, 'strides')];
+  return sidesAt(config, 'image_size').map((side) =>
+    patches
+      .slice(0, stage + 1)
+      .reduce((size, step, i) => Math.floor((size - (strides[i] ?? 1)) / step) + 1, side),
+  );
+}
+
+/** Learned positions, behind a class token in the last stage. */
+const positioned: Form['embed'] = (config, find, { stage, isLast, input, width }) => {
+  const at = find.at(`encoder.patch_embeddings.${stage}.`);
+  const count = gridOf(config, stage).reduce((all, side) => all * side, 1) + Number(isLast);
+  const positions = at.take('position_embeddings', [1, count, width]);
+  const token = isLast ? at.take('cls_token', [1, 1, width]) : undefined;
+  return [
+    at.conv('projection', input, width, {
+      kernel: listAt(config, 'strides')[stage] ?? 1,
+      stride: listAt(config, 'patch_sizes')[stage] ?? 1,
+      padding: 0,
+    }),
+    toLast,
+    at.layerNorm('layer_norm', width, numberAt(config, 'layer_norm_eps')),
+    {
+      label: 'Positions',
+      tensors: [positions, ...(token === undefined ? [] : [token])],
+      emit: (graph, x) => {
+        const flat = graph.op('Reshape', [x, graph.ints([0, -1, width])]);
+        if (token === undefined) {
+          return graph.op('Reshape', [
+            graph.op('Add', [flat, emitWeight(graph, positions)]),
+            graph.op('Shape', [x]),
+          ]);
+        }
+        const batch = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([0]), graph.ints([1])]);
+        const shape = graph.op('Concat', [batch, graph.ints([1, width])], { axis: 0 });
+        const front = graph.op('Expand', [emitWeight(graph, token), shape]);
+        const all = graph.op('Concat', [front, flat], { axis: 1 });
+        return graph.op('Add', [all, emitWeight(graph, positions)]);
+      },
+    },
+  ];
+};
+
+const pvt: Form = {
+  modelType: 'pvt',
+  name: 'Pvt',
+  fixesImage: true,
+  defaults: {
+    ...sizes,
+    image_size: 224,
+    hidden_sizes: [64, 128, 320, 512],
+    patch_sizes: [4, 2, 2, 2],
+    sequence_reduction_ratios: [8, 4, 2, 1],
+    mlp_ratios: [8, 8, 4, 4],
+  },
+  reductions: 'sequence_reduction_ratios',
+  place: (stage) => `encoder.block.${stage}.`,
+  names: selfNames,
+  mixes: false,
+  embed: positioned,
+  leave: (_, __, { isLast }) => (isLast ? [] : [toFirst]),
+  end: (config, find) => [
+    find.layerNorm(
+      'encoder.layer_norm',
+      listAt(config, 'hidden_sizes').at(-1) ?? 0,
+      numberAt(config, 'layer_norm_eps'),
+    ),
+    plain('First position', (graph, x) =>
+      graph.op('Gather', [x, graph.ints([0], [])], { axis: 1 }),
+    ),
+  ],
+  modules,
+};
+
+/** arXiv 2106.13797 */
+const pvtV2: Form = {
+  modelType: 'pvt_v2',
+  name: 'PvtV2',
+  defaults: {
+    ...sizes,
+    hidden_sizes: [32, 64, 160, 256],
+    patch_sizes: [7, 3, 3, 3],
+    sr_ratios: [8, 4, 2, 1],
+    mlp_ratios: [8, 8, 4, 4],
+    linear_attention: false,
+  },
+  only: { linear_attention: false },
+  reductions: 'sr_ratios',
+  place: (stage) => `encoder.layers.${stage}.blocks.`,
+  names: {
+    query: 'attention.query',
+    key: 'attention.key',
+    value: 'attention.value',
+    output: 'attention.proj',
+    reduction: 'attention.spatial_reduction',
+    reductionNorm: 'attention.layer_norm',
+  },
+  mixes: true,
+  embed: overlapping({}, (stage) => `encoder.layers.${stage}.patch_embedding.`),
+  leave: (config, find, { stage, width }) => [
+    find.layerNorm(`encoder.layers.${stage}.layer_norm`, width, numberAt(config, 'layer_norm_eps')),
+    toFirst,
+  ],
+  end: () => [meanOfPixels],
+  modules,
+};
+
+export const pyramids: readonly StagedFamily[] = [segformer, pvt, pvtV2].map(pyramid);

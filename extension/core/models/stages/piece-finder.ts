@@ -1,0 +1,255 @@
+import { float } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { activations } from '../parts/feedforward';
+import { emitLinearOver } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import { emitNorm } from '../parts/norm';
+import { emitWeight } from '../parts/weight';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import { plain } from './piece';
+import type { Piece } from './piece';
+
+/** What a convolution is made of, besides its numbers of channels. */
+export interface Convolution {
+  /** Pixels of its window, both ways; 1 when absent. */
+  readonly kernel?: number;
+  readonly stride?: number;
+  /**
+   * Zeros around the image, or in front of and behind its rows and columns; `same` as many as give an image of 1 /
+   * stride, the odd one behind; half the window when absent.
+   */
+  readonly padding?: number | 'same' | readonly [front: number, behind: number];
+  readonly groups?: number;
+  /** True when absent. */
+  readonly bias?: boolean;
+  readonly dilation?: number;
+}
+
+/** Windows that lie side by side. */
+export const window = (size: number): Convolution => ({ kernel: size, stride: size, padding: 0 });
+
+/** Which axis of the stream holds the channels: [batch, height, width, channels], or [batch, channels, height, width]. */
+export type Channels = 'last' | 'first';
+
+export const toLast = plain('Channels last', (graph, x) =>
+  graph.op('Transpose', [x], { perm: [0, 2, 3, 1] }),
+);
+export const toFirst = plain('Channels first', (graph, x) =>
+  graph.op('Transpose', [x], { perm: [0, 3, 1, 2] }),
+);
+
+/** [batch, channels, height, width] → [batch, channels] */
+export const meanOfPixels = plain('Mean of pixels', (graph, x) =>
+  graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 0 }),
+);
+
+/** The greatest of each window of [batch, channels, height, width]. */
+export const maxPool = (kernel: number, stride: number, padding: number): Piece =>
+  plain('Max pooling', (graph, x) =>
+    graph.op('MaxPool', [x], {
+      kernel_shape: [kernel, kernel],
+      strides: [stride, stride],
+      pads: [padding, padding, padding, padding],
+    }),
+  );
+
+type ConvolutionPiece = Omit<Piece, 'emit'> & {
+  /** `change` gives the weights that are used from those stored. */
+  readonly emit: (graph: GraphBuilder, x: Value, change?: (weights: Value) => Value) => Value;
+};
+
+/** Finds the tensors of single steps, and says how these are computed. */
+export class PieceFinder {
+  public constructor(
+    public readonly tensors: TensorFinder,
+    /** What stands in front of all names but the head's. */
+    private readonly prefix: string,
+  ) {}
+
+  /** A finder of names that begin with `place`. */
+  public at(place: string): PieceFinder {
+    return new PieceFinder(this.tensors, `${this.prefix}${place}`);
+  }
+
+  public has(name: string): boolean {
+    return this.tensors.has(`${this.prefix}${name}`);
+  }
+
+  /** Number of rows of a stored weight. */
+  public rows(name: string): number {
+    return this.tensors.rows(`${this.prefix}${name}`);
+  }
+
+  public take(name: string, shape: readonly number[]): LazyTensor {
+    return this.tensors.take(`${this.prefix}${name}`, shape);
+  }
+
+  /** Over [batch, in, height, width]. */
+  public conv(name: string, input: number, out: number, form: Convolution = {}): ConvolutionPiece {
+    const { kernel = 1, stride = 1, groups = 1, bias = true, dilation = 1 } = form;
+    const { padding = Math.floor(kernel / 2) } = form;
+    const [front, behind] = typeof padding === 'object' ? padding : [padding, padding];
+    const weight = this.take(`${name}.weight`, [out, input / groups, kernel, kernel]);
+    const tensors = [weight, ...(bias ? [this.take(`${name}.bias`, [out])] : [])];
+    return {
+      label: `Convolution ${kernel} × ${kernel}`,
+      tensors,
+      outputs: tensors,
+      emit: (graph, x, change = (value) => value) => {
+        const [weights = '', ...biases] = tensors.map((tensor) => emitWeight(graph, tensor));
+        return graph.op('Conv', [x, change(weights), ...biases], {
+          kernel_shape: [kernel, kernel],
+          strides: [stride, stride],
+          ...(typeof front === 'number' && typeof behind === 'number'
+            ? { pads: [front, front, behind, behind] }
+            : { auto_pad: 'SAME_UPPER' }),
+          dilations: [dilation, dilation],
+          group: groups,
+        });
+      },
+    };
+  }
+
+  /** A convolution without bias whose weights have mean 0 and variance 1 in each output channel (arXiv 1903.10520). */
+  public standardizedConv(name: string, input: number, out: number, form: Convolution): Piece {
+    const { tensors, emit, ...piece } = this.conv(name, input, out, { ...form, bias: false });
+    return {
+      ...piece,
+      tensors,
+      emit: (graph, x) => emit(graph, x, (weight) => standardized(graph, weight)),
+    };
+  }
+
+  /** By the statistics of training (arXiv 1502.03167), over [batch, width, height, width]. */
+  public batchNorm(name: string, width: number, epsilon = 1e-5): Piece {
+    const part = (field: string): LazyTensor => this.take(`${name}.${field}`, [width]);
+    const own = [part('weight'), part('bias')];
+    const tensors = [...own, part('running_mean'), part('running_var')];
+    return {
+      label: 'Batch norm',
+      tensors,
+      outputs: own,
+      emit: (graph, x) =>
+        graph.op('BatchNormalization', [x, ...tensors.map((tensor) => emitWeight(graph, tensor))], {
+          epsilon: float(epsilon),
+        }),
+    };
+  }
+
+  /** Over the last axis, or over that of the channels where they stand first. */
+  public layerNorm(
+    name: string,
+    width: number,
+    epsilon: number,
+    channels: Channels = 'last',
+  ): Piece {
+    const norm = this.tensors.norm(`${this.prefix}${name}`, width);
+    const tensors = [norm.weight, norm.bias].filter((tensor) => tensor !== undefined);
+    const emit = (graph: GraphBuilder, x: Value): Value =>
+      emitNorm(graph, { kind: 'layer', epsilon }, x, norm);
+    return {
+      label: 'Layer norm',
+      tensors,
+      outputs: tensors,
+      emit:
+        channels === 'last'
+          ? emit
+          : (graph, x) => toFirst.emit(graph, emit(graph, toLast.emit(graph, x))),
+    };
+  }
+
+  /** Over groups of channels and all pixels (arXiv 1803.08494), of [batch, width, height, width]. */
+  public groupNorm(name: string, width: number, groups = 1, epsilon = 1e-5): Piece {
+    const tensors = [this.take(`${name}.weight`, [width]), this.take(`${name}.bias`, [width])];
+    return {
+      label: 'Group norm',
+      tensors,
+      outputs: tensors,
+      emit: (graph, x) => {
+        const split = graph.op('Reshape', [x, graph.ints([0, groups, -1])]);
+        const mean = (value: Value): Value =>
+          graph.op('ReduceMean', [value], { axes: [-1], keepdims: 1 });
+        const centered = graph.op('Sub', [split, mean(split)]);
+        const variance = mean(graph.op('Mul', [centered, centered]));
+        const root = graph.op('Sqrt', [graph.op('Add', [variance, graph.scalar(epsilon)])]);
+        const normed = graph.op('Div', [centered, root]);
+        const whole = graph.op('Reshape', [normed, graph.op('Shape', [x])]);
+        const [gain = '', shift = ''] = tensors.map((tensor) =>
+          graph.op('Reshape', [emitWeight(graph, tensor), graph.ints([width, 1, 1])]),
+        );
+        return graph.op('Add', [graph.op('Mul', [whole, gain]), shift]);
+      },
+    };
+  }
+
+  /** Over the last axis. */
+  public linear(name: string, input: number, out: number, bias = true): Piece {
+    return linearPiece(this.tensors.linear(`${this.prefix}${name}`, out, input, bias));
+  }
+
+  /** A linear layer over the last axis to as many classes as the checkpoint has, from as many numbers where `input` is absent. */
+  public classifier(name: string, input = this.tensors.columns(`${this.prefix}${name}`)): Piece {
+    return this.linear(name, input, this.rows(name));
+  }
+
+  /** A factor for each channel. */
+  public scale(name: string, width: number, channels: Channels): Piece {
+    const tensor = this.take(name, [width]);
+    return {
+      label: '× by channel',
+      tensors: [tensor],
+      outputs: [tensor],
+      emit: (graph, x) => {
+        const factors = emitWeight(graph, tensor);
+        const shaped =
+          channels === 'last' ? factors : graph.op('Reshape', [factors, graph.ints([width, 1, 1])]);
+        return graph.op('Mul', [x, shaped]);
+      },
+    };
+  }
+}
+
+function linearPiece(linear: Linear): Piece {
+  const tensors = [linear.weight, ...(linear.bias === undefined ? [] : [linear.bias])];
+  return {
+    label: 'Linear',
+    tensors,
+    outputs: tensors,
+    emit: (graph, x) => emitLinearOver(graph, linear, x),
+  };
+}
+
+/** @throws Error for one that {@link activations} does not have; config.json is checked before. */
+export function activation(name: string): Piece {
+  const own = activations[name];
+  if (own === undefined) {
+    throw new Error(`no activation is named ${name}`);
+  }
+  return plain(name, own);
+}
+
+export const sigmoid = plain('sigmoid', (graph, x) => graph.op('Sigmoid', [x]));
+
+/** Squeeze and excitation (arXiv 1709.01507): channels times a gate that their means give, through these layers. */
+export function squeezed(gate: Piece): Piece {
+  return {
+    label: 'Squeeze and excitation',
+    tensors: gate.tensors,
+    emit: (graph, x) => {
+      const pooled = graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 1 });
+      return graph.op('Mul', [x, gate.emit(graph, pooled)]);
+    },
+  };
+}
+
+/** Weights [out, in, height, width] with mean 0 and variance 1 for each output channel. */
+function standardized(graph: GraphBuilder, weights: Value): Value {
+  const mean = (x: Value): Value => graph.op('ReduceMean', [x], { axes: [1, 2, 3], keepdims: 1 });
+  const centered = graph.op('Sub', [weights, mean(weights)]);
+  const variance = graph.op('Add', [
+    mean(graph.op('Mul', [centered, centered])),
+    graph.scalar(1e-8),
+  ]);
+  return graph.op('Div', [centered, graph.op('Sqrt', [variance])]);
+}

@@ -1,0 +1,45 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+
+/** What a step of a model computes of one value. */
+export interface Piece {
+  /** For people, such as `Convolution 3 × 3`. */
+  readonly label: string;
+  readonly tensors: readonly LazyTensor[];
+  /** The tensors that make what comes out: with zeros in them the piece gives zeros. */
+  readonly outputs?: readonly LazyTensor[];
+  /** What it consists of, in order, where that can be told. */
+  readonly pieces?: readonly Piece[];
+  readonly emit: (graph: GraphBuilder, x: Value) => Value;
+}
+
+/** The pieces one after the other; what is undefined is left out. */
+export function chain(label: string, ...all: readonly (Piece | undefined)[]): Piece {
+  const pieces = all.filter((piece) => piece !== undefined);
+  return {
+    label,
+    tensors: pieces.flatMap(({ tensors }) => tensors),
+    outputs: pieces.findLast(({ outputs = [] }) => outputs.length > 0)?.outputs ?? [],
+    pieces,
+    emit: (graph, x) => pieces.reduce((value, piece) => piece.emit(graph, value), x),
+  };
+}
+
+/** A piece without weights. */
+export function plain(label: string, emit: Piece['emit']): Piece {
+  return { label, tensors: [], emit };
+}
+
+/** x + f(x), for a sum whose branch cannot go. */
+export function added(label: string, shortcut: Piece | undefined, branch: Piece): Piece {
+  return {
+    label,
+    tensors: [...(shortcut?.tensors ?? []), ...branch.tensors],
+    emit: (graph, x) => graph.op('Add', [shortcut?.emit(graph, x) ?? x, branch.emit(graph, x)]),
+  };
+}
+
+/** The steps that a piece consists of, for a picture. */
+export function flatPieces(piece: Piece): readonly Piece[] {
+  return piece.pieces === undefined ? [piece] : piece.pieces.flatMap(flatPieces);
+}

@@ -1,0 +1,93 @@
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import { TensorFinder } from '../transformer/tensor-finder';
+import { chain } from './piece';
+import type { Piece } from './piece';
+import { PieceFinder } from './piece-finder';
+import { sidesAt } from './staged-config';
+import type { StagedConfig } from './staged-config';
+import { placesOf } from './staged-family';
+import type { StagedFamily, StagedKind } from './staged-family';
+
+/** A branch x + f(x), and what follows it whether it is there or not. */
+export interface StagedSublayer {
+  readonly id: string;
+  readonly block: number;
+  readonly kind: StagedKind;
+  readonly branch: Piece;
+  /** Such as an activation of the sum, and what leads to the next stage. */
+  readonly behind: Piece;
+}
+
+/** A model of stages whose every tensor has been found in the checkpoint. */
+export interface StagedLayout {
+  readonly channels: number;
+  /** Height and width of an image, where the model fixes them. */
+  readonly image: readonly number[] | undefined;
+  /** From the pixels to the first branch. */
+  readonly start: Piece;
+  readonly sublayers: readonly StagedSublayer[];
+  readonly head: Piece | undefined;
+  /** What the names of each block's tensors begin with. */
+  readonly blockPlaces: readonly string[];
+  /** Whether a block stays where all its branches go: config.json does not count blocks. */
+  readonly keepsBlocks: boolean;
+  readonly absent: readonly string[];
+  readonly unused: readonly string[];
+  readonly computed: readonly string[];
+}
+
+/** Counters of training. */
+const isComputed = (name: string): boolean =>
+  /\.num_batches_tracked$|\.relative_position_index$|\.relative_coords_table$/.test(name);
+
+/**
+ * Finds every tensor that a model of `family` needs and checks its shape.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function layOutStages(
+  family: StagedFamily,
+  config: StagedConfig,
+  checkpoint: Checkpoint,
+): StagedLayout {
+  const hasHead = [...checkpoint.tensors.keys()].some((name) => name.startsWith(family.prefix));
+  const prefix = hasHead ? family.prefix : '';
+  const tensors = new TensorFinder(checkpoint, { norm: 'layer', transposed: false });
+  const removed = new Set(config.espalier?.removed ?? []);
+  const absent: string[] = [];
+  const start: Piece[] = [];
+  const sublayers: (Omit<StagedSublayer, 'behind'> & { readonly behind: Piece[] })[] = [];
+  for (const step of family.steps(config, new PieceFinder(tensors, prefix))) {
+    if (!('branch' in step)) {
+      (sublayers.at(-1)?.behind ?? start).push(step);
+      continue;
+    }
+    const { block, kind, branch } = step;
+    const id = `block.${block}.${kind}`;
+    if (removed.has(id)) {
+      absent.push(id);
+    } else {
+      sublayers.push({ id, block, kind, branch: branch(), behind: [] });
+    }
+  }
+  const { unread = [] } = family;
+  const isExpected = (name: string): boolean =>
+    isComputed(name) || unread.some((first) => name.startsWith(`${prefix}${first}`));
+  const head = hasHead ? family.head(config, new PieceFinder(tensors, '')) : undefined;
+  return {
+    channels: config.num_channels,
+    image: family.fixesImage === true ? sidesAt(config, 'image_size') : undefined,
+    start: chain('Stem', ...start),
+    sublayers: sublayers.map((sublayer) => ({
+      ...sublayer,
+      behind: chain('Behind the sum', ...sublayer.behind),
+    })),
+    head,
+    blockPlaces: placesOf(family.groups(config)).map(
+      ({ place, number }) => `${prefix}${place}${number}.`,
+    ),
+    keepsBlocks: family.config.pruned === undefined,
+    absent,
+    unused: tensors.unused().filter((name) => !isExpected(name)),
+    computed: tensors.unused().filter(isExpected),
+  };
+}

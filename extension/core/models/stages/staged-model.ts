@@ -1,0 +1,179 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  PatchInput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
+import type { ModelSummary } from '../model-summary';
+import { requireRunnableTensors } from '../transformer/runnable';
+import { costsOf } from '../transformer/sublayer-tensors';
+import { tappedPart } from '../transformer/tapped-part';
+import type { BuilderPart } from '../transformer/tapped-part';
+import { UserError } from '../../user-error';
+import { added, chain } from './piece';
+import type { Piece } from './piece';
+import type { StagedLayout, StagedSublayer } from './staged-layout';
+import { say } from '../../message';
+
+const pixels = 'pixel_values';
+const stream = 'hidden';
+const nextStream = 'next';
+
+/** A model of images whose stream changes its size between stages: what does so stays, and belongs to the step in front of it. */
+export class StagedModel implements LayeredModel {
+  public readonly kind = 'stages';
+  public readonly inputs: readonly InputPort[];
+  public readonly output: ModelOutput;
+  public readonly sideNames: readonly string[] = [];
+  public readonly joinsExamples = true;
+  public readonly outerMatrices: readonly OuterMatrix[] = [];
+
+  public constructor(
+    public readonly summary: ModelSummary,
+    public readonly files: readonly string[],
+    public readonly layout: StagedLayout,
+  ) {
+    const { channels, image, head } = layout;
+    const [height = 'height', width = 'width'] = image ?? [];
+    this.inputs = [{ name: pixels, dtype: 'F32', shape: ['batch', channels, height, width] }];
+    this.output = {
+      name: head === undefined ? 'last_hidden_state' : 'logits',
+      givesScores: head !== undefined,
+      seesWhole: true,
+    };
+  }
+
+  public get blockPlaces(): readonly string[] {
+    return this.layout.blockPlaces;
+  }
+
+  public get prologue(): Step & { readonly part: BuilderPart } {
+    return {
+      part: part('prologue', this.layout.start, pixels, stream),
+      next: { [stream]: stream },
+    };
+  }
+
+  public sublayer(index: number): Step & { readonly part: BuilderPart } {
+    const { id, branch, behind } = this.at(index);
+    return over(id, chain(id, added('Sum', undefined, branch), behind));
+  }
+
+  public summed(index: number): Step & { readonly part: BuilderPart } {
+    const { id, branch } = this.at(index);
+    return over(`${id}.summed`, added('Sum', undefined, branch));
+  }
+
+  public skipped(index: number): Step {
+    const { id, behind } = this.at(index);
+    return behind.pieces?.length === 0
+      ? { next: { [stream]: stream } }
+      : over(`${id}.skipped`, behind);
+  }
+
+  public streamNames(): { readonly before: string; readonly after: string } {
+    return { before: stream, after: stream };
+  }
+
+  public get epilogue(): BuilderPart {
+    return part('epilogue', this.layout.head ?? chain('Output'), stream, this.output.name);
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return this.at(index).branch.outputs ?? [];
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    return this.at(index).branch.tensors;
+  }
+
+  public linearLayers(): readonly LinearLayer[] {
+    return [];
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, []) };
+  }
+
+  public withMatrices(): this {
+    return this;
+  }
+
+  /** @throws UserError: a patch stands in a stream of one width. */
+  public withPatches(): never {
+    throw new UserError(say`Models of several widths can't hold graph modules.`, {
+      file: this.summary.path,
+      remedy: say`Choose a model with one width.`,
+    });
+  }
+
+  public patchInput(): PatchInput {
+    return { value: stream, width: undefined };
+  }
+
+  public requireRunnable(): void {
+    requireRunnableTensors(this.steps().flatMap(({ tensors }) => tensors));
+  }
+
+  /** Emits the model without the sublayers of `removed`, from its pixels to its output. */
+  public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    const [input] = this.inputs;
+    graph.input(pixels, DataType.FLOAT, input?.shape ?? []);
+    const last = this.steps(removed).reduce(
+      (x, piece) => graph.within(piece.label, () => piece.emit(graph, x)),
+      pixels,
+    );
+    graph.output(this.output.name, last, DataType.FLOAT);
+  }
+
+  /** Everything in order, but for the branches of `removed`. */
+  private steps(removed: ReadonlySet<number> = new Set()): readonly Piece[] {
+    const { start, sublayers, head } = this.layout;
+    return [
+      start,
+      ...sublayers.flatMap(({ id, branch, behind }, index) =>
+        removed.has(index) ? [behind] : [added(id, undefined, branch), behind],
+      ),
+      ...(head === undefined ? [] : [head]),
+    ];
+  }
+
+  private at(index: number): StagedSublayer {
+    const sublayer = this.layout.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.layout.sublayers.length}`);
+    }
+    return sublayer;
+  }
+}
+
+function over(key: string, piece: Piece): Step & { readonly part: BuilderPart } {
+  return { part: part(key, piece, stream, nextStream), next: { [stream]: nextStream } };
+}
+
+/** A piece as a graph; the sizes of its stream are not promised, as stages differ in them. */
+function part(key: string, piece: Piece, input: string, output: string): BuilderPart & GraphPart {
+  return {
+    key,
+    ...costsOf(piece.tensors, []),
+    inputs: [input],
+    outputs: [output],
+    build: () => {
+      const graph = new GraphBuilder(key);
+      graph.input(input, DataType.FLOAT);
+      graph.output(
+        output,
+        graph.within(key, () => piece.emit(graph, input)),
+        DataType.FLOAT,
+      );
+      return graph;
+    },
+  };
+}

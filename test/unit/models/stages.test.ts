@@ -1,0 +1,176 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
+import { inEnglish } from '../../../extension/core/message';
+import type { Example } from '../../../extension/core/models/model-input';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { knownStaged } from '../../../extension/core/models/stages/staged-families';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { floatNpy } from '../data/npy-file';
+import { prune, readConfig, rejection } from '../export/pruning';
+import { relativeError, stagedFixture, stagedNames } from '../fixtures';
+import { runSearch } from '../prune/run-search';
+import { temporaryFolder } from '../temporary-folder';
+
+const out = temporaryFolder();
+
+interface Golden {
+  readonly output: { readonly file: string };
+  readonly pixel_values: { readonly file: string; readonly shape: readonly number[] };
+}
+
+function floatsOf(name: string, file: string): Float32Array {
+  return new Float32Array(new Uint8Array(readFileSync(stagedFixture(name, file))).buffer);
+}
+
+function goldenOf(name: string): { examples: Example[]; output: Float32Array } {
+  const text = readFileSync(stagedFixture(name, 'golden.json'), 'utf8');
+  const { output, pixel_values: pixels } = JSON.parse(text) as Golden;
+  const all = floatsOf(name, pixels.file);
+  const [batch = 1, ...dims] = pixels.shape;
+  const size = all.length / batch;
+  const examples = Array.from({ length: batch }, (_, i) => ({
+    pixel_values: {
+      dtype: 'F32' as const,
+      dims: [1, ...dims],
+      data: all.slice(i * size, (i + 1) * size),
+    },
+  }));
+  return { examples, output: floatsOf(name, output.file) };
+}
+
+/** One small image as a file: a random one would have 224 × 224 pixels where the family takes any size. */
+function imageFile(name: string): string {
+  const path = join(out, `${name}.npy`);
+  const [{ pixel_values: pixels } = {}] = goldenOf(name).examples;
+  writeFileSync(path, floatNpy(pixels?.dims ?? [], [...(pixels?.data ?? [])].map(Number)));
+  return path;
+}
+
+/** Logits of all examples without the sublayers of `removed`. */
+async function logitsOf(
+  path: string,
+  examples: readonly Example[],
+  removed: readonly string[] = [],
+): Promise<Float32Array> {
+  const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 30);
+  const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
+  try {
+    const logits: number[] = [];
+    for (const example of examples) {
+      let state = await executor.embed(example);
+      for (const index of executor.model.summary.sublayers.keys()) {
+        [state = state] = await executor.pass(index, [state], units);
+      }
+      logits.push(...(await executor.logits(state)));
+    }
+    return Float32Array.from(logits);
+  } finally {
+    await executor.dispose();
+  }
+}
+
+describe.each(stagedNames)('%s', (name) => {
+  const folder = stagedFixture(name);
+  const { examples, output } = goldenOf(name);
+
+  it('has the logits of transformers, every tensor used', async () => {
+    expect(relativeError(await logitsOf(folder, examples), output)).toBeLessThan(1e-4);
+    const { summary } = await openModel(folder);
+    expect(summary.warnings.map(inEnglish)).toEqual([]);
+    expect(
+      summary.sublayers.every(({ parameters }) => parameters > 0 || name === 'poolformer'),
+    ).toBe(true);
+  });
+
+  it('loses a whole block as its config.json can say it, and single sublayers', async () => {
+    const { summary } = await openModel(folder);
+    const counts = knownStaged(name)?.config.pruned !== undefined;
+    const ids = summary.sublayers.filter(({ block }) => block === 1).map(({ id }) => id);
+    const result = await prune(folder, ids, join(out, name), { examples: imageFile(name) });
+    expect(result).toMatchObject({ layout: counts ? 'blocks' : 'auto-map', removed: ids });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    const pruned = await openModel(result.path);
+    expect(pruned.summary.blocks).toBe(summary.blocks - Number(counts));
+    expect(pruned.summary.sublayers).toHaveLength(summary.sublayers.length - ids.length);
+    const last = summary.sublayers.at(-1)?.id ?? '';
+    const whole = summary.sublayers.filter(({ block }) => block === 0).length === 1;
+    const single = await prune(folder, [last], join(out, `${name}-single`), {
+      examples: imageFile(name),
+    });
+    expect(single.layout).toBe(whole && counts ? 'blocks' : 'auto-map');
+    expect(single.verification.relativeError).toBeLessThan(1e-5);
+  });
+});
+
+describe('a model of stages', () => {
+  it('says that it cannot be compressed, repaired or patched', async () => {
+    const { capabilities, model } = await openModelFiles(stagedFixture('resnet'));
+    expect(capabilities).toMatchObject({
+      run: { able: true },
+      removeBlocks: { able: true },
+      compress: { code: 'several-widths' },
+      repair: { code: 'several-widths' },
+      patch: { code: 'several-widths' },
+    });
+    expect(() => model.withPatches(new Map())).toThrow(/several widths/);
+  });
+
+  it.each(['resnet', 'swin', 'pvt'])('%s is written as a graph, and drawn', async (name) => {
+    const folder = stagedFixture(name);
+    const { summary } = await openModel(folder);
+    const ids = summary.sublayers.slice(0, 1).map(({ id }) => id);
+    const result = await prune(folder, ids, join(out, `${name}-onnx`), {
+      format: 'onnx',
+      examples: imageFile(name),
+    });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    const flow = await describeFlow(folder);
+    expect(flow).toMatchObject({ source: 'architecture', omitted: 0 });
+    const drawn = JSON.stringify(flow);
+    expect(summary.sublayers.filter(({ id }) => !drawn.includes(`"${id}"`))).toEqual([]);
+  });
+
+  it('is zeroed like others', async () => {
+    const folder = stagedFixture('regnet');
+    const { examples } = goldenOf('regnet');
+    const ids = ['block.1.convolution'];
+    const { path } = await prune(folder, ids, join(out, 'zeroed'), {
+      layout: 'zeroed',
+      examples: imageFile('regnet'),
+    });
+    const without = await logitsOf(folder, examples, ids);
+    expect(relativeError(await logitsOf(path, examples), without)).toBeLessThan(1e-5);
+    expect(relativeError(without, goldenOf('regnet').output)).toBeGreaterThan(1e-3);
+    expect(readConfig(path)).toEqual(readConfig(folder));
+  });
+
+  it.each([
+    ['swin', 'block.0', /would swap those behind it/],
+    ['swin', 'block.2', /would swap those behind it/],
+  ])(
+    '%s without %s is refused, since other blocks would compute otherwise',
+    async (name, block, reason) => {
+      const { summary } = await openModel(stagedFixture(name));
+      const ids = summary.sublayers
+        .filter(({ id }) => id.startsWith(`${block}.`))
+        .map(({ id }) => id);
+      const refused = await rejection(prune(stagedFixture(name), ids, join(out, 'refused')));
+      expect(refused.message).toMatch(reason);
+    },
+  );
+
+  it('counts what leads to another size as all there is, where streams are compared', async () => {
+    const { examples } = goldenOf('convnext');
+    const found = await runSearch({
+      folder: stagedFixture('convnext'),
+      sequences: examples.slice(0, 1),
+      settings: { mode: 'naive', metric: 'js', budget: { kind: 'count', count: 1 } },
+    });
+    const distances = found.cosineLocal.map(({ distance }) => distance);
+    expect(distances.every((distance) => Number.isFinite(distance))).toBe(true);
+    expect(distances).toHaveLength(4);
+    expect(distances[1]).toBe(1);
+  });
+});
