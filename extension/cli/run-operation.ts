@@ -11,7 +11,7 @@ import { flag, path } from '../core/operations/fields';
 import type { Fields } from '../core/operations/fields';
 import type { AnyOperation, OperationContext } from '../core/operations/operation';
 import { runOperation as runOnCore } from '../core/operations/run-operation';
-import { UserError } from '../core/user-error';
+import { UserError, checkPath } from '../core/user-error';
 import type { Typed } from './options';
 import type { Presenter } from './presenter';
 import type { Terminal } from './terminal';
@@ -103,7 +103,7 @@ function requireOneOutput(common: Typed, options: Typed): void {
 /** The fields of a file; its `operation`, if it names one, must be the one that is run. */
 async function readConfig(file: string, expected: string): Promise<Typed> {
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new RequestError(say`There is no such file.`, { file });
+    throw new RequestError(say`There is no such file.`, { file, remedy: checkPath });
   });
   try {
     const values: unknown = JSON.parse(text);
@@ -113,7 +113,11 @@ async function readConfig(file: string, expected: string): Promise<Typed> {
       if (operation !== expected) {
         throw new RequestError(
           say`The file holds options of ${JSON.stringify(operation)}, not of "${expected}".`,
-          { file, field: 'operation' },
+          {
+            file,
+            field: 'operation',
+            remedy: say`Give it to that command, or choose another file.`,
+          },
         );
       }
       return fields;
@@ -122,9 +126,15 @@ async function readConfig(file: string, expected: string): Promise<Typed> {
     if (error instanceof RequestError) {
       throw error;
     }
-    throw new RequestError(say`The file is not JSON: ${(error as Error).message}.`, { file });
+    throw new RequestError(say`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: say`Correct the file.`,
+    });
   }
-  throw new RequestError(say`The file must hold a JSON object.`, { file });
+  throw new RequestError(say`The file must hold a JSON object.`, {
+    file,
+    remedy: say`Write the fields of this command, such as ${'{"device": "cpu"}'}.`,
+  });
 }
 
 /** An error about a field of the request names its flag. */
@@ -137,6 +147,6 @@ function inFlags(error: unknown, fields: Fields): unknown {
     ? error
     : new UserError(error.problem, {
         field: flagOf(field, fields[field]),
-        ...(remedy === undefined ? {} : { remedy }),
+        remedy,
       });
 }

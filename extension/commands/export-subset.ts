@@ -68,7 +68,10 @@ async function askExport(
   await session.opened();
   const { map, source } = session;
   if (map === undefined) {
-    throw new UserError(say`These scores cannot be read.`, { file: source.scores });
+    throw new UserError(say`These scores cannot be read.`, {
+      file: source.scores,
+      remedy: say`Open them as a data map to see why.`,
+    });
   }
   const { kept } = await services.dataReader.request('count', {
     ...{ ...source, choice: session.choice },

@@ -59,7 +59,7 @@ async function chooseScores(argument: unknown, data?: string): Promise<ScoredSou
   }
   const unreadable = whyDataUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString() });
+    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }
   const scores = uri.fsPath;
   if (data !== undefined || isScores(scores)) {

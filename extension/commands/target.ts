@@ -53,7 +53,7 @@ export async function chooseTarget(
 async function targetOf(uri: Uri): Promise<Target> {
   const unreadable = whyUnreadable(uri.scheme);
   if (unreadable !== undefined) {
-    throw new UserError(verbatim(unreadable), { file: uri.toString() });
+    throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }
   const path = uri.fsPath;
   if (isPlan(path)) {

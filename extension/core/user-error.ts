@@ -7,9 +7,17 @@ export interface ErrorSubject {
   readonly file?: string;
   /** Name of the field, tensor or option at fault. */
   readonly field?: string;
-  /** What the user can do about it, as one sentence. */
-  readonly remedy?: Message;
+  /** What the user can do about it, as one sentence; `undefined` only where the problem says so itself. */
+  readonly remedy: Message | undefined;
 }
+
+/** What an error names, without what to do about it. */
+export type ErrorPlace = Omit<ErrorSubject, 'remedy'>;
+
+/** What helps where a path leads nowhere. */
+export const checkPath = say`Check the path.`;
+/** What helps where something may not be read. */
+export const checkAccess = say`Check who may read it.`;
 
 /** A failure caused by input or environment: shown to the user as it is, without a stack. */
 export class UserError extends Error {
@@ -20,7 +28,7 @@ export class UserError extends Error {
   public constructor(
     /** What is wrong, as one sentence. */
     public readonly problem: Message,
-    public readonly subject: ErrorSubject = {},
+    public readonly subject: ErrorSubject,
   ) {
     const { file, field, remedy } = subject;
     const place = [file, field].filter((part) => part !== undefined).join(': ');

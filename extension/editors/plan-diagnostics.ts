@@ -86,7 +86,10 @@ export class PlanDiagnostics implements Disposable {
       const plan = parsePlan(text, path);
       const modelPath = modelPathOfPlan(plan, path);
       const model = await this.#models.summary(modelPath).catch((error: unknown) => {
-        throw new UserError(verbatim(describeError(error)), { field: 'model.path' });
+        throw new UserError(verbatim(describeError(error)), {
+          field: 'model.path',
+          remedy: undefined,
+        });
       });
       const { compress = [], remove } = plan;
       // A plan that only the worker can judge is judged when it is carried out.

@@ -20,7 +20,7 @@ export interface Refusal {
 /** Something cannot be done here; where it {@link Refusal.needsTrust}, the user can change that. */
 export class RefusedError extends UserError {
   public constructor(public readonly refusal: Refusal) {
-    super(verbatim(refusal.reason));
+    super(verbatim(refusal.reason), { remedy: undefined });
   }
 }
 

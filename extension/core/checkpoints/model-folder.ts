@@ -2,7 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
 import { modelFolderName } from './hub-cache';
 import { partsOf, withoutPart } from './gguf-part-names';
-import { UserError } from '../user-error';
+import { UserError, checkAccess, checkPath } from '../user-error';
 import { say } from '../message';
 
 /** Where the parts of a model lie: a Hugging Face folder, or a GGUF file, which holds them all. */
@@ -35,7 +35,7 @@ export function isOnnx(path: string): boolean {
 export async function locateModel(path: string): Promise<ModelFolder> {
   const absolute = resolve(path);
   const found = await stat(absolute).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
   if (isGguf(absolute) && !found.isDirectory()) {
     return ggufFile(absolute);
@@ -47,6 +47,7 @@ export async function locateModel(path: string): Promise<ModelFolder> {
   const names = await readdir(folder).catch((error: unknown) => {
     throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
       file: folder,
+      remedy: checkAccess,
     });
   });
   const ggufNames = names.filter(isGguf).filter(beginsModel);

@@ -16,6 +16,7 @@ export async function readBytes(
     throw new UserError(say`It has ${length} bytes, more than the ${most} expected.`, {
       file,
       field: name,
+      remedy: say`Download it again.`,
     });
   }
   return withRegularFile(file, async ({ handle }) => {
@@ -35,6 +36,7 @@ export async function readFloats(tensor: LazyTensor, most: number): Promise<numb
     throw new UserError(say`Its dtype is ${tensor.dtype}, not F32.`, {
       file: tensor.file,
       field: tensor.name,
+      remedy: say`Save it as float32.`,
     });
   }
   const bytes = await readBytes(tensor, most * size);

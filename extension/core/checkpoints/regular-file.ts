@@ -1,6 +1,6 @@
 import { open, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { UserError } from '../user-error';
+import { UserError, checkAccess, checkPath } from '../user-error';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -23,16 +23,22 @@ export async function withRegularFile<T>(
   read: (opened: RegularFile) => Promise<T>,
 ): Promise<T> {
   const file = await realpath(path).catch(() => {
-    throw new UserError(say`There is no such file.`, { file: path });
+    throw new UserError(say`There is no such file.`, { file: path, remedy: checkPath });
   });
   const { size } = await stat(file).then((found) => {
     if (!found.isFile()) {
-      throw new UserError(say`This is not a regular file.`, { file: path });
+      throw new UserError(say`This is not a regular file.`, {
+        file: path,
+        remedy: say`Choose a file, not a folder, pipe or device.`,
+      });
     }
     return found;
   });
   const handle = await open(file, 'r').catch((error: unknown) => {
-    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, { file: path });
+    throw new UserError(say`The file cannot be read: ${(error as Error).message}.`, {
+      file: path,
+      remedy: checkAccess,
+    });
   });
   try {
     return await read({ handle, file, size });
@@ -46,12 +52,12 @@ export async function withRegularFile<T>(
  * @param remedy what to do about a larger file
  * @throws UserError naming the file when it is missing or larger.
  */
-export async function readWholeFile(path: string, most: number, remedy?: Message): Promise<Buffer> {
+export async function readWholeFile(path: string, most: number, remedy: Message): Promise<Buffer> {
   return withRegularFile(path, async ({ handle, size }) => {
     if (size > most) {
       throw new UserError(say`The file has ${size} bytes, more than the ${most} expected.`, {
         file: path,
-        ...(remedy === undefined ? {} : { remedy }),
+        remedy,
       });
     }
     const bytes = Buffer.alloc(size);
@@ -74,10 +80,13 @@ const maxTextBytes = 100_000_000;
  * @throws UserError naming the file when it is missing, too large or not UTF-8.
  */
 export async function readSmallText(path: string): Promise<string> {
-  const bytes = await readWholeFile(path, maxTextBytes);
+  const bytes = await readWholeFile(path, maxTextBytes, say`Choose a smaller file.`);
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new UserError(say`The file is not UTF-8 text.`, { file: path });
+    throw new UserError(say`The file is not UTF-8 text.`, {
+      file: path,
+      remedy: say`Save it with the encoding UTF-8.`,
+    });
   }
 }

@@ -190,7 +190,10 @@ export function checkSizes(
 ): void {
   for (const [field, size] of Object.entries({ sequences, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(say`${size} is not an integer of at least 1.`, { field });
+      throw new UserError(say`${size} is not an integer of at least 1.`, {
+        field,
+        remedy: undefined,
+      });
     }
   }
   const { maxPositions, name } = model.summary;

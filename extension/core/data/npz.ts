@@ -53,6 +53,7 @@ async function listEntries(
   if (zip.entryCount > maxEntries) {
     throw new UserError(say`The archive has ${zip.entryCount} entries, more than ${maxEntries}.`, {
       file,
+      remedy: say`Save fewer examples, or several files in one folder.`,
     });
   }
   const entries: Entry[] = [];

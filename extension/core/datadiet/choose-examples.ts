@@ -88,6 +88,7 @@ export function checkIndices(field: string, indices: readonly number[], examples
   if (fault !== undefined) {
     throw new UserError(say`There is no example ${fault}: indices run from 0 to ${examples - 1}.`, {
       field,
+      remedy: undefined,
     });
   }
 }

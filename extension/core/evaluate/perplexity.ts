@@ -85,6 +85,7 @@ function windowsOf(ids: Int32Array, length: number, stride: number | undefined):
       say`A stride must be an integer from 1 to below ${length}, not ${stride}.`,
       {
         field: 'stride',
+        remedy: undefined,
       },
     );
   }

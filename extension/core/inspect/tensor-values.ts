@@ -66,7 +66,7 @@ export class TensorReader {
     const decoder = decoderOf(dtype);
     const problem = whyUnreadable(tensor);
     if (decoder === undefined || problem !== undefined) {
-      throw new UserError(problem ?? say``, { file, field: name });
+      throw new UserError(problem ?? say``, { file, field: name, remedy: undefined });
     }
     return withRegularFile(file, async ({ handle }) =>
       use(new TensorReader(handle, tensor, decoder, cancellation, rowOrder)),

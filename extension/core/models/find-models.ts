@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isGguf, isOnnx } from '../checkpoints/model-folder';
 import { openModelFiles } from './open-model';
-import { UserError } from '../user-error';
+import { UserError, checkAccess } from '../user-error';
 import { say } from '../message';
 
 /** How deep models lie in a folder of them: as in the cache of the Hugging Face hub. */
@@ -27,6 +27,7 @@ export async function findModels(folders: readonly string[]): Promise<FoundModel
     await readdir(folder).catch((error: unknown) => {
       throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
         file: folder,
+        remedy: checkAccess,
       });
     });
     for await (const path of placesIn(folder, mostDepth)) {

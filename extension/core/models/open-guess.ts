@@ -24,6 +24,7 @@ export async function openGuesses(
   if (isGguf(folder.weights)) {
     throw new UserError(say`Only Hugging Face folders can be tried as another family.`, {
       file: folder.weights,
+      remedy: say`Choose the folder that the file was converted from.`,
     });
   }
   const configText = await readConfigText(folder.config);
@@ -33,6 +34,7 @@ export async function openGuesses(
   if (known !== undefined) {
     throw new UserError(say`Models of the type "${modelType}" can be opened already.`, {
       file: folder.config,
+      remedy: say`Open it without trying families.`,
     });
   }
   const checkpoint = await openSafetensors(folder.weights);

@@ -97,6 +97,7 @@ export async function readDecoder(
       {
         file: folder.config,
         field: 'quantization_config',
+        remedy: say`Use the original weights in float32, float16 or bfloat16.`,
       },
     );
   }
@@ -205,7 +206,11 @@ function architectureOf(configText: string, file: string): Architecture {
   }
   if (modelType === undefined) {
     parseModelConfig(configText, file);
-    throw new UserError(say`The field is missing.`, { file, field: 'model_type' });
+    throw new UserError(say`The field is missing.`, {
+      file,
+      field: 'model_type',
+      remedy: say`Name the architecture, as the original config.json does.`,
+    });
   }
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,

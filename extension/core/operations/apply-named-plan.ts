@@ -76,7 +76,10 @@ export async function namedPlanWork(
 function requireNoCompression(request: Readonly<Record<string, unknown>>): void {
   for (const [field, { default: fallback }] of Object.entries(compressionFields)) {
     if (request[field] !== undefined && request[field] !== fallback) {
-      throw new UserError(say`This has no effect: the plan compresses nothing.`, { field });
+      throw new UserError(say`This has no effect: the plan compresses nothing.`, {
+        field,
+        remedy: say`Leave it out.`,
+      });
     }
   }
 }

@@ -24,7 +24,7 @@ import type {
 } from '../tensornet/sensitivity/sensitivity-profile';
 import { parseSensitivityProfile } from '../tensornet/sensitivity/sensitivity-profile-schema';
 import { withOuter, withWays } from '../tensornet/sensitivity/ways';
-import { UserError } from '../user-error';
+import { UserError, checkPath } from '../user-error';
 import { choice, flag, group, integer, leftOpen, list, number, path } from './fields';
 import type { RequestOf } from './fields';
 import { journalOf } from './journals';
@@ -275,7 +275,7 @@ export async function readRemovable(
   if (model.fingerprint !== table.model.fingerprint || settings.metric !== table.metric) {
     throw new UserError(
       say`The layer profile must be of the same model as the sensitivity profile, by ${table.metric}.`,
-      { file, field: 'profile' },
+      { file, field: 'profile', remedy: say`Profile the layers of this model by that metric.` },
     );
   }
   const removable = removalCosts({ model, candidates });
@@ -303,6 +303,6 @@ export function removalCosts({
 
 async function read(file: string, missing: Message): Promise<string> {
   return readFile(file, 'utf8').catch(() => {
-    throw new UserError(missing, { file });
+    throw new UserError(missing, { file, remedy: checkPath });
   });
 }

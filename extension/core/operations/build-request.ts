@@ -1,8 +1,10 @@
 import * as v from 'valibot';
 import { UserError } from '../user-error';
+import type { ErrorSubject } from '../user-error';
 import type { Field, Fields, GivenOf, RequestOf } from './fields';
 import type { Breach, NameOf, Rule, Values } from './rules';
 import { say } from '../message';
+import type { Message } from '../message';
 
 /** The part of an operation that decides what its requests may be. */
 export interface RequestShape<F extends Fields = Fields> {
@@ -11,7 +13,12 @@ export interface RequestShape<F extends Fields = Fields> {
 }
 
 /** A request that cannot be: the caller said something wrong, before any work began. */
-export class RequestError extends UserError {}
+export class RequestError extends UserError {
+  /** @param subject absent where the problem says what to give */
+  public constructor(problem: Message, subject: ErrorSubject = { remedy: undefined }) {
+    super(problem, subject);
+  }
+}
 
 /**
  * Completes a request: what is given, then what settings say, then defaults. A setting that does nothing

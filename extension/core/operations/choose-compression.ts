@@ -128,6 +128,7 @@ async function chooseByMethod(
       say`Ranks can be distributed for lowrank only, not for ${compression.method}.`,
       {
         field: 'spreadRanks',
+        remedy: say`Leave it out, or choose lowrank.`,
       },
     );
   }

@@ -13,7 +13,7 @@ import { checkBudget } from '../prune/candidates';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { SearchSettings } from '../prune/options';
 import { parseLayerProfile } from '../prune/layer-profile-schema';
-import { UserError } from '../user-error';
+import { UserError, checkPath } from '../user-error';
 import { path } from './fields';
 import type { RequestOf } from './fields';
 import type { OperationContext } from './operation';
@@ -114,7 +114,7 @@ async function search(
 /** The first rounds of a saved profile, as many as the request asks for. */
 async function prefixOf(request: RemovalRequest, file: string): Promise<ChosenRemoval> {
   const text = await readFile(file, 'utf8').catch(() => {
-    throw new UserError(say`There is no such profile.`, { file });
+    throw new UserError(say`There is no such profile.`, { file, remedy: checkPath });
   });
   const profile = parseLayerProfile(text, file);
   requireSameSearch(request, profile, file);

@@ -3,7 +3,7 @@ import type * as v from 'valibot';
 import { dirname, resolve } from 'node:path';
 import type { Plan } from '../plans/plan';
 import { parsePlan, planSchema } from '../plans/plan-schema';
-import { UserError } from '../user-error';
+import { UserError, checkPath } from '../user-error';
 import { document } from './fields';
 import { say } from '../message';
 
@@ -44,7 +44,7 @@ export async function readPlan(
     return { plan: given, file: undefined, folder: '', model: model ?? given.model.path };
   }
   const text = await readFile(given, 'utf8').catch(() => {
-    throw new UserError(say`There is no such plan.`, { file: given });
+    throw new UserError(say`There is no such plan.`, { file: given, remedy: checkPath });
   });
   const plan = parsePlan(text, given);
   const folder = dirname(resolve(given));

@@ -162,6 +162,7 @@ function checkSites(name: string, { count, length }: Rows, sites: SiteSizes, bon
   if (!Number.isSafeInteger(bond) || bond < 1) {
     throw new UserError(say`A bond dimension must be an integer of at least 1, not ${bond}.`, {
       field: name,
+      remedy: undefined,
     });
   }
 }

@@ -132,7 +132,7 @@ describe('WorkerClient', () => {
     const refused = new WorkerClient({
       ...started('fake-worker.mjs'),
       assertMayRun: () => {
-        throw new UserError(say`This workspace is not trusted.`);
+        throw new UserError(say`This workspace is not trusted.`, { remedy: undefined });
       },
     });
     for (const { id, trust, fields } of operations) {

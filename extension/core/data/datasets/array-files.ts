@@ -134,7 +134,10 @@ function arrayDataset(
   const field = (row: number): string =>
     labelName === undefined ? rowName(row) : `${labelName}: ${rowName(row)}`;
   if (features.dims.length === 0) {
-    throw new UserError(say`It is a single number.`, { file });
+    throw new UserError(say`It is a single number.`, {
+      file,
+      remedy: say`Save an array with a row for each example.`,
+    });
   }
   const isImage = features.dtype === 'U8' && features.dims.length >= 3;
   return numericDataset(
@@ -186,6 +189,7 @@ function oneHot(
     throw new UserError(say`The row is not a class: it must have a single 1 among zeros.`, {
       file,
       field: field(row),
+      remedy: undefined,
     });
   }
   return values.indexOf(1);

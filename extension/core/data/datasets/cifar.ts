@@ -76,12 +76,15 @@ export async function openCifar(
   const [first = ''] = files;
   const form = formOf(first);
   if (form === undefined) {
-    throw new UserError(say`This is not a batch of CIFAR by its name.`, { file: first });
+    throw new UserError(say`This is not a batch of CIFAR by its name.`, {
+      file: first,
+      remedy: say`Name it as it was downloaded, such as data_batch_1.bin.`,
+    });
   }
   const row = form.labelBytes + imageBytes;
   const batches: Buffer[] = [];
   for (const file of files) {
-    const bytes = await readWholeFile(file, maxArrayBytes);
+    const bytes = await readWholeFile(file, maxArrayBytes, say`Save fewer examples.`);
     if (bytes.length === 0 || bytes.length % row !== 0) {
       throw new UserError(
         say`The file has ${bytes.length} bytes, which is not a multiple of ${row}.`,

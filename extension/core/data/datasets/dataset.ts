@@ -196,11 +196,14 @@ function checkSize(labels: Int32Array, size: number, file: string): void {
   if (labels.length !== size) {
     throw new UserError(
       say`It has ${counted(size, 'example')}, but ${counted(labels.length, 'label')}.`,
-      { file },
+      { file, remedy: say`Save one label for each example.` },
     );
   }
   if (size === 0) {
-    throw new UserError(say`There are no examples in it.`, { file });
+    throw new UserError(say`There are no examples in it.`, {
+      file,
+      remedy: say`Choose another data set.`,
+    });
   }
 }
 

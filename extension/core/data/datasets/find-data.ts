@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOnnx } from '../../checkpoints/model-folder';
 import { say } from '../../message';
-import { UserError } from '../../user-error';
+import { UserError, checkAccess } from '../../user-error';
 import { fingerprintFiles } from '../fingerprint-files';
 import { isDatasetFile } from './open-dataset';
 
@@ -32,6 +32,7 @@ async function* placesIn(folder: string, depth: number): AsyncGenerator<string> 
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw new UserError(say`The folder cannot be read: ${(error as Error).message}.`, {
       file: folder,
+      remedy: checkAccess,
     });
   });
   yield folder;

@@ -61,6 +61,7 @@ export async function openIdx(file: string, { classNames }: DatasetOptions): Pro
   if (dims.length !== 1) {
     throw new UserError(say`Labels have one axis, but the file has ${dims.length}.`, {
       file: labelFile,
+      remedy: say`Choose the labels that belong to the images: the name of their file has idx1.`,
     });
   }
   const [count = 0, ...rest] = images.dims;
@@ -101,7 +102,7 @@ async function sibling(file: string, kind: 'images' | 'labels'): Promise<string>
 
 /** Reads an array in the IDX format, plain or packed with gzip. */
 async function readIdx(file: string): Promise<NumericArray> {
-  const stored = await readWholeFile(file, maxArrayBytes);
+  const stored = await readWholeFile(file, maxArrayBytes, say`Save fewer examples.`);
   return parseIdx(extname(file) === '.gz' ? unpack(stored, file) : stored, file);
 }
 

@@ -1,6 +1,6 @@
 import { formatBytes } from '../../format';
 import { UserError } from '../../user-error';
-import type { ErrorSubject } from '../../user-error';
+import type { ErrorPlace } from '../../user-error';
 import { toGray, toRgb } from '../image/pixels';
 import type { Pixels } from '../image/pixels';
 import { resize } from '../image/resize';
@@ -30,7 +30,7 @@ export class ImageStack {
    * @param place what to name when the image is of another size than the first
    * @throws UserError when it is, or when the images do not fit in memory.
    */
-  public push(image: Pixels, place: ErrorSubject): void {
+  public push(image: Pixels, place: ErrorPlace): void {
     const sized = this.toSize(image);
     this.first ??= this.allocate(sized);
     const { height, width } = this.first;

@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { UserError } from '../../user-error';
+import { UserError, checkPath } from '../../user-error';
 import { listFiles } from '../list-files';
 import { npyFeatures, openNpy, openNpz } from './array-files';
 import { cifarBatches, isCifar, openCifar } from './cifar';
@@ -66,7 +66,7 @@ function requireActing(options: DatasetOptions, acting: readonly Option[], path:
  */
 export async function openDataset(path: string, options: DatasetOptions = {}): Promise<Dataset> {
   const found = await stat(path).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
   return found.isDirectory() ? openFolder(path, options) : openFile(path, options);
 }

@@ -67,6 +67,7 @@ export async function openParquet(
   if (size > maxRows) {
     throw new UserError(say`It has ${counted(size, 'row')}; at most ${maxRows} are read.`, {
       file,
+      remedy: say`Choose some of its files, or save fewer rows.`,
     });
   }
   const layout = await withParquet(file, (_, metadata) =>
@@ -221,7 +222,10 @@ function textOf(value: unknown, place: RowPlace): string {
   if (value instanceof Uint8Array) {
     return Buffer.from(value).toString('utf8');
   }
-  throw new UserError(say`The text is missing.`, place);
+  throw new UserError(say`The text is missing.`, {
+    ...place,
+    remedy: say`Give the row a text or leave it out.`,
+  });
 }
 
 function toLabels(

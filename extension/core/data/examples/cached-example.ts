@@ -26,7 +26,11 @@ export function cachedExample(
     ports.map((port) => {
       const { name, dtype, shape } = port;
       if (shape === undefined || !isArrayDType(dtype)) {
-        throw new UserError(say`Values of this input cannot be made.`, { file, field: name });
+        throw new UserError(say`Values of this input cannot be made.`, {
+          file,
+          field: name,
+          remedy: say`Export the model with the shape and a numeric dtype of this input.`,
+        });
       }
       const dims = shape.map((size, axis) =>
         typeof size === 'number' ? size : sizeOf(size, axis, name),

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
-import { inFile, UserError } from '../../user-error';
+import { UserError, checkPath, inFile } from '../../user-error';
 import { readImage } from '../image/decode-image';
 import { loadImagePreprocessor } from '../image/preprocess';
 import { listFiles } from '../list-files';
@@ -45,7 +45,7 @@ export async function readExamples(
   modelFolder: string,
 ): Promise<GivenExamples> {
   const found = await stat(path).catch(() => {
-    throw new UserError(say`There is no such file or folder.`, { file: path });
+    throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
   if (found.isDirectory()) {
     return readFolder(path, chosenOf, ports, modelFolder);

@@ -1,6 +1,6 @@
 import type { InputPort } from '../../models/layered-model';
 import { UserError } from '../../user-error';
-import type { ErrorSubject } from '../../user-error';
+import type { ErrorPlace } from '../../user-error';
 import {
   describeArray,
   fillArray,
@@ -28,7 +28,7 @@ export function fitToPort(array: NumericArray, port: InputPort, file: string): N
 export function checkDims(
   array: Pick<NumericArray, 'dims'> & { readonly dtype: string },
   { shape }: InputPort,
-  place: ErrorSubject,
+  place: ErrorPlace,
 ): void {
   const fits =
     shape === undefined ||
@@ -45,7 +45,7 @@ export function checkDims(
   }
 }
 
-function checkFinite(array: NumericArray, place: ErrorSubject): void {
+function checkFinite(array: NumericArray, place: ErrorPlace): void {
   const { dtype, data, dims } = array;
   for (let i = 0; isFloat(dtype) && i < data.length; i++) {
     const value = numberAt(array, i);
@@ -71,7 +71,7 @@ function position(index: number, dims: readonly number[]): number[] {
     .reverse();
 }
 
-function convert(array: NumericArray, dtype: string, place: ErrorSubject): NumericArray {
+function convert(array: NumericArray, dtype: string, place: ErrorPlace): NumericArray {
   if (array.dtype === dtype) {
     return array;
   }
@@ -81,7 +81,10 @@ function convert(array: NumericArray, dtype: string, place: ErrorSubject): Numer
       remedy: say`Save the array as the model takes it: ${dtype}.`,
     });
   if (!isArrayDType(dtype)) {
-    throw new UserError(say`Values of dtype ${dtype} are not supported.`, place);
+    throw new UserError(say`Values of dtype ${dtype} are not supported.`, {
+      ...place,
+      remedy: say`Export the model with this input in float32 or int64.`,
+    });
   }
   if (isFloat(array.dtype) && !isFloat(dtype)) {
     throw fault(say`It has fractions (${array.dtype}), but the model takes ${dtype}.`);

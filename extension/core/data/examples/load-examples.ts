@@ -57,7 +57,10 @@ export async function loadExamples(
   const { file, count, after = 0, seed, length = defaultLength, bounds = {} } = request;
   for (const [field, size] of Object.entries({ count, length })) {
     if (!Number.isSafeInteger(size) || size < 1) {
-      throw new UserError(say`${size} is not an integer of at least 1.`, { field });
+      throw new UserError(say`${size} is not an integer of at least 1.`, {
+        field,
+        remedy: undefined,
+      });
     }
   }
   const { given, warnings } =
@@ -94,7 +97,10 @@ async function fileExamples(
     modelFolder,
   );
   if (examples.length === 0 && after === 0) {
-    throw new UserError(say`There are no examples in it.`, { file });
+    throw new UserError(say`There are no examples in it.`, {
+      file,
+      remedy: say`Choose another file or folder.`,
+    });
   }
   const few =
     available < count && after === 0

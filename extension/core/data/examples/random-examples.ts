@@ -116,6 +116,7 @@ function randomValue(
     throw new UserError(say`Values of dtype ${dtype} cannot be made at random.`, {
       file,
       field: name,
+      remedy: say`Give examples as a .npz file.`,
     });
   }
   const bound = Math.min(bounds[name] ?? defaultBound, largestBounds[dtype] ?? Infinity);

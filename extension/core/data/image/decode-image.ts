@@ -16,7 +16,10 @@ const orientationTag = 0x0112;
  * @throws UserError naming the file.
  */
 export async function readImage(file: string): Promise<Pixels> {
-  return decodeImage(await readWholeFile(file, maxImageBytes), file);
+  return decodeImage(
+    await readWholeFile(file, maxImageBytes, say`Save the image smaller, or leave it out.`),
+    file,
+  );
 }
 
 /** Decodes the bytes of a PNG or JPEG file as {@link readImage}. */

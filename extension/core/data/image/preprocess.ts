@@ -112,6 +112,7 @@ function valueTables(
         {
           ...(file === undefined ? {} : { file }),
           field,
+          remedy: say`Give one number, or one for each channel.`,
         },
       );
     }

@@ -228,6 +228,7 @@ function cropOf(config: PreprocessorConfig, file: string): { height: number; wid
     throw new UserError(say`It must be a number of pixels or {height, width}.`, {
       file,
       field: 'crop_size',
+      remedy: undefined,
     });
   }
   return size;

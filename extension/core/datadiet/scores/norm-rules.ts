@@ -138,6 +138,7 @@ const gemmWeight: NormRule = (emitter, node, delta) => {
   if (!plain) {
     throw new UserError(say`A scaled or transposed product has no per-example norms.`, {
       field: node.name,
+      remedy: say`Score by EL2N, or leave this parameter out.`,
     });
   }
   const gradient = outerProduct(emitter, a, delta, node.output[0] ?? '');

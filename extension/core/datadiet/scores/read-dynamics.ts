@@ -12,6 +12,8 @@ import { Cartography, eachRow, el2n, isCorrect } from './scores';
 import { say, verbatim } from '../../message';
 import type { Message } from '../../message';
 
+const lineForm = say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`;
+
 const lineSchema = v.looseObject({
   guid: v.union([v.string(), v.number()]),
   gold: v.pipe(v.number(), v.integer(), v.minValue(0)),
@@ -43,12 +45,18 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
   const ordered = [...epochs].sort(([a], [b]) => a - b).map(([, epoch]) => epoch);
   const last = ordered.at(-1);
   if (last === undefined) {
-    throw new UserError(say`It has no field such as logits_epoch_0.`, { file: path });
+    throw new UserError(say`It has no field such as logits_epoch_0.`, {
+      file: path,
+      remedy: lineForm,
+    });
   }
   const cartography = new Cartography(labels.length);
   for (const { given, correct } of ordered) {
     if (given.length !== labels.length || Object.keys(given).length !== labels.length) {
-      throw new UserError(say`Not every example has logits of every epoch.`, { file: path });
+      throw new UserError(say`Not every example has logits of every epoch.`, {
+        file: path,
+        remedy: say`Record every example once in each epoch.`,
+      });
     }
     cartography.observe(Float64Array.from(given), Uint8Array.from(correct));
   }
@@ -71,7 +79,10 @@ export async function readDynamics(path: string): Promise<ScoreDocument> {
 async function epochFiles(folder: string): Promise<string[]> {
   const names = (await readdir(folder)).filter((name) => /^dynamics_epoch_\d+\.jsonl$/.test(name));
   if (names.length === 0) {
-    throw new UserError(say`It has no files such as dynamics_epoch_0.jsonl.`, { file: folder });
+    throw new UserError(say`It has no files such as dynamics_epoch_0.jsonl.`, {
+      file: folder,
+      remedy: say`Choose the folder that the training wrote them to.`,
+    });
   }
   const numberOf = (name: string): number => Number(/\d+/.exec(name)?.[0]);
   return names.sort((a, b) => numberOf(a) - numberOf(b)).map((name) => join(folder, name));
@@ -92,7 +103,7 @@ async function readLines(
     const subjectOf = (field = ''): ErrorSubject => ({
       file,
       field: `line ${number}${field}`,
-      remedy: say`Lines are {"guid": 0, "logits_epoch_0": [0.1, 2.3], "gold": 1}.`,
+      remedy: lineForm,
     });
     const fault = (problem: Message, field?: string): UserError =>
       new UserError(problem, subjectOf(field));

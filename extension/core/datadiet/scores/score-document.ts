@@ -180,13 +180,14 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
     throw new UserError(say`The class ${outside} has no name: there are ${classNames.length}.`, {
       file,
       field: 'classNames',
+      remedy: say`Name every class, in the order of their numbers.`,
     });
   }
   return document;
 }
 
 export async function readText(file: string): Promise<string> {
-  return (await readWholeFile(file, maxBytes)).toString('utf8');
+  return (await readWholeFile(file, maxBytes, say`Score a part of the data set.`)).toString('utf8');
 }
 
 /** What stands before the columns, in the order in which people read it. */

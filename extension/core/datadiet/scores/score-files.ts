@@ -119,7 +119,11 @@ async function readArray(file: string): Promise<ScoreDocument> {
   const scores = Array.from({ length: array.data.length }, (_, i) => {
     const score = numberAt(array, i);
     if (Number.isNaN(score) || score === Number.NEGATIVE_INFINITY) {
-      throw new UserError(say`The score is ${score}.`, { file, field: `index ${i}` });
+      throw new UserError(say`The score is ${score}.`, {
+        file,
+        field: `index ${i}`,
+        remedy: say`Save a number for every example.`,
+      });
     }
     return Number.isFinite(score) ? score : null;
   });
@@ -160,6 +164,7 @@ function parseDeepCore(text: string, file: string): ScoreDocument {
       {
         file,
         field: 'indices',
+        remedy: say`Save the score of every example once.`,
       },
     );
   }
@@ -214,6 +219,7 @@ function parseCleanlab(text: string, file: string): ScoreDocument {
       throw new UserError(say`${JSON.stringify(row['label_score'])} is not a number.`, {
         file,
         field: `row ${i + 1}, label_score`,
+        remedy: say`Correct the row.`,
       });
     }
     return score;

@@ -78,6 +78,7 @@ export async function studyGroups(
       say`Children of epoch ${late} have no epochs left: the run has ${epochs}.`,
       {
         field: 'spawn',
+        remedy: say`Give earlier epochs, or train for more.`,
       },
     );
   }

@@ -89,7 +89,10 @@ export function membersOf(labels: Int32Array, among: Int32Array): number[][] {
 
 function checkRequest({ keep, policy, offset }: SelectionRequest): void {
   if (!(keep > 0 && keep <= 1)) {
-    throw new UserError(say`It must be above 0 and at most 1, not ${keep}.`, { field: 'keep' });
+    throw new UserError(say`It must be above 0 and at most 1, not ${keep}.`, {
+      field: 'keep',
+      remedy: undefined,
+    });
   }
   if (policy !== 'window') {
     return;

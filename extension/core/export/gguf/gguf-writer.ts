@@ -188,7 +188,11 @@ function withNumber(entry: Buffer, file: string, key: string, value: number): Bu
   const typeAt = string(key).length;
   const size = entry.length - typeAt - 4;
   if (!wholeTypes.includes(entry.readUInt32LE(typeAt))) {
-    throw new UserError(say`Its value is not an integer.`, { file, field: key });
+    throw new UserError(say`Its value is not an integer.`, {
+      file,
+      field: key,
+      remedy: say`Convert the model again with a recent llama.cpp.`,
+    });
   }
   const changed = Buffer.from(entry);
   changed.fill(0, typeAt + 4);
@@ -208,6 +212,7 @@ async function withElements(
     throw new UserError(say`It has an entry for each block, in a type that cannot be rewritten.`, {
       file,
       field: key,
+      remedy: say`Convert the model again with a recent llama.cpp.`,
     });
   }
   const range = { name: key, file, offset: list.offset, length: list.length * size };

@@ -50,7 +50,11 @@ export async function readImportance(path: string): Promise<Importance> {
       const sums = await readFloats(tensor, maxInputs);
       const means = Float32Array.from(sums, (sum) => (count > 0 ? sum / count : 1));
       if (!means.every(Number.isFinite)) {
-        throw new UserError(say`Its numbers are not finite.`, { file: path, field: tensor.name });
+        throw new UserError(say`Its numbers are not finite.`, {
+          file: path,
+          field: tensor.name,
+          remedy: say`Make the importance matrix again.`,
+        });
       }
       importance.set(name, means);
     }

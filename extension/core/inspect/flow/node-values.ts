@@ -13,6 +13,8 @@ const numberFields = ['value', 'dur', 'distance', 'milliseconds'];
 /** What ONNX Runtime's profiles put behind the names of nodes. */
 const kernelTime = /_kernel_time$/;
 
+const whatToWrite = say`Write an object such as ${'{"node name": 1.5}'}, or a list such as ${'[{"name": "node name", "value": 1.5}]'}.`;
+
 /**
  * Reads numbers from JSON: an object of numbers by name, a list of rows with a name and a number, node data of
  * Model Explorer, or a profile of ONNX Runtime, whose times of a node are added up.
@@ -26,7 +28,7 @@ export async function readNodeValues(file: string): Promise<NodeValues> {
   if (values.size === 0) {
     throw new UserError(say`The file has no numbers with names.`, {
       file,
-      remedy: say`Write an object such as ${'{"node name": 1.5}'}, or a list such as ${'[{"name": "node name", "value": 1.5}]'}.`,
+      remedy: whatToWrite,
     });
   }
   return values;
@@ -36,7 +38,10 @@ function parse(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, { file });
+    throw new UserError(say`The file is not JSON: ${(error as Error).message}.`, {
+      file,
+      remedy: whatToWrite,
+    });
   }
 }
 

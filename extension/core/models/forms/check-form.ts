@@ -1,16 +1,13 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
-import type { ErrorSubject } from '../../user-error';
+import type { ErrorPlace } from '../../user-error';
 import type { BlockQuantizedForm, LinearLayer, MatrixEncoding, MpoForm } from '../matrix-encoding';
 import { formSizes } from './form-facts';
 import { say } from '../../message';
 
 const floats: readonly string[] = ['F32', 'F16', 'BF16'];
 const smallestBlock = 16;
-
-/** What errors name. */
-type Place = Pick<ErrorSubject, 'file' | 'field'>;
 
 /**
  * @param file where the form is described, for errors.
@@ -33,7 +30,7 @@ export function checkForm(
   }
 }
 
-function checkTensors(form: MatrixEncoding, id: Place): void {
+function checkTensors(form: MatrixEncoding, id: ErrorPlace): void {
   switch (form.kind) {
     case 'dense': {
       const { shape } = form.weight;
@@ -66,7 +63,7 @@ function checkTensors(form: MatrixEncoding, id: Place): void {
   }
 }
 
-function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): void {
+function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: ErrorPlace): void {
   const count = cores.length;
   if (sites.out.length !== count || sites.in.length !== count || bonds.length !== count - 1) {
     throw new UserError(
@@ -83,14 +80,12 @@ function checkCores({ sites, bonds, cores, inputScale }: MpoForm, id: Place): vo
   }
 }
 
-function checkBlocks(form: BlockQuantizedForm, id: Place): void {
+function checkBlocks(form: BlockQuantizedForm, id: ErrorPlace): void {
   const { bits, blockSize, out, quants, scales, zeros } = form;
   if (blockSize < smallestBlock || !Number.isInteger(Math.log2(blockSize))) {
     throw new UserError(
       say`A block of ${blockSize} is not a power of two from ${smallestBlock} on.`,
-      {
-        ...id,
-      },
+      { ...id, remedy: say`Compress the layer again.` },
     );
   }
   const blocks = Math.ceil(form.in / blockSize);

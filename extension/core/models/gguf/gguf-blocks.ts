@@ -45,6 +45,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
     keys.fault(
       keys.name(keyValueHeadCount),
       say`Block ${linear} has a linear layer instead of attention, which is not supported.`,
+      say`Choose another model.`,
     );
   }
   const torn = heads.findIndex((size, block) => size > 0 && inner[block] === 0);
@@ -60,7 +61,11 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
   );
   const sizes = { heads: most ?? 0, keyValueHeads: mostGroups ?? 0, innerSize: width ?? 0 };
   if (Math.min(...Object.values(sizes)) <= 0) {
-    keys.fault(keys.name(headCount), say`Models without blocks are not supported.`);
+    keys.fault(
+      keys.name(headCount),
+      say`Models without blocks are not supported.`,
+      say`Choose another model.`,
+    );
   }
   const perGroup = sizes.heads / sizes.keyValueHeads;
   const uneven = heads.findIndex((size, block) => size !== (keyValueHeads[block] ?? 0) * perGroup);
@@ -68,6 +73,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
     keys.fault(
       keys.name(headCount),
       say`Block ${uneven} has another number of query heads for each key/value head, which is not supported.`,
+      say`Choose another model.`,
     );
   }
   const others = (kind: string, list: readonly number[], usual: number): [string, number][] =>

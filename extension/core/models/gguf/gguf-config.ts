@@ -77,6 +77,7 @@ export async function describeGguf(
     keys.fault(
       keys.name('attention.value_length'),
       say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
+      say`Use the Hugging Face folder of the model.`,
     );
   }
   refuseWindow(keys, traits);

@@ -4,6 +4,8 @@ import { UserError } from '../../user-error';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
+const convertAgain = say`Convert the model again with a recent llama.cpp.`;
+
 /** Typed access to the keys of a GGUF header. Names without a dot in front belong to the family. */
 export class GgufKeys {
   /** `general.architecture` */
@@ -88,20 +90,17 @@ export class GgufKeys {
     );
   }
 
-  public fault(name: string, problem: Message, remedy?: Message): never {
+  /** @throws UserError about a key; where it has no other remedy, one that converters are known to get right. */
+  public fault(name: string, problem: Message, remedy = convertAgain): never {
     throw new UserError(problem, {
       file: this.path,
       field: name,
-      ...(remedy === undefined ? {} : { remedy }),
+      remedy,
     });
   }
 
   public missing(name: string): never {
-    return this.fault(
-      name,
-      say`The header lacks this key.`,
-      say`Convert the model again with a recent llama.cpp.`,
-    );
+    return this.fault(name, say`The header lacks this key.`);
   }
 
   private unfit(name: string, expected: Message): never {

@@ -53,6 +53,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
     keys.fault(
       keys.name('expert_count'),
       say`Mixtures of experts are not supported in ${keys.architecture} files.`,
+      say`Use the Hugging Face folder of the model.`,
     );
   }
   const keyOf = keysOfFields(known, family);

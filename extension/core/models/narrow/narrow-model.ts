@@ -85,11 +85,14 @@ export function readNarrowing(
   ]);
   return new Map(
     narrow.map(({ sublayer, remove: ranges }, i) => {
-      const fault = (problem: Message): never => {
-        throw new UserError(problem, { file: model.path, field: `narrow.${i}` });
+      const fault = (problem: Message, remedy?: Message): never => {
+        throw new UserError(problem, { file: model.path, field: `narrow.${i}`, remedy });
       };
       if (gone.has(sublayer)) {
-        fault(say`${sublayer} is removed, so there is nothing to narrow.`);
+        fault(
+          say`${sublayer} is removed, so there is nothing to narrow.`,
+          say`Narrow or remove it, not both.`,
+        );
       }
       const { count, of } = requireWidth(model, sublayer);
       const out = new Set(parseRanges(ranges));
@@ -101,6 +104,7 @@ export function readNarrowing(
           of === 'channels'
             ? say`${sublayer} has channels 0 to ${count - 1}, but ${ranges} would be removed.`
             : say`${sublayer} has key/value heads 0 to ${count - 1}, but ${ranges} would be removed.`,
+          say`Remove only what it has.`,
         );
       }
       if (kept.length === 0) {

@@ -43,7 +43,11 @@ export function readShapes(
   ) {
     throw new UserError(
       say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
-      { file: folder.config, field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act' },
+      {
+        file: folder.config,
+        field: architecture.config?.names?.['hidden_act'] ?? 'hidden_act',
+        remedy: say`Export the model to ONNX and open that.`,
+      },
     );
   }
   const { hiddenSize, headDim } = shape;

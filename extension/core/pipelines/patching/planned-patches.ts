@@ -17,6 +17,8 @@ import type { Patches } from '../../export/changes';
 import type { PlannedPatch, Plan } from '../../plans/plan';
 import { say } from '../../message';
 
+const fitAgain = say`Fit the patch for this model: espalier patch.`;
+
 /** What a plan takes out of a model, and what it puts in the places of sublayers. */
 interface PlannedRemoval {
   /** Ids of sublayers and single experts that go with nothing in their place. */
@@ -84,7 +86,7 @@ async function readPatches(
           tensor === undefined
             ? say`The file lacks this tensor of the patch.`
             : say`It has shape [${tensor.shape.join(', ')}], expected [${shape.join(', ')}] by the model.`,
-          { file: path, field: stored, remedy: say`Fit the patch for this model: espalier patch.` },
+          { file: path, field: stored, remedy: fitAgain },
         );
       }
       return [name, tensor] as const;
@@ -109,7 +111,13 @@ export function graphOfPatch(text: string, field: string): SymbolicGraph {
     if (!(error instanceof Rejection)) {
       throw error;
     }
-    throw new UserError(say`The program builds no graph: ${error.message}`, { field });
+    throw new UserError(say`The program builds no graph: ${error.message}`, {
+      field,
+      remedy: fitAgain,
+    });
   }
-  throw new UserError(say`The graph of the program is too large for a patch.`, { field });
+  throw new UserError(say`The graph of the program is too large for a patch.`, {
+    field,
+    remedy: fitAgain,
+  });
 }
