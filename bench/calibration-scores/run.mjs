@@ -66,7 +66,7 @@ async function main(model) {
           const pruned = join(folder, `${part}-${policy}-${cut}`);
           await onDevice(['prune', model, '--plan', plan, '--out', pruned]);
           const { perplexity, against } = await onDevice([
-            ...['evaluate', model, '--against', pruned, '--text', heldOut],
+            ...['evaluate', model, '--against', pruned, '--text', heldOut, '--whole-text'],
           ]);
           dense = perplexity;
           found.get(policy)?.[i]?.push(against.perplexity);

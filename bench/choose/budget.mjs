@@ -58,7 +58,7 @@ async function compareIn(folder) {
     const how = ['--methods', options.methods, '--widths', options.widths];
     await espalier(['sensitivity', model, ...how, '--out', table]);
   }
-  const { perplexity } = await espalier(['evaluate', model, '--text', heldOut]);
+  const { perplexity } = await espalier(['evaluate', model, '--text', heldOut, '--whole-text']);
   say(`${model}: perplexity ${perplexity.toFixed(2)} on held-out text`);
   const shares = options.shares.split(',');
   /** @type {string[]} */
@@ -116,7 +116,7 @@ async function outcome(folder, table, profile, share) {
     throw error;
   }
   const result = await espalier(['apply', plan, '--out', out, '--overwrite', '--no-quality']);
-  const { perplexity } = await espalier(['evaluate', out, '--text', heldOut]);
+  const { perplexity } = await espalier(['evaluate', out, '--text', heldOut, '--whole-text']);
   await rm(out, { recursive: true });
   const left = (100 * result.bytesAfter) / result.bytesBefore;
   return `${perplexity.toFixed(1)} (${left.toFixed(1)} %)`;

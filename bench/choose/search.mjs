@@ -130,7 +130,7 @@ async function outcome(folder, { calibration, i, name, flags, share, heldOut }) 
 async function qualityOf(command, texts) {
   const perplexities = [];
   for (const text of texts) {
-    perplexities.push((await espalier([...command, '--text', text])).perplexity);
+    perplexities.push((await espalier([...command, '--text', text, '--whole-text'])).perplexity);
   }
   const { task } = options;
   const judged = task === undefined ? undefined : await espalier([...command, '--task', task]);

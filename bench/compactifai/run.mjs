@@ -170,7 +170,7 @@ async function measureQuality({ source }, row, models, texts) {
   }
   /** @param {string} text */
   const perplexity = async (text) =>
-    (await espalier(['evaluate', model, '--text', text, ...windows])).perplexity;
+    (await espalier(['evaluate', model, '--text', text, '--whole-text', ...windows])).perplexity;
   const { acc, accError } = await espalier(['evaluate', model, '--task', texts.task]);
   return {
     ...found,
@@ -208,7 +208,15 @@ async function measureSpeed({ rows }, models, texts) {
       const generated = await espalier([
         ...['generate', model, '--prompt', prompt, '--tokens', generatedTokens],
       ]);
-      const read = await espalier(['evaluate', model, '--text', text, '--length', 256]);
+      const read = await espalier([
+        'evaluate',
+        model,
+        '--text',
+        text,
+        '--whole-text',
+        '--length',
+        256,
+      ]);
       found.get(key)?.push({ decode: generated.tokensPerSecond, prefill: read.tokensPerSecond });
     }
   }

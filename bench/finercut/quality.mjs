@@ -115,7 +115,7 @@ async function find(folder, calibration, piece, mode) {
 async function perplexity(folder, { file, rounds }) {
   const plan = join(folder, 'quality.plan.json');
   await espalier(['plan', model, '--profile', file, '--remove', rounds.length, '--out', plan]);
-  return (await espalier(['evaluate', '--plan', plan])).perplexity;
+  return (await espalier(['evaluate', '--plan', plan, '--whole-text'])).perplexity;
 }
 
 /** @param {number} share */

@@ -132,9 +132,9 @@ async function tried({ name, source, prepare, peer, options }, python, text, out
     step = 'perplexity';
     if (peer === 'llama.cpp') {
       const of = async (/** @type {string} */ one) =>
-        (await espalier(['evaluate', one, '--text', text, '--device', 'cpu'])).perplexity.toFixed(
-          1,
-        );
+        (
+          await espalier(['evaluate', one, '--text', text, '--whole-text', '--device', 'cpu'])
+        ).perplexity.toFixed(1);
       row.perplexity = `${await of(path)} → ${await of(out)}`;
     }
     step = 'peer';

@@ -97,7 +97,7 @@ async function main() {
     await step(
       `evaluate both on ${textBytes} bytes of held-out text`,
       process.execPath,
-      espalier(['evaluate', model, '--against', result, '--text', text, ...device]),
+      espalier(['evaluate', model, '--against', result, '--text', text, '--whole-text', ...device]),
       ({ perplexity, tokens, tokensPerSecond, against }) =>
         `perplexity ${perplexity.toFixed(2)} → ${against.perplexity.toFixed(2)} on ${tokens} tokens; ${tokensPerSecond.toFixed(0)} → ${against.tokensPerSecond.toFixed(0)} tokens/s`,
     );

@@ -15,7 +15,7 @@ import { requireMemory } from '../runtime/memory-shares';
 import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
-import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import { defaultWindowLength, evaluatePerplexity, readHeldOut } from './perplexity';
 import { answerTask } from './answer-task';
 import type { TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
@@ -39,6 +39,8 @@ export interface ModelsRequest {
 export interface EvaluationRequest extends ModelsRequest {
   /** Held-out text: a .txt, .md or .jsonl file. */
   readonly text: string;
+  /** Whether all of it is read; some windows from all over it when absent. */
+  readonly whole?: boolean;
   /** Tokens per window. */
   readonly length?: number;
   /** Tokens that each window predicts anew; windows do not overlap when absent. */
@@ -65,8 +67,12 @@ export async function evaluateModels(
   const known = new Map<LayeredModel, Int32Array>();
   const [own, other] = await runModels(request, context, {
     prepare: async (models) => {
+      const { text, whole = false } = request;
+      const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
+      const length = Math.min(request.length ?? defaultWindowLength, ...positions);
       for (const model of models) {
-        known.set(model, await readTokens(request.text, model));
+        const ids = whole ? readTokens(text, model) : readHeldOut(text, model, length);
+        known.set(model, await ids);
       }
       const [first, second] = models;
       if (first !== undefined && second !== undefined && !areEqual([...known.values()])) {
@@ -74,8 +80,7 @@ export async function evaluateModels(
           say`${first.summary.name} and ${second.summary.name} tokenize the text differently, so their perplexities can't be compared.`,
         );
       }
-      const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
-      return Math.min(request.length ?? defaultWindowLength, ...positions);
+      return length;
     },
     run: async (executor, removed, length) => {
       const { stride } = request;

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readTokens } from '../data/text-tokens';
 import { verificationInput } from '../export/verify';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
@@ -14,6 +13,7 @@ import { floatsIn } from '../runtime/tensors';
 import { divideIds } from '../runtime/windows';
 import { UserError } from '../user-error';
 import { gateContext } from './gate';
+import { readHeldOut, windowLengthOf } from './perplexity';
 import { say } from '../message';
 
 /** How far a changed model is from its original, on a few inputs. */
@@ -43,11 +43,13 @@ export interface QualityRequest {
   readonly memoryBytes: number;
 }
 
-/** Windows and tokens in each: enough to see a collapse, few enough to wait for. */
-const windows = 4;
-const windowLength = 128;
+/** Nobody waits longer for what was not asked for, once some inputs are compared. */
+const [mostMilliseconds, leastInputs] = [10_000, 2];
 
-/** Compares the outputs of a changed model with the original's, a few windows of text or one example. */
+/**
+ * Compares the outputs of a changed model with the original's: on what an evaluation reads of a text, or on its first
+ * windows where all take longer than a person waits for; on one example where the models read none.
+ */
 export async function measureQuality(
   request: QualityRequest,
   context: JobContext,
@@ -67,8 +69,12 @@ export async function measureQuality(
     throw new RangeError('two models are compared');
   }
   const sums = new Sums(original.output.givesScores);
+  const started = performance.now();
   try {
     for (const [i, input] of inputs.entries()) {
+      if (i >= leastInputs && performance.now() - started > mostMilliseconds) {
+        break;
+      }
       context.progress({
         stage: say`Comparing with the original`,
         done: i,
@@ -96,7 +102,7 @@ function memoryOf(
     : {};
 }
 
-/** A few windows of text, or one example for models that read none. */
+/** Windows of text, or one example for models that read none. */
 export async function inputsToCompare(
   model: LayeredModel,
   { text, examples }: Pick<QualityRequest, 'text' | 'examples'>,
@@ -118,8 +124,8 @@ async function textWindows(model: LayeredModel, file: string): Promise<Int32Arra
     return undefined;
   }
   try {
-    const length = Math.min(windowLength, model.summary.maxPositions ?? windowLength);
-    return divideIds(await readTokens(file, model, windows * length), length);
+    const length = windowLengthOf(model);
+    return divideIds(await readHeldOut(file, model, length), length);
   } catch (error) {
     if (error instanceof UserError) {
       return undefined;

@@ -1,14 +1,13 @@
-import { readExcerpts } from '../data/text-tokens';
 import type { JobContext } from '../jobs/job';
 import { resolveIds } from '../prune/candidates';
 import type { ProfileEvaluation } from '../prune/layer-profile';
 import type { SearchedModel } from '../prune/profile-model';
-import { defaultWindowLength, evaluatePerplexity } from './perplexity';
+import { evaluatePerplexity, readHeldOut, windowLengthOf } from './perplexity';
 
 /** Nobody waits longer for what was not asked for. */
 const mostSeconds = 10;
-/** Windows of text: enough to see a collapse, and as many as tell small changes apart. */
-const [leastWindows, mostWindows] = [2, 8];
+/** Windows of text that show a collapse. */
+const leastWindows = 2;
 
 /** Held-out text, and what it is called in a profile. */
 export interface HeldOut {
@@ -17,8 +16,8 @@ export interface HeldOut {
 }
 
 /**
- * Perplexity of the original and of the model without what a search has removed, on excerpts of a held-out text;
- * none where that takes longer than a person waits for.
+ * Perplexity of the original and of the model without what a search has removed, on what an evaluation reads of a
+ * held-out text, or on its first windows where all take longer than a person waits for; none where those do, too.
  * @throws UserError where text and model do not fit
  */
 export async function perplexityOfRounds(
@@ -27,14 +26,15 @@ export async function perplexityOfRounds(
   context: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<readonly ProfileEvaluation[]> {
   const { model } = executor;
-  const length = Math.min(defaultWindowLength, model.summary.maxPositions ?? Infinity);
+  const length = windowLengthOf(model);
   // Each of the two models is run over the text, and over a window to warm up.
   const affordable = Math.floor(mostSeconds / (2 * length * secondsPerToken)) - 1;
   if (!(affordable >= leastWindows)) {
     return [];
   }
-  const count = Math.min(affordable, mostWindows);
-  const ids = await readExcerpts(file, model, { count, length });
+  const all = await readHeldOut(file, model, length);
+  const ids = all.slice(0, affordable * length);
+  const partial = ids.length < all.length ? { partial: true as const } : {};
   const found: ProfileEvaluation[] = [];
   for (const rounds of new Set([0, removed.length])) {
     const gone = new Set(resolveIds(model.summary, removed.slice(0, rounds), { field: 'removed' }));
@@ -42,7 +42,7 @@ export async function perplexityOfRounds(
     const { perplexity, tokens, tokensPerSecond } = await evaluatePerplexity(
       ...([executor, ids, options, context] as const),
     );
-    found.push({ rounds, text: name, perplexity, tokens, tokensPerSecond, excerpt: true });
+    found.push({ rounds, text: name, perplexity, tokens, tokensPerSecond, ...partial });
   }
   return found;
 }

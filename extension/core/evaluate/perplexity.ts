@@ -1,4 +1,6 @@
+import { readExcerpts } from '../data/text-tokens';
 import type { JobContext } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
@@ -10,6 +12,26 @@ import { counted, say } from '../message';
 
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
+/** Windows of a held-out text, from all over it: enough to see small changes, few enough to wait for. */
+const defaultWindows = 8;
+
+/** Tokens of a held-out text that are read by default. */
+export const defaultTokens = defaultWindows * defaultWindowLength;
+
+/** Tokens in a window of a model. */
+export const windowLengthOf = ({ summary }: Pick<LayeredModel, 'summary'>): number =>
+  Math.min(defaultWindowLength, summary.maxPositions ?? Infinity);
+
+/**
+ * What every measurement reads of a held-out text by default, so that a model has one perplexity: windows from all over
+ * it, one after the other.
+ * @throws UserError where text and model do not fit
+ */
+export const readHeldOut = async (
+  file: string,
+  model: LayeredModel,
+  length: number,
+): Promise<Int32Array> => readExcerpts(file, model, { count: defaultWindows, length });
 
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */

@@ -28,7 +28,7 @@ export type ApplyResult = (PruneResult | CompressResult) & {
 export const qualityFields = {
   ...group('Output', {
     quality: flag({
-      description: 'Compare the new model with the original on 512 tokens',
+      description: 'Compare the new model with the original on held-out text, for about 10 seconds',
       default: true,
       off: 'Do not compare the new model with the original',
     }),

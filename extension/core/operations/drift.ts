@@ -27,7 +27,7 @@ export const drift = defineOperation({
       placeholder: 'MODEL2',
     }),
     text: path({
-      description: 'Text that both read, its first 512 tokens (.txt, .md, .jsonl)',
+      description: 'Text that both read, 512 tokens of it (.txt, .md, .jsonl)',
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),

@@ -5,7 +5,7 @@ import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
-import { defaultWindowLength } from '../evaluate/perplexity';
+import { defaultTokens, defaultWindowLength } from '../evaluate/perplexity';
 import { writeDocument } from '../jobs/write-document';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
@@ -24,6 +24,7 @@ import {
   shotsOf,
   shotsRules,
   verdictSchema,
+  wholeTextField,
 } from './gate-fields';
 import { defineOperation } from './operation';
 import { planField, readPlan } from './read-plan';
@@ -74,6 +75,7 @@ export const evaluate = defineOperation({
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),
+    wholeText: wholeTextField,
     length: integer({
       description: 'Length of a window, at most what the model can read',
       fallback: String(defaultWindowLength),
@@ -95,7 +97,8 @@ export const evaluate = defineOperation({
   },
   rules: [
     anyOf('model', 'plan'),
-    replaces('task', ['text', 'length', 'stride'], say`a task has its own texts`),
+    replaces('task', ['text', 'wholeText', 'length', 'stride'], say`a task has its own texts`),
+    needs('stride', 'wholeText'),
     ...shotsRules,
     needs('gate', 'against'),
   ],
@@ -109,10 +112,11 @@ export const evaluate = defineOperation({
   // Counted: every token in as many windows as hold it, for each model, the second as large as the first.
   work: async (request, { open, samples }) => {
     const { task, plan, length = defaultWindowLength, stride = length, against } = request;
-    const tokens = roughTokens(request.text ?? join(samples, heldOutText));
-    if (task !== undefined || tokens === undefined) {
+    const all = roughTokens(request.text ?? join(samples, heldOutText));
+    if (task !== undefined || all === undefined) {
       return undefined;
     }
+    const tokens = request.wholeText === true ? all : Math.min(all, defaultTokens);
     const models = against === undefined ? 1 : 2;
     const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
     const model = await open(path ?? '');
@@ -121,7 +125,7 @@ export const evaluate = defineOperation({
   },
   run: async (request, context): Promise<Evaluated> => {
     const { open } = context.environment;
-    const { plan, task, against, length, stride, model = '', gate, out } = request;
+    const { plan, task, against, wholeText, length, stride, model = '', gate, out } = request;
     const text = request.text ?? join(context.environment.samples, heldOutText);
     requireMeasured(gate ?? [], task);
     const planned =
@@ -147,6 +151,7 @@ export const evaluate = defineOperation({
         {
           ...models,
           text,
+          whole: wholeText === true,
           ...(length === undefined ? {} : { length }),
           ...(stride === undefined ? {} : { stride }),
         },

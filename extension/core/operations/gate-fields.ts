@@ -1,9 +1,10 @@
 import * as v from 'valibot';
 import { asksFor, gateForm, outcomes } from '../evaluate/gate';
+import { defaultTokens } from '../evaluate/perplexity';
 import type { Verdict } from '../evaluate/gate';
 import type { ShotsRequest } from '../data/tasks/task-file';
 import { UserError } from '../user-error';
-import { group, integer, list, path } from './fields';
+import { flag, group, integer, list, path } from './fields';
 import type { RequestOf } from './fields';
 import { allNeed, needs } from './rules';
 import { say } from '../message';
@@ -17,6 +18,11 @@ export const gateField = list({
   form: gateForm,
   placeholder: 'LIMIT,…',
   setting: 'gate',
+});
+
+export const wholeTextField = flag({
+  description: 'Read all of the held-out text',
+  fallback: `${defaultTokens} tokens from all over it`,
 });
 
 /** Solved examples in front of those of a task. */
@@ -50,11 +56,12 @@ export const gateFields = group('Verdict', {
     fallback: 'the text that comes with Espalier',
     setting: 'evaluation.file',
   }),
+  wholeText: wholeTextField,
   task: path({ description: 'Task for the limit of its accuracy (.jsonl)' }),
   ...shotsFields,
 });
 
-export const gateRules = [allNeed(['heldOut', 'task'], 'gate'), ...shotsRules];
+export const gateRules = [allNeed(['heldOut', 'wholeText', 'task'], 'gate'), ...shotsRules];
 
 export const verdictSchema = v.looseObject({
   outcome: v.picklist(outcomes),
@@ -69,10 +76,11 @@ export const keepsLimits = ({ verdict }: { readonly verdict?: Verdict | undefine
 export type Gate = RequestOf<typeof gateFields>;
 
 /** Only what the gate asks for of a request. */
-export function gateOf({ gate, heldOut, task, ...shots }: Gate): Gate {
+export function gateOf({ gate, heldOut, wholeText, task, ...shots }: Gate): Gate {
   return {
     ...(gate === undefined ? {} : { gate }),
     ...(heldOut === undefined ? {} : { heldOut }),
+    ...(wholeText === undefined ? {} : { wholeText }),
     ...(task === undefined ? {} : { task }),
     ...shotsOf(shots),
   };

@@ -65,7 +65,7 @@ export async function judgeChanged(
   quality: Quality | undefined,
   context: OperationContext<unknown>,
 ): Promise<Verdict> {
-  const { gate: limits = [], task } = gate;
+  const { gate: limits = [], task, wholeText: whole = false } = gate;
   const { original, changed, device, memoryBytes } = models;
   const evaluated = { model: changed, removed: [], against: original, device, memoryBytes };
   const quiet = { ...context, emit: () => undefined };
@@ -79,7 +79,7 @@ export async function judgeChanged(
     });
   const text = textOf(gate, context);
   const perplexity = asksFor(limits, 'perplexity')
-    ? await measured(async () => evaluateModels({ ...evaluated, text }, quiet))
+    ? await measured(async () => evaluateModels({ ...evaluated, text, whole }, quiet))
     : undefined;
   const answers =
     task === undefined

@@ -134,7 +134,7 @@ export const layerProfileSchema = v.object({
         perplexity: v.number(),
         tokens: count,
         tokensPerSecond: v.number(),
-        excerpt: v.optional(v.literal(true)),
+        partial: v.optional(v.literal(true)),
       }),
     ),
     'Perplexity of the model without the sublayers of some rounds',

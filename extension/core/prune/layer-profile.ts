@@ -105,8 +105,8 @@ export interface ProfileEvaluation {
   readonly perplexity: number;
   readonly tokens: number;
   readonly tokensPerSecond: number;
-  /** Only excerpts of the text were read, since nobody had asked. */
-  readonly excerpt?: true;
+  /** Only the first windows of what an evaluation reads, as all would have taken too long unasked. */
+  readonly partial?: true;
 }
 
 /** Perplexity of the original and after some rounds, where both were measured on the same text. */

@@ -163,7 +163,7 @@ export class ModelJobs {
     const { name, path: model, fingerprint } = session.model;
     const { text } = this.#settings.request(evaluate, { model });
     const known = session.originalEvaluation;
-    const isKnown = known?.text === (text ?? bundledText) && known.excerpt === undefined;
+    const isKnown = known?.text === (text ?? bundledText) && known.partial === undefined;
     const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
     const { removed: remove, patches } = choice;
     const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });

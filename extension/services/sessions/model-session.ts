@@ -125,10 +125,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#evaluationOf(wholeModel);
   }
 
-  /**
-   * Perplexities by rounds: the document's, and those measured here where they are of a number of rounds; on the
-   * whole text before those on excerpts.
-   */
+  /** Perplexities by rounds: the document's, and those measured here where they are of a number of rounds. */
   public get evaluations(): readonly ProfileEvaluation[] {
     const { rounds = [], evaluations = [] } = this.#profile ?? {};
     const measured = Object.entries(this.#evaluations).flatMap(([key, evaluation]) => {
@@ -137,11 +134,11 @@ export class ModelSession extends PanelSession<HeatmapState> {
       return count === undefined ? [] : [{ ...evaluation, rounds: count }];
     });
     const known = new Map(
-      [...evaluations, ...measured].map((one) => [`${one.rounds} ${one.excerpt ?? ''}`, one]),
+      [...evaluations, ...measured].map((one) => [`${one.rounds} ${one.partial ?? ''}`, one]),
     );
-    const excerptLast = (one: ProfileEvaluation): number => (one.excerpt === true ? 1 : 0);
+    const partialLast = (one: ProfileEvaluation): number => (one.partial === true ? 1 : 0);
     return [...known.values()].sort(
-      (a, b) => a.rounds - b.rounds || excerptLast(a) - excerptLast(b),
+      (a, b) => a.rounds - b.rounds || partialLast(a) - partialLast(b),
     );
   }
 

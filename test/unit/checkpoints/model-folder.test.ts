@@ -80,7 +80,7 @@ describe('a model folder', () => {
 
   it('that is not there is named as it was given', async () => {
     expect((await refusal('no/such/model')).message).toBe(
-      'no/such/model: There is no such file or folder.',
+      'no/such/model: There is no such file or folder. Check the path.',
     );
   });
 });

@@ -2,8 +2,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readExcerpts, readTokens } from '../../../extension/core/data/text-tokens';
+import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
-import { evaluatePerplexity } from '../../../extension/core/evaluate/perplexity';
+import {
+  evaluatePerplexity,
+  readHeldOut,
+  windowLengthOf,
+} from '../../../extension/core/evaluate/perplexity';
 import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -51,16 +56,15 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
     [out, perplexity?.after],
   ] as const) {
     const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
-    const { maxPositions = 128 } = executor.model.summary;
-    const ids = (await readTokens(text, executor.model)).slice(0, positions);
-    const length = Math.min(128, maxPositions);
-    const expected = await evaluatePerplexity(executor, ids, { length }, unattended);
+    const ids = await readHeldOut(text, executor.model, windowLengthOf(executor.model));
+    expect(positions).toBe(ids.length);
+    const expected = await evaluatePerplexity(executor, ids, {}, unattended);
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);
   }
 });
 
-it('gives perplexities of a search unasked, on text from all over, where that takes seconds', async () => {
+it('gives perplexities of a search unasked, on what an evaluation reads, or its first windows where all take long', async () => {
   const executor = new LayeredExecutor(await openModel(original), 'cpu', run.memoryBytes);
   try {
     const { model } = executor;
@@ -73,9 +77,14 @@ it('gives perplexities of a search unasked, on text from all over, where that ta
     expect(await measure(Number.NaN)).toEqual([]);
     const found = await measure(1e-6);
     expect(found.map(({ rounds }) => rounds)).toEqual([0, 2]);
-    const ids = await readExcerpts(text, model, { count: 8, length });
-    const expected = await evaluatePerplexity(executor, ids, { length }, unattended);
-    expect(found[0]?.perplexity).toBe(expected.perplexity);
+    const opened = await openModelFiles(original);
+    const evaluated = await evaluateModels(
+      { model: opened, removed: [], text, ...run },
+      unattended,
+    );
+    expect(found[0]).toMatchObject({ perplexity: evaluated.perplexity, tokens: evaluated.tokens });
+    const [some] = await measure(10 / (2 * length * 4));
+    expect(some).toMatchObject({ partial: true, tokens: 3 * (length - 1) });
   } finally {
     await executor.dispose();
   }

@@ -160,7 +160,9 @@ describe('config.json', () => {
     const folder = copy('llama-gqa-untied');
     const config = join(folder, 'config.json');
     writeFileSync(config, Buffer.from([0x7b, 0xfe]));
-    expect((await refusal(folder)).message).toBe(`${config}: The file is not UTF-8 text.`);
+    expect((await refusal(folder)).message).toBe(
+      `${config}: The file is not UTF-8 text. Save it with the encoding UTF-8.`,
+    );
     rmSync(config);
     mkdirSync(config);
     expect((await refusal(folder)).message).toBe(`${config}: This is not a regular file.`);
