@@ -14,7 +14,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { chooseProxy } from './questions/ask-scoring';
 import { confirmAnew } from './questions/confirm-replace';
-import { dataMapOf } from './open-data-map';
+import { dataMapOf, waitForData } from './open-data-map';
 import { choose } from './questions/ask';
 import { say } from '../core/message';
 
@@ -43,7 +43,7 @@ export async function compareSubsets(
 }
 
 async function askRequest(services: Services, session: DataMapSession): Promise<Given | undefined> {
-  await session.opened();
+  await waitForData(session);
   const { map, source, data: { path: data, problem } = {} } = session;
   if (map === undefined || data === undefined) {
     throw new UserError(problem ?? say`These scores cannot be read.`, {

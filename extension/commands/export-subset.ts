@@ -17,7 +17,7 @@ import type { Services } from '../services/services';
 import { assertAllowed, whyDataBlocked } from '../services/trust';
 import { askText, choose } from './questions/ask';
 import { whyUnfit } from './questions/choose-output';
-import { dataMapOf } from './open-data-map';
+import { dataMapOf, waitForData } from './open-data-map';
 import { say } from '../core/message';
 
 /** Answers given beforehand, so that nothing is asked. */
@@ -65,7 +65,7 @@ async function askExport(
   if (request !== undefined && out !== undefined) {
     return { request, out };
   }
-  await session.opened();
+  await waitForData(session);
   const { map, source } = session;
   if (map === undefined) {
     throw new UserError(say`These scores cannot be read.`, {

@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { l10n, window, workspace } from 'vscode';
+import { l10n, ProgressLocation, window, workspace } from 'vscode';
 import type { QuickPickItem, Uri } from 'vscode';
 import { documentGlob } from '../core/document-names';
 import type { ScoredSource } from '../core/datadiet/scores/scored-data';
@@ -33,6 +33,16 @@ export async function openDataMap(
   }
   const source = await chooseScores(argument, data);
   return source === undefined ? undefined : services.dataMaps.show(source);
+}
+
+/** Waits until the scores and their data set are open, and says so where that isn't yet. */
+export async function waitForData(session: DataMapSession): Promise<void> {
+  if (session.data === undefined) {
+    await window.withProgress(
+      { location: ProgressLocation.Notification, title: l10n.t('Opening the data set…') },
+      async () => session.opened(),
+    );
+  }
 }
 
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */

@@ -1,5 +1,5 @@
-/** What a document lies beside where nobody says otherwise. */
-export type DocumentPlace = 'model' | 'data' | 'text' | 'output';
+/** What a document lies beside where nobody says otherwise; `asked` is written only where its path is given. */
+export type DocumentPlace = 'model' | 'data' | 'text' | 'output' | 'asked';
 
 /** How files of a document are named and marked. */
 export interface DocumentName {
@@ -29,7 +29,7 @@ export const documentNames = {
   textScores: { suffix: '.textscores.json', format: 'espalier.textscores', beside: 'text' },
   selection: { suffix: '.selection.json', format: 'espalier.selection', beside: 'output' },
   experiment: { suffix: '.datadiet.json', format: 'espalier.datadiet', beside: 'data' },
-  evaluation: { suffix: '.evaluation.json', format: 'espalier.evaluation', beside: 'model' },
+  evaluation: { suffix: '.evaluation.json', format: 'espalier.evaluation', beside: 'asked' },
   evolution: { suffix: '.gssnn.json', format: 'espalier.gssnn', beside: 'output' },
 } as const satisfies Readonly<Record<string, DocumentName>>;
 

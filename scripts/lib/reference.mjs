@@ -117,7 +117,7 @@ export function filesReference(manifest, words, declarations) {
         `- Written by: ${listed(writtenBy)}.`,
         `- Read by: ${listed(readBy)}.`,
         `- Opens in: ${opensIn(pattern)}.`,
-        `- Default place: beside ${places[documentNames[id].beside]}.`,
+        `- Default place: ${places[documentNames[id].beside]}.`,
         `- Refers to: ${paths.map((path) => `\`${path}\``).join(', ') || 'no other files'}.`,
       ].join('\n'),
       'Fields:',
@@ -139,10 +139,11 @@ export function filesReference(manifest, words, declarations) {
 
 /** @type {Record<import('../../extension/core/document-names').DocumentPlace, string>} */
 const places = {
-  model: 'the model',
-  data: 'the data set',
-  text: 'the text',
-  output: 'what else is written',
+  model: 'beside the model',
+  data: 'beside the data set',
+  text: 'beside the text',
+  output: 'beside what else is written',
+  asked: 'none, it is written with `--out` only',
 };
 
 /**

@@ -218,7 +218,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       y2: {
         type: isLogarithmicRight(content) ? 'logarithmic' : 'linear',
         position: 'right',
-        ...(content.formatY2 === undefined ? {} : { max: 1 }),
+        ...(content.formatY2 === undefined ? {} : shareRange(content)),
         display: has('y2'),
         title: title(content.titles.y2),
         grid: { drawOnChartArea: false },
@@ -260,6 +260,12 @@ const formatOn = ({ formatY, formatY2 = formatY }: ChartContent, axis: string | 
 /** Distances and perplexities span decades, shares do not. */
 const isLogarithmicRight = (content: ChartContent): boolean =>
   content.logarithmic && content.formatY2 === undefined && isWide(content, 'y2');
+
+/** Shares end at 1. Equal ones are drawn on the whole scale, where nothing looks like a difference. */
+function shareRange({ series }: ChartContent): { min?: number; max: number } {
+  const shares = series.filter(({ axis }) => axis === 'y2').flatMap((one) => one.points);
+  return { max: 1, ...(new Set(shares.map(({ y }) => y)).size === 1 ? { min: 0 } : {}) };
+}
 
 /** An axis holds the ends of the spreads, which the chart does not know of. */
 function spreadRange({ series }: ChartContent): { suggestedMin?: number; suggestedMax?: number } {

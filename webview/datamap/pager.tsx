@@ -18,9 +18,11 @@ interface PagerProps {
 export function Pager({ panel, page, last, items, isMarked, onTurn }: PagerProps): VNode {
   const shown = items.map(({ index }) => index);
   const areAllMarked = shown.length > 0 && shown.every((index) => isMarked.has(index));
-  const newLabels = panel.get('relabeled').length;
+  const relabeled = new Set(panel.get('relabeled').map(({ index }) => index));
   const suggested = items.flatMap(({ index, suspected, predicted }) =>
-    suspected && predicted !== undefined ? [{ index, label: predicted }] : [],
+    suspected && predicted !== undefined && !relabeled.has(index)
+      ? [{ index, label: predicted }]
+      : [],
   );
   const hasSuspects = panel.get('map')?.overview.issues.suspected !== undefined;
   return (
@@ -58,7 +60,7 @@ export function Pager({ panel, page, last, items, isMarked, onTurn }: PagerProps
           }}
         />
       )}
-      {newLabels > 0 && (
+      {relabeled.size > 0 && (
         <>
           <Button
             label={strings.forgetLabels}
@@ -66,7 +68,7 @@ export function Pager({ panel, page, last, items, isMarked, onTurn }: PagerProps
             onClick={panel.run.forgetLabels}
           />
           <span class="muted" title={strings.newLabelsTitle}>
-            {strings.newLabels(formatCount(newLabels))}
+            {strings.newLabels(formatCount(relabeled.size))}
           </span>
         </>
       )}

@@ -265,8 +265,10 @@ export const strings = {
   labelKept: (label: string) => t('{0} (as it is)', label),
   labelSuggested: (label: string) => t('{0} (suggested)', label),
   useSuggested: t('Use Suggested Labels'),
-  useSuggestedTitle: t('Give the suspected examples of this page the suggested class'),
-  noSuggested: t('No label on this page is suspected.'),
+  useSuggestedTitle: t(
+    'Give suspected examples of this page the suggested class; classes that you chose stay',
+  ),
+  noSuggested: t('This page has no suspected label that is unchanged.'),
   forgetLabels: t('Undo New Labels'),
   forgetLabelsTitle: t('Take all new labels back'),
   newLabels: (count: string) => t('New labels: {0}', count),

@@ -120,7 +120,7 @@ const formulas = {
   },
   perplexity: {
     meaning: 'How surprised the changed model is by the calibration text',
-    definition: say`perplexity of the calibration text: exp(mean negative log-likelihood)`,
+    definition: say`exp(mean negative log-likelihood of the next token)`,
     ...nextTokenLoss,
     distance: (total, sequences, length) => Math.exp(total / (sequences * (length - 1))),
   },

@@ -116,7 +116,7 @@ export const evaluate = defineOperation({
     if (task !== undefined || all === undefined) {
       return undefined;
     }
-    const tokens = request.wholeText === true ? all : Math.min(all, defaultTokens);
+    const tokens = request.wholeText ? all : Math.min(all, defaultTokens);
     const models = against === undefined ? 1 : 2;
     const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
     const model = await open(path ?? '');
@@ -151,7 +151,7 @@ export const evaluate = defineOperation({
         {
           ...models,
           text,
-          whole: wholeText === true,
+          whole: wholeText,
           ...(length === undefined ? {} : { length }),
           ...(stride === undefined ? {} : { stride }),
         },

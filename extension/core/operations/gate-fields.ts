@@ -21,8 +21,8 @@ export const gateField = list({
 });
 
 export const wholeTextField = flag({
-  description: 'Read all of the held-out text',
-  fallback: `${defaultTokens} tokens from all over it`,
+  description: `Read all of the held-out text, instead of ${defaultTokens} tokens from all over it`,
+  default: false,
 });
 
 /** Solved examples in front of those of a task. */
@@ -80,7 +80,7 @@ export function gateOf({ gate, heldOut, wholeText, task, ...shots }: Gate): Gate
   return {
     ...(gate === undefined ? {} : { gate }),
     ...(heldOut === undefined ? {} : { heldOut }),
-    ...(wholeText === undefined ? {} : { wholeText }),
+    wholeText,
     ...(task === undefined ? {} : { task }),
     ...shotsOf(shots),
   };

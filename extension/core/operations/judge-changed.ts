@@ -65,7 +65,7 @@ export async function judgeChanged(
   quality: Quality | undefined,
   context: OperationContext<unknown>,
 ): Promise<Verdict> {
-  const { gate: limits = [], task, wholeText: whole = false } = gate;
+  const { gate: limits = [], task, wholeText: whole } = gate;
   const { original, changed, device, memoryBytes } = models;
   const evaluated = { model: changed, removed: [], against: original, device, memoryBytes };
   const quiet = { ...context, emit: () => undefined };

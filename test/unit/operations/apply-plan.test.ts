@@ -32,7 +32,7 @@ it('tells how far the comparison with the original is', async () => {
   const result = await applyAndMeasure(
     {
       ...{ model: await models.open(path), plan, out: join(folder, 'whole'), overwrite: false },
-      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true } },
+      ...{ device: 'cpu', memoryBytes: 1 << 28, judging: { quality: true, wholeText: false } },
     },
     { ...unattended, environment, progress: ({ stage }) => stages.add(inEnglish(stage)) },
   );
@@ -51,7 +51,13 @@ it('judges by the speed here and by a task with shots', async () => {
     {
       ...{ model: await models.open(path), plan, out: join(folder, 'judged'), overwrite: false },
       ...{ device: 'cpu', memoryBytes: 1 << 28 },
-      judging: { quality: true, gate: ['speed>-99%', 'task>-99pt'], task, shots: 2 },
+      judging: {
+        quality: true,
+        gate: ['speed>-99%', 'task>-99pt'],
+        wholeText: false,
+        task,
+        shots: 2,
+      },
     },
     {
       ...{ ...unattended, environment },
@@ -64,7 +70,7 @@ it('judges by the speed here and by a task with shots', async () => {
   expect(verdict?.speed?.after).toBeGreaterThan(0);
   expect(stages).toContain('Timing both models');
   // A file has fewer examples than so many shots.
-  const much = { quality: true, gate: ['task>-99pt'], task, shots: 9 };
+  const much = { quality: true, gate: ['task>-99pt'], wholeText: false, task, shots: 9 };
   const warnings: string[] = [];
   await applyAndMeasure(
     {
@@ -84,7 +90,7 @@ it('keeps the written model where the comparison is cancelled, and says so', asy
     {
       ...{ model: await models.open(path), plan, out, overwrite: false },
       ...{ device: 'cpu', memoryBytes: 1 << 28 },
-      judging: { quality: true, gate: ['perplexity<+999%', 'size<-1%'] },
+      judging: { quality: true, gate: ['perplexity<+999%', 'size<-1%'], wholeText: false },
     },
     {
       ...unattended,
@@ -128,7 +134,7 @@ it('keeps the written model where the models cannot be compared, and says why', 
     {
       ...{ model: await models.open(graph), plan: { ...plan, model: { path: graph } }, out },
       ...{ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 },
-      judging: { quality: true, gate: ['agreement>50%'] },
+      judging: { quality: true, gate: ['agreement>50%'], wholeText: false },
     },
     { ...unattended, environment, warn: (text) => warnings.push(inEnglish(text)) },
   );

@@ -148,11 +148,16 @@ export class DataIssues {
     return this.#groups;
   }
 
-  /** 1 for examples whose distance to their neighbours is far above that of the others. */
+  /**
+   * 1 for examples whose distance to their neighbours is far above that of the others. Copies lie at no distance from
+   * each other and don't count as others, unless all examples are copies.
+   */
   #farOut(): Uint8Array {
     if (this.#outliers === undefined) {
-      const { outlierScores } = this.#document;
-      const sorted = Float64Array.from(outlierScores).sort();
+      const { copies, outlierScores } = this.#document;
+      const copied = new Set(copies.filter((first, index) => first !== index));
+      const single = outlierScores.filter((_, i) => (copies[i] ?? i) === i && !copied.has(i));
+      const sorted = Float64Array.from(single.length > 0 ? single : outlierScores).sort();
       const at = (share: number): number => sorted[Math.floor(share * (sorted.length - 1))] ?? 0;
       const fence = at(0.75) + farOut * (at(0.75) - at(0.25));
       this.#outliers = Uint8Array.from(outlierScores, (score) => (score > fence ? 1 : 0));

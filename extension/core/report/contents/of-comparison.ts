@@ -133,7 +133,8 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
         `${equal} of ${tensors.length} compared tensors have the same numbers.` +
           (skipped.length === 0 ? '' : ` ${skipped.length} could not be compared.`),
       ],
-      ...(lines.size === 0
+      // A heatmap of nothing but zeros says no more than the sentence above.
+      ...(tensors.every(({ relativeFrobenius }) => (relativeFrobenius ?? 0) === 0)
         ? {}
         : {
             figure: {
