@@ -153,6 +153,16 @@ describe('issues of examples', () => {
     expect([...similar.slice(1, 3)].sort()).toEqual([0, 2]);
   });
 
+  it('do not hide behind copies, which lie at no distance, nor take what is usual for far', () => {
+    const count = 40;
+    const copies = Array.from({ length: count }, (_, i) => (i < 32 ? 0 : i));
+    const outlierScores = copies.map((_, i) => (i < 32 ? 0 : i === 39 ? 30 : 1 + i / 100));
+    const scored = { ...bareScores('el2n', copies), copies, outlierScores };
+    expect(new DataIssues(scored).affected('outliers')).toEqual([39]);
+    const allCopied = { ...scored, copies: copies.map((_, i) => i - (i % 2)) };
+    expect(new DataIssues(allCopied).affected('outliers')).toHaveLength(8);
+  });
+
   it('join the example whose copies are all the neighbours that are kept', () => {
     const row = (i: number) => [1, 2, 3, 4, 5].map((other) => (other === i ? 0 : other));
     const scored: ScoreDocument = {

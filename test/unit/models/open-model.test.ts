@@ -165,7 +165,9 @@ describe('config.json', () => {
     );
     rmSync(config);
     mkdirSync(config);
-    expect((await refusal(folder)).message).toBe(`${config}: This is not a regular file.`);
+    expect((await refusal(folder)).message).toBe(
+      `${config}: This is not a regular file. Choose a file, not a folder, pipe or device.`,
+    );
   });
 
   it('with any field replaced by anything opens, or is refused in words', async () => {

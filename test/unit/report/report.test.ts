@@ -106,7 +106,8 @@ describe('a report', () => {
     expect(html).toContain('<h1>pruned against llama-gqa-untied</h1>');
     expect(html).toContain('Sublayers of llama-gqa-untied alone');
     expect(html).toMatch(/<dt>Parameters<\/dt><dd>[\d.]+ K → [\d.]+ K \(−\d+ %\)<\/dd>/);
-    expect(html).toContain('<table class="heatmap">');
+    expect(html).toMatch(/(\d+) of \1 compared tensors have the same/);
+    expect(html).not.toContain('<table class="heatmap">');
     // Blocks that were numbered anew are compared with those that they were.
     const shorter = join(folder, 'shorter');
     await prune(original, ['block.1.attention', 'block.1.feedforward'], shorter);
@@ -143,7 +144,16 @@ describe('a report', () => {
         model: { name: 'small', path: 'small', blocks: 1, ...side },
         against: { name: 'whole', path: 'whole', blocks: 2, ...side },
         config: [{ field: 'num_hidden_layers', model: '1', against: '2' }],
-        ...{ metadata: [], forms: [], sameForm: 1, weights: undefined },
+        ...{ metadata: [], forms: [], sameForm: 1 },
+        weights: {
+          tensors: [
+            {
+              name: 'model.layers.0.mlp.up_proj.weight',
+              ...{ maxAbsolute: 1, relativeFrobenius: 0.25, cosine: 0.9 },
+            },
+          ],
+          ...{ equal: 0, skipped: [] },
+        },
         ...{ sublayers: { model: [], against: [] }, tensors: { model: [], against: [] } },
       } as ModelComparison,
       {
@@ -157,6 +167,7 @@ describe('a report', () => {
     expect(text).toContain('Perplexity +10 % on held-out text');
     expect(text).toContain('+5.0 % to +15 %');
     expect(text).toContain('| num\\_hidden\\_layers | 2 | 1 |');
+    expect(report.sections.flatMap(({ figure }) => figure?.kind ?? [])).toEqual(['heatmap']);
   });
 
   it('of anything else is refused with what can be reported', async () => {
