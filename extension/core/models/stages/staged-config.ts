@@ -29,7 +29,10 @@ export function parseStagedConfig(text: string, file: string, layout: ConfigLayo
   if (!Object.hasOwn(activations, config.hidden_act)) {
     throw new UserError(
       say`Activation "${config.hidden_act}" is not supported, only ${Object.keys(activations).join(', ')}.`,
-      { file, field: layout.names?.['hidden_act'] ?? 'hidden_act' },
+      {
+        ...{ file, field: layout.names?.['hidden_act'] ?? 'hidden_act' },
+        remedy: say`Export the model to ONNX and open that.`,
+      },
     );
   }
   return config;
