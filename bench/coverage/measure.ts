@@ -125,7 +125,7 @@ async function measure(folder: string): Promise<Row> {
     const single = await write(`${folder}-single-pruned`, [first, last]).catch(reasonOf);
     return { folder, error, ...(single === undefined ? {} : { single }) };
   } catch (error) {
-    return { folder, failed, reason: reasonOf(error).replaceAll(`${folder}/`, '') };
+    return { folder, failed, reason: reasonOf(error).replaceAll(folder, '').replace(/^[/:] ?/, '') };
   }
 }
 

@@ -152,6 +152,11 @@ describe('a GGUF file of a Hugging Face folder', () => {
     }
   });
 
+  it('is refused where each head has a norm of its own, since a file joins them', async () => {
+    const written = prune(familyFixture('stablelm-qk-norm'), [], fresh(), { format: 'gguf' });
+    expect((await rejection(written)).message).toMatch(/qk_layernorm: .* one for each head/);
+  });
+
   it('can be written from another GGUF file with other types', async () => {
     const [first, second] = [fresh(), fresh()];
     await prune(fixture('qwen3'), [], first, { format: 'gguf' });

@@ -86,7 +86,6 @@ describe('config.json', () => {
   });
 
   it.each([
-    ['stablelm', 'qk_layernorm', true],
     ['falcon-new', 'parallel_attn', false],
     ['gpt2', 'scale_attn_by_inverse_layer_idx', true],
     ['gemma2', 'use_bidirectional_attention', true],

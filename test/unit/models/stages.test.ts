@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
@@ -160,6 +160,23 @@ describe('a model of stages', () => {
       expect(refused.message).toMatch(reason);
     },
   );
+
+  it.each([
+    ['resnet', 'depths', [1e9, 2]],
+    ['focalnet', 'embed_dim', 'wide'],
+    ['swin', 'image_size', -1],
+    ['convnext', 'hidden_act', 'mystery'],
+    ['bit', 'global_padding', 'SAME'],
+  ])('%s with another %s is refused, naming it', async (name, field, value) => {
+    const folder = join(out, `${name}-${field}`);
+    cpSync(stagedFixture(name), folder, { recursive: true });
+    writeFileSync(
+      join(folder, 'config.json'),
+      JSON.stringify({ ...readConfig(folder), [field]: value }),
+    );
+    const { subject } = await rejection(openModel(folder));
+    expect(subject).toMatchObject({ file: join(folder, 'config.json'), field });
+  });
 
   it('counts what leads to another size as all there is, where streams are compared', async () => {
     const { examples } = goldenOf('convnext');

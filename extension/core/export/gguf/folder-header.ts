@@ -223,6 +223,12 @@ export function whyNotComputed(
   if (config.use_qk_norm === true && changes.blocks.length < queryNormsFrom) {
     return refusal('use_qk_norm', noQueryNorms(target.architecture, queryNormsFrom));
   }
+  if (config.qk_layernorm === true) {
+    return refusal(
+      'qk_layernorm',
+      say`A GGUF file holds the query and key norms of all heads in one tensor, the folder one for each head.`,
+    );
+  }
   const hasWindow = changes.blocks.some(
     (block) => architecture.slidingWindow(config, block) !== undefined,
   );

@@ -88,14 +88,26 @@ export const llamaLikeFamilies: readonly Architecture[] = [
         partial_rotary_factor: 0.25,
         use_parallel_residual: false,
       }),
-      only: () => ({ qk_layernorm: false }),
     },
     norm: 'layer',
     biases: (config) => ({ ...noBiases(), queryKeyValue: config.use_qkv_bias }),
-    form: (config) =>
-      config.use_parallel_residual === true
+    form: (config) => ({
+      ...(config.use_parallel_residual === true
         ? { parallel: true, feedforward: { ...feedforward, norm: attention.norm } }
-        : {},
+        : {}),
+      ...(config.qk_layernorm === true
+        ? {
+            attention: {
+              ...attention,
+              queryKeyNorms: {
+                query: 'self_attn.q_layernorm',
+                key: 'self_attn.k_layernorm',
+                over: 'each-head',
+              },
+            },
+          }
+        : {}),
+    }),
   },
   {
     ...base,

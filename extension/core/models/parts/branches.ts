@@ -5,6 +5,7 @@ import type { AttentionShape, AttentionWeights } from './attention';
 import { activations } from './feedforward';
 import type { LatentShape } from './latent-heads';
 import type { Linear } from './linear';
+import type { Norm } from './norm';
 import type { RelativeShape } from './relative-scores';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import type { ModelConfig } from '../transformer/model-config';
@@ -151,10 +152,16 @@ export function findAttention(
   const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
-  const normShape = (heads: number): number[] =>
-    ({ head: [headDim], 'each-head': [heads, headDim], projection: [heads * headDim] })[
-      queryKeyNorms?.over ?? 'head'
-    ];
+  const queryKeyNorm = (name: string, heads: number): Norm => {
+    switch (queryKeyNorms?.over ?? 'head') {
+      case 'head':
+        return tensors.norm(`${prefix}${name}`, headDim);
+      case 'each-head':
+        return tensors.headNorm(`${prefix}${name}`, heads, headDim);
+      case 'projection':
+        return tensors.norm(`${prefix}${name}`, heads * headDim);
+    }
+  };
   return {
     ...tensors.branch(prefix, names, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape),
@@ -171,11 +178,8 @@ export function findAttention(
             queryKeyNorms.plain === true
               ? { query: {}, key: {} }
               : {
-                  query: tensors.norm(`${prefix}${queryKeyNorms.query}`, ...normShape(numHeads)),
-                  key: tensors.norm(
-                    `${prefix}${queryKeyNorms.key}`,
-                    ...normShape(numKeyValueHeads),
-                  ),
+                  query: queryKeyNorm(queryKeyNorms.query, numHeads),
+                  key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads),
                 },
         }),
     ...(innerNorm === undefined

@@ -20,6 +20,8 @@ export interface NormStyle {
 export interface Norm {
   /** [width], or [heads, width] where each head has a gain of its own; 1 where absent. */
   readonly weight?: LazyTensor;
+  /** [width] for each head, where each is a tensor of its own, in the place of the weight. */
+  readonly byHead?: readonly LazyTensor[];
   /** Of layer norms alone. */
   readonly bias?: LazyTensor;
 }
@@ -39,11 +41,28 @@ export function emitNorm(graph: GraphBuilder, style: NormStyle, x: Value, norm: 
   return gain === undefined ? normed : graph.op('Mul', [normed, gain]);
 }
 
-function emitGain(graph: GraphBuilder, { kind }: NormStyle, { weight }: Norm): Value | undefined {
-  const stored = weight === undefined ? undefined : emitWeight(graph, weight);
+function emitGain(
+  graph: GraphBuilder,
+  { kind }: NormStyle,
+  { weight, byHead }: Norm,
+): Value | undefined {
+  const stored =
+    byHead !== undefined
+      ? emitRowsOf(graph, byHead)
+      : weight === undefined
+        ? undefined
+        : emitWeight(graph, weight);
   return stored !== undefined && kind.endsWith('offset')
     ? graph.op('Add', [stored, graph.scalar(1)])
     : stored;
+}
+
+/** Tensors [width] as one [count, width]. */
+function emitRowsOf(graph: GraphBuilder, tensors: readonly LazyTensor[]): Value {
+  const rows = tensors.map((tensor) =>
+    graph.op('Unsqueeze', [emitWeight(graph, tensor), graph.ints([0])]),
+  );
+  return graph.op('Concat', rows, { axis: 0 });
 }
 
 const emitMean = (graph: GraphBuilder, x: Value): Value =>

@@ -38,18 +38,22 @@ export function parseStagedConfig(text: string, file: string, layout: ConfigLayo
   return config;
 }
 
+/** More than this is no size, but a damaged config. */
+const largest = 65_536;
+
+const isSize = (value: unknown): value is number =>
+  typeof value === 'number' && value >= 0 && value <= largest;
+
 /** @throws UserError where the field is no number. */
 export function numberAt(config: ConfigFields, field: string): number {
   const value = config[field];
-  return typeof value === 'number' ? value : refuse(field);
+  return isSize(value) ? value : refuse(field);
 }
 
 /** One number for each stage. @throws UserError where the field is no list of numbers. */
 export function listAt(config: ConfigFields, field: string): readonly number[] {
   const value = config[field];
-  return Array.isArray(value) && value.every((one) => typeof one === 'number')
-    ? value
-    : refuse(field);
+  return Array.isArray(value) && value.every((one) => isSize(one)) ? value : refuse(field);
 }
 
 /** Height and width. @throws UserError where the field is neither one number nor two. */
@@ -59,7 +63,7 @@ export function sidesAt(config: ConfigFields, field: string): readonly number[] 
 }
 
 function refuse(field: string): never {
-  throw new UserError(say`It isn't a number or a list of numbers.`, {
+  throw new UserError(say`It isn't a size or a list of sizes.`, {
     field,
     remedy: say`Correct or download config.json again.`,
   });

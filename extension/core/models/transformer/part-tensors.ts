@@ -13,7 +13,8 @@ export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
 /** The same without the tensors of forms. */
 export function storedTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const weight = formOf(part) === undefined ? part?.weight : undefined;
-  return [weight, part?.bias].filter((tensor) => tensor !== undefined);
+  const byHead = part !== undefined && 'byHead' in part ? (part.byHead ?? []) : [];
+  return [weight, part?.bias, ...byHead].filter((tensor) => tensor !== undefined);
 }
 
 function formOf(part: Norm | Linear | undefined): MatrixEncoding | undefined {

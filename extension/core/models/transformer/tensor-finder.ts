@@ -173,6 +173,18 @@ export class TensorFinder {
       : { weight };
   }
 
+  /** A norm without bias that has a gain for each head: one tensor [heads, width], or `<name>.norms.<head>` for each. */
+  public headNorm(name: string, heads: number, width: number): Norm {
+    const weight = this.takeIfPresent(`${name}.weight`, [heads, width]);
+    return weight === undefined
+      ? {
+          byHead: Array.from({ length: heads }, (_, head) =>
+            this.take(`${name}.norms.${head}.weight`, [width]),
+          ),
+        }
+      : { weight };
+  }
+
   /** The norms of a branch. */
   public branch(
     prefix: string,
