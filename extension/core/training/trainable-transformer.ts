@@ -1,15 +1,20 @@
 import { DataType, GraphBuilder } from '../onnx/graph-builder';
+import type { GraphBase } from '../onnx/graph-builder';
 import { stream } from '../models/model-emitter';
 import type { LayeredModel } from '../models/layered-model';
 import { UserError } from '../user-error';
+import { adaptable, adapterOf, withAdapters } from './adapters';
+import type { AdaptableMatrix, AdapterOptions } from './adapters';
+import { AdaptedModel } from './adapted-model';
 import { GraphModel } from './graph-model';
+import type { TrainableWeight } from './graph-model';
+import type { ShapedValue } from './losses';
 import { say } from '../message';
 
 /** Quantized weights are stored as bytes or parts of them. */
 const floats: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.BFLOAT16];
 
 const sizes = ['batch', 'sequence'] as const;
-
 /**
  * A language model of a checkpoint as a model that can be trained: inputs input_ids, attention_mask and
  * position_ids, int64 [batch, sequence]; its output are logits [batch, sequence, vocabulary]. Parameters
@@ -21,6 +26,52 @@ export function trainableTransformer(
   model: LayeredModel,
   trained?: ReadonlySet<string>,
 ): GraphModel {
+  const { base, output } = transformerGraph(model);
+  return new GraphModel(base, trainedWeights(model, base, trained), output);
+}
+
+/**
+ * The same with adapters in the place of some matrices, beside tensors that are trained themselves.
+ * @param matrices which ones; those that the graph does not simply multiply by are trained themselves
+ */
+export function adaptedTransformer(
+  model: LayeredModel,
+  trained: ReadonlySet<string>,
+  matrices: readonly AdaptableMatrix[],
+  options: AdapterOptions & { readonly seed: number },
+): AdaptedModel {
+  const { base, output } = transformerGraph(model);
+  const simple = adaptable(base);
+  const adapters = matrices
+    .filter(({ name }) => simple.has(name))
+    .map((matrix) => adapterOf(matrix, options));
+  const others = matrices.flatMap(({ name }) => (simple.has(name) ? [] : [name]));
+  const weights = trainedWeights(model, base, new Set([...trained, ...others]));
+  return new AdaptedModel(
+    new GraphModel(withAdapters(base, adapters), weights, output),
+    adapters,
+    options.seed,
+  );
+}
+
+function trainedWeights(
+  { summary }: LayeredModel,
+  { weights }: GraphBase,
+  trained?: ReadonlySet<string>,
+): TrainableWeight[] {
+  const parameters = weights.filter(({ name }) => trained === undefined || trained.has(name));
+  const quantized = parameters.find(({ dataType }) => !floats.includes(dataType));
+  if (quantized !== undefined) {
+    throw new UserError(say`Quantized weights cannot be trained.`, {
+      file: summary.path,
+      field: quantized.name,
+      remedy: say`Use the original weights in float32, float16 or bfloat16.`,
+    });
+  }
+  return parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false }));
+}
+
+function transformerGraph(model: LayeredModel): { base: GraphBase; output: ShapedValue } {
   const { emitter, summary } = model;
   if (emitter === undefined) {
     throw new UserError(say`The model is an ONNX graph already.`, {
@@ -41,29 +92,12 @@ export function trainableTransformer(
     prologue.state,
   );
   const logits = emitter.emitEpilogue(graph, state[stream] ?? '');
-  const external = graph.externalData;
-  const parameters = external.filter(({ name }) => trained === undefined || trained.has(name));
-  const quantized = parameters.find(({ dataType }) => !floats.includes(dataType));
-  if (quantized !== undefined) {
-    throw new UserError(say`Quantized weights cannot be trained.`, {
-      file: summary.path,
-      field: quantized.name,
-      remedy: say`Use the original weights in float32, float16 or bfloat16.`,
-    });
-  }
-  const { node, input: inputs, initializer } = graph.graph;
-  const names = new Set(external.map(({ name }) => name));
-  const base = {
-    nodes: node,
-    inputs,
-    outputs: [],
-    constants: initializer.filter(({ name }) => !names.has(name)),
-    weights: external,
-    opsets: graph.opsetImports,
+  const weights = graph.externalData;
+  const names = new Set(weights.map(({ name }) => name));
+  const { node: nodes, input: inputs, initializer } = graph.graph;
+  const constants = initializer.filter(({ name }) => !names.has(name));
+  return {
+    base: { nodes, inputs, outputs: [], constants, weights, opsets: graph.opsetImports },
+    output: { value: logits, shape: [...sizes, emitter.vocabularySize] },
   };
-  const weights = parameters.map(({ name, shape }) => ({ name, shape, isBuffer: false }));
-  return new GraphModel(base, weights, {
-    value: logits,
-    shape: [...sizes, emitter.vocabularySize],
-  });
 }

@@ -99,7 +99,8 @@ export async function repairModel(
     train,
     heldOut: [heldOut = []],
   } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
-  const endToEnd = request.endToEnd ?? trainsAsWhole({ student, train, settings }, memoryBytes);
+  const endToEnd =
+    request.endToEnd ?? trainsAsWhole({ student, forms, train, settings }, memoryBytes);
   const folder = workFolder(out, 'repair');
   const identity = { settings, trains, states, version, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];

@@ -11,13 +11,11 @@ import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
 import type { HiddenState, Tensor, Tensors } from '../../runtime/tensors';
 import { distillation, lossInputs } from '../../training/losses';
-import { trainableTransformer } from '../../training/trainable-transformer';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
 import type { RepairSetup } from './walk';
-import { smallestScale } from './smallest-scale';
-import { differentiable, trainedTensors } from './trainable-encoding';
+import { trainedNumbers, wholeModel } from './whole-model';
 import { say } from '../../message';
 
 /** A whole model to train against another. */
@@ -27,10 +25,12 @@ export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
 }
 
 /**
- * Float32 copies of the model in training (weights of two sessions as they are and packed, gradients, the
- * optimiser's state, what is best so far) and of a step's logits. As seen: SmolLM2-135M took 6.2 GB.
+ * Float32 copies: of all weights (two sessions, as they are and packed, and the teacher's), of those that are trained
+ * (gradients, the optimiser's state, what is best so far), of a step's logits, and of the stream behind each sublayer
+ * for what the way back needs of it. As seen: SmolLM2-135M without a quarter of its sublayers took 5.9 GB with
+ * adapters, of 4 × 128 tokens a step.
  */
-const [copiesOfModel, copiesOfLogits] = [10, 8];
+const copies = { weights: 5, trained: 10, logits: 8, streams: 48 };
 /** What the teacher may take of the memory. */
 const teachersShare = 1 / 4;
 
@@ -51,19 +51,23 @@ export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean 
 }
 
 /** What the memory that training takes depends on. */
-type TrainingSize = Pick<EndToEndSetup, 'student' | 'train' | 'settings'>;
+type TrainingSize = Pick<EndToEndSetup, 'student' | 'forms' | 'train' | 'settings'>;
 
-function bytesToTrain({ student, train, settings }: TrainingSize): number {
-  const { parameters, vocabularySize = 0 } = student.summary;
+function bytesToTrain({ student, forms, train, settings }: TrainingSize): number {
+  const { parameters, sublayers, vocabularySize = 0 } = student.summary;
   const length = Math.max(0, ...train.map((input) => idsOf(input)?.length ?? 0));
-  const logits = settings.batch * length * vocabularySize;
-  const numbers = copiesOfModel * parameters + copiesOfLogits * logits;
+  const tokens = settings.batch * length;
+  const width = student.emitter?.hiddenSize ?? 0;
+  const numbers =
+    copies.weights * parameters +
+    copies.trained * trainedNumbers(forms) +
+    tokens * (copies.logits * vocabularySize + copies.streams * width * sublayers.length);
   return numbers * Float32Array.BYTES_PER_ELEMENT;
 }
 
 /**
- * Trains the forms of all sublayers at once on KL(teacher‖student), everything else frozen: for models
- * that fit into memory several times.
+ * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
+ * frozen: for models that fit into memory several times.
  * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
  * @throws UserError where the model is too large, or reads no text.
  */
@@ -79,17 +83,14 @@ export async function repairEndToEnd(
       remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair layer by layer only.`,
     });
   }
-  const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
-  const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
-  const model = trainableTransformer(student.withMatrices(changed), trained);
-  const smallest = await smallestScale(model);
+  const { model, unit, merged } = await wholeModel(student, forms, settings.seed);
   const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
   const steps = settings.epochs * stepsPerEpoch;
   const trainer = await Trainer.create(model, {
     loss: distillation(1),
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: rateOfWhole * settings.rate * smallest,
+      rate: rateOfWhole * settings.rate * unit,
       schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
       warmUpSteps,
     },
@@ -118,6 +119,8 @@ export async function repairEndToEnd(
       }
       return isBetter;
     };
+    const result = async (): Promise<ReadonlyMap<string, Float32Array> | undefined> =>
+      best.numbers === undefined ? undefined : merged(best.numbers);
     let bad = 0;
     if (existsSync(saved)) {
       if (existsSync(savedBest)) {
@@ -145,7 +148,7 @@ export async function repairEndToEnd(
         await checkpoint(context.cancellation);
         const batch = await teacher.batch(order.slice(start, start + settings.batch));
         if (!(await tryStep(trainer, batch))) {
-          return best.numbers;
+          return await result();
         }
       }
       const isBetter = await judge();
@@ -155,7 +158,7 @@ export async function repairEndToEnd(
       }
       await trainer.save(saved);
     }
-    return best.numbers;
+    return await result();
   } finally {
     await teacher.dispose();
     await trainer.dispose();

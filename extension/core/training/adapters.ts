@@ -1,0 +1,121 @@
+import { DataType, float, GraphBuilder } from '../onnx/graph-builder';
+import type { GraphBase } from '../onnx/graph-builder';
+import { copyWith, valueInfo } from '../onnx/messages';
+import type { NodeProto } from '../onnx/proto/onnx_pb';
+import { renameOutputs } from '../models/onnx/edits/node-edits';
+import type { Parameter } from './trainable-model';
+
+/** What learns in the place of a matrix W [out, in], which stays: W + scale · left · right. */
+export interface Adapter {
+  /** Name of the matrix. */
+  readonly weight: string;
+  /** [out, rank], zeros at first. */
+  readonly left: Parameter;
+  /** [rank, in], drawn with the standard deviation `unit` at first. */
+  readonly right: Parameter;
+  readonly unit: number;
+  /** Such that numbers of size ε · unit in `left` change the products by ε of their size. */
+  readonly scale: number;
+}
+
+/** How adapters are made. */
+export interface AdapterOptions {
+  /** Their rank, at most. */
+  readonly rank: number;
+  /** Size of the numbers in their factors: that of what else is trained at the same rate. */
+  readonly unit: number;
+}
+
+/** A matrix [out, in] that can have an adapter. */
+export interface AdaptableMatrix {
+  readonly name: string;
+  readonly out: number;
+  readonly in: number;
+  /** √(mean w²) */
+  readonly rootMeanSquare: number;
+}
+
+export function adapterOf(matrix: AdaptableMatrix, { rank, unit }: AdapterOptions): Adapter {
+  const { name, out, in: width } = matrix;
+  const size = Math.min(rank, out, width);
+  return {
+    weight: name,
+    left: { name: `${name}/adapter.left`, shape: [out, size] },
+    right: { name: `${name}/adapter.right`, shape: [size, width] },
+    unit,
+    scale: matrix.rootMeanSquare / (unit ** 2 * Math.sqrt(size)),
+  };
+}
+
+/**
+ * A graph whose products x·Wᵀ become x·Wᵀ + scale · (x·rightᵀ)·leftᵀ (LoRA; Hu et al. 2021, arXiv 2106.09685, § 4.1),
+ * the factors being inputs. W needs no gradient, and the optimiser keeps nothing of its size.
+ */
+export function withAdapters(base: GraphBase, adapters: readonly Adapter[]): GraphBase {
+  const byWeight = new Map(adapters.map((adapter) => [adapter.weight, adapter]));
+  const factors = adapters.flatMap(({ left, right }) => [left, right]);
+  const inputs = factors.map(({ name, shape }) => valueInfo(name, DataType.FLOAT, shape));
+  const builder = GraphBuilder.over('adapters', {
+    ...base,
+    nodes: [],
+    reserved: base.nodes.flatMap(({ name, output }) => [name, ...output]),
+  });
+  const casts = castsOf(base.nodes);
+  const nodes = base.nodes.flatMap((node) => {
+    const [, matrix = ''] = node.input;
+    const adapter = node.opType === 'Gemm' ? byWeight.get(casts.get(matrix) ?? matrix) : undefined;
+    return adapter === undefined ? [node] : adapted(builder, node, adapter);
+  });
+  const known = new Set(base.weights.map(({ name }) => name));
+  const constants = builder.graph.initializer.filter(({ name }) => !known.has(name));
+  return { ...base, nodes, inputs: [...base.inputs, ...inputs], constants };
+}
+
+/** The product, and what the adapter adds to it under the product's name. */
+function adapted(
+  builder: GraphBuilder,
+  product: NodeProto,
+  { left, right, scale }: Adapter,
+): NodeProto[] {
+  const [rows = ''] = product.input;
+  const [given = ''] = product.output;
+  const plain = `${given}/plain`;
+  const { result, nodes } = builder.recorded(() =>
+    builder.within(`${given}/adapter`, () => {
+      const inner = builder.op('Gemm', [rows, right.name], { transB: 1 });
+      return builder.op('Gemm', [inner, left.name, plain], { transB: 1, alpha: float(scale) });
+    }),
+  );
+  return [copyWith(product, { output: [plain] }), ...renameOutputs(nodes, [result], [given])];
+}
+
+/** Names of the matrices that rows are multiplied by in exactly one product of the graph, and read nowhere else. */
+export function adaptable({ nodes }: Pick<GraphBase, 'nodes'>): ReadonlySet<string> {
+  const casts = castsOf(nodes);
+  const uses = new Map<string, { products: number; all: number }>();
+  for (const { opType, input, output } of nodes) {
+    input.forEach((name, place) => {
+      const isCast = opType === 'Cast' && casts.has(output[0] ?? '');
+      const source = casts.get(name) ?? name;
+      const { products, all } = uses.get(source) ?? { products: 0, all: 0 };
+      const isProduct = opType === 'Gemm' && place === 1;
+      uses.set(source, {
+        products: products + Number(isProduct),
+        all: all + Number(!isCast),
+      });
+    });
+  }
+  return new Set(
+    [...uses].flatMap(([name, { products, all }]) => (products === 1 && all === 1 ? [name] : [])),
+  );
+}
+
+/** What each cast of a weight is a cast of. */
+function castsOf(nodes: readonly NodeProto[]): ReadonlyMap<string, string> {
+  const made = new Set(nodes.flatMap(({ output }) => output));
+  return new Map(
+    nodes.flatMap(({ opType, input: [from = ''], output: [to = ''] }) =>
+      opType === 'Cast' && !made.has(from) ? [[to, from] as const] : [],
+    ),
+  );
+}

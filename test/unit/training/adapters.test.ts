@@ -1,0 +1,138 @@
+import { describe, expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { floatsOf, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
+import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
+import { adapterProduct } from '../../../extension/core/training/adapted-model';
+import type { AdaptedModel } from '../../../extension/core/training/adapted-model';
+import {
+  adaptedTransformer,
+  trainableTransformer,
+} from '../../../extension/core/training/trainable-transformer';
+import type { TrainableModel } from '../../../extension/core/training/trainable-model';
+import { fixture, readJson, relativeError } from '../fixtures';
+import { layersOf } from '../models/forms/layered';
+import { gradientsOf } from './gradients-of';
+
+const name = 'llama-gqa-untied';
+const options = { rank: 3, unit: 0.5, seed: 1 };
+
+async function opened() {
+  const model = await openModel(fixture(name));
+  const few = layersOf(model).filter(({ sublayer }) => sublayer < 2);
+  const matrices = few.map(({ weight, out, in: width }) => {
+    return { name: weight.name, out, in: width, rootMeanSquare: 0.1 };
+  });
+  return { model, matrices };
+}
+
+function batch(): Tensors {
+  const { inputIds } = readJson<{ inputIds: number[][] }>(name, 'golden.json');
+  const [ids = []] = inputIds;
+  const row = (values: number[]): Tensor => int64Tensor(values, [1, ids.length]);
+  return {
+    input_ids: row(ids),
+    attention_mask: row(ids.map(() => 1)),
+    position_ids: row([...ids.keys()]),
+    labels: row([...ids.slice(1), ids[0] ?? 0]),
+  };
+}
+
+/** The model with other numbers for some of its parameters. */
+function withNumbers(
+  model: TrainableModel,
+  numbers: (name: string, tensor: Tensor) => Float32Array,
+): TrainableModel {
+  const { parameters, buffers, inputs } = model;
+  const initial = async (): Promise<Tensors> =>
+    Object.fromEntries(
+      Object.entries(await model.initial()).map(([key, tensor]) => [
+        key,
+        floatTensor(numbers(key, tensor), tensor.dims),
+      ]),
+    );
+  return { parameters, buffers, inputs, forward: (mode) => model.forward(mode), initial };
+}
+
+/** Numbers in (−1, 1) that differ from place to place. */
+const waves = (size: number): Float32Array =>
+  Float32Array.from({ length: size }, (_, i) => Math.sin(i));
+
+async function factorsOf(model: AdaptedModel): Promise<Map<string, Float32Array>> {
+  const initial = await model.initial();
+  return new Map(
+    model.adapters.flatMap(({ left, right }) => [
+      [left.name, waves(initial[left.name]?.size ?? 0)] as const,
+      [right.name, floatsOf(initial, right.name)] as const,
+    ]),
+  );
+}
+
+describe('adapters of matrices', () => {
+  it('change nothing at first, and have numbers of the size asked for', async () => {
+    const { model, matrices } = await opened();
+    const adapted = adaptedTransformer(model, new Set(), matrices, options);
+    expect(adapted.adapters).toHaveLength(matrices.length);
+    const [plain, found] = [
+      await gradientsOf(trainableTransformer(model, new Set([matrices[0]?.name ?? ''])), batch()),
+      await gradientsOf(adapted, batch()),
+    ];
+    expect(relativeError(floatsOf(found, 'output'), floatsOf(plain, 'output'))).toBeLessThan(1e-6);
+    const drawn = Object.values(await adapted.initial())
+      .map((tensor) => Number(tensor.data[0]))
+      .filter((value) => value !== 0);
+    expect(drawn).toHaveLength(matrices.length);
+    const size = Math.sqrt(drawn.reduce((sum, value) => sum + value ** 2, 0) / drawn.length);
+    expect(size).toBeGreaterThan(0.25);
+    expect(size).toBeLessThan(1);
+  });
+
+  it('compute as the matrices that they are merged into, and have the gradients of the chain rule', async () => {
+    const { model, matrices } = await opened();
+    const adapted = adaptedTransformer(model, new Set(), matrices, options);
+    const factors = await factorsOf(adapted);
+    const plain = trainableTransformer(model, new Set(matrices.map((matrix) => matrix.name)));
+    const sums = new Map(
+      adapted.adapters.map((adapter) => [adapter.weight, adapterProduct(adapter, factors)]),
+    );
+    const merged = withNumbers(plain, (key, { data }) =>
+      Float32Array.from(sums.get(key) ?? [], (value, i) => value + Number(data[i])),
+    );
+    const [wanted, found] = [
+      await gradientsOf(merged, batch()),
+      await gradientsOf(
+        withNumbers(adapted, (key) => factors.get(key) ?? waves(0)),
+        batch(),
+      ),
+    ];
+    expect(relativeError(floatsOf(found, 'output'), floatsOf(wanted, 'output'))).toBeLessThan(1e-5);
+    for (const { weight, left, right, scale } of adapted.adapters) {
+      const [out = 0, rank = 0] = left.shape;
+      const [, width = 0] = right.shape;
+      const whole = floatsOf(wanted, `gradient/${weight}`);
+      const [l, r] = [left, right].map((factor) => factors.get(factor.name) ?? waves(0));
+      // ∂left = scale · G·rightᵀ and ∂right = scale · leftᵀ·G with G the gradient of the matrix.
+      const ofLeft = new Float32Array(out * rank);
+      const ofRight = new Float32Array(rank * width);
+      for (let o = 0; o < out; o++) {
+        for (let k = 0; k < rank; k++) {
+          for (let i = 0; i < width; i++) {
+            const g = scale * (whole[o * width + i] ?? 0);
+            ofLeft[o * rank + k] = (ofLeft[o * rank + k] ?? 0) + g * (r?.[k * width + i] ?? 0);
+            ofRight[k * width + i] = (ofRight[k * width + i] ?? 0) + g * (l?.[o * rank + k] ?? 0);
+          }
+        }
+      }
+      expect(relativeError(floatsOf(found, `gradient/${left.name}`), ofLeft)).toBeLessThan(1e-4);
+      expect(relativeError(floatsOf(found, `gradient/${right.name}`), ofRight)).toBeLessThan(1e-4);
+    }
+  });
+
+  it('are left out where a matrix is read in another way too, which is then trained itself', async () => {
+    const model = await openModel(fixture('llama-tied-f16'));
+    const embed = 'model.embed_tokens.weight';
+    const matrix = { name: embed, out: 1, in: 1, rootMeanSquare: 1 };
+    const adapted = adaptedTransformer(model, new Set(), [matrix], options);
+    expect(adapted.adapters).toEqual([]);
+    expect(adapted.parameters.map((parameter) => parameter.name)).toEqual([embed]);
+  });
+});
