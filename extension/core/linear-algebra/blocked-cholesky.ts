@@ -3,7 +3,7 @@ import { cholesky, invertLower } from './small-matrix';
 import type { SquareMatrix } from './small-matrix';
 
 /** Columns that are factored at once; smaller matrices take one step. */
-const blockSize = 256;
+const blockSize = 128;
 
 /**
  * Cholesky factor of a matrix, of which the lower triangle is read and which it replaces; undefined
@@ -17,7 +17,7 @@ export async function choleskyBlocked(
   for (let start = 0; start < size; start += blockSize) {
     const width = Math.min(blockSize, size - start);
     const below = size - start;
-    const panel = columnsOf(numbers, size, start, width);
+    const panel = partOf({ size, numbers }, start, start, below, width);
     if (start > 0) {
       // A[start:, block] −= L[start:, :start] · L[block, :start]ᵀ
       const known = await products.leadingInner(numbers.subarray(start * size), size, width, start);
@@ -45,17 +45,58 @@ export async function choleskyBlocked(
   return { size, numbers };
 }
 
-/** Columns `start` to `start + width` of the rows from `start` on. */
-function columnsOf(
-  numbers: Float64Array,
-  size: number,
-  start: number,
+/**
+ * L⁻¹ of a lower triangular matrix. With L of the parts A, B and C, B below A, it has A⁻¹, −C⁻¹·B·A⁻¹ and C⁻¹ in
+ * their places; the products of large parts run in ONNX Runtime.
+ */
+export async function invertLowerBlocked(
+  products: MatrixProducts,
+  lower: SquareMatrix,
+): Promise<SquareMatrix> {
+  const { size } = lower;
+  if (size <= blockSize) {
+    return invertLower(lower);
+  }
+  const half = Math.ceil(size / 2);
+  const part = (row: number, column: number, height: number, width: number): Float64Array =>
+    partOf(lower, row, column, height, width);
+  const rest = size - half;
+  const first = await invertLowerBlocked(products, {
+    size: half,
+    numbers: part(0, 0, half, half),
+  });
+  const last = await invertLowerBlocked(products, {
+    size: rest,
+    numbers: part(half, half, rest, rest),
+  });
+  const along = await products.multiply(part(half, 0, rest, half), half, first.numbers);
+  const below = await products.multiply(last.numbers, rest, along);
+  const numbers = new Float64Array(size * size);
+  for (let row = 0; row < half; row++) {
+    numbers.set(first.numbers.subarray(row * half, (row + 1) * half), row * size);
+  }
+  for (let row = 0; row < rest; row++) {
+    const start = (half + row) * size;
+    for (let i = 0; i < half; i++) {
+      numbers[start + i] = -(below[row * half + i] ?? 0);
+    }
+    numbers.set(last.numbers.subarray(row * rest, (row + 1) * rest), start + half);
+  }
+  return { size, numbers };
+}
+
+/** `height` rows of `width` numbers, from a row and a column on. */
+function partOf(
+  { size, numbers }: SquareMatrix,
+  row: number,
+  column: number,
+  height: number,
   width: number,
 ): Float64Array {
-  const panel = new Float64Array((size - start) * width);
-  for (let row = start; row < size; row++) {
-    const at = row * size + start;
-    panel.set(numbers.subarray(at, at + width), (row - start) * width);
+  const part = new Float64Array(height * width);
+  for (let i = 0; i < height; i++) {
+    const at = (row + i) * size + column;
+    part.set(numbers.subarray(at, at + width), i * width);
   }
-  return panel;
+  return part;
 }

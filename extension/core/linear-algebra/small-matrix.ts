@@ -55,6 +55,11 @@ export function invertLower({ size, numbers }: SquareMatrix): SquareMatrix {
   return { size, numbers: inverse };
 }
 
+/** A copy, for what replaces a matrix. */
+export function copyOf({ size, numbers }: SquareMatrix): SquareMatrix {
+  return { size, numbers: numbers.slice() };
+}
+
 /** G + share·tr(G)·I, which is positive definite where G is positive semidefinite up to rounding. */
 export function shifted({ size, numbers }: SquareMatrix, share: number): SquareMatrix {
   const moved = Float64Array.from(numbers);

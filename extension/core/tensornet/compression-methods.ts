@@ -30,6 +30,13 @@ export interface CompressionMethod {
   /** The usual one with calibration. */
   readonly calibratedVariant: (level: number | undefined) => string;
   readonly needsCalibration: (variant: string) => boolean;
+  /**
+   * By how much the logarithm of distance over squared error of the outputs typically changes from level to level,
+   * for each unit of the logarithm of that error (SmolLM2-135M).
+   */
+  readonly turn: number;
+  /** Whether a level rounds a layer's inputs too, which the error of its outputs by changed weights does not show. */
+  readonly roundsInputs?: (level: number) => boolean;
   /** Calibration tokens for each input of a layer, beyond which the usual variant gains little by more. */
   readonly tokensPerInput: number;
   /** Levels worth trying on a matrix, the mildest first. */
@@ -68,6 +75,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: mpoVariants,
     calibratedVariant: () => 'scaled',
     needsCalibration: (variant) => variant === 'scaled',
+    turn: 0.4,
     tokensPerInput: 0,
     levels: ({ out, in: inputs }) =>
       distinct(ratios.map((ratio) => bondForRatio(sitesOf(out, inputs), ratio))),
@@ -80,6 +88,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: lowRankVariants,
     calibratedVariant: () => 'covariance',
     needsCalibration: (variant) => variant !== 'plain',
+    turn: 0.12,
     // Directions of the outputs that few tokens take are lost.
     tokensPerInput: 16,
     levels: (layer) => distinct(ratios.map((ratio) => rankForRatio(layer, ratio))),
@@ -94,6 +103,8 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: ['rtn', ...blockVariants.filter((variant) => variant !== 'rtn'), smooth],
     calibratedVariant: (level) => (level === 0 ? smooth : 'rtn'),
     needsCalibration: (variant) => variant === smooth || compensates(variant),
+    turn: 0.45,
+    roundsInputs: (level) => level === 0,
     tokensPerInput: 0,
     // A scale for each output is faster on many rows.
     levels: () => [defaultBlockSize, 0],
@@ -107,6 +118,7 @@ export const compressionMethods: Readonly<Record<MethodName, CompressionMethod>>
     variants: blockVariants,
     calibratedVariant: () => 'gptq',
     needsCalibration: compensates,
+    turn: 0.45,
     tokensPerInput: 0,
     levels: blockSizesFor,
     defaultLevel: () => defaultBlockSize,

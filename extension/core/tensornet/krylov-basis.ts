@@ -2,7 +2,8 @@ import type { Random } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
 import type { MatrixSource, Rows } from '../linear-algebra/matrix-source';
 import { sizesOf } from '../linear-algebra/matrix-source';
-import { cholesky, invertLower, shifted, trace } from '../linear-algebra/small-matrix';
+import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
+import { copyOf, shifted, trace } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import { rootMeanSquare } from '../linear-algebra/squares';
 import { UserError } from '../user-error';
@@ -208,15 +209,15 @@ async function orthonormal(
       remedy: say`Leave this layer as it is.`,
     });
   }
-  let lower = cholesky(gram);
+  let lower = await choleskyBlocked(products, copyOf(gram));
   const isDefinite = lower !== undefined;
   for (let share = shift; lower === undefined; share *= 10) {
-    lower = cholesky(shifted(gram, share));
+    lower = await choleskyBlocked(products, shifted(gram, share));
   }
   const { size, numbers } = lower;
   const diagonal = numbers.filter((_, i) => i % (size + 1) === 0);
   return {
-    rows: await products.combine(invertLower(lower).numbers, rows),
+    rows: await products.combine((await invertLowerBlocked(products, lower)).numbers, rows),
     least: isDefinite ? Math.min(...diagonal) : 0,
   };
 }

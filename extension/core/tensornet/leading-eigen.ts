@@ -1,6 +1,7 @@
 import { seededRandom, standardNormal } from '../data/random';
 import type { MatrixProducts } from '../linear-algebra/matrix-products';
-import { cholesky, invertLower, shifted } from '../linear-algebra/small-matrix';
+import { choleskyBlocked, invertLowerBlocked } from '../linear-algebra/blocked-cholesky';
+import { copyOf, shifted } from '../linear-algebra/small-matrix';
 import type { SquareMatrix } from '../linear-algebra/small-matrix';
 import {
   diagonalize,
@@ -165,11 +166,12 @@ async function orthonormal(
       break;
     }
     const gram = { size: count, numbers };
-    let lower = cholesky(gram);
+    let lower = await choleskyBlocked(products, copyOf(gram));
     for (let share = shift; lower === undefined; share *= 10) {
-      lower = cholesky(shifted(gram, share));
+      lower = await choleskyBlocked(products, shifted(gram, share));
     }
-    result = await products.multiply(invertLower(lower).numbers, count, result);
+    const { numbers: inverse } = await invertLowerBlocked(products, lower);
+    result = await products.multiply(inverse, count, result);
   }
   return result;
 }

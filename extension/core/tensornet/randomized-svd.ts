@@ -50,6 +50,8 @@ const blocks = 16;
 const defaultTolerance = 5e-4;
 /** Least distance of a Ritz value to what is outside of the basis, as a share of the value. */
 const least = 0.1;
+/** Least singular value, as a share of the largest, whose left vector is divided by it. */
+const smallestShare = 1e-2;
 /** Below this share of the whole, residuals are float32's rounding. */
 const rounding = 1e-7;
 
@@ -77,7 +79,14 @@ export async function randomizedSvd(
     weights === undefined ? squaredNorm : await weighedNorm(products, matrix, weights, squaredNorm);
   const share = Math.ceil((vectorsPerRank * kept + oversampling) / blocks);
   // A basis of everything is best made at once: what earlier blocks leave for the last is mostly rounding.
-  const blockSize = blocks * share < smallest ? share : smallest;
+  const isWhole = blocks * share >= smallest;
+  if (isWhole && weights === undefined && smallest < rows) {
+    const found = await fromColumns(products, matrix, kept, squaredNorm);
+    if (found !== undefined) {
+      return found;
+    }
+  }
+  const blockSize = isWhole ? smallest : share;
   const basis = new KrylovBasis(products, {
     matrix,
     norm: Math.sqrt(whole),
@@ -96,6 +105,43 @@ export async function randomizedSvd(
     }
     count = Math.min(count + Math.ceil(kept / blockSize) * blockSize, smallest);
   }
+}
+
+/**
+ * From the Gram matrix of the columns in float64, where there are few: u = A·v / σ. Undefined where a singular value is
+ * so small beside the largest that rounding would show in u.
+ */
+async function fromColumns(
+  products: MatrixProducts,
+  matrix: MatrixSource,
+  kept: number,
+  squaredNorm: number,
+): Promise<LowRank | undefined> {
+  const { count: rows, length: columns, numbers } = await products.read(matrix);
+  const gram = await products.crossProducts({ count: rows, length: columns, numbers });
+  const found = await leadingEigen(products, { size: columns, numbers: gram }, kept);
+  const values = found.values.slice(0, kept);
+  if (!((values[kept - 1] ?? 0) > smallestShare ** 2 * (values[0] ?? 0))) {
+    return undefined;
+  }
+  const singularValues = values.map(Math.sqrt);
+  const times = (power: number): Rows => ({
+    count: kept,
+    length: columns,
+    numbers: Float32Array.from(
+      found.vectors,
+      (x, i) => x * (singularValues[Math.floor(i / columns)] ?? 0) ** power,
+    ),
+  });
+  return {
+    left: await products.apply(matrix, times(-1)),
+    right: times(1),
+    singularValues,
+    energy: squaredNorm,
+    error: Math.sqrt(Math.max(0, squaredNorm - sumOf(values))),
+    norm: Math.sqrt(squaredNorm),
+    basisSize: columns,
+  };
 }
 
 /**

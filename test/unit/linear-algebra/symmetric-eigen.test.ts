@@ -2,9 +2,12 @@ import fc from 'fast-check';
 import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import { afterAll, describe, expect, it } from 'vitest';
 import { seededRandom, standardNormal } from '../../../extension/core/data/random';
-import { choleskyBlocked } from '../../../extension/core/linear-algebra/blocked-cholesky';
+import {
+  choleskyBlocked,
+  invertLowerBlocked,
+} from '../../../extension/core/linear-algebra/blocked-cholesky';
 import { MatrixProducts } from '../../../extension/core/linear-algebra/matrix-products';
-import { cholesky } from '../../../extension/core/linear-algebra/small-matrix';
+import { cholesky, invertLower } from '../../../extension/core/linear-algebra/small-matrix';
 import type { SquareMatrix } from '../../../extension/core/linear-algebra/small-matrix';
 import { leadingEigen } from '../../../extension/core/tensornet/leading-eigen';
 import { symmetricEigen } from '../../../extension/core/linear-algebra/symmetric-eigen';
@@ -149,19 +152,27 @@ describe('leading eigenvalues of a symmetric matrix', () => {
 });
 
 describe('Cholesky factors in blocks', () => {
-  it.each([5, 256, 257, 600])('of %i rows are those of one step', async (size) => {
-    const matrix = gramOf(size, size + 20, 4);
-    const expected = cholesky(matrix);
-    const numbers = Float64Array.from(matrix.numbers);
-    // Only the lower triangle counts.
-    for (let row = 0; row < size; row++) {
-      numbers.fill(Number.POSITIVE_INFINITY, row * size + row + 1, (row + 1) * size);
-    }
-    const found = await choleskyBlocked(products, { size, numbers });
-    expect(found?.numbers.every((x, i) => Math.abs(x - (expected?.numbers[i] ?? 0)) < 1e-9)).toBe(
-      true,
-    );
-  });
+  it.each([5, 256, 257, 400])(
+    'of %i rows are those of one step, and their inverses too',
+    async (size) => {
+      const matrix = gramOf(size, size + 20, 4);
+      const expected = cholesky(matrix);
+      const numbers = Float64Array.from(matrix.numbers);
+      // Only the lower triangle counts.
+      for (let row = 0; row < size; row++) {
+        numbers.fill(Number.POSITIVE_INFINITY, row * size + row + 1, (row + 1) * size);
+      }
+      const found = await choleskyBlocked(products, { size, numbers });
+      const isNear = (a?: SquareMatrix, b?: SquareMatrix): boolean | undefined =>
+        a?.numbers.every((x, i) => Math.abs(x - (b?.numbers[i] ?? Number.NaN)) < 1e-9);
+      expect(isNear(found, expected)).toBe(true);
+      if (expected !== undefined) {
+        expect(isNear(await invertLowerBlocked(products, expected), invertLower(expected))).toBe(
+          true,
+        );
+      }
+    },
+  );
 
   it('are told not to be, wherever the fault lies', async () => {
     for (const at of [0, 100, 300]) {

@@ -128,11 +128,11 @@ describe('ChangeScorer', () => {
     const never = await evaluations(1e-9);
     expect(never.distances.map(({ distance }) => distance)).toEqual(exact);
     // Nor is anything between measured levels taken for granted then.
-    const ladder = steps.map((_, place) => ({ place, size: 1 + place }));
+    const ladder = { turn: 0.1, rungs: steps.map((_, place) => ({ place, size: 1 + place })) };
     const climbed = await scorer.estimates(steps, 1e-9, [ladder]);
     expect(climbed.map(({ distance }) => distance)).toEqual(exact);
     const before = scorer.evaluations;
-    const [, between] = await scorer.estimates(steps, 1, [ladder]);
+    const [between] = await scorer.estimates(steps, 1, [ladder]);
     expect(scorer.evaluations - before).toBeLessThan(part.spent);
     expect(between?.standardError).toBeGreaterThan(0);
     await executor.dispose();

@@ -3,14 +3,19 @@ import { describe, expect, it } from 'vitest';
 import {
   interpolate,
   laddersOf,
+  measuredFirst,
   nextToMeasure,
 } from '../../../extension/core/tensornet/sensitivity/ladders';
 
 describe('ladders of levels', () => {
   it('are levels of one way to compress, by the errors of the outputs', () => {
     const ranks = [64, 8, 32].map((level) => ({ method: 'lowrank', level }) as const);
-    const compressions = [...ranks, { method: 'int4', level: 32 } as const];
-    expect(laddersOf(compressions, [0.1, 0.5, 0.2, 0.3])).toEqual([
+    const int4 = { method: 'int4', level: 32 } as const;
+    // Errors of outputs do not show what rounding the inputs does.
+    const int8 = { method: 'int8', level: 0 } as const;
+    const rungsOf = (errors: readonly number[]) =>
+      laddersOf([...ranks, int4, int8], errors).map(({ rungs }) => rungs);
+    expect(rungsOf([0.1, 0.5, 0.2, 0.3, 0.3])).toEqual([
       [
         { place: 0, size: expect.closeTo(0.01) as number },
         { place: 2, size: expect.closeTo(0.04) as number },
@@ -18,10 +23,11 @@ describe('ladders of levels', () => {
       ],
       [{ place: 3, size: expect.closeTo(0.09) as number }],
     ]);
-    expect(laddersOf(compressions, [])).toEqual([]);
+    expect(rungsOf([])).toEqual([]);
   });
 
-  const ladder = [1, 2, 4, 8].map((size, place) => ({ place, size }));
+  const turn = 0.1;
+  const ladder = { turn, rungs: [1, 2, 4, 8].map((size, place) => ({ place, size })) };
   const ends = (high: number, standardError?: number) =>
     new Map([
       [0, { distance: 3, ...(standardError === undefined ? {} : { standardError }) }],
@@ -36,7 +42,7 @@ describe('ladders of levels', () => {
         const at = (size: number) => ({ distance: 5 * size ** power });
         const [low, high] = [sorted[0], sorted.at(-1)];
         const measured = new Map([low, high].map((one) => [one?.place ?? 0, at(one?.size ?? 0)]));
-        const between = interpolate(sorted, measured);
+        const between = interpolate({ turn, rungs: sorted }, measured);
         expect(between.size).toBe(sorted.length - 2);
         for (const [place, { distance }] of between) {
           expect(distance).toBeCloseTo(at(sorted[place]?.size ?? 0).distance, 8);
@@ -52,6 +58,26 @@ describe('ladders of levels', () => {
       return standardError / distance;
     });
     expect(shares).toEqual([expect.closeTo(0.2 / 3, 6), expect.closeTo(Math.log(2) / 3, 6)]);
+  });
+
+  it('beyond what is measured keep its proportion, and are unsure by what that typically turns by', () => {
+    const one = new Map([[1, { distance: 6, standardError: 0.6 }]]);
+    expect([...interpolate(ladder, one)].map(([place, { distance }]) => [place, distance])).toEqual(
+      [
+        [0, 3],
+        [2, 12],
+        [3, 24],
+      ],
+    );
+    const error = interpolate(ladder, one).get(3)?.standardError ?? 0;
+    expect(error / 24).toBeCloseTo(Math.hypot(0.1, turn * Math.log(4)), 8);
+  });
+
+  it('are measured first in the middle where that tells the others precisely enough, else at both ends', () => {
+    expect(measuredFirst(ladder, 0.3)).toEqual([2]);
+    expect(measuredFirst(ladder, 0.2)).toEqual([0, 3]);
+    expect(measuredFirst({ ...ladder, rungs: ladder.rungs.slice(0, 1) }, 0.2)).toEqual([0]);
+    expect(measuredFirst({ ...ladder, rungs: [] }, 0.2)).toEqual([]);
   });
 
   it('are measured in the middle of those that are unsure', () => {

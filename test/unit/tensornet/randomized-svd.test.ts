@@ -69,6 +69,23 @@ describe('randomized SVD', () => {
     }
   });
 
+  it.each([
+    ['falls slowly', (i: number) => 1 / Math.sqrt(i + 1)],
+    ['falls to nothing', (i: number) => 0.5 ** i],
+  ])('of few columns is exact and orthonormal where the spectrum %s', async (_, at) => {
+    const spectrum = Array.from({ length: 24 }, (_, i) => at(i));
+    const matrix = withSpectrum(300, 24, spectrum, 5);
+    for (const rank of [4, 24]) {
+      const found = await randomizedSvd(products, inMemory(matrix), { rank, seed: 2 });
+      const error = Matrix.sub(matrix, productOf(found)).norm('frobenius');
+      expect(error).toBeLessThan(Math.hypot(...spectrum.slice(rank)) + 1e-5);
+      expect(found.error).toBeCloseTo(error, 3);
+      const left = Matrix.from1DArray(rank, 300, found.left.numbers);
+      const skew = Matrix.sub(left.mmul(left.transpose()), Matrix.eye(rank));
+      expect(skew.norm('frobenius')).toBeLessThan(1e-5);
+    }
+  });
+
   it('of small matrices of any shape is that of float64', async () => {
     await fc.assert(
       fc.asyncProperty(

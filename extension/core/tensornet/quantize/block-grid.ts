@@ -97,8 +97,8 @@ function refit(
   let squares = 0;
   for (let i = 0; i < count; i++) {
     const x = numbers[i] ?? 0;
-    const nearest = Math.floor(x * inverse + zero + 0.5);
-    const q = (nearest < 0 ? 0 : nearest > most ? most : nearest) - zero;
+    const place = x * inverse + zero + 0.5;
+    const q = (place < 0 ? 0 : place > most ? most : Math.trunc(place)) - zero;
     const weighed = q * (weights[i] ?? 0);
     along += weighed * x;
     squares += weighed * q;

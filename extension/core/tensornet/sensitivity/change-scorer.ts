@@ -14,7 +14,7 @@ import type { LayeredExecutor } from '../../runtime/layered-executor';
 import { explainNonFinite } from '../../runtime/non-finite';
 import { isFiniteState, stateBytes } from '../../runtime/tensors';
 import type { HiddenState } from '../../runtime/tensors';
-import { interpolate, nextToMeasure } from './ladders';
+import { interpolate, measuredFirst, nextToMeasure } from './ladders';
 import type { Ladder } from './ladders';
 
 /** What changes are measured with. */
@@ -34,6 +34,9 @@ export interface ChangeSetup {
 
 /** A step that replaces one sublayer, and the experts that it leaves out. */
 export type StandIn = Step & { readonly part: GraphPart; readonly without?: readonly number[] };
+
+/** How many changes of a layer, as a share, are milder than the one that is measured on all rows. */
+const referencePlace = 0.6;
 
 /** Share of the memory for states that the changed ones may take while they go through the rest. */
 const inFlightShare = 0.5;
@@ -148,28 +151,31 @@ export class ChangeScorer {
     const { executor, inputs } = this.setup;
     const changes = this.changesOf(steps);
     const isCausal = inputs.every((input) => prefixTokens(executor.model, input) > 0);
-    const [first = [], ...others] = looksOf(this.rows, isCausal);
-    const between = new Set(
-      ladders.flatMap((ladder) => ladder.slice(1, -1).map(({ place }) => place)),
+    const [look = [], ...others] = looksOf(this.rows, isCausal);
+    const first = new Set(ladders.flatMap((ladder) => measuredFirst(ladder, precision)));
+    const later = new Set(
+      ladders
+        .flatMap(({ rungs }) => rungs.map(({ place }) => place))
+        .filter((place) => !first.has(place)),
     );
-    let due = [...changes.keys()].filter((place) => !between.has(place));
+    let due = [...changes.keys()].filter((place) => !later.has(place));
     let reference: Change | undefined;
     const measured = new Map<number, EstimatedDistance>();
     const found = new Map<number, EstimatedDistance>();
     while (due.length > 0) {
       const group = due.map((place) => changes[place] ?? lost());
-      await this.measure(group, first, this.estimatingReadout);
+      await this.measure(group, look, this.estimatingReadout);
       if (reference === undefined) {
-        reference = middleOf(group);
+        reference = referenceOf(group);
         await this.measure([reference], others.flat(), this.estimatingReadout);
       }
       const { sample: whole } = reference;
-      for (const look of others) {
+      for (const more of others) {
         const open = group.filter(({ sample }) => {
           const { distance, standardError = Number.POSITIVE_INFINITY } = sample.distanceBy(whole);
           return !sample.isComplete && !(standardError <= precision * distance);
         });
-        await this.measure(open, look, this.estimatingReadout);
+        await this.measure(open, more, this.estimatingReadout);
       }
       due.forEach((place, i) => measured.set(place, (group[i] ?? lost()).sample.distanceBy(whole)));
       due = [];
@@ -311,10 +317,10 @@ export class ChangeScorer {
   }
 }
 
-/** The change of middle distance. */
-function middleOf(changes: readonly Change[]): Change {
+/** The change that others are held against: one of larger distance, as those of int8 and int4 are told less by tokens. */
+function referenceOf(changes: readonly Change[]): Change {
   const ordered = [...changes].sort((a, b) => a.sample.total - b.sample.total);
-  return ordered[Math.floor(ordered.length / 2)] ?? lost();
+  return ordered[Math.floor(ordered.length * referencePlace)] ?? lost();
 }
 
 /** A change of a sublayer, and what was measured of it. */

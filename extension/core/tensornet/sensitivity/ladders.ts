@@ -1,5 +1,6 @@
 import type { EstimatedDistance } from '../../metrics/term-sample';
 import type { Compression } from '../compression-choice';
+import { compressionMethods } from '../compression-methods';
 import { wayName } from './ways';
 
 /** A level of a way to compress a layer. */
@@ -10,65 +11,107 @@ export interface Rung {
   readonly size: number;
 }
 
-/** Levels of one way to compress a layer, from the least error of its outputs to the largest. */
-export type Ladder = readonly Rung[];
+/** Levels of one way to compress a layer. */
+export interface Ladder {
+  /** From the least error of the layer's outputs to the largest. */
+  readonly rungs: readonly Rung[];
+  /** See CompressionMethod.turn. */
+  readonly turn: number;
+}
 
 /**
  * Ladders of what is tried on a layer.
- * @param errors of the layer's outputs; a level without a known error stands in no ladder
+ * @param errors of the layer's outputs; a level without a known error stands in no ladder, nor one that does more
+ * than change the weights
  */
 export function laddersOf(
   compressions: readonly Compression[],
   errors: readonly (number | undefined)[],
 ): Ladder[] {
-  const ways = new Map<string, Rung[]>();
+  const ways = new Map<string, { turn: number; rungs: Rung[] }>();
   for (const [place, compression] of compressions.entries()) {
     const { [place]: error = 0 } = errors;
-    if (error > 0) {
+    const { turn, roundsInputs } = compressionMethods[compression.method];
+    if (error > 0 && roundsInputs?.(compression.level) !== true) {
       const name = wayName(compression);
-      ways.set(name, [...(ways.get(name) ?? []), { place, size: error ** 2 }]);
+      const way = ways.get(name) ?? { turn, rungs: [] };
+      ways.set(name, way);
+      way.rungs.push({ place, size: error ** 2 });
     }
   }
-  return [...ways.values()].map((rungs) => rungs.sort((a, b) => a.size - b.size));
+  return [...ways.values()].map(({ turn, rungs }) => ({
+    turn,
+    rungs: rungs.sort((a, b) => a.size - b.size),
+  }));
 }
+
+/**
+ * Places of the levels that are measured first: the middle one where it tells all others precisely enough, else the
+ * mildest and the strongest.
+ */
+export function measuredFirst({ rungs, turn }: Ladder, precision: number): number[] {
+  const middle = rungs[rungs.length >> 1];
+  const isEnough =
+    middle !== undefined &&
+    rungs.every(({ size }) => turn * Math.abs(Math.log(size / middle.size)) <= precision * share);
+  const first = isEnough ? [middle] : [rungs[0], rungs.at(-1)];
+  return [...new Set(first.flatMap((rung) => (rung === undefined ? [] : [rung.place])))];
+}
+
+/** Of the precision, what a level may be off by for being told from another one. */
+const share = 0.5;
 
 /** How far a level lies from the straight line between two measured ones, as a share of what that line turns by. */
 const bend = 0.5;
 
 /**
- * Distances of the levels between measured ones. A distance is nearly in proportion to the squared error of
- * the layer's outputs (within 15 % among levels of a way, on SmolLM2-135M), so the logarithm of their ratio is taken to run
- * straight between two measured levels. Its error is theirs, and half of what that line turns by in the middle.
- * @param measured by place; a level that lies between no two is left out of the result
+ * Distances of the levels that are not measured. A distance is nearly in proportion to the squared error of
+ * the layer's outputs, so the logarithm of their ratio is taken to run straight between two measured levels, and to
+ * stay what it is beyond them. The error is theirs, with half of what that line turns by in the middle, or what it
+ * typically turns by on the way to the level.
+ * @param measured by place
  */
 export function interpolate(
-  ladder: Ladder,
+  { rungs, turn }: Ladder,
   measured: ReadonlyMap<number, EstimatedDistance>,
 ): Map<number, EstimatedDistance> {
-  const known = ladder.flatMap((rung, i) => {
+  const known = rungs.flatMap((rung, i) => {
     const found = measured.get(rung.place);
     return found === undefined ? [] : [{ ...rung, ...found, i }];
   });
   const found = new Map<number, EstimatedDistance>();
-  for (const [k, low] of known.entries()) {
-    const high = known[k + 1];
-    if (high === undefined) {
-      break;
-    }
-    const turn = Math.log(high.distance / high.size) - Math.log(low.distance / low.size);
-    for (const { place, size } of ladder.slice(low.i + 1, high.i)) {
-      const way =
-        high.size > low.size ? Math.log(size / low.size) / Math.log(high.size / low.size) : 0.5;
-      const share = Math.hypot(
-        (1 - way) * relativeError(low),
-        way * relativeError(high),
-        2 * Math.min(way, 1 - way) * bend * turn,
-      );
-      const distance = (low.distance / low.size) * size * Math.exp(way * turn);
-      found.set(place, { distance, standardError: share * distance });
+  for (const [i, { place, size }] of rungs.entries()) {
+    const low = known.findLast((one) => one.i <= i);
+    const high = known.find((one) => one.i >= i);
+    const nearest = low ?? high;
+    if (low !== undefined && high !== undefined && low !== high) {
+      found.set(place, between(low, high, size));
+    } else if (low !== high && nearest !== undefined) {
+      found.set(place, beyond(nearest, size, turn));
     }
   }
   return found;
+}
+
+type Measured = Rung & EstimatedDistance;
+
+function between(low: Measured, high: Measured, size: number): EstimatedDistance {
+  const turn = Math.log(high.distance / high.size) - Math.log(low.distance / low.size);
+  const way =
+    high.size > low.size ? Math.log(size / low.size) / Math.log(high.size / low.size) : 0.5;
+  const error = Math.hypot(
+    (1 - way) * relativeError(low),
+    way * relativeError(high),
+    2 * Math.min(way, 1 - way) * bend * turn,
+  );
+  const distance = (low.distance / low.size) * size * Math.exp(way * turn);
+  return { distance, standardError: error * distance };
+}
+
+function beyond(from: Measured, size: number, turn: number): EstimatedDistance {
+  const distance = (from.distance / from.size) * size;
+  const error = Math.hypot(relativeError(from), turn * Math.log(size / from.size));
+  return { distance, standardError: error * distance };
 }
 
 function relativeError({ distance, standardError = 0 }: EstimatedDistance): number {
@@ -77,13 +120,13 @@ function relativeError({ distance, standardError = 0 }: EstimatedDistance): numb
 
 /** Places of those levels between measured ones that are to be measured next: of unsure neighbours the middle one. */
 export function nextToMeasure(
-  ladder: Ladder,
+  { rungs }: Ladder,
   interpolated: ReadonlyMap<number, EstimatedDistance>,
   precision: number,
 ): number[] {
   const next: number[] = [];
   let unsure: number[] = [];
-  for (const { place } of [...ladder, { place: -1 }]) {
+  for (const { place } of [...rungs, { place: -1 }]) {
     const found = interpolated.get(place);
     if (found !== undefined && !((found.standardError ?? 0) <= precision * found.distance)) {
       unsure.push(place);
