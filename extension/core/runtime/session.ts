@@ -66,6 +66,8 @@ export async function createSession(
         session: {
           model_external_initializers_file_folder_path: root,
           disable_prepacking: options.prepack ? '0' : '1',
+          // Without integer dot products (AVX2, AVX-512), sums of int8 products are cut off at 16 bits else.
+          x64quantprecision: '1',
           // Every session has threads of its own: waiting busily, they would slow those of the next.
           'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
         },
