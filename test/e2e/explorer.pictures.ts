@@ -83,7 +83,7 @@ describe('pictures of the explorer', () => {
     await frame.locator(`g[data-id="${sublayer}"][aria-expanded="true"]`).waitFor();
     await take(`flow-${format}-open`);
     await frame.getByRole('button', { name: 'Table' }).click();
-    await frame.getByRole('button', { name: 'Compare with…' }).click();
+    await frame.getByRole('button', { name: 'Compare With…' }).click();
     await workbench.quickPick(other).click();
     await frame.getByRole('heading', { name: `Compared with ${other.split('.')[0]}` }).waitFor();
     await frame.evaluate(() => {

@@ -175,8 +175,9 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
   const title = (text: string) => ({ display: true, text, color: colors.muted, font });
   const label = (isLogarithmic: boolean, axis: ChartSeries['axis']) => (value: number | string) =>
     isLogarithmic && !isLogTick(Number(value), isWide(content, axis))
-      ? ''
-      : formatOn(content, axis)(Number(value));
+      ? // Without a number, no line either.
+        null
+      : formatOn(content, axis)(Number(value)).replace(/\.?0+(?=e)/, '');
   const has = (axis: ChartSeries['axis']) => content.series.some((one) => one.axis === axis);
   return {
     animation: false,

@@ -22,11 +22,11 @@ function Planning({ panel, frame }: PlanningProps): VNode {
   const asked = useBudget(panel, panel.view.value.form, frame);
   return (
     <div class="columns even">
-      <Budget panel={panel} frame={frame} asked={asked} />
       <div>
-        <Front panel={panel} frame={frame} asked={asked} />
+        <Budget panel={panel} frame={frame} asked={asked} />
         <FoundSoFar panel={panel} />
       </div>
+      <Front panel={panel} frame={frame} asked={asked} />
     </div>
   );
 }

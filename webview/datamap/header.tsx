@@ -6,6 +6,7 @@ import type { Fact } from '../components/facts';
 import { Notice } from '../components/notice';
 import { PageHeader } from '../components/page-header';
 import { formatDuration } from '../../extension/core/format';
+import { verbatim } from '../../extension/core/message';
 import { formatCount, formatDistance, formatPercent } from '../format';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Overview } from './types';
@@ -53,9 +54,11 @@ export function Header({ panel, map: { overview, warnings } }: HeaderProps): VNo
       )}
       <Facts facts={factsOf(overview)} />
       <ul class="notes" aria-label={strings.notes}>
-        {[...overview.notes, ...[...warnings, ...(data?.warnings ?? [])].map(tell)].map((note) => (
-          <li key={note}>{note}</li>
-        ))}
+        {[...overview.notes.map(verbatim), ...warnings, ...(data?.warnings ?? [])]
+          .map(tell)
+          .map((note) => (
+            <li key={note}>{note}</li>
+          ))}
       </ul>
     </PageHeader>
   );

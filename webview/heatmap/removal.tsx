@@ -147,13 +147,14 @@ interface PerplexityProps {
 }
 
 function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
-  const { original, selected } = perplexitiesOf(state);
+  const { original, selected, firstTokens } = perplexitiesOf(state);
+  const onFirst = firstTokens === undefined ? '' : strings.firstTokens(formatCount(firstTokens));
   if (selected !== undefined) {
     return (
       <Tile
         name={strings.perplexity}
         value={formatDistance(selected)}
-        note={perplexityNote(selected, original)}
+        note={[perplexityNote(selected, original), onFirst].filter(Boolean).join(' · ')}
         meaning={tell(glossary.perplexity)}
       />
     );
@@ -161,7 +162,7 @@ function Perplexity({ selected: state, reason }: PerplexityProps): VNode {
   const note =
     original === undefined
       ? strings.notEvaluated
-      : strings.perplexityOriginal(formatDistance(original));
+      : [strings.perplexityOriginal(formatDistance(original)), onFirst].filter(Boolean).join(' · ');
   return (
     <Tile
       name={strings.perplexity}

@@ -232,6 +232,7 @@ export const strings = {
   notMeasured: t('not measured'),
   perplexity: t('Perplexity'),
   perplexityOriginal: (original: string) => t('original {0}', original),
+  firstTokens: (count: string) => t('first {0} tokens', count),
   perplexityChange: (original: string, change: string) => t('original {0}, {1}', original, change),
   notEvaluated: t('not evaluated'),
   originalModel: t('original'),

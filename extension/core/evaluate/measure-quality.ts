@@ -20,6 +20,8 @@ import { say } from '../message';
 export interface Quality {
   /** Positions of the output that were compared. */
   readonly positions: number;
+  /** Only the first windows of what an evaluation reads, as all would have taken too long unasked. */
+  readonly partial?: true;
   /** `js`: Jensen–Shannon divergence in nats, mean over positions; `relative`: ‖a − b‖ / ‖a‖ of an output of values. */
   readonly metric: 'js' | 'relative';
   readonly distance: number;
@@ -70,9 +72,11 @@ export async function measureQuality(
   }
   const sums = new Sums(original.output.givesScores);
   const started = performance.now();
+  let partial: { readonly partial?: true } = {};
   try {
     for (const [i, input] of inputs.entries()) {
       if (i >= leastInputs && performance.now() - started > mostMilliseconds) {
+        partial = { partial: true };
         break;
       }
       context.progress({
@@ -87,7 +91,7 @@ export async function measureQuality(
       ];
       sums.add(a, b, input instanceof Int32Array && areText ? input : undefined);
     }
-    return { ...sums.quality(), ...memoryOf(original, changed) };
+    return { ...sums.quality(), ...partial, ...memoryOf(original, changed) };
   } finally {
     await Promise.all(executors.map(async (executor) => executor.dispose()));
   }

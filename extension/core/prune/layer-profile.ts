@@ -109,16 +109,26 @@ export interface ProfileEvaluation {
   readonly partial?: true;
 }
 
+/** Perplexity of an original and of what is left of it, on the same tokens. */
+export interface PerplexityChange extends Pick<ProfileEvaluation, 'tokens' | 'partial'> {
+  readonly before: number;
+  readonly after: number;
+}
+
 /** Perplexity of the original and after some rounds, where both were measured on the same text. */
 export function changeOfRounds(
   evaluations: readonly ProfileEvaluation[],
   rounds: number,
-): { readonly before: number; readonly after: number; readonly tokens: number } | undefined {
+): PerplexityChange | undefined {
   const of = (count: number) => evaluations.filter((one) => one.rounds === count);
   for (const changed of of(rounds)) {
     const original = of(0).find((one) => isSameText(one, changed));
     if (original !== undefined) {
-      return { before: original.perplexity, after: changed.perplexity, tokens: changed.tokens };
+      const { tokens, partial } = changed;
+      return {
+        ...{ before: original.perplexity, after: changed.perplexity, tokens },
+        ...(partial === undefined ? {} : { partial }),
+      };
     }
   }
   return undefined;

@@ -2,7 +2,7 @@ import { l10n } from 'vscode';
 import { describeMeasured } from '../../core/evaluate/gate';
 import type { Outcome, Verdict } from '../../core/evaluate/gate';
 import { changeOfRounds } from '../../core/prune/layer-profile';
-import type { ProfileEvaluation } from '../../core/prune/layer-profile';
+import type { PerplexityChange, ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Quality } from '../../core/evaluate/measure-quality';
 import { distanceWord, perplexityWord } from '../../core/change-size';
 import { formatBytes, formatChange, formatDistance, formatPercent } from '../../core/format';
@@ -107,17 +107,25 @@ export function roundsNote(
   rounds: number,
 ): readonly string[] {
   const change = changeOfRounds(evaluations, rounds);
-  return change === undefined ? [] : [l10n.t('Perplexity {0}.', describePerplexity(change))];
+  return change === undefined ? [] : [perplexitySentence(change)];
 }
 
 function measuredNote(quality: Quality): string {
   const { perplexity, top1Agreement } = quality;
   if (perplexity !== undefined) {
-    return ` ${l10n.t('Perplexity {0}.', describePerplexity(perplexity))}`;
+    return ` ${perplexitySentence({ ...perplexity, tokens: quality.positions, ...(quality.partial && { partial: true }) })}`;
   }
   return top1Agreement === undefined
     ? ''
     : ` ${l10n.t('Top-1 agreement {0}.', formatPercent(top1Agreement))}`;
+}
+
+/** Says how much was read where that is not what an evaluation reads. */
+function perplexitySentence(change: PerplexityChange): string {
+  const told = describePerplexity(change);
+  return change.partial === true
+    ? l10n.t('Perplexity {0} on the first {1} tokens.', told, change.tokens)
+    : l10n.t('Perplexity {0}.', told);
 }
 
 /** `29.40 → 32.40 (+10 %, small)` */

@@ -158,7 +158,7 @@ export function testExplorer(session: () => Session): void {
   it('compares with another model, weights on demand', async () => {
     const { workbench } = session();
     const frame = await explorer();
-    await frame.getByRole('button', { name: 'Compare with…' }).click();
+    await frame.getByRole('button', { name: 'Compare With…' }).click();
     await workbench.typePick('other');
     await frame.getByRole('heading', { name: 'Compared with other' }).waitFor();
     await frame.getByText('hidden_size').first().waitFor();

@@ -121,11 +121,13 @@ describe('perplexities', () => {
     expect(perplexitiesOf(stateOf({ profile, selectedRounds: 2, removed: ['x'] }))).toEqual({
       original: 20,
       selected: 30,
+      firstTokens: undefined,
     });
     const selectionEvaluation = evaluationOf(0, 25);
     expect(perplexitiesOf(stateOf({ profile, removed: ['x'], selectionEvaluation }))).toEqual({
       original: 20,
       selected: 25,
+      firstTokens: undefined,
     });
   });
 
@@ -133,8 +135,13 @@ describe('perplexities', () => {
     expect(perplexitiesOf(stateOf({ selectionEvaluation: evaluationOf(0, 21) }))).toEqual({
       original: 21,
       selected: 21,
+      firstTokens: undefined,
     });
     expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
+    const partial = { ...evaluationOf(0, 21), partial: true } as const;
+    expect(perplexitiesOf(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(
+      partial.tokens,
+    );
   });
 });
 

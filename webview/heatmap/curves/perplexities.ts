@@ -4,7 +4,12 @@ import { isSameText } from '../../../extension/core/change-size';
 /** Held-out perplexity of the original and of the selection, where they have been measured. */
 export function perplexitiesOf(
   state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation' | 'removed'>,
-): { original: number | undefined; selected: number | undefined } {
+): {
+  original: number | undefined;
+  selected: number | undefined;
+  /** Tokens that were read, where those are only the first of what an evaluation reads. */
+  firstTokens: number | undefined;
+} {
   const { profile, selectedRounds, selectionEvaluation, removed } = state;
   const { evaluations = [] } = profile ?? {};
   const selected =
@@ -12,5 +17,7 @@ export function perplexitiesOf(
   const original = [...evaluations, ...(removed.length === 0 ? [selected] : [])].find(
     (one) => one?.rounds === 0 && (selected === undefined || isSameText(one, selected)),
   );
-  return { original: original?.perplexity, selected: selected?.perplexity };
+  const { partial, tokens } = selected ?? original ?? {};
+  const firstTokens = partial === true ? tokens : undefined;
+  return { original: original?.perplexity, selected: selected?.perplexity, firstTokens };
 }

@@ -1,6 +1,7 @@
 import type { EpochRecord } from './epoch-record';
 import { labelIssues } from '../subsets/label-issues';
 import { interRunSpearman } from '../../data/rank-correlation';
+import { inEnglish, say } from '../../message';
 import { bareScores } from './score-document';
 import type { ScoreDocument, ScoreKind } from './score-document';
 import type { ScoringJob } from './scoring-job';
@@ -101,22 +102,23 @@ function deviationsOf(runs: readonly Float64Array[], mean: Float64Array): Float6
 }
 
 function notesOf(score: ScoreKind, epoch: number, drawsWeights: boolean): string[] {
-  return [
-    'Scores are listed in the same order as the examples of the data set.',
+  // Files are in English; whoever shows them translates.
+  const notes = [
     ...(score === 'grand' && epoch === 0
       ? [
-          'GraNd at initialization measures mostly how large the input is, and chooses worse than random.',
+          say`GraNd at initialization measures mostly how large the input is, and chooses worse than random.`,
         ]
       : []),
     ...(score === 'forgetting'
       ? [
-          'Forgetting counts how often an example turns from right to wrong; null means that it was never learned.',
+          say`Forgetting counts how often an example turns from right to wrong; null means that it was never learned.`,
         ]
       : []),
     ...(drawsWeights
       ? []
       : [
-          'All runs start from the weights in the ONNX file and differ only in the order of the examples.',
+          say`All runs start from the weights in the ONNX file and differ only in the order of the examples.`,
         ]),
   ];
+  return notes.map(inEnglish);
 }
