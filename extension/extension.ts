@@ -29,6 +29,7 @@ import { DataJobs } from './services/jobs/data-jobs';
 import { DataMarks } from './services/sessions/data-marks';
 import { JobService } from './services/jobs/job-service';
 import { JobStore } from './services/jobs/job-store';
+import { Documents } from './services/documents/documents';
 import { ModelFolders } from './services/documents/model-folders';
 import { ModelJobs } from './services/jobs/model-jobs';
 import { ModelSessions } from './services/sessions/model-sessions';
@@ -97,17 +98,19 @@ export function activate(context: ExtensionContext): Espalier {
     describeError,
   });
   const models = new OpenModels(inspector);
+  const documents = new Documents(inspector);
   const folders = new ModelFolders();
   const store = new SessionStore(context.workspaceState);
-  const sessions = new ModelSessions(models, store, jobs, log);
+  const sessions = new ModelSessions(models, documents, store, jobs, log);
   const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
   const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
-  const modelJobs = new ModelJobs(jobs, settings, sessions, reports, (session) =>
+  const modelJobs = new ModelJobs(jobs, settings, documents, sessions, reports, (session) =>
     heatmaps.isShown(session),
   );
   const budgetPlans = new BudgetPlans(inspector, settings);
   const compressionSessions = new CompressionSessions(
     models,
+    documents,
     budgetPlans,
     context.workspaceState,
     jobs,
@@ -126,12 +129,19 @@ export function activate(context: ExtensionContext): Espalier {
   const marks = new DataMarks(context.workspaceState);
   const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
   const dataJobs = new DataJobs(jobs, settings, dataMaps);
-  const synthesisSessions = new SynthesisSessions(jobs);
+  const synthesisSessions = new SynthesisSessions(documents, jobs);
   const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
   const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
     syntheses.isShown(session),
   );
-  const explorers = new ExplorerPanels(context.extensionUri, inspector, reports, models, modelJobs);
+  const explorers = new ExplorerPanels(
+    context.extensionUri,
+    inspector,
+    reports,
+    models,
+    documents,
+    modelJobs,
+  );
   const playgrounds = new PlaygroundPanels(
     context.extensionUri,
     settings,
@@ -145,6 +155,7 @@ export function activate(context: ExtensionContext): Espalier {
     settings,
     jobs,
     models,
+    documents,
     folders,
     sessions,
     modelJobs,
@@ -188,8 +199,8 @@ export function activate(context: ExtensionContext): Espalier {
     registerDocuments(services),
     new ConfigCodeLens(models, log),
     new ConfigHover(inspector, log),
-    new PlanCodeLens(models),
-    new PlanDiagnostics(models),
+    new PlanCodeLens(models, documents),
+    new PlanDiagnostics(documents),
     modelsView,
     new JobsView(jobs),
     new ResultsView(folders),

@@ -1,4 +1,4 @@
-// Lets each call that writes of an operation fail once, in turn, or so many of them from the first to the last:
+// Lets each place of an operation that writes fail once, in turn, at its first call and its last, or so many of them:
 // node scripts/faults.mjs [--sites 100] [KIND …]
 // With ENOSPC, EACCES, EIO, EMFILE, as if the process were killed there, and as if somebody deleted the output folder. The error must name
 // a file and a remedy, the source must have the same bytes, nothing may look finished that is not, and the next run must give what an

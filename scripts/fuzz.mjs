@@ -10,6 +10,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { bundleCore } from './lib/bundle.mjs';
+import { endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
 import { bold, green, red, say } from './lib/terminal.mjs';
 
@@ -25,10 +26,13 @@ const { values } = parseArgs({
 const folder = join(root, 'test', 'artifacts', 'fuzz');
 const bundle = join(folder, 'fuzz.cjs');
 const list = join(folder, 'formats.cjs');
+// At Ctrl+C and the like, too, the folder below goes.
+endWithParent();
 /** In memory where there is such a folder: on a disk, writing a file anew waits for what it had before to be written. */
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'espalier-fuzz-'));
 /** Long, as others may use the machine. */
 const hangSeconds = 60;
+process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));
 
 /**
  * Runs one parser's process to its end.
@@ -130,14 +134,10 @@ await bundleCore(
 /** @type {typeof import('../test/fuzz/formats')} */
 const { formats } = createRequire(import.meta.url)(list);
 let found = 0;
-try {
-  for (const name of values.parser.length > 0 ? values.parser : Object.keys(formats)) {
-    const format = formats[name];
-    if (format === undefined) throw new Error(`${name} is none of ${Object.keys(formats)}`);
-    found += await fuzz(name, format.extension);
-  }
-} finally {
-  rmSync(scratch, { recursive: true, force: true });
+for (const name of values.parser.length > 0 ? values.parser : Object.keys(formats)) {
+  const format = formats[name];
+  if (format === undefined) throw new Error(`${name} is none of ${Object.keys(formats)}`);
+  found += await fuzz(name, format.extension);
 }
 if (found === 0) say(green('Nothing found'));
 process.exitCode = found > 0 ? 1 : 0;

@@ -1,5 +1,5 @@
 // A long session in one extension host: node scripts/soak.mjs [JOBS]
-// Runs jobs of all kinds (1000 by default) and opens and closes half as many panels in a workspace of 200 models; fails where heap, memory,
+// Runs jobs of all kinds (1000 by default) and opens and closes half as many panels in a workspace of 200 models and the largest documents; fails where heap, memory,
 // descriptors, listeners or processes grow beyond a bound (test/soak/soak.test.ts), or where a process outlives the extension host.
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { cpSync, linkSync, mkdirSync, readdirSync } from 'node:fs';
@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { build } from 'esbuild';
+import { experts, writeModel } from '../bench/inspect/models.mjs';
 import { runExtensionSuites } from '../test/launch/extension-host.mjs';
 import { bundleCore } from './lib/bundle.mjs';
 import { run } from './lib/processes.mjs';
@@ -55,7 +56,8 @@ try {
 }
 
 /** @param {string} workspace */
-function addModels(workspace) {
+async function addModels(workspace) {
+  await writeModel(join(workspace, 'experts'), experts);
   const source = join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied');
   for (let i = 0; i < 200; i++) {
     const model = join(workspace, 'models', String(i));

@@ -54,7 +54,7 @@ export function createProgram(actions: Actions): Command {
     )
     .option('--except <TOOL,…>', 'Tools to leave out, such as inspect_model')
     .action(async ({ except }: { readonly except?: string }) => {
-      await actions.serve(except?.split(',') ?? []);
+      await actions.serve(except?.split(',').map((name) => name.trim()) ?? []);
     });
   return program;
 }

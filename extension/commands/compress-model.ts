@@ -8,7 +8,7 @@ import type { ApplyResult } from '../core/operations/apply-plan';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
 import type { CompressionRequest, QuantizerName } from '../core/tensornet/compression-choice';
 import { CompressionSession } from '../services/sessions/compression-session';
-import { isPlan, planPathOf, readPlan } from '../services/documents/documents';
+import { isPlan, planPathOf } from '../services/documents/documents';
 import { compressionPlanOf } from '../services/documents/plans';
 import type { Services } from '../services/services';
 import { assertAllowed } from '../services/trust';
@@ -48,7 +48,7 @@ export async function compressModel(
     options.plan ??
     (planPath === undefined
       ? await askForPlan(services, session, argument, options)
-      : await readPlan(planPath));
+      : await services.documents.read('plan', planPath));
   if (plan === undefined) {
     return undefined;
   }

@@ -23,7 +23,7 @@ export async function evaluateModel(
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
-  await requireRemovals(target);
+  await requireRemovals(services, target);
   const session = await sessionOf(services, target);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;

@@ -1,6 +1,5 @@
 import { say } from '../core/message';
 import { UserError } from '../core/user-error';
-import { readPlan } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
@@ -26,14 +25,17 @@ export async function chooseSession(
     return undefined;
   }
   if (command !== 'profileLayers') {
-    await requireRemovals(target);
+    await requireRemovals(services, target);
   }
   return sessionOf(services, target);
 }
 
 /** @throws UserError for a plan that narrows: a selection would show only a part of it. */
-export async function requireRemovals({ plan }: Pick<Target, 'plan'>): Promise<void> {
-  if (plan !== undefined && ((await readPlan(plan)).narrow ?? []).length > 0) {
+export async function requireRemovals(
+  { documents }: Services,
+  { plan }: Pick<Target, 'plan'>,
+): Promise<void> {
+  if (plan !== undefined && ((await documents.read('plan', plan)).narrow ?? []).length > 0) {
     throw new UserError(
       say`The heatmap shows what is removed, but this plan narrows sublayers too.`,
       {
@@ -64,7 +66,7 @@ export async function sessionOf(services: Services, target: Target): Promise<Mod
   }
   const session = await services.sessions.open(target.model);
   if (target.plan !== undefined) {
-    session.choosePlan(await readPlan(target.plan), target.plan);
+    session.choosePlan(await services.documents.read('plan', target.plan), target.plan);
   }
   return session;
 }

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { ApplyResult } from '../core/operations/apply-plan';
 import type { Plan } from '../core/plans/plan';
-import { fileExists, planPathOf, readPlan } from '../services/documents/documents';
+import { fileExists, planPathOf } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
 import { offer } from '../services/offer';
 import { planOf } from '../services/documents/plans';
@@ -23,7 +23,7 @@ export async function pruneLayers(
     return undefined;
   }
   const session = await sessionOf(services, target);
-  const plan = await choosePlan(session, target.plan);
+  const plan = await choosePlan(services, session, target.plan);
   if (plan === undefined) {
     void offerHeatmap(services, session);
     return undefined;
@@ -49,17 +49,18 @@ export async function pruneLayers(
 
 /** The plan that was clicked, or the heatmap's selection, or the plan beside the model. */
 async function choosePlan(
+  { documents }: Services,
   session: ModelSession,
   planPath: string | undefined,
 ): Promise<Plan | undefined> {
   if (planPath !== undefined) {
-    return readPlan(planPath);
+    return documents.read('plan', planPath);
   }
   const beside = planPathOf(session.model.path);
   if (session.selection.removed.length > 0) {
     return planOf(session, beside);
   }
-  return (await fileExists(beside)) ? readPlan(beside) : undefined;
+  return (await fileExists(beside)) ? documents.read('plan', beside) : undefined;
 }
 
 async function offerHeatmap(services: Services, session: ModelSession): Promise<void> {

@@ -1,13 +1,8 @@
 import { l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
+import { modelPathOfPlan } from '../core/plans/plan';
 import { UserError } from '../core/user-error';
-import {
-  isPlan,
-  isProfile,
-  modelPathOfPlan,
-  readPlan,
-  readProfile,
-} from '../services/documents/documents';
+import { isPlan, isProfile } from '../services/documents/documents';
 import { isModelFile } from '../services/documents/model-file';
 import { ModelSession } from '../services/sessions/model-session';
 import type { Services } from '../services/services';
@@ -47,20 +42,20 @@ export async function chooseTarget(
     uriOf(argument) ??
     (await activeModelFile(services)) ??
     (await pickModel(services, commandTitle(command)));
-  return uri === undefined ? undefined : targetOf(uri);
+  return uri === undefined ? undefined : targetOf(uri, services);
 }
 
-async function targetOf(uri: Uri): Promise<Target> {
+async function targetOf(uri: Uri, { documents }: Services): Promise<Target> {
   const unreadable = whyUnreadable(uri.scheme);
   if (unreadable !== undefined) {
     throw new UserError(verbatim(unreadable), { file: uri.toString(), remedy: undefined });
   }
   const path = uri.fsPath;
   if (isPlan(path)) {
-    return { model: modelPathOfPlan(await readPlan(path), path), plan: path };
+    return { model: modelPathOfPlan(await documents.read('plan', path), path), plan: path };
   }
   if (isProfile(path)) {
-    return { model: (await readProfile(path)).model.path, profile: path };
+    return { model: (await documents.read('layerProfile', path)).model.path, profile: path };
   }
   return { model: path };
 }

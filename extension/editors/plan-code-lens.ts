@@ -1,10 +1,10 @@
 import { CodeLens, l10n, languages, Range } from 'vscode';
 import type { CodeLensProvider, Disposable, TextDocument } from 'vscode';
 import { documentGlob } from '../core/document-names';
+import { modelPathOfPlan } from '../core/plans/plan';
 import type { Plan } from '../core/plans/plan';
-import { parsePlan } from '../core/plans/plan-schema';
 import { commandIds } from '../services/command-ids';
-import { modelPathOfPlan } from '../services/documents/documents';
+import type { Documents } from '../services/documents/documents';
 import { formatPercent } from '../core/format';
 import type { OpenModels } from '../services/documents/open-models';
 import { unitsMeant } from '../core/models/units';
@@ -14,10 +14,12 @@ import { counts } from '../services/counts';
 /** Above a prune plan: what it removes, and what can be done with it. */
 export class PlanCodeLens implements CodeLensProvider, Disposable {
   readonly #models: OpenModels;
+  readonly #documents: Documents;
   readonly #registration: Disposable;
 
-  public constructor(models: OpenModels) {
+  public constructor(models: OpenModels, documents: Documents) {
     this.#models = models;
+    this.#documents = documents;
     this.#registration = languages.registerCodeLensProvider(
       { scheme: 'file', pattern: documentGlob('plan') },
       this,
@@ -39,10 +41,11 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       lens(l10n.t('Open compression panel'), commandIds.openCompression),
     ];
     try {
-      const plan = parsePlan(document.getText(), document.uri.fsPath);
+      const path = document.uri.fsPath;
+      const plan = await this.#documents.read('plan', path, document.getText());
       const compresses = (plan.compress?.length ?? 0) > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
-      const title = await this.#summary(plan, document.uri.fsPath);
+      const title = await this.#summary(plan, path);
       if (!compresses && (plan.narrow?.length ?? 0) > 0) {
         // The heatmap knows only what is removed.
         return [lens(title, commandIds.pruneLayers), prune];

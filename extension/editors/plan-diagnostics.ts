@@ -8,29 +8,22 @@ import {
   workspace,
 } from 'vscode';
 import type { DiagnosticCollection, TextDocument } from 'vscode';
-import { findNodeAtLocation, parseTree } from 'jsonc-parser';
-import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
-import { parsePlan } from '../core/plans/plan-schema';
-import { UserError } from '../core/user-error';
-import { isPlan, modelPathOfPlan } from '../services/documents/documents';
-import type { OpenModels } from '../services/documents/open-models';
+import { isPlan } from '../services/documents/documents';
+import type { Documents } from '../services/documents/documents';
 import { describeError } from '../services/report-error';
-import { planProblems } from './plan-problems';
-import type { PlanProblem } from './plan-problems';
-import { joined, verbatim } from '../core/message';
-import { localise } from '../services/localise';
+import type { PlanProblem } from '../core/plans/plan-problems';
 
 const delayMilliseconds = 300;
 
 /** Marks what is wrong in open prune plans, checked against the model they are for. */
 export class PlanDiagnostics implements Disposable {
-  readonly #models: OpenModels;
+  readonly #documents: Documents;
   readonly #collection: DiagnosticCollection;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #disposable: Disposable;
 
-  public constructor(models: OpenModels) {
-    this.#models = models;
+  public constructor(documents: Documents) {
+    this.#documents = documents;
     this.#collection = languages.createDiagnosticCollection('espalier');
     this.#disposable = Disposable.from(
       this.#collection,
@@ -80,83 +73,24 @@ export class PlanDiagnostics implements Disposable {
   }
 
   async #diagnose(document: TextDocument): Promise<Diagnostic[]> {
-    const text = document.getText();
-    const path = document.uri.fsPath;
-    try {
-      const plan = parsePlan(text, path);
-      const modelPath = modelPathOfPlan(plan, path);
-      const model = await this.#models.summary(modelPath).catch((error: unknown) => {
-        throw new UserError(verbatim(describeError(error)), {
-          field: 'model.path',
-          remedy: undefined,
-        });
-      });
-      const { compress = [], remove } = plan;
-      // A plan that only the worker can judge is judged when it is carried out.
-      const choices = await this.#models
-        .choiceProblems(modelPath, compress, remove)
-        .catch((): readonly ChoiceProblem[] => []);
-      return [
-        ...planProblems(text, model).map((problem) =>
-          diagnostic(
-            new Range(
-              document.positionAt(problem.offset),
-              document.positionAt(problem.offset + problem.length),
-            ),
-            describe(problem.problem),
-            problem.severity,
-          ),
-        ),
-        ...choices.map(({ index, problem, remedy }) =>
-          diagnostic(
-            rangeOfField(document, `compress[${index}].tensor`),
-            localise(joined([problem, remedy])),
-            'error',
-          ),
-        ),
-      ];
-    } catch (error) {
-      if (!(error instanceof UserError)) {
-        throw error;
-      }
-      const { problem, subject } = error;
-      const message = localise(joined([problem, subject.remedy]));
-      return [diagnostic(rangeOfField(document, subject.field), message, 'error')];
-    }
-  }
-}
-
-function diagnostic(range: Range, message: string, severity: PlanProblem['severity']): Diagnostic {
-  const made = new Diagnostic(
-    range,
-    message,
-    severity === 'error' ? DiagnosticSeverity.Error : DiagnosticSeverity.Warning,
-  );
-  made.source = 'Espalier';
-  return made;
-}
-
-/** Where a field such as `remove[2]` or `model.path` stands; the first line where it does not. */
-function rangeOfField(document: TextDocument, field: string | undefined): Range {
-  const root = field === undefined ? undefined : parseTree(document.getText());
-  const path = (field ?? '')
-    .split(/[.[\]]+/)
-    .filter((part) => part !== '')
-    .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
-  for (let length = path.length; root !== undefined && length > 0; length--) {
-    const node = findNodeAtLocation(root, path.slice(0, length));
-    if (node !== undefined) {
-      return new Range(
-        document.positionAt(node.offset),
-        document.positionAt(node.offset + node.length),
+    const problems = await this.#documents.problemsOfPlan(document.uri.fsPath, document.getText());
+    return problems.map(({ offset, length, problem, severity }) => {
+      const range = new Range(document.positionAt(offset), document.positionAt(offset + length));
+      const made = new Diagnostic(
+        range,
+        describe(problem),
+        severity === 'error' ? DiagnosticSeverity.Error : DiagnosticSeverity.Warning,
       );
-    }
+      made.source = 'Espalier';
+      return made;
+    });
   }
-  return document.lineAt(0).range;
 }
 
 function describe(problem: PlanProblem['problem']): string {
   switch (problem.kind) {
+    case 'message':
+      return describeError(problem.message);
     case 'unknown-id':
       return problem.nearest === undefined
         ? l10n.t('The model has no sublayer or block "{0}".', problem.id)

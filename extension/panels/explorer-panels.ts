@@ -8,6 +8,7 @@ import type { OpenModels } from '../services/documents/open-models';
 import { describeError } from '../services/report-error';
 import type { Reports } from '../services/reports/reports';
 import type { Explorers } from '../services/services';
+import type { Documents } from '../services/documents/documents';
 import { readImportance } from '../services/documents/importance';
 import { explorerPanel } from './explorer-panel';
 import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
@@ -28,6 +29,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   readonly #inspector: Inspector;
   readonly #definition: ExplorerDefinition;
   readonly #models: OpenModels;
+  readonly #documents: Documents;
   readonly #drifts: Drifts;
 
   public constructor(
@@ -35,6 +37,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     inspector: Inspector,
     reports: Reports,
     models: OpenModels,
+    documents: Documents,
     drifts: Drifts,
   ) {
     const definition = explorerPanel(reports);
@@ -42,6 +45,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     this.#definition = definition;
     this.#inspector = inspector;
     this.#models = models;
+    this.#documents = documents;
     this.#drifts = drifts;
     drifts.drifted.listen((model) => {
       for (const { session } of this.panels.filter((one) => one.session.model?.path === model)) {
@@ -105,7 +109,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
 
   #session(path: string): ExplorerSession {
     return new ExplorerSession(this.#inspector, path, describeError, async (model) =>
-      readImportance(model, this.#models),
+      readImportance(model, this.#models, this.#documents),
     );
   }
 }

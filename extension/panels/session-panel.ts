@@ -1,15 +1,28 @@
+import { setImmediate } from 'node:timers/promises';
 import { commands, Disposable, EventEmitter, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { safeParse } from 'valibot';
 import type { PanelJob } from '../protocol/jobs';
 import { fromPanel } from '../protocol/panel';
-import type { Answer, CallSchemas, CallsOf, FromPanel, Restore, ToPanel } from '../protocol/panel';
+import { begins, inPieces } from '../protocol/pieces';
+import type { SentPiece } from '../protocol/pieces';
+import type {
+  Answer,
+  CallSchemas,
+  CallsOf,
+  FromPanel,
+  PieceToPanel,
+  Restore,
+  ToPanel,
+} from '../protocol/panel';
 import type { PanelSession } from '../services/sessions/panel-session';
 import { describeError } from '../services/report-error';
 import { Throttle } from '../services/throttle';
 import { saveImage } from './save-image';
 import { panelHtml, webviewRoot } from './panel-html';
 import type { PanelName } from './panel-html';
+
+const pieceOf = (sent: SentPiece): PieceToPanel => ({ type: 'piece', sent: JSON.stringify(sent) });
 
 /** What the host does when a panel calls. */
 export type Handlers<C extends CallsOf<C>> = {
@@ -57,10 +70,13 @@ export class SessionPanel<
   /** Keys of fields that are records. */
   readonly #grown = new Map<keyof State, Set<string>>();
   readonly #send: Throttle;
+  /** Until the messages before are sent. */
+  #sent = Promise.resolve();
   #session: Session;
   #listening: { dispose(): void };
   /** The webview's script runs and has been told the state. */
   #ready = false;
+  #isDisposed = false;
 
   public readonly onDidDispose = this.#disposed.event;
 
@@ -130,6 +146,7 @@ export class SessionPanel<
   }
 
   public dispose(): void {
+    this.#isDisposed = true;
     this.#listening.dispose();
     this.#send.dispose();
     this.#disposables.dispose();
@@ -218,7 +235,23 @@ export class SessionPanel<
     });
   }
 
+  /** In the order in which they are told; a long one holds nothing up. */
   #post(message: ToPanel<State>): void {
-    void this.#panel.webview.postMessage(message);
+    const post = async (): Promise<void> => this.#postPieces(message);
+    this.#sent = this.#sent.then(post, post);
+  }
+
+  async #postPieces(message: ToPanel<State>): Promise<void> {
+    for (const sent of inPieces(message)) {
+      if (this.#isDisposed) {
+        return;
+      }
+      const isWhole = sent.isLast && begins(sent.piece);
+      const told = isWhole ? message : pieceOf(sent);
+      void this.#panel.webview.postMessage(told);
+      if (!sent.isLast) {
+        await setImmediate();
+      }
+    }
   }
 }

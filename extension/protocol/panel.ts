@@ -26,7 +26,7 @@ export type Answer = { readonly ok: unknown } | { readonly error: string };
 /** Texts by which a panel is found again after a reload of the window. */
 export type Restore = Readonly<Record<string, string>>;
 
-/** host → webview */
+/** host → webview: long ones come in pieces, which are joined first. */
 export type ToPanel<State> =
   | { readonly type: 'state'; readonly state: State; readonly restore: Restore }
   | {
@@ -39,6 +39,12 @@ export type ToPanel<State> =
       readonly restore: Restore;
     }
   | { readonly type: 'answer'; readonly id: number; readonly answer: Answer };
+
+/** A piece of a {@link ToPanel}, as JSON: the editor takes ten times as long to write an object. */
+export interface PieceToPanel {
+  readonly type: 'piece';
+  readonly sent: string;
+}
 
 /** webview → host */
 export const fromPanel = variant('type', [

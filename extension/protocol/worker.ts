@@ -1,3 +1,4 @@
+import type { DocumentId } from '../core/document-names';
 import type { OutputAnswer } from '../core/export/output-options';
 import type { AskedChanges } from '../core/export/writable';
 import type { Diagram } from '../core/inspect/flow/diagram';
@@ -14,9 +15,12 @@ import type { OperationContext } from '../core/operations/operation';
 import type { Front } from '../core/operations/pareto';
 import type { ConverseRequest, GenerationResult } from '../core/operations/generate';
 import type { OperationId, OperationOf } from '../core/operations/operations';
-import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
+import type { PlanProblem } from '../core/plans/plan-problems';
 import type { LinearRole, OuterPlace } from '../core/models/matrix-encoding';
+import type { ProfileEvaluation } from '../core/prune/layer-profile';
+import type { ExportFormat } from './explorer';
 import type { DeviceChoice } from '../core/runtime/device';
+import type { EvolutionState, EvolutionView } from '../core/symbolic/evolution/evolution-view';
 import type { CompressionPlan } from '../core/tensornet/budget/plan-under-budget';
 import type { CompressionChoice, CompressionRequest } from '../core/tensornet/compression-choice';
 
@@ -59,12 +63,33 @@ export interface ChosenLayers {
   readonly unfit: number;
 }
 
-/** Asks what is wrong with the compressions of a plan. */
-export interface CheckChoicesRequest {
-  readonly model: string;
-  readonly choices: readonly CompressionChoice[];
-  /** Ids as they stand in a plan. */
-  readonly removed: readonly string[];
+/** Asks what is wrong with the text of a plan. */
+export interface CheckPlanRequest {
+  readonly file: string;
+  readonly text: string;
+}
+
+/** Asks to write a model's structure to a file. */
+export interface ExportStructureRequest extends InspectRequest {
+  readonly format: Exclude<ExportFormat, 'markdown'>;
+  /** Of tensors, as far as they were read. */
+  readonly statistics: Readonly<Record<string, TensorStatistics>>;
+  readonly file: string;
+}
+
+/** Asks what is shown of a document: of its file, or of the text of an editor. */
+export interface DocumentRequest {
+  readonly id: DocumentId;
+  readonly file: string;
+  readonly text?: string;
+}
+
+/** Asks to put perplexities that were measured after the search into the layer profile they belong to. */
+export interface KeepEvaluationsRequest {
+  readonly profile: string;
+  /** Of the model that they were measured of. */
+  readonly fingerprint: string;
+  readonly evaluations: readonly ProfileEvaluation[];
 }
 
 /** Where a tensor's numbers lie, as a description tells it. */
@@ -94,6 +119,11 @@ export interface EstimateRequest {
  * no model and waits for no job.
  */
 export interface InspectorRequests {
+  /** A `ShownContent`, by its id. */
+  document: [DocumentRequest, unknown];
+  keepEvaluations: [KeepEvaluationsRequest, null];
+  viewEvolution: [EvolutionState, EvolutionView];
+  exportStructure: [ExportStructureRequest, null];
   describe: [InspectRequest, ModelDescription];
   statistics: [StatisticsRequest, TensorStatistics];
   diagram: [DiagramRequest, Diagram | UnknownFlow];
@@ -101,7 +131,7 @@ export interface InspectorRequests {
   open: [InspectRequest, InspectedModel];
   outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
-  checkChoices: [CheckChoicesRequest, readonly ChoiceProblem[]];
+  checkPlan: [CheckPlanRequest, readonly PlanProblem[]];
   /** Plans of all sizes by single changes; none is written. */
   front: [RequestOfOperation<'pareto'>, Front];
   /** The plan of a request by single changes, without running the model. */
@@ -152,7 +182,12 @@ export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 export interface JobEnvelope<Request = unknown> {
   readonly job: number;
   readonly request: Request;
+  /** Whether the answer comes as a {@link SentPiece}, and what follows it by {@link nextPiece}. */
+  readonly inPieces?: true;
 }
+
+/** Name on the wire of the request for the next piece of an answer, with the `job` it is for. */
+export const nextPiece = 'next-piece';
 
 /** The one notification from the worker: what a running job has to tell. */
 export interface JobNotification {

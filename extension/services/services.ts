@@ -4,6 +4,7 @@ import type { CompressionJobs } from './jobs/compression-jobs';
 import type { CompressionSession } from './sessions/compression-session';
 import type { CompressionSessions } from './sessions/compression-sessions';
 import type { DataJobs } from './jobs/data-jobs';
+import type { Documents } from './documents/documents';
 import type { DataReader } from './sessions/data-map-session';
 import type { JobService } from './jobs/job-service';
 import type { ModelFolders } from './documents/model-folders';
@@ -29,6 +30,7 @@ export interface Services {
   readonly settings: Settings;
   readonly jobs: JobService;
   readonly models: OpenModels;
+  readonly documents: Documents;
   readonly folders: ModelFolders;
   readonly sessions: ModelSessions;
   readonly modelJobs: ModelJobs;

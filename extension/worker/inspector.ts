@@ -5,6 +5,7 @@ import type { OpenedModel } from '../core/models/opened-model';
 import type { Diagrams } from '../core/inspect/flow/diagrams';
 import { tensorStatistics } from '../core/inspect/tensor-statistics';
 import type { InspectorRequests } from '../protocol/worker';
+import type * as Documents from './documents';
 import type * as Questions from './questions';
 import { listOutputs } from '../core/export/writable';
 import { ModelCache } from '../core/models/model-cache';
@@ -24,11 +25,19 @@ let diagrams: Promise<Diagrams> | undefined;
 /** Loaded when first asked: the rules of compression methods bring ONNX Runtime along, which is never run here. */
 const questions = async (): Promise<typeof Questions> => import('./questions');
 
+/** Loaded when the first document is shown. */
+const documents = async (): Promise<typeof Documents> => import('./documents');
+
 /**
- * A process of its own, so that looking at a model does not wait for the worker's job. It runs no
- * model.
+ * A process of its own, so that looking at a model or a document neither waits for the worker's job nor holds up the
+ * editor. It runs no model.
  */
 serve<InspectorRequests>({
+  document: async (request) => (await documents()).document(request),
+  keepEvaluations: async (request) => (await documents()).keepEvaluations(request),
+  viewEvolution: async (state) => (await documents()).viewEvolution(state),
+  exportStructure: async (request) =>
+    (await import('./export-structure')).exportStructure(request, open),
   describe: async ({ model }) => describeModel(model, open),
   statistics: async ({ tensor }, context) => {
     let told = 0;
@@ -55,8 +64,7 @@ serve<InspectorRequests>({
   outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
   chooseLayers: async ({ model, ...request }) =>
     (await questions()).chooseLayers(await open(model), request),
-  checkChoices: async ({ model, ...request }) =>
-    (await questions()).checkChoices(await open(model), request),
+  checkPlan: async (request) => (await questions()).checkPlan(request, open),
   front: async (request) => (await questions()).frontOf(request),
   predictPlan: async (request) => (await questions()).predictPlan(request),
   estimate: async (request) => (await import('./estimate')).estimate(request, open),

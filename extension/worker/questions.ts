@@ -1,9 +1,8 @@
-import { chooseForAll, choiceProblems } from '../core/pipelines/compression/layer-choices';
-import type { ChoiceProblem } from '../core/pipelines/compression/layer-choices';
-import { unitsMeant } from '../core/models/units';
+import { chooseForAll } from '../core/pipelines/compression/layer-choices';
 import type { OpenedModel } from '../core/models/opened-model';
-import type { CheckChoicesRequest, ChooseLayersRequest, ChosenLayers } from '../protocol/worker';
+import type { ChooseLayersRequest, ChosenLayers } from '../protocol/worker';
 
+export { checkPlan } from './check-plan';
 export { predictPlan } from '../core/operations/budget-fields';
 export { frontOf } from '../core/operations/pareto';
 
@@ -14,13 +13,4 @@ export function chooseLayers(
 ): ChosenLayers {
   const { choices, unfit } = chooseForAll(model, compression, selection);
   return { choices, unfit: unfit.length };
-}
-
-/** What is wrong with the compressions of a plan. */
-export function checkChoices(
-  { model, summary }: OpenedModel,
-  { choices, removed }: Omit<CheckChoicesRequest, 'model'>,
-): readonly ChoiceProblem[] {
-  const units = removed.flatMap((id) => unitsMeant(id, summary));
-  return choiceProblems(model, choices, units);
 }

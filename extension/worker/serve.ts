@@ -10,7 +10,9 @@ import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { UserError } from '../core/user-error';
-import { jobNotification } from '../protocol/worker';
+import { inPieces } from '../protocol/pieces';
+import type { SentPiece } from '../protocol/pieces';
+import { jobNotification, nextPiece } from '../protocol/worker';
 import type {
   JobEnvelope,
   JobEvent,
@@ -56,12 +58,28 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
       },
     };
   };
+  /** Pieces of answers that have not been asked for yet. */
+  const rest = new Map<number, Iterator<SentPiece, undefined>>();
+  const pieceOf = (job: number, pieces: Iterator<SentPiece, undefined>): SentPiece | null => {
+    const { value = null } = pieces.next();
+    if (value?.isLast === false) {
+      rest.set(job, pieces);
+    } else {
+      rest.delete(job);
+    }
+    return value;
+  };
+  connection.onRequest(nextPiece, ({ job }: { readonly job: number }) => {
+    const pieces = rest.get(job);
+    return pieces === undefined ? null : pieceOf(job, pieces);
+  });
   for (const [method, handler] of Object.entries(handlers)) {
     connection.onRequest(
       method,
-      async ({ job, request }: JobEnvelope, token: CancellationToken) => {
+      async ({ job, request, inPieces: cuts }: JobEnvelope, token: CancellationToken) => {
         try {
-          return await (handler as Handler)(request, contextOf(job, token));
+          const answer = await (handler as Handler)(request, contextOf(job, token));
+          return cuts === true ? pieceOf(job, inPieces(answer)) : answer;
         } catch (error) {
           return toResponseError(error);
         }

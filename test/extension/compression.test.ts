@@ -14,7 +14,6 @@ import type {
   ScoredFront,
 } from '../../extension/protocol/compression';
 import type { CompressionSession } from '../../extension/services/sessions/compression-session';
-import { readSensitivity } from '../../extension/services/documents/documents';
 import { hasWork } from '../../extension/services/jobs/saved-work';
 import {
   activate,
@@ -53,7 +52,7 @@ describe('compression', () => {
       outer: ['embedding', 'head'],
       overwrite: true,
     });
-    const { layers, outer } = await readSensitivity(table);
+    const { layers, outer } = await espalier.documents.read('sensitivity', table);
     assert.ok(layers.length > 0);
     assert.ok(layers.every(({ entries }) => entries.some(({ method }) => method === 'int8')));
     assert.deepEqual(session.table?.layers, layers);
@@ -88,7 +87,7 @@ describe('compression', () => {
     await run('resumeJob', session.job.id);
     assert.equal(session.job.kind, 'idle');
     assert.deepEqual(resumable(espalier, 'sensitivity'), []);
-    const { layers } = await readSensitivity(table);
+    const { layers } = await espalier.documents.read('sensitivity', table);
     assert.ok(layers.every(({ entries }) => entries.some(({ method }) => method === 'int4')));
   });
 

@@ -28,7 +28,7 @@ import { findDesktopVsCode, runInDesktop } from './desktop.mjs';
 
 /**
  * Runs every suite and prints each result as it comes.
- * @param {{extension?: string, tests?: string, sample?: string, prepare?: (workspace: string) => void, environment?: Record<string, string>, timeoutMilliseconds?: number}} [options]
+ * @param {{extension?: string, tests?: string, sample?: string, prepare?: (workspace: string) => void | Promise<void>, environment?: Record<string, string>, timeoutMilliseconds?: number}} [options]
  *   prepare: puts more into the workspace before it is opened
  * @returns {Promise<Counts>}
  */
@@ -39,7 +39,7 @@ export async function runExtensionSuites(options = {}) {
   await cp(options.sample ?? join(root, 'samples', 'espalier-sample'), join(workspace, 'sample'), {
     recursive: true,
   });
-  options.prepare?.(workspace);
+  await options.prepare?.(workspace);
   const follower = followResults(resultsFile);
   try {
     const code = await launch({

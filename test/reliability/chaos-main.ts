@@ -1,9 +1,11 @@
-// Kills work at random moments: chaos.cjs DIST WINDOW MODEL FOLDER KILLS SEED LOG KIND… Run by scripts/chaos.mjs.
+// Kills work at random moments: chaos.cjs DIST WINDOW MODEL FOLDER BLOWS SEED LOG KIND… Run by scripts/chaos.mjs.
 import { join } from 'node:path';
 import process from 'node:process';
 import { seededRandom } from '../fuzz/mutate';
 import { disturb } from './chaos';
-import { runTask } from './disturb';
+import type { Figures } from './chaos';
+import { runTask, ways } from './disturb';
+import type { Way } from './disturb';
 import { changedModel, kindNames, kinds, makeSources, taskOf } from './kinds';
 import type { KindName } from './kinds';
 
@@ -11,13 +13,32 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
+/** A row of the table of docs/reference/reliability.md; hits of each way, and how many of them were SIGKILL. */
+const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+
+const sumOf = (all: readonly Figures[], of: 'hits' | 'kills', way: Way): number =>
+  all.reduce((sum, figures) => sum + figures[of][way], 0);
+
+function tell(name: string, all: readonly Figures[]): void {
+  const sum = (of: (figures: Figures) => number): string =>
+    String(all.reduce((total, figures) => total + of(figures), 0));
+  const hits = ways.map((way) => `${sumOf(all, 'hits', way)} (${sumOf(all, 'kills', way)})`);
+  say(
+    row([
+      ...[name, ...hits, sum(({ finished }) => finished), sum(({ discarded }) => discarded)],
+      ...[sum(({ races }) => races), sum(({ findings }) => findings.length)],
+      `${sum(({ seconds }) => Math.round(seconds))} s`,
+    ]),
+  );
+}
+
 async function main(): Promise<void> {
   const [
     dist = '',
     window = '',
     model = '',
     folder = '',
-    kills = '',
+    blows = '',
     seed = '',
     log = '',
     ...names
@@ -30,23 +51,25 @@ async function main(): Promise<void> {
     { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity },
     { folder, mark: 'prepare' },
   );
-  let found = 0;
+  const all: Figures[] = [];
+  say(row(['work', ...ways, 'runs to the end', 'discarded', 'races', 'findings', 'undisturbed']));
   for (const [i, name] of (names.length > 0 ? (names as KindName[]) : kindNames).entries()) {
-    const { findings, ...figures } = await disturb(kinds[name], {
+    const figures = await disturb(kinds[name], {
       ...{
         sources,
         programs,
         folder,
-        kills: Number(kills),
+        blows: Number(blows),
         random: seededRandom(Number(seed) + i),
       },
       ...(log === 'true' ? { log: say } : {}),
     });
-    found += findings.length;
-    say(`${name.padEnd(12)} ${JSON.stringify(figures)} findings: ${findings.length}`);
-    for (const finding of findings) say(`  ${finding}`);
+    all.push(figures);
+    tell(name, [figures]);
+    for (const finding of figures.findings) say(`  ${finding}`);
   }
-  process.exitCode = found > 0 ? 1 : 0;
+  tell('all', all);
+  process.exitCode = all.some(({ findings }) => findings.length > 0) ? 1 : 0;
 }
 
 void main();

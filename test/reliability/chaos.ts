@@ -5,7 +5,7 @@ import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
 import { pick } from '../fuzz/mutate';
 import type { Random } from '../fuzz/mutate';
 import { runTask, ways } from './disturb';
-import type { Ending, Programs } from './disturb';
+import type { Ending, Programs, Way } from './disturb';
 import { taskOf } from './kinds';
 import type { Kind, Sources } from './kinds';
 import { outlived } from './processes';
@@ -15,7 +15,10 @@ import type { Tree } from './tree';
 
 /** What came of disturbing work of one kind. */
 export interface Figures {
-  readonly kills: number;
+  /** Blows, by what was hit. */
+  readonly hits: Readonly<Record<Way, number>>;
+  /** Of those, the ones by SIGKILL. */
+  readonly kills: Readonly<Record<Way, number>>;
   /** Times that it was resumed to the end. */
   readonly finished: number;
   /** Times that it was given up between kills. */
@@ -32,21 +35,24 @@ interface Options {
   readonly programs: Programs;
   /** A folder for tasks and results. */
   readonly folder: string;
-  readonly kills: number;
+  /** Blows to each of {@link ways}. */
+  readonly blows: number;
   readonly random: Random;
   readonly log?: (text: string) => void;
 }
 
-/** SIGKILL three times of five. */
-const signals = ['SIGKILL', 'SIGKILL', 'SIGKILL', 'SIGTERM', 'SIGHUP'] as const;
+/** In turn: SIGKILL three times of five. */
+const signals = ['SIGKILL', 'SIGTERM', 'SIGKILL', 'SIGHUP', 'SIGKILL'] as const;
 
-const killsPerRace = 10;
+const blowsPerRace = 10;
 
 const never = { way: 'command line', signal: 'SIGKILL', afterMilliseconds: Infinity } as const;
 
+const none = (): Record<Way, number> => ({ 'command line': 0, worker: 0, window: 0 });
+
 /** Kills work of one kind at random moments and resumes it, and checks after each what is on disk. */
 export async function disturb(kind: Kind, options: Options): Promise<Figures> {
-  const { sources, programs, folder, kills: wanted, random, log } = options;
+  const { sources, programs, folder, blows: wanted, random, log } = options;
   const out = join(folder, 'out');
   const task = taskOf(kind, sources, out);
   const job = task as Parameters<typeof removeWork>[0];
@@ -67,13 +73,18 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     (path) => relative(out, path),
   );
   const findings: string[] = [];
-  const counts = { kills: 0, finished: 0, discarded: 0 };
+  const counts = { finished: 0, discarded: 0 };
+  const [hits, kills] = [none(), none()];
   start();
-  while (counts.kills < wanted) {
-    const blow = {
-      ...{ way: pick(ways, random), signal: pick(signals, random) },
-      afterMilliseconds: random(Math.ceil(milliseconds)),
-    };
+  for (;;) {
+    const fewest = Math.min(...Object.values(hits));
+    if (fewest >= wanted) break;
+    const way = pick(
+      ways.filter((one) => hits[one] === fewest),
+      random,
+    );
+    const signal = signals[hits[way] % signals.length] ?? 'SIGKILL';
+    const blow = { way, signal, afterMilliseconds: random(Math.ceil(milliseconds)) };
     const ending = await runTask(task, programs, blow, { folder, mark });
     const found = halfMade(treeOf(out), expected, { saved, last: kind.last }).map(
       (one) => `half made: ${one}`,
@@ -91,7 +102,10 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     } else if (!isExpected(ending)) {
       found.push(`it ended with ${ending.code ?? ending.signal}: ${ending.stderr.trim()}`);
     }
-    if (ending.isHit) counts.kills += 1;
+    if (ending.isHit) {
+      hits[way] += 1;
+      kills[way] += signal === 'SIGKILL' ? 1 : 0;
+    }
     if (!isDone && random(4) === 0) {
       counts.discarded += 1;
       await removeWork(job);
@@ -104,14 +118,14 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     findings.push(...found.map((one) => `${told}: ${one}`));
     log?.(`${told}: ${ending.code ?? ending.signal} ${found.join('; ')}`);
   }
-  const races = Math.ceil(wanted / killsPerRace);
+  const races = Math.ceil((wanted * ways.length) / blowsPerRace);
   for (let i = 0; i < races; i++) {
     const found = await race(kind, { ...options, mark, expected, milliseconds });
     findings.push(...found);
     log?.(`a race: ${found.join('; ')}`);
   }
   rmSync(out, { recursive: true, force: true });
-  return { ...counts, races, seconds: milliseconds / 1000, findings };
+  return { ...counts, hits, kills, races, seconds: milliseconds / 1000, findings };
 }
 
 /** What is there once discarded besides whole results. */

@@ -4,7 +4,6 @@ import process from 'node:process';
 import { ModelCache } from '../../extension/core/models/model-cache';
 import { costsFolder } from '../../extension/core/runtime/user-cache';
 import { FaultyWork, runTask } from './faults';
-import { describe } from './faulty-disk';
 import type { Call, Fault } from './faulty-disk';
 import { changedModel, kindNames, kinds, makeSources, taskOf } from './kinds';
 import type { KindName } from './kinds';
@@ -15,15 +14,14 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** All calls, but of those that do the same with files whose names differ in numbers the first, the second, one in the middle and the last. */
+/** Of each place in the program that writes, the first call and the last. */
 function sitesOf(calls: readonly Call[]): number[] {
   const alike = new Map<string, number[]>();
-  for (const [at, call] of calls.entries()) {
-    const kind = describe(call).replaceAll(/\d+/g, '0');
-    alike.set(kind, [...(alike.get(kind) ?? []), at]);
+  for (const [at, { name, site }] of calls.entries()) {
+    alike.set(name + site, [...(alike.get(name + site) ?? []), at]);
   }
   return [...alike.values()].flatMap((sites) =>
-    sites.filter((_, i) => i < 2 || i === sites.length >> 1 || i === sites.length - 1),
+    sites.filter((_, i) => i === 0 || i === sites.length - 1),
   );
 }
 
@@ -59,7 +57,7 @@ async function main(): Promise<void> {
     }
     all += found.size;
     say(
-      `${name.padEnd(12)} ${work.calls.length} calls, ${codes.length * sites.length} faults, ${found.size} findings`,
+      `${name.padEnd(12)} ${work.calls.length} calls, ${sites.length} sites, ${codes.length * sites.length} faults, ${found.size} findings`,
     );
     for (const [finding, count] of found) say(`  ${count} times: ${finding}`);
   }

@@ -7,6 +7,8 @@ export interface Call {
   /** Such as `rename`, or `write` of an open file. */
   readonly name: string;
   readonly path: string;
+  /** Where in the program it is, as a stack of calls. */
+  readonly site: string;
 }
 
 /** What goes wrong. */
@@ -129,7 +131,7 @@ export class FaultyDisk {
 
   /** Counts a call. @returns what it fails with, if it does */
   #count(name: string, path: string): Error | undefined {
-    const number = this.calls.push({ name, path }) - 1;
+    const number = this.calls.push({ name, path, site: siteOf(new Error(name)) }) - 1;
     const { at, code } = this.fault ?? {};
     if (this.#isKilled || (code === 'killed' && number === at)) {
       return new KilledError('the process is gone');
@@ -146,6 +148,14 @@ export class FaultyDisk {
   }
 }
 
+/** The calls that led to it, without those of this file. */
+const siteOf = ({ stack = '' }: Error): string =>
+  stack
+    .split('\n')
+    .slice(1)
+    .filter((line) => !/FaultyDisk|faulty-disk/.test(line))
+    .join('\n');
+
 /** Does half of what a call writes. */
 async function half(
   name: string,
@@ -160,4 +170,4 @@ async function half(
 }
 
 /** A call in words that are the same in every run. */
-export const describe = ({ name, path }: Call): string => `${name} ${basename(path)}`;
+export const describe = ({ name, path }: Omit<Call, 'site'>): string => `${name} ${basename(path)}`;

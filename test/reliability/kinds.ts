@@ -48,7 +48,8 @@ export const kinds = {
     operation: 'profile',
     given: (sources, out) => ({
       ...{ model: sources.model, out: join(out, 'model.layerprofile.json') },
-      ...{ all: true, search: 'naive', ...calibrated(sources) },
+      // How much text perplexity is measured on depends on the time that is left for it.
+      ...{ all: true, search: 'naive', perplexity: false, ...calibrated(sources) },
     }),
   },
   remove: {

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** What marks the processes of a disturbed piece of work, and those that they start. */
 export const marker = 'ESPALIER_DISTURBED';
 
-/** How long the processes of one that was killed may go on: their watchdog looks twice a second. */
-const graceMilliseconds = 5000;
+/** How long the processes of one that was killed may go on: their watchdog looks twice a second, on a machine that may be busy. */
+const graceMilliseconds = 20_000;
 
 /** Ids of the processes with a mark that run, or of any that are ending; none where the system does not tell. */
 function marked(mark: string): number[] {

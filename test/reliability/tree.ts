@@ -6,7 +6,7 @@ import { join, relative } from 'node:path';
 export type Tree = ReadonlyMap<string, string>;
 
 /** What differs between two runs of the same work: when it ran, and what it took, which includes what is done again. */
-const volatile = new Set(['created', 'seconds', 'sublayerEvaluations']);
+const volatile = new Set(['created', 'seconds', 'sublayerEvaluations', 'tokensPerSecond']);
 
 /** @param exact whether dates and durations in documents count as well */
 export function treeOf(folder: string, exact = false): Tree {

@@ -1,12 +1,17 @@
 // A long session in one extension host: jobs of all kinds, panels opened and closed. Run by scripts/soak.mjs.
 import assert from 'node:assert/strict';
 import { appendFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
+import { documentNames } from '../../extension/core/document-names';
+import type { DocumentId } from '../../extension/core/document-names';
 import type { Espalier } from '../../extension/extension';
 import type { Operation, RequestOf } from '../../extension/services/jobs/operations';
+import { viewTypes } from '../../extension/services/documents/document-views';
+import { largeDocuments } from '../reliability/large-documents';
 import { activate, until, workspacePath } from '../extension/support';
 import { changedModel, kindNames, kinds, makeSources, taskOf } from '../reliability/kinds';
 import type { Sources, Task } from '../reliability/kinds';
@@ -50,6 +55,10 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     for (const kind of [kinds.scores, kinds.synthesize]) {
       await run(taskOf(kind, sources, shownFolder));
     }
+    for (const [id, make] of Object.entries(largeDocuments)) {
+      const file = join(shownFolder, `large${documentNames[id as DocumentId].suffix}`);
+      await writeFile(file, JSON.stringify(await make()));
+    }
     await closeEditors();
   });
 
@@ -87,24 +96,31 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     await until('no panel', () => panelsOf().length === 0);
   }
 
-  /** Each kind of panel, of a model or of a document. */
-  const shown: readonly (readonly [command: string, of?: string])[] = [
+  const large = (id: DocumentId): string => join(shownFolder, `large${documentNames[id].suffix}`);
+  /** Each kind of panel, of a model or of a document; large ones stay until they are filled. */
+  const shown: readonly (readonly [command: string, of?: string, ...more: unknown[]])[] = [
     ...['openHeatmap', 'inspectModel', 'openCompression', 'openPlayground'].map(
       (name) => [`espalier.${name}`] as const,
     ),
     ['espalier.openDataMap', join(shownFolder, 'data.scores.json')],
     ['vscode.open', join(shownFolder, kinds.synthesize.last)],
+    ['vscode.openWith', large('layerProfile'), viewTypes.layerProfile],
+    ...(['sensitivity', 'scores', 'evolution'] as const).map(
+      (id) => ['vscode.open', large(id)] as const,
+    ),
+    ['espalier.inspectModel', workspacePath('experts')],
   ];
 
   async function showOne(number: number): Promise<void> {
-    const [command = '', of] = shown[number % shown.length] ?? [];
+    const [command = '', of, ...more] = shown[number % shown.length] ?? [];
     const model = workspacePath('models', String(number % 200));
     turns.doing = basename(of ?? command);
-    await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model));
+    await vscode.commands.executeCommand(command, vscode.Uri.file(of ?? model), ...more);
     // A job may have shown its result meanwhile: it is behind the panel then.
     await until('the script of the panel', () =>
       panelsOf().some(({ ready, visible }) => ready && visible),
     );
+    await sleep(/large|experts/.test(of ?? '') ? 2000 : 0);
     await closeEditors();
   }
 
@@ -125,6 +141,7 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     let last: Measure | undefined;
     let opened = 0;
     turns.start();
+    for (const i of shown.keys()) await showOne(i);
     let nextLook = Math.ceil(jobs * warmUp);
     for (let done = 1; done <= jobs; done++) {
       await runOne(done);

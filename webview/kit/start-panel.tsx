@@ -3,7 +3,9 @@ import type { ReadonlySignal } from '@preact/signals';
 import type { FunctionComponent } from 'preact';
 import { render } from 'preact';
 import { useEffect } from 'preact/hooks';
-import type { CallsOf, FromPanel, ToPanel } from '../../extension/protocol/panel';
+import type { CallsOf, FromPanel, PieceToPanel, ToPanel } from '../../extension/protocol/panel';
+import { begins, Joiner } from '../../extension/protocol/pieces';
+import type { SentPiece } from '../../extension/protocol/pieces';
 import { Notice } from '../components/notice';
 import { Calls, methods } from './calls';
 import type { Caller, Runner } from './calls';
@@ -104,13 +106,28 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
     scrollTop = top;
     save();
   });
-  window.addEventListener('message', ({ data }: MessageEvent<ToPanel<State>>) => {
-    if (data.type === 'answer') {
-      calls.settle(data.id, data.answer);
+  const receive = (message: ToPanel<State>) => {
+    if (message.type === 'answer') {
+      calls.settle(message.id, message.answer);
       return;
     }
-    store.receive(data);
+    store.receive(message);
     save();
+  };
+  let joiner: Joiner | undefined;
+  window.addEventListener('message', ({ data }: MessageEvent<ToPanel<State> | PieceToPanel>) => {
+    if (data.type !== 'piece') {
+      receive(data);
+      return;
+    }
+    const { piece, isLast } = JSON.parse(data.sent) as SentPiece;
+    if (begins(piece)) joiner = new Joiner();
+    // Without its beginning it was for the page that was here before.
+    joiner?.add(piece);
+    if (!isLast || joiner === undefined) return;
+    const message = joiner.value as ToPanel<State>;
+    joiner = undefined;
+    receive(message);
   });
   post({ type: 'ready' });
 }

@@ -7,8 +7,12 @@ import { parseSelection, selectionSchema } from '../datadiet/subsets/selection-d
 import type { DocumentId } from '../document-names';
 import { evaluationSchema, parseEvaluation } from '../evaluate/evaluation-document';
 import { parsePlan, planSchema } from '../plans/plan-schema';
+import { shownProfile } from '../prune/layer-profile';
 import { layerProfileSchema, parseLayerProfile } from '../prune/layer-profile-schema';
+import { viewEvolution } from '../symbolic/evolution/evolution-view';
+import type { EvolutionView } from '../symbolic/evolution/evolution-view';
 import { evolutionSchema, parseGssnnDocument } from '../symbolic/evolution/gssnn-document';
+import type { GssnnDocument } from '../symbolic/evolution/gssnn-document';
 import {
   parseSensitivityProfile,
   sensitivityProfileSchema,
@@ -24,6 +28,8 @@ interface DocumentType {
   readonly parse: (text: string, file: string) => unknown;
   /** What is in it. Whoever has written it: nothing is used before it has been checked by this. */
   readonly schema: v.GenericSchema;
+  /** What editors show of it; all of it where absent. */
+  readonly show?: (content: never) => unknown;
   /** Commands that write it. */
   readonly writtenBy: readonly string[];
   /** Commands that read it. */
@@ -38,6 +44,7 @@ export const documentTypes = {
     what: 'a layer profile',
     parse: parseLayerProfile,
     schema: layerProfileSchema,
+    show: shownProfile,
     writtenBy: ['profile', 'demo'],
     readBy: ['prune', 'plan'],
     paths: ['model.path'],
@@ -102,6 +109,7 @@ export const documentTypes = {
     what: 'the log of an evolution',
     parse: parseGssnnDocument,
     schema: evolutionSchema,
+    show: (document: GssnnDocument): EvolutionView => viewEvolution({ ...document, models: [] }),
     writtenBy: ['synthesize'],
     readBy: [],
     paths: [],
@@ -111,6 +119,24 @@ export const documentTypes = {
 export type DocumentContent<Id extends DocumentId> = ReturnType<
   (typeof documentTypes)[Id]['parse']
 >;
+
+/** What editors show of a document. */
+export type ShownContent<Id extends DocumentId> = (typeof documentTypes)[Id] extends {
+  readonly show: (content: never) => infer Shown;
+}
+  ? Shown
+  : DocumentContent<Id>;
+
+/**
+ * What editors show of a document.
+ * @param text of it, if it has been read
+ * @throws UserError where the file is missing or not such a document.
+ */
+export async function showDocument(id: DocumentId, file: string, text?: string): Promise<unknown> {
+  const { parse, show }: DocumentType = documentTypes[id];
+  const content = text === undefined ? await readDocument(id, file) : parse(text, file);
+  return show === undefined ? content : show(content as never);
+}
 
 /**
  * Reads a document.

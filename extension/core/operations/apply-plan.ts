@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
+import { exists } from '../jobs/partial';
 import { writeDocument } from '../jobs/write-document';
 import type { Plan } from '../plans/plan';
 import { UserError } from '../user-error';
@@ -38,18 +39,28 @@ export const qualityFields = {
 
 export const qualityRules = [...gateRules, switchedOff('quality', ['gate'])];
 
-/** Writes a plan beside the model made from it, which is worth more: where that fails, a warning says so. */
+/**
+ * Writes a plan beside the model made from it, which is worth more: where that fails, a warning says so.
+ * @throws UserError where the model is gone.
+ */
 export async function keepPlan(
   plan: Plan,
   out: string,
   { warn }: Pick<OperationContext, 'warn'>,
 ): Promise<void> {
-  await writeDocument(defaultDocumentPath('plan', resolve(out)), plan).catch((error: unknown) => {
-    if (!(error instanceof UserError)) {
-      throw error;
-    }
-    warn(error.whole);
-  });
+  await writeDocument(defaultDocumentPath('plan', resolve(out)), plan).catch(
+    async (error: unknown) => {
+      if (!(error instanceof UserError)) {
+        throw error;
+      }
+      if (!(await exists(out))) {
+        throw new UserError(say`The new model was deleted just after it was written.`, {
+          ...{ file: out, remedy: say`Run the same again.` },
+        });
+      }
+      warn(error.whole);
+    },
+  );
 }
 
 /** How a request wants its result judged. */

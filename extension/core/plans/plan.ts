@@ -1,3 +1,4 @@
+import { dirname, isAbsolute, resolve } from 'node:path';
 import type { WritableType } from '../checkpoints/ggml-types';
 import type { PlannedNarrowing } from '../models/narrow/planned-narrowing';
 import type { CompressionChoice } from '../tensornet/compression-choice';
@@ -52,3 +53,7 @@ export function planFor(
     ...changes,
   };
 }
+
+/** Path of the model folder that a plan is for. */
+export const modelPathOfPlan = (plan: Plan, planPath: string): string =>
+  isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);

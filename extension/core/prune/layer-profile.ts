@@ -160,6 +160,27 @@ export interface LayerProfile extends Origin {
   readonly evaluations: readonly ProfileEvaluation[];
 }
 
+/** A round without what it compared. */
+export const shownRound = ({ removed, distance, standardError }: Round): Round => ({
+  ...{ removed, distance, ...(standardError === undefined ? {} : { standardError }) },
+});
+
+/** A profile without what each round compared: little of a long search's document, and all that is shown of it. */
+export function shownProfile(profile: LayerProfile): LayerProfile {
+  const { refinement, rounds, baselines, ...rest } = profile;
+  const shown = (some: readonly Round[]): readonly Round[] => some.map(shownRound);
+  return {
+    ...rest,
+    ...(refinement === undefined
+      ? {}
+      : { refinement: { ...refinement, start: shown(refinement.start) } }),
+    rounds: shown(rounds),
+    baselines: Object.fromEntries(
+      Object.entries(baselines).map(([name, some]) => [name, shown(some)]),
+    ),
+  };
+}
+
 /** Partial results of a running search, in the order they become known. */
 export type ProfileEvent =
   | {

@@ -1,13 +1,14 @@
 import { stat } from 'node:fs/promises';
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { defaultDocumentPath, isDocument } from '../../core/document-names';
 import type { DocumentId } from '../../core/document-names';
-import { readDocument } from '../../core/documents/document-types';
-import type { DocumentContent } from '../../core/documents/document-types';
-import type { Plan } from '../../core/plans/plan';
-import { writeDocument } from '../../core/jobs/write-document';
+import type { ShownContent } from '../../core/documents/document-types';
+import type { PlanProblem } from '../../core/plans/plan-problems';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
+import type { EvolutionState, EvolutionView } from '../../core/symbolic/evolution/evolution-view';
+import type { InspectorRequests } from '../../protocol/worker';
+import type { WorkerClient } from '../worker/worker-client';
 import { isModelFile } from './model-file';
 
 const beside =
@@ -28,19 +29,6 @@ export const isScores = named('scores');
 export const isSensitivity = named('sensitivity');
 export const isPlan = named('plan');
 
-const reader =
-  <Id extends DocumentId>(id: Id) =>
-  async (path: string): Promise<DocumentContent<Id>> =>
-    readDocument(id, path);
-export const readProfile = reader('layerProfile');
-export const readSensitivity = reader('sensitivity');
-export const readPlan = reader('plan');
-export const readEvolution = reader('evolution');
-
-/** Path of the model folder that a plan is for. */
-export const modelPathOfPlan = (plan: Plan, planPath: string): string =>
-  isAbsolute(plan.model.path) ? plan.model.path : resolve(dirname(planPath), plan.model.path);
-
 /** Where the model of a document is: where it was, or beside the document; undefined where it is at neither. */
 export async function findModel(
   { path, name }: Pick<ModelSummary, 'path' | 'name'>,
@@ -55,18 +43,47 @@ export async function findModel(
   return undefined;
 }
 
-/** Puts perplexities that were measured after the search into the profile they belong to. */
-export async function keepEvaluations(
-  path: string,
-  fingerprint: string,
-  evaluations: readonly ProfileEvaluation[],
-): Promise<void> {
-  if (!(await fileExists(path))) {
-    return;
+/** Documents, as far as they are shown: the inspector reads and checks them, since long ones take long. */
+export class Documents {
+  readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
+
+  public constructor(inspector: Pick<WorkerClient<InspectorRequests>, 'request'>) {
+    this.#inspector = inspector;
   }
-  const profile = await readProfile(path);
-  if (profile.model.fingerprint === fingerprint) {
-    await writeDocument(path, { ...profile, evaluations });
+
+  /**
+   * @param text of an editor, in place of the file's
+   * @throws UserError where the file is missing or not such a document.
+   */
+  public async read<Id extends DocumentId>(
+    id: Id,
+    file: string,
+    text?: string,
+  ): Promise<ShownContent<Id>> {
+    const request = { id, file, ...(text === undefined ? {} : { text }) };
+    return (await this.#inspector.request('document', request)) as ShownContent<Id>;
+  }
+
+  /** What is wrong with the text of a plan, by its places. */
+  public async problemsOfPlan(file: string, text: string): Promise<readonly PlanProblem[]> {
+    return this.#inspector.request('checkPlan', { file, text });
+  }
+
+  /** Puts perplexities that were measured after the search into the profile they belong to, if there is one. */
+  public async keepEvaluations(
+    profile: string,
+    fingerprint: string,
+    evaluations: readonly ProfileEvaluation[],
+  ): Promise<void> {
+    if (await fileExists(profile)) {
+      const request = { profile, fingerprint, evaluations };
+      await this.#inspector.request('keepEvaluations', request);
+    }
+  }
+
+  /** An evolution that goes on, as it is shown. */
+  public async viewEvolution(state: EvolutionState): Promise<EvolutionView> {
+    return this.#inspector.request('viewEvolution', state);
   }
 }
 

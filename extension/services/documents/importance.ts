@@ -1,18 +1,20 @@
 import type { Importance } from '../../protocol/explorer';
-import { fileExists, profilePathOf, readProfile } from './documents';
+import { fileExists, profilePathOf } from './documents';
+import type { Documents } from './documents';
 import type { OpenModels } from './open-models';
 
 /** The importance of sublayers, from the profile beside a model; undefined where there is none. */
 export async function readImportance(
   model: string,
   models: Pick<OpenModels, 'summary'>,
+  documents: Documents,
 ): Promise<Importance | undefined> {
   const path = profilePathOf(model);
   if (!(await fileExists(path))) {
     return undefined;
   }
   try {
-    const { candidates, settings, model: profiled } = await readProfile(path);
+    const { candidates, settings, model: profiled } = await documents.read('layerProfile', path);
     const { fingerprint } = await models.summary(model);
     return {
       metric: settings.metric,

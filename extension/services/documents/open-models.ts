@@ -1,10 +1,8 @@
-import type { ChoiceProblem } from '../../core/pipelines/compression/layer-choices';
 import type { OutputAnswer } from '../../core/export/output-options';
 import type { AskedChanges } from '../../core/export/writable';
 import type { CapabilityName } from '../../core/models/capabilities';
 import { refused } from '../../core/models/capability';
 import type { ModelSummary } from '../../core/models/model-summary';
-import type { CompressionChoice } from '../../core/tensornet/compression-choice';
 import type {
   ChooseLayersRequest,
   ChosenLayers,
@@ -50,16 +48,5 @@ export class OpenModels {
   /** The layers that a compression is for. */
   public async chooseLayers(request: ChooseLayersRequest): Promise<ChosenLayers> {
     return this.#inspector.request('chooseLayers', request);
-  }
-
-  /** What is wrong with the compressions of a plan for the model at `path`. */
-  public async choiceProblems(
-    path: string,
-    choices: readonly CompressionChoice[],
-    removed: readonly string[],
-  ): Promise<readonly ChoiceProblem[]> {
-    return choices.length === 0
-      ? []
-      : this.#inspector.request('checkChoices', { model: path, choices, removed });
   }
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, readFileSync, renameSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import * as v from 'valibot';
 import { parseDocument } from '../../core/jobs/parse-document';
 import { writeText } from '../../core/jobs/write-document';
@@ -66,14 +67,24 @@ export class JobStore {
       this.#next = undefined;
       try {
         await mkdir(dirname(this.#file), { recursive: true });
-        const document = { format: 'espalier.jobs', version: 1, jobs };
-        await writeText(this.#file, `${JSON.stringify(document)}\n`);
+        const head = JSON.stringify({ format: 'espalier.jobs', version: 1 }).slice(0, -1);
+        await writeText(this.#file, `${head},"jobs":[${await textOf([...jobs])}]}\n`);
       } catch (error) {
         // Jobs go on without a memory.
         this.#warn((error as Error).message);
       }
     }
   }
+}
+
+/** One after the other: a long history holds nothing up. */
+async function textOf(jobs: readonly StoredJob[]): Promise<string> {
+  const texts: string[] = [];
+  for (const job of jobs) {
+    texts.push(JSON.stringify(job));
+    await setImmediate();
+  }
+  return texts.join(',');
 }
 
 /** The jobs without the oldest that are over, so that the history stays short. */

@@ -13,7 +13,7 @@ import { profile } from '../../core/operations/profile';
 import { prune } from '../../core/operations/prune';
 import { bundledText } from '../../core/prune/layer-profile';
 import type { LayerProfile, ProfileEvaluation } from '../../core/prune/layer-profile';
-import { keepEvaluations, readPlan } from '../documents/documents';
+import type { Documents } from '../documents/documents';
 import { describeEvaluation } from '../reports/evaluation-summary';
 import type { JobOutcome } from './job-handler';
 import type { JobRecord } from './job-record';
@@ -52,6 +52,7 @@ export class ModelJobs {
   public readonly drifted = new Signal<string>();
   readonly #jobs: JobService;
   readonly #settings: Settings;
+  readonly #documents: Documents;
   readonly #sessions: ModelSessions;
   readonly #reports: Reports;
 
@@ -59,12 +60,14 @@ export class ModelJobs {
   public constructor(
     jobs: JobService,
     settings: Settings,
+    documents: Documents,
     sessions: ModelSessions,
     reports: Reports,
     isShown: (session: ModelSession) => boolean,
   ) {
     this.#jobs = jobs;
     this.#settings = settings;
+    this.#documents = documents;
     this.#sessions = sessions;
     this.#reports = reports;
     const shows = (job: JobRecord): boolean => sessions.of(job.model).some(isShown);
@@ -229,7 +232,7 @@ export class ModelJobs {
     const { name } = await this.#modelOf(request.model);
     const { plan, sublayer, written } = result;
     if (plan !== undefined) {
-      const patches = patchesOfPlan(await readPlan(plan), plan);
+      const patches = patchesOfPlan(await this.#documents.read('plan', plan), plan);
       for (const patch of patches.filter((one) => one.sublayer === sublayer)) {
         for (const session of this.#sessions.of(request.model)) {
           session.addPatch(patch);
@@ -261,7 +264,8 @@ export class ModelJobs {
     }
     for (const session of sessions) {
       session.addEvaluation(choice, evaluationOf(result, choice, text));
-      await keepEvaluations(session.profilePath, session.model.fingerprint, session.evaluations);
+      const { profilePath, model: measured, evaluations } = session;
+      await this.#documents.keepEvaluations(profilePath, measured.fingerprint, evaluations);
     }
     const other = against === undefined || against === model ? undefined : basename(against);
     const original = sessions[0]?.originalEvaluation;

@@ -3,7 +3,7 @@ import type { AnyOperation } from '../../core/operations/operation';
 import { operations as registry } from '../../core/operations/operations';
 import type { OperationId } from '../../core/operations/operations';
 import { dataOperations } from '../../protocol/data';
-import type { WorkerRequests } from '../../protocol/worker';
+import type { InspectorRequests, WorkerRequests } from '../../protocol/worker';
 
 /** What jobs wait for: those of one lane run one after another. */
 export type Lane = 'worker' | 'dataReader';
@@ -93,10 +93,13 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
-/** What runs a model and is no job: the short run that tells how long one takes, and the texts of a playground. */
-const running = new Set(['expect', 'converse']);
+/** What runs a model or writes, and is no job. */
+const running = new Set<string>([
+  ...(['expect', 'converse'] satisfies (keyof WorkerRequests)[]),
+  ...(['keepEvaluations'] satisfies (keyof InspectorRequests)[]),
+]);
 
-/** Whether a request of the worker does more than read. */
+/** Whether a request of a child process does more than read. */
 export const runsOrWrites = (method: string): boolean => isJob(method) || running.has(method);
 
 /** An operation where its own type of request is known only at run time, as for what was stored. */

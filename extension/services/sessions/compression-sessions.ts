@@ -6,14 +6,8 @@ import type { ModelSummary } from '../../core/models/model-summary';
 import type { BudgetPlans } from '../documents/budget-plans';
 import { CompressionSession } from './compression-session';
 import type { StoredCompression } from './compression-session';
-import {
-  fileExists,
-  findModel,
-  profilePathOf,
-  readProfile,
-  readSensitivity,
-  sensitivityPathOf,
-} from '../documents/documents';
+import { fileExists, findModel, profilePathOf, sensitivityPathOf } from '../documents/documents';
+import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { jobsAbout } from '../jobs/panel-job';
@@ -28,12 +22,14 @@ const operations = ['sensitivity', 'plan-compression', 'pareto', 'compress'] as 
 /** The sessions of this window, one for each sensitivity profile of a model. */
 export class CompressionSessions extends Sessions<CompressionSession, (typeof operations)[number]> {
   readonly #models: OpenModels;
+  readonly #documents: Documents;
   readonly #plans: BudgetPlans;
   readonly #memento: Memento;
   readonly #log: LogOutputChannel;
 
   public constructor(
     models: OpenModels,
+    documents: Documents,
     plans: BudgetPlans,
     memento: Memento,
     jobs: JobService,
@@ -41,6 +37,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   ) {
     super(jobs);
     this.#models = models;
+    this.#documents = documents;
     this.#plans = plans;
     this.#memento = memento;
     this.#log = log;
@@ -59,7 +56,7 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
 
   /** The session of a table, which shows its numbers even where the model itself is not. */
   public async openTable(file: string): Promise<CompressionSession> {
-    const { model } = await readSensitivity(file);
+    const { model } = await this.#documents.read('sensitivity', file);
     const place = await findModel(model, file);
     if (place !== undefined) {
       return this.open(place, file);
@@ -138,7 +135,9 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   async #load(session: CompressionSession): Promise<void> {
     const { file, model } = session;
     try {
-      const table = (await fileExists(file)) ? await readSensitivity(file) : undefined;
+      const table = (await fileExists(file))
+        ? await this.#documents.read('sensitivity', file)
+        : undefined;
       const isOther = table !== undefined && table.model.fingerprint !== model.fingerprint;
       session.loadTable(
         table,
@@ -155,7 +154,11 @@ export class CompressionSessions extends Sessions<CompressionSession, (typeof op
   async #loadProfile(session: CompressionSession): Promise<void> {
     try {
       const profile = profilePathOf(session.model.path);
-      session.loadProfile((await fileExists(profile)) ? await readProfile(profile) : undefined);
+      session.loadProfile(
+        (await fileExists(profile))
+          ? await this.#documents.read('layerProfile', profile)
+          : undefined,
+      );
     } catch (error) {
       void reportError(error, this.#log);
     }

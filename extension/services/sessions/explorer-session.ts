@@ -1,10 +1,10 @@
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { ModelDescription, StoredTensor } from '../../core/inspect/model-description';
-import type { TensorStatistics } from '../../core/inspect/tensor-statistics';
 import type { Drift } from '../../core/evaluate/drift';
 import type {
   ComparisonState,
   DiagramState,
+  ExportFormat,
   ExplorerState,
   StatisticsState,
   Importance,
@@ -34,7 +34,6 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   readonly #describeError: (error: unknown) => string;
   readonly #importanceOf: (model: string) => Promise<Importance | undefined>;
   readonly #statistics = new Map<string, StatisticsState>();
-  #tensors: ReadonlyMap<string, StoredTensor> = new Map();
   #opening: Promise<void> | undefined;
   #failure: string | undefined;
   #model: ModelDescription | undefined;
@@ -83,7 +82,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
 
   /** Reads a tensor's numbers, once. */
   public async measure(name: string): Promise<void> {
-    const tensor = this.#tensors.get(name);
+    const tensor = this.#model && tensorOf(this.#model, name);
     const known = this.#statistics.get(name);
     if (tensor === undefined || (known !== undefined && known.kind !== 'failed')) {
       return;
@@ -110,13 +109,18 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     }
   }
 
-  /** Statistics of tensors that were asked for, as far as they are known. */
-  public get statistics(): ReadonlyMap<string, TensorStatistics> {
-    return new Map(
-      [...this.#statistics].flatMap(([name, state]) =>
-        state.kind === 'known' ? [[name, state.statistics] as const] : [],
-      ),
+  /** Writes its structure to a file, with statistics of tensors as far as they are known. */
+  public async export(format: Exclude<ExportFormat, 'markdown'>, file: string): Promise<void> {
+    const known = [...this.#statistics].flatMap(([name, state]) =>
+      state.kind === 'known' ? [[name, state.statistics] as const] : [],
     );
+    const statistics = Object.fromEntries(known);
+    await this.#inspector.request('exportStructure', {
+      model: this.path,
+      format,
+      statistics,
+      file,
+    });
   }
 
   /** The data flow with these groups open. */
@@ -231,7 +235,6 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
       const model = await this.#inspector.request('describe', { model: this.path });
       this.#model = model;
       this.#failure = undefined;
-      this.#tensors = new Map(tensorsOf(model).map((tensor) => [tensor.name, tensor]));
       this.#statistics.clear();
     } catch (error) {
       this.#model = undefined;
@@ -246,7 +249,12 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
   }
 }
 
-function tensorsOf({ blocks, parts }: ModelDescription): StoredTensor[] {
-  const sublayers = blocks.flatMap((block) => block.sublayers);
-  return [...sublayers, ...parts].flatMap(({ tensors }) => tensors);
+function tensorOf({ blocks, parts }: ModelDescription, name: string): StoredTensor | undefined {
+  for (const { sublayers } of [...blocks, { sublayers: parts }]) {
+    for (const { tensors } of sublayers) {
+      const found = tensors.find((tensor) => tensor.name === name);
+      if (found !== undefined) return found;
+    }
+  }
+  return undefined;
 }

@@ -9,7 +9,8 @@ import { refusalsOf } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { HeatmapState } from '../../protocol/heatmap';
-import { fileExists, findModel, profilePathOf, readProfile } from '../documents/documents';
+import { fileExists, findModel, profilePathOf } from '../documents/documents';
+import type { Documents } from '../documents/documents';
 import { diffLines } from './line-diff';
 import { isModelFile } from '../documents/model-file';
 import { ModelSession } from './model-session';
@@ -35,17 +36,20 @@ const operations = ['profile', 'prune', 'evaluate', 'patch', 'drift'] as const;
 /** The sessions of this window, one for each profile of a model. */
 export class ModelSessions extends Sessions<ModelSession, (typeof operations)[number]> {
   readonly #models: OpenModels;
+  readonly #documents: Documents;
   readonly #store: SessionStore;
   readonly #log: LogOutputChannel;
 
   public constructor(
     models: OpenModels,
+    documents: Documents,
     store: SessionStore,
     jobs: JobService,
     log: LogOutputChannel,
   ) {
     super(jobs);
     this.#models = models;
+    this.#documents = documents;
     this.#store = store;
     this.#log = log;
   }
@@ -62,7 +66,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
 
   /** The session of a profile, which shows its numbers even where the model itself is not. */
   public async openProfile(profilePath: string): Promise<ModelSession> {
-    const { model } = await readProfile(profilePath);
+    const { model } = await this.#documents.read('layerProfile', profilePath);
     const place = await findModel(model, profilePath);
     if (place !== undefined) {
       return this.open(place, profilePath);
@@ -151,7 +155,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       return;
     }
     try {
-      const profile = await readProfile(session.profilePath);
+      const profile = await this.#documents.read('layerProfile', session.profilePath);
       session.setWarning(
         profile.model.fingerprint === session.model.fingerprint
           ? undefined

@@ -178,7 +178,7 @@ export class PlaygroundSession extends PanelSession<PlaygroundState> {
     const answers = this.#models.map((_, model) => this.#textOf(model));
     if (!chat) {
       this.#turns = [];
-    } else if (this.#chatted !== undefined && answers.every((text) => text !== '')) {
+    } else if (this.#chatted !== undefined && answers.some((text) => text !== '')) {
       this.#turns = [...this.#turns, { prompt: this.#chatted, answers }];
     }
     this.#chatted = chat ? prompt : undefined;

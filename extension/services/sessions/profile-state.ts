@@ -1,3 +1,4 @@
+import { shownProfile, shownRound } from '../../core/prune/layer-profile';
 import type {
   CandidateDistance,
   LayerProfile,
@@ -7,7 +8,8 @@ import type {
 import type { ProfileState } from '../../protocol/heatmap';
 
 /** What a panel shows of a finished profile. */
-export function profileStateOf(profile: LayerProfile): ProfileState {
+export function profileStateOf(whole: LayerProfile): ProfileState {
+  const profile = shownProfile(whole);
   const { seconds, sublayerEvaluations, naiveSublayerEvaluations } = profile.search;
   return {
     settings: profile.settings,
@@ -59,7 +61,10 @@ export function reduceProfile(
         ? { ...profile, candidates: replaceCandidate(profile.candidates, event.distance) }
         : profile;
     case 'round':
-      return { ...profile, rounds: withRound(profile.rounds, event.round, event.result) };
+      return {
+        ...profile,
+        rounds: withRound(profile.rounds, event.round, shownRound(event.result)),
+      };
     case 'predicted':
       return { ...profile, predicted: { after: event.round - 1, rounds: event.rounds } };
     case 'baseline':

@@ -1,5 +1,4 @@
-import { viewEvolution } from '../../core/symbolic/evolution/evolution-view';
-import type { EvolutionState } from '../../core/symbolic/evolution/evolution-view';
+import type { EvolutionState, EvolutionView } from '../../core/symbolic/evolution/evolution-view';
 import type { EvolutionEvent } from '../../core/symbolic/evolution/evolve';
 import type {
   EvolutionSettings,
@@ -13,7 +12,9 @@ import type { Refusal } from '../trust';
 /** What a session needs from outside of itself. */
 export interface SynthesisEnvironment {
   /** @throws UserError when the file is no log of an evolution. */
-  read(file: string): Promise<GssnnDocument>;
+  read(file: string): Promise<EvolutionView>;
+  /** An evolution that goes on, as it is shown. */
+  view(state: EvolutionState): Promise<EvolutionView>;
   exists(file: string): Promise<boolean>;
   describeError(error: unknown): string;
   /** Settings of the last evolution that has not written the file yet, if there is one. */
@@ -29,16 +30,18 @@ type Shown = Pick<SymbolicState, 'evolution' | 'failure'>;
 export class SynthesisSession extends PanelSession<SymbolicState> {
   protected readonly parts: Parts<SymbolicState> = {
     file: () => this.file,
-    evolution: () => this.#view().evolution,
-    failure: () => this.#view().failure,
+    evolution: () => this.#shown.evolution,
+    failure: () => this.#shown.failure,
     job: () => this.#job,
     blocked: () => this.#environment.blocked()?.reason,
   };
 
   readonly #environment: SynthesisEnvironment;
+  /** What the job has told; undefined where a document is shown. */
   #state: EvolutionState | undefined;
-  /** Made of the state where it is asked for. */
-  #shown: Shown | undefined = { evolution: undefined, failure: undefined };
+  #shown: Shown = { evolution: undefined, failure: undefined };
+  /** A view of the state is made. */
+  #isViewing = false;
   #job: SynthesisJob = { kind: 'idle' };
 
   public constructor(
@@ -54,11 +57,6 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     return this.#job;
   }
 
-  /** Undefined before anything is known. */
-  public get state(): EvolutionState | undefined {
-    return this.#state;
-  }
-
   /** Reads the document, unless the evolution runs and knows better. */
   public async open(): Promise<void> {
     const environment = this.#environment;
@@ -70,11 +68,11 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
       this.#setState(this.#state ?? { settings, iterations: [], models: [] });
       return;
     }
-    try {
-      this.#setState({ ...(await environment.read(this.file)), models: [] });
-    } catch (error) {
-      this.#state = undefined;
-      this.#show({ evolution: undefined, failure: environment.describeError(error) });
+    this.#state = undefined;
+    const shown = await this.#shownOf(environment.read(this.file));
+    // A job that has begun meanwhile knows better.
+    if (!this.#isTold()) {
+      this.#show(shown);
     }
   }
 
@@ -119,24 +117,39 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
 
   #setState(state: EvolutionState): void {
     this.#state = state;
-    this.#show(undefined);
+    if (!this.#isViewing) {
+      void this.#followState();
+    }
   }
 
-  #show(shown: Shown | undefined): void {
+  /** Shows the state until it is the last one. What comes meanwhile is shown together. */
+  async #followState(): Promise<void> {
+    this.#isViewing = true;
+    let viewed: EvolutionState | undefined;
+    while (this.#state !== undefined && this.#state !== viewed) {
+      viewed = this.#state;
+      const shown = await this.#shownOf(this.#environment.view(viewed));
+      if (this.#isTold()) {
+        this.#show(shown);
+      }
+    }
+    this.#isViewing = false;
+  }
+
+  #isTold(): boolean {
+    return this.#state !== undefined;
+  }
+
+  #show(shown: Shown): void {
     this.#shown = shown;
     this.tell('evolution', 'failure');
   }
 
-  #view(): Shown {
-    this.#shown ??= this.#viewOf(this.#state);
-    return this.#shown;
-  }
-
-  #viewOf(state: EvolutionState | undefined): Shown {
+  async #shownOf(view: Promise<EvolutionView>): Promise<Shown> {
     try {
-      return { evolution: state && viewEvolution(state), failure: undefined };
+      return { evolution: await view, failure: undefined };
     } catch (error) {
-      // A log whose programs something else has written may have such that do not parse.
+      // Such as a log whose programs something else has written: they may be none.
       return { evolution: undefined, failure: this.#environment.describeError(error) };
     }
   }

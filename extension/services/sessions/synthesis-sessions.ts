@@ -2,7 +2,8 @@ import { join } from 'node:path';
 import { workspace } from 'vscode';
 import { documentNames } from '../../core/document-names';
 import { evolutionSettings } from '../../core/operations/synthesize';
-import { fileExists, readEvolution } from '../documents/documents';
+import { fileExists } from '../documents/documents';
+import type { Documents } from '../documents/documents';
 import type { JobRecord } from '../jobs/job-record';
 import type { JobService } from '../jobs/job-service';
 import { jobsAbout } from '../jobs/panel-job';
@@ -13,8 +14,11 @@ import { whySynthesisBlocked } from '../trust';
 
 /** Evolutions that are or were shown, by document. */
 export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> {
-  public constructor(jobs: JobService) {
+  readonly #documents: Documents;
+
+  public constructor(documents: Documents, jobs: JobService) {
     super(jobs);
+    this.#documents = documents;
   }
 
   /** The session of a document, which need not have been written yet. */
@@ -24,7 +28,8 @@ export class SynthesisSessions extends Sessions<SynthesisSession, 'synthesize'> 
       this.add(
         file,
         new SynthesisSession(file, {
-          read: readEvolution,
+          read: async (path) => this.#documents.read('evolution', path),
+          view: async (state) => this.#documents.viewEvolution(state),
           exists: fileExists,
           describeError,
           unfinished: (path) => {

@@ -8,10 +8,12 @@ import {
   IPCMessageWriter,
   ResponseError,
 } from 'vscode-jsonrpc/node';
-import type { MessageConnection } from 'vscode-jsonrpc/node';
+import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress, WorkerTally } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
-import { jobNotification } from '../../protocol/worker';
+import { Joiner } from '../../protocol/pieces';
+import type { SentPiece } from '../../protocol/pieces';
+import { jobNotification, nextPiece } from '../../protocol/worker';
 import type {
   JobEnvelope,
   JobEvent,
@@ -109,7 +111,7 @@ export class WorkerProcess<R extends Requests<R>> {
     watch: RequestWatch,
   ): Promise<R[M][1]> {
     const job = this.#nextJob++;
-    const envelope: JobEnvelope = { job, request };
+    const envelope: JobEnvelope = { job, request, inPieces: true };
     const source = new CancellationTokenSource();
     let grace: NodeJS.Timeout | undefined;
     const cancel = (): void => {
@@ -120,13 +122,13 @@ export class WorkerProcess<R extends Requests<R>> {
       }, this.#graceMilliseconds);
     };
     this.#watches.set(job, watch);
-    const answer = this.#connection.sendRequest<R[M][1]>(method, envelope, source.token);
+    const answer = this.#answer(method, envelope, source.token);
     const listening = watch.token?.onCancellationRequested(cancel);
     if (watch.token?.isCancellationRequested === true) {
       cancel();
     }
     try {
-      return await Promise.race([answer, this.#crash(method)]);
+      return (await Promise.race([answer, this.#crash(method)])) as R[M][1];
     } catch (error) {
       throw await this.#explain(method, error, watch);
     } finally {
@@ -140,6 +142,18 @@ export class WorkerProcess<R extends Requests<R>> {
   /** Ends the child at once. Its journals and temporary folders are made to bear it. */
   public kill(): void {
     this.#child.kill('SIGKILL');
+  }
+
+  /** Asks for one piece after the other: each is read in a turn of its own. */
+  async #answer(method: string, envelope: JobEnvelope, token: CancellationToken): Promise<unknown> {
+    const answer = new Joiner();
+    let sent = await this.#connection.sendRequest<SentPiece>(method, envelope, token);
+    answer.add(sent.piece);
+    while (!sent.isLast) {
+      sent = await this.#connection.sendRequest<SentPiece>(nextPiece, { job: envelope.job });
+      answer.add(sent.piece);
+    }
+    return answer.value;
   }
 
   /** Rejects when the child is gone. */

@@ -193,6 +193,11 @@ describe('scores of other tools are refused', () => {
       /class 2 has no name/,
     ],
     [
+      'with a copy of an example that is not there',
+      () => file('copies.json', JSON.stringify({ ...scored, copies: [0, 3, 2] })),
+      /copies: There is no example 3: there are 3 examples/,
+    ],
+    [
       'without a column',
       () => file('col.csv', 'label_score,given_label\n1,a\n'),
       /is_label_issue: There is no such column/,

@@ -2,12 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { listOutputs } from '../../../extension/core/export/writable';
-import {
-  checkChoices,
-  chooseLayers,
-  frontOf,
-  predictPlan,
-} from '../../../extension/worker/questions';
+import { checkPlan, chooseLayers, frontOf, predictPlan } from '../../../extension/worker/questions';
 import { compareModels } from '../../../extension/core/inspect/compare-models';
 import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { Diagrams } from '../../../extension/core/inspect/flow/diagrams';
@@ -17,6 +12,8 @@ import type { ExplorerState } from '../../../extension/protocol/explorer';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
+import { exportStructure } from '../../../extension/worker/export-structure';
+import { document, keepEvaluations, viewEvolution } from '../../../extension/worker/documents';
 import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
 import { fixture } from '../fixtures';
 
@@ -32,6 +29,10 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
       token: { readonly isCancellationRequested: boolean },
     ) => Promise<InspectorRequests[M][1]>;
   } = {
+    document,
+    keepEvaluations,
+    exportStructure: async (request) => exportStructure(request, openModelFiles),
+    viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),
     statistics: async (request, token) => tensorStatistics(request.tensor, token),
     diagram: async ({ model: path, open, ...options }) =>
@@ -46,7 +47,7 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
     },
     outputs: async (request) => listOutputs(await openModelFiles(request.model), request),
     chooseLayers: async (request) => chooseLayers(await openModelFiles(request.model), request),
-    checkChoices: async (request) => checkChoices(await openModelFiles(request.model), request),
+    checkPlan: async (request) => checkPlan(request, openModelFiles),
     front: frontOf,
     predictPlan,
     estimate: async () => Promise.resolve(null),

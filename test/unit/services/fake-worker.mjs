@@ -11,6 +11,8 @@ const connection = createMessageConnection(
   new IPCMessageReader(process),
   new IPCMessageWriter(process),
 );
+/** The only piece of an answer. */
+const whole = (value) => ({ piece: { path: [], value }, isLast: true });
 const notify = (job, message) => connection.sendNotification('job', { job, message });
 
 connection.onRequest('inspect', ({ request }) => {
@@ -21,13 +23,13 @@ connection.onRequest('inspect', ({ request }) => {
       subject: { file: 'bad/config.json', field: 'model_type' },
     });
   }
-  return { name: request.model, fingerprint: String(process.pid) };
+  return whole({ name: request.model, fingerprint: String(process.pid) });
 });
 connection.onRequest('compare', () => {
   for (;;); // reads weights and does not listen
 });
-connection.onRequest('diagram', () => ({ reason: 'drawn' }));
-connection.onRequest('devices', () => [{ name: process.env['ORT_DISABLE_TELEMETRY'] }]);
+connection.onRequest('diagram', () => whole({ reason: 'drawn' }));
+connection.onRequest('devices', () => whole([{ name: process.env['ORT_DISABLE_TELEMETRY'] }]));
 connection.onRequest('evaluate', ({ job }, token) => {
   void notify(job, {
     kind: 'progress',
@@ -45,7 +47,7 @@ connection.onRequest('profile', async ({ job, request }) => {
   if (request.model === 'crash') process.kill(process.pid, 'SIGKILL');
   if (request.model === 'exit') process.exit(3);
   if (request.model === 'deaf') for (;;); // as ONNX Runtime blocks the thread
-  return { format: 'espalier.layerprofile' };
+  return whole({ format: 'espalier.layerprofile' });
 });
 process.on('disconnect', () => process.exit(0));
 connection.listen();

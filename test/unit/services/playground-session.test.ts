@@ -121,6 +121,18 @@ describe('a playground', () => {
     expect(session.snapshot()).toMatchObject(refused);
   });
 
+  it('keeps a turn of a chat in which one model wrote nothing', async () => {
+    const { session, last } = started();
+    void session.generate({ ...prompt, prompt: 'Who?', chat: true });
+    last().watch.onEvent({ of: 1, place: 0, token: token('A clerk.'), tokensPerSecond: null });
+    last().answer(generation(5, 'end'));
+    await expect.poll(() => session.snapshot().run.kind).toBe('done');
+    void session.generate({ ...prompt, prompt: 'When?', chat: true });
+    await expect.poll(() => last().text).toBe('When?');
+    expect(last().turns).toEqual([{ prompt: 'Who?', answers: ['', 'A clerk.'] }]);
+    session.stop();
+  });
+
   it('goes on with a chat, and begins a new one where that is asked for', async () => {
     const { session, last } = started(['/original']);
     const answer = async (text: string): Promise<void> => {

@@ -1,6 +1,8 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { unattended } from '../../../extension/core/jobs/job';
 import { evolve } from '../../../extension/core/symbolic/evolution/evolve';
+import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import type { EvolutionEvent } from '../../../extension/core/symbolic/evolution/evolve';
 import type {
   EvolutionSettings,
@@ -42,6 +44,7 @@ async function ran(): Promise<{ events: EvolutionEvent[]; document: GssnnDocumen
 function start(environment: Partial<SynthesisEnvironment> = {}) {
   const session = new SynthesisSession('/a/synthesis.gssnn.json', {
     read: async () => Promise.reject(new Error('no such file')),
+    view: async (state) => Promise.resolve(viewEvolution(state)),
     exists: async () => Promise.resolve(false),
     describeError: (error) => (error as Error).message,
     unfinished: () => undefined,
@@ -50,7 +53,11 @@ function start(environment: Partial<SynthesisEnvironment> = {}) {
   });
   const heard: unknown[] = [];
   session.changed.listen((fields) => heard.push(session.read(fields)));
-  const shown = () => session.snapshot().evolution;
+  /** Once what was told has been made a view. */
+  const shown = async () => {
+    await setImmediate();
+    return session.snapshot().evolution;
+  };
   return { session, heard, shown };
 }
 
@@ -61,19 +68,19 @@ describe('a session of an evolution', () => {
     session.begin(settings);
     session.setJob(running);
     expect(session.job).toEqual(running);
-    expect(shown()?.iterations).toEqual([]);
-    const grown = events.map((event) => {
+    expect((await shown())?.iterations).toEqual([]);
+    const grown: unknown[] = [];
+    for (const event of events) {
       session.receive(event);
-      return shown()
-        ?.iterations.map(({ models }) => models.length)
-        .join(' ');
-    });
+      const { iterations = [] } = (await shown()) ?? {};
+      grown.push(iterations.map(({ models }) => models.length).join(' '));
+    }
     expect(grown.slice(0, 3)).toEqual(['', '', '1']);
-    expect(shown()).toMatchObject({ lines, baselines: [metrics] });
-    const live = shown()?.iterations;
+    expect(await shown()).toMatchObject({ lines, baselines: [metrics] });
+    const live = (await shown())?.iterations;
     session.finish(document);
-    expect(shown()?.iterations).toEqual(live);
-    expect(shown()?.best).toEqual({
+    expect((await shown())?.iterations).toEqual(live);
+    expect((await shown())?.best).toEqual({
       iteration: document.best.iteration,
       model: document.best.model,
     });
@@ -90,10 +97,10 @@ describe('a session of an evolution', () => {
     });
     session.setJob(stopped);
     expect(session.snapshot().job).toEqual(stopped);
-    expect(shown()?.iterations).toHaveLength(1);
+    expect((await shown())?.iterations).toHaveLength(1);
     session.begin(settings);
-    expect(shown()?.iterations).toEqual([]);
-    expect(shown()?.baselines).toEqual([]);
+    expect((await shown())?.iterations).toEqual([]);
+    expect((await shown())?.baselines).toEqual([]);
   });
 
   it('reads a document that is there, but not while the job knows better', async () => {
@@ -103,16 +110,16 @@ describe('a session of an evolution', () => {
       exists: async () => Promise.resolve(true),
       read: async () => {
         read++;
-        return Promise.resolve(document);
+        return Promise.resolve(viewEvolution({ ...document, models: [] }));
       },
     });
     await session.open();
-    expect(shown()?.iterations).toHaveLength(2);
+    expect((await shown())?.iterations).toHaveLength(2);
     session.begin(settings);
     session.setJob(running);
     await session.open();
     expect(read).toBe(1);
-    expect(shown()?.iterations).toEqual([]);
+    expect((await shown())?.iterations).toEqual([]);
   });
 
   it('offers to go on with an evolution that the closing of the window has stopped', async () => {
@@ -120,7 +127,7 @@ describe('a session of an evolution', () => {
     session.setJob({ ...stopped, reason: 'closed' });
     await session.open();
     expect(session.job).toMatchObject({ kind: 'stopped', reason: 'closed' });
-    expect(shown()?.settings).toEqual(settings);
+    expect((await shown())?.settings).toEqual(settings);
   });
 
   it('says why a document cannot be shown', async () => {
@@ -133,10 +140,13 @@ describe('a session of an evolution', () => {
     const damaged = start({
       exists: async () => Promise.resolve(true),
       read: async () =>
-        Promise.resolve({
-          ...document,
-          iterations: first === undefined ? [] : [{ ...first, models: wrong }],
-        }),
+        Promise.resolve(
+          viewEvolution({
+            ...document,
+            iterations: first === undefined ? [] : [{ ...first, models: wrong }],
+            models: [],
+          }),
+        ),
     });
     await damaged.session.open();
     expect(JSON.stringify(damaged.heard)).toContain('There is no symbol \\"fly\\"');

@@ -8,6 +8,7 @@ import type { ArrayDType, NumericArray } from '../../checkpoints/numeric-array';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext, StageProgress } from '../../jobs/job';
 import { npyBytes, writeNpz } from '../write-npy';
+import { UserError } from '../../user-error';
 import { say } from '../../message';
 
 /** What a writer tells its progress to, and may be cancelled by. */
@@ -29,6 +30,15 @@ export type PartWriter = (
   relabeled: Relabeled,
 ) => Promise<string[]>;
 
+/** @throws UserError where a file has no room for the number of a class. */
+function requireSame(written: number | undefined, label: number): void {
+  if (written !== label) {
+    throw new UserError(say`The class ${label} does not fit into the labels of the data set.`, {
+      remedy: say`Give the examples one of the data set's own classes.`,
+    });
+  }
+}
+
 /** Labels of some examples, as numbers in their own type or as rows with a single 1. */
 function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabeled): NumericArray {
   const taken = takeRows(array, indices);
@@ -42,6 +52,8 @@ function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabel
         // Both have the same type, which the compiler cannot see.
         data[i * width + column] = typeof data[0] === 'bigint' ? BigInt(value) : value;
       }
+      const written = width === 1 ? Number(data[i]) : Math.min(label, width - 1);
+      requireSame(written, label);
     }
   });
   return taken;
@@ -143,7 +155,9 @@ export const cifarWriter =
     const bytes = takeRows(data, indices).data as Uint8Array;
     indices.forEach((index, i) => {
       const at = i * rowBytes + labelAt;
-      bytes[at] = relabeled.get(index) ?? bytes[at] ?? 0;
+      const label = relabeled.get(index) ?? bytes[at] ?? 0;
+      bytes[at] = label;
+      requireSame(bytes[at], label);
     });
     const content = [[basename(file), bytes]] as const;
     const [written = ''] = await writeFiles(folder, context, content);

@@ -7,6 +7,7 @@ import { parseDocument } from '../../jobs/parse-document';
 import { writeText } from '../../jobs/write-document';
 import { UserError } from '../../user-error';
 import { embeddingSchema, faultOf } from '../neighbors/embedding-schema';
+import { unpackInt32 } from '../neighbors/packed';
 import { counted, say } from '../../message';
 
 /** What examples are scored by. */
@@ -173,6 +174,22 @@ export function parseScoreDocument(text: string, file: string): ScoreDocument {
       field: `embedding.${fault}`,
       remedy: say`Score the data set again.`,
     });
+  }
+  const isNone = (index: number): boolean => index < 0 || index >= examples;
+  const copy = document.copies.find(isNone);
+  const neighbor = embedding && unpackInt32(embedding.neighbors).find(isNone);
+  for (const [field, index] of [
+    ['copies', copy],
+    ['embedding.neighbors', neighbor],
+  ] as const) {
+    if (index !== undefined) {
+      throw new UserError(
+        say`There is no example ${index}: there are ${counted(examples, 'example')}.`,
+        {
+          ...{ file, field, remedy: say`Score the data set again.` },
+        },
+      );
+    }
   }
   const isOutside = (label: number): boolean => label >= classNames.length;
   const outside = labels.find(isOutside) ?? predicted.find(isOutside);

@@ -67,29 +67,27 @@ export function nearestToHalf(
   { entries, bytes }: LayerSensitivity,
   method: MethodName,
 ): SensitivityEntry | undefined {
-  const far = (entry: SensitivityEntry): number => Math.abs(entry.bytes / bytes - comparedShare);
-  return entries
-    .filter((entry) => entry.method === method)
-    .reduce<SensitivityEntry | undefined>(
-      (best, entry) => (best === undefined || far(entry) < far(best) ? entry : best),
-      undefined,
-    );
+  let [nearest, least]: [SensitivityEntry | undefined, number] = [undefined, Infinity];
+  for (const entry of entries) {
+    const far = Math.abs(entry.bytes / bytes - comparedShare);
+    if (entry.method === method && far < least) {
+      [nearest, least] = [entry, far];
+    }
+  }
+  return nearest;
 }
 
 function grouped<Group extends string>(
   measured: readonly { readonly layer: LayerSensitivity; readonly distance: number }[],
   groupOf: (layer: LayerSensitivity) => Group,
 ): GroupSensitivity<Group>[] {
-  const groups = new Map<Group, number[]>();
+  const groups = new Map<Group, { layers: number; sum: number }>();
   for (const { layer, distance } of measured) {
     const group = groupOf(layer);
-    groups.set(group, [...(groups.get(group) ?? []), distance]);
+    const { layers, sum } = groups.get(group) ?? { layers: 0, sum: 0 };
+    groups.set(group, { layers: layers + 1, sum: sum + distance });
   }
-  return [...groups].map(([group, distances]) => ({
-    group,
-    layers: distances.length,
-    distance: distances.reduce((sum, one) => sum + one, 0) / distances.length,
-  }));
+  return [...groups].map(([group, { layers, sum }]) => ({ group, layers, distance: sum / layers }));
 }
 
 function highest<Group extends string>(

@@ -16,6 +16,7 @@ import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { describeOrigin } from '../../runtime/origin';
+import { formatCompression } from '../compression-choice';
 import type { Compression } from '../compression-choice';
 import { costsInFolder } from '../costs/costs-in-folder';
 import { loadProfileInputs } from '../statistics/profile-inputs';
@@ -205,7 +206,14 @@ export async function profileSensitivity(
           evaluations,
         },
       ]);
-    const record = async (tensor: string, entries: readonly SensitivityEntry[]): Promise<void> => {
+    const record = async (tensor: string, all: readonly SensitivityEntry[]): Promise<void> => {
+      const entries = all.filter(isFiniteEntry);
+      for (const entry of all.filter((one) => !isFiniteEntry(one))) {
+        const form = formatCompression(entry);
+        context.warn(
+          say`${tensor}: The outputs with ${form} are not finite numbers. It is left out of the profile.`,
+        );
+      }
       for (const entry of entries) {
         known.set(keyOf(tensor, entry), entry);
         context.emit({ kind: 'sensitivity-entry', tensor, entry });
@@ -288,3 +296,7 @@ function parseEntry(value: unknown): Entry | undefined {
   const result = v.safeParse(entrySchema, value);
   return result.success ? (result.output as Entry) : undefined;
 }
+
+/** A document holds no other numbers. */
+const isFiniteEntry = ({ distance, error, standardError = 0 }: SensitivityEntry): boolean =>
+  [distance, error, standardError].every(Number.isFinite);

@@ -174,6 +174,21 @@ describe('a part of a data set in its own form', () => {
     expect(existsSync(refused)).toBe(false);
   });
 
+  it('refuses a class whose number the labels have no room for', async () => {
+    const labels = npyBytes(npyHeader('|u1', [2]), Uint8Array.of(0, 1));
+    const entries = [
+      { name: 'x.npy', data: floatNpy([2, 2], [1, 2, 3, 4]) },
+      { name: 'y.npy', data: labels },
+    ];
+    const classNames = Array.from({ length: 300 }, (_, i) => `class ${i}`);
+    const set = await openDataset(file('small.npz', zipBytes(entries)), { classNames });
+    const out = join(folder, 'small-relabeled');
+    await expect(
+      exportPart(set, Int32Array.of(0, 1), out, unattended, new Map([[0, 299]])),
+    ).rejects.toThrow(/The class 299 does not fit/);
+    expect(existsSync(out)).toBe(false);
+  });
+
   it('keeps the other arrays of an archive: rows of each example in part, the test data whole', async () => {
     const label = npyBytes(npyHeader('|u1', [5]), Uint8Array.of(0, 1, 0, 1, 1));
     const archive = { x_train: x, y_train: label, weight: label, x_test: x, y_test: label };

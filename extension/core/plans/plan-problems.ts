@@ -1,9 +1,10 @@
 import { distance } from 'fastest-levenshtein';
 import { findNodeAtLocation, parseTree } from 'jsonc-parser';
 import type { Node, ParseError } from 'jsonc-parser';
-import { closestNames } from '../core/closest-names';
-import type { ModelSummary } from '../core/models/model-summary';
-import { expertIds, overlap, unitsMeant } from '../core/models/units';
+import { closestNames } from '../closest-names';
+import type { Message } from '../message';
+import type { ModelSummary } from '../models/model-summary';
+import { expertIds, overlap, unitsMeant } from '../models/units';
 
 /** Something wrong with a plan, at a place of its text. */
 export interface PlanProblem {
@@ -17,7 +18,28 @@ export interface PlanProblem {
     | { readonly kind: 'removed-and-protected'; readonly id: string }
     | { readonly kind: 'no-expert-left'; readonly mixture: string }
     | { readonly kind: 'nothing-left' }
-    | { readonly kind: 'other-model' };
+    | { readonly kind: 'other-model' }
+    | { readonly kind: 'message'; readonly message: Message };
+}
+
+/** Puts a message at a field such as `remove[2]` or `model.path`, as far as it stands in the text; else at the first line. */
+export function placesIn(
+  text: string,
+): (field: string | undefined, message: Message) => PlanProblem {
+  const root = parseTree(text);
+  return (field = '', message) => {
+    const path = field
+      .split(/[.[\]]+/)
+      .filter((part) => part !== '')
+      .map((part) => (/^\d+$/.test(part) ? Number(part) : part));
+    const nodes = path.map((_, i) => root && findNodeAtLocation(root, path.slice(0, i + 1)));
+    const node = nodes.findLast((one) => one !== undefined);
+    const { offset, length } = node ?? {
+      offset: 0,
+      length: text.split(/\r?\n/, 1)[0]?.length ?? 0,
+    };
+    return { offset, length, severity: 'error', problem: { kind: 'message', message } };
+  };
 }
 
 /** What a plan's text says that its model contradicts. Syntax and types are the schema's business. */

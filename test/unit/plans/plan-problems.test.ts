@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { nearestId, planProblems } from '../../../extension/editors/plan-problems';
+import { nearestId, planProblems } from '../../../extension/core/plans/plan-problems';
 import { smallModel } from '../services/small-model';
 import { mixtureOf } from '../webview/heatmap-fixture';
 
