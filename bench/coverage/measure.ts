@@ -125,7 +125,13 @@ async function measure(folder: string): Promise<Row> {
     const single = await write(`${folder}-single-pruned`, [first, last]).catch(reasonOf);
     return { folder, error, ...(single === undefined ? {} : { single }) };
   } catch (error) {
-    return { folder, failed, reason: reasonOf(error).replaceAll(folder, '').replace(/^[/:] ?/, '') };
+    return {
+      folder,
+      failed,
+      reason: reasonOf(error)
+        .replaceAll(folder, '')
+        .replace(/^[/:] ?/, ''),
+    };
   }
 }
 

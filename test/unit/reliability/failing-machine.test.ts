@@ -4,6 +4,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import type { Environment } from '../../../extension/core/operations/operation';
+import { ownMemory } from '../../../extension/core/runtime/limits/process-memory';
 import { UserError } from '../../../extension/core/user-error';
 import { runTask } from '../../reliability/faults';
 import { kinds, makeSources, taskOf } from '../../reliability/kinds';
@@ -95,7 +96,7 @@ it('a clock that is set back an hour, or on, changes neither the work nor what i
 it('a limit of the system that is too low is said before anything runs, and one that is just enough changes no result', async () => {
   const limit = (bytes: number): void => {
     // What Node takes by itself changes while the test runs.
-    vi.spyOn(process.memoryUsage, 'rss').mockReturnValue(100 << 20);
+    vi.spyOn(ownMemory, 'privateBytes').mockReturnValue(100 << 20);
     vi.spyOn(process, 'constrainedMemory').mockReturnValue(bytes);
   };
   renew();

@@ -8,17 +8,22 @@ const ownBytes = 96 << 20;
 export function roomOfProcess(): number {
   // Where there is no limit: 0 or undefined, or a number beyond all memory.
   const limit = process.constrainedMemory();
-  return limit > 0 ? Math.max(0, limit - privateBytes() - ownBytes) : Number.POSITIVE_INFINITY;
+  return limit > 0
+    ? Math.max(0, limit - ownMemory.privateBytes() - ownBytes)
+    : Number.POSITIVE_INFINITY;
 }
 
-/** What this process has for itself. Files that are mapped, such as weights, give their memory back where it is needed. */
-function privateBytes(): number {
-  try {
-    const [, kilobytes] =
-      /^RssAnon:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
-    return kilobytes === undefined ? process.memoryUsage.rss() : Number(kilobytes) * 1024;
-  } catch {
-    // Only Linux tells.
-    return process.memoryUsage.rss();
-  }
-}
+/** An object, so that a test can say what a process has. */
+export const ownMemory = {
+  /** What this process has for itself. Files that are mapped, such as weights, give their memory back where it is needed. */
+  privateBytes(): number {
+    try {
+      const [, kilobytes] =
+        /^RssAnon:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'latin1')) ?? [];
+      return kilobytes === undefined ? process.memoryUsage.rss() : Number(kilobytes) * 1024;
+    } catch {
+      // Only Linux tells.
+      return process.memoryUsage.rss();
+    }
+  },
+};
