@@ -138,7 +138,7 @@ describe('the data map', () => {
     const session = await espalier.dataMaps.show({ scores });
     const compare = async (name: string) => {
       const request = {
-        ...{ data, model: 'mlp', score: ['el2n@4'], runs: 1, batch: 8, epochs: 100 },
+        ...{ data, model: 'mlp', score: ['el2n@4'], runs: 1, batch: 8, epochs: 40 },
         ...{ keep: [0.5], policy: ['max'], out: workspacePath(name) },
       };
       return vscode.commands.executeCommand<DietResult | undefined>(

@@ -14,7 +14,7 @@ export const dataDiet: Presenter<DietResult> = {
       terminal.print(
         `${choice}: ${request.runs} runs${agreement}, ${seconds.toFixed(1)} s${noise}`,
       );
-      notes.slice(1).forEach((note) => {
+      notes.forEach((note) => {
         terminal.print(`  ${note}`);
       });
     }

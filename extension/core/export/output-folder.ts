@@ -32,9 +32,7 @@ export class OutputFolder {
     sourceFolder: string,
     overwrite: boolean,
   ): Promise<OutputFolder> {
-    const path = await resolveLinks(resolve(out));
-    refuseSource(path, await realpath(sourceFolder));
-    await refuseExisting(path, overwrite);
+    const path = await requireOutput(out, sourceFolder, overwrite);
     const parent = dirname(path);
     const madeParent = await onPath(parent, async () => mkdir(parent, { recursive: true }));
     try {
@@ -112,6 +110,22 @@ export class OutputFolder {
         })
       : error;
   }
+}
+
+/**
+ * Refuses a place for a result before any work is done for it.
+ * @returns the place, links resolved
+ * @throws UserError when `out` exists and may not be replaced, or would touch the source.
+ */
+export async function requireOutput(
+  out: string,
+  sourceFolder: string,
+  overwrite: boolean,
+): Promise<string> {
+  const path = await resolveLinks(resolve(out));
+  refuseSource(path, await realpath(sourceFolder));
+  await refuseExisting(path, overwrite);
+  return path;
 }
 
 /** The real path, of which the last parts need not exist yet. */

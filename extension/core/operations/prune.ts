@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 import { defaultDocumentPath } from '../document-names';
+import { requireOutput } from '../export/output-folder';
+import { writeSource } from '../export/write-source';
 import type { ProfileEvent } from '../prune/layer-profile';
 import { appliedSchema } from './apply';
 import { applyNamedPlan } from './apply-named-plan';
@@ -66,6 +68,7 @@ export const prune = defineOperation({
     }
     const output = outputOptions(request);
     const model = await context.environment.open(request.model ?? '');
+    await requireOutput(request.out, writeSource(model).path, request.overwrite);
     const file = defaultDocumentPath('plan', resolve(request.out));
     const { plan, profile } = await chooseRemoval({ ...request, model }, output, file, context);
     const examples = request.examples ?? profile.calibration.source;

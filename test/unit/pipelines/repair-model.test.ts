@@ -179,6 +179,41 @@ describe('repair', () => {
     ).rejects.toThrow('too large to train end to end');
   });
 
+  it('runs the sequences of a step in pieces where memory does not hold all, to the same result', async () => {
+    const model = join(folder, 'in-pieces');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(teacher),
+        removed: ['block.1.attention'],
+        out: model,
+      },
+      unattended,
+    );
+    const repaired = async (name: string, memoryBytes: number) => {
+      let runs = 0;
+      const counting: JobContext = {
+        ...unattended,
+        progress: ({ stage }) => {
+          runs += Number(inEnglish(stage) === 'Repairing the full model');
+        },
+      };
+      const { lossAfter } = await repair(
+        model,
+        name,
+        { trains: 'all', endToEnd: true, memoryBytes, settings: { ...defaultRepair, epochs: 1 } },
+        counting,
+      );
+      return { runs, lossAfter };
+    };
+    const whole = await repaired('in-one-piece', where.memoryBytes);
+    const refusal: unknown = await repaired('in-none', 1 << 10).catch((error: unknown) => error);
+    const [, least = ''] = /Allow (\d+) KiB/.exec(String(refusal)) ?? [];
+    const pieces = await repaired('in-four', Math.ceil(1.1 * Number(least) * 1024));
+    expect(pieces.runs).toBe(4 * whole.runs);
+    expect(Math.abs(pieces.lossAfter / whole.lossAfter - 1)).toBeLessThan(1e-3);
+  });
+
   it('keeps what it had where training diverges', async () => {
     const model = await compressed('diverging', { method: 'lowrank', level: 4 });
     const settings = { ...defaultRepair, epochs: 2, rate: 1e6 };
@@ -193,6 +228,23 @@ describe('repair', () => {
     expect(lossAfter).toBe(lossBefore);
     expect(existsSync(join(folder, 'worse'))).toBe(false);
     expect(existsSync(workFolder(join(folder, 'worse'), 'repair'))).toBe(false);
+  });
+
+  it('refuses a folder that exists before it does anything', async () => {
+    const model = await compressed('unfinished', { method: 'lowrank', level: 6 });
+    await compressed('finished', { method: 'lowrank', level: 6 });
+    const stages: string[] = [];
+    const watching: JobContext = {
+      ...unattended,
+      progress: ({ stage }) => stages.push(inEnglish(stage)),
+    };
+    await expect(repair(model, 'finished', {}, watching)).rejects.toThrow('exists already');
+    await expect(compressed('finished', { method: 'int4', level: 16 })).rejects.toThrow(
+      'exists already',
+    );
+    expect(stages).toEqual([]);
+    expect(existsSync(workFolder(model, 'repair'))).toBe(false);
+    expect(existsSync(workFolder(model, 'compress'))).toBe(false);
   });
 
   it('refuses another teacher, and too little text', async () => {

@@ -27,6 +27,7 @@ import { checkChanges, goneWithoutPatch, withChanges } from '../../export/change
 import type { Patches } from '../../export/changes';
 import { matrixChanges, standIns } from '../../export/matrix-changes';
 import type { LayoutName } from '../../export/hugging-face/layouts';
+import { requireOutput } from '../../export/output-folder';
 import { chooseOutput } from '../../export/output-options';
 import type { PruneResult } from '../prune-result';
 import { requireAble } from '../../models/capability';
@@ -105,6 +106,8 @@ export async function compressModel(
   const request: SettledRequest = { ...asked, removed, patches };
   const { model, capabilities, path } = asked.model;
   requireAble(capabilities.compress, path);
+  const source = writeSource(asked.model);
+  await requireOutput(out, source.path, asked.overwrite);
   const chosen = layersOfChoices(model, choices, [...removed, ...patches.keys()]);
   const isCalibrated = request.calibration !== undefined;
   for (const { layer, choice } of chosen.values()) {
@@ -124,7 +127,7 @@ export async function compressModel(
   }
   const changes = checkChanges(model.summary, removed, forms, patches);
   const { format = asked.model.format, layout } = request;
-  await chooseOutput(writeSource(asked.model), changes, {
+  await chooseOutput(source, changes, {
     format,
     ...(layout === undefined ? {} : { layout }),
   });

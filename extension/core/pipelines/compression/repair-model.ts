@@ -26,6 +26,8 @@ import type { TrainedLayers } from '../../tensornet/repair/trained-forms';
 import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
+import { requireOutput } from '../../export/output-folder';
+import { writeSource } from '../../export/write-source';
 import { writeModel } from '../write-model';
 import { teacherPlaces } from './teacher-places';
 import { say } from '../../message';
@@ -82,6 +84,7 @@ export async function repairModel(
   requireAble(request.model.capabilities.repair, request.model.path);
   const { model: student } = request.model;
   const { model: teacher } = request.teacher;
+  await requireOutput(request.out, writeSource(request.model).path, request.overwrite);
   requireLikes(request.model.model, request.teacher.model, request.endToEnd === true);
   const { states, version } = request;
   requireStates(student, states);

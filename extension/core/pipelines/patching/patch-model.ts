@@ -32,6 +32,7 @@ import { contestantsOf } from '../../symbolic/patch/contestants';
 import { findGraphs } from '../../symbolic/patch/found-graphs';
 import type { PatchFitting } from '../../symbolic/patch/fit-branch';
 import { checkChanges, patchesStandingIn, withChanges } from '../../export/changes';
+import { requireOutput } from '../../export/output-folder';
 import { chooseOutput } from '../../export/output-options';
 import type { PruneResult } from '../prune-result';
 import type { OpenedModel } from '../../models/opened-model';
@@ -98,6 +99,7 @@ export interface PatchResult<Written extends PruneResult = PruneResult> {
 export async function patchModel(request: PatchRequest, context: JobContext): Promise<PatchResult> {
   const { sublayer, out, seed, memoryBytes, library, limits, fitting, text } = request;
   const { model } = request.model;
+  await requireOutput(out, writeSource(request.model).path, request.overwrite);
   const index = await requirePatchable(request);
   const { summary } = model;
   const warn = (message: Message): void => {

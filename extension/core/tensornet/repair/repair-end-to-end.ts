@@ -47,16 +47,29 @@ export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean 
   const { inputs, output, emitter } = size.student;
   const continues =
     emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
-  return continues && bytesToTrain(size) <= memoryBytes;
+  return continues && piecesOfBatch(size, memoryBytes) !== undefined;
 }
 
 /** What the memory that training takes depends on. */
 type TrainingSize = Pick<EndToEndSetup, 'student' | 'forms' | 'train' | 'settings'>;
 
-function bytesToTrain({ student, forms, train, settings }: TrainingSize): number {
+/** Sequences of a step: no more than there are. */
+const batchOf = ({ train, settings }: TrainingSize): number =>
+  Math.min(settings.batch, Math.max(1, train.length));
+
+/** The fewest equal pieces in which a step's sequences are run, so that memory suffices; undefined where none does. */
+function piecesOfBatch(size: TrainingSize, memoryBytes: number): number | undefined {
+  const batch = batchOf(size);
+  return Array.from({ length: batch }, (_, i) => i + 1).find(
+    (pieces) => batch % pieces === 0 && bytesToTrain(size, batch / pieces) <= memoryBytes,
+  );
+}
+
+/** @param sequences that are run together */
+function bytesToTrain({ student, forms, train }: TrainingSize, sequences: number): number {
   const { parameters, sublayers, vocabularySize = 0 } = student.summary;
   const length = Math.max(0, ...train.map((input) => idsOf(input)?.length ?? 0));
-  const tokens = settings.batch * length;
+  const tokens = sequences * length;
   const width = student.emitter?.hiddenSize ?? 0;
   const numbers =
     copies.weights * parameters +
@@ -76,15 +89,18 @@ export async function repairEndToEnd(
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
   const { student, forms, settings, memoryBytes, folder } = setup;
-  const bytes = bytesToTrain(setup);
-  if (bytes > memoryBytes) {
+  const batch = batchOf(setup);
+  const pieces = piecesOfBatch(setup, memoryBytes);
+  if (pieces === undefined) {
+    const bytes = bytesToTrain(setup, 1);
     throw new UserError(say`The model is too large to train end to end within the memory limit.`, {
       file: student.summary.path,
       remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair layer by layer only.`,
     });
   }
   const { model, unit, merged } = await wholeModel(student, forms, settings.seed);
-  const stepsPerEpoch = Math.ceil(setup.train.length / settings.batch);
+  // What is left over of an epoch is another time among those that are not.
+  const stepsPerEpoch = Math.floor(setup.train.length / batch);
   const steps = settings.epochs * stepsPerEpoch;
   const trainer = await Trainer.create(model, {
     loss: distillation(1),
@@ -96,6 +112,7 @@ export async function repairEndToEnd(
     },
     clipNorm: 1,
     seed: settings.seed,
+    accumulate: pieces,
   });
   const teacher = new Teacher(setup, context);
   const saved = joinPath(folder, 'end-to-end.safetensors');
@@ -137,17 +154,17 @@ export async function repairEndToEnd(
       if ((epoch + 1) * stepsPerEpoch <= trainer.steps) {
         continue;
       }
-      for (let start = 0; start < order.length; start += settings.batch) {
-        const done = trainer.steps;
+      const together = batch / pieces;
+      for (let start = 0; start < stepsPerEpoch * batch; start += together) {
         context.progress({
           stage: say`Repairing the full model`,
-          done,
+          done: trainer.steps,
           total: steps,
           unit: 'steps',
         });
         await checkpoint(context.cancellation);
-        const batch = await teacher.batch(order.slice(start, start + settings.batch));
-        if (!(await tryStep(trainer, batch))) {
+        const texts = await teacher.batch(order.slice(start, start + together));
+        if (!(await tryStep(trainer, texts))) {
           return await result();
         }
       }
