@@ -17,7 +17,7 @@ export type ErrorPlace = Omit<ErrorSubject, 'remedy'>;
 /** What helps where a path leads nowhere. */
 export const checkPath = say`Check the path.`;
 /** What helps where something may not be read. */
-export const checkAccess = say`Check who may read it.`;
+export const checkAccess = say`Check its permissions.`;
 
 /** A failure caused by input or environment: shown to the user as it is, without a stack. */
 export class UserError extends Error {

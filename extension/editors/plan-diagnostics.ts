@@ -66,7 +66,10 @@ export class PlanDiagnostics implements Disposable {
 
   async #check(document: TextDocument): Promise<void> {
     const { version } = document;
-    const diagnostics = await this.#diagnose(document);
+    const diagnostics = await this.#diagnose(document).catch((error: unknown) => [
+      // Such as of a process that has ended.
+      diagnostic(document.lineAt(0).range, describeError(error), 'error'),
+    ]);
     if (!document.isClosed && document.version === version) {
       this.#collection.set(document.uri, diagnostics);
     }
@@ -76,15 +79,19 @@ export class PlanDiagnostics implements Disposable {
     const problems = await this.#documents.problemsOfPlan(document.uri.fsPath, document.getText());
     return problems.map(({ offset, length, problem, severity }) => {
       const range = new Range(document.positionAt(offset), document.positionAt(offset + length));
-      const made = new Diagnostic(
-        range,
-        describe(problem),
-        severity === 'error' ? DiagnosticSeverity.Error : DiagnosticSeverity.Warning,
-      );
-      made.source = 'Espalier';
-      return made;
+      return diagnostic(range, describe(problem), severity);
     });
   }
+}
+
+function diagnostic(range: Range, message: string, severity: PlanProblem['severity']): Diagnostic {
+  const made = new Diagnostic(
+    range,
+    message,
+    severity === 'error' ? DiagnosticSeverity.Error : DiagnosticSeverity.Warning,
+  );
+  made.source = 'Espalier';
+  return made;
 }
 
 function describe(problem: PlanProblem['problem']): string {

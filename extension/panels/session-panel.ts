@@ -70,7 +70,7 @@ export class SessionPanel<
   /** Keys of fields that are records. */
   readonly #grown = new Map<keyof State, Set<string>>();
   readonly #send: Throttle;
-  /** Until the messages before are sent. */
+  /** Resolves when all messages so far are sent. */
   #sent = Promise.resolve();
   #session: Session;
   #listening: { dispose(): void };

@@ -266,9 +266,9 @@ export const strings = {
   labelSuggested: (label: string) => t('{0} (suggested)', label),
   useSuggested: t('Use Suggested Labels'),
   useSuggestedTitle: t(
-    'Give suspected examples of this page the suggested class; classes that you chose stay',
+    'Give suspected examples on this page the suggested class, except where you chose one',
   ),
-  noSuggested: t('This page has no suspected label that is unchanged.'),
+  noSuggested: t('No suspected labels are left on this page.'),
   forgetLabels: t('Undo New Labels'),
   forgetLabelsTitle: t('Take all new labels back'),
   newLabels: (count: string) => t('New labels: {0}', count),

@@ -122,7 +122,7 @@ export function startPanel<State extends object, C extends CallsOf<C>, View exte
     }
     const { piece, isLast } = JSON.parse(data.sent) as SentPiece;
     if (begins(piece)) joiner = new Joiner();
-    // Without its beginning it was for the page that was here before.
+    // The end of a message whose beginning went to the page before this one is dropped.
     joiner?.add(piece);
     if (!isLast || joiner === undefined) return;
     const message = joiner.value as ToPanel<State>;

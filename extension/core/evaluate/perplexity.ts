@@ -13,7 +13,7 @@ import { counted, say } from '../message';
 /** Tokens per window; a model with fewer positions gets windows of its own length. */
 export const defaultWindowLength = 256;
 /** Windows of a held-out text, from all over it: enough to see small changes, few enough to wait for. */
-const defaultWindows = 8;
+export const defaultWindows = 8;
 
 /** Tokens of a held-out text that are read by default. */
 export const defaultTokens = defaultWindows * defaultWindowLength;

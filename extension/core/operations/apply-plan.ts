@@ -55,7 +55,7 @@ export async function keepPlan(
       }
       if (!(await exists(out))) {
         throw new UserError(say`The new model was deleted just after it was written.`, {
-          ...{ file: out, remedy: say`Run the same again.` },
+          ...{ file: out, remedy: say`Run it again.` },
         });
       }
       warn(error.whole);

@@ -5,7 +5,7 @@ import type { TaskEvaluation } from '../evaluate/evaluate-models';
 import type { EvaluationResult } from '../evaluate/evaluation';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
-import { defaultTokens, defaultWindowLength } from '../evaluate/perplexity';
+import { defaultWindowLength, defaultWindows } from '../evaluate/perplexity';
 import { writeDocument } from '../jobs/write-document';
 import { patchesOfPlan } from '../pipelines/patching/planned-patches';
 import { withNarrowed } from '../pipelines/planned-narrowing';
@@ -116,7 +116,7 @@ export const evaluate = defineOperation({
     if (task !== undefined || all === undefined) {
       return undefined;
     }
-    const tokens = request.wholeText ? all : Math.min(all, defaultTokens);
+    const tokens = request.wholeText ? all : Math.min(all, defaultWindows * length);
     const models = against === undefined ? 1 : 2;
     const path = plan === undefined ? request.model : (await readPlan(plan, request.model)).model;
     const model = await open(path ?? '');

@@ -43,7 +43,7 @@ export async function findModel(
   return undefined;
 }
 
-/** Documents, as far as they are shown: the inspector reads and checks them, since long ones take long. */
+/** Documents as they are shown. The inspector reads and checks them, as a long one would hold up the editor. */
 export class Documents {
   readonly #inspector: Pick<WorkerClient<InspectorRequests>, 'request'>;
 
@@ -81,7 +81,7 @@ export class Documents {
     }
   }
 
-  /** An evolution that goes on, as it is shown. */
+  /** A running evolution as it is shown. */
   public async viewEvolution(state: EvolutionState): Promise<EvolutionView> {
     return this.#inspector.request('viewEvolution', state);
   }

@@ -1,9 +1,10 @@
 import { dirname, join } from 'node:path';
 import { l10n, Uri, window } from 'vscode';
+import { say } from '../../core/message';
+import { UserError } from '../../core/user-error';
 import type { ExportFormat } from '../../protocol/explorer';
 import type { ExplorerSession } from '../sessions/explorer-session';
 import type { Reports } from '../reports/reports';
-import { assertAllowed, whyUnreadable } from '../trust';
 
 const extensions = { json: 'structure.json', csv: 'tensors.csv' } as const;
 
@@ -30,8 +31,11 @@ export async function exportModel(
     saveLabel: l10n.t('Export'),
   });
   if (target !== undefined) {
-    const reason = whyUnreadable(target.scheme);
-    assertAllowed(reason === undefined ? undefined : { reason, needsTrust: false });
+    if (target.scheme !== 'file') {
+      throw new UserError(say`Choose a folder on a disk that can be written to.`, {
+        ...{ file: target.toString(), remedy: undefined },
+      });
+    }
     await session.export(format, target.fsPath);
     await window.showTextDocument(target, { preview: true });
   }

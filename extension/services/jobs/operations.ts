@@ -93,7 +93,7 @@ const reading = new Set<string>(
 export const isJob = (method: string): boolean =>
   Object.hasOwn(jobOperations, method) && !reading.has(method);
 
-/** What runs a model or writes, and is no job. */
+/** What runs a model or writes, and is no job. An export writes only where the user says, so it is none of these. */
 const running = new Set<string>([
   ...(['expect', 'converse'] satisfies (keyof WorkerRequests)[]),
   ...(['keepEvaluations'] satisfies (keyof InspectorRequests)[]),

@@ -13,7 +13,7 @@ import type { Refusal } from '../trust';
 export interface SynthesisEnvironment {
   /** @throws UserError when the file is no log of an evolution. */
   read(file: string): Promise<EvolutionView>;
-  /** An evolution that goes on, as it is shown. */
+  /** A running evolution as it is shown. */
   view(state: EvolutionState): Promise<EvolutionView>;
   exists(file: string): Promise<boolean>;
   describeError(error: unknown): string;
@@ -40,7 +40,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
   /** What the job has told; undefined where a document is shown. */
   #state: EvolutionState | undefined;
   #shown: Shown = { evolution: undefined, failure: undefined };
-  /** A view of the state is made. */
+  /** Whether a view of the state is being made. */
   #isViewing = false;
   #job: SynthesisJob = { kind: 'idle' };
 
@@ -149,7 +149,7 @@ export class SynthesisSession extends PanelSession<SymbolicState> {
     try {
       return { evolution: await view, failure: undefined };
     } catch (error) {
-      // Such as a log whose programs something else has written: they may be none.
+      // Such as a log that something else wrote, whose programs need not parse.
       return { evolution: undefined, failure: this.#environment.describeError(error) };
     }
   }

@@ -43,7 +43,7 @@ export class WorkerClient<R extends Requests<R> = WorkerRequests> {
         return await worker.request(method, request, watch);
       } catch (error) {
         const collateral = error instanceof WorkerCrashed && worker.killedForCancel;
-        // What is no job only reads: it is sent again when a cancelled job took the child process down.
+        // What is no job may be done twice: it is sent again when a cancelled job took the child process down.
         if (!collateral || isJob(method) || this.#disposed) {
           throw error;
         }

@@ -153,7 +153,7 @@ describe('issues of examples', () => {
     expect([...similar.slice(1, 3)].sort()).toEqual([0, 2]);
   });
 
-  it('do not hide behind copies, which lie at no distance, nor take what is usual for far', () => {
+  it('find outliers by the distances of what is no copy, or of all where all are copies', () => {
     const count = 40;
     const copies = Array.from({ length: count }, (_, i) => (i < 32 ? 0 : i));
     const outlierScores = copies.map((_, i) => (i < 32 ? 0 : i === 39 ? 30 : 1 + i / 100));

@@ -139,35 +139,41 @@ describe('a report', () => {
 
   it('of two models with their perplexities has the interval of the change', () => {
     const side = { format: 'safetensors', family: 'llama', parameters: 4, bytes: 8, tensors: 2 };
-    const report = reportOfComparison(
-      {
-        model: { name: 'small', path: 'small', blocks: 1, ...side },
-        against: { name: 'whole', path: 'whole', blocks: 2, ...side },
-        config: [{ field: 'num_hidden_layers', model: '1', against: '2' }],
-        ...{ metadata: [], forms: [], sameForm: 1 },
-        weights: {
-          tensors: [
-            {
-              name: 'model.layers.0.mlp.up_proj.weight',
-              ...{ maxAbsolute: 1, relativeFrobenius: 0.25, cosine: 0.9 },
-            },
-          ],
-          ...{ equal: 0, skipped: [] },
+    const reportOf = (tensor: string) =>
+      reportOfComparison(
+        {
+          model: { name: 'small', path: 'small', blocks: 1, ...side },
+          against: { name: 'whole', path: 'whole', blocks: 2, ...side },
+          config: [{ field: 'num_hidden_layers', model: '1', against: '2' }],
+          ...{ metadata: [], forms: [], sameForm: 1 },
+          weights: {
+            tensors: [
+              {
+                name: tensor,
+                ...{ maxAbsolute: 1, relativeFrobenius: 0.25, cosine: 0.9 },
+              },
+            ],
+            ...{ equal: 0, skipped: [] },
+          },
+          ...{ sublayers: { model: [], against: [] }, tensors: { model: [], against: [] } },
+        } as ModelComparison,
+        {
+          ...{ perplexity: 33, tokens: 100, tokensPerSecond: 50 },
+          against: { perplexity: 30, tokens: 100, tokensPerSecond: 40 },
+          perplexityRatio: { value: 1.1, low: 1.05, high: 1.15 },
         },
-        ...{ sublayers: { model: [], against: [] }, tensors: { model: [], against: [] } },
-      } as ModelComparison,
-      {
-        ...{ perplexity: 33, tokens: 100, tokensPerSecond: 50 },
-        against: { perplexity: 30, tokens: 100, tokensPerSecond: 40 },
-        perplexityRatio: { value: 1.1, low: 1.05, high: 1.15 },
-      },
-      '1.2.3',
-    );
+        '1.2.3',
+      );
+    const report = reportOf('model.layers.0.mlp.up_proj.weight');
     const text = toMarkdown(report).replaceAll('\u00a0', ' ');
     expect(text).toContain('Perplexity +10 % on held-out text');
     expect(text).toContain('+5.0 % to +15 %');
     expect(text).toContain('| num\\_hidden\\_layers | 2 | 1 |');
-    expect(report.sections.flatMap(({ figure }) => figure?.kind ?? [])).toEqual(['heatmap']);
+    const figures = (name: string) =>
+      reportOf(name).sections.flatMap(({ figure }) => figure?.kind ?? []);
+    expect(figures('model.layers.0.mlp.up_proj.weight')).toEqual(['heatmap']);
+    // What lies in no block is in the table only.
+    expect(figures('model.embed_tokens.weight')).toEqual([]);
   });
 
   it('of anything else is refused with what can be reported', async () => {

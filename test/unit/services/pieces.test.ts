@@ -14,7 +14,7 @@ function sent(value: unknown, most: number): unknown {
 }
 
 describe('pieces of a message', () => {
-  it('come to what was cut, however short they are', () => {
+  it('are joined to what was cut, however short they are', () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5 }),

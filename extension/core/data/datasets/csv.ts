@@ -64,7 +64,7 @@ function parseTable(text: string, file: string): Table {
   if (fault !== undefined) {
     throw new UserError(say`The quotation marks do not match: ${fault.message}.`, {
       file,
-      remedy: say`Close the quotation, and double marks inside it.`,
+      remedy: say`Close the quotation, and double the quotation marks inside it.`,
       ...(fault.row === undefined ? {} : { field: rowName(fault.row - 1) }),
     });
   }

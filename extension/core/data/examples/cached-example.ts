@@ -29,7 +29,7 @@ export function cachedExample(
         throw new UserError(say`Values of this input cannot be made.`, {
           file,
           field: name,
-          remedy: say`Export the model with the shape and a numeric dtype of this input.`,
+          remedy: say`Export the model with a shape and a numeric dtype for this input.`,
         });
       }
       const dims = shape.map((size, axis) =>

@@ -17,7 +17,7 @@ const orientationTag = 0x0112;
  */
 export async function readImage(file: string): Promise<Pixels> {
   return decodeImage(
-    await readWholeFile(file, maxImageBytes, say`Save the image smaller, or leave it out.`),
+    await readWholeFile(file, maxImageBytes, say`Save a smaller image, or leave it out.`),
     file,
   );
 }

@@ -133,8 +133,8 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
         `${equal} of ${tensors.length} compared tensors have the same numbers.` +
           (skipped.length === 0 ? '' : ` ${skipped.length} could not be compared.`),
       ],
-      // A heatmap of nothing but zeros says no more than the sentence above.
-      ...(tensors.every(({ relativeFrobenius }) => (relativeFrobenius ?? 0) === 0)
+      // A heatmap of nothing but zeros says no more than the sentence above, and that of no block nothing.
+      ...([...lines.values()].every((cells) => [...cells.values()].every(({ value }) => !value))
         ? {}
         : {
             figure: {
