@@ -5,7 +5,7 @@ import type { NodeProto } from '../onnx/proto/onnx_pb';
 import { renameOutputs } from '../models/onnx/edits/node-edits';
 import type { Parameter } from './trainable-model';
 
-/** What learns in the place of a matrix W [out, in], which stays: W + scale · left · right. */
+/** What learns instead of a matrix W [out, in], which stays: W + scale · left · right. */
 export interface Adapter {
   /** Name of the matrix. */
   readonly weight: string;

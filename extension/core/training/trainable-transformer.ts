@@ -30,9 +30,13 @@ export function trainableTransformer(
   return new GraphModel(base, trainedWeights(model, base, trained), output);
 }
 
+/** Names of the matrices that can have adapters: those that the model multiplies by once, and reads nowhere else. */
+export const adaptableMatrices = (model: LayeredModel): ReadonlySet<string> =>
+  adaptable(transformerGraph(model).base);
+
 /**
- * The same with adapters in the place of some matrices, beside tensors that are trained themselves.
- * @param matrices which ones; those that the graph does not simply multiply by are trained themselves
+ * The same with adapters of some matrices, beside tensors that are trained themselves.
+ * @param matrices some of {@link adaptableMatrices}
  */
 export function adaptedTransformer(
   model: LayeredModel,
@@ -41,12 +45,8 @@ export function adaptedTransformer(
   options: AdapterOptions & { readonly seed: number },
 ): AdaptedModel {
   const { base, output } = transformerGraph(model);
-  const simple = adaptable(base);
-  const adapters = matrices
-    .filter(({ name }) => simple.has(name))
-    .map((matrix) => adapterOf(matrix, options));
-  const others = matrices.flatMap(({ name }) => (simple.has(name) ? [] : [name]));
-  const weights = trainedWeights(model, base, new Set([...trained, ...others]));
+  const adapters = matrices.map((matrix) => adapterOf(matrix, options));
+  const weights = trainedWeights(model, base, trained);
   return new AdaptedModel(
     new GraphModel(withAdapters(base, adapters), weights, output),
     adapters,

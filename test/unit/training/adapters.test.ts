@@ -1,7 +1,10 @@
 import { describe, expect, it } from 'vitest';
+import { rootMeanSquare } from '../../../extension/core/linear-algebra/squares';
 import { openModel } from '../../../extension/core/models/open-model';
 import { floatsOf, floatTensor, int64Tensor } from '../../../extension/core/runtime/tensors';
 import type { Tensor, Tensors } from '../../../extension/core/runtime/tensors';
+import { smallestScale } from '../../../extension/core/tensornet/repair/smallest-scale';
+import { wholeModel } from '../../../extension/core/tensornet/repair/whole-model';
 import { adapterProduct } from '../../../extension/core/training/adapted-model';
 import type { AdaptedModel } from '../../../extension/core/training/adapted-model';
 import {
@@ -127,12 +130,23 @@ describe('adapters of matrices', () => {
     }
   });
 
-  it('are left out where a matrix is read in another way too, which is then trained itself', async () => {
+  it('are left out where a matrix is read in another way too, which is then trained itself in steps of its size', async () => {
     const model = await openModel(fixture('llama-tied-f16'));
-    const embed = 'model.embed_tokens.weight';
-    const matrix = { name: embed, out: 1, in: 1, rootMeanSquare: 1 };
-    const adapted = adaptedTransformer(model, new Set(), [matrix], options);
-    expect(adapted.adapters).toEqual([]);
-    expect(adapted.parameters.map((parameter) => parameter.name)).toEqual([embed]);
+    const [embedding] = model.outerMatrices;
+    const { weight, id } = embedding ?? expect.fail('no embedding');
+    const whole = await wholeModel(model, new Map([[id, { kind: 'dense', weight }]]), 1);
+    expect(whole.model.parameters.map((parameter) => parameter.name)).toEqual([weight.name]);
+    const numbers = floatsOf(await whole.model.initial(), weight.name);
+    expect(whole.unit).toBeCloseTo(rootMeanSquare(numbers), 6);
+  });
+
+  it('have numbers of the size of the smallest tensor that is not zeros', async () => {
+    const tensors = {
+      zeros: floatTensor(new Float32Array(2), [2]),
+      small: floatTensor(Float32Array.of(2, -2), [2]),
+      large: floatTensor(Float32Array.of(3, 3), [2]),
+    };
+    const initial = async (): Promise<Tensors> => Promise.resolve(tensors);
+    expect(await smallestScale({ initial })).toBe(2);
   });
 });

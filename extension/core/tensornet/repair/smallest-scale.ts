@@ -2,10 +2,10 @@ import { rootMeanSquare } from '../../linear-algebra/squares';
 import { floatsIn } from '../../runtime/tensors';
 import type { TrainableModel } from '../../training/trainable-model';
 
-/** The least root mean square among a model's parameters: what learning rates are measured by. */
-export async function smallestScale(model: TrainableModel): Promise<number> {
-  const scales = Object.values(await model.initial()).map((tensor) =>
-    rootMeanSquare(floatsIn(tensor)),
-  );
-  return Math.min(...scales);
+/** The least root mean square among a model's parameters that are not all zeros, or 1: what learning rates are measured by. */
+export async function smallestScale(model: Pick<TrainableModel, 'initial'>): Promise<number> {
+  const scales = Object.values(await model.initial())
+    .map((tensor) => rootMeanSquare(floatsIn(tensor)))
+    .filter((scale) => scale > 0);
+  return scales.length === 0 ? 1 : Math.min(...scales);
 }

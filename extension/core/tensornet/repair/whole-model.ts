@@ -1,11 +1,15 @@
 import { rootMeanSquare } from '../../linear-algebra/squares';
 import { formParameters, formSizes } from '../../models/forms/form-facts';
 import type { LayeredModel } from '../../models/layered-model';
-import type { DenseForm, MatrixEncoding } from '../../models/matrix-encoding';
+import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { floatsIn } from '../../runtime/tensors';
 import { adapterProduct } from '../../training/adapted-model';
 import type { TrainableModel } from '../../training/trainable-model';
-import { adaptedTransformer, trainableTransformer } from '../../training/trainable-transformer';
+import {
+  adaptableMatrices,
+  adaptedTransformer,
+  trainableTransformer,
+} from '../../training/trainable-transformer';
 import { smallestScale } from './smallest-scale';
 import { differentiable, trainedTensors } from './trainable-encoding';
 
@@ -22,7 +26,7 @@ export function trainedNumbers(forms: ReadonlyMap<string, MatrixEncoding>): numb
     .reduce((sum, count) => sum + count, 0);
 }
 
-/** A whole model to be trained: dense matrices by adapters, other forms by their own tensors. */
+/** A whole model to be trained: dense matrices by adapters where they can have some, all else by its own tensors. */
 export interface WholeModel {
   readonly model: TrainableModel;
   /** Size of the numbers that are trained, which learning rates are measured by. */
@@ -40,15 +44,17 @@ export async function wholeModel(
   seed: number,
 ): Promise<WholeModel> {
   const changed = new Map([...forms].map(([id, form]) => [id, differentiable(form)] as const));
-  const all = [...forms.values()];
-  const namesOf = (list: readonly MatrixEncoding[]): Set<string> =>
-    new Set(list.flatMap(trainedTensors).map(({ name }) => name));
-  const dense = all.filter((form): form is DenseForm => form.kind === 'dense');
-  const own = namesOf(all.filter(({ kind }) => kind !== 'dense'));
   const emitted = student.withMatrices(changed);
-  const weights = trainableTransformer(emitted, namesOf(dense));
+  const simple = adaptableMatrices(emitted);
+  const [adapted, own] = [new Set<string>(), new Set<string>()];
+  for (const form of forms.values()) {
+    for (const { name } of trainedTensors(form)) {
+      (form.kind === 'dense' && simple.has(name) ? adapted : own).add(name);
+    }
+  }
+  const weights = trainableTransformer(emitted, adapted);
   const unit = own.size === 0 ? 1 : await smallestScale(trainableTransformer(emitted, own));
-  const before = dense.length === 0 ? {} : await weights.initial();
+  const before = adapted.size === 0 ? {} : await weights.initial();
   const matrices = weights.parameters.flatMap(({ name, shape: [out, width] }) => {
     const numbers = before[name];
     return numbers === undefined || out === undefined || width === undefined
