@@ -1,7 +1,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { RunnableGraph } from '../models/layered-model';
 import type { DeviceName } from './device';
-import { createSession, providersOf, watchedOn } from './session';
+import { createSession, providersOf, watchedOn, wholeSums } from './session';
 import { floatsOf, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
@@ -64,7 +64,7 @@ export class CausalOnnxModel {
       InferenceSession.create(file, {
         executionProviders: providersOf(device),
         logSeverityLevel: 3,
-        extra: { session: { 'intra_op.allow_spinning': '0' } },
+        extra: { session: { ...wholeSums, 'intra_op.allow_spinning': '0' } },
       }),
     );
     if (hasKnownPorts(session)) {

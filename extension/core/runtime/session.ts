@@ -36,6 +36,9 @@ export interface SessionOptions {
   readonly threads?: number | undefined;
 }
 
+/** Without integer dot products (AVX2, AVX-512), sums of int8 products are cut off at 16 bits else. */
+export const wholeSums = { x64quantprecision: '1' } as const;
+
 /**
  * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given
  * relative to the root of the file system, as absolute ones are refused.
@@ -66,8 +69,7 @@ export async function createSession(
         session: {
           model_external_initializers_file_folder_path: root,
           disable_prepacking: options.prepack ? '0' : '1',
-          // Without integer dot products (AVX2, AVX-512), sums of int8 products are cut off at 16 bits else.
-          x64quantprecision: '1',
+          ...wholeSums,
           // Every session has threads of its own: waiting busily, they would slow those of the next.
           'intra_op.allow_spinning': options.spin === true && !isBusy() ? '1' : '0',
         },
