@@ -63,7 +63,7 @@ export function modelsReference(declarations) {
     'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
     table(['`model_type`', 'Heads'], encoders),
     '## Image models in stages in Hugging Face folders',
-    'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, but not compressed, repaired or patched. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',
+    'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, but not compressed, repaired or patched. They open without a head, or with one for image classification. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',
     table(['`model_type`', 'Sublayers', 'Whole blocks by'], stages),
     '## Weights',
     [

@@ -48,6 +48,43 @@ function imageFile(name: string): string {
   return path;
 }
 
+/** The model with other fields in its config.json. */
+function withFields(name: string, fields: Readonly<Record<string, unknown>>): string {
+  const folder = join(
+    out,
+    `${name}-${Object.keys(fields).join('-')}-${Object.values(fields).join('-')}`,
+  );
+  cpSync(stagedFixture(name), folder, { recursive: true });
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...readConfig(folder), ...fields }));
+  return folder;
+}
+
+/**
+ * What the same weights give with other fields, of images [height, width] whose numbers are sin(0), sin(1), …: logits of
+ * transformers 5.24.
+ */
+const otherForms: readonly [
+  name: string,
+  fields: Readonly<Record<string, unknown>>,
+  image: readonly [number, number],
+  logits: readonly number[],
+][] = [
+  ['focalnet', { layer_norm_eps: 0.1 }, [16, 16], [0.2746831, -0.2503522]],
+  ['focalnet', {}, [9, 10], [0.1704036, -0.1782469]],
+  ['swinv2', { image_size: 14 }, [14, 14], [-1.124486, 0.5279127]],
+  ['swinv2', { image_size: [12, 4] }, [12, 4], [-2.473766, 0.496378]],
+  ['swin', { image_size: [12, 15] }, [12, 15], [1.704, -0.2556671]],
+  ['mobilenet_v2', { output_stride: 8 }, [33, 31], [-1.880474, -1.246324]],
+  ['mobilenet_v2', { tf_padding: false }, [33, 31], [-1.899817, -1.490375]],
+  ['efficientnet', { depthwise_padding: [1, 2, 3, 4, 5] }, [33, 31], [-0.1978216, 0.05732259]],
+  [
+    'resnet',
+    { downsample_in_bottleneck: true, downsample_in_first_stage: true },
+    [33, 31],
+    [4.503527, -4.732673],
+  ],
+];
+
 /** Logits of all examples without the sublayers of `removed`. */
 async function logitsOf(
   path: string,
@@ -105,6 +142,19 @@ describe.each(stagedNames)('%s', (name) => {
 });
 
 describe('a model of stages', () => {
+  it.each(otherForms)(
+    '%s with %j has the logits of transformers for %j pixels',
+    async (...form) => {
+      const [name, fields, [height, width], logits] = form;
+      const dims = [1, 3, height, width];
+      const data = Float32Array.from({ length: 3 * height * width }, (_, i) => Math.sin(i));
+      const found = await logitsOf(withFields(name, fields), [
+        { pixel_values: { dtype: 'F32', dims, data } },
+      ]);
+      expect(relativeError(found, Float32Array.from(logits))).toBeLessThan(1e-4);
+    },
+  );
+
   it('says that it cannot be compressed, repaired or patched', async () => {
     const { capabilities, model } = await openModelFiles(stagedFixture('resnet'));
     expect(capabilities).toMatchObject({
@@ -167,13 +217,9 @@ describe('a model of stages', () => {
     ['swin', 'image_size', -1],
     ['convnext', 'hidden_act', 'mystery'],
     ['bit', 'global_padding', 'SAME'],
+    ['segformer', 'architectures', ['SegformerForSemanticSegmentation']],
   ])('%s with another %s is refused, naming it', async (name, field, value) => {
-    const folder = join(out, `${name}-${field}`);
-    cpSync(stagedFixture(name), folder, { recursive: true });
-    writeFileSync(
-      join(folder, 'config.json'),
-      JSON.stringify({ ...readConfig(folder), [field]: value }),
-    );
+    const folder = withFields(name, { [field]: value });
     const { subject } = await rejection(openModel(folder));
     expect(subject).toMatchObject({ file: join(folder, 'config.json'), field });
   });

@@ -20,7 +20,7 @@ export interface NormStyle {
 export interface Norm {
   /** [width], or [heads, width] where each head has a gain of its own; 1 where absent. */
   readonly weight?: LazyTensor;
-  /** [width] for each head, where each is a tensor of its own, in the place of the weight. */
+  /** [width] for each head, where each is a tensor of its own; there is no weight then. */
   readonly byHead?: readonly LazyTensor[];
   /** Of layer norms alone. */
   readonly bias?: LazyTensor;

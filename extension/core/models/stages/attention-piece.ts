@@ -11,9 +11,9 @@ export interface StagedAttention {
   readonly key: Piece;
   readonly value: Piece;
   readonly output: Piece;
-  /** Makes of the stream what keys and values are made of; the stream itself when absent. */
+  /** What keys and values are made of, from the stream; the stream itself when absent. */
   readonly source?: Piece | undefined;
-  /** What is done to queries and keys [batch, heads, positions, head] in the place of dividing scores by √head. */
+  /** What is done to queries and keys [batch, heads, positions, head] instead of dividing scores by √head. */
   readonly turn?: Piece;
   /** Factors on scores, and what they gain: values that [batch, heads, queries, keys] can be joined with. */
   readonly scores?: {

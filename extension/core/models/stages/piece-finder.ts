@@ -29,6 +29,12 @@ export interface Convolution {
 /** Windows that lie side by side. */
 export const window = (size: number): Convolution => ({ kernel: size, stride: size, padding: 0 });
 
+/** The same, with zeros behind an image whose sides aren't multiples of theirs. */
+export const paddedWindow = (size: number): Convolution => ({
+  ...window(size),
+  padding: [0, size - 1],
+});
+
 /** Which axis of the stream holds the channels: [batch, height, width, channels], or [batch, channels, height, width]. */
 export type Channels = 'last' | 'first';
 

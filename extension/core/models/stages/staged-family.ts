@@ -51,8 +51,6 @@ export interface StagedFamily {
   readonly modules: Readonly<Partial<Record<StagedKind, Substitutes>>>;
   /** Where transformers has a block whose tensors begin with `place`, if its modules are named otherwise. */
   readonly modulePlace?: (place: string) => string;
-  /** Tensors that are read by training or other heads, by the start of their names below the prefix. */
-  readonly unread?: readonly string[];
 }
 
 /** A stage: what leads into it, its blocks from `first` on, and what leads out of it. */

@@ -1,5 +1,6 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import { TensorFinder } from '../transformer/tensor-finder';
+import { UserError } from '../../user-error';
 import { chain } from './piece';
 import type { Piece } from './piece';
 import { PieceFinder } from './piece-finder';
@@ -7,6 +8,7 @@ import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
 import { placesOf } from './staged-family';
 import type { StagedFamily, StagedKind } from './staged-family';
+import { say } from '../../message';
 
 /** A branch x + f(x), and what follows it whether it is there or not. */
 export interface StagedSublayer {
@@ -36,7 +38,7 @@ export interface StagedLayout {
   readonly computed: readonly string[];
 }
 
-/** Counters of training. */
+/** Counters of training, and tables that follow from config.json. */
 const isComputed = (name: string): boolean =>
   /\.num_batches_tracked$|\.relative_position_index$|\.relative_coords_table$/.test(name);
 
@@ -50,6 +52,9 @@ export function layOutStages(
   checkpoint: Checkpoint,
 ): StagedLayout {
   const hasHead = [...checkpoint.tensors.keys()].some((name) => name.startsWith(family.prefix));
+  if (hasHead) {
+    requireClasses(family, config);
+  }
   const prefix = hasHead ? family.prefix : '';
   const tensors = new TensorFinder(checkpoint, { norm: 'layer', transposed: false });
   const removed = new Set(config.espalier?.removed ?? []);
@@ -69,9 +74,6 @@ export function layOutStages(
       sublayers.push({ id, block, kind, branch: branch(), behind: [] });
     }
   }
-  const { unread = [] } = family;
-  const isExpected = (name: string): boolean =>
-    isComputed(name) || unread.some((first) => name.startsWith(`${prefix}${first}`));
   const head = hasHead ? family.head(config, new PieceFinder(tensors, '')) : undefined;
   return {
     channels: config.num_channels,
@@ -87,7 +89,18 @@ export function layOutStages(
     ),
     keepsBlocks: family.config.pruned === undefined,
     absent,
-    unused: tensors.unused().filter((name) => !isExpected(name)),
-    computed: tensors.unused().filter(isExpected),
+    unused: tensors.unused().filter((name) => !isComputed(name)),
+    computed: tensors.unused().filter(isComputed),
   };
+}
+
+/** @throws UserError where the model's head gives anything but scores of classes. */
+function requireClasses({ classes }: StagedFamily, { architectures }: StagedConfig): void {
+  const [name] = architectures ?? [];
+  if (name?.endsWith(classes.head) === false) {
+    throw new UserError(say`${name} is not supported, only ${classes.head} and ${classes.model}.`, {
+      field: 'architectures',
+      remedy: say`Export the model to ONNX and open that.`,
+    });
+  }
 }

@@ -1,7 +1,7 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { chain, plain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, meanOfPixels, toFirst, toLast, window } from '../piece-finder';
+import { activation, meanOfPixels, paddedWindow, toFirst, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -246,7 +246,7 @@ const focalNet: StagedFamily = {
                   'downsample.projection',
                   width,
                   2 * width,
-                  overlaps ? { kernel: 3, stride: 2, padding: 1 } : window(2),
+                  overlaps ? { kernel: 3, stride: 2, padding: 1 } : paddedWindow(2),
                 ),
                 toLast,
                 at.layerNorm('downsample.norm', 2 * width, epsilon),
@@ -258,10 +258,13 @@ const focalNet: StagedFamily = {
         'embeddings.patch_embeddings.projection',
         config.num_channels,
         first,
-        overlaps ? { kernel: 7, stride: 4, padding: 2 } : window(numberAt(config, 'patch_size')),
+        // Behind the image are zeros up to a multiple of 4, and two more.
+        overlaps
+          ? { kernel: 7, stride: 4, padding: [2, 4] }
+          : paddedWindow(numberAt(config, 'patch_size')),
       ),
       toLast,
-      find.layerNorm('embeddings.norm', first, 1e-5),
+      find.layerNorm('embeddings.norm', first, epsilon),
       ...stepsOf(stages),
       find.layerNorm('layernorm', first * 2 ** (depths.length - 1), epsilon),
       toFirst,

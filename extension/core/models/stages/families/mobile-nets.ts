@@ -1,6 +1,7 @@
 import type { ConfigFields } from '../../transformer/config-layout';
 import { chain } from '../piece';
 import type { Piece } from '../piece';
+import { multipleNear } from '../multiple-near';
 import { activation, meanOfPixels, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
 import { listAt, numberAt } from '../staged-config';
@@ -68,14 +69,8 @@ function inverted(form: Form): StagedFamily {
   };
 }
 
-/** A multiple of `divisor` that is close to `value`, and not much below it. */
-function divisible(value: number, divisor: number, least = divisor): number {
-  const rounded = Math.max(least, Math.floor(Math.trunc(value + divisor / 2) / divisor) * divisor);
-  return rounded < 0.9 * value ? rounded + divisor : rounded;
-}
-
 const narrowed = (config: ConfigFields, channels: number): number =>
-  divisible(
+  multipleNear(
     roundHalfEven(channels * numberAt(config, 'depth_multiplier')),
     numberAt(config, 'depth_divisible_by'),
     numberAt(config, 'min_depth'),
@@ -95,8 +90,10 @@ function mobileLayer(
   form: Convolution,
   act: string | undefined = config.hidden_act,
 ): Piece {
-  const { kernel = 1, dilation = 1 } = form;
-  const padding = config['tf_padding'] === true ? 'same' : Math.trunc((kernel - 1) / 2) * dilation;
+  const { kernel = 1, stride = 1, dilation = 1 } = form;
+  // At stride 1 both are alike, and ONNX Runtime takes no dilation with `same`.
+  const isSame = config['tf_padding'] === true && stride > 1;
+  const padding = isSame ? 'same' : Math.trunc((kernel - 1) / 2) * dilation;
   return chain(
     'Convolution and norm',
     find.conv('convolution', ...sizes, { ...form, padding, bias: false }),
@@ -150,7 +147,7 @@ const mobileNetV2: Form = {
     );
   },
   branch: (config, find, { input, out, stride, dilation }) => {
-    const inner = divisible(
+    const inner = multipleNear(
       roundHalfEven(input * numberAt(config, 'expand_ratio')),
       numberAt(config, 'depth_divisible_by'),
       numberAt(config, 'min_depth'),
@@ -172,7 +169,7 @@ const mobileNetV2: Form = {
 };
 
 const scaled = (config: ConfigFields, channels: number): number =>
-  divisible(channels * numberAt(config, 'width_coefficient'), numberAt(config, 'depth_divisor'));
+  multipleNear(channels * numberAt(config, 'width_coefficient'), numberAt(config, 'depth_divisor'));
 
 /** Convolution, norm and activation, under names of their own. */
 function named(

@@ -1,4 +1,5 @@
 import type { ConfigFields } from '../../transformer/config-layout';
+import { multipleNear } from '../multiple-near';
 import { added, chain, plain } from '../piece';
 import type { Piece } from '../piece';
 import { activation, maxPool, meanOfPixels, sigmoid, squeezed } from '../piece-finder';
@@ -243,11 +244,8 @@ const zerosAround = plain('Zeros around', (graph, x) =>
   graph.op('Max', [graph.op('Pad', [x, graph.ints([0, 0, 1, 1, 0, 0, 1, 1])])]),
 );
 
-/** A multiple of 8 that is close to `value`. */
-function makeDivisible(value: number, divisor = 8): number {
-  const rounded = Math.max(divisor, Math.floor((value + divisor / 2) / divisor) * divisor);
-  return rounded < 0.9 * value ? rounded + divisor : rounded;
-}
+/** Widths are multiples of it. */
+const divisor = 8;
 
 const isPreActivated = (config: ConfigFields): boolean => config['layer_type'] === 'preactivation';
 
@@ -285,13 +283,13 @@ const bit: Form = {
       maxPool(3, 2, 0),
     ];
   },
-  width: (config, width) => makeDivisible(width * numberAt(config, 'width_factor')),
+  width: (config, width) => multipleNear(width * numberAt(config, 'width_factor'), divisor),
   downsamplesFirst: () => false,
   alwaysShortcut: true,
   before: (config, find, { input }) =>
     isPreActivated(config) ? groupNorm(config, find, 'norm1', input) : undefined,
   branch: (config, find, { input, out, stride }) => {
-    const inner = makeDivisible(out / 4);
+    const inner = multipleNear(out / 4, divisor);
     const [first, second] = isPreActivated(config) ? ['norm2', 'norm3'] : ['norm1', 'norm2'];
     return chain(
       'Convolutions',

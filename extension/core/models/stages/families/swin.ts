@@ -4,7 +4,7 @@ import { emitWeight } from '../../parts/weight';
 import { attention } from '../attention-piece';
 import { chain, plain } from '../piece';
 import type { Piece } from '../piece';
-import { activation, toLast } from '../piece-finder';
+import { activation, paddedWindow, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
@@ -31,6 +31,12 @@ interface Form {
   readonly normsFirst: boolean;
   /** Whether the last stage is followed by a norm. */
   readonly hasFinalNorm: boolean;
+  /** What a window is cut to, of the patches of a whole image and the stream's sides in a stage. */
+  readonly widestWindow: (
+    patches: readonly number[],
+    stage: number,
+    sides: readonly number[],
+  ) => number;
   readonly attention: (config: StagedConfig, find: PieceFinder, sizes: Sizes) => Piece;
   readonly merge: (find: PieceFinder, width: number) => readonly Piece[];
   readonly modules: StagedFamily['modules'];
@@ -82,15 +88,16 @@ function swin(form: Form): StagedFamily {
       const patch = sidesAt(config, 'patch_size');
       const first = numberAt(config, 'embed_dim');
       const image = sidesAt(config, 'image_size');
-      let [height = 1, width = 1] = image.map((side, axis) => Math.ceil(side / (patch[axis] ?? 1)));
+      const patches = image.map((side, axis) => side / (patch[axis] ?? 1));
+      let [height = 1, width = 1] = patches.map(Math.ceil);
       const [edge = 1] = patch;
-      const missing = height * edge - (image[0] ?? 0);
       const stages = depths.map((depth, stage) => {
         const channels = first * 2 ** stage;
         const at = find.at(`encoder.layers.${stage}.`);
-        const size = Math.min(numberAt(config, 'window_size'), height, width);
-        const isWhole = Math.min(height, width) <= numberAt(config, 'window_size');
         const [tall, wide] = [height, width];
+        const widest = Math.max(1, form.widestWindow(patches, stage, [tall, wide]));
+        const size = Math.min(numberAt(config, 'window_size'), widest);
+        const isWhole = size === widest;
         const isLast = stage === depths.length - 1;
         [height, width] = isLast ? [tall, wide] : [Math.ceil(tall / 2), Math.ceil(wide / 2)];
         return {
@@ -110,11 +117,12 @@ function swin(form: Form): StagedFamily {
       });
       const last = first * 2 ** (depths.length - 1);
       return [
-        find.conv('embeddings.patch_embeddings.projection', config.num_channels, first, {
-          kernel: edge,
-          stride: edge,
-          padding: [0, missing],
-        }),
+        find.conv(
+          'embeddings.patch_embeddings.projection',
+          config.num_channels,
+          first,
+          paddedWindow(edge),
+        ),
         toLast,
         find.layerNorm('embeddings.norm', first, epsilon),
         ...stepsOf(stages),
@@ -247,6 +255,8 @@ const byCosine: Form['attention'] = (config, find, { stage, width, heads, window
   });
 };
 
+const smallestSide: Form['widestWindow'] = (_, __, sides) => Math.min(...sides);
+
 const merge: Form['merge'] = (find, width) => [
   find.layerNorm('norm', 4 * width, epsilon),
   find.linear('reduction', 4 * width, 2 * width, false),
@@ -269,6 +279,7 @@ export const swins: readonly StagedFamily[] = [
     prefix: 'swin.',
     normsFirst: true,
     hasFinalNorm: true,
+    widestWindow: smallestSide,
     attention: byTable,
     merge,
     modules: {
@@ -283,6 +294,7 @@ export const swins: readonly StagedFamily[] = [
     prefix: 'donut.',
     normsFirst: true,
     hasFinalNorm: false,
+    widestWindow: smallestSide,
     attention: byTable,
     merge,
     modules: twoModules,
@@ -294,6 +306,8 @@ export const swins: readonly StagedFamily[] = [
     defaults: { pretrained_window_sizes: [0, 0, 0, 0] },
     normsFirst: false,
     hasFinalNorm: true,
+    // transformers goes by the height, without what was added to it to be even.
+    widestWindow: ([tall = 1], stage) => Math.floor(Math.floor(tall) / 2 ** stage),
     attention: byCosine,
     merge: (find, width) => [
       find.linear('reduction', 4 * width, 2 * width, false),
