@@ -30,7 +30,7 @@ export class TimeLeft {
       this.#expectedEnd = time + 1000 * progress.secondsLeft;
       return progress.secondsLeft;
     }
-    const measured = this.#measure(progress, time);
+    const measured = progress.moreFollows === true ? undefined : this.#measure(progress, time);
     if (measured !== undefined || this.#expectedEnd === undefined) {
       this.#expectedEnd = undefined;
       return measured;

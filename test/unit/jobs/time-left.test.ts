@@ -54,6 +54,15 @@ describe('time left', () => {
     expect(timeLeft.update(at(0, 'write'), 7000)).toBeUndefined();
   });
 
+  it('tells no time of a first stage that says nothing of those behind it', () => {
+    const timeLeft = new TimeLeft();
+    const first = (done: number) => ({ ...at(done, 'before'), moreFollows: true });
+    timeLeft.update(first(0), 0);
+    expect(timeLeft.update(first(50), 5000)).toBeUndefined();
+    timeLeft.update(at(0), 6000);
+    expect(timeLeft.update(at(50), 11_000)).toBeCloseTo(5);
+  });
+
   it('says nothing while nothing moves', () => {
     const timeLeft = new TimeLeft();
     timeLeft.update(at(5), 0);

@@ -114,10 +114,18 @@ export async function repairModel(
   try {
     const { engine = alone } = request;
     const sharing = { engine, key, student: request.model, teacher: request.teacher, trains };
+    const first: JobContext = endToEnd
+      ? {
+          ...context,
+          progress: (progress) => {
+            context.progress({ ...progress, secondsLeft: undefined, moreFollows: true });
+          },
+        }
+      : context;
     const sliced =
       states === 'student'
-        ? await repairSlices({ ...setup, forms }, store, context)
-        : await repairSlicesApart({ ...setup, forms }, sharing, store, context);
+        ? await repairSlices({ ...setup, forms }, store, first)
+        : await repairSlicesApart({ ...setup, forms }, sharing, store, first);
     const repaired = endToEnd
       ? await together({ ...setup, folder }, forms, sliced, context)
       : sliced;

@@ -38,11 +38,14 @@ export async function repairSlices(
 ): Promise<RepairOutcome> {
   const { student, forms } = setup;
   const { sublayers } = student.summary;
-  const lossBefore = await measureLoss(setup, new Map(), say`Measuring the loss before`, context);
+  const lossBefore = await measureBefore(setup, context);
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const walk = new Walk(setup, pause);
+  const open = sublayers.filter(({ id }) => store.recordOf(id) === undefined);
+  const ahead = new CostAhead(new Map(open.map(({ id, parameters }) => [id, parameters])));
   const report = (stage: Message, done: number): void => {
-    context.progress({ stage, done, total: sublayers.length, unit: 'steps' });
+    const { secondsLeft } = ahead;
+    context.progress({ stage, done, total: sublayers.length, unit: 'steps', secondsLeft });
   };
   try {
     await walk.start();
@@ -63,6 +66,7 @@ export async function repairSlices(
       better.forEach((form, layer) => repaired.set(layer, form));
       await walk.advance(index, better.size === 0 ? student : student.withMatrices(better));
       slices.push(...(record === undefined ? [] : [record]));
+      ahead.finish(id);
     }
     return { forms: repaired, slices, lossBefore, lossAfter: await walk.loss() };
   } finally {
@@ -81,7 +85,7 @@ export async function repairSlicesApart(
   context: JobContext,
 ): Promise<RepairOutcome> {
   const { student } = setup;
-  const lossBefore = await measureLoss(setup, new Map(), say`Measuring the loss before`, context);
+  const lossBefore = await measureBefore(setup, context);
   const parts = student.summary.sublayers
     .map(({ id, parameters }, index) => {
       return { id, index, parameters, own: formsOf(student, index, setup.forms) };
@@ -120,6 +124,17 @@ export async function repairSlicesApart(
   }
   const lossAfter = await measureLoss(setup, repaired, say`Measuring the loss after`, context);
   return { forms: repaired, slices, lossBefore, lossAfter };
+}
+
+/** What comes after it takes longest. */
+async function measureBefore(setup: RepairSetup, context: JobContext): Promise<number> {
+  const first: JobContext = {
+    ...context,
+    progress: (progress) => {
+      context.progress({ ...progress, moreFollows: true });
+    },
+  };
+  return measureLoss(setup, new Map(), say`Measuring the loss before`, first);
 }
 
 /** {@link outputDistance} on held-out text, with other forms of the student. */
