@@ -16,6 +16,9 @@ export function asideOf(path: string): string {
   return join(dirname(path), nameOf(path, 'old', process.pid));
 }
 
+/** Whether a file or folder of this name is being written. */
+export const isPartial = (name: string): boolean => /^\..+\.espalier-partial-\d+$/.test(name);
+
 /**
  * Removes what processes that were killed have left of a file or folder; what one of them had moved aside and not
  * replaced yet is put back. A running one's is kept.

@@ -2,7 +2,7 @@ import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { defaultDocumentPath } from '../../core/document-names';
-import { removeStale } from '../../core/jobs/partial';
+import { isPartial, removeStale } from '../../core/jobs/partial';
 import { operationOf } from './operations';
 import type { JobRecord } from './job-record';
 
@@ -35,7 +35,7 @@ export async function removeWork(job: Job): Promise<void> {
 function holdsWork(path: string): boolean {
   try {
     return statSync(path).isDirectory()
-      ? readdirSync(path).some((name) => holdsWork(join(path, name)))
+      ? readdirSync(path).some((name) => !isPartial(name) && holdsWork(join(path, name)))
       : isWork(path);
   } catch {
     return false;
