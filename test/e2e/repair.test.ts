@@ -58,7 +58,7 @@ describe('repair and patching', () => {
     await workbench.screenshot('repair-offered');
     await offer.getByRole('button', { name: 'Resume' }).click();
     const done = workbench.notification(/repaired: the distance to the original .* fell from/);
-    await done.waitFor({ timeout: 150_000 });
+    await done.waitFor({ timeout: 400_000 });
     const [, before, after] = /from ([\d.]+) to ([\d.]+)/.exec(await done.innerText()) ?? [];
     expect(Number(after)).toBeLessThan(Number(before));
     const report = await workbench.webview('td:has-text("as repaired")');
@@ -92,7 +92,7 @@ describe('repair and patching', () => {
     await heatmap.job.getByText(/Fitting/).waitFor({ timeout: 60_000 });
     await workbench.screenshot('patch-running');
     const done = workbench.notification(/patched is written and verified\. The patch is/);
-    await done.waitFor({ timeout: 150_000 });
+    await done.waitFor({ timeout: 400_000 });
     await workbench.screenshot('patch-done');
     const report = await workbench.webview('td:has-text("Nothing (skip)")');
     for (const name of ['Graph module', 'Nothing (skip)', 'Bottleneck MLP']) {
