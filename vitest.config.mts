@@ -54,7 +54,7 @@ export default defineConfig({
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
           globalSetup: 'test/e2e/support/installed.ts',
-          testTimeout: 480_000,
+          testTimeout: 180_000,
           hookTimeout: 180_000,
           // An editor that starts leaves half of two cores idle.
           maxWorkers: 2,

@@ -23,7 +23,7 @@ export interface StageProgress {
   readonly unit: 'sequences' | 'examples' | 'bytes' | 'steps' | 'programs';
   /** What is left by what is known of it: before any of it is done, or from the work counted lately. */
   readonly secondsLeft?: number | undefined;
-  /** Whether long stages follow, of which nothing is known yet: then no time is told. */
+  /** Whether long stages follow whose time is not known yet: then no time is told. */
   readonly moreFollows?: boolean;
 }
 

@@ -32,8 +32,9 @@ export async function exportModel(
   });
   if (target !== undefined) {
     if (target.scheme !== 'file') {
-      throw new UserError(say`Choose a folder on a disk that can be written to.`, {
-        ...{ file: target.toString(), remedy: undefined },
+      throw new UserError(say`It can be saved to a disk only.`, {
+        file: target.toString(),
+        remedy: say`Choose a folder on a disk that can be written to.`,
       });
     }
     await session.export(format, target.fsPath);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
+import { classesOf } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
@@ -248,7 +249,9 @@ describe('the modelling file', () => {
     );
   });
 
-  it.each(stagedFamilies)('names the classes of $modelType', ({ modelType, classes }) => {
+  it.each(stagedFamilies)('names the classes of $modelType', (family) => {
+    const classes = classesOf(family);
+    const { modelType } = family;
     const { config, image } = transformersClasses[modelType] ?? {};
     expect(classes).toMatchObject({ config, head: image });
     const written = { model_type: modelType, architectures: [`Espalier${classes.head}`] };

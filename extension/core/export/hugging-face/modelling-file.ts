@@ -6,6 +6,7 @@ import type { EncoderArchitecture } from '../../models/encoders/encoder-architec
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
 import { knownStaged } from '../../models/stages/staged-families';
+import { classesOf } from '../../models/stages/staged-family';
 import { baseModelType } from '../../models/transformer/model-config';
 import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
@@ -46,7 +47,7 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
   }
   const staged = knownStaged(modelType);
   if (staged !== undefined) {
-    const { classes } = staged;
+    const classes = classesOf(staged);
     const hasHead = namesIn(config.architectures).some((name) => name.endsWith(classes.head));
     return hasHead
       ? own(classes.config, classes.head, 'AutoModelForImageClassification')

@@ -31,8 +31,8 @@ export type StagedStep =
 export interface StagedFamily {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** Names in transformers: of the configuration, of the model without a head, and of that with one. */
-  readonly classes: { readonly config: string; readonly model: string; readonly head: string };
+  /** What its classes in transformers begin with. */
+  readonly name: string;
   readonly config: ConfigLayout;
   /** What stands before every name but the head's where there is a head. */
   readonly prefix: string;
@@ -52,6 +52,15 @@ export interface StagedFamily {
   /** Where transformers has a block whose tensors begin with `place`, if its modules are named otherwise. */
   readonly modulePlace?: (place: string) => string;
 }
+
+/** Classes in transformers: of the configuration, of the model without a head, and of that with one. */
+export const classesOf = ({
+  name,
+}: StagedFamily): { readonly config: string; readonly model: string; readonly head: string } => ({
+  config: `${name}Config`,
+  model: `${name}Model`,
+  head: `${name}ForImageClassification`,
+});
 
 /** A stage: what leads into it, its blocks from `first` on, and what leads out of it. */
 export interface StageForm {
@@ -90,7 +99,7 @@ export function placesOf(
   );
 }
 
-/** Stages as `depths` of config.json counts their blocks, of which the first `fixed` stay. */
+/** Stages whose blocks `depths` of config.json counts; the first `fixed` of each stay. */
 export function groupsByDepth(
   place: (stage: number) => string,
   fixed: (config: ConfigFields, stage: number) => number = () => 0,

@@ -6,7 +6,7 @@ import type { Piece } from './piece';
 import { PieceFinder } from './piece-finder';
 import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
-import { placesOf } from './staged-family';
+import { classesOf, placesOf } from './staged-family';
 import type { StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
 
@@ -95,10 +95,11 @@ export function layOutStages(
 }
 
 /** @throws UserError where the model's head gives anything but scores of classes. */
-function requireClasses({ classes }: StagedFamily, { architectures }: StagedConfig): void {
+function requireClasses(family: StagedFamily, { architectures }: StagedConfig): void {
   const [name] = architectures ?? [];
-  if (name?.endsWith(classes.head) === false) {
-    throw new UserError(say`${name} is not supported, only ${classes.head} and ${classes.model}.`, {
+  const { head, model } = classesOf(family);
+  if (name?.endsWith(head) === false) {
+    throw new UserError(say`${name} is not supported, only ${head} and ${model}.`, {
       field: 'architectures',
       remedy: say`Export the model to ONNX and open that.`,
     });

@@ -44,11 +44,7 @@ function convNext({ modelType, name, between, scale }: Form): StagedFamily {
     );
   return {
     modelType,
-    classes: {
-      config: `${name}Config`,
-      model: `${name}Model`,
-      head: `${name}ForImageClassification`,
-    },
+    name,
     config: depthsLayout(defaults, groups, { canEmpty: true }),
     canEmpty: true,
     prefix: `${modelType}.`,

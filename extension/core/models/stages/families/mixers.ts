@@ -28,11 +28,7 @@ const poolGroups = groupsByDepth((stage) => `encoder.block.${stage}.`);
 /** arXiv 2111.11418 */
 const poolFormer: StagedFamily = {
   modelType: 'poolformer',
-  classes: {
-    config: 'PoolFormerConfig',
-    model: 'PoolFormerModel',
-    head: 'PoolFormerForImageClassification',
-  },
+  name: 'PoolFormer',
   config: depthsLayout(
     {
       depths: [2, 2, 6, 2],
@@ -172,11 +168,7 @@ const focalGroups = groupsByDepth((stage) => `encoder.stages.${stage}.layers.`);
 /** arXiv 2203.11926 */
 const focalNet: StagedFamily = {
   modelType: 'focalnet',
-  classes: {
-    config: 'FocalNetConfig',
-    model: 'FocalNetModel',
-    head: 'FocalNetForImageClassification',
-  },
+  name: 'FocalNet',
   config: depthsLayout(
     {
       patch_size: 4,

@@ -42,11 +42,7 @@ function inverted(form: Form): StagedFamily {
   const lastWidth = (config: ConfigFields): number => form.blocks(config).at(-1)?.out ?? 0;
   return {
     modelType,
-    classes: {
-      config: `${name}Config`,
-      model: `${name}Model`,
-      head: `${name}ForImageClassification`,
-    },
+    name,
     config: { isUnnumbered: true, defaults: () => defaults, only: () => only },
     prefix: `${modelType}.`,
     groups,

@@ -69,11 +69,7 @@ function pyramid(form: Form): StagedFamily {
   const groups = groupsByDepth(place);
   return {
     modelType,
-    classes: {
-      config: `${name}Config`,
-      model: `${name}Model`,
-      head: `${name}ForImageClassification`,
-    },
+    name,
     config: {
       ...depthsLayout({ layer_norm_eps: 1e-6, qkv_bias: true, ...defaults }, groups, { canEmpty }),
       ...(only === undefined ? {} : { only: () => only }),

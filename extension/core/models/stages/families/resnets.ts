@@ -71,11 +71,7 @@ function resNet(form: Form): StagedFamily {
   };
   return {
     modelType,
-    classes: {
-      config: `${name}Config`,
-      model: `${name}Model`,
-      head: `${name}ForImageClassification`,
-    },
+    name,
     config: { ...depthsLayout(defaults, groups), only },
     prefix: `${modelType}.`,
     groups,
@@ -139,6 +135,15 @@ function normed(
 const shortcut: Form['shortcut'] = (_, find, { input, out, stride }) =>
   normed(find, 'shortcut', [input, out], { stride });
 
+const embedder = (config: StagedConfig, find: PieceFinder, kernel: number): Piece =>
+  normed(
+    find,
+    'embedder.embedder',
+    [config.num_channels, numberAt(config, 'embedding_size')],
+    { kernel, stride: 2 },
+    config.hidden_act,
+  );
+
 const relu = { hidden_act: 'relu' };
 const sums: Form['activation'] = ({ hidden_act: act }) => activation(act);
 
@@ -155,16 +160,7 @@ const resnet: Form = {
     ...relu,
   },
   only: () => relu,
-  stem: (config, find) => [
-    normed(
-      find,
-      'embedder.embedder',
-      [config.num_channels, numberAt(config, 'embedding_size')],
-      { kernel: 7, stride: 2 },
-      config.hidden_act,
-    ),
-    maxPool(3, 2, 1),
-  ],
+  stem: (config, find) => [embedder(config, find, 7), maxPool(3, 2, 1)],
   downsamplesFirst: (config) => config['downsample_in_first_stage'] === true,
   branch: (config, find, { input, out, stride }) => {
     const { hidden_act: act } = config;
@@ -202,15 +198,7 @@ const regnet: Form = {
     ...relu,
   },
   only: () => relu,
-  stem: (config, find) => [
-    normed(
-      find,
-      'embedder.embedder',
-      [config.num_channels, numberAt(config, 'embedding_size')],
-      { kernel: 3, stride: 2 },
-      config.hidden_act,
-    ),
-  ],
+  stem: (config, find) => [embedder(config, find, 3)],
   downsamplesFirst: (config) => config['downsample_in_first_stage'] === true,
   branch: (config, find, { input, out, stride }) => {
     const { hidden_act: act } = config;

@@ -69,11 +69,7 @@ function swin(form: Form): StagedFamily {
   };
   return {
     modelType,
-    classes: {
-      config: `${name}Config`,
-      model: `${name}Model`,
-      head: `${name}ForImageClassification`,
-    },
+    name,
     config: {
       ...depthsLayout(given, groups, { canEmpty, period }),
       only: () => ({ use_absolute_embeddings: false }),
