@@ -95,11 +95,11 @@ export function onnxWriter(
   const { summary } = source.model;
   const graph = buildOnnxGraph(source.model, emitter, changes);
   const gone = new Set(changes.removed);
-  const cachedBlocks = summary.sublayers.flatMap(({ id, block }, index) =>
-    gone.has(id) || emitter.cacheShape(index) === undefined ? [] : [block],
+  const cachedBlocks = summary.sublayers.flatMap(({ id, block, kind }) =>
+    gone.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
   );
   const caches = hasMixers(summary)
-    ? 'without caches, since mixers keep more than keys and values'
+    ? `${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
     : `${cachedBlocks.length} key/value caches named as optimum does`;
   const metadata = describeInGraph(summary, changes);
   return {

@@ -1,3 +1,4 @@
+import type { Message } from '../message';
 import type { LayeredModel } from '../models/layered-model';
 import { openDecoder } from './decoder';
 import type { Decoder, DecoderOptions } from './decoder';
@@ -75,8 +76,8 @@ class ReadDecoder implements TakenDecoder {
     return this.#ids;
   }
 
-  public get isCached(): boolean {
-    return this.inner.isCached;
+  public get rereads(): Message | undefined {
+    return this.inner.rereads;
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {
@@ -87,9 +88,9 @@ class ReadDecoder implements TakenDecoder {
     return logits;
   }
 
-  public rewind(length: number): void {
-    this.inner.rewind(length);
-    this.#ids.length = Math.min(this.#ids.length, length);
+  public rewind(length: number): number {
+    this.#ids.length = this.inner.rewind(length);
+    return this.#ids.length;
   }
 
   public async dispose(): Promise<void> {

@@ -1,22 +1,29 @@
-import { isOnnx } from '../checkpoints/model-folder';
 import { buildOnnxGraph } from '../export/onnx/onnx-writer';
 import { layOutChanges } from '../export/changes';
+import { say } from '../message';
+import type { Message } from '../message';
+import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
-import { hasMixers } from '../models/model-summary';
-import { CausalOnnxModel, firstPositions } from '../runtime/causal-onnx-model';
+import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { CausalOnnxModel } from '../runtime/causal-onnx-model';
 import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireNextTokens } from '../runtime/next-token';
+import { openOwnGraph } from './own-graph';
+import type { OwnGraph } from './own-graph';
 
 /** Reads a text token by token. */
 export interface Decoder {
-  /** Whether it keeps keys and values, so that a token does not read the whole text again. */
-  readonly isCached: boolean;
+  /** Why it keeps nothing between tokens, so that each reads the whole text again; undefined where it does keep. */
+  readonly rereads: Message | undefined;
   /** Reads more tokens; gives the logits of what comes next, [vocabulary]. */
   read(ids: Int32Array): Promise<Float32Array>;
-  /** Forgets all that was read but so many tokens. */
-  rewind(length: number): void;
+  /**
+   * Forgets all that was read but at most so many tokens.
+   * @returns how many it still knows: none where only a state is kept that has read more
+   */
+  rewind(length: number): number;
   dispose(): Promise<void>;
 }
 
@@ -26,94 +33,94 @@ export interface DecoderOptions {
   readonly memoryBytes: number;
   /** Ids of sublayers and experts that are left out. */
   readonly removed: readonly string[];
-  /** The model's own file, where it may be run as it stands. */
-  readonly file?: string;
 }
 
-/**
- * A decoder with a key/value cache; of a graph that is a model already and takes none, or of one with mixers, one
- * that reads all anew.
- */
+/** A decoder that keeps what it has read, or of a graph without a cache of a known form one that reads all anew. */
 export async function openDecoder(model: LayeredModel, options: DecoderOptions): Promise<Decoder> {
   requireNextTokens(model);
   model.requireRunnable();
-  const { emitter } = model;
-  const { vocabularySize } = model.summary;
-  if (emitter === undefined && vocabularySize !== undefined) {
-    const own = await ownGraph(options);
-    if (own !== undefined) {
-      return new CachedDecoder(own, vocabularySize);
-    }
+  const { emitter, summary } = model;
+  const { device, memoryBytes, removed } = options;
+  const changes = layOutChanges(summary, removed);
+  if (emitter !== undefined) {
+    const graph = buildOnnxGraph(model, emitter, changes);
+    const built = await CausalOnnxModel.build(graph, device);
+    return new CachedDecoder({ model: built, first: {}, later: {} });
   }
-  if (emitter === undefined || hasMixers(model.summary)) {
-    return new RereadingDecoder(new LayeredExecutor(model, options.device, options.memoryBytes), [
-      ...options.removed,
-    ]);
-  }
-  const graph = buildOnnxGraph(model, emitter, layOutChanges(model.summary, options.removed));
-  return new CachedDecoder(
-    await CausalOnnxModel.build(graph, options.device),
-    emitter.vocabularySize,
-  );
+  const own =
+    model instanceof OnnxLayeredModel
+      ? await openOwnGraph(model, changes, device)
+      : say`it takes no key/value cache.`;
+  return 'model' in own
+    ? new CachedDecoder(own)
+    : new RereadingDecoder(new LayeredExecutor(model, device, memoryBytes), removed, own);
 }
 
-/** A graph of someone else's as it stands, where it takes its own cache. */
-async function ownGraph({
-  file,
-  device,
-  removed,
-}: DecoderOptions): Promise<CausalOnnxModel | undefined> {
-  return file === undefined || !isOnnx(file) || removed.length > 0
-    ? undefined
-    : CausalOnnxModel.ofFile(file, device);
+/** Says so where a decoder reads the whole text for each token. */
+export function warnRereading(
+  name: string,
+  { rereads }: Pick<Decoder, 'rereads'>,
+  { warn }: Pick<JobContext, 'warn'>,
+): void {
+  if (rereads !== undefined) {
+    warn(say`Each token of ${name} reads the whole text again: ${rereads}`);
+  }
 }
 
 class CachedDecoder implements Decoder {
-  public readonly isCached = true;
+  public readonly rereads = undefined;
   private cache: CausalCache;
   private past = 0;
 
-  public constructor(
-    private readonly model: CausalOnnxModel,
-    private readonly vocabularySize: number,
-  ) {
-    this.cache = model.emptyCache(1);
+  public constructor(private readonly graph: OwnGraph) {
+    this.cache = graph.model.emptyCache(1);
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {
+    const { first, later, readsSingly } = this.graph;
+    if (readsSingly === true && this.past > 0 && ids.length > 1) {
+      await this.read(ids.subarray(0, -1));
+      return this.read(ids.subarray(-1));
+    }
     const end = this.past + ids.length;
-    const { logits, cache } = await this.model.run(
+    const { logits, vocabularySize, cache } = await this.graph.model.run(
       {
         inputIds: [[...ids]],
         attentionMask: [new Array<number>(end).fill(1)],
         positionIds: [Array.from(ids, (_, i) => this.past + i)],
       },
       this.cache,
+      this.past === 0 ? first : later,
     );
     this.cache = cache;
     this.past = end;
-    return logits.slice(-this.vocabularySize);
+    return logits.slice(-vocabularySize);
   }
 
-  public rewind(length: number): void {
-    this.cache = length === 0 ? this.model.emptyCache(1) : firstPositions(this.cache, length);
-    this.past = Math.min(this.past, length);
+  public rewind(length: number): number {
+    if (length < this.past) {
+      const { model } = this.graph;
+      const cut = length > 0 ? model.firstPositions(this.cache, this.past, length) : undefined;
+      this.cache = cut ?? model.emptyCache(1);
+      this.past = cut === undefined ? 0 : length;
+    }
+    return this.past;
   }
 
   public async dispose(): Promise<void> {
-    await this.model.dispose();
+    await this.graph.model.dispose();
   }
 }
 
-/** For a graph of someone else's that takes no cache of a known form, and for mixers, whose states are in none. */
+/** For a graph of someone else's that takes no cache of a known form. */
 class RereadingDecoder implements Decoder {
-  public readonly isCached = false;
   private ids = new Int32Array();
   private readonly removed: ReadonlySet<number>;
 
   public constructor(
     private readonly executor: LayeredExecutor,
     removed: readonly string[],
+    public readonly rereads: Message,
   ) {
     this.removed = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   }
@@ -129,8 +136,9 @@ class RereadingDecoder implements Decoder {
     return logits.slice(-logits.length / all.length);
   }
 
-  public rewind(length: number): void {
+  public rewind(length: number): number {
     this.ids = this.ids.slice(0, length);
+    return this.ids.length;
   }
 
   public async dispose(): Promise<void> {

@@ -6,13 +6,14 @@ import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { CancelledError } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
-import { requireAble, warnUnable } from '../models/capability';
+import { requireAble } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { continuation, endTokens, textBehind } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
+import { warnRereading } from './decoder';
 import { freshDecoders } from './decoder-pool';
 import type { DecoderSource, TakenDecoder } from './decoder-pool';
 import { checkSampling, sampleToken } from './sampling';
@@ -133,8 +134,8 @@ class Writer {
     this.#read = [...prompt];
     this.#textOf = textBehind(tokenizer, prompt);
     // At least a token is read, for what comes next.
-    const known = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
-    decoder.rewind(known);
+    const shared = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
+    const known = decoder.rewind(shared);
     this.#following = continuation(decoder, prompt.subarray(known), options);
   }
 
@@ -170,14 +171,9 @@ class Writer {
     const device = await resolveDevice(request.device, (message) => {
       context.warn(message);
     });
-    warnUnable(request.model.capabilities.carryState, context);
     const { memoryBytes, removed } = request;
-    const decoder = await decoders.take(model, { device, memoryBytes, removed, file: path });
-    if (!decoder.isCached && request.model.capabilities.carryState.able) {
-      context.warn(
-        say`${name} has no key/value cache that Espalier can use. Each token reads the whole text again.`,
-      );
-    }
+    const decoder = await decoders.take(model, { device, memoryBytes, removed });
+    warnRereading(name, decoder, context);
     return new Writer(name, tokenizer, decoder, prompt, room, options);
   }
 

@@ -2,12 +2,11 @@ import { seededRandom } from '../data/random';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { median } from '../median';
-import { warnUnable } from '../models/capability';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
-import { openDecoder } from './decoder';
+import { openDecoder, warnRereading } from './decoder';
 import { counted, say } from '../message';
 
 /** What to time, and where. */
@@ -59,8 +58,8 @@ export async function measureLatency(
   });
   const prefills: number[] = [];
   const decodes: number[] = [];
-  warnUnable(request.model.capabilities.carryState, context);
   const decoder = await openDecoder(model, { ...request, device, removed: [] });
+  warnRereading(name, decoder, context);
   try {
     for (let run = 0; run <= repeats; run++) {
       decoder.rewind(0);

@@ -4,7 +4,6 @@ import { able, hasOwnParts, refusalOf, unable } from './capability';
 import type { Capability } from './capability';
 import { idsPort } from './example';
 import type { LayeredModel } from './layered-model';
-import { hasMixers } from './model-summary';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { explainNoTokenizer } from './tokenizer-place';
@@ -19,7 +18,6 @@ export const capabilityNames = [
   'evaluate',
   'generate',
   'keepCache',
-  'carryState',
   'removeAttention',
   'removeFeedforward',
   'removeBlocks',
@@ -33,9 +31,7 @@ export type CapabilityName = (typeof capabilityNames)[number];
 
 /**
  * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
- * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; generates
- * without reading its text again for each token; what of it
- * can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
+ * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
  * result written.
  */
 export type Capabilities = Readonly<Record<CapabilityName, Capability>>;
@@ -57,7 +53,6 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
     evaluate: decodes,
     generate: decodes,
     keepCache: keepsCache(model.summary),
-    carryState: carriesState(model.summary),
     removeAttention: firstRefusal(parts, () => hasSublayers(model.summary, 'attention')),
     removeFeedforward: firstRefusal(parts, () => hasSublayers(model.summary, 'feedforward')),
     removeBlocks: firstRefusal(parts, () => hasBlocks(model.summary)),
@@ -163,17 +158,6 @@ function keepsCache({ name, sublayers }: ModelSummary): Capability {
         say`${name} keeps no keys and values between tokens.`,
         say`Only decoders with attention have a key/value cache.`,
       );
-}
-
-/** Whether what a decoder has read can be kept between tokens: the states of mixers are not. */
-function carriesState(summary: ModelSummary): Capability {
-  return hasMixers(summary)
-    ? unable(
-        'no-mixer-state',
-        say`${summary.name} has mixers, whose state isn't kept between tokens.`,
-        say`Generation reads the whole text again for each token.`,
-      )
-    : able;
 }
 
 function hasSublayers({ name, sublayers }: ModelSummary, kind: SublayerKind): Capability {

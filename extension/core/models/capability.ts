@@ -1,5 +1,5 @@
 import { UserError } from '../user-error';
-import { joined, say } from '../message';
+import { say } from '../message';
 import type { Message } from '../message';
 import type { ModelSummary } from './model-summary';
 
@@ -78,16 +78,6 @@ export function refusalOf(capability: Capability): Refusal | undefined {
 export function requireAble(capability: Capability, file: string, field?: string): void {
   if (!capability.able) {
     throw refused(capability, file, field);
-  }
-}
-
-/** Says what cannot be done, where something else is done instead. */
-export function warnUnable(
-  capability: Capability,
-  { warn }: { readonly warn: (message: Message) => void },
-): void {
-  if (!capability.able) {
-    warn(joined([capability.reason, capability.remedy]));
   }
 }
 

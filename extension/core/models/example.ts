@@ -1,8 +1,11 @@
+import { elementCount } from '../checkpoints/lazy-tensor';
 import { fillArray, isArrayDType } from '../checkpoints/numeric-array';
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
 import type { Example, ExampleValue, ModelInput } from './model-input';
+import { cachePortOf } from './onnx/stream/cache-ports';
+import type { CachePort } from './onnx/stream/cache-ports';
 import { say } from '../message';
 
 /** The token ids of an input that is a text. */
@@ -56,23 +59,22 @@ function defaultValues({ name }: InputPort, length: number): number[] | undefine
   return /(?:^|_)token_type_ids$/.test(name) ? Array.from({ length }, () => 0) : undefined;
 }
 
-/** Keys and values of no earlier position, where the graph can take none. */
-function emptyCache({ name, dtype, shape }: InputPort): ExampleValue | undefined {
-  if (!/^past(?:_|\.|$)/.test(name) || shape === undefined) {
-    return undefined;
-  }
-  const isBatch = (size: string, axis: number): boolean => axis === 0 || /batch/i.test(size);
-  const dims = shape.map((size, axis) =>
-    typeof size === 'number' ? size : isBatch(size, axis) ? 1 : 0,
-  );
-  if (!dims.includes(0) || !/^F(?:32|16)$/.test(dtype)) {
-    return undefined;
-  }
-  return { dtype, dims, data: dtype === 'F16' ? new Uint16Array(0) : new Float32Array(0) };
+/** What a graph kept of no earlier position: no keys and values, states of zeros. */
+export function emptyCache({ dtype, sizes }: CachePort, batch = 1): ExampleValue {
+  const dims = sizes.map((size) => (size === 'batch' ? batch : size === 'positions' ? 0 : size));
+  const count = elementCount(dims);
+  return { dtype, dims, data: dtype === 'F16' ? new Uint16Array(count) : new Float32Array(count) };
 }
 
 /** Inputs of one number that switch something on, with what switches it off. */
 const switches = /^(?:use_cache_branch|(?:num_)?logits_to_keep)$/;
+
+/** The value of a switch that makes the graph do what it does without; undefined for another input. */
+export function switchedOff({ name, dtype, shape }: InputPort): ExampleValue | undefined {
+  return switches.test(name) && shape?.every((size) => size === 1) === true
+    ? numbers(dtype, [...shape] as number[], [0])
+    : undefined;
+}
 
 /** Whether the values of an input follow from those of the others. */
 export function follows(port: InputPort): boolean {
@@ -91,10 +93,12 @@ export function filled(port: InputPort, batch: number, length: number): ExampleV
     const dims = rank === 1 ? [length] : [rows, length];
     return numbers(port.dtype, dims, Array.from({ length: rows }, () => values).flat());
   }
-  if (switches.test(port.name) && port.shape?.every((size) => size === 1) === true) {
-    return numbers(port.dtype, [...port.shape] as number[], [0]);
+  const off = switchedOff(port);
+  if (off !== undefined) {
+    return off;
   }
-  return values === undefined ? emptyCache(port) : undefined;
+  const cache = values === undefined ? cachePortOf(port) : undefined;
+  return cache && emptyCache(cache);
 }
 
 function numbers(

@@ -19,26 +19,20 @@ export interface SideValue {
   readonly shape: readonly Dimension[];
 }
 
-/** Keys and values of earlier positions, float32 [batch, numKeyValueHeads, past, headDim or valueDim]. */
-export interface KeyValueCache {
-  readonly key: Value;
-  readonly value: Value;
+/** Where a sublayer finds what it kept of earlier positions, and leaves what later ones need, by name; float32. */
+export interface SublayerCache {
+  /** [batch, ...sizes], `positions` standing for the number of earlier ones. */
+  past(name: string, sizes: readonly (number | 'positions')[]): Value;
+  keep(name: string, value: Value): void;
 }
 
 /** What a sublayer may be emitted with. */
 export interface EmitOptions {
-  readonly past?: KeyValueCache;
+  readonly cache?: SublayerCache;
   /** float32 [batch, count], added to the scores of a mixture's experts. */
   readonly expertMask?: Value;
   /** The experts of a mixture that the graph holds; all when absent. */
   readonly keptExperts?: readonly number[] | undefined;
-}
-
-/** How many heads a key/value cache has, and the sizes of their keys and values. */
-export interface CacheShape {
-  readonly numKeyValueHeads: number;
-  readonly headDim: number;
-  readonly valueDim: number;
 }
 
 /** Name of the residual stream in a state. */
@@ -57,18 +51,15 @@ export interface ModelEmitter {
   sidesOf(index: number): readonly string[];
   /** Names of the state's values in front of sublayer `index`. */
   stateNames(index: number): readonly string[];
-  /** With a cache, `present` holds the keys and values up to and including this sequence. */
   emitSublayer(
     graph: GraphBuilder,
     index: number,
     state: Values,
     side: Values,
     options?: EmitOptions,
-  ): { state: Values; present?: KeyValueCache };
+  ): Values;
   /** The state behind sublayer `index` where it is left out: norms of its sum stay. */
   emitSkipped(graph: GraphBuilder, index: number, state: Values): Values;
-  /** Cache of sublayer `index`, or undefined where it keeps none. */
-  cacheShape(index: number): CacheShape | undefined;
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
   emitFinalNorm(graph: GraphBuilder, hidden: Value): Value;

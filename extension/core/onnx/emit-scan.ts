@@ -8,21 +8,23 @@ interface Carried {
 }
 
 /**
- * Emits a Scan along axis 1 of `items`, all float32: `step` maps the state and one item of each, which lacks that
- * axis, to the next state and to one item of the result, of shape `shape`. It may read values of the graph around
- * it, but no weights.
+ * Maps the state and one item of each, which lacks axis 1, to the next state and to one item of the result. May read
+ * values of the graph around it, but no weights.
  */
+export type ScanStep = (
+  body: GraphBuilder,
+  state: Value,
+  items: readonly Value[],
+) => { readonly next: Value; readonly result: Value };
+
+/** Emits a Scan along axis 1 of `items`, all float32; `shape` is that of one item of the results. */
 export function emitScan(
   graph: GraphBuilder,
   state: Carried,
   items: readonly Value[],
   shape: readonly Dimension[],
-  step: (
-    body: GraphBuilder,
-    state: Value,
-    items: readonly Value[],
-  ) => { readonly next: Value; readonly result: Value },
-): Value {
+  step: ScanStep,
+): { readonly last: Value; readonly results: Value } {
   const body = graph.nested();
   const { name } = body;
   const first = body.input(`${name}/state`, DataType.FLOAT, state.shape);
@@ -30,11 +32,11 @@ export function emitScan(
   const { next, result } = step(body, first, each);
   body.output(`${name}/next`, next, DataType.FLOAT, state.shape);
   body.output(`${name}/result`, result, DataType.FLOAT, shape);
-  const [, results = ''] = graph.ops('Scan', [state.value, ...items], 2, {
+  const [last = '', results = ''] = graph.ops('Scan', [state.value, ...items], 2, {
     body: body.graph,
     num_scan_inputs: items.length,
     scan_input_axes: items.map(() => 1),
     scan_output_axes: [1],
   });
-  return results;
+  return { last, results };
 }

@@ -1,8 +1,12 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { emptyCache } from '../models/example';
 import type { RunnableGraph } from '../models/layered-model';
+import type { Example } from '../models/model-input';
+import { cachePortOf } from '../models/onnx/stream/cache-ports';
+import type { CachePort } from '../models/onnx/stream/cache-ports';
 import type { DeviceName } from './device';
-import { createSession, providersOf, watchedOn, wholeSums } from './session';
-import { floatsOf, int64Tensor, tensorOf } from './tensors';
+import { createSession } from './session';
+import { exampleTensor, floatsOf, int32Tensor, int64Tensor, tensorOf } from './tensors';
 
 /** Inputs of one step, row by row; all rows have equal length. */
 export interface CausalStep {
@@ -12,37 +16,25 @@ export interface CausalStep {
   readonly positionIds: readonly (readonly number[])[];
 }
 
-/** Keys and values by the input that takes them, [batch, numKeyValueHeads, past, headDim]. */
+/** What is kept of earlier positions by the input that takes it, such as [batch, numKeyValueHeads, past, headDim]. */
 export type CausalCache = Readonly<Record<string, Tensor>>;
 
-/** A cache of the first positions alone; as it is where it has no more. */
-export function firstPositions(cache: CausalCache, length: number): CausalCache {
-  return Object.fromEntries(
-    Object.entries(cache).map(([name, tensor]) => {
-      const [batch = 0, heads = 0, past = 0, dimensions = 0] = tensor.dims;
-      if (past <= length || !(tensor.data instanceof Float32Array)) {
-        return [name, tensor];
-      }
-      const kept = new Float32Array(batch * heads * length * dimensions);
-      for (let row = 0; row < batch * heads; row++) {
-        const from = row * past * dimensions;
-        kept.set(tensor.data.subarray(from, from + length * dimensions), row * length * dimensions);
-      }
-      return [name, new Tensor('float32', kept, [batch, heads, length, dimensions])];
-    }),
-  );
-}
+/** Inputs of a step by their names in a graph. */
+export const stepInputs = ['input_ids', 'attention_mask', 'position_ids'] as const;
 
-/** A decoder in one ONNX file with optimum's input and output names, run with its key/value cache. */
+/** A decoder in one ONNX graph with the inputs of a step, run with its cache. */
 export class CausalOnnxModel {
-  private constructor(private readonly session: InferenceSession) {}
+  private constructor(
+    private readonly session: InferenceSession,
+    private readonly ports: readonly CachePort[],
+  ) {}
 
   /**
    * Opens the file on the CPU. The graph is run as it stands and weights are mapped from their file,
    * so that little more memory is needed than the largest weight takes as float32.
    */
   public static async open(file: string): Promise<CausalOnnxModel> {
-    return new CausalOnnxModel(
+    return CausalOnnxModel.of(
       await InferenceSession.create(file, {
         executionProviders: ['cpu'],
         graphOptimizationLevel: 'disabled',
@@ -53,114 +45,124 @@ export class CausalOnnxModel {
   }
 
   /**
-   * Opens a file of another exporter, to run as fast as may be; undefined where it takes other inputs than these, or
-   * keys and values in another type than float32.
+   * Runs a graph that is not in a file as fast as may be, its weights in the model's own files.
+   * @param ports its caches, where its own declarations tell too little
    */
-  public static async ofFile(
-    file: string,
+  public static async build(
+    graph: RunnableGraph,
     device: DeviceName,
-  ): Promise<CausalOnnxModel | undefined> {
-    const session = await watchedOn(device, async () =>
-      InferenceSession.create(file, {
-        executionProviders: providersOf(device),
-        logSeverityLevel: 3,
-        extra: { session: { ...wholeSums, 'intra_op.allow_spinning': '0' } },
-      }),
+    ports?: readonly CachePort[],
+  ): Promise<CausalOnnxModel> {
+    return CausalOnnxModel.of(
+      await createSession(graph, { device, prepack: true, spin: true }),
+      ports,
     );
-    if (hasKnownPorts(session)) {
-      return new CausalOnnxModel(session);
-    }
-    await session.release();
-    return undefined;
-  }
-
-  /** Runs a graph that is not in a file, its weights in the model's own files. */
-  public static async build(graph: RunnableGraph, device: DeviceName): Promise<CausalOnnxModel> {
-    return new CausalOnnxModel(await createSession(graph, { device, prepack: true, spin: true }));
   }
 
   /** As {@link open}, of a graph that is not in a file. */
   public static async asItStands(graph: RunnableGraph): Promise<CausalOnnxModel> {
-    return new CausalOnnxModel(
+    return CausalOnnxModel.of(
       await createSession(graph, { device: 'cpu', prepack: false, asItStands: true }),
     );
   }
 
-  /** A cache without any position, for `batch` rows. */
-  public emptyCache(batch: number): CausalCache {
-    const cache: Record<string, Tensor> = {};
-    for (const input of this.session.inputMetadata) {
-      if (input.isTensor && input.name.startsWith('past_key_values.')) {
-        const [, heads, , dimensions] = input.shape;
-        cache[input.name] = new Tensor('float32', new Float32Array(0), [
-          batch,
-          Number(heads),
-          0,
-          Number(dimensions),
-        ]);
-      }
-    }
-    return cache;
+  private static of(session: InferenceSession, known?: readonly CachePort[]): CausalOnnxModel {
+    const { inputNames } = session;
+    const ports = known?.filter(({ name }) => inputNames.includes(name));
+    return new CausalOnnxModel(session, ports ?? cachePorts(session));
   }
 
-  /** Logits [batch, sequence, vocabulary] of a step, and the cache with the step in it. */
+  /** A cache without any position, for `batch` rows. */
+  public emptyCache(batch: number): CausalCache {
+    return Object.fromEntries(
+      this.ports.map((port) => [port.name, exampleTensor(emptyCache(port, batch))]),
+    );
+  }
+
+  /**
+   * A cache of the first of so many positions alone; undefined where it holds anything else, such as the state of a
+   * recurrence.
+   */
+  public firstPositions(cache: CausalCache, of: number, length: number): CausalCache | undefined {
+    const cut = this.ports.map(({ name, sizes }): [string, Tensor | undefined] => {
+      const axis = sizes.indexOf('positions');
+      const tensor = cache[name];
+      return [name, tensor?.dims[axis] === of ? firstOf(tensor, axis, length) : undefined];
+    });
+    return cut.every((one): one is [string, Tensor] => one[1] !== undefined)
+      ? Object.fromEntries(cut)
+      : undefined;
+  }
+
+  /**
+   * Logits [batch, sequence, vocabulary] of a step, and the cache with the step in it.
+   * @param settings values of other inputs
+   */
   public async run(
     step: CausalStep,
     cache: CausalCache,
-  ): Promise<{ logits: Float32Array; cache: CausalCache }> {
-    const inputs = {
-      input_ids: integers(step.inputIds),
-      attention_mask: integers(step.attentionMask),
-      position_ids: integers(step.positionIds),
-      ...cache,
-    };
+    settings: Example = {},
+  ): Promise<{ logits: Float32Array; vocabularySize: number; cache: CausalCache }> {
+    const inputs: Record<string, Tensor> = { ...cache };
+    for (const [name, value] of Object.entries(settings)) {
+      inputs[name] = exampleTensor(value);
+    }
+    const rows = [step.inputIds, step.attentionMask, step.positionIds];
+    for (const [i, name] of stepInputs.entries()) {
+      inputs[name] = this.integers(name, rows[i] ?? []);
+    }
     const { inputNames } = this.session;
     const outputs = await this.session.run(
       Object.fromEntries(Object.entries(inputs).filter(([name]) => inputNames.includes(name))),
     );
-    const next: Record<string, Tensor> = {};
-    for (const name of Object.keys(cache)) {
-      next[name] = tensorOf(outputs, name.replace('past_key_values.', 'present.'));
-    }
-    return { logits: floatsOf(outputs, 'logits'), cache: next };
+    const next = this.ports.map(({ name, present }) => [name, tensorOf(outputs, present)] as const);
+    return {
+      logits: floatsOf(outputs, 'logits'),
+      vocabularySize: tensorOf(outputs, 'logits').dims.at(-1) ?? 0,
+      cache: Object.fromEntries(next),
+    };
   }
 
   public async dispose(): Promise<void> {
     await this.session.release();
   }
+
+  private integers(name: string, rows: readonly (readonly number[])[]): Tensor {
+    const port = this.session.inputMetadata.find((one) => one.name === name);
+    const values = rows.flat();
+    const shape = [rows.length, values.length / rows.length];
+    return port?.isTensor === true && port.type === 'int32'
+      ? int32Tensor(values, shape)
+      : int64Tensor(values, shape);
+  }
 }
 
-const stepInputs = ['input_ids', 'attention_mask', 'position_ids'];
-
-/** Whether a graph takes a step and a cache as above, and gives logits and the cache with the step in it. */
-function hasKnownPorts({ inputMetadata, outputNames }: InferenceSession): boolean {
-  const isKnown = (port: InferenceSession.ValueMetadata): boolean => {
+/** Caches as a session declares them. */
+function cachePorts({ inputMetadata }: InferenceSession): CachePort[] {
+  return inputMetadata.flatMap((port) => {
     if (!port.isTensor) {
-      return false;
+      return [];
     }
-    if (stepInputs.includes(port.name)) {
-      return port.type === 'int64' && port.shape.length === 2;
-    }
-    const [, heads, , dimensions] = port.shape;
-    return (
-      /^past_key_values\.\d+\.(?:key|value)$/.test(port.name) &&
-      port.type === 'float32' &&
-      port.shape.length === 4 &&
-      typeof heads === 'number' &&
-      typeof dimensions === 'number' &&
-      outputNames.includes(port.name.replace('past_key_values.', 'present.'))
-    );
-  };
-  const names = inputMetadata.map(({ name }) => name);
-  return (
-    inputMetadata.every(isKnown) &&
-    names.includes('input_ids') &&
-    names.some((name) => name.startsWith('past_key_values.')) &&
-    outputNames.includes('logits')
-  );
+    const { name, type, shape } = port;
+    const dtype = type === 'float32' ? 'F32' : type === 'float16' ? 'F16' : type;
+    return cachePortOf({ name, dtype, shape }) ?? [];
+  });
 }
 
-function integers(rows: readonly (readonly number[])[]): Tensor {
-  const values = rows.flat();
-  return int64Tensor(values, [rows.length, values.length / rows.length]);
+function firstOf(tensor: Tensor, axis: number, length: number): Tensor {
+  const { data, dims, type } = tensor;
+  if (!ArrayBuffer.isView(data)) {
+    throw new Error(`a cache of ${type} cannot be cut`);
+  }
+  const { BYTES_PER_ELEMENT: width } = data as Float32Array;
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const product = (sizes: readonly number[]): number => sizes.reduce((a, b) => a * b, 1);
+  const inner = product(dims.slice(axis + 1)) * width;
+  const [whole, part] = [(dims[axis] ?? 0) * inner, length * inner];
+  const kept = new Uint8Array(product(dims.slice(0, axis)) * part);
+  for (let row = 0; row * part < kept.length; row++) {
+    kept.set(bytes.subarray(row * whole, row * whole + part), row * part);
+  }
+  const numbers = type === 'float16' ? new Uint16Array(kept.buffer) : new Float32Array(kept.buffer);
+  return new Tensor(type, numbers, dims.with(axis, length));
 }

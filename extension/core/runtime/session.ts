@@ -37,7 +37,7 @@ export interface SessionOptions {
 }
 
 /** Without integer dot products (AVX2, AVX-512), sums of int8 products are cut off at 16 bits else. */
-export const wholeSums = { x64quantprecision: '1' } as const;
+const wholeSums = { x64quantprecision: '1' } as const;
 
 /**
  * Makes a session whose weights ONNX Runtime maps from the model's own files: locations are given
@@ -82,11 +82,11 @@ export async function createSession(
 }
 
 /** A device, and the CPU for what it cannot run. */
-export const providersOf = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
+const providersOf = (device: DeviceName): InferenceSession.ExecutionProviderConfig[] =>
   device === 'cpu' ? ['cpu'] : [{ name: device }, { name: 'cpu' }];
 
 /** Makes a session on a device, which is ended with this process where it does not answer. */
-export async function watchedOn(
+async function watchedOn(
   device: DeviceName,
   create: () => Promise<InferenceSession>,
 ): Promise<InferenceSession> {

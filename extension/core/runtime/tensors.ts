@@ -148,6 +148,11 @@ export function int64Tensor(values: Iterable<number>, shape: readonly number[]):
   return new Tensor('int64', BigInt64Array.from([...values], BigInt), shape);
 }
 
+/** Whole numbers as an int32 tensor. */
+export function int32Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
+  return new Tensor('int32', Int32Array.from(values), shape);
+}
+
 const typeNames: Readonly<Record<string, Tensor.Type>> = {
   F32: 'float32',
   F16: 'float16',

@@ -88,7 +88,7 @@ function transformerGraph(model: LayeredModel): { base: GraphBase; output: Shape
     positionIds: input('position_ids'),
   });
   const state = summary.sublayers.reduce(
-    (before, _, index) => emitter.emitSublayer(graph, index, before, prologue.side).state,
+    (before, _, index) => emitter.emitSublayer(graph, index, before, prologue.side),
     prologue.state,
   );
   const logits = emitter.emitEpilogue(graph, state[stream] ?? '');

@@ -48,7 +48,7 @@ const request = (changes: Partial<GenerationRequest>): GenerationRequest => ({
 describe('a pool of decoders', () => {
   const pool = new DecoderPool(1);
   const { memoryBytes, device, removed } = run;
-  const options = { device, memoryBytes, removed, file: sample };
+  const options = { device, memoryBytes, removed };
 
   it('reads only what is new of a text that begins as the last one, or goes another way', async () => {
     const first = request({});
@@ -87,28 +87,6 @@ describe('a pool of decoders', () => {
     await other.dispose();
   });
 });
-
-it.each(['gpt2-past', 'qwen3-moe-past'])(
-  '%s of another exporter uses its own cache',
-  async (name) => {
-    const file = join(root, 'test', 'fixtures', 'onnx', name, 'model.onnx');
-    const model = await openModel(file);
-    const [own, anew] = [await openDecoder(model, { ...run, file }), await openDecoder(model, run)];
-    expect([own.isCached, anew.isCached]).toEqual([true, false]);
-    const compare = async (...ids: number[]): Promise<void> => {
-      const [a, b] = [await own.read(Int32Array.from(ids)), await anew.read(Int32Array.from(ids))];
-      a.forEach((logit, i) => {
-        expect(Math.abs(logit - (b[i] ?? Number.NaN))).toBeLessThan(1e-5);
-      });
-    };
-    await compare(1, 2, 3);
-    await compare(4);
-    own.rewind(2);
-    anew.rewind(2);
-    await compare(5);
-    await Promise.all([own.dispose(), anew.dispose()]);
-  },
-);
 
 describe('decoding', () => {
   it("gives transformers' greedy tokens and logits, token by token from the cache", async () => {

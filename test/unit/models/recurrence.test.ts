@@ -75,7 +75,14 @@ async function run(
     names.map((name) => [name, graph.input(name, DataType.FLOAT, ['rows', widths[name]])]),
   ) as Record<Name, string>;
   const leading = graph.input('leading', DataType.INT64, [2]);
-  const input: MixerInput = { graph, rows: '', leading, epsilon: 0, mask: (rows) => rows };
+  const input: MixerInput = {
+    graph,
+    rows: '',
+    leading,
+    epsilon: 0,
+    mask: (rows) => rows,
+    cache: undefined,
+  };
   graph.output('y', emit(input, given), DataType.FLOAT);
   const session = await openSession(graph.toBytes(() => ({ location: '', offset: 0 })));
   const data = numbers(sequence);
@@ -112,8 +119,7 @@ describe.each([1, 32, 70])('a recurrence over %i positions', (sequence) => {
         const every = graph.op('Expand', [each, shape]);
         return emitSequence(input, emitRowsOf(input, every, heads * keys), heads, 1, keys);
       };
-      const first = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
-      const result = emitRecurrence(graph, first, size, {
+      const result = emitRecurrence(input, size, {
         decay: emitSequence(input, logDecay, heads, 1, 1),
         decayOf: (body, x) => body.op('Exp', [x]),
         key: spread(key),

@@ -1,6 +1,7 @@
 import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
+import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
@@ -13,6 +14,22 @@ import { describeInGraph } from '../weight-writers';
 import type { WeightWriter } from '../weight-writer';
 import { say } from '../../message';
 
+/** The graph with these changes, not written yet. */
+export async function changedGraph(
+  model: OnnxLayeredModel,
+  changes: Changes,
+): Promise<StoredGraph> {
+  const { sublayers } = model.summary;
+  const gone = new Set(changes.removed);
+  const branches = sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
+  const keptExperts = sublayers.flatMap(({ id }, index) => {
+    const kept = changes.keptExperts.get(id);
+    return kept === undefined ? [] : [[index, kept] as const];
+  });
+  const { source } = withChanges(model, changes);
+  return removeFromGraph(source, new Set(branches), new Map(keptExperts));
+}
+
 /** The graph of an .onnx file without some of its branches and with other matrices, under its own name. */
 export async function graphWriter(
   model: OnnxLayeredModel,
@@ -20,14 +37,8 @@ export async function graphWriter(
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
-  const { source } = withChanges(model, changes);
-  const gone = new Set(changes.removed);
-  const branches = summary.sublayers.flatMap(({ id }, index) => (gone.has(id) ? [index] : []));
-  const keptExperts = summary.sublayers.flatMap(({ id }, index) => {
-    const kept = changes.keptExperts.get(id);
-    return kept === undefined ? [] : [[index, kept] as const];
-  });
-  const left = await removeFromGraph(source, new Set(branches), new Map(keptExperts));
+  const { source } = model;
+  const left = await changedGraph(model, changes);
   const name = basename(source.file.path);
   const found = await genaiPackage(dirname(source.file.path), name, left.inputNames);
   const genai = found === undefined || 'problem' in found ? undefined : found;

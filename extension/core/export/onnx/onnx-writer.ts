@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import type { LayeredModel } from '../../models/layered-model';
 import { stream } from '../../models/model-emitter';
-import type { ModelEmitter, ModelInputs, Values } from '../../models/model-emitter';
+import type { ModelEmitter, ModelInputs, SublayerCache, Values } from '../../models/model-emitter';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { ExternalLocation, Value } from '../../onnx/graph-builder';
+import type { Dimension, ExternalLocation, Value } from '../../onnx/graph-builder';
 import type { ByteCopier, ByteRange } from '../byte-copier';
 import { writeAll, writeFlushed } from '../byte-copier';
 import type { Changes } from '../changes';
@@ -43,8 +43,9 @@ const sizes = {
  * Emits the whole model without the removed sublayers, with inputs and outputs as optimum names
  * them: input_ids and position_ids int64 [batch, sequence], attention_mask int64 [batch, total],
  * past_key_values.I.key and .value float32 [batch, numKeyValueHeads, past, headDim] → logits float32
- * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim].
- * I counts the attention sublayers that remain.
+ * [batch, sequence, vocabulary], present.I.key and .value [batch, numKeyValueHeads, total, headDim]. A mixer has
+ * .conv_state [batch, channels, kernel - 1] and .recurrent_state instead, zeros in front of a text.
+ * I counts the attention sublayers and mixers that remain.
  */
 export function buildOnnxGraph(
   model: LayeredModel,
@@ -59,7 +60,7 @@ export function buildOnnxGraph(
   };
   const prologue = emitter.emitPrologue(graph, inputs);
   const kept = new Set(changes.kept.map(({ id }) => id));
-  const presents: { value: Value; name: string; shape: (number | string)[] }[] = [];
+  const presents: Present[] = [];
   let state: Values = prologue.state;
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
@@ -67,32 +68,13 @@ export function buildOnnxGraph(
       state = emitter.emitSkipped(graph, index, state);
       continue;
     }
-    const shape = emitter.cacheShape(index);
-    if (shape === undefined) {
-      ({ state } = emitter.emitSublayer(graph, index, state, prologue.side, {
-        keptExperts: changes.keptExperts.get(id),
-      }));
-      continue;
-    }
-    const cacheOf = (part: 'key' | 'value', length: string): (number | string)[] => [
-      sizes.batch,
-      shape.numKeyValueHeads,
-      length,
-      part === 'key' ? shape.headDim : shape.valueDim,
-    ];
-    const pastOf = (part: 'key' | 'value'): Value =>
-      graph.input(`past_key_values.${caches}.${part}`, DataType.FLOAT, cacheOf(part, sizes.past));
-    const past = { key: pastOf('key'), value: pastOf('value') };
-    const emitted = emitter.emitSublayer(graph, index, state, prologue.side, { past });
-    ({ state } = emitted);
-    for (const part of ['key', 'value'] as const) {
-      presents.push({
-        value: emitted.present?.[part] ?? '',
-        name: `present.${caches}.${part}`,
-        shape: cacheOf(part, sizes.total),
-      });
-    }
-    caches++;
+    const cache = new PortedCache(graph, caches);
+    state = emitter.emitSublayer(graph, index, state, prologue.side, {
+      cache,
+      keptExperts: changes.keptExperts.get(id),
+    });
+    presents.push(...cache.presents);
+    caches += cache.presents.length > 0 ? 1 : 0;
   }
   graph.output('logits', emitter.emitEpilogue(graph, state[stream] ?? ''), DataType.FLOAT, [
     sizes.batch,
@@ -103,6 +85,38 @@ export function buildOnnxGraph(
     graph.output(name, value, DataType.FLOAT, shape);
   }
   return graph;
+}
+
+interface Present {
+  readonly name: string;
+  readonly value: Value;
+  readonly shape: readonly Dimension[];
+}
+
+/** What a sublayer keeps, as inputs and outputs of the graph under a number. */
+class PortedCache implements SublayerCache {
+  public readonly presents: Present[] = [];
+  private readonly shapes = new Map<string, (length: string) => Dimension[]>();
+
+  public constructor(
+    private readonly graph: GraphBuilder,
+    private readonly number: number,
+  ) {}
+
+  public past(name: string, own: readonly (number | 'positions')[]): Value {
+    const shapeAt = (length: string): Dimension[] => [
+      sizes.batch,
+      ...own.map((size) => (size === 'positions' ? length : size)),
+    ];
+    this.shapes.set(name, shapeAt);
+    const port = `past_key_values.${this.number}.${name}`;
+    return this.graph.input(port, DataType.FLOAT, shapeAt(sizes.past));
+  }
+
+  public keep(name: string, value: Value): void {
+    const shape = this.shapes.get(name)?.(sizes.total) ?? [];
+    this.presents.push({ name: `present.${this.number}.${name}`, value, shape });
+  }
 }
 
 /** Places of initializers in the data file, in order of use; what lies in one place in the source does here, too. */

@@ -324,7 +324,7 @@ export class EncoderModel implements LayeredModel {
               : gridRotary === undefined
                 ? {}
                 : { rotation: emitGridRotation(graph, gridRotary) };
-          return emitAttention(graph, attention, sublayer.weights, hidden, sides).hidden;
+          return emitAttention(graph, attention, sublayer.weights, hidden, sides);
         }
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);

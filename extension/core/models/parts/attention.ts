@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { FusedOrder, GateActivation, QueryKeyNormExtent } from '../transformer/architecture';
-import type { KeyValueCache } from '../model-emitter';
+import type { SublayerCache } from '../model-emitter';
 import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
@@ -93,8 +93,8 @@ export function emitAttention(
   weights: AttentionWeights,
   hidden: Value,
   side: AttentionSide,
-  past?: KeyValueCache,
-): { hidden: Value; present: KeyValueCache } {
+  cache?: SublayerCache,
+): Value {
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const input = emitBranchInput(graph, norm, hidden, weights);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
@@ -161,9 +161,14 @@ export function emitAttention(
   const query = unit(grown);
   const { value: newValue } = heads;
   const newKey = unit(heads.key);
-  const key = past === undefined ? newKey : graph.op('Concat', [past.key, newKey], { axis: 2 });
-  const value =
-    past === undefined ? newValue : graph.op('Concat', [past.value, newValue], { axis: 2 });
+  const all = (name: string, dim: number, added: Value): Value => {
+    const past = cache?.past(name, [numKeyValueHeads, 'positions', dim]);
+    const joined = past === undefined ? added : graph.op('Concat', [past, added], { axis: 2 });
+    cache?.keep(name, joined);
+    return joined;
+  };
+  const key = all('key', headDim, newKey);
+  const value = all('value', valueDim, newValue);
 
   // The queries of a group are stacked along the sequence, so keys and values need no repeating.
   const grouped = reshape(query, batch, numKeyValueHeads, -1, headDim);
@@ -198,8 +203,7 @@ export function emitAttention(
   const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
-  const next = emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
-  return { hidden: next, present: { key, value } };
+  return emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
 }
 
 /** Emits what share of each key's value goes to each query, of scores and mask. */

@@ -79,10 +79,19 @@ export function emitSides(
         : emitCausalMask(graph, inputs, window, layout.slopes);
   }
   if (layout.mixer !== undefined) {
-    const floats = graph.op('Cast', [inputs.attentionMask], { to: DataType.FLOAT });
+    const floats = graph.op('Cast', [emitOwnMask(graph, inputs)], { to: DataType.FLOAT });
     side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
   }
   return side;
+}
+
+/** The attention mask of this sequence alone, without the positions in front of it: [batch, sequence]. */
+function emitOwnMask(graph: GraphBuilder, { attentionMask, inputIds }: ModelInputs): Value {
+  const lengthOf = (x: Value): Value =>
+    graph.op('Slice', [graph.op('Shape', [x]), graph.ints([1]), graph.ints([2])]);
+  const total = lengthOf(attentionMask);
+  const past = graph.op('Sub', [total, lengthOf(inputIds)]);
+  return graph.op('Slice', [attentionMask, past, total, graph.ints([1])]);
 }
 
 /** Whether the queries of a sublayer grow with their position. */

@@ -1,9 +1,5 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { CacheShape } from '../model-emitter';
-import { hasMixers } from '../model-summary';
-import type { ModelSummary } from '../model-summary';
-import type { AttentionShape } from '../parts/attention';
 import type { ExpertTensors } from './expert-tensors';
 import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
@@ -206,17 +202,4 @@ function outputLinears({ kind, weights }: TransformerSublayer): readonly Linear[
     case 'patch':
       return [];
   }
-}
-
-/** What an attention keeps of a token; undefined for what keeps nothing, and beside mixers, which keep more. */
-export function cacheShapeOf(
-  summary: Pick<ModelSummary, 'sublayers'>,
-  attention: AttentionShape,
-  sublayer: TransformerSublayer,
-): CacheShape | undefined {
-  if (sublayer.kind !== 'attention' || hasMixers(summary)) {
-    return undefined;
-  }
-  const { numKeyValueHeads, headDim, valueDim } = { ...attention, ...sublayer.heads };
-  return { numKeyValueHeads, headDim, valueDim };
 }

@@ -16,15 +16,7 @@ import type {
 import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './linear-layers';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
-import type {
-  CacheShape,
-  EmitOptions,
-  KeyValueCache,
-  ModelEmitter,
-  ModelInputs,
-  SideValue,
-  Values,
-} from '../model-emitter';
+import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
 import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import type { ModelSummary } from '../model-summary';
@@ -37,7 +29,6 @@ import { requireRunnableTensors } from './runnable';
 import { widthOf } from '../narrow/width';
 import type { Width } from '../narrow/width';
 import {
-  cacheShapeOf,
   costsOf,
   expertTensors,
   lookupCosts,
@@ -176,8 +167,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     index: number,
     state: Values,
     side: Values,
-    { past, expertMask: mask, keptExperts }: EmitOptions = {},
-  ): { state: Values; present?: KeyValueCache } {
+    { cache, expertMask: mask, keptExperts }: EmitOptions = {},
+  ): Values {
     const sublayer = this.at(index);
     const { [stream]: hidden = '' } = state;
     return graph.within(idOfSublayer(sublayer), () => {
@@ -186,13 +177,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
         const sum = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
         const { norm } = this.layout.attention;
         const next = emitNorms(graph, norm, sum, sublayer.weights.sumNorms);
-        return { state: { [stream]: next, ...kept } };
+        return { [stream]: next, ...kept };
       }
       const input = state[this.patchInput(index).value] ?? '';
       if (sublayer.kind === 'feedforward') {
         const { feedforward } = this.layout;
-        const next = emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
-        return { state: { [stream]: next } };
+        return {
+          [stream]: emitFeedforward(graph, feedforward, sublayer.weights, hidden, input),
+        };
       }
       if (sublayer.kind === 'mixer') {
         const { mixer } = this.layout;
@@ -200,21 +192,20 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           throw new Error('a model with mixers has their shape');
         }
         const tokens = side[tokensName] ?? '';
-        const next = emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input);
-        return { state: { [stream]: next, ...kept } };
+        const next = emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input, cache);
+        return { [stream]: next, ...kept };
       }
       if (sublayer.kind === 'expert') {
         const { shape, weights } =
           keptExperts === undefined
             ? sublayer
             : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
-        const next = emitExperts(graph, shape, weights, hidden, mask, input);
-        return { state: { [stream]: next } };
+        return { [stream]: emitExperts(graph, shape, weights, hidden, mask, input) };
       }
       const attention = { ...this.layout.attention, ...sublayer.heads };
       const sides = attentionSide(this.layout, sublayer, side);
-      const emitted = emitAttention(graph, attention, sublayer.weights, hidden, sides, past);
-      return { state: { [stream]: emitted.hidden, ...kept }, present: emitted.present };
+      const next = emitAttention(graph, attention, sublayer.weights, hidden, sides, cache);
+      return { [stream]: next, ...kept };
     });
   }
 
@@ -223,10 +214,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
     const { sumNorms } = this.at(index).weights;
     return { [stream]: emitNorms(graph, this.layout.attention.norm, hidden, sumNorms), ...kept };
-  }
-
-  public cacheShape(index: number): CacheShape | undefined {
-    return cacheShapeOf(this.summary, this.layout.attention, this.at(index));
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {

@@ -72,7 +72,7 @@ export function sublayerPart(
         mask === undefined
           ? {}
           : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
-      const { state } = model.emitSublayer(graph, index, byName(stateNames), byName(sides), masked);
+      const state = model.emitSublayer(graph, index, byName(stateNames), byName(sides), masked);
       outputStream(graph, model, nextStream, state);
       return graph;
     },

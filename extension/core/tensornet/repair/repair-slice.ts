@@ -133,7 +133,7 @@ function sliceModel(
     index,
     state,
     sidesOf(graph, emitter, index),
-  ).state;
+  );
   const trained = new Set([...forms.values()].flatMap(trainedTensors).map(({ name }) => name));
   const { node, input, initializer } = graph.graph;
   const external = graph.externalData;

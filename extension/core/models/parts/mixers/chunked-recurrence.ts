@@ -1,7 +1,6 @@
-import { emitScan } from '../../../onnx/emit-scan';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
 import type { MixerInput } from './mixer-kind';
-import { emitRowsOf, emitSequence } from './pieces';
+import { emitCarriedScan, emitRowsOf, emitSequence } from './pieces';
 
 /** Sizes of the states that heads carry along, matrices [keys, values]; heads of a group share their keys. */
 export interface ChunkedSize {
@@ -79,19 +78,10 @@ export function emitChunkedRecurrence(
     value: split(value, perGroup, values),
     ...emitDecays(graph, split(logDecay, perGroup, 1)),
   };
-  const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
-  const shape = graph.op('Concat', [batch, graph.ints([groups, perGroup, keys, values])], {
-    axis: 0,
-  });
-  const state = {
-    value: graph.op('Expand', [graph.scalar(0), shape]),
-    shape: ['batch', groups, perGroup, keys, values],
-  };
-  const items = ['batch', groups, perGroup, length, values];
   const given =
     rate === undefined
-      ? emitSums(graph, chunks, state, items)
-      : emitReplacements(graph, chunks, split(rate, perGroup, 1), state, items);
+      ? emitSums(input, size, chunks)
+      : emitReplacements(input, size, chunks, split(rate, perGroup, 1));
   const ordered = graph.op('Transpose', [given], { perm: [0, 1, 4, 2, 3, 5] });
   const width = groups * perGroup * values;
   const padded = graph.op('Reshape', [ordered, graph.ints([0, -1, width])]);
@@ -126,14 +116,23 @@ function emitDecays(
   };
 }
 
-type State = Parameters<typeof emitScan>[1];
+/** Sizes of the state, and of one item of the result. */
+function scanned({ groups, perGroup, keys, values }: ChunkedSize): [number[], (number | string)[]] {
+  return [
+    [groups, perGroup, keys, values],
+    ['batch', groups, perGroup, length, values],
+  ];
+}
 
-function emitSums(graph: GraphBuilder, chunks: Chunks, state: State, shape: State['shape']): Value {
+function emitSums(input: MixerInput, size: ChunkedSize, chunks: Chunks): Value {
+  const { graph } = input;
+  const [state, item] = scanned(size);
   const { query, keyColumns, value, decay, fromStart, toEnd, whole } = chunks;
   const scores = graph.op('Mul', [graph.op('MatMul', [query, keyColumns]), decay]);
   const within = graph.op('MatMul', [scores, value]);
   const added = graph.op('MatMul', [keyColumns, graph.op('Mul', [value, toEnd])]);
-  const before = emitScan(graph, state, [query, added, whole], shape, (body, known, at) => {
+  const items = [query, added, whole];
+  const before = emitCarriedScan(input, state, items, item, (body, known, at) => {
     const [q = '', more = '', kept = ''] = at;
     return {
       next: body.op('Add', [body.op('Mul', [known, kept]), more]),
@@ -144,12 +143,13 @@ function emitSums(graph: GraphBuilder, chunks: Chunks, state: State, shape: Stat
 }
 
 function emitReplacements(
-  graph: GraphBuilder,
+  input: MixerInput,
+  size: ChunkedSize,
   chunks: Chunks,
   rate: Value,
-  state: State,
-  shape: State['shape'],
 ): Value {
+  const { graph } = input;
+  const [state, item] = scanned(size);
   const { query, key, keyColumns, value, decay, fromStart, toEnd, whole } = chunks;
   const scores = graph.op('Mul', [graph.op('MatMul', [query, keyColumns]), decay]);
   const overlaps = graph.op('Mul', [graph.op('MatMul', [key, keyColumns]), decay]);
@@ -158,7 +158,7 @@ function emitReplacements(
   const share = graph.op('Mul', [rate, fromStart]);
   const reads = graph.op('MatMul', [solved, graph.op('Mul', [key, share])]);
   const items = [query, keyColumns, scores, values, reads, fromStart, toEnd, whole];
-  return emitScan(graph, state, items, shape, (body, known, at) => {
+  return emitCarriedScan(input, state, items, item, (body, known, at) => {
     const [q = '', columns = '', near = '', v = '', read = '', start = '', end = '', all = ''] = at;
     const fresh = body.op('Sub', [v, body.op('MatMul', [read, known])]);
     const far = body.op('Mul', [body.op('MatMul', [q, known]), start]);

@@ -221,13 +221,11 @@ function emitByPosition(
   { valueHeads: heads, keyDim: keys, valueDim: values }: DeltaRule,
   moved: Readonly<Record<'query' | 'key' | 'value' | 'rate' | 'grown' | 'factor', Value>>,
 ): Value {
-  const { graph, leading } = input;
-  const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+  const { graph } = input;
   const factor = graph.op('Reshape', [moved.factor, graph.ints([heads, 1, 1])]);
   const logDecay = graph.op('Mul', [emitSequence(input, moved.grown, heads, keys, 1), factor]);
   const result = emitRecurrence(
-    graph,
-    batch,
+    input,
     { heads, keys, values },
     {
       decay: graph.op('Exp', [logDecay]),

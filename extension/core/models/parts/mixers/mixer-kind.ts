@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { SublayerCache } from '../../model-emitter';
 import type { Linear } from '../linear';
 import type { Norm } from '../norm';
 
@@ -45,6 +46,8 @@ export interface MixerInput {
   readonly epsilon: number;
   /** Rows with zeros for padding. */
   readonly mask: (rows: Value) => Value;
+  /** Absent where the sequence has nothing in front and nothing behind it. */
+  readonly cache: SublayerCache | undefined;
 }
 
 /** One kind of mixer. */

@@ -1,4 +1,5 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { SublayerCache } from '../../model-emitter';
 import { emitBranchInput, emitResidual } from '../norm';
 import type { Branch, NormStyle } from '../norm';
 import type { MixerNames } from '../../transformer/architecture';
@@ -64,6 +65,7 @@ export function emitMixer(
   hidden: Value,
   tokens: Value,
   source = hidden,
+  cache?: SublayerCache,
 ): Value {
   const normed = emitBranchInput(graph, norm, source, weights);
   const size = graph.op('Shape', [hidden]);
@@ -80,6 +82,7 @@ export function emitMixer(
     leading,
     epsilon: norm.epsilon,
     mask: (x) => graph.op('Mul', [x, rows]),
+    cache,
   };
   const branch = graph.op('Reshape', [emitParts(input, form, weights), size]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);

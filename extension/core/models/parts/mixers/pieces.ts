@@ -1,10 +1,16 @@
-import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { emitScan } from '../../../onnx/emit-scan';
+import type { ScanStep } from '../../../onnx/emit-scan';
+import type { Dimension, GraphBuilder, Value } from '../../../onnx/graph-builder';
 import { activations } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
 import type { MixerInput, MixerParts } from './mixer-kind';
+
+/** What a mixer keeps: the last inputs of its convolution, and the state that its heads carry along. */
+const convolutionState = 'conv_state';
+const recurrentState = 'recurrent_state';
 
 /** Rows as [batch, sequence, ...sizes]. */
 export function emitSequence({ graph, leading }: MixerInput, x: Value, ...sizes: number[]): Value {
@@ -29,7 +35,7 @@ export function emitParts(graph: GraphBuilder, x: Value, sizes: readonly number[
   return graph.ops('Split', [x, graph.ints(sizes)], sizes.length, { axis: -1 });
 }
 
-/** Convolves rows [batch · sequence, channels] along the sequence, with zeros in front of it. */
+/** Convolves rows [batch · sequence, channels] along the sequence, with zeros or what is cached in front of it. */
 export function emitConvolution(
   input: MixerInput,
   { convolutions }: MixerParts,
@@ -47,13 +53,52 @@ export function emitConvolution(
   const perChannel = graph.op('Transpose', [emitSequence(input, rows, channels)], {
     perm: [0, 2, 1],
   });
-  const convolved = graph.op('Conv', [perChannel, ...weights, ...biases], {
+  const before = input.cache?.past(convolutionState, [channels, kernel - 1]);
+  const all =
+    before === undefined ? perChannel : graph.op('Concat', [before, perChannel], { axis: 2 });
+  const convolved = graph.op('Conv', [all, ...weights, ...biases], {
     group: channels,
     kernel_shape: [kernel],
-    pads: [kernel - 1, 0],
+    pads: [before === undefined ? kernel - 1 : 0, 0],
   });
+  input.cache?.keep(convolutionState, emitLast(graph, all, kernel - 1));
   const back = graph.op('Transpose', [convolved], { perm: [0, 2, 1] });
   return emitRowsOf(input, back, channels);
+}
+
+/** The last positions of x [batch, channels, positions], which are more. */
+function emitLast(graph: GraphBuilder, x: Value, count: number): Value {
+  const total = graph.op('Slice', [graph.op('Shape', [x]), graph.ints([2]), graph.ints([3])]);
+  const first = graph.op('Sub', [total, graph.ints([count])]);
+  return graph.op('Slice', [x, first, total, graph.ints([2])]);
+}
+
+/**
+ * Scans items along axis 1 as {@link emitScan} does, from the state [batch, ...sizes] that is cached, or from zeros;
+ * keeps the last state.
+ */
+export function emitCarriedScan(
+  { graph, leading, cache }: MixerInput,
+  sizes: readonly number[],
+  items: readonly Value[],
+  shape: readonly Dimension[],
+  step: ScanStep,
+): Value {
+  const zeros = (): Value => {
+    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
+    const size = graph.op('Concat', [batch, graph.ints(sizes)], { axis: 0 });
+    return graph.op('Expand', [graph.scalar(0), size]);
+  };
+  const value = cache?.past(recurrentState, sizes) ?? zeros();
+  const { last, results } = emitScan(
+    graph,
+    { value, shape: ['batch', ...sizes] },
+    items,
+    shape,
+    step,
+  );
+  cache?.keep(recurrentState, last);
+  return results;
 }
 
 export function emitActivation(graph: GraphBuilder, name: string, x: Value): Value {

@@ -1,5 +1,6 @@
-import { emitScan } from '../../../onnx/emit-scan';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { MixerInput } from './mixer-kind';
+import { emitCarriedScan } from './pieces';
 
 /** Sizes of the state that each head carries along: a matrix [keys, values]. */
 export interface StateSize {
@@ -27,16 +28,14 @@ export interface Recurrence {
  * rule S = S' + rate · kᵀ·(v − k·S') of S' = a·S.
  */
 export function emitRecurrence(
-  graph: GraphBuilder,
-  batch: Value,
+  input: MixerInput,
   { heads, keys, values }: StateSize,
   { decay, decayOf, key, query, value, rate }: Recurrence,
 ): Value {
-  const size = graph.op('Concat', [batch, graph.ints([heads, keys, values])], { axis: 0 });
-  const nothing = graph.op('Expand', [graph.scalar(0), size]);
   const items = [decay, key, query, value, ...(rate === undefined ? [] : [rate])];
-  const state = { value: nothing, shape: ['batch', heads, keys, values] };
-  return emitScan(graph, state, items, ['batch', heads, 1, values], (body, before, at) => {
+  const sizes = [heads, keys, values];
+  const item = ['batch', heads, 1, values];
+  return emitCarriedScan(input, sizes, items, item, (body, before, at) => {
     const [a = '', k = '', q = '', v = '', share] = at;
     const kept = body.op('Mul', [before, decayOf?.(body, a) ?? a]);
     const added =

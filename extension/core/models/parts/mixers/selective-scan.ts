@@ -51,7 +51,7 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
   },
 
   emit(input, form, parts) {
-    const { graph, leading, rows } = input;
+    const { graph, rows } = input;
     const { width, stateSize, stepRank, activation } = form;
     const [intoBoth, intoState, intoStep] = parts.linears;
     const through = (linear: typeof intoBoth, x: Value): Value =>
@@ -77,10 +77,8 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
     const rates = graph.op('Transpose', [graph.op('Neg', [graph.op('Exp', [logRates])])], {
       perm: [1, 0],
     });
-    const batch = graph.op('Slice', [leading, graph.ints([0]), graph.ints([1])]);
     const scanned = emitRecurrence(
-      graph,
-      batch,
+      input,
       { heads: 1, keys: stateSize, values: width },
       {
         decay: emitSequence(input, steps, 1, 1, width),

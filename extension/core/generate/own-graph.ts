@@ -1,0 +1,65 @@
+import type { Changes } from '../export/changes';
+import { changedGraph } from '../export/onnx/graph-writer';
+import { say } from '../message';
+import type { Message } from '../message';
+import { switchedOff } from '../models/example';
+import type { Example } from '../models/model-input';
+import { cachePortOf } from '../models/onnx/stream/cache-ports';
+import type { CachePort } from '../models/onnx/stream/cache-ports';
+import type { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { CausalOnnxModel, stepInputs } from '../runtime/causal-onnx-model';
+import type { DeviceName } from '../runtime/device';
+
+/** A graph with a cache, and what its other inputs get at the beginning of a text and behind it. */
+export interface OwnGraph {
+  readonly model: CausalOnnxModel;
+  readonly first: Example;
+  readonly later: Example;
+  /** Whether only one token at a time can be read behind others: exporters trace such a branch with one token. */
+  readonly readsSingly?: boolean;
+}
+
+/** The graph of another exporter with these changes, or why its cache cannot be used. */
+export async function openOwnGraph(
+  model: OnnxLayeredModel,
+  changes: Changes,
+  device: DeviceName,
+): Promise<OwnGraph | Message> {
+  const { inputs, outputs } = model.source.summary;
+  const modes = [model, ...model.otherModes];
+  const first = modes.find(({ isCached }) => !isCached)?.settings;
+  const cached = modes.find(({ isCached }) => isCached)?.settings;
+  if (model.source.place !== undefined && cached === undefined) {
+    return say`no branch of it goes on from a key/value cache.`;
+  }
+  const [start, later] = [first ?? {}, cached ?? first ?? {}];
+  const ports: CachePort[] = [];
+  const constants: Record<string, Example[string]> = {};
+  const given = new Set(outputs.map(({ name }) => name));
+  for (const port of inputs) {
+    const { name, dtype, shape } = port;
+    const isStep = stepInputs.some((one) => one === name);
+    if (isStep && /^I(?:32|64)$/.test(dtype) && shape?.length === 2) {
+      continue;
+    }
+    const cache = cachePortOf(port);
+    const off = switchedOff(port);
+    const open = cache?.sizes.filter((size) => size === 'positions').length ?? 0;
+    if (cache !== undefined && given.has(cache.present) && open <= 1) {
+      ports.push(cache);
+    } else if (off !== undefined && start[name] === undefined) {
+      constants[name] = off;
+    } else if (start[name] === undefined) {
+      return say`its input ${name} isn't one of a key/value cache that Espalier knows.`;
+    }
+  }
+  if (ports.length === 0 || !given.has('logits')) {
+    return say`it takes no key/value cache.`;
+  }
+  return {
+    model: await CausalOnnxModel.build(await changedGraph(model, changes), device, ports),
+    first: { ...constants, ...start },
+    later: { ...constants, ...later },
+    readsSingly: cached !== undefined,
+  };
+}
