@@ -43,7 +43,9 @@ export async function compareSubsets(
 }
 
 async function askRequest(services: Services, session: DataMapSession): Promise<Given | undefined> {
-  await waitForData(session);
+  if (!(await waitForData(session))) {
+    return undefined;
+  }
   const { map, source, data: { path: data, problem } = {} } = session;
   if (map === undefined || data === undefined) {
     throw new UserError(problem ?? say`These scores cannot be read.`, {

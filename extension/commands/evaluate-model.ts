@@ -23,8 +23,8 @@ export async function evaluateModel(
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
-  await requireRemovals(services, target);
-  const session = await sessionOf(services, target);
+  const plan = await requireRemovals(services, target);
+  const session = await sessionOf(services, target, plan);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;
   return services.modelJobs.evaluate(session, choice, options.against);

@@ -65,7 +65,9 @@ async function askExport(
   if (request !== undefined && out !== undefined) {
     return { request, out };
   }
-  await waitForData(session);
+  if (!(await waitForData(session))) {
+    return undefined;
+  }
   const { map, source } = session;
   if (map === undefined) {
     throw new UserError(say`These scores cannot be read.`, {

@@ -35,14 +35,24 @@ export async function openDataMap(
   return source === undefined ? undefined : services.dataMaps.show(source);
 }
 
-/** Waits until the scores and their data set are open, and says so where that isn't yet. */
-export async function waitForData(session: DataMapSession): Promise<void> {
-  if (session.data === undefined) {
-    await window.withProgress(
-      { location: ProgressLocation.Notification, title: l10n.t('Opening the data set…') },
-      async () => session.opened(),
-    );
+/**
+ * Waits until the scores and their data set are open, and says so where that isn't yet.
+ * @returns false where the user won't wait; they go on opening for the map
+ */
+export async function waitForData(session: DataMapSession): Promise<boolean> {
+  if (session.data !== undefined) {
+    return true;
   }
+  const title = l10n.t('Opening the data set…');
+  const options = { location: ProgressLocation.Notification, title, cancellable: true };
+  return window.withProgress(options, async (_, token) => {
+    const cancelled = new Promise<false>((resolve) => {
+      token.onCancellationRequested(() => {
+        resolve(false);
+      });
+    });
+    return Promise.race([session.opened().then(() => true), cancelled]);
+  });
 }
 
 /** The map that a command is about: the one given, the one with the focus, or of scores that the user picks. */

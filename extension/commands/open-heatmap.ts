@@ -1,4 +1,5 @@
 import { say } from '../core/message';
+import type { Plan } from '../core/plans/plan';
 import { UserError } from '../core/user-error';
 import type { ModelSession } from '../services/sessions/model-session';
 import type { CommandName } from '../services/command-ids';
@@ -24,18 +25,20 @@ export async function chooseSession(
   if (target === undefined) {
     return undefined;
   }
-  if (command !== 'profileLayers') {
-    await requireRemovals(services, target);
-  }
-  return sessionOf(services, target);
+  const plan = command === 'profileLayers' ? undefined : await requireRemovals(services, target);
+  return sessionOf(services, target, plan);
 }
 
-/** @throws UserError for a plan that narrows: a selection would show only a part of it. */
+/**
+ * The plan of a target, if it is one.
+ * @throws UserError for a plan that narrows: a selection would show only a part of it.
+ */
 export async function requireRemovals(
   { documents }: Services,
   { plan }: Pick<Target, 'plan'>,
-): Promise<void> {
-  if (plan !== undefined && ((await documents.read('plan', plan)).narrow ?? []).length > 0) {
+): Promise<Plan | undefined> {
+  const read = plan === undefined ? undefined : await documents.read('plan', plan);
+  if (plan !== undefined && (read?.narrow ?? []).length > 0) {
     throw new UserError(
       say`The heatmap shows what is removed, but this plan narrows sublayers too.`,
       {
@@ -45,6 +48,7 @@ export async function requireRemovals(
       },
     );
   }
+  return read;
 }
 
 /** @throws UserError where nothing is marked in a heatmap. */
@@ -56,8 +60,15 @@ export function requireSelection({ model, selection }: ModelSession): void {
   }
 }
 
-/** The session of a target, the plan chosen where it is one. */
-export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
+/**
+ * The session of a target, the plan chosen where it is one.
+ * @param plan where it has been read already
+ */
+export async function sessionOf(
+  services: Services,
+  target: Target,
+  plan?: Plan,
+): Promise<ModelSession> {
   if (target.session !== undefined) {
     return target.session;
   }
@@ -66,7 +77,8 @@ export async function sessionOf(services: Services, target: Target): Promise<Mod
   }
   const session = await services.sessions.open(target.model);
   if (target.plan !== undefined) {
-    session.choosePlan(await services.documents.read('plan', target.plan), target.plan);
+    const chosen = plan ?? (await services.documents.read('plan', target.plan));
+    session.choosePlan(chosen, target.plan);
   }
   return session;
 }

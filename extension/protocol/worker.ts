@@ -1,3 +1,4 @@
+import type { Piece } from './pieces';
 import type { DocumentId } from '../core/document-names';
 import type { OutputAnswer } from '../core/export/output-options';
 import type { AskedChanges } from '../core/export/writable';
@@ -181,9 +182,18 @@ export type Requests<R> = { readonly [M in keyof R]: [object, unknown] };
 /** Parameters as they travel: the request and the id its notifications carry. */
 export interface JobEnvelope<Request = unknown> {
   readonly job: number;
-  readonly request: Request;
+  /** Absent where it came in pieces. */
+  readonly request?: Request;
   /** Whether the answer comes as a {@link SentPiece}, and what follows it by {@link nextPiece}. */
   readonly inPieces?: true;
+}
+
+/** Name on the wire of a piece of a request that comes before it, as a {@link RequestPiece}. */
+export const requestPiece = 'request-piece';
+
+export interface RequestPiece {
+  readonly job: number;
+  readonly piece: Piece;
 }
 
 /** Name on the wire of the request for the next piece of an answer, with the `job` it is for. */

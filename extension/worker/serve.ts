@@ -10,13 +10,14 @@ import { CancelledError } from '../core/jobs/job';
 import type { JobContext } from '../core/jobs/job';
 import { endWithParent } from '../core/jobs/parent-watchdog';
 import { UserError } from '../core/user-error';
-import { inPieces } from '../protocol/pieces';
+import { inPieces, Joiner } from '../protocol/pieces';
 import type { SentPiece } from '../protocol/pieces';
-import { jobNotification, nextPiece } from '../protocol/worker';
+import { jobNotification, nextPiece, requestPiece } from '../protocol/worker';
 import type {
   JobEnvelope,
   JobEvent,
   JobNotification,
+  RequestPiece,
   Requests,
   WorkerErrorData,
 } from '../protocol/worker';
@@ -73,10 +74,20 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
     const pieces = rest.get(job);
     return pieces === undefined ? null : pieceOf(job, pieces);
   });
+  /** Requests of which pieces have come. */
+  const coming = new Map<number, Joiner>();
+  connection.onRequest(requestPiece, ({ job, piece }: RequestPiece) => {
+    const joiner = coming.get(job) ?? new Joiner();
+    coming.set(job, joiner);
+    joiner.add(piece);
+    return null;
+  });
   for (const [method, handler] of Object.entries(handlers)) {
     connection.onRequest(
       method,
-      async ({ job, request, inPieces: cuts }: JobEnvelope, token: CancellationToken) => {
+      async ({ job, inPieces: cuts, ...envelope }: JobEnvelope, token: CancellationToken) => {
+        const { value: request = envelope.request } = coming.get(job) ?? {};
+        coming.delete(job);
         try {
           const answer = await (handler as Handler)(request, contextOf(job, token));
           return cuts === true ? pieceOf(job, inPieces(answer)) : answer;

@@ -29,8 +29,12 @@ export interface Quality {
   readonly top1Agreement?: number;
   /** Bytes of weights, keys and values at 4 k tokens of context; absent where the model keeps none. */
   readonly memory?: { readonly before: number; readonly after: number };
-  /** On held-out text; absent where the model was run on other inputs. */
-  readonly perplexity?: { readonly before: number; readonly after: number };
+  /** On held-out text, of so many predicted tokens; absent where the model was run on other inputs. */
+  readonly perplexity?: {
+    readonly before: number;
+    readonly after: number;
+    readonly tokens: number;
+  };
 }
 
 /** Which models to compare. */
@@ -200,6 +204,7 @@ class Sums {
             perplexity: {
               before: Math.exp(losses.before / losses.tokens),
               after: Math.exp(losses.after / losses.tokens),
+              tokens: losses.tokens,
             },
           }),
     };

@@ -17,7 +17,7 @@ import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
-import { openStages } from './stages/open-stages';
+import { openStages, withHead } from './stages/open-stages';
 import { knownStaged, stagedFamilies } from './stages/staged-families';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
@@ -68,7 +68,8 @@ export async function openFolderAs(folder: ModelFolder, configText: string): Pro
       : staged !== undefined
         ? await openStages(folder, configText, staged)
         : await openDecoder(folder, configText);
-  const headers = { configFile: folder.config, configText, checkpoint };
+  const named = withHead(configText, model);
+  const headers = { configFile: folder.config, configText: named, checkpoint };
   return new OpenedModel(model, { format: 'safetensors', ...headers });
 }
 

@@ -113,7 +113,7 @@ export function roundsNote(
 function measuredNote(quality: Quality): string {
   const { perplexity, top1Agreement } = quality;
   if (perplexity !== undefined) {
-    return ` ${perplexitySentence({ ...perplexity, tokens: quality.positions, ...(quality.partial && { partial: true }) })}`;
+    return ` ${perplexitySentence({ ...perplexity, ...(quality.partial && { partial: true }) })}`;
   }
   return top1Agreement === undefined
     ? ''

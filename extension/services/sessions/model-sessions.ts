@@ -39,6 +39,8 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   readonly #documents: Documents;
   readonly #store: SessionStore;
   readonly #log: LogOutputChannel;
+  /** The last read of each session's profile: one that began earlier may end later. */
+  readonly #reads = new WeakMap<ModelSession, object>();
 
   public constructor(
     models: OpenModels,
@@ -150,12 +152,20 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
   }
 
   async #loadProfile(session: ModelSession): Promise<void> {
+    const read = {};
+    this.#reads.set(session, read);
+    const isLast = (): boolean => this.#reads.get(session) === read;
     if (!(await fileExists(session.profilePath))) {
-      session.loadProfile(undefined);
+      if (isLast()) {
+        session.loadProfile(undefined);
+      }
       return;
     }
     try {
       const profile = await this.#documents.read('layerProfile', session.profilePath);
+      if (!isLast()) {
+        return;
+      }
       session.setWarning(
         profile.model.fingerprint === session.model.fingerprint
           ? undefined

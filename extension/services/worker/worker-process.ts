@@ -11,13 +11,14 @@ import {
 import type { CancellationToken, MessageConnection } from 'vscode-jsonrpc/node';
 import type { StageProgress, WorkerTally } from '../../core/jobs/job';
 import { UserError } from '../../core/user-error';
-import { Joiner } from '../../protocol/pieces';
+import { begins, inPieces, Joiner } from '../../protocol/pieces';
 import type { SentPiece } from '../../protocol/pieces';
-import { jobNotification, nextPiece } from '../../protocol/worker';
+import { jobNotification, nextPiece, requestPiece } from '../../protocol/worker';
 import type {
   JobEnvelope,
   JobEvent,
   JobNotification,
+  RequestPiece,
   WorkerErrorData,
   Requests,
 } from '../../protocol/worker';
@@ -111,7 +112,6 @@ export class WorkerProcess<R extends Requests<R>> {
     watch: RequestWatch,
   ): Promise<R[M][1]> {
     const job = this.#nextJob++;
-    const envelope: JobEnvelope = { job, request, inPieces: true };
     const source = new CancellationTokenSource();
     let grace: NodeJS.Timeout | undefined;
     const cancel = (): void => {
@@ -122,7 +122,7 @@ export class WorkerProcess<R extends Requests<R>> {
       }, this.#graceMilliseconds);
     };
     this.#watches.set(job, watch);
-    const answer = this.#answer(method, envelope, source.token);
+    const answer = this.#answer(method, job, request, source.token);
     const listening = watch.token?.onCancellationRequested(cancel);
     if (watch.token?.isCancellationRequested === true) {
       cancel();
@@ -144,13 +144,26 @@ export class WorkerProcess<R extends Requests<R>> {
     this.#child.kill('SIGKILL');
   }
 
-  /** Asks for one piece after the other: each is read in a turn of its own. */
-  async #answer(method: string, envelope: JobEnvelope, token: CancellationToken): Promise<unknown> {
+  /** Sends a request and asks for its answer one piece after the other, each in a turn of its own. */
+  async #answer(
+    method: string,
+    job: number,
+    request: object,
+    token: CancellationToken,
+  ): Promise<unknown> {
+    let envelope: JobEnvelope = { job, request, inPieces: true };
+    for (const { piece, isLast } of inPieces(request)) {
+      if (isLast && begins(piece)) {
+        break;
+      }
+      await this.#connection.sendRequest(requestPiece, { job, piece } satisfies RequestPiece);
+      envelope = { job, inPieces: true };
+    }
     const answer = new Joiner();
     let sent = await this.#connection.sendRequest<SentPiece>(method, envelope, token);
     answer.add(sent.piece);
     while (!sent.isLast) {
-      sent = await this.#connection.sendRequest<SentPiece>(nextPiece, { job: envelope.job });
+      sent = await this.#connection.sendRequest<SentPiece>(nextPiece, { job });
       answer.add(sent.piece);
     }
     return answer.value;

@@ -95,7 +95,7 @@ describe('a repair on the states of the teacher, whose sublayers several workers
       name,
       do: async ({ result }) => {
         const numbers = { 'model.wrong.weight': new Float32Array(3) };
-        const errors = { errorBefore: 1, errorAfter: 0, epochs: 1 };
+        const errors = { errorBefore: 1, errorAfter: 0, epochs: 1, diverged: false };
         return Promise.resolve(parse(result, { numbers, ...errors }));
       },
     }));

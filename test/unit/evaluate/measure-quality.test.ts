@@ -61,6 +61,7 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
     const expected = await evaluatePerplexity(executor, ids, {}, unattended);
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);
+    expect(perplexity?.tokens).toBe(expected.tokens);
   }
 });
 

@@ -155,6 +155,27 @@ describe('a model of stages', () => {
     },
   );
 
+  it('names the class of its head where config.json names none', async () => {
+    const folder = withFields('mobilenet_v2', { architectures: undefined });
+    const { sublayers } = (await openModel(folder)).summary;
+    const { path } = await prune(folder, [sublayers[0]?.id ?? ''], join(out, 'unnamed'), {
+      examples: imageFile('mobilenet_v2'),
+    });
+    expect(readConfig(path)).toMatchObject({
+      architectures: ['EspalierMobileNetV2ForImageClassification'],
+    });
+  });
+
+  it('of more blocks than there can be is refused', async () => {
+    const folder = withFields('efficientnet', {
+      depth_coefficient: 65_536,
+      num_block_repeats: [65_536],
+    });
+    await expect(openModel(folder)).rejects.toMatchObject({
+      subject: { field: 'num_block_repeats' },
+    });
+  });
+
   it('says that it cannot be compressed, repaired or patched', async () => {
     const { capabilities, model } = await openModelFiles(stagedFixture('resnet'));
     expect(capabilities).toMatchObject({

@@ -214,10 +214,13 @@ describe('repair', () => {
     expect(Math.abs(pieces.lossAfter / whole.lossAfter - 1)).toBeLessThan(1e-3);
   });
 
-  it('keeps what it had where training diverges', async () => {
+  it('keeps what it had where training diverges, and says so', async () => {
     const model = await compressed('diverging', { method: 'lowrank', level: 4 });
-    const settings = { ...defaultRepair, epochs: 2, rate: 1e6 };
-    expect((await repair(model, 'diverged', { settings })).written).toBeNull();
+    const settings = { ...defaultRepair, epochs: 2, rate: 1e30 };
+    const warnings: string[] = [];
+    const told: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
+    expect((await repair(model, 'diverged', { settings }, told)).written).toBeNull();
+    expect(warnings.join()).toMatch(/block\.0\.attention, .*aren't finite.*--rate/);
   });
 
   it('writes nothing where nothing is better', async () => {

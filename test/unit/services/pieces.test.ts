@@ -1,7 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { documentTypes, showDocument } from '../../../extension/core/documents/document-types';
+import { viewEvolution } from '../../../extension/core/symbolic/evolution/evolution-view';
 import { cut, inPieces, Joiner } from '../../../extension/protocol/pieces';
+import type { InspectorRequests } from '../../../extension/protocol/worker';
+import { WorkerClient } from '../../../extension/services/worker/worker-client';
+import { buildChild } from '../build-child';
 import { largeDocuments } from '../../reliability/large-documents';
 
 /** As it comes out of the other process. */
@@ -45,6 +49,23 @@ describe('pieces of a message', () => {
       const texts = [...cut(shown)].map((piece) => JSON.stringify(piece));
       expect(Math.max(...texts.map(({ length }) => length)), id).toBeLessThan(100_000);
       expect(JSON.stringify(sent(shown, 50_000)) === JSON.stringify(shown), id).toBe(true);
+    }
+  });
+
+  it('of a long request reach a child, which answers in pieces', async () => {
+    const client = new WorkerClient<InspectorRequests>({
+      modulePath: await buildChild('inspector'),
+      graceMilliseconds: 300,
+      onOutput: () => undefined,
+      assertMayRun: () => undefined,
+    });
+    try {
+      const state = { ...(await largeDocuments.evolution()), models: [] };
+      expect(JSON.stringify(state).length).toBeGreaterThan(100_000);
+      const view = await client.request('viewEvolution', state);
+      expect(JSON.stringify(view) === JSON.stringify(viewEvolution(state))).toBe(true);
+    } finally {
+      client.dispose();
     }
   });
 

@@ -31,16 +31,21 @@ export type PartWriter = (
 ) => Promise<string[]>;
 
 /** @throws UserError where a file has no room for the number of a class. */
-function requireSame(written: number | undefined, label: number): void {
+function requireSame(written: number | undefined, label: number, file: string): void {
   if (written !== label) {
     throw new UserError(say`The class ${label} does not fit into the labels of the data set.`, {
+      file,
       remedy: say`Give the examples one of the data set's own classes.`,
     });
   }
 }
 
 /** Labels of some examples, as numbers in their own type or as rows with a single 1. */
-function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabeled): NumericArray {
+function takeLabels(
+  { file, array }: StoredArray,
+  indices: Int32Array,
+  relabeled: Relabeled,
+): NumericArray {
   const taken = takeRows(array, indices);
   const { data } = taken;
   const width = elementCount(array.dims.slice(1));
@@ -53,7 +58,7 @@ function takeLabels(array: NumericArray, indices: Int32Array, relabeled: Relabel
         data[i * width + column] = typeof data[0] === 'bigint' ? BigInt(value) : value;
       }
       const written = width === 1 ? Number(data[i]) : Math.min(label, width - 1);
-      requireSame(written, label);
+      requireSame(written, label, file);
     }
   });
   return taken;
@@ -138,7 +143,7 @@ export const idxWriter =
       basename(file, extname(file) === '.gz' ? '.gz' : '');
     return writeFiles(folder, context, [
       [nameOf(images), idxBytes(takeRows(images.array, indices))],
-      [nameOf(labels), idxBytes(takeLabels(labels.array, indices, relabeled))],
+      [nameOf(labels), idxBytes(takeLabels(labels, indices, relabeled))],
     ]);
   };
 
@@ -157,7 +162,7 @@ export const cifarWriter =
       const at = i * rowBytes + labelAt;
       const label = relabeled.get(index) ?? bytes[at] ?? 0;
       bytes[at] = label;
-      requireSame(bytes[at], label);
+      requireSame(bytes[at], label, file);
     });
     const content = [[basename(file), bytes]] as const;
     const [written = ''] = await writeFiles(folder, context, content);
@@ -184,7 +189,7 @@ export const npzWriter =
     const path = join(folder, basename(file));
     const partOf = (name: string, array: NumericArray): NumericArray =>
       name === own.labels
-        ? takeLabels(array, indices, relabeled)
+        ? takeLabels({ file, array }, indices, relabeled)
         : inPart(name, array)
           ? takeRows(array, indices)
           : array;
@@ -200,7 +205,7 @@ export const npyWriter =
   async (indices, folder, context, relabeled) =>
     writeFiles(folder, context, [
       [basename(features.file), npyBytes(takeRows(features.array, indices))],
-      [basename(labels.file), npyBytes(takeLabels(labels.array, indices, relabeled))],
+      [basename(labels.file), npyBytes(takeLabels(labels, indices, relabeled))],
     ]);
 
 /** The column with the labels, and which row shows how a class is written. */

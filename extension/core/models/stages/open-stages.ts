@@ -1,13 +1,16 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
+import { withFields } from '../../checkpoints/config-text';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
 import { bytesByDType, unusedWarnings } from '../summarize';
+import type { LayeredModel } from '../layered-model';
 import type { ModelSummary, SublayerSummary } from '../model-summary';
 import { inFile } from '../../user-error';
 import { parseStagedConfig } from './staged-config';
 import type { StagedConfig } from './staged-config';
+import { classesOf } from './staged-family';
 import type { StagedFamily } from './staged-family';
 import { layOutStages } from './staged-layout';
 import type { StagedLayout, StagedSublayer } from './staged-layout';
@@ -27,7 +30,15 @@ export async function openStages(
   const layout = layOut(family, config, folder, checkpoint);
   const fingerprint = await fingerprintModel(configText, checkpoint);
   const summary = summarize(folder, family.modelType, checkpoint, layout, fingerprint);
-  return { model: new StagedModel(summary, checkpoint.files, layout), checkpoint };
+  const head = layout.head === undefined ? undefined : classesOf(family).head;
+  return { model: new StagedModel(summary, checkpoint.files, layout, head), checkpoint };
+}
+
+/** The text of config.json, with the class of the head that the tensors have where it names none. */
+export function withHead(configText: string, model: LayeredModel): string {
+  return model instanceof StagedModel && model.headClass !== undefined
+    ? withFields(configText, { architectures: [model.headClass] })
+    : configText;
 }
 
 function layOut(

@@ -62,6 +62,11 @@ export function sidesAt(config: ConfigFields, field: string): readonly number[] 
   return typeof value === 'number' ? [value, value] : listAt(config, field);
 }
 
+/** What follows from fields. @throws UserError where it is no size either. */
+export function sizeOf(value: number, field: string): number {
+  return isSize(value) ? value : refuse(field);
+}
+
 function refuse(field: string): never {
   throw new UserError(say`It isn't a size or a list of sizes.`, {
     field,

@@ -38,6 +38,8 @@ export class StagedModel implements LayeredModel {
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
     public readonly layout: StagedLayout,
+    /** transformers' class with the head, where there is one. */
+    public readonly headClass?: string,
   ) {
     const { channels, image, head } = layout;
     const [height = 'height', width = 'width'] = image ?? [];

@@ -31,6 +31,8 @@ export interface RepairedSlice {
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
+  /** Whether training ended in numbers that are not finite. */
+  readonly diverged: boolean;
 }
 
 /**
@@ -78,8 +80,10 @@ export async function repairSlice(
     };
     const random = seededRandom(settings.seed);
     let epochs = 0;
+    let diverged = false;
     for (let bad = 0; epochs < settings.epochs && bad < settings.patience; epochs++) {
       if (!(await trainOnce(trainer, shuffled(data.train, random), settings.batch, cancellation))) {
+        diverged = true;
         break;
       }
       const error = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
@@ -93,7 +97,7 @@ export async function repairSlice(
         bad++;
       }
     }
-    return { numbers: best.numbers, errorBefore, errorAfter: best.error, epochs };
+    return { numbers: best.numbers, errorBefore, errorAfter: best.error, epochs, diverged };
   } finally {
     await trainer.dispose();
   }

@@ -68,6 +68,7 @@ export async function repairSlices(
       slices.push(...(record === undefined ? [] : [record]));
       ahead.finish(id);
     }
+    warnDiverged(slices, context);
     return { forms: repaired, slices, lossBefore, lossAfter: await walk.loss() };
   } finally {
     await walk.dispose();
@@ -122,8 +123,18 @@ export async function repairSlicesApart(
       (await store.formsOf(id, own)).forEach((form, layer) => repaired.set(layer, form));
     }
   }
+  warnDiverged(slices, context);
   const lossAfter = await measureLoss(setup, repaired, say`Measuring the loss after`, context);
   return { forms: repaired, slices, lossBefore, lossAfter };
+}
+
+function warnDiverged(slices: readonly SliceRecord[], { warn }: JobContext): void {
+  const ids = slices.flatMap(({ sublayer, diverged }) => (diverged ? [sublayer] : []));
+  if (ids.length > 0) {
+    warn(
+      say`${ids.join(', ')}: training ended in numbers that aren't finite. What was best before is kept. Choose a smaller learning rate (--rate).`,
+    );
+  }
 }
 
 /** What comes after it takes longest. */

@@ -21,6 +21,8 @@ export interface SliceRecord {
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
+  /** Whether training ended in numbers that are not finite; what was best before is kept. */
+  readonly diverged: boolean;
 }
 
 const recordSchema = v.object({
@@ -29,6 +31,7 @@ const recordSchema = v.object({
   errorBefore: v.number(),
   errorAfter: v.number(),
   epochs: v.number(),
+  diverged: v.boolean(),
 });
 
 /**

@@ -27,6 +27,7 @@ export interface SliceResult {
   readonly errorBefore: number;
   readonly errorAfter: number;
   readonly epochs: number;
+  readonly diverged: boolean;
 }
 
 const trainedIn = (forms: ReadonlyMap<string, MatrixEncoding>) =>
@@ -44,7 +45,12 @@ export function sliceResultSchema(
   );
   return v.object({
     numbers: v.nullable(v.strictObject(tensors)),
-    ...{ errorBefore: v.number(), errorAfter: v.number(), epochs: v.number() },
+    ...{
+      errorBefore: v.number(),
+      errorAfter: v.number(),
+      epochs: v.number(),
+      diverged: v.boolean(),
+    },
   });
 }
 

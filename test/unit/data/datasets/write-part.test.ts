@@ -185,7 +185,7 @@ describe('a part of a data set in its own form', () => {
     const out = join(folder, 'small-relabeled');
     await expect(
       exportPart(set, Int32Array.of(0, 1), out, unattended, new Map([[0, 299]])),
-    ).rejects.toThrow(/The class 299 does not fit/);
+    ).rejects.toThrow(/small\.npz: The class 299 does not fit/);
     expect(existsSync(out)).toBe(false);
   });
 

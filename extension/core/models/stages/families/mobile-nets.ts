@@ -4,7 +4,7 @@ import type { Piece } from '../piece';
 import { multipleNear } from '../multiple-near';
 import { activation, meanOfPixels, sigmoid, squeezed } from '../piece-finder';
 import type { Convolution, PieceFinder } from '../piece-finder';
-import { listAt, numberAt } from '../staged-config';
+import { listAt, numberAt, sizeOf } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import type { BlockGroup, StagedFamily, StagedStep } from '../staged-family';
 
@@ -209,7 +209,8 @@ const efficientNet: Form = {
   blocks: (config) => {
     const at = (field: string, i: number): number => listAt(config, field)[i] ?? 0;
     return listAt(config, 'num_block_repeats').flatMap((repeats, i) => {
-      const count = Math.ceil(numberAt(config, 'depth_coefficient') * repeats);
+      const scale = numberAt(config, 'depth_coefficient');
+      const count = sizeOf(Math.ceil(scale * repeats), 'num_block_repeats');
       const out = scaled(config, at('out_channels', i));
       return Array.from({ length: count }, (_, j) => ({
         input: j === 0 ? scaled(config, at('in_channels', i)) : out,
