@@ -71,8 +71,8 @@ export class Heatmap {
   }
 
   /** Waits until no job runs and the profile is whole. */
-  public async finished(timeout = 120_000): Promise<void> {
-    await this.frame.getByText(/^(adaptive|exact), /).waitFor({ timeout });
+  public async finished(): Promise<void> {
+    await this.frame.getByText(/^(adaptive|exact), /).waitFor({ timeout: 120_000 });
     await this.job.waitFor({ state: 'hidden' });
   }
 }

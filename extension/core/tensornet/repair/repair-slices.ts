@@ -128,10 +128,10 @@ export async function repairSlicesApart(
   return { forms: repaired, slices, lossBefore, lossAfter };
 }
 
-function warnDiverged(slices: readonly SliceRecord[], { warn }: JobContext): void {
+function warnDiverged(slices: readonly SliceRecord[], context: JobContext): void {
   const ids = slices.flatMap(({ sublayer, diverged }) => (diverged ? [sublayer] : []));
   if (ids.length > 0) {
-    warn(
+    context.warn(
       say`${ids.join(', ')}: training ended in numbers that aren't finite. What was best before is kept. Choose a smaller learning rate (--rate).`,
     );
   }
