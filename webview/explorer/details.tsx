@@ -61,6 +61,7 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
   const tensors = tensorsIn(node);
   if (tensors.length === 0) return null;
   const listed = tensors.slice(0, mostListed);
+  const shown = distinct(tensors);
   const left = tensors.length - listed.length;
   const { column } = strings;
   return (
@@ -75,7 +76,7 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
           };
           return [
             <button type="button" class="link" title={name} onClick={onClick}>
-              {label}
+              {shown(name, label)}
             </button>,
             shape,
             dtype,
@@ -85,6 +86,17 @@ function TensorList({ node, choose }: TensorListProps): VNode | null {
       {left > 0 && <p class="muted">{strings.moreTensors(formatCount(left))}</p>}
     </div>
   );
+}
+
+/** Labels, or what names have behind their common beginning where tensors of several blocks have one label. */
+function distinct(tensors: readonly TreeNode[]): (name: string, label: string) => string {
+  if (new Set(tensors.map(({ label }) => label)).size === tensors.length) {
+    return (_, label) => label;
+  }
+  const parts = tensors.map(({ tensor, label }) => (tensor?.name ?? label).split('.'));
+  const [first = []] = parts;
+  const differing = first.findIndex((part, i) => parts.some((own) => own[i] !== part));
+  return (name) => name.split('.').slice(Math.max(0, differing)).join('.');
 }
 
 interface StatisticsProps {
