@@ -1,5 +1,6 @@
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import type { Socket } from 'node:net';
 import process from 'node:process';
 import { CancelledError } from './job';
 import type { JobContext, StageProgress } from './job';
@@ -48,36 +49,18 @@ export interface ChildOptions {
   readonly script: string;
   /** Most memory that its objects take, in MiB; it ends at more. */
   readonly heapMegabytes?: number;
-  /** Longest that it may take; it is killed after. */
-  readonly seconds?: number;
 }
 
 /**
- * Runs a task in a process of its own, which `serveTasks` answers in; the task and its result are plain data
- * or typed arrays. The child is gone afterwards.
- * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
+ * A process that does one task after the other, which `serveTasks` answers in. Tasks and results are plain data
+ * or typed arrays.
  */
-export async function runInChild(
-  options: ChildOptions,
-  task: unknown,
-  job: TaskJob,
-): Promise<unknown> {
-  const child = new Child(options);
-  try {
-    return await child.run(task, job);
-  } finally {
-    child.end();
-  }
-}
-
-/** A process that does one task after the other. */
 export class Child {
   private readonly child: ChildProcess;
   private output = '';
   private isEnded = false;
 
-  public constructor(private readonly options: ChildOptions) {
-    const { script, heapMegabytes } = options;
+  public constructor({ script, heapMegabytes }: ChildOptions) {
     this.child = fork(script, [], {
       execArgv: heapMegabytes === undefined ? [] : [`--max-old-space-size=${heapMegabytes}`],
       serialization: 'advanced',
@@ -103,10 +86,20 @@ export class Child {
     this.child.kill('SIGKILL');
   }
 
-  /** Does a task, while no other is done. */
-  public async run(task: unknown, job: TaskJob): Promise<unknown> {
+  /** Lets this process end while the child waits for a task. */
+  public unref(): void {
+    this.child.unref();
+    this.child.channel?.unref();
+    (this.child.stderr as Socket | null)?.unref();
+  }
+
+  /**
+   * Does a task, while no other is done.
+   * @param seconds longest that it may take; the child is killed after
+   * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
+   */
+  public async run(task: unknown, job: TaskJob, seconds = Infinity): Promise<unknown> {
     const { child } = this;
-    const { seconds = Infinity } = this.options;
     const send = (order: Order): void => {
       // A child that is gone is noticed by its end.
       child.send(order, () => undefined);

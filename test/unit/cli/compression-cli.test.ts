@@ -160,82 +160,104 @@ it('measures the layers that are asked for, by the methods, and writes what it p
   }
 });
 
-it('plans under a budget by some of the methods that were measured, and removes by a layer profile', async () => {
+describe('a plan under a budget', () => {
   const layers = join(folder, 'some.layerprofile.json');
-  const searched = ['profile', model, '--all', '--no-baselines', ...calibrated, '--out', layers];
-  expect((await run(...searched)).code).toBe(0);
   const measured = join(folder, 'all.sensitivity.json');
-  const made = ['sensitivity', model, '--methods', 'int8:32,int4:16', ...calibrated];
-  expect((await run(...made, '--out', measured)).code).toBe(0);
+  // Further rounds measure better plans, which tests of the planner look at.
   const plan = async (...args: string[]) =>
-    run('plan-compression', model, '--sensitivity', measured, '--device', 'cpu', ...args);
-  const out = join(folder, 'made.plan.json');
-  const few = await plan('--budget', '0.7', '--methods', 'int8', '--out', out, '--json');
-  expect(few.code, few.stderr).toBe(0);
-  const { compress, remove, cost, costBefore } = JSON.parse(few.stdout) as RefinedPlan;
-  expect(cost).toBeLessThanOrEqual(0.7 * costBefore);
-  expect(new Set(compress.map(({ method }) => method))).toEqual(new Set(['int8']));
-  expect(remove).toEqual([]);
-  expect(JSON.parse(await readFile(out, 'utf8'))).toMatchObject({ compress, remove });
-  expect((await plan('--budget', '0.3')).stderr).toMatch(/above the budget/);
-  const removing = await plan('--budget', '0.3', '--limits', 'flops<99%', '--profile', layers);
-  expect(removing.code, removing.stderr).toBe(0);
-  expect(removing.stdout).toMatch(/^Remove block\.\d\./m);
-  expect(removing.stdout).toMatch(/ of the original are left, distance /);
-  expect(removing.stdout).toMatch(/^flops: .* of at most .* of the original\)$/m);
+    run(
+      ...['plan-compression', model, '--sensitivity', measured],
+      ...['--device', 'cpu', '--rounds', '0', ...args],
+    );
+  const changedProfile = async (name: string, change: object): Promise<string> => {
+    const document = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
+    const file = join(folder, `${name}.layerprofile.json`);
+    await writeFile(file, JSON.stringify({ ...document, ...change }));
+    return file;
+  };
 
-  const leveled = await plan('--budget', '0.7', '--methods', 'int8:32');
-  expect(leveled.stderr).toMatch(/--methods: The sensitivity profile has its own settings of int8/);
-  const other = join(folder, 'kl.layerprofile.json');
-  const document = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
-  const settings = { ...document.settings, metric: 'kl' };
-  await writeFile(other, JSON.stringify({ ...document, settings }));
-  const mixed = await plan('--budget', '0.7', '--profile', other);
-  expect(mixed.stderr).toMatch(/kl\.layerprofile\.json.*must be of the same model .* by js/);
-  expect((await plan()).stderr).toMatch(/^--budget or --limits is required\./);
+  beforeAll(async () => {
+    const searched = ['profile', model, '--all', '--no-baselines', ...calibrated, '--out', layers];
+    const profiled = await run(...searched);
+    expect(profiled.code, profiled.stderr).toBe(0);
+    const made = ['sensitivity', model, '--methods', 'int8:32,int4:16', ...calibrated];
+    const tried = await run(...made, '--out', measured);
+    expect(tried.code, tried.stderr).toBe(0);
+  }, 120_000);
 
-  const blocks = join(folder, 'blocks.layerprofile.json');
-  const candidates = [{ sublayer: 'block.0', distance: 0.1 }];
-  await writeFile(blocks, JSON.stringify({ ...document, candidates }));
-  const whole = await plan('--budget', '0.7', '--profile', blocks);
-  expect(whole.stderr).toMatch(/blocks\.layerprofile\.json.* no distances of single sublayers/);
+  it('takes some of the methods that were measured', async () => {
+    const out = join(folder, 'made.plan.json');
+    const few = await plan('--budget', '0.7', '--methods', 'int8', '--out', out, '--json');
+    expect(few.code, few.stderr).toBe(0);
+    const { compress, remove, cost, costBefore } = JSON.parse(few.stdout) as RefinedPlan;
+    expect(cost).toBeLessThanOrEqual(0.7 * costBefore);
+    expect(new Set(compress.map(({ method }) => method))).toEqual(new Set(['int8']));
+    expect(remove).toEqual([]);
+    expect(JSON.parse(await readFile(out, 'utf8'))).toMatchObject({ compress, remove });
+  });
 
-  const idle = await plan('--limits', 'bytes<70%', '--unit', 'flops');
-  expect(idle.stderr).toMatch(/^--unit needs --budget\./);
-  const elsewhere = await plan('--budget', '0.7', '--context', '9');
-  expect(elsewhere.stderr).toMatch(/^--context applies only if --unit or --limits count memory\./);
+  it('removes by a layer profile', async () => {
+    const removing = await plan('--budget', '0.3', '--limits', 'flops<99%', '--profile', layers);
+    expect(removing.code, removing.stderr).toBe(0);
+    expect(removing.stdout).toMatch(/^Remove block\.\d\./m);
+    expect(removing.stdout).toMatch(/ of the original are left, distance /);
+    expect(removing.stdout).toMatch(/^flops: .* of at most .* of the original\)$/m);
+  });
 
-  const plans = join(folder, 'plans');
-  const front = await run(
-    'pareto',
-    measured,
-    '--profile',
-    layers,
-    '--points',
-    '200',
-    '--out',
-    plans,
-  );
-  expect(front.code, front.stderr).toBe(0);
-  const files = front.stderr.split('\n').filter((line) => line.endsWith('.plan.json'));
-  expect(await readdir(plans)).toHaveLength(files.length);
-  expect(new Set(files).size).toBe(files.length);
-  const smallest = JSON.parse(await readFile(files.at(-1) ?? '', 'utf8')) as Plan;
-  expect(smallest.remove).toHaveLength(document.candidates.length - 1);
+  it('is refused with what is wrong', async () => {
+    const says = async (...args: string[]): Promise<string> => (await plan(...args)).stderr;
+    expect(await says('--budget', '0.3')).toMatch(/above the budget/);
+    expect(await says('--budget', '0.7', '--methods', 'int8:32')).toMatch(
+      /--methods: The sensitivity profile has its own settings of int8/,
+    );
+    expect(await says()).toMatch(/^--budget or --limits is required\./);
+    expect(await says('--limits', 'bytes<70%', '--unit', 'flops')).toMatch(
+      /^--unit needs --budget\./,
+    );
+    expect(await says('--budget', '0.7', '--context', '9')).toMatch(
+      /^--context applies only if --unit or --limits count memory\./,
+    );
+    const { settings } = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
+    const other = await changedProfile('kl', { settings: { ...settings, metric: 'kl' } });
+    expect(await says('--budget', '0.7', '--profile', other)).toMatch(
+      /kl\.layerprofile\.json.*must be of the same model .* by js/,
+    );
+    const candidates = [{ sublayer: 'block.0', distance: 0.1 }];
+    const blocks = await changedProfile('blocks', { candidates });
+    expect(await says('--budget', '0.7', '--profile', blocks)).toMatch(
+      /blocks\.layerprofile\.json.* no distances of single sublayers/,
+    );
+  });
 
-  const task = join(folder, 'few.jsonl');
-  const rows = ['fox', 'dog', 'lazy', 'quick', 'brown', 'over'].map((word, i) => ({
-    context: 'the quick brown fox jumps over the',
-    choices: [` ${word}`, ' jumps', ' the'],
-    answer: i % 3,
-  }));
-  await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
-  const shown = await run('pareto', measured, '--task', task, '--points', '3', '--device', 'cpu');
-  expect(shown.code, shown.stderr).toBe(0);
-  expect(shown.stdout).toMatch(/ few +points from the original$/m);
-  expect(shown.stdout).toMatch(/^few: the original has .* of 6 examples right$/m);
-  const idleDevice = await run('pareto', measured, '--device', 'cpu');
-  expect(idleDevice.stderr).toMatch(/^--device needs --task\./);
+  it('is written in all sizes', async () => {
+    const plans = join(folder, 'plans');
+    const front = await run(
+      ...['pareto', measured, '--profile', layers, '--points', '200', '--out', plans],
+    );
+    expect(front.code, front.stderr).toBe(0);
+    const files = front.stderr.split('\n').filter((line) => line.endsWith('.plan.json'));
+    expect(await readdir(plans)).toHaveLength(files.length);
+    expect(new Set(files).size).toBe(files.length);
+    const smallest = JSON.parse(await readFile(files.at(-1) ?? '', 'utf8')) as Plan;
+    const { candidates } = JSON.parse(await readFile(layers, 'utf8')) as LayerProfile;
+    expect(smallest.remove).toHaveLength(candidates.length - 1);
+  });
+
+  it('is scored on a task in some sizes', async () => {
+    const task = join(folder, 'few.jsonl');
+    const rows = ['fox', 'dog', 'lazy', 'quick', 'brown', 'over'].map((word, i) => ({
+      context: 'the quick brown fox jumps over the',
+      choices: [` ${word}`, ' jumps', ' the'],
+      answer: i % 3,
+    }));
+    await writeFile(task, rows.map((row) => JSON.stringify(row)).join('\n'));
+    const shown = await run('pareto', measured, '--task', task, '--points', '3', '--device', 'cpu');
+    expect(shown.code, shown.stderr).toBe(0);
+    expect(shown.stdout).toMatch(/ few +points from the original$/m);
+    expect(shown.stdout).toMatch(/^few: the original has .* of 6 examples right$/m);
+    const idleDevice = await run('pareto', measured, '--device', 'cpu');
+    expect(idleDevice.stderr).toMatch(/^--device needs --task\./);
+  });
 });
 
 it('tells the drift of a plan that narrows', async () => {

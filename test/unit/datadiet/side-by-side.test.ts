@@ -16,7 +16,7 @@ import { defaultTraining } from '../../../extension/core/datadiet/training/train
 import { LocalEngine } from '../../../extension/core/distribute/local-engine';
 import type { Engine } from '../../../extension/core/distribute/piece';
 import { alone } from '../../../extension/core/distribute/with-crew';
-import { runInChild } from '../../../extension/core/jobs/child-task';
+import { Child } from '../../../extension/core/jobs/child-task';
 import { CancelledError, unattended } from '../../../extension/core/jobs/job';
 import type { StageProgress, WorkerTally } from '../../../extension/core/jobs/job';
 import { writeCheckpoint } from '../../../extension/core/training/checkpoint';
@@ -196,7 +196,7 @@ describe('seeds in processes of their own', () => {
 
 it('a child that cannot be started is lost', async () => {
   const job = { cancellation: unattended.cancellation, progress: () => undefined };
-  await expect(runInChild({ script: join(folder, 'none.js') }, {}, job)).rejects.toThrow(
+  await expect(new Child({ script: join(folder, 'none.js') }).run({}, job)).rejects.toThrow(
     /ended with exit code 1/,
   );
   expect(process.exitCode).toBeUndefined();

@@ -52,11 +52,13 @@ beforeAll(async () => {
   await bundle(
     parent,
     `import { writeFileSync } from 'node:fs';
-     import { runInChild } from './child-task';
+     import { Child } from './child-task';
      const job = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
      const [task, result] = process.argv.slice(2);
-     void runInChild({ script: ${JSON.stringify(child)} }, task, job).then((pid) => {
+     const child = new Child({ script: ${JSON.stringify(child)} });
+     void child.run(task, job).then((pid) => {
        writeFileSync(result, String(pid));
+       child.end();
      });`,
   );
 });
