@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { LayeredModel } from '../../extension/core/models/layered-model';
 import type { Example, ExampleValue } from '../../extension/core/models/model-input';
 import { openModel } from '../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
@@ -70,13 +71,13 @@ export function encoderGolden(name: string): EncoderGolden {
   };
 }
 
-/** Output of a folder for each example with the sublayers of `removed` skipped, one after the other. */
+/** Output of a folder or a model for each example with the sublayers of `removed` skipped, one after the other. */
 export async function encoderOutput(
-  path: string,
+  source: string | LayeredModel,
   examples: readonly Example[],
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
-  const model = await openModel(path);
+  const model = typeof source === 'string' ? await openModel(source) : source;
   const executor = new LayeredExecutor(model, 'cpu', 1 << 30, { asItStands: true });
   try {
     const results: number[] = [];

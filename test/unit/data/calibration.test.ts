@@ -285,7 +285,7 @@ describe('tokens of a prefix', () => {
         const { sequences } = await loadCalibration(request, { summary }, '');
         expect([...(sequences[0] ?? [])]).toEqual([...ids.subarray(0, length)]);
       }),
-      { numRuns: 100 },
+      { numRuns: 40 },
     );
   });
 });

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { ModelFormat } from '../../../extension/core/models/model-headers';
 import { writeModel } from '../../../extension/core/pipelines/write-model';
 import type { WriteRequest } from '../../../extension/core/pipelines/write-model';
@@ -74,13 +75,13 @@ export async function prune(
   );
 }
 
-/** Logits [rows · sequence, vocabulary] of a folder without the sublayers and experts of `removed`. */
+/** Logits [rows · sequence, vocabulary] of a folder or a model without the sublayers and experts of `removed`. */
 export async function logitsOf(
-  path: string,
+  source: string | LayeredModel,
   rows: readonly (readonly number[])[],
   removed: readonly string[] = [],
 ): Promise<Float32Array> {
-  const model = await openModel(path);
+  const model = typeof source === 'string' ? await openModel(source) : source;
   const executor = new LayeredExecutor(model, 'cpu', memoryBytes, { asItStands: true });
   const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
   try {

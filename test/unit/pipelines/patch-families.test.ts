@@ -90,10 +90,9 @@ describe('patches in decoders of every family', () => {
     expect(summary.sublayers.filter(({ kind }) => kind === 'patch').map(({ id }) => id)).toEqual(
       ids,
     );
-    const skipped = fresh();
-    await prune(source, [], skipped, { patches: await patchesAt(model, ids, 0) });
+    const skipping = model.withPatches(await patchesAt(model, ids, 0));
     const without = await logitsOf(source, rows, ids);
-    expect(relativeError(await logitsOf(skipped, rows), without)).toBeLessThan(1e-6);
+    expect(relativeError(await logitsOf(skipping, rows), without)).toBeLessThan(1e-6);
     expect(relativeError(await logitsOf(path, rows), without)).toBeGreaterThan(1e-4);
   });
 
@@ -125,9 +124,9 @@ describe('patches in encoders', () => {
     const ids = endsOf(model);
     const { examples } = encoderGolden(name);
     const without = await encoderOutput(source, examples, ids);
-    const [skipped, added] = [fresh(), fresh()];
-    await prune(source, [], skipped, { patches: await patchesAt(model, ids, 0) });
-    expect(relativeError(await encoderOutput(skipped, examples), without)).toBeLessThan(1e-6);
+    const added = fresh();
+    const skipping = model.withPatches(await patchesAt(model, ids, 0));
+    expect(relativeError(await encoderOutput(skipping, examples), without)).toBeLessThan(1e-6);
     const patches = await patchesAt(model, ids);
     const { parametersAfter } = await prune(source, [], added, { patches });
     const { summary } = await openModel(added);
@@ -143,6 +142,13 @@ describe('patches in encoders', () => {
 /** Graphs whose stream is maps of images or whole numbers, or whose layers lie inside of an If. */
 const refused = /^(?:resnet-(?!qdq).*|mobilenet-.*|.*-merged)$/;
 const removable = onnxCases.filter((name) => readOnnxGolden(name).removed !== undefined);
+
+/** Exporters write the same layers: patches that add something are tried in the graph of one of them. */
+const familyOf = (name: string): string =>
+  name.replace(/-(?:dynamo|legacy|past|fused|genai|dynamicquant|qdq)$/, '');
+const addedTo = new Set(
+  new Map(removable.toReversed().map((one) => [familyOf(one), one])).values(),
+);
 
 describe('patches in ONNX graphs', () => {
   it.each(removable.filter((name) => !refused.test(name)))(
@@ -163,6 +169,9 @@ describe('patches in ONNX graphs', () => {
       // As if they were removed in torch, while the last layers are zero.
       expect(relativeError(logits, removed?.logits ?? logits)).toBeLessThan(tolerance);
 
+      if (!addedTo.has(name)) {
+        return;
+      }
       const patches = await patchesAt(model, ids);
       const written = await prune(source, [], fresh(), { patches, format: 'onnx' });
       expect(written.verification.relativeError).toBeLessThan(tolerance);

@@ -39,6 +39,9 @@ async function patchAt({ modelPath, ...given }: Asked, context: JobContext): Pro
   return patchModel({ ...given, model: await openModelFiles(modelPath) }, context);
 }
 
+/** More than one graph. */
+const several: Partial<Asked> = { limits: { graphs: 2, programs: 500 } };
+
 function request(modelPath: string, more: Partial<Asked> = {}): Asked {
   return {
     modelPath,
@@ -46,7 +49,7 @@ function request(modelPath: string, more: Partial<Asked> = {}): Asked {
     text: { file: 'random', sequences: 10, length: 16 },
     bundledText: text,
     library: patchLibrary(),
-    limits: { graphs: 2, programs: 500 },
+    limits: { graphs: 1, programs: 200 },
     fitting: { epochs: 2, batch: 32, rate: 1e-3 },
     seed: 3,
     out: fresh(),
@@ -154,7 +157,7 @@ describe('a model with patches', () => {
 describe('patching a sublayer', () => {
   it('compares all kinds, lowers the error and writes what it says', async () => {
     const source = await random();
-    const given = request(source);
+    const given = request(source, several);
     const result = await patchAt(given, unattended);
     expect(result.standings.map(({ kind }) => kind)).toEqual([...patchKinds]);
     const of = Object.fromEntries(result.standings.map((one) => [one.kind, one]));
@@ -186,8 +189,8 @@ describe('patching a sublayer', () => {
 
   it('goes on where it was stopped, to the same model', async () => {
     const source = await random();
-    const whole = await patchAt(request(source), unattended);
-    const given = request(source);
+    const whole = await patchAt(request(source, several), unattended);
+    const given = request(source, several);
     const stopping: RecordedContext = new RecordedContext(({ stage, done }) => {
       stopping.cancellation.isCancellationRequested ||= stage.startsWith('Fitting') && done === 4;
     });

@@ -62,7 +62,7 @@ describe('repair', () => {
         text,
         bundledText: '',
         trains: 'compressed',
-        settings: { ...defaultRepair, epochs: 4 },
+        settings: { ...defaultRepair, epochs: 2 },
         ...{ states: 'student', version: 'test' },
         out: join(folder, name),
         ...more,

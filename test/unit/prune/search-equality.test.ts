@@ -43,9 +43,9 @@ const scenarioOf = (
 
 describe('exact search', () => {
   it.each([
-    ['any', families, withoutExperts, 10],
-    ['parallel', ['cohere'], withoutExperts, 6],
-    ['expert', ['mixtral'], ['expert', 'expert', 'sublayer', 'block'], 8],
+    ['any', families, withoutExperts, 8],
+    ['parallel', ['cohere'], withoutExperts, 3],
+    ['expert', ['mixtral'], ['expert', 'expert', 'sublayer', 'block'], 5],
   ] as const)(
     'gives the order and the distances of the naive search, for less: %s branches',
     async (_, modelTypes, among, numRuns) => {
@@ -141,7 +141,7 @@ describe('exact search', () => {
           await rm(out, { recursive: true, force: true });
         }
       }),
-      { numRuns: 6 },
+      { numRuns: 3 },
     );
   }, 300_000);
 

@@ -68,12 +68,21 @@ function depthOf(corners: number, radius: number, turn: number): (x: number, y: 
     return (x, y) => radius - Math.hypot(x, y);
   }
   const inner = radius * Math.cos(Math.PI / corners);
-  const sides = Array.from({ length: corners }, (_, i) => {
-    // Polygons stand on a side: one normal points down.
-    const direction = Math.PI / 2 + turn + (2 * Math.PI * i) / corners;
-    return [Math.cos(direction), Math.sin(direction)] as const;
-  });
-  return (x, y) => Math.min(...sides.map(([dx, dy]) => inner - x * dx - y * dy));
+  // Polygons stand on a side: one normal points down.
+  const directions = Array.from(
+    { length: corners },
+    (_, i) => Math.PI / 2 + turn + (2 * Math.PI * i) / corners,
+  );
+  const across = Float64Array.from(directions, Math.cos);
+  const down = Float64Array.from(directions, Math.sin);
+  // A loop without closures, as it runs for each pixel.
+  return (x, y) => {
+    let least = Infinity;
+    for (let side = 0; side < corners && least >= 0; side++) {
+      least = Math.min(least, inner - x * (across[side] ?? 0) - y * (down[side] ?? 0));
+    }
+    return least;
+  };
 }
 
 class Canvas {
