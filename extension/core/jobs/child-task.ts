@@ -28,6 +28,7 @@ export class WorkerLostError extends Error {
 type Order = { readonly kind: 'start'; readonly task: unknown } | { readonly kind: 'cancel' };
 
 type Report =
+  | { readonly kind: 'ready' }
   | { readonly kind: 'progress'; readonly progress: StageProgress }
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'cancelled' }
@@ -59,6 +60,8 @@ export class Child {
   private readonly child: ChildProcess;
   private output = '';
   private isEnded = false;
+  /** Since when it can work; a busy machine takes long to start it. */
+  private readySince: number | undefined;
 
   public constructor({ script, heapMegabytes }: ChildOptions) {
     this.child = fork(script, [], {
@@ -69,6 +72,9 @@ export class Child {
     });
     this.child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.output = (this.output + text).slice(-outputTail);
+    });
+    this.child.once('message', () => {
+      this.readySince = performance.now();
     });
     this.child.once('close', () => {
       this.isEnded = true;
@@ -95,7 +101,7 @@ export class Child {
 
   /**
    * Does a task, while no other is done.
-   * @param seconds longest that it may take; the child is killed after
+   * @param seconds longest that it may take once the child is there; it is killed after
    * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
    */
   public async run(task: unknown, job: TaskJob, seconds = Infinity): Promise<unknown> {
@@ -107,7 +113,8 @@ export class Child {
     const started = performance.now();
     let cancelledAt: number | undefined;
     const timer = setInterval(() => {
-      if (performance.now() - started > 1000 * seconds) {
+      const since = Math.max(started, this.readySince ?? Infinity);
+      if (performance.now() - since > 1000 * seconds) {
         this.end();
       }
       if (job.cancellation.isCancellationRequested) {
@@ -128,7 +135,7 @@ export class Child {
             job.progress(report.progress);
           } else if (report.kind === 'result') {
             resolve(report.result);
-          } else {
+          } else if (report.kind !== 'ready') {
             reject(errorOf(report));
           }
         };
@@ -155,7 +162,9 @@ export class Child {
   }
 }
 
-function errorOf(report: Exclude<Report, { kind: 'progress' } | { kind: 'result' }>): Error {
+function errorOf(
+  report: Exclude<Report, { kind: 'ready' } | { kind: 'progress' } | { kind: 'result' }>,
+): Error {
   switch (report.kind) {
     case 'cancelled':
       return new CancelledError();
@@ -196,6 +205,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
       },
     );
   });
+  send({ kind: 'ready' });
   endWithParent();
 }
 
