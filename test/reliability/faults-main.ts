@@ -1,11 +1,11 @@
-// Lets each call that writes fail once: faults.cjs MODEL FOLDER SAMPLES SITES KIND… Run by scripts/faults.mjs.
+// Lets each call that writes fail once: faults.cjs MODEL FOLDER SAMPLES SITES LOG KIND… Run by scripts/faults.mjs.
 import { join } from 'node:path';
 import process from 'node:process';
 import { ModelCache } from '../../extension/core/models/model-cache';
 import { costsFolder } from '../../extension/core/runtime/user-cache';
 import { FaultyWork, runTask } from './faults';
 import type { Call, Fault } from './faulty-disk';
-import { changedModel, kindNames, kinds, makeSources, taskOf } from './kinds';
+import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from './kinds';
 import type { KindName } from './kinds';
 
 const codes = ['ENOSPC', 'EACCES', 'EIO', 'EMFILE', 'killed', 'deleted'] as const;
@@ -14,16 +14,19 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** Of each place in the program that writes, the first call and the last. */
-function sitesOf(calls: readonly Call[]): number[] {
+/** Calls of each place in the program that writes. */
+function placesOf(calls: readonly Call[]): (readonly number[])[] {
   const alike = new Map<string, number[]>();
   for (const [at, { name, site }] of calls.entries()) {
     alike.set(name + site, [...(alike.get(name + site) ?? []), at]);
   }
-  return [...alike.values()].flatMap((sites) =>
-    sites.filter((_, i) => i === 0 || i === sites.length - 1),
-  );
+  return [...alike.values()];
 }
+
+/** Of each place the first call and the last, the first ones first. */
+const endsOf = (places: readonly (readonly number[])[]): number[] => [
+  ...new Set([0, -1].flatMap((end) => places.map((calls) => calls.at(end) ?? 0))),
+];
 
 /** At most so many of them, from the first to the last. */
 function some(sites: readonly number[], most: number): readonly number[] {
@@ -34,8 +37,12 @@ function some(sites: readonly number[], most: number): readonly number[] {
   return chosen.map((i) => sites[i] ?? 0);
 }
 
+/** Whether starting each time from nothing would take most of the time. */
+const isLong = ({ seconds }: FaultyWork): boolean => seconds > 2;
+
 async function main(): Promise<void> {
-  const [model = '', folder = '', samples = '', most = '', ...names] = process.argv.slice(2);
+  const [model = '', folder = '', samples = '', most = '', log = '', ...names] =
+    process.argv.slice(2);
   const models = new ModelCache({ capacity: 4 });
   const environment = {
     ...{ samples, version: '0', costsFolder: costsFolder(), bundles: folder },
@@ -45,20 +52,29 @@ async function main(): Promise<void> {
   await runTask(taskOf(changedModel, sources, ''), environment);
   let all = 0;
   for (const name of names.length > 0 ? (names as KindName[]) : kindNames) {
-    const work = await FaultyWork.start(kinds[name], { sources, folder, environment });
+    const work = await FaultyWork.start(lessOf(kinds[name]), { sources, folder, environment });
+    let tried = 0;
     const found = new Map<string, number>();
-    const sites = some(sitesOf(work.calls), Number(most));
+    const places = placesOf(work.calls);
+    const sites = some(endsOf(places), Number(most));
+    if (isLong(work)) await work.prepare(sites);
     for (const at of sites) {
       for (const code of codes) {
         for (const finding of await work.try({ at, code } satisfies Fault)) {
           found.set(finding, (found.get(finding) ?? 0) + 1);
+          if (log === 'true') say(`  ${finding}`);
         }
       }
+      tried += 1;
+      if (log === 'true') say(`${name}: ${tried} of ${sites.length} calls`);
     }
     all += found.size;
-    say(
-      `${name.padEnd(12)} ${work.calls.length} calls, ${sites.length} sites, ${codes.length * sites.length} faults, ${found.size} findings`,
-    );
+    const counted = [
+      ...[`${work.calls.length} calls at ${places.length} places`, `${sites.length} tried`],
+      ...[`${codes.length * sites.length} faults`, `${found.size} findings`],
+      `${work.seconds.toFixed(1)} s undisturbed`,
+    ];
+    say(`${name.padEnd(12)} ${counted.join(', ')}`);
     for (const [finding, count] of found) say(`  ${count} times: ${finding}`);
   }
   process.exitCode = all > 0 ? 1 : 0;

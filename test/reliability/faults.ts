@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import process from 'node:process';
 import { asSetting, validateRequest } from '../../extension/core/operations/build-request';
@@ -29,6 +29,8 @@ interface Options {
 export class FaultyWork {
   /** Those of an undisturbed run. */
   public readonly calls: readonly Call[];
+  /** What was on disk where the next run gave what an undisturbed one gives. */
+  readonly #proven = new Set<string>();
 
   private constructor(
     private readonly kind: Kind,
@@ -36,6 +38,8 @@ export class FaultyWork {
     private readonly options: Options,
     private readonly undisturbed: { readonly calls: readonly Call[]; readonly tree: Tree },
     private readonly untouched: Tree,
+    /** Of an undisturbed run. */
+    public readonly seconds: number,
   ) {
     this.calls = undisturbed.calls;
   }
@@ -44,21 +48,65 @@ export class FaultyWork {
     const out = join(options.folder, 'out');
     const task = inProcess(taskOf(kind, options.sources, out));
     renew(out);
+    const started = performance.now();
     const disk = new FaultyDisk([out]);
     try {
       await runTask(task, options.environment);
     } finally {
       disk.restore();
     }
+    const seconds = (performance.now() - started) / 1000;
     const undisturbed = { calls: disk.calls, tree: treeOf(out) };
-    return new FaultyWork(kind, task, options, undisturbed, treeOf(options.sources.folder, true));
+    const untouched = treeOf(options.sources.folder, true);
+    return new FaultyWork(kind, task, options, undisturbed, untouched, seconds);
+  }
+
+  /**
+   * Keeps what is on disk just before some of the calls, by another undisturbed run, so that trying one of them begins
+   * there: as a run that was killed and is resumed.
+   */
+  public async prepare(sites: readonly number[]): Promise<void> {
+    const { task, options } = this;
+    const out = join(options.folder, 'out');
+    renew(out);
+    const disk = new FaultyDisk([out], undefined, (number) => {
+      if (sites.includes(number)) cpSync(out, this.#stateAt(number), { recursive: true });
+    });
+    try {
+      await runTask(task, options.environment);
+    } finally {
+      disk.restore();
+    }
   }
 
   /** Lets one call fail, then runs the same again. @returns in words what is wrong about either */
-  public async try(fault: Fault): Promise<string[]> {
+  public async try({
+    at,
+    code,
+  }: {
+    readonly at: number;
+    readonly code: Fault['code'];
+  }): Promise<string[]> {
+    const state = this.#stateAt(at);
+    const call = this.calls[at];
+    const resumed =
+      call !== undefined && existsSync(state) && (await this.#try({ at: call, code }, state));
+    const found = resumed || (await this.#try({ at, code }));
+    return found ?? [`${code}: there was no call ${at} that could fail`];
+  }
+
+  /**
+   * @param state what is on disk before; nothing if absent
+   * @returns undefined where nothing came to fail
+   */
+  async #try(fault: Fault, state?: string): Promise<string[] | undefined> {
     const { task, options, undisturbed } = this;
     const out = join(options.folder, 'out');
     renew(out);
+    if (state !== undefined) {
+      cpSync(state, out, { recursive: true });
+      giveToTheDead(out);
+    }
     const disk = new FaultyDisk([out], fault);
     const warned: string[] = [];
     const error: unknown = await runTask(task, options.environment, (warning) =>
@@ -68,9 +116,8 @@ export class FaultyWork {
       (thrown: unknown) => thrown ?? new Error('nothing was thrown'),
     );
     disk.restore();
-    if (disk.calls.length <= fault.at) {
-      return [`${fault.code}: there was no call ${fault.at} that could fail`];
-    }
+    const { failed } = disk;
+    if (failed === undefined) return undefined;
     const wasKilled = fault.code === 'killed';
     if (wasKilled) {
       giveToTheDead(out);
@@ -79,10 +126,10 @@ export class FaultyWork {
     const actual = treeOf(out);
     found.push(...this.#halfMade(actual).map((one) => `half made: ${one}`));
     found.push(...differences(treeOf(options.sources.folder, true), this.untouched));
-    const isRemoval = /^(rm|rmdir|unlink)$/.test(disk.calls[fault.at]?.name ?? '');
+    const isRemoval = /^(rm|rmdir|unlink)$/.test(failed.name);
     // A result that was there already is gone with its folder.
     const isLate = fault.code === 'deleted' && isRemoval;
-    if (error === undefined && !isLate) {
+    if (error === undefined && !wasKilled && !isLate) {
       // What could not be removed is done again by nobody.
       const kept = isRemoval ? without(actual, this.#saved()) : actual;
       const unsaid = differences(kept, undisturbed.tree).filter(
@@ -90,26 +137,37 @@ export class FaultyWork {
       );
       found.push(...unsaid.map((one) => `despite it ${one}`));
     } else if (error !== undefined && !wasKilled && !isRemoval) {
-      const left = [...actual.keys()].filter((name) => name.includes('.espalier-partial-'));
+      const left = [...actual.keys()].filter((name) =>
+        name.includes(`.espalier-partial-${process.pid}`),
+      );
       found.push(...left.map((name) => `${name} is left`));
     }
-    if (error !== undefined) {
+    // One that is killed says nothing, whatever became of the error here. From the same state the next run gives the same.
+    const lies = JSON.stringify([wasKilled, ...actual]);
+    if ((error !== undefined || wasKilled) && !this.#proven.has(lies)) {
       mkdirSync(out, { recursive: true });
       const again: unknown = await runTask(task, options.environment).catch(
         (thrown: unknown) => thrown,
       );
       // One that was killed behind its result leaves it, and it is not written over.
       const isInTheWay = wasKilled && String(again).includes('The folder exists already');
-      const wrong =
-        again instanceof Error
+      const isWrong = again instanceof Error && !isInTheWay;
+      const differ = differences(treeOf(out), undisturbed.tree).filter(
+        (one) => !isInTheWay || one.endsWith('is left'),
+      );
+      found.push(
+        ...(isWrong
           ? [`the next run fails: ${again.message}`]
-          : differences(treeOf(out), undisturbed.tree).map((one) => `after the next run ${one}`);
-      found.push(...(isInTheWay ? [] : wrong));
+          : differ.map((one) => `after the next run ${one}`)),
+      );
+      if (!isWrong && differ.length === 0) this.#proven.add(lies);
     }
-    return found.map(
-      (one) =>
-        `${fault.code} at ${describe(disk.calls[fault.at] ?? { name: 'no call', path: '' })}: ${one}`,
-    );
+    return found.map((one) => `${fault.code} at ${describe(failed)}: ${one}`);
+  }
+
+  /** Where is kept what is on disk before a call. */
+  #stateAt(number: number): string {
+    return join(this.options.folder, 'states', this.task.operation, String(number));
   }
 
   #halfMade(actual: Tree): string[] {

@@ -13,8 +13,8 @@ export interface Call {
 
 /** What goes wrong. */
 export interface Fault {
-  /** Which of the counted calls, from 0. */
-  readonly at: number;
+  /** Which of the counted calls, from 0, or the first at a place. */
+  readonly at: number | Omit<Call, 'path'>;
   /** `killed`: this call is half done, and nothing reaches the disk after it. `deleted`: the folders are gone before it. */
   readonly code: 'ENOSPC' | 'EACCES' | 'EIO' | 'EMFILE' | 'killed' | 'deleted';
 }
@@ -39,12 +39,16 @@ export class KilledError extends Error {}
  */
 export class FaultyDisk {
   public readonly calls: Call[] = [];
+  /** The one that failed. */
+  public failed: Call | undefined;
   readonly #undo: (() => void)[] = [];
   #isKilled = false;
 
   public constructor(
     private readonly folders: readonly string[],
     private readonly fault?: Fault,
+    /** Looks on before each call, by its number. */
+    private readonly before?: (number: number) => void,
   ) {
     const promises = fs.promises as unknown as Methods;
     for (const name of writing) {
@@ -131,20 +135,26 @@ export class FaultyDisk {
 
   /** Counts a call. @returns what it fails with, if it does */
   #count(name: string, path: string): Error | undefined {
-    const number = this.calls.push({ name, path, site: siteOf(new Error(name)) }) - 1;
-    const { at, code } = this.fault ?? {};
-    if (this.#isKilled || (code === 'killed' && number === at)) {
-      return new KilledError('the process is gone');
-    }
-    if (number === at && code === 'deleted') {
+    const call = { name, path, site: siteOf(new Error(name)) };
+    const number = this.calls.push(call) - 1;
+    this.before?.(number);
+    if (this.#isKilled) return new KilledError('the process is gone');
+    if (this.fault === undefined || !this.#isTurnOf(call, number, this.fault)) return undefined;
+    this.failed = call;
+    const { code } = this.fault;
+    if (code === 'killed') return new KilledError('the process is gone');
+    if (code === 'deleted') {
       for (const folder of this.folders) fs.rmSync(folder, { recursive: true });
       return undefined;
     }
-    return number === at
-      ? Object.assign(new Error(`${code}: it failed on purpose, ${name} '${path}'`), {
-          ...{ code, syscall: name, path },
-        })
-      : undefined;
+    return Object.assign(new Error(`${code}: it failed on purpose, ${name} '${path}'`), {
+      ...{ code, syscall: name, path },
+    });
+  }
+
+  #isTurnOf({ name, site }: Call, number: number, { at }: Fault): boolean {
+    if (typeof at === 'number') return number === at;
+    return this.failed === undefined && name === at.name && site === at.site;
   }
 }
 

@@ -22,6 +22,8 @@ export interface Kind {
   readonly operation: OperationId;
   /** Its options; results go into the folder `out`. */
   readonly given: (sources: Sources, out: string) => Readonly<Record<string, unknown>>;
+  /** Changes of its options where it runs hundreds of times: less of the same. */
+  readonly less?: Readonly<Record<string, unknown>>;
   /** The file of the folder `out` that comes last, where results come one by one. */
   readonly last?: string;
 }
@@ -74,6 +76,7 @@ export const kinds = {
       ...calibrated(sources),
       sequences: 12,
     }),
+    less: { sequences: 4, epochs: 1 },
   },
   scores: {
     operation: 'score-data',
@@ -132,6 +135,12 @@ export const changedModel: Kind = {
     device: 'cpu',
   }),
 };
+
+/** The same work with less of everything, where a kind says how. */
+export const lessOf = (kind: Kind): Kind => ({
+  ...kind,
+  given: (sources, out) => ({ ...kind.given(sources, out), ...kind.less }),
+});
 
 export function taskOf({ operation: id, given }: Kind, sources: Sources, out: string): Task {
   const operation = operations.find((one) => one.id === id) as unknown as AnyOperation;

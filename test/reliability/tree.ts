@@ -23,7 +23,13 @@ export function treeOf(folder: string, exact = false): Tree {
 
 function hashOf(path: string, exact: boolean): string {
   const bytes = readFileSync(path);
-  const content = path.endsWith('.json') && !exact ? withoutDates(bytes.toString()) : bytes;
+  if (exact) return createHash('sha256').update(bytes).digest('hex');
+  const isJournal = path.endsWith('.jsonl');
+  const content = path.endsWith('.json')
+    ? withoutDates(bytes.toString())
+    : isJournal
+      ? bytes.toString().replace(/"run":"[^"]*"/, '')
+      : bytes;
   return createHash('sha256').update(content).digest('hex');
 }
 

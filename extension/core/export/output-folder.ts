@@ -1,7 +1,8 @@
 import { mkdir, open, readdir, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { dirname, relative, resolve, sep } from 'node:path';
 import { asideOf, exists, partialOf, removeEmptyParents, removeStale } from '../jobs/partial';
 import { CancelledError } from '../jobs/job';
+import { resolveLinks } from '../jobs/resolve-links';
 import { UserError } from '../user-error';
 import { manifestName } from '../document-names';
 import { onPath } from '../jobs/write-errors';
@@ -126,16 +127,6 @@ export async function requireOutput(
   refuseSource(path, await realpath(sourceFolder));
   await refuseExisting(path, overwrite);
   return path;
-}
-
-/** The real path, of which the last parts need not exist yet. */
-async function resolveLinks(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch {
-    const parent = dirname(path);
-    return parent === path ? path : join(await resolveLinks(parent), basename(path));
-  }
 }
 
 function refuseSource(path: string, source: string): void {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { appendFile, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { constants, open, readFile, rm, writeFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../user-error';
 import { say } from '../message';
 import { replaceFile } from './replace-file';
@@ -64,8 +65,14 @@ export class Journal<Entry> {
     const before = this.writing.catch(() => undefined);
     this.writing = before.then(async () =>
       write(this.path, async () => {
-        if (!(await this.#isTaken())) {
-          await appendFile(this.path, lines);
+        // The file that is looked at is the one that is written to, whatever comes to its place.
+        const file = await open(this.path, constants.O_RDWR | constants.O_APPEND);
+        try {
+          if (await this.#isOwn(file)) {
+            await file.appendFile(lines);
+          }
+        } finally {
+          await file.close();
         }
       }),
     );
@@ -81,23 +88,19 @@ export class Journal<Entry> {
 
   /** The job is done; nothing is left to resume. One that cannot be removed is no reason to fail: it says what is done. */
   public async remove(): Promise<void> {
-    if (!(await this.#isTaken())) {
+    const file = await open(this.path, 'r').catch(() => undefined);
+    const isOwn = file !== undefined && (await this.#isOwn(file));
+    await file?.close();
+    if (isOwn) {
       await rm(this.path, { force: true }).catch(() => undefined);
     }
   }
 
-  async #isTaken(): Promise<boolean> {
-    const file = await open(this.path, 'r').catch(() => undefined);
-    if (file === undefined) {
-      return false;
-    }
-    try {
-      const expected = Buffer.from(this.header);
-      const { buffer } = await file.read(Buffer.alloc(expected.length), 0, expected.length, 0);
-      return !buffer.equals(expected);
-    } finally {
-      await file.close();
-    }
+  /** Whether a file begins as this run has begun it. */
+  async #isOwn(file: FileHandle): Promise<boolean> {
+    const expected = Buffer.from(this.header);
+    const { buffer } = await file.read(Buffer.alloc(expected.length), 0, expected.length, 0);
+    return buffer.equals(expected);
   }
 }
 

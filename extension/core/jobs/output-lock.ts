@@ -3,9 +3,14 @@ import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { uptime } from 'node:os';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { say } from '../message';
 import { UserError } from '../user-error';
 import { birthOf, isRunning } from './partial';
+import { resolveLinks } from './resolve-links';
+
+/** How often a lock is asked for before somebody else is said to have it. */
+const attempts = 3;
 
 /** Runs of this process so far: each has a lock of its own. */
 let runs = 0;
@@ -17,33 +22,55 @@ let runs = 0;
  * @throws UserError where another process works on it.
  */
 export async function lockOutput(out: string, folder: string): Promise<() => Promise<void>> {
-  const path = resolve(out);
+  const path = await resolveLinks(resolve(out));
   const prefix = `${createHash('sha256').update(path).digest('hex').slice(0, 16)}-`;
   const own = `${prefix}${process.pid}-${runs++}`;
   const release = async (): Promise<void> =>
     rm(join(folder, own), { force: true }).catch(() => undefined);
+  const take = async (): Promise<void> => writeFile(join(folder, own), birthOf(process.pid));
   try {
     await mkdir(folder, { recursive: true });
-    await writeFile(join(folder, own), birthOf(process.pid));
+    await take();
   } catch {
     // What is written is whole even so.
     return release;
   }
-  const others = (await readdir(folder)).filter((one) => one.startsWith(prefix) && one !== own);
-  // Of two that begin at once both may see the other: then neither works, which harms nothing.
-  for (const name of others) {
-    const pid = Number.parseInt(name.slice(prefix.length), 10);
-    if (!(await isHeld(join(folder, name), pid))) {
-      await rm(join(folder, name), { force: true });
-    } else if (pid !== process.pid) {
-      await release();
-      throw new UserError(say`Another run is working on this result (process ${String(pid)}).`, {
+  for (let attempt = 1; ; attempt++) {
+    const holder = await otherHolder(folder, prefix, own);
+    if (holder === undefined) {
+      return release;
+    }
+    await release();
+    if (attempt === attempts) {
+      throw new UserError(say`Another run is working on this result (process ${String(holder)}).`, {
         file: path,
         remedy: say`Wait until it is over or stop it, or choose another output.`,
       });
     }
+    // Two that begin at once see each other: one of them comes back first.
+    await sleep(50 + 200 * Math.random());
+    await take();
   }
-  return release;
+}
+
+/** The process of another lock on the same that counts; those that don't are removed. */
+async function otherHolder(
+  folder: string,
+  prefix: string,
+  own: string,
+): Promise<number | undefined> {
+  for (const name of await readdir(folder)) {
+    const pid = Number.parseInt(name.slice(prefix.length), 10);
+    if (!name.startsWith(prefix) || name === own) {
+      continue;
+    }
+    if (!(await isHeld(join(folder, name), pid))) {
+      await rm(join(folder, name), { force: true });
+    } else if (pid !== process.pid) {
+      return pid;
+    }
+  }
+  return undefined;
 }
 
 /** Whether a lock's process is there: its number may be that of another by now, as after a restart of the system. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { access, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import process from 'node:process';
+import { defaultDocumentPath } from '../document-names';
 
 const nameOf = (path: string, kind: 'partial' | 'old', pid: number | string): string =>
   `.${basename(path)}.espalier-${kind}-${pid}`;
@@ -35,6 +36,14 @@ export async function removeStale(path: string): Promise<void> {
     await (isAside && !(await exists(path))
       ? rename(left, path)
       : rm(left, { recursive: true, force: true }));
+  }
+}
+
+/** Removes the same of a job's result, and of the plan that is written beside a model. */
+export async function removeLeftovers(out: string): Promise<void> {
+  for (const path of [out, defaultDocumentPath('plan', out)]) {
+    // The folder of both may be gone.
+    await removeStale(path).catch(() => undefined);
   }
 }
 

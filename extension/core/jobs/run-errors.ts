@@ -8,6 +8,9 @@ const lackOfMemory = /cannot allocate memory|bad[ _]alloc|failed to allocate|all
 const lossOfDevice =
   /device[ _](?:was |is )?(?:lost|removed|hung|reset)|\b(?:CUDA|CUBLAS|CUDNN|HIP)\b.*(?:error|fail)/i;
 
+/** What ONNX Runtime says where a file of weights that a session is to read is gone. */
+const lossOfFile = /External data path does not exist: "([^"]+)"/;
+
 /** An error of a run, as a {@link UserError} where it is the machine that failed and not the model. */
 export function asRunError(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof UserError) {
@@ -17,6 +20,12 @@ export function asRunError(error: unknown): unknown {
   if (lackOfMemory.test(error.message)) {
     return new UserError(say`The system has no memory left: ${reason}.`, {
       remedy: say`Close other programs or raise the memory limit of the process, then start again. Progress is saved.`,
+    });
+  }
+  const [, file] = lossOfFile.exec(error.message) ?? [];
+  if (file !== undefined) {
+    return new UserError(say`The file was deleted during the run.`, {
+      ...{ file, remedy: say`Start again.` },
     });
   }
   return lossOfDevice.test(error.message)

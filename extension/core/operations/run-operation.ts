@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { CancelledError } from '../jobs/job';
 import { lockOutput } from '../jobs/output-lock';
+import { removeLeftovers } from '../jobs/partial';
 import { asRunError } from '../jobs/run-errors';
 import { resolveDevice } from '../runtime/devices';
 import { locksFolder } from '../runtime/user-cache';
@@ -34,6 +35,10 @@ export async function runOperation(
   const { out } = request as RunRequest;
   const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
   try {
+    if (out !== undefined) {
+      // A run that is refused, as the model is there, writes nothing in their places.
+      await removeLeftovers(out);
+    }
     return await runLocked(operation, request, context);
   } catch (error) {
     throw asRunError(error);

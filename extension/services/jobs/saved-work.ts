@@ -1,8 +1,7 @@
 import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultDocumentPath } from '../../core/document-names';
-import { isPartial, removeStale } from '../../core/jobs/partial';
+import { isPartial, removeLeftovers } from '../../core/jobs/partial';
 import { operationOf } from './operations';
 import type { JobRecord } from './job-record';
 
@@ -25,10 +24,8 @@ export async function removeWork(job: Job): Promise<void> {
       await rm(path, { recursive: true, force: true });
     }
   }
-  // A plan is written beside a model.
-  for (const path of result === undefined ? [] : [result, defaultDocumentPath('plan', result)]) {
-    // The folder of both may be gone.
-    await removeStale(path).catch(() => undefined);
+  if (result !== undefined) {
+    await removeLeftovers(result);
   }
 }
 

@@ -1,5 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { expect, it } from 'vitest';
@@ -29,6 +37,23 @@ it('lets one process at a time work on a result', async () => {
   await release();
   // Its parent's lock alone is left.
   expect(readdirSync(folder)).toHaveLength(1);
+});
+
+it('comes back where another that began at once has given way', async () => {
+  const own = join(temporaryFolder(), 'locks');
+  const release = await lockOutput(out, own);
+  const [lock = ''] = readdirSync(own);
+  const other = join(own, lock.replace(/-\d+/, `-${process.ppid}`));
+  writeFileSync(other, birthOf(process.ppid));
+  await release();
+  const asked = lockOutput(out, own);
+  setTimeout(() => {
+    rmSync(other);
+  }, 30);
+  await (
+    await asked
+  )();
+  expect(readdirSync(own)).toEqual([]);
 });
 
 it('takes over from a process that has ended', async () => {
@@ -65,4 +90,16 @@ it('is held until the last of several runs of one process is over', async () => 
 it('keeps nobody from work where it cannot be written', async () => {
   const release = await lockOutput(out, join(process.execPath, 'locks'));
   await release();
+});
+
+it('knows a result by another path, through a link', async () => {
+  const own = temporaryFolder();
+  const [real, link, locks] = [join(own, 'real'), join(own, 'link'), join(own, 'locks')];
+  mkdirSync(real);
+  symlinkSync(real, link, 'junction');
+  await lockOutput(join(real, 'new', 'model'), locks);
+  await lockOutput(join(link, 'new', 'model'), locks);
+  const names = readdirSync(locks).map((name) => name.replace(/\d+$/, ''));
+  expect(names).toHaveLength(2);
+  expect(new Set(names).size).toBe(1);
 });

@@ -8,15 +8,20 @@ import { removeStale } from '../../../extension/core/jobs/partial';
 import { writeText } from '../../../extension/core/jobs/write-document';
 import { ModelCache } from '../../../extension/core/models/model-cache';
 import { removeWork } from '../../../extension/services/jobs/saved-work';
-import { FaultyWork } from '../../reliability/faults';
+import { FaultyWork, runTask } from '../../reliability/faults';
 import { FaultyDisk } from '../../reliability/faulty-disk';
 import type { Kind } from '../../reliability/kinds';
-import { makeSources } from '../../reliability/kinds';
+import { kinds, makeSources, taskOf } from '../../reliability/kinds';
 import { differences, halfMade } from '../../reliability/tree';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 
 const folder = temporaryFolder();
+const models = new ModelCache({ capacity: 2 });
+const environment = {
+  ...{ samples: '', version: '0', costsFolder: join(folder, 'costs'), bundles: '' },
+  open: async (path: string) => models.open(path),
+};
 
 /** The shortest work that writes a model. */
 const convert: Kind = {
@@ -31,14 +36,9 @@ describe('a call that writes and fails', () => {
   let work: FaultyWork;
 
   beforeAll(async () => {
-    const models = new ModelCache({ capacity: 2 });
     work = await FaultyWork.start(convert, {
       sources: makeSources(join(folder, 'sources'), fixture('llama-gqa-untied')),
-      folder,
-      environment: {
-        ...{ samples: '', version: '0', costsFolder: join(folder, 'costs'), bundles: '' },
-        open: async (path) => models.open(path),
-      },
+      ...{ folder, environment },
     });
   });
 
@@ -130,5 +130,17 @@ describe('what a killed process has left', () => {
     writeFileSync(own(`.small.plan.json.espalier-partial-${pid}`), '{');
     await removeWork({ operation: 'compress', request: { out: own('small') } as never });
     expect(readdirSync(folder).filter((name) => name.startsWith('.small'))).toEqual([]);
+  });
+
+  it('goes when the same is run again, though it is refused as its model is there', async () => {
+    const out = own('there');
+    mkdirSync(join(out, 'model'), { recursive: true });
+    writeFileSync(join(out, 'model', 'config.json'), '{}');
+    writeFileSync(join(out, `.model.plan.json.espalier-partial-${pid}`), '{');
+    const sources = makeSources(own('sources'), fixture('llama-gqa-untied'));
+    await expect(runTask(taskOf(kinds.compress, sources, out), environment)).rejects.toThrow(
+      'The folder exists already',
+    );
+    expect(readdirSync(out)).toEqual(['model']);
   });
 });
