@@ -167,6 +167,7 @@ export default {
     {
       files: [
         'extension/extension.ts',
+        'extension/host.ts',
         'extension/{commands,panels,editors,views,services}/**/*.ts',
       ],
       rules: {

@@ -1,221 +1,39 @@
+import { access } from 'node:fs/promises';
 import process from 'node:process';
-import { commands, l10n, Uri, window, workspace } from 'vscode';
+import { commands, Uri } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
-import { showJobNotices } from './commands/job-notices';
-import { registerCommands } from './commands/register-commands';
-import { ConfigCodeLens } from './editors/config-code-lens';
-import { ConfigHover } from './editors/config-hover';
-import { registerDocuments } from './editors/document-editors';
-import type { AllPanels } from './editors/document-editors';
-import { PlanCodeLens } from './editors/plan-code-lens';
-import { PlanDiagnostics } from './editors/plan-diagnostics';
-import { CompressionPanels } from './panels/compression-panels';
-import { DataMapPanels } from './panels/data-map-panels';
-import { ExplorerPanels } from './panels/explorer-panels';
-import { HeatmapPanels } from './panels/heatmap-panels';
-import { PlaygroundPanels } from './panels/playground-panels';
-import { SymbolicPanels } from './panels/symbolic-panels';
-import type { DataRequests } from './protocol/data';
-import type { InspectorRequests } from './protocol/worker';
-import { offerAgentServer } from './services/agent-server';
-import { offerPlanTasks } from './services/plan-tasks';
-import { offerAgentTools } from './services/agent-tools';
-import { BudgetPlans } from './services/documents/budget-plans';
-import { CompressionJobs } from './services/jobs/compression-jobs';
-import { CompressionSessions } from './services/sessions/compression-sessions';
-import { DataJobs } from './services/jobs/data-jobs';
-import { DataMarks } from './services/sessions/data-marks';
-import { JobService } from './services/jobs/job-service';
-import { JobStore } from './services/jobs/job-store';
-import { Documents } from './services/documents/documents';
+import type { Espalier, StartedHost } from './host';
+import { registerAll } from './services/activation/register-all';
 import { ModelFolders } from './services/documents/model-folders';
-import { ModelJobs } from './services/jobs/model-jobs';
-import { ModelSessions } from './services/sessions/model-sessions';
-import { OpenModels } from './services/documents/open-models';
-import { describeError } from './services/report-error';
-import { ReportStore } from './services/reports/report-store';
-import { Reports } from './services/reports/reports';
-import type { Services } from './services/services';
-import { SessionStore } from './services/sessions/session-store';
-import { Settings } from './services/settings';
-import { SynthesisJobs } from './services/jobs/synthesis-jobs';
-import { SynthesisSessions } from './services/sessions/synthesis-sessions';
-import { assertAllowed, whyBlocked } from './services/trust';
-import { WorkerClient } from './services/worker/worker-client';
-import type { ClientOptions } from './services/worker/worker-client';
-import { showJobStatus } from './views/job-status';
-import { JobsView } from './views/jobs-view';
-import { ModelsView } from './views/models-view';
-import { ResultsView } from './views/results-view';
-
-/** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
-const graceMilliseconds = 750;
-/** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
-const readerGraceMilliseconds = 5000;
+import { offerPlanTasks } from './services/plan-tasks';
+import { jobsFile } from './services/stored';
 
 /** What the extension gives to its own tests. */
-export type Espalier = Services &
-  AllPanels & {
-    readonly modelsView: ModelsView;
-    readonly playgrounds: PlaygroundPanels;
-    /** Milliseconds that `activate` took. */
-    readonly activatedIn: number;
-  };
+export interface Activated {
+  readonly espalier: () => Promise<Espalier>;
+  /** Milliseconds that `activate` took. */
+  readonly activatedIn: number;
+}
 
-export function activate(context: ExtensionContext): Espalier {
+/** Registers what VS Code may ask for. All else is a bundle of its own, which is loaded when something is asked. */
+export function activate(context: ExtensionContext): Activated {
   const started = performance.now();
   // The children that do the work inherit it.
   process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
-  const log = window.createOutputChannel('Espalier', { log: true });
-  const child = (bundle: string): ClientOptions => ({
-    modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,
-    graceMilliseconds,
-    assertMayRun: () => {
-      assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
-    },
-    onOutput: (text) => {
-      log.warn(text.trimEnd());
-    },
-  });
-  const worker = new WorkerClient(child('worker.js'));
-  const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
-  const dataReader = new WorkerClient<DataRequests>({
-    ...child('data-reader.js'),
-    graceMilliseconds: readerGraceMilliseconds,
-  });
-  const settings = new Settings();
-  const jobs = new JobService({
-    lanes: { worker, dataReader },
-    store: new JobStore(stored(context, 'jobs.json'), (text) => {
-      log.warn(text);
-    }),
-    withPassword: (request) => settings.withPassword(request),
-    estimate: async (operation, request) => inspector.request('estimate', { operation, request }),
-    log,
-    translate: l10n.t,
-    describeError,
-  });
-  const models = new OpenModels(inspector);
-  const documents = new Documents(inspector);
   const folders = new ModelFolders();
-  const store = new SessionStore(context.workspaceState);
-  const sessions = new ModelSessions(models, documents, store, jobs, log);
-  const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
-  const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
-  const modelJobs = new ModelJobs(jobs, settings, documents, sessions, reports, (session) =>
-    heatmaps.isShown(session),
-  );
-  const budgetPlans = new BudgetPlans(inspector, settings);
-  const compressionSessions = new CompressionSessions(
-    models,
-    documents,
-    budgetPlans,
-    context.workspaceState,
-    jobs,
-    log,
-  );
-  const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
-  const compressionJobs = new CompressionJobs(
-    jobs,
-    settings,
-    models,
-    compressionSessions,
-    budgetPlans,
-    reports,
-    (session) => compressions.isShown(session),
-  );
-  const marks = new DataMarks(context.workspaceState);
-  const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
-  const dataJobs = new DataJobs(jobs, settings, dataMaps);
-  const synthesisSessions = new SynthesisSessions(documents, jobs);
-  const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
-  const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
-    syntheses.isShown(session),
-  );
-  const explorers = new ExplorerPanels(
-    context.extensionUri,
-    inspector,
-    reports,
-    models,
-    documents,
-    modelJobs,
-  );
-  const playgrounds = new PlaygroundPanels(
-    context.extensionUri,
-    settings,
-    () => new WorkerClient(child('worker.js')),
-  );
-  const modelsView = new ModelsView(folders, models, inspector);
-  const services = {
-    log,
-    worker,
-    inspector,
-    settings,
-    jobs,
-    models,
-    documents,
-    folders,
-    sessions,
-    modelJobs,
-    compressionSessions,
-    compressionJobs,
-    compressions,
-    reports,
-    heatmaps,
-    explorers,
-    dataReader,
-    dataJobs,
-    dataMaps,
-    synthesisSessions,
-    synthesisJobs,
-    syntheses,
-    playgrounds,
-    modelsView,
-    places: {
-      samples: Uri.joinPath(context.extensionUri, 'samples'),
-      ownFolder: context.globalStorageUri,
-    },
-  };
+  let host: Promise<StartedHost> | undefined;
+  const load = async (): Promise<StartedHost> =>
+    (host ??= import('./host').then(({ startHost }) => startHost(context, folders)));
   context.subscriptions.push(
-    jobs,
-    log,
-    worker,
-    inspector,
-    dataReader,
     folders,
-    sessions,
-    heatmaps,
-    compressionSessions,
-    compressions,
-    explorers,
-    dataMaps,
-    synthesisSessions,
-    syntheses,
-    playgrounds,
-    reports,
-    registerCommands(services),
-    registerDocuments(services),
-    new ConfigCodeLens(models, log),
-    new ConfigHover(inspector, log),
-    new PlanCodeLens(models, documents),
-    new PlanDiagnostics(documents),
-    modelsView,
-    new JobsView(jobs),
-    new ResultsView(folders),
-    showJobStatus(jobs),
-    showJobNotices(services),
-    offerAgentServer(context),
-    offerAgentTools(services),
+    registerAll(context.extension, load),
     offerPlanTasks(context.extensionUri),
   );
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
+  // Jobs of earlier windows that were interrupted are told of.
+  void access(jobsFile(context)).then(load, () => undefined);
   const activatedIn = performance.now() - started;
-  log.debug(`activated in ${activatedIn.toFixed(1)} ms`);
-  return { ...services, activatedIn };
+  return { espalier: async () => (await load()).espalier, activatedIn };
 }
-
-/** Jobs belong to the workspace, where one is open. */
-const stored = ({ storageUri, globalStorageUri }: ExtensionContext, name: string): string =>
-  Uri.joinPath(storageUri ?? globalStorageUri, name).fsPath;

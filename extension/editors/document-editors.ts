@@ -1,14 +1,15 @@
-import { Disposable, window } from 'vscode';
-import type { CustomDocument, CustomReadonlyEditorProvider, Uri, WebviewPanel } from 'vscode';
+import { Disposable } from 'vscode';
+import type { Uri, WebviewPanel } from 'vscode';
 import type { CompressionPanels } from '../panels/compression-panels';
 import { documentGlob, documentIds } from '../core/document-names';
 import type { DocumentId } from '../core/document-names';
 import type { DataMapPanels } from '../panels/data-map-panels';
-import { ExplorerPanels } from '../panels/explorer-panels';
+import type { ExplorerPanels } from '../panels/explorer-panels';
 import type { HeatmapPanels } from '../panels/heatmap-panels';
 import { messageHtml } from '../panels/panel-html';
 import type { SymbolicPanels } from '../panels/symbolic-panels';
-import { documentViews } from '../services/documents/document-views';
+import type { Host } from '../services/activation/host';
+import { documentViews, weightsViewType } from '../services/documents/document-views';
 import { describeError } from '../services/report-error';
 import type { Services } from '../services/services';
 import { whyDataUnreadable, whySynthesisUnreadable, whyUnreadable } from '../services/trust';
@@ -16,7 +17,6 @@ import { watchDocuments } from '../services/documents/watch-documents';
 
 /** Opens files in a panel. */
 interface DocumentEditor {
-  readonly viewType: string;
   /** Why files of a scheme cannot be read, if so. */
   readonly whyUnreadable: (scheme: string) => string | undefined;
   /** Fills the webview that VS Code has made for a file. */
@@ -26,7 +26,7 @@ interface DocumentEditor {
 /** What the host does with documents of a type. */
 interface HostDocument {
   /** Absent where the text editor shows them. */
-  readonly editor?: Omit<DocumentEditor, 'viewType'>;
+  readonly editor?: DocumentEditor;
   /** Shows again what something else has written, such as the command line. */
   readonly reload?: (path: string) => Promise<unknown>;
 }
@@ -40,29 +40,26 @@ export interface AllPanels {
   readonly syntheses: SymbolicPanels;
 }
 
-/**
- * The custom editors of weight files, which are opened by their headers alone, and of documents; and
- * watchers that keep what is shown in step with the files.
- */
-export function registerDocuments(all: DocumentServices): Disposable {
+/** Fills the custom editors of weight files, which are opened by their headers alone, and of documents. */
+export function documentEditors(all: DocumentServices): Host['resolveEditor'] {
   const documents = hostDocuments(all);
-  const { explorers } = all;
-  const editors: readonly DocumentEditor[] = [
-    {
-      viewType: ExplorerPanels.editorViewType,
-      whyUnreadable,
-      fill: (panel, path) => void explorers.fill(panel, path),
-    },
-    ...documentIds.flatMap((id): DocumentEditor[] => {
-      const { editor } = documents[id];
-      const viewType = documentViews[id]?.viewType;
-      return editor === undefined || viewType === undefined ? [] : [{ viewType, ...editor }];
-    }),
-  ];
+  const ofDocuments = documentIds.flatMap((id): [string, DocumentEditor][] => {
+    const { editor } = documents[id];
+    const viewType = documentViews[id]?.viewType;
+    return editor === undefined || viewType === undefined ? [] : [[viewType, editor]];
+  });
+  const ofWeights: DocumentEditor = {
+    whyUnreadable,
+    fill: (panel, path) => void all.explorers.fill(panel, path),
+  };
+  const editors = new Map([[weightsViewType, ofWeights], ...ofDocuments]);
+  return async (viewType, uri, panel) => resolveEditor(editors.get(viewType), uri, panel);
+}
+
+/** Keeps what is shown in step with the files. */
+export function watchAllDocuments(all: DocumentServices): Disposable {
+  const documents = hostDocuments(all);
   return Disposable.from(
-    ...editors.map((editor) =>
-      window.registerCustomEditorProvider(editor.viewType, providerOf(editor)),
-    ),
     ...documentIds.flatMap((id) => {
       const { reload } = documents[id];
       return reload === undefined ? [] : [watchDocuments(documentGlob(id), reload)];
@@ -125,20 +122,19 @@ function hostDocuments({
   };
 }
 
-function providerOf({ whyUnreadable: why, fill }: DocumentEditor): CustomReadonlyEditorProvider {
-  return {
-    openCustomDocument: (uri: Uri): CustomDocument => ({ uri, dispose: () => undefined }),
-    resolveCustomEditor: async ({ uri }, panel) => {
-      const unreadable = why(uri.scheme);
-      if (unreadable !== undefined) {
-        panel.webview.html = messageHtml(panel.title, unreadable);
-        return;
-      }
-      try {
-        await fill(panel, uri.fsPath);
-      } catch (error) {
-        panel.webview.html = messageHtml(panel.title, describeError(error));
-      }
-    },
-  };
+async function resolveEditor(
+  editor: DocumentEditor | undefined,
+  { scheme, fsPath }: Uri,
+  panel: WebviewPanel,
+): Promise<void> {
+  const unreadable = editor?.whyUnreadable(scheme);
+  if (unreadable !== undefined) {
+    panel.webview.html = messageHtml(panel.title, unreadable);
+    return;
+  }
+  try {
+    await editor?.fill(panel, fsPath);
+  } catch (error) {
+    panel.webview.html = messageHtml(panel.title, describeError(error));
+  }
 }

@@ -5,6 +5,7 @@ import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/sessions/compression-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type CompressionPanel = SessionPanel<CompressionSession, CompressionState, CompressionCalls>;
 
@@ -15,7 +16,7 @@ export const compressionPanel: PanelDefinition<
   CompressionCalls
 > = {
   name: 'compression',
-  viewType: 'espalier.compression',
+  viewType: panelViewTypes.compression,
   patchMilliseconds: 250,
   titleOf: ({ model }) => l10n.t('Compression: {0}', model.name),
   restoreOf: ({ model, file }) => ({ model: model.path, file }),

@@ -15,7 +15,7 @@ export class CompressionPanels
   readonly #sessions: CompressionSessions;
 
   public constructor(extension: Uri, sessions: CompressionSessions) {
-    super(extension, compressionPanel);
+    super(extension);
     this.#sessions = sessions;
   }
 

@@ -6,13 +6,14 @@ import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCalls>;
 
 /** Scores of a data set, its examples, and which of them are kept. */
 export const dataMapPanel: PanelDefinition<DataMapSession, DataMapState, DataMapCalls> = {
   name: 'datamap',
-  viewType: 'espalier.dataMap',
+  viewType: panelViewTypes.dataMap,
   titleOf: ({ source }) =>
     l10n.t('Data Map: {0}', basename(source.scores).replace(/\.scores\.json$/, '')),
   restoreOf: ({ source }) => ({ ...source }),

@@ -27,7 +27,6 @@ export class DataMapPanels extends Panels<DataMapSession, DataMapPanel> implemen
   public constructor(extension: Uri, reader: DataReader, marks: DataMarks, jobs: JobService) {
     super(
       extension,
-      dataMapPanel,
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
       Disposable.from(
         jobs.changed.listen(({ request }) => {

@@ -8,6 +8,7 @@ import type { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Reports } from '../services/reports/reports';
 import { runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type ExplorerDefinition = PanelDefinition<ExplorerSession, ExplorerState, ExplorerCalls>;
 export type ExplorerPanel = SessionPanel<ExplorerSession, ExplorerState, ExplorerCalls>;
@@ -15,7 +16,7 @@ export type ExplorerPanel = SessionPanel<ExplorerSession, ExplorerState, Explore
 /** A model's structure. */
 export const explorerPanel = (reports: Reports): ExplorerDefinition => ({
   name: 'explorer',
-  viewType: 'espalier.explorer',
+  viewType: panelViewTypes.explorer,
   titleOf: ({ path }) => l10n.t('Model: {0}', basename(path)),
   restoreOf: ({ path }) => ({ path }),
   calls: explorerCalls,

@@ -12,6 +12,7 @@ import type { Documents } from '../services/documents/documents';
 import { readImportance } from '../services/documents/importance';
 import { explorerPanel } from './explorer-panel';
 import type { ExplorerDefinition, ExplorerPanel } from './explorer-panel';
+import { weightsViewType } from '../services/documents/document-views';
 import { newTab, Panels, requireSavedText } from './panels';
 import { SessionPanel } from './session-panel';
 
@@ -23,9 +24,6 @@ type Drifts = Pick<ModelJobs, 'drifts' | 'drifted'>;
 
 /** The open explorer panels: one for each path, and the custom editors. */
 export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> implements Explorers {
-  /** Of the custom editor for weight files. */
-  public static readonly editorViewType = 'espalier.modelExplorer';
-
   readonly #inspector: Inspector;
   readonly #definition: ExplorerDefinition;
   readonly #models: OpenModels;
@@ -41,7 +39,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
     drifts: Drifts,
   ) {
     const definition = explorerPanel(reports);
-    super(extension, definition);
+    super(extension);
     this.#definition = definition;
     this.#inspector = inspector;
     this.#models = models;
@@ -64,8 +62,7 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
       return open.session;
     }
     if (weightFile.test(path) && (await stat(path)).isFile()) {
-      const { editorViewType } = ExplorerPanels;
-      await commands.executeCommand('vscode.openWith', Uri.file(path), editorViewType);
+      await commands.executeCommand('vscode.openWith', Uri.file(path), weightsViewType);
       const opened = this.panels.find((panel) => panel.session.path === path);
       if (opened !== undefined) {
         await opened.session.opened();

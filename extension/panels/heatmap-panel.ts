@@ -5,13 +5,14 @@ import { commandIds } from '../services/command-ids';
 import type { ModelSession } from '../services/sessions/model-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type HeatmapPanel = SessionPanel<ModelSession, HeatmapState, HeatmapCalls>;
 
 /** The layer heatmap of a model. */
 export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCalls> = {
   name: 'heatmap',
-  viewType: 'espalier.heatmap',
+  viewType: panelViewTypes.heatmap,
   patchMilliseconds: 250,
   titleOf: ({ model }) => l10n.t('Layer Heatmap: {0}', model.name),
   restoreOf: ({ model, profilePath }) => ({ model: model.path, profileFile: profilePath }),

@@ -13,7 +13,7 @@ export class HeatmapPanels extends Panels<ModelSession, HeatmapPanel> implements
   readonly #sessions: ModelSessions;
 
   public constructor(extension: Uri, sessions: ModelSessions) {
-    super(extension, heatmapPanel);
+    super(extension);
     this.#sessions = sessions;
   }
 

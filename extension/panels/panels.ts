@@ -18,16 +18,9 @@ export abstract class Panels<Session, P extends OpenPanel<Session>>
   readonly #panels = new Set<P>();
   readonly #registrations: Disposable;
 
-  protected constructor(
-    extension: Uri,
-    { viewType }: { readonly viewType: string },
-    ...registrations: readonly Disposable[]
-  ) {
+  protected constructor(extension: Uri, ...registrations: readonly Disposable[]) {
     this.extension = extension;
-    this.#registrations = Disposable.from(
-      window.registerWebviewPanelSerializer(viewType, this),
-      ...registrations,
-    );
+    this.#registrations = Disposable.from(...registrations);
   }
 
   public get panels(): readonly P[] {

@@ -6,6 +6,7 @@ import { commandIds } from '../services/command-ids';
 import type { PlaygroundSession } from '../services/sessions/playground-session';
 import { runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type PlaygroundPanel = SessionPanel<PlaygroundSession, PlaygroundState, PlaygroundCalls>;
 
@@ -13,7 +14,7 @@ export type PlaygroundPanel = SessionPanel<PlaygroundSession, PlaygroundState, P
 export const playgroundPanel: PanelDefinition<PlaygroundSession, PlaygroundState, PlaygroundCalls> =
   {
     name: 'playground',
-    viewType: 'espalier.playground',
+    viewType: panelViewTypes.playground,
     titleOf: ({ models }) => l10n.t('Playground: {0}', basename(models.at(-1) ?? '')),
     restoreOf: ({ models }) => ({ models: JSON.stringify(models) }),
     calls: playgroundCalls,

@@ -27,7 +27,6 @@ export class PlaygroundPanels
   public constructor(extension: Uri, settings: Settings, newWorker: () => WorkerClient) {
     super(
       extension,
-      playgroundPanel,
       refreshOnTrust(() => this.panels.map(({ session }) => session)),
     );
     this.#settings = settings;

@@ -6,13 +6,14 @@ import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/sessions/synthesis-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
+import { panelViewTypes } from './view-types';
 
 export type SymbolicPanel = SessionPanel<SynthesisSession, SymbolicState, SymbolicCalls>;
 
 /** An evolution of symbolic modules. */
 export const symbolicPanel: PanelDefinition<SynthesisSession, SymbolicState, SymbolicCalls> = {
   name: 'symbolic',
-  viewType: 'espalier.symbolic',
+  viewType: panelViewTypes.symbolic,
   titleOf: ({ file }) => l10n.t('Evolution: {0}', basename(dirname(file))),
   restoreOf: ({ file }) => ({ file }),
   calls: symbolicCalls,

@@ -12,7 +12,7 @@ export class SymbolicPanels extends Panels<SynthesisSession, SymbolicPanel> impl
   readonly #sessions: SynthesisSessions;
 
   public constructor(extension: Uri, sessions: SynthesisSessions) {
-    super(extension, symbolicPanel);
+    super(extension);
     this.#sessions = sessions;
   }
 

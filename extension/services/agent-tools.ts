@@ -1,10 +1,8 @@
 import { basename } from 'node:path';
 import {
-  Disposable,
   l10n,
   LanguageModelTextPart,
   LanguageModelToolResult,
-  lm,
   MarkdownString,
   workspace,
 } from 'vscode';
@@ -34,13 +32,13 @@ interface Asked {
   readonly name: string;
 }
 
-/** Offers operations to agents of the editor: what runs long or writes is asked first, and runs as a job. */
-export function offerAgentTools(services: Services): Disposable {
-  return Disposable.from(
-    ...editorOperations.map((operation) =>
-      lm.registerTool(editorToolName(operation), new AgentTool(services, operation)),
-    ),
-  );
+/** Operations as tools of the editor's agents: what runs long or writes is asked first, and runs as a job. */
+export function agentTool(services: Services, name: string): AgentTool {
+  const operation = editorOperations.find((one) => editorToolName(one) === name);
+  if (operation === undefined) {
+    throw new RangeError(`there is no tool ${name}`);
+  }
+  return new AgentTool(services, operation);
 }
 
 class AgentTool implements LanguageModelTool<Given> {

@@ -7,7 +7,6 @@ import {
   ThemeIcon,
   TreeItem,
   TreeItemCollapsibleState,
-  window,
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
 import { formatDuration } from '../core/format';
@@ -49,8 +48,6 @@ type Row = JobRecord | WorkerRow;
 
 /** The jobs of this window and earlier ones, in the side bar. */
 export class JobsView implements TreeDataProvider<Row>, Disposable {
-  public static readonly viewId = 'espalier.jobs';
-
   readonly #jobs: JobService;
   readonly #changed = new EventEmitter<Row | undefined>();
   /** States as they are shown: as long as they stay, a row alone is drawn anew. */
@@ -79,7 +76,6 @@ export class JobsView implements TreeDataProvider<Row>, Disposable {
         this.#stale.add(job);
         refresh.trigger();
       }),
-      window.createTreeView(JobsView.viewId, { treeDataProvider: this }),
     );
   }
 

@@ -6,7 +6,6 @@ import {
   TreeItem,
   TreeItemCollapsibleState,
   Uri,
-  window,
   workspace,
 } from 'vscode';
 import type { TreeDataProvider } from 'vscode';
@@ -29,8 +28,6 @@ const modelFiles = '**/{config.json,*.safetensors,*.gguf,*.onnx}';
 
 /** The models of the workspace, in the explorer: blocks, sublayers and tensors of each. */
 export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposable {
-  public static readonly viewId = 'espalier.models';
-
   readonly #folders: ModelFolders;
   readonly #models: OpenModels;
   readonly #descriptions: Descriptions;
@@ -85,7 +82,6 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
         this.#descriptions.clear();
         this.#changed.fire(undefined);
       }),
-      window.createTreeView(ModelsView.viewId, { treeDataProvider: this, showCollapseAll: true }),
     );
   }
 

@@ -1,14 +1,5 @@
 import { stat } from 'node:fs/promises';
-import {
-  Disposable,
-  EventEmitter,
-  l10n,
-  ThemeIcon,
-  TreeItem,
-  Uri,
-  window,
-  workspace,
-} from 'vscode';
+import { Disposable, EventEmitter, l10n, ThemeIcon, TreeItem, Uri, workspace } from 'vscode';
 import type { Command, TreeDataProvider } from 'vscode';
 import { documentIds, documentNames, documentOf, manifestName } from '../core/document-names';
 import type { DocumentId } from '../core/document-names';
@@ -53,8 +44,6 @@ const icons: Readonly<Record<ResultKind, string>> = {
 
 /** What was measured, planned and written in the workspace, the latest first. */
 export class ResultsView implements TreeDataProvider<Result>, Disposable {
-  public static readonly viewId = 'espalier.results';
-
   readonly #folders: ModelFolders;
   readonly #changed = new EventEmitter<undefined>();
   readonly #disposable: Disposable;
@@ -78,7 +67,6 @@ export class ResultsView implements TreeDataProvider<Result>, Disposable {
       watcher.onDidChange(changed),
       watcher.onDidDelete(changed),
       workspace.onDidChangeWorkspaceFolders(changed),
-      window.createTreeView(ResultsView.viewId, { treeDataProvider: this }),
     );
   }
 

@@ -6,7 +6,7 @@ import type { RepairResult } from '../../extension/core/pipelines/compression/re
 import type { CompressResult } from '../../extension/core/pipelines/compression/compress-model';
 import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type {
   BudgetChoice,
   BudgetSurvey,

@@ -6,7 +6,7 @@ import type { DietResult } from '../../extension/core/datadiet/subsets/diet-expe
 import { readScores } from '../../extension/core/datadiet/scores/score-files';
 import type { ExportedData } from '../../extension/core/operations/export-data';
 import type { DataScoring } from '../../extension/core/operations/score-data';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { dataMapPanel } from '../../extension/panels/data-map-panel';
 import { whyDataBlocked } from '../../extension/services/trust';
 import {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { activate, placeFixture, until, workspacePath } from './support';
 
 describe('editors', () => {

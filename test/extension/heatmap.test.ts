@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import * as vscode from 'vscode';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { heatmapPanel } from '../../extension/panels/heatmap-panel';
 import { activate, configure, placeFixture, shortSearch, until } from './support';
 

@@ -3,7 +3,7 @@ import { cp, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
 import { activate, placeFixture, until, workspacePath } from './support';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
 import type { PruneResult } from '../../extension/core/pipelines/prune-result';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
 import { activate, configure, placeFile, shortSearch, until, workspacePath } from './support';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { copyFile, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { ModelEntry } from '../../extension/views/model-entries';
 import { activate, placeFile, placeFixture, until } from './support';
 

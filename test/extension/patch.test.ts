@@ -8,7 +8,7 @@ import type { PruneResult } from '../../extension/core/pipelines/prune-result';
 import type { Plan } from '../../extension/core/plans/plan';
 import { workFolder } from '../../extension/core/jobs/work-folder';
 import { patchKinds } from '../../extension/core/symbolic/patch/contestants';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { patchReport, standInName } from '../../extension/services/reports/patch-report';
 import { planOf } from '../../extension/services/documents/plans';
 import type { ModelSession } from '../../extension/services/sessions/model-session';

@@ -6,7 +6,7 @@ import * as vscode from 'vscode';
 import type { WrittenReport } from '../../extension/core/operations/report';
 import { shownProfile } from '../../extension/core/prune/layer-profile';
 import type { LayerProfile } from '../../extension/core/prune/layer-profile';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 import { wholeModel } from '../../extension/services/sessions/selection';
 import {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { Plan } from '../../extension/core/plans/plan';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { allItems, recommendedItems } from '../../extension/commands/questions/choose-format';
 import { whyUnfit } from '../../extension/commands/questions/choose-output';
 import type { ModelSession } from '../../extension/services/sessions/model-session';

@@ -4,7 +4,7 @@ import { useForCalibration } from '../../extension/commands/score-text';
 import { readTextScores } from '../../extension/core/data/text-scores';
 import type { TextScores } from '../../extension/core/data/text-scores';
 import { profile as profileOperation } from '../../extension/core/operations/profile';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import { activate, configure, placeFixture, shortSearch } from './support';
 
 describe('the scores of a calibration text', () => {

@@ -3,17 +3,24 @@ import { cp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
-import type { Espalier } from '../../extension/extension';
+import type { Activated } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { JobRecord } from '../../extension/services/jobs/job-record';
 import type { Operation } from '../../extension/services/jobs/operations';
 import { jobsAbout } from '../../extension/services/jobs/panel-job';
 import type { ModelSession } from '../../extension/services/sessions/model-session';
 
-/** The extension under test, activated. */
-export async function activate(): Promise<Espalier> {
-  const extension = vscode.extensions.getExtension<Espalier>('espalier.espalier');
+/** What the activation of the extension under test gives. */
+export async function activated(): Promise<Activated> {
+  const extension = vscode.extensions.getExtension<Activated>('espalier.espalier');
   assert.ok(extension);
   return extension.activate();
+}
+
+/** The extension under test, activated and loaded. */
+export async function activate(): Promise<Espalier> {
+  const { espalier } = await activated();
+  return espalier();
 }
 
 /** A path below the folder that the launcher opened. */

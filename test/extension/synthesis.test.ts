@@ -8,7 +8,7 @@ import type { GssnnDocument } from '../../extension/core/symbolic/evolution/gssn
 import type { SynthesisResult } from '../../extension/core/symbolic/evolution/synthesize';
 import { buildRequest } from '../../extension/core/operations/build-request';
 import { synthesize } from '../../extension/core/operations/synthesize';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { RequestOfOperation } from '../../extension/protocol/worker';
 import { logOf } from '../../extension/services/sessions/synthesis-sessions';
 import type { SynthesisSession } from '../../extension/services/sessions/synthesis-session';

@@ -10,7 +10,7 @@ import { operations } from '../../extension/core/operations/operations';
 import { runOperation } from '../../extension/core/operations/run-operation';
 import { UserError } from '../../extension/core/user-error';
 import { operationOf } from '../../extension/services/jobs/operations';
-import { workOf } from '../../extension/services/jobs/saved-work';
+import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
 import { describe, FaultyDisk, KilledError } from './faulty-disk';
 import type { Call, Fault } from './faulty-disk';
 import { taskOf } from './kinds';
@@ -152,6 +152,8 @@ export class FaultyWork {
       // One that was killed behind its result leaves it, and it is not written over.
       const isInTheWay = wasKilled && String(again).includes('The folder exists already');
       const isWrong = again instanceof Error && !isInTheWay;
+      // What was saved for it is removed by hand.
+      if (isInTheWay) await removeWork(task as Parameters<typeof removeWork>[0]);
       const differ = differences(treeOf(out), undisturbed.tree).filter(
         (one) => !isInTheWay || one.endsWith('is left'),
       );

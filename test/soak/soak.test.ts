@@ -8,11 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import * as vscode from 'vscode';
 import { documentNames } from '../../extension/core/document-names';
 import type { DocumentId } from '../../extension/core/document-names';
-import type { Espalier } from '../../extension/extension';
+import type { Espalier } from '../../extension/host';
 import type { Operation, RequestOf } from '../../extension/services/jobs/operations';
 import { viewTypes } from '../../extension/services/documents/document-views';
 import { largeDocuments } from '../reliability/large-documents';
-import { activate, until, workspacePath } from '../extension/support';
+import { activate, activated, until, workspacePath } from '../extension/support';
 import { changedModel, kindNames, kinds, lessOf, makeSources, taskOf } from '../reliability/kinds';
 import type { Sources, Task } from '../reliability/kinds';
 import { growth, measure } from './measure';
@@ -123,8 +123,8 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     await closeEditors();
   }
 
-  it('was activated in under 20 ms, with 200 models in the workspace', () => {
-    const { activatedIn: milliseconds } = espalier;
+  it('was activated in under 20 ms, with 200 models in the workspace', async () => {
+    const { activatedIn: milliseconds } = await activated();
     say(`activated in ${milliseconds.toFixed(1)} ms`);
     assert.ok(milliseconds < 20, `${milliseconds} ms`);
   });

@@ -35,7 +35,7 @@ const coreImports: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** The rooms that see VS Code, which reach the worker through protocol only. */
-const host = ['extension.ts', 'commands', 'panels', 'editors', 'views', 'services'];
+const host = ['extension.ts', 'host.ts', 'commands', 'panels', 'editors', 'views', 'services'];
 
 /** What each room may import besides itself. */
 const roomImports: Readonly<Record<string, readonly string[]>> = {

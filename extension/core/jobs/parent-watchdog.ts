@@ -34,7 +34,8 @@ setInterval(() => {
  */
 export function endWithParent(): void {
   process.once('disconnect', () => {
-    process.exit();
+    // An orderly exit would first give back what ONNX Runtime holds, which can take many seconds.
+    process.kill(process.pid, 'SIGKILL');
   });
   new Worker(lookOut, { eval: true, workerData: process.ppid }).unref();
 }

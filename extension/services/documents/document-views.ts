@@ -19,6 +19,9 @@ export const viewTypes = {
   evolution: 'espalier.symbolicEditor',
 } as const;
 
+/** Id of the custom editor of weight files. */
+export const weightsViewType = 'espalier.modelExplorer';
+
 /** Types that the editor knows; others are ordinary JSON to it. */
 export const documentViews: Readonly<Partial<Record<DocumentId, DocumentView>>> = {
   layerProfile: { viewType: viewTypes.layerProfile, priority: 'option' },

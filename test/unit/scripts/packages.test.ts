@@ -32,7 +32,7 @@ describe('the packaged extension', () => {
     expect(inside.filter((name) => !folders.test(name)).sort()).toEqual([
       ...['LICENSE.txt', 'changelog.md', 'dist/cli.js', 'dist/cli.js.LEGAL.txt'],
       ...['dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt', 'dist/extension.js'],
-      ...['dist/extension.js.LEGAL.txt', 'dist/highs.wasm', 'dist/inspector.js'],
+      ...['dist/highs.wasm', 'dist/host.js', 'dist/host.js.LEGAL.txt', 'dist/inspector.js'],
       ...['dist/inspector.js.LEGAL.txt', 'dist/mcp-server.js', 'dist/parquet-check.js'],
       ...['dist/pieces.js', 'dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/pruned-config.js'],
       ...['dist/queue-library.js', 'dist/worker.js', 'dist/worker.js.LEGAL.txt', 'package.json'],

@@ -143,15 +143,21 @@ export function sayModels(services: Services, argument: unknown): string {
     const commands = { registerCommand: (id, run) => { handlers[id] = run; return {}; } };
     module.exports = Object.assign(Object.create(anything), { commands, handlers, Disposable: { from: () => ({}) } });`,
   );
-  const { registerCommands, handlers } = await scratch.load<{
-    readonly registerCommands: (services: object) => void;
+  const { registerCommands, runCommand, handlers } = await scratch.load<{
+    readonly registerCommands: (load: () => Promise<object>) => void;
+    readonly runCommand: (services: object, ...rest: readonly unknown[]) => Promise<unknown>;
     readonly handlers: Readonly<Record<string, (argument: unknown) => Promise<unknown>>>;
   }>(
-    `export { registerCommands } from './extension/commands/register-commands';
+    `export { registerCommands } from './extension/services/activation/register-all';
+    export { runCommand } from './extension/commands/run-command';
     export const { handlers } = require('vscode');`,
     ['vscode'],
   );
-  registerCommands({ log: 1, jobs: 2 });
+  registerCommands(async () =>
+    Promise.resolve({
+      runCommand: async (...given: readonly unknown[]) => runCommand({ log: 1, jobs: 2 }, ...given),
+    }),
+  );
   expect(await handlers['espalier.sayModels']?.('hello')).toBe('said hello to 2');
 });
 

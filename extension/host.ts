@@ -1,0 +1,223 @@
+import { l10n, Uri, window, workspace } from 'vscode';
+import type { ExtensionContext } from 'vscode';
+import { showJobNotices } from './commands/job-notices';
+import { runCommand } from './commands/run-command';
+import { ConfigCodeLens } from './editors/config-code-lens';
+import { ConfigHover } from './editors/config-hover';
+import { documentEditors, watchAllDocuments } from './editors/document-editors';
+import type { AllPanels } from './editors/document-editors';
+import { PlanCodeLens } from './editors/plan-code-lens';
+import { PlanDiagnostics } from './editors/plan-diagnostics';
+import { CompressionPanels } from './panels/compression-panels';
+import { DataMapPanels } from './panels/data-map-panels';
+import { ExplorerPanels } from './panels/explorer-panels';
+import { HeatmapPanels } from './panels/heatmap-panels';
+import { PlaygroundPanels } from './panels/playground-panels';
+import { SymbolicPanels } from './panels/symbolic-panels';
+import type { DataRequests } from './protocol/data';
+import type { InspectorRequests } from './protocol/worker';
+import type { Host } from './services/activation/host';
+import { agentServer } from './services/agent-server';
+import { agentTool } from './services/agent-tools';
+import { BudgetPlans } from './services/documents/budget-plans';
+import { CompressionJobs } from './services/jobs/compression-jobs';
+import { CompressionSessions } from './services/sessions/compression-sessions';
+import { DataJobs } from './services/jobs/data-jobs';
+import { DataMarks } from './services/sessions/data-marks';
+import { JobService } from './services/jobs/job-service';
+import { JobStore } from './services/jobs/job-store';
+import { Documents } from './services/documents/documents';
+import type { ModelFolders } from './services/documents/model-folders';
+import { ModelJobs } from './services/jobs/model-jobs';
+import { ModelSessions } from './services/sessions/model-sessions';
+import { OpenModels } from './services/documents/open-models';
+import { describeError } from './services/report-error';
+import { ReportStore } from './services/reports/report-store';
+import { Reports } from './services/reports/reports';
+import type { Services } from './services/services';
+import { jobsFile, stored } from './services/stored';
+import { SessionStore } from './services/sessions/session-store';
+import { Settings } from './services/settings';
+import { SynthesisJobs } from './services/jobs/synthesis-jobs';
+import { SynthesisSessions } from './services/sessions/synthesis-sessions';
+import { assertAllowed, whyBlocked } from './services/trust';
+import { WorkerClient } from './services/worker/worker-client';
+import type { ClientOptions } from './services/worker/worker-client';
+import { showJobStatus } from './views/job-status';
+import { JobsView } from './views/jobs-view';
+import { ModelsView } from './views/models-view';
+import { ResultsView } from './views/results-view';
+
+/** A cancelled job that has not stopped by then is ended, so that cancelling takes under a second. */
+const graceMilliseconds = 750;
+/** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
+const readerGraceMilliseconds = 5000;
+
+/** The extension but for what activation registers, as its own tests see it too. */
+export type Espalier = Services &
+  AllPanels & {
+    readonly modelsView: ModelsView;
+    readonly playgrounds: PlaygroundPanels;
+  };
+
+export type StartedHost = Host & { readonly espalier: Espalier };
+
+/** Makes all services, once. They end with the context. */
+export function startHost(context: ExtensionContext, folders: ModelFolders): StartedHost {
+  const log = window.createOutputChannel('Espalier', { log: true });
+  const child = (bundle: string): ClientOptions => ({
+    modulePath: Uri.joinPath(context.extensionUri, 'dist', bundle).fsPath,
+    graceMilliseconds,
+    assertMayRun: () => {
+      assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+    },
+    onOutput: (text) => {
+      log.warn(text.trimEnd());
+    },
+  });
+  const worker = new WorkerClient(child('worker.js'));
+  const inspector = new WorkerClient<InspectorRequests>(child('inspector.js'));
+  const dataReader = new WorkerClient<DataRequests>({
+    ...child('data-reader.js'),
+    graceMilliseconds: readerGraceMilliseconds,
+  });
+  const settings = new Settings();
+  const jobs = new JobService({
+    lanes: { worker, dataReader },
+    store: new JobStore(jobsFile(context), (text) => {
+      log.warn(text);
+    }),
+    withPassword: (request) => settings.withPassword(request),
+    estimate: async (operation, request) => inspector.request('estimate', { operation, request }),
+    log,
+    translate: l10n.t,
+    describeError,
+  });
+  const models = new OpenModels(inspector);
+  const documents = new Documents(inspector);
+  const store = new SessionStore(context.workspaceState);
+  const sessions = new ModelSessions(models, documents, store, jobs, log);
+  const heatmaps = new HeatmapPanels(context.extensionUri, sessions);
+  const reports = new Reports(models, new ReportStore(stored(context, 'reports')));
+  const modelJobs = new ModelJobs(jobs, settings, documents, sessions, reports, (session) =>
+    heatmaps.isShown(session),
+  );
+  const budgetPlans = new BudgetPlans(inspector, settings);
+  const compressionSessions = new CompressionSessions(
+    models,
+    documents,
+    budgetPlans,
+    context.workspaceState,
+    jobs,
+    log,
+  );
+  const compressions = new CompressionPanels(context.extensionUri, compressionSessions);
+  const compressionJobs = new CompressionJobs(
+    jobs,
+    settings,
+    models,
+    compressionSessions,
+    budgetPlans,
+    reports,
+    (session) => compressions.isShown(session),
+  );
+  const marks = new DataMarks(context.workspaceState);
+  const dataMaps = new DataMapPanels(context.extensionUri, dataReader, marks, jobs);
+  const dataJobs = new DataJobs(jobs, settings, dataMaps);
+  const synthesisSessions = new SynthesisSessions(documents, jobs);
+  const syntheses = new SymbolicPanels(context.extensionUri, synthesisSessions);
+  const synthesisJobs = new SynthesisJobs(jobs, synthesisSessions, (session) =>
+    syntheses.isShown(session),
+  );
+  const explorers = new ExplorerPanels(
+    context.extensionUri,
+    inspector,
+    reports,
+    models,
+    documents,
+    modelJobs,
+  );
+  const playgrounds = new PlaygroundPanels(
+    context.extensionUri,
+    settings,
+    () => new WorkerClient(child('worker.js')),
+  );
+  const modelsView = new ModelsView(folders, models, inspector);
+  const jobsView = new JobsView(jobs);
+  const resultsView = new ResultsView(folders);
+  const services = {
+    log,
+    worker,
+    inspector,
+    settings,
+    jobs,
+    models,
+    documents,
+    folders,
+    sessions,
+    modelJobs,
+    compressionSessions,
+    compressionJobs,
+    compressions,
+    reports,
+    heatmaps,
+    explorers,
+    dataReader,
+    dataJobs,
+    dataMaps,
+    synthesisSessions,
+    synthesisJobs,
+    syntheses,
+    playgrounds,
+    modelsView,
+    places: {
+      samples: Uri.joinPath(context.extensionUri, 'samples'),
+      ownFolder: context.globalStorageUri,
+    },
+  };
+  context.subscriptions.push(
+    jobs,
+    log,
+    worker,
+    inspector,
+    dataReader,
+    sessions,
+    heatmaps,
+    compressionSessions,
+    compressions,
+    explorers,
+    dataMaps,
+    synthesisSessions,
+    syntheses,
+    playgrounds,
+    reports,
+    watchAllDocuments(services),
+    new ConfigCodeLens(models, log),
+    new ConfigHover(inspector, log),
+    new PlanCodeLens(models, documents),
+    new PlanDiagnostics(documents),
+    modelsView,
+    jobsView,
+    resultsView,
+    showJobStatus(jobs),
+    showJobNotices(services),
+  );
+  const { extension, extensionUri } = context;
+  const { version } = extension.packageJSON as { readonly version: string };
+  return {
+    espalier: services,
+    runCommand: async (name, argument, options) => runCommand(services, name, argument, options),
+    views: { models: modelsView, jobs: jobsView, results: resultsView } as unknown as Host['views'],
+    panels: {
+      heatmap: heatmaps,
+      compression: compressions,
+      explorer: explorers,
+      dataMap: dataMaps,
+      symbolic: syntheses,
+      playground: playgrounds,
+    },
+    resolveEditor: documentEditors(services),
+    tool: (name) => agentTool(services, name),
+    agentServers: () => [agentServer(extensionUri, version)],
+  };
+}

@@ -1,0 +1,11 @@
+import { Uri } from 'vscode';
+import type { ExtensionContext } from 'vscode';
+
+type Places = Pick<ExtensionContext, 'storageUri' | 'globalStorageUri'>;
+
+/** Where something is stored: jobs and reports belong to the workspace, where one is open. */
+export const stored = ({ storageUri, globalStorageUri }: Places, name: string): string =>
+  Uri.joinPath(storageUri ?? globalStorageUri, name).fsPath;
+
+/** The file that remembers jobs between windows. */
+export const jobsFile = (places: Places): string => stored(places, 'jobs.json');
