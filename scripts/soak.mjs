@@ -16,7 +16,7 @@ import { root } from './lib/repository.mjs';
 import { red, say } from './lib/terminal.mjs';
 
 const jobs = process.argv[2] ?? '1000';
-await run(process.execPath, [join(root, 'scripts', 'build.mjs')]);
+await run(process.execPath, [join(root, 'scripts', 'build.mjs'), '--production']);
 const folder = await mkdtemp(join(tmpdir(), 'espalier-soak-'));
 const tests = join(root, 'dist', 'test', 'soak');
 await build({

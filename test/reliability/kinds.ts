@@ -88,6 +88,7 @@ export const kinds = {
   synthesize: {
     operation: 'synthesize',
     last: 'modules/synthesis.gssnn.json',
+    less: { programs: 6000, train: 8, validation: 8, test: 8, population: 2 },
     given: (_, out) => ({
       ...{ out: join(out, 'modules'), iterations: 2, population: 4, programs: 60_000, epochs: 1 },
       ...{ train: 16, validation: 20, test: 20, seed: 3, data: 'balanced', pictures: 2 },

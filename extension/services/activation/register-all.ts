@@ -1,12 +1,11 @@
-import { commands, Disposable, EventEmitter, lm, window, workspace } from 'vscode';
+import { Disposable, EventEmitter, lm, window, workspace } from 'vscode';
 import type { Extension, TextDocument, TreeDataProvider } from 'vscode';
 import { isDocument } from '../../core/document-names';
 import { panelViewTypes } from '../../panels/view-types';
-import { commandIds } from '../command-ids';
-import type { CommandName } from '../command-ids';
 import { viewTypes, weightsViewType } from '../documents/document-views';
 import { viewIds } from './host';
-import type { Host, LoadHost } from './host';
+import type { LoadHost } from './host';
+import { registerCommands } from './register-commands';
 
 const keysOf = <T extends object>(of: T): (keyof T)[] => Object.keys(of) as (keyof T)[];
 
@@ -45,22 +44,6 @@ export function registerAll(
         workspace.isTrusted ? (await load()).agentServers() : [],
     }),
     loadForDocuments(load),
-  );
-}
-
-/** Explorer menus give the clicked resources as a second argument, which is no option of ours. */
-export function registerCommands(load: () => Promise<Pick<Host, 'runCommand'>>): Disposable {
-  return Disposable.from(
-    ...(Object.keys(commandIds) as CommandName[]).map((name) =>
-      commands.registerCommand(
-        commandIds[name],
-        async (argument?: unknown, second?: unknown): Promise<unknown> => {
-          const options =
-            typeof second === 'object' && second !== null && !Array.isArray(second) ? second : {};
-          return (await load()).runCommand(name, argument, options);
-        },
-      ),
-    ),
   );
 }
 

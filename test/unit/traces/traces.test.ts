@@ -148,7 +148,7 @@ export function sayModels(services: Services, argument: unknown): string {
     readonly runCommand: (services: object, ...rest: readonly unknown[]) => Promise<unknown>;
     readonly handlers: Readonly<Record<string, (argument: unknown) => Promise<unknown>>>;
   }>(
-    `export { registerCommands } from './extension/services/activation/register-all';
+    `export { registerCommands } from './extension/services/activation/register-commands';
     export { runCommand } from './extension/commands/run-command';
     export const { handlers } = require('vscode');`,
     ['vscode'],
