@@ -207,7 +207,7 @@ export function startHost(context: ExtensionContext, folders: ModelFolders): Sta
   return {
     espalier: services,
     runCommand: async (name, argument, options) => runCommand(services, name, argument, options),
-    views: { models: modelsView, jobs: jobsView, results: resultsView } as unknown as Host['views'],
+    views: { models: modelsView, jobs: jobsView, results: resultsView },
     panels: {
       heatmap: heatmaps,
       compression: compressions,

@@ -90,8 +90,10 @@ export class FaultyWork {
     const state = this.#stateAt(at);
     const call = this.calls[at];
     const resumed =
-      call !== undefined && existsSync(state) && (await this.#try({ at: call, code }, state));
-    const found = resumed || (await this.#try({ at, code }));
+      call !== undefined && existsSync(state)
+        ? await this.#try({ at: call, code }, state)
+        : undefined;
+    const found = resumed ?? (await this.#try({ at, code }));
     return found ?? [`${code}: there was no call ${at} that could fail`];
   }
 
