@@ -59,7 +59,10 @@ export class WorkerProcess<R extends Requests<R>> {
   readonly #child: ChildProcess;
   readonly #connection: MessageConnection;
   readonly #watches = new Map<number, RequestWatch>();
+  /** Reject what is waited for when the child is gone. */
+  readonly #crashes = new Set<(exit: WorkerExit) => void>();
   readonly #graceMilliseconds: number;
+  #isGone = false;
   #nextJob = 1;
 
   public constructor(options: WorkerOptions) {
@@ -96,8 +99,12 @@ export class WorkerProcess<R extends Requests<R>> {
         resolve({ code: null, signal: null, failure: error.message });
       });
     });
-    void this.exited.then(() => {
+    void this.exited.then((exit) => {
+      this.#isGone = true;
       this.#connection.dispose();
+      for (const crash of this.#crashes) {
+        crash(exit);
+      }
     });
     this.#connection.listen();
   }
@@ -128,7 +135,7 @@ export class WorkerProcess<R extends Requests<R>> {
       cancel();
     }
     try {
-      return (await Promise.race([answer, this.#crash(method)])) as R[M][1];
+      return (await this.#unlessCrashed(method, answer)) as R[M][1];
     } catch (error) {
       throw await this.#explain(method, error, watch);
     } finally {
@@ -167,6 +174,20 @@ export class WorkerProcess<R extends Requests<R>> {
       answer.add(sent.piece);
     }
     return answer.value;
+  }
+
+  /** The answer, or a rejection when the child is gone. A race with its exit would keep each answer as long as the child. */
+  async #unlessCrashed<T>(method: string, answer: Promise<T>): Promise<T> {
+    if (this.#isGone) {
+      return this.#crash(method);
+    }
+    return new Promise((resolve, reject) => {
+      const crash = (exit: WorkerExit): void => {
+        reject(new WorkerCrashed(method, exit));
+      };
+      this.#crashes.add(crash);
+      void answer.then(resolve, reject).finally(() => this.#crashes.delete(crash));
+    });
   }
 
   /** Rejects when the child is gone. */

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { buildRequest } from '../../../extension/core/operations/build-request';
 import { operations } from '../../../extension/core/operations/operations';
@@ -42,6 +44,17 @@ describe('WorkerClient', () => {
     const second = await client.request('inspect', { model: 'b' });
     expect(first.fingerprint).toBe(second.fingerprint);
     expect(client.pid).toBe(Number(first.fingerprint));
+  });
+
+  it('keeps no answer', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const answer = new WeakRef(await client.request('inspect', { model: 'a' }));
+    await vi.waitUntil(() => {
+      collect();
+      return answer.deref() === undefined;
+    });
+    expect(client.pid).toBeDefined();
   });
 
   it('gives events and warnings to the request they belong to', async () => {
