@@ -13,13 +13,13 @@ import { jobsFile } from './services/stored';
 /** What the extension gives to its own tests. */
 export interface Activated {
   readonly espalier: () => Promise<Espalier>;
-  /** Milliseconds that `activate` took. */
+  /** Milliseconds of processor time that `activate` took: the clock's tell of what else the machine does. */
   readonly activatedIn: number;
 }
 
 /** Registers what VS Code may ask for. All else is a bundle of its own, which is loaded when something is asked. */
 export function activate(context: ExtensionContext): Activated {
-  const started = performance.now();
+  const started = process.cpuUsage();
   // The children that do the work inherit it.
   process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
   const folders = new ModelFolders();
@@ -34,6 +34,9 @@ export function activate(context: ExtensionContext): Activated {
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
   // Jobs of earlier windows that were interrupted are told of.
   void access(jobsFile(context)).then(load, () => undefined);
-  const activatedIn = performance.now() - started;
-  return { espalier: async () => (await load()).espalier, activatedIn };
+  const { user, system } = process.cpuUsage(started);
+  return {
+    espalier: async () => (await load()).espalier,
+    activatedIn: (user + system) / 1000,
+  };
 }
