@@ -67,7 +67,7 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   const started = performance.now();
   const whole = await runTask(task, programs, never, { folder, mark });
   if (whole.code !== 0) throw new Error(`${task.operation} fails undisturbed: ${whole.stderr}`);
-  const milliseconds = performance.now() - started;
+  let milliseconds = performance.now() - started;
   const expected = treeOf(out);
   const saved = [...workOf(job), ...(operationOf(job.operation).scratch?.(job.request) ?? [])].map(
     (path) => relative(out, path),
@@ -85,7 +85,12 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     );
     const signal = signals[hits[way] % signals.length] ?? 'SIGKILL';
     const blow = { way, signal, afterMilliseconds: random(Math.ceil(milliseconds)) };
+    const began = performance.now();
     const ending = await runTask(task, programs, blow, { folder, mark });
+    if (ending.code === 0 && !ending.isHit) {
+      // The first run may have measured the machine too.
+      milliseconds = Math.min(milliseconds, performance.now() - began);
+    }
     const found = halfMade(treeOf(out), expected, { saved, last: kind.last }).map(
       (one) => `half made: ${one}`,
     );
