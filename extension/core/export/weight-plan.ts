@@ -42,7 +42,7 @@ export function planTensors(
     placesAfter(model, changes).map((place, i) => [changes.blocks[i] ?? 0, place]),
   );
   const modules = removedModules(model, changes);
-  const staying = stayingNames(model);
+  const staying = stayingNames(model, changes);
   const sized = new Set(model.sizedByBlocks);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
@@ -288,24 +288,26 @@ function removedModules(model: LayeredModel, changes: Changes): Set<string> {
   );
 }
 
-/** Names of tensors that stay whatever goes: norms of sums. */
-function stayingNames(model: LayeredModel): ReadonlySet<string> {
-  const { sublayers } = model.summary;
-  return new Set(
-    sublayers.flatMap((_, index) => model.stayingTensors?.(index) ?? []).map(({ name }) => name),
+/** Names of stored tensors that stay: what other sublayers use as well, norms of sums, and ends of blocks. */
+function stayingNames(model: LayeredModel, changes: Changes): ReadonlySet<string> {
+  const behind = model.summary.sublayers.flatMap((_, index) => model.stayingTensors?.(index) ?? []);
+  const stored = [...behind, ...tensorsOf(model, changes, false)].flatMap(storedParts);
+  return new Set(stored.map(({ name }) => name));
+}
+
+/** Tensors of the sublayers that go, patched ones included, or of those that stay. */
+function tensorsOf(model: LayeredModel, changes: Changes, goes: boolean): LazyTensor[] {
+  const gone = new Set([...changes.removed, ...changes.patches.keys()]);
+  return model.summary.sublayers.flatMap(({ id }, index) =>
+    gone.has(id) === goes ? model.sublayerTensors(index) : [],
   );
 }
 
 /** Tensors that go with the removed and patched sublayers, which none of the others uses. */
 function removedTensors(model: LayeredModel, changes: Changes): LazyTensor[] {
-  const gone = new Set([...changes.removed, ...changes.patches.keys()]);
-  const tensorsOf = (goes: boolean): LazyTensor[] =>
-    model.summary.sublayers.flatMap(({ id }, index) =>
-      gone.has(id) === goes ? model.sublayerTensors(index) : [],
-    );
-  const used = new Set(tensorsOf(false));
-  const staying = stayingNames(model);
-  return [...new Set(tensorsOf(true))].filter(
+  const used = new Set(tensorsOf(model, changes, false));
+  const staying = stayingNames(model, changes);
+  return [...new Set(tensorsOf(model, changes, true))].filter(
     (tensor) => !used.has(tensor) && !staying.has(tensor.name),
   );
 }

@@ -81,15 +81,16 @@ export function blockTerms(terms: Float32Array): BlockTerms {
 
 /** Tokens of an input whose first ones can be run without those behind them; 0 where they cannot, or end before an answer. */
 export function prefixTokens(model: LayeredModel, input: ModelInput): number {
-  const { emitter, output, joinsExamples } = model;
-  const isCausal = emitter !== undefined && output.seesWhole !== true && joinsExamples;
+  const { emitter, output } = model;
+  const isCausal = emitter !== undefined && output.seesWhole !== true;
   const isText = input instanceof Int32Array && !(input instanceof AnsweredIds);
   return isCausal && isText ? input.length : 0;
 }
 
 /** Cuts states of causal models down to their first tokens. */
 export class Prefixes {
-  private readonly sides = new Map<number, Tensors>();
+  private readonly byLength = new Map<number, Tensors>();
+  private readonly byText = new WeakMap<Int32Array, Map<number, Tensors>>();
 
   public constructor(private readonly executor: LayeredExecutor) {}
 
@@ -103,16 +104,22 @@ export class Prefixes {
           values: Object.fromEntries(
             Object.keys(values).map((name) => [name, rowsOf(values, name, 0, tokens)]),
           ),
-          side: await this.sideOf(input.slice(0, tokens)),
+          side: await this.sideOf(input, tokens),
         };
   }
 
-  /** Side values of such models depend on the length alone. */
-  private async sideOf(ids: Int32Array): Promise<Tensors> {
-    const known = this.sides.get(ids.length);
-    const side = known ?? (await this.executor.embed(ids)).side;
-    this.sides.set(ids.length, side);
+  /** Side values of the first tokens, which depend on their number alone where examples can be joined. */
+  private async sideOf(input: Int32Array, tokens: number): Promise<Tensors> {
+    const sides = this.executor.model.joinsExamples ? this.byLength : this.sidesOf(input);
+    const side = sides.get(tokens) ?? (await this.executor.embed(input.slice(0, tokens))).side;
+    sides.set(tokens, side);
     return side;
+  }
+
+  private sidesOf(input: Int32Array): Map<number, Tensors> {
+    const sides = this.byText.get(input) ?? new Map<number, Tensors>();
+    this.byText.set(input, sides);
+    return sides;
   }
 }
 

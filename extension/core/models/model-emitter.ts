@@ -58,8 +58,8 @@ export interface ModelEmitter {
     side: Values,
     options?: EmitOptions,
   ): Values;
-  /** The state behind sublayer `index` where it is left out: norms of its sum stay. */
-  emitSkipped(graph: GraphBuilder, index: number, state: Values): Values;
+  /** The state behind sublayer `index` where it is left out: norms of its sum and the end of its block stay. */
+  emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values;
   /** Logits [batch, sequence, vocabulary] of the stream. */
   emitEpilogue(graph: GraphBuilder, hidden: Value): Value;
   emitFinalNorm(graph: GraphBuilder, hidden: Value): Value;

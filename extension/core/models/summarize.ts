@@ -17,8 +17,8 @@ import {
   sublayerLinears,
   sublayerTensors,
 } from './transformer/sublayer-tensors';
-import { idOfSublayer } from './transformer/transformer-layout';
-import type { TransformerSublayer } from './transformer/transformer-layout';
+import { idOfSublayer } from './transformer/transformer-sublayer';
+import type { TransformerSublayer } from './transformer/transformer-sublayer';
 import { counted, say } from '../message';
 import type { Message } from '../message';
 
@@ -116,7 +116,9 @@ export function summarizeSublayers(layout: SummarizedLayout): SublayerSummary[] 
     const staying = new Set(stayingTensors(sublayer));
     const all = sublayerTensors(sublayer);
     const own = all.filter((tensor) => users.get(tensor) === 1 && !staying.has(tensor));
-    const shared = all.filter(({ shape }) => shape.length > 1).filter((one) => !own.includes(one));
+    const shared = all.filter(
+      (one) => one.shape.length > 1 && !own.includes(one) && !staying.has(one),
+    );
     return {
       ...summarizeSublayer(sublayer, own, layout),
       ...(shared.length === 0
@@ -133,7 +135,8 @@ function summarizeSublayer(
 ): SublayerSummary {
   const heads = sublayer.kind === 'attention' ? sublayer.heads : undefined;
   const { numKeyValueHeads, headDim, valueDim } = { ...layout.attention, ...heads };
-  const keeps = sublayer.kind === 'attention' && layout.keepsCache;
+  const keeps =
+    sublayer.kind === 'attention' && layout.keepsCache && sublayer.weights.othersKeys === undefined;
   return {
     id: idOfSublayer(sublayer),
     block: sublayer.block,

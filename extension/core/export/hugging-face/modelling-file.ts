@@ -10,6 +10,7 @@ import { classesOf } from '../../models/stages/staged-family';
 import { baseModelType } from '../../models/transformer/model-config';
 import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
+import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { outerParts } from './outer-modules';
@@ -214,39 +215,6 @@ const nothing = (addsStream: boolean): string =>
 const streamOr = (others: string, addsStream: boolean): string =>
   addsStream ? `residual, ${others}` : others;
 
-const copiedConfig = [
-  'caches = copy.copy(self)',
-  'caches.espalier = None',
-  'caches.num_hidden_layers = len(blocks)',
-  'if getattr(self, "layer_types", None) is not None:',
-  '    caches.layer_types = [self.layer_types[b] for b in blocks]',
-  'return caches',
-];
-
-/** Some families compute `layer_types`, which then cannot be set. */
-const mixerClasses = `class Caches:
-    """A config as caches are made from it, with fewer blocks."""
-
-    def __init__(self, config, blocks):
-        self.config = config
-        self.num_hidden_layers = len(blocks)
-        self.layer_types = [config.layer_types[b] for b in blocks]
-        self.per_layer_config = [config.per_layer_config[b] for b in blocks]
-
-    def __getattr__(self, name):
-        return getattr(self.config, name)
-
-    def get_text_config(self, **kwargs):
-        return self
-
-
-class NoMixer(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states)
-
-
-`;
-
 /**
  * The text of modeling_espalier.py: the stock model of the family with the removed sublayers taken
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
@@ -293,6 +261,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const outer = outerParts(needs, stockModel);
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
   const [mixerModule = ''] = mixer?.parts ?? [];
+  const caches = cacheParts(family, stockModel, mixerModule);
   const patches = patchParts(
     needs,
     [
@@ -302,40 +271,24 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
     ],
     sharesNorm(family) ? family.attention.norm : undefined,
   );
-  const caching = [attentionModule, ...(mixer === undefined ? [] : [mixerModule])];
-  // A cache holds what all of them keep of a block.
-  const lacksCache = (self: string, block: string): string =>
-    (mixer === undefined ? ['attention'] : ['attention', 'mixer'])
-      .map((kind) => `${self}.lacks(${block}, "${kind}")`)
-      .join(family.mixer?.isBeside === true ? ' and ' : ' or ');
   const second = kinds.map((kind) => `config.lacks(block, "${kind}")`).join(' or ');
-  const withoutBranch = ({ norms, parts }: BranchModules, substitute: string): string =>
-    pythonLines(
-      [
-        ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
-        ...parts.map((part) => `layer.${part} = ${substitute}()`),
-      ],
-      16,
-    );
+  const without = ({ norms, parts }: BranchModules, substitute: string): string[] => [
+    ...norms.map((norm) => `layer.${norm} = nn.Identity()`),
+    ...parts.map((part) => `layer.${part} = ${substitute}()`),
+  ];
+  const withoutBranch = (modules: BranchModules, substitute: string): string =>
+    pythonLines(without(modules, substitute), 16);
   const withoutMixer =
     mixer === undefined
       ? ''
       : `
             if config.lacks(block, "mixer"):
                 ${withoutBranch(mixer, 'NoMixer')}`;
-  const keepsCache =
-    mixer === undefined
-      ? `else:
-                layer.${attentionModule}.layer_idx = caches`
-      : `if not (${lacksCache('config', 'block')}):
-                for name in (${[...new Set(caching)].map((name) => `"${name}"`).join(', ')}):
-                    if getattr(layer, name, None) is not None:
-                        getattr(layer, name).layer_idx = caches`;
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the sublayers that \`espalier.removed\` of config.json lists,
 and with the linear layers that \`espalier.compressed\` lists in other forms than dense."""
 
-import copy
+import copy${caches.imports}
 
 import torch
 from torch import nn
@@ -348,15 +301,15 @@ class ${config}(${stockConfig}):
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
-${experts}${widths.method}${forms.method}${patches.method}
+${experts}${widths.method}${forms.method}${patches.method}${caches.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""
         if not decoder:
             return super().get_text_config(decoder=decoder, **kwargs)
-        blocks = [b for b in range(self.num_hidden_layers) if not (${lacksCache('self', 'b')})]
+        blocks = [b for b in range(self.num_hidden_layers) if ${caches.keeps('self', 'b')}]
         if len(blocks) == self.num_hidden_layers:
             return self
-        ${pythonLines(mixer === undefined ? copiedConfig : ['return Caches(self, blocks)'], 8)}
+        ${pythonLines(caches.config, 8)}
 
 
 class NoAttention(nn.Module):
@@ -364,7 +317,7 @@ class NoAttention(nn.Module):
         return ${gives}
 
 
-${mixer === undefined ? '' : mixerClasses}class NoFeedforward(nn.Module):
+${caches.classes}class NoFeedforward(nn.Module):
     def forward(self, hidden_states${inside('feedforward') ? ', residual' : ''}):
         return ${nothing(inside('feedforward'))}
 ${widths.classes}${forms.classes}${outer.classes}${patches.classes}
@@ -381,8 +334,9 @@ class ${model}(${stockModel}):
         caches = 0
         for block, layer in enumerate(${layersPath(family)}):
             if config.lacks(block, "attention"):
-                ${withoutBranch(attention, 'NoAttention')}${withoutMixer}
-            ${keepsCache}
+                ${pythonLines(caches.without(without(attention, 'NoAttention')), 16)}${withoutMixer}
+            if ${caches.keeps('config', 'block')}:
+                ${pythonLines(caches.number, 16)}
                 caches += 1${widths.call}${forms.call}${fewer}
             if ${second}:
                 ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}

@@ -65,7 +65,7 @@ export function buildOnnxGraph(
   let caches = 0;
   for (const [index, { id }] of model.summary.sublayers.entries()) {
     if (!kept.has(id)) {
-      state = emitter.emitSkipped(graph, index, state);
+      state = emitter.emitSkipped(graph, index, state, prologue.side);
       continue;
     }
     const cache = new PortedCache(graph, caches);

@@ -3,11 +3,9 @@ import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
-import { idOfSublayer, placeOf } from '../../models/transformer/transformer-layout';
-import type {
-  TransformerLayout,
-  TransformerSublayer,
-} from '../../models/transformer/transformer-layout';
+import type { TransformerLayout } from '../../models/transformer/transformer-layout';
+import { idOfSublayer, placeOf } from '../../models/transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
 import {

@@ -12,8 +12,8 @@ import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { findAttention, findFeedforward, readShapes } from '../parts/branches';
-import { findPatchSublayer, keepNorms } from '../transformer/transformer-layout';
-import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { findRelative } from './find-relative';
 import { patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
@@ -137,7 +137,7 @@ export function layOutEncoder(
         sublayers.push(findPatchSublayer(tensors, patch, at, hidden, module, sumNorms()));
       } else if (removed.has(id)) {
         absent.push(id);
-        keepNorms(sublayers, startNorms, sumNorms());
+        keepBehind(sublayers, { norms: startNorms, ends: [] }, sumNorms());
       } else {
         sublayers.push(find());
       }

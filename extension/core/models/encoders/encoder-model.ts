@@ -35,14 +35,14 @@ import {
   runningCosts,
   stayingTensors,
   sublayerTensors,
-  withoutSumNorms,
+  upToSum,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
 import { attentionSide, sideNamesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
-import { idOfSublayer } from '../transformer/transformer-layout';
-import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { idOfSublayer } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { emitHead } from './encoder-head';
 import { emitPatches, emitTextEmbedding } from './encoder-inputs';
 import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
@@ -119,7 +119,7 @@ export class EncoderModel implements LayeredModel {
   }
 
   public summed(index: number): Step & { part: BuilderPart } {
-    return this.over(`${this.idAt(index)}.summed`, withoutSumNorms(this.at(index)));
+    return this.over(`${this.idAt(index)}.summed`, upToSum(this.at(index)));
   }
 
   private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {

@@ -12,7 +12,7 @@ import {
 } from './pieces';
 
 /** Norms before and after each branch, as in Gemma 2 (arXiv 2408.00118). */
-const sandwich = {
+export const sandwich = {
   attention: { ...attention, postNorm: 'post_attention_layernorm' },
   feedforward: {
     ...feedforward,
@@ -26,7 +26,7 @@ function gemma3LayerType({ sliding_window_pattern: pattern }: ConfigFields, bloc
   return everyNthFull(typeof pattern === 'number' ? pattern : 6, block);
 }
 
-const gemmaDefaults = {
+export const gemmaDefaults = {
   head_dim: 256,
   hidden_act: 'gelu_pytorch_tanh',
   max_position_embeddings: 8192,

@@ -53,11 +53,18 @@ export interface AttentionShape {
 
 /** Weights of one attention sublayer. */
 export interface AttentionWeights extends Branch {
-  /** [query, key, value], or one matrix of all three; of latents as {@link emitLatentHeads} takes them. */
+  /**
+   * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
+   * and values are another attention's; of latents as {@link emitLatentHeads} takes them.
+   */
   readonly queryKeyValue: readonly Linear[];
+  /** What keys and values are made by where another attention's stream gives them. */
+  readonly othersKeys?: OthersKeys;
   readonly latentNorms?: LatentNorms;
   readonly output: Linear;
-  readonly queryKeyNorms?: { readonly query: Norm; readonly key: Norm };
+  readonly queryKeyNorms?: { readonly query: Norm; readonly key?: Norm };
+  /** Whether each head's values are normed, without weights. */
+  readonly normsValues?: boolean;
   /** Of what all heads give. */
   readonly innerNorm?: Norm;
   /** [numHeads]: scores of nothing, to which a head may attend instead of a token. */
@@ -73,6 +80,16 @@ export interface AttentionWeights extends Branch {
   readonly gridBias?: GridBias;
 }
 
+/** How an attention makes keys and values that those of later blocks read as well. */
+export interface OthersKeys {
+  /** The block whose they are. */
+  readonly block: number;
+  readonly norm?: Norm;
+  /** [key, value], or [key] where values are keys too. */
+  readonly keyValue: readonly Linear[];
+  readonly keyNorm?: Norm;
+}
+
 /** Side values of an attention sublayer. */
 export interface AttentionSide {
   /** Absent where positions are learned. */
@@ -81,6 +98,8 @@ export interface AttentionSide {
   readonly mask?: Value;
   /** Factor on queries: [batch | 1, 1, sequence, 1]. */
   readonly queryScale?: Value;
+  /** The stream [batch, sequence, hiddenSize] in front of the attention that others' keys and values are of. */
+  readonly othersStream?: Value;
 }
 
 /**
@@ -133,15 +152,19 @@ export function emitAttention(
   const plus = (x: Value, bias: LazyTensor | undefined): Value =>
     bias === undefined ? x : graph.op('Add', [x, emitWeight(graph, bias)]);
   const plainHeads = (): Heads & { readonly gate?: Value } => {
-    const [first = '', k = '', v = ''] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
+    const [first = '', ...own] = emitQueryKeyValue(graph, shape, weights, rows).map((x) =>
       emitClip(graph, x, shape.clip),
     );
     const [q = '', gate] = shape.gatesInQuery ? emitQueryAndGate(graph, shape, first) : [first];
+    const { othersKeys: others, queryKeyNorms, normsValues, addedBiases } = weights;
+    const [k = '', v = k] =
+      others === undefined ? own : emitOthersKeys(graph, shape, others, side.othersStream ?? '');
+    const values = normsValues === true ? {} : undefined;
     return {
       ...(gate === undefined ? {} : { gate }),
-      query: turned(plus(q, weights.addedBiases?.query), numHeads, weights.queryKeyNorms?.query),
-      key: turned(k, numKeyValueHeads, weights.queryKeyNorms?.key),
-      value: toHeads(plus(v, weights.addedBiases?.value), numKeyValueHeads, headDim),
+      query: turned(plus(q, addedBiases?.query), numHeads, queryKeyNorms?.query),
+      key: turned(k, numKeyValueHeads, others === undefined ? queryKeyNorms?.key : others.keyNorm),
+      value: toHeads(plus(v, addedBiases?.value), numKeyValueHeads, headDim, values),
     };
   };
 
@@ -204,6 +227,18 @@ export function emitAttention(
   const inner = normed(gated, weights.innerNorm);
   const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
   return emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
+}
+
+/** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */
+function emitOthersKeys(
+  graph: GraphBuilder,
+  { norm, hiddenSize }: AttentionShape,
+  { keyValue, norm: gain }: OthersKeys,
+  hidden: Value,
+): Value[] {
+  const input = gain === undefined ? hidden : emitNorm(graph, norm, hidden, gain);
+  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  return keyValue.map((linear) => emitLinear(graph, linear, rows));
 }
 
 /** Emits what share of each key's value goes to each query, of scores and mask. */
@@ -307,7 +342,7 @@ function emitQueryKeyValue(
 ): Value[] {
   const projected = weights.queryKeyValue.map((linear) => emitLinear(graph, linear, rows));
   const [fused = ''] = projected;
-  if (projected.length === 3) {
+  if (projected.length > 1 || weights.othersKeys !== undefined) {
     return projected;
   }
   const { numHeads, numKeyValueHeads, headDim } = shape;

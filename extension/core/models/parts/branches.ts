@@ -1,6 +1,12 @@
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import type { Architecture, Biases, Projection, Scales } from '../transformer/architecture';
+import type {
+  Architecture,
+  Biases,
+  OwnHeads,
+  Projection,
+  Scales,
+} from '../transformer/architecture';
 import type { AttentionShape, AttentionWeights } from './attention';
 import { activations } from './feedforward';
 import type { LatentShape } from './latent-heads';
@@ -131,14 +137,22 @@ function isGated({ feedforward: { gateUp } }: Branches): boolean {
   return gateUp.kind === 'fused' || gateUp.names.length === 2;
 }
 
-/** The heads of an attention with so many key/value heads, where those are others than the model's. */
+/** The heads of an attention of which so many key/value heads are left. */
 export function ownHeads(
-  { numHeads, numKeyValueHeads }: AttentionShape,
+  { numHeads, numKeyValueHeads, headDim, valueDim }: AttentionShape,
   groups = numKeyValueHeads,
-): { readonly heads?: Pick<AttentionShape, 'numHeads' | 'numKeyValueHeads'> } {
-  return groups === numKeyValueHeads
-    ? {}
-    : { heads: { numHeads: (numHeads / numKeyValueHeads) * groups, numKeyValueHeads: groups } };
+): OwnHeads {
+  return {
+    numHeads: (numHeads / numKeyValueHeads) * groups,
+    numKeyValueHeads: groups,
+    headDim,
+    valueDim,
+  };
+}
+
+/** Whether heads are those of all attentions. */
+export function isSame(heads: OwnHeads, shape: AttentionShape): boolean {
+  return (Object.keys(heads) as (keyof OwnHeads)[]).every((size) => heads[size] === shape[size]);
 }
 
 /** Weights of the attention of the block whose tensors begin with `prefix`. */
@@ -148,8 +162,9 @@ export function findAttention(
   tensors: TensorFinder,
   prefix: string,
   shape: AttentionShape,
+  keysOf?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
-  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
+  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases, normsValues } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const queryKeyNorm = (name: string, heads: number): Norm => {
@@ -164,7 +179,8 @@ export function findAttention(
   };
   return {
     ...tensors.branch(prefix, names, hiddenSize),
-    ...findQueryKeyValue(names, biases, tensors, prefix, shape),
+    ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
+    ...(normsValues === true ? { normsValues } : {}),
     output: tensors.linear(
       `${prefix}${output}`,
       hiddenSize,
@@ -179,7 +195,9 @@ export function findAttention(
               ? { query: {}, key: {} }
               : {
                   query: queryKeyNorm(queryKeyNorms.query, numHeads),
-                  key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads),
+                  ...(keysOf === undefined
+                    ? { key: queryKeyNorm(queryKeyNorms.key, numKeyValueHeads) }
+                    : {}),
                 },
         }),
     ...(innerNorm === undefined
@@ -201,16 +219,41 @@ export function findAttention(
 }
 
 function findQueryKeyValue(
-  { queryKeyValue, latent }: Architecture['attention'],
+  { norm, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
   { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
-): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms'> {
+  keysOf: { readonly block: number; readonly prefix: string } | undefined,
+): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms' | 'othersKeys'> {
   if (latent === undefined || sizes === undefined) {
     const queries = gatesInQuery ? 2 * numHeads : numHeads;
     const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
     const biases = [bias, key, bias];
+    if (keysOf !== undefined && queryKeyValue.kind === 'separate') {
+      const [query = '', ...keyValue] = queryKeyValue.names;
+      const projections = (from: string, names: readonly string[], first: number): Linear[] =>
+        tensors.projections(
+          from,
+          { kind: 'separate', names },
+          widths.slice(first),
+          hiddenSize,
+          biases.slice(first),
+        );
+      return {
+        queryKeyValue: projections(prefix, [query], 0),
+        othersKeys: {
+          block: keysOf.block,
+          keyValue: projections(keysOf.prefix, keyValue, 1),
+          ...(norm === undefined
+            ? {}
+            : { norm: tensors.norm(`${keysOf.prefix}${norm}`, hiddenSize) }),
+          ...(queryKeyNorms === undefined
+            ? {}
+            : { keyNorm: tensors.norm(`${keysOf.prefix}${queryKeyNorms.key}`, headDim) }),
+        },
+      };
+    }
     return {
       queryKeyValue: tensors.projections(prefix, queryKeyValue, widths, hiddenSize, biases),
     };

@@ -87,7 +87,14 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
   yarn,
   longrope,
   su: longrope,
+  proportional,
 };
+
+/** As many pairs as the share says are turned, by the frequencies of heads that are turned whole (Gemma 4). */
+function proportional(rope: RopeConfig, { inverse }: RotaryContext): Turning {
+  const turned = Math.trunc((rope.partial_rotary_factor ?? 1) * inverse.length);
+  return fixed(inverse.map((frequency, i) => (i < turned ? frequency / (rope.factor ?? 1) : 0)));
+}
 
 function llama3(rope: RopeConfig, context: RotaryContext): Turning {
   const factor = required(rope, 'factor', context);
@@ -204,7 +211,10 @@ export function readRotary(
 ): Rotary {
   const rope: RopeConfig = config.rope_parameters ?? config.rope_scaling ?? {};
   const theta = rope.rope_theta ?? config.rope_theta ?? 10_000;
-  const fraction = rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1;
+  const fraction =
+    ropeType(rope) === 'proportional'
+      ? 1
+      : (rope.partial_rotary_factor ?? config.partial_rotary_factor ?? 1);
   const dimensions = config.rotary_dim ?? Math.trunc(headDim * fraction);
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > maxDimensions) {
     throw new UserError(

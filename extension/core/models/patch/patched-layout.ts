@@ -6,8 +6,8 @@ import type { ModelSummary } from '../model-summary';
 import { sublayerTensors } from '../transformer/sublayer-tensors';
 import { summarizePatches, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import { idOfSublayer, placeOf } from '../transformer/transformer-layout';
-import type { TransformerSublayer } from '../transformer/transformer-layout';
+import { idOfSublayer, placeOf } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { fingerprintPatches, patchTensors } from './symbolic-patch';
 import type { SymbolicPatch } from './symbolic-patch';
 import { say } from '../../message';
@@ -32,6 +32,7 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
   const sublayers = layout.sublayers.map((sublayer): TransformerSublayer => {
     const {
       block,
+      ends = [],
       weights: { sumNorms = [] },
     } = sublayer;
     const id = idOfSublayer(sublayer);
@@ -39,7 +40,7 @@ export function withPatches<Layout extends Omit<SummarizedLayout, 'keepsCache'>>
     const place = placeOf(sublayer);
     return patch === undefined
       ? sublayer
-      : { kind: 'patch', block, place, patch: named(patch, id), weights: { sumNorms } };
+      : { kind: 'patch', block, place, patch: named(patch, id), ends, weights: { sumNorms } };
   });
   const added = [...patches.values()].flatMap(patchTensors);
   const before = new Map(summary.sublayers.map((one) => [one.id, one]));

@@ -1,5 +1,6 @@
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
+import type { AttentionShape } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -49,6 +50,23 @@ export interface SinePositions {
   readonly divisor: (half: number) => number;
 }
 
+/** What each token brings to every block besides the stream: rows of a table, and a projection of its embedding (Gemma 3n). */
+export interface PerLayerNames {
+  readonly table: string;
+  readonly projection: string;
+  readonly norm: string;
+  /** Numbers a token brings to a block; undefined where a model has none. */
+  readonly width: (config: ModelConfig) => number | undefined;
+}
+
+/** What stands behind a block's sublayers, and stays when they go. */
+export interface BlockEndNames {
+  /** x + norm(projection(activation(gate(x)) · what the token brings)). */
+  readonly perLayer?: { readonly gate: string; readonly projection: string; readonly norm: string };
+  /** Tensor [1] that the stream is multiplied by. */
+  readonly factor?: string;
+}
+
 /** Names of the tensors outside the blocks, below a prefix. */
 export interface OuterNames {
   /** What stands before every name but the head's; the first under which the embedding is found. */
@@ -63,6 +81,7 @@ export interface OuterNames {
   /** Linear layers, without biases, between the widths of the embedding and of the stream where these differ. */
   readonly projections?: { readonly in: string; readonly out: string };
   readonly finalNorm?: string;
+  readonly perLayer?: PerLayerNames;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
   /** The first of these names that the checkpoint has; `lm_head` when absent. */
@@ -182,6 +201,12 @@ export interface MixerNames extends BranchNorms {
   readonly isBeside?: boolean;
 }
 
+/** Number and width of an attention's heads. */
+export type OwnHeads = Pick<
+  AttentionShape,
+  'numHeads' | 'numKeyValueHeads' | 'headDim' | 'valueDim'
+>;
+
 /** Temperature tuning of Llama 4: scales, positions. */
 export interface QueryGrowth {
   readonly scale: number;
@@ -215,7 +240,7 @@ export interface Architecture {
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
   readonly attention: BranchNorms & {
-    /** Query, key and value. */
+    /** Query, key and value; query and key where keys are the values too. */
     readonly queryKeyValue: Projection;
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
@@ -234,6 +259,8 @@ export interface Architecture {
       /** Whether they are of blocks alone whose queries are turned. */
       readonly ofTurned?: boolean;
     };
+    /** Whether each head's values are normed, without weights. */
+    readonly normsValues?: boolean;
     /** Norm of what all heads give. */
     readonly innerNorm?: string;
     /** Tensor of a score for each head, to which it may attend instead of a token. */
@@ -264,6 +291,7 @@ export interface Architecture {
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
   readonly mixer?: MixerNames;
+  readonly end?: BlockEndNames;
   /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
   readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
   readonly biases: (config: ModelConfig) => Biases;
@@ -278,6 +306,12 @@ export interface Architecture {
   readonly interleavedRotary?: boolean;
   /** Whether queries and keys are turned the other way round. */
   readonly reversedRotary?: boolean;
+  /** Heads of a block where they are others than the model's. */
+  readonly heads?: (config: ModelConfig, block: number) => Partial<OwnHeads>;
+  /** Width of a block's feed-forward where it is another than the model's. */
+  readonly innerSize?: (config: ModelConfig, block: number) => number;
+  /** The earlier block whose keys and values a block's attention reads; its own when undefined. */
+  readonly keysOf?: (config: ModelConfig, block: number) => number | undefined;
   /** Whether a block's queries and keys are turned; yes when absent. */
   readonly turns?: (config: ModelConfig, block: number) => boolean;
   /** What a score loses per position of distance, for each head (ALiBi, arXiv 2108.12409). */
@@ -297,7 +331,7 @@ export interface Architecture {
   readonly blockForm?: (
     config: ModelConfig,
     block: number,
-  ) => Partial<Pick<Architecture, 'feedforward'>>;
+  ) => Partial<Pick<Architecture, 'attention' | 'feedforward'>>;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

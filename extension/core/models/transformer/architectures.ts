@@ -6,6 +6,7 @@ import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
+import { gemma4 } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
@@ -27,6 +28,7 @@ export const architectures: readonly Architecture[] = [
   ...llamaLikeFamilies,
   ...llamaRelatives,
   ...gemmaFamilies,
+  gemma4,
   ...learnedPositionFamilies,
   ...olderGpts,
   ...decoderHalves,

@@ -20,7 +20,7 @@ import type { OuterLinears } from './outer-matrices';
 import { sublayerLinears, sublayerTensors } from './sublayer-tensors';
 import { summarizeOuter, summarizeSublayers } from '../summarize';
 import type { SummarizedLayout } from '../summarize';
-import type { TransformerSublayer } from './transformer-layout';
+import type { TransformerSublayer } from './transformer-sublayer';
 import { say } from '../../message';
 
 /** The linear layers of a sublayer, in order; routers of mixtures and layers of groups stay as they are. */
@@ -58,11 +58,12 @@ type InRole = readonly [role: LinearRole, linear: Linear, expert?: number];
 function withRoles(sublayer: TransformerSublayer, gated: boolean): InRole[] {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, latentNorms, output, gate } = sublayer.weights;
+      const { queryKeyValue, latentNorms, output, gate, othersKeys } = sublayer.weights;
       const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
+      const isFused = queryKeyValue.length === 1 && othersKeys === undefined;
       return [
         ...queryKeyValue.map((linear, i): [LinearRole, Linear] => [
-          queryKeyValue.length === 1 ? 'query-key-value' : (roles[i] ?? 'other'),
+          isFused ? 'query-key-value' : (roles[i] ?? 'other'),
           linear,
         ]),
         ...(gate === undefined ? [] : [['other', gate] as [LinearRole, Linear]]),
@@ -171,8 +172,11 @@ function mapLinears(
 ): TransformerSublayer {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, output, gate } = sublayer.weights;
+      const { queryKeyValue, output, gate, othersKeys } = sublayer.weights;
       const changed = {
+        ...(othersKeys === undefined
+          ? {}
+          : { othersKeys: { ...othersKeys, keyValue: othersKeys.keyValue.map(map) } }),
         queryKeyValue: queryKeyValue.map(map),
         output: map(output),
         ...(gate === undefined ? {} : { gate: map(gate) }),

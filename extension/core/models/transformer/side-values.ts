@@ -3,16 +3,18 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
 import type { AttentionSide } from '../parts/attention';
+import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
-import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+import type { TransformerLayout } from './transformer-layout';
+import type { TransformerSublayer } from './transformer-sublayer';
 
 /** What a layout's side values depend on. */
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
-    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer'>> {
+    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer'>> {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
   /** What scores gain by distance where they do: [buckets, heads]. */
@@ -26,7 +28,7 @@ const growthName = 'growth';
 /** 1 for each token, 0 for padding, as mixers read it. */
 export const tokensName = 'tokens';
 
-/** Every side value of a model: tables of rotary embeddings, growth of queries, masks. */
+/** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
   const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
     tableNames(key).map((name) => ({
@@ -43,17 +45,24 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     shape: maskShape(layout, window),
   }));
   const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
-  return [...tables, ...growth, ...masks, ...(layout.mixer === undefined ? [] : [tokens])];
+  const perLayer = layout.perLayer;
+  const brought = Array.from({ length: perLayer?.blocks ?? 0 }, (_, block) => ({
+    name: perLayerName(block),
+    shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
+  }));
+  const mixed = layout.mixer === undefined ? [] : [tokens];
+  return [...tables, ...growth, ...masks, ...mixed, ...brought];
 }
 
 /** Names of those that a sublayer needs. */
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
+  const ends = endSides(sublayer.ends);
   if (sublayer.kind !== 'attention') {
-    return sublayer.kind === 'mixer' ? [tokensName] : [];
+    return [...(sublayer.kind === 'mixer' ? [tokensName] : []), ...ends];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
-  return [...tables, ...growth, maskName(sublayer.slidingWindow)];
+  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...ends];
 }
 
 /** Emits all of them, by name. */

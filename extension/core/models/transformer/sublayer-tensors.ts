@@ -6,11 +6,13 @@ import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
+import { endTensors } from '../parts/block-end';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
-import type { TransformerSublayer } from './transformer-layout';
+import type { TransformerLayout } from './transformer-layout';
+import type { TransformerSublayer } from './transformer-sublayer';
 
 /** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
 export function sublayerTensors(
@@ -24,19 +26,18 @@ export function sublayerTensors(
     ...parts.flatMap((part) => tensorsOf(part)),
     ...(layerScale === undefined ? [] : [layerScale]),
     ...otherTensors(sublayer),
+    ...endTensors(sublayer.ends, tensorsOf),
   ];
 }
 
-/** The sublayer up to its sum: without the norms that stay when it goes. */
-export function withoutSumNorms<Sublayer extends TransformerSublayer>(
-  sublayer: Sublayer,
-): Sublayer {
-  return { ...sublayer, weights: { ...sublayer.weights, sumNorms: [] } };
+/** The sublayer up to its sum: without the norms and ends of blocks that stay when it goes. */
+export function upToSum<Sublayer extends TransformerSublayer>(sublayer: Sublayer): Sublayer {
+  return { ...sublayer, ends: [], weights: { ...sublayer.weights, sumNorms: [] } };
 }
 
-/** Tensors of the norms that stay when a sublayer goes. */
-export function stayingTensors({ weights }: TransformerSublayer): readonly LazyTensor[] {
-  return (weights.sumNorms ?? []).flatMap((norm) => partTensors(norm));
+/** Tensors of what stays when a sublayer goes: norms of its sum, and ends of blocks. */
+export function stayingTensors({ weights, ends }: TransformerSublayer): readonly LazyTensor[] {
+  return [...(weights.sumNorms ?? []).flatMap((norm) => partTensors(norm)), ...endTensors(ends)];
 }
 
 function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | undefined)[] {
@@ -48,6 +49,8 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
         weights.latentNorms?.query,
         weights.latentNorms?.keyValue,
         weights.innerNorm,
+        weights.othersKeys?.norm,
+        weights.othersKeys?.keyNorm,
       ];
     case 'mixer':
       return weights.norms;
@@ -112,6 +115,29 @@ export function lookupCosts(table: Linear): RunningCosts {
     : { ...costs, mappedBytes: costs.bytes };
 }
 
+/** Those costs with those of what tokens bring to the ends of blocks. */
+export function withPerLayer(
+  costs: RunningCosts,
+  { perLayer, startEnds }: Pick<TransformerLayout, 'perLayer' | 'startEnds'>,
+): RunningCosts {
+  const others =
+    perLayer === undefined
+      ? []
+      : [
+          lookupCosts(perLayer.table),
+          costsOf(
+            [...storedTensors(perLayer.projection), ...partTensors(perLayer.norm)],
+            [perLayer.projection],
+          ),
+        ];
+  const all = [costs, ...others, costsOf(endTensors(startEnds, storedTensors), [])];
+  return {
+    ...costs,
+    bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),
+    mappedBytes: all.reduce((sum, { mappedBytes = 0 }) => sum + mappedBytes, 0),
+  };
+}
+
 /** Whether ONNX Runtime reads the numbers where they lie. */
 function isMapped({ dtype, packed, interleavedHeads }: LazyTensor): boolean {
   return dtype === 'F32' && packed === undefined && interleavedHeads === undefined;
@@ -123,6 +149,7 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
     case 'attention':
       return [
         ...weights.queryKeyValue,
+        ...(weights.othersKeys?.keyValue ?? []),
         ...linearIfAny(weights.relative?.own?.query),
         ...linearIfAny(weights.relative?.own?.key),
         ...linearIfAny(weights.gate),

@@ -3,7 +3,7 @@ import type { GraphBuilder } from '../../onnx/graph-builder';
 import type { GraphPart, Step, TappedStep } from '../layered-model';
 import type { LinearLayer } from '../matrix-encoding';
 import { routedName } from '../parts/experts';
-import type { TransformerSublayer } from './transformer-layout';
+import type { TransformerSublayer } from './transformer-sublayer';
 
 /** A part that is emitted rather than cut out of a file. */
 export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => GraphBuilder };

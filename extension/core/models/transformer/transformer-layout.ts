@@ -1,66 +1,26 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
 import { attentionNames, besideOf, branchOf, lacking, partsOf } from './block-parts';
+import { carriedStreams } from './carried-streams';
+import type { CarriedStream } from './carried-streams';
 import { expertShape, findExperts, withCount } from './find-experts';
-import type { AttentionShape, AttentionWeights } from '../parts/attention';
-import type { ExpertShape, ExpertWeights } from '../parts/experts';
-import { findAttention, findFeedforward, ownHeads, readShapes } from '../parts/branches';
-import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
+import type { AttentionShape } from '../parts/attention';
+import { findPerLayer } from '../parts/block-end';
+import type { BlockEnd, PerLayer } from '../parts/block-end';
+import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
+import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
-import type { MixerShape, MixerWeights } from '../parts/mixers/mixer';
+import type { MixerShape } from '../parts/mixers/mixer';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
-import type { Branch, Norm } from '../parts/norm';
+import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
-import { findPatch } from '../patch/symbolic-patch';
-import type { PatchSpec, SymbolicPatch } from '../patch/symbolic-patch';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
-
-/** One sublayer with its weights found and checked. */
-export type TransformerSublayer =
-  | {
-      readonly kind: 'attention';
-      readonly block: number;
-      readonly weights: AttentionWeights;
-      /** Numbers of its heads, where they are others than the model's. */
-      readonly heads?: Pick<AttentionShape, 'numHeads' | 'numKeyValueHeads'>;
-      readonly slidingWindow: number | undefined;
-      /** Key of its rotary embedding in the layout. */
-      readonly rotary: string | undefined;
-    }
-  | { readonly kind: 'mixer'; readonly block: number; readonly weights: MixerWeights }
-  | { readonly kind: 'feedforward'; readonly block: number; readonly weights: FeedforwardWeights }
-  | {
-      readonly kind: 'expert';
-      readonly block: number;
-      readonly shape: ExpertShape;
-      readonly weights: ExpertWeights;
-    }
-  | PatchSublayer;
-
-/** What stands in the place of a removed sublayer. */
-export interface PatchSublayer {
-  readonly kind: 'patch';
-  readonly block: number;
-  readonly place: PatchPlace;
-  readonly patch: SymbolicPatch;
-  /** Its only norms are those of the sum, which stay when a sublayer goes. */
-  readonly weights: Branch;
-}
-export type PatchPlace = PartKind;
-
-/** What a sublayer is, or what a patch stands for. */
-export function placeOf(sublayer: TransformerSublayer): PatchPlace {
-  return sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
-}
-
-/** `block.N.KIND`, a patch having the id of what it stands for. */
-export function idOfSublayer(sublayer: TransformerSublayer): string {
-  return `block.${sublayer.block}.${placeOf(sublayer)}`;
-}
+import { findPatchSublayer, keepBehind, withBehind } from './transformer-sublayer';
+import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
 function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
@@ -73,21 +33,6 @@ function patchModulesOf(family: Architecture): Record<PatchPlace, string> {
     feedforward: second,
     expert: second,
   };
-}
-
-/** The patch that config.json says stands in a place, its tensors in the module `module`. */
-export function findPatchSublayer(
-  tensors: TensorFinder,
-  spec: PatchSpec,
-  { block, place }: Pick<PatchSublayer, 'block' | 'place'>,
-  hiddenSize: number,
-  module: string,
-  sumNorms: readonly Norm[] = [],
-): PatchSublayer {
-  const patch = findPatch(spec, hiddenSize, (name, shape) =>
-    tensors.take(`${module}.${name}`, shape),
-  );
-  return { kind: 'patch', block, place, weights: { sumNorms }, patch };
 }
 
 /** A decoder-only transformer whose every tensor has been found in the checkpoint. */
@@ -113,6 +58,11 @@ export interface TransformerLayout {
   readonly embeddingNorm: Norm | undefined;
   /** Of sublayers that are gone, in front of the first. */
   readonly startNorms: readonly Norm[];
+  readonly startEnds: readonly BlockEnd[];
+  /** What tokens bring to the ends of blocks, if anything. */
+  readonly perLayer: PerLayer | undefined;
+  /** Streams that attentions of later blocks make keys and values of. */
+  readonly carried: readonly CarriedStream[];
   /** Whether that is of the words alone. */
   readonly normsWordsAlone: boolean;
   /** From the width of the embedding to that of the stream, and back in front of the head. */
@@ -156,7 +106,7 @@ export function layOutTransformer(
     clamped: architecture.feedforward.clamped?.(config),
     latent: architecture.latent?.(config),
   });
-  const { hiddenSize, headDim, latent } = attention;
+  const { hiddenSize, latent } = attention;
   const experts = expertShape(architecture, config, folder, feedforward);
   const mixer = mixerShape(architecture.mixer, config, {
     ...attention,
@@ -194,48 +144,73 @@ export function layOutTransformer(
     interleaved: architecture.interleavedRotary ?? false,
     reversed: architecture.reversedRotary ?? false,
   };
+  const perLayer = findPerLayer(outer.perLayer, config, tensors, prefix);
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   const absent: string[] = [];
-  const startNorms: Norm[] = [];
+  const start: Start = { norms: [], ends: [] };
+  /** Number of sublayers in front of each block's attention. */
+  const places: number[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
     const blockPrefix = `${blocksPrefix}${block}.`;
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
+    const keysBlock = architecture.keysOf?.(config, block);
     const turns = architecture.turns?.(config, block) ?? true;
     const rotary = turns ? rotaryKey(architecture, layerType) : undefined;
+    const heads = ownHeads(
+      { ...attention, ...architecture.heads?.(config, block) },
+      widths[`block.${block}.attention`],
+    );
     if (rotary !== undefined && !rotaries.has(rotary)) {
       const seen = architecture.rotary === 'shared' ? config : configOfLayerType(config, layerType);
-      const turned = latent?.turnedDim ?? headDim;
+      const turned = latent?.turnedDim ?? heads.headDim;
       rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
     }
-    const add = (place: PatchPlace, find: () => TransformerSublayer): void => {
+    const add = (place: PatchPlace, find: () => TransformerSublayer, isLast: boolean): void => {
       const id = `block.${block}.${place}`;
       const { sumNorm } = branchOf(architecture, place);
       const sumNorms = (): readonly Norm[] =>
         sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
+      const ends = isLast
+        ? findEnd(architecture, perLayer?.width, tensors, hiddenSize, {
+            block,
+            prefix: blockPrefix,
+          })
+        : [];
       const patch = patches[id];
       if (patch !== undefined) {
         const module = `${blockPrefix}${patchModules[place]}`;
+        const found = { block, place };
         sublayers.push(
-          findPatchSublayer(tensors, patch, { block, place }, hiddenSize, module, sumNorms()),
+          withBehind(
+            findPatchSublayer(tensors, patch, found, hiddenSize, module, sumNorms()),
+            [],
+            ends,
+          ),
         );
       } else if (removed.has(id)) {
         absent.push(id);
-        keepNorms(sublayers, startNorms, sumNorms());
+        keepBehind(sublayers, start, sumNorms(), ends);
       } else {
-        sublayers.push(find());
+        sublayers.push(withBehind(find(), [], ends));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
       attention: () => ({
         kind: 'attention',
         block,
-        ...ownHeads(attention, widths[`block.${block}.attention`]),
-        weights: findAttention(attentionNames(architecture, turns), biases, tensors, blockPrefix, {
-          ...attention,
-          ...ownHeads(attention, widths[`block.${block}.attention`]).heads,
-        }),
+        ...(isSame(heads, attention) ? {} : { heads }),
+        weights: findAttention(
+          attentionNames(own, turns),
+          biases,
+          tensors,
+          blockPrefix,
+          { ...attention, ...heads },
+          keysBlock === undefined
+            ? undefined
+            : { block: keysBlock, prefix: `${blocksPrefix}${keysBlock}.` },
+        ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -265,12 +240,17 @@ export function layOutTransformer(
         block,
         weights: findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
           hidden: hiddenSize,
-          inner: widths[`block.${block}.feedforward`] ?? config.intermediate_size,
+          inner:
+            widths[`block.${block}.feedforward`] ??
+            architecture.innerSize?.(config, block) ??
+            config.intermediate_size,
         }),
       }),
     };
-    for (const part of partsOf(architecture, config, block)) {
-      add(part, find[part]);
+    places.push(sublayers.length);
+    const parts = partsOf(architecture, config, block);
+    for (const [i, part] of parts.entries()) {
+      add(part, find[part], i === parts.length - 1);
     }
   }
   tensors.requireAllForms();
@@ -289,7 +269,10 @@ export function layOutTransformer(
       outer.embeddingNorm === undefined
         ? undefined
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
-    startNorms,
+    startNorms: start.norms,
+    startEnds: start.ends,
+    perLayer,
+    carried: carriedStreams(sublayers, places),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
       outer.projections === undefined || width === hiddenSize
@@ -314,30 +297,38 @@ export function layOutTransformer(
   };
 }
 
-/** Puts norms of the sum of a sublayer that is gone behind the last before it. */
-export function keepNorms(
-  sublayers: TransformerSublayer[],
-  startNorms: Norm[],
-  norms: readonly Norm[],
-): void {
-  const before = sublayers.pop();
-  if (before === undefined) {
-    startNorms.push(...norms);
-  } else {
-    sublayers.push(withSumNorms(before, norms));
+/** What the block whose tensors begin with `prefix` does to the stream behind its sublayers. */
+function findEnd(
+  { end }: Architecture,
+  width: number | undefined,
+  tensors: TensorFinder,
+  hiddenSize: number,
+  { block, prefix }: { readonly block: number; readonly prefix: string },
+): readonly BlockEnd[] {
+  if (end === undefined) {
+    return [];
   }
-}
-
-/** The sublayer with norms behind its own. */
-function withSumNorms<Sublayer extends TransformerSublayer>(
-  sublayer: Sublayer,
-  norms: readonly Norm[],
-): Sublayer {
-  const { weights } = sublayer;
-  return {
-    ...sublayer,
-    weights: { ...weights, sumNorms: [...(weights.sumNorms ?? []), ...norms] },
-  };
+  const { perLayer, factor } = end;
+  return [
+    {
+      block,
+      ...(factor === undefined ? {} : { factor: tensors.take(`${prefix}${factor}`, [1]) }),
+      ...(perLayer === undefined || width === undefined
+        ? {}
+        : {
+            perLayer: {
+              gate: tensors.linear(`${prefix}${perLayer.gate}`, width, hiddenSize, false),
+              projection: tensors.linear(
+                `${prefix}${perLayer.projection}`,
+                hiddenSize,
+                width,
+                false,
+              ),
+              norm: tensors.norm(`${prefix}${perLayer.norm}`, hiddenSize),
+            },
+          }),
+    },
+  ];
 }
 
 /** The matrices outside the sublayers. */

@@ -1,9 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitAttention } from '../parts/attention';
-import { emitExperts, keepExperts } from '../parts/experts';
-import { emitMixer } from '../parts/mixers/mixer';
-import { emitFeedforward } from '../parts/feedforward';
+import { emitEnds, emitPerLayer, endLinears, endSides, endTensors } from '../parts/block-end';
+import { carriedAt, carriedBy } from './carried-streams';
+import { emitSublayer } from './emit-sublayer';
 import type {
   GraphPart,
   InputPort,
@@ -21,7 +20,6 @@ import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
-import { emitPatch } from '../patch/symbolic-patch';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { requireRunnableQuantization } from '../quantized/quantization';
@@ -36,15 +34,18 @@ import {
   runningCosts,
   stayingTensors,
   sublayerTensors,
-  withoutSumNorms,
+  upToSum,
+  withPerLayer,
 } from './sublayer-tensors';
 import { storedTensors, partTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
-import { attentionSide, emitSides, sideNamesOf, sideValuesOf, tokensName } from './side-values';
+import { emitSides, sideNamesOf, sideValuesOf } from './side-values';
 import { routedStep, tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
-import { idOfSublayer, outerOf, placeOf } from './transformer-layout';
-import type { TransformerLayout, TransformerSublayer } from './transformer-layout';
+import { outerOf } from './transformer-layout';
+import type { TransformerLayout } from './transformer-layout';
+import { placeOf } from './transformer-sublayer';
+import type { TransformerSublayer } from './transformer-sublayer';
 import {
   epiloguePart,
   expertMask,
@@ -64,7 +65,6 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public readonly kind = 'decoder';
   public readonly inputs: readonly InputPort[] = tokenInputs;
   public readonly output: ModelOutput = { name: 'logits', givesScores: true };
-  public readonly joinsExamples = true;
 
   public constructor(
     public readonly summary: ModelSummary,
@@ -79,6 +79,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this;
   }
 
+  /** Side values of per-layer embeddings depend on the tokens. */
+  public get joinsExamples(): boolean {
+    return this.layout.perLayer === undefined;
+  }
+
   public get hiddenSize(): number {
     return this.layout.attention.hiddenSize;
   }
@@ -88,8 +93,10 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public get prologue(): Step & { part: GraphPart } {
-    const { embedding } = this.layout;
-    return { part: prologuePart(this, lookupCosts(embedding)), next: { [stream]: stream } };
+    const { embedding, carried } = this.layout;
+    const costs = withPerLayer(lookupCosts(embedding), this.layout);
+    const next = { ...carriedAt(carried, 0, stream), [stream]: stream };
+    return { part: prologuePart(this, costs), next };
   }
 
   public get epilogue(): GraphPart {
@@ -98,7 +105,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public stateNames(index: number): readonly string[] {
-    return this.readsBlockInput(index) ? [stream, blockInput] : [stream];
+    const beside = this.readsBlockInput(index) ? [blockInput] : [];
+    return [stream, ...beside, ...carriedBy(this.at(index))];
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
@@ -106,7 +114,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     if (known !== undefined) {
       return known;
     }
-    const next = { ...this.skipped(index).next, [stream]: nextStream };
+    const next = this.nextOf(index, nextStream);
     const count = this.summary.sublayers[index]?.experts?.count;
     const mask = count === undefined ? {} : { mask: { input: expertMask, count } };
     const part = sublayerPart(this, index, mask.mask, runningCosts(this.at(index)));
@@ -116,19 +124,27 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public skipped(index: number): Step {
-    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {};
-    const norms = stayingTensors(this.at(index));
-    return norms.length === 0
-      ? { next: { [stream]: stream, ...kept } }
+    const staying = stayingTensors(this.at(index));
+    return staying.length === 0
+      ? { next: this.nextOf(index, stream) }
       : {
-          part: skippedPart(this, index, costsOf(norms, [])),
-          next: { ...kept, [stream]: nextStream },
+          part: skippedPart(this, index, costsOf(staying, endLinears(this.at(index).ends))),
+          next: this.nextOf(index, nextStream),
         };
+  }
+
+  /** Where the values of the state behind sublayer `index` come from, the stream being `next`. */
+  private nextOf(index: number, next: string): Step['next'] {
+    return {
+      ...(this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {}),
+      ...carriedAt(this.layout.carried, index + 1, next),
+      [stream]: next,
+    };
   }
 
   public summed(index: number): Step & { part: BuilderPart } {
     const { summary, files, layout } = this;
-    const sublayers = layout.sublayers.with(index, withoutSumNorms(this.at(index)));
+    const sublayers = layout.sublayers.with(index, upToSum(this.at(index)));
     const step = new TransformerModel(summary, files, { ...layout, sublayers }).sublayer(index);
     return { ...step, part: { ...step.part, key: `${step.part.key}.summed` } };
   }
@@ -151,11 +167,22 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
+      const { attention, feedforward, perLayer, startNorms, startEnds, carried } = this.layout;
       const embedded = this.emitEmbedding(graph, inputs);
-      const hidden = emitNorms(graph, this.layout.attention.norm, embedded, this.layout.startNorms);
-      const side = emitSides(graph, this.layout, inputs);
-      return { state: { [stream]: hidden }, side };
+      const side = {
+        ...emitSides(graph, this.layout, inputs),
+        ...(perLayer === undefined
+          ? {}
+          : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
+      };
+      const normed = emitNorms(graph, attention.norm, embedded, startNorms);
+      const hidden = emitEnds(graph, feedforward, startEnds, normed, side);
+      return { state: { ...carriedAt(carried, 0, hidden), [stream]: hidden }, side };
     });
+  }
+
+  public skippedSidesOf(index: number): readonly string[] {
+    return endSides(this.at(index).ends);
   }
 
   public sidesOf(index: number): readonly string[] {
@@ -167,53 +194,34 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     index: number,
     state: Values,
     side: Values,
-    { cache, expertMask: mask, keptExperts }: EmitOptions = {},
+    options: EmitOptions = {},
   ): Values {
     const sublayer = this.at(index);
-    const { [stream]: hidden = '' } = state;
-    return graph.within(idOfSublayer(sublayer), () => {
-      const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
-      if (sublayer.kind === 'patch') {
-        const sum = emitPatch(graph, sublayer.patch, hidden, state[this.patchInput(index).value]);
-        const { norm } = this.layout.attention;
-        const next = emitNorms(graph, norm, sum, sublayer.weights.sumNorms);
-        return { [stream]: next, ...kept };
-      }
-      const input = state[this.patchInput(index).value] ?? '';
-      if (sublayer.kind === 'feedforward') {
-        const { feedforward } = this.layout;
-        return {
-          [stream]: emitFeedforward(graph, feedforward, sublayer.weights, hidden, input),
-        };
-      }
-      if (sublayer.kind === 'mixer') {
-        const { mixer } = this.layout;
-        if (mixer === undefined) {
-          throw new Error('a model with mixers has their shape');
-        }
-        const tokens = side[tokensName] ?? '';
-        const next = emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input, cache);
-        return { [stream]: next, ...kept };
-      }
-      if (sublayer.kind === 'expert') {
-        const { shape, weights } =
-          keptExperts === undefined
-            ? sublayer
-            : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
-        return { [stream]: emitExperts(graph, shape, weights, hidden, mask, input) };
-      }
-      const attention = { ...this.layout.attention, ...sublayer.heads };
-      const sides = attentionSide(this.layout, sublayer, side);
-      const next = emitAttention(graph, attention, sublayer.weights, hidden, sides, cache);
-      return { [stream]: next, ...kept };
+    const hidden = emitSublayer(graph, this.layout, sublayer, {
+      hidden: state[stream] ?? '',
+      input: state[this.patchInput(index).value] ?? '',
+      state,
+      side,
+      options,
     });
+    const next = emitEnds(graph, this.layout.feedforward, sublayer.ends, hidden, side);
+    return { [stream]: next, ...this.keptBehind(index, state, next) };
   }
 
-  public emitSkipped(graph: GraphBuilder, index: number, state: Values): Values {
-    const { [stream]: hidden = '' } = state;
-    const kept = this.readsBlockInput(index + 1) ? { [blockInput]: hidden } : {};
-    const { sumNorms } = this.at(index).weights;
-    return { [stream]: emitNorms(graph, this.layout.attention.norm, hidden, sumNorms), ...kept };
+  public emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
+    const { ends, weights } = this.at(index);
+    const { attention, feedforward } = this.layout;
+    const normed = emitNorms(graph, attention.norm, state[stream] ?? '', weights.sumNorms);
+    const next = emitEnds(graph, feedforward, ends, normed, side);
+    return { [stream]: next, ...this.keptBehind(index, state, next) };
+  }
+
+  /** What of the state is kept behind sublayer `index` besides the stream, which is `next` there. */
+  private keptBehind(index: number, state: Values, next: Value): Values {
+    return {
+      ...(this.readsBlockInput(index + 1) ? { [blockInput]: state[stream] ?? '' } : {}),
+      ...carriedAt(this.layout.carried, index + 1, next, (name) => state[name] ?? ''),
+    };
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
@@ -326,12 +334,16 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
     const { embedding, positions, embeddingNorm, startNorms, projections, ...layout } = this.layout;
-    const { finalNorm, head, sublayers } = layout;
+    const { finalNorm, head, sublayers, startEnds, perLayer } = layout;
     const used = [
       ...storedTensors(embedding),
       ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
       ...partTensors(embeddingNorm),
       ...startNorms.flatMap((norm) => partTensors(norm)),
+      ...endTensors(startEnds, storedTensors),
+      ...storedTensors(perLayer?.table),
+      ...storedTensors(perLayer?.projection),
+      ...partTensors(perLayer?.norm),
       ...storedTensors(projections?.in),
       ...storedTensors(projections?.out),
       ...partTensors(finalNorm),

@@ -4,7 +4,9 @@ import type { BuilderPart, RunningCosts } from './tapped-part';
 import { stream } from '../model-emitter';
 import type { ModelEmitter, Values } from '../model-emitter';
 
-type EmittedModel = LayeredModel & ModelEmitter;
+/** A model, and the side values that are needed where a sublayer is skipped. */
+type EmittedModel = LayeredModel &
+  ModelEmitter & { skippedSidesOf(index: number): readonly string[] };
 
 /** The stream behind a sublayer: an input and an output of a graph cannot share a name. */
 export const nextStream = 'next';
@@ -63,11 +65,7 @@ export function sublayerPart(
       for (const name of stateNames) {
         graph.input(name, DataType.FLOAT, [...rows, model.hiddenSize]);
       }
-      for (const { name, shape } of model.sideValues) {
-        if (sides.includes(name)) {
-          graph.input(name, DataType.FLOAT, shape);
-        }
-      }
+      sideInputs(graph, model, sides);
       const masked =
         mask === undefined
           ? {}
@@ -79,18 +77,21 @@ export function sublayerPart(
   };
 }
 
-/** What is left of a sublayer that is skipped, run at these costs: the stream behind its norms. */
+/** What is left of a sublayer that is skipped, run at these costs: the stream behind its norms and its block's end. */
 export function skippedPart(model: EmittedModel, index: number, costs: RunningCosts): BuilderPart {
   const key = `${model.summary.sublayers[index]?.id ?? String(index)}.skipped`;
+  const sides = model.skippedSidesOf(index);
   return {
     key,
     ...costs,
-    inputs: [stream],
+    inputs: [stream, ...sides],
     outputs: [nextStream],
     build: () => {
       const graph = new GraphBuilder(key);
       graph.input(stream, DataType.FLOAT, [...rows, model.hiddenSize]);
-      outputStream(graph, model, nextStream, model.emitSkipped(graph, index, byName([stream])));
+      sideInputs(graph, model, sides);
+      const state = model.emitSkipped(graph, index, byName([stream]), byName(sides));
+      outputStream(graph, model, nextStream, state);
       return graph;
     },
   };
@@ -111,6 +112,14 @@ export function epiloguePart(model: EmittedModel, costs: RunningCosts): GraphPar
       return graph;
     },
   };
+}
+
+function sideInputs(graph: GraphBuilder, model: EmittedModel, names: readonly string[]): void {
+  for (const { name, shape } of model.sideValues) {
+    if (names.includes(name)) {
+      graph.input(name, DataType.FLOAT, shape);
+    }
+  }
 }
 
 function outputStream(

@@ -1,0 +1,114 @@
+import type { Architecture, OwnHeads } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import type { ModelConfig } from '../transformer/model-config';
+import { attentionBiases, base, everyNthFull, queryKeyNorms, windowedByType } from './pieces';
+import { gemmaDefaults, sandwich } from './gemma';
+
+const numberOr = (value: unknown, usual: number): number =>
+  typeof value === 'number' ? value : usual;
+
+/** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
+function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
+  const { per_layer_config: byBlock, layer_types: types } = config as ConfigFields & ModelConfig;
+  const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
+  const isFull = types?.[block] === 'full_attention';
+  const fields = own ?? (isFull && byBlock === undefined ? globalHeads(config) : {});
+  const headDim = numberOr(fields['head_dim'], config.head_dim ?? 256);
+  return {
+    headDim,
+    valueDim: headDim,
+    numKeyValueHeads: numberOr(fields['num_key_value_heads'], config.num_key_value_heads ?? 4),
+  };
+}
+
+const globalHeads = (config: ConfigFields): ConfigFields => ({
+  head_dim: config['global_head_dim'] ?? 512,
+  ...(config['attention_k_eq_v'] === true
+    ? { num_key_value_heads: config['num_global_key_value_heads'] }
+    : {}),
+});
+
+/** The last blocks read keys and values of the last block of their type in front of them. */
+function keysOf(config: ModelConfig, block: number): number | undefined {
+  const types = config.layer_types ?? [];
+  const shared = numberOr((config as ConfigFields)['num_kv_shared_layers'], 0);
+  const first = config.num_hidden_layers - shared;
+  return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
+}
+
+const perLayerWidth = (config: ConfigFields): number | undefined =>
+  numberOr(config['hidden_size_per_layer_input'], 256) || undefined;
+
+/** The text tower of Gemma 4. */
+export const gemma4: Architecture = {
+  ...base,
+  ...sandwich,
+  modelType: 'gemma4_text',
+  classes: { config: 'Gemma4TextConfig', model: 'Gemma4ForCausalLM' },
+  config: {
+    names: { hidden_act: 'hidden_activation' },
+    lists: { layer_types: (_: ConfigFields, block) => everyNthFull(6, block) },
+    defaults: () => ({
+      ...gemmaDefaults,
+      max_position_embeddings: 131_072,
+      num_key_value_heads: 4,
+      sliding_window: 512,
+      rope_parameters: {
+        sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+        full_attention: {
+          rope_type: 'proportional',
+          partial_rotary_factor: 0.25,
+          rope_theta: 1_000_000,
+        },
+      },
+    }),
+    only: ({ use_bidirectional_attention: seen }) => ({
+      enable_moe_block: false,
+      ...(seen === 'all' ? { use_bidirectional_attention: 'vision' } : {}),
+    }),
+  },
+  outer: {
+    ...base.outer,
+    perLayer: {
+      table: 'embed_tokens_per_layer',
+      projection: 'per_layer_model_projection',
+      norm: 'per_layer_projection_norm',
+      width: perLayerWidth,
+    },
+  },
+  attention: { ...sandwich.attention, queryKeyNorms, normsValues: true },
+  blockForm: (config, block) =>
+    (config as ConfigFields)['attention_k_eq_v'] === true &&
+    config.layer_types?.[block] === 'full_attention'
+      ? {
+          attention: {
+            ...sandwich.attention,
+            queryKeyNorms,
+            normsValues: true,
+            queryKeyValue: { kind: 'separate', names: ['self_attn.q_proj', 'self_attn.k_proj'] },
+          },
+        }
+      : {},
+  end: {
+    perLayer: {
+      gate: 'per_layer_input_gate',
+      projection: 'per_layer_projection',
+      norm: 'post_per_layer_input_norm',
+    },
+    factor: 'layer_scalar',
+  },
+  heads: headsOf,
+  keysOf,
+  innerSize: (config, block) =>
+    (config as ConfigFields)['use_double_wide_mlp'] === true && keysOf(config, block) !== undefined
+      ? 2 * config.intermediate_size
+      : config.intermediate_size,
+  biases: attentionBiases,
+  rotary: 'by-layer-type',
+  slidingWindow: windowedByType,
+  scales: (config) => ({
+    embedding: Math.sqrt(config.hidden_size),
+    attention: 1,
+    logitSoftCap: config.final_logit_softcapping ?? undefined,
+  }),
+};

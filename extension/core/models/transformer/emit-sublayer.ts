@@ -1,0 +1,68 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { EmitOptions, Values } from '../model-emitter';
+import { emitAttention } from '../parts/attention';
+import { emitExperts, keepExperts } from '../parts/experts';
+import { emitFeedforward } from '../parts/feedforward';
+import { emitMixer } from '../parts/mixers/mixer';
+import { emitNorms } from '../parts/norm';
+import { emitPatch } from '../patch/symbolic-patch';
+import { carriedBy } from './carried-streams';
+import { attentionSide, tokensName } from './side-values';
+import type { TransformerLayout } from './transformer-layout';
+import { idOfSublayer } from './transformer-sublayer';
+import type { TransformerSublayer } from './transformer-sublayer';
+
+/** What a sublayer is emitted on. */
+interface Surroundings {
+  /** The residual stream in front of it. */
+  readonly hidden: Value;
+  /** What its branch reads: the same, or the block's input. */
+  readonly input: Value;
+  readonly state: Values;
+  readonly side: Values;
+  readonly options: EmitOptions;
+}
+
+/** Emits the stream behind one sublayer, in front of the end of its block. */
+export function emitSublayer(
+  graph: GraphBuilder,
+  layout: TransformerLayout,
+  sublayer: TransformerSublayer,
+  { hidden, input, state, side, options }: Surroundings,
+): Value {
+  const { attention, feedforward, mixer } = layout;
+  return graph.within(idOfSublayer(sublayer), () => {
+    switch (sublayer.kind) {
+      case 'patch': {
+        const sum = emitPatch(graph, sublayer.patch, hidden, input);
+        return emitNorms(graph, attention.norm, sum, sublayer.weights.sumNorms);
+      }
+      case 'feedforward':
+        return emitFeedforward(graph, feedforward, sublayer.weights, hidden, input);
+      case 'mixer': {
+        if (mixer === undefined) {
+          throw new Error('a model with mixers has their shape');
+        }
+        const tokens = side[tokensName] ?? '';
+        return emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input, options.cache);
+      }
+      case 'expert': {
+        const { expertMask, keptExperts } = options;
+        const { shape, weights } =
+          keptExperts === undefined
+            ? sublayer
+            : keepExperts(sublayer.shape, sublayer.weights, keptExperts);
+        return emitExperts(graph, shape, weights, hidden, expertMask, input);
+      }
+      case 'attention': {
+        const shape = { ...attention, ...sublayer.heads };
+        const [carried] = carriedBy(sublayer);
+        const sides = {
+          ...attentionSide(layout, sublayer, side),
+          ...(carried === undefined ? {} : { othersStream: state[carried] ?? '' }),
+        };
+        return emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache);
+      }
+    }
+  });
+}
