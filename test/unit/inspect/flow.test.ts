@@ -10,7 +10,7 @@ import { describeModel } from '../../../extension/core/inspect/describe-model';
 import { allTensors } from '../../../extension/core/inspect/tensor-table';
 import { openOnnxModel } from '../../../extension/core/models/onnx/onnx-model';
 import { encoderFixture, encoderNames } from '../encoder-fixtures';
-import { caseNames, fixture } from '../fixtures';
+import { caseNames, familyFixture, fixture } from '../fixtures';
 import { onnxCases, onnxFixture } from '../onnx-fixtures';
 import { inEnglish, say } from '../../../extension/core/message';
 
@@ -51,6 +51,7 @@ describe('flows that the architecture tells', () => {
   it.each([
     ...caseNames.map((name) => fixture(name)),
     ...encoderNames.map((name) => encoderFixture(name)),
+    ...['gemma4_text', 'gemma4_text-keys-are-values'].map((name) => familyFixture(name)),
     ...['llama', 'qwen3', 'gemma3'].map((name) => join(ggufFolder, `${name}.gguf`)),
   ])(
     '%s: every used tensor is in it, sublayers are those of the model, nothing hangs loose',

@@ -131,7 +131,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   if (knownStaged(baseModelType(String(named))) !== undefined) {
     return undefined;
   }
-  const { architecture } = readArchitecture(configText, 'config.json');
+  const { architecture, config } = readArchitecture(configText, 'config.json');
   if (architecture.otherModules !== undefined) {
     return {
       code: 'no-modelling-file',
@@ -144,7 +144,18 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
     return tooNarrow;
   }
   const { attention, feedforward, mixer } = modulesOf(architecture);
-  const { addsStreamInside = [] } = architecture;
+  const { addsStreamInside = [], keysOf } = architecture;
+  const read = Array.from({ length: config.num_hidden_layers }, (_, block) =>
+    keysOf?.(config, block),
+  );
+  const lender = read.find((block) => `block.${block}.attention` in patched);
+  if (lender !== undefined) {
+    return {
+      code: 'nothing-patchable',
+      reason: say`Later blocks read the keys and values of block.${lender}.attention, so a graph module can't replace it.`,
+      remedy: say`Choose another sublayer, or write ONNX.`,
+    };
+  }
   return Object.keys(patched).some((id) => {
     const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
     const own = branch === 'attention' ? attention : feedforward;

@@ -26,11 +26,12 @@ def resize_heads(attention, kept, whole):
 
 /** Why a modelling file cannot have attentions of fewer heads. */
 export function whyNoWidths(
-  { modelType, attention }: Architecture,
+  { modelType, attention, heads }: Architecture,
   { widths }: Pick<Changes, 'widths'>,
 ): Refusal | undefined {
   const narrowed = Object.keys(widths).find((id) => id.endsWith('.attention'));
-  return narrowed === undefined || attention.queryKeyValue.kind === 'separate'
+  const isPlain = attention.queryKeyValue.kind === 'separate' && heads === undefined;
+  return narrowed === undefined || isPlain
     ? undefined
     : {
         code: 'uneven-widths',

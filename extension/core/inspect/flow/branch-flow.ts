@@ -147,10 +147,27 @@ export function attentionFlow(
       ],
     });
     q = k = v = { from, shape: heads(numHeads) };
-  } else if (first !== undefined && key !== undefined && value !== undefined) {
+  } else if (first !== undefined && weights.othersKeys !== undefined) {
     q = branch.linear('query', 'Query', x, first, numHeads * headDim);
-    k = branch.linear('key', 'Key', x, key, numKeyValueHeads * headDim);
-    v = branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
+    const { block, keyValue, keyNorm, norm: othersNorm } = weights.othersKeys;
+    k = v = branch.add('others-keys', 'input', 'Keys and values', [], {
+      shape: heads(numKeyValueHeads),
+      detail: `of block ${block}`,
+      tensors: [...keyValue, othersNorm, keyNorm].flatMap((part) => partTensors(part)),
+    });
+  } else if (first !== undefined && key !== undefined) {
+    q = branch.linear('query', 'Query', x, first, numHeads * headDim);
+    k = branch.linear(
+      'key',
+      value === undefined ? 'Key and value' : 'Key',
+      x,
+      key,
+      numKeyValueHeads * headDim,
+    );
+    v =
+      value === undefined
+        ? k
+        : branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
   } else {
     const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
       tensors: partTensors(first),
@@ -167,20 +184,25 @@ export function attentionFlow(
     normHeads();
   }
   v = { ...v, shape: heads(numKeyValueHeads) };
+  const isOwn = weights.othersKeys === undefined;
+  if (weights.normsValues === true && isOwn) {
+    v = branch.add('value-norm', 'norm', 'Norm of values', [v]);
+  }
   if (rotary !== undefined) {
     const detail = `rotary, ${rotary.dimensions} of ${headDim} dimensions`;
     q = branch.add('rotate-query', 'operator', 'Rotate query', [q], { detail });
-    k = branch.add('rotate-key', 'operator', 'Rotate key', [k], { detail });
+    k = isOwn ? branch.add('rotate-key', 'operator', 'Rotate key', [k], { detail }) : k;
   }
   if (shape.turnsFirst) {
     normHeads();
   }
-  const kept = causal
-    ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
-        shape: heads(numKeyValueHeads),
-        detail: `${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
-      })
-    : undefined;
+  const kept =
+    causal && isOwn
+      ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
+          shape: heads(numKeyValueHeads),
+          detail: `${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
+        })
+      : undefined;
   const headsText =
     numKeyValueHeads === numHeads
       ? `${numHeads} heads × ${headDim}`

@@ -1,6 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
+import type { BlockEnd } from '../../models/parts/block-end';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
@@ -55,8 +56,10 @@ export function transformerFlow(
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
+  const brought = perLayerFlow(root, layout, ids, words);
   stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
-  const blocks = blocksOf(flow, layout, stream, true);
+  stream = endsFlow(root, layout.startEnds, stream, brought);
+  const blocks = blocksOf(flow, { ...layout, brought }, stream, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
   const isShared = isTied(embedding, head);
@@ -76,6 +79,53 @@ export function transformerFlow(
       : root.add('logit-cap', 'operator', 'Soft cap', [scaled], { detail: `± ${cap}` });
   root.add('logits', 'output', 'Logits', [capped]);
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
+}
+
+/** What tokens bring to the ends of blocks, where a model has per-layer embeddings. */
+function perLayerFlow(
+  root: BranchBuilder,
+  { perLayer }: TransformerLayout,
+  ids: Wire,
+  words: Wire,
+): Wire | undefined {
+  if (perLayer === undefined) {
+    return undefined;
+  }
+  const { table, projection, norm, blocks, width } = perLayer;
+  return root.add('per-layer', 'weights', 'Per-layer embeddings', [ids, words], {
+    shape: [...rows, blocks, width],
+    tensors: [table, projection, norm].flatMap((part) => partTensors(part)),
+  });
+}
+
+/** What blocks do to the stream behind their sublayers. */
+function endsFlow(
+  own: BranchBuilder,
+  ends: readonly BlockEnd[] = [],
+  input: Wire,
+  brought: Wire | undefined,
+): Wire {
+  let stream = input;
+  for (const { block, perLayer, factor } of ends) {
+    if (perLayer !== undefined) {
+      const { gate, projection, norm } = perLayer;
+      const added = own.add(
+        `end.${block}.per-layer`,
+        'weights',
+        'Per-layer embedding',
+        brought === undefined ? [stream] : [stream, brought],
+        {
+          shape: stream.shape,
+          tensors: [gate, projection, norm].flatMap((part) => partTensors(part)),
+        },
+      );
+      stream = own.add(`end.${block}.sum`, 'combine', '+', [stream, added]);
+    }
+    if (factor !== undefined) {
+      stream = own.add(`end.${block}.factor`, 'combine', '×', [stream], { tensors: [factor] });
+    }
+  }
+  return stream;
 }
 
 /** The flow of an encoder that the architecture table tells. */
@@ -193,7 +243,10 @@ function encoderEmbedding(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>>;
+  Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>> & {
+    /** What tokens bring to the ends of blocks. */
+    readonly brought?: Wire | undefined;
+  };
 
 function blocksOf(
   flow: FlowBuilder,
@@ -247,7 +300,8 @@ function blockFlow(
         case 'attention': {
           const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
           const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
-          return attentionFlow(branch, attention, sublayer.weights, context, source, normed);
+          const shape = { ...attention, ...sublayer.heads };
+          return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
         }
         case 'mixer':
           if (mixer === undefined) {
@@ -266,6 +320,7 @@ function blockFlow(
     stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
     const { kind, weights } = sublayer;
     stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
+    stream = endsFlow(own, sublayer.ends, stream, layout.brought);
   }
   const group: FlowGroup = {
     id: `block.${block}`,

@@ -9,7 +9,7 @@ const numberOr = (value: unknown, usual: number): number =>
 
 /** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
 function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
-  const { per_layer_config: byBlock, layer_types: types } = config as ConfigFields & ModelConfig;
+  const { per_layer_config: byBlock, layer_types: types } = config;
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
   const isFull = types?.[block] === 'full_attention';
   const fields = own ?? (isFull && byBlock === undefined ? globalHeads(config) : {});
@@ -31,7 +31,7 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 /** The last blocks read keys and values of the last block of their type in front of them. */
 function keysOf(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
-  const shared = numberOr((config as ConfigFields)['num_kv_shared_layers'], 0);
+  const shared = numberOr(config['num_kv_shared_layers'], 0);
   const first = config.num_hidden_layers - shared;
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
@@ -78,8 +78,7 @@ export const gemma4: Architecture = {
   },
   attention: { ...sandwich.attention, queryKeyNorms, normsValues: true },
   blockForm: (config, block) =>
-    (config as ConfigFields)['attention_k_eq_v'] === true &&
-    config.layer_types?.[block] === 'full_attention'
+    config['attention_k_eq_v'] === true && config.layer_types?.[block] === 'full_attention'
       ? {
           attention: {
             ...sandwich.attention,
@@ -100,7 +99,7 @@ export const gemma4: Architecture = {
   heads: headsOf,
   keysOf,
   innerSize: (config, block) =>
-    (config as ConfigFields)['use_double_wide_mlp'] === true && keysOf(config, block) !== undefined
+    config['use_double_wide_mlp'] === true && keysOf(config, block) !== undefined
       ? 2 * config.intermediate_size
       : config.intermediate_size,
   biases: attentionBiases,

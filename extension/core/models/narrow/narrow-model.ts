@@ -211,6 +211,9 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
     return undefined;
   }
   const { architecture } = readArchitecture(text, path);
+  if (architecture.innerSize !== undefined) {
+    return undefined;
+  }
   const { nested, names = {} } = architecture.config ?? {};
   const field = names['intermediate_size'] ?? 'intermediate_size';
   const edited = setField(text, [...(nested === undefined ? [] : [nested]), field], count);
@@ -220,12 +223,12 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
 
 const headFields: SetFields = (text, count, { path }) => {
   const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
-  const { config } = readArchitecture(text, path);
+  const { architecture, config } = readArchitecture(text, path);
   const { num_attention_heads: heads, num_key_value_heads: groups } = config;
   const isSaid = ['head_dim', 'num_attention_heads', 'num_key_value_heads'].every(
     (field) => typeof fields[field] === 'number',
   );
-  if (!isSaid || typeof groups !== 'number') {
+  if (!isSaid || typeof groups !== 'number' || architecture.heads !== undefined) {
     return undefined;
   }
   const fewer = setField(text, ['num_attention_heads'], (heads / groups) * count);

@@ -56,17 +56,19 @@ export function endTensors(
   ];
 }
 
-/** Emits the ends of blocks one after the other, on x [batch, sequence, hidden]. */
+/** Emits the ends of blocks one after the other, on x [batch, sequence, hidden]; `seen` is told what is in front of each. */
 export function emitEnds(
   graph: GraphBuilder,
   { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
   ends: readonly BlockEnd[] = [],
   x: Value,
   side: Readonly<Record<string, Value>>,
+  seen?: Map<number, Value>,
 ): Value {
   return ends.reduce(
     (before, { block, perLayer, factor }) =>
       graph.within(`block.${block}.end`, () => {
+        seen?.set(block, before);
         let after = before;
         if (perLayer !== undefined) {
           const gate = emitLinearOver(graph, perLayer.gate, before);

@@ -272,7 +272,7 @@ export function layOutTransformer(
     startNorms: start.norms,
     startEnds: start.ends,
     perLayer,
-    carried: carriedStreams(sublayers, places),
+    carried: carriedStreams(sublayers, places, start.ends),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
       outer.projections === undefined || width === hiddenSize

@@ -1,7 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitEnds, emitPerLayer, endLinears, endSides, endTensors } from '../parts/block-end';
-import { carriedAt, carriedBy } from './carried-streams';
+import { emitEnds, emitPerLayer, endLinears, endSides } from '../parts/block-end';
+import { carriedAt, carriedBy, carriedWithin, outputName } from './carried-streams';
+import { emitEmbedding } from './emit-embedding';
 import { emitSublayer } from './emit-sublayer';
 import type {
   GraphPart,
@@ -16,14 +17,14 @@ import { linearLayersOf, roundingOfForms, withFormFiles, withForms } from './lin
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import { stream } from '../model-emitter';
 import type { EmitOptions, ModelEmitter, ModelInputs, SideValue, Values } from '../model-emitter';
-import { emitLinear, emitLinearOver, emitOutputs, emitTableRows } from '../parts/linear';
+import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { requireRunnableQuantization } from '../quantized/quantization';
-import { requireRunnableTensors } from './runnable';
+import { requireRunnableTensors, usedTensors } from './runnable';
 import { widthOf } from '../narrow/width';
 import type { Width } from '../narrow/width';
 import {
@@ -37,7 +38,7 @@ import {
   upToSum,
   withPerLayer,
 } from './sublayer-tensors';
-import { storedTensors, partTensors } from './part-tensors';
+import { storedTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
 import { emitSides, sideNamesOf, sideValuesOf } from './side-values';
 import { routedStep, tappedPart } from './tapped-part';
@@ -55,7 +56,6 @@ import {
   sublayerPart,
   tokenInputs,
 } from './transformer-parts';
-import { emitPlaces } from '../parts/places';
 
 /** The block's input, which the second of two branches reads that run in parallel. */
 const blockInput = 'input';
@@ -93,9 +93,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public get prologue(): Step & { part: GraphPart } {
-    const { embedding, carried } = this.layout;
+    const { embedding } = this.layout;
     const costs = withPerLayer(lookupCosts(embedding), this.layout);
-    const next = { ...carriedAt(carried, 0, stream), [stream]: stream };
+    const next = { ...this.carriedNext(0, stream), [stream]: stream };
     return { part: prologuePart(this, costs), next };
   }
 
@@ -137,9 +137,22 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   private nextOf(index: number, next: string): Step['next'] {
     return {
       ...(this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {}),
-      ...carriedAt(this.layout.carried, index + 1, next),
+      ...this.carriedNext(index + 1, next),
       [stream]: next,
     };
+  }
+
+  private carriedNext(boundary: number, current: string): Step['next'] {
+    return carriedAt(this.layout.carried, boundary, {
+      current,
+      before: (name) => name,
+      within: ({ name }) => outputName(name),
+    });
+  }
+
+  /** Names of the values of the state that the part in front of a boundary gives besides the stream. */
+  public givenAt(boundary: number): readonly string[] {
+    return carriedWithin(this.layout.carried, boundary);
   }
 
   public summed(index: number): Step & { part: BuilderPart } {
@@ -167,8 +180,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
-      const { attention, feedforward, perLayer, startNorms, startEnds, carried } = this.layout;
-      const embedded = this.emitEmbedding(graph, inputs);
+      const { attention, feedforward, perLayer, startNorms, startEnds } = this.layout;
+      const embedded = emitEmbedding(graph, this.layout, inputs);
       const side = {
         ...emitSides(graph, this.layout, inputs),
         ...(perLayer === undefined
@@ -176,8 +189,9 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
       };
       const normed = emitNorms(graph, attention.norm, embedded, startNorms);
-      const hidden = emitEnds(graph, feedforward, startEnds, normed, side);
-      return { state: { ...carriedAt(carried, 0, hidden), [stream]: hidden }, side };
+      const seen = new Map<number, Value>();
+      const hidden = emitEnds(graph, feedforward, startEnds, normed, side, seen);
+      return { state: { [stream]: hidden, ...this.carriedValues(0, {}, hidden, seen) }, side };
     });
   }
 
@@ -204,24 +218,43 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
       side,
       options,
     });
-    const next = emitEnds(graph, this.layout.feedforward, sublayer.ends, hidden, side);
-    return { [stream]: next, ...this.keptBehind(index, state, next) };
+    return this.emitBehind(graph, index, state, side, hidden);
   }
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
-    const { ends, weights } = this.at(index);
-    const { attention, feedforward } = this.layout;
-    const normed = emitNorms(graph, attention.norm, state[stream] ?? '', weights.sumNorms);
-    const next = emitEnds(graph, feedforward, ends, normed, side);
-    return { [stream]: next, ...this.keptBehind(index, state, next) };
+    const { sumNorms } = this.at(index).weights;
+    const normed = emitNorms(graph, this.layout.attention.norm, state[stream] ?? '', sumNorms);
+    return this.emitBehind(graph, index, state, side, normed);
   }
 
-  /** What of the state is kept behind sublayer `index` besides the stream, which is `next` there. */
-  private keptBehind(index: number, state: Values, next: Value): Values {
+  /** The state behind sublayer `index`, in front of whose ends of blocks the stream is `hidden`. */
+  private emitBehind(
+    graph: GraphBuilder,
+    index: number,
+    state: Values,
+    side: Values,
+    hidden: Value,
+  ): Values {
+    const seen = new Map<number, Value>();
+    const next = emitEnds(graph, this.layout.feedforward, this.at(index).ends, hidden, side, seen);
     return {
+      [stream]: next,
       ...(this.readsBlockInput(index + 1) ? { [blockInput]: state[stream] ?? '' } : {}),
-      ...carriedAt(this.layout.carried, index + 1, next, (name) => state[name] ?? ''),
+      ...this.carriedValues(index + 1, state, next, seen),
     };
+  }
+
+  private carriedValues(
+    boundary: number,
+    state: Values,
+    current: Value,
+    seen: ReadonlyMap<number, Value>,
+  ): Values {
+    return carriedAt(this.layout.carried, boundary, {
+      current,
+      before: (name) => state[name] ?? '',
+      within: ({ block }) => seen.get(block) ?? current,
+    });
   }
 
   public emitEpilogue(graph: GraphBuilder, hidden: Value): Value {
@@ -333,44 +366,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public requireRunnable(): void {
     requireRunnableQuantization(this.summary);
-    const { embedding, positions, embeddingNorm, startNorms, projections, ...layout } = this.layout;
-    const { finalNorm, head, sublayers, startEnds, perLayer } = layout;
-    const used = [
-      ...storedTensors(embedding),
-      ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
-      ...partTensors(embeddingNorm),
-      ...startNorms.flatMap((norm) => partTensors(norm)),
-      ...endTensors(startEnds, storedTensors),
-      ...storedTensors(perLayer?.table),
-      ...storedTensors(perLayer?.projection),
-      ...partTensors(perLayer?.norm),
-      ...storedTensors(projections?.in),
-      ...storedTensors(projections?.out),
-      ...partTensors(finalNorm),
-      ...storedTensors(head),
-      ...sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
-    ];
-    requireRunnableTensors(used);
-  }
-
-  /** Rows of the embedding, scaled, with what positions add, normed. */
-  private emitEmbedding(graph: GraphBuilder, { inputIds, positionIds }: ModelInputs): Value {
-    const { embedding, positions, embeddingNorm, normsWordsAlone, projections, scales, attention } =
-      this.layout;
-    const rows = emitTableRows(graph, embedding, inputIds);
-    const scaled =
-      scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
-    const words =
-      projections === undefined ? scaled : emitLinearOver(graph, projections.in, scaled);
-    const normed = (x: Value): Value =>
-      embeddingNorm === undefined ? x : emitNorm(graph, attention.norm, x, embeddingNorm);
-    if (positions === undefined) {
-      return normed(words);
-    }
-    const places = emitPlaces(graph, positions, positionIds, attention.hiddenSize);
-    return normsWordsAlone
-      ? graph.op('Add', [normed(words), places])
-      : normed(graph.op('Add', [words, places]));
+    requireRunnableTensors(usedTensors(this.layout));
   }
 
   /** Whether sublayer `index` runs beside the one in front of it, on the same input. */

@@ -1,12 +1,17 @@
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { Value } from '../../onnx/graph-builder';
 import type { ExpertMask, GraphPart, InputPort, LayeredModel } from '../layered-model';
 import type { BuilderPart, RunningCosts } from './tapped-part';
 import { stream } from '../model-emitter';
 import type { ModelEmitter, Values } from '../model-emitter';
+import { outputName } from './carried-streams';
 
-/** A model, and the side values that are needed where a sublayer is skipped. */
+/** A model, the side values that are needed where a sublayer is skipped, and what parts give besides the stream. */
 type EmittedModel = LayeredModel &
-  ModelEmitter & { skippedSidesOf(index: number): readonly string[] };
+  ModelEmitter & {
+    skippedSidesOf(index: number): readonly string[];
+    givenAt(boundary: number): readonly string[];
+  };
 
 /** The stream behind a sublayer: an input and an output of a graph cannot share a name. */
 export const nextStream = 'next';
@@ -29,14 +34,14 @@ export function prologuePart(model: EmittedModel, costs: RunningCosts): GraphPar
     key: 'prologue',
     ...costs,
     inputs: tokenInputs.map(({ name }) => name),
-    outputs: [stream, ...model.sideNames],
+    outputs: [stream, ...givenNames(model, 0), ...model.sideNames],
     build: () => {
       const graph = new GraphBuilder('prologue');
       const [inputIds = '', attentionMask = '', positionIds = ''] = tokenInputs.map(({ name }) =>
         graph.input(name, DataType.INT64, rows),
       );
       const { state, side } = model.emitPrologue(graph, { inputIds, attentionMask, positionIds });
-      outputStream(graph, model, stream, state);
+      outputStreams(graph, model, stream, state, 0);
       for (const { name, shape } of model.sideValues) {
         graph.output(name, side[name] ?? missing(name), DataType.FLOAT, shape);
       }
@@ -59,7 +64,7 @@ export function sublayerPart(
     key: id,
     ...costs,
     inputs: [...stateNames, ...sides, ...(mask === undefined ? [] : [mask.input])],
-    outputs: [nextStream],
+    outputs: [nextStream, ...givenNames(model, index + 1)],
     build: () => {
       const graph = new GraphBuilder(id);
       for (const name of stateNames) {
@@ -71,7 +76,7 @@ export function sublayerPart(
           ? {}
           : { expertMask: graph.input(mask.input, DataType.FLOAT, ['batch', mask.count]) };
       const state = model.emitSublayer(graph, index, byName(stateNames), byName(sides), masked);
-      outputStream(graph, model, nextStream, state);
+      outputStreams(graph, model, nextStream, state, index + 1);
       return graph;
     },
   };
@@ -85,13 +90,13 @@ export function skippedPart(model: EmittedModel, index: number, costs: RunningCo
     key,
     ...costs,
     inputs: [stream, ...sides],
-    outputs: [nextStream],
+    outputs: [nextStream, ...givenNames(model, index + 1)],
     build: () => {
       const graph = new GraphBuilder(key);
       graph.input(stream, DataType.FLOAT, [...rows, model.hiddenSize]);
       sideInputs(graph, model, sides);
       const state = model.emitSkipped(graph, index, byName([stream]), byName(sides));
-      outputStream(graph, model, nextStream, state);
+      outputStreams(graph, model, nextStream, state, index + 1);
       return graph;
     },
   };
@@ -122,13 +127,24 @@ function sideInputs(graph: GraphBuilder, model: EmittedModel, names: readonly st
   }
 }
 
-function outputStream(
+const givenNames = (model: EmittedModel, boundary: number): string[] =>
+  model.givenAt(boundary).map(outputName);
+
+/** The residual stream at a boundary, and others that parts behind it read. */
+function outputStreams(
   graph: GraphBuilder,
   model: EmittedModel,
   name: string,
-  { [stream]: hidden = missing(name) }: Values,
+  state: Values,
+  boundary: number,
 ): void {
-  graph.output(name, hidden, DataType.FLOAT, [...rows, model.hiddenSize]);
+  const output = (as: string, value: Value = missing(as)): void => {
+    graph.output(as, value, DataType.FLOAT, [...rows, model.hiddenSize]);
+  };
+  output(name, state[stream]);
+  for (const given of model.givenAt(boundary)) {
+    output(outputName(given), state[given]);
+  }
 }
 
 function byName(names: readonly string[]): Values {
