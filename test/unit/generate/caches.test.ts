@@ -64,6 +64,13 @@ it.each(['mamba-small', 'falcon_h1-scaled', 'kimi_linear-small', 'qwen3_next-sma
   },
 );
 
+it.each([[[]], [['block.1.attention']]])(
+  'Gemma 4 without %j gives with a cache what it gives without',
+  async (removed) => {
+    await check(familyFixture('gemma4_text'), 2, removed);
+  },
+);
+
 it.each([
   ['gpt2-past', []],
   ['llama-genai', []],

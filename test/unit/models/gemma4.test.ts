@@ -1,0 +1,82 @@
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { Prefixes } from '../../../extension/core/metrics/slices';
+import { openModel } from '../../../extension/core/models/open-model';
+import { TransformerModel } from '../../../extension/core/models/transformer/transformer-model';
+import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
+import { floatsIn } from '../../../extension/core/runtime/tensors';
+import { prune } from '../export/pruning';
+import { familyFixture, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { outputsOf } from './forms/layered';
+
+const out = temporaryFolder();
+const folder = familyFixture('gemma4_text');
+const ids = Int32Array.from([5, 9, 13, 21, 34, 8, 3, 60, 17, 44, 29, 11]);
+
+// Block 2 reads keys and values of block 0, and block 3 of block 1.
+it.each([
+  [['block.1.attention', 'block.2.feedforward']],
+  [['block.1.attention', 'block.1.feedforward', 'block.3.feedforward']],
+  [['block.0.attention', 'block.0.feedforward', 'block.1.attention', 'block.1.feedforward']],
+  [['block.0.attention', 'block.2.attention']],
+])(
+  'without %j keys and values stay that later blocks read, and ends of blocks',
+  async (removed) => {
+    const { path } = await prune(folder, removed, join(out, removed.join('+')));
+    const expected = await outputsOf(await openModel(folder), [ids], removed);
+    const pruned = await openModel(path);
+    expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+    expect(pruned.summary.absent).toEqual(removed.toSorted());
+    const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+    for (const [block, reader] of [
+      [0, 2],
+      [1, 3],
+    ]) {
+      const isThere = (name: string): boolean => tensors.has(`model.layers.${block}.${name}`);
+      const isGone = removed.includes(`block.${block}.attention`);
+      expect(isThere('self_attn.q_proj.weight')).toBe(!isGone);
+      expect(isThere('self_attn.k_proj.weight')).toBe(
+        !isGone || !removed.includes(`block.${reader}.attention`),
+      );
+      expect(isThere('layer_scalar')).toBe(true);
+      expect(isThere('per_layer_projection.weight')).toBe(true);
+    }
+  },
+);
+
+it('runs the first tokens with what they bring to the ends of blocks', async () => {
+  const model = await openModel(folder);
+  const executor = new LayeredExecutor(model, 'cpu', 1 << 30);
+  const prefixes = new Prefixes(executor);
+  const [first, other] = [ids, ids.toReversed()];
+  const states = [];
+  for (const input of [first, other]) {
+    let state = await prefixes.cut(input, await executor.embed(input), 5);
+    for (const index of model.summary.sublayers.keys()) {
+      [state = state] = await executor.run(index, [state]);
+    }
+    states.push(floatsIn(await executor.output(state)));
+  }
+  await executor.dispose();
+  const whole = await outputsOf(model, [first, other]);
+  const rows = [0, ids.length].map((row) => whole.slice(row * 64, (row + 5) * 64));
+  states.forEach((state, i) => {
+    expect(relativeError(state, rows[i] ?? new Float32Array())).toBeLessThan(1e-5);
+  });
+});
+
+it('other forms of keys are those of the blocks that read them, too', async () => {
+  const model = await openModel(folder);
+  const layer = model.linearLayers(2).find(({ role }) => role === 'key');
+  if (layer === undefined || !(model instanceof TransformerModel)) {
+    throw new Error('a decoder with keys');
+  }
+  const form = { kind: 'dense', weight: { ...layer.weight, name: 'others' } } as const;
+  const { sublayers } = model.withMatrices(new Map([[layer.id, form]])).layout;
+  const readers = sublayers.flatMap(({ kind, weights }) =>
+    kind === 'attention' && weights.othersKeys?.block === 1 ? [weights.othersKeys] : [],
+  );
+  expect(readers.map(({ keyValue }) => keyValue[0]?.form)).toEqual([form]);
+});
