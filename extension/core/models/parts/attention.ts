@@ -1,6 +1,11 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { FusedOrder, GateActivation, QueryKeyNormExtent } from '../transformer/architecture';
+import type {
+  FusedOrder,
+  GateActivation,
+  OwnHeads,
+  QueryKeyNormExtent,
+} from '../transformer/architecture';
 import type { SublayerCache } from '../model-emitter';
 import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
@@ -17,13 +22,8 @@ import type { Rotary } from './rotary';
 import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */
-export interface AttentionShape {
+export interface AttentionShape extends OwnHeads {
   readonly hiddenSize: number;
-  readonly numHeads: number;
-  readonly numKeyValueHeads: number;
-  readonly headDim: number;
-  /** Size of a head's value. */
-  readonly valueDim: number;
   /** Sizes of queries, keys and values that come from narrow latents, where they do. */
   readonly latent: LatentShape | undefined;
   readonly norm: NormStyle;

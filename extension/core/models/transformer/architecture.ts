@@ -1,6 +1,5 @@
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
-import type { AttentionShape } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
@@ -202,10 +201,13 @@ export interface MixerNames extends BranchNorms {
 }
 
 /** Number and width of an attention's heads. */
-export type OwnHeads = Pick<
-  AttentionShape,
-  'numHeads' | 'numKeyValueHeads' | 'headDim' | 'valueDim'
->;
+export interface OwnHeads {
+  readonly numHeads: number;
+  readonly numKeyValueHeads: number;
+  readonly headDim: number;
+  /** Size of a head's value. */
+  readonly valueDim: number;
+}
 
 /** Temperature tuning of Llama 4: scales, positions. */
 export interface QueryGrowth {
