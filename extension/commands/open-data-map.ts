@@ -37,7 +37,7 @@ export async function openDataMap(
 
 /**
  * Waits until the scores and their data set are open, and says so where that isn't yet.
- * @returns false where the user won't wait; they go on opening for the map
+ * @returns false if the user cancels; opening continues for the map
  */
 export async function waitForData(session: DataMapSession): Promise<boolean> {
   if (session.data !== undefined) {

@@ -5,7 +5,7 @@ import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
-import { openDecoder } from './decoder';
+import { openDecoder, warnRereading } from './decoder';
 import type { Decoder } from './decoder';
 import { median } from '../median';
 import { timed } from './latency';
@@ -39,9 +39,10 @@ export async function compareSpeed(request: SpeedRequest, context: JobContext): 
   const decoders: Decoder[] = [];
   try {
     for (const { model } of [original, changed]) {
-      decoders.push(
-        await openDecoder(model, { device, memoryBytes: memoryBytes / 2, removed: [] }),
-      );
+      const options = { device, memoryBytes: memoryBytes / 2, removed: [] };
+      const decoder = await openDecoder(model, options);
+      decoders.push(decoder);
+      warnRereading(model.summary.name, decoder, context);
     }
     const random = seededRandom(0);
     const { vocabularySize = 1, maxPositions = Number.POSITIVE_INFINITY } = changed.summary;

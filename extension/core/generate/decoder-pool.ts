@@ -88,8 +88,8 @@ class ReadDecoder implements TakenDecoder {
     return logits;
   }
 
-  public rewind(length: number): number {
-    this.#ids.length = this.inner.rewind(length);
+  public rewind(length: number, more?: number): number {
+    this.#ids.length = this.inner.rewind(length, more);
     return this.#ids.length;
   }
 

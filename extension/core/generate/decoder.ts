@@ -21,9 +21,11 @@ export interface Decoder {
   read(ids: Int32Array): Promise<Float32Array>;
   /**
    * Forgets all that was read but at most so many tokens.
-   * @returns how many it still knows: none where only a state is kept that has read more
+   * @param more tokens that will be read next
+   * @returns how many it still knows: none if it keeps a state, which can't be cut, or would read the others faster from
+   *   the start
    */
-  rewind(length: number): number;
+  rewind(length: number, more?: number): number;
   dispose(): Promise<void>;
 }
 
@@ -50,7 +52,7 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
   const own =
     model instanceof OnnxLayeredModel
       ? await openOwnGraph(model, changes, device)
-      : say`it takes no key/value cache.`;
+      : say`the graph has no key/value cache.`;
   return 'model' in own
     ? new CachedDecoder(own)
     : new RereadingDecoder(new LayeredExecutor(model, device, memoryBytes), removed, own);
@@ -63,9 +65,12 @@ export function warnRereading(
   { warn }: Pick<JobContext, 'warn'>,
 ): void {
   if (rereads !== undefined) {
-    warn(say`Each token of ${name} reads the whole text again: ${rereads}`);
+    warn(say`${name} reads the whole text again for each token: ${rereads}`);
   }
 }
+
+/** More tokens than these are read faster at once, from the start of the text, than one by one. */
+const mostSingly = 4;
 
 class CachedDecoder implements Decoder {
   public readonly rereads = undefined;
@@ -79,8 +84,11 @@ class CachedDecoder implements Decoder {
   public async read(ids: Int32Array): Promise<Float32Array> {
     const { first, later, readsSingly } = this.graph;
     if (readsSingly === true && this.past > 0 && ids.length > 1) {
-      await this.read(ids.subarray(0, -1));
-      return this.read(ids.subarray(-1));
+      let last = new Float32Array();
+      for (const id of ids) {
+        last = await this.read(Int32Array.of(id));
+      }
+      return last;
     }
     const end = this.past + ids.length;
     const { logits, vocabularySize, cache } = await this.graph.model.run(
@@ -97,12 +105,13 @@ class CachedDecoder implements Decoder {
     return logits.slice(-vocabularySize);
   }
 
-  public rewind(length: number): number {
-    if (length < this.past) {
-      const { model } = this.graph;
-      const cut = length > 0 ? model.firstPositions(this.cache, this.past, length) : undefined;
+  public rewind(length: number, more = 0): number {
+    const { model, readsSingly } = this.graph;
+    const kept = readsSingly === true && more > mostSingly ? 0 : length;
+    if (kept < this.past) {
+      const cut = kept > 0 ? model.firstPositions(this.cache, this.past, kept) : undefined;
       this.cache = cut ?? model.emptyCache(1);
-      this.past = cut === undefined ? 0 : length;
+      this.past = cut === undefined ? 0 : kept;
     }
     return this.past;
   }

@@ -135,7 +135,7 @@ class Writer {
     this.#textOf = textBehind(tokenizer, prompt);
     // At least a token is read, for what comes next.
     const shared = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
-    const known = decoder.rewind(shared);
+    const known = decoder.rewind(shared, prompt.length - shared);
     this.#following = continuation(decoder, prompt.subarray(known), options);
   }
 

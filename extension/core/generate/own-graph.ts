@@ -26,11 +26,15 @@ export async function openOwnGraph(
   device: DeviceName,
 ): Promise<OwnGraph | Message> {
   const { inputs, outputs } = model.source.summary;
+  if (changes.keptExperts.size > 0) {
+    // What is left of their weights lies in several places, which a session can't map.
+    return say`single experts are left out.`;
+  }
   const modes = [model, ...model.otherModes];
   const first = modes.find(({ isCached }) => !isCached)?.settings;
   const cached = modes.find(({ isCached }) => isCached)?.settings;
   if (model.source.place !== undefined && cached === undefined) {
-    return say`no branch of it goes on from a key/value cache.`;
+    return say`none of its branches uses a key/value cache.`;
   }
   const [start, later] = [first ?? {}, cached ?? first ?? {}];
   const ports: CachePort[] = [];
@@ -50,11 +54,11 @@ export async function openOwnGraph(
     } else if (off !== undefined && start[name] === undefined) {
       constants[name] = off;
     } else if (start[name] === undefined) {
-      return say`its input ${name} isn't one of a key/value cache that Espalier knows.`;
+      return say`its input ${name} isn't a supported key/value cache.`;
     }
   }
   if (ports.length === 0 || !given.has('logits')) {
-    return say`it takes no key/value cache.`;
+    return say`the graph has no key/value cache.`;
   }
   return {
     model: await CausalOnnxModel.build(await changedGraph(model, changes), device, ports),

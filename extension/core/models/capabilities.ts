@@ -31,7 +31,8 @@ export type CapabilityName = (typeof capabilityNames)[number];
 
 /**
  * What a model can do, decided once from its headers: whether it runs; reads text by its tokenizer;
- * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
+ * gives logits; can be evaluated by perplexity or a task; generates; keeps keys and values; what of it
+ * can be removed; whether its matrices can be compressed and repaired, its sublayers narrowed and patched, and the
  * result written.
  */
 export type Capabilities = Readonly<Record<CapabilityName, Capability>>;

@@ -28,7 +28,6 @@ export type RefusalCode =
   | 'sees-whole-input'
   | 'no-logits'
   | 'no-key-value-cache'
-  | 'no-mixer-state'
   | 'none-of-kind'
   | 'shared-weights'
   | 'nothing-to-compress'

@@ -46,7 +46,7 @@ export class CausalOnnxModel {
 
   /**
    * Runs a graph that is not in a file as fast as may be, its weights in the model's own files.
-   * @param ports its caches, where its own declarations tell too little
+   * @param ports its caches, if its declarations leave sizes open
    */
   public static async build(
     graph: RunnableGraph,

@@ -143,12 +143,12 @@ export function doublesOf(outputs: InferenceSession.OnnxValueMapType, name: stri
   throw new Error(`a ${type} tensor holds no float64 numbers`);
 }
 
-/** Whole numbers as an int64 tensor. */
+/** Integers as an int64 tensor. */
 export function int64Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
   return new Tensor('int64', BigInt64Array.from([...values], BigInt), shape);
 }
 
-/** Whole numbers as an int32 tensor. */
+/** Integers as an int32 tensor. */
 export function int32Tensor(values: Iterable<number>, shape: readonly number[]): Tensor {
   return new Tensor('int32', Int32Array.from(values), shape);
 }

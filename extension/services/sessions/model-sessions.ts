@@ -176,7 +176,9 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       );
       session.loadProfile(profile);
     } catch (error) {
-      void reportError(error, this.#log);
+      if (isLast()) {
+        void reportError(error, this.#log);
+      }
     }
   }
 }

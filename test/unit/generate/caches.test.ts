@@ -89,9 +89,28 @@ it('mixers written as ONNX keep their states, too', async () => {
   await check(join(out, 'model.onnx'), 0);
 });
 
+it('a graph without single experts reads all again, as what is left of their weights lies in pieces', async () => {
+  const removed = ['block.0.expert.0'];
+  const { model, decoder } = await open(graph('gptoss-genai'), removed);
+  expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('single experts are left out.');
+  const ids = Int32Array.of(1, 2, 3);
+  const expected = await outputsOf(model, [ids], removed);
+  const logits = await decoder.read(ids);
+  expect(relativeError(logits, expected.slice(-logits.length))).toBeLessThan(1e-6);
+  await decoder.dispose();
+});
+
+it('a decoder that reads tokens one by one begins anew where many are new', async () => {
+  const { decoder } = await open(graph('gpt2-merged'), []);
+  await decoder.read(Int32Array.of(1, 2, 3));
+  expect(decoder.rewind(2, 4)).toBe(2);
+  expect(decoder.rewind(2, 5)).toBe(0);
+  await decoder.dispose();
+});
+
 it('a graph without a cache says so and reads all again', async () => {
   const { decoder } = await open(graph('gpt2-legacy'), []);
-  expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('it takes no key/value cache.');
+  expect(decoder.rereads && inEnglish(decoder.rereads)).toBe('the graph has no key/value cache.');
   await decoder.read(Int32Array.of(1, 2));
   expect(decoder.rewind(1)).toBe(1);
   await decoder.dispose();

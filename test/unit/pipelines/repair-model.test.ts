@@ -220,7 +220,7 @@ describe('repair', () => {
     const warnings: string[] = [];
     const told: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
     expect((await repair(model, 'diverged', { settings }, told)).written).toBeNull();
-    expect(warnings.join()).toMatch(/block\.0\.attention, .*aren't finite.*--rate/);
+    expect(warnings.join()).toMatch(/block\.0\.attention, .*diverged.*--rate/);
   });
 
   it('writes nothing where nothing is better', async () => {

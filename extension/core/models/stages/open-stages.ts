@@ -1,8 +1,8 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
-import { withFields } from '../../checkpoints/config-text';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
+import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
 import { bytesByDType, unusedWarnings } from '../summarize';
 import type { LayeredModel } from '../layered-model';
@@ -36,8 +36,10 @@ export async function openStages(
 
 /** The text of config.json, with the class of the head that the tensors have where it names none. */
 export function withHead(configText: string, model: LayeredModel): string {
-  return model instanceof StagedModel && model.headClass !== undefined
-    ? withFields(configText, { architectures: [model.headClass] })
+  const { architectures } = JSON.parse(configText) as { readonly architectures?: unknown };
+  const isNamed = Array.isArray(architectures) && architectures.length > 0;
+  return model instanceof StagedModel && model.headClass !== undefined && !isNamed
+    ? setField(configText, ['architectures'], [model.headClass])
     : configText;
 }
 

@@ -166,7 +166,7 @@ export async function repairEndToEnd(
         const texts = await teacher.batch(order.slice(start, start + together));
         if (!(await tryStep(trainer, texts))) {
           context.warn(
-            say`Training the full model ended in numbers that aren't finite, in step ${trainer.steps + 1} of ${steps}. What was best before is kept. Choose a smaller learning rate (--rate).`,
+            say`Training the full model diverged (NaN or infinity) in step ${trainer.steps + 1} of ${steps}. The best weights so far are kept. Choose a smaller learning rate (--rate).`,
           );
           return await result();
         }

@@ -87,6 +87,10 @@ export async function repairSlice(
         break;
       }
       const error = await errorOf(trainer, data.heldOut, settings.batch, cancellation);
+      if (!Number.isFinite(error)) {
+        diverged = true;
+        break;
+      }
       if (error < best.error) {
         const numbers = new Map(
           names.map((name) => [name, Float32Array.from(floatsIn(trainer.tensor(name)))] as const),

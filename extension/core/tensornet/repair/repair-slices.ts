@@ -132,7 +132,7 @@ function warnDiverged(slices: readonly SliceRecord[], context: JobContext): void
   const ids = slices.flatMap(({ sublayer, diverged }) => (diverged ? [sublayer] : []));
   if (ids.length > 0) {
     context.warn(
-      say`${ids.join(', ')}: training ended in numbers that aren't finite. What was best before is kept. Choose a smaller learning rate (--rate).`,
+      say`${ids.join(', ')}: training diverged (NaN or infinity). The best weights so far are kept. Choose a smaller learning rate (--rate).`,
     );
   }
 }

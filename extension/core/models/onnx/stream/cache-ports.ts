@@ -49,7 +49,7 @@ function headSize(
   return Number.isInteger(size) && size > 0 ? size : undefined;
 }
 
-const pastName = /^past(?:_key_values)?(?=[._])/;
+const pastName = /^past(?:_key_values)?(?=[._]|$)/;
 /** What carries on where the text in front is forgotten: windows of convolutions, states of recurrences. */
 const stateName = /(?:conv|state|ssm)/;
 
