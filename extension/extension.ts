@@ -5,7 +5,7 @@ import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
 import type { Espalier, StartedHost } from './host';
-import { registerAll } from './services/activation/register-all';
+import { loadQuietly, registerAll } from './services/activation/register-all';
 import { ModelFolders } from './services/documents/model-folders';
 import { offerPlanTasks } from './services/plan-tasks';
 import { jobsFile } from './services/stored';
@@ -13,11 +13,11 @@ import { jobsFile } from './services/stored';
 /** What the extension gives to its own tests. */
 export interface Activated {
   readonly espalier: () => Promise<Espalier>;
-  /** Milliseconds of processor time that `activate` took: the clock's tell of what else the machine does. */
+  /** Milliseconds of processor time that `activate` took. Clock time would depend on what else the machine does. */
   readonly activatedIn: number;
 }
 
-/** Registers what VS Code may ask for. All else is a bundle of its own, which is loaded when something is asked. */
+/** Registers everything VS Code may ask for. The rest is a second bundle, loaded on first use. */
 export function activate(context: ExtensionContext): Activated {
   const started = process.cpuUsage();
   // The children that do the work inherit it.
@@ -25,15 +25,26 @@ export function activate(context: ExtensionContext): Activated {
   const folders = new ModelFolders();
   let host: Promise<StartedHost> | undefined;
   const load = async (): Promise<StartedHost> =>
-    (host ??= import('./host').then(({ startHost }) => startHost(context, folders)));
+    (host ??= import('./host')
+      .then(({ startHost }) => startHost(context, folders))
+      .catch((error: unknown) => {
+        // The next one who asks tries again.
+        host = undefined;
+        throw error;
+      }));
   context.subscriptions.push(
     folders,
     registerAll(context.extension, load),
     offerPlanTasks(context.extensionUri),
   );
   void commands.executeCommand('setContext', 'espalier.canInstallCuda', canInstallCuda());
-  // Jobs of earlier windows that were interrupted are told of.
-  void access(jobsFile(context)).then(load, () => undefined);
+  // Report jobs that earlier windows left interrupted.
+  void access(jobsFile(context)).then(
+    () => {
+      loadQuietly(load);
+    },
+    () => undefined,
+  );
   const { user, system } = process.cpuUsage(started);
   return {
     espalier: async () => (await load()).espalier,

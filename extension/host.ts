@@ -53,7 +53,7 @@ const graceMilliseconds = 750;
 /** The data reader blocks on nothing, and what it has written by then takes a while to clear away. */
 const readerGraceMilliseconds = 5000;
 
-/** The extension but for what activation registers, as its own tests see it too. */
+/** Everything but what activation registers; tests use it too. */
 export type Espalier = Services &
   AllPanels & {
     readonly modelsView: ModelsView;

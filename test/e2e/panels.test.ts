@@ -232,39 +232,46 @@ async function walk(tab: Page): Promise<{ stops: number; faults: string[] }> {
   const faults: string[] = [];
   for (let press = 0; press < 300; press++) {
     await tab.keyboard.press('Tab');
-    const { place, name, isVisible } = await tab.evaluate((color) => {
-      const host = document.activeElement;
-      const focusOf = (one: Element | null): Element | null => {
-        const inner = one?.shadowRoot?.activeElement ?? null;
-        return inner === null ? one : focusOf(inner);
-      };
-      const element = focusOf(host);
-      if (host === null || element === null || host === document.body) {
-        return { place: '', name: '', isVisible: true };
-      }
-      const parts = [element, ...(host.shadowRoot?.querySelectorAll('.control, .root') ?? [])];
-      const shows = (one: Element) => {
-        const style = getComputedStyle(one);
-        return (
-          (style.outlineStyle !== 'none' && style.outlineColor === color) ||
-          style.borderTopColor === color
-        );
-      };
-      const { left, top, width, height } = host.getBoundingClientRect();
-      const isSeen = width > 0 && left < innerWidth && top < innerHeight && top + height > 0;
-      return {
-        place: host.outerHTML.slice(0, 120),
-        name: [
-          host.getAttribute('aria-label'),
-          host.getAttribute('aria-labelledby'),
-          host instanceof HTMLInputElement ? host.labels?.[0]?.textContent : '',
-          host.textContent,
-        ]
-          .join('')
-          .trim(),
-        isVisible: isSeen && parts.some(shows),
-      };
-    }, focusColor);
+    const look = async () =>
+      tab.evaluate((color) => {
+        const host = document.activeElement;
+        const focusOf = (one: Element | null): Element | null => {
+          const inner = one?.shadowRoot?.activeElement ?? null;
+          return inner === null ? one : focusOf(inner);
+        };
+        const element = focusOf(host);
+        if (host === null || element === null || host === document.body) {
+          return { place: '', name: '', isVisible: true };
+        }
+        const parts = [element, ...(host.shadowRoot?.querySelectorAll('.control, .root') ?? [])];
+        const shows = (one: Element) => {
+          const style = getComputedStyle(one);
+          return (
+            (style.outlineStyle !== 'none' && style.outlineColor === color) ||
+            style.borderTopColor === color
+          );
+        };
+        const { left, top, width, height } = host.getBoundingClientRect();
+        const isSeen = width > 0 && left < innerWidth && top < innerHeight && top + height > 0;
+        return {
+          place: host.outerHTML.slice(0, 120),
+          name: [
+            host.getAttribute('aria-label'),
+            host.getAttribute('aria-labelledby'),
+            host instanceof HTMLInputElement ? host.labels?.[0]?.textContent : '',
+            host.textContent,
+          ]
+            .join('')
+            .trim(),
+          isVisible: isSeen && parts.some(shows),
+        };
+      }, focusColor);
+    let { place, name, isVisible } = await look();
+    if (!isVisible) {
+      // Styles of an element that was just made come a moment later on a busy machine.
+      await tab.waitForTimeout(300);
+      ({ place, name, isVisible } = await look());
+    }
     if (place === '') return { stops: press, faults };
     if (name === '') faults.push(`no name: ${place}`);
     if (!isVisible) faults.push(`focus not seen: ${place}`);

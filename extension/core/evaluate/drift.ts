@@ -115,8 +115,9 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
         others = await second.pass(place, others, changed.removed);
       }
       const differences = new Differences(tokens);
+      const { after } = original.streamNames(index);
       for (const [window, state] of states.entries()) {
-        differences.add(window, state, others[window] ?? state);
+        differences.add(window, streamOf(state, after), others[window] ?? state);
       }
       positions = differences.positions;
       const result = differences.result();
@@ -185,6 +186,12 @@ async function tokensOf(model: LayeredModel, windows: readonly ModelInput[]): Pr
     const id = ids instanceof Int32Array ? ids[position] : undefined;
     return id === undefined ? undefined : tokenizer.decode([id]);
   };
+}
+
+/** The state with nothing but the residual stream: what is carried beside it would count again. */
+function streamOf({ values, side }: HiddenState, name: string): HiddenState {
+  const { [name]: stream } = values;
+  return stream === undefined ? { values, side } : { values: { [name]: stream }, side };
 }
 
 /** Differences of states, position by position. */

@@ -84,7 +84,7 @@ class CachedDecoder implements Decoder {
   public async read(ids: Int32Array): Promise<Float32Array> {
     const { first, later, readsSingly } = this.graph;
     if (readsSingly === true && this.past > 0 && ids.length > 1) {
-      let last = new Float32Array();
+      let last: Float32Array = new Float32Array();
       for (const id of ids) {
         last = await this.read(Int32Array.of(id));
       }

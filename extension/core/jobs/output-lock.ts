@@ -36,7 +36,7 @@ export async function lockOutput(out: string, folder: string): Promise<() => Pro
     return release;
   }
   for (let attempt = 1; ; attempt++) {
-    const holder = await otherHolder(folder, prefix, own);
+    const holder = await otherHolder(folder, prefix, own).catch(() => undefined);
     if (holder === undefined) {
       return release;
     }
@@ -49,7 +49,7 @@ export async function lockOutput(out: string, folder: string): Promise<() => Pro
     }
     // Two that begin at once see each other: one of them comes back first.
     await sleep(50 + 200 * Math.random());
-    await take();
+    await take().catch(() => undefined);
   }
 }
 

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { access, readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { defaultDocumentPath } from '../document-names';
+import { resolveLinks } from './resolve-links';
 
 const nameOf = (path: string, kind: 'partial' | 'old', pid: number | string): string =>
   `.${basename(path)}.espalier-${kind}-${pid}`;
@@ -39,9 +40,10 @@ export async function removeStale(path: string): Promise<void> {
   }
 }
 
-/** Removes the same of a job's result, and of the plan that is written beside a model. */
+/** Removes leftovers of killed runs beside a result, and beside the plan of a model. */
 export async function removeLeftovers(out: string): Promise<void> {
-  for (const path of [out, defaultDocumentPath('plan', out)]) {
+  const real = await resolveLinks(resolve(out));
+  for (const path of [real, defaultDocumentPath('plan', real)]) {
     // The folder of both may be gone.
     await removeStale(path).catch(() => undefined);
   }

@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
-/** The real path, of which the last parts need not exist yet. */
+/** The real path; its last parts may not exist yet. */
 export async function resolveLinks(path: string): Promise<string> {
   try {
     return await realpath(path);

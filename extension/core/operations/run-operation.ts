@@ -36,7 +36,7 @@ export async function runOperation(
   const release = await (out === undefined ? undefined : lockOutput(out, locksFolder()));
   try {
     if (out !== undefined) {
-      // A run that is refused, as the model is there, writes nothing in their places.
+      // A run that is refused because the model exists never gets to remove them.
       await removeLeftovers(out);
     }
     return await runLocked(operation, request, context);

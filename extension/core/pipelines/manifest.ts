@@ -44,7 +44,9 @@ export async function describeResult(
         ? {}
         : { sourceExperts: Object.fromEntries(changes.keptExperts) }),
       keyValueCaches: changes.kept.flatMap((sublayer) =>
-        keepsCache(sublayer) && !changes.patches.has(sublayer.id) ? [sublayer.id] : [],
+        hasCache(sublayer, format, source) && !changes.patches.has(sublayer.id)
+          ? [sublayer.id]
+          : [],
       ),
       ...(format === 'onnx' && source.sublayers.some(keepsCache)
         ? {
@@ -64,4 +66,14 @@ export async function describeResult(
 
 function keepsCache({ kvBytesPerToken }: SublayerSummary): boolean {
   return kvBytesPerToken > 0;
+}
+
+/** In an ONNX graph attentions that read another's keys have a cache of their own. */
+function hasCache(
+  sublayer: SublayerSummary,
+  format: PruneResult['format'],
+  { sublayers }: ModelSummary,
+): boolean {
+  const isReader = sublayer.kind === 'attention' && sublayers.some(keepsCache);
+  return keepsCache(sublayer) || (format === 'onnx' && isReader);
 }

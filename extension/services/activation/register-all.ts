@@ -1,4 +1,4 @@
-import { Disposable, EventEmitter, lm, window, workspace } from 'vscode';
+import { Disposable, EventEmitter, l10n, lm, window, workspace } from 'vscode';
 import type { Extension, TextDocument, TreeDataProvider } from 'vscode';
 import { isDocument } from '../../core/document-names';
 import { panelViewTypes } from '../../panels/view-types';
@@ -51,12 +51,17 @@ function registerView(name: keyof typeof viewIds, load: LoadHost): Disposable {
   const changed = new EventEmitter<unknown>();
   let provider: Promise<TreeDataProvider<unknown>> | undefined;
   const loaded = async (): Promise<TreeDataProvider<unknown>> =>
-    (provider ??= load().then(({ views }) => {
-      views[name].onDidChangeTreeData?.((element) => {
-        changed.fire(element);
-      });
-      return views[name];
-    }));
+    (provider ??= load()
+      .then(({ views }) => {
+        views[name].onDidChangeTreeData?.((element) => {
+          changed.fire(element);
+        });
+        return views[name];
+      })
+      .catch((error: unknown) => {
+        provider = undefined;
+        throw error;
+      }));
   const treeDataProvider: TreeDataProvider<unknown> = {
     onDidChangeTreeData: changed.event,
     getChildren: async (element) => (await loaded()).getChildren(element),
@@ -68,6 +73,16 @@ function registerView(name: keyof typeof viewIds, load: LoadHost): Disposable {
   );
 }
 
+/** Loads the host where nobody waits for it; what fails is said. */
+export function loadQuietly(load: LoadHost): void {
+  load().catch((error: unknown) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    void window.showErrorMessage(
+      l10n.t('Espalier could not start: {0} Reload the window.', reason),
+    );
+  });
+}
+
 /** Loads the host for documents that it says something about in the text editor. */
 function loadForDocuments(load: LoadHost): Disposable {
   const look = ({ uri }: TextDocument): void => {
@@ -75,7 +90,7 @@ function loadForDocuments(load: LoadHost): Disposable {
       uri.scheme === 'file' &&
       (isDocument('plan', uri.path) || uri.path.endsWith('/config.json'))
     ) {
-      void load();
+      loadQuietly(load);
     }
   };
   for (const document of workspace.textDocuments) look(document);

@@ -43,7 +43,7 @@ export class JobService {
   /** Tells that a job of this window has ended, and what came of it. */
   public readonly ended = new Signal<{ readonly job: JobRecord; readonly outcome?: JobOutcome }>();
 
-  /** When the window was opened. */
+  /** When the jobs were loaded; interrupted ones end then. */
   public readonly opened = Date.now();
 
   readonly #environment: JobEnvironment;

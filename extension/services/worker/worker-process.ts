@@ -179,6 +179,7 @@ export class WorkerProcess<R extends Requests<R>> {
   /** The answer, or a rejection when the child is gone. A race with its exit would keep each answer as long as the child. */
   async #unlessCrashed<T>(method: string, answer: Promise<T>): Promise<T> {
     if (this.#isGone) {
+      answer.catch(() => undefined);
       return this.#crash(method);
     }
     return new Promise((resolve, reject) => {

@@ -13,7 +13,7 @@ interface CacheParts {
   readonly config: readonly string[];
   /** Lines that tell a block's attention the number of its cache. */
   readonly number: readonly string[];
-  /** Lines that take the attention out of a block, given those that leave nothing of it. */
+  /** Lines that remove the attention of a block; `lines` remove it entirely. */
   readonly without: (lines: readonly string[]) => readonly string[];
 }
 

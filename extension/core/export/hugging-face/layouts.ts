@@ -170,7 +170,7 @@ function whyNotPlain(
   if (absent.length > 0 && summary.sublayers.some(({ keepsNorm = false }) => keepsNorm)) {
     return {
       code: 'single-sublayers',
-      reason: say`What stands behind removed sublayers, such as norms, stays, and an ordinary model of this family can't have it without them.`,
+      reason: say`Norms and other parts behind removed sublayers stay, and an ordinary model of this family can't hold them alone.`,
       remedy: say`Choose auto-map or zeroed, or write ONNX.`,
     };
   }

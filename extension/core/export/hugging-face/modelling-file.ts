@@ -8,6 +8,7 @@ import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layou
 import { knownStaged } from '../../models/stages/staged-families';
 import { classesOf } from '../../models/stages/staged-family';
 import { baseModelType } from '../../models/transformer/model-config';
+import type { ModelConfig } from '../../models/transformer/model-config';
 import { readArchitecture } from '../../models/open-model';
 import type { Changes } from '../changes';
 import { cacheParts } from './cache-modules';
@@ -136,7 +137,10 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
     return {
       code: 'no-modelling-file',
       reason: architecture.otherModules,
-      remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
+      remedy:
+        architecture.end === undefined
+          ? say`Remove whole blocks, choose zeroed, or write ONNX.`
+          : say`Choose zeroed, or write ONNX.`,
     };
   }
   const tooNarrow = whyNoWidths(architecture, changes);
@@ -144,17 +148,10 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
     return tooNarrow;
   }
   const { attention, feedforward, mixer } = modulesOf(architecture);
-  const { addsStreamInside = [], keysOf } = architecture;
-  const read = Array.from({ length: config.num_hidden_layers }, (_, block) =>
-    keysOf?.(config, block),
-  );
-  const lender = read.find((block) => `block.${block}.attention` in patched);
-  if (lender !== undefined) {
-    return {
-      code: 'nothing-patchable',
-      reason: say`Later blocks read the keys and values of block.${lender}.attention, so a graph module can't replace it.`,
-      remedy: say`Choose another sublayer, or write ONNX.`,
-    };
+  const { addsStreamInside = [] } = architecture;
+  const lent = whyKeysAreLent(architecture, config, changes);
+  if (lent !== undefined) {
+    return lent;
   }
   return Object.keys(patched).some((id) => {
     const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
@@ -168,6 +165,38 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
         remedy: say`Write ONNX.`,
       }
     : undefined;
+}
+
+/** Why an attention whose keys and values a later one reads can't be what the changes make of it. */
+function whyKeysAreLent(
+  { keysOf }: Architecture,
+  config: ModelConfig,
+  { kept, removed, patched }: Changes,
+): Refusal | undefined {
+  const readers = kept.filter(({ id }) => id.endsWith('.attention') && !(id in patched));
+  const lenders = readers.flatMap(({ block }) => keysOf?.(config, block) ?? []);
+  const idOf = (block: number): string => `block.${block}.attention`;
+  const replaced = lenders.find((block) => idOf(block) in patched);
+  if (replaced !== undefined) {
+    return {
+      code: 'nothing-patchable',
+      reason: say`Later blocks read the keys and values of ${idOf(replaced)}, so a graph module can't replace it.`,
+      remedy: say`Choose another sublayer, or write ONNX.`,
+    };
+  }
+  const { compressed = {} } = config.espalier ?? {};
+  const packed = lenders.find(
+    (block) =>
+      removed.includes(idOf(block)) &&
+      (compressed[idOf(block)] !== undefined || Boolean(config.quantization_config)),
+  );
+  return packed === undefined
+    ? undefined
+    : {
+        code: 'matrices-not-expressible',
+        reason: say`Later blocks read the keys and values of ${idOf(packed)}, which are compressed and can't stay without it.`,
+        remedy: say`Remove it from the original and compress the result, or write ONNX.`,
+      };
 }
 
 function whyNoEncoderFile(

@@ -35,7 +35,10 @@ export function whyNoWidths(
     ? undefined
     : {
         code: 'uneven-widths',
-        reason: say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${narrowed} has others.`,
+        reason:
+          heads !== undefined
+            ? say`Attentions of ${modelType} models have heads of their own in each block, so ${narrowed} can't be narrowed for transformers.`
+            : say`transformers splits queries, keys and values of ${modelType} models by sizes that all blocks share, but ${narrowed} has others.`,
         remedy: say`Narrow feed-forwards only, or write ONNX.`,
       };
 }

@@ -186,7 +186,7 @@ export function attentionFlow(
   v = { ...v, shape: heads(numKeyValueHeads) };
   const isOwn = weights.othersKeys === undefined;
   if (weights.normsValues === true && isOwn) {
-    v = branch.add('value-norm', 'norm', 'Norm of values', [v]);
+    v = { ...branch.norm('value-norm', norm, v, {}), shape: heads(numKeyValueHeads) };
   }
   if (rotary !== undefined) {
     const detail = `rotary, ${rotary.dimensions} of ${headDim} dimensions`;

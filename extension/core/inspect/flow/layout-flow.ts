@@ -56,7 +56,7 @@ export function transformerFlow(
     stream = root.add('position-sum', 'combine', '+', [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
-  const brought = perLayerFlow(root, layout, ids, words);
+  const brought = perLayerFlow(root, layout, ids, stream);
   stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
   stream = endsFlow(root, layout.startEnds, stream, brought);
   const blocks = blocksOf(flow, { ...layout, brought }, stream, true);
@@ -86,13 +86,13 @@ function perLayerFlow(
   root: BranchBuilder,
   { perLayer }: TransformerLayout,
   ids: Wire,
-  words: Wire,
+  embedded: Wire,
 ): Wire | undefined {
   if (perLayer === undefined) {
     return undefined;
   }
   const { table, projection, norm, blocks, width } = perLayer;
-  return root.add('per-layer', 'weights', 'Per-layer embeddings', [ids, words], {
+  return root.add('per-layer', 'weights', 'Per-layer embeddings', [ids, embedded], {
     shape: [...rows, blocks, width],
     tensors: [table, projection, norm].flatMap((part) => partTensors(part)),
   });

@@ -82,7 +82,7 @@ export interface AttentionWeights extends Branch {
 
 /** How an attention makes keys and values that those of later blocks read as well. */
 export interface OthersKeys {
-  /** The block whose they are. */
+  /** The block that makes them. */
   readonly block: number;
   readonly norm?: Norm;
   /** [key, value], or [key] where values are keys too. */

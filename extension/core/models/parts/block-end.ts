@@ -72,7 +72,11 @@ export function emitEnds(
         let after = before;
         if (perLayer !== undefined) {
           const gate = emitLinearOver(graph, perLayer.gate, before);
-          const opened = activations[activation]?.(graph, gate) ?? gate;
+          const open = activations[activation];
+          if (open === undefined) {
+            throw new Error(`no activation ${activation}, which readShapes refuses`);
+          }
+          const opened = open(graph, gate);
           const brought = graph.op('Mul', [opened, side[perLayerName(block)] ?? '']);
           const added = emitLinearOver(graph, perLayer.projection, brought);
           after = graph.op('Add', [before, emitNorm(graph, norm, added, perLayer.norm)]);
