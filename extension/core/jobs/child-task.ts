@@ -29,6 +29,7 @@ type Order = { readonly kind: 'start'; readonly task: unknown } | { readonly kin
 
 type Report =
   | { readonly kind: 'ready' }
+  | { readonly kind: 'begun' }
   | { readonly kind: 'progress'; readonly progress: StageProgress }
   | { readonly kind: 'result'; readonly result: unknown }
   | { readonly kind: 'cancelled' }
@@ -39,6 +40,8 @@ type Report =
 const tickMilliseconds = 100;
 /** What a child gets to finish its step before it is killed. */
 const graceMilliseconds = 10_000;
+/** What a child gets to become ready, where its task may take only so long. */
+const startMilliseconds = 60_000;
 /** Last characters of the child's output that are told after a crash. */
 const outputTail = 2000;
 /** Last lines of it that are told with the rest of the log. */
@@ -59,8 +62,8 @@ export interface ChildOptions {
 export class Child {
   private readonly child: ChildProcess;
   private output = '';
-  private isEnded = false;
-  /** Since when it can work; a busy machine takes long to start it. */
+  private isTaskBegun = false;
+  /** When it became ready; starting can take long on a busy machine. */
   private readySince: number | undefined;
 
   public constructor({ script, heapMegabytes }: ChildOptions) {
@@ -76,16 +79,19 @@ export class Child {
     this.child.once('message', () => {
       this.readySince = performance.now();
     });
-    this.child.once('close', () => {
-      this.isEnded = true;
-    });
     // Whoever waits for a task hears of it.
     this.child.on('error', () => undefined);
   }
 
   /** Whether it is gone, and can do no task. */
   public get isGone(): boolean {
-    return this.isEnded || this.child.pid === undefined;
+    const { pid, exitCode, signalCode, connected } = this.child;
+    return pid === undefined || exitCode !== null || signalCode !== null || !connected;
+  }
+
+  /** Whether it has got the last task it was given. */
+  public get hasBegun(): boolean {
+    return this.isTaskBegun;
   }
 
   public end(): void {
@@ -101,7 +107,7 @@ export class Child {
 
   /**
    * Does a task, while no other is done.
-   * @param seconds longest that it may take once the child is there; it is killed after
+   * @param seconds longest that it may take once the child is ready; it is killed after
    * @throws WorkerLostError when the child ended without an answer; what the task threw otherwise
    */
   public async run(task: unknown, job: TaskJob, seconds = Infinity): Promise<unknown> {
@@ -110,10 +116,11 @@ export class Child {
       // A child that is gone is noticed by its end.
       child.send(order, () => undefined);
     };
+    this.isTaskBegun = false;
     const started = performance.now();
     let cancelledAt: number | undefined;
     const timer = setInterval(() => {
-      const since = Math.max(started, this.readySince ?? Infinity);
+      const since = Math.max(started, this.readySince ?? started + startMilliseconds);
       if (performance.now() - since > 1000 * seconds) {
         this.end();
       }
@@ -133,6 +140,8 @@ export class Child {
           const report = message as Report;
           if (report.kind === 'progress') {
             job.progress(report.progress);
+          } else if (report.kind === 'begun') {
+            this.isTaskBegun = true;
           } else if (report.kind === 'result') {
             resolve(report.result);
           } else if (report.kind !== 'ready') {
@@ -163,7 +172,7 @@ export class Child {
 }
 
 function errorOf(
-  report: Exclude<Report, { kind: 'ready' } | { kind: 'progress' } | { kind: 'result' }>,
+  report: Exclude<Report, { kind: 'ready' | 'begun' | 'progress' | 'result' }>,
 ): Error {
   switch (report.kind) {
     case 'cancelled':
@@ -196,6 +205,7 @@ export function serveTasks(run: (task: unknown, job: TaskJob) => Promise<unknown
       return;
     }
     cancellation = { isCancellationRequested: false };
+    send({ kind: 'begun' });
     void run(order.task, { cancellation, progress }).then(
       (result) => {
         send({ kind: 'result', result });

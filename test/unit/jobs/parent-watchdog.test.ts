@@ -2,28 +2,15 @@ import { fork } from 'node:child_process';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
-import { build } from 'esbuild';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../temporary-folder';
+import { bundle } from './bundle';
 
 const folder = temporaryFolder();
-const jobs = join(import.meta.dirname, '../../../extension/core/jobs');
 /** What a task writes to as long as it runs. */
 const heartbeat = join(folder, 'heartbeat');
 const parent = join(folder, 'parent.cjs');
 const child = join(folder, 'child.cjs');
-
-/** Bundles a script of a few lines, so that it can be forked. */
-async function bundle(outfile: string, contents: string): Promise<void> {
-  await build({
-    stdin: { contents, resolveDir: jobs, loader: 'ts' },
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    format: 'cjs',
-  });
-}
 
 const beats = (): number => (existsSync(heartbeat) ? statSync(heartbeat).size : 0);
 

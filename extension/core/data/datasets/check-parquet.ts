@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Child, WorkerLostError } from '../../jobs/child-task';
+import { WorkerLostError } from '../../jobs/child-task';
+import { SpareChild } from '../../jobs/spare-child';
 import { UserError } from '../../user-error';
 import { eachChunk, withParquet } from './parquet-file';
 import { say } from '../../message';
@@ -12,10 +13,10 @@ const [bytesPerValue, bytesPerByte] = [64, 16] as const;
 /** Seconds that a file may take, and those that each MiB of it and each million of its values add. */
 const [leastSeconds, secondsPerMegabyte, secondsPerMillion] = [5, 1, 10] as const;
 const mebi = 2 ** 20;
-/** How long a process waits for another file: to start one takes longer than to decode a small file. */
-const idleMilliseconds = 2000;
+/** Waits 2 s for another file: starting a process takes longer than decoding a small file. */
+const spare = new SpareChild(2000);
 
-/** What is decoded. */
+/** A file and the columns to decode. */
 export interface ParquetTask {
   readonly path: string;
   readonly columns: readonly string[];
@@ -40,14 +41,11 @@ export async function checkParquet(
   }
   const job = { cancellation: { isCancellationRequested: false }, progress: () => undefined };
   for (const path of files) {
-    const limits = await limitsOf(path, columns.length);
+    const { heapMegabytes, seconds } = await limitsOf(path, columns.length);
     const task: ParquetTask = { path, columns };
     try {
-      await inChild(script, limits.heapMegabytes, async (child) =>
-        child.run(task, job, limits.seconds),
-      );
+      await spare.use({ script, heapMegabytes }, async (child) => child.run(task, job, seconds));
     } catch (error) {
-      const { heapMegabytes, seconds } = limits;
       throw error instanceof WorkerLostError
         ? new UserError(
             say`Its rows cannot be decoded in ${heapMegabytes} MiB of memory and ${seconds} s.`,
@@ -59,38 +57,6 @@ export async function checkParquet(
         : error;
     }
   }
-}
-
-/** A process that waits for a file that takes as much memory. */
-let idle: { readonly child: Child; readonly heapMegabytes: number } | undefined;
-let idleTimer: NodeJS.Timeout | undefined;
-
-/** Uses the process that waits, or another, which waits then. */
-async function inChild(
-  script: string,
-  heapMegabytes: number,
-  use: (child: Child) => Promise<unknown>,
-): Promise<void> {
-  const waiting = idle;
-  idle = undefined;
-  clearTimeout(idleTimer);
-  const isFit = waiting?.heapMegabytes === heapMegabytes && !waiting.child.isGone;
-  if (!isFit) waiting?.child.end();
-  const child = isFit ? waiting.child : new Child({ script, heapMegabytes });
-  child.unref();
-  try {
-    await use(child);
-  } finally {
-    stopWaiting();
-    idle = { child, heapMegabytes };
-    idleTimer = setTimeout(stopWaiting, idleMilliseconds).unref();
-  }
-}
-
-function stopWaiting(): void {
-  clearTimeout(idleTimer);
-  idle?.child.end();
-  idle = undefined;
 }
 
 /** What a sound file of this size and number of rows stays below. */
