@@ -129,32 +129,40 @@ describe('espalier', () => {
     expect(table.stdout).toMatch(/compressed: 24 × low-rank, 6 × block-quantized/);
   });
 
-  // The first of a run that measures what this machine costs, which takes seconds by itself.
-  const table = join(folder, 'outer.sensitivity.json');
-  it('measures embedding and head', async () => {
-    const profiled = await runCli([
-      ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
-      ...['--embeddings', '--head', ...small, '--out', table],
-    ]);
-    expect(profiled.code, profiled.stderr).toBe(0);
-    expect(profiled.stdout).toMatch(/outside the blocks[^]*embedding model\.embed_tokens\.weight/);
-    expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
-  });
-
-  it('plans them under a budget that the layers alone cannot keep to', async () => {
-    const out = join(folder, 'budget');
-    const compress = async (...args: string[]) =>
-      runCli([
-        ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '0'],
-        ...['--calibration', text, ...small, '--out', out, '--json', ...args],
+  describe('embedding and head', () => {
+    const table = join(folder, 'outer.sensitivity.json');
+    let profiled: Awaited<ReturnType<typeof runCli>>;
+    // The first of a run that measures what this machine costs, which takes seconds by itself.
+    beforeAll(async () => {
+      profiled = await runCli([
+        ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
+        ...['--embeddings', '--head', ...small, '--out', table],
       ]);
-    expect((await compress()).stderr).toMatch(/above the budget/);
-    const { code, stdout, stderr } = await compress('--embeddings', '--head');
-    expect(code, stderr).toBe(0);
-    const { layers } = JSON.parse(stdout) as CompressResult;
-    expect(layers.map(({ tensor }) => tensor)).toEqual(
-      expect.arrayContaining(['model.embed_tokens.weight', 'lm_head.weight']),
-    );
+    }, 120_000);
+
+    it('are measured', () => {
+      expect(profiled.code, profiled.stderr).toBe(0);
+      expect(profiled.stdout).toMatch(
+        /outside the blocks[^]*embedding model\.embed_tokens\.weight/,
+      );
+      expect(profiled.stdout).toMatch(/head lm_head\.weight +int4:16/);
+    });
+
+    it('are planned under a budget that the layers alone cannot keep to', async () => {
+      const out = join(folder, 'budget');
+      const compress = async (...args: string[]) =>
+        runCli([
+          ...['compress', model, '--budget', '0.25', '--sensitivity', table, '--rounds', '0'],
+          ...['--calibration', text, ...small, '--out', out, '--json', ...args],
+        ]);
+      expect((await compress()).stderr).toMatch(/above the budget/);
+      const { code, stdout, stderr } = await compress('--embeddings', '--head');
+      expect(code, stderr).toBe(0);
+      const { layers } = JSON.parse(stdout) as CompressResult;
+      expect(layers.map(({ tensor }) => tensor)).toEqual(
+        expect.arrayContaining(['model.embed_tokens.weight', 'lm_head.weight']),
+      );
+    });
   });
 
   it('says what is wrong with a compression', async () => {

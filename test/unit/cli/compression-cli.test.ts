@@ -197,11 +197,15 @@ describe('a plan under a budget', () => {
   });
 
   it('removes by a layer profile', async () => {
-    const removing = await plan('--budget', '0.3', '--limits', 'flops<99%', '--profile', layers);
+    const out = join(folder, 'removing.plan.json');
+    const limits = ['--budget', '0.3', '--limits', 'flops<99%'];
+    const removing = await plan(...limits, '--profile', layers, '--rounds', '1', '--out', out);
     expect(removing.code, removing.stderr).toBe(0);
     expect(removing.stdout).toMatch(/^Remove block\.\d\./m);
     expect(removing.stdout).toMatch(/ of the original are left, distance /);
     expect(removing.stdout).toMatch(/^flops: .* of at most .* of the original\)$/m);
+    const { note } = JSON.parse(await readFile(out, 'utf8')) as Plan;
+    expect(note).toMatch(/^budget 0\.3 of bytes, 0\.99 of flops, js .*, best of 2 plans measured$/);
   });
 
   it('is refused with what is wrong', async () => {
