@@ -116,11 +116,13 @@ it('a graph without a cache says so and reads all again', async () => {
   const first = await decoder.read(Int32Array.of(1, 2));
   expect(decoder.rewind(1)).toBe(1);
   const second = await decoder.read(Int32Array.of(3));
+  const third = await decoder.read(Int32Array.of(4));
   await decoder.dispose();
-  const expected = await outputsOf(model, [Int32Array.of(1, 2), Int32Array.of(1, 3)], removed);
+  const expected = await outputsOf(model, [Int32Array.of(1, 2), Int32Array.of(1, 3, 4)], removed);
   for (const [logits, row] of [
     [first, 1],
     [second, 3],
+    [third, 4],
   ] as const) {
     const own = expected.slice(row * logits.length, (row + 1) * logits.length);
     expect(relativeError(logits, own)).toBeLessThan(1e-6);
