@@ -111,3 +111,12 @@ export const gemma4: Architecture = {
     logitSoftCap: config.final_logit_softcapping ?? undefined,
   }),
 };
+
+/** The text tower of Gemma 4 models that read images without a tower of their own. */
+export const gemma4Unified: Architecture = {
+  ...gemma4,
+  modelType: 'gemma4_unified_text',
+  classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
+  outer: base.outer,
+  end: { factor: 'layer_scalar' },
+};

@@ -6,7 +6,7 @@ import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
-import { gemma4 } from '../families/gemma4';
+import { gemma4, gemma4Unified } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
@@ -29,6 +29,7 @@ export const architectures: readonly Architecture[] = [
   ...llamaRelatives,
   ...gemmaFamilies,
   gemma4,
+  gemma4Unified,
   ...learnedPositionFamilies,
   ...olderGpts,
   ...decoderHalves,
