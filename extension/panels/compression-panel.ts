@@ -5,7 +5,7 @@ import { commandIds } from '../services/command-ids';
 import type { CompressionSession } from '../services/sessions/compression-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type CompressionPanel = SessionPanel<CompressionSession, CompressionState, CompressionCalls>;
 

@@ -6,7 +6,7 @@ import { commandIds } from '../services/command-ids';
 import type { DataMapSession } from '../services/sessions/data-map-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type DataMapPanel = SessionPanel<DataMapSession, DataMapState, DataMapCalls>;
 

@@ -8,7 +8,7 @@ import type { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Reports } from '../services/reports/reports';
 import { runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type ExplorerDefinition = PanelDefinition<ExplorerSession, ExplorerState, ExplorerCalls>;
 export type ExplorerPanel = SessionPanel<ExplorerSession, ExplorerState, ExplorerCalls>;

@@ -5,7 +5,7 @@ import { commandIds } from '../services/command-ids';
 import type { ModelSession } from '../services/sessions/model-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type HeatmapPanel = SessionPanel<ModelSession, HeatmapState, HeatmapCalls>;
 

@@ -6,7 +6,7 @@ import { commandIds } from '../services/command-ids';
 import type { PlaygroundSession } from '../services/sessions/playground-session';
 import { runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type PlaygroundPanel = SessionPanel<PlaygroundSession, PlaygroundState, PlaygroundCalls>;
 

@@ -6,7 +6,7 @@ import { commandIds } from '../services/command-ids';
 import type { SynthesisSession } from '../services/sessions/synthesis-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
-import { panelViewTypes } from './view-types';
+import { panelViewTypes } from '../services/activation/panel-view-types';
 
 export type SymbolicPanel = SessionPanel<SynthesisSession, SymbolicState, SymbolicCalls>;
 

@@ -74,7 +74,7 @@ export function serve<R extends Requests<R>>(handlers: Handlers<R>): void {
     const pieces = rest.get(job);
     return pieces === undefined ? null : pieceOf(job, pieces);
   });
-  /** Requests of which pieces have come. */
+  /** Requests that come in pieces and aren't complete yet. */
   const coming = new Map<number, Joiner>();
   connection.onRequest(requestPiece, ({ job, piece }: RequestPiece) => {
     const joiner = coming.get(job) ?? new Joiner();

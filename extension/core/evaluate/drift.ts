@@ -189,9 +189,9 @@ async function tokensOf(model: LayeredModel, windows: readonly ModelInput[]): Pr
 }
 
 /** The state with nothing but the residual stream: what is carried beside it would count again. */
-function streamOf({ values, side }: HiddenState, name: string): HiddenState {
-  const { [name]: stream } = values;
-  return stream === undefined ? { values, side } : { values: { [name]: stream }, side };
+function streamOf(state: HiddenState, name: string): HiddenState {
+  const { [name]: stream } = state.values;
+  return stream === undefined ? state : { ...state, values: { [name]: stream } };
 }
 
 /** Differences of states, position by position. */

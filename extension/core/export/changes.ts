@@ -124,9 +124,10 @@ export function layOutChanges(
   const asked = new Set(goneWithoutPatch(removed, patches));
   const gone = summary.sublayers.filter(({ id }) => asked.has(id));
   const kept = summary.sublayers.filter(({ id }) => !asked.has(id));
-  // Norms that stay keep their block.
+  // Parts that stay keep their block.
   const staysWhole =
-    summary.keepsBlocks === true || summary.sublayers.some(({ keepsNorm = false }) => keepsNorm);
+    summary.keepsBlocks === true ||
+    summary.sublayers.some(({ leavesParts = false }) => leavesParts);
   const blocks = staysWhole
     ? Array.from({ length: summary.blocks }, (_, block) => block)
     : [...new Set(kept.map(({ block }) => block))];

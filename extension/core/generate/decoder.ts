@@ -69,7 +69,7 @@ export function warnRereading(
   }
 }
 
-/** More tokens than these are read faster at once, from the start of the text, than one by one. */
+/** More new tokens than these are read with the whole text at once, instead of one by one: a guess, not measured. */
 const mostSingly = 4;
 
 class CachedDecoder implements Decoder {

@@ -25,7 +25,8 @@ export function asRunError(error: unknown): unknown {
   const [, file] = lossOfFile.exec(error.message) ?? [];
   if (file !== undefined) {
     return new UserError(say`The file was deleted during the run.`, {
-      ...{ file, remedy: say`Start again.` },
+      file,
+      remedy: say`Start again.`,
     });
   }
   return lossOfDevice.test(error.message)

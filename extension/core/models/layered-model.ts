@@ -105,9 +105,9 @@ export interface LayeredModel {
   readonly sideNames: readonly string[];
   readonly prologue: Step & { readonly part: GraphPart };
   sublayer(index: number): Step & { readonly part: GraphPart };
-  /** Sublayer `index` up to its sum, in front of norms that stay when it goes; the sum is the stream behind. */
+  /** Sublayer `index` up to its sum, in front of what stays when it goes; the sum is the stream behind. */
   summed(index: number): Step & { readonly part: GraphPart };
-  /** What replaces sublayer `index` when it is skipped: the norms of its sum, if any. */
+  /** What replaces sublayer `index` when it is skipped: the norms of its sum and the end of its block, if any. */
   skipped(index: number): Step;
   /** The stream in front of and behind sublayer `index`. */
   streamNames(index: number): { readonly before: string; readonly after: string };
@@ -150,7 +150,7 @@ export interface LayeredModel {
   readonly sizedByBlocks?: readonly string[];
   /** Tensors of sublayer `index`, as stored. */
   sublayerTensors(index: number): readonly LazyTensor[];
-  /** Those of them that stay when it goes: norms of the sum. */
+  /** Those of them that stay when it goes: norms of the sum, and the end of its block. */
   stayingTensors?(index: number): readonly LazyTensor[];
   /** @throws UserError naming a tensor whose dtype can be listed but not run. */
   requireRunnable(): void;

@@ -15,7 +15,7 @@ const sublayer = v.object({
   flopsPerToken: count,
   kvBytesPerToken: count,
   sharedWeights: v.optional(count),
-  keepsNorm: v.optional(v.boolean()),
+  leavesParts: v.optional(v.boolean()),
   experts: v.optional(
     v.object({
       count,

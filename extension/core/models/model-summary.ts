@@ -50,8 +50,8 @@ export interface SublayerSummary {
   readonly flopsPerToken: number;
   /** Bytes of keys and values kept per token during generation, in the checkpoint's dtype; in half precision where it is quantized. */
   readonly kvBytesPerToken: number;
-  /** Whether a norm of the sum stays when it goes: LN(x + f(x)) becomes LN(x). */
-  readonly keepsNorm?: boolean | undefined;
+  /** Whether parts behind it stay when it goes: LN(x + f(x)) becomes LN(x), and the end of its block is as it was. */
+  readonly leavesParts?: boolean | undefined;
   /** Of a mixture whose single experts can be removed. */
   readonly experts?: ExpertSummary | undefined;
 }

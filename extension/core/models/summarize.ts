@@ -145,7 +145,7 @@ function summarizeSublayer(
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),
     kvBytesPerToken: keeps ? numKeyValueHeads * (headDim + valueDim) * cacheBytes(own) : 0,
-    ...(stayingTensors(sublayer).length === 0 ? {} : { keepsNorm: true }),
+    ...(stayingTensors(sublayer).length === 0 ? {} : { leavesParts: true }),
     ...summarizeExperts(sublayer),
   };
 }

@@ -6,7 +6,7 @@ import type {
   WebviewPanel,
   WebviewPanelSerializer,
 } from 'vscode';
-import type { panelViewTypes } from '../../panels/view-types';
+import type { panelViewTypes } from './panel-view-types';
 import type { CommandName } from '../command-ids';
 
 /** Ids of the views in the side bar. */

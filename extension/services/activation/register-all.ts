@@ -1,7 +1,7 @@
 import { Disposable, EventEmitter, l10n, lm, window, workspace } from 'vscode';
 import type { Extension, TextDocument, TreeDataProvider } from 'vscode';
 import { isDocument } from '../../core/document-names';
-import { panelViewTypes } from '../../panels/view-types';
+import { panelViewTypes } from './panel-view-types';
 import { viewTypes, weightsViewType } from '../documents/document-views';
 import { viewIds } from './host';
 import type { LoadHost } from './host';

@@ -132,7 +132,7 @@ describe.each(familyNames)('%s', (family) => {
     const ids = removed.map(({ id }) => id);
     const result = await prune(folder, ids, join(out, family));
     // Where norms stay, so do their blocks.
-    const staying = removed.some(({ keepsNorm }) => keepsNorm === true);
+    const staying = removed.some(({ leavesParts }) => leavesParts === true);
     expect(result).toMatchObject({ layout: staying ? 'auto-map' : 'blocks', removed: ids });
     expect((await openModel(result.path)).summary.blocks).toBe(summary.blocks - (staying ? 0 : 1));
   });

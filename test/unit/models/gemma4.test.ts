@@ -1,3 +1,4 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
@@ -79,4 +80,13 @@ it('other forms of keys are those of the blocks that read them, too', async () =
     kind === 'attention' && weights.othersKeys?.block === 1 ? [weights.othersKeys] : [],
   );
   expect(readers.map(({ keyValue }) => keyValue[0]?.form)).toEqual([form]);
+});
+
+it('refuses a config whose blocks read keys that none makes, and names the field', async () => {
+  const other = join(out, 'no-lender');
+  cpSync(folder, other, { recursive: true });
+  const file = join(other, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, num_kv_shared_layers: 3 }));
+  await expect(openModel(other)).rejects.toThrow(/num_kv_shared_layers: .*only with 0/);
 });

@@ -167,7 +167,7 @@ function whyNotPlain(
       remedy: say`Choose auto-map, or dense where nothing has to be smaller.`,
     };
   }
-  if (absent.length > 0 && summary.sublayers.some(({ keepsNorm = false }) => keepsNorm)) {
+  if (absent.length > 0 && summary.sublayers.some(({ leavesParts = false }) => leavesParts)) {
     return {
       code: 'single-sublayers',
       reason: say`Norms and other parts behind removed sublayers stay, and an ordinary model of this family can't hold them alone.`,

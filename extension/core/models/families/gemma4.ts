@@ -3,9 +3,9 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { attentionBiases, base, everyNthFull, queryKeyNorms, windowedByType } from './pieces';
 import { gemmaDefaults, sandwich } from './gemma';
+import { numberIn } from './mixer-pieces';
 
-const numberOr = (value: unknown, usual: number): number =>
-  typeof value === 'number' ? value : usual;
+const attention = { ...sandwich.attention, queryKeyNorms, normsValues: true } as const;
 
 /** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
 function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
@@ -13,11 +13,11 @@ function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
   const own = (byBlock as Record<string, ConfigFields> | null | undefined)?.[String(block)];
   const isFull = types?.[block] === 'full_attention';
   const fields = own ?? (isFull && byBlock === undefined ? globalHeads(config) : {});
-  const headDim = numberOr(fields['head_dim'], config.head_dim ?? 256);
+  const headDim = numberIn(fields, 'head_dim', config.head_dim ?? 256);
   return {
     headDim,
     valueDim: headDim,
-    numKeyValueHeads: numberOr(fields['num_key_value_heads'], config.num_key_value_heads ?? 4),
+    numKeyValueHeads: numberIn(fields, 'num_key_value_heads', config.num_key_value_heads ?? 4),
   };
 }
 
@@ -31,13 +31,22 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 /** The last blocks read keys and values of the last block of their type in front of them. */
 function keysOf(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
-  const shared = numberOr(config['num_kv_shared_layers'], 0);
-  const first = config.num_hidden_layers - shared;
+  const first = config.num_hidden_layers - numberIn(config, 'num_kv_shared_layers', 0);
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
 
+/** Whether each kind of block that reads others' keys has one in front that makes them. */
+function hasLenders({
+  layer_types: types,
+  num_kv_shared_layers: shared = 0,
+}: ConfigFields): boolean {
+  const all: unknown[] = Array.isArray(types) ? types : [];
+  const first = all.length - Number(shared);
+  return all.slice(first).every((kind) => all.slice(0, first).includes(kind));
+}
+
 const perLayerWidth = (config: ConfigFields): number | undefined =>
-  numberOr(config['hidden_size_per_layer_input'], 256) || undefined;
+  numberIn(config, 'hidden_size_per_layer_input', 256) || undefined;
 
 /** The text tower of Gemma 4. */
 export const gemma4: Architecture = {
@@ -47,7 +56,10 @@ export const gemma4: Architecture = {
   classes: { config: 'Gemma4TextConfig', model: 'Gemma4ForCausalLM' },
   config: {
     names: { hidden_act: 'hidden_activation' },
-    lists: { layer_types: (_: ConfigFields, block) => everyNthFull(6, block) },
+    lists: {
+      layer_types: ({ num_hidden_layers: blocks }: ConfigFields, block) =>
+        block + 1 === blocks ? 'full_attention' : everyNthFull(6, block),
+    },
     defaults: () => ({
       ...gemmaDefaults,
       max_position_embeddings: 131_072,
@@ -62,9 +74,12 @@ export const gemma4: Architecture = {
         },
       },
     }),
-    only: ({ use_bidirectional_attention: seen }) => ({
+    only: (config) => ({
       enable_moe_block: false,
-      ...(seen === 'all' ? { use_bidirectional_attention: 'vision' } : {}),
+      ...(config['use_bidirectional_attention'] === 'all'
+        ? { use_bidirectional_attention: 'vision' }
+        : {}),
+      ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),
     }),
   },
   outer: {
@@ -76,14 +91,12 @@ export const gemma4: Architecture = {
       width: perLayerWidth,
     },
   },
-  attention: { ...sandwich.attention, queryKeyNorms, normsValues: true },
+  attention,
   blockForm: (config, block) =>
     config['attention_k_eq_v'] === true && config.layer_types?.[block] === 'full_attention'
       ? {
           attention: {
-            ...sandwich.attention,
-            queryKeyNorms,
-            normsValues: true,
+            ...attention,
             queryKeyValue: { kind: 'separate', names: ['self_attn.q_proj', 'self_attn.k_proj'] },
           },
         }

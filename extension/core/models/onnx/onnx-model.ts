@@ -199,8 +199,8 @@ function measureAll(
       const { nodes: names, ...costs } = measure(paired ? parts(presents) : lost);
       const nodes = names.filter((name) => graphs.length === 1 || !listed.has(name));
       nodes.forEach((name) => listed.add(name));
-      const keepsNorm = own.sum === own.end ? {} : { keepsNorm: true };
-      return { ...sublayer, ...costs, ...keepsNorm, nodes };
+      const leavesParts = own.sum === own.end ? {} : { leavesParts: true };
+      return { ...sublayer, ...costs, ...leavesParts, nodes };
     },
   );
 }

@@ -137,7 +137,7 @@ function isGated({ feedforward: { gateUp } }: Branches): boolean {
   return gateUp.kind === 'fused' || gateUp.names.length === 2;
 }
 
-/** The heads of an attention of which so many key/value heads are left. */
+/** The heads of an attention that keeps so many key/value heads. */
 export function ownHeads(
   { numHeads, numKeyValueHeads, headDim, valueDim }: AttentionShape,
   groups = numKeyValueHeads,

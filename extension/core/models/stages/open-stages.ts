@@ -36,11 +36,12 @@ export async function openStages(
 
 /** The text of config.json, with the class of the head that the tensors have where it names none. */
 export function withHead(configText: string, model: LayeredModel): string {
+  if (!(model instanceof StagedModel) || model.headClass === undefined) {
+    return configText;
+  }
   const { architectures } = JSON.parse(configText) as { readonly architectures?: unknown };
   const isNamed = Array.isArray(architectures) && architectures.length > 0;
-  return model instanceof StagedModel && model.headClass !== undefined && !isNamed
-    ? setField(configText, ['architectures'], [model.headClass])
-    : configText;
+  return isNamed ? configText : setField(configText, ['architectures'], [model.headClass]);
 }
 
 function layOut(

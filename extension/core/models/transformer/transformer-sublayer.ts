@@ -35,7 +35,7 @@ export type TransformerSublayer = (
   readonly ends?: readonly BlockEnd[];
 };
 
-/** What stands in the place of a removed sublayer. */
+/** A graph module that replaces a removed sublayer. */
 export interface PatchSublayer {
   readonly kind: 'patch';
   readonly block: number;

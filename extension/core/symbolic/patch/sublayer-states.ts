@@ -131,14 +131,14 @@ export async function divergences(
   const pause = async (): Promise<void> => checkpoint(context.cancellation);
   const count = executor.model.summary.sublayers.length;
   const candidates = [after];
-  const keepsNorm = model.summary.sublayers[index]?.keepsNorm === true;
+  const leavesParts = model.summary.sublayers[index]?.leavesParts === true;
   const skipped = await executor.skip(index, before, pause);
   const inputRows = rowsOf(before, model.patchInput(index).value);
   const streamRows = rowsOf(before, stream.before);
   for (const branch of branches) {
     const added = await branch(inputRows);
     candidates.push(
-      keepsNorm
+      leavesParts
         ? await executor.skip(index, withAdded(before, stream.before, streamRows, added), pause)
         : withAdded(skipped, stream.after, streamRows, added),
     );
