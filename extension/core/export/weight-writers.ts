@@ -15,8 +15,9 @@ import { GraphBuilder } from '../onnx/graph-builder';
 import { runWholeGraph } from '../runtime/whole-graph';
 import type { CheckpointSource } from './hugging-face/checkpoint-source';
 import { encoderModellingFile } from './hugging-face/encoder-modelling-file';
-import { modellingFile, modellingModule } from './hugging-face/modelling-file';
-import type { NamedClasses } from './hugging-face/modelling-file';
+import { modellingFile } from './hugging-face/modelling-file';
+import { modellingModule } from './hugging-face/modelling-classes';
+import type { NamedClasses } from './hugging-face/modelling-classes';
 import { stagedModellingFile } from './hugging-face/staged-modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx/onnx-writer';
 import type { Layout } from './hugging-face/layouts';
@@ -66,7 +67,7 @@ function modellingText({ model, configText }: CheckpointSource, changes: Changes
     return stagedModellingFile(staged, named, placesAfter(model, changes));
   }
   return encoder === undefined
-    ? modellingFile(readArchitecture(configText, model.summary.path).architecture, changes)
+    ? modellingFile(readArchitecture(configText, model.summary.path).architecture, named, changes)
     : encoderModellingFile(encoder, named, changes);
 }
 

@@ -7,10 +7,8 @@ import { classesOf } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
-import {
-  modellingClasses,
-  modellingFile,
-} from '../../../extension/core/export/hugging-face/modelling-file';
+import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
+import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
 import {
   previewPrunedConfig,
   rewriteConfig,
@@ -220,6 +218,8 @@ const transformersClasses = JSON.parse(
   readFileSync(join(import.meta.dirname, '../../fixtures/classes.json'), 'utf8'),
 ) as Record<string, Classes>;
 
+const noNeeds = { compressed: {}, patched: {}, widths: {} };
+
 describe('the modelling file', () => {
   // Classes of nemotron-nas come with its folders, not with transformers; see layouts.
   const stock = architectures.filter(({ modelType }) => modelType !== 'nemotron-nas');
@@ -228,7 +228,7 @@ describe('the modelling file', () => {
     const { stockModel, model, config } = modellingClasses({ model_type: modelType });
     const classes = transformersClasses[modelType];
     expect(stockModel).toBe(classes?.causal);
-    const text = modellingFile(family, { compressed: {}, patched: {}, widths: {} });
+    const text = modellingFile(family, { model_type: modelType }, noNeeds);
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(${classes?.config ?? ''}):`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -257,7 +257,7 @@ describe('the modelling file', () => {
     const written = { model_type: modelType, architectures: [`Espalier${classes.head}`] };
     expect(modellingClasses(written)).toMatchObject({
       stockModel: classes.head,
-      autoModel: 'AutoModelForImageClassification',
+      autoModels: ['AutoModelForImageClassification'],
     });
   });
 
@@ -290,11 +290,8 @@ describe('the modelling file', () => {
       'self_attention',
     ],
   ])('replaces the modules of %s', (name, layers, modules, attention) => {
-    const text = modellingFile(readArchitecture(configText(name), name).architecture, {
-      compressed: {},
-      patched: {},
-      widths: {},
-    });
+    const { architecture } = readArchitecture(configText(name), name);
+    const text = modellingFile(architecture, { model_type: architecture.modelType }, noNeeds);
     expect(text).toContain(`enumerate(${layers}):`);
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);

@@ -41,6 +41,9 @@ const cachesClass = `class Caches:
     def __getattr__(self, name):
         return getattr(self.config, name)
 
+    def __iter__(self):
+        return iter(self.config)
+
     def get_text_config(self, **kwargs):
         return self
 
@@ -55,13 +58,13 @@ const noMixer = `class NoMixer(nn.Module):
 `;
 
 /** @param mixer module of the mixers, where the family has them */
-export function cacheParts(family: Architecture, stockModel: string, mixer: string): CacheParts {
+export function cacheParts(family: Architecture, mixer: string): CacheParts {
   const [attention = ''] = family.attention.output.split('.');
   const number = [`layer.${attention}.layer_idx = caches`];
   const copied = ['return Caches(self, blocks)'];
   const plain = { imports: '', method: '', without: (lines: readonly string[]) => lines };
   if (family.keysOf !== undefined) {
-    return { ...sharedParts(family, stockModel, attention), config: copied, number };
+    return { ...sharedParts(family, attention), config: copied, number };
   }
   if (family.mixer === undefined) {
     const keeps = (self: string, block: string): string =>
@@ -90,7 +93,6 @@ export function cacheParts(family: Architecture, stockModel: string, mixer: stri
 /** Of families where the last blocks read keys and values of earlier ones, which then stay. */
 function sharedParts(
   { attention: { postNorm } }: Architecture,
-  stockModel: string,
   attention: string,
 ): Omit<CacheParts, 'config' | 'number'> {
   return {
@@ -102,7 +104,7 @@ function sharedParts(
         super().__init__()
         for name in ("k_proj", "v_proj", "k_norm", "v_norm", "head_dim", "layer_type"):
             setattr(self, name, getattr(attention, name))
-        self.turned = sys.modules[${stockModel}.__module__].apply_rotary_pos_emb
+        self.turned = sys.modules[type(attention).__module__].apply_rotary_pos_emb
 
     def forward(
         self, hidden_states, position_embeddings, shared_kv_states, cache=None, past_key_values=None, **kwargs

@@ -6,8 +6,9 @@ import {
 import type { EncoderArchitecture, Substitutes } from '../../models/encoders/encoder-architecture';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
-import { modellingClasses, pythonLines, registration } from './modelling-file';
-import type { NamedClasses } from './modelling-file';
+import { modellingClasses } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
+import { pythonLines, registration } from './modelling-file';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 

@@ -4,7 +4,7 @@ import type { LayeredModel } from '../../models/layered-model';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
 import { deciConfig, whyNotDeci } from './deci-config';
 import { matrixChanges } from '../matrix-changes';
-import { whyNoModellingFile } from './modelling-file';
+import { whyNoModellingFile } from './why-no-modelling-file';
 import { describeLoading, rewriteConfig } from './pruned-config';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Changes } from '../changes';

@@ -1,82 +1,12 @@
-import type { Refusal } from '../../models/capability';
-import { knownArchitecture } from '../../models/transformer/architectures';
 import type { Architecture, BranchNorms } from '../../models/transformer/architecture';
-import { patchModulesOf } from '../../models/encoders/encoder-architecture';
-import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
-import { knownEncoder } from '../../models/encoders/encoder-architectures';
-import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
-import { knownStaged } from '../../models/stages/staged-families';
-import { classesOf } from '../../models/stages/staged-family';
-import { baseModelType } from '../../models/transformer/model-config';
-import type { ModelConfig } from '../../models/transformer/model-config';
-import { readArchitecture } from '../../models/open-model';
-import type { Changes } from '../changes';
 import { cacheParts } from './cache-modules';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
+import { decoderClasses, modellingClasses } from './modelling-classes';
+import type { ModellingClasses, NamedClasses } from './modelling-classes';
 import { outerParts } from './outer-modules';
-import { patchParts, takesPatches } from './patch-modules';
-import { whyNoWidths, widthParts } from './width-modules';
-import { say } from '../../message';
-
-/** Name of the Python module that is written beside models that are no ordinary ones of their family. */
-export const modellingModule = 'modeling_espalier';
-
-/** Python classes for one model. */
-export interface ModellingClasses {
-  readonly stockConfig: string;
-  readonly stockModel: string;
-  /** The class of transformers that finds the model's. */
-  readonly autoModel: string;
-  readonly config: string;
-  readonly model: string;
-}
-
-/** Fields of a config.json that name classes. */
-export interface NamedClasses {
-  readonly model_type?: unknown;
-  readonly architectures?: unknown;
-}
-
-/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
-export function modellingClasses(config: NamedClasses): ModellingClasses {
-  const modelType = baseModelType(String(config.model_type));
-  const encoder = knownEncoder(modelType);
-  if (encoder !== undefined) {
-    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
-    const stockModel = head?.class ?? encoder.classes.model;
-    return own(encoder.classes.config, stockModel, head?.auto ?? 'AutoModel');
-  }
-  const staged = knownStaged(modelType);
-  if (staged !== undefined) {
-    const classes = classesOf(staged);
-    const hasHead = namesIn(config.architectures).some((name) => name.endsWith(classes.head));
-    return hasHead
-      ? own(classes.config, classes.head, 'AutoModelForImageClassification')
-      : own(classes.config, classes.model, 'AutoModel');
-  }
-  const family = modelType.charAt(0).toUpperCase() + modelType.slice(1);
-  const classes = knownArchitecture(modelType)?.classes;
-  return own(
-    classes?.config ?? `${family}Config`,
-    classes?.model ?? `${family}ForCausalLM`,
-    'AutoModelForCausalLM',
-  );
-}
-
-function own(stockConfig: string, stockModel: string, autoModel: string): ModellingClasses {
-  return {
-    stockConfig,
-    stockModel,
-    autoModel,
-    config: `${prunedClassPrefix}${stockConfig}`,
-    model: `${prunedClassPrefix}${stockModel}`,
-  };
-}
-
-function namesIn(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
-}
+import { patchParts } from './patch-modules';
+import { widthParts } from './width-modules';
 
 /** Modules of a decoder layer that belong to one branch. */
 interface BranchModules {
@@ -103,7 +33,8 @@ function sharesNorm({ attention, feedforward, mixer }: Architecture): boolean {
   return attention.norm === feedforward.norm || mixer?.isBeside === true;
 }
 
-function modulesOf(
+/** Modules of a layer in transformers, by branch. */
+export function modulesOf(
   family: Architecture,
 ): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
   const norm = sharesNorm(family) ? { norm: undefined } : {};
@@ -119,116 +50,6 @@ function modulesOf(
       [...(inputs.kind === 'fused' ? [inputs.name] : inputs.names), feedforward.down],
     ),
   };
-}
-
-/** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
-export function whyNoModellingFile(configText: string, changes: Changes): Refusal | undefined {
-  const { patched, compressed } = changes;
-  const { model_type: named } = JSON.parse(configText) as NamedClasses;
-  const encoder = knownEncoder(baseModelType(String(named)));
-  if (encoder !== undefined) {
-    return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
-  }
-  if (knownStaged(baseModelType(String(named))) !== undefined) {
-    return undefined;
-  }
-  const { architecture, config } = readArchitecture(configText, 'config.json');
-  if (architecture.otherModules !== undefined) {
-    return {
-      code: 'no-modelling-file',
-      reason: architecture.otherModules,
-      remedy:
-        architecture.end === undefined
-          ? say`Remove whole blocks, choose zeroed, or write ONNX.`
-          : say`Choose zeroed, or write ONNX.`,
-    };
-  }
-  const tooNarrow = whyNoWidths(architecture, changes);
-  if (tooNarrow !== undefined) {
-    return tooNarrow;
-  }
-  const { attention, feedforward, mixer } = modulesOf(architecture);
-  const { addsStreamInside = [] } = architecture;
-  const lent = whyKeysAreLent(architecture, config, changes);
-  if (lent !== undefined) {
-    return lent;
-  }
-  return Object.keys(patched).some((id) => {
-    const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
-    const own = branch === 'attention' ? attention : feedforward;
-    const { parts } = id.endsWith('.mixer') && mixer !== undefined ? mixer : own;
-    return parts.length > 1 || addsStreamInside.includes(branch);
-  })
-    ? {
-        code: 'nothing-patchable',
-        reason: say`transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
-        remedy: say`Write ONNX.`,
-      }
-    : undefined;
-}
-
-/** Why an attention whose keys and values a later one reads can't be what the changes make of it. */
-function whyKeysAreLent(
-  { keysOf }: Architecture,
-  config: ModelConfig,
-  { kept, removed, patched }: Changes,
-): Refusal | undefined {
-  const readers = kept.filter(({ id }) => id.endsWith('.attention') && !(id in patched));
-  const lenders = readers.flatMap(({ block }) => keysOf?.(config, block) ?? []);
-  const idOf = (block: number): string => `block.${block}.attention`;
-  const replaced = lenders.find((block) => idOf(block) in patched);
-  if (replaced !== undefined) {
-    return {
-      code: 'nothing-patchable',
-      reason: say`Later blocks read the keys and values of ${idOf(replaced)}, so a graph module can't replace it.`,
-      remedy: say`Choose another sublayer, or write ONNX.`,
-    };
-  }
-  const { compressed = {} } = config.espalier ?? {};
-  const packed = lenders.find(
-    (block) =>
-      removed.includes(idOf(block)) &&
-      (compressed[idOf(block)] !== undefined || Boolean(config.quantization_config)),
-  );
-  return packed === undefined
-    ? undefined
-    : {
-        code: 'matrices-not-expressible',
-        reason: say`Later blocks read the keys and values of ${idOf(packed)}, which are compressed and can't stay without it.`,
-        remedy: say`Remove it from the original and compress the result, or write ONNX.`,
-      };
-}
-
-function whyNoEncoderFile(
-  { modelType, modules }: EncoderArchitecture,
-  compressed: Changes['compressed'],
-  patched: readonly string[],
-): Refusal | undefined {
-  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
-  const split = places.find((place) => modules.splits?.includes(place));
-  if (split !== undefined) {
-    return {
-      code: 'matrices-not-expressible',
-      reason: say`transformers splits ${split} of ${modelType} models into several matrices, so it can't be compressed.`,
-      remedy: say`Leave it out, choose dense, or write ONNX.`,
-    };
-  }
-  const standing = patchModulesOf({ modules });
-  const isPatchable = (['attention', 'feedforward'] as const).every((kind) =>
-    takesPatches(modules[kind][standing[kind]] ?? ''),
-  );
-  return patched.length === 0 || isPatchable
-    ? undefined
-    : {
-        code: 'nothing-patchable',
-        reason: say`transformers computes this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
-        remedy: say`Write ONNX.`,
-      };
-}
-
-/** Path of the decoder layers from the model with its head. */
-function layersPath({ outer: { prefixes, blocks } }: Architecture): string {
-  return `self.${prefixes[0] ?? ''}${blocks}`;
 }
 
 /** Python lines, each indented by `indent` spaces after the first. */
@@ -248,6 +69,57 @@ except ImportError:
     pass`;
 }
 
+/** Python that differs where the decoder is the text tower of a larger model. */
+interface WholeParts {
+  /** The stock classes that it takes from transformers. */
+  readonly imports: string;
+  /** The decoder's configuration, and the stock one. */
+  readonly config: string;
+  readonly stockConfig: string;
+  /** The class of the whole configuration, where it is another. */
+  readonly classes: string;
+  /** Lines that give `config` of the decoder, behind the construction of the stock model. */
+  readonly decoder: readonly string[];
+  readonly layers: string;
+}
+
+function wholeParts(
+  { modelType, textType, classes, outer: { prefixes, blocks } }: Architecture,
+  { stockConfig, stockModel, config }: ModellingClasses,
+): WholeParts {
+  const named = `model_type = "espalier-${modelType}"`;
+  if (textType === undefined) {
+    return {
+      imports: `${stockConfig}, ${stockModel}`,
+      config: `class ${config}(${stockConfig}):\n    ${named}\n`,
+      stockConfig,
+      classes: '',
+      decoder: [],
+      layers: `self.${prefixes[0] ?? ''}${blocks}`,
+    };
+  }
+  const text = decoderClasses({ modelType, textType, classes });
+  return {
+    imports: `${stockModel}, ${text.stockConfig}`,
+    config: `class ${text.config}(${text.stockConfig}):\n    """That of the text tower, whose type stays: transformers makes the tower by it."""\n`,
+    stockConfig: text.stockConfig,
+    classes: `class ${config}(${stockModel}.config_class):
+    ${named}
+
+    def get_text_config(self, decoder=None, **kwargs):
+        return super().get_text_config(decoder=decoder, **kwargs).get_text_config(decoder=decoder)
+
+
+`,
+    decoder: [
+      'tower = self.get_decoder().get_decoder()  # some wrap it in a model with a head',
+      'removals, config = getattr(config, "espalier", None), tower.config',
+      `config.__class__, config.espalier = ${text.config}, removals  # the modules of the tower hold this object`,
+    ],
+    layers: `tower.${blocks}`,
+  };
+}
+
 /** What a module gives that adds nothing. */
 const nothing = (addsStream: boolean): string =>
   addsStream ? 'residual' : 'torch.zeros_like(hidden_states)';
@@ -260,11 +132,17 @@ const streamOr = (others: string, addsStream: boolean): string =>
  * out and the compressed matrices put in. Key/value caches are counted over the attention sublayers that remain, since transformers
  * asks cache 0 for the length and the first cache of a kind for the mask's size.
  */
-export function modellingFile(family: Architecture, needs: ModuleNeeds): string {
+export function modellingFile(
+  family: Architecture,
+  named: NamedClasses,
+  needs: ModuleNeeds,
+): string {
   const { modelType, addsStreamInside = [] } = family;
   const inside = (branch: 'attention' | 'feedforward'): boolean =>
     addsStreamInside.includes(branch);
-  const { stockConfig, stockModel, config, model } = modellingClasses({ model_type: modelType });
+  const names = modellingClasses(named);
+  const { stockModel, config, model } = names;
+  const whole = wholeParts(family, names);
   const given = `${nothing(inside('attention'))}, None`;
   const gives = { list: `[${given}]`, triple: `${given}, None`, pair: given }[
     family.attentionGives ?? 'pair'
@@ -276,7 +154,7 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const needed =
     family.experts === undefined
       ? ''
-      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${layersPath(family)}):\n            raise ImportError("this file needs transformers 5 or later")`;
+      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            raise ImportError("this file needs transformers 5 or later")`;
   const fewer =
     family.experts === undefined
       ? ''
@@ -299,9 +177,10 @@ export function modellingFile(family: Architecture, needs: ModuleNeeds): string 
   const widths = widthParts(family, needs);
   const forms = compressedParts(needs);
   const outer = outerParts(needs, stockModel);
+  const behind = whole.decoder.map((line) => `\n        ${line}`).join('');
   const kinds = ['feedforward', ...(family.experts === undefined ? [] : ['expert'])];
   const [mixerModule = ''] = mixer?.parts ?? [];
-  const caches = cacheParts(family, stockModel, mixerModule);
+  const caches = cacheParts(family, mixerModule);
   const patches = patchParts(
     needs,
     [
@@ -332,12 +211,10 @@ import copy${caches.imports}
 
 import torch
 from torch import nn
-from transformers import ${stockConfig}, ${stockModel}
+from transformers import ${whole.imports}
 
 
-class ${config}(${stockConfig}):
-    model_type = "espalier-${modelType}"
-
+${whole.config}
     def lacks(self, block, kind):
         removed = (getattr(self, "espalier", None) or {}).get("removed", [])
         return f"block.{block}.{kind}" in removed
@@ -362,7 +239,7 @@ ${caches.classes}class NoFeedforward(nn.Module):
         return ${nothing(inside('feedforward'))}
 ${widths.classes}${forms.classes}${outer.classes}${patches.classes}
 
-${registration(modelType, stockModel, model)}
+${whole.classes}${registration(modelType, stockModel, model)}
 
 
 class ${model}(${stockModel}):
@@ -370,9 +247,9 @@ class ${model}(${stockModel}):
     config: ${config}${outer.attribute}
 
     def __init__(self, config):
-        super().__init__(config)${needed}${outer.call}
+        super().__init__(config)${behind}${needed}${outer.call}
         caches = 0
-        for block, layer in enumerate(${layersPath(family)}):
+        for block, layer in enumerate(${whole.layers}):
             if config.lacks(block, "attention"):
                 ${pythonLines(caches.without(without(attention, 'NoAttention')), 16)}${withoutMixer}
             if ${caches.keeps('config', 'block')}:

@@ -15,7 +15,7 @@ import {
   configEntries,
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
-import { modellingClasses, modellingModule } from './modelling-file';
+import { modellingClasses, modellingModule } from './modelling-classes';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
 import { say } from '../../message';
@@ -74,7 +74,7 @@ export function previewPrunedConfig(
 /** How transformers loads a pruned folder, as a sentence. */
 export function describeLoading(configText: string, withModellingFile: boolean): string {
   const config = JSON.parse(configText) as Json;
-  const load = `${modellingClasses(config).autoModel}.from_pretrained`;
+  const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
   return withModellingFile
     ? `transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
     : `Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
@@ -352,7 +352,9 @@ function loading(config: Json, withModellingFile: boolean): Json {
       architectures: [classes.model],
       auto_map: {
         AutoConfig: `${modellingModule}.${classes.config}`,
-        [classes.autoModel]: `${modellingModule}.${classes.model}`,
+        ...Object.fromEntries(
+          classes.autoModels.map((name) => [name, `${modellingModule}.${classes.model}`]),
+        ),
         ...Object.fromEntries(others),
       },
     };

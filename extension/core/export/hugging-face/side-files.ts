@@ -1,7 +1,7 @@
 import { constants, copyFile, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { familyFileName } from '../../checkpoints/config-text';
-import { modellingModule } from './modelling-file';
+import { modellingModule } from './modelling-classes';
 import { manifestName } from '../../document-names';
 import { onPath } from '../../jobs/write-errors';
 

@@ -1,7 +1,8 @@
 import { substituteClasses } from '../../models/encoders/encoder-architecture';
 import type { StagedFamily } from '../../models/stages/staged-family';
-import { modellingClasses, pythonLines, registration } from './modelling-file';
-import type { NamedClasses } from './modelling-file';
+import { modellingClasses } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
+import { pythonLines, registration } from './modelling-file';
 
 /** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`. */
 export function stagedModellingFile(

@@ -226,7 +226,9 @@ export interface QueryGrowth {
 export interface Architecture {
   /** `model_type` of config.json. */
   readonly modelType: string;
-  /** Classes in transformers, where they are not named after `modelType`. */
+  /** `model_type` of the text tower, where that alone of a model of several parts is run. */
+  readonly textType?: string;
+  /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
   readonly classes?: { readonly config: string; readonly model: string };
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
   readonly otherModules?: Message;

@@ -88,11 +88,16 @@ function asTextTower(family: Architecture, modelType: string): Architecture {
   return {
     ...family,
     modelType,
-    otherModules: say`The modelling file would need the other parts of ${modelType} models too.`,
+    textType: family.modelType,
     config: { ...family.config, nested: 'text_config' },
     outer: {
       ...family.outer,
-      prefixes: ['model.language_model.', 'language_model.model.', 'language_model.'],
+      prefixes: [
+        'model.language_model.',
+        'language_model.model.',
+        'language_model.',
+        'model.text_model.',
+      ],
       heads: ['lm_head', 'language_model.lm_head'],
     },
   };

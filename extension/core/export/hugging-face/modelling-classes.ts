@@ -1,0 +1,104 @@
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
+import { knownStaged } from '../../models/stages/staged-families';
+import { classesOf } from '../../models/stages/staged-family';
+import type { Architecture } from '../../models/transformer/architecture';
+import { familyOfConfig, knownArchitecture } from '../../models/transformer/architectures';
+import { baseModelType } from '../../models/transformer/model-config';
+
+/** Name of the Python module that is written beside models that are no ordinary ones of their family. */
+export const modellingModule = 'modeling_espalier';
+
+/** Python classes for one model. */
+export interface ModellingClasses {
+  readonly stockConfig: string;
+  readonly stockModel: string;
+  /** Classes of transformers that find the model's, the usual one first. */
+  readonly autoModels: readonly [string, ...string[]];
+  readonly config: string;
+  readonly model: string;
+}
+
+/** Fields of a config.json that name classes. */
+export interface NamedClasses {
+  readonly model_type?: unknown;
+  readonly architectures?: unknown;
+  readonly text_config?: unknown;
+  readonly vision_config?: unknown;
+}
+
+/** transformers names its classes after `model_type` (`qwen2` has `Qwen2Config`), with exceptions. */
+export function modellingClasses(config: NamedClasses): ModellingClasses {
+  const modelType = baseModelType(String(config.model_type));
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    const head = headForm(encoder, { architectures: namesIn(config.architectures) });
+    const stockModel = head?.class ?? encoder.classes.model;
+    return own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
+  }
+  const staged = knownStaged(modelType);
+  if (staged !== undefined) {
+    const classes = classesOf(staged);
+    const hasHead = namesIn(config.architectures).some((name) => name.endsWith(classes.head));
+    return hasHead
+      ? own(classes.config, classes.head, ['AutoModelForImageClassification'])
+      : own(classes.config, classes.model, ['AutoModel']);
+  }
+  const isTower = familyOfConfig({ ...config }, modelType)?.textType !== undefined;
+  return isTower
+    ? wholeClasses(config)
+    : decoderClasses({ modelType, classes: knownArchitecture(modelType)?.classes });
+}
+
+/** Classes of a decoder, or of the text tower that is one. */
+export function decoderClasses({
+  modelType,
+  textType = modelType,
+  classes,
+}: Pick<Architecture, 'modelType' | 'textType'> & {
+  readonly classes?: Architecture['classes'] | undefined;
+}): ModellingClasses {
+  const family = textType.charAt(0).toUpperCase() + textType.slice(1);
+  return own(classes?.config ?? `${family}Config`, classes?.model ?? `${family}ForCausalLM`, [
+    'AutoModelForCausalLM',
+  ]);
+}
+
+/** Of a model with a text tower; config.json alone names its class, which knows its configuration. */
+function wholeClasses(config: NamedClasses): ModellingClasses {
+  const stockModel = wholeClass(config) ?? '';
+  const stockConfig = `${stockModel.replace(/(?:For[A-Z]\w*|Model)$/, '')}Config`;
+  return own(stockConfig, stockModel, wholeAutoModels(config, stockModel));
+}
+
+function wholeAutoModels(config: NamedClasses, model: string): ModellingClasses['autoModels'] {
+  if (model.endsWith('Model')) {
+    return ['AutoModel'];
+  }
+  const others = ['AutoModelForMultimodalLM', 'AutoModelForCausalLM'] as const;
+  return config.vision_config === undefined ? others : ['AutoModelForImageTextToText', ...others];
+}
+
+/** The class in transformers of a model with a text tower. */
+export function wholeClass({ architectures }: NamedClasses): string | undefined {
+  const [name] = namesIn(architectures);
+  return name?.startsWith(prunedClassPrefix) === true ? name.slice(prunedClassPrefix.length) : name;
+}
+
+function own(
+  stockConfig: string,
+  stockModel: string,
+  autoModels: ModellingClasses['autoModels'],
+): ModellingClasses {
+  return {
+    stockConfig,
+    stockModel,
+    autoModels,
+    config: `${prunedClassPrefix}${stockConfig}`,
+    model: `${prunedClassPrefix}${stockModel}`,
+  };
+}
+
+function namesIn(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((name) => typeof name === 'string') : [];
+}

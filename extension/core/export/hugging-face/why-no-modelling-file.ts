@@ -1,0 +1,150 @@
+import type { Refusal } from '../../models/capability';
+import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
+import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { readArchitecture } from '../../models/open-model';
+import { knownStaged } from '../../models/stages/staged-families';
+import type { Architecture } from '../../models/transformer/architecture';
+import { baseModelType } from '../../models/transformer/model-config';
+import type { ModelConfig } from '../../models/transformer/model-config';
+import type { Changes } from '../changes';
+import { modulesOf } from './modelling-file';
+import { modellingModule, wholeClass } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
+import { takesPatches } from './patch-modules';
+import { whyNoWidths } from './width-modules';
+import { say } from '../../message';
+
+/** Why a family can have no modelling file, or none with patches: a branch of several modules leaves them no place. */
+export function whyNoModellingFile(configText: string, changes: Changes): Refusal | undefined {
+  const { patched, compressed } = changes;
+  const named = JSON.parse(configText) as NamedClasses;
+  const modelType = baseModelType(String(named.model_type));
+  const encoder = knownEncoder(modelType);
+  if (encoder !== undefined) {
+    return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
+  }
+  if (knownStaged(modelType) !== undefined) {
+    return undefined;
+  }
+  const { architecture, config } = readArchitecture(configText, 'config.json');
+  if (architecture.otherModules !== undefined) {
+    return {
+      code: 'no-modelling-file',
+      reason: architecture.otherModules,
+      remedy:
+        architecture.end === undefined
+          ? say`Remove whole blocks, choose zeroed, or write ONNX.`
+          : say`Choose zeroed, or write ONNX.`,
+    };
+  }
+  const unnamed = architecture.textType === undefined ? undefined : whyNoWhole(named);
+  if (unnamed !== undefined) {
+    return unnamed;
+  }
+  const tooNarrow = whyNoWidths(architecture, changes);
+  if (tooNarrow !== undefined) {
+    return tooNarrow;
+  }
+  const { attention, feedforward, mixer } = modulesOf(architecture);
+  const { addsStreamInside = [] } = architecture;
+  const lent = whyKeysAreLent(architecture, config, changes);
+  if (lent !== undefined) {
+    return lent;
+  }
+  return Object.keys(patched).some((id) => {
+    const branch = id.endsWith('.attention') ? 'attention' : 'feedforward';
+    const own = branch === 'attention' ? attention : feedforward;
+    const { parts } = id.endsWith('.mixer') && mixer !== undefined ? mixer : own;
+    return parts.length > 1 || addsStreamInside.includes(branch);
+  })
+    ? {
+        code: 'nothing-patchable',
+        reason: say`transformers computes this sublayer of ${architecture.modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: say`Write ONNX.`,
+      }
+    : undefined;
+}
+
+/** Why nothing can be made of the class of a model with a text tower. */
+function whyNoWhole(named: NamedClasses & { readonly auto_map?: unknown }): Refusal | undefined {
+  const foreign = Object.entries(named.auto_map ?? {}).find(
+    ([name, target]) =>
+      /^Auto(?:Config|Model)/.test(name) && !String(target).startsWith(`${modellingModule}.`),
+  );
+  if (foreign !== undefined) {
+    return {
+      code: 'no-modelling-file',
+      reason: say`The folder has a class of its own for the whole model, which a modelling file can't extend.`,
+      field: `auto_map.${foreign[0]}`,
+      remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
+    };
+  }
+  return wholeClass(named) === undefined
+    ? {
+        code: 'no-modelling-file',
+        reason: say`config.json doesn't name the class of the whole model, such as Gemma3ForConditionalGeneration.`,
+        field: 'architectures',
+        remedy: say`Add it to config.json, remove whole blocks, choose zeroed, or write ONNX.`,
+      }
+    : undefined;
+}
+
+/** Why an attention whose keys and values a later one reads can't be what the changes make of it. */
+function whyKeysAreLent(
+  { keysOf }: Architecture,
+  config: ModelConfig,
+  { kept, removed, patched }: Changes,
+): Refusal | undefined {
+  const readers = kept.filter(({ id }) => id.endsWith('.attention') && !(id in patched));
+  const lenders = readers.flatMap(({ block }) => keysOf?.(config, block) ?? []);
+  const idOf = (block: number): string => `block.${block}.attention`;
+  const replaced = lenders.find((block) => idOf(block) in patched);
+  if (replaced !== undefined) {
+    return {
+      code: 'nothing-patchable',
+      reason: say`Later blocks read the keys and values of ${idOf(replaced)}, so a graph module can't replace it.`,
+      remedy: say`Choose another sublayer, or write ONNX.`,
+    };
+  }
+  const { compressed = {} } = config.espalier ?? {};
+  const packed = lenders.find(
+    (block) =>
+      removed.includes(idOf(block)) &&
+      (compressed[idOf(block)] !== undefined || Boolean(config.quantization_config)),
+  );
+  return packed === undefined
+    ? undefined
+    : {
+        code: 'matrices-not-expressible',
+        reason: say`Later blocks read the keys and values of ${idOf(packed)}, which are compressed and can't stay without it.`,
+        remedy: say`Remove it from the original and compress the result, or write ONNX.`,
+      };
+}
+
+function whyNoEncoderFile(
+  { modelType, modules }: EncoderArchitecture,
+  compressed: Changes['compressed'],
+  patched: readonly string[],
+): Refusal | undefined {
+  const places = Object.values(compressed).flatMap((matrices) => Object.keys(matrices));
+  const split = places.find((place) => modules.splits?.includes(place));
+  if (split !== undefined) {
+    return {
+      code: 'matrices-not-expressible',
+      reason: say`transformers splits ${split} of ${modelType} models into several matrices, so it can't be compressed.`,
+      remedy: say`Leave it out, choose dense, or write ONNX.`,
+    };
+  }
+  const standing = patchModulesOf({ modules });
+  const isPatchable = (['attention', 'feedforward'] as const).every((kind) =>
+    takesPatches(modules[kind][standing[kind]] ?? ''),
+  );
+  return patched.length === 0 || isPatchable
+    ? undefined
+    : {
+        code: 'nothing-patchable',
+        reason: say`transformers computes this sublayer of ${modelType} models in several modules, so a graph module can't replace it.`,
+        remedy: say`Write ONNX.`,
+      };
+}
