@@ -54,7 +54,7 @@ export function modelsReference(declarations) {
     'Models outside these tables still open in the model explorer. They can be inspected, but not run.',
     'How exactly each family agrees with transformers is in [bench/models](../../bench/models/RESULTS.md); how much of what transformers knows can be opened, in [bench/coverage](../../bench/coverage/RESULTS.md); models of packages end to end, in [bench/published](../../bench/published/RESULTS.md).',
     '## Decoders in Hugging Face folders',
-    'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte.',
+    'The family is `model_type` in `config.json`. Of a model of several parts whose `text_config` names a family below, the text tower is run and pruned; the other parts are copied byte for byte. Without single sublayers the folder loads in transformers as the class that `architectures` names, by a modelling file.',
     table(['`model_type`', 'Positions', 'Mixers', 'Experts', 'As GGUF'], decoders),
     'Mixers carry a state along the sequence, where attention looks back. They are run, profiled, removed and written like other sublayers; generation keeps the state between tokens, and ONNX files take and return it.',
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',

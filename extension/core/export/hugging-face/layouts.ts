@@ -52,7 +52,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
   },
   'auto-map': {
     name: 'auto-map',
-    what: 'A model with a modelling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules.',
+    what: 'A model with a modelling file beside the weights. It can lose single sublayers, any number of experts, channels and key/value heads, and holds compressed matrices and graph modules. Of a model of several parts, its text tower; the other parts stay as they are.',
     keepsWeights: false,
     refuse: ({ configText }, changes) =>
       needsModule(changes)

@@ -38,9 +38,9 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
           : say`Choose zeroed, or write ONNX.`,
     };
   }
-  const unnamed = architecture.textType === undefined ? undefined : whyNoWhole(named);
-  if (unnamed !== undefined) {
-    return unnamed;
+  const noWhole = whyNoWhole(architecture, named, compressed);
+  if (noWhole !== undefined) {
+    return noWhole;
   }
   const tooNarrow = whyNoWidths(architecture, changes);
   if (tooNarrow !== undefined) {
@@ -67,7 +67,14 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
 }
 
 /** Why nothing can be made of the class of a model with a text tower. */
-function whyNoWhole(named: NamedClasses & { readonly auto_map?: unknown }): Refusal | undefined {
+function whyNoWhole(
+  { modelType, textType, readsEmbedding = false }: Architecture,
+  named: NamedClasses & { readonly auto_map?: unknown },
+  compressed: Changes['compressed'],
+): Refusal | undefined {
+  if (textType === undefined) {
+    return undefined;
+  }
   const foreign = Object.entries(named.auto_map ?? {}).find(
     ([name, target]) =>
       /^Auto(?:Config|Model)/.test(name) && !String(target).startsWith(`${modellingModule}.`),
@@ -80,12 +87,19 @@ function whyNoWhole(named: NamedClasses & { readonly auto_map?: unknown }): Refu
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
   }
-  return wholeClass(named) === undefined
+  if (wholeClass(named) === undefined) {
+    return {
+      code: 'no-modelling-file',
+      reason: say`config.json doesn't name the class of the whole model, such as Gemma3ForConditionalGeneration.`,
+      field: 'architectures',
+      remedy: say`Add it to config.json, remove whole blocks, choose zeroed, or write ONNX.`,
+    };
+  }
+  return readsEmbedding && compressed['embedding'] !== undefined
     ? {
-        code: 'no-modelling-file',
-        reason: say`config.json doesn't name the class of the whole model, such as Gemma3ForConditionalGeneration.`,
-        field: 'architectures',
-        remedy: say`Add it to config.json, remove whole blocks, choose zeroed, or write ONNX.`,
+        code: 'matrices-not-expressible',
+        reason: say`transformers reads the embedding of ${modelType} models as floats, so it can't be compressed.`,
+        remedy: say`Leave it out, choose dense, or write ONNX.`,
       }
     : undefined;
 }

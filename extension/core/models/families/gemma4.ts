@@ -54,6 +54,7 @@ export const gemma4: Architecture = {
   ...sandwich,
   modelType: 'gemma4_text',
   classes: { config: 'Gemma4TextConfig', model: 'Gemma4ForCausalLM' },
+  readsEmbedding: true,
   config: {
     names: { hidden_act: 'hidden_activation' },
     lists: {
@@ -130,6 +131,7 @@ export const gemma4Unified: Architecture = {
   ...gemma4,
   modelType: 'gemma4_unified_text',
   classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
+  readsEmbedding: false,
   outer: base.outer,
   end: { factor: 'layer_scalar' },
 };

@@ -228,6 +228,8 @@ export interface Architecture {
   readonly modelType: string;
   /** `model_type` of the text tower, where that alone of a model of several parts is run. */
   readonly textType?: string;
+  /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
+  readonly readsEmbedding?: boolean;
   /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
   readonly classes?: { readonly config: string; readonly model: string };
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */

@@ -1,0 +1,124 @@
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
+import { layOutChanges } from '../../../extension/core/export/changes';
+import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/pruned-config';
+import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
+import type { Refusal } from '../../../extension/core/models/capability';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { familyFixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, readConfig, rejection } from './pruning';
+
+const folder = temporaryFolder();
+const gemma = familyFixture('gemma3');
+const removed = ['block.0.attention', 'block.3.feedforward'];
+const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
+
+async function namesIn(path: string): Promise<string[]> {
+  const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+  return [...tensors.keys()];
+}
+
+/** A copy of the fixture with other fields in its config.json. */
+function withFields(name: string, fields: Readonly<Record<string, unknown>>): string {
+  const copy = join(folder, name);
+  cpSync(gemma, copy, { recursive: true });
+  writeFileSync(join(copy, 'config.json'), JSON.stringify({ ...readConfig(gemma), ...fields }));
+  return copy;
+}
+
+describe('single sublayers of a text tower', () => {
+  it('go by a class of the whole model, whose other parts and names stay', async () => {
+    const out = join(folder, 'pruned');
+    const { layout, loadsWith } = await prune(gemma, removed, out);
+    expect(layout).toBe('auto-map');
+    expect(loadsWith).toContain('AutoModelForImageTextToText.from_pretrained(folder, trust_rem');
+    const model = 'modeling_espalier.EspalierGemma3ForConditionalGeneration';
+    const before = readConfig(gemma);
+    expect(readConfig(out)).toEqual({
+      ...before,
+      model_type: 'espalier-gemma3',
+      architectures: ['EspalierGemma3ForConditionalGeneration'],
+      auto_map: {
+        AutoConfig: 'modeling_espalier.EspalierGemma3Config',
+        AutoModelForImageTextToText: model,
+        AutoModelForMultimodalLM: model,
+        AutoModelForCausalLM: model,
+      },
+      espalier: { version: 1, removed },
+    });
+    const gone =
+      /\.layers\.(?:0\.(?:self_attn|input_layernorm|post_attention_layernorm)|3\.(?:mlp|p\w+_feedforward_layernorm))\./;
+    const names = await namesIn(gemma);
+    const kept = names.filter((name) => !name.includes('language_model') || !gone.test(name));
+    expect(kept.length).toBeLessThan(names.length);
+    expect(await namesIn(out)).toEqual(kept);
+    expect(await logitsOf(out, rows)).toEqual(await logitsOf(gemma, rows, removed));
+  });
+
+  it('are taken out of the text tower, which has the configuration of its family', () => {
+    const text = readFileSync(join(folder, 'pruned', 'modeling_espalier.py'), 'utf8');
+    for (const line of [
+      'from transformers import Gemma3ForConditionalGeneration, Gemma3TextConfig',
+      'class EspalierGemma3TextConfig(Gemma3TextConfig):',
+      'class EspalierGemma3Config(Gemma3ForConditionalGeneration.config_class):',
+      'class EspalierGemma3ForConditionalGeneration(Gemma3ForConditionalGeneration):',
+      'for block, layer in enumerate(tower.layers):',
+      'layer.post_attention_layernorm = nn.Identity()',
+    ]) {
+      expect(text).toContain(line);
+    }
+    // transformers finds the class of the tower by this type.
+    expect(text.match(/model_type = .*/g)).toEqual(['model_type = "espalier-gemma3"']);
+  });
+
+  it('leave an ordinary model once the rest of their blocks is gone', async () => {
+    const out = join(folder, 'blocks');
+    await prune(join(folder, 'pruned'), ['block.0.feedforward', 'block.3.attention'], out);
+    const { model_type, architectures, auto_map, espalier } = readConfig(out);
+    expect({ model_type, architectures, auto_map, espalier }).toEqual({
+      model_type: 'gemma3',
+      architectures: ['Gemma3ForConditionalGeneration'],
+    });
+    expect((await openModel(out)).summary.blocks).toBe(2);
+  });
+
+  it.each([
+    ['unnamed', { architectures: undefined }, 'architectures'],
+    ['foreign', { auto_map: { AutoModel: 'modeling_own.Own' } }, 'auto_map.AutoModel'],
+  ])('are refused where the class of the whole is %s', async (name, fields, field) => {
+    const source = withFields(name, fields);
+    const asked = prune(source, removed, join(folder, `${name}-out`), { layout: 'auto-map' });
+    const { message } = await rejection(asked);
+    expect(message).toContain('the whole model');
+    expect(message).toContain(field);
+  });
+
+  it('keep a dense embedding in gemma4, whose rows transformers reads', async () => {
+    const { summary } = await openModelFiles(gemma);
+    const { model_type, ...text } = readConfig(familyFixture('gemma4_text'));
+    const config = {
+      model_type: 'gemma4',
+      architectures: ['Gemma4ForConditionalGeneration'],
+      text_config: { ...text, model_type },
+    };
+    const spec = { kind: 'int8', inputScale: false } as const;
+    const why = (place: string): Refusal | undefined =>
+      whyNoModellingFile(JSON.stringify(config), {
+        ...layOutChanges(summary, []),
+        compressed: { [place]: { [place]: spec } },
+      });
+    expect(why('embedding')).toMatchObject({ code: 'matrices-not-expressible' });
+    expect(why('head')).toBeUndefined();
+  });
+
+  it('of a model without a head load as one without', async () => {
+    const source = withFields('headless', { architectures: ['Gemma3Model'] });
+    const model = await openModelFiles(source);
+    const text = readFileSync(join(source, 'config.json'), 'utf8');
+    const { loadsWith } = previewPrunedConfig(text, removed, model.summary);
+    expect(loadsWith).toContain('transformers: AutoModel.from_pretrained');
+  });
+});
