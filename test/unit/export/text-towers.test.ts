@@ -3,11 +3,16 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { layOutChanges } from '../../../extension/core/export/changes';
+import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/pruned-config';
 import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
-import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { familyFixture } from '../fixtures';
+import {
+  openModel,
+  openModelFiles,
+  readArchitecture,
+} from '../../../extension/core/models/open-model';
+import { familyFixture, fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
 
@@ -112,6 +117,18 @@ describe('single sublayers of a text tower', () => {
       });
     expect(why('embedding')).toMatchObject({ code: 'matrices-not-expressible' });
     expect(why('head')).toBeUndefined();
+  });
+
+  it('go by the names of Qwen3-VL, whose text has no class with a head', () => {
+    const named = {
+      model_type: 'qwen3_vl',
+      architectures: ['Qwen3VLForConditionalGeneration'],
+      text_config: { ...readConfig(fixture('qwen3')), model_type: 'qwen3_vl_text' },
+    };
+    const { architecture } = readArchitecture(JSON.stringify(named), 'config.json');
+    const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
+    expect(text).toContain('import Qwen3VLForConditionalGeneration, Qwen3VLTextConfig\n');
+    expect(text).toContain('class EspalierQwen3VLTextConfig(Qwen3VLTextConfig):');
   });
 
   it('of a model without a head load as one without', async () => {

@@ -40,6 +40,22 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     biases: attentionBiases,
     slidingWindow: windowedLayers,
   },
+  // Words alone have one place in time, height and width, so that all three turn heads alike.
+  {
+    ...base,
+    modelType: 'qwen3_vl_text',
+    classes: { config: 'Qwen3VLTextConfig', model: 'Qwen3VLTextModel' },
+    config: {
+      defaults: () => ({
+        num_key_value_heads: 32,
+        head_dim: 128,
+        rope_theta: 500_000,
+        max_position_embeddings: 128_000,
+      }),
+    },
+    attention: { ...attention, queryKeyNorms },
+    biases: attentionBiases,
+  },
   {
     ...base,
     modelType: 'phi3',
