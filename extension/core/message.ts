@@ -18,14 +18,20 @@ export function say(pattern: TemplateStringsArray, ...values: readonly Filling[]
   };
 }
 
-/** A text that is no pattern: what another program says, or what stands in a document. */
-export const verbatim = (text: string): Message => ({ code: text, parameters: [] });
+/** A text that is never translated: what another program says, or what stands in a document. */
+export const verbatim = (text: string): Message => ({ code: '{0}', parameters: [text] });
 
 /** Messages one after the other; absent ones are left out. */
 export function joined(messages: readonly (Message | undefined)[], separator = ' '): Message {
   const parameters = messages.filter((message) => message !== undefined);
   return { code: parameters.map((_, i) => `{${i}}`).join(separator), parameters };
 }
+
+/** `causal, soft cap 50` */
+export const listed = (messages: readonly [Message, ...Message[]]): Message => {
+  const [first, ...others] = messages;
+  return others.reduce((all, one) => say`${all}, ${one}`, first);
+};
 
 /** `1 group`, `3 groups`: each noun has both in the catalogue. */
 export const counted = (count: number, noun: string): Message => ({

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import { commands, Uri } from 'vscode';
+import { commands, l10n, Uri } from 'vscode';
 import type { WebviewPanel } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Inspector } from '../services/sessions/explorer-session';
@@ -105,8 +105,12 @@ export class ExplorerPanels extends Panels<ExplorerSession, ExplorerPanel> imple
   }
 
   #session(path: string): ExplorerSession {
-    return new ExplorerSession(this.#inspector, path, describeError, async (model) =>
-      readImportance(model, this.#models, this.#documents),
+    return new ExplorerSession(
+      this.#inspector,
+      path,
+      describeError,
+      async (model) => readImportance(model, this.#models, this.#documents),
+      l10n.uri?.fsPath,
     );
   }
 }

@@ -107,6 +107,8 @@ export interface DiagramRequest {
   readonly against?: string;
   /** A JSON file of numbers that are drawn on it. */
   readonly values?: string;
+  /** A JSON file of texts in the language that is shown, by their English; none for English. */
+  readonly catalogue?: string;
 }
 
 /** Asks how long an operation would take. */

@@ -9,6 +9,7 @@ import type * as Documents from './documents';
 import type * as Questions from './questions';
 import { listOutputs } from '../core/export/writable';
 import { ModelCache } from '../core/models/model-cache';
+import { translateBy } from './catalogue';
 import { serve } from './serve';
 import { verbatim } from '../core/message';
 
@@ -49,11 +50,12 @@ serve<InspectorRequests>({
       }
     });
   },
-  diagram: async ({ model, open: unfolded, ...options }) => {
+  diagram: async ({ model, open: unfolded, catalogue, ...options }) => {
     const { against } = options;
+    const translate = await translateBy(catalogue);
     const numbers = against === undefined ? {} : await commonBlocks(model, against, open);
     diagrams ??= import('../core/inspect/flow/diagrams').then((flow) => new flow.Diagrams(open));
-    return (await diagrams).draw(model, new Set(unfolded), { ...options, numbers });
+    return (await diagrams).draw(model, new Set(unfolded), { ...options, numbers, translate });
   },
   compare: async (request, context) =>
     compareRelated(request, { ...context, emit: () => undefined }, open),

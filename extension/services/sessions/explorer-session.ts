@@ -51,6 +51,8 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
     describeError: (error: unknown) => string,
     importanceOf: (model: string) => Promise<Importance | undefined> = () =>
       Promise.resolve(undefined),
+    /** File of the texts that the diagram is drawn with; English without one. */
+    private readonly catalogue?: string,
   ) {
     super();
     this.#importanceOf = importanceOf;
@@ -134,6 +136,7 @@ export class ExplorerSession extends PanelSession<ExplorerState> {
             ? { against: this.#comparison.comparison.against.path }
             : {}),
           ...(this.#values === undefined ? {} : { values: this.#values }),
+          ...(this.catalogue === undefined ? {} : { catalogue: this.catalogue }),
         },
         { token: this.#alive.token },
       );

@@ -4,6 +4,7 @@ import { everyItem, isGroup } from '../../../extension/core/inspect/flow/flow-do
 import type { Flow, FlowItem } from '../../../extension/core/inspect/flow/flow-document';
 import { joinFlows } from '../../../extension/core/inspect/flow/join-flows';
 import { layOut } from '../../../extension/core/inspect/flow/lay-out';
+import { verbatim } from '../../../extension/core/message';
 import { fixture } from '../fixtures';
 
 async function flowOf(path: string): Promise<Flow> {
@@ -18,7 +19,7 @@ function changed(flow: Flow, gone: readonly string[], other?: string): Flow {
     items
       .filter(({ id }) => !gone.includes(id))
       .flatMap((item) => {
-        const detail = item.id === other ? { detail: 'other' } : {};
+        const detail = item.id === other ? { detail: verbatim('other') } : {};
         if (!isGroup(item)) return [{ ...item, ...detail }];
         const children = keep(item.children);
         return item.kind === 'run' ? children : [{ ...item, ...detail, children }];

@@ -12,7 +12,8 @@ import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
 import type { FlowBuilder, Wire } from './flow-builder';
 import type { FlowGroup, FlowItem, FlowKind } from './flow-document';
-import { counted, inEnglish } from '../../message';
+import { counted, listed, say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 /** A branch as drawn, and what it gives. */
 export interface BranchFlow {
@@ -28,12 +29,12 @@ export interface AttentionContext {
   readonly causal: boolean;
 }
 
-const normNames: Readonly<Record<NormStyle['kind'], string>> = {
-  rms: 'RMS norm',
-  'rms-offset': 'RMS norm',
-  layer: 'Layer norm',
-  'layer-without-bias': 'Layer norm',
-  'layer-offset': 'Layer norm',
+const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
+  rms: say`RMS norm`,
+  'rms-offset': say`RMS norm`,
+  layer: say`Layer norm`,
+  'layer-without-bias': say`Layer norm`,
+  'layer-offset': say`Layer norm`,
 };
 
 /** Operations of one sublayer, in order. */
@@ -42,17 +43,17 @@ export class BranchBuilder {
 
   public constructor(
     private readonly flow: FlowBuilder,
-    private readonly id: string,
+    public readonly id: string,
   ) {}
 
   public add(
     name: string,
     kind: FlowKind,
-    label: string,
+    label: Message,
     inputs: readonly Wire[],
     options: {
       readonly shape?: readonly Dimension[];
-      readonly detail?: string | undefined;
+      readonly detail?: Message | undefined;
       readonly tensors?: readonly (LazyTensor | undefined)[];
     } = {},
   ): Wire {
@@ -63,7 +64,7 @@ export class BranchBuilder {
   }
 
   /** x·W + b: the last size becomes that of the output. */
-  public linear(name: string, label: string, input: Wire, linear: Linear, width?: number): Wire {
+  public linear(name: string, label: Message, input: Wire, linear: Linear, width?: number): Wire {
     const { weight, transposed } = linear;
     const out = width ?? (transposed === true ? weight.shape.at(-1) : weight.shape[0]) ?? '?';
     return this.add(name, 'weights', label, [input], {
@@ -90,7 +91,7 @@ export class BranchBuilder {
   public scale(name: string, input: Wire, factor: number): Wire {
     return factor === 1
       ? input
-      : this.add(name, 'combine', `× ${Number(factor.toPrecision(4))}`, [input]);
+      : this.add(name, 'combine', verbatim(`× ${Number(factor.toPrecision(4))}`), [input]);
   }
 
   /** What a branch goes through in front of the sum. */
@@ -103,18 +104,20 @@ export class BranchBuilder {
     const scaled =
       layerScale === undefined
         ? normed
-        : this.add('layer-scale', 'combine', '× by channel', [normed], { tensors: [layerScale] });
+        : this.add('layer-scale', 'combine', say`× by channel`, [normed], {
+            tensors: [layerScale],
+          });
     return this.scale('scale', scaled, residualScale);
   }
 
   /** x · σ(gate(input)) */
   public gate(name: string, input: Wire, x: Wire, gate: Linear): Wire {
-    const logits = this.linear(name, 'Gate', input, gate);
-    const open = this.add(`${name}-sigmoid`, 'operator', 'sigmoid', [logits]);
-    return this.add(`${name}-product`, 'combine', '×', [x, open]);
+    const logits = this.linear(name, say`Gate`, input, gate);
+    const open = this.add(`${name}-sigmoid`, 'operator', verbatim('sigmoid'), [logits]);
+    return this.add(`${name}-product`, 'combine', verbatim('×'), [x, open]);
   }
 
-  public group(label: string, detail?: string): FlowGroup {
+  public group(label: Message, detail?: Message): FlowGroup {
     const own = detail === undefined ? {} : { detail };
     return { id: this.id, kind: 'sublayer', row: this.id, label, children: this.items, ...own };
   }
@@ -138,8 +141,8 @@ export function attentionFlow(
   let k: Wire;
   let v: Wire;
   if (shape.latent !== undefined) {
-    const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
-      detail: `from latents, ${shape.latent.keyValueRank} wide for keys and values`,
+    const { from } = branch.add('query-key-value', 'weights', say`Query, key, value`, [x], {
+      detail: say`from latents, ${shape.latent.keyValueRank} wide for keys and values`,
       tensors: [
         ...weights.queryKeyValue.flatMap((linear) => partTensors(linear)),
         ...partTensors(weights.latentNorms?.query),
@@ -148,18 +151,18 @@ export function attentionFlow(
     });
     q = k = v = { from, shape: heads(numHeads) };
   } else if (first !== undefined && weights.othersKeys !== undefined) {
-    q = branch.linear('query', 'Query', x, first, numHeads * headDim);
+    q = branch.linear('query', say`Query`, x, first, numHeads * headDim);
     const { block, keyValue, keyNorm, norm: othersNorm } = weights.othersKeys;
-    k = v = branch.add('others-keys', 'input', 'Keys and values', [], {
+    k = v = branch.add('others-keys', 'input', say`Keys and values`, [], {
       shape: heads(numKeyValueHeads),
-      detail: `of block ${block}`,
+      detail: say`of block ${block}`,
       tensors: [...keyValue, othersNorm, keyNorm].flatMap((part) => partTensors(part)),
     });
   } else if (first !== undefined && key !== undefined) {
-    q = branch.linear('query', 'Query', x, first, numHeads * headDim);
+    q = branch.linear('query', say`Query`, x, first, numHeads * headDim);
     k = branch.linear(
       'key',
-      value === undefined ? 'Key and value' : 'Key',
+      value === undefined ? say`Key and value` : say`Key`,
       x,
       key,
       numKeyValueHeads * headDim,
@@ -167,9 +170,9 @@ export function attentionFlow(
     v =
       value === undefined
         ? k
-        : branch.linear('value', 'Value', x, value, numKeyValueHeads * headDim);
+        : branch.linear('value', say`Value`, x, value, numKeyValueHeads * headDim);
   } else {
-    const { from } = branch.add('query-key-value', 'weights', 'Query, key, value', [x], {
+    const { from } = branch.add('query-key-value', 'weights', say`Query, key, value`, [x], {
       tensors: partTensors(first),
     });
     q = { from, shape: heads(numHeads) };
@@ -189,36 +192,40 @@ export function attentionFlow(
     v = { ...branch.norm('value-norm', norm, v, {}), shape: heads(numKeyValueHeads) };
   }
   if (rotary !== undefined) {
-    const detail = `rotary, ${rotary.dimensions} of ${headDim} dimensions`;
-    q = branch.add('rotate-query', 'operator', 'Rotate query', [q], { detail });
-    k = isOwn ? branch.add('rotate-key', 'operator', 'Rotate key', [k], { detail }) : k;
+    const detail = say`rotary, ${rotary.dimensions} of ${headDim} dimensions`;
+    q = branch.add('rotate-query', 'operator', say`Rotate query`, [q], { detail });
+    k = isOwn ? branch.add('rotate-key', 'operator', say`Rotate key`, [k], { detail }) : k;
   }
   if (shape.turnsFirst) {
     normHeads();
   }
   const kept =
     causal && isOwn
-      ? branch.add('cache', 'cache', 'Key/value cache', [k, v], {
+      ? branch.add('cache', 'cache', say`Key/value cache`, [k, v], {
           shape: heads(numKeyValueHeads),
-          detail: `${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
+          detail: say`${numKeyValueHeads * (headDim + valueDim)} numbers per token`,
         })
       : undefined;
   const headsText =
     numKeyValueHeads === numHeads
-      ? `${numHeads} heads × ${headDim}`
-      : `${numHeads} heads × ${headDim} in ${inEnglish(counted(numKeyValueHeads, 'group'))}`;
+      ? say`${counted(numHeads, 'head')} × ${headDim}`
+      : say`${counted(numHeads, 'head')} × ${headDim} in ${counted(numKeyValueHeads, 'group')}`;
   const seen =
-    slidingWindow === undefined ? (causal ? 'causal' : 'sees all') : `window of ${slidingWindow}`;
-  const cap = shape.softCap === undefined ? [] : [`soft cap ${shape.softCap}`];
-  const sinks = weights.sinks === undefined ? [] : ['a sink per head'];
-  const grid = weights.gridBias === undefined ? [] : ['bias by distance in the image'];
+    slidingWindow === undefined
+      ? causal
+        ? say`causal`
+        : say`sees all`
+      : say`window of ${slidingWindow}`;
+  const cap = shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`];
+  const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
+  const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
   const context = branch.add(
     'attention',
     'attention',
-    'Softmax(q·kᵀ)·v',
+    verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: [headsText, seen, ...cap, ...sinks, ...grid].join(', '),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid]),
       shape: [batch, sequence, numHeads * valueDim],
       tensors: [weights.sinks, weights.gridBias?.table],
     },
@@ -226,9 +233,9 @@ export function attentionFlow(
   const gated =
     weights.gate === undefined ? context : branch.gate('gate', x, context, weights.gate);
   const inner = branch.norm('inner-norm', norm, gated, weights.innerNorm);
-  const projected = branch.linear('output', 'Output', inner, weights.output, shape.hiddenSize);
+  const projected = branch.linear('output', say`Output`, inner, weights.output, shape.hiddenSize);
   const out = branch.ending(shape, projected, weights);
-  return { group: branch.group('Attention', headsText), out };
+  return { group: branch.group(say`Attention`, headsText), out };
 }
 
 /** A feed-forward without the sum that adds it to the stream. */
@@ -242,9 +249,9 @@ export function feedforwardFlow(
   const x = normed ?? branch.norm('norm', shape.norm, input, weights.norm);
   const wide = innerFlow(branch, shape, weights, x);
   const inner = branch.norm('inner-norm', shape.norm, wide, weights.innerNorm);
-  const down = branch.linear('down', 'Down', inner, weights.down, shape.hiddenSize);
+  const down = branch.linear('down', say`Down`, inner, weights.down, shape.hiddenSize);
   const out = branch.ending(shape, down, weights);
-  return { group: branch.group('Feed-forward', `${inner.shape.at(-1) ?? '?'} wide`), out };
+  return { group: branch.group(say`Feed-forward`, say`${inner.shape.at(-1) ?? '?'} wide`), out };
 }
 
 /** activation(gate(x)) · up(x), or activation(up(x)). */
@@ -258,31 +265,34 @@ function innerFlow(
   const inner = [...x.shape.slice(0, -1), width];
   const [first, second] = gateUp;
   if (first === undefined || !gated) {
-    const up = branch.add('up', 'weights', 'Up', [x], {
+    const up = branch.add('up', 'weights', say`Up`, [x], {
       shape: inner,
       tensors: partTensors(first),
     });
-    return branch.add('activation', 'operator', activation, [up], {
+    return branch.add('activation', 'operator', verbatim(activation), [up], {
       tensors: xieluTensors(curve),
     });
   }
   if (second === undefined) {
-    const both = branch.add('gate-up', 'weights', 'Gate and up', [x], {
+    const both = branch.add('gate-up', 'weights', say`Gate and up`, [x], {
       shape: inner,
       tensors: partTensors(first),
     });
-    const gate = branch.add('activation', 'operator', activation, [both], {
-      detail: 'of the gate',
+    const gate = branch.add('activation', 'operator', verbatim(activation), [both], {
+      detail: say`of the gate`,
     });
-    return branch.add('product', 'combine', '×', [gate, both]);
+    return branch.add('product', 'combine', verbatim('×'), [gate, both]);
   }
-  const gate = branch.add('gate', 'weights', 'Gate', [x], {
+  const gate = branch.add('gate', 'weights', say`Gate`, [x], {
     shape: inner,
     tensors: partTensors(first),
   });
-  const up = branch.add('up', 'weights', 'Up', [x], { shape: inner, tensors: partTensors(second) });
-  const active = branch.add('activation', 'operator', activation, [gate]);
-  return branch.add('product', 'combine', '×', [active, up]);
+  const up = branch.add('up', 'weights', say`Up`, [x], {
+    shape: inner,
+    tensors: partTensors(second),
+  });
+  const active = branch.add('activation', 'operator', verbatim(activation), [gate]);
+  return branch.add('product', 'combine', verbatim('×'), [active, up]);
 }
 
 /** A mixture of experts without the sum that adds it to the stream. */
@@ -295,48 +305,48 @@ export function expertFlow(
 ): BranchFlow {
   const { norm, count, perToken, hiddenSize } = shape;
   const x = branch.norm('norm', norm, input, weights.norm);
-  const scores = branch.add('router', 'weights', 'Router', [x], {
+  const scores = branch.add('router', 'weights', say`Router`, [x], {
     shape: [...x.shape.slice(0, -1), count],
     tensors: [...weights.router, ...weights.routerBias, ...weights.choiceBias],
   });
-  const chosen = branch.add('choose', 'operator', `Choose ${perToken} of ${count}`, [scores], {
+  const chosen = branch.add('choose', 'operator', say`Choose ${perToken} of ${count}`, [scores], {
     shape: [...x.shape.slice(0, -1), perToken],
   });
-  const { id } = branch.group('');
+  const { id } = branch;
   const outs: Wire[] = [];
   const experts = weights.experts.map((expert, j): FlowGroup => {
     const own = new BranchBuilder(flow, `${id}/expert.${j}`);
     const inner = innerFlow(own, shape, expert, x);
-    outs.push(own.linear('down', 'Down', inner, expert.down, hiddenSize));
+    outs.push(own.linear('down', say`Down`, inner, expert.down, hiddenSize));
     return {
       id: `${id}/expert.${j}`,
       kind: 'part',
-      label: `Expert ${j}`,
-      detail: `${inner.shape.at(-1) ?? '?'} wide`,
+      label: say`Expert ${j}`,
+      detail: say`${inner.shape.at(-1) ?? '?'} wide`,
       children: own.items,
     };
   });
   branch.items.push({
     id: `${id}/experts`,
     kind: 'run',
-    label: `Experts 0 to ${count - 1}`,
-    detail: `${perToken} per token`,
+    label: say`Experts 0 to ${count - 1}`,
+    detail: say`${perToken} per token`,
     shown: 1,
     children: experts,
   });
-  const weighted = branch.add('sum', 'combine', 'Weighted sum', [...outs, chosen], {
+  const weighted = branch.add('sum', 'combine', say`Weighted sum`, [...outs, chosen], {
     shape: x.shape,
   });
   const { shared } = weights;
   const sum =
     shared === undefined
       ? weighted
-      : branch.add('shared-sum', 'combine', '+', [
+      : branch.add('shared-sum', 'combine', verbatim('+'), [
           weighted,
           sharedFlow(flow, id, shape, shared, x, branch),
         ]);
   const out = branch.ending(shape, sum, weights);
-  return { group: branch.group('Experts', `${perToken} of ${count} per token`), out };
+  return { group: branch.group(say`Experts`, say`${perToken} of ${count} per token`), out };
 }
 
 /** The expert that every token is sent to. */
@@ -350,13 +360,13 @@ function sharedFlow(
 ): Wire {
   const own = new BranchBuilder(flow, `${id}/shared`);
   const inner = innerFlow(own, shape, shared, x);
-  const down = own.linear('down', 'Down', inner, shared.down, shape.hiddenSize);
+  const down = own.linear('down', say`Down`, inner, shared.down, shape.hiddenSize);
   const out = shared.gate === undefined ? down : own.gate('gate', x, down, shared.gate);
   branch.items.push({
     id: `${id}/shared`,
     kind: 'part',
-    label: 'Shared expert',
-    detail: `${inner.shape.at(-1) ?? '?'} wide`,
+    label: say`Shared expert`,
+    detail: say`${inner.shape.at(-1) ?? '?'} wide`,
     children: own.items,
   });
   return out;
@@ -371,13 +381,13 @@ export function patchFlow(
   const of = (part: string): LazyTensor[] =>
     Object.entries(tensors).flatMap(([name, tensor]) => (name.startsWith(part) ? [tensor] : []));
   const shape = [...input.shape.slice(0, -1), patchWidth];
-  const down = branch.add('down', 'weights', 'Down', [input], { shape, tensors: of('down.') });
-  const module = branch.add('module', 'weights', 'Graph convolutions', [down], {
+  const down = branch.add('down', 'weights', say`Down`, [input], { shape, tensors: of('down.') });
+  const module = branch.add('module', 'weights', say`Graph convolutions`, [down], {
     shape,
-    detail: `${graph.nodes.length} nodes, ${graph.edges.length} edges`,
+    detail: listed([counted(graph.nodes.length, 'node'), counted(graph.edges.length, 'edge')]),
     tensors: of('module.'),
   });
   const { shape: size } = input;
-  const out = branch.add('up', 'weights', 'Up', [module], { shape: size, tensors: of('up.') });
-  return { group: branch.group('Graph module', program), out };
+  const out = branch.add('up', 'weights', say`Up`, [module], { shape: size, tensors: of('up.') });
+  return { group: branch.group(say`Graph module`, verbatim(program)), out };
 }

@@ -1,3 +1,4 @@
+import type { Translate } from '../../message';
 import { stampOfModel } from '../../checkpoints/model-stamp';
 import type { OpenModel } from '../../models/model-cache';
 import { openModelFiles } from '../../models/open-model';
@@ -22,6 +23,8 @@ interface DrawingOptions {
   readonly numbers?: Numbering;
   /** Numbers to draw on the boxes, as {@link readNodeValues} reads them. */
   readonly values?: string | undefined;
+  /** Into the language that is shown. */
+  readonly translate?: Translate;
 }
 
 /** Draws flows; the last ones are kept, since they are drawn anew with everything that is opened. */
@@ -37,7 +40,7 @@ export class Diagrams {
   public async draw(
     model: string,
     unfolded: ReadonlySet<string>,
-    { against, numbers, values }: DrawingOptions = {},
+    { against, numbers, values, translate }: DrawingOptions = {},
   ): Promise<Diagram | UnknownFlow> {
     const own = await this.flowOf(model);
     if ('reason' in own) {
@@ -47,7 +50,9 @@ export class Diagrams {
     const isJoined = other !== undefined && !('reason' in other) && other.source === own.source;
     const flow = isJoined ? joinFlows(own, other, numbers) : own;
     const diagram =
-      values === undefined ? layOut(flow, unfolded) : await drawValues(flow, unfolded, values);
+      values === undefined
+        ? layOut(flow, unfolded, translate)
+        : await drawValues(flow, unfolded, values, translate);
     return isJoined ? { ...diagram, joined: true } : diagram;
   }
 
@@ -74,6 +79,7 @@ async function drawValues(
   flow: Flow,
   unfolded: ReadonlySet<string>,
   file: string,
+  translate: Translate | undefined,
 ): Promise<Diagram> {
   const values = await readNodeValues(file);
   const valued = withValues(flow, values);
@@ -83,5 +89,8 @@ async function drawValues(
     (item) =>
       item.value !== undefined && !(isGroup(item) && item.children.some((one) => one.value)),
   ).length;
-  return { ...layOut(valued, unfolded), values: { file, count: values.size, found, least, most } };
+  return {
+    ...layOut(valued, unfolded, translate),
+    values: { file, count: values.size, found, least, most },
+  };
 }

@@ -1,7 +1,12 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension } from '../../onnx/graph-builder';
+import { say } from '../../message';
+import type { Message } from '../../message';
 import type { StoredTensor } from '../model-description';
 import type { FlowEdge, FlowKind, FlowNode } from './flow-document';
+
+/** What a block is called. */
+export const blockLabel = (block: number | string): Message => say`Block ${block}`;
 
 /** Where a value comes from: a node, and the shape of what it gives. */
 export interface Wire {
@@ -10,9 +15,9 @@ export interface Wire {
 }
 
 interface NodeOptions {
-  readonly label: string;
+  readonly label: Message;
   readonly kind: FlowKind;
-  readonly detail?: string | undefined;
+  readonly detail?: Message | undefined;
   readonly tensors?: readonly (LazyTensor | undefined)[];
   readonly inputs: readonly Wire[];
 }
@@ -49,7 +54,7 @@ export class FlowBuilder {
       label,
       kind,
       tensors: [...new Set(names)],
-      ...(detail === undefined || detail === '' ? {} : { detail }),
+      ...(detail === undefined ? {} : { detail }),
     };
   }
 

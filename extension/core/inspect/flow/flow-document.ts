@@ -24,8 +24,8 @@ export type FlowDifference = 'model' | 'against' | 'changed';
 /** One operation. */
 export interface FlowNode {
   readonly id: string;
-  readonly label: string;
-  readonly detail?: string;
+  readonly label: Message;
+  readonly detail?: Message;
   /** As a graph names it. */
   readonly name?: string;
   readonly kind: FlowKind;
@@ -38,8 +38,8 @@ export interface FlowNode {
 /** Operations that are drawn as one until they are asked for. */
 export interface FlowGroup {
   readonly id: string;
-  readonly label: string;
-  readonly detail?: string;
+  readonly label: Message;
+  readonly detail?: Message;
   /** A `run` holds parts of equal structure, which a fold shows once. */
   readonly kind: 'run' | 'block' | 'sublayer' | 'part';
   /** Row of the table of tensors that it stands for, such as `block.3.attention`. */

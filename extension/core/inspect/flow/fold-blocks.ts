@@ -1,3 +1,4 @@
+import { say } from '../../message';
 import { isGroup } from './flow-document';
 import type { FlowGroup, FlowItem } from './flow-document';
 
@@ -67,7 +68,7 @@ function runOf(members: readonly Foldable[], shown: number): FlowGroup {
   return {
     id: `run:${first.id}+${groups.length}`,
     kind: 'run',
-    label: `Blocks ${from ?? '?'} to ${to ?? '?'}`,
+    label: say`Blocks ${from ?? '?'} to ${to ?? '?'}`,
     shown,
     children: groups,
   };

@@ -3,9 +3,10 @@ import type { Flow, FlowDifference, FlowEdge, FlowGroup, FlowItem } from './flow
 import { inSource } from '../../models/units';
 import type { BlockNumbers } from '../../models/units';
 import type { Numbering } from '../model-comparison';
+import { blockLabel } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
-import { signatureOf } from './signature';
+import { signatureOf, textsOf } from './signature';
 
 /**
  * One flow of two models: what both have once, and what one of them lacks where the other has it. Items are the same
@@ -31,7 +32,7 @@ function renumbered(flow: Flow, numbers: BlockNumbers = []): Flow {
       return { ...item, id };
     }
     const [number = ''] = /\d+$/.exec(id) ?? [];
-    const label = item.kind === 'block' ? item.label.replace(/\d+$/, number) : item.label;
+    const label = item.kind === 'block' ? blockLabel(number) : item.label;
     return { ...item, id, label, children: item.children.map(rename) };
   };
   return {
@@ -78,7 +79,7 @@ function join(model: readonly FlowItem[], against: readonly FlowItem[]): FlowIte
 }
 
 function pairOf(item: FlowItem, other: FlowItem): FlowItem {
-  const isChanged = item.label !== other.label || item.detail !== other.detail;
+  const isChanged = textsOf(item).join('\n') !== textsOf(other).join('\n');
   if (!isGroup(item) || !isGroup(other)) {
     return isChanged || isGroup(item) !== isGroup(other)
       ? { ...item, difference: 'changed' }

@@ -1,9 +1,13 @@
+import { fill, render, say } from '../../message';
+import type { Message, Translate } from '../../message';
+import type { Dimension } from '../../onnx/graph-builder';
 import type { Diagram, DiagramEdge, DiagramNode, DiagramPoint } from './diagram';
 import { isGroup, timesOf } from './flow-document';
 import type { Flow, FlowItem, ValueRange } from './flow-document';
 import { joined } from './node-values';
 import { rankLevel } from './rank-level';
 import type { RankedLevel, Size } from './rank-level';
+import { textWidth } from './text-width';
 import { visibleFlow } from './visible-flow';
 import type { Level, LevelEdge, Visible, VisibleFlow } from './visible-flow';
 
@@ -30,8 +34,13 @@ interface Laid extends Size {
  * Lays out a flow in layers from top to bottom (Sugiyama's method, by dagre), each frame by itself and
  * as one node of the frame around it, so that opening one leaves the others as they are.
  */
-export function layOut(flow: Flow, open: ReadonlySet<string>): Diagram {
-  const visible = visibleFlow(flow, open);
+export function layOut(
+  known: Flow,
+  open: ReadonlySet<string>,
+  translate: Translate = fill,
+): Diagram {
+  const flow = withSizeNames(known, translate);
+  const visible = visibleFlow(flow, open, translate);
   const { width, height, nodes, edges } = layFrame(
     undefined,
     visible.roots,
@@ -40,6 +49,28 @@ export function layOut(flow: Flow, open: ReadonlySet<string>): Diagram {
     inputShapes(flow),
   );
   return { source: flow.source, width, height, nodes, edges, omitted: flow.omitted };
+}
+
+/** Sizes that depend on the input, as an architecture names them; graphs have names of their own. */
+const sizeNames: Readonly<Record<string, Message>> = {
+  batch: say`batch`,
+  sequence: say`sequence`,
+  height: say`height`,
+  width: say`width`,
+};
+
+function withSizeNames(flow: Flow, translate: Translate): Flow {
+  if (flow.source === 'graph') {
+    return flow;
+  }
+  const nameOf = (size: Dimension): Dimension => {
+    const name = sizeNames[size];
+    return name === undefined ? size : render(name, translate);
+  };
+  const edges = flow.edges.map(({ shape, ...edge }) =>
+    shape === undefined ? edge : { ...edge, shape: shape.map(nameOf) },
+  );
+  return { ...flow, edges };
 }
 
 /** What each operation gets first, to tell where sizes change. */
@@ -182,7 +213,7 @@ function least(values: readonly number[]): number {
 }
 
 function textSize(text: string | undefined): Size | undefined {
-  return text === undefined ? undefined : { width: text.length * detailWidth + 6, height: 16 };
+  return text === undefined ? undefined : { width: textWidth(text, detailWidth) + 6, height: 16 };
 }
 
 function shifted({ x, y }: DiagramPoint, by: DiagramPoint): DiagramPoint {
@@ -221,13 +252,14 @@ function labelOf(
   return text;
 }
 
-function boxSize({ item, alike, expanded }: Visible): Size {
-  const detail = detailOf(item, alike) ?? '';
+function boxSize(visible: Visible): Size {
+  const { item, alike, label, expanded } = visible;
+  const detail = detailOf(visible) ?? '';
   const twisty = expanded === undefined ? 0 : 16;
-  const text = Math.max(item.label.length * labelWidth + twisty, detail.length * detailWidth);
+  const text = Math.max(textWidth(label, labelWidth) + twisty, textWidth(detail, detailWidth));
   const hasColour = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
   const strip = hasColour ? stripHeight : 0;
-  if (!isGroup(item) && item.kind === 'combine' && item.label.length === 1) {
+  if (isSign(visible)) {
     return { width: 26, height: 26 };
   }
   return {
@@ -236,9 +268,10 @@ function boxSize({ item, alike, expanded }: Visible): Size {
   };
 }
 
-function titleWidth({ item, alike }: Visible): number {
+function titleWidth(visible: Visible): number {
+  const { item, label } = visible;
   const repeats = isGroup(item) ? String(timesOf(item)) : '';
-  return `${item.label}, × ${repeats} ${detailOf(item, alike) ?? ''}`.length * labelWidth + 40;
+  return textWidth(`${label}, × ${repeats} ${detailOf(visible) ?? ''}`, labelWidth) + 40;
 }
 
 function nodeOf(
@@ -248,9 +281,9 @@ function nodeOf(
   level: number,
   frame: Visible | undefined,
 ): DiagramNode {
-  const { item, alike, children, expanded } = visible;
-  const { id, label, kind } = item;
-  const [detail, value] = [detailOf(item, alike), joined(alike)];
+  const { item, label, alike, children, expanded } = visible;
+  const { id, kind } = item;
+  const [detail, value] = [detailOf(visible), joined(alike)];
   const isFolded = isGroup(item) && item.kind === 'run' && expanded === false;
   return {
     ...{ id, label, kind, ...corner, width, height, level },
@@ -267,11 +300,15 @@ function nodeOf(
   };
 }
 
+/** A sum or a product, drawn as a small circle. */
+function isSign({ item, label }: Visible): boolean {
+  return item.kind === 'combine' && label.length === 1;
+}
+
 /** What stands below a label, the numbers of a file last. */
-function detailOf(item: FlowItem, alike: readonly FlowItem[]): string | undefined {
-  const isSign = !isGroup(item) && item.kind === 'combine' && item.label.length === 1;
-  const value = isSign ? undefined : joined(alike);
-  const parts = [item.detail, value && rangeText(value)].filter((part) => part !== undefined);
+function detailOf(visible: Visible): string | undefined {
+  const value = isSign(visible) ? undefined : joined(visible.alike);
+  const parts = [visible.detail, value && rangeText(value)].filter((part) => part !== undefined);
   return parts.length === 0 ? undefined : parts.join(' · ');
 }
 

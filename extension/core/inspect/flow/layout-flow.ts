@@ -17,14 +17,15 @@ import {
   feedforwardFlow,
 } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
-import { FlowBuilder } from './flow-builder';
+import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
 import { mixerFlow } from './mixer-flow';
 import { signatureOf } from './signature';
 import type { Flow, FlowGroup, FlowItem } from './flow-document';
-import { counted, inEnglish } from '../../message';
+import { counted, say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 const rows = ['batch', 'sequence'] as const;
 
@@ -37,23 +38,23 @@ export function transformerFlow(
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const shape = [...rows, attention.hiddenSize];
-  const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
-  const words = root.add('embedding', 'weights', 'Embedding', [ids], {
+  const ids = root.add('input_ids', 'input', say`Token ids`, [], { shape: rows });
+  const words = root.add('embedding', 'weights', say`Embedding`, [ids], {
     shape,
     tensors: partTensors(embedding),
-    detail: inEnglish(counted(vocabularySize, 'token')),
+    detail: counted(vocabularySize, 'token'),
   });
   let stream = root.scale('embedding-scale', words, scales.embedding);
   if (positions !== undefined) {
-    const numbers = root.add('position_ids', 'input', 'Positions', [], { shape: rows });
+    const numbers = root.add('position_ids', 'input', say`Positions`, [], { shape: rows });
     const learned =
       'weight' in positions
-        ? root.add('positions', 'weights', 'Position embedding', [numbers], {
+        ? root.add('positions', 'weights', say`Position embedding`, [numbers], {
             shape,
             tensors: [positions.weight],
           })
-        : root.add('positions', 'operator', 'Sines of positions', [numbers], { shape });
-    stream = root.add('position-sum', 'combine', '+', [stream, learned]);
+        : root.add('positions', 'operator', say`Sines of positions`, [numbers], { shape });
+    stream = root.add('position-sum', 'combine', verbatim('+'), [stream, learned]);
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
   const brought = perLayerFlow(root, layout, ids, stream);
@@ -63,10 +64,10 @@ export function transformerFlow(
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
   const isShared = isTied(embedding, head);
-  const logits = root.add('head', 'weights', 'Output head', [normed], {
+  const logits = root.add('head', 'weights', say`Output head`, [normed], {
     shape: [...rows, vocabularySize],
     tensors: partTensors(head),
-    detail: isShared ? 'shares the embedding' : undefined,
+    detail: isShared ? say`shares the embedding` : undefined,
   });
   if (isShared) {
     flow.share(words.from, logits.from);
@@ -76,8 +77,10 @@ export function transformerFlow(
   const capped =
     cap === undefined
       ? scaled
-      : root.add('logit-cap', 'operator', 'Soft cap', [scaled], { detail: `± ${cap}` });
-  root.add('logits', 'output', 'Logits', [capped]);
+      : root.add('logit-cap', 'operator', say`Soft cap`, [scaled], {
+          detail: verbatim(`± ${cap}`),
+        });
+  root.add('logits', 'output', say`Logits`, [capped]);
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 
@@ -92,7 +95,7 @@ function perLayerFlow(
     return undefined;
   }
   const { table, projection, norm, blocks, width } = perLayer;
-  return root.add('per-layer', 'weights', 'Per-layer embeddings', [ids, embedded], {
+  return root.add('per-layer', 'weights', say`Per-layer embeddings`, [ids, embedded], {
     shape: [...rows, blocks, width],
     tensors: [table, projection, norm].flatMap((part) => partTensors(part)),
   });
@@ -112,17 +115,19 @@ function endsFlow(
       const added = own.add(
         `end.${block}.per-layer`,
         'weights',
-        'Per-layer embedding',
+        say`Per-layer embedding`,
         brought === undefined ? [stream] : [stream, brought],
         {
           shape: stream.shape,
           tensors: [gate, projection, norm].flatMap((part) => partTensors(part)),
         },
       );
-      stream = own.add(`end.${block}.sum`, 'combine', '+', [stream, added]);
+      stream = own.add(`end.${block}.sum`, 'combine', verbatim('+'), [stream, added]);
     }
     if (factor !== undefined) {
-      stream = own.add(`end.${block}.factor`, 'combine', '×', [stream], { tensors: [factor] });
+      stream = own.add(`end.${block}.factor`, 'combine', verbatim('×'), [stream], {
+        tensors: [factor],
+      });
     }
   }
   return stream;
@@ -151,28 +156,28 @@ export function encoderFlow(
   for (const [i, step] of (head?.steps ?? []).entries()) {
     const isShared =
       layout.embedding.kind === 'text' && isTied(layout.embedding.words, step.linear);
-    x = root.add(`head.${i}`, 'weights', 'Output head', [x], {
+    x = root.add(`head.${i}`, 'weights', say`Output head`, [x], {
       shape: [...x.shape.slice(0, -1), step.linear.weight.shape[0] ?? '?'],
       tensors: partTensors(step.linear),
-      detail: isShared ? 'shares the embedding' : undefined,
+      detail: isShared ? say`shares the embedding` : undefined,
     });
     if (isShared) {
       flow.share('model/words', x.from);
     }
     if (step.activation !== undefined) {
-      x = root.add(`head.${i}.activation`, 'operator', step.activation, [x]);
+      x = root.add(`head.${i}.activation`, 'operator', verbatim(step.activation), [x]);
     }
     x = root.norm(`head.${i}.norm`, norm, x, step.norm);
   }
-  root.add('output', 'output', output.name, [x]);
+  root.add('output', 'output', verbatim(output.name), [x]);
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 
 /** What heads read besides all positions, and how many times as wide as the stream that is. */
 const pooled = {
-  first: { label: 'First position', times: 1 },
-  mean: { label: 'Mean of positions', times: 1 },
-  'first-and-mean': { label: 'First position, mean of patches', times: 2 },
+  first: { label: say`First position`, times: 1 },
+  mean: { label: say`Mean of positions`, times: 1 },
+  'first-and-mean': { label: say`First position, mean of patches`, times: 2 },
 } as const;
 
 function encoderEmbedding(
@@ -181,52 +186,57 @@ function encoderEmbedding(
 ): Wire {
   const shape = [...rows, attention.hiddenSize];
   if (embedding.kind === 'image') {
-    const pixels = root.add('pixel_values', 'input', 'Pixels', [], {
+    const pixels = root.add('pixel_values', 'input', say`Pixels`, [], {
       shape: ['batch', ...embedding.image],
     });
     const [, , ...patch] = embedding.patches.weight.shape;
-    const patches = root.add('patches', 'weights', 'Patch embedding', [pixels], {
+    const patches = root.add('patches', 'weights', say`Patch embedding`, [pixels], {
       shape,
       tensors: partTensors(embedding.patches),
-      detail: `patches of ${patch.join(' × ')}`,
+      detail: say`patches of ${patch.join(' × ')}`,
     });
     const weights = (
       name: string,
-      label: string,
+      label: Message,
       input: Wire,
       tensors: readonly (LazyTensor | undefined)[],
     ): Wire =>
       tensors.every((tensor) => tensor === undefined)
         ? input
         : root.add(name, 'weights', label, [input], { tensors });
-    const tokens = weights('class-token', 'Class token in front', patches, embedding.tokens);
-    const positioned = weights('positions', 'Add position embedding', tokens, [
+    const tokens = weights('class-token', say`Class token in front`, patches, embedding.tokens);
+    const positioned = weights('positions', say`Add position embedding`, tokens, [
       embedding.positions,
     ]);
-    const all = weights('registers', 'Registers in between', positioned, [embedding.registers]);
+    const all = weights('registers', say`Registers in between`, positioned, [embedding.registers]);
     return root.norms('norm', norm, all, startNorms);
   }
-  const lookUp = (name: string, label: string, input: Wire, tensors: readonly LazyTensor[]): Wire =>
-    root.add(name, 'weights', label, [input], { shape, tensors });
-  const ids = root.add('input_ids', 'input', 'Token ids', [], { shape: rows });
-  const words = lookUp('words', 'Embedding', ids, partTensors(embedding.words));
+  const lookUp = (
+    name: string,
+    label: Message,
+    input: Wire,
+    tensors: readonly LazyTensor[],
+  ): Wire => root.add(name, 'weights', label, [input], { shape, tensors });
+  const ids = root.add('input_ids', 'input', say`Token ids`, [], { shape: rows });
+  const words = lookUp('words', say`Embedding`, ids, partTensors(embedding.words));
   const positions =
     embedding.positions === undefined
       ? []
-      : [lookUp('positions', 'Position embedding', ids, [embedding.positions])];
+      : [lookUp('positions', say`Position embedding`, ids, [embedding.positions])];
   const segments =
     embedding.types === undefined
       ? []
       : [
           lookUp(
             'types',
-            'Segment embedding',
-            root.add('token_type_ids', 'input', 'Segments', [], { shape: rows }),
+            say`Segment embedding`,
+            root.add('token_type_ids', 'input', say`Segments`, [], { shape: rows }),
             [embedding.types],
           ),
         ];
   const added = [...segments, ...positions];
-  const sum = added.length === 0 ? words : root.add('sum', 'combine', '+', [words, ...added]);
+  const sum =
+    added.length === 0 ? words : root.add('sum', 'combine', verbatim('+'), [words, ...added]);
   const { projection } = embedding;
   const projected =
     projection === undefined
@@ -234,7 +244,7 @@ function encoderEmbedding(
       : root.add(
           'projection',
           'weights',
-          'Projection',
+          say`Projection`,
           [root.norm('projection-norm', norm, sum, projection.norm)],
           { shape, tensors: partTensors(projection.linear) },
         );
@@ -317,7 +327,7 @@ function blockFlow(
       }
     })();
     own.items.push(built.group);
-    stream = own.add(`${sublayer.kind}-sum`, 'combine', '+', [stream, built.out]);
+    stream = own.add(`${sublayer.kind}-sum`, 'combine', verbatim('+'), [stream, built.out]);
     const { kind, weights } = sublayer;
     stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
     stream = endsFlow(own, sublayer.ends, stream, layout.brought);
@@ -326,7 +336,7 @@ function blockFlow(
     id: `block.${block}`,
     kind: 'block',
     row: `block.${block}`,
-    label: `Block ${block}`,
+    label: blockLabel(block),
     children: own.items,
   };
   return { group, out: stream };

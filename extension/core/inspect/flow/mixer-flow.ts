@@ -1,14 +1,16 @@
 import type { MixerShape, MixerWeights } from '../../models/parts/mixers/mixer';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
+import { say } from '../../message';
+import type { Message } from '../../message';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { BranchBuilder, BranchFlow } from './branch-flow';
 import type { Wire } from './flow-builder';
 
-const formNames: Readonly<Record<MixerForm['kind'], string>> = {
-  'short-convolution': 'Gate',
-  'delta-rule': 'Gated delta rule',
-  'state-space': 'State space (Mamba-2)',
-  'selective-scan': 'Selective scan (Mamba)',
+const formNames: Readonly<Record<MixerForm['kind'], Message>> = {
+  'short-convolution': say`Gate`,
+  'delta-rule': say`Gated delta rule`,
+  'state-space': say`State space (Mamba-2)`,
+  'selective-scan': say`Selective scan (Mamba)`,
 };
 
 /** A mixer without the sum that adds it to the stream; `normed` where its norm is another's too. */
@@ -23,8 +25,8 @@ export function mixerFlow(
   const inner = linears.slice(0, -1);
   // The others read what comes out of the convolution, or each other.
   const readsInput = inner.filter(({ weight }) => weight.shape.at(-1) === hiddenSize);
-  const inputs = readsInput.map((linear, i) => branch.linear(`input-${i}`, 'Input', x, linear));
-  const convolved = branch.add('convolution', 'weights', 'Causal convolution', inputs, {
+  const inputs = readsInput.map((linear, i) => branch.linear(`input-${i}`, say`Input`, x, linear));
+  const convolved = branch.add('convolution', 'weights', say`Causal convolution`, inputs, {
     tensors: convolutions.flatMap(({ weight, bias }) => [weight, bias]),
   });
   const others = inner.filter((linear) => !readsInput.includes(linear));
@@ -33,7 +35,7 @@ export function mixerFlow(
   });
   const output = linears.at(-1);
   const y =
-    output === undefined ? mixed : branch.linear('output', 'Output', mixed, output, hiddenSize);
+    output === undefined ? mixed : branch.linear('output', say`Output`, mixed, output, hiddenSize);
   const out = branch.norm('post-norm', norm, y, branchNorms.postNorm);
-  return { group: branch.group('Mixer', formNames[form.kind]), out };
+  return { group: branch.group(say`Mixer`, formNames[form.kind]), out };
 }

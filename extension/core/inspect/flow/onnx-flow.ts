@@ -3,12 +3,14 @@ import type { GraphIndex, GraphNode } from '../../models/onnx/graph-index';
 import type { OnnxModel } from '../../models/onnx/stream/stream-of-graph';
 import { ValueShapes } from '../../models/onnx/values/value-shapes';
 import type { Flow, FlowEdge, FlowGroup, FlowItem, FlowKind, FlowNode } from './flow-document';
+import { blockLabel } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import { placeNodes } from './onnx-places';
 import type { Place } from './onnx-places';
 import { signatureOf } from './signature';
 import { mostDrawn } from './visible-flow';
-import { counted, inEnglish } from '../../message';
+import { counted, say, verbatim } from '../../message';
+import type { Message } from '../../message';
 
 /** A graph without residual branches is not folded; a larger one could not be read. */
 const mostUnfolded = 400;
@@ -79,19 +81,19 @@ class GraphFlow {
       sublayers.set(block, list);
       list.push(sublayerGroup(id, kind, inside), ...around);
     }
-    const partsFrom = (prefix: string, label: string): FlowItem[] =>
+    const partsFrom = (prefix: string, label: Message): FlowItem[] =>
       [...byPlace.keys()]
         .filter((key) => key.startsWith(prefix))
-        .flatMap((key) => part(key, key === 'front.side' ? 'Side values' : label, itemsOf(key)));
-    const front = partsFrom('front', 'In front of the blocks');
+        .flatMap((key) => part(key, key === 'front.side' ? say`Side values` : label, itemsOf(key)));
+    const front = partsFrom('front', say`In front of the blocks`);
     const shapes = new Map(
       [...this.model.file.initializers].map(([name, { dims }]) => [name, dims]),
     );
     const groups = [...sublayers].map(([block, children]): FlowGroup => {
       const id = `block.${block}`;
-      return { id, kind: 'block', row: id, label: `Block ${block}`, children };
+      return { id, kind: 'block', row: id, label: blockLabel(block), children };
     });
-    const between = partsFrom('between', 'Between the blocks');
+    const between = partsFrom('between', say`Between the blocks`);
     const behind = itemsOf('behind');
     const outputs = this.outputsOf(undefined);
     const inputs = index.inputs.flatMap(({ name }) => this.inputNode(name, undefined));
@@ -117,7 +119,7 @@ class GraphFlow {
         ...front,
         ...folded,
         ...between,
-        ...part('behind', 'Behind the blocks', behind, branches.length === 0),
+        ...part('behind', say`Behind the blocks`, behind, branches.length === 0),
         ...outputs,
       ],
       edges,
@@ -174,10 +176,10 @@ class GraphFlow {
         open.push(...(this.model.index.producers.get(name)?.inputs ?? []));
       }
     }
-    const half = op === operatorName(proto) ? {} : { detail: `part of ${proto.opType}` };
+    const half = op === operatorName(proto) ? {} : { detail: say`part of ${proto.opType}` };
     return {
       id,
-      label: op.split(':').at(-1) ?? op,
+      label: verbatim(op.split(':').at(-1) ?? op),
       kind: kindOf(node, read.size > 0),
       name: proto.name === '' ? (node.outputs[0] ?? '') : proto.name,
       tensors: [...read].reverse(),
@@ -204,7 +206,7 @@ class GraphFlow {
     }
     const id = `input:${name}`;
     this.inputs.set(name, id);
-    return [{ id, label: shortPort(name, sublayer), name, kind: 'input', tensors: [] }];
+    return [{ id, label: verbatim(shortPort(name, sublayer)), name, kind: 'input', tensors: [] }];
   }
 
   private placeKey(node: GraphNode): string | undefined {
@@ -224,7 +226,9 @@ class GraphFlow {
         return [];
       }
       const id = `output:${name}`;
-      return [{ id, label: shortPort(name, sublayer), name, kind: 'output', tensors: [] }];
+      return [
+        { id, label: verbatim(shortPort(name, sublayer)), name, kind: 'output', tensors: [] },
+      ];
     });
   }
 
@@ -277,31 +281,31 @@ function edgesWithin(
   return found;
 }
 
-const sublayerNames: Readonly<Record<string, string>> = {
-  attention: 'Attention',
-  'cross-attention': 'Cross-attention',
-  mixer: 'Mixer',
-  feedforward: 'Feed-forward',
-  convolution: 'Convolution',
-  expert: 'Experts',
-  parallel: 'Parallel branches',
-  other: 'Branch',
+const sublayerNames: Readonly<Record<string, Message>> = {
+  attention: say`Attention`,
+  'cross-attention': say`Cross-attention`,
+  mixer: say`Mixer`,
+  feedforward: say`Feed-forward`,
+  convolution: say`Convolution`,
+  expert: say`Experts`,
+  parallel: say`Parallel branches`,
+  other: say`Branch`,
 };
 
 function sublayerGroup(id: string, kind: string, children: readonly FlowItem[]): FlowGroup {
-  const label = sublayerNames[kind] ?? kind;
+  const label = sublayerNames[kind] ?? verbatim(kind);
   return {
     id,
     kind: 'sublayer',
     row: id,
     label,
-    detail: inEnglish(counted(children.length, 'operator')),
+    detail: counted(children.length, 'operator'),
     children,
   };
 }
 
 /** A group where there is more than one node. */
-function part(id: string, label: string, items: readonly FlowItem[], flat = false): FlowItem[] {
+function part(id: string, label: Message, items: readonly FlowItem[], flat = false): FlowItem[] {
   return items.length < 2 || flat
     ? [...items]
     : [
@@ -309,7 +313,7 @@ function part(id: string, label: string, items: readonly FlowItem[], flat = fals
           id,
           kind: 'part',
           label,
-          detail: inEnglish(counted(items.length, 'operator')),
+          detail: counted(items.length, 'operator'),
           children: items,
         },
       ];

@@ -1,5 +1,10 @@
+import { inEnglish } from '../../message';
 import { everyItem, isGroup } from './flow-document';
-import type { FlowEdge, FlowGroup } from './flow-document';
+import type { FlowEdge, FlowGroup, FlowItem } from './flow-document';
+
+/** What an item says, the same in every language. */
+export const textsOf = ({ label, detail }: FlowItem): readonly string[] =>
+  [label, ...(detail === undefined ? [] : [detail])].map(inEnglish);
 
 /**
  * What tells a block's structure from that of others: its operations in order, the shapes of their
@@ -15,11 +20,10 @@ export function signatureOf(
   const places = new Map(items.map(({ id }, place) => [id, String(place)]));
   const operations = items.map((item) =>
     isGroup(item)
-      ? [item.kind, item.label, item.detail, item.children.length].join('|')
+      ? [item.kind, ...textsOf(item), item.children.length].join('|')
       : [
           item.kind,
-          item.label,
-          item.detail,
+          ...textsOf(item),
           ...item.tensors.map((name) => shapes.get(name)?.join('×')),
         ].join('|'),
   );

@@ -2,15 +2,16 @@ import { flatPieces } from '../../models/stages/piece';
 import type { Piece } from '../../models/stages/piece';
 import type { StagedModel } from '../../models/stages/staged-model';
 import type { StoredTensor } from '../model-description';
+import { say, verbatim } from '../../message';
 import { BranchBuilder } from './branch-flow';
-import { FlowBuilder } from './flow-builder';
+import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import type { Flow, FlowGroup } from './flow-document';
 
 const labels = {
-  attention: 'Attention',
-  feedforward: 'Feed-forward',
-  convolution: 'Convolution',
+  attention: say`Attention`,
+  feedforward: say`Feed-forward`,
+  convolution: say`Convolution`,
 } as const;
 
 /** The flow of a model of stages, step by step. */
@@ -20,7 +21,7 @@ export function stagedFlow(
 ): Flow {
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
-  const pixels = root.add('pixel_values', 'input', 'Pixels', [], {
+  const pixels = root.add('pixel_values', 'input', say`Pixels`, [], {
     shape: inputs[0]?.shape ?? [],
   });
   let stream = steps(root, 'stem', layout.start, pixels);
@@ -30,20 +31,20 @@ export function stagedFlow(
     const out = steps(own, 'step', branch, stream);
     const around = new BranchBuilder(flow, `block.${block}`);
     around.items.push(own.group(labels[kind]));
-    stream = around.add(`${kind}-sum`, 'combine', '+', [stream, out]);
+    stream = around.add(`${kind}-sum`, 'combine', verbatim('+'), [stream, out]);
     stream = steps(around, `${kind}-behind`, behind, stream);
     const known = blocks.get(block);
     blocks.set(block, {
       id: `block.${block}`,
       kind: 'block',
       row: `block.${block}`,
-      label: `Block ${block}`,
+      label: blockLabel(block),
       children: [...(known?.children ?? []), ...around.items],
     });
   }
   root.items.push(...blocks.values());
   const logits = layout.head === undefined ? stream : steps(root, 'head', layout.head, stream);
-  root.add('output', 'output', output.name, [logits]);
+  root.add('output', 'output', verbatim(output.name), [logits]);
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 

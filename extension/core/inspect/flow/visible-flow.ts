@@ -1,9 +1,14 @@
+import { render } from '../../message';
+import type { Translate } from '../../message';
 import { everyItem, isGroup, timesOf } from './flow-document';
 import type { Flow, FlowEdge, FlowGroup, FlowItem } from './flow-document';
 
 /** What is seen of a flow at one place: an operation, a group as one box, or a frame with its parts. */
 export interface Visible {
   readonly item: FlowItem;
+  /** In the language that is shown. */
+  readonly label: string;
+  readonly detail: string | undefined;
   /** Every item that it stands for: those at the same place in each repeat of the runs around it. */
   readonly alike: readonly FlowItem[];
   readonly parent: Visible | undefined;
@@ -37,7 +42,11 @@ export interface VisibleFlow {
 }
 
 /** What is seen while the groups of `open` are opened, and its runs unfolded. */
-export function visibleFlow({ items, edges }: Flow, open: ReadonlySet<string>): VisibleFlow {
+export function visibleFlow(
+  { items, edges }: Flow,
+  open: ReadonlySet<string>,
+  translate: Translate,
+): VisibleFlow {
   const places = new Map<string, Visible>();
   const visit = (
     alike: readonly FlowItem[],
@@ -52,6 +61,8 @@ export function visibleFlow({ items, edges }: Flow, open: ReadonlySet<string>): 
     const parts = isGroup(item) ? partsOf(item, open, isListed) : undefined;
     const seen: Visible = {
       ...{ item, alike, parent, children: parts && children },
+      label: render(item.label, translate),
+      detail: item.detail && render(item.detail, translate),
       expanded: isGroup(item) ? expandedOf(item, open, isListed) : undefined,
     };
     const groups = alike.filter(isGroup);

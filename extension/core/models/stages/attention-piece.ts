@@ -1,6 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { Piece } from './piece';
+import { say } from '../../message';
 
 /** Attention of some positions to others, without a mask. */
 export interface StagedAttention {
@@ -28,7 +29,7 @@ export function attention(form: StagedAttention): Piece {
   const head = width / heads;
   const pieces = [query, key, value, ...(source === undefined ? [] : [source]), output];
   return {
-    label: `Attention, ${heads} heads × ${head}`,
+    label: say`Attention, ${heads} heads × ${head}`,
     tensors: [...pieces.flatMap(({ tensors }) => tensors), ...(scores?.tensors ?? [])],
     outputs: output.outputs ?? [],
     emit: (graph, x) => {

@@ -9,6 +9,7 @@ import { emitWeight } from '../parts/weight';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { plain } from './piece';
 import type { Piece } from './piece';
+import { say, verbatim } from '../../message';
 
 /** What a convolution is made of, besides its numbers of channels. */
 export interface Convolution {
@@ -38,21 +39,21 @@ export const paddedWindow = (size: number): Convolution => ({
 /** Which axis of the stream holds the channels: [batch, height, width, channels], or [batch, channels, height, width]. */
 export type Channels = 'last' | 'first';
 
-export const toLast = plain('Channels last', (graph, x) =>
+export const toLast = plain(say`Channels last`, (graph, x) =>
   graph.op('Transpose', [x], { perm: [0, 2, 3, 1] }),
 );
-export const toFirst = plain('Channels first', (graph, x) =>
+export const toFirst = plain(say`Channels first`, (graph, x) =>
   graph.op('Transpose', [x], { perm: [0, 3, 1, 2] }),
 );
 
 /** [batch, channels, height, width] → [batch, channels] */
-export const meanOfPixels = plain('Mean of pixels', (graph, x) =>
+export const meanOfPixels = plain(say`Mean of pixels`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 0 }),
 );
 
 /** The greatest of each window of [batch, channels, height, width]. */
 export const maxPool = (kernel: number, stride: number, padding: number): Piece =>
-  plain('Max pooling', (graph, x) =>
+  plain(say`Max pooling`, (graph, x) =>
     graph.op('MaxPool', [x], {
       kernel_shape: [kernel, kernel],
       strides: [stride, stride],
@@ -99,7 +100,7 @@ export class PieceFinder {
     const weight = this.take(`${name}.weight`, [out, input / groups, kernel, kernel]);
     const tensors = [weight, ...(bias ? [this.take(`${name}.bias`, [out])] : [])];
     return {
-      label: `Convolution ${kernel} × ${kernel}`,
+      label: say`Convolution ${kernel} × ${kernel}`,
       tensors,
       outputs: tensors,
       emit: (graph, x, change = (value) => value) => {
@@ -133,7 +134,7 @@ export class PieceFinder {
     const own = [part('weight'), part('bias')];
     const tensors = [...own, part('running_mean'), part('running_var')];
     return {
-      label: 'Batch norm',
+      label: say`Batch norm`,
       tensors,
       outputs: own,
       emit: (graph, x) =>
@@ -155,7 +156,7 @@ export class PieceFinder {
     const emit = (graph: GraphBuilder, x: Value): Value =>
       emitNorm(graph, { kind: 'layer', epsilon }, x, norm);
     return {
-      label: 'Layer norm',
+      label: say`Layer norm`,
       tensors,
       outputs: tensors,
       emit:
@@ -169,7 +170,7 @@ export class PieceFinder {
   public groupNorm(name: string, width: number, groups = 1, epsilon = 1e-5): Piece {
     const tensors = [this.take(`${name}.weight`, [width]), this.take(`${name}.bias`, [width])];
     return {
-      label: 'Group norm',
+      label: say`Group norm`,
       tensors,
       outputs: tensors,
       emit: (graph, x) => {
@@ -203,7 +204,7 @@ export class PieceFinder {
   public scale(name: string, width: number, channels: Channels): Piece {
     const tensor = this.take(name, [width]);
     return {
-      label: '× by channel',
+      label: say`× by channel`,
       tensors: [tensor],
       outputs: [tensor],
       emit: (graph, x) => {
@@ -219,7 +220,7 @@ export class PieceFinder {
 function linearPiece(linear: Linear): Piece {
   const tensors = [linear.weight, ...(linear.bias === undefined ? [] : [linear.bias])];
   return {
-    label: 'Linear',
+    label: say`Linear`,
     tensors,
     outputs: tensors,
     emit: (graph, x) => emitLinearOver(graph, linear, x),
@@ -232,15 +233,15 @@ export function activation(name: string): Piece {
   if (own === undefined) {
     throw new Error(`no activation is named ${name}`);
   }
-  return plain(name, own);
+  return plain(verbatim(name), own);
 }
 
-export const sigmoid = plain('sigmoid', (graph, x) => graph.op('Sigmoid', [x]));
+export const sigmoid = plain(verbatim('sigmoid'), (graph, x) => graph.op('Sigmoid', [x]));
 
 /** Squeeze and excitation (arXiv 1709.01507): channels times a gate that their means give, through these layers. */
 export function squeezed(gate: Piece): Piece {
   return {
-    label: 'Squeeze and excitation',
+    label: say`Squeeze and excitation`,
     tensors: gate.tensors,
     emit: (graph, x) => {
       const pooled = graph.op('ReduceMean', [x], { axes: [2, 3], keepdims: 1 });

@@ -1,10 +1,11 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Message } from '../../message';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 
 /** What a step of a model computes of one value. */
 export interface Piece {
   /** For people, such as `Convolution 3 × 3`. */
-  readonly label: string;
+  readonly label: Message;
   readonly tensors: readonly LazyTensor[];
   /** The tensors that make what comes out: with zeros in them the piece gives zeros. */
   readonly outputs?: readonly LazyTensor[];
@@ -14,7 +15,7 @@ export interface Piece {
 }
 
 /** The pieces one after the other; what is undefined is left out. */
-export function chain(label: string, ...all: readonly (Piece | undefined)[]): Piece {
+export function chain(label: Message, ...all: readonly (Piece | undefined)[]): Piece {
   const pieces = all.filter((piece) => piece !== undefined);
   return {
     label,
@@ -26,12 +27,12 @@ export function chain(label: string, ...all: readonly (Piece | undefined)[]): Pi
 }
 
 /** A piece without weights. */
-export function plain(label: string, emit: Piece['emit']): Piece {
+export function plain(label: Message, emit: Piece['emit']): Piece {
   return { label, tensors: [], emit };
 }
 
 /** x + f(x), for a sum whose branch cannot go. */
-export function added(label: string, shortcut: Piece | undefined, branch: Piece): Piece {
+export function added(label: Message, shortcut: Piece | undefined, branch: Piece): Piece {
   return {
     label,
     tensors: [...(shortcut?.tensors ?? []), ...branch.tensors],

@@ -78,10 +78,10 @@ export function layOutStages(
   return {
     channels: config.num_channels,
     image: family.fixesImage === true ? sidesAt(config, 'image_size') : undefined,
-    start: chain('Stem', ...start),
+    start: chain(say`Stem`, ...start),
     sublayers: sublayers.map((sublayer) => ({
       ...sublayer,
-      behind: chain('Behind the sum', ...sublayer.behind),
+      behind: chain(say`Behind the sum`, ...sublayer.behind),
     })),
     head,
     blockPlaces: placesOf(family.groups(config)).map(

@@ -19,7 +19,7 @@ import { UserError } from '../../user-error';
 import { added, chain } from './piece';
 import type { Piece } from './piece';
 import type { StagedLayout, StagedSublayer } from './staged-layout';
-import { say } from '../../message';
+import { inEnglish, say, verbatim } from '../../message';
 
 const pixels = 'pixel_values';
 const stream = 'hidden';
@@ -64,12 +64,12 @@ export class StagedModel implements LayeredModel {
 
   public sublayer(index: number): Step & { readonly part: BuilderPart } {
     const { id, branch, behind } = this.at(index);
-    return over(id, chain(id, added('Sum', undefined, branch), behind));
+    return over(id, chain(verbatim(id), added(say`Sum`, undefined, branch), behind));
   }
 
   public summed(index: number): Step & { readonly part: BuilderPart } {
     const { id, branch } = this.at(index);
-    return over(`${id}.summed`, added('Sum', undefined, branch));
+    return over(`${id}.summed`, added(say`Sum`, undefined, branch));
   }
 
   public skipped(index: number): Step {
@@ -84,7 +84,7 @@ export class StagedModel implements LayeredModel {
   }
 
   public get epilogue(): BuilderPart {
-    return part('epilogue', this.layout.head ?? chain('Output'), stream, this.output.name);
+    return part('epilogue', this.layout.head ?? chain(say`Output`), stream, this.output.name);
   }
 
   public outputTensors(index: number): readonly LazyTensor[] {
@@ -129,7 +129,7 @@ export class StagedModel implements LayeredModel {
     const [input] = this.inputs;
     graph.input(pixels, DataType.FLOAT, input?.shape ?? []);
     const last = this.steps(removed).reduce(
-      (x, piece) => graph.within(piece.label, () => piece.emit(graph, x)),
+      (x, piece) => graph.within(inEnglish(piece.label), () => piece.emit(graph, x)),
       pixels,
     );
     graph.output(this.output.name, last, DataType.FLOAT);
@@ -141,7 +141,7 @@ export class StagedModel implements LayeredModel {
     return [
       start,
       ...sublayers.flatMap(({ id, branch, behind }, index) =>
-        removed.has(index) ? [behind] : [added(id, undefined, branch), behind],
+        removed.has(index) ? [behind] : [added(verbatim(id), undefined, branch), behind],
       ),
       ...(head === undefined ? [] : [head]),
     ];

@@ -2,6 +2,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitWeight } from '../parts/weight';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Piece } from './piece';
+import { say } from '../../message';
 
 /** Windows over an image, shifted against its grid (Swin, arXiv 2103.14030). */
 export interface Windows {
@@ -23,7 +24,7 @@ export function inWindows(windows: Windows, inside: Piece): Piece {
   const grid = [tall / size, wide / size] as const;
   return {
     ...inside,
-    label: shift === 0 ? 'Windows' : `Windows moved by ${shift}`,
+    label: shift === 0 ? say`Windows` : say`Windows moved by ${shift}`,
     emit: (graph, x) => {
       const whole =
         tall === height && wide === width
@@ -120,7 +121,7 @@ export function emitWindowBias(graph: GraphBuilder, table: Value, size: number):
 /** Pixels of every second row and column side by side (Swin's patch merging): [batch, height / 2, width / 2, 4 · channels]. */
 export function mergedPixels(height: number, width: number): Piece {
   return {
-    label: 'Merge 2 × 2 pixels',
+    label: say`Merge 2 × 2 pixels`,
     tensors: [],
     emit: (graph, x) => {
       const even =

@@ -8,6 +8,7 @@ import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
 import type { StagedFamily, StageForm } from '../staged-family';
+import { say } from '../../../message';
 
 const groups = groupsByDepth((stage) => `encoder.stages.${stage}.layers.`);
 
@@ -31,7 +32,7 @@ function convNext({ modelType, name, between, scale }: Form): StagedFamily {
   };
   const branch = (config: StagedConfig, find: PieceFinder, width: number): Piece =>
     chain(
-      'Convolution',
+      say`Convolution`,
       find.conv('dwconv', width, width, { kernel: 7, groups: width }),
       toLast,
       find.layerNorm('layernorm', width, 1e-6),
@@ -93,7 +94,7 @@ function responseNorm(find: PieceFinder, width: number): Piece {
     find.take('grn.bias', [1, 1, 1, width]),
   ];
   return {
-    label: 'Global response norm',
+    label: say`Global response norm`,
     tensors: [weight, bias],
     emit: (graph: GraphBuilder, x: Value): Value => {
       const lengths = graph.op('ReduceL2', [x], { axes: [1, 2], keepdims: 1 });

@@ -7,12 +7,14 @@ import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
 
 const canEmpty = true;
 
 /** What the pooling of its neighbours adds to a pixel. */
 const pooling = (edge: number): Piece =>
-  plain(`Mean of ${edge} × ${edge} pixels`, (graph, x) => {
+  plain(say`Mean of ${edge} × ${edge} pixels`, (graph, x) => {
     const half = Math.floor(edge / 2);
     const mean = graph.op('AveragePool', [x], {
       kernel_shape: [edge, edge],
@@ -76,7 +78,7 @@ const poolFormer: StagedFamily = {
               kind: 'convolution',
               branch: () =>
                 chain(
-                  'Pooling',
+                  say`Pooling`,
                   own.groupNorm('before_norm', width),
                   pooling(numberAt(config, 'pool_size')),
                   scale(1),
@@ -86,7 +88,7 @@ const poolFormer: StagedFamily = {
               kind: 'feedforward',
               branch: () =>
                 chain(
-                  'Feed-forward',
+                  say`Feed-forward`,
                   own.groupNorm('after_norm', width),
                   own.conv('output.conv1', width, inner),
                   activation(config.hidden_act),
@@ -102,7 +104,7 @@ const poolFormer: StagedFamily = {
   head: (config, find) => {
     const width = listAt(config, 'hidden_sizes').at(-1) ?? 0;
     return chain(
-      'Head',
+      say`Head`,
       find.groupNorm('norm', width),
       meanOfPixels,
       find.classifier('classifier', width),
@@ -128,7 +130,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
   );
   const context = find.conv('projection_context', width, width);
   const output = chain(
-    'Output',
+    say`Output`,
     toLast,
     config['use_post_layernorm_in_modulation'] === true
       ? find.layerNorm('layernorm', width, numberAt(config, 'layer_norm_eps'))
@@ -137,7 +139,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
   );
   const gelu = activation('gelu');
   return {
-    label: `Focal modulation, ${levels} levels`,
+    label: say`Focal modulation, ${levels} levels`,
     tensors: [input, ...layers, context, output].flatMap(({ tensors }) => tensors),
     outputs: output.outputs ?? [],
     emit: (graph: GraphBuilder, x: Value) => {
@@ -199,7 +201,7 @@ const focalNet: StagedFamily = {
         block: (number: number): BlockBranch[] => {
           const own = at.at(`layers.${number}.`);
           const inner = Math.trunc(width * numberAt(config, 'mlp_ratio'));
-          const around = (label: string, of: 1 | 2, piece: Piece): Piece => {
+          const around = (label: Message, of: 1 | 2, piece: Piece): Piece => {
             const norm = own.layerNorm(`norm${of}`, width, epsilon);
             const scale =
               config['use_layerscale'] === true
@@ -211,16 +213,16 @@ const focalNet: StagedFamily = {
             {
               kind: 'convolution',
               branch: () =>
-                around('Modulation', 1, modulation(config, own.at('modulation.'), stage, width)),
+                around(say`Modulation`, 1, modulation(config, own.at('modulation.'), stage, width)),
             },
             {
               kind: 'feedforward',
               branch: () =>
                 around(
-                  'Feed-forward',
+                  say`Feed-forward`,
                   2,
                   chain(
-                    'Feed-forward',
+                    say`Feed-forward`,
                     own.linear('mlp.fc1', width, inner),
                     activation(config.hidden_act),
                     own.linear('mlp.fc2', inner, width),

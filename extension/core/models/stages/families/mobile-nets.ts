@@ -7,6 +7,7 @@ import type { Convolution, PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sizeOf } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import type { BlockGroup, StagedFamily, StagedStep } from '../staged-family';
+import { say } from '../../../message';
 
 /** An inverted residual block, which is a sum where it keeps the stream's size. */
 interface Inverted {
@@ -91,7 +92,7 @@ function mobileLayer(
   const isSame = config['tf_padding'] === true && stride > 1;
   const padding = isSame ? 'same' : Math.trunc((kernel - 1) / 2) * dilation;
   return chain(
-    'Convolution and norm',
+    say`Convolution and norm`,
     find.conv('convolution', ...sizes, { ...form, padding, bias: false }),
     find.batchNorm('normalization', sizes[1], numberAt(config, 'layer_norm_eps')),
     act === '' ? undefined : activation(act),
@@ -133,7 +134,7 @@ const mobileNetV2: Form = {
     const at = (name: string): PieceFinder => find.at(`conv_stem.${name}.`);
     const [width, out] = [narrowed(config, 32), narrowed(config, 16)];
     return chain(
-      'Stem',
+      say`Stem`,
       mobileLayer(config, at('first_conv'), [config.num_channels, width], { kernel: 3, stride: 2 }),
       config['first_layer_is_expansion'] === false
         ? mobileLayer(config, at('expand_1x1'), [width, width], {})
@@ -150,7 +151,7 @@ const mobileNetV2: Form = {
     );
     const depthwise = { kernel: 3, stride, dilation, groups: inner };
     return chain(
-      'Inverted residual',
+      say`Inverted residual`,
       mobileLayer(config, find.at('expand_1x1.'), [input, inner], {}),
       mobileLayer(config, find.at('conv_3x3.'), [inner, inner], depthwise),
       mobileLayer(config, find.at('reduce_1x1.'), [inner, out], {}, ''),
@@ -177,7 +178,7 @@ function named(
   isActive = true,
 ): Piece {
   return chain(
-    'Convolution and norm',
+    say`Convolution and norm`,
     find.conv(convolution, ...sizes, { ...form, bias: false }),
     find.batchNorm(norm, sizes[1], numberAt(config, 'batch_norm_eps')),
     isActive ? activation(config.hidden_act) : undefined,
@@ -237,7 +238,7 @@ const efficientNet: Form = {
     const isWide = listAt(config, 'depthwise_padding').includes(number);
     const narrow = Math.max(1, Math.trunc(input * numberAt(config, 'squeeze_expansion_ratio')));
     return chain(
-      'Inverted residual',
+      say`Inverted residual`,
       expands
         ? named(config, find, ['expansion.expand_conv', 'expansion.expand_bn'], [input, inner], {})
         : undefined,
@@ -255,7 +256,7 @@ const efficientNet: Form = {
       ),
       squeezed(
         chain(
-          'Gate',
+          say`Gate`,
           find.conv('squeeze_excite.reduce', inner, narrow),
           activation(config.hidden_act),
           find.conv('squeeze_excite.expand', narrow, inner),

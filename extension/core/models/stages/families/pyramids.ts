@@ -9,6 +9,7 @@ import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
+import { say } from '../../../message';
 
 /** Names of the tensors of a block. */
 interface BlockNames {
@@ -118,7 +119,7 @@ function branches(
   const linear = (own: string, bias = true): Piece => find.linear(own, width, width, bias);
   const source = (): Piece =>
     chain(
-      'Fewer pixels',
+      say`Fewer pixels`,
       toFirst,
       find.conv(names.reduction, width, width, { kernel: edge, stride: edge, padding: 0 }),
       toLast,
@@ -129,7 +130,7 @@ function branches(
       kind: 'attention',
       branch: () =>
         chain(
-          'Attention',
+          say`Attention`,
           find.layerNorm('layer_norm_1', width, epsilon),
           attention({
             heads: listAt(config, 'num_attention_heads')[stage] ?? 1,
@@ -146,7 +147,7 @@ function branches(
       kind: 'feedforward',
       branch: () =>
         chain(
-          'Feed-forward',
+          say`Feed-forward`,
           find.layerNorm('layer_norm_2', width, epsilon),
           find.linear('mlp.dense1', width, inner),
           ...(mixes
@@ -244,7 +245,7 @@ const positioned: Form['embed'] = (config, find, { stage, isLast, input, width }
     toLast,
     at.layerNorm('layer_norm', width, numberAt(config, 'layer_norm_eps')),
     {
-      label: 'Positions',
+      label: say`Positions`,
       tensors: [positions, ...(token === undefined ? [] : [token])],
       emit: (graph, x) => {
         const flat = graph.op('Reshape', [x, graph.ints([0, -1, width])]);
@@ -288,7 +289,7 @@ const pvt: Form = {
       listAt(config, 'hidden_sizes').at(-1) ?? 0,
       numberAt(config, 'layer_norm_eps'),
     ),
-    plain('First position', (graph, x) =>
+    plain(say`First position`, (graph, x) =>
       graph.op('Gather', [x, graph.ints([0], [])], { axis: 1 }),
     ),
   ],

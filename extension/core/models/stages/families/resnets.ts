@@ -8,6 +8,7 @@ import { listAt, numberAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
 import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
 import type { StagedFamily, StagedStep } from '../staged-family';
+import { say } from '../../../message';
 
 /** Widths and stride of a block. */
 interface BlockSizes {
@@ -66,8 +67,8 @@ function resNet(form: Form): StagedFamily {
   const first = (config: StagedConfig, find: PieceFinder, sizes: BlockSizes): Piece => {
     const before = form.before?.(config, find, sizes);
     const branch = form.branch(config, find, sizes);
-    const sum = added('Block that changes the size', form.shortcut(config, find, sizes), branch);
-    return chain('Block that changes the size', before, sum, form.activation(config));
+    const sum = added(say`Block that changes the size`, form.shortcut(config, find, sizes), branch);
+    return chain(say`Block that changes the size`, before, sum, form.activation(config));
   };
   return {
     modelType,
@@ -89,7 +90,7 @@ function resNet(form: Form): StagedFamily {
           block: (number: number) => {
             const branch = (): Piece =>
               chain(
-                'Convolution',
+                say`Convolution`,
                 form.before?.(config, at(number), own),
                 form.branch(config, at(number), own),
               );
@@ -125,7 +126,7 @@ function normed(
 ): Piece {
   const at = find.at(`${name}.`);
   return chain(
-    'Convolution and norm',
+    say`Convolution and norm`,
     at.conv('convolution', input, out, { ...form, bias: false }),
     at.batchNorm('normalization', out),
     act === undefined ? undefined : activation(act),
@@ -166,7 +167,7 @@ const resnet: Form = {
     const { hidden_act: act } = config;
     if (config['layer_type'] !== 'bottleneck') {
       return chain(
-        'Convolutions',
+        say`Convolutions`,
         normed(find, 'layer.0', [input, out], { kernel: 3, stride }, act),
         normed(find, 'layer.1', [out, out], { kernel: 3 }),
       );
@@ -174,7 +175,7 @@ const resnet: Form = {
     const inner = Math.floor(out / 4);
     const isEarly = config['downsample_in_bottleneck'] === true;
     return chain(
-      'Convolutions',
+      say`Convolutions`,
       normed(find, 'layer.0', [input, inner], { stride: isEarly ? stride : 1 }, act),
       normed(find, 'layer.1', [inner, inner], { kernel: 3, stride: isEarly ? 1 : stride }, act),
       normed(find, 'layer.2', [inner, out], {}),
@@ -208,7 +209,7 @@ const regnet: Form = {
     const gate = (): Piece =>
       squeezed(
         chain(
-          'Gate',
+          say`Gate`,
           find.conv('layer.2.attention.0', out, narrow),
           activation('relu'),
           find.conv('layer.2.attention.2', narrow, out),
@@ -216,7 +217,7 @@ const regnet: Form = {
         ),
       );
     return chain(
-      'Convolutions',
+      say`Convolutions`,
       normed(find, 'layer.0', [input, out], {}, act),
       normed(find, 'layer.1', [out, out], { kernel: 3, stride, groups }, act),
       hasGate ? gate() : undefined,
@@ -228,7 +229,7 @@ const regnet: Form = {
 };
 
 /** ONNX Runtime takes padding right in front of a pooling for the pooling's own, whose border is −∞: something stands between. */
-const zerosAround = plain('Zeros around', (graph, x) =>
+const zerosAround = plain(say`Zeros around`, (graph, x) =>
   graph.op('Max', [graph.op('Pad', [x, graph.ints([0, 0, 1, 1, 0, 0, 1, 1])])]),
 );
 
@@ -280,7 +281,7 @@ const bit: Form = {
     const inner = multipleNear(out / 4, divisor);
     const [first, second] = isPreActivated(config) ? ['norm2', 'norm3'] : ['norm1', 'norm2'];
     return chain(
-      'Convolutions',
+      say`Convolutions`,
       find.standardizedConv('conv1', input, inner, {}),
       groupNorm(config, find, first, inner),
       find.standardizedConv('conv2', inner, inner, { kernel: 3, stride }),
@@ -293,7 +294,7 @@ const bit: Form = {
   },
   shortcut: (config, find, { input, out, stride }) =>
     chain(
-      'Shortcut',
+      say`Shortcut`,
       find.standardizedConv('downsample.conv', input, out, { stride }),
       isPreActivated(config)
         ? undefined
@@ -306,7 +307,7 @@ const bit: Form = {
 
 function groupNorm(config: StagedConfig, find: PieceFinder, name: string, width: number): Piece {
   return chain(
-    'Group norm',
+    say`Group norm`,
     find.groupNorm(name, width, numberAt(config, 'num_groups')),
     activation(config.hidden_act),
   );

@@ -12,6 +12,8 @@ import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
 import { emitMasked, emitTable, emitWindowBias, inWindows, mergedPixels } from '../windows';
 import type { Windows } from '../windows';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
 
 /** Sizes of a block. */
 interface Sizes {
@@ -43,7 +45,7 @@ interface Form {
 }
 
 const epsilon = 1e-5;
-const meanOfPositions = plain('Mean of positions', (graph, x) =>
+const meanOfPositions = plain(say`Mean of positions`, (graph, x) =>
   graph.op('ReduceMean', [x], { axes: [1, 2], keepdims: 0 }),
 );
 
@@ -146,22 +148,22 @@ function swin(form: Form): StagedFamily {
     const norm = (place: string): Piece =>
       find.layerNorm(`layernorm_${place}`, width, numberAt(config, 'layer_norm_eps'));
     const inner = Math.trunc(numberAt(config, 'mlp_ratio') * width);
-    const around = (label: string, place: string, piece: Piece): Piece =>
+    const around = (label: Message, place: string, piece: Piece): Piece =>
       normsFirst ? chain(label, norm(place), piece) : chain(label, piece, norm(place));
     return [
       {
         kind: 'attention',
         branch: () =>
-          around('Attention', 'before', inWindows(sizes.windows, within(config, find, sizes))),
+          around(say`Attention`, 'before', inWindows(sizes.windows, within(config, find, sizes))),
       },
       {
         kind: 'feedforward',
         branch: () =>
           around(
-            'Feed-forward',
+            say`Feed-forward`,
             'after',
             chain(
-              'Feed-forward',
+              say`Feed-forward`,
               find.linear('intermediate.dense', width, inner),
               activation(config.hidden_act),
               find.linear('output.dense', inner, width),
@@ -200,7 +202,7 @@ const byTable: Form['attention'] = (config, find, { width, heads, windows }) => 
   });
 };
 
-const unit = plain('Unit length', (graph, x) => {
+const unit = plain(say`Unit length`, (graph, x) => {
   const length = graph.op('ReduceL2', [x], { axes: [-1], keepdims: 1 });
   return graph.op('Div', [x, graph.op('Max', [length, graph.scalar(1e-12)])]);
 });
@@ -221,7 +223,7 @@ const byCosine: Form['attention'] = (config, find, { stage, width, heads, window
   const own = find.at('attention.self.');
   const inner = own.rows('continuous_position_bias_mlp.0');
   const network = chain(
-    'Bias by distance',
+    say`Bias by distance`,
     own.linear('continuous_position_bias_mlp.0', 2, inner),
     activation('relu'),
     own.linear('continuous_position_bias_mlp.2', inner, heads, false),
