@@ -35,6 +35,21 @@ export function formatBytes(bytes: number): string {
   return `${short.format(value)} ${unit}`;
 }
 
+const timeUnits = ['ns', 'µs', 'ms', 's'] as const;
+
+/** Milliseconds: 0.000224 → 224 ns, 12.34 → 12.3 ms */
+export function formatTime(milliseconds: number): string {
+  const [smallest, ...larger] = timeUnits;
+  let value = milliseconds * 1e6;
+  let unit: (typeof timeUnits)[number] = smallest;
+  for (const next of larger) {
+    if (value < 999.5) break;
+    value /= 1000;
+    unit = next;
+  }
+  return `${short.format(value)} ${unit}`;
+}
+
 /** 0.2453 → 24.5 %, with a space that does not break, as the host writes it */
 export function formatPercent(fraction: number): string {
   return `${percentage.format(fraction * 100)}\u00a0%`;

@@ -4,7 +4,7 @@ import type {
   MadePlan,
   ShownTable,
 } from '../../extension/protocol/compression';
-import { formatBytes, formatCompact, formatDistance } from '../format';
+import { formatBytes, formatCompact, formatTime } from '../format';
 import { wayKey } from './cells';
 import { strings } from './strings';
 import type { BudgetUnit, Way } from './types';
@@ -109,7 +109,7 @@ export function formatAmount(unit: BudgetUnit, value: number): string {
       return formatBytes(value);
     case 'decode':
     case 'prefill':
-      return strings.milli(formatDistance(value));
+      return formatTime(value);
     case 'parameters':
     case 'flops':
       return formatCompact(value);

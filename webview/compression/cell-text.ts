@@ -1,7 +1,14 @@
 import { distanceWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
 import type { Fact } from '../components/facts';
-import { formatBytes, formatCompact, formatDistance, formatInRow, formatPercent } from '../format';
+import {
+  formatBytes,
+  formatCompact,
+  formatDistance,
+  formatInRow,
+  formatPercent,
+  formatTime,
+} from '../format';
 import { isOuter } from './cells';
 import type { LayerCell } from './cells';
 import { strings } from './strings';
@@ -99,9 +106,7 @@ function distanceText(
 /** Times are zero where none are known. */
 export function timeText(before: number, after: number | undefined): string {
   if (before === 0) return strings.noTime;
-  return strings.timeValue(
-    after === undefined
-      ? formatDistance(before)
-      : strings.change(formatDistance(before), formatDistance(after)),
-  );
+  return after === undefined
+    ? formatTime(before)
+    : strings.change(formatTime(before), formatTime(after));
 }

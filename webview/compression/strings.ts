@@ -212,7 +212,6 @@ export const strings = {
     contracted: t('as one matrix, multiplied out when it is loaded'),
     chained: t('core by core'),
   },
-  timeValue: (milliseconds: string) => t('{0} ms', milliseconds),
   change: (before: string, after: string) => `${before} → ${after}`,
   none: '–',
 
@@ -302,7 +301,6 @@ export const strings = {
   removed: t('Sublayers removed'),
   narrowed: t('Sublayers narrowed'),
   ofTotal: (total: string) => t('of {0}', total),
-  milli: (value: string) => t('{0} ms', value),
   countOf: (count: string, way: string) => `${count} × ${way}`,
 
   // Table

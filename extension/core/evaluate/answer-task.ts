@@ -12,7 +12,7 @@ export async function answerTask(
   removed: ReadonlySet<number>,
   task: Task,
   memoryBytes: number,
-  context: Pick<JobContext, 'cancellation' | 'progress'>,
+  context: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
   const { model, device, units } = executor;
   const tokenizer = await loadTokenizer(model.summary.path);

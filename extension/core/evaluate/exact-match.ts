@@ -1,7 +1,7 @@
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { continuation, endTokens, textBehind } from '../generate/continuation';
-import { openDecoder } from '../generate/decoder';
+import { openDecoder, warnRereading } from '../generate/decoder';
 import type { Decoder, DecoderOptions } from '../generate/decoder';
 import { greedy, sampleToken } from '../generate/sampling';
 import type { JobContext } from '../jobs/job';
@@ -26,10 +26,11 @@ export async function matchAnswers(
   tokenizer: Tokenizer,
   task: ExactMatchTask,
   options: DecoderOptions,
-  { cancellation, progress }: Pick<JobContext, 'cancellation' | 'progress'>,
+  { cancellation, progress, warn }: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
   const ends = await endTokens(model.summary.path, tokenizer);
   const decoder = await openDecoder(model, options);
+  warnRereading(model.summary.name, decoder, { warn });
   const right: boolean[] = [];
   try {
     for (const example of task.examples) {

@@ -145,10 +145,11 @@ async function answersOf(
   }
 }
 
-/** Counts the progress of one model as a part of all: each takes about as long. */
+/** Counts the progress of one model as a part of all: each takes about as long, and is warned of the same. */
 function countedFrom(before: number, models: number, context: JobContext): JobContext {
   return {
     ...context,
+    warn: before === 0 ? context.warn : () => undefined,
     progress: ({ done, total }: StageProgress) => {
       context.progress({
         stage: say`Measuring task scores`,

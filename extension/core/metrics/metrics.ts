@@ -126,7 +126,7 @@ const formulas = {
   },
   answers: {
     meaning: 'How unlikely the right answers of a task become',
-    definition: say`negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
+    definition: say`Negative log-likelihood of the right answers of a task (JSONL), mean over its examples, in nats`,
     ...nextTokenLoss,
     asksAnswers: true,
     distance: (total, sequences) => total / sequences,
@@ -134,7 +134,7 @@ const formulas = {
   accuracy: {
     needsScores: true,
     meaning: 'How many right answers of a task the changed model does not give',
-    definition: say`share of the right answers of a task (JSONL) with a token that is not the likeliest (1 − accuracy)`,
+    definition: say`Share of the right answers of a task (JSONL) with a token that is not the likeliest (1 − accuracy)`,
     reads: ['candidate', 'targets'],
     emitTerms: (graph, inputs) => {
       const { candidate, targets } = chosen(inputs, ['candidate', 'targets']);

@@ -28,7 +28,7 @@ export const searchFields = group('Search', {
     choiceTexts: Object.fromEntries(
       metricNames.map((name) => {
         const { meaning, definition } = metrics[name];
-        return [name, `${meaning}: ${inEnglish(definition)}`];
+        return [name, `${meaning}. ${inEnglish(definition)}`];
       }),
     ),
     setting: 'metric',

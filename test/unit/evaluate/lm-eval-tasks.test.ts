@@ -8,6 +8,8 @@ import { evaluateTask } from '../../../extension/core/evaluate/task-accuracy';
 import type { Example } from '../../../extension/core/data/tasks/task-example';
 import { readTask } from '../../../extension/core/data/tasks/task-file';
 import { unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
+import type { Message } from '../../../extension/core/message';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { temporaryFolder } from '../temporary-folder';
@@ -89,6 +91,20 @@ describe('rows of the data sets of lm-evaluation-harness', () => {
       expect(logged.examples.map(requestsOf)).toEqual(asked.examples.map(requestsOf));
     },
   );
+});
+
+it('a task whose answers are written warns where each token costs the whole text', async () => {
+  const task = await readTask(join(tasks, 'exact-match.jsonl'));
+  if (task.kind !== 'exact-match') throw new Error('the answers are written');
+  const one = { ...task, examples: task.examples.slice(0, 1).map((it) => ({ ...it, tokens: 1 })) };
+  const options = { device: 'cpu', memoryBytes, removed: [] } as const;
+  const withoutCache = Object.create(model, { emitter: { value: undefined } }) as typeof model;
+  const warned: string[] = [];
+  const warn = (message: Message): number => warned.push(inEnglish(message));
+  await matchAnswers(withoutCache, tokenizer, one, options, { ...unattended, warn });
+  expect(warned).toEqual([
+    'espalier-sample reads the whole text again for each token: the graph has no key/value cache.',
+  ]);
 });
 
 describe('a tokenizer that begins a text', () => {

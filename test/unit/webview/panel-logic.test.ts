@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { ConfigChange } from '../../../extension/protocol/heatmap';
 import {
   formatBytes,
+  formatTime,
   formatCompact,
   formatDistance,
   formatDistanceShort,
@@ -150,6 +151,9 @@ it('formats numbers', () => {
   expect(formatBytes(1023)).toBe('1,020 B');
   expect(formatBytes(1536)).toBe('1.5 KiB');
   expect(formatBytes(5 * 1024 ** 4)).toBe('5 TiB');
+  expect([2.239e-4, 0.0125, 999.6, 1e4].map(formatTime)).toEqual([
+    ...['224 ns', '12.5 µs', '1 s', '10 s'],
+  ]);
   expect(formatCompact(4_187_264)).toBe('4.19\u00a0M');
   expect(formatPercent(0.2453)).toBe('24.5\u00a0%');
   expect(formatDistance(0)).toBe('0');

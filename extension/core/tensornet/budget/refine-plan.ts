@@ -35,7 +35,7 @@ export function planNote(
   const found =
     distance === undefined
       ? `sum of ${metric} ${sumOfDistances.toPrecision(4)}, not measured`
-      : `${metric} ${distance.toPrecision(4)}, best of ${tried.length} plans measured`;
+      : `${metric} ${distance.toPrecision(4)}, ${tried.length === 1 ? 'one plan measured' : `best of ${tried.length} plans measured`}`;
   return `budget ${said.join(', ')}, ${found}`;
 }
 
