@@ -46,6 +46,8 @@ export interface ChartContent {
   readonly stepX: number | undefined;
   readonly formatX: (value: number) => string;
   readonly formatY: (value: number) => string;
+  /** Whether `y` holds shares of one. */
+  readonly sharesY?: boolean;
   /** Of the right axis, where that holds shares of one. */
   readonly formatY2?: (value: number) => string;
   readonly pointTitle: (point: ChartPoint) => string;
@@ -205,6 +207,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       y: {
         type: content.logarithmic ? 'logarithmic' : 'linear',
         ...spreadRange(content),
+        ...(content.sharesY === true ? shareRange(content, 'y') : {}),
         display: has('y'),
         title: title(content.titles.y),
         grid: { color: colors.grid, lineWidth: 0.5 },
@@ -219,7 +222,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
       y2: {
         type: isLogarithmicRight(content) ? 'logarithmic' : 'linear',
         position: 'right',
-        ...(content.formatY2 === undefined ? {} : shareRange(content)),
+        ...(content.formatY2 === undefined ? {} : shareRange(content, 'y2')),
         display: has('y2'),
         title: title(content.titles.y2),
         grid: { drawOnChartArea: false },
@@ -263,8 +266,11 @@ const isLogarithmicRight = (content: ChartContent): boolean =>
   content.logarithmic && content.formatY2 === undefined && isWide(content, 'y2');
 
 /** Shares end at 1. Equal ones are drawn on the whole scale, where nothing looks like a difference. */
-function shareRange({ series }: ChartContent): { min?: number; max: number } {
-  const shares = series.filter(({ axis }) => axis === 'y2').flatMap((one) => one.points);
+function shareRange(
+  { series }: ChartContent,
+  axis: ChartSeries['axis'],
+): { min?: number; max: number } {
+  const shares = series.filter((one) => one.axis === axis).flatMap((one) => one.points);
   return { max: 1, ...(new Set(shares.map(({ y }) => y)).size === 1 ? { min: 0 } : {}) };
 }
 

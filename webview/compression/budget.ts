@@ -6,7 +6,6 @@ import type {
 } from '../../extension/protocol/compression';
 import { formatBytes, formatCompact, formatTime } from '../format';
 import { wayKey } from './cells';
-import { strings } from './strings';
 import type { BudgetUnit, Way } from './types';
 
 /** A limit as the form keeps it, set or not. */

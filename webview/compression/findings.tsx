@@ -1,3 +1,4 @@
+import { Fragment } from 'preact';
 import type { VNode } from 'preact';
 import type { CompressionState } from '../../extension/protocol/compression';
 import { Section } from '../components/section';
@@ -62,7 +63,15 @@ function verdict(holds: boolean | undefined, groups: readonly string[]): VNode {
       <strong>
         {holds === undefined ? strings.unknown : holds ? strings.holds : strings.holdsNot}
       </strong>
-      <div class="muted">{strings.groups(groups)}</div>
+      <div class="muted">
+        {groups.map((group, i) => (
+          // Lines break between groups, never in a number.
+          <Fragment key={group}>
+            {i > 0 && ' · '}
+            <span class="nowrap">{group}</span>
+          </Fragment>
+        ))}
+      </div>
     </div>
   );
 }

@@ -227,7 +227,6 @@ export const strings = {
   holds: t('Holds here'),
   holdsNot: t('Not here'),
   unknown: t('Unknown: not enough layers were measured'),
-  groups: (groups: readonly string[]) => groups.join(' · '),
   depth: { early: t('early'), middle: t('middle'), late: t('late') },
   findingsWaiting: t('Nothing has been measured yet.'),
 

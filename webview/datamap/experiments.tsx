@@ -106,6 +106,7 @@ function contentOf(all: readonly ExperimentSeries[]): ChartContent {
     stepX: undefined,
     formatX: formatShare,
     formatY: formatShare,
+    sharesY: true,
     pointTitle: ({ x }) => named(strings.kept, formatShare(x)),
   };
 }

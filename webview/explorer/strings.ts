@@ -1,6 +1,6 @@
 import { counted } from '../counted';
 import type { ComponentKind, ModelDescription, SideFile } from './types';
-import { t } from '../translate';
+import { listed, t } from '../translate';
 
 const kinds: Readonly<Record<ComponentKind, string>> = {
   attention: t('Attention'),
@@ -129,7 +129,7 @@ export const strings = {
   omitted: (count: string) =>
     t('Not shown: {0} that compute only shapes and masks.', counted(count, 'operator')),
   together: (count: string) => t('sum of {0}', counted(count, 'row')),
-  times: (label: string, times: string) => `${label}, × ${times}`,
+  times: (label: string, times: string) => listed([label, `× ${times}`]),
   zoomIn: t('Zoom in'),
   zoomOut: t('Zoom out'),
   fit: t('Fit'),

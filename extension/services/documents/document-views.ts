@@ -5,8 +5,6 @@ import type { DocumentId } from '../../core/document-names';
 interface DocumentView {
   /** Id of the custom editor; the text editor opens them where there is none. */
   readonly viewType?: string;
-  /** `option`: the text editor opens them unless asked otherwise. */
-  readonly priority?: 'default' | 'option';
   /** Path of a JSON schema, for the text editor. */
   readonly schema?: string;
 }
@@ -24,10 +22,10 @@ export const weightsViewType = 'espalier.modelExplorer';
 
 /** Types that the editor knows; others are ordinary JSON to it. */
 export const documentViews: Readonly<Partial<Record<DocumentId, DocumentView>>> = {
-  layerProfile: { viewType: viewTypes.layerProfile, priority: 'option' },
-  sensitivity: { viewType: viewTypes.sensitivity, priority: 'default' },
-  scores: { viewType: viewTypes.scores, priority: 'default' },
-  evolution: { viewType: viewTypes.evolution, priority: 'default' },
+  layerProfile: { viewType: viewTypes.layerProfile },
+  sensitivity: { viewType: viewTypes.sensitivity },
+  scores: { viewType: viewTypes.scores },
+  evolution: { viewType: viewTypes.evolution },
   plan: { schema: './media/plan.schema.json' },
 };
 
@@ -41,7 +39,7 @@ export interface DocumentContributions {
   readonly customEditors: readonly {
     readonly viewType: string;
     readonly selector: readonly { readonly filenamePattern: string }[];
-    readonly priority: 'default' | 'option';
+    readonly priority: 'default';
   }[];
   readonly jsonValidation: readonly { readonly fileMatch: string; readonly url: string }[];
   /** Conditions on `resourceFilename` by which menus tell documents, by type. */
@@ -56,10 +54,10 @@ export function documentContributions(): DocumentContributions {
   });
   return {
     activationEvents: views.map(({ id }) => `workspaceContains:${documentGlob(id)}`),
-    customEditors: views.flatMap(({ viewType, priority = 'default', suffix }) =>
+    customEditors: views.flatMap(({ viewType, suffix }) =>
       viewType === undefined
         ? []
-        : [{ viewType, selector: [{ filenamePattern: `*${suffix}` }], priority }],
+        : [{ viewType, selector: [{ filenamePattern: `*${suffix}` }], priority: 'default' }],
     ),
     jsonValidation: [...views, requests].flatMap(({ schema, suffix }) =>
       schema === undefined ? [] : [{ fileMatch: `*${suffix}`, url: schema }],

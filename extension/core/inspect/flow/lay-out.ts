@@ -256,7 +256,7 @@ function boxSize(visible: Visible): Size {
   const { item, alike, label, expanded } = visible;
   const detail = detailOf(visible) ?? '';
   const twisty = expanded === undefined ? 0 : 16;
-  const text = Math.max(textWidth(label, labelWidth) + twisty, textWidth(detail, detailWidth));
+  const text = twisty + Math.max(textWidth(label, labelWidth), textWidth(detail, detailWidth));
   const hasColour = (isGroup(item) && item.kind === 'sublayer') || joined(alike) !== undefined;
   const strip = hasColour ? stripHeight : 0;
   if (isSign(visible)) {

@@ -113,15 +113,16 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
     }
   }
   const blocks = [...new Set([...lines.values()].flatMap((cells) => [...cells.keys()]))];
+  const different = tensors.filter(({ maxAbsolute }) => maxAbsolute !== 0);
   const table = {
-    title: 'Tensors',
+    title: 'Different tensors',
     columns: [
       { title: 'tensor' },
       { title: 'largest difference', isNumeric: true },
       { title: 'relative difference', isNumeric: true },
       { title: 'cosine', isNumeric: true },
     ],
-    rows: tensors.map(({ name, maxAbsolute, relativeFrobenius, cosine }) => [
+    rows: different.map(({ name, maxAbsolute, relativeFrobenius, cosine }) => [
       name,
       ...[maxAbsolute, relativeFrobenius, cosine].map(number),
     ]),
@@ -145,7 +146,7 @@ function weightSections({ tensors, equal, skipped }: WeightComparison): readonly
               format: (value) => value.toPrecision(2),
             },
           }),
-      table,
+      ...(different.length === 0 ? {} : { table }),
     },
   ];
 }

@@ -1,12 +1,6 @@
 import { basename } from 'node:path';
 import { distanceWord, perplexityWord } from '../../change-size';
-import {
-  formatChange,
-  formatCount,
-  formatDistance,
-  formatDuration,
-  formatPercent,
-} from '../../format';
+import { formatChange, formatCount, formatDistance, formatDuration } from '../../format';
 import { inEnglish } from '../../message';
 import { bundledText, changeOfRounds } from '../../prune/layer-profile';
 import type { LayerProfile } from '../../prune/layer-profile';
@@ -78,7 +72,7 @@ export function importanceOf({ candidates, rounds, model }: LayerProfile): Heatm
   const lines = new Map<string, Map<number, HeatmapCell>>();
   for (const { sublayer, distance } of candidates) {
     const [, block = '0', ...names] = sublayer.split('.');
-    const name = names.join(' ') || 'block';
+    const name = names.join(' ').replace('feedforward', 'feed-forward') || 'block';
     const cells = lines.get(name) ?? new Map<number, HeatmapCell>();
     cells.set(Number(block), { value: distance, text: order.get(sublayer) ?? '' });
     lines.set(name, cells);
@@ -164,7 +158,7 @@ function stabilitySection({ stability }: LayerProfile): Section[] {
     {
       title: 'Stability',
       text: [
-        `Importance was measured on ${texts.map(({ name }) => basename(name)).join(', ')}: rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}. The rank of ${formatPercent(dependent.length / Math.max(1, candidates.length))} of the sublayers depends on the text.`,
+        `Importance was measured on ${texts.length} texts (${texts.map(({ name }) => basename(name)).join(', ')}): rank correlation ${correlation.toFixed(2)}, at least ${least.toFixed(2)}. ${dependent.length === 0 ? 'No rank depends' : `The ranks of ${dependent.length} of ${candidates.length} sublayers depend`} on the text.`,
       ],
       ...(dependent.length === 0
         ? {}

@@ -1,4 +1,11 @@
-import { formatBytes, formatCount, formatDuration, formatPercent } from '../../format';
+import {
+  formatBytes,
+  formatCount,
+  formatDistance,
+  formatDuration,
+  formatError,
+  formatPercent,
+} from '../../format';
 import type { MethodName } from '../../tensornet/compression-choice';
 import { findingsOf, nearestToHalf } from '../../tensornet/sensitivity/findings';
 import type {
@@ -58,40 +65,54 @@ export function sensitivityOf(
       name,
       cells: new Map([...cells].map(([block, distances]) => [block, meanOf(distances)])),
     })),
-    format: (value) => value.toPrecision(2),
+    format: (value) => (value < 1e-3 ? formatError(value) : value.toPrecision(2)),
   };
 }
+
+/** A level as the method names its setting. */
+const settings: Readonly<Record<MethodName, (level: number) => string>> = {
+  mpo: (level) => `bond dimension ${level}`,
+  lowrank: (level) => `rank ${level}`,
+  int8: (level) => (level === 0 ? 'per output' : `groups of ${level}`),
+  int4: (level) => `groups of ${level}`,
+};
 
 /** What every method leaves of the layers at each of its levels, and how far that is from the original. */
 function levelsSection({ layers, original }: SensitivityProfile): Section {
   const bytes = layers.reduce((sum, layer) => sum + layer.bytes, 0);
-  const ways = new Map<string, SensitivityEntry[]>();
+  const ways = new Map<string, Map<number, SensitivityEntry[]>>();
   for (const { entries } of layers) {
     for (const entry of entries) {
-      const way = `${wayName(entry)} ${entry.level}`;
-      ways.set(way, [...(ways.get(way) ?? []), entry]);
+      const way = wayName(entry);
+      const levels = ways.get(way) ?? new Map<number, SensitivityEntry[]>();
+      ways.set(way, levels.set(entry.level, [...(levels.get(entry.level) ?? []), entry]));
     }
   }
+  const listed = [...ways].flatMap(([way, levels]) =>
+    [...levels].sort(([a], [b]) => b - a).map(([level, entries]) => ({ way, level, entries })),
+  );
   return {
     title: 'Methods and levels',
     text: ['Each layer was compressed alone; distances are means over the layers.'],
     table: {
       columns: [
         { title: 'method' },
+        { title: 'setting' },
         { title: 'layers', isNumeric: true },
         { title: 'bytes', isNumeric: true },
         { title: 'of all layers', isNumeric: true },
         { title: 'mean distance', isNumeric: true },
       ],
-      rows: [...ways].map(([way, entries]) => {
+      rows: listed.map(({ way, level, entries }) => {
         const left = entries.reduce((sum, entry) => sum + entry.bytes, 0);
         const distance = entries.reduce((sum, entry) => sum + entry.distance - original, 0);
         return [
           way,
+          ...entries.slice(0, 1).map(({ method }) => settings[method](level)),
           String(entries.length),
           formatBytes(left),
           formatPercent(left / bytes),
-          (distance / entries.length).toPrecision(3),
+          formatDistance(distance / entries.length),
         ];
       }),
     },
