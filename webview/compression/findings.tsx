@@ -67,8 +67,8 @@ function verdict(holds: boolean | undefined, groups: readonly string[]): VNode {
         {groups.map((group, i) => (
           // Lines break between groups, never in a number.
           <Fragment key={group}>
-            {i > 0 && ' · '}
-            <span class="nowrap">{group}</span>
+            {i > 0 && ' '}
+            <span class="nowrap">{i < groups.length - 1 ? `${group} ·` : group}</span>
           </Fragment>
         ))}
       </div>

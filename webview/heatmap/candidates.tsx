@@ -6,7 +6,7 @@ import { Dropdown, TextField } from '../components/controls';
 import { Icon } from '../components/icons';
 import { Section } from '../components/section';
 import { SortedTable } from '../components/table';
-import { formatBytes, formatCompact, formatCount } from '../format';
+import { formatBytes, formatCompact, formatCount, formatInRow } from '../format';
 import { filterFor, rowsOf, sortKeys } from './candidate-rows';
 import type { Filter, SortKey } from './candidate-rows';
 import { distanceText } from './cell-text';
@@ -146,7 +146,7 @@ function Row({ cell, onMark }: RowProps): VNode {
             style={{ backgroundColor: paletteColor(position) }}
           />
         )}
-        {distanceText(cell)}
+        {distanceText(cell, formatInRow)}
       </td>
       <td class="number">{rank === undefined ? strings.notYet : formatCount(rank)}</td>
       <td class="number" title={formatCount(sublayer.parameters)}>

@@ -13,14 +13,14 @@ import type { Cell } from './cells';
 import { unitName } from './units';
 
 /** The distance of a cell in words; a dash where there is none. */
-export function distanceText(cell: Cell): string {
+export function distanceText(cell: Cell, format = formatDistance): string {
   if (cell.distance !== undefined) {
-    const distance = formatDistance(cell.distance);
+    const distance = format(cell.distance);
     return cell.standardError === undefined
       ? distance
-      : strings.plusMinus(distance, formatDistance(cell.standardError));
+      : strings.plusMinus(distance, format(cell.standardError));
   }
-  if (cell.atLeast !== undefined) return strings.atLeast(formatDistance(cell.atLeast));
+  if (cell.atLeast !== undefined) return strings.atLeast(format(cell.atLeast));
   return strings.notYet;
 }
 
