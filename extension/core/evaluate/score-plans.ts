@@ -149,7 +149,7 @@ async function answersOf(
 function countedFrom(before: number, models: number, context: JobContext): JobContext {
   return {
     ...context,
-    warn: before === 0 ? context.warn : () => undefined,
+    ...(before === 0 ? {} : { warn: () => undefined }),
     progress: ({ done, total }: StageProgress) => {
       context.progress({
         stage: say`Measuring task scores`,
