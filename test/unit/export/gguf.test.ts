@@ -8,7 +8,9 @@ import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { ByteCopier } from '../../../extension/core/export/byte-copier';
 import { copied } from '../../../extension/core/export/gguf/gguf-tensors';
+import type { GgufTensor } from '../../../extension/core/export/gguf/gguf-tensors';
 import { planGguf, writeGguf } from '../../../extension/core/export/gguf/gguf-writer';
+import { headerEntry } from '../../../extension/core/export/gguf/header-entries';
 import { requireWritable } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -69,13 +71,18 @@ describe('a pruned GGUF file', () => {
     ['cohere2', [0]],
     ['gemma3-pattern', [0]],
     ['gemma3-pattern', [1]],
+    ['qwen35', [0]],
+    ['lfm2', [1]],
+    ['lfm2moe', [0]],
+    ['glm4moe', [0]],
   ])(
     'of %s without blocks %j gives the logits of the source without them',
     async (name, blocks) => {
       const source = ggufFixture(`${name}.gguf`);
       const { inputIds } = ggufGolden(name);
       const before = hashes(dirname(source));
-      const removed = blocks.flatMap(wholeBlock);
+      const { sublayers } = (await openModel(source)).summary;
+      const removed = sublayers.flatMap(({ id, block }) => (blocks.includes(block) ? [id] : []));
       const out = fresh();
       const result = await prune(source, removed, out, { format: 'gguf' });
       expect(result.verification.relativeError).toBe(0);
@@ -90,6 +97,62 @@ describe('a pruned GGUF file', () => {
       expect(hashes(dirname(source))).toEqual(before);
     },
   );
+
+  it.each([
+    [0, 'llama.cpp expects a block with a mixer'],
+    [1, 'llama.cpp expects a block with attention'],
+  ])('without block %i, the only one of its kind, is refused', async (block, reason) => {
+    const removed = [block === 0 ? 'block.0.mixer' : 'block.1.attention', `block.${block}.expert`];
+    const refused = prune(ggufFixture('qwen35moe.gguf'), removed, fresh(), { format: 'gguf' });
+    await expect(rejection(refused)).resolves.toMatchObject({
+      message: expect.stringContaining(reason) as string,
+    });
+  });
+
+  it('says which blocks have mixers where their numbers no longer tell, and leaves out those that predict further tokens', async () => {
+    const source = await readGgufHeader(ggufFixture('qwen35.gguf'));
+    const key = (name: string): string => `qwen35.${name}`;
+    const further: GgufTensor = {
+      name: 'blk.3.nextn.eh_proj.weight',
+      shape: [2, 2],
+      type: 'F32',
+      length: 16,
+      source: { kind: 'given', bytes: new Uint8Array(16) },
+    };
+    const plan = await planGguf(
+      source,
+      {
+        blocks: [0, 1, 2, 3],
+        replaced: new Map([
+          [key('nextn_predict_layers'), headerEntry.integer(key('nextn_predict_layers'), 1)],
+        ]),
+      },
+      [...source.tensors.map((tensor) => copied({ name: tensor.name, tensor })), further],
+    );
+    const path = join(fresh(), 'further.gguf');
+    mkdirSync(dirname(path));
+    const copier = new ByteCopier(plan.bytes, unattended);
+    await writeGguf(path, plan, copier);
+    await copier.close();
+    const { inputIds, logits } = ggufGolden('qwen35');
+    expect(relativeError(await logitsOf(path, inputIds), logits)).toBeLessThan(1e-5);
+    const out = fresh();
+    const removed = ['block.0.mixer', 'block.0.feedforward'];
+    await prune(path, removed, out, { format: 'gguf' });
+    const written = await readGgufHeader(join(out, 'further.gguf'));
+    expect(written.metadata.get(key('block_count'))).toBe(2);
+    expect(written.metadata.get(key('nextn_predict_layers'))).toBe(0);
+    expect(written.tensors.filter(({ name }) => name.includes('nextn'))).toEqual([]);
+    const flags = written.metadata.get(key('attention.recurrent_layers'));
+    const list = typeof flags === 'object' ? flags : undefined;
+    expect(list && (await readGgufArray(written.file, 'flags', list))).toEqual([true, false]);
+    expect(
+      relativeError(
+        await logitsOf(written.file, inputIds),
+        await logitsOf(ggufFixture('qwen35.gguf'), inputIds, removed),
+      ),
+    ).toBe(0);
+  });
 
   it('keeps every key and tensor, byte by byte, but for the number of blocks', async () => {
     const out = fresh();

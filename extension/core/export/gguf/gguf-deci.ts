@@ -71,7 +71,7 @@ export async function deciLayout(header: GgufHeader, changes: Changes): Promise<
   const sizes =
     keys.architecture === deciArchitecture
       ? await readDeciBlocks(keys, keys.number('block_count'))
-      : readSameBlocks(keys);
+      : await readSameBlocks(keys);
   return {
     blocks: changes.blocks,
     architecture: deciArchitecture,

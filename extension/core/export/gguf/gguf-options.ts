@@ -5,8 +5,9 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import { ggufWindows, requireGgufBlocks } from '../../models/gguf/gguf-model';
-import { ggufFields, windowPattern } from '../../models/gguf/gguf-config';
+import { ggufMixers, ggufWindows, requireGgufBlocks } from '../../models/gguf/gguf-model';
+import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-config';
+import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
@@ -21,7 +22,7 @@ import { chosenTypes, roundingOf } from './choose-types';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { TypeMix } from './type-mixes';
-import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
+import { furtherBlocks, readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { isUnlike, whyTorn } from '../changes';
@@ -124,6 +125,26 @@ async function windowEntries(header: GgufHeader, { blocks }: Changes): Promise<[
   return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
 }
 
+/** What counts or lists blocks besides, where it changes. */
+async function blockEntries(header: GgufHeader, { blocks }: Changes): Promise<[string, Buffer][]> {
+  const keys = new GgufKeys(header, header.file);
+  const mixers = await ggufMixers(header, blocks);
+  const dense = keys.numberIfPresent(denseBlocks);
+  const integer = (field: string, value: number): [string, Buffer] => {
+    const key = keys.name(field);
+    return [key, headerEntry.integer(key, value)];
+  };
+  return [
+    ...(mixers === undefined
+      ? []
+      : [[keys.name(mixerFlags), headerEntry.flags(keys.name(mixerFlags), mixers)] as const]),
+    ...(dense === undefined
+      ? []
+      : [integer(denseBlocks, blocks.filter((source) => source < dense).length)]),
+    ...(keys.has(furtherBlocks) ? [integer(furtherBlocks, 0)] : []),
+  ].map(([key, entry]) => [key, entry]);
+}
+
 async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
   try {
     await requireGgufBlocks(header, changes.blocks);
@@ -151,7 +172,9 @@ async function ggufWriter(
   const isDeci = layout === 'deci';
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const checkpoint = { tensors, files: header.files, entry: header.file, metadata: {} };
-  const kept = planTensors(model, checkpoint, changes);
+  const kept = planTensors(model, checkpoint, changes).filter(
+    ({ tensor }) => !isFurther(model, tensor.name),
+  );
   const blocks = isDeci ? await deciLayout(header, changes) : { blocks: changes.blocks };
   const asked = options.types ?? {};
   const types = chosenTypes(
@@ -181,6 +204,7 @@ async function ggufWriter(
     ...typeEntries(asked.mix),
     ...expertEntries(header, changes),
     ...(await windowEntries(header, changes)),
+    ...(await blockEntries(header, changes)),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));
@@ -202,6 +226,12 @@ async function ggufWriter(
   };
 }
 
+/** Whether a tensor belongs to a block that predicts further tokens: from states that are others now. */
+function isFurther({ summary }: LayeredModel, name: string): boolean {
+  const [, block] = /^blk\.(\d+)\./.exec(name) ?? [];
+  return Number(block ?? -1) >= summary.blocks;
+}
+
 /** What a mix of types depends on. */
 async function mixedModel(
   header: GgufHeader,
@@ -211,7 +241,7 @@ async function mixedModel(
   const { heads, keyValueHeads } =
     keys.architecture === deciArchitecture
       ? await readDeciBlocks(keys, keys.number('block_count'))
-      : readSameBlocks(keys);
+      : await readSameBlocks(keys);
   return { blocks: blocks.length, heads, keyValueHeads };
 }
 

@@ -13,16 +13,42 @@ export interface GgufBlocks {
 }
 
 const headCount = 'attention.head_count';
-const keyValueHeadCount = 'attention.head_count_kv';
+export const keyValueHeadCount = 'attention.head_count_kv';
 const innerSize = 'feed_forward_length';
+/** Number of blocks behind the model's that predict further tokens. */
+export const furtherBlocks = 'nextn_predict_layers';
 
-/** Sizes of a family whose blocks are alike. */
-export function readSameBlocks(keys: GgufKeys): GgufBlocks {
+/** Blocks of the model, without those that predict further tokens, which stand behind them. */
+export function readBlockCount(keys: GgufKeys): number {
+  return keys.number('block_count') - (keys.numberIfPresent(furtherBlocks) ?? 0);
+}
+
+/**
+ * Sizes of a family whose blocks are alike, but for those without key/value heads.
+ * @throws UserError for other sizes of single blocks.
+ */
+export async function readSameBlocks(
+  keys: GgufKeys,
+): Promise<GgufBlocks & { readonly keyValueHeadsOf: readonly number[] }> {
+  const count = readBlockCount(keys);
   const heads = keys.number(headCount);
+  const all = (await keys.numbers(keyValueHeadCount, keys.number('block_count')))?.slice(0, count);
+  // Of none where every block has a mixer.
+  const keyValueHeads = Math.max(0, ...(all ?? [])) || heads;
+  const other = all?.find((size) => size !== 0 && size !== keyValueHeads);
+  if (other !== undefined) {
+    keys.fault(
+      keys.name(keyValueHeadCount),
+      say`Blocks with ${other} and with ${keyValueHeads} key/value heads are not supported.`,
+      say`Use the Hugging Face folder of the model.`,
+    );
+  }
+  const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
   return {
     heads,
-    keyValueHeads: keys.numberIfPresent(keyValueHeadCount) ?? heads,
-    innerSize: keys.number(innerSize),
+    keyValueHeads,
+    keyValueHeadsOf: all ?? Array.from({ length: count }, () => heads),
+    innerSize: hasExperts ? (keys.numberIfPresent(innerSize) ?? 1) : keys.number(innerSize),
     absent: [],
     widths: {},
   };

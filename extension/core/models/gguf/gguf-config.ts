@@ -1,8 +1,9 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, Biases } from '../transformer/architecture';
-import { readDeciBlocks, readSameBlocks } from './gguf-blocks';
+import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
+import { readMixed } from './gguf-mixers';
 import { describeRotary } from './gguf-rotary';
 import type { GgufTraits, GgufWindows } from './gguf-traits';
 import { counted, say } from '../../message';
@@ -61,10 +62,11 @@ export async function describeGguf(
   const { windows, mayLackSublayers = false, fields = {} } = traits;
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
-  const blocks = keys.number(ggufFields.num_hidden_layers);
-  const { heads, keyValueHeads, innerSize, absent, widths } = mayLackSublayers
-    ? await readDeciBlocks(keys, blocks)
-    : readSameBlocks(keys);
+  const blocks = readBlockCount(keys);
+  const { heads, keyValueHeads, innerSize, absent, widths, keyValueHeadsOf } = mayLackSublayers
+    ? { ...(await readDeciBlocks(keys, blocks)), keyValueHeadsOf: [] }
+    : await readSameBlocks(keys);
+  const mixed = await readMixed(keys, traits, keyValueHeadsOf);
   const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
   if (!Number.isInteger(headDim)) {
     keys.fault(
@@ -95,8 +97,11 @@ export async function describeGguf(
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
     final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
     tie_word_embeddings: !tensors.has('output.weight'),
-    gguf_biases: biasesOf(tensors),
+    gguf_biases: biasesOf(tensors, mixed?.indexOf(false) ?? 0),
     ...describeOwn(keys, fields),
+    ...(mixed && {
+      layer_types: mixed.map((isMixed) => (isMixed ? traits.mixed : 'full_attention')),
+    }),
     ...describeBranches(traits, tensors),
     ...describeExperts(keys, traits, tensors),
     ...(absent.length + Object.keys(widths).length === 0
@@ -109,6 +114,7 @@ export async function describeGguf(
           query_pre_attn_scalar: blocks === windows.scaledByWidthAt ? hiddenSize / heads : headDim,
         }),
     rope_parameters: await describeRotary(keys, headDim, tensors, traits),
+    ...traits.settled,
   };
 }
 
@@ -124,10 +130,10 @@ function refuseWindow(keys: GgufKeys, { windows, fields = {} }: GgufTraits): voi
   }
 }
 
-/** Which linear layers of the first block have a bias: those of the others are alike. */
-function biasesOf(tensors: ReadonlyMap<string, LazyTensor>): Biases {
+/** Which linear layers of a block with attention have a bias: those of the others are alike. */
+function biasesOf(tensors: ReadonlyMap<string, LazyTensor>, block: number): Biases {
   const has = (...parts: readonly string[]): boolean =>
-    parts.some((part) => tensors.has(`blk.0.${part}.bias`));
+    parts.some((part) => tensors.has(`blk.${block}.${part}.bias`));
   return {
     queryKeyValue: has('attn_q', 'attn_qkv'),
     attentionOutput: has('attn_output'),
@@ -160,6 +166,9 @@ function describeBranches(
   };
 }
 
+/** Number of blocks in front without experts. */
+export const denseBlocks = 'leading_dense_block_count';
+
 /** Sizes and rules of a mixture; nothing for a model without one. */
 function describeExperts(
   keys: GgufKeys,
@@ -170,14 +179,21 @@ function describeExperts(
   if (count === 0) {
     return {};
   }
+  const dense = keys.numberIfPresent(denseBlocks) ?? 0;
+  const block = `blk.${dense}`;
   // Stacks of experts are [experts, out, in].
-  const [, inner] = tensors.get('blk.0.ffn_up_exps.weight')?.shape ?? [];
+  const [, inner] = tensors.get(`${block}.ffn_up_exps.weight`)?.shape ?? [];
   return {
     num_experts: count,
     num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),
     moe_intermediate_size: inner,
-    intermediate_size: inner,
-    shared_expert_intermediate_size: tensors.get('blk.0.ffn_up_shexp.weight')?.shape[0],
+    ...(dense === 0 ? { intermediate_size: inner } : {}),
+    mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, i) =>
+      i < dense ? 'dense' : 'sparse',
+    ),
+    shared_expert_intermediate_size: tensors.get(`${block}.ffn_up_shexp.weight`)?.shape[0],
+    n_group: keys.numberIfPresent('expert_group_count') ?? 1,
+    topk_group: keys.numberIfPresent('expert_group_used_count') ?? 1,
     norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,
   };
 }

@@ -1,3 +1,5 @@
+import type { MixerForm } from '../parts/mixers/mixer-form';
+import { asGatedDelta } from './gguf-mixers';
 import type { GgufTraits } from './gguf-traits';
 
 /** How the conversion to GGUF treats a family. */
@@ -11,6 +13,10 @@ export interface GgufFamily extends GgufTraits {
   readonly interleaved?: boolean;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
   readonly feedforwardNorm?: string;
+  /** The last norm, where it is not `output_norm`. */
+  readonly finalNorm?: string;
+  /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
+  readonly mixer?: { readonly module?: string; readonly form?: (usual: MixerForm) => MixerForm };
 }
 
 const granite = {
@@ -21,6 +27,36 @@ const granite = {
     logits_scaling: 'logit_scale',
   },
   interleaved: true,
+} as const;
+
+const lfm2 = {
+  mixed: 'conv',
+  fields: { conv_L_cache: 'shortconv.l_cache' },
+  finalNorm: 'token_embd_norm',
+  mixer: { module: 'shortconv' },
+} as const;
+
+/** Of Qwen 3.5, with the gated delta rule in most blocks. */
+const qwen35 = {
+  mixed: 'linear_attention',
+  fields: {
+    linear_num_key_heads: 'ssm.group_count',
+    linear_num_value_heads: 'ssm.time_step_rank',
+    linear_key_head_dim: 'ssm.state_size',
+    linear_value_head_dim: 'ssm.state_size',
+    linear_conv_kernel_dim: 'ssm.conv_kernel',
+  },
+  feedforwardNorm: 'post_attention_norm',
+  mixer: { form: asGatedDelta },
+} as const;
+
+/** Experts behind dense blocks, chosen by σ(scores) and a bias. */
+const deepseekExperts = {
+  fields: {
+    first_k_dense_replace: 'leading_dense_block_count',
+    n_shared_experts: 'expert_shared_count',
+    routed_scaling_factor: 'expert_weights_scale',
+  },
 } as const;
 
 /** Families by `general.architecture`. */
@@ -34,6 +70,9 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3' },
+  qwen3vl: { modelType: 'qwen3' },
+  qwen35: { modelType: 'qwen3_5_text', ...qwen35 },
+  qwen35moe: { modelType: 'qwen3_5_moe_text', normsExpertWeights: true, ...qwen35 },
   gemma: { modelType: 'gemma' },
   gemma2: {
     modelType: 'gemma2',
@@ -70,7 +109,23 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   ernie4_5: { modelType: 'ernie4_5' },
   qwen2moe: { modelType: 'qwen2_moe' },
   qwen3moe: { modelType: 'qwen3_moe', normsExpertWeights: true },
+  qwen3vlmoe: { modelType: 'qwen3_moe', normsExpertWeights: true },
   olmoe: { modelType: 'olmoe' },
+  lfm2: { modelType: 'lfm2', settled: { block_auto_adjust_ff_dim: false }, ...lfm2 },
+  lfm2moe: {
+    modelType: 'lfm2_moe',
+    ...lfm2,
+    fields: { ...lfm2.fields, num_dense_layers: 'leading_dense_block_count' },
+    normsExpertWeights: true,
+    settled: { routed_scaling_factor: 1, use_expert_bias: true },
+  },
+  glm4moe: {
+    modelType: 'glm4_moe',
+    feedforwardNorm: 'post_attention_norm',
+    ...deepseekExperts,
+  },
+  'minimax-m2': { modelType: 'minimax_m2', normsExpertWeights: true },
+  dots1: { modelType: 'dots1', ...deepseekExperts },
   granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {
     modelType: 'gpt_oss',

@@ -25,6 +25,14 @@ export class GgufKeys {
     return `${this.architecture}.${key}`;
   }
 
+  public has(key: string): boolean {
+    return this.header.metadata.has(this.name(key));
+  }
+
+  public isList(key: string): boolean {
+    return typeof this.header.metadata.get(this.name(key)) === 'object';
+  }
+
   public number(key: string): number {
     return this.numberIfPresent(key) ?? this.missing(this.name(key));
   }

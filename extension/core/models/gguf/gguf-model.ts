@@ -16,7 +16,9 @@ import {
 import type { GgufConfig } from './gguf-config';
 import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
+import { readSameBlocks } from './gguf-blocks';
 import { GgufKeys } from './gguf-keys';
+import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import { say } from '../../message';
@@ -100,6 +102,10 @@ export async function requireGgufBlocks(
       say`Prune the Hugging Face folder of the model.`,
     );
   }
+  const mixed = await mixedOf(keys);
+  if (mixed !== undefined) {
+    requireBothKinds(keys, mixed, kept);
+  }
   if (unturned !== undefined) {
     requireSameUnturned(keys, unturned, kept);
   }
@@ -120,6 +126,26 @@ export async function ggufWindows(
   const keys = new GgufKeys(header, header.file);
   const { windows } = ggufFamilies[keys.architecture] ?? {};
   return windows === undefined ? undefined : keptWindows(keys, windows, kept);
+}
+
+/**
+ * Whether each block that stays has a mixer, where the file has to say so.
+ * @param kept source block of each block that stays
+ */
+export async function ggufMixers(
+  header: GgufHeader,
+  kept: readonly number[],
+): Promise<readonly boolean[] | undefined> {
+  const keys = new GgufKeys(header, header.file);
+  const mixed = await mixedOf(keys);
+  return mixed && keptMixed(keys, mixed, kept);
+}
+
+async function mixedOf(keys: GgufKeys): Promise<readonly boolean[] | undefined> {
+  const family = familyOf(keys);
+  return family?.mixed === undefined
+    ? undefined
+    : readMixed(keys, family, (await readSameBlocks(keys)).keyValueHeadsOf);
 }
 
 /**
@@ -169,7 +195,8 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
     ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
       mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
   );
-  if (found === undefined || known.experts !== undefined) {
+  const { experts, mixer } = known;
+  if (found === undefined || experts !== undefined || mixer !== undefined) {
     return undefined;
   }
   const [architecture, family] = found;

@@ -1,4 +1,10 @@
-import type { Architecture, Biases, ExpertNames, Projection } from '../transformer/architecture';
+import type {
+  Architecture,
+  Biases,
+  ExpertNames,
+  MixerNames,
+  Projection,
+} from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import type { GgufFamily } from './gguf-families';
 
@@ -17,12 +23,13 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     outer: {
       prefixes: [''],
       embedding: 'token_embd',
-      finalNorm: 'output_norm',
+      finalNorm: family.finalNorm ?? 'output_norm',
       heads: ['output'],
       blocks: ggufBlocks,
     },
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
+    ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
     ...(form === undefined
       ? {}
@@ -70,6 +77,16 @@ function branchesInGguf(
       // The conversion puts what takes turns into tensors of its own.
       takesTurns: false,
     },
+  };
+}
+
+function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
+  const { module = '', form } = mixer ?? {};
+  return {
+    ...known,
+    ...(known.norm === undefined ? {} : { norm: 'attn_norm' }),
+    module,
+    ...(form === undefined ? {} : { form: (config) => form(known.form(config)) }),
   };
 }
 

@@ -12,6 +12,10 @@ export interface GgufWindows {
 
 /** How a family differs in what its header says. */
 export interface GgufTraits {
+  /** What `layer_types` calls blocks with a mixer in the place of attention. */
+  readonly mixed?: string;
+  /** Fields of config.json that the conversion has settled. */
+  readonly settled?: Readonly<Record<string, unknown>>;
   readonly windows?: GgufWindows;
   /** Sizes are lists with 0 for what a block lacks. */
   readonly mayLackSublayers?: boolean;

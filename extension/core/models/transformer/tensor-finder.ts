@@ -112,6 +112,13 @@ export class TensorFinder {
     return tensor;
   }
 
+  /** A convolution's weight [channels, 1, kernel]; GGUF files leave the 1 out. */
+  public kernel(name: string, channels: number, kernel: number): LazyTensor {
+    const shape = [channels, 1, kernel];
+    const isShort = this.checkpoint.tensors.get(this.storedName(name))?.shape.length === 2;
+    return { ...this.take(name, isShort ? [channels, kernel] : shape), shape };
+  }
+
   /** A table [rows, width] of whatever size. */
   public table(name: string): LazyTensor {
     const { shape } = this.checkpoint.tensors.get(`${name}.weight`) ?? this.lacks(`${name}.weight`);
@@ -150,14 +157,19 @@ export class TensorFinder {
     const compressed = this.compressed(id, sizes, (form, field, file) => {
       checkForm(form, { id: field, out, in: input }, file);
     });
-    const weight =
-      compressed?.weight ?? this.take(`${name}.weight`, transposed ? [input, out] : [out, input]);
+    const weight = compressed?.weight ?? this.matrix(id, sizes.shape);
     return {
       weight,
       ...compressed,
       ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
       ...(transposed ? { transposed } : {}),
     };
+  }
+
+  /** A matrix; GGUF files leave out the 1 of a single row. */
+  private matrix(name: string, shape: readonly number[]): LazyTensor {
+    const isShort = shape[0] === 1 && this.checkpoint.tensors.get(name)?.shape.length === 1;
+    return isShort ? { ...this.take(name, shape.slice(1)), shape } : this.take(name, shape);
   }
 
   public norm(name: string, ...shape: readonly number[]): Norm {

@@ -31,12 +31,19 @@ export interface DeltaRule {
   readonly rateScale?: number;
   /** Epsilon of the norm of what comes out; the model's when absent. */
   readonly epsilon?: number;
+  /** Whether value heads go by the key heads in turns, not all of a key head in a row. */
+  readonly takesTurns?: boolean;
+  /** Whether the factors on decays are stored, and not what they are −exp of. */
+  readonly storesFactors?: boolean;
 }
 
 /** Names below the module. */
 export type DeltaNames = {
   readonly norm: string;
   readonly output: string;
+  /** Tensors; `A_log` and `dt_bias` when absent. */
+  readonly decayFactors?: string;
+  readonly decayBiases?: string;
 } & (
   | {
       /** Query, key, value and gate of each key head, and rate and decay of each, in one matrix each. */
@@ -83,8 +90,11 @@ export const deltaRule: MixerKind<DeltaRule> = {
       convolutions: findConvolutions(form, finder, [keys, keys, values]),
       norms: [norm(names.norm, valueDim)],
       tensors: [
-        take('A_log', isByDimension(form) ? [1, 1, valueHeads, 1] : [valueHeads]),
-        take('dt_bias', [decays]),
+        take(
+          names.decayFactors ?? 'A_log',
+          isByDimension(form) ? [1, 1, valueHeads, 1] : [valueHeads],
+        ),
+        take(names.decayBiases ?? 'dt_bias', [decays]),
       ],
     };
   },
@@ -109,14 +119,11 @@ export const deltaRule: MixerKind<DeltaRule> = {
           : graph.op('Mul', [share, graph.scalar(form.rateScale)]),
     };
     const grown = emitSoftplus(graph, decay, biases);
-    const factor = graph.op('Neg', [graph.op('Exp', [rates])]);
+    const factor =
+      form.storesFactors === true ? rates : graph.op('Neg', [graph.op('Exp', [rates])]);
     const result = isByDimension(form)
       ? emitByPosition(input, form, { ...moved, grown, factor })
-      : emitChunkedRecurrence(
-          input,
-          { groups: keyHeads, perGroup: valueHeads / keyHeads, keys: keyDim, values: valueDim },
-          { ...moved, logDecay: graph.op('Mul', [grown, factor]) },
-        );
+      : emitByHead(input, form, { ...moved, logDecay: graph.op('Mul', [grown, factor]) });
     const width = valueHeads * valueDim;
     const [norm] = parts.norms;
     const normed = emitGroupNorm(input, norm ?? {}, result, {
@@ -213,6 +220,37 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
   const gate = next(names.gate.length);
   const rate = next(1);
   return [query, key, value, gate, rate, next(names.decay.length)];
+}
+
+/** Where each head has one decay. */
+function emitByHead(
+  input: MixerInput,
+  { keyHeads: groups, valueHeads, keyDim: keys, valueDim: values, takesTurns = false }: DeltaRule,
+  moved: Readonly<Record<'query' | 'key' | 'value' | 'rate' | 'logDecay', Value>>,
+): Value {
+  const { graph } = input;
+  const perGroup = valueHeads / groups;
+  const turned = (x: Value, outer: number, inner: number, size: number): Value =>
+    takesTurns && groups > 1 && perGroup > 1
+      ? emitRowsOf(
+          input,
+          graph.op('Transpose', [graph.op('Reshape', [x, graph.ints([-1, outer, inner, size])])], {
+            perm: [0, 2, 1, 3],
+          }),
+          valueHeads * size,
+        )
+      : x;
+  const result = emitChunkedRecurrence(
+    input,
+    { groups, perGroup, keys, values },
+    {
+      ...moved,
+      value: turned(moved.value, perGroup, groups, values),
+      rate: turned(moved.rate, perGroup, groups, 1),
+      logDecay: turned(moved.logDecay, perGroup, groups, 1),
+    },
+  );
+  return turned(result, groups, perGroup, values);
 }
 
 /** Where each key dimension has a decay of its own, and each value head a key. */

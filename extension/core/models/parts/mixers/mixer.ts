@@ -39,12 +39,12 @@ export function findMixer(
   tensors: TensorFinder,
   prefix: string,
 ): MixerWeights {
-  const own = `${prefix}${names.module}.`;
+  const own = names.module === '' ? prefix : `${prefix}${names.module}.`;
   const finder: MixerFinder = {
     hiddenSize,
     linear: (name, out, input, bias = false) => tensors.linear(`${own}${name}`, out, input, bias),
     convolution: (name, channels, kernel, bias) => ({
-      weight: tensors.take(`${own}${name}.weight`, [channels, 1, kernel]),
+      weight: tensors.kernel(`${own}${name}.weight`, channels, kernel),
       ...(bias ? { bias: tensors.take(`${own}${name}.bias`, [channels]) } : {}),
     }),
     norm: (name, ...shape) => ({ weight: tensors.take(`${own}${name}.weight`, shape) }),
