@@ -9,6 +9,11 @@ export const ggufNames: readonly string[] = readdirSync(root)
   .map((name) => name.slice(0, -'.json'.length))
   .sort();
 
+/** Kinds that there is a tokenizer of. */
+export const tokenizerKinds: readonly string[] = readdirSync(root).flatMap(
+  (name) => /^tokenizer-(.+)\.json$/.exec(name)?.[1] ?? [],
+);
+
 /** Files with a tensor [2, 512] of random blocks of each format; beside them their values by the reference. */
 export const blockFiles = ['blocks', 'blocks-books'] as const;
 

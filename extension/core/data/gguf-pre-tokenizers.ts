@@ -35,7 +35,42 @@ const words = (digits: string): string =>
   `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 const gpt2Words = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)";
 
+/** The same, where marks belong to the letters in front of them. */
+const markedWords =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|" +
+  '\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+/** Words end where a capital follows a small letter; `ends` may follow a word. */
+function casedWords(ends: string, digits: string): string {
+  const [capitals, smalls] = ['\\p{Lu}\\p{Lt}', '\\p{Ll}'].map(
+    (letters) => `[${letters}\\p{Lm}\\p{Lo}\\p{M}]`,
+  );
+  const before = '[^\\r\\n\\p{L}\\p{N}]?';
+  return (
+    `${before}${capitals}*${smalls}+${ends}|${before}${capitals}+${smalls}*${ends}|` +
+    `${digits}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`
+  );
+}
+const deepseekWords =
+  '[!"#$%&\'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|' +
+  ' ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+const seedWords =
+  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1}|" +
+  ' ?[^\\s\\p{L}\\p{N}\\r\\n]+|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+';
+
 const gpt2 = division(byteLevel(true));
+const threeDigits = division(sequence(split(words('\\p{N}{1,3}')), byteLevel(false)));
+const oneDigit = division(sequence(split(words('\\p{N}')), byteLevel(false)));
+const gpt4o = division(
+  sequence(split(casedWords("(?i:'s|'t|'re|'ve|'m|'ll|'d)?", '\\p{N}{1,3}')), byteLevel(false)),
+);
+const deepseek3 = division(
+  sequence(
+    split('\\p{N}{1,3}'),
+    split('[一-龥\u3040-ゟ゠-ヿ]+'),
+    split(deepseekWords),
+    byteLevel(false),
+  ),
+);
 const llama3 = division(sequence(split(words('\\p{N}{1,3}')), byteLevel(false)), {
   wholeWords: true,
   beginsText: true,
@@ -55,6 +90,34 @@ const divisions: ReadonlyMap<string, Division> = new Map([
   ['llama-bpe', llama3],
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
+  ['lfm2', llama3],
+  ['falcon3', llama3],
+  ['pixtral', llama3],
+  ['smaug-bpe', threeDigits],
+  ['dbrx', threeDigits],
+  ['glm4', threeDigits],
+  ['chatglm-bpe', threeDigits],
+  ['stablelm2', oneDigit],
+  ['hunyuan', oneDigit],
+  ['olmo', gpt2],
+  ['mpt', gpt2],
+  [
+    'qwen35',
+    division(sequence(split(markedWords), byteLevel(false)), { normalizer: { type: 'NFC' } }),
+  ],
+  ['gpt-4o', gpt4o],
+  ['llama4', gpt4o],
+  ['minimax-m2', gpt4o],
+  [
+    'tekken',
+    division(sequence(split(casedWords('', '\\p{N}')), byteLevel(false)), {
+      wholeWords: true,
+      beginsText: true,
+    }),
+  ],
+  ['deepseek-v3', deepseek3],
+  ['hunyuan-dense', deepseek3],
+  ['seed-coder', division(sequence(split(seedWords), byteLevel(false)))],
   ['smollm', singleDigits],
   ['starcoder', singleDigits],
   ['refact', singleDigits],

@@ -121,6 +121,23 @@ export class Workbench {
     return this.page.locator('.quick-input-widget input.input').first();
   }
 
+  /** Takes what an input box holds: a key that comes before the box listens is lost. */
+  public async acceptInput(value: string): Promise<void> {
+    const input = this.quickInput();
+    const end = Date.now() + 30_000;
+    let taken = false;
+    for (;;) {
+      const isThere = (await input.isVisible()) && (await input.inputValue()) === value;
+      if (taken && !isThere) return;
+      if (Date.now() > end) throw new Error(`the input box does not take ${value}`);
+      if (isThere) {
+        await input.press('Enter');
+        taken = true;
+      }
+      await this.page.waitForTimeout(300);
+    }
+  }
+
   /** The input box whose prompt says so: a quick pick that is about to close may hold the same words in its rows. */
   public inputBox(prompt: string): Locator {
     return this.page.locator('.quick-input-widget .quick-input-message', { hasText: prompt });

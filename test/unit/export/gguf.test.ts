@@ -75,6 +75,7 @@ describe('a pruned GGUF file', () => {
     ['lfm2', [1]],
     ['lfm2moe', [0]],
     ['glm4moe', [0]],
+    ['deepseek2', [0]],
   ])(
     'of %s without blocks %j gives the logits of the source without them',
     async (name, blocks) => {
@@ -106,6 +107,14 @@ describe('a pruned GGUF file', () => {
     const refused = prune(ggufFixture('qwen35moe.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
       message: expect.stringContaining(reason) as string,
+    });
+  });
+
+  it('with queries that llama.cpp tells by the number of blocks is refused', async () => {
+    const removed = ['block.1.attention', 'block.1.expert'];
+    const refused = prune(ggufFixture('deepseek2-lite.gguf'), removed, fresh(), { format: 'gguf' });
+    await expect(rejection(refused)).resolves.toMatchObject({
+      message: expect.stringContaining('2 blocks cannot become 1') as string,
     });
   });
 

@@ -67,7 +67,9 @@ export async function describeGguf(
     ? { ...(await readDeciBlocks(keys, blocks)), keyValueHeadsOf: [] }
     : await readSameBlocks(keys);
   const mixed = await readMixed(keys, traits, keyValueHeadsOf);
-  const headDim = keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
+  const latent = traits.isLatent === true ? describeLatent(keys) : undefined;
+  const headDim =
+    latent?.qk_rope_head_dim ?? keys.numberIfPresent(ggufFields.head_dim) ?? hiddenSize / heads;
   if (!Number.isInteger(headDim)) {
     keys.fault(
       keys.name(ggufFields.num_attention_heads),
@@ -75,7 +77,7 @@ export async function describeGguf(
     );
   }
   const valueDim = keys.numberIfPresent('attention.value_length') ?? headDim;
-  if (valueDim !== headDim) {
+  if (valueDim !== headDim && latent === undefined) {
     keys.fault(
       keys.name('attention.value_length'),
       say`Values of ${valueDim} with keys of ${headDim} are not supported.`,
@@ -99,6 +101,7 @@ export async function describeGguf(
     tie_word_embeddings: !tensors.has('output.weight'),
     gguf_biases: biasesOf(tensors, mixed?.indexOf(false) ?? 0),
     ...describeOwn(keys, fields),
+    ...latent,
     ...(mixed && {
       layer_types: mixed.map((isMixed) => (isMixed ? traits.mixed : 'full_attention')),
     }),
@@ -115,6 +118,26 @@ export async function describeGguf(
         }),
     rope_parameters: await describeRotary(keys, headDim, tensors, traits),
     ...traits.settled,
+  };
+}
+
+const queryLatent = 'attention.q_lora_rank';
+
+/** Sizes of latent attention; older files say those of whole heads under the usual keys. */
+function describeLatent(
+  keys: GgufKeys,
+): Readonly<
+  Record<'kv_lora_rank' | 'qk_rope_head_dim' | 'qk_nope_head_dim' | 'v_head_dim', number>
+> & { readonly q_lora_rank: number | null } {
+  const size = (key: string): number =>
+    keys.numberIfPresent(`attention.${key}_mla`) ?? keys.number(`attention.${key}`);
+  const turned = keys.number('rope.dimension_count');
+  return {
+    q_lora_rank: keys.numberIfPresent(queryLatent) ?? null,
+    kv_lora_rank: keys.number('attention.kv_lora_rank'),
+    qk_rope_head_dim: turned,
+    qk_nope_head_dim: size('key_length') - turned,
+    v_head_dim: size('value_length'),
   };
 }
 
@@ -272,6 +295,26 @@ export function requireSameScale(
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
       say`llama.cpp scales attention differently in ${keys.architecture} models of ${counted(scaledByWidthAt, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
+      say`Prune the Hugging Face folder of the model.`,
+    );
+  }
+}
+
+/**
+ * Refuses a number of blocks with which llama.cpp would look for a latent of queries.
+ * @param counts with which it does not
+ * @throws UserError with what may be removed.
+ */
+export function requirePlainQueries(
+  keys: GgufKeys,
+  counts: readonly number[],
+  kept: readonly number[],
+): void {
+  const blocks = readBlockCount(keys);
+  if (!keys.has(queryLatent) && kept.length !== blocks && !counts.includes(kept.length)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp reads ${keys.architecture} models without a latent of queries only at some numbers of blocks, so ${blocks} blocks cannot become ${kept.length}.`,
       say`Prune the Hugging Face folder of the model.`,
     );
   }

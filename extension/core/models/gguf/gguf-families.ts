@@ -9,6 +9,8 @@ export interface GgufFamily extends GgufTraits {
   readonly alsoFrom?: readonly string[];
   /** The family where the file has experts. */
   readonly withExperts?: string;
+  /** The family where experts are chosen by σ(scores). */
+  readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
   readonly interleaved?: boolean;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
@@ -125,6 +127,13 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     ...deepseekExperts,
   },
   'minimax-m2': { modelType: 'minimax_m2', normsExpertWeights: true },
+  deepseek2: {
+    modelType: 'deepseek_v2',
+    withSigmoid: 'deepseek_v3',
+    isLatent: true,
+    plainQueriesAt: [26, 27],
+    ...deepseekExperts,
+  },
   dots1: { modelType: 'dots1', ...deepseekExperts },
   granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {

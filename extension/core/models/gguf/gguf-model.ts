@@ -10,6 +10,7 @@ import {
   keptWindows,
   keysOfFields,
   noQueryNorms,
+  requirePlainQueries,
   requireSameScale,
   requireSameUnturned,
 } from './gguf-config';
@@ -43,7 +44,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
   const family = familyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
-  const known = family === undefined ? undefined : knownOf(family, hasExperts);
+  const known = family === undefined ? undefined : knownOf(family, keys);
   if (family === undefined || known === undefined) {
     throw new UserError(say`Architecture "${keys.architecture}" is not supported in GGUF files.`, {
       file: path,
@@ -76,11 +77,16 @@ function familyOf({ architecture }: GgufKeys): GgufFamily | undefined {
   return Object.hasOwn(ggufFamilies, architecture) ? ggufFamilies[architecture] : undefined;
 }
 
+/** Number of `expert_gating_func` for σ. */
+const sigmoid = 2;
+
 function knownOf(
-  { modelType, withExperts = modelType }: GgufFamily,
-  hasExperts: boolean,
+  { modelType, withExperts = modelType, withSigmoid = withExperts }: GgufFamily,
+  keys: GgufKeys,
 ): Architecture | undefined {
-  return knownArchitecture(hasExperts ? withExperts : modelType);
+  const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
+  const chosen = keys.numberIfPresent('expert_gating_func') === sigmoid ? withSigmoid : withExperts;
+  return knownArchitecture(hasExperts ? chosen : modelType);
 }
 
 /**
@@ -93,7 +99,12 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const { windows, unturned, queryNormsFrom = 0 } = ggufFamilies[keys.architecture] ?? {};
+  const {
+    windows,
+    unturned,
+    queryNormsFrom = 0,
+    plainQueriesAt,
+  } = ggufFamilies[keys.architecture] ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -105,6 +116,9 @@ export async function requireGgufBlocks(
   const mixed = await mixedOf(keys);
   if (mixed !== undefined) {
     requireBothKinds(keys, mixed, kept);
+  }
+  if (plainQueriesAt !== undefined) {
+    requirePlainQueries(keys, plainQueriesAt, kept);
   }
   if (unturned !== undefined) {
     requireSameUnturned(keys, unturned, kept);

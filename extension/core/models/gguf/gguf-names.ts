@@ -2,6 +2,7 @@ import type {
   Architecture,
   Biases,
   ExpertNames,
+  LatentNames,
   MixerNames,
   Projection,
 } from '../transformer/architecture';
@@ -42,6 +43,18 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
   };
 }
 
+/** Of latent attention (src/models/deepseek2.cpp). */
+const latent: LatentNames = {
+  query: 'attn_q',
+  queryDown: 'attn_q_a',
+  queryNorm: 'attn_q_a_norm',
+  queryUp: 'attn_q_b',
+  keyValueDown: 'attn_kv_a_mqa',
+  keyValueNorm: 'attn_kv_a_norm',
+  keyValueUp: 'attn_kv_b',
+  apart: { keyUp: 'attn_k_b', valueUp: 'attn_v_b' },
+};
+
 function branchesInGguf(
   { attention, feedforward }: Architecture,
   { feedforwardNorm = 'ffn_norm' }: GgufFamily,
@@ -58,6 +71,7 @@ function branchesInGguf(
         queryKeyValue.kind === 'fused'
           ? { ...queryKeyValue, name: 'attn_qkv' }
           : { kind: 'separate', names: ['attn_q', 'attn_k', 'attn_v'] },
+      ...(attention.latent === undefined ? {} : { latent }),
       output: 'attn_output',
       ...(queryKeyNorms === undefined
         ? {}

@@ -12,13 +12,15 @@ const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] 
 export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;
+/** What yarn's scale grows by with the logarithm of the factor. */
+const defaultLogarithm = 0.1;
 
 /** `rope_parameters` of config.json. */
 export async function describeRotary(
   keys: GgufKeys,
   headDim: number,
   tensors: ReadonlyMap<string, LazyTensor>,
-  { windows, roundsYarn = true }: GgufTraits,
+  { windows, roundsYarn = true, isLatent = false }: GgufTraits,
 ): Promise<Record<string, unknown>> {
   const dimensions = keys.numberIfPresent('rope.dimension_count') ?? headDim;
   if (dimensions < 2 || dimensions % 2 !== 0 || dimensions > headDim) {
@@ -37,6 +39,7 @@ export async function describeRotary(
     ...shared,
     rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
     ...(await describeScaling(keys, tensors, roundsYarn)),
+    ...(isLatent ? describeLatentScale(keys) : {}),
   };
   return windows?.ownRotary === true
     ? {
@@ -47,6 +50,14 @@ export async function describeRotary(
         },
       }
     : full;
+}
+
+/** yarn scales products of queries and keys, and not what is turned (conversion/deepseek.py). */
+function describeLatentScale(keys: GgufKeys): Record<string, number | undefined> {
+  const logarithm = keys.numberIfPresent('rope.scaling.yarn_log_multiplier');
+  return logarithm === undefined
+    ? {}
+    : { attention_factor: 1, mscale_all_dim: logarithm / defaultLogarithm };
 }
 
 async function describeScaling(

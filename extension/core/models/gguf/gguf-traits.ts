@@ -14,6 +14,10 @@ export interface GgufWindows {
 export interface GgufTraits {
   /** What `layer_types` calls blocks with a mixer in the place of attention. */
   readonly mixed?: string;
+  /** Whether keys and values come from a latent, so that heads are told by other keys. */
+  readonly isLatent?: boolean;
+  /** Numbers of blocks by which llama.cpp tells that queries have no latent. */
+  readonly plainQueriesAt?: readonly number[];
   /** Fields of config.json that the conversion has settled. */
   readonly settled?: Readonly<Record<string, unknown>>;
   readonly windows?: GgufWindows;

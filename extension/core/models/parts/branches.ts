@@ -268,11 +268,23 @@ function findQueryKeyValue(
           linear(latent.queryDown, queryRank, hiddenSize, bias),
           linear(latent.queryUp, numHeads * headDim, queryRank),
         ];
+  const keysAndValues = (): Linear[] => {
+    const { keyUp = '', valueUp = '' } = latent.apart ?? {};
+    if (!tensors.has(`${prefix}${keyUp}.weight`)) {
+      return [linear(latent.keyValueUp, numHeads * (plainDim + valueDim), keyValueRank)];
+    }
+    const keys = tensors.take(`${prefix}${keyUp}.weight`, [numHeads, keyValueRank, plainDim]);
+    const values = tensors.take(`${prefix}${valueUp}.weight`, [numHeads, valueDim, keyValueRank]);
+    return [
+      { weight: keys },
+      { weight: { ...values, shape: [numHeads * valueDim, keyValueRank] } },
+    ];
+  };
   return {
     queryKeyValue: [
       ...queries,
       linear(latent.keyValueDown, keyValueRank + turnedDim, hiddenSize, bias),
-      linear(latent.keyValueUp, numHeads * (plainDim + valueDim), keyValueRank),
+      ...keysAndValues(),
     ],
     latentNorms: {
       ...(queryRank === undefined

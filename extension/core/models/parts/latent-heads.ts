@@ -1,6 +1,7 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import { emitWeight } from './weight';
 import type { Norm } from './norm';
 
 /** Queries, keys and values, each [batch, heads, sequence, size]. */
@@ -38,7 +39,8 @@ interface HeadSteps {
 
 /**
  * Emits heads from latents: `queryKeyValue` is [queries' latent, queries, keys' and values' latent with
- * the turned part of all keys, keys and values], without the first where queries have no latent.
+ * the turned part of all keys, keys and values], without the first where queries have no latent; keys, by head and
+ * turned, and values may be two.
  */
 export function emitLatentHeads(
   graph: GraphBuilder,
@@ -49,7 +51,7 @@ export function emitLatentHeads(
 ): Heads {
   const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
   const { queryKeyValue, latentNorms } = weights;
-  const [down, up, compress, expand] =
+  const [down, up, compress, expand, valueUp] =
     queryRank === undefined ? [undefined, ...queryKeyValue] : queryKeyValue;
   const applied = (linear: Linear | undefined, x: Value): Value =>
     linear === undefined ? x : emitLinear(graph, linear, x);
@@ -63,12 +65,14 @@ export function emitLatentHeads(
     turnedDim,
   );
   const [latent = '', sharedKey = ''] = split(applied(compress, rows), keyValueRank, turnedDim);
-  const both = applied(expand, normed(latent, latentNorms?.keyValue));
-  const [plainKey = '', value = ''] = split(
-    toHeads(both, numHeads, plainDim + valueDim),
-    plainDim,
-    valueDim,
-  );
+  const narrow = normed(latent, latentNorms?.keyValue);
+  const [plainKey = '', value = ''] =
+    expand === undefined || valueUp === undefined
+      ? split(toHeads(applied(expand, narrow), numHeads, plainDim + valueDim), plainDim, valueDim)
+      : [
+          toHeads(emitTurned(graph, expand, narrow), numHeads, plainDim),
+          toHeads(emitLinear(graph, valueUp, narrow), numHeads, valueDim),
+        ];
   const turnedKey = rotate(toHeads(sharedKey, 1, turnedDim), turnedDim);
   const everyKey = graph.op(
     'Concat',
@@ -82,4 +86,13 @@ export function emitLatentHeads(
     key: graph.op('Concat', [plainKey, everyKey], { axis: -1 }),
     value,
   };
+}
+
+/** Rows [rows, in] by a weight [heads, in, size]: [rows, heads · size]. */
+function emitTurned(graph: GraphBuilder, { weight }: Linear, rows: Value): Value {
+  const [heads = 0, input = 0, size = 0] = weight.shape;
+  graph.mark(weight.name, rows);
+  const byInput = graph.op('Transpose', [emitWeight(graph, weight)], { perm: [1, 0, 2] });
+  const matrix = graph.op('Reshape', [byInput, graph.ints([input, heads * size])]);
+  return graph.op('MatMul', [rows, matrix]);
 }

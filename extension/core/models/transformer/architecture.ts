@@ -123,6 +123,8 @@ export interface LatentNames {
   readonly keyValueDown: string;
   readonly keyValueNorm: string;
   readonly keyValueUp: string;
+  /** Of files that keep both apart: keys [heads, latent, size] and values [heads, size, latent]. */
+  readonly apart?: { readonly keyUp: string; readonly valueUp: string };
 }
 
 /** Names of the norms of a branch, each where the family has it. */
