@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { Crew, PieceSetup, PieceWorker } from '../../../extension/core/distribute/piece';
 import { StandingEngine } from '../../../extension/core/distribute/standing-engine';
 import { unattended } from '../../../extension/core/jobs/job';
-import { verbatim } from '../../../extension/core/message';
+import { verbatim, inEnglish } from '../../../extension/core/message';
 
 const setupOf = (key: string): PieceSetup => ({ kind: 'any', key, files: {}, data: undefined });
 const means = { probe: async () => Promise.resolve([]), warn: () => undefined };
@@ -14,7 +14,7 @@ const workerOf = (title: string, act: PieceWorker['do']): PieceWorker => ({
 /** Notes who joins, retires and leaves. */
 function crewOf(): Crew & { readonly told: string[]; readonly workers: PieceWorker[] } {
   const [told, workers]: [string[], PieceWorker[]] = [[], []];
-  const note = (what: string, { name }: PieceWorker) => told.push(`${what} ${name.code}`);
+  const note = (what: string, { name }: PieceWorker) => told.push(`${what} ${inEnglish(name)}`);
   return {
     ...{ told, workers },
     join: (worker) => {

@@ -97,7 +97,7 @@ describe('single sublayers of a text tower', () => {
     const source = withFields(name, fields);
     const asked = prune(source, removed, join(folder, `${name}-out`), { layout: 'auto-map' });
     const { message } = await rejection(asked);
-    expect(message).toContain('the whole model');
+    expect(message).toContain('class');
     expect(message).toContain(field);
   });
 

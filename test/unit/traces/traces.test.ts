@@ -32,7 +32,7 @@ await scratch.insert(
   squared: {
     needsScores: false,
     meaning: 'How far apart the raw outputs are',
-    definition: say\`squared norm of the change, mean over tokens\`,
+    definition: say\`Squared norm of the change, mean over tokens\`,
     ...reading(['change'], (sums, { change }) => sums.ofProduct(change, change)),
     sequenceTerm: unchanged,
     distance: perToken,
@@ -105,11 +105,11 @@ it('a distance: an entry in a table', async () => {
   const profile = ['profile', model, ...calibration, '--remove', '1', '--no-baselines'];
   const squared = await scratch.json<Profile>(...profile, '--metric', 'squared');
   const norm = await scratch.json<Profile>(...profile, '--metric', 'norm');
-  expect(squared.metricDefinition).toBe('squared norm of the change, mean over tokens');
+  expect(squared.metricDefinition).toBe('Squared norm of the change, mean over tokens');
   expect(squared.rounds[0]?.distance).toBeCloseTo((norm.rounds[0]?.distance ?? 0) ** 2 / 8, 4);
   expect(await scratch.read('package.json')).toContain('"%setting.metric.squared%"');
   expect(await scratch.read('package.nls.json')).toContain(
-    '"How far apart the raw outputs are: squared norm of the change',
+    '"How far apart the raw outputs are. Squared norm of the change',
   );
 });
 

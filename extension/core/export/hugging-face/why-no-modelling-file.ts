@@ -82,7 +82,7 @@ function whyNoWhole(
   if (foreign !== undefined) {
     return {
       code: 'no-modelling-file',
-      reason: say`The folder has a class of its own for the whole model, which a modelling file can't extend.`,
+      reason: say`The folder brings a class of its own for this model, which a modelling file can't extend.`,
       field: `auto_map.${foreign[0]}`,
       remedy: say`Remove whole blocks, choose zeroed, or write ONNX.`,
     };
@@ -90,7 +90,7 @@ function whyNoWhole(
   if (wholeClass(named) === undefined) {
     return {
       code: 'no-modelling-file',
-      reason: say`config.json doesn't name the class of the whole model, such as Gemma3ForConditionalGeneration.`,
+      reason: say`config.json doesn't name the model's class, such as Gemma3ForConditionalGeneration.`,
       field: 'architectures',
       remedy: say`Add it to config.json, remove whole blocks, choose zeroed, or write ONNX.`,
     };
