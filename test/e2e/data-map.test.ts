@@ -179,8 +179,7 @@ describe('the data map', () => {
     expect(await frame.locator('.card[data-relabeled]').count()).toBe(1);
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
     await workbench.quickPick('A copy of the whole data set with the new labels').click();
-    await workbench.inputBox('The data set is left as it is.').waitFor();
-    await page.keyboard.press('Enter');
+    await workbench.accept('The data set is left as it is.');
     await workbench.notification(/Exported 40 examples to strokes-relabeled/).waitFor();
     const names = async (folder: string): Promise<string[]> =>
       readdir(join(workspace, folder, 'vertical'));
@@ -265,8 +264,7 @@ describe('the data map', () => {
     const frame = await dataMap();
     await frame.getByRole('button', { name: 'Export Subset…' }).click();
     await workbench.quickPick('The chosen subset, as a data set').click();
-    await workbench.inputBox('The data set is left as it is.').waitFor();
-    await workbench.page.keyboard.press('Enter');
+    await workbench.accept('The data set is left as it is.');
     await workbench.notification(/Exported 15 examples to strokes-subset/).waitFor();
     const subset = join(workspace, 'strokes-subset');
     const names = (await readdir(subset, { recursive: true })).filter((name) =>

@@ -218,7 +218,7 @@ describe('from a model folder to a smaller model', () => {
       .click();
     await workbench.notification(/3 single sublayers would be removed/).waitFor();
     await workbench.quickPick(label).click();
-    await workbench.acceptInput(inWorkspace('sample-pruned'));
+    await workbench.acceptValue(inWorkspace('sample-pruned'));
     const message = workbench.notification(
       /sample-pruned is \d+\s% smaller than sample and verified/,
     );
@@ -242,7 +242,7 @@ describe('from a model folder to a smaller model', () => {
     const { workbench } = session();
     await workbench.explorerMenu(['sample.plan.json'], 'Espalier', 'Prune Layers…');
     await workbench.quickPick('ONNX model').click();
-    await workbench.acceptInput(inWorkspace('sample-pruned-onnx'));
+    await workbench.acceptValue(inWorkspace('sample-pruned-onnx'));
     await workbench.notification(/sample-pruned-onnx is .* verified/).waitFor({ timeout: 60_000 });
     expect(existsSync(inWorkspace('sample-pruned-onnx', 'model.onnx'))).toBe(true);
   });

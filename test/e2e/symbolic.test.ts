@@ -142,14 +142,12 @@ describe('the panel of an evolution', () => {
 
   it('shows an evolution while it runs, which can be stopped and gone on with', async () => {
     const { workbench } = session();
-    const { page } = workbench;
     await workbench.runCommand('Espalier: Synthesize Modules…');
     await workbench.quickPick('Balanced').click();
     await workbench.quickPick('Other numbers…').click();
     await workbench.answer('Iterations', '1');
     await workbench.answer('Graphs of each population', '2');
-    await workbench.inputBox('New folder').waitFor();
-    await page.keyboard.press('Enter');
+    await workbench.accept('New folder');
     const frame = await workbench.webview('section:not([hidden]) > #waiting-title');
     await frame.getByRole('heading', { name: 'synthesis', level: 1 }).waitFor();
     await frame.getByText(/Training the baseline, run [23] of 3/).waitFor({ timeout: 60_000 });

@@ -121,18 +121,30 @@ export class Workbench {
     return this.page.locator('.quick-input-widget input.input').first();
   }
 
-  /** Takes what an input box holds: a key that comes before the box listens is lost. */
-  public async acceptInput(value: string): Promise<void> {
+  /** Takes what an input box holds. */
+  public async acceptValue(value: string): Promise<void> {
     const input = this.quickInput();
+    await this.#acceptWhile(
+      async () => (await input.isVisible()) && (await input.inputValue()) === value,
+    );
+  }
+
+  /** Takes what the input box holds that asks so. */
+  public async accept(prompt: string): Promise<void> {
+    await this.#acceptWhile(async () => this.inputBox(prompt).isVisible());
+  }
+
+  /** A key that comes before the box has the focus is lost. */
+  async #acceptWhile(isAsked: () => Promise<boolean>): Promise<void> {
     const end = Date.now() + 30_000;
-    let taken = false;
+    let wasAsked = false;
     for (;;) {
-      const isThere = (await input.isVisible()) && (await input.inputValue()) === value;
-      if (taken && !isThere) return;
-      if (Date.now() > end) throw new Error(`the input box does not take ${value}`);
+      const isThere = await isAsked();
+      if (wasAsked && !isThere) return;
+      if (Date.now() > end) throw new Error('the input box is not there, or does not close');
       if (isThere) {
-        await input.press('Enter');
-        taken = true;
+        await this.quickInput().press('Enter');
+        wasAsked = true;
       }
       await this.page.waitForTimeout(300);
     }
