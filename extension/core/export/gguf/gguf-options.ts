@@ -97,52 +97,48 @@ function whyUneven({ architecture }: ModelSummary, { expertCounts }: Changes): R
       };
 }
 
+/** An entry of the header, with its full name. */
+type Entry = readonly [key: string, bytes: Buffer];
+
+function integerEntry(keys: GgufKeys, field: string, value: number): Entry {
+  const key = keys.name(field);
+  return [key, headerEntry.integer(key, value)];
+}
+
+/** One flag for each block; nothing where the file says so already. */
+function flagsEntry(keys: GgufKeys, field: string, flags: readonly boolean[] | undefined): Entry[] {
+  const key = keys.name(field);
+  return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
+}
+
 /** Numbers of experts in the header, where they change. */
-function expertEntries(
-  header: GgufHeader,
-  { expertCounts, keptExperts }: Changes,
-): [string, Buffer][] {
+function expertEntries(keys: GgufKeys, { expertCounts, keptExperts }: Changes): Entry[] {
   const [count] = expertCounts.values();
   if (count === undefined || keptExperts.size === 0) {
     return [];
   }
-  const keys = new GgufKeys(header, header.file);
-  const entry = (field: string, value: number): [string, Buffer] => {
-    const key = keys.name(field);
-    return [key, headerEntry.integer(key, value)];
-  };
   const used = keys.number(ggufFields.num_experts_per_tok);
   return [
-    entry(ggufFields.num_experts, count),
-    entry(ggufFields.num_experts_per_tok, Math.min(count, used)),
+    integerEntry(keys, ggufFields.num_experts, count),
+    integerEntry(keys, ggufFields.num_experts_per_tok, Math.min(count, used)),
   ];
 }
 
-/** Which blocks are windowed, where that no longer follows from their numbers. */
-async function windowEntries(header: GgufHeader, { blocks }: Changes): Promise<[string, Buffer][]> {
-  const flags = await ggufWindows(header, blocks);
-  const key = new GgufKeys(header, header.file).name(windowPattern);
-  return flags === undefined ? [] : [[key, headerEntry.flags(key, flags)]];
-}
-
-/** What counts or lists blocks besides, where it changes. */
-async function blockEntries(header: GgufHeader, { blocks }: Changes): Promise<[string, Buffer][]> {
-  const keys = new GgufKeys(header, header.file);
-  const mixers = await ggufMixers(header, blocks);
+/** What lists or counts blocks, where it no longer follows from their numbers. */
+async function blockEntries(
+  header: GgufHeader,
+  keys: GgufKeys,
+  { blocks }: Changes,
+): Promise<Entry[]> {
   const dense = keys.numberIfPresent(denseBlocks);
-  const integer = (field: string, value: number): [string, Buffer] => {
-    const key = keys.name(field);
-    return [key, headerEntry.integer(key, value)];
-  };
   return [
-    ...(mixers === undefined
-      ? []
-      : [[keys.name(mixerFlags), headerEntry.flags(keys.name(mixerFlags), mixers)] as const]),
+    ...flagsEntry(keys, windowPattern, await ggufWindows(header, blocks)),
+    ...flagsEntry(keys, mixerFlags, await ggufMixers(header, blocks)),
     ...(dense === undefined
       ? []
-      : [integer(denseBlocks, blocks.filter((source) => source < dense).length)]),
-    ...(keys.has(furtherBlocks) ? [integer(furtherBlocks, 0)] : []),
-  ].map(([key, entry]) => [key, entry]);
+      : [integerEntry(keys, denseBlocks, blocks.filter((source) => source < dense).length)]),
+    ...(keys.has(furtherBlocks) ? [integerEntry(keys, furtherBlocks, 0)] : []),
+  ];
 }
 
 async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Refusal | undefined> {
@@ -200,11 +196,11 @@ async function ggufWriter(
           ...(importance === undefined ? {} : { importance }),
         });
   });
-  const replaced = new Map([
+  const keys = new GgufKeys(header, header.file);
+  const replaced = new Map<string, Buffer>([
     ...typeEntries(asked.mix),
-    ...expertEntries(header, changes),
-    ...(await windowEntries(header, changes)),
-    ...(await blockEntries(header, changes)),
+    ...expertEntries(keys, changes),
+    ...(await blockEntries(header, keys, changes)),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));

@@ -31,7 +31,7 @@ const attentionInterval = 'full_attention_interval';
 const usualInterval = 4;
 
 /**
- * Whether each block has a mixer in the place of attention; undefined for a family without any.
+ * Whether each block has a mixer instead of attention; undefined for a family without any.
  * @param keyValueHeads of each block; 0 of those with a mixer, where the file says so
  * @throws UserError naming the key at fault.
  */

@@ -12,7 +12,7 @@ export interface GgufWindows {
 
 /** How a family differs in what its header says. */
 export interface GgufTraits {
-  /** What `layer_types` calls blocks with a mixer in the place of attention. */
+  /** What `layer_types` calls blocks with a mixer instead of attention. */
   readonly mixed?: string;
   /** Whether keys and values come from a latent, so that heads are told by other keys. */
   readonly isLatent?: boolean;
