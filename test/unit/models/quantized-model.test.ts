@@ -278,6 +278,26 @@ describe('a form that is inspected only', () => {
     },
   );
 
+  it.each([
+    [{ sparsity_config: { format: 'sparse-24-bitmask' } }, /Sparse weights .*sparse-24-bitmask/],
+    [{ transform_config: { config_groups: { R1: {} } } }, /Weights behind rotations/],
+  ])('%j is refused when it is to run', async (fields, why) => {
+    const model = await openModel(withFields('compressed-int4', fields));
+    expect(() => {
+      model.requireRunnable();
+    }).toThrow(why);
+  });
+
+  it.each([
+    { sparsity_config: { format: 'dense' }, transform_config: {} },
+    { sparsity_config: {}, transform_config: { config_groups: {} } },
+  ])('%j runs', async (fields) => {
+    const model = await openModel(withFields('compressed-int4', fields));
+    expect(() => {
+      model.requireRunnable();
+    }).not.toThrow();
+  });
+
   it('is not pruned, and nothing is left behind', async () => {
     const out = join(root, 'refused');
     const error = await rejection(prune(older(), ['block.0.attention'], out));

@@ -11,6 +11,8 @@ interface Method {
   readonly describe: (fields: Fields) => Omit<QuantizationSummary, 'method' | 'refusal'>;
   /** What can be run. */
   readonly runs: { readonly bits: readonly number[]; readonly forms: readonly string[] };
+  /** Why a checkpoint can't be run, whatever its form and bits. */
+  readonly refuses?: (fields: Fields) => Message | undefined;
 }
 
 /** Methods by `quant_method` of config.json. */
@@ -61,6 +63,16 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
         'mixed-precision',
         'dense',
       ],
+    },
+    refuses: (fields) => {
+      const sparsity = text(record(fields['sparsity_config'])['format']) ?? 'dense';
+      if (sparsity !== 'dense') {
+        return say`Sparse weights (sparsity_config: ${sparsity}) can be inspected, but not run.`;
+      }
+      const transforms = record(record(fields['transform_config'])['config_groups']);
+      return Object.keys(transforms).length === 0
+        ? undefined
+        : say`Weights behind rotations (transform_config) can be inspected, but not run.`;
     },
   },
   fp8: {
@@ -121,7 +133,7 @@ export function readQuantization(fields: Fields, file: string): QuantizationSumm
     );
   }
   const described = { method: name, ...method.describe(fields) };
-  const refusal = refusalOf(described, method);
+  const refusal = method.refuses?.(fields) ?? refusalOf(described, method);
   return refusal === undefined ? described : { ...described, refusal };
 }
 
