@@ -174,7 +174,7 @@ describe('a model is opened once', () => {
       {
         ...{ model: await cache.open(compressed), teacher, out, overwrite: false, ...run },
         ...{ text: { ...calibration, sequences: 20 }, bundledText: '', trains: 'compressed' },
-        ...{ settings: { ...defaultRepair, epochs: 4 }, endToEnd: false },
+        ...{ settings: defaultRepair, epochs: 4, scope: 'sublayers' },
         ...{ states: 'student', version: 'test' },
       },
       unattended,

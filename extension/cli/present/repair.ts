@@ -14,17 +14,19 @@ export const repair: Presenter<Repaired> = {
 
 function printResult(terminal: Terminal, result: Repaired): void {
   const { slices, unit, lossBefore, lossAfter, written } = result;
-  printTable(
-    terminal,
-    ['sublayer', 'error before', 'after', 'epochs', ''],
-    slices.map(({ sublayer, repaired, errorBefore, errorAfter, epochs }) => [
-      sublayer,
-      errorBefore.toExponential(2),
-      errorAfter.toExponential(2),
-      String(epochs),
-      repaired ? 'repaired' : 'as before',
-    ]),
-  );
+  if (slices.length > 0) {
+    printTable(
+      terminal,
+      ['sublayer', 'error before', 'after', 'epochs', ''],
+      slices.map(({ sublayer, repaired, errorBefore, errorAfter, epochs }) => [
+        sublayer,
+        errorBefore.toExponential(2),
+        errorAfter.toExponential(2),
+        String(epochs),
+        repaired ? 'repaired' : 'as before',
+      ]),
+    );
+  }
   const gone = 1 - lossAfter / lossBefore;
   const [name, words] =
     unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];

@@ -10,8 +10,12 @@ import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import type { RepairEffort } from '../tensornet/repair/efforts';
 import { trainedLayers } from '../tensornet/repair/trained-forms';
-import { defaultRepair, defaultRepairText } from '../tensornet/repair/repair-settings';
-import { choice, flag, group, integer, number, path } from './fields';
+import {
+  defaultRepair,
+  defaultRepairText,
+  repairScopes,
+} from '../tensornet/repair/repair-settings';
+import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import {
   gateFields,
@@ -31,18 +35,9 @@ import { engineOf, sharingFields, sharingRules } from './sharing';
 
 const { out, overwrite } = outputFields;
 
-interface Effort {
-  readonly effort: RepairEffort;
-  readonly endToEnd?: boolean;
-}
-
-/** Undefined where memory decides. */
-const endToEndOf = ({ effort, endToEnd }: Effort): boolean | undefined =>
-  endToEnd ?? repairEfforts[effort].endToEnd;
-
 /** What is learned from: as much as the effort says, where the request does not. */
 function textOf(
-  request: RequestOf<CalibrationFields> & Effort,
+  request: RequestOf<CalibrationFields> & { readonly effort: RepairEffort },
   { maxPositions }: ModelSummary,
 ): CalibrationRequest {
   const { sequences } = repairEfforts[request.effort];
@@ -69,7 +64,7 @@ export const repair = defineOperation({
       effort: choice(effortNames, {
         description: `How much it may cost: ${effortNames
           .map((name) => `${name} ${repairEfforts[name].sequences} sequences`)
-          .join(', ')}; quick trains layer by layer only`,
+          .join(', ')}; quick trains compressed layers sublayer by sublayer only`,
         default: 'standard',
         placeholder: 'EFFORT',
       }),
@@ -91,14 +86,16 @@ export const repair = defineOperation({
             'What the original computes up to there: sublayers are independent, and workers can share them.',
         },
       }),
-      endToEnd: flag({
+      scope: choice(repairScopes, {
         description:
-          'Then train the full model at once, in one process; by default if memory allows it',
-        off: 'Train layer by layer only',
+          'What is trained at a time: each sublayer, the full model in one process, or first the one and then the other',
+        fallback:
+          'both where layers are compressed, else model; sublayers where memory allows no more',
+        placeholder: 'SCOPE',
       }),
       epochs: integer({
         description: 'Passes over the text at most',
-        default: defaultRepair.epochs,
+        fallback: '1, or 2 where there is less text than the effort says',
         min: 0,
       }),
       batch: integer({
@@ -137,11 +134,11 @@ export const repair = defineOperation({
   passes: keepsLimits,
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
-    const { train, states, epochs, batch, workers } = request;
+    const { train, states, scope, effort, epochs, batch, workers } = request;
     const { summary } = await open(request.model);
     const { sequences, length } = textOf(request, summary);
     return {
-      kind: [train, states, endToEndOf(request), epochs, batch, workers],
+      kind: [train, states, scope ?? repairEfforts[effort].compressed, epochs, batch, workers],
       amount: sequences * length * summary.parameters,
       parameters: summary.parameters,
     };
@@ -149,8 +146,7 @@ export const repair = defineOperation({
   run: async (request, context): Promise<Repaired> => {
     requireTask(request);
     const { open, samples, version } = context.environment;
-    const { train, states, epochs, batch, rate, seed } = request;
-    const endToEnd = endToEndOf(request);
+    const { train, states, scope, effort, epochs, batch, rate, seed } = request;
     const model = await open(request.model);
     const teacher = await open(request.teacher);
     const result = await repairModel(
@@ -159,10 +155,13 @@ export const repair = defineOperation({
         teacher,
         text: textOf(request, model.summary),
         bundledText: join(samples, 'calibration.txt'),
-        settings: { ...defaultRepair, epochs, batch, rate, seed },
+        settings: { ...defaultRepair, batch, rate, seed },
+        reads: repairEfforts[effort].sequences,
+        ...(epochs === undefined ? {} : { epochs }),
         ...{ states, version, engine: engineOf(request, context.environment) },
         ...(train === undefined ? {} : { trains: train }),
-        ...(endToEnd === undefined ? {} : { endToEnd }),
+        compressedScope: repairEfforts[effort].compressed,
+        ...(scope === undefined ? {} : { scope }),
         ...{ out: request.out, overwrite: request.overwrite },
         ...runOptions(request),
       },

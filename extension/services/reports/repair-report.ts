@@ -27,6 +27,15 @@ export function repairReport(
           'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on examples that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
         ),
+    ...(slices.length === 0 ? [] : sublayerTable(slices)),
+    `## ${l10n.t('How to load it')}`,
+    escapeMarkdown(loadsWith),
+    '',
+  ].join('\n\n');
+}
+
+function sublayerTable(slices: RepairResult['slices']): string[] {
+  return [
     `## ${l10n.t('Sublayers')}`,
     l10n.t('Error of the stream behind each, on held-out text: ‖ŷ − y‖² / ‖y‖².'),
     markdownTable(
@@ -45,8 +54,5 @@ export function repairReport(
         repaired ? l10n.t('as repaired') : l10n.t('as it was'),
       ]),
     ),
-    `## ${l10n.t('How to load it')}`,
-    escapeMarkdown(loadsWith),
-    '',
-  ].join('\n\n');
+  ];
 }

@@ -348,7 +348,7 @@ it('repairs what was compressed, as its flags say', async () => {
   const out = join(folder, 'repaired');
   const args = ['repair', compressed, '--teacher', model, '--out', out];
   const few = ['--calibration', text, '--sequences', '12', '--length', '16', '--device', 'cpu'];
-  const training = ['--epochs', '1', '--batch', '4', '--no-end-to-end', '--json'];
+  const training = ['--epochs', '1', '--batch', '4', '--scope', 'sublayers', '--json'];
   const { code, stdout, stderr } = await run(...args, ...few, ...training);
   expect(code, stderr).toBe(0);
   const { lossBefore, lossAfter, slices } = JSON.parse(stdout) as RepairResult;

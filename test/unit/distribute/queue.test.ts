@@ -257,7 +257,13 @@ describe('a queue', () => {
         {
           ...{ model: await openModelFiles(smaller), teacher: await openModelFiles(model) },
           ...{ text: { file: 'random', sequences: 5, length: 8 }, bundledText: '' },
-          ...{ settings: defaultRepair, states: 'teacher', endToEnd: false, version },
+          ...{
+            settings: defaultRepair,
+            epochs: 2,
+            states: 'teacher',
+            scope: 'sublayers',
+            version,
+          },
           ...{ out: join(folder, name), overwrite: false, engine: shared },
           ...{ device: 'cpu', memoryBytes: 1 << 28 },
         },

@@ -37,8 +37,8 @@ describe('a repair on the states of the teacher, whose sublayers several workers
         ...where,
         ...{ model: await openModelFiles(student), teacher: await openModelFiles(teacher) },
         ...{ text: { file: 'random', sequences: 12, length: 12 }, bundledText: '' },
-        settings: { ...defaultRepair, epochs: 2 },
-        ...{ states: 'teacher', endToEnd: false, engine, version: 'test', out },
+        ...{ settings: defaultRepair, epochs: 2 },
+        ...{ states: 'teacher', scope: 'sublayers', engine, version: 'test', out },
       },
       { ...unattended, ...context },
     );

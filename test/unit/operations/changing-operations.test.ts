@@ -55,21 +55,32 @@ describe('repair', () => {
       ...{ device: 'auto', memoryBytes: 4 * 2 ** 30 },
     });
     expect(request).not.toHaveProperty('trains');
-    expect(request).not.toHaveProperty('endToEnd');
+    expect(request).not.toHaveProperty('scope');
+    expect(request).toMatchObject({ compressedScope: 'both', reads: 512 });
+    expect(request).not.toHaveProperty('epochs');
     const quick = await asked({ effort: 'quick' });
-    expect(quick).toMatchObject({ endToEnd: false });
+    expect(quick).toMatchObject({ compressedScope: 'sublayers' });
     expect(quick?.text.sequences).toBe(repairEfforts.quick.sequences);
   });
 
   it('passes on what is given', async () => {
-    const training = { epochs: 5, batch: 2, rate: 0.1, seed: 7 };
+    const epochs = 5;
+    const training = { batch: 2, rate: 0.1, seed: 7 };
     const request = await asked({
-      ...{ ...training, train: 'all', endToEnd: true, sequences: 9, length: 8, overwrite: true },
+      ...{
+        ...training,
+        epochs,
+        train: 'all',
+        scope: 'both',
+        sequences: 9,
+        length: 8,
+        overwrite: true,
+      },
       ...{ calibration: '/text.txt', device: 'cpu', memory: '1GiB' },
     });
     expect(request).toMatchObject({
-      ...{ trains: 'all', endToEnd: true, overwrite: true, device: 'cpu', memoryBytes: 2 ** 30 },
-      settings: { ...defaultRepair, ...training },
+      ...{ trains: 'all', scope: 'both', overwrite: true, device: 'cpu', memoryBytes: 2 ** 30 },
+      ...{ epochs, settings: { ...defaultRepair, ...training } },
       text: { file: '/text.txt', sequences: 9, length: 8 },
     });
     expect(request?.text.upTo).toBeUndefined();

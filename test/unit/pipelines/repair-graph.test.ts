@@ -57,8 +57,8 @@ async function repair(
       text,
       bundledText: '',
       trains: 'compressed',
-      settings: { ...defaultRepair, epochs: 4, rate: 0.03 },
-      ...{ endToEnd: false, states: 'student', version: 'test' },
+      ...{ settings: { ...defaultRepair, rate: 0.03 }, epochs: 4 },
+      ...{ scope: 'sublayers', states: 'student', version: 'test' },
       out: fresh(),
       ...others,
     },
@@ -142,7 +142,7 @@ describe('repair of a graph', () => {
 
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
-    await expect(repair('gpt2-legacy', model, { endToEnd: true })).rejects.toThrow(
+    await expect(repair('gpt2-legacy', model, { scope: 'model' })).rejects.toThrow(
       'layer by layer only',
     );
     await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toThrow(

@@ -62,7 +62,7 @@ describe('repair', () => {
         text,
         bundledText: '',
         trains: 'compressed',
-        settings: { ...defaultRepair, epochs: 2 },
+        ...{ settings: defaultRepair, epochs: 2 },
         ...{ states: 'student', version: 'test' },
         out: join(folder, name),
         ...more,
@@ -136,11 +136,26 @@ describe('repair', () => {
       unattended,
     );
     await expect(repair(model, 'nothing')).rejects.toThrow('Train all layers (--train all)');
-    const sliced = await repair(model, 'pruned-repaired', { trains: 'all', endToEnd: false });
+    const sliced = await repair(model, 'pruned-repaired', { trains: 'all', scope: 'sublayers' });
     expect(sliced.lossAfter).toBeLessThan(sliced.lossBefore);
-    const together = await repair(model, 'pruned-together', { trains: 'all', endToEnd: true });
+    const together = await repair(model, 'pruned-together', { trains: 'all', scope: 'both' });
     expect(together.lossBefore).toBe(sliced.lossBefore);
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
+    const stages = new Set<string>();
+    const watching: JobContext = {
+      ...unattended,
+      progress: ({ stage }) => stages.add(inEnglish(stage)),
+    };
+    const alone = await repair(model, 'pruned-alone', { trains: 'all' }, watching);
+    expect(alone.lossBefore).toBe(sliced.lossBefore);
+    expect(alone.lossAfter).toBeLessThan(alone.lossBefore);
+    expect(alone.slices).toEqual([]);
+    expect([...stages].filter((stage) => /^Repairing/.test(stage))).toEqual([
+      'Repairing the full model',
+    ]);
+    await expect(
+      repair(model, 'no-states', { trains: 'all', scope: 'model', states: 'teacher' }),
+    ).rejects.toThrow(/states: The full model learns the teacher's outputs/);
   });
 
   it('repairs on the states of the teacher, also where branches run in parallel', async () => {
@@ -156,7 +171,7 @@ describe('repair', () => {
       unattended,
     );
     const { lossBefore, lossAfter } = await repair(model, 'parallel-repaired', {
-      ...{ teacher: parallel, trains: 'all', endToEnd: false, states: 'teacher' },
+      ...{ teacher: parallel, trains: 'all', scope: 'sublayers', states: 'teacher' },
     });
     expect(lossAfter).toBeLessThan(lossBefore);
   });
@@ -171,11 +186,11 @@ describe('repair', () => {
     const together = await repair(model, 'together', {}, watching);
     expect(stages).toContain('Repairing the full model');
     stages.clear();
-    const sliced = await repair(model, 'slices-alone', { endToEnd: false }, watching);
+    const sliced = await repair(model, 'slices-alone', { scope: 'sublayers' }, watching);
     expect(stages).not.toContain('Repairing the full model');
     expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
-      repair(model, 'too-large', { endToEnd: true, memoryBytes: 1 << 10 }),
+      repair(model, 'too-large', { scope: 'both', memoryBytes: 1 << 10 }),
     ).rejects.toThrow('too large to train end to end');
   });
 
@@ -201,7 +216,7 @@ describe('repair', () => {
       const { lossAfter } = await repair(
         model,
         name,
-        { trains: 'all', endToEnd: true, memoryBytes, settings: { ...defaultRepair, epochs: 1 } },
+        { trains: 'all', scope: 'both', memoryBytes, epochs: 1 },
         counting,
       );
       return { runs, lossAfter };
@@ -216,7 +231,7 @@ describe('repair', () => {
 
   it('keeps what it had where training diverges, and says so', async () => {
     const model = await compressed('diverging', { method: 'lowrank', level: 4 });
-    const settings = { ...defaultRepair, epochs: 2, rate: 1e30 };
+    const settings = { ...defaultRepair, rate: 1e30 };
     const warnings: string[] = [];
     const told: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
     expect((await repair(model, 'diverged', { settings }, told)).written).toBeNull();
@@ -225,8 +240,7 @@ describe('repair', () => {
 
   it('writes nothing where nothing is better', async () => {
     const model = await compressed('kept', { method: 'lowrank', level: 6 });
-    const settings = { ...defaultRepair, epochs: 0 };
-    const { written, lossBefore, lossAfter } = await repair(model, 'worse', { settings });
+    const { written, lossBefore, lossAfter } = await repair(model, 'worse', { epochs: 0 });
     expect(written).toBeNull();
     expect(lossAfter).toBe(lossBefore);
     expect(existsSync(join(folder, 'worse'))).toBe(false);

@@ -14,8 +14,15 @@ import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
 import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
-import type { RepairSettings } from '../../tensornet/repair/repair-settings';
-import { measureLoss, repairSlices, repairSlicesApart } from '../../tensornet/repair/repair-slices';
+import { defaultRepairText, passesOver } from '../../tensornet/repair/repair-settings';
+import type { RepairScope, RepairSettings } from '../../tensornet/repair/repair-settings';
+import {
+  measureBefore,
+  measureLoss,
+  repairSlices,
+  repairSlicesApart,
+} from '../../tensornet/repair/repair-slices';
+import type { RepairOutcome } from '../../tensornet/repair/repair-slices';
 import { RepairStore } from '../../tensornet/repair/repair-store';
 import { lossUnitOf } from '../../tensornet/repair/output-distance';
 import type { LossUnit } from '../../tensornet/repair/output-distance';
@@ -23,6 +30,7 @@ import type { SliceRecord } from '../../tensornet/repair/repair-store';
 import { withNumbers } from '../../tensornet/repair/trainable-encoding';
 import { defaultTrains, formsToTrain } from '../../tensornet/repair/trained-forms';
 import type { TrainedLayers } from '../../tensornet/repair/trained-forms';
+import type { RepairSetup } from '../../tensornet/repair/walk';
 import { trainedOpsets } from '../../training/onnx-trainable';
 import { UserError } from '../../user-error';
 import type { PruneResult } from '../prune-result';
@@ -48,14 +56,20 @@ export interface RepairRequest {
   readonly bundledText: string;
   /** The compressed ones where there are some, else all, when absent. */
   readonly trains?: TrainedLayers;
-  readonly settings: RepairSettings;
+  readonly settings: Omit<RepairSettings, 'epochs'>;
+  /** Passes over the text at most. */
+  readonly epochs?: number;
+  /** Sequences to read in all where the passes are not given; those of the default if absent. */
+  readonly reads?: number;
   readonly states: LearnedStates;
   /** Whom sublayers that are trained on the teacher's states are shared with; nobody if absent. */
   readonly engine?: Engine | undefined;
   /** Of Espalier. */
   readonly version: string;
-  /** Whether the whole model is trained at once afterwards; where it can be when absent. */
-  readonly endToEnd?: boolean;
+  /** What is trained at a time; absent, it depends on the model and on memory. */
+  readonly scope?: RepairScope;
+  /** The same where layers are compressed and the full model fits into memory; both if absent. */
+  readonly compressedScope?: RepairScope;
   readonly out: string;
   readonly overwrite: boolean;
   readonly device: DeviceChoice;
@@ -85,9 +99,9 @@ export async function repairModel(
   const { model: student } = request.model;
   const { model: teacher } = request.teacher;
   await requireOutput(request.out, writeSource(request.model).path, request.overwrite);
-  requireLikes(request.model.model, request.teacher.model, request.endToEnd === true);
+  requireLikes(request.model.model, request.teacher.model, request.scope);
   const { states, version } = request;
-  requireStates(student, states);
+  requireStates(student, states, request.scope);
   const places = await teacherPlaces(student.summary, teacher.summary);
   const trains = request.trains ?? defaultTrains(student);
   const forms = formsToTrain(student, trains);
@@ -95,17 +109,19 @@ export async function repairModel(
     context.warn(message);
   };
   const device = await resolveDevice(request.device, warn);
-  const { text, bundledText, settings, memoryBytes, out } = request;
-  const loaded = await loadModelInputs(text, student, bundledText, settings.seed);
+  const { text, bundledText, memoryBytes, out, reads = defaultRepairText.sequences } = request;
+  const loaded = await loadModelInputs(text, student, bundledText, request.settings.seed);
+  const epochs = request.epochs ?? passesOver(loaded.inputs.length, reads);
+  const settings = { ...request.settings, epochs };
   loaded.warnings.forEach(warn);
   const {
     train,
     heldOut: [heldOut = []],
   } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
-  const endToEnd =
-    request.endToEnd ?? trainsAsWhole({ student, forms, train, settings }, memoryBytes);
+  const fits = trainsAsWhole({ student, forms, train, settings }, memoryBytes);
+  const scope = request.scope ?? (fits ? scopeOf(request, forms) : 'sublayers');
   const folder = workFolder(out, 'repair');
-  const identity = { settings, trains, states, version, text: loaded.summary.fingerprint };
+  const identity = { settings, trains, states, scope, version, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
   const hash = createHash('sha256').update(JSON.stringify({ identity, fingerprints }));
   const key = hash.digest('hex');
@@ -114,21 +130,25 @@ export async function repairModel(
   try {
     const { engine = alone } = request;
     const sharing = { engine, key, student: request.model, teacher: request.teacher, trains };
-    const first: JobContext = endToEnd
-      ? {
-          ...context,
-          progress: (progress) => {
-            context.progress({ ...progress, secondsLeft: undefined, moreFollows: true });
-          },
-        }
-      : context;
+    const first: JobContext =
+      scope !== 'sublayers'
+        ? {
+            ...context,
+            progress: (progress) => {
+              context.progress({ ...progress, secondsLeft: undefined, moreFollows: true });
+            },
+          }
+        : context;
     const sliced =
-      states === 'student'
-        ? await repairSlices({ ...setup, forms }, store, first)
-        : await repairSlicesApart({ ...setup, forms }, sharing, store, first);
-    const repaired = endToEnd
-      ? await together({ ...setup, folder }, forms, sliced, context)
-      : sliced;
+      scope === 'model'
+        ? await unchanged({ ...setup, forms }, first)
+        : states === 'student'
+          ? await repairSlices({ ...setup, forms }, store, first)
+          : await repairSlicesApart({ ...setup, forms }, sharing, store, first);
+    const repaired =
+      scope === 'sublayers'
+        ? sliced
+        : await together({ ...setup, folder, scope }, forms, sliced, context);
     const { lossBefore, lossAfter } = repaired;
     const losses = { unit: lossUnitOf(teacher), lossBefore, lossAfter, slices: sliced.slices };
     if (!(lossAfter < lossBefore)) {
@@ -156,7 +176,7 @@ export async function repairModel(
 }
 
 /** @throws UserError where one is a graph and the other is not, or for what graphs are not trained with. */
-function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): void {
+function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope | undefined): void {
   const file = student.summary.path;
   const isDecoder = student.kind === 'decoder';
   if (isDecoder !== (teacher.kind === 'decoder')) {
@@ -168,17 +188,40 @@ function requireLikes(student: AnyModel, teacher: AnyModel, endToEnd: boolean): 
   if (student.kind === 'graph') {
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
-  if (!isDecoder && endToEnd) {
+  if (!isDecoder && scope !== undefined && scope !== 'sublayers') {
     throw new UserError(say`Only decoders of a Hugging Face folder can be trained end to end.`, {
       file,
-      field: 'end-to-end',
-      remedy: say`Repair it layer by layer only.`,
+      field: 'scope',
+      remedy: say`Repair it layer by layer only (--scope sublayers).`,
     });
   }
 }
 
-/** @throws UserError where the teacher's states are not known by the student's names. */
-function requireStates(student: AnyModel, states: LearnedStates): void {
+/**
+ * Sublayers of a pruned model are as good as they were: what is missing is learned sooner by the full model at once
+ * (docs/research/compactifai.md). Who asks for the teacher's states asks for sublayers.
+ */
+function scopeOf(
+  { states, compressedScope = 'both' }: RepairRequest,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): RepairScope {
+  const isPruned = [...forms.values()].every(({ kind }) => kind === 'dense');
+  return isPruned ? (states === 'teacher' ? 'both' : 'model') : compressedScope;
+}
+
+/** @throws UserError where the teacher's states are not known by the student's names, or nothing learns from them. */
+function requireStates(
+  student: AnyModel,
+  states: LearnedStates,
+  scope: RepairScope | undefined,
+): void {
+  if (states === 'teacher' && scope === 'model') {
+    throw new UserError(say`The full model learns the teacher's outputs, not its hidden states.`, {
+      file: student.summary.path,
+      field: 'states',
+      remedy: say`Leave --states away, or train sublayers too (--scope both).`,
+    });
+  }
   if (states === 'teacher' && student.kind === 'graph') {
     throw new UserError(say`An ONNX graph can't be trained on the states of its teacher.`, {
       file: student.summary.path,
@@ -186,6 +229,12 @@ function requireStates(student: AnyModel, states: LearnedStates): void {
       remedy: say`Train it on its own states (--states student), with one process.`,
     });
   }
+}
+
+/** What no sublayer has been trained of. */
+async function unchanged(setup: RepairSetup, context: JobContext): Promise<RepairOutcome> {
+  const lossBefore = await measureBefore(setup, context);
+  return { forms: new Map(), slices: [], lossBefore, lossAfter: lossBefore };
 }
 
 type Setup = Omit<Parameters<typeof repairEndToEnd>[0], 'forms'> & {

@@ -1,11 +1,12 @@
 import { defaultRepairText } from './repair-settings';
+import type { RepairScope } from './repair-settings';
 
 /** What repair may cost. */
 interface RepairCost {
-  /** Of the text; a part of them is held out. */
+  /** Read of the text, again where it is shorter; a part of them is held out. */
   readonly sequences: number;
-  /** Whether the whole model is trained at once after its slices; where it can be when absent. */
-  readonly endToEnd?: boolean;
+  /** What is trained at a time where layers are compressed and the full model fits into memory. */
+  readonly compressed: RepairScope;
 }
 
 const { sequences } = defaultRepairText;
@@ -15,7 +16,7 @@ export type RepairEffort = (typeof effortNames)[number];
 
 /** More text is better than more passes over the same. */
 export const repairEfforts: Readonly<Record<RepairEffort, RepairCost>> = {
-  quick: { sequences: sequences / 4, endToEnd: false },
-  standard: { sequences },
-  thorough: { sequences: 4 * sequences },
+  quick: { sequences: sequences / 4, compressed: 'sublayers' },
+  standard: { sequences, compressed: 'both' },
+  thorough: { sequences: 4 * sequences, compressed: 'both' },
 };

@@ -23,7 +23,7 @@ export async function outputDistance(
   states: readonly { readonly teacher: HiddenState; readonly student: HiddenState }[],
   afterRun: () => Promise<void>,
 ): Promise<number> {
-  const meter = new LogitsMeter(student, 'kl', metrics.kl, 'candidate');
+  const divergence = divergenceBy(student);
   const inNats = lossUnitOf(teacher.model) === 'nats';
   let [sum, tokens] = [0, 0];
   for (const pair of states) {
@@ -32,9 +32,8 @@ export async function outputDistance(
       await student.output(pair.student),
     ];
     if (inNats) {
-      const rows = asRows(original);
-      sum += await divergence(meter, rows, asRows(candidate));
-      tokens += rows.dims[1] ?? 0;
+      sum += await divergence(original, candidate);
+      tokens += asRows(original).dims[1] ?? 0;
     } else {
       sum += relativeSquares(floatsIn(candidate), floatsIn(original));
       tokens++;
@@ -44,13 +43,15 @@ export async function outputDistance(
   return sum / Math.max(1, tokens);
 }
 
-async function divergence(
-  meter: LogitsMeter,
-  original: Tensor,
-  candidate: Tensor,
-): Promise<number> {
-  const [, rows = 1] = original.dims;
-  const targets = int64Tensor(new Int32Array(rows).fill(-1), [1, rows]);
-  const terms = await meter.terms(await meter.originalOf(original), candidate, targets);
-  return terms.reduce((sum, term) => sum + term, 0);
+/** Measures Σ KL(p‖q) over the rows of two models' scores, in nats, by sessions of `executor`. */
+export function divergenceBy(
+  executor: LayeredExecutor,
+): (original: Tensor, candidate: Tensor) => Promise<number> {
+  const meter = new LogitsMeter(executor, 'kl', metrics.kl, 'candidate');
+  return async (original, candidate) => {
+    const rows = asRows(original);
+    const targets = int64Tensor(new Int32Array(rows.dims[1] ?? 1).fill(-1), [1, rows.dims[1] ?? 1]);
+    const terms = await meter.terms(await meter.originalOf(rows), asRows(candidate), targets);
+    return terms.reduce((sum, term) => sum + term, 0);
+  };
 }

@@ -14,6 +14,8 @@ import { distillation, lossInputs } from '../../training/losses';
 import { Trainer } from '../../training/trainer';
 import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
+import { divergenceBy } from './output-distance';
+import type { RepairScope } from './repair-settings';
 import type { RepairSetup } from './walk';
 import { trainedNumbers, wholeModel } from './whole-model';
 import { say } from '../../message';
@@ -22,6 +24,7 @@ import { say } from '../../message';
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
   /** Where training is kept from epoch to epoch. */
   readonly folder: string;
+  readonly scope: Exclude<RepairScope, 'sublayers'>;
 }
 
 /**
@@ -35,10 +38,10 @@ const copies = { weights: 5, trained: 10, logits: 8, streams: 48 };
 const teachersShare = 1 / 4;
 
 /**
- * Learning rate in units of the slices': all tensors move together, and what the slices found is near
+ * Learning rates in units of the slices': all tensors move together, and what slices have found is near
  * (docs/research/compactifai.md).
  */
-const rateOfWhole = 0.1;
+const ratesOfWhole = { model: 0.2, both: 0.1 };
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
 const warmUpSteps = 8;
 
@@ -88,7 +91,7 @@ export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
-  const { student, forms, settings, memoryBytes, folder } = setup;
+  const { student, forms, settings, memoryBytes, folder, scope } = setup;
   const batch = batchOf(setup);
   const pieces = piecesOfBatch(setup, memoryBytes);
   if (pieces === undefined) {
@@ -106,7 +109,7 @@ export async function repairEndToEnd(
     loss: distillation(1),
     optimizer: { kind: 'adam' },
     learningRate: {
-      rate: rateOfWhole * settings.rate * unit,
+      rate: ratesOfWhole[scope] * settings.rate * unit,
       schedule: { kind: 'cosine', steps: Math.max(1, steps - warmUpSteps) },
       warmUpSteps,
     },
@@ -188,6 +191,7 @@ export async function repairEndToEnd(
 /** The teacher's final states, from which its logits are computed batch by batch. */
 class Teacher {
   private readonly executor: LayeredExecutor;
+  private readonly measure: ReturnType<typeof divergenceBy>;
   private readonly inputs: readonly Int32Array[];
   private readonly states: HiddenState[] = [];
 
@@ -196,6 +200,7 @@ class Teacher {
     private readonly context: JobContext,
   ) {
     this.executor = new LayeredExecutor(teacher, device, memoryBytes * teachersShare);
+    this.measure = divergenceBy(this.executor);
     this.inputs = [...train, ...heldOut].map((input) => idsOf(input) ?? noText(teacher));
   }
 
@@ -240,6 +245,13 @@ class Teacher {
     };
   }
 
+  /** KL(teacher‖student) in nats per token, of the student's logits for a batch. */
+  public async divergence(batch: Tensors, student: Tensor): Promise<number> {
+    const known = batch[lossInputs.teacher];
+    const tokens = batch['input_ids']?.size ?? 1;
+    return known === undefined ? 0 : (await this.measure(known, student)) / Math.max(1, tokens);
+  }
+
   public async dispose(): Promise<void> {
     await this.executor.dispose();
   }
@@ -255,32 +267,10 @@ async function heldOutLoss(
   let sum = 0;
   for (const i of heldOut.keys()) {
     const batch = await teacher.batch([train.length + i]);
-    const student = floatsIn(await trainer.evaluate(batch));
-    const known = batch[lossInputs.teacher];
-    sum += known === undefined ? 0 : divergence(floatsIn(known), student, known.dims.at(-1) ?? 1);
+    sum += await teacher.divergence(batch, await trainer.evaluate(batch));
     await checkpoint(cancellation);
   }
   return sum / Math.max(1, heldOut.length);
-}
-
-/** Mean over rows of KL(softmax(a)‖softmax(b)), of rows of `width` logits. */
-function divergence(a: Float32Array, b: Float32Array, width: number): number {
-  let sum = 0;
-  for (let start = 0; start < a.length; start += width) {
-    const [p, q] = [a.subarray(start, start + width), b.subarray(start, start + width)];
-    const [logP, logQ] = [logSum(p), logSum(q)];
-    for (let i = 0; i < width; i++) {
-      const known = (p[i] ?? 0) - logP;
-      sum += Math.exp(known) * (known - ((q[i] ?? 0) - logQ));
-    }
-  }
-  return (sum * width) / Math.max(1, a.length);
-}
-
-/** log Σ exp(x), which does not overflow. */
-function logSum(numbers: Float32Array): number {
-  const most = numbers.reduce((largest, x) => Math.max(largest, x), Number.NEGATIVE_INFINITY);
-  return most + Math.log(numbers.reduce((sum, x) => sum + Math.exp(x - most), 0));
 }
 
 /** Token ids of a text, or of an example that has them. */

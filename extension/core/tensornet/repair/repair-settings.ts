@@ -11,13 +11,21 @@ export interface RepairSettings {
   readonly seed: number;
 }
 
-export const defaultRepair: RepairSettings = {
-  epochs: 2,
+/** All but the passes, which depend on how much text there is. */
+export const defaultRepair: Omit<RepairSettings, 'epochs'> = {
   batch: 4,
   rate: 0.03,
   patience: 2,
   seed: 0,
 };
 
+/** What is trained at a time: each sublayer by itself, the full model, or first the one and then the other. */
+export const repairScopes = ['sublayers', 'model', 'both'] as const;
+export type RepairScope = (typeof repairScopes)[number];
+
 /** Text to learn from: more of it, read fewer times, is better (docs/research/compactifai.md). */
-export const defaultRepairText = { sequences: 256, length: 128 };
+export const defaultRepairText = { sequences: 512, length: 128 };
+
+/** Passes over a text, as many as it takes to read `wanted` sequences, but not more than two. */
+export const passesOver = (sequences: number, wanted: number): number =>
+  Math.min(2, Math.max(1, Math.round(wanted / sequences)));

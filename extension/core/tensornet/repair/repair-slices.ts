@@ -137,8 +137,8 @@ function warnDiverged(slices: readonly SliceRecord[], context: JobContext): void
   }
 }
 
-/** What comes after it takes longest. */
-async function measureBefore(setup: RepairSetup, context: JobContext): Promise<number> {
+/** {@link outputDistance} before training: what comes after it takes longest. */
+export async function measureBefore(setup: RepairSetup, context: JobContext): Promise<number> {
   const first: JobContext = {
     ...context,
     progress: (progress) => {

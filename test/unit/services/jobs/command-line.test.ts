@@ -114,10 +114,10 @@ describe('a job as a command line', () => {
       'espalier compress /m --method lowrank:50% --no-calibration --out /o --no-quality',
     );
     const repaired = buildRequest(repair, {
-      ...{ model: '/m', teacher: '/t', out: '/o', endToEnd: false },
+      ...{ model: '/m', teacher: '/t', out: '/o', scope: 'sublayers' },
     });
     expect(lineOf('repair', repaired)).toBe(
-      'espalier repair /m --teacher /t --out /o --no-end-to-end',
+      'espalier repair /m --teacher /t --out /o --scope sublayers',
     );
   });
 

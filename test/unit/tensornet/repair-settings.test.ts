@@ -1,0 +1,12 @@
+import { expect, it } from 'vitest';
+import { passesOver } from '../../../extension/core/tensornet/repair/repair-settings';
+
+it.each([
+  [512, 512, 1],
+  [2048, 512, 1],
+  [400, 512, 1],
+  [256, 512, 2],
+  [10, 512, 2],
+])('of %i sequences where %i are wanted, passes are %i', (sequences, wanted, passes) => {
+  expect(passesOver(sequences, wanted)).toBe(passes);
+});
