@@ -13,7 +13,7 @@ export const repair: Presenter<Repaired> = {
 };
 
 function printResult(terminal: Terminal, result: Repaired): void {
-  const { slices, unit, lossBefore, lossAfter, written } = result;
+  const { slices, learned, unit, lossBefore, lossAfter, written } = result;
   if (slices.length > 0) {
     printTable(
       terminal,
@@ -27,6 +27,9 @@ function printResult(terminal: Terminal, result: Repaired): void {
       ]),
     );
   }
+  const { train, tokens, passes, heldOut } = learned;
+  const text = tokens === 0 ? `${train} examples` : `${tokens} tokens in ${train} sequences`;
+  terminal.print(`Learned from ${text}, ${heldOut} held out. Passes at most: ${passes}`);
   const gone = 1 - lossAfter / lossBefore;
   const [name, words] =
     unit === 'nats' ? ['KL', ' nats per token'] : ['‖ŷ − y‖² / ‖y‖² of outputs', ''];

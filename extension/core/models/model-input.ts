@@ -37,3 +37,12 @@ export class AnsweredIds extends Int32Array {
 
 /** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
 export type ModelInput = Int32Array | Example;
+
+/** Token ids of a text, or of an example that has them. */
+export function idsIn(input: ModelInput): Int32Array | undefined {
+  if (input instanceof Int32Array) {
+    return input;
+  }
+  const { input_ids: ids } = input;
+  return ids === undefined ? undefined : Int32Array.from(ids.data, Number);
+}

@@ -125,6 +125,7 @@ export const repair = defineOperation({
   ],
   result: v.looseObject({
     written: v.nullable(v.looseObject({ path: v.string() })),
+    learned: v.looseObject({ tokens: v.number(), passes: v.number() }),
     lossBefore: v.number(),
     lossAfter: v.number(),
     slices: v.array(v.looseObject({ sublayer: v.string() })),

@@ -7,7 +7,7 @@ import { escapeMarkdown, markdownTable } from './markdown-table';
 /** What repair won, sublayer by sublayer, as Markdown. */
 export function repairReport(
   name: string,
-  { unit, lossBefore, lossAfter, slices }: RepairResult,
+  { learned, unit, lossBefore, lossAfter, slices }: RepairResult,
   { path, bytesAfter, loadsWith }: PruneResult,
 ): string {
   const losses = [
@@ -26,6 +26,20 @@ export function repairReport(
       : l10n.t(
           'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on examples that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
+        ),
+    learned.tokens === 0
+      ? l10n.t(
+          'Learned from {0} examples, {1} held out. Passes at most: {2}',
+          learned.train,
+          learned.heldOut,
+          learned.passes,
+        )
+      : l10n.t(
+          'Learned from {0} tokens in {1} sequences, {2} held out. Passes at most: {3}',
+          learned.tokens,
+          learned.train,
+          learned.heldOut,
+          learned.passes,
         ),
     ...(slices.length === 0 ? [] : sublayerTable(slices)),
     `## ${l10n.t('How to load it')}`,

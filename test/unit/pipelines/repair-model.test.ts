@@ -150,6 +150,9 @@ describe('repair', () => {
     expect(alone.lossBefore).toBe(sliced.lossBefore);
     expect(alone.lossAfter).toBeLessThan(alone.lossBefore);
     expect(alone.slices).toEqual([]);
+    const { train, heldOut, tokens } = alone.learned;
+    expect(tokens).toBe(train * text.length);
+    expect(train + heldOut).toBe(text.sequences);
     expect([...stages].filter((stage) => /^Repairing/.test(stage))).toEqual([
       'Repairing the full model',
     ]);

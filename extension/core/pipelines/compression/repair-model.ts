@@ -9,6 +9,7 @@ import type { JobContext } from '../../jobs/job';
 import { workFolder } from '../../jobs/work-folder';
 import { storeForms } from '../../models/forms/store-forms';
 import type { MatrixEncoding } from '../../models/matrix-encoding';
+import { idsIn } from '../../models/model-input';
 import { requireAble } from '../../models/capability';
 import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
@@ -76,10 +77,21 @@ export interface RepairRequest {
   readonly memoryBytes: number;
 }
 
+/** What was learned from: sequences or examples, and the tokens of those that are texts. */
+export interface LearnedText {
+  readonly train: number;
+  readonly heldOut: number;
+  /** Of one pass. */
+  readonly tokens: number;
+  /** At most: training ends where nothing gets better. */
+  readonly passes: number;
+}
+
 /** What repair did; losses are distances of outputs on held-out text. */
 export interface RepairResult {
   /** Null where the model was not better afterwards: nothing is written then. */
   readonly written: PruneResult | null;
+  readonly learned: LearnedText;
   readonly unit: LossUnit;
   readonly lossBefore: number;
   readonly lossAfter: number;
@@ -150,7 +162,17 @@ export async function repairModel(
         ? sliced
         : await together({ ...setup, folder, scope }, forms, sliced, context);
     const { lossBefore, lossAfter } = repaired;
-    const losses = { unit: lossUnitOf(teacher), lossBefore, lossAfter, slices: sliced.slices };
+    const learned = {
+      ...{ train: train.length, heldOut: heldOut.length, passes: epochs },
+      tokens: train.reduce((sum, input) => sum + (idsIn(input)?.length ?? 0), 0),
+    };
+    const losses = {
+      learned,
+      unit: lossUnitOf(teacher),
+      lossBefore,
+      lossAfter,
+      slices: sliced.slices,
+    };
     if (!(lossAfter < lossBefore)) {
       await store.remove();
       return { written: null, ...losses };

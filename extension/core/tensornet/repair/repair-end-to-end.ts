@@ -5,7 +5,7 @@ import { formatBytes } from '../../format';
 import { checkpoint } from '../../jobs/job';
 import type { JobContext } from '../../jobs/job';
 import { idsPort } from '../../models/example';
-import type { ModelInput } from '../../models/model-input';
+import { idsIn } from '../../models/model-input';
 import type { LayeredModel } from '../../models/layered-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
 import { floatsIn, floatTensor, int64Tensor } from '../../runtime/tensors';
@@ -71,7 +71,7 @@ function piecesOfBatch(size: TrainingSize, memoryBytes: number): number | undefi
 /** @param sequences that are run together */
 function bytesToTrain({ student, forms, train }: TrainingSize, sequences: number): number {
   const { parameters, sublayers, vocabularySize = 0 } = student.summary;
-  const length = Math.max(0, ...train.map((input) => idsOf(input)?.length ?? 0));
+  const length = Math.max(0, ...train.map((input) => idsIn(input)?.length ?? 0));
   const tokens = sequences * length;
   const width = student.emitter?.hiddenSize ?? 0;
   const numbers =
@@ -201,7 +201,7 @@ class Teacher {
   ) {
     this.executor = new LayeredExecutor(teacher, device, memoryBytes * teachersShare);
     this.measure = divergenceBy(this.executor);
-    this.inputs = [...train, ...heldOut].map((input) => idsOf(input) ?? noText(teacher));
+    this.inputs = [...train, ...heldOut].map((input) => idsIn(input) ?? noText(teacher));
   }
 
   public async start(): Promise<void> {
@@ -271,15 +271,6 @@ async function heldOutLoss(
     await checkpoint(cancellation);
   }
   return sum / Math.max(1, heldOut.length);
-}
-
-/** Token ids of a text, or of an example that has them. */
-function idsOf(input: ModelInput): Int32Array | undefined {
-  if (input instanceof Int32Array) {
-    return input;
-  }
-  const { input_ids: ids } = input;
-  return ids === undefined ? undefined : Int32Array.from(ids.data, Number);
 }
 
 function noText({ summary }: LayeredModel): never {
