@@ -95,9 +95,15 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     item(
       'standard',
       l10n.t('Standard'),
-      l10n.t('Layer by layer, then all at once where memory allows it.'),
+      l10n.t(
+        'Layer by layer where layers are compressed, then all at once where memory allows it.',
+      ),
     ),
-    item('quick', l10n.t('Quick'), l10n.t('A first look: layer by layer alone.')),
+    item(
+      'quick',
+      l10n.t('Quick'),
+      l10n.t('A first look on a quarter of the text; compressed layers one by one alone.'),
+    ),
     item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
   ];
   const chosen = await choose(items, {
