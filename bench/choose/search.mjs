@@ -3,8 +3,9 @@
  * tokens and the perplexity on two held-out texts, mean and spread. Prints Markdown tables.
  *
  *     node bench/choose/search.mjs [MODEL] [--pieces 3] [--shares 0.1,0.25,0.4] [--sequences 6] [--length 128]
- *         [--sets 200] [--task FILE] [--keep FOLDER]
+ *         [--sets 200] [--search exact] [--task FILE] [--keep FOLDER]
  *
+ * --search: what greedy searches by.
  * --keep: profiles are kept there, and found there by the next run.
  */
 import { writeFile } from 'node:fs/promises';
@@ -31,20 +32,22 @@ const { values: options, positionals } = parseArgs({
     sequences: { type: 'string', default: '6' },
     length: { type: 'string', default: '128' },
     sets: { type: 'string', default: '200' },
+    search: { type: 'string', default: 'exact' },
     task: { type: 'string' },
     keep: { type: 'string' },
   },
 });
 const model = positionals[0] ?? join(root, 'samples', 'espalier-sample');
+const greedy = ['--search', options.search];
 const sets = ['--refine-sets', options.sets];
 
 /** What a search is asked for, by name. @type {Record<string, readonly string[]>} */
 const ways = {
   random: ['--search', 'random'],
   'one-shot': ['--search', 'one-shot'],
-  greedy: ['--search', 'exact'],
-  'greedy, swaps': ['--search', 'exact', '--refine', 'swaps', ...sets],
-  'greedy, evolve': ['--search', 'exact', '--refine', 'evolve', ...sets],
+  greedy,
+  'greedy, swaps': [...greedy, '--refine', 'swaps', ...sets],
+  'greedy, evolve': [...greedy, '--refine', 'evolve', ...sets],
 };
 
 process.exitCode = await main();
