@@ -1,13 +1,8 @@
-import {
-  ggufFields,
-  isTurnedAt,
-  keysOfFields,
-  noneWindowed,
-  noQueryNorms,
-  windowPattern,
-} from '../../models/gguf/gguf-config';
+import { isTurnedAt, noQueryNorms } from '../../models/gguf/gguf-demands';
+import { ggufFields, keysOfFields, windowPattern } from '../../models/gguf/gguf-fields';
 import type { GgufTarget } from '../../models/gguf/gguf-model';
 import { frequencyFactors } from '../../models/gguf/gguf-rotary';
+import { noneWindowed } from '../../models/gguf/gguf-windows';
 import type { Refusal } from '../../models/capability';
 import { configOfLayerType, readRotary } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';

@@ -1,4 +1,6 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { ModelConfig } from '../transformer/model-config';
+import { describeGemma4 } from './gguf-gemma4';
 import { asGatedDelta } from './gguf-mixers';
 import type { GgufTraits } from './gguf-traits';
 
@@ -18,7 +20,10 @@ export interface GgufFamily extends GgufTraits {
   /** The last norm, where it is not `output_norm`. */
   readonly finalNorm?: string;
   /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
-  readonly mixer?: { readonly module?: string; readonly form?: (usual: MixerForm) => MixerForm };
+  readonly mixer?: {
+    readonly module?: string;
+    readonly form?: (usual: MixerForm, config: ModelConfig) => MixerForm;
+  };
 }
 
 const granite = {
@@ -83,6 +88,16 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   gemma3: {
     modelType: 'gemma3_text',
     windows: { period: 6, ownRotary: true, scaledByWidthAt: 62 },
+  },
+  gemma4: {
+    modelType: 'gemma4_text',
+    windows: { period: 6, ownRotary: true },
+    sizesDiffer: true,
+    fields: {
+      num_kv_shared_layers: 'attention.shared_kv_layers',
+      hidden_size_per_layer_input: 'embedding_length_per_layer_input',
+    },
+    describe: describeGemma4,
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },
   phi3: { modelType: 'phi3', fields: { sliding_window: 'attention.sliding_window' } },

@@ -4,24 +4,19 @@ import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture } from '../transformer/architecture';
 import { knownArchitecture } from '../transformer/architectures';
-import {
-  describeGguf,
-  ggufFields,
-  keptWindows,
-  keysOfFields,
-  noQueryNorms,
-  requirePlainQueries,
-  requireSameScale,
-  requireSameUnturned,
-} from './gguf-config';
+import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
+import { noQueryNorms, requirePlainQueries, requireSameUnturned } from './gguf-demands';
 import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
-import { readSameBlocks } from './gguf-blocks';
+import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
+import type { GgufBlocks } from './gguf-blocks';
+import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
+import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -99,12 +94,7 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const {
-    windows,
-    unturned,
-    queryNormsFrom = 0,
-    plainQueriesAt,
-  } = ggufFamilies[keys.architecture] ?? {};
+  const { mixed, windows, unturned, queryNormsFrom = 0, plainQueriesAt } = familyOf(keys) ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -113,9 +103,9 @@ export async function requireGgufBlocks(
       say`Prune the Hugging Face folder of the model.`,
     );
   }
-  const mixed = await mixedOf(keys);
-  if (mixed !== undefined) {
-    requireBothKinds(keys, mixed, kept);
+  const types = await typesOf(keys);
+  if (mixed !== undefined && types !== undefined) {
+    requireBothKinds(keys, mixed, types, kept);
   }
   if (plainQueriesAt !== undefined) {
     requirePlainQueries(keys, plainQueriesAt, kept);
@@ -124,7 +114,7 @@ export async function requireGgufBlocks(
     requireSameUnturned(keys, unturned, kept);
   }
   if (windows !== undefined) {
-    requireSameScale(keys, windows, kept);
+    requireSameSize(keys, windows, kept);
     await keptWindows(keys, windows, kept);
   }
 }
@@ -138,7 +128,7 @@ export async function ggufWindows(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const { windows } = ggufFamilies[keys.architecture] ?? {};
+  const windows = familyOf(keys)?.windows;
   return windows === undefined ? undefined : keptWindows(keys, windows, kept);
 }
 
@@ -151,15 +141,28 @@ export async function ggufMixers(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const mixed = await mixedOf(keys);
-  return mixed && keptMixed(keys, mixed, kept);
+  const types = await typesOf(keys);
+  return types && keptMixed(keys, types, kept);
 }
 
-async function mixedOf(keys: GgufKeys): Promise<readonly boolean[] | undefined> {
+/** `layer_types` of a family with mixers. */
+async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
   const family = familyOf(keys);
   return family?.mixed === undefined
     ? undefined
-    : readMixed(keys, family, (await readSameBlocks(keys)).keyValueHeadsOf);
+    : readMixed(keys, family, await readSameBlocks(keys));
+}
+
+/**
+ * Sizes of the blocks of a file of a known family.
+ * @throws UserError naming the key at fault.
+ */
+export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
+  const keys = new GgufKeys(header, header.file);
+  const { mayLackSublayers = false, sizesDiffer = false } = familyOf(keys) ?? {};
+  return mayLackSublayers
+    ? readDeciBlocks(keys, readBlockCount(keys))
+    : readSameBlocks(keys, sizesDiffer);
 }
 
 /**
@@ -209,8 +212,13 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
     ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
       mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
   );
-  const { experts, mixer } = known;
-  if (found === undefined || experts !== undefined || mixer !== undefined) {
+  const { experts, mixer, end } = known;
+  if (
+    found === undefined ||
+    experts !== undefined ||
+    mixer !== undefined ||
+    end !== undefined
+  ) {
     return undefined;
   }
   const [architecture, family] = found;

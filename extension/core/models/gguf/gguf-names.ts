@@ -17,7 +17,7 @@ export const ggufBlocks = 'blk';
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { form } = known;
+  const { blockForm, end, form, outer } = known;
   return {
     ...known,
     norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
@@ -27,11 +27,19 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
       finalNorm: family.finalNorm ?? 'output_norm',
       heads: ['output'],
       blocks: ggufBlocks,
+      ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
     },
+    ...(end === undefined ? {} : { end: endInGguf }),
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
+    ...(blockForm === undefined
+      ? {}
+      : {
+          blockForm: (config: ModelConfig, block: number) =>
+            branchesInGguf({ ...known, ...blockForm(config, block) }, family),
+        }),
     ...(form === undefined
       ? {}
       : {
@@ -42,6 +50,17 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
         }),
   };
 }
+
+const perLayer = {
+  table: 'per_layer_token_embd',
+  projection: 'per_layer_model_proj',
+  norm: 'per_layer_proj_norm',
+} as const;
+
+const endInGguf = {
+  perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' },
+  factor: 'layer_output_scale.weight',
+} as const;
 
 /** Of latent attention (src/models/deepseek2.cpp). */
 const latent: LatentNames = {
@@ -70,7 +89,10 @@ function branchesInGguf(
       queryKeyValue:
         queryKeyValue.kind === 'fused'
           ? { ...queryKeyValue, name: 'attn_qkv' }
-          : { kind: 'separate', names: ['attn_q', 'attn_k', 'attn_v'] },
+          : {
+              kind: 'separate',
+              names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
+            },
       ...(attention.latent === undefined ? {} : { latent }),
       output: 'attn_output',
       ...(queryKeyNorms === undefined
@@ -100,7 +122,7 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
     ...known,
     ...(known.norm === undefined ? {} : { norm: 'attn_norm' }),
     module,
-    ...(form === undefined ? {} : { form: (config) => form(known.form(config)) }),
+    ...(form === undefined ? {} : { form: (config) => form(known.form(config), config) }),
   };
 }
 
