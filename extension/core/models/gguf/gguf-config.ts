@@ -155,7 +155,7 @@ function describeBranches(
   };
 }
 
-/** Sizes and rules of a mixture; nothing for a model without one. */
+/** Sizes and rules of a mixture, or that there is none. */
 function describeExperts(
   keys: GgufKeys,
   { normsExpertWeights = false }: GgufTraits,
@@ -163,12 +163,13 @@ function describeExperts(
 ): Record<string, unknown> {
   const count = keys.numberIfPresent(ggufFields.num_experts) ?? 0;
   if (count === 0) {
-    return {};
+    return { num_local_experts: 0 };
   }
   const dense = keys.numberIfPresent(denseBlocks) ?? 0;
-  const block = `blk.${dense}`;
+  const shapeOf = (part: string): readonly number[] =>
+    [...tensors].find(([name]) => name.endsWith(`.${part}.weight`))?.[1].shape ?? [];
   // Stacks of experts are [experts, out, in].
-  const [, inner] = tensors.get(`${block}.ffn_up_exps.weight`)?.shape ?? [];
+  const [, inner] = shapeOf('ffn_up_exps');
   return {
     num_experts: count,
     num_experts_per_tok: keys.number(ggufFields.num_experts_per_tok),
@@ -177,10 +178,9 @@ function describeExperts(
     mlp_layer_types: Array.from({ length: readBlockCount(keys) }, (_, i) =>
       i < dense ? 'dense' : 'sparse',
     ),
-    shared_expert_intermediate_size: tensors.get(`${block}.ffn_up_shexp.weight`)?.shape[0],
+    shared_expert_intermediate_size: shapeOf('ffn_up_shexp')[0],
     n_group: keys.numberIfPresent('expert_group_count') ?? 1,
     topk_group: keys.numberIfPresent('expert_group_used_count') ?? 1,
     norm_topk_prob: keys.flagIfPresent('expert_weights_norm') ?? normsExpertWeights,
   };
 }
-

@@ -42,4 +42,3 @@ export const denseBlocks = 'leading_dense_block_count';
 
 /** Size of the latent that queries come from. */
 export const queryLatent = 'attention.q_lora_rank';
-

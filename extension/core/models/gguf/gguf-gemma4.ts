@@ -26,8 +26,7 @@ export function describeGemma4({
       ]),
     ),
     attention_k_eq_v: types.some(
-      (_, block) =>
-        block < first && isFull(block) && !tensors.has(`blk.${block}.attn_v.weight`),
+      (_, block) => block < first && isFull(block) && !tensors.has(`blk.${block}.attn_v.weight`),
     ),
     use_double_wide_mlp: innerSizesOf.some((size) => size !== innerSize),
   };

@@ -1,30 +1,8 @@
-import type { DeltaNames } from '../parts/mixers/delta-rule';
-import type { MixerForm } from '../parts/mixers/mixer-form';
 import { keyValueHeadCount } from './gguf-blocks';
 import type { SameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
 import { say } from '../../message';
-
-const gatedDelta: DeltaNames = {
-  inputs: 'separate',
-  queryKeyValue: ['attn_qkv'],
-  gate: ['attn_gate'],
-  rate: 'ssm_beta',
-  decay: ['ssm_alpha'],
-  convolutions: ['ssm_conv1d'],
-  decayFactors: 'ssm_a',
-  decayBiases: 'ssm_dt.bias',
-  norm: 'ssm_norm',
-  output: 'ssm_out',
-};
-
-/** The gated delta rule as llama.cpp stores it (conversion/qwen.py, src/models/qwen35.cpp). */
-export function asGatedDelta(usual: MixerForm): MixerForm {
-  return usual.kind === 'delta-rule'
-    ? { ...usual, names: gatedDelta, takesTurns: true, storesFactors: true }
-    : usual;
-}
 
 /** Flags of blocks with a mixer, or else of how many blocks the last has attention. */
 export const mixerFlags = 'attention.recurrent_layers';

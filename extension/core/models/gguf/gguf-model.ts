@@ -59,7 +59,11 @@ export async function openGguf(path: string): Promise<GgufModel> {
   const names = Object.fromEntries(
     Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
   );
-  const fields = Object.entries(config).map(([field, value]) => [names[field] ?? field, value]);
+  // What is null would otherwise give way to the family's default.
+  const fields = Object.entries(config).map(([field, value]) => [
+    value === null ? field : (names[field] ?? field),
+    value,
+  ]);
   return {
     header,
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
@@ -213,12 +217,7 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
       mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
   );
   const { experts, mixer, end } = known;
-  if (
-    found === undefined ||
-    experts !== undefined ||
-    mixer !== undefined ||
-    end !== undefined
-  ) {
+  if (found === undefined || experts !== undefined || mixer !== undefined || end !== undefined) {
     return undefined;
   }
   const [architecture, family] = found;

@@ -34,6 +34,7 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
+    aliases: family.aliases ?? {},
     ...(blockForm === undefined
       ? {}
       : {
@@ -76,12 +77,12 @@ const latent: LatentNames = {
 
 function branchesInGguf(
   { attention, feedforward }: Architecture,
-  { feedforwardNorm = 'ffn_norm' }: GgufFamily,
+  { feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
   const { queryKeyValue, queryKeyNorms } = attention;
   const { gateUp } = feedforward;
-  const inner = ['ffn_gate', 'ffn_up'].slice(-namesOf(gateUp).length);
+  const inner = gateUp.kind === 'fused' ? 2 : gateUp.names.length;
   return {
     attention: {
       ...attention,
@@ -105,9 +106,9 @@ function branchesInGguf(
       ...feedforward,
       ...(feedforward.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : feedforwardNorm }),
       gateUp:
-        gateUp.kind === 'fused'
+        gateUp.kind === 'fused' && !splitsGateUp
           ? { ...gateUp, name: 'ffn_up' }
-          : { kind: 'separate', names: inner },
+          : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
       // The conversion puts what takes turns into tensors of its own.
@@ -128,14 +129,15 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
 function expertsInGguf(known: ExpertNames): ExpertNames {
-  const { shared, choiceBias } = known;
+  const { shared, choiceBias, gateUp } = known;
   return {
     ...known,
     modules: [''],
     router: 'ffn_gate_inp',
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     joined: {
-      gateUp: ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
+      gateUp:
+        gateUp.length === 1 ? 'ffn_up_exps.weight' : ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
       down: 'ffn_down_exps.weight',
       biases: known.joined?.biases ?? false,
     },
@@ -148,7 +150,10 @@ function expertsInGguf(known: ExpertNames): ExpertNames {
               ? undefined
               : {
                   ...names,
-                  gateUp: { kind: 'separate', names: ['ffn_gate_shexp', 'ffn_up_shexp'] },
+                  gateUp: {
+                    kind: 'separate',
+                    names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
+                  },
                   down: 'ffn_down_shexp',
                   ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
                 };

@@ -40,6 +40,7 @@ export async function describeRotary(
     rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
     ...(await describeScaling(keys, tensors, roundsYarn)),
     ...describeYarnScale(keys, isLatent),
+    llama_4_scaling_beta: keys.numberIfPresent('attention.temperature_scale'),
   };
   return windows?.ownRotary === true
     ? {
@@ -65,10 +66,7 @@ function windowedShare(
 }
 
 /** With this key yarn does not scale what is turned, but products of queries and keys that come from latents (conversion/deepseek.py). */
-function describeYarnScale(
-  keys: GgufKeys,
-  isLatent: boolean,
-): Record<string, number | undefined> {
+function describeYarnScale(keys: GgufKeys, isLatent: boolean): Record<string, number | undefined> {
   const logarithm = keys.numberIfPresent('rope.scaling.yarn_log_multiplier');
   return logarithm === undefined
     ? {}

@@ -10,12 +10,12 @@ export async function describeWindows(
   windows: GgufWindows,
   blocks: number,
 ): Promise<{
-  readonly sliding_window: number | undefined;
+  readonly sliding_window: number | null;
   readonly layer_types: readonly string[];
 }> {
   const pattern = await readPattern(keys, windows, blocks);
   return {
-    sliding_window: hasWindows(windows, blocks) ? windowOf(keys, windows) : undefined,
+    sliding_window: hasWindows(windows, blocks) ? windowOf(keys, windows) : null,
     layer_types: Array.from({ length: blocks }, (_, block) =>
       isWindowed(pattern, block) ? 'sliding_attention' : 'full_attention',
     ),
