@@ -5,7 +5,12 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import { ggufMixers, ggufSizes, ggufWindows, requireGgufBlocks } from '../../models/gguf/gguf-model';
+import {
+  ggufMixers,
+  ggufSizes,
+  ggufWindows,
+  requireGgufBlocks,
+} from '../../models/gguf/gguf-model';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import type { LayeredModel } from '../../models/layered-model';

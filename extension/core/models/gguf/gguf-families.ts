@@ -146,6 +146,18 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'exaone4',
     windows: { period: 4, size: 4096, ownRotary: false, onlyAt: 64 },
   },
+  llama4: {
+    modelType: 'llama4_text',
+    unturned: 4,
+    needsUnturned: true,
+    sparseEvery: 'interleave_moe_layer_step',
+    fields: { interleave_moe_layer_step: 'interleave_moe_layer_step' },
+    describe: ({ keys, sizes }) => ({
+      intermediate_size: sizes.innerSize,
+      // llama.cpp tells Maverick by its experts.
+      use_qk_norm: keys.numberIfPresent('expert_count') !== 128,
+    }),
+  },
   mistral3: { modelType: 'ministral3', interleaved: true },
   'ernie4_5-moe': {
     modelType: 'ernie4_5_moe',

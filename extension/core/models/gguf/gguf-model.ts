@@ -6,7 +6,12 @@ import type { Architecture } from '../transformer/architecture';
 import { knownArchitecture } from '../transformer/architectures';
 import { describeGguf } from './gguf-config';
 import type { GgufConfig } from './gguf-config';
-import { noQueryNorms, requirePlainQueries, requireSameUnturned } from './gguf-demands';
+import {
+  noQueryNorms,
+  requirePlainQueries,
+  requireSameSparse,
+  requireSameUnturned,
+} from './gguf-demands';
 import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
@@ -98,7 +103,15 @@ export async function requireGgufBlocks(
   kept: readonly number[],
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
-  const { mixed, windows, unturned, queryNormsFrom = 0, plainQueriesAt } = familyOf(keys) ?? {};
+  const {
+    mixed,
+    windows,
+    unturned,
+    needsUnturned,
+    sparseEvery,
+    queryNormsFrom = 0,
+    plainQueriesAt,
+  } = familyOf(keys) ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -115,7 +128,10 @@ export async function requireGgufBlocks(
     requirePlainQueries(keys, plainQueriesAt, kept);
   }
   if (unturned !== undefined) {
-    requireSameUnturned(keys, unturned, kept);
+    requireSameUnturned(keys, unturned, kept, needsUnturned);
+  }
+  if (sparseEvery !== undefined) {
+    requireSameSparse(keys, sparseEvery, kept);
   }
   if (windows !== undefined) {
     requireSameSize(keys, windows, kept);

@@ -48,6 +48,10 @@ export interface GgufTraits {
   readonly fields?: Readonly<Record<string, string>>;
   /** Of so many blocks the last has no rotary embedding. */
   readonly unturned?: number;
+  /** Whether llama.cpp ends where each block has a rotary embedding. */
+  readonly needsUnturned?: boolean;
+  /** Key of a number of blocks of which the last has experts. */
+  readonly sparseEvery?: string;
   /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
   readonly parallelWithoutNorm?: boolean;
   /** With fewer blocks llama.cpp reads no norms of queries and keys. */

@@ -30,7 +30,8 @@ function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
   return keys.numberIfPresent(ggufFields.sliding_window) ?? size;
 }
 
-const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
+/** Whether llama.cpp has windows in a model of so many blocks. */
+export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
   onlyAt === undefined || blocks === onlyAt;
 
 async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
