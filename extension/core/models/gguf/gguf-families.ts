@@ -4,6 +4,7 @@ import { describeGemma4 } from './gguf-gemma4';
 import {
   asGatedDelta,
   asGroupedDelta,
+  asKimiDelta,
   asSelectiveScan,
   asStateSpace,
   describeGroupedDelta,
@@ -235,6 +236,19 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     isLatent: true,
     plainQueriesAt: [26, 27],
     ...deepseekExperts,
+  },
+  'kimi-linear': {
+    modelType: 'kimi_linear',
+    mixed: 'linear_attention',
+    isLatent: true,
+    normsExpertWeights: true,
+    fields: {
+      ...deepseekExperts.fields,
+      linear_num_heads: 'attention.head_count',
+      linear_head_dim: 'kda.head_dim',
+      linear_conv_kernel_dim: 'ssm.conv_kernel',
+    },
+    mixer: { form: asKimiDelta },
   },
   dots1: { modelType: 'dots1', ...deepseekExperts },
   granitemoe: { modelType: 'granitemoe', ...granite },

@@ -59,6 +59,31 @@ export function asGroupedDelta(usual: MixerForm, config: ModelConfig): MixerForm
   return { ...usual, names, storesFactors: true };
 }
 
+const byPart = ['q', 'k', 'v'] as const;
+
+/** The delta rule of Kimi Linear, with decays for each key dimension (conversion/kimi_linear.py). */
+export function asKimiDelta(usual: MixerForm): MixerForm {
+  return usual.kind === 'delta-rule'
+    ? {
+        ...usual,
+        names: {
+          inputs: 'separate',
+          queryKeyValue: byPart.map((part) => `attn_${part}`),
+          gate: ['ssm_g_a', 'ssm_g_b'],
+          gateActivation: 'sigmoid',
+          rate: 'ssm_beta',
+          decay: ['ssm_f_a', 'ssm_f_b'],
+          convolutions: byPart.map((part) => `ssm_conv1d_${part}`),
+          decayFactors: 'ssm_a',
+          decayBiases: 'ssm_dt.bias',
+          norm: 'ssm_norm',
+          output: 'attn_output',
+        },
+        storesFactors: true,
+      }
+    : usual;
+}
+
 /** Keys of the sizes of Mamba and Mamba-2, by fields that stand for them here. */
 export const scanFields = {
   ssm_width: 'ssm.inner_size',
