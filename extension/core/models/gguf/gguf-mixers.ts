@@ -10,7 +10,7 @@ const attentionInterval = 'full_attention_interval';
 const usualInterval = 4;
 
 /** What `layer_types` calls blocks with attention, with a feed-forward alone and with experts alone. */
-export const attends = 'full_attention';
+const attends = 'full_attention';
 const dense = 'mlp';
 const sparse = 'moe';
 
