@@ -88,7 +88,6 @@ describe('a pruned GGUF file', () => {
     ['ernie4_5-moe', [0]],
     ['hunyuan-moe', [1]],
     ['llama4', [4]],
-    ['kimi-linear', [0]],
   ])(
     'of %s without blocks %j gives the logits of the source without them',
     async (name, blocks) => {

@@ -127,11 +127,11 @@ export async function requireGgufBlocks(
   if (plainQueriesAt !== undefined) {
     requirePlainQueries(keys, plainQueriesAt, kept);
   }
-  if (unturned !== undefined) {
-    requireSameUnturned(keys, unturned, kept, needsUnturned);
-  }
   if (sparseEvery !== undefined) {
     requireSameSparse(keys, sparseEvery, kept);
+  }
+  if (unturned !== undefined) {
+    requireSameUnturned(keys, unturned, kept, needsUnturned);
   }
   if (windows !== undefined) {
     requireSameSize(keys, windows, kept);
