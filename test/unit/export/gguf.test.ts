@@ -384,6 +384,17 @@ describe('a pruned GGUF file', () => {
     expect(result.verification.relativeError).toBeLessThan(1e-2);
   });
 
+  it('keeps routers and kernels, which llama.cpp reads as floats', async () => {
+    const out = join(root, 'kernels');
+    await prune(ggufFixture('qwen3next.gguf'), [], out, { format: 'gguf', types: { mix: 'F16' } });
+    const { tensors } = await readGgufHeader(join(out, 'qwen3next.gguf'));
+    const typeOf = (part: string): unknown =>
+      tensors.find(({ name }) => name === `blk.0.${part}.weight`)?.dtype;
+    expect(
+      ['ffn_gate_inp', 'ssm_conv1d', 'ssm_norm', 'attn_qkv', 'ffn_up_exps'].map(typeOf),
+    ).toEqual(['F32', 'F32', 'F32', 'F16', 'F16']);
+  });
+
   it.each(['qwen3moe', 'cohere2', 'phi3'])('%s loses its last block', async (name) => {
     const source = ggufFixture(`${name}.gguf`);
     const { sublayers, blocks } = (await openModel(source)).summary;
