@@ -19,8 +19,8 @@ interface Vocabulary {
 }
 
 /**
- * The tokenizer of a GGUF file in the form of tokenizer.json: byte-level BPE (`gpt2`) and
- * SentencePiece's BPE (`llama`).
+ * The tokenizer of a GGUF file in the form of tokenizer.json: byte-level BPE (`gpt2`), SentencePiece's BPE
+ * (`llama`) and that with listed merges (`gemma4`).
  * @throws UserError naming the key at fault.
  */
 export async function readGgufTokenizer(path: string): Promise<Record<string, unknown>> {
@@ -31,6 +31,9 @@ export async function readGgufTokenizer(path: string): Promise<Record<string, un
   }
   if (kind === 'llama') {
     return sentencePiece(source);
+  }
+  if (kind === 'gemma4') {
+    return byCharacter(source);
   }
   throw source.fault('model', say`Tokenizers of type ${JSON.stringify(kind)} are not supported.`);
 }
@@ -86,33 +89,61 @@ async function byteLevel(source: TokenizerKeys): Promise<Record<string, unknown>
   };
 }
 
+const spaceToMark = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
+const fromMarks = [
+  { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
+  { type: 'ByteFallback' },
+  { type: 'Fuse' },
+];
+
+/** Merges of characters, with spaces as ▁ and other characters as bytes; none goes across line ends. */
+async function byCharacter(source: TokenizerKeys): Promise<Record<string, unknown>> {
+  const vocabulary = await source.vocabulary();
+  return {
+    added_tokens: addedTokens(vocabulary),
+    normalizer: spaceToMark,
+    pre_tokenizer: {
+      type: 'Split',
+      pattern: { Regex: '[^\\n]+|[\\n]+' },
+      behavior: 'Isolated',
+      invert: false,
+    },
+    post_processor: postProcessor(source, vocabulary, true),
+    decoder: { type: 'Sequence', decoders: fromMarks },
+    model: {
+      type: 'BPE',
+      vocab: ids(vocabulary),
+      merges: await source.texts('merges'),
+      unk_token: unknownOf(vocabulary),
+      byte_fallback: true,
+      fuse_unk: true,
+    },
+  };
+}
+
+const unknownOf = ({ tokens, types }: Vocabulary): string | null =>
+  tokens[types.indexOf(unknownType)] ?? null;
+
 async function sentencePiece(source: TokenizerKeys): Promise<Record<string, unknown>> {
   const vocabulary = await source.vocabulary();
   const scores = await source.numbers('scores');
-  const replace = { type: 'Replace', pattern: { String: ' ' }, content: '▁' };
-  const unknown = vocabulary.types.indexOf(unknownType);
   return {
     added_tokens: addedTokens(vocabulary),
     normalizer:
       source.scalar('add_space_prefix') === false
-        ? replace
-        : { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace] },
+        ? spaceToMark
+        : { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, spaceToMark] },
     pre_tokenizer: null,
     post_processor: postProcessor(source, vocabulary, true),
     decoder: {
       type: 'Sequence',
-      decoders: [
-        { type: 'Replace', pattern: { String: '▁' }, content: ' ' },
-        { type: 'ByteFallback' },
-        { type: 'Fuse' },
-        { type: 'Strip', content: ' ', start: 1, stop: 0 },
-      ],
+      decoders: [...fromMarks, { type: 'Strip', content: ' ', start: 1, stop: 0 }],
     },
     model: {
       type: 'BPE',
       vocab: ids(vocabulary),
       merges: mergesByScore(vocabulary.tokens, scores),
-      unk_token: vocabulary.tokens[unknown] ?? null,
+      unk_token: unknownOf(vocabulary),
       byte_fallback: true,
       fuse_unk: true,
     },

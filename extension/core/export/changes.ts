@@ -250,6 +250,14 @@ export function whyTorn(
     };
   }
   const left = new Set(changes.kept.map(({ block }) => block));
+  const emptied = changes.blocks.find((block) => !left.has(block));
+  if (emptied !== undefined) {
+    return {
+      code: 'blocks-not-removable',
+      reason: say`Without its sublayers, block ${emptied} of a ${architecture} model still changes what passes it, which llama.cpp can't express.`,
+      remedy: say`Prune the Hugging Face folder of the model.`,
+    };
+  }
   const torn = sublayers.find(({ id, block }) => changes.removed.includes(id) && left.has(block));
   return torn === undefined
     ? undefined

@@ -76,6 +76,18 @@ describe('a pruned GGUF file', () => {
     ['lfm2moe', [0]],
     ['glm4moe', [0]],
     ['deepseek2', [0]],
+    ['qwen3next', [1]],
+    ['granitehybrid', [0]],
+    ['nemotron_h', [1]],
+    ['nemotron_h_moe', [0]],
+    ['falcon-h1', [0]],
+    ['mamba', [1]],
+    ['mamba2', [0]],
+    ['exaone4', [1]],
+    ['mistral3', [0]],
+    ['ernie4_5-moe', [0]],
+    ['hunyuan-moe', [1]],
+    ['llama4', [4]],
   ])(
     'of %s without blocks %j gives the logits of the source without them',
     async (name, blocks) => {
@@ -107,6 +119,29 @@ describe('a pruned GGUF file', () => {
     const refused = prune(ggufFixture('qwen35moe.gguf'), removed, fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({
       message: expect.stringContaining(reason) as string,
+    });
+  });
+
+  it('without the only block that is not turned is refused', async () => {
+    const removed = [...wholeBlock(4), 'block.3.attention', 'block.3.expert'];
+    const refused = prune(ggufFixture('llama4.gguf'), removed, fresh(), { format: 'gguf' });
+    await expect(rejection(refused)).resolves.toMatchObject({
+      message: expect.stringContaining('without a rotary embedding in llama4 models') as string,
+    });
+  });
+
+  it('whose experts would be looked for in another block is refused', async () => {
+    const removed = [...wholeBlock(0), ...wholeBlock(4), 'block.3.attention', 'block.3.expert'];
+    const refused = prune(ggufFixture('llama4.gguf'), removed, fresh(), { format: 'gguf' });
+    await expect(rejection(refused)).resolves.toMatchObject({
+      message: expect.stringContaining('looks for experts in one block of 2') as string,
+    });
+  });
+
+  it('whose blocks do more than their sublayers is refused', async () => {
+    const refused = prune(ggufFixture('gemma4.gguf'), wholeBlock(0), fresh(), { format: 'gguf' });
+    await expect(rejection(refused)).resolves.toMatchObject({
+      message: expect.stringContaining('still changes what passes it') as string,
     });
   });
 
@@ -347,6 +382,17 @@ describe('a pruned GGUF file', () => {
       types: { mix: 'F16' },
     });
     expect(result.verification.relativeError).toBeLessThan(1e-2);
+  });
+
+  it('keeps routers and kernels, which llama.cpp reads as floats', async () => {
+    const out = join(root, 'kernels');
+    await prune(ggufFixture('qwen3next.gguf'), [], out, { format: 'gguf', types: { mix: 'F16' } });
+    const { tensors } = await readGgufHeader(join(out, 'qwen3next.gguf'));
+    const typeOf = (part: string): unknown =>
+      tensors.find(({ name }) => name === `blk.0.${part}.weight`)?.dtype;
+    expect(
+      ['ffn_gate_inp', 'ssm_conv1d', 'ssm_norm', 'attn_qkv', 'ffn_up_exps'].map(typeOf),
+    ).toEqual(['F32', 'F32', 'F32', 'F16', 'F16']);
   });
 
   it.each(['qwen3moe', 'cohere2', 'phi3'])('%s loses its last block', async (name) => {

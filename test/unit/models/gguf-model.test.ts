@@ -305,6 +305,28 @@ describe('the tokenizer in a GGUF file', () => {
     expect(tokens('a\né')).toEqual(['<s>', '▁', 'a', '<0x0A>', 'é']);
   });
 
+  it('joins the characters of Gemma 4 by its merges, and nothing across line ends', async () => {
+    const tokens = ['<unk>', '<bos>', '▁', 'a', 'b', 'ab', '▁ab', '\n', '\n\n', '<0xC3>', '<0xA9>'];
+    const types = [2, 3, 1, 1, 1, 1, 1, 1, 1, 6, 6];
+    const list = (type: number, parts: readonly Buffer[]): RawValue =>
+      listValue(type, parts.length, Buffer.concat(parts));
+    const keys: readonly (readonly [string, RawValue])[] = [
+      ['model', textValue('gemma4')],
+      ['tokens', list(8, tokens.map(string))],
+      ['token_type', list(5, types.map(uint32))],
+      ['merges', list(8, ['a b', '▁ ab', '\n \n', 'b \n'].map(string))],
+      ['bos_token_id', numberValue(1)],
+    ];
+    const path = join(folder, 'gemma4.gguf');
+    const metadata = keys.map(([key, value]) => [`tokenizer.ggml.${key}`, value] as const);
+    writeFileSync(path, ggufBytes(metadata, [], 0));
+    const tokenizer = await loadTokenizer(path);
+    const pieces = (text: string): unknown[] => [...tokenizer.encode(text)].map((id) => tokens[id]);
+    expect(pieces('ab ab')).toEqual(['<bos>', 'ab', '▁ab']);
+    expect(pieces('ab\n\n é')).toEqual(['<bos>', 'ab', '\n\n', '▁', '<0xC3>', '<0xA9>']);
+    expect(tokenizer.decode([...tokenizer.encodePlain(' ab é\n')])).toBe(' ab é\n');
+  });
+
   it.each<[string, readonly (readonly [string, RawValue])[], RegExp]>([
     ['kind', [['model', textValue('t5')]], /tokenizer\.ggml\.model: .*"t5"/],
     [

@@ -1,13 +1,8 @@
-import {
-  ggufFields,
-  isTurnedAt,
-  keysOfFields,
-  noneWindowed,
-  noQueryNorms,
-  windowPattern,
-} from '../../models/gguf/gguf-config';
+import { isTurnedAt, noQueryNorms } from '../../models/gguf/gguf-demands';
+import { ggufFields, keysOfFields, windowPattern } from '../../models/gguf/gguf-fields';
 import type { GgufTarget } from '../../models/gguf/gguf-model';
 import { frequencyFactors } from '../../models/gguf/gguf-rotary';
+import { hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
 import type { Refusal } from '../../models/capability';
 import { configOfLayerType, readRotary } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
@@ -142,7 +137,7 @@ function windowEntries(
   key: (field: string) => string,
 ): Buffer[] {
   const { windows } = target.family;
-  if (windows === undefined) {
+  if (windows === undefined || !hasWindows(windows, blocks.length)) {
     return [];
   }
   const windowed = blocks.map((block) => architecture.slidingWindow(config, block) !== undefined);
@@ -232,7 +227,7 @@ export function whyNotComputed(
   const hasWindow = changes.blocks.some(
     (block) => architecture.slidingWindow(config, block) !== undefined,
   );
-  if (windows === undefined) {
+  if (windows === undefined || !hasWindows(windows, changes.blocks.length)) {
     return hasWindow
       ? refusal(
           'sliding_window',

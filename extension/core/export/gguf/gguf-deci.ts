@@ -1,8 +1,7 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Refusal } from '../../models/capability';
 import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
-import { readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
-import { GgufKeys } from '../../models/gguf/gguf-keys';
+import { ggufSizes } from '../../models/gguf/gguf-model';
 import type { ModelSummary } from '../../models/model-summary';
 import type { GgufLayout } from './gguf-writer';
 import type { Changes } from '../changes';
@@ -67,14 +66,9 @@ export function deciLists(
 
 /** The header's sizes as such lists. */
 export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
-  const keys = new GgufKeys(header, header.file);
-  const sizes =
-    keys.architecture === deciArchitecture
-      ? await readDeciBlocks(keys, keys.number('block_count'))
-      : await readSameBlocks(keys);
   return {
     blocks: changes.blocks,
     architecture: deciArchitecture,
-    lists: deciLists(sizes, changes),
+    lists: deciLists(await ggufSizes(header), changes),
   };
 }

@@ -5,8 +5,13 @@ import type { JobContext } from '../../jobs/job';
 import { takesEncodings, takesPatches } from '../../models/capabilities';
 import { refusalOf } from '../../models/capability';
 import type { Refusal } from '../../models/capability';
-import { ggufMixers, ggufWindows, requireGgufBlocks } from '../../models/gguf/gguf-model';
-import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-config';
+import {
+  ggufMixers,
+  ggufSizes,
+  ggufWindows,
+  requireGgufBlocks,
+} from '../../models/gguf/gguf-model';
+import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
@@ -22,7 +27,7 @@ import { chosenTypes, roundingOf } from './choose-types';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
 import type { TypeMix } from './type-mixes';
-import { furtherBlocks, readDeciBlocks, readSameBlocks } from '../../models/gguf/gguf-blocks';
+import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
 import { isUnlike, whyTorn } from '../changes';
@@ -233,11 +238,7 @@ async function mixedModel(
   header: GgufHeader,
   { blocks }: Changes,
 ): Promise<{ blocks: number; heads: number; keyValueHeads: number }> {
-  const keys = new GgufKeys(header, header.file);
-  const { heads, keyValueHeads } =
-    keys.architecture === deciArchitecture
-      ? await readDeciBlocks(keys, keys.number('block_count'))
-      : await readSameBlocks(keys);
+  const { heads, keyValueHeads } = await ggufSizes(header);
   return { blocks: blocks.length, heads, keyValueHeads };
 }
 

@@ -44,9 +44,13 @@ export interface NamedShape {
   readonly shape: readonly number[];
 }
 
+/** Norms, routers, convolutions, whose kernels llama.cpp reads as floats, and the projection of per-layer embeddings. */
+const staysFloat =
+  /(?:_norm|ffn_gate_inp|ssm_conv1d(?:_[qkv])?|shortconv\.conv|per_layer_model_proj)\.weight$/;
+
 /** Whether a tensor may take any type: matrices of weights; the others stay float32 (`tensor_allows_quantization`). */
 export function takesTypes({ name, shape }: NamedShape): boolean {
-  return shape.length >= 2 && name.endsWith('weight') && !name.endsWith('_norm.weight');
+  return shape.length >= 2 && name.endsWith('weight') && !staysFloat.test(name);
 }
 
 /** Types of a tensor whose rows the wanted one cannot divide (`tensor_type_fallback`). */

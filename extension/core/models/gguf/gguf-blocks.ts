@@ -1,5 +1,6 @@
 import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** The largest sizes of a model's blocks, and what single blocks lack. */
 export interface GgufBlocks {
@@ -12,6 +13,7 @@ export interface GgufBlocks {
   readonly widths: Readonly<Record<string, number>>;
 }
 
+const useFolder = say`Use the Hugging Face folder of the model.`;
 const headCount = 'attention.head_count';
 export const keyValueHeadCount = 'attention.head_count_kv';
 const innerSize = 'feed_forward_length';
@@ -23,32 +25,59 @@ export function readBlockCount(keys: GgufKeys): number {
   return keys.number('block_count') - (keys.numberIfPresent(furtherBlocks) ?? 0);
 }
 
+/** Sizes of a family whose blocks have, or lack, the same parts. */
+export interface SameBlocks extends GgufBlocks {
+  /** Of each block; 0 without attention. */
+  readonly keyValueHeadsOf: readonly number[];
+  /** Of each block; 0 without a feed-forward. */
+  readonly innerSizesOf: readonly number[];
+}
+
 /**
- * Sizes of a family whose blocks are alike, but for those without key/value heads.
+ * Sizes of a family whose blocks are alike, but for what they lack.
+ * @param mayDiffer whether single blocks may have other key/value heads and channels
  * @throws UserError for other sizes of single blocks.
  */
-export async function readSameBlocks(
-  keys: GgufKeys,
-): Promise<GgufBlocks & { readonly keyValueHeadsOf: readonly number[] }> {
+export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise<SameBlocks> {
   const count = readBlockCount(keys);
-  const heads = keys.number(headCount);
-  const all = (await keys.numbers(keyValueHeadCount, keys.number('block_count')))?.slice(0, count);
-  // Of none where every block has a mixer.
-  const keyValueHeads = Math.max(0, ...(all ?? [])) || heads;
-  const other = all?.find((size) => size !== 0 && size !== keyValueHeads);
-  if (other !== undefined) {
-    keys.fault(
-      keys.name(keyValueHeadCount),
-      say`Blocks with ${other} and with ${keyValueHeads} key/value heads are not supported.`,
-      say`Use the Hugging Face folder of the model.`,
-    );
-  }
+  const each = (size: number): readonly number[] => Array.from({ length: count }, () => size);
+  const list = async (key: string): Promise<readonly number[] | undefined> =>
+    (await keys.numbers(key, keys.number('block_count')))?.slice(0, count);
+  const usualOf = (
+    sizes: readonly number[],
+    key: string,
+    describe: (other: number, usual: number) => Message,
+  ): number => {
+    const [usual = 0, ...others] = sizes.filter((size) => size !== 0);
+    const other = others.find((size) => size !== usual);
+    return other === undefined || mayDiffer
+      ? usual
+      : keys.fault(keys.name(key), describe(other, usual), useFolder);
+  };
+  // None where every block has a mixer alone.
+  const heads = keys.number(headCount) || 1;
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
+  const keyValueHeadsOf = (await list(keyValueHeadCount)) ?? each(heads);
+  const innerSizesOf =
+    (await list(innerSize)) ?? (hasExperts ? each(1) : keys.missing(keys.name(innerSize)));
   return {
     heads,
-    keyValueHeads,
-    keyValueHeadsOf: all ?? Array.from({ length: count }, () => heads),
-    innerSize: hasExperts ? (keys.numberIfPresent(innerSize) ?? 1) : keys.number(innerSize),
+    keyValueHeads:
+      usualOf(
+        keyValueHeadsOf,
+        keyValueHeadCount,
+        (other, usual) =>
+          say`Blocks with ${other} and with ${usual} key/value heads are not supported.`,
+      ) || heads,
+    keyValueHeadsOf,
+    innerSize:
+      usualOf(
+        innerSizesOf,
+        innerSize,
+        (other, usual) =>
+          say`Feed-forwards with ${other} and with ${usual} channels are not supported.`,
+      ) || 1,
+    innerSizesOf,
     absent: [],
     widths: {},
   };
@@ -79,7 +108,7 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
     keys.fault(
       keys.name(innerSize),
       say`Block ${torn} has attention but no feed-forward: llama.cpp then leaves the attention out as well.`,
-      say`Use the Hugging Face folder of the model.`,
+      useFolder,
     );
   }
   const [most, mostGroups, width] = [heads, keyValueHeads, inner].map((sizes) =>

@@ -1,5 +1,15 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
-import { asGatedDelta } from './gguf-mixers';
+import type { ModelConfig } from '../transformer/model-config';
+import { describeGemma4 } from './gguf-gemma4';
+import {
+  asGatedDelta,
+  asGroupedDelta,
+  asKimiDelta,
+  asSelectiveScan,
+  asStateSpace,
+  describeGroupedDelta,
+  scanFields,
+} from './gguf-mixer-forms';
 import type { GgufTraits } from './gguf-traits';
 
 /** How the conversion to GGUF treats a family. */
@@ -15,10 +25,17 @@ export interface GgufFamily extends GgufTraits {
   readonly interleaved?: boolean;
   /** Part that is the norm of the feed-forward, where it is not `ffn_norm`. */
   readonly feedforwardNorm?: string;
+  /** Whether gate and up are apart, where folders have them in one matrix. */
+  readonly splitsGateUp?: boolean;
+  /** Parts of names that are spelled otherwise than their kind tells. */
+  readonly aliases?: Readonly<Record<string, string>>;
   /** The last norm, where it is not `output_norm`. */
   readonly finalNorm?: string;
   /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
-  readonly mixer?: { readonly module?: string; readonly form?: (usual: MixerForm) => MixerForm };
+  readonly mixer?: {
+    readonly module?: string;
+    readonly form?: (usual: MixerForm, config: ModelConfig) => MixerForm;
+  };
 }
 
 const granite = {
@@ -52,6 +69,25 @@ const qwen35 = {
   mixer: { form: asGatedDelta },
 } as const;
 
+const stateSpace = {
+  fields: scanFields,
+  mixer: { form: asStateSpace },
+} as const;
+
+/** One sublayer a block, of the kind that the lists of sizes tell. */
+const nemotron = {
+  modelType: 'nemotron_h',
+  mixed: 'linear_attention',
+  hasSingles: true,
+  ...stateSpace,
+  fields: {
+    ...scanFields,
+    moe_shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
+    routed_scaling_factor: 'expert_weights_scale',
+    moe_latent_size: 'moe_latent_size',
+  },
+} as const;
+
 /** Experts behind dense blocks, chosen by σ(scores) and a bias. */
 const deepseekExperts = {
   fields: {
@@ -75,6 +111,63 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   qwen3vl: { modelType: 'qwen3' },
   qwen35: { modelType: 'qwen3_5_text', ...qwen35 },
   qwen35moe: { modelType: 'qwen3_5_moe_text', normsExpertWeights: true, ...qwen35 },
+  qwen3next: {
+    modelType: 'qwen3_next',
+    normsExpertWeights: true,
+    ...qwen35,
+    describe: describeGroupedDelta,
+    mixer: { form: asGroupedDelta },
+  },
+  granitehybrid: {
+    modelType: 'granitemoehybrid',
+    mixed: 'linear_attention',
+    ...granite,
+    ...stateSpace,
+    fields: { ...granite.fields, ...scanFields },
+    splitsGateUp: true,
+    describe: ({ keys, sizes }) => ({
+      // llama.cpp takes this flag for the switch of the rotary embedding.
+      position_embedding_type:
+        keys.flagIfPresent('rope.scaling.finetuned') === false ? 'nope' : 'rope',
+      shared_intermediate_size:
+        keys.numberIfPresent('expert_shared_feed_forward_length') ?? sizes.innerSize,
+    }),
+  },
+  nemotron_h: nemotron,
+  nemotron_h_moe: nemotron,
+  'falcon-h1': {
+    modelType: 'falcon_h1',
+    aliases: { 'ffn_norm.weight': 'ffn_norm' },
+    ...stateSpace,
+    describe: ({ tensors }) => ({ mamba_rms_norm: tensors.has('blk.0.ssm_norm.weight') }),
+  },
+  mamba: { modelType: 'mamba', fields: scanFields, mixer: { form: asSelectiveScan } },
+  mamba2: { modelType: 'mamba2', ...stateSpace },
+  exaone4: {
+    modelType: 'exaone4',
+    windows: { period: 4, size: 4096, ownRotary: false, onlyAt: 64 },
+  },
+  llama4: {
+    modelType: 'llama4_text',
+    unturned: 4,
+    needsUnturned: true,
+    sparseEvery: 'interleave_moe_layer_step',
+    fields: { interleave_moe_layer_step: 'interleave_moe_layer_step' },
+    describe: ({ keys, sizes }) => ({
+      intermediate_size: sizes.innerSize,
+      // llama.cpp tells Maverick by its experts.
+      use_qk_norm: keys.numberIfPresent('expert_count') !== 128,
+    }),
+  },
+  mistral3: { modelType: 'ministral3', interleaved: true },
+  'ernie4_5-moe': {
+    modelType: 'ernie4_5_moe',
+    fields: {
+      moe_layer_start_index: 'leading_dense_block_count',
+      moe_layer_interval: 'interleave_moe_layer_step',
+    },
+  },
+  'hunyuan-moe': { modelType: 'hunyuan_v1_moe' },
   gemma: { modelType: 'gemma' },
   gemma2: {
     modelType: 'gemma2',
@@ -83,6 +176,16 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   gemma3: {
     modelType: 'gemma3_text',
     windows: { period: 6, ownRotary: true, scaledByWidthAt: 62 },
+  },
+  gemma4: {
+    modelType: 'gemma4_text',
+    windows: { period: 6, ownRotary: true },
+    sizesDiffer: true,
+    fields: {
+      num_kv_shared_layers: 'attention.shared_kv_layers',
+      hidden_size_per_layer_input: 'embedding_length_per_layer_input',
+    },
+    describe: describeGemma4,
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },
   phi3: { modelType: 'phi3', fields: { sliding_window: 'attention.sliding_window' } },
@@ -133,6 +236,19 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     isLatent: true,
     plainQueriesAt: [26, 27],
     ...deepseekExperts,
+  },
+  'kimi-linear': {
+    modelType: 'kimi_linear',
+    mixed: 'linear_attention',
+    isLatent: true,
+    normsExpertWeights: true,
+    fields: {
+      ...deepseekExperts.fields,
+      linear_num_heads: 'attention.head_count',
+      linear_head_dim: 'kda.head_dim',
+      linear_conv_kernel_dim: 'ssm.conv_kernel',
+    },
+    mixer: { form: asKimiDelta },
   },
   dots1: { modelType: 'dots1', ...deepseekExperts },
   granitemoe: { modelType: 'granitemoe', ...granite },

@@ -4,24 +4,24 @@ import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture } from '../transformer/architecture';
 import { knownArchitecture } from '../transformer/architectures';
+import { describeGguf } from './gguf-config';
+import type { GgufConfig } from './gguf-config';
 import {
-  describeGguf,
-  ggufFields,
-  keptWindows,
-  keysOfFields,
   noQueryNorms,
   requirePlainQueries,
-  requireSameScale,
+  requireSameSparse,
   requireSameUnturned,
-} from './gguf-config';
-import type { GgufConfig } from './gguf-config';
+} from './gguf-demands';
 import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
-import { readSameBlocks } from './gguf-blocks';
+import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
+import type { GgufBlocks } from './gguf-blocks';
+import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { ggufBlocks, inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
+import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
@@ -64,7 +64,11 @@ export async function openGguf(path: string): Promise<GgufModel> {
   const names = Object.fromEntries(
     Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
   );
-  const fields = Object.entries(config).map(([field, value]) => [names[field] ?? field, value]);
+  // What is null would otherwise give way to the family's default.
+  const fields = Object.entries(config).map(([field, value]) => [
+    value === null ? field : (names[field] ?? field),
+    value,
+  ]);
   return {
     header,
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
@@ -100,11 +104,14 @@ export async function requireGgufBlocks(
 ): Promise<void> {
   const keys = new GgufKeys(header, header.file);
   const {
+    mixed,
     windows,
     unturned,
+    needsUnturned,
+    sparseEvery,
     queryNormsFrom = 0,
     plainQueriesAt,
-  } = ggufFamilies[keys.architecture] ?? {};
+  } = familyOf(keys) ?? {};
   const hasQueryNorms = header.tensors.some(({ name }) => name.endsWith('.attn_q_norm.weight'));
   if (hasQueryNorms && kept.length < queryNormsFrom) {
     keys.fault(
@@ -113,18 +120,21 @@ export async function requireGgufBlocks(
       say`Prune the Hugging Face folder of the model.`,
     );
   }
-  const mixed = await mixedOf(keys);
-  if (mixed !== undefined) {
-    requireBothKinds(keys, mixed, kept);
+  const types = await typesOf(keys);
+  if (mixed !== undefined && types !== undefined) {
+    requireBothKinds(keys, mixed, types, kept);
   }
   if (plainQueriesAt !== undefined) {
     requirePlainQueries(keys, plainQueriesAt, kept);
   }
+  if (sparseEvery !== undefined) {
+    requireSameSparse(keys, sparseEvery, kept);
+  }
   if (unturned !== undefined) {
-    requireSameUnturned(keys, unturned, kept);
+    requireSameUnturned(keys, unturned, kept, needsUnturned);
   }
   if (windows !== undefined) {
-    requireSameScale(keys, windows, kept);
+    requireSameSize(keys, windows, kept);
     await keptWindows(keys, windows, kept);
   }
 }
@@ -138,7 +148,7 @@ export async function ggufWindows(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const { windows } = ggufFamilies[keys.architecture] ?? {};
+  const windows = familyOf(keys)?.windows;
   return windows === undefined ? undefined : keptWindows(keys, windows, kept);
 }
 
@@ -151,15 +161,28 @@ export async function ggufMixers(
   kept: readonly number[],
 ): Promise<readonly boolean[] | undefined> {
   const keys = new GgufKeys(header, header.file);
-  const mixed = await mixedOf(keys);
-  return mixed && keptMixed(keys, mixed, kept);
+  const types = await typesOf(keys);
+  return types && keptMixed(keys, types, kept);
 }
 
-async function mixedOf(keys: GgufKeys): Promise<readonly boolean[] | undefined> {
+/** `layer_types` of a family with mixers. */
+async function typesOf(keys: GgufKeys): Promise<readonly string[] | undefined> {
   const family = familyOf(keys);
   return family?.mixed === undefined
     ? undefined
-    : readMixed(keys, family, (await readSameBlocks(keys)).keyValueHeadsOf);
+    : readMixed(keys, family, await readSameBlocks(keys));
+}
+
+/**
+ * Sizes of the blocks of a file of a known family.
+ * @throws UserError naming the key at fault.
+ */
+export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
+  const keys = new GgufKeys(header, header.file);
+  const { mayLackSublayers = false, sizesDiffer = false } = familyOf(keys) ?? {};
+  return mayLackSublayers
+    ? readDeciBlocks(keys, readBlockCount(keys))
+    : readSameBlocks(keys, sizesDiffer);
 }
 
 /**
@@ -209,8 +232,8 @@ export function ggufTarget(known: Architecture): GgufTarget | undefined {
     ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
       mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
   );
-  const { experts, mixer } = known;
-  if (found === undefined || experts !== undefined || mixer !== undefined) {
+  const { experts, mixer, end } = known;
+  if (found === undefined || experts !== undefined || mixer !== undefined || end !== undefined) {
     return undefined;
   }
   const [architecture, family] = found;

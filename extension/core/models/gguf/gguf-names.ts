@@ -17,7 +17,7 @@ export const ggufBlocks = 'blk';
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { form } = known;
+  const { blockForm, end, form, outer } = known;
   return {
     ...known,
     norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
@@ -27,11 +27,20 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
       finalNorm: family.finalNorm ?? 'output_norm',
       heads: ['output'],
       blocks: ggufBlocks,
+      ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
     },
+    ...(end === undefined ? {} : { end: endInGguf }),
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
     biases: biasesInGguf,
+    aliases: family.aliases ?? {},
+    ...(blockForm === undefined
+      ? {}
+      : {
+          blockForm: (config: ModelConfig, block: number) =>
+            branchesInGguf({ ...known, ...blockForm(config, block) }, family),
+        }),
     ...(form === undefined
       ? {}
       : {
@@ -42,6 +51,17 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
         }),
   };
 }
+
+const perLayer = {
+  table: 'per_layer_token_embd',
+  projection: 'per_layer_model_proj',
+  norm: 'per_layer_proj_norm',
+} as const;
+
+const endInGguf = {
+  perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' },
+  factor: 'layer_output_scale.weight',
+} as const;
 
 /** Of latent attention (src/models/deepseek2.cpp). */
 const latent: LatentNames = {
@@ -57,12 +77,12 @@ const latent: LatentNames = {
 
 function branchesInGguf(
   { attention, feedforward }: Architecture,
-  { feedforwardNorm = 'ffn_norm' }: GgufFamily,
+  { feedforwardNorm = 'ffn_norm', splitsGateUp = false }: GgufFamily,
 ): Pick<Architecture, 'attention' | 'feedforward'> {
   const isShared = feedforward.norm !== undefined && feedforward.norm === attention.norm;
   const { queryKeyValue, queryKeyNorms } = attention;
   const { gateUp } = feedforward;
-  const inner = ['ffn_gate', 'ffn_up'].slice(-namesOf(gateUp).length);
+  const inner = gateUp.kind === 'fused' ? 2 : gateUp.names.length;
   return {
     attention: {
       ...attention,
@@ -70,7 +90,10 @@ function branchesInGguf(
       queryKeyValue:
         queryKeyValue.kind === 'fused'
           ? { ...queryKeyValue, name: 'attn_qkv' }
-          : { kind: 'separate', names: ['attn_q', 'attn_k', 'attn_v'] },
+          : {
+              kind: 'separate',
+              names: ['attn_q', 'attn_k', 'attn_v'].slice(0, queryKeyValue.names.length),
+            },
       ...(attention.latent === undefined ? {} : { latent }),
       output: 'attn_output',
       ...(queryKeyNorms === undefined
@@ -83,9 +106,9 @@ function branchesInGguf(
       ...feedforward,
       ...(feedforward.norm === undefined ? {} : { norm: isShared ? 'attn_norm' : feedforwardNorm }),
       gateUp:
-        gateUp.kind === 'fused'
+        gateUp.kind === 'fused' && !splitsGateUp
           ? { ...gateUp, name: 'ffn_up' }
-          : { kind: 'separate', names: inner },
+          : { kind: 'separate', names: ['ffn_gate', 'ffn_up'].slice(-inner) },
       down: 'ffn_down',
       ...(feedforward.postNorm === undefined ? {} : { postNorm: 'post_ffw_norm' }),
       // The conversion puts what takes turns into tensors of its own.
@@ -100,20 +123,21 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
     ...known,
     ...(known.norm === undefined ? {} : { norm: 'attn_norm' }),
     module,
-    ...(form === undefined ? {} : { form: (config) => form(known.form(config)) }),
+    ...(form === undefined ? {} : { form: (config) => form(known.form(config), config) }),
   };
 }
 
 /** Every expert's gate lies in one tensor, and so do their ups and their downs. */
 function expertsInGguf(known: ExpertNames): ExpertNames {
-  const { shared, choiceBias } = known;
+  const { shared, choiceBias, gateUp } = known;
   return {
     ...known,
     modules: [''],
     router: 'ffn_gate_inp',
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     joined: {
-      gateUp: ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
+      gateUp:
+        gateUp.length === 1 ? 'ffn_up_exps.weight' : ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
       down: 'ffn_down_exps.weight',
       biases: known.joined?.biases ?? false,
     },
@@ -126,7 +150,10 @@ function expertsInGguf(known: ExpertNames): ExpertNames {
               ? undefined
               : {
                   ...names,
-                  gateUp: { kind: 'separate', names: ['ffn_gate_shexp', 'ffn_up_shexp'] },
+                  gateUp: {
+                    kind: 'separate',
+                    names: ['ffn_gate_shexp', 'ffn_up_shexp'].slice(-gateUp.length),
+                  },
                   down: 'ffn_down_shexp',
                   ...(names.gate === undefined ? {} : { gate: 'ffn_gate_inp_shexp' }),
                 };

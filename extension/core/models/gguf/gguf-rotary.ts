@@ -39,25 +39,41 @@ export async function describeRotary(
     ...shared,
     rope_theta: keys.numberIfPresent('rope.freq_base') ?? defaultBase,
     ...(await describeScaling(keys, tensors, roundsYarn)),
-    ...(isLatent ? describeLatentScale(keys) : {}),
+    ...describeYarnScale(keys, isLatent),
+    llama_4_scaling_beta: keys.numberIfPresent('attention.temperature_scale'),
   };
   return windows?.ownRotary === true
     ? {
         full_attention: full,
         sliding_attention: {
-          ...shared,
+          ...windowedShare(keys, shared),
           rope_theta: keys.numberIfPresent('rope.freq_base_swa') ?? defaultBase,
         },
       }
     : full;
 }
 
-/** yarn scales products of queries and keys, and not what is turned (conversion/deepseek.py). */
-function describeLatentScale(keys: GgufKeys): Record<string, number | undefined> {
+/** Of heads of another size in blocks with windows. */
+function windowedShare(
+  keys: GgufKeys,
+  usual: { readonly partial_rotary_factor: number },
+): typeof usual {
+  const headDim = keys.numberIfPresent('attention.key_length_swa');
+  const dimensions = keys.numberIfPresent('rope.dimension_count_swa') ?? headDim;
+  return headDim === undefined || dimensions === undefined
+    ? usual
+    : { partial_rotary_factor: dimensions / headDim };
+}
+
+/** With this key yarn does not scale what is turned, but products of queries and keys that come from latents (conversion/deepseek.py). */
+function describeYarnScale(keys: GgufKeys, isLatent: boolean): Record<string, number | undefined> {
   const logarithm = keys.numberIfPresent('rope.scaling.yarn_log_multiplier');
   return logarithm === undefined
     ? {}
-    : { attention_factor: 1, mscale_all_dim: logarithm / defaultLogarithm };
+    : {
+        attention_factor: 1,
+        ...(isLatent ? { mscale_all_dim: logarithm / defaultLogarithm } : {}),
+      };
 }
 
 async function describeScaling(

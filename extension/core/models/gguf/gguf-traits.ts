@@ -1,3 +1,16 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { SameBlocks } from './gguf-blocks';
+import type { GgufKeys } from './gguf-keys';
+
+/** What a file says of its blocks. */
+export interface GgufSource {
+  readonly keys: GgufKeys;
+  readonly tensors: ReadonlyMap<string, LazyTensor>;
+  readonly sizes: SameBlocks;
+  /** `layer_types` of config.json, where the file tells. */
+  readonly types: readonly string[];
+}
+
 /** What llama.cpp takes for granted of a family whose blocks take turns. */
 export interface GgufWindows {
   /** Of so many blocks the last is not windowed, unless the file says otherwise. */
@@ -8,6 +21,8 @@ export interface GgufWindows {
   readonly ownRotary: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
+  /** Number of blocks of the one size that has windows at all. */
+  readonly onlyAt?: number;
 }
 
 /** How a family differs in what its header says. */
@@ -20,13 +35,23 @@ export interface GgufTraits {
   readonly plainQueriesAt?: readonly number[];
   /** Fields of config.json that the conversion has settled. */
   readonly settled?: Readonly<Record<string, unknown>>;
+  /** Fields of config.json that follow from several keys, or from which tensors there are. */
+  readonly describe?: (source: GgufSource) => Readonly<Record<string, unknown>>;
   readonly windows?: GgufWindows;
+  /** Whether key/value heads and channels differ from block to block. */
+  readonly sizesDiffer?: boolean;
+  /** Whether a block has one sublayer: a mixer, attention or a feed-forward. */
+  readonly hasSingles?: boolean;
   /** Sizes are lists with 0 for what a block lacks. */
   readonly mayLackSublayers?: boolean;
   /** Further fields of config.json that are keys of the header. */
   readonly fields?: Readonly<Record<string, string>>;
   /** Of so many blocks the last has no rotary embedding. */
   readonly unturned?: number;
+  /** Whether llama.cpp ends where each block has a rotary embedding. */
+  readonly needsUnturned?: boolean;
+  /** Key of a number of blocks of which the last has experts. */
+  readonly sparseEvery?: string;
   /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
   readonly parallelWithoutNorm?: boolean;
   /** With fewer blocks llama.cpp reads no norms of queries and keys. */

@@ -79,7 +79,7 @@ export function findExperts(
       choiceBias === undefined
         ? []
         : [
-            tensors.take(
+            tensors.reshaped(
               `${names.choiceBiasIsOfBlock === true ? prefix : own}${choiceBias}`,
               isRow ? [1, count] : [count],
             ),

@@ -1,4 +1,4 @@
-import { partOfTensor } from '../../checkpoints/lazy-tensor';
+import { elementCount, partOfTensor } from '../../checkpoints/lazy-tensor';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture, BranchNorms, Projection } from './architecture';
@@ -112,11 +112,11 @@ export class TensorFinder {
     return tensor;
   }
 
-  /** A convolution's weight [channels, 1, kernel]; GGUF files leave the 1 out. */
-  public kernel(name: string, channels: number, kernel: number): LazyTensor {
-    const shape = [channels, 1, kernel];
-    const isShort = this.checkpoint.tensors.get(this.storedName(name))?.shape.length === 2;
-    return { ...this.take(name, isShort ? [channels, kernel] : shape), shape };
+  /** As {@link take}; GGUF files leave sizes of 1 out, add them, or cut a row. */
+  public reshaped(name: string, shape: readonly number[]): LazyTensor {
+    const stored = this.checkpoint.tensors.get(this.storedName(name));
+    const isSame = stored !== undefined && elementCount(stored.shape) === elementCount(shape);
+    return { ...this.take(name, isSame ? stored.shape : shape), shape };
   }
 
   /** A table [rows, width] of whatever size. */
@@ -157,19 +157,15 @@ export class TensorFinder {
     const compressed = this.compressed(id, sizes, (form, field, file) => {
       checkForm(form, { id: field, out, in: input }, file);
     });
-    const weight = compressed?.weight ?? this.matrix(id, sizes.shape);
+    const weight =
+      compressed?.weight ??
+      (out === 1 ? this.reshaped(id, sizes.shape) : this.take(id, sizes.shape));
     return {
       weight,
       ...compressed,
       ...(bias ? { bias: this.take(`${name}.bias`, [out]) } : {}),
       ...(transposed ? { transposed } : {}),
     };
-  }
-
-  /** A matrix; GGUF files leave out the 1 of a single row. */
-  private matrix(name: string, shape: readonly number[]): LazyTensor {
-    const isShort = shape[0] === 1 && this.checkpoint.tensors.get(name)?.shape.length === 1;
-    return isShort ? { ...this.take(name, shape.slice(1)), shape } : this.take(name, shape);
   }
 
   public norm(name: string, ...shape: readonly number[]): Norm {

@@ -7,6 +7,7 @@ import {
   emitActivation,
   emitBranch,
   emitConvolution,
+  emitFactors,
   emitGroupNorm,
   emitParts,
   emitRowsOf,
@@ -52,19 +53,26 @@ export type DeltaNames = {
       readonly rateDecay: string;
       readonly convolution: string;
     }
-  | {
+  | ({
       readonly inputs: 'separate';
       /** Query, key and value, in one matrix or in three. */
       readonly queryKeyValue: readonly string[];
-      /** One matrix, or two with a narrow layer between them, whose decays are for each key dimension. */
-      readonly decay: readonly string[];
       readonly gate: readonly string[];
-      readonly rate: string;
       /** One for query, key and value, or three. */
       readonly convolutions: readonly string[];
       /** What is a factor on the output. */
       readonly gateActivation?: 'sigmoid';
-    }
+    } & (
+      | {
+          readonly rate: string;
+          /** One matrix, or two with a narrow layer between them, whose decays are for each key dimension. */
+          readonly decay: readonly string[];
+        }
+      | {
+          /** Rates and decays of each key head. */
+          readonly rateDecay: string;
+        }
+    ))
 );
 
 /** Query, key, value, gate, rate and decay of all rows, heads one after the other. */
@@ -119,8 +127,7 @@ export const deltaRule: MixerKind<DeltaRule> = {
           : graph.op('Mul', [share, graph.scalar(form.rateScale)]),
     };
     const grown = emitSoftplus(graph, decay, biases);
-    const factor =
-      form.storesFactors === true ? rates : graph.op('Neg', [graph.op('Exp', [rates])]);
+    const factor = emitFactors(graph, rates, form.storesFactors);
     const result = isByDimension(form)
       ? emitByPosition(input, form, { ...moved, grown, factor })
       : emitByHead(input, form, { ...moved, logDecay: graph.op('Mul', [grown, factor]) });
@@ -139,8 +146,7 @@ export const deltaRule: MixerKind<DeltaRule> = {
   },
 };
 
-const isByDimension = ({ names }: DeltaRule): boolean =>
-  names.inputs === 'separate' && names.decay.length > 1;
+const isByDimension = ({ names }: DeltaRule): boolean => 'decay' in names && names.decay.length > 1;
 
 /** In one piece, or as transformers cuts it: not where query, key and value do. */
 function findConvolutions(
@@ -164,7 +170,7 @@ function separateLinears(
   { linear }: MixerFinder,
   { hidden, keys, values }: Readonly<Record<'hidden' | 'keys' | 'values', number>>,
 ): MixerParts['linears'] {
-  const { queryKeyValue, decay, gate, rate } = names;
+  const { queryKeyValue, gate } = names;
   const chain = (
     [first = '', second]: readonly string[],
     wide: number,
@@ -179,8 +185,9 @@ function separateLinears(
       ? [linear(queryKeyValue[0] ?? '', 2 * keys + values, hidden)]
       : queryKeyValue.map((name, i) => linear(name, [keys, keys, values][i] ?? 0, hidden))),
     ...chain(gate, values, values, valueDim),
-    linear(rate, valueHeads, hidden),
-    ...chain(decay, keys, valueHeads, keyDim),
+    ...('rateDecay' in names
+      ? [linear(names.rateDecay, 2 * valueHeads, hidden)]
+      : [linear(names.rate, valueHeads, hidden), ...chain(names.decay, keys, valueHeads, keyDim)]),
   ];
 }
 
@@ -194,16 +201,16 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
     return emitParts(graph, emitActivation(graph, activation, moved), [keys, keys, values]);
   };
   const inner = parts.linears.slice(0, -1);
+  const group = valueHeads / keyHeads;
+  const perHead = (x: Value, sizes: readonly number[]): Value[] => {
+    const width = sizes.reduce((sum, size) => sum + size, 0);
+    const heads = graph.op('Reshape', [x, graph.ints([-1, keyHeads, width])]);
+    return emitParts(graph, heads, sizes).map((part, i) =>
+      emitRowsOf(input, part, keyHeads * (sizes[i] ?? 1)),
+    );
+  };
   if (names.inputs === 'by-head') {
     const [all = '', both = ''] = inner.map((linear) => emitLinear(graph, linear, rows));
-    const group = valueHeads / keyHeads;
-    const perHead = (x: Value, sizes: readonly number[]): Value[] => {
-      const width = sizes.reduce((sum, size) => sum + size, 0);
-      const heads = graph.op('Reshape', [x, graph.ints([-1, keyHeads, width])]);
-      return emitParts(graph, heads, sizes).map((part, i) =>
-        emitRowsOf(input, part, keyHeads * (sizes[i] ?? 1)),
-      );
-    };
     const wide = group * valueDim;
     const [q = '', k = '', v = '', z = ''] = perHead(all, [keyDim, keyDim, wide, wide]);
     const [b = '', a = ''] = perHead(both, [group, group]);
@@ -218,8 +225,10 @@ function emitProjected(input: MixerInput, form: DeltaRule, parts: MixerParts): P
   };
   const [query = '', key = '', value = ''] = convolved(names.queryKeyValue.map(() => next(1)));
   const gate = next(names.gate.length);
-  const rate = next(1);
-  return [query, key, value, gate, rate, next(names.decay.length)];
+  const first = next(1);
+  const [rate = '', decay = ''] =
+    'rateDecay' in names ? perHead(first, [group, group]) : [first, next(names.decay.length)];
+  return [query, key, value, gate, rate, decay];
 }
 
 /** Where each head has one decay. */

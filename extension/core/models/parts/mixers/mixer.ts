@@ -44,12 +44,12 @@ export function findMixer(
     hiddenSize,
     linear: (name, out, input, bias = false) => tensors.linear(`${own}${name}`, out, input, bias),
     convolution: (name, channels, kernel, bias) => ({
-      weight: tensors.kernel(`${own}${name}.weight`, channels, kernel),
+      weight: tensors.reshaped(`${own}${name}.weight`, [channels, 1, kernel]),
       ...(bias ? { bias: tensors.take(`${own}${name}.bias`, [channels]) } : {}),
     }),
-    norm: (name, ...shape) => ({ weight: tensors.take(`${own}${name}.weight`, shape) }),
+    norm: (name, ...shape) => ({ weight: tensors.reshaped(`${own}${name}.weight`, shape) }),
     rows: (name) => tensors.rows(`${own}${name}`),
-    take: (name, shape) => tensors.take(`${own}${name}`, shape),
+    take: (name, shape) => tensors.reshaped(`${own}${name}`, shape),
   };
   return { ...tensors.branch(prefix, names, hiddenSize), ...findParts(form, finder) };
 }

@@ -133,3 +133,8 @@ export function emitUnit(graph: GraphBuilder, x: Value): Value {
 export function emitSoftplus(graph: GraphBuilder, x: Value, bias: Value): Value {
   return graph.op('Softplus', [graph.op('Add', [x, bias])]);
 }
+
+/** Emits the factors on steps or decays, which are −exp of what most families store. */
+export function emitFactors(graph: GraphBuilder, stored: Value, areStored = false): Value {
+  return areStored ? stored : graph.op('Neg', [graph.op('Exp', [stored])]);
+}

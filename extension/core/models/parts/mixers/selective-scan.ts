@@ -8,6 +8,7 @@ import {
   emitActivation,
   emitBranch,
   emitConvolution,
+  emitFactors,
   emitParts,
   emitRowsOf,
   emitSequence,
@@ -27,26 +28,51 @@ export interface SelectiveScan {
   readonly convolutionBias: boolean;
   /** Norms of step, B and C: with weights (Jamba), without (Falcon Mamba), or none. */
   readonly innerNorms?: 'weighted' | { readonly epsilon: number };
+  readonly names?: SelectiveScanNames;
+  /** Whether the factors on steps are stored, and not what they are −exp of. */
+  readonly storesFactors?: boolean;
 }
+
+/** Names below the module; the last two are of tensors. */
+export interface SelectiveScanNames {
+  readonly input: string;
+  readonly state: string;
+  readonly step: string;
+  readonly output: string;
+  readonly convolution: string;
+  readonly factors: string;
+  readonly skips: string;
+}
+
+const usualNames: SelectiveScanNames = {
+  input: 'in_proj',
+  state: 'x_proj',
+  step: 'dt_proj',
+  output: 'out_proj',
+  convolution: 'conv1d',
+  factors: 'A_log',
+  skips: 'D',
+};
 
 const innerNorms = ['dt_layernorm', 'b_layernorm', 'c_layernorm'];
 
 export const selectiveScan: MixerKind<SelectiveScan> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { width, stateSize, stepRank, kernel, bias, convolutionBias } = form;
+    const { names = usualNames } = form;
     return {
       linears: [
-        linear('in_proj', 2 * width, hidden, bias),
-        linear('x_proj', stepRank + 2 * stateSize, width),
-        linear('dt_proj', width, stepRank, true),
-        linear('out_proj', hidden, width, bias),
+        linear(names.input, 2 * width, hidden, bias),
+        linear(names.state, stepRank + 2 * stateSize, width),
+        linear(names.step, width, stepRank, true),
+        linear(names.output, hidden, width, bias),
       ],
-      convolutions: [convolution('conv1d', width, kernel, convolutionBias)],
+      convolutions: [convolution(names.convolution, width, kernel, convolutionBias)],
       norms:
         form.innerNorms === 'weighted'
           ? innerNorms.map((name, i): Norm => norm(name, i === 0 ? stepRank : stateSize))
           : [],
-      tensors: [take('A_log', [width, stateSize]), take('D', [width])],
+      tensors: [take(names.factors, [width, stateSize]), take(names.skips, [width])],
     };
   },
 
@@ -73,8 +99,8 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
       stateSize,
     ]).map(normed);
     const steps = graph.op('Softplus', [through(intoStep, step)]);
-    const [logRates = '', skips = ''] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
-    const rates = graph.op('Transpose', [graph.op('Neg', [graph.op('Exp', [logRates])])], {
+    const [factors = '', skips = ''] = parts.tensors.map((tensor) => emitWeight(graph, tensor));
+    const rates = graph.op('Transpose', [emitFactors(graph, factors, form.storesFactors)], {
       perm: [1, 0],
     });
     const scanned = emitRecurrence(

@@ -7,6 +7,7 @@ import {
   emitActivation,
   emitBranch,
   emitConvolution,
+  emitFactors,
   emitGroupNorm,
   emitInputs,
   emitParts,
@@ -38,23 +39,50 @@ export interface StateSpace {
   readonly inputScale?: number;
   readonly scales?: readonly number[];
   readonly outputScale?: number;
+  readonly names?: StateSpaceNames;
+  /** Whether the factors on steps are stored, and not what they are −exp of. */
+  readonly storesFactors?: boolean;
 }
+
+/** Names below the module; the last three are of tensors. */
+export interface StateSpaceNames {
+  readonly input: string;
+  readonly output: string;
+  readonly convolution: string;
+  readonly norm: string;
+  readonly factors: string;
+  readonly biases: string;
+  readonly skips: string;
+}
+
+const usualNames: StateSpaceNames = {
+  input: 'in_proj',
+  output: 'out_proj',
+  convolution: 'conv1d',
+  norm: 'norm',
+  factors: 'A_log',
+  biases: 'dt_bias',
+  skips: 'D',
+};
 
 const widthOf = ({ heads, headDim }: StateSpace): number => heads * headDim;
 
 export const stateSpace: MixerKind<StateSpace> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
+    const { names = usualNames } = form;
     const width = widthOf(form);
     const channels = width + 2 * groups * stateSize;
     return {
       linears: [
-        linear('in_proj', width + channels + heads, hidden, bias),
-        linear('out_proj', hidden, width, form.outputBias ?? bias),
+        linear(names.input, width + channels + heads, hidden, bias),
+        linear(names.output, hidden, width, form.outputBias ?? bias),
       ],
-      convolutions: [convolution('conv1d', channels, kernel, convolutionBias)],
-      norms: normSize === undefined ? [] : [norm('norm', width)],
-      tensors: ['A_log', 'dt_bias', 'D'].map((name): LazyTensor => take(name, [heads])),
+      convolutions: [convolution(names.convolution, channels, kernel, convolutionBias)],
+      norms: normSize === undefined ? [] : [norm(names.norm, width)],
+      tensors: [names.factors, names.biases, names.skips].map((name): LazyTensor =>
+        take(name, [heads]),
+      ),
     };
   },
 
@@ -73,7 +101,7 @@ export const stateSpace: MixerKind<StateSpace> = {
     const convolved = emitConvolution(input, parts, mixed);
     const masked = input.mask(emitActivation(graph, activation, convolved));
     const [x = '', b = '', c = ''] = emitParts(graph, masked, [width, shared, shared]);
-    const [logRates = '', biases = '', skips = ''] = parts.tensors.map((tensor) =>
+    const [rates = '', biases = '', skips = ''] = parts.tensors.map((tensor) =>
       emitWeight(graph, tensor),
     );
     const steps = emitClamped(graph, emitSoftplus(graph, step, biases), stepLimits);
@@ -84,7 +112,7 @@ export const stateSpace: MixerKind<StateSpace> = {
       input,
       { groups, perGroup: heads / groups, keys: stateSize, values: headDim },
       {
-        logDecay: graph.op('Mul', [steps, graph.op('Neg', [graph.op('Exp', [logRates])])]),
+        logDecay: graph.op('Mul', [steps, emitFactors(graph, rates, form.storesFactors)]),
         key: b,
         query: c,
         value: emitRowsOf(input, graph.op('Mul', [values, byHead(steps, 1)]), width),

@@ -1,0 +1,82 @@
+import { readBlockCount } from './gguf-blocks';
+import { ggufFields, queryLatent } from './gguf-fields';
+import type { GgufKeys } from './gguf-keys';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
+
+export const noQueryNorms = (architecture: string, blocks: number): Message =>
+  say`llama.cpp reads norms of queries and keys only in ${architecture} models of at least ${counted(blocks, 'block')}.`;
+
+/**
+ * Refuses a number of blocks with which llama.cpp would look for a latent of queries.
+ * @param counts with which it does not
+ * @throws UserError with what may be removed.
+ */
+export function requirePlainQueries(
+  keys: GgufKeys,
+  counts: readonly number[],
+  kept: readonly number[],
+): void {
+  const blocks = readBlockCount(keys);
+  if (!keys.has(queryLatent) && kept.length !== blocks && !counts.includes(kept.length)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp reads ${keys.architecture} models without a latent of queries only at some numbers of blocks, so ${blocks} blocks cannot become ${kept.length}.`,
+      say`Prune the Hugging Face folder of the model.`,
+    );
+  }
+}
+
+/** Whether llama.cpp gives a block a rotary embedding, where the last of `every` blocks has none. */
+export function isTurnedAt(every: number | undefined, block: number): boolean {
+  return every === undefined || (block + 1) % every !== 0;
+}
+
+/**
+ * Refuses a choice of blocks where llama.cpp, which goes by their numbers, would rotate others.
+ * @param every of so many blocks, the last has none
+ * @param needsOne whether llama.cpp ends without a block that has none
+ * @throws UserError with what may be removed.
+ */
+export function requireSameUnturned(
+  keys: GgufKeys,
+  every: number,
+  kept: readonly number[],
+  needsOne = false,
+): void {
+  const moved = kept.findIndex(
+    (source, block) => isTurnedAt(every, source) !== isTurnedAt(every, block),
+  );
+  if (moved >= 0) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp skips the rotary embedding in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`Remove the last blocks, or ${every} in a row, or prune the Hugging Face folder.`,
+    );
+  }
+  if (needsOne && kept.length < every) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp expects a block without a rotary embedding in ${keys.architecture} models, and none remains.`,
+      say`Keep at least ${every} blocks, or prune the Hugging Face folder.`,
+    );
+  }
+}
+
+/**
+ * Refuses a choice of blocks where llama.cpp, which goes by their numbers, would look for experts in others.
+ * @param key of a number of blocks of which the last has experts
+ * @throws UserError with what may be removed.
+ */
+export function requireSameSparse(keys: GgufKeys, key: string, kept: readonly number[]): void {
+  const every = keys.numberIfPresent(key) ?? 1;
+  const isSparse = (block: number): boolean => (block + 1) % every === 0;
+  const moved = kept.findIndex((source, block) => isSparse(source) !== isSparse(block));
+  if (moved >= 0) {
+    keys.fault(
+      keys.name(key),
+      say`llama.cpp looks for experts in one block of ${every}: block ${kept[moved] ?? 0} would become block ${moved}, which is of the other kind.`,
+      say`Remove the last blocks, or ${every} in a row, or prune the Hugging Face folder.`,
+    );
+  }
+}

@@ -1,0 +1,44 @@
+import type { Architecture } from '../transformer/architecture';
+import type { GgufTraits } from './gguf-traits';
+
+/** Keys of a family by the field of config.json that says the same. */
+export const ggufFields = {
+  vocab_size: 'vocab_size',
+  hidden_size: 'embedding_length',
+  num_hidden_layers: 'block_count',
+  num_attention_heads: 'attention.head_count',
+  num_key_value_heads: 'attention.head_count_kv',
+  head_dim: 'attention.key_length',
+  intermediate_size: 'feed_forward_length',
+  max_position_embeddings: 'context_length',
+  rms_norm_eps: 'attention.layer_norm_rms_epsilon',
+  sliding_window: 'attention.sliding_window',
+  attn_logit_softcapping: 'attn_logit_softcapping',
+  final_logit_softcapping: 'final_logit_softcapping',
+  num_experts: 'expert_count',
+  num_experts_per_tok: 'expert_used_count',
+  moe_intermediate_size: 'expert_feed_forward_length',
+  shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
+} as const;
+
+/** Says of each block whether it is windowed, or of how many the last is not. */
+export const windowPattern = 'attention.sliding_window_pattern';
+
+/** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
+export function keysOfFields(
+  { norm }: Architecture,
+  { fields = {} }: GgufTraits,
+): Readonly<Record<string, string>> {
+  const isLayerNorm = norm.startsWith('layer');
+  return {
+    ...ggufFields,
+    ...(isLayerNorm ? { rms_norm_eps: 'attention.layer_norm_epsilon' } : {}),
+    ...fields,
+  };
+}
+
+/** Number of blocks in front without experts. */
+export const denseBlocks = 'leading_dense_block_count';
+
+/** Size of the latent that queries come from. */
+export const queryLatent = 'attention.q_lora_rank';

@@ -1,0 +1,33 @@
+import type { GgufSource } from './gguf-traits';
+
+/**
+ * Sizes of Gemma 4: blocks that see all positions have heads of another size, and may have other numbers of
+ * them; their keys may be their values too, and blocks that read others' keys may be wider (conversion/gemma.py).
+ */
+export function describeGemma4({
+  keys,
+  tensors,
+  sizes: { keyValueHeadsOf, innerSize, innerSizesOf },
+  types,
+}: GgufSource): Readonly<Record<string, unknown>> {
+  const headDim = keys.number('attention.key_length_swa');
+  const fullDim = keys.number('attention.key_length');
+  const first = types.length - (keys.numberIfPresent('attention.shared_kv_layers') ?? 0);
+  const isFull = (block: number): boolean => types[block] === 'full_attention';
+  return {
+    head_dim: headDim,
+    per_layer_config: Object.fromEntries(
+      types.map((_, block) => [
+        String(block),
+        {
+          head_dim: isFull(block) ? fullDim : headDim,
+          num_key_value_heads: keyValueHeadsOf[block],
+        },
+      ]),
+    ),
+    attention_k_eq_v: types.some(
+      (_, block) => block < first && isFull(block) && !tensors.has(`blk.${block}.attn_v.weight`),
+    ),
+    use_double_wide_mlp: innerSizesOf.some((size) => size !== innerSize),
+  };
+}

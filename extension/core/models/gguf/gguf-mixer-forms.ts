@@ -1,0 +1,156 @@
+import { numberIn } from '../families/mixer-pieces';
+import type { DeltaNames } from '../parts/mixers/delta-rule';
+import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { SelectiveScanNames } from '../parts/mixers/selective-scan';
+import type { StateSpaceNames } from '../parts/mixers/state-space';
+import type { ModelConfig } from '../transformer/model-config';
+
+const gatedDelta = {
+  inputs: 'separate',
+  queryKeyValue: ['attn_qkv'],
+  gate: ['attn_gate'],
+  convolutions: ['ssm_conv1d'],
+  decayFactors: 'ssm_a',
+  decayBiases: 'ssm_dt.bias',
+  norm: 'ssm_norm',
+  output: 'ssm_out',
+} as const;
+
+/** The gated delta rule as llama.cpp stores it (conversion/qwen.py, src/models/qwen35.cpp). */
+export function asGatedDelta(usual: MixerForm): MixerForm {
+  return usual.kind === 'delta-rule'
+    ? {
+        ...usual,
+        names: { ...gatedDelta, rate: 'ssm_beta', decay: ['ssm_alpha'] },
+        takesTurns: true,
+        storesFactors: true,
+      }
+    : usual;
+}
+
+/** Of a field that {@link describeGroupedDelta} fills. */
+const joinsInputs = 'gguf_joins_inputs';
+
+/** Whether a Qwen3-Next file has query, key, value and gate in one matrix, as the first conversions wrote it. */
+export const describeGroupedDelta = ({
+  tensors,
+}: {
+  readonly tensors: ReadonlyMap<string, unknown>;
+}): Readonly<Record<string, unknown>> => ({
+  [joinsInputs]: [...tensors.keys()].some((name) => name.endsWith('.ssm_in.weight')),
+});
+
+/** The same of Qwen3-Next, whose heads stay in the order of the folder (src/models/qwen3next.cpp). */
+export function asGroupedDelta(usual: MixerForm, config: ModelConfig): MixerForm {
+  if (usual.kind !== 'delta-rule') {
+    return usual;
+  }
+  const { decayFactors, decayBiases, norm, output } = gatedDelta;
+  const names: DeltaNames =
+    config[joinsInputs] === true
+      ? {
+          inputs: 'by-head',
+          queryKeyValueGate: 'ssm_in',
+          rateDecay: 'ssm_ba',
+          convolution: 'ssm_conv1d',
+          ...{ decayFactors, decayBiases, norm, output },
+        }
+      : { ...gatedDelta, rateDecay: 'ssm_ba' };
+  return { ...usual, names, storesFactors: true };
+}
+
+const byPart = ['q', 'k', 'v'] as const;
+
+/** The delta rule of Kimi Linear, with decays for each key dimension (conversion/kimi_linear.py). */
+export function asKimiDelta(usual: MixerForm): MixerForm {
+  return usual.kind === 'delta-rule'
+    ? {
+        ...usual,
+        names: {
+          inputs: 'separate',
+          queryKeyValue: byPart.map((part) => `attn_${part}`),
+          gate: ['ssm_g_a', 'ssm_g_b'],
+          gateActivation: 'sigmoid',
+          rate: 'ssm_beta',
+          decay: ['ssm_f_a', 'ssm_f_b'],
+          convolutions: byPart.map((part) => `ssm_conv1d_${part}`),
+          decayFactors: 'ssm_a',
+          decayBiases: 'ssm_dt.bias',
+          norm: 'ssm_norm',
+          output: 'attn_output',
+        },
+        storesFactors: true,
+      }
+    : usual;
+}
+
+/** Keys of the sizes of Mamba and Mamba-2, by fields that stand for them here. */
+export const scanFields = {
+  ssm_width: 'ssm.inner_size',
+  ssm_rank: 'ssm.time_step_rank',
+  ssm_state: 'ssm.state_size',
+  ssm_groups: 'ssm.group_count',
+  ssm_kernel: 'ssm.conv_kernel',
+  ssm_norms: 'ssm.dt_b_c_rms',
+} as const;
+
+const sizeIn = (config: ModelConfig, field: keyof typeof scanFields): number =>
+  numberIn(config, field, 1);
+
+const stateSpaceNames: StateSpaceNames = {
+  input: 'ssm_in',
+  output: 'ssm_out',
+  convolution: 'ssm_conv1d',
+  norm: 'ssm_norm',
+  factors: 'ssm_a',
+  biases: 'ssm_dt.bias',
+  skips: 'ssm_d',
+};
+
+/**
+ * Mamba-2 as llama.cpp stores and computes it (conversion/mamba.py, src/models/mamba-base.cpp): steps without
+ * bounds, the norm behind the gate, and what other factors a family has in its weights.
+ */
+export function asStateSpace(usual: MixerForm, config: ModelConfig): MixerForm {
+  if (usual.kind !== 'state-space') {
+    return usual;
+  }
+  const width = sizeIn(config, 'ssm_width');
+  const heads = sizeIn(config, 'ssm_rank');
+  const groups = sizeIn(config, 'ssm_groups');
+  const { kind, activation, convolutionBias, normSize } = usual;
+  return {
+    ...{ kind, activation, convolutionBias, bias: false },
+    ...{ heads, headDim: width / heads, stateSize: sizeIn(config, 'ssm_state'), groups },
+    kernel: sizeIn(config, 'ssm_kernel'),
+    normSize: normSize === undefined ? undefined : width / groups,
+    names: stateSpaceNames,
+    storesFactors: true,
+  };
+}
+
+const selectiveScanNames: SelectiveScanNames = {
+  input: 'ssm_in',
+  state: 'ssm_x',
+  step: 'ssm_dt',
+  output: 'ssm_out',
+  convolution: 'ssm_conv1d',
+  factors: 'ssm_a',
+  skips: 'ssm_d',
+};
+
+/** Mamba, and Falcon Mamba with its norms of step, B and C, which have the epsilon of the others. */
+export function asSelectiveScan(usual: MixerForm, config: ModelConfig): MixerForm {
+  return usual.kind === 'selective-scan'
+    ? {
+        ...usual,
+        width: sizeIn(config, 'ssm_width'),
+        stateSize: sizeIn(config, 'ssm_state'),
+        stepRank: sizeIn(config, 'ssm_rank'),
+        kernel: sizeIn(config, 'ssm_kernel'),
+        ...(config['ssm_norms'] === true ? { innerNorms: { epsilon: config.rms_norm_eps } } : {}),
+        names: selectiveScanNames,
+        storesFactors: true,
+      }
+    : usual;
+}

@@ -1,0 +1,100 @@
+import { ggufFields, windowPattern } from './gguf-fields';
+import type { GgufKeys } from './gguf-keys';
+import type { GgufWindows } from './gguf-traits';
+import { counted, say } from '../../message';
+import type { Message } from '../../message';
+
+/** Size of the windows, where there are any, and `layer_types` of config.json. */
+export async function describeWindows(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  blocks: number,
+): Promise<{
+  readonly sliding_window: number | null;
+  readonly layer_types: readonly string[];
+}> {
+  const pattern = await readPattern(keys, windows, blocks);
+  return {
+    sliding_window: hasWindows(windows, blocks) ? windowOf(keys, windows) : null,
+    layer_types: Array.from({ length: blocks }, (_, block) =>
+      isWindowed(pattern, block) ? 'sliding_attention' : 'full_attention',
+    ),
+  };
+}
+
+/** Flags of the blocks, or the length of their turns, of which the last is not windowed. */
+type Pattern = readonly boolean[] | number;
+const nowhere: Pattern = 1;
+
+function windowOf(keys: GgufKeys, { size = 0 }: GgufWindows): number {
+  return keys.numberIfPresent(ggufFields.sliding_window) ?? size;
+}
+
+/** Whether llama.cpp has windows in a model of so many blocks. */
+export const hasWindows = ({ onlyAt }: GgufWindows, blocks: number): boolean =>
+  onlyAt === undefined || blocks === onlyAt;
+
+async function readPattern(keys: GgufKeys, windows: GgufWindows, blocks: number): Promise<Pattern> {
+  const pattern = await keys.flags(windowPattern, blocks);
+  return windowOf(keys, windows) === 0 || !hasWindows(windows, blocks)
+    ? nowhere
+    : (pattern ?? windows.period);
+}
+
+function isWindowed(pattern: Pattern, block: number): boolean {
+  return typeof pattern === 'number'
+    ? pattern === 0 || block % pattern < pattern - 1
+    : pattern[block] === true;
+}
+
+export const noneWindowed = (architecture: string): Message =>
+  say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
+const pruneFolder = say`Prune the Hugging Face folder of the model.`;
+const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
+
+/**
+ * Whether each block that stays is windowed; undefined where the file says so, or the period of the source still tells.
+ * @param kept source block of each block that stays
+ * @throws UserError where none is, with which llama.cpp ends.
+ */
+export async function keptWindows(
+  keys: GgufKeys,
+  windows: GgufWindows,
+  kept: readonly number[],
+): Promise<readonly boolean[] | undefined> {
+  const pattern = await readPattern(keys, windows, keys.number(ggufFields.num_hidden_layers));
+  const flags = kept.map((source) => isWindowed(pattern, source));
+  if (pattern !== nowhere && !flags.includes(true)) {
+    keys.fault(keys.name(windowPattern), noneWindowed(keys.architecture), keepOne);
+  }
+  const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
+  return typeof pattern === 'object' || isSame ? undefined : flags;
+}
+
+/**
+ * Refuses a number of blocks with which llama.cpp would compute attention otherwise.
+ * @param kept source block of each block that stays
+ * @throws UserError with what may be removed.
+ */
+export function requireSameSize(
+  keys: GgufKeys,
+  { scaledByWidthAt, onlyAt }: GgufWindows,
+  kept: readonly number[],
+): void {
+  const blocks = keys.number(ggufFields.num_hidden_layers);
+  const isOther = (size = 0): boolean => (blocks === size) !== (kept.length === size);
+  if (isOther(scaledByWidthAt)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp scales attention differently in ${keys.architecture} models of ${counted(scaledByWidthAt ?? 0, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
+      pruneFolder,
+    );
+  }
+  if (isOther(onlyAt)) {
+    keys.fault(
+      keys.name(ggufFields.num_hidden_layers),
+      say`llama.cpp has windows only in ${keys.architecture} models of ${counted(onlyAt ?? 0, 'block')}, so ${blocks} blocks cannot become ${kept.length}.`,
+      pruneFolder,
+    );
+  }
+}
