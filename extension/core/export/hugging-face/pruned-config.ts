@@ -17,6 +17,7 @@ import {
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
 import { modellingClasses, modellingModule } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
 import { say } from '../../message';
@@ -276,7 +277,7 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
       remedy: say`Keep a sublayer of this block, or remove another block.`,
     };
   }
-  const seq2seq = knownSeq2Seq({ ...config });
+  const seq2seq = knownSeq2Seq(config as NamedClasses);
   if (seq2seq !== undefined) {
     return seq2seq.config.pruned?.(config, blocks) === undefined
       ? {
