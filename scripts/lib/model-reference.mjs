@@ -130,7 +130,12 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout })
 }
 
 /** A configuration of one block on each side, by any of the names that families have. */
-const seq2seqBlocks = { num_layers: 1, num_decoder_layers: 1, encoder_layers: 1, decoder_layers: 1 };
+const seq2seqBlocks = {
+  num_layers: 1,
+  num_decoder_layers: 1,
+  encoder_layers: 1,
+  decoder_layers: 1,
+};
 
 const positions = { shared: 'rotary', 'by-layer-type': 'rotary, by layer type', none: 'learned' };
 

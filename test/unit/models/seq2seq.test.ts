@@ -29,12 +29,19 @@ const letters = {
   version: '1.0',
   added_tokens: [],
   normalizer: null,
-  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+  pre_tokenizer: {
+    type: 'ByteLevel',
+    add_prefix_space: false,
+    trim_offsets: true,
+    use_regex: true,
+  },
   post_processor: null,
   decoder: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
   model: {
     type: 'BPE',
-    vocab: Object.fromEntries([...'ĠĊabcdefghijklmnopqrstuvwxyz'].map((letter, id) => [letter, id])),
+    vocab: Object.fromEntries(
+      [...'ĠĊabcdefghijklmnopqrstuvwxyz'].map((letter, id) => [letter, id]),
+    ),
     merges: [],
   },
 };
@@ -43,7 +50,7 @@ const encoderBlock = ['block.0.attention', 'block.0.feedforward'];
 const decoderBlock = ['block.3.attention', 'block.3.cross-attention', 'block.3.feedforward'];
 const single = ['block.0.attention', 'block.2.feedforward', 'block.4.cross-attention'];
 /** Norms of sums stay, and with them their blocks. */
-const keepsBlocks = new Set(['bart', 'marian']);
+const keepsBlocks = new Set(['bart', 'marian', 'mvp', 'plbart']);
 
 describe.each(seq2seqNames)('%s', (name) => {
   const folder = seq2seqFixture(name);
