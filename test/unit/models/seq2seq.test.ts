@@ -40,7 +40,7 @@ const letters = {
   model: {
     type: 'BPE',
     vocab: Object.fromEntries(
-      [...'ĠĊabcdefghijklmnopqrstuvwxyz'].map((letter, id) => [letter, id]),
+      Array.from('ĠĊabcdefghijklmnopqrstuvwxyz').map((letter, id) => [letter, id]),
     ),
     merges: [],
   },

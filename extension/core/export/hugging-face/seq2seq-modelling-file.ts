@@ -21,8 +21,10 @@ export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string):
   const listOf = (tower: TowerNames): string =>
     `self.get_submodule("${before}${tower.prefix}${tower.blocks}")`;
   const used = new Set(
-    [encoder, decoder].flatMap(({ modules }) => Object.values(modules).flatMap(Object.values)),
-  ) as ReadonlySet<keyof typeof standInClasses>;
+    [encoder, decoder].flatMap(({ modules }) =>
+      Object.values(modules).flatMap((stands: StandIns) => Object.values(stands)),
+    ),
+  );
   const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const counted = [
     ['attention', decoder.attention],
