@@ -21,6 +21,7 @@ import { root } from './repository.mjs';
  *   & typeof import('../../extension/core/export/gguf/gguf-options')
  *   & typeof import('../../extension/core/models/transformer/architectures')
  *   & typeof import('../../extension/core/models/encoders/encoder-architectures')
+ *   & typeof import('../../extension/core/models/seq2seq/seq2seq-families')
  *   & typeof import('../../extension/core/models/stages/staged-families')
  *   & typeof import('../../extension/core/models/gguf/gguf-families')
  *   & typeof import('../../extension/core/models/quantized/quantization')
@@ -50,6 +51,7 @@ const modules = [
   'core/export/gguf/gguf-options',
   'core/models/transformer/architectures',
   'core/models/encoders/encoder-architectures',
+  'core/models/seq2seq/seq2seq-families',
   'core/models/stages/staged-families',
   'core/models/gguf/gguf-families',
   'core/models/quantized/quantization',

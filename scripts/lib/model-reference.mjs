@@ -7,7 +7,7 @@ const note = '<!-- Written by scripts/generate.mjs. Edit the declarations instea
  * @param {Declarations} declarations
  */
 export function modelsReference(declarations) {
-  const { architectures, encoderArchitectures, stagedFamilies } = declarations;
+  const { architectures, encoderArchitectures, seq2seqFamilies, stagedFamilies } = declarations;
   const { ggufFamilies, dequantizedDTypes } = declarations;
   const { quantizationMethods, rotaryScalings, activations, outputFormats } = declarations;
   /** @param {string} modelType */
@@ -39,6 +39,14 @@ export function modelsReference(declarations) {
     code(architecture.modelType),
     architecture.heads.map(({ auto }) => code(auto.replace('AutoModelFor', ''))).join(', '),
   ]);
+  const pairs = seq2seqFamilies.map(({ modelType, source, config }) => [
+    code(modelType),
+    source === 'text' ? 'text' : 'spectrogram',
+    Object.keys(config.pruned?.(seq2seqBlocks, [0, 1]) ?? {})
+      .filter((field) => field in seq2seqBlocks)
+      .map(code)
+      .join(', '),
+  ]);
   const stages = stagedFamilies.map(({ modelType, modules, config }) => [
     code(modelType),
     Object.keys(modules).map(code).join(', '),
@@ -62,6 +70,9 @@ export function modelsReference(declarations) {
     '## Encoders in Hugging Face folders',
     'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
     table(['`model_type`', 'Heads'], encoders),
+    '## Encoder–decoder models in Hugging Face folders',
+    'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, but not compressed, repaired or patched. Metrics are of the logits of the decoder; perplexity and generation need a model that continues one text. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',
+    table(['`model_type`', 'Source', 'Whole blocks by'], pairs),
     '## Image models in stages in Hugging Face folders',
     'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, but not compressed, repaired or patched. They open without a head, or with one for image classification. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',
     table(['`model_type`', 'Sublayers', 'Whole blocks by'], stages),
@@ -117,6 +128,14 @@ export function layoutsReference({ layouts, outputFormats, describeGgufLayout })
     ),
   ].join('\n\n');
 }
+
+/** A configuration of one block on each side, by any of the names that families have. */
+const seq2seqBlocks = {
+  num_layers: 1,
+  num_decoder_layers: 1,
+  encoder_layers: 1,
+  decoder_layers: 1,
+};
 
 const positions = { shared: 'rotary', 'by-layer-type': 'rotary, by layer type', none: 'learned' };
 

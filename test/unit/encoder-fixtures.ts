@@ -8,14 +8,25 @@ import { floatsIn } from '../../extension/core/runtime/tensors';
 import type { GoldenArray } from './fixtures';
 
 const encodersFolder = join(import.meta.dirname, '../fixtures/encoders');
+const seq2seqFolder = join(import.meta.dirname, '../fixtures/seq2seq');
 
-export const encoderNames: readonly string[] = readdirSync(encodersFolder, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map(({ name }) => name)
-  .sort();
+const namesIn = (folder: string): readonly string[] =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => name)
+    .sort();
+
+export const encoderNames = namesIn(encodersFolder);
 
 export function encoderFixture(name: string, ...parts: readonly string[]): string {
   return join(encodersFolder, name, ...parts);
+}
+
+/** Encoder–decoder models. */
+export const seq2seqNames = namesIn(seq2seqFolder);
+
+export function seq2seqFixture(name: string, ...parts: readonly string[]): string {
+  return join(seq2seqFolder, name, ...parts);
 }
 
 type StoredInput =
@@ -39,11 +50,17 @@ export interface EncoderGolden {
 }
 
 export function encoderGolden(name: string): EncoderGolden {
-  const golden = JSON.parse(
-    readFileSync(encoderFixture(name, 'golden.json'), 'utf8'),
-  ) as StoredGolden;
+  return goldenIn(encoderFixture(name));
+}
+
+export function seq2seqGolden(name: string): EncoderGolden {
+  return goldenIn(seq2seqFixture(name));
+}
+
+function goldenIn(folder: string): EncoderGolden {
+  const golden = JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')) as StoredGolden;
   const floats = ({ file }: GoldenArray): Float32Array => {
-    const bytes = readFileSync(encoderFixture(name, file));
+    const bytes = readFileSync(join(folder, file));
     return new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length));
   };
   const rowOf = (input: StoredInput, row: number): ExampleValue => {

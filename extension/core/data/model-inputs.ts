@@ -7,7 +7,7 @@ import { randomInputs } from './calibration-defaults';
 import type { CalibrationRequest, CalibrationSummary } from './calibration';
 import { loadAnswers } from './tasks/load-answers';
 import { loadExamples } from './examples/load-examples';
-import { idsPort, vocabularyBounds } from '../models/example';
+import { sourceAndTarget, textPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { explainNoTokenizer } from '../models/tokenizer-place';
@@ -36,14 +36,15 @@ export async function loadModelInputs(
   const { file, sequences, length, after = 0 } = request;
   if (request.answers === true) {
     requireTokenizer(model);
-    const { sequences: inputs, summary } = await loadAnswers(request, model);
-    return { inputs, summary, warnings: [] };
+    const { sequences, summary } = await loadAnswers(request, model);
+    return { inputs: asRead(model, sequences), summary, warnings: [] };
   }
   const isRandom = file === randomInputs;
-  if (idsPort(model.inputs) !== undefined && !isRandom && !(await holdsExamples(file))) {
+  if (textPort(model) !== undefined && !isRandom && !(await holdsExamples(file))) {
     requireTokenizer(model);
     const calibration = await loadCalibration(request, model, bundledText, seed);
-    return { inputs: calibration.sequences, summary: calibration.summary, warnings: [] };
+    const { sequences: texts, summary } = calibration;
+    return { inputs: asRead(model, texts), summary, warnings: [] };
   }
   const { examples, summary, warnings } = await loadExamples(
     {
@@ -58,6 +59,13 @@ export async function loadModelInputs(
     folderOf(model),
   );
   return { inputs: examples, summary, warnings };
+}
+
+/** Texts as the model reads them. */
+function asRead(model: LayeredModel, texts: readonly Int32Array[]): readonly ModelInput[] {
+  return model.targetStart === undefined
+    ? texts
+    : texts.map((ids) => sourceAndTarget(model, ids, model.summary.path));
 }
 
 /**

@@ -44,6 +44,7 @@ export function planTensors(
   const modules = removedModules(model, changes);
   const staying = stayingNames(model, changes);
   const sized = new Set(model.sizedByBlocks);
+  const shared = new Set(model.sharedByBlocks);
   const mixtures = lessExperts(model, changes);
   const replaced = replacedTensors(model, changes);
   const stored = inFileOrder(checkpoint);
@@ -59,9 +60,12 @@ export function planTensors(
     if (place === undefined || place.block >= model.summary.blocks) {
       return inNewForm({ name: tensor.name, tensor }, replaced);
     }
-    const newPlace = newPlaces.get(place.block);
+    const isShared = shared.has(tensor.name);
+    const newPlace =
+      newPlaces.get(place.block) ?? (isShared ? placeOfFirst(model, place.block) : undefined);
     const experts = mixtures.get(place.block);
-    const goes = modules.has(`${place.block}.${place.module}`) && !staying.has(tensor.name);
+    const stays = isShared || staying.has(tensor.name);
+    const goes = modules.has(`${place.block}.${place.module}`) && !stays;
     if (newPlace === undefined || goes) {
       return [];
     }
@@ -76,6 +80,12 @@ export function planTensors(
   const last = stored.at(-1);
   const home = last && homeOf(last);
   return [...kept, ...patchTensors(model, changes, home)];
+}
+
+/** What the names of the first block of a list begin with, in the source and in every result. */
+function placeOfFirst({ blockPlaces = [] }: LayeredModel, block: number): string | undefined {
+  const [, list] = /^(.*\.)\d+\.$/.exec(blockPlaces[block] ?? '') ?? [];
+  return list === undefined ? undefined : `${list}0.`;
 }
 
 /** The tensors of new patches, in the modules whose places they take. */
@@ -269,7 +279,9 @@ function placeInBlock(
   if (blockPlaces !== undefined) {
     const block = blockPlaces.findIndex((place) => name.startsWith(place));
     const rest = name.slice(blockPlaces[block]?.length);
-    return block < 0 ? undefined : { block, rest, module: rest.split('.')[0] ?? '' };
+    // A module of a list is one by itself.
+    const [module = ''] = /^[^.]*(?:\.\d+)?/.exec(rest) ?? [];
+    return block < 0 ? undefined : { block, rest, module };
   }
   const prefix = model.blocksPrefix;
   if (prefix === undefined || !name.startsWith(prefix)) {

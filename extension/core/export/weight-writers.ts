@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import type { JobContext } from '../jobs/job';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
 import type { EncoderModel } from '../models/encoders/encoder-model';
+import { knownSeq2Seq } from '../models/seq2seq/seq2seq-families';
+import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import { knownStaged } from '../models/stages/staged-families';
 import type { StagedModel } from '../models/stages/staged-model';
 import { idsOf } from '../models/example';
@@ -18,6 +20,7 @@ import { encoderModellingFile } from './hugging-face/encoder-modelling-file';
 import { modellingFile } from './hugging-face/modelling-file';
 import { modellingModule } from './hugging-face/modelling-classes';
 import type { NamedClasses } from './hugging-face/modelling-classes';
+import { seq2seqModellingFile } from './hugging-face/seq2seq-modelling-file';
 import { stagedModellingFile } from './hugging-face/staged-modelling-file';
 import { buildOnnxGraph, onnxName, planOnnxData, writeOnnx } from './onnx/onnx-writer';
 import type { Layout } from './hugging-face/layouts';
@@ -63,6 +66,10 @@ function modellingText({ model, configText }: CheckpointSource, changes: Changes
   const named = JSON.parse(configText) as NamedClasses;
   const encoder = knownEncoder(baseModelType(String(named.model_type)));
   const staged = knownStaged(baseModelType(String(named.model_type)));
+  const seq2seq = knownSeq2Seq(named);
+  if (seq2seq !== undefined) {
+    return seq2seqModellingFile(seq2seq, configText);
+  }
   if (staged !== undefined) {
     return stagedModellingFile(staged, named, placesAfter(model, changes));
   }
@@ -120,10 +127,10 @@ export function onnxWriter(
   };
 }
 
-/** One ONNX graph of an encoder or a model of stages with its weights in a file beside it. */
+/** One ONNX graph of an encoder, an encoder and its decoder, or a model of stages, with its weights in a file beside it. */
 export function encoderOnnxWriter(
   source: CheckpointSource,
-  model: EncoderModel | StagedModel,
+  model: EncoderModel | Seq2SeqModel | StagedModel,
   changes: Changes,
   context: JobContext,
 ): WeightWriter {

@@ -123,6 +123,7 @@ function folderToOnnx(source: FolderSource, changes: Changes, context: JobContex
     case 'decoder':
       return onnxWriter(source, changed.emitter, changes, context);
     case 'encoder':
+    case 'encoder-decoder':
     case 'stages':
       return encoderOnnxWriter(source, changed, changes, context);
     case 'graph':

@@ -2,7 +2,8 @@ import { basename } from 'node:path';
 import { UserError } from '../user-error';
 import { able, hasOwnParts, refusalOf, unable } from './capability';
 import type { Capability } from './capability';
-import { idsPort } from './example';
+import { textPort } from './example';
+import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
@@ -103,8 +104,12 @@ function runs(model: LayeredModel): Capability {
   }
 }
 
-function readsText({ inputs, summary }: LayeredModel): Capability {
-  return idsPort(inputs) === undefined
+function readsText({
+  summary,
+  ...model
+}: ReadingModel & Pick<LayeredModel, 'summary'>): Capability {
+  const { inputs } = model;
+  return textPort(model) === undefined
     ? unable(
         'no-text-input',
         say`${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
@@ -131,6 +136,13 @@ export function predictsNextToken({
   output,
   summary,
 }: Pick<LayeredModel, 'output' | 'summary'>): Capability {
+  if (output.readsSource === true) {
+    return unable(
+      'reads-source',
+      say`Perplexity and generation need a model that continues one text; ${summary.name} reads a source and a target.`,
+      say`Profile it with another metric, such as js or norm.`,
+    );
+  }
   return output.seesWhole === true
     ? unable(
         'sees-whole-input',
@@ -219,8 +231,15 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
     : able;
 }
 
-/** What is compressed, repaired or patched lies in blocks of one width so far. */
+/** What is compressed, repaired or patched lies in one list of blocks of one width so far. */
 function hasOneWidth({ kind, summary }: LayeredModel): Capability {
+  if (kind === 'encoder-decoder') {
+    return unable(
+      'several-towers',
+      say`${summary.name} is an encoder with a decoder: its sublayers can be removed, but not compressed, repaired or patched.`,
+      say`Prune it, or choose a decoder or an encoder.`,
+    );
+  }
   return kind === 'stages'
     ? unable(
         'several-widths',

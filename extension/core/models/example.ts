@@ -3,6 +3,7 @@ import { fillArray, isArrayDType } from '../checkpoints/numeric-array';
 import type { Dimension } from '../onnx/graph-builder';
 import { UserError } from '../user-error';
 import type { InputPort, LayeredModel } from './layered-model';
+import { AnsweredIds } from './model-input';
 import type { Example, ExampleValue, ModelInput } from './model-input';
 import { cachePortOf } from './onnx/stream/cache-ports';
 import type { CachePort } from './onnx/stream/cache-ports';
@@ -22,6 +23,41 @@ const idNames = /^(?:decoder_)?input_ids$/;
 /** The input that takes token ids, if the model reads text. */
 export function idsPort(ports: readonly InputPort[]): InputPort | undefined {
   return ports.find(({ name, dtype }) => idNames.test(name) && /^I(?:32|64)$/.test(dtype));
+}
+
+/** What says how a model reads. */
+export type ReadingModel = Pick<LayeredModel, 'inputs' | 'targetStart'>;
+
+/** The input that takes token ids, unless beside it stands one that no text fills. */
+export function textPort({ inputs, targetStart }: ReadingModel): InputPort | undefined {
+  const port = idsPort(inputs);
+  const isFilled = ({ name }: InputPort): boolean =>
+    targetStart !== undefined && name === targetIds;
+  return port === undefined ||
+    inputs.every((other) => other === port || follows(other) || isFilled(other))
+    ? port
+    : undefined;
+}
+
+const targetIds = 'decoder_input_ids';
+
+/**
+ * A text as an encoder–decoder model reads it: its first half, or what stands in front of an answer, is the source, and the
+ * decoder is given the rest, shifted by one behind what it always reads first.
+ */
+export function sourceAndTarget(
+  { inputs, targetStart = 0 }: ReadingModel,
+  ids: Int32Array,
+  file: string,
+): Example {
+  const end = ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
+  const given = [targetStart, ...ids.subarray(end, -1)];
+  const source = inputs.filter(({ name }) => name !== targetIds);
+  const example = tokenExample(source, Int32Array.from(ids.subarray(0, end)), file);
+  return {
+    ...example,
+    [targetIds]: { dtype: 'I64', dims: [1, given.length], data: BigInt64Array.from(given, BigInt) },
+  };
 }
 
 /**

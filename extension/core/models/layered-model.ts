@@ -86,10 +86,12 @@ export interface ModelOutput {
   readonly activation?: 'Softmax' | 'LogSoftmax';
   /** Whether each row has seen the whole input, so that none predicts what comes next. */
   readonly seesWhole?: boolean;
+  /** Whether its rows continue a target beside a source, and no text goes on by itself. */
+  readonly readsSource?: boolean;
 }
 
-/** What a model is laid out from: an architecture table of decoders, encoders or models of stages, or a graph. */
-export type ModelKind = 'decoder' | 'encoder' | 'stages' | 'graph';
+/** What a model is laid out from: an architecture table of decoders, encoders, encoder–decoder models or models of stages, or a graph. */
+export type ModelKind = 'decoder' | 'encoder' | 'encoder-decoder' | 'stages' | 'graph';
 
 /**
  * A model as a residual stream: prologue(inputs) → state in front of sublayer 0, and side values;
@@ -160,6 +162,10 @@ export interface LayeredModel {
   readonly blocksPrefix?: string;
   /** What the names of each block's tensors begin with, where blocks of several lists are numbered one by one. */
   readonly blockPlaces?: readonly string[];
+  /** Tensors in the first block of a list that all of its blocks use: they go on to the first that stays. */
+  readonly sharedByBlocks?: readonly string[];
+  /** What the decoder reads in front of a target, where a text is read as source and target. */
+  readonly targetStart?: number | undefined;
   /** Rows of the table that an input of whole numbers looks up, by its name, where the model has one. */
   readonly tableRows?: Readonly<Record<string, number>>;
   /** Inputs that do not concern the layers but choose how the whole graph runs, with what makes it run like this. */

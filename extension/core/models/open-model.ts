@@ -17,6 +17,8 @@ import type { ModelConfig } from './transformer/model-config';
 import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
+import { openSeq2Seq } from './seq2seq/open-seq2seq';
+import { knownSeq2Seq, seq2seqFamilies } from './seq2seq/seq2seq-families';
 import { openStages, withHead } from './stages/open-stages';
 import { knownStaged, stagedFamilies } from './stages/staged-families';
 import { hasTiedHead } from './transformer/outer-matrices';
@@ -62,12 +64,16 @@ async function openFolder(folder: ModelFolder): Promise<OpenedModel> {
 export async function openFolderAs(folder: ModelFolder, configText: string): Promise<OpenedModel> {
   const modelType = baseModelType(readModelType(configText) ?? '');
   const [encoder, staged] = [knownEncoder(modelType), knownStaged(modelType)];
+  const seq2seq =
+    modelType === '' ? undefined : knownSeq2Seq(JSON.parse(configText) as ConfigFields);
   const { model, checkpoint } =
-    encoder !== undefined
-      ? await openEncoder(folder, configText, encoder)
-      : staged !== undefined
-        ? await openStages(folder, configText, staged)
-        : await openDecoder(folder, configText);
+    seq2seq !== undefined
+      ? await openSeq2Seq(folder, configText, seq2seq)
+      : encoder !== undefined
+        ? await openEncoder(folder, configText, encoder)
+        : staged !== undefined
+          ? await openStages(folder, configText, staged)
+          : await openDecoder(folder, configText);
   const named = withHead(configText, model);
   const headers = { configFile: folder.config, configText: named, checkpoint };
   return new OpenedModel(model, { format: 'safetensors', ...headers });
@@ -216,7 +222,7 @@ function architectureOf(configText: string, file: string): Architecture {
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,
     field: 'model_type',
-    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...architectures, ...encoderArchitectures, ...stagedFamilies].map((known) => known.modelType).join(', ')}.`,
+    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...new Set([...architectures, ...encoderArchitectures, ...seq2seqFamilies, ...stagedFamilies].map((known) => known.modelType))].join(', ')}.`,
   });
 }
 

@@ -4,11 +4,17 @@ import type { EncoderModel } from './encoders/encoder-model';
 import type { ModelFormat, ModelHeaders } from './model-headers';
 import type { ModelSummary } from './model-summary';
 import type { OnnxLayeredModel } from './onnx/onnx-layered-model';
+import type { Seq2SeqModel } from './seq2seq/seq2seq-model';
 import type { StagedModel } from './stages/staged-model';
 import type { TransformerModel } from './transformer/transformer-model';
 
 /** A layered model, told apart by its `kind`. */
-export type AnyModel = TransformerModel | EncoderModel | StagedModel | OnnxLayeredModel;
+export type AnyModel =
+  | TransformerModel
+  | EncoderModel
+  | Seq2SeqModel
+  | StagedModel
+  | OnnxLayeredModel;
 
 /** What a model has been before channels or groups were taken out of it. */
 export interface NarrowedFrom {

@@ -17,7 +17,7 @@ import {
   sublayerLinears,
   sublayerTensors,
 } from './transformer/sublayer-tensors';
-import { idOfSublayer } from './transformer/transformer-sublayer';
+import { idOfSublayer, isCross } from './transformer/transformer-sublayer';
 import type { TransformerSublayer } from './transformer/transformer-sublayer';
 import { counted, say } from '../message';
 import type { Message } from '../message';
@@ -140,7 +140,7 @@ function summarizeSublayer(
   return {
     id: idOfSublayer(sublayer),
     block: sublayer.block,
-    kind: sublayer.kind,
+    kind: isCross(sublayer) ? 'cross-attention' : sublayer.kind,
     parameters: sum(own, weightCounter(sublayerLinears(sublayer))),
     bytes: sum(own, (tensor) => tensor.length),
     flopsPerToken: flopsPerToken(sublayer),

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
+import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-families';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
 import { classesOf } from '../../../extension/core/models/stages/staged-family';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
@@ -226,10 +227,12 @@ describe('the modelling file', () => {
   const stock = architectures.filter(({ modelType }) => !others.has(modelType));
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;
-    const { stockModel, model, config } = modellingClasses({ model_type: modelType });
+    // Some types are of a decoder saved alone too.
+    const named = { model_type: modelType, is_encoder_decoder: false };
+    const { stockModel, model, config } = modellingClasses(named);
     const classes = transformersClasses[modelType];
     expect(stockModel).toBe(classes?.causal);
-    const text = modellingFile(family, { model_type: modelType }, noNeeds);
+    const text = modellingFile(family, named, noNeeds);
     expect(text).toContain(`class ${model}(${stockModel}):`);
     expect(text).toContain(`class ${config}(${classes?.config ?? ''}):`);
     expect(text).toContain(`model_type = "espalier-${modelType}"`);
@@ -248,6 +251,19 @@ describe('the modelling file', () => {
         ),
       ),
     );
+  });
+
+  it.each(seq2seqFamilies)('names those of the encoder–decoder $modelType', (family) => {
+    const { modelType, classes, auto } = family;
+    expect(classes.config).toBe(transformersClasses[modelType]?.config);
+    expect(modellingClasses({ model_type: modelType })).toMatchObject({
+      stockConfig: classes.config,
+      stockModel: classes.head,
+      autoModels: [auto],
+    });
+    const plain = { model_type: modelType, architectures: [`Espalier${classes.model}`] };
+    const { stockModel } = modellingClasses(plain);
+    expect(stockModel).toBe(classes.model);
   });
 
   it.each(stagedFamilies)('names the classes of $modelType', (family) => {

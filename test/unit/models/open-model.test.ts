@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { architectures } from '../../../extension/core/models/transformer/architectures';
 import { encoderArchitectures } from '../../../extension/core/models/encoders/encoder-architectures';
+import { seq2seqFamilies } from '../../../extension/core/models/seq2seq/seq2seq-families';
 import { stagedFamilies } from '../../../extension/core/models/stages/staged-families';
 import { openModel } from '../../../extension/core/models/open-model';
 import { UserError } from '../../../extension/core/user-error';
@@ -79,7 +80,7 @@ describe('config.json', () => {
   it('of an unknown architecture is refused with the list of known ones', async () => {
     const folder = withConfig('llama-gqa-untied', { model_type: 'rwkv', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
-      `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Run \`espalier try-family\` to try it as a known family. Supported: ${[...architectures, ...encoderArchitectures, ...stagedFamilies].map(({ modelType }) => modelType).join(', ')}.`,
+      `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Run \`espalier try-family\` to try it as a known family. Supported: ${[...new Set([...architectures, ...encoderArchitectures, ...seq2seqFamilies, ...stagedFamilies].map(({ modelType }) => modelType))].join(', ')}.`,
     );
     const named = withConfig('llama-gqa-untied', { model_type: undefined });
     expect((await refusal(named)).subject).toMatchObject({ field: 'model_type' });

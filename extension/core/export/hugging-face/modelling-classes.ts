@@ -1,5 +1,6 @@
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { headForm, prunedClassPrefix } from '../../models/encoders/encoder-layout';
+import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
 import { knownStaged } from '../../models/stages/staged-families';
 import { classesOf } from '../../models/stages/staged-family';
 import type { Architecture } from '../../models/transformer/architecture';
@@ -22,6 +23,7 @@ export interface ModellingClasses {
 /** Fields of a config.json that name classes. */
 export interface NamedClasses {
   readonly model_type?: unknown;
+  readonly is_encoder_decoder?: unknown;
   readonly architectures?: unknown;
   readonly text_config?: unknown;
   readonly vision_config?: unknown;
@@ -35,6 +37,14 @@ export function modellingClasses(config: NamedClasses): ModellingClasses {
     const head = headForm(encoder, { architectures: namesIn(config.architectures) });
     const stockModel = head?.class ?? encoder.classes.model;
     return own(encoder.classes.config, stockModel, [head?.auto ?? 'AutoModel']);
+  }
+  const seq2seq = knownSeq2Seq(config);
+  if (seq2seq !== undefined) {
+    const { classes, auto } = seq2seq;
+    const isPlain = namesIn(config.architectures).some((name) => name.endsWith(classes.model));
+    return isPlain
+      ? own(classes.config, classes.model, ['AutoModel'])
+      : own(classes.config, classes.head, [auto]);
   }
   const staged = knownStaged(modelType);
   if (staged !== undefined) {

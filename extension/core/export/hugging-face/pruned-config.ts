@@ -6,6 +6,7 @@ import { familyOfConfig } from '../../models/transformer/architectures';
 import { flattened, outsideNested } from '../../models/transformer/config-layout';
 import type { ConfigLayout } from '../../models/transformer/config-layout';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
+import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
 import { knownStaged } from '../../models/stages/staged-families';
 import type { CompressedForms } from '../../models/forms/form-spec';
 import type { ModelSummary } from '../../models/model-summary';
@@ -16,6 +17,7 @@ import {
   prunedTypePrefix,
 } from '../../models/transformer/model-config';
 import { modellingClasses, modellingModule } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
 import { say } from '../../message';
@@ -139,7 +141,8 @@ function blockCountField(config: Json): string {
 
 function layoutOf(config: Json): ConfigLayout | undefined {
   const modelType = baseModelType(String(config['model_type']));
-  return (knownEncoder(modelType) ?? knownStaged(modelType) ?? familyOf(config))?.config;
+  const known = knownSeq2Seq(config) ?? knownEncoder(modelType) ?? knownStaged(modelType);
+  return (known ?? familyOf(config))?.config;
 }
 
 /** Some families count the blocks of a list instead. */
@@ -273,6 +276,16 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
           : say`Odd and even blocks of a stage compute differently in ${staged.modelType} models, and removing this one would swap those behind it.`,
       remedy: say`Keep a sublayer of this block, or remove another block.`,
     };
+  }
+  const seq2seq = knownSeq2Seq(config as NamedClasses);
+  if (seq2seq !== undefined) {
+    return seq2seq.config.pruned?.(config, blocks) === undefined
+      ? {
+          code: 'config-not-rewritable',
+          reason: say`Encoder and decoder of ${seq2seq.modelType} models need a block each.`,
+          remedy: say`Keep a sublayer of one block in both.`,
+        }
+      : undefined;
   }
   const { pruned } = familyOf(config)?.config ?? {};
   if (pruned !== undefined && pruned(config, blocks) === undefined) {

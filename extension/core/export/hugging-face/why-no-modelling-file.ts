@@ -3,6 +3,7 @@ import { patchModulesOf } from '../../models/encoders/encoder-architecture';
 import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
 import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { readArchitecture } from '../../models/open-model';
+import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
 import { knownStaged } from '../../models/stages/staged-families';
 import type { Architecture } from '../../models/transformer/architecture';
 import { baseModelType } from '../../models/transformer/model-config';
@@ -24,7 +25,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   if (encoder !== undefined) {
     return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
   }
-  if (knownStaged(modelType) !== undefined) {
+  if (knownStaged(modelType) !== undefined || knownSeq2Seq(named) !== undefined) {
     return undefined;
   }
   const { architecture, config } = readArchitecture(configText, 'config.json');

@@ -27,6 +27,8 @@ export interface AttentionContext {
   readonly slidingWindow: number | undefined;
   /** Whether tokens see only those before them, whose keys and values are kept. */
   readonly causal: boolean;
+  /** What an encoder gives, where keys and values are of that. */
+  readonly encoded?: Wire | undefined;
 }
 
 const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
@@ -128,7 +130,7 @@ export function attentionFlow(
   branch: BranchBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
-  { rotary, slidingWindow, causal }: AttentionContext,
+  { rotary, slidingWindow, causal, encoded }: AttentionContext,
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
@@ -153,9 +155,10 @@ export function attentionFlow(
   } else if (first !== undefined && weights.othersKeys !== undefined) {
     q = branch.linear('query', say`Query`, x, first, numHeads * headDim);
     const { block, keyValue, keyNorm, norm: othersNorm } = weights.othersKeys;
-    k = v = branch.add('others-keys', 'input', say`Keys and values`, [], {
-      shape: heads(numKeyValueHeads),
-      detail: say`of block ${block}`,
+    const read = encoded === undefined ? [] : [encoded];
+    k = v = branch.add('others-keys', 'input', say`Keys and values`, read, {
+      shape: [batch, encoded?.shape[1] ?? sequence, numKeyValueHeads, headDim],
+      detail: block === undefined ? say`of the encoder` : say`of block ${block}`,
       tensors: [...keyValue, othersNorm, keyNorm].flatMap((part) => partTensors(part)),
     });
   } else if (first !== undefined && key !== undefined) {
@@ -186,7 +189,7 @@ export function attentionFlow(
   if (!shape.turnsFirst) {
     normHeads();
   }
-  v = { ...v, shape: heads(numKeyValueHeads) };
+  v = encoded === undefined ? { ...v, shape: heads(numKeyValueHeads) } : v;
   const isOwn = weights.othersKeys === undefined;
   if (weights.normsValues === true && isOwn) {
     v = { ...branch.norm('value-norm', norm, v, {}), shape: heads(numKeyValueHeads) };
@@ -235,7 +238,8 @@ export function attentionFlow(
   const inner = branch.norm('inner-norm', norm, gated, weights.innerNorm);
   const projected = branch.linear('output', say`Output`, inner, weights.output, shape.hiddenSize);
   const out = branch.ending(shape, projected, weights);
-  return { group: branch.group(say`Attention`, headsText), out };
+  const label = encoded === undefined ? say`Attention` : say`Cross-attention`;
+  return { group: branch.group(label, headsText), out };
 }
 
 /** A feed-forward without the sum that adds it to the stream. */

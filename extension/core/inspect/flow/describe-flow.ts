@@ -5,6 +5,7 @@ import { graphOf } from '../onnx-source';
 import { allTensors } from '../tensor-table';
 import type { Flow, UnknownFlow } from './flow-document';
 import { encoderFlow, transformerFlow } from './layout-flow';
+import { seq2seqFlow } from './seq2seq-flow';
 import { stagedFlow } from './staged-flow';
 import { onnxFlow } from './onnx-flow';
 import { say } from '../../message';
@@ -40,6 +41,8 @@ export async function describeFlow(
       return transformerFlow(model, tensors);
     case 'encoder':
       return encoderFlow(model, tensors);
+    case 'encoder-decoder':
+      return seq2seqFlow(model, tensors);
     case 'stages':
       return stagedFlow(model, tensors);
     case 'graph':

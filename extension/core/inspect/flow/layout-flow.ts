@@ -5,7 +5,7 @@ import type { BlockEnd } from '../../models/parts/block-end';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
-import { idOfSublayer, placeOf } from '../../models/transformer/transformer-sublayer';
+import { idOfSublayer, isCross, placeOf } from '../../models/transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
@@ -256,9 +256,12 @@ type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'>
   Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
+    /** What an encoder gives. */
+    readonly encoded?: Wire;
   };
 
-function blocksOf(
+/** The blocks of a model, one after the other, and the stream behind them. */
+export function blocksOf(
   flow: FlowBuilder,
   layout: Blocks,
   first: Wire,
@@ -309,7 +312,10 @@ function blockFlow(
       switch (sublayer.kind) {
         case 'attention': {
           const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
-          const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
+          const { slidingWindow } = sublayer;
+          const context = isCross(sublayer)
+            ? { rotary, slidingWindow, causal: false, encoded: layout.encoded }
+            : { rotary, slidingWindow, causal };
           const shape = { ...attention, ...sublayer.heads };
           return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
         }

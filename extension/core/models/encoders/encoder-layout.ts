@@ -1,11 +1,11 @@
-import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape } from '../parts/feedforward';
 import { gridBiasRows } from '../parts/grid-bias';
 import type { GridRotary } from '../parts/grid-rotary';
 import type { Linear } from '../parts/linear';
-import { distanceBuckets } from '../parts/causal-mask';
+import type { DistanceBias } from '../parts/distance-bias';
 import type { Norm, NormStyle } from '../parts/norm';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
@@ -46,8 +46,7 @@ export interface EncoderLayout {
   readonly rotaries: ReadonlyMap<string, Rotary>;
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
-  /** [buckets, heads]: what is added to scores by distance. */
-  readonly distanceBias: LazyTensor | undefined;
+  readonly distanceBias: DistanceBias | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -199,7 +198,11 @@ export function layOutEncoder(
     distanceBias:
       distanceBias === undefined
         ? undefined
-        : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
+        : {
+            table: tensors.take(`${prefix}${distanceBias}.weight`, [32, attention.numHeads]),
+            farthest: 128,
+            causal: false,
+          },
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,

@@ -55,10 +55,10 @@ export interface AttentionShape extends OwnHeads {
 export interface AttentionWeights extends Branch {
   /**
    * [query, key, value], or one matrix of all three; [query, key] where values are keys too, and [query] where keys
-   * and values are another attention's; of latents as {@link emitLatentHeads} takes them.
+   * and values are of another stream; of latents as {@link emitLatentHeads} takes them.
    */
   readonly queryKeyValue: readonly Linear[];
-  /** What keys and values are made by where another attention's stream gives them. */
+  /** What keys and values are made by where another stream gives them. */
   readonly othersKeys?: OthersKeys;
   readonly latentNorms?: LatentNorms;
   readonly output: Linear;
@@ -80,10 +80,10 @@ export interface AttentionWeights extends Branch {
   readonly gridBias?: GridBias;
 }
 
-/** How an attention makes keys and values that those of later blocks read as well. */
+/** How keys and values are made of another stream than the one that queries are made of. */
 export interface OthersKeys {
-  /** The block that makes them. */
-  readonly block: number;
+  /** The block whose attention reads that stream; absent where it is what an encoder gives. */
+  readonly block?: number;
   readonly norm?: Norm;
   /** [key, value], or [key] where values are keys too. */
   readonly keyValue: readonly Linear[];
@@ -98,7 +98,7 @@ export interface AttentionSide {
   readonly mask?: Value;
   /** Factor on queries: [batch | 1, 1, sequence, 1]. */
   readonly queryScale?: Value;
-  /** The stream [batch, sequence, hiddenSize] in front of the attention that others' keys and values are of. */
+  /** The other stream [batch, length, hiddenSize] that keys and values are made of. */
   readonly othersStream?: Value;
 }
 
@@ -137,7 +137,7 @@ export function emitAttention(
     gain === undefined ? x : emitNorm(graph, norm, x, gain);
   const toHeads = (x: Value, heads: number, dim: number, gain?: Norm): Value => {
     const whole = shape.queryKeyNormsOver === 'projection';
-    const split = reshape(whole ? normed(x, gain) : x, batch, sequence, heads, dim);
+    const split = reshape(whole ? normed(x, gain) : x, batch, -1, heads, dim);
     const result = whole ? split : normed(split, gain);
     return graph.op('Transpose', [result], { perm: [0, 2, 1, 3] });
   };

@@ -1,15 +1,15 @@
 import { DataType } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelInputs } from '../model-emitter';
-import { emitRows } from './weight';
+import { emitDistanceBias } from './distance-bias';
+import type { DistanceBias } from './distance-bias';
 
 /** Finite, so that a row without any allowed position stays uniform instead of NaN. */
 export const maskedScore = -3.4028234663852886e38;
 
 /**
  * Emits the additive mask [batch, 1, sequence, total]: 0 where a token may look, the lowest float32
- * elsewhere; with ALiBi's slopes [batch, heads, sequence, total], and the bias where it may look. Token i of the sequence stands at position past + i; with a window it sees the last
+ * elsewhere; with ALiBi's slopes or a bias by distance [batch, heads, sequence, total], and the bias where it may look. Token i of the sequence stands at position past + i; with a window it sees the last
  * `window` positions, itself included.
  */
 export function emitCausalMask(
@@ -17,6 +17,7 @@ export function emitCausalMask(
   inputs: ModelInputs,
   window: number | undefined,
   slopes?: readonly number[],
+  distanceBias?: DistanceBias,
 ): Value {
   const lengthOf = (x: Value): Value =>
     graph.op('Squeeze', [
@@ -41,24 +42,23 @@ export function emitCausalMask(
   ]);
   const allowed = graph.op('And', [near, present]);
   const none = graph.scalar(maskedScore);
-  return graph.op('Where', [allowed, emitBias(graph, inputs, slopes) ?? graph.scalar(0), none]);
+  const bias =
+    distanceBias === undefined
+      ? emitBias(graph, inputs, slopes)
+      : emitDistanceBias(graph, distanceBias, graph.op('Sub', [columns, rows]));
+  return graph.op('Where', [allowed, bias ?? graph.scalar(0), none]);
 }
-
-/** Buckets of distance, half of them for what comes later. */
-export const distanceBuckets = 32;
-/** All distances from here on are in one bucket. */
-const farDistance = 128;
 
 /**
  * Emits the additive mask of tokens that see before and behind them, up to `window` positions to each
  * side: [batch, 1, 1, total], or [batch, 1 | heads, total, total] with a window or with a bias by
- * distance, whose table is [buckets, heads].
+ * distance.
  */
 export function emitWholeMask(
   graph: GraphBuilder,
   attentionMask: Value,
   window: number | undefined,
-  distanceBias: LazyTensor | undefined,
+  distanceBias: DistanceBias | undefined,
 ): Value {
   const present = graph.op('Unsqueeze', [
     graph.op('Cast', [attentionMask], { to: DataType.BOOL }),
@@ -84,28 +84,6 @@ export function emitWholeMask(
   const bias =
     distanceBias === undefined ? graph.scalar(0) : emitDistanceBias(graph, distanceBias, ahead);
   return graph.op('Where', [near, bias, none]);
-}
-
-/** Emits [1, heads, total, total] of how far each key is `ahead` of each query: [total, total]. */
-function emitDistanceBias(graph: GraphBuilder, table: LazyTensor, ahead: Value): Value {
-  const distances = Array.from({ length: 2 * farDistance + 1 }, (_, i) => i - farDistance);
-  const buckets = graph.ints(distances.map(bucketOf), [distances.length]);
-  const far = graph.ints([farDistance], []);
-  const clipped = graph.op('Clip', [ahead, graph.op('Neg', [far]), far]);
-  const bucket = graph.op('Gather', [buckets, graph.op('Add', [clipped, far])]);
-  const byHead = graph.op('Transpose', [emitRows(graph, table, bucket)], { perm: [2, 0, 1] });
-  return graph.op('Unsqueeze', [byHead, graph.ints([0])]);
-}
-
-/** Near distances have a bucket each, others share them evenly by their logarithms. */
-function bucketOf(ahead: number): number {
-  const half = distanceBuckets / 2;
-  const near = half / 2;
-  const distance = Math.abs(ahead);
-  const share = Math.log(distance / near) / Math.log(farDistance / near);
-  const bucket =
-    distance < near ? distance : Math.min(half - 1, near + Math.trunc(share * (half - near)));
-  return ahead > 0 ? half + bucket : bucket;
 }
 
 /**

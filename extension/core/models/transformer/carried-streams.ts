@@ -31,7 +31,7 @@ export function carriedStreams(
 ): CarriedStream[] {
   const until = new Map<number, number>();
   for (const [index, { kind, weights }] of sublayers.entries()) {
-    if (kind === 'attention' && weights.othersKeys !== undefined) {
+    if (kind === 'attention' && weights.othersKeys?.block !== undefined) {
       until.set(weights.othersKeys.block, index);
     }
   }
@@ -74,6 +74,6 @@ export const carriedWithin = (carried: readonly CarriedStream[], boundary: numbe
 
 /** Names of the carried streams that a sublayer reads. */
 export const carriedBy = ({ kind, weights }: TransformerSublayer): string[] =>
-  kind === 'attention' && weights.othersKeys !== undefined
+  kind === 'attention' && weights.othersKeys?.block !== undefined
     ? [carriedName(weights.othersKeys.block)]
     : [];

@@ -1,10 +1,10 @@
 import { DataType } from '../../onnx/graph-builder';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { ModelInputs, SideValue, Values } from '../model-emitter';
 import type { AttentionSide } from '../parts/attention';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
+import type { DistanceBias } from '../parts/distance-bias';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
@@ -17,8 +17,7 @@ export interface Sided
     Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer'>> {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
-  /** What scores gain by distance where they do: [buckets, heads]. */
-  readonly distanceBias?: LazyTensor | undefined;
+  readonly distanceBias?: DistanceBias | undefined;
 }
 type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
@@ -128,7 +127,7 @@ function maskShape({ seesWhole, slopes, distanceBias }: Sided, window?: number):
   }
   return distanceBias === undefined
     ? ['side_batch', 1, window === undefined ? 1 : 'sequence', 'sequence']
-    : ['side_batch', distanceBias.shape[1] ?? 1, 'sequence', 'sequence'];
+    : ['side_batch', distanceBias.table.shape[1] ?? 1, 'sequence', 'sequence'];
 }
 
 function windowsOf({ sublayers }: Sided): Set<number | undefined> {

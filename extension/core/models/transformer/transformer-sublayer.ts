@@ -51,9 +51,15 @@ export function placeOf(sublayer: TransformerSublayer): PatchPlace {
   return sublayer.kind === 'patch' ? sublayer.place : sublayer.kind;
 }
 
+/** Whether an attention reads what an encoder gives. */
+export const isCross = ({ kind, weights }: TransformerSublayer): boolean =>
+  kind === 'attention' &&
+  weights.othersKeys !== undefined &&
+  weights.othersKeys.block === undefined;
+
 /** `block.N.KIND`, a patch having the id of what it stands for. */
 export function idOfSublayer(sublayer: TransformerSublayer): string {
-  return `block.${sublayer.block}.${placeOf(sublayer)}`;
+  return `block.${sublayer.block}.${isCross(sublayer) ? 'cross-attention' : placeOf(sublayer)}`;
 }
 
 /** The patch that config.json says stands in a place, its tensors in the module `module`. */

@@ -1,0 +1,84 @@
+import { standInClasses } from '../../models/seq2seq/seq2seq-family';
+import type { Seq2SeqFamily, StandIns, TowerNames } from '../../models/seq2seq/seq2seq-family';
+import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
+import { modellingClasses } from './modelling-classes';
+import type { NamedClasses } from './modelling-classes';
+import { pythonLines, registration } from './modelling-file';
+
+/** Stand-ins that take over a part of the module that they replace. */
+const takesModule = (stand: string): boolean => stand.startsWith('Kept');
+
+/** The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out. */
+export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string): string {
+  const { modelType, prefix } = family;
+  const { stockConfig, stockModel, config, model } = modellingClasses(
+    JSON.parse(configText) as NamedClasses,
+  );
+  const { encoder, decoder } = family.towers(
+    parseSeq2SeqConfig(configText, 'config.json', family.config),
+  );
+  const before = stockModel === family.classes.model ? '' : prefix;
+  const listOf = (tower: TowerNames): string =>
+    `self.get_submodule("${before}${tower.prefix}${tower.blocks}")`;
+  const used = new Set(
+    [encoder, decoder].flatMap(({ modules }) =>
+      Object.values(modules).flatMap((stands: StandIns) => Object.values(stands)),
+    ),
+  );
+  const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
+  const counted = [
+    ['attention', decoder.attention],
+    ['cross-attention', decoder.crossAttention],
+  ] as const;
+  const number = counted.map(
+    ([kind, { output }]) => `if not config.lacks(block, "${kind}"):
+                layer.get_submodule("${output.slice(0, output.lastIndexOf('.'))}").layer_idx = caches["${kind}"]
+                caches["${kind}"] += 1`,
+  );
+  return `# Written by Espalier, which has removed sublayers of this model. SPDX-License-Identifier: MIT
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists: blocks of the decoder are numbered
+behind those of the encoder."""
+
+import torch
+from torch import nn
+from transformers import ${stockConfig}, ${stockModel}
+
+
+class ${config}(${stockConfig}):
+    model_type = "espalier-${modelType}"
+
+    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed
+
+
+${classes.join('\n\n')}
+
+${registration(modelType, stockModel, model)}
+
+
+class ${model}(${stockModel}):
+    config_class = ${config}
+    config: ${config}
+
+    def __init__(self, config, **keywords):
+        super().__init__(config, **keywords)
+        encoder, decoder = ${listOf(encoder)}, ${listOf(decoder)}
+        caches = {"attention": 0, "cross-attention": 0}
+        for block, layer in enumerate(encoder):
+            ${pythonLines(removals(encoder), 12)}
+        for block, layer in enumerate(decoder, len(encoder)):
+            ${pythonLines([...removals(decoder), ...number], 12)}
+`;
+}
+
+/** Lines that remove the sublayers of a block that the configuration lacks. */
+function removals({ modules }: TowerNames): string[] {
+  return Object.entries(modules).map(([kind, stands]: [string, StandIns]) => {
+    const lines = Object.entries(stands).map(
+      ([name, stand]) =>
+        `layer.set_submodule("${name}", ${stand}(${takesModule(stand) ? `layer.get_submodule("${name}")` : ''}))`,
+    );
+    return `if config.lacks(block, "${kind}"):\n                ${pythonLines(lines, 16)}`;
+  });
+}

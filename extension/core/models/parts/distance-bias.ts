@@ -1,0 +1,44 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitRows } from './weight';
+
+/** What scores gain by how far a key is from its query (T5, arXiv 1910.10683). */
+export interface DistanceBias {
+  /** [buckets, heads] */
+  readonly table: LazyTensor;
+  /** All distances from here on are in one bucket. */
+  readonly farthest: number;
+  /** Whether keys are never ahead of their queries; half of the buckets are for those that are otherwise. */
+  readonly causal: boolean;
+}
+
+/** Emits [1, heads, queries, keys] of how far each key is `ahead` of each query: [queries, keys]. */
+export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead: Value): Value {
+  const { table, farthest } = bias;
+  const distances = Array.from({ length: 2 * farthest + 1 }, (_, i) => i - farthest);
+  const buckets = graph.ints(
+    distances.map((distance) => bucketOf(bias, distance)),
+    [distances.length],
+  );
+  const far = graph.ints([farthest], []);
+  const clipped = graph.op('Clip', [ahead, graph.op('Neg', [far]), far]);
+  const bucket = graph.op('Gather', [buckets, graph.op('Add', [clipped, far])]);
+  const byHead = graph.op('Transpose', [emitRows(graph, table, bucket)], { perm: [2, 0, 1] });
+  return graph.op('Unsqueeze', [byHead, graph.ints([0])]);
+}
+
+/** Near distances have a bucket each, others share them evenly by their logarithms, which transformers rounds to float32. */
+function bucketOf({ table, farthest, causal }: DistanceBias, ahead: number): number {
+  const [all = 1] = table.shape;
+  const count = causal ? all : Math.trunc(all / 2);
+  const near = Math.trunc(count / 2);
+  const distance = causal ? Math.max(0, -ahead) : Math.abs(ahead);
+  const share = Math.fround(
+    Math.fround(Math.log(Math.fround(distance / near))) / Math.fround(Math.log(farthest / near)),
+  );
+  const bucket =
+    distance < near
+      ? distance
+      : Math.min(count - 1, near + Math.trunc(Math.fround(share * (count - near))));
+  return !causal && ahead > 0 ? count + bucket : bucket;
+}

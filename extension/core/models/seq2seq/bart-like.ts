@@ -1,0 +1,159 @@
+import { allBiases } from '../families/pieces';
+import type { Architecture } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
+import { countedBlocks } from './seq2seq-family';
+import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
+
+/** How a family differs from BART. */
+interface Form {
+  readonly modelType: string;
+  readonly family: string;
+  /** Class of the model with a head, where it is named otherwise. */
+  readonly head?: string;
+  /** Whether norms stand in front of the branches, and one behind all. */
+  readonly normsFirst: boolean;
+  readonly tower: Common;
+  readonly defaults?: ConfigFields;
+  readonly only?: ConfigFields;
+}
+
+function attention(module: string, normsFirst: boolean): Architecture['attention'] {
+  const norm = `${module}_layer_norm`;
+  return {
+    ...(normsFirst ? { norm } : { sumNorm: norm }),
+    queryKeyValue: {
+      kind: 'separate',
+      names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `${module}.${name}`),
+    },
+    output: `${module}.out_proj`,
+  };
+}
+
+/** What all towers of a family have in common. */
+type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
+
+/** Encoder and decoder, with their parts as BART names them. */
+export function towersOf(normsFirst: boolean, common: Common): ReturnType<Seq2SeqFamily['towers']> {
+  const norm = 'final_layer_norm';
+  const without = (name: string): Record<string, 'nn.Identity'> =>
+    normsFirst ? { [name]: 'nn.Identity' } : {};
+  const modules: TowerNames['modules'] = {
+    attention: { ...without('self_attn_layer_norm'), self_attn: 'NoAttention' },
+    feedforward: { ...without(norm), fc1: 'nn.Identity', fc2: 'NoFeedforward' },
+  };
+  const names = {
+    ...common,
+    blocks: 'layers',
+    attention: attention('self_attn', normsFirst),
+    feedforward: {
+      ...(normsFirst ? { norm } : { sumNorm: norm }),
+      gateUp: { kind: 'separate' as const, names: ['fc1'] },
+      down: 'fc2',
+    },
+    modules,
+  };
+  return {
+    encoder: { prefix: 'encoder.', ...names },
+    decoder: {
+      prefix: 'decoder.',
+      ...names,
+      crossAttention: attention('encoder_attn', normsFirst),
+      modules: {
+        ...modules,
+        'cross-attention': { ...without('encoder_attn_layer_norm'), encoder_attn: 'NoAttention' },
+      },
+    },
+  };
+}
+
+/** BART (arXiv 1910.13461) and what came after it. */
+function bartLike(form: Form): Seq2SeqFamily {
+  const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
+  const towers = towersOf(normsFirst, {
+    ...form.tower,
+    ...(normsFirst ? { finalNorm: 'layer_norm' } : {}),
+  });
+  return {
+    modelType,
+    classes: { config: `${family}Config`, model: `${family}Model`, head },
+    auto: 'AutoModelForSeq2SeqLM',
+    config: {
+      names: { hidden_size: 'd_model', hidden_act: 'activation_function' },
+      defaults: () => ({
+        hidden_act: 'gelu',
+        max_position_embeddings: 1024,
+        is_encoder_decoder: true,
+        pad_token_id: 1,
+        decoder_start_token_id: 2,
+        ...form.defaults,
+      }),
+      computed: () => ({ rms_norm_eps: 1e-5 }),
+      only: () => ({ is_encoder_decoder: true, ...form.only }),
+      ...countedBlocks({ encoder: 'encoder_layers', decoder: 'decoder_layers' }),
+    },
+    prefix: 'model.',
+    norm: 'layer',
+    biases: allBiases(true),
+    words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
+    head: { name: 'lm_head', bias: 'final_logits_bias' },
+    towers: () => towers,
+    source: 'text',
+    scales: ({ scale_embedding: isScaled, hidden_size: hidden }) => ({
+      embedding: isScaled ? Math.sqrt(hidden) : 1,
+    }),
+  };
+}
+
+const fromTwo = {
+  positions: { name: 'embed_positions', offset: 2 },
+  embeddingNorm: 'layernorm_embedding',
+} as const;
+const fromZero = { positions: { name: 'embed_positions', offset: 0 } } as const;
+const sines = { positions: { name: 'embed_positions', offset: 0, sines: true } } as const;
+
+/** Families of BART's shape. */
+export const bartLikes: readonly Seq2SeqFamily[] = [
+  bartLike({ modelType: 'bart', family: 'Bart', normsFirst: false, tower: fromTwo }),
+  bartLike({
+    modelType: 'plbart',
+    family: 'PLBart',
+    normsFirst: false,
+    tower: fromTwo,
+    defaults: { scale_embedding: true },
+  }),
+  bartLike({
+    modelType: 'mvp',
+    family: 'Mvp',
+    normsFirst: false,
+    tower: fromTwo,
+    only: { use_prompt: false },
+  }),
+  // arXiv 1804.00344
+  bartLike({
+    modelType: 'marian',
+    family: 'Marian',
+    head: 'MarianMTModel',
+    normsFirst: false,
+    tower: sines,
+    defaults: { pad_token_id: 58100, decoder_start_token_id: 58100 },
+    only: { share_encoder_decoder_embeddings: true },
+  }),
+  // arXiv 2001.08210
+  bartLike({ modelType: 'mbart', family: 'MBart', normsFirst: true, tower: fromTwo }),
+  // arXiv 2004.13637
+  bartLike({
+    modelType: 'blenderbot',
+    family: 'Blenderbot',
+    normsFirst: true,
+    tower: fromZero,
+    defaults: { max_position_embeddings: 128, decoder_start_token_id: 1 },
+  }),
+  // arXiv 1912.08777
+  bartLike({
+    modelType: 'pegasus',
+    family: 'Pegasus',
+    normsFirst: true,
+    tower: sines,
+    defaults: { pad_token_id: 0, decoder_start_token_id: 0 },
+  }),
+];

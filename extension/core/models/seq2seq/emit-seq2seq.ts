@@ -1,0 +1,173 @@
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { emitPositions } from '../encoders/encoder-inputs';
+import type { SideValue, Values } from '../model-emitter';
+import { emitAttention } from '../parts/attention';
+import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
+import { activations, emitFeedforward } from '../parts/feedforward';
+import { emitLinearOver, emitTableRows } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import { emitNorm, emitNorms } from '../parts/norm';
+import { emitPlaces } from '../parts/places';
+import { emitWeight } from '../parts/weight';
+import { idOfSublayer, isCross } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
+
+const sourceMask = 'mask.source';
+const targetMask = 'mask';
+const crossMask = 'mask.cross';
+
+/** Every mask: of the encoder's attentions, the decoder's, and those between; a spectrogram is seen whole. */
+export function masksOf({ encoder, decoder, convolutions }: Seq2SeqLayout): SideValue[] {
+  const headsOf = ({ distanceBias }: Tower): number => distanceBias?.table.shape[1] ?? 1;
+  const rows = encoder.distanceBias === undefined ? 1 : 'sequence';
+  return [
+    ...(convolutions === undefined
+      ? [
+          { name: sourceMask, shape: ['side_batch', headsOf(encoder), rows, 'sequence'] },
+          { name: crossMask, shape: ['side_batch', 1, 1, 'source'] },
+        ]
+      : []),
+    { name: targetMask, shape: ['side_batch', headsOf(decoder), 'sequence', 'sequence'] },
+  ];
+}
+
+/** The mask that a sublayer reads, if any. */
+export function maskOf(
+  layout: Seq2SeqLayout,
+  tower: Tower,
+  sublayer: TransformerSublayer,
+): SideValue | undefined {
+  if (sublayer.kind !== 'attention') {
+    return undefined;
+  }
+  const name = tower === layout.encoder ? sourceMask : isCross(sublayer) ? crossMask : targetMask;
+  return masksOf(layout).find((mask) => mask.name === name);
+}
+
+/** Emits all of them, by name. */
+export function emitMasks(graph: GraphBuilder, layout: Seq2SeqLayout): Values {
+  const inputIds = 'decoder_input_ids';
+  const attentionMask = graph.op('Expand', [
+    graph.ints([1], [1, 1]),
+    graph.op('Shape', [inputIds]),
+  ]);
+  const inputs = { inputIds, attentionMask, positionIds: '' };
+  const own = emitCausalMask(graph, inputs, undefined, undefined, layout.decoder.distanceBias);
+  return layout.convolutions === undefined
+    ? {
+        [sourceMask]: emitWholeMask(
+          graph,
+          'attention_mask',
+          undefined,
+          layout.encoder.distanceBias,
+        ),
+        [crossMask]: emitWholeMask(graph, 'attention_mask', undefined, undefined),
+        [targetMask]: own,
+      }
+    : { [targetMask]: own };
+}
+
+/** Emits the encoder's first hidden states. */
+export function emitSource(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
+  const { convolutions, encoder, norm } = layout;
+  if (convolutions === undefined) {
+    return graph.within('source', () => emitWords(graph, layout, encoder, 'input_ids'));
+  }
+  return graph.within('source', () => {
+    const heard = convolutions.reduce(
+      (x, convolution, i) => emitConvolution(graph, convolution, i + 1, x),
+      'input_features',
+    );
+    const frames = graph.op('Transpose', [heard], { perm: [0, 2, 1] });
+    const { positions, norms } = encoder.start;
+    const placed =
+      positions !== undefined && 'weight' in positions
+        ? graph.op('Add', [frames, emitWeight(graph, positions.weight)])
+        : frames;
+    return emitNorms(graph, norm, placed, norms);
+  });
+}
+
+/** Emits the decoder's first hidden states. */
+export function emitTarget(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
+  return graph.within('target', () =>
+    emitWords(graph, layout, layout.decoder, 'decoder_input_ids'),
+  );
+}
+
+function emitWords(
+  graph: GraphBuilder,
+  { words, scales, norm }: Seq2SeqLayout,
+  { start: { positions, norms }, attention }: Tower,
+  ids: Value,
+): Value {
+  const rows = emitTableRows(graph, words, ids);
+  const scaled =
+    scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
+  if (positions === undefined) {
+    return emitNorms(graph, norm, scaled, norms);
+  }
+  const numbers = graph.op('Unsqueeze', [emitPositions(graph, undefined, ids), graph.ints([0])]);
+  const places = emitPlaces(graph, positions, numbers, attention.hiddenSize);
+  return emitNorms(graph, norm, graph.op('Add', [scaled, places]), norms);
+}
+
+/** Emits a convolution of width 3 over [batch, channels, frames], and GELU. */
+function emitConvolution(
+  graph: GraphBuilder,
+  { weight, bias }: Linear,
+  stride: number,
+  x: Value,
+): Value {
+  const added = bias === undefined ? [] : [emitWeight(graph, bias)];
+  const sum = graph.op('Conv', [x, emitWeight(graph, weight), ...added], {
+    kernel_shape: [3],
+    pads: [1, 1],
+    strides: [stride],
+  });
+  return activations['gelu']?.(graph, sum) ?? sum;
+}
+
+/** Emits the stream behind one sublayer. */
+export function emitBranch(
+  graph: GraphBuilder,
+  { attention, feedforward }: Tower,
+  sublayer: TransformerSublayer,
+  hidden: Value,
+  { mask, encoded }: { readonly mask: Value | undefined; readonly encoded: Value },
+): Value {
+  return graph.within(idOfSublayer(sublayer), () => {
+    switch (sublayer.kind) {
+      case 'attention':
+        return emitAttention(graph, attention, sublayer.weights, hidden, {
+          ...(mask === undefined ? {} : { mask }),
+          othersStream: encoded,
+        });
+      case 'feedforward':
+        return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
+      case 'expert':
+      case 'mixer':
+      case 'patch':
+        throw new Error(`no encoder–decoder model has a sublayer of kind ${sublayer.kind}`);
+    }
+  });
+}
+
+/** Emits what the model gives of the decoder's last hidden states: their norm, and the head where there is one. */
+export function emitHead(
+  graph: GraphBuilder,
+  { norm, decoder, head, scales }: Seq2SeqLayout,
+  hidden: Value,
+): Value {
+  return graph.within('epilogue', () => {
+    const { finalNorm } = decoder;
+    const normed = finalNorm === undefined ? hidden : emitNorm(graph, norm, hidden, finalNorm);
+    if (head === undefined) {
+      return normed;
+    }
+    const scaled =
+      scales.head === 1 ? normed : graph.op('Mul', [normed, graph.scalar(scales.head)]);
+    return emitLinearOver(graph, head.linear, scaled);
+  });
+}

@@ -1,0 +1,63 @@
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { openSafetensors } from '../../checkpoints/safetensors';
+import { fingerprintModel } from '../fingerprint';
+import type { ModelSummary } from '../model-summary';
+import { summarizeModel } from '../summarize';
+import { hasTiedHead } from '../transformer/outer-matrices';
+import { parseSeq2SeqConfig } from './seq2seq-config';
+import type { Seq2SeqFamily } from './seq2seq-family';
+import { layOutSeq2Seq, outerOf } from './seq2seq-layout';
+import { Seq2SeqModel } from './seq2seq-model';
+
+/**
+ * Opens the encoder–decoder model in a folder.
+ * @throws UserError when something is missing or damaged.
+ */
+export async function openSeq2Seq(
+  folder: ModelFolder,
+  configText: string,
+  family: Seq2SeqFamily,
+): Promise<{ readonly model: Seq2SeqModel; readonly checkpoint: Checkpoint }> {
+  const config = parseSeq2SeqConfig(configText, folder.config, family.config);
+  const checkpoint = await openSafetensors(folder.weights);
+  const layout = layOutSeq2Seq(family, config, folder, checkpoint);
+  const { encoder, decoder, head } = layout;
+  const outer = outerOf(layout);
+  const { max_position_embeddings: maxPositions } = config;
+  const found = summarizeModel({
+    folder,
+    config: {
+      model_type: family.modelType,
+      hidden_size: config.hidden_size,
+      num_hidden_layers: layout.blockPlaces.length,
+    },
+    checkpoint,
+    layout: {
+      ...layout,
+      sublayers: [...encoder.sublayers, ...decoder.sublayers],
+      attention: decoder.attention,
+      keepsCache: true,
+    },
+    outer,
+    fingerprint: await fingerprintModel(configText, checkpoint),
+    sizes: {
+      vocabularySize: config.vocab_size,
+      ...(typeof maxPositions === 'number' ? { maxPositions } : {}),
+      ...(head === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
+    },
+  });
+  const summary: ModelSummary = {
+    ...found,
+    // An encoder reads its text once: nothing of it is kept for each token that the decoder adds.
+    sublayers: found.sublayers.map((sublayer) =>
+      sublayer.block < config.encoder_layers ? { ...sublayer, kvBytesPerToken: 0 } : sublayer,
+    ),
+  };
+  const start = config.decoder_start_token_id ?? config.pad_token_id ?? undefined;
+  const readsText = family.source === 'text';
+  return {
+    model: new Seq2SeqModel(summary, checkpoint.files, layout, readsText ? start : undefined),
+    checkpoint,
+  };
+}

@@ -1,0 +1,129 @@
+import type { NormKind } from '../parts/norm';
+import type { Architecture, Biases } from '../transformer/architecture';
+import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { Seq2SeqConfig } from './seq2seq-config';
+
+/** What a sublayer of an encoder or a decoder computes. */
+export type Seq2SeqKind = 'attention' | 'cross-attention' | 'feedforward';
+
+/** What stands in for modules of a block in transformers when a sublayer is removed. */
+export type StandIns = Readonly<Record<string, keyof typeof standInClasses>>;
+
+/** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on. */
+export const standInClasses = {
+  'nn.Identity': '',
+  NoAttention: `class NoAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return torch.zeros_like(hidden_states), None
+`,
+  NoFeedforward: `class NoFeedforward(nn.Module):
+    def forward(self, hidden_states):
+        return torch.zeros_like(hidden_states)
+`,
+  SameFeedforward: `class SameFeedforward(nn.Module):
+    def forward(self, hidden_states):
+        return hidden_states
+`,
+  SameCrossAttention: `class SameCrossAttention(nn.Module):
+    def forward(self, hidden_states, *args, position_bias=None, **kwargs):
+        return hidden_states, position_bias, None
+`,
+  KeptBias: `class KeptBias(nn.Module):
+    """What is left of a self-attention: in a first block the bias that those behind it share."""
+
+    def __init__(self, layer):
+        super().__init__()
+        attention = layer.SelfAttention
+        if attention.has_relative_attention_bias:
+            del attention.q, attention.k, attention.v, attention.o
+            self.SelfAttention = attention
+
+    def forward(self, hidden_states, attention_mask=None, position_bias=None, cache=None, **kwargs):
+        if position_bias is None:
+            past = 0 if cache is None else cache.get_seq_length()
+            length = hidden_states.shape[1]
+            position_bias = self.SelfAttention.compute_bias(
+                length, past + length, device=hidden_states.device, past_seen_tokens=past
+            )
+        return hidden_states, position_bias, None
+`,
+} as const;
+
+/** Names of the tensors of an encoder or a decoder, below its prefix. */
+export interface TowerNames {
+  /** What stands before every name, below the prefix of the model. */
+  readonly prefix: string;
+  /** Blocks are named `<prefix><blocks>.<number>.`. */
+  readonly blocks: string;
+  readonly attention: Architecture['attention'];
+  readonly feedforward: Architecture['feedforward'];
+  /** A table of positions; where `sines` and it is not stored, sines and then cosines. */
+  readonly positions?: { readonly name: string; readonly offset: number; readonly sines?: boolean };
+  /** Norm of the embedding. */
+  readonly embeddingNorm?: string;
+  readonly finalNorm?: string;
+  /** Below the first block: what scores gain by distance in all blocks. */
+  readonly distanceBias?: string;
+  /** Modules of a block in transformers, and what stands in for each. */
+  readonly modules: Readonly<Partial<Record<Seq2SeqKind, StandIns>>>;
+}
+
+/** How a family of encoder–decoder models differs from the others. */
+export interface Seq2SeqFamily {
+  /** `model_type` of config.json. */
+  readonly modelType: string;
+  /** Names in transformers: of the classes of configuration, of the model without a head, and of that with one. */
+  readonly classes: { readonly config: string; readonly model: string; readonly head: string };
+  /** Class of transformers that finds that with a head. */
+  readonly auto: string;
+  readonly config: ConfigLayout;
+  /** What stands before every name but the head's where there is a head. */
+  readonly prefix: string;
+  readonly norm: NormKind;
+  readonly biases: Biases;
+  /** Names that the embedding of words is stored under, the first that a checkpoint has. */
+  readonly words: readonly string[];
+  readonly head: { readonly name: string; readonly bias?: string };
+  readonly towers: (config: Seq2SeqConfig) => {
+    readonly encoder: TowerNames;
+    readonly decoder: TowerNames & {
+      readonly crossAttention: Architecture['attention'];
+    };
+  };
+  /** What the encoder reads: ids of a text, or a spectrogram through two convolutions, by name. */
+  readonly source: 'text' | { readonly convolutions: readonly [string, string] };
+  /** Factors on the embedding, on scores (headDim^−½ when absent), and on what the head reads. */
+  readonly scales: (config: Seq2SeqConfig) => {
+    readonly embedding?: number;
+    readonly attention?: number;
+    readonly head?: number;
+  };
+}
+
+/** Fields of config.json that count the blocks of encoder and decoder. */
+export interface BlockCounts {
+  readonly encoder: string;
+  readonly decoder: string;
+}
+
+/** A configuration that counts blocks by these fields; neither list can be empty. */
+export function countedBlocks({
+  encoder,
+  decoder,
+}: BlockCounts): Pick<ConfigLayout, 'isUnnumbered' | 'pruned'> {
+  return {
+    isUnnumbered: true,
+    pruned: (config, blocks) => {
+      const { [encoder]: count, num_hidden_layers: repeated } = config;
+      const ofEncoder = blocks.filter((block) => block < Number(count)).length;
+      const ofDecoder = blocks.length - ofEncoder;
+      const fields: ConfigFields = {
+        [encoder]: ofEncoder,
+        [decoder]: ofDecoder,
+        // Older files say it twice.
+        ...(repeated === undefined ? {} : { num_hidden_layers: ofEncoder }),
+      };
+      return ofEncoder === 0 || ofDecoder === 0 ? undefined : fields;
+    },
+  };
+}

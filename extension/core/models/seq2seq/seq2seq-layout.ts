@@ -1,0 +1,308 @@
+import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { UserError } from '../../user-error';
+import { prunedClassPrefix } from '../encoders/encoder-layout';
+import type { AttentionShape, AttentionWeights } from '../parts/attention';
+import { findAttention, findFeedforward, readShapes } from '../parts/branches';
+import type { DistanceBias } from '../parts/distance-bias';
+import type { FeedforwardShape } from '../parts/feedforward';
+import type { Linear } from '../parts/linear';
+import type { Norm, NormStyle } from '../parts/norm';
+import type { Architecture, SinePositions } from '../transformer/architecture';
+import type { OuterLinears } from '../transformer/outer-matrices';
+import { TensorFinder } from '../transformer/tensor-finder';
+import { keepBehind } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import type { Seq2SeqConfig } from './seq2seq-config';
+import type { Seq2SeqFamily, Seq2SeqKind, TowerNames } from './seq2seq-family';
+import { say } from '../../message';
+
+/** What makes the first hidden states of a tower of what it reads, but for the words. */
+export interface TowerStart {
+  readonly positions:
+    | { readonly weight: LazyTensor; readonly offset: number }
+    | SinePositions
+    | undefined;
+  /** Of the embedding, and of removed sublayers. */
+  readonly norms: readonly Norm[];
+}
+
+/** An encoder or a decoder with its weights found. */
+export interface Tower {
+  readonly start: TowerStart;
+  readonly attention: AttentionShape;
+  readonly feedforward: FeedforwardShape;
+  readonly distanceBias: DistanceBias | undefined;
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly finalNorm: Norm | undefined;
+}
+
+/** An encoder–decoder model whose every tensor has been found in the checkpoint. */
+export interface Seq2SeqLayout {
+  readonly norm: NormStyle;
+  readonly words: Linear;
+  /** Factors on what is looked up in the embedding, and on what the head reads. */
+  readonly scales: { readonly embedding: number; readonly head: number };
+  /** Of a spectrogram: two convolutions of width 3, the second at half the rate. */
+  readonly convolutions: readonly Linear[] | undefined;
+  /** Sizes of a spectrogram: channels, frames. */
+  readonly spectrogram: readonly [channels: number, frames: number];
+  readonly encoder: Tower;
+  readonly decoder: Tower;
+  /** The head and its name, or undefined where the output is the decoder's last hidden states. */
+  readonly head: { readonly id: string; readonly linear: Linear } | undefined;
+  /** What the names of each block's tensors begin with. */
+  readonly blockPlaces: readonly string[];
+  /** Tensors in the first block of a tower that all of its blocks use. */
+  readonly sharedByBlocks: readonly string[];
+  readonly absent: readonly string[];
+  readonly unused: readonly string[];
+  readonly computed: readonly string[];
+}
+
+/** The embedding under its other names, and a bias of T5's first cross-attention that nothing uses. */
+const isComputed = (name: string): boolean =>
+  /(?:^|\.)(?:shared|(?:en|de)coder\.embed_tokens|(?:en|de)coder\.embed_positions|lm_head|proj_out)\.weight$/.test(
+    name,
+  ) || name.endsWith('EncDecAttention.relative_attention_bias.weight');
+
+/**
+ * Finds every tensor that a model of `family` needs and checks its shape.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function layOutSeq2Seq(
+  family: Seq2SeqFamily,
+  config: Seq2SeqConfig,
+  folder: ModelFolder,
+  checkpoint: Checkpoint,
+): Seq2SeqLayout {
+  const hasHead = requireClass(family, config, folder);
+  const { hidden_size: hidden, vocab_size: vocabulary } = config;
+  const names = [...checkpoint.tensors.keys()];
+  const prefix = names.some((name) => name.startsWith(family.prefix)) ? family.prefix : '';
+  const tensors = new TensorFinder(checkpoint, { norm: family.norm, transposed: false });
+  const [usual = ''] = family.words;
+  const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? usual;
+  const words = tensors.outer('embedding', `${prefix}${stored}`, vocabulary, hidden);
+  const scales = family.scales(config);
+  const { encoder, decoder } = family.towers(config);
+  const find = new TowerFinder({ family, config, folder, tensors, prefix });
+  const source = find.tower(encoder, 'encoder', 0);
+  const target = find.tower(decoder, 'decoder', config.encoder_layers);
+  const layout = {
+    norm: source.attention.norm,
+    words,
+    scales: { embedding: scales.embedding ?? 1, head: scales.head ?? 1 },
+    convolutions: findConvolutions(family, config, tensors, prefix),
+    spectrogram: [config.num_mel_bins, 2 * (config.max_source_positions ?? 0)] as const,
+    encoder: source,
+    decoder: target,
+    head: hasHead ? findHead(family, tensors, words) : undefined,
+    blockPlaces: find.places,
+    sharedByBlocks: [source, target].flatMap(({ distanceBias }) =>
+      distanceBias === undefined ? [] : [distanceBias.table.name],
+    ),
+    absent: find.absent,
+  };
+  const left = tensors.unused();
+  return {
+    ...layout,
+    unused: left.filter((name) => !isComputed(name)),
+    computed: left.filter(isComputed),
+  };
+}
+
+/** The matrices outside the sublayers. */
+export function outerOf({ words, head }: Pick<Seq2SeqLayout, 'words' | 'head'>): OuterLinears {
+  return { embedding: words, heads: head === undefined ? [] : [head] };
+}
+
+/** Whether config.json names the class with the head. @throws UserError for any other but that without one. */
+function requireClass(
+  { classes }: Seq2SeqFamily,
+  { architectures }: Seq2SeqConfig,
+  { config: file }: ModelFolder,
+): boolean {
+  const [given = classes.head] = architectures ?? [];
+  const name = given.replace(prunedClassPrefix, '');
+  if (name !== classes.head && name !== classes.model) {
+    throw new UserError(say`${name} is not supported, only ${classes.head} and ${classes.model}.`, {
+      file,
+      field: 'architectures',
+      remedy: say`Export the model to ONNX and open that.`,
+    });
+  }
+  return name === classes.head;
+}
+
+function findHead(
+  { head: { name, bias } }: Seq2SeqFamily,
+  tensors: TensorFinder,
+  words: Linear,
+): NonNullable<Seq2SeqLayout['head']> {
+  const [rows = 0, width = 0] = words.weight.shape;
+  const matrix = tensors.hasMatrix(name) ? tensors.outer('head', name, rows, width) : words;
+  const added = bias === undefined ? undefined : tensors.takeIfPresent(bias, [1, rows]);
+  return {
+    id: `${name}.weight`,
+    linear: { ...matrix, ...(added === undefined ? {} : { bias: { ...added, shape: [rows] } }) },
+  };
+}
+
+function findConvolutions(
+  { source }: Seq2SeqFamily,
+  { num_mel_bins: channels, hidden_size: hidden }: Seq2SeqConfig,
+  tensors: TensorFinder,
+  prefix: string,
+): Linear[] | undefined {
+  return source === 'text'
+    ? undefined
+    : source.convolutions.map((name, i) => ({
+        weight: tensors.take(`${prefix}encoder.${name}.weight`, [
+          hidden,
+          i === 0 ? channels : hidden,
+          3,
+        ]),
+        bias: tensors.take(`${prefix}encoder.${name}.bias`, [hidden]),
+      }));
+}
+
+interface Found {
+  readonly family: Seq2SeqFamily;
+  readonly config: Seq2SeqConfig;
+  readonly folder: ModelFolder;
+  readonly tensors: TensorFinder;
+  readonly prefix: string;
+}
+
+/** Finds both towers, whose blocks are numbered on. */
+class TowerFinder {
+  public readonly places: string[] = [];
+  public readonly absent: string[] = [];
+  private readonly removed: ReadonlySet<string>;
+
+  public constructor(private readonly found: Found) {
+    this.removed = new Set(found.config.espalier?.removed ?? []);
+  }
+
+  /** @param first number of its first block */
+  public tower(
+    names: TowerNames & { readonly crossAttention?: Architecture['attention'] },
+    side: 'encoder' | 'decoder',
+    first: number,
+  ): Tower {
+    const { family, config, folder, tensors } = this.found;
+    const { norm, biases } = family;
+    const isDecoder = side === 'decoder';
+    const { attention: scale } = family.scales(config);
+    const { attention, feedforward } = readShapes(
+      { attention: names.attention, feedforward: names.feedforward, norm, config: family.config },
+      {
+        ...config,
+        num_attention_heads: config[`${side}_attention_heads`],
+        num_key_value_heads: undefined,
+      },
+      folder,
+      scale === undefined ? {} : { attention: scale },
+    );
+    const { hiddenSize: hidden } = attention;
+    const prefix = `${this.found.prefix}${names.prefix}`;
+    const { embeddingNorm, finalNorm, distanceBias } = names;
+    const norms: Norm[] =
+      embeddingNorm === undefined ? [] : [tensors.norm(`${prefix}${embeddingNorm}`, hidden)];
+    const positions = this.positions(names, side, prefix);
+    const bias =
+      distanceBias === undefined
+        ? undefined
+        : {
+            table: tensors.take(`${prefix}${names.blocks}.0.${distanceBias}.weight`, [
+              config.relative_attention_num_buckets,
+              attention.numHeads,
+            ]),
+            farthest: config.relative_attention_max_distance,
+            causal: isDecoder,
+          };
+    const sublayers: TransformerSublayer[] = [];
+    for (let number = 0; number < config[`${side}_layers`]; number++) {
+      const [place, block] = [`${prefix}${names.blocks}.${number}.`, first + number];
+      this.places.push(place);
+      const add = (
+        kind: Seq2SeqKind,
+        sumNorm: string | undefined,
+        find: () => TransformerSublayer,
+      ): void => {
+        const id = `block.${block}.${kind}`;
+        if (!this.removed.has(id)) {
+          sublayers.push(find());
+          return;
+        }
+        this.absent.push(id);
+        const left = sumNorm === undefined ? [] : [tensors.norm(`${place}${sumNorm}`, hidden)];
+        keepBehind(sublayers, { norms, ends: [] }, left);
+      };
+      const attend = (
+        kind: 'attention' | 'cross-attention',
+        own: Architecture['attention'],
+      ): void => {
+        add(kind, own.sumNorm, () => {
+          const weights = findAttention(own, biases, tensors, place, attention);
+          return {
+            kind: 'attention',
+            block,
+            weights: kind === 'attention' ? weights : asCross(weights),
+            slidingWindow: undefined,
+            rotary: undefined,
+          };
+        });
+      };
+      attend('attention', names.attention);
+      if (names.crossAttention !== undefined) {
+        attend('cross-attention', names.crossAttention);
+      }
+      const sizes = { hidden, inner: config[`${side}_ffn_dim`] };
+      add('feedforward', names.feedforward.sumNorm, () => ({
+        kind: 'feedforward',
+        block,
+        weights: findFeedforward(names.feedforward, biases, tensors, place, sizes),
+      }));
+    }
+    return {
+      start: { positions, norms },
+      attention,
+      feedforward,
+      distanceBias: bias,
+      sublayers,
+      finalNorm:
+        finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
+    };
+  }
+
+  private positions(
+    { positions }: TowerNames,
+    side: 'encoder' | 'decoder',
+    prefix: string,
+  ): TowerStart['positions'] {
+    const { config, family, tensors } = this.found;
+    if (positions === undefined) {
+      return undefined;
+    }
+    const { name, offset, sines = false } = positions;
+    const place = `${prefix}${name}.weight`;
+    if (sines && !tensors.has(place)) {
+      return { offset, divisor: (half) => half };
+    }
+    const isHeard = side === 'encoder' && family.source !== 'text';
+    const most = isHeard ? config.max_source_positions : config.max_position_embeddings;
+    return { weight: tensors.take(place, [(most ?? 0) + offset, config.hidden_size]), offset };
+  }
+}
+
+/** An attention whose keys and values are of what the encoder gives. */
+function asCross({ queryKeyValue, ...weights }: AttentionWeights): AttentionWeights {
+  const [query, ...keyValue] = queryKeyValue;
+  return {
+    ...weights,
+    queryKeyValue: query === undefined ? [] : [query],
+    othersKeys: { keyValue },
+  };
+}

@@ -1,0 +1,391 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { Dimension, Value } from '../../onnx/graph-builder';
+import { UserError } from '../../user-error';
+import type {
+  GraphPart,
+  InputPort,
+  LayeredModel,
+  ModelOutput,
+  PatchInput,
+  Step,
+  TappedStep,
+} from '../layered-model';
+import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
+import type { ModelSummary } from '../model-summary';
+import { emitNorm, emitNorms } from '../parts/norm';
+import type { Norm } from '../parts/norm';
+import { partTensors, storedTensors } from '../transformer/part-tensors';
+import { requireRunnableTensors } from '../transformer/runnable';
+import {
+  costsOf,
+  outputTensors,
+  runningCosts,
+  stayingTensors,
+  sublayerTensors,
+  upToSum,
+} from '../transformer/sublayer-tensors';
+import { tappedPart } from '../transformer/tapped-part';
+import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
+import { isCross } from '../transformer/transformer-sublayer';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import {
+  emitBranch,
+  emitHead,
+  emitMasks,
+  emitSource,
+  emitTarget,
+  maskOf,
+  masksOf,
+} from './emit-seq2seq';
+import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
+import { say } from '../../message';
+
+/** The residual stream, of the encoder and then of the decoder. */
+const stream = 'hidden';
+const nextStream = 'next';
+/** The decoder's first hidden states, as long as the stream is the encoder's. */
+const target = 'target';
+/** What the encoder gives, as long as the stream is the decoder's. */
+const encoded = 'encoded';
+
+const ids = (name: string, length: string): InputPort => ({
+  name,
+  dtype: 'I64',
+  shape: ['batch', length],
+});
+const targetIds = ids('decoder_input_ids', 'target_sequence');
+const textInputs: readonly InputPort[] = [
+  ids('input_ids', 'sequence'),
+  ids('attention_mask', 'sequence'),
+  targetIds,
+];
+
+/**
+ * An encoder and a decoder, laid out from a checkpoint, as one residual stream: that of the encoder, whose result is
+ * part of the state from there on, and then that of the decoder.
+ */
+export class Seq2SeqModel implements LayeredModel {
+  public readonly kind = 'encoder-decoder';
+  public readonly inputs: readonly InputPort[];
+  public readonly output: ModelOutput;
+  public readonly sideNames: readonly string[];
+  public readonly joinsExamples = true;
+  public readonly outerMatrices: readonly OuterMatrix[] = [];
+  private readonly sublayers: readonly TransformerSublayer[];
+
+  /** @param targetStart what the decoder reads in front of a text */
+  public constructor(
+    public readonly summary: ModelSummary,
+    public readonly files: readonly string[],
+    public readonly layout: Seq2SeqLayout,
+    public readonly targetStart?: number,
+  ) {
+    const { convolutions, spectrogram, head, encoder, decoder } = layout;
+    this.inputs =
+      convolutions === undefined
+        ? textInputs
+        : [{ name: 'input_features', dtype: 'F32', shape: ['batch', ...spectrogram] }, targetIds];
+    this.sideNames = masksOf(layout).map(({ name }) => name);
+    this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
+    this.output = {
+      name: head === undefined ? 'last_hidden_state' : 'logits',
+      givesScores: head !== undefined,
+      readsSource: true,
+    };
+  }
+
+  public get blockPlaces(): readonly string[] {
+    return this.layout.blockPlaces;
+  }
+
+  public get sharedByBlocks(): readonly string[] {
+    return this.layout.sharedByBlocks;
+  }
+
+  public get prologue(): Step & { readonly part: GraphPart } {
+    const { encoder } = this.layout;
+    // Without any sublayer the encoder gives the norm of what it reads.
+    const isEmpty = encoder.sublayers.length === 0;
+    const part = this.part(
+      'prologue',
+      costsOf(this.startTensors(), [this.layout.words]),
+      this.inputs.map(({ name }) => name),
+      [nextStream, target, ...this.sideNames],
+      (graph) => {
+        this.declareInputs(graph);
+        const source = emitSource(graph, this.layout);
+        const first = isEmpty ? this.emitEncoded(graph, source) : source;
+        graph.output(nextStream, first, DataType.FLOAT, this.shapeOf('sequence'));
+        graph.output(
+          target,
+          emitTarget(graph, this.layout),
+          DataType.FLOAT,
+          this.shapeOf('target'),
+        );
+        const masks = emitMasks(graph, this.layout);
+        for (const { name, shape } of masksOf(this.layout)) {
+          graph.output(name, masks[name] ?? name, DataType.FLOAT, shape);
+        }
+      },
+    );
+    return {
+      part,
+      next: isEmpty
+        ? { [stream]: target, [encoded]: nextStream }
+        : { [stream]: nextStream, [target]: target },
+    };
+  }
+
+  public sublayer(index: number): Step & { readonly part: BuilderPart } {
+    return this.over(this.idAt(index), index, this.at(index), this.isLastOfEncoder(index));
+  }
+
+  public summed(index: number): Step & { readonly part: BuilderPart } {
+    return this.over(`${this.idAt(index)}.summed`, index, upToSum(this.at(index)), false);
+  }
+
+  private over(
+    key: string,
+    index: number,
+    sublayer: TransformerSublayer,
+    ends: boolean,
+  ): Step & { readonly part: BuilderPart } {
+    const tower = this.towerAt(index);
+    const mask = maskOf(this.layout, tower, sublayer);
+    const reads = isCross(sublayer) ? [encoded] : [];
+    const part = this.part(
+      key,
+      this.withFinalNorm(runningCosts(sublayer), ends),
+      [stream, ...reads, ...(mask === undefined ? [] : [mask.name])],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.shapeOf('sequence'));
+        if (reads.length > 0) {
+          graph.input(encoded, DataType.FLOAT, this.shapeOf('source'));
+        }
+        if (mask !== undefined) {
+          graph.input(mask.name, DataType.FLOAT, mask.shape);
+        }
+        const next = emitBranch(graph, tower, sublayer, hidden, {
+          mask: mask?.name,
+          encoded,
+        });
+        const given = ends ? this.emitEncoded(graph, next) : next;
+        graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
+      },
+    );
+    return { part, next: this.behind(index, nextStream, ends) };
+  }
+
+  public skipped(index: number): Step {
+    const { sumNorms = [] } = this.at(index).weights;
+    const ends = this.isLastOfEncoder(index);
+    if (sumNorms.length === 0 && !(ends && this.layout.encoder.finalNorm !== undefined)) {
+      return { next: this.behind(index, stream, ends) };
+    }
+    const part = this.part(
+      `${this.idAt(index)}.skipped`,
+      this.withFinalNorm(costsOf(stayingTensors(this.at(index)), []), ends),
+      [stream],
+      [nextStream],
+      (graph) => {
+        const hidden = graph.input(stream, DataType.FLOAT, this.shapeOf('sequence'));
+        const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
+        const given = ends ? this.emitEncoded(graph, next) : next;
+        graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
+      },
+    );
+    return { part, next: this.behind(index, nextStream, ends) };
+  }
+
+  public streamNames(index: number): { readonly before: string; readonly after: string } {
+    return { before: stream, after: this.isLastOfEncoder(index) ? encoded : stream };
+  }
+
+  public get epilogue(): GraphPart {
+    const { head } = this.layout;
+    const { name } = this.output;
+    const costs = costsOf(this.headTensors(), head === undefined ? [] : [head.linear]);
+    return this.part('epilogue', costs, [stream], [name], (graph) => {
+      const hidden = graph.input(stream, DataType.FLOAT, this.shapeOf('sequence'));
+      graph.output(name, emitHead(graph, this.layout, hidden), DataType.FLOAT, this.outputShape);
+    });
+  }
+
+  public outputTensors(index: number): readonly LazyTensor[] {
+    return outputTensors(this.at(index));
+  }
+
+  public sublayerTensors(index: number): readonly LazyTensor[] {
+    return sublayerTensors(this.at(index));
+  }
+
+  public stayingTensors(index: number): readonly LazyTensor[] {
+    return stayingTensors(this.at(index));
+  }
+
+  public linearLayers(): readonly LinearLayer[] {
+    return [];
+  }
+
+  public tapped(index: number): TappedStep {
+    const step = this.sublayer(index);
+    return { ...step, ...tappedPart(step.part, []) };
+  }
+
+  public withMatrices(): this {
+    return this;
+  }
+
+  /** @throws UserError: no writer can say it. */
+  public withPatches(): never {
+    throw new UserError(say`Encoder–decoder models can't hold graph modules.`, {
+      file: this.summary.path,
+      remedy: say`Choose a decoder or an encoder.`,
+    });
+  }
+
+  public patchInput(): PatchInput {
+    return { value: stream, width: undefined };
+  }
+
+  public requireRunnable(): void {
+    requireRunnableTensors([
+      ...this.startTensors(),
+      ...this.headTensors(),
+      ...this.sublayers.flatMap((sublayer) => sublayerTensors(sublayer, storedTensors)),
+    ]);
+  }
+
+  /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
+  public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    this.declareInputs(graph);
+    const { encoder, decoder, norm } = this.layout;
+    const masks = emitMasks(graph, this.layout);
+    const through = (tower: Tower, first: number, start: Value, source: Value): Value =>
+      tower.sublayers.reduce((hidden, sublayer, i) => {
+        const mask = maskOf(this.layout, tower, sublayer);
+        return removed.has(first + i)
+          ? emitNorms(graph, norm, hidden, sublayer.weights.sumNorms)
+          : emitBranch(graph, tower, sublayer, hidden, {
+              mask: mask && masks[mask.name],
+              encoded: source,
+            });
+      }, start);
+    const source = this.emitEncoded(graph, through(encoder, 0, emitSource(graph, this.layout), ''));
+    const first = emitTarget(graph, this.layout);
+    const last = through(decoder, encoder.sublayers.length, first, source);
+    const output = emitHead(graph, this.layout, last);
+    graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
+  }
+
+  private behind(index: number, next: string, ends: boolean): Readonly<Record<string, string>> {
+    return ends
+      ? { [stream]: target, [encoded]: next }
+      : {
+          [stream]: next,
+          ...(this.isOfEncoder(index) ? { [target]: target } : { [encoded]: encoded }),
+        };
+  }
+
+  private emitEncoded(graph: GraphBuilder, hidden: Value): Value {
+    const { norm, encoder } = this.layout;
+    return encoder.finalNorm === undefined
+      ? hidden
+      : emitNorm(graph, norm, hidden, encoder.finalNorm);
+  }
+
+  private withFinalNorm(costs: RunningCosts, ends: boolean): RunningCosts {
+    const norm = costsOf(partTensors(ends ? this.layout.encoder.finalNorm : undefined), []);
+    return {
+      ...costs,
+      bytes: costs.bytes + norm.bytes,
+      mappedBytes: (costs.mappedBytes ?? 0) + (norm.mappedBytes ?? 0),
+    };
+  }
+
+  private part(
+    key: string,
+    costs: RunningCosts,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    emit: (graph: GraphBuilder) => void,
+  ): BuilderPart {
+    return {
+      key,
+      ...costs,
+      inputs,
+      outputs,
+      build: () => {
+        const graph = new GraphBuilder(key);
+        emit(graph);
+        return graph;
+      },
+    };
+  }
+
+  private shapeOf(length: string): Dimension[] {
+    return ['batch', length, this.layout.encoder.attention.hiddenSize];
+  }
+
+  private get outputShape(): Dimension[] {
+    const { head, decoder } = this.layout;
+    return [
+      'batch',
+      'target_sequence',
+      head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize,
+    ];
+  }
+
+  private declareInputs(graph: GraphBuilder): void {
+    for (const { name, dtype, shape = [] } of this.inputs) {
+      graph.input(name, dtype === 'I64' ? DataType.INT64 : DataType.FLOAT, shape);
+    }
+  }
+
+  private isOfEncoder(index: number): boolean {
+    return index < this.layout.encoder.sublayers.length;
+  }
+
+  private isLastOfEncoder(index: number): boolean {
+    return index === this.layout.encoder.sublayers.length - 1;
+  }
+
+  private towerAt(index: number): Tower {
+    return this.isOfEncoder(index) ? this.layout.encoder : this.layout.decoder;
+  }
+
+  private startTensors(): LazyTensor[] {
+    const { words, convolutions = [], encoder, decoder } = this.layout;
+    const isEmpty = encoder.sublayers.length === 0;
+    return [
+      ...[words, ...convolutions].flatMap(storedTensors),
+      ...[encoder, decoder].flatMap(({ start, distanceBias }) => [
+        ...(start.positions !== undefined && 'weight' in start.positions
+          ? [start.positions.weight]
+          : []),
+        ...start.norms.flatMap((norm: Norm) => partTensors(norm)),
+        ...(distanceBias === undefined ? [] : [distanceBias.table]),
+      ]),
+      ...(isEmpty ? partTensors(encoder.finalNorm) : []),
+    ];
+  }
+
+  private headTensors(): LazyTensor[] {
+    const { head, decoder } = this.layout;
+    return [...partTensors(decoder.finalNorm), ...storedTensors(head?.linear)];
+  }
+
+  private idAt(index: number): string {
+    return this.summary.sublayers[index]?.id ?? String(index);
+  }
+
+  private at(index: number): TransformerSublayer {
+    const sublayer = this.sublayers[index];
+    if (sublayer === undefined) {
+      throw new RangeError(`sublayer ${index} of ${this.sublayers.length}`);
+    }
+    return sublayer;
+  }
+}
