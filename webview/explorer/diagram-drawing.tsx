@@ -136,7 +136,12 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
       {colours !== undefined && !frame && <Strip node={node} colours={colours} />}
       {difference !== undefined && (
-        <text class="sign" x={isRound(node) ? width + 6 : width - 12} y={14} aria-hidden="true">
+        <text
+          class="sign"
+          x={isRound(node) ? width + 5 : width - 12}
+          y={isRound(node) ? height : 14}
+          aria-hidden="true"
+        >
           {signs[difference]}
         </text>
       )}
