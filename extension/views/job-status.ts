@@ -36,10 +36,6 @@ export function showJobStatus(jobs: JobService): Disposable {
     }
     tell('espalier.jobRunning', running.length > 0);
     tell('espalier.jobsSaved', jobs.jobs.some(isResumable));
-    // Steps of the walkthrough: panels start jobs without the commands of their names.
-    for (const { operation } of jobs.jobs.filter(({ state }) => state === 'done')) {
-      tell(`espalier.done.${operation}`, true);
-    }
   };
   const refresh = new Throttle(update, 250);
   return Disposable.from(
