@@ -50,15 +50,37 @@ export function formatTime(milliseconds: number): string {
   return `${short.format(value)} ${unit}`;
 }
 
-/** 0.2453 → 24.5 %, with a space that does not break, as the host writes it */
+/** 0.2453 → 24.5 %, with a space that does not break, as the host writes it. For columns: each has its digit. */
 export function formatPercent(fraction: number): string {
-  return `${percentage.format(fraction * 100)}\u00a0%`;
+  if (fraction === 0) return '0\u00a0%';
+  return Math.abs(fraction) < 0.0005
+    ? '<0.1\u00a0%'
+    : `${percentage.format(fraction * 100)}\u00a0%`;
+}
+
+/** The same alone, without a digit that says nothing: 0.5 → 50 % */
+export function formatShare(fraction: number): string {
+  return formatPercent(fraction).replace('.0', '');
 }
 
 /** Three significant digits; small values as 1.23e-5. */
 export function formatDistance(value: number): string {
   if (value === 0) return '0';
   return Math.abs(value) < 1e-3 ? value.toExponential(2) : short.format(value);
+}
+
+/** `0.0497 ± 0.0124`: the error has the places of the value, and at least one digit of its own. */
+export function formatWithError(
+  value: number,
+  error: number,
+  format: (value: number) => string = formatDistance,
+): string {
+  const text = format(value);
+  if (text.startsWith('<')) return text;
+  const places = /^-?\d+(?:\.(\d+))?$/.exec(text);
+  if (places === null || error === 0) return `${text} ± ${format(error)}`;
+  const digits = Math.max(places[1]?.length ?? 0, -Math.floor(Math.log10(error)));
+  return `${text} ± ${short.format(Number(error.toFixed(Math.min(9, digits))))}`;
 }
 
 /** At most two significant digits, for a grid cell: 0.012, 3.4, 1e-5. */

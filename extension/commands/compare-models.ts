@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { l10n } from 'vscode';
 import { ExplorerSession } from '../services/sessions/explorer-session';
 import type { Services } from '../services/services';
@@ -18,14 +18,11 @@ export async function compareModels(
 ): Promise<ExplorerSession | undefined> {
   const session =
     argument instanceof ExplorerSession ? argument : await openExplorer(services, argument);
+  const own = session === undefined ? '' : modelOf(session.path);
   const other =
     session &&
     (against ??
-      (
-        await pickModel(services, l10n.t('Compare {0} with', basename(session.path)), [
-          session.path,
-        ])
-      )?.fsPath);
+      (await pickModel(services, l10n.t('Compare {0} with', basename(own)), [own]))?.fsPath);
   if (session === undefined || other === undefined) {
     return undefined;
   }
@@ -44,3 +41,6 @@ async function openExplorer(
   const target = await chooseTarget(argument, services, 'compareModels');
   return target === undefined ? undefined : services.explorers.show(target.model);
 }
+
+/** The explorer may have been opened on one of the files of a folder. */
+const modelOf = (path: string): string => (/\.safetensors$/i.test(path) ? dirname(path) : path);

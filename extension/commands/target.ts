@@ -126,11 +126,15 @@ export async function pickModel(
   const otherFile: QuickPickItem = {
     label: `$(go-to-file) ${l10n.t('A .gguf or .onnx file…')}`,
   };
-  const items = folders.map((folder) => ({
-    label: `${isModelFile(folder.path) ? '$(file-binary)' : '$(folder)'} ${folder.path.split('/').at(-1) ?? ''}`,
-    description: workspace.asRelativePath(folder),
-    folder,
-  }));
+  const items = folders.map((folder) => {
+    const name = folder.path.split('/').at(-1) ?? '';
+    const path = workspace.asRelativePath(folder);
+    return {
+      label: `${isModelFile(folder.path) ? '$(file-binary)' : '$(folder)'} ${name}`,
+      ...(path === name ? {} : { description: path }),
+      folder,
+    };
+  });
   const chosen = await choose([...items, otherFolder, otherFile], {
     title,
     placeHolder: l10n.t('Models of this workspace'),

@@ -22,9 +22,11 @@ export const formatBytes = (bytes: number): string => scaled(bytes, 1024, byteUn
 export const formatPercent = (fraction: number): string =>
   `${(fraction * 100).toFixed(Math.abs(fraction) >= 0.0995 ? 0 : 1)}\u00a0%`;
 
-/** `+10 %`, `−24.6 %`: from one value to another. */
-export const formatChange = (before: number, after: number): string =>
-  `${after > before ? '+' : '−'}${formatPercent(Math.abs(1 - after / before))}`;
+/** `+10 %`, `−24.6 %`: from one value to another; `0 %` where nothing of it is seen. */
+export function formatChange(before: number, after: number): string {
+  const size = formatPercent(Math.abs(1 - after / before));
+  return size.startsWith('0.0') ? '0\u00a0%' : `${after > before ? '+' : '−'}${size}`;
+}
 
 /** `40 s`, `4 min`, `2 h 5 min`. */
 export function formatDuration(seconds: number): string {

@@ -113,6 +113,15 @@ describe('the panel of an evolution', () => {
     await session().setTheme(theme);
     const frame = await panel();
     expect(await accessibilityViolations(frame)).toEqual([]);
+    // A text in the colour of its ground is none for axe.
+    const colors = await frame
+      .locator('.chosen .program')
+      .first()
+      .evaluate((program) => {
+        const { color, backgroundColor } = getComputedStyle(program);
+        return [color, backgroundColor];
+      });
+    expect(new Set(colors).size).toBe(2);
     for (const [name, selector] of [
       ['top', 'main'],
       ['population', '#population-title'],

@@ -18,13 +18,21 @@ export interface Bar {
   readonly value: number;
   /** What a tooltip says; the label and the value where absent. */
   readonly title?: string;
-  /** What the axis says at the bar. Where any bar has one, the axis says nothing at the others. */
-  readonly tick?: string;
   readonly color: SeriesColor;
+}
+
+/** What bars of one width divide from end to end, and the places that are numbered. */
+export interface BarRange {
+  readonly low: number;
+  readonly high: number;
+  readonly ticks: readonly number[];
+  readonly format: (value: number) => string;
 }
 
 export interface BarContent {
   readonly bars: readonly Bar[];
+  /** Of upright bars that are parts of a range; else each has its label. */
+  readonly range?: BarRange | undefined;
   /** Bars from left to right, with their labels at the left; else upright and next to each other. */
   readonly horizontal: boolean;
   readonly logarithmic: boolean;
@@ -32,7 +40,7 @@ export interface BarContent {
 }
 
 /** chart.js's bar chart in the theme's colours. */
-export class BarChart extends ThemedChart<BarContent, 'bar', number[], string> {
+export class BarChart extends ThemedChart<BarContent, 'bar', Place[], string> {
   public constructor(canvas: HTMLCanvasElement) {
     super(canvas);
   }
@@ -40,15 +48,17 @@ export class BarChart extends ThemedChart<BarContent, 'bar', number[], string> {
   protected configure(
     content: BarContent,
     colors: ThemeColors,
-  ): ChartConfiguration<'bar', number[], string> {
-    const { bars, horizontal } = content;
+  ): ChartConfiguration<'bar', Place[], string> {
+    const { bars, horizontal, range } = content;
     return {
       type: 'bar',
       data: {
         labels: bars.map(({ label }) => label),
         datasets: [
           {
-            data: bars.map(({ value }) => value),
+            data: bars.map(({ value }, i) =>
+              range === undefined ? value : { x: middle(range, i, bars.length), y: value },
+            ),
             backgroundColor: bars.map(({ color }) => colors.series[color]),
             ...(horizontal ? { barThickness: 14 } : { barPercentage: 1, categoryPercentage: 0.96 }),
           },
@@ -59,8 +69,14 @@ export class BarChart extends ThemedChart<BarContent, 'bar', number[], string> {
   }
 }
 
+type Place = number | { readonly x: number; readonly y: number };
+
+/** Middle of a part of a range. */
+const middle = ({ low, high }: BarRange, part: number, parts: number): number =>
+  low + ((high - low) * (part + 0.5)) / parts;
+
 function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> {
-  const { bars, horizontal, logarithmic, format } = content;
+  const { bars, horizontal, range, logarithmic, format } = content;
   const font = { family: colors.fontFamily, size: 11 };
   const values = {
     type: logarithmic ? ('logarithmic' as const) : ('linear' as const),
@@ -77,23 +93,29 @@ function options(content: BarContent, colors: ThemeColors): ChartOptions<'bar'> 
       callback: (value: string | number) => format(Number(value)),
     },
   };
-  const hasTicks = bars.some(({ tick }) => tick !== undefined);
-  const labels = {
-    type: 'category' as const,
-    grid: { display: false },
-    border: { color: colors.muted },
-    ticks: {
-      color: horizontal ? colors.foreground : colors.muted,
-      font,
-      maxRotation: 0,
-      autoSkip: !horizontal && !hasTicks,
-      autoSkipPadding: 24,
-      callback: (_: string | number, index: number) => {
-        const { tick = '', label = '' } = bars[index] ?? {};
-        return hasTicks ? tick : label;
-      },
-    },
+  const line = { grid: { display: false }, border: { color: colors.muted } };
+  const text = {
+    color: horizontal ? colors.foreground : colors.muted,
+    ...{ font, maxRotation: 0, autoSkipPadding: 24 },
   };
+  const labels =
+    range === undefined
+      ? {
+          ...{ type: 'category' as const, ...line },
+          ticks: {
+            ...text,
+            autoSkip: !horizontal,
+            callback: (_: string | number, index: number) => bars[index]?.label ?? '',
+          },
+        }
+      : {
+          ...{ type: 'linear' as const, ...line },
+          ...{ min: range.low, max: range.high, offset: false },
+          afterBuildTicks: (axis: { ticks: { value: number }[] }) => {
+            axis.ticks = range.ticks.map((value) => ({ value }));
+          },
+          ticks: { ...text, callback: (value: string | number) => range.format(Number(value)) },
+        };
   return {
     animation: false,
     responsive: true,

@@ -44,6 +44,8 @@ export interface ChartContent {
   readonly selection: { readonly x: number; readonly y: number | undefined } | undefined;
   /** Distance between the numbers of the horizontal axis, where the chart's own are not round. */
   readonly stepX: number | undefined;
+  /** Whether `x` counts something. */
+  readonly countsX?: boolean;
   readonly formatX: (value: number) => string;
   readonly formatY: (value: number) => string;
   /** Whether `y` holds shares of one. */
@@ -201,6 +203,7 @@ function options(content: ChartContent, colors: ThemeColors): ChartOptions<'line
           maxRotation: 0,
           autoSkipPadding: 12,
           ...(content.stepX === undefined ? {} : { stepSize: content.stepX }),
+          ...(content.countsX === true ? { precision: 0 } : {}),
           callback: (value) => content.formatX(Number(value)),
         },
       },

@@ -1,5 +1,5 @@
 import type { Drift, SublayerDrift } from '../../extension/protocol/heatmap';
-import { formatCount, formatPercent } from '../format';
+import { formatCount, formatPercent, formatShare } from '../format';
 import { strings } from '../strings';
 import { logScale } from './log-scale';
 import type { LogScale } from './log-scale';
@@ -14,8 +14,8 @@ export function driftScale(sublayers: readonly SublayerDrift[]): LogScale | unde
 
 /** Where drift starts, and at which tokens it is largest there. */
 export function startsText({ starts, startsAt = [], limit }: Drift): string {
-  if (starts === undefined) return strings.driftStaysBelow(formatPercent(limit));
-  const start = strings.driftStarts(formatPercent(limit), starts);
+  if (starts === undefined) return strings.driftStaysBelow(formatShare(limit));
+  const start = strings.driftStarts(formatShare(limit), starts);
   const places = startsAt.map(({ token, position, relativeError }) =>
     token === undefined
       ? strings.driftAtPosition(formatCount(position), formatPercent(relativeError))

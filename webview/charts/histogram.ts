@@ -1,6 +1,6 @@
 import { formatCount } from '../format';
 import { strings } from '../strings';
-import type { Bar } from './bar-chart';
+import type { Bar, BarRange } from './bar-chart';
 
 /** How many values lie in each part of a range, whose parts are of one size. */
 export interface HistogramCounts {
@@ -37,9 +37,7 @@ function binText(histogram: HistogramCounts, index: number): string {
 
 export function histogramBars(histogram: HistogramCounts): Bar[] {
   const format = edgeFormat(histogram);
-  const ticks = roundTicks(histogram);
   return histogram.counts.map((value, index) => ({
-    ...(ticks.has(index) ? { tick: ticks.get(index) ?? '' } : {}),
     // Labelled by the middle, so that a label stands for its whole bar.
     label: format((edge(histogram, index) + edge(histogram, index + 1)) / 2),
     title: binText(histogram, index),
@@ -48,21 +46,16 @@ export function histogramBars(histogram: HistogramCounts): Bar[] {
   }));
 }
 
-/** About six round numbers within the range, by the parts that they lie in. */
-function roundTicks({ low, high, counts }: HistogramCounts): ReadonlyMap<number, string> {
+/** The range with about six round numbers in it; undefined where it has no width. */
+export function histogramRange({ low, high }: HistogramCounts): BarRange | undefined {
   const rough = (high - low) / 6;
-  if (!(rough > 0) || !Number.isFinite(rough)) return new Map();
+  if (!(rough > 0) || !Number.isFinite(rough)) return undefined;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = power * ([1, 2, 5].find((factor) => factor * power >= rough) ?? 10);
-  const [first, last] = [Math.ceil(low / step), Math.floor(high / step)];
-  const ticks = new Map<number, string>();
-  for (let i = first; i <= last; i++) {
-    const part = Math.floor(((i * step - low) / (high - low)) * counts.length);
-    const at = Math.min(part, counts.length - 1);
-    // The upper end has no part of its own.
-    if (!ticks.has(at)) ticks.set(at, formatNumber(i * step, 6));
-  }
-  return ticks;
+  const first = Math.ceil(low / step);
+  const count = Math.floor(high / step) - first + 1;
+  const ticks = Array.from({ length: count }, (_, i) => (first + i) * step);
+  return { low, high, ticks, format: (value) => formatNumber(value, 6) };
 }
 
 /** The chart in a sentence. */

@@ -342,6 +342,8 @@ function options(content: ScatterContent, colors: ThemeColors): ChartOptions<'sc
       font,
       maxRotation: 0,
       maxTicksLimit: 7,
+      // An end between two even steps has no number.
+      includeBounds: false,
       ...(range?.step === undefined ? {} : { stepSize: range.step }),
       // The ends of an axis need not be places that are numbered.
       callback: (value: string | number) =>

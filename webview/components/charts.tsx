@@ -91,7 +91,7 @@ export function ScatterPlot(props: ScatterPlotProps): VNode {
         aria-label={label}
         aria-describedby={describedBy}
       />
-      <CopyImage canvas={canvas} label={label} />
+      <CopyImage draw={() => canvas.current} label={label} />
     </div>
   );
 }
@@ -115,7 +115,7 @@ export function BarPlot({ content, label, height }: BarPlotProps): VNode {
       style={{ height: height === undefined ? undefined : `${height}px` }}
     >
       <canvas ref={canvas} role="img" aria-label={label} />
-      <CopyImage canvas={canvas} label={label} />
+      <CopyImage draw={() => canvas.current} label={label} />
     </div>
   );
 }
@@ -142,7 +142,7 @@ export function CurvePlot(props: CurvePlotProps): VNode {
   return (
     <div class={props.onPick === undefined ? 'chart-box' : 'chart-box picks'}>
       <canvas ref={canvas} role="img" aria-label={props.label} />
-      <CopyImage canvas={canvas} label={props.label} />
+      <CopyImage draw={() => canvas.current} label={props.label} />
     </div>
   );
 }

@@ -131,9 +131,17 @@ interface TextFieldProps {
   readonly value: string;
   readonly onInput: (value: string) => void;
   readonly class?: string;
+  /** What stands in an empty field; the label where that stands nowhere else. */
+  readonly placeholder?: string;
 }
 
-export function TextField({ label, value, onInput, class: name }: TextFieldProps): VNode {
+export function TextField({
+  label,
+  value,
+  onInput,
+  class: name,
+  placeholder = label,
+}: TextFieldProps): VNode {
   const field = useRef<ToolkitElement>(null);
   useLayoutEffect(() => {
     // Not a property: Preact would write it again and again over what is typed.
@@ -144,7 +152,7 @@ export function TextField({ label, value, onInput, class: name }: TextFieldProps
     <VsTextField
       ref={field}
       class={name}
-      placeholder={label}
+      placeholder={placeholder}
       onInput={({ currentTarget }) => {
         onInput(currentTarget.value);
       }}

@@ -1,11 +1,11 @@
-import type { RefObject, VNode } from 'preact';
+import type { VNode } from 'preact';
 import { useRef, useState } from 'preact/hooks';
 import { saveImage } from '../kit/save-image';
 import { strings } from '../strings';
 import { named } from '../translate';
 
 interface CopyImageProps {
-  readonly canvas: RefObject<HTMLCanvasElement | null>;
+  readonly draw: () => HTMLCanvasElement | null;
   /** What the image shows. */
   readonly label: string;
 }
@@ -13,12 +13,12 @@ interface CopyImageProps {
 /** How long the button says so, in milliseconds. */
 const told = 2000;
 
-/** Copies a chart as an image, or saves it where the clipboard takes none. Seen while the chart is pointed at, where there is a pointer. */
-export function CopyImage({ canvas, label }: CopyImageProps): VNode {
+/** Copies a chart or a drawing as an image, or saves it where the clipboard takes none. Seen while it is pointed at, where there is a pointer. */
+export function CopyImage({ draw, label }: CopyImageProps): VNode {
   const [isCopied, setCopied] = useState(false);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   const copy = async (): Promise<void> => {
-    const drawn = canvas.current;
+    const drawn = draw();
     if (drawn === null) return;
     const image = withBackground(drawn);
     if (!(await toClipboard(image))) {
@@ -51,7 +51,7 @@ export function CopyImage({ canvas, label }: CopyImageProps): VNode {
   );
 }
 
-/** A chart's own canvas is clear where nothing is drawn. */
+/** What is drawn is clear where nothing is. */
 function withBackground(drawn: HTMLCanvasElement): HTMLCanvasElement {
   const image = document.createElement('canvas');
   image.width = drawn.width;

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import type { BarContent } from '../charts/bar-chart';
-import { histogramBars, histogramRows } from '../charts/histogram';
+import { histogramBars, histogramRange, histogramRows } from '../charts/histogram';
 import type { HistogramCounts } from '../charts/histogram';
 import { formatCompact } from '../format';
 import { strings } from '../strings';
@@ -27,6 +27,7 @@ export function Histogram(props: HistogramProps): VNode {
   const content = useMemo<BarContent>(
     () => ({
       bars: histogramBars(histogram),
+      range: histogramRange(histogram),
       horizontal: false,
       logarithmic,
       format: formatCompact,

@@ -3,7 +3,8 @@ import type { VNode } from 'preact';
 import { Button, Checkbox, Dropdown } from '../components/controls';
 import { Facts } from '../components/facts';
 import { Slider } from '../components/slider';
-import { formatCount, formatInRow, formatPercent } from '../format';
+import { Section } from '../components/section';
+import { formatCount, formatInRow, formatShare } from '../format';
 import { contexts, formatAmount, isTime, leastPercent, withLimit } from './budget';
 import type { BudgetForm } from './budget';
 import { wayKey } from './cells';
@@ -29,8 +30,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
   const reason = choice === undefined ? strings.reasonNothing : asked.plan?.error;
   const against = useComputed(() => reasonAgainst(panel)).value;
   return (
-    <section class="budget" aria-labelledby="budget-title">
-      <h2 id="budget-title">{strings.budget}</h2>
+    <Section class="budget" id="budget-title" title={strings.budget}>
       <Limits panel={panel} asked={asked} />
       <Changes panel={panel} table={table} ways={ways} />
       <Prediction plan={asked.plan} />
@@ -60,7 +60,7 @@ export function Budget({ panel, frame: { table, ways }, asked }: BudgetProps): V
       <div class="made-plan" hidden={plan === undefined}>
         {plan !== undefined && <Plan panel={panel} plan={plan} table={table} />}
       </div>
-    </section>
+    </Section>
   );
 }
 
@@ -85,7 +85,7 @@ function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
   const reached = set
     .filter((unit) => leastPercent(unit, reach) > 1)
     .map((unit) =>
-      strings.limitOf(formatPercent(leastPercent(unit, reach) / 100), strings.limitName[unit]),
+      strings.limitOf(formatShare(leastPercent(unit, reach) / 100), strings.limitName[unit]),
     );
   return (
     <>
@@ -119,7 +119,7 @@ function Limits({ panel, asked: { survey } }: LimitsProps): VNode {
           const least = Math.min(99, leastPercent(unit, reach));
           const percent = Math.max(least, form.limits[unit].percent);
           const before = reach?.find((one) => one.unit === unit)?.before;
-          const share = formatPercent(percent / 100);
+          const share = formatShare(percent / 100);
           return (
             <Slider
               key={unit}
@@ -226,7 +226,7 @@ function Prediction({ plan }: Pick<AskedBudget, 'plan'>): VNode {
         },
         ...limits.map(({ unit, cost, before }) => ({
           name: strings.leftOf(strings.limitName[unit].toLowerCase()),
-          value: strings.shareOf(formatPercent(cost / before), formatAmount(unit, cost)),
+          value: strings.shareOf(formatShare(cost / before), formatAmount(unit, cost)),
         })),
         ...counts
           .filter(({ count }) => count > 0)

@@ -8,6 +8,7 @@ import {
   formatInRow,
   formatPercent,
   formatTime,
+  formatWithError,
 } from '../format';
 import { isOuter } from './cells';
 import type { LayerCell } from './cells';
@@ -96,9 +97,7 @@ function distanceText(
 ): string {
   if (loss === undefined) return strings.none;
   const distance =
-    standardError === undefined
-      ? formatDistance(loss)
-      : strings.plusMinus(formatDistance(loss), formatDistance(standardError));
+    standardError === undefined ? formatDistance(loss) : formatWithError(loss, standardError);
   const word = distanceWord(metric, loss);
   return word === undefined ? distance : listed([distance, tell(word)]);
 }

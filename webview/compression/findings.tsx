@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import type { CompressionState } from '../../extension/protocol/compression';
 import { Section } from '../components/section';
 import { Table } from '../components/table';
-import { formatDistance } from '../format';
+import { formatShare } from '../format';
 import { strings } from './strings';
 
 type MethodFindings = CompressionState['findings'][number];
@@ -43,7 +43,7 @@ export function Findings({ findings }: FindingsProps): VNode {
 function earlyCell({ byDepth, earlyIsMostSensitive }: MethodFindings): VNode {
   return verdict(
     byDepth.length < 2 ? undefined : earlyIsMostSensitive,
-    byDepth.map(({ group, distance }) => `${strings.depth[group]} ${formatDistance(distance)}`),
+    sharesOf(byDepth, (group) => strings.depth[group]),
   );
 }
 
@@ -51,9 +51,19 @@ function downCell({ byRole, downIsMostSensitive }: MethodFindings): VNode {
   const roles = [...byRole].sort((a, b) => b.distance - a.distance);
   return verdict(
     downIsMostSensitive,
-    roles.map(
-      ({ group, distance }) => `${strings.role[group].toLowerCase()} ${formatDistance(distance)}`,
-    ),
+    sharesOf(roles, (group) => strings.role[group].toLowerCase()),
+  );
+}
+
+/** Distances differ by orders of magnitude between methods, their shares of the largest do not. */
+function sharesOf<Group>(
+  groups: readonly { readonly group: Group; readonly distance: number }[],
+  nameOf: (group: Group) => string,
+): string[] {
+  const largest = Math.max(...groups.map(({ distance }) => distance));
+  return groups.map(
+    ({ group, distance }) =>
+      `${nameOf(group)} ${formatShare(largest > 0 ? distance / largest : 0)}`,
   );
 }
 

@@ -14,7 +14,7 @@ import { Button } from '../components/controls';
 import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatInRow, formatPercent, formatShare } from '../format';
 import { choiceAt, formatAmount, withLimit } from './budget';
 import type { CompressionPanel } from './compression-panel';
 import { reasonAgainst } from './frame';
@@ -128,7 +128,7 @@ function scoresOf(
 }
 
 const accuracyText = ({ acc, accError }: Pick<ScoredFront['original'], 'acc' | 'accError'>) =>
-  strings.plusMinus(formatPercent(acc), formatPercent(accError));
+  strings.plusMinus((100 * acc).toFixed(1), formatPercent(accError));
 
 interface Drawn {
   readonly made: MadePlan | undefined;
@@ -181,7 +181,7 @@ function contentOf(
     stepX: unit === 'bytes' || unit === 'memory' ? byteStep(points[0]?.cost ?? 0) : undefined,
     formatX: (value) => formatAmount(unit, value),
     formatY: formatDistance,
-    formatY2: formatPercent,
+    formatY2: formatShare,
     pointTitle: ({ x }) => formatAmount(unit, x),
   };
 }
@@ -244,7 +244,7 @@ function Numbers({ survey: { unit, points }, scores, onUse }: NumbersProps): VNo
       rows={points.map(({ cost, share, sumOfDistances, removed, narrowed, compressed }, index) => [
         formatPercent(share),
         formatAmount(unit, cost),
-        formatDistance(sumOfDistances),
+        formatInRow(sumOfDistances),
         ...(scores === undefined ? [] : [scoreText(scores.points[index])]),
         ...[removed, narrowed, compressed].map(formatCount),
         <Button

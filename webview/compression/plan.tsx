@@ -6,7 +6,7 @@ import { sublayersOf } from '../../extension/protocol/compression';
 import type { MadePlan, ShownTable } from '../../extension/protocol/compression';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
-import { formatCount, formatInRow, formatPercent } from '../format';
+import { formatCount, formatInRow, formatShare } from '../format';
 import { countOf, countsOf, formatAmount } from './budget';
 import { reasonAgainst } from './frame';
 import { strings } from './strings';
@@ -31,7 +31,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
       <h3>
         {strings.planOf(
           limits.map(({ unit, most, before }) =>
-            strings.limitOf(formatPercent(most / before), strings.unitName(unit, context)),
+            strings.limitOf(formatShare(most / before), strings.unitName(unit, context)),
           ),
         )}
       </h3>
@@ -44,7 +44,7 @@ export function Plan({ panel, plan, table }: PlanProps): VNode {
                 ? strings.cost
                 : strings.leftOf(strings.limitName[unit].toLowerCase())
             }
-            value={formatPercent(cost / before)}
+            value={formatShare(cost / before)}
             note={strings.costNote(formatAmount(unit, cost), formatAmount(unit, before))}
           />
         ))}

@@ -7,7 +7,7 @@ import { GridLegend, LegendKey } from '../components/legend';
 import { Section } from '../components/section';
 import { Slider } from '../components/slider';
 import { setAttribute } from '../dom';
-import { formatCount, formatInCell, formatPercent } from '../format';
+import { formatCount, formatInCell, formatShare } from '../format';
 import { Grid } from '../grid/grid';
 import { t, listed } from '../translate';
 import { cellFacts, cellLabel } from './cell-text';
@@ -121,7 +121,7 @@ function Level({ panel, frame: { table }, shown }: GridProps): VNode {
   if (shares.length < 2) {
     return (
       <p class="muted level-note">
-        {only !== undefined && strings.oneLevel(formatPercent(only / 100))}
+        {only !== undefined && strings.oneLevel(formatShare(only / 100))}
       </p>
     );
   }
@@ -133,7 +133,7 @@ function Level({ panel, frame: { table }, shown }: GridProps): VNode {
       least={0}
       most={shares.length - 1}
       value={at}
-      text={strings.shareValue(formatPercent((shares[at] ?? 0) / 100))}
+      text={strings.shareValue(formatShare((shares[at] ?? 0) / 100))}
       onInput={(index) => {
         const share = shares[index];
         if (share !== undefined) panel.setView({ share });

@@ -218,7 +218,7 @@ export const strings = {
   // Findings
   findings: t('The paper and this model'),
   findingsNote: t(
-    'Mean distance when one layer is compressed to about half its bytes. Models differ: trust the measurement.',
+    'Mean distance when one layer is compressed to about half its bytes, as a share of the largest. Models differ: trust the measurement.',
   ),
   findingsTable: t('What the paper says beside what this model shows'),
   findingMethod: t('Method'),

@@ -8,7 +8,7 @@ import { Legend } from '../components/legend';
 import type { Marker } from '../components/legend';
 import { Actions, Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatPercent } from '../format';
+import { formatCount, formatPercent, formatShare } from '../format';
 import { listed, named } from '../translate';
 import { seriesOf } from './map/groups';
 import type { ExperimentSeries } from './map/groups';
@@ -124,18 +124,13 @@ function pointsOf({ name, rows }: ExperimentSeries, all: Experiment['rows']): Ch
   return [...[0, ...shares].sort((a, b) => a - b).map((x) => ({ x, y, index: 0 })), whole];
 }
 
-/** 0.5 → 50 %, 0.125 → 12.5 % */
-function formatShare(share: number): string {
-  return formatPercent(share).replace('.0', '');
-}
-
 function cellsOf(name: string, row: Experiment['rows'][number]): string[] {
   const { keep, examples, mean, deviation, offset } = row;
   return [
     offset === undefined
       ? strings.seriesName(name)
-      : `${name} ${strings.behind(formatPercent(offset))}`,
-    formatPercent(keep),
+      : `${name} ${strings.behind(formatShare(offset))}`,
+    formatShare(keep),
     formatCount(examples),
     deviation === undefined
       ? formatPercent(mean)

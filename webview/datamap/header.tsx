@@ -7,7 +7,7 @@ import { Notice } from '../components/notice';
 import { PageHeader } from '../components/page-header';
 import { formatDuration } from '../../extension/core/format';
 import { verbatim } from '../../extension/core/message';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatShare } from '../format';
 import { strings } from './strings';
 import type { DataMap, DataMapPanel, Overview } from './types';
 import { tell } from '../translate';
@@ -78,7 +78,7 @@ function factsOf({ examples, classes, scoring, issues }: Overview): Fact[] {
         : [
             {
               name: strings.issueName[kind],
-              value: `${formatCount(found)} (${formatPercent(found / Math.max(1, examples))})`,
+              value: `${formatCount(found)} (${formatShare(found / Math.max(1, examples))})`,
               title: strings.issueTitle[kind],
             },
           ];
@@ -101,6 +101,6 @@ function scoringFacts(scoring: NonNullable<Overview['scoring']>): Fact[] {
       title: strings.agreementTitle,
     },
     { name: strings.seconds, value: formatDuration(seconds) },
-    ...(noise === undefined ? [] : [{ name: strings.noise, value: formatPercent(noise.rate) }]),
+    ...(noise === undefined ? [] : [{ name: strings.noise, value: formatShare(noise.rate) }]),
   ];
 }

@@ -1,7 +1,7 @@
 import type { VNode } from 'preact';
 import { Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatPercent } from '../format';
+import { formatCount, formatShare } from '../format';
 import { strings } from './strings';
 import type { Overview } from './types';
 
@@ -53,7 +53,7 @@ export function LabelIssues({ overview, onShow }: LabelIssuesProps): VNode | nul
               }}
             />,
             formatCount(examples),
-            `${formatCount(suspected)} (${formatPercent(suspected / Math.max(1, examples))})`,
+            `${formatCount(suspected)} (${formatShare(suspected / Math.max(1, examples))})`,
             confused === undefined || other === undefined ? (
               strings.none
             ) : (

@@ -5,7 +5,7 @@ import { Checkbox, Dropdown } from '../components/controls';
 import { Section } from '../components/section';
 import { Slider } from '../components/slider';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatDistance, formatPercent } from '../format';
+import { formatCount, formatDistance, formatShare } from '../format';
 import { useAnswer } from '../kit/use-answer';
 import { strings } from './strings';
 import type { ChoiceCounts, DataMapPanel, Overview } from './types';
@@ -125,7 +125,7 @@ function PercentSlider({ value, onInput, ...props }: PercentSliderProps): VNode 
     <Slider
       {...props}
       value={percent}
-      text={formatPercent(percent / 100)}
+      text={formatShare(percent / 100)}
       onInput={(next) => {
         onInput(next / 100);
       }}
@@ -134,7 +134,7 @@ function PercentSlider({ value, onInput, ...props }: PercentSliderProps): VNode 
 }
 
 function countedText({ kept, examples }: ChoiceCounts): string {
-  const share = formatPercent(kept / Math.max(1, examples));
+  const share = formatShare(kept / Math.max(1, examples));
   return strings.counted(formatCount(kept), formatCount(examples), share);
 }
 
@@ -147,7 +147,7 @@ function ClassTable({ classes, kept }: ClassTableProps): VNode {
   const total = classes.reduce((sum, { examples }) => sum + examples, 0);
   const hasSuspects = classes.some(({ suspected }) => suspected !== undefined);
   const share = (part: number, whole: number) =>
-    whole === 0 ? strings.none : `${formatCount(part)} (${formatPercent(part / whole)})`;
+    whole === 0 ? strings.none : `${formatCount(part)} (${formatShare(part / whole)})`;
   return (
     <ScrollingTable
       caption={strings.classTable}

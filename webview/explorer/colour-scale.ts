@@ -2,7 +2,7 @@ import { distanceWord } from '../../extension/core/change-size';
 import { driftScale, startsText } from '../charts/drift-scale';
 import { logScale } from '../charts/log-scale';
 import { fileName } from '../file-name';
-import { formatCount, formatDistance, formatInRow, formatPercent } from '../format';
+import { formatCount, formatDistance, formatInRow, formatPercent, formatShare } from '../format';
 import { strings } from './strings';
 import { listed, tell } from '../translate';
 import type { Diagram, DiagramNode, Drift, Importance } from './types';
@@ -62,8 +62,8 @@ export function driftColours(drift: Drift | undefined): ColourScale | undefined 
   const byId = new Map(drift.sublayers.map((one) => [one.sublayer, one]));
   return {
     legend: strings.driftLegend,
-    low: formatPercent(scale.min),
-    high: formatPercent(scale.max),
+    low: formatShare(scale.min),
+    high: formatShare(scale.max),
     note: startsText(drift),
     positions: ({ sublayers }) =>
       sublayers.map((id) => {

@@ -136,7 +136,12 @@ function Box({ node, colours, isCurrent, isSelected }: BoxProps): VNode {
       {frame ? <FrameTitle node={node} title={title} /> : <Closed node={node} />}
       {colours !== undefined && !frame && <Strip node={node} colours={colours} />}
       {difference !== undefined && (
-        <text class="sign" x={width - 12} y={14} aria-hidden="true">
+        <text
+          class="sign"
+          x={isRound(node) ? width + 5 : width - 12}
+          y={isRound(node) ? height : 14}
+          aria-hidden="true"
+        >
           {signs[difference]}
         </text>
       )}
@@ -153,7 +158,12 @@ function FrameTitle({ node, title }: NodeProps & { readonly title: string }): VN
   const { detail, expanded } = node;
   return (
     <>
-      {expanded !== undefined && <Fold expanded={expanded} x={8} y={titleHeight / 2} />}
+      {expanded !== undefined && (
+        <>
+          <rect class="title-ground" {...{ x: 4, y: 2, width: 21, height: titleHeight - 5 }} />
+          <Fold expanded={expanded} x={8} y={titleHeight / 2} />
+        </>
+      )}
       <text class="title" x={expanded === undefined ? 10 : 26} y={titleHeight / 2 + 4}>
         {title}
         {detail !== undefined && (
@@ -167,15 +177,18 @@ function FrameTitle({ node, title }: NodeProps & { readonly title: string }): VN
 }
 
 function Closed({ node }: NodeProps): VNode {
-  const { kind, label, detail, width, height, expanded, sublayers, value } = node;
-  const isRound = (kind === 'combine' && width === height) || kind === 'input' || kind === 'output';
+  const { label, detail, width, height, expanded, sublayers, value } = node;
   const room = sublayers.length > 0 || value !== undefined ? height - stripHeight - 2 : height;
   const middle = expanded === undefined ? width / 2 : width / 2 + 7;
   const first = room / 2 + (detail === undefined ? 4 : -3);
   return (
     <>
-      <rect class="shape-box" {...{ x: 0, y: 0, width, height }} rx={isRound ? height / 2 : 4} />
-      {!isRound && <rect class="accent" {...{ x: 0, y: 4, width: 3, height: height - 8 }} />}
+      <rect
+        class="shape-box"
+        {...{ x: 0, y: 0, width, height }}
+        rx={isPill(node) ? height / 2 : 4}
+      />
+      {!isPill(node) && <rect class="accent" {...{ x: 0, y: 4, width: 3, height: height - 8 }} />}
       {expanded !== undefined && <Fold expanded={expanded} x={9} y={room / 2} />}
       <text class="label" x={middle} y={first}>
         {label}
@@ -188,6 +201,13 @@ function Closed({ node }: NodeProps): VNode {
     </>
   );
 }
+
+/** A sum or a product: a circle, which has no room for a second sign. */
+const isRound = ({ kind, width, height }: DiagramNode): boolean =>
+  kind === 'combine' && width === height;
+
+const isPill = (node: DiagramNode): boolean =>
+  isRound(node) || node.kind === 'input' || node.kind === 'output';
 
 interface FoldProps {
   readonly expanded: boolean;

@@ -1,7 +1,9 @@
 import type { TargetedKeyboardEvent, VNode } from 'preact';
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Button, Dropdown } from '../components/controls';
+import { CopyImage } from '../components/copy-image';
 import { formatCount } from '../format';
+import { paintSvg } from '../kit/paint-svg';
 import { ColourLegend, DiagramDrawing } from './diagram-drawing';
 import { keyAction } from './diagram-keys';
 import { movedByDragging } from './drag-scroll';
@@ -178,34 +180,43 @@ export function Diagram({ panel, model, onSelect }: DiagramProps): VNode {
         </div>
       </div>
       {diagram !== undefined && (
-        <div
-          class="diagram-scroll"
-          ref={scroller}
-          onKeyDown={press}
-          onClick={({ target }) => {
-            const clicked = nodeOf(target);
-            if (clicked === undefined) return;
-            elementOf(clicked.id)?.focus({ preventScroll: true });
-            if (clicked.id !== selected) choose(clicked);
-            if (target instanceof Element && target.closest('.fold') !== null) toggle(clicked);
-          }}
-          onDblClick={({ target }) => {
-            toggle(nodeOf(target));
-          }}
-          onFocusIn={({ target }) => {
-            const focused = nodeOf(target);
-            if (focused !== undefined && focused.id !== selected) choose(focused);
-          }}
-          onWheel={(event) => {
-            if (!event.ctrlKey && !event.metaKey) return;
-            event.preventDefault();
-            zoomBy(event.deltaY < 0 ? 1.1 : 1 / 1.1);
-          }}
-        >
-          <DiagramDrawing
-            {...{ diagram, colours, scale }}
-            current={node?.id ?? nodes[0]?.id}
-            isSelected={node !== undefined}
+        <div class="diagram-box">
+          <div
+            class="diagram-scroll"
+            ref={scroller}
+            onKeyDown={press}
+            onClick={({ target }) => {
+              const clicked = nodeOf(target);
+              if (clicked === undefined) return;
+              elementOf(clicked.id)?.focus({ preventScroll: true });
+              if (clicked.id !== selected) choose(clicked);
+              if (target instanceof Element && target.closest('.fold') !== null) toggle(clicked);
+            }}
+            onDblClick={({ target }) => {
+              toggle(nodeOf(target));
+            }}
+            onFocusIn={({ target }) => {
+              const focused = nodeOf(target);
+              if (focused !== undefined && focused.id !== selected) choose(focused);
+            }}
+            onWheel={(event) => {
+              if (!event.ctrlKey && !event.metaKey) return;
+              event.preventDefault();
+              zoomBy(event.deltaY < 0 ? 1.1 : 1 / 1.1);
+            }}
+          >
+            <DiagramDrawing
+              {...{ diagram, colours, scale }}
+              current={node?.id ?? nodes[0]?.id}
+              isSelected={node !== undefined}
+            />
+          </div>
+          <CopyImage
+            label={strings.diagramLabel}
+            draw={() => {
+              const drawing = scroller.current?.querySelector('svg');
+              return drawing ? paintSvg(drawing) : null;
+            }}
           />
         </div>
       )}

@@ -37,7 +37,7 @@ export function Lists({ model, onOpen }: ListsProps): VNode {
           ])}
         />
       </Section>
-      <Section id="side-title" title={strings.sideFiles}>
+      <Section class="side-files" id="side-title" title={strings.sideFiles}>
         <SideFiles model={model} onOpen={onOpen} />
       </Section>
       {model.graph !== undefined && <Graph graph={model.graph} />}

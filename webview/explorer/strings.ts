@@ -227,7 +227,7 @@ export const strings = {
   perThousand: t('Per 1,000 tokens'),
   fullContext: t('Full context'),
   noCache: t('The headers don’t say how much is cached per token.'),
-  tuning: t('Training'),
+  tuning: t('Memory to train'),
   tuningCaption: t('Estimated memory for training'),
   tuningNote: t(
     'Estimates without activations, which grow with batch and context. Adam takes 16 bytes per trained parameter. LoRA is on every linear layer of the blocks.',

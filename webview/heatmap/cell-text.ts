@@ -7,7 +7,14 @@ import type {
 } from '../../extension/protocol/heatmap';
 import { listed, tell } from '../translate';
 import type { Fact } from '../components/facts';
-import { formatBytes, formatCompact, formatCount, formatDistance, formatPercent } from '../format';
+import {
+  formatBytes,
+  formatCompact,
+  formatCount,
+  formatDistance,
+  formatPercent,
+  formatWithError,
+} from '../format';
 import { strings } from './strings';
 import type { Cell } from './cells';
 import { unitName } from './units';
@@ -15,10 +22,9 @@ import { unitName } from './units';
 /** The distance of a cell in words; a dash where there is none. */
 export function distanceText(cell: Cell, format = formatDistance): string {
   if (cell.distance !== undefined) {
-    const distance = format(cell.distance);
     return cell.standardError === undefined
-      ? distance
-      : strings.plusMinus(distance, format(cell.standardError));
+      ? format(cell.distance)
+      : formatWithError(cell.distance, cell.standardError, format);
   }
   if (cell.atLeast !== undefined) return strings.atLeast(format(cell.atLeast));
   return strings.notYet;

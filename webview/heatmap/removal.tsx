@@ -12,7 +12,7 @@ import {
   formatCount,
   formatDistance,
   formatInRow,
-  formatPercent,
+  formatShare,
 } from '../format';
 import type { Selected } from './draft';
 import type { Frame } from './frame';
@@ -59,7 +59,7 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
             value,
             rounds,
             strings.units(totals.sublayers, totals.experts),
-            formatPercent(totals.shares.parameters),
+            formatShare(totals.shares.parameters),
           )}
           onInput={selectRounds}
         />
@@ -97,18 +97,18 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
       <Tile
         name={strings.parametersSaved}
         value={formatCompact(totals.parameters)}
-        note={formatPercent(shares.parameters)}
+        note={formatShare(shares.parameters)}
       />
       <Tile
         name={strings.bytesSaved}
         value={formatBytes(totals.bytes)}
-        note={formatPercent(shares.bytes)}
+        note={formatShare(shares.bytes)}
       />
       {cannot.keepCache === undefined ? (
         <Tile
           name={strings.kvSaved}
           value={formatBytes(totals.kvBytesPerToken)}
-          note={strings.perToken(formatPercent(shares.kvBytesPerToken))}
+          note={strings.perToken(formatShare(shares.kvBytesPerToken))}
         />
       ) : (
         <Tile
@@ -181,7 +181,7 @@ function perplexityNote(selected: number, original: number | undefined): string 
   const sign = change >= 0 ? '+' : '−';
   const told = strings.perplexityChange(
     formatDistance(original),
-    `${sign}${formatPercent(Math.abs(change))}`,
+    `${sign}${formatShare(Math.abs(change))}`,
   );
   return named(told, tell(perplexityWord(original, selected)));
 }

@@ -154,7 +154,6 @@ export const strings = {
   round: t('Removed in round'),
   mark: t('Mark'),
   notYet: '–',
-  plusMinus: (distance: string, error: string) => `${distance} ± ${error}`,
   atLeast: (distance: string) => `≥ ${distance}`,
   previewOnly: (distance: string) => t('{0} (local cosine)', distance),
   markName: (mark: Mark, order: number | undefined) =>

@@ -78,6 +78,7 @@ export function Form({ panel }: { readonly panel: PlaygroundPanel }): VNode {
             <span class="muted">{strings.field[name]}</span>
             <TextField
               label={strings.field[name]}
+              placeholder=""
               value={view[name]}
               onInput={(value) => {
                 panel.setView({ [name]: value });

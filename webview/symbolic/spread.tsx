@@ -5,7 +5,7 @@ import { ScatterPlot } from '../components/charts';
 import { Legend } from '../components/legend';
 import { Folded, Section } from '../components/section';
 import { ScrollingTable } from '../components/table';
-import { formatCount, formatPercent } from '../format';
+import { formatCount, formatPercent, formatShare } from '../format';
 import { accuracyRange, meanOf, modelAt, spreadPoints } from './population';
 import type { SpreadPoint } from './population';
 import { strings } from './strings';
@@ -104,7 +104,7 @@ function chartOf(evolution: Evolution): SpreadChart {
   const content: ScatterContent = {
     series,
     titles: { x: strings.iteration, y: strings.accuracy },
-    format: formatPercent,
+    format: formatShare,
     formatX: (value) => String(Math.round(value)),
     // The ends lie between iterations, so that chart.js numbers these rather than the ends.
     rangeX: { min: 0.4, max: settings.iterations + 0.6, step: 1 },
@@ -126,7 +126,7 @@ function levelsOf({ lines, baselines }: Evolution): NamedLevel[] {
   const levels: NamedLevel[] = [];
   if (baselines.length > 0) {
     const y = meanOf(baselines.map(({ test }) => test));
-    const name = strings.baselineLine(formatPercent(y), baselines.length);
+    const name = strings.baselineLine(formatShare(y), baselines.length);
     levels.push({ y, color: 'purple', dash: [], name });
   }
   if (lines !== undefined) {
@@ -134,11 +134,11 @@ function levelsOf({ lines, baselines }: Evolution): NamedLevel[] {
     levels.push(
       {
         ...{ y: majority, color: 'yellow', dash: [8, 4] },
-        name: strings.majorityLine(formatPercent(majority)),
+        name: strings.majorityLine(formatShare(majority)),
       },
       {
         ...{ y: shortcut, color: 'red', dash: [2, 3] },
-        name: strings.shortcutLine(formatPercent(shortcut)),
+        name: strings.shortcutLine(formatShare(shortcut)),
       },
     );
   }

@@ -155,6 +155,36 @@ export function testExplorer(session: () => Session): void {
     await workbench.tab('model.safetensors').click();
   });
 
+  it('copies the data flow as an image', async () => {
+    const frame = await explorer();
+    await frame.getByRole('button', { name: 'Data Flow' }).click();
+    const drawing = frame.locator('.diagram-scroll svg');
+    await drawing.waitFor();
+    await frame.evaluate(() => {
+      navigator.clipboard.write = async ([item]) => {
+        const image = await createImageBitmap((await item?.getType('image/png')) ?? new Blob());
+        const canvas = new OffscreenCanvas(image.width, image.height);
+        const context = canvas.getContext('2d');
+        context?.drawImage(image, 0, 0);
+        const pixels = context?.getImageData(0, 0, image.width, image.height).data ?? [];
+        const colors = new Set(new Uint32Array(new Uint8Array(pixels).buffer));
+        document.body.dataset['copied'] = JSON.stringify([image.width, image.height, colors.size]);
+      };
+    });
+    await frame.getByRole('button', { name: /^Copy as Image: Data flow/ }).press('Enter');
+    const copied = await frame.locator('body[data-copied]').getAttribute('data-copied');
+    const [, , width = 0, height = 0] = ((await drawing.getAttribute('viewBox')) ?? '')
+      .split(' ')
+      .map(Number);
+    // Letters and curves alone have dozens of shades.
+    expect(JSON.parse(copied ?? '')).toEqual([
+      Math.round(2 * width),
+      Math.round(2 * height),
+      expect.toSatisfy((colors: number) => colors > 50),
+    ]);
+    await frame.getByRole('button', { name: 'Table' }).click();
+  });
+
   it('compares with another model, weights on demand', async () => {
     const { workbench } = session();
     const frame = await explorer();

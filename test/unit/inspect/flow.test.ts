@@ -263,6 +263,31 @@ describe('the layout', () => {
     });
   });
 
+  it('leads each value from frame to frame, where it leaves one and enters the other', () => {
+    const block = (id: string) => ({
+      ...{ id, kind: 'block' as const, label: verbatim(id) },
+      children: ['left', 'right'].map((side) => ({
+        ...{ id: `${id}.${side}`, label: verbatim(side), kind: 'operator' as const, tensors: [] },
+      })),
+    });
+    const { nodes, edges } = layOut(
+      {
+        ...{ source: 'architecture', items: [block('a'), block('b')], omitted: 0 },
+        edges: ['left', 'right'].map((side) => ({ from: `a.${side}`, to: `b.${side}` })),
+      },
+      new Set(),
+    );
+    const below = nodes.find(({ id }) => id === 'a');
+    const border = (below?.y ?? 0) + (below?.height ?? 0);
+    const places = (end: 0 | -1): number[] =>
+      edges.flatMap(({ points }) => {
+        const point = points.at(end);
+        return point?.y === border ? [point.x] : [];
+      });
+    expect(new Set(places(-1)).size).toBe(2);
+    expect(places(0).sort()).toEqual(places(-1).sort());
+  });
+
   it('leaves a group closed that is too large to be read', async () => {
     const flow = await flowOf(fixture('llama-gqa-untied'));
     const operators = Array.from({ length: 3000 }, (_, i) => ({

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { histogramBars, histogramRows } from '../../../webview/charts/histogram';
+import { histogramBars, histogramRange, histogramRows } from '../../../webview/charts/histogram';
 
 describe('the parts of a histogram', () => {
   it('are told apart however narrow the range is', () => {
@@ -21,18 +21,12 @@ describe('the parts of a histogram', () => {
   });
 
   it('are numbered by round numbers', () => {
-    const counts = new Array<number>(64).fill(1);
-    const ticks = histogramBars({ low: -0.304, high: 0.297, counts }).flatMap(
-      ({ tick }) => tick ?? [],
-    );
-    expect(ticks).toEqual(['-0.2', '0', '0.2']);
-    expect(histogramBars({ low: 0, high: 1, counts }).flatMap(({ tick }) => tick ?? [])).toEqual([
-      '0',
-      '0.2',
-      '0.4',
-      '0.6',
-      '0.8',
-      '1',
-    ]);
+    const numbers = (low: number, high: number): string[] => {
+      const range = histogramRange({ low, high, counts: [1, 2] });
+      return range?.ticks.map(range.format) ?? [];
+    };
+    expect(numbers(-0.304, 0.297)).toEqual(['-0.2', '0', '0.2']);
+    expect(numbers(0, 1)).toEqual(['0', '0.2', '0.4', '0.6', '0.8', '1']);
+    expect(numbers(2, 2)).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ import { Legend } from '../../components/legend';
 import type { Marker } from '../../components/legend';
 import { Folded } from '../../components/section';
 import { ScrollingTable } from '../../components/table';
-import { formatCount, formatDistance, formatPercent } from '../../format';
+import { formatCount, formatDistance, formatShare } from '../../format';
 import { listed, named } from '../../translate';
 import { strings } from '../strings';
 import type { Overview } from '../types';
@@ -114,7 +114,7 @@ export function GroupedMap<Point extends { readonly index: number }>(
           rows={groups.map(({ name, points: members }) => [
             name,
             formatCount(members.length),
-            formatPercent(members.length / Math.max(1, points.length)),
+            formatShare(members.length / Math.max(1, points.length)),
             ...table.means.map(({ of }) => meanOf(members.flatMap((point) => of(point) ?? []))),
           ])}
         />

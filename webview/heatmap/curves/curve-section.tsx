@@ -82,6 +82,7 @@ function Chart({ panel, profile, selected, onPick }: ChartProps): VNode {
       logarithmic,
       selection: selectionOf(selected, axis, curves),
       stepX: axis === 'bytes' ? byteStep(mostRemoved(curves)) : undefined,
+      countsX: axis === 'sublayers',
       formatX: formatOf[axis],
       formatY: formatDistance,
       pointTitle: ({ index, x }) =>

@@ -148,7 +148,7 @@ function levelsOf(
   const add = (frame: Visible | undefined, edge: LevelEdge): void => {
     const level = levels.get(frame) ?? new Map<string, LevelEdge>();
     levels.set(frame, level);
-    const key = `${keyOf(edge.from)}\n${keyOf(edge.to)}`;
+    const key = [keyOf(edge.from), keyOf(edge.to), borderKey(edge)].join('\n');
     if (!level.has(key)) {
       level.set(key, edge);
     }
@@ -201,6 +201,13 @@ function levelsOf(
       ];
     }),
   );
+}
+
+/** Values that cross the border of a frame cross it at places of their own. */
+function borderKey({ from, to, edge }: LevelEdge): string {
+  const isFrame = (end: Visible | string): boolean =>
+    typeof end !== 'string' && end.children !== undefined;
+  return isFrame(from) || isFrame(to) ? edge.from : '';
 }
 
 function keyOf(end: Visible | string): string {
