@@ -185,7 +185,7 @@ function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean 
   if (granularity === 'expert') return expert !== undefined;
   return (
     expert === undefined &&
-    (granularity === 'sublayer' || granularity === 'block' || granularity === kind)
+    (granularity === 'sublayer' || granularity === 'block' || kind.endsWith(granularity))
   );
 }
 

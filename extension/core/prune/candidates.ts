@@ -46,7 +46,8 @@ export function listCandidates(
     });
   }
   return sublayers.flatMap(({ id, kind }, index) =>
-    granularity === 'sublayer' || kind === granularity
+    // Cross-attention is attention.
+    granularity === 'sublayer' || kind.endsWith(granularity)
       ? [{ id, members: [index], first: index }]
       : [],
   );

@@ -8,6 +8,7 @@ import { inEnglish } from '../../../extension/core/message';
 import { sourceAndTarget } from '../../../extension/core/models/example';
 import { AnsweredIds } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { listCandidates } from '../../../extension/core/prune/candidates';
 import { encoderOutput, seq2seqFixture, seq2seqGolden, seq2seqNames } from '../encoder-fixtures';
 import { prune, readConfig, rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
@@ -55,6 +56,14 @@ const keepsBlocks = new Set(['bart', 'marian', 'mvp', 'plbart']);
 describe.each(seq2seqNames)('%s', (name) => {
   const folder = seq2seqFixture(name);
   const golden = seq2seqGolden(name);
+
+  it('lists cross-attention among the attentions', async () => {
+    const { summary } = await openModel(folder);
+    const listed = listCandidates(summary, 'attention').map(({ id }) => id);
+    expect(listed).toContain('block.3.attention');
+    expect(listed).toContain('block.3.cross-attention');
+    expect(listed.some((id) => id.endsWith('feedforward'))).toBe(false);
+  });
 
   it('has the logits of transformers, every tensor used', async () => {
     const output = await encoderOutput(folder, golden.examples);
