@@ -2,6 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
 import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/parts/experts';
 import { xieluTensors } from '../../models/parts/feedforward';
+import { biasGateTensors } from '../../models/parts/gated-bias';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
 import type { Linear } from '../../models/parts/linear';
 import type { Branch, Norm, NormStyle } from '../../models/parts/norm';
@@ -219,15 +220,20 @@ export function attentionFlow(
   const cap = shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`];
   const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
   const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
+  const gatedBias = weights.biasGate === undefined ? [] : [say`gated bias by distance`];
   const context = branch.add(
     'attention',
     'attention',
     verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: listed([headsText, seen, ...cap, ...sinks, ...grid]),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias]),
       shape: [batch, sequence, numHeads * valueDim],
-      tensors: [weights.sinks, weights.gridBias?.table],
+      tensors: [
+        weights.sinks,
+        weights.gridBias?.table,
+        ...biasGateTensors(weights.biasGate),
+      ],
     },
   );
   const gated =

@@ -15,7 +15,7 @@ import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { findRelative } from './find-relative';
-import { patchModulesOf } from './encoder-architecture';
+import { inForm, patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -48,6 +48,8 @@ export interface EncoderLayout {
   readonly gridRotary: GridRotary | undefined;
   /** [buckets, heads]: what is added to scores by distance. */
   readonly distanceBias: LazyTensor | undefined;
+  /** [buckets, heads]: what scores gain by distance as far as the gates of attentions let it, and the last distance told apart. */
+  readonly gatedBias: { readonly table: LazyTensor; readonly farthest: number } | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -89,7 +91,7 @@ export function layOutEncoder(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
-  const architecture = { ...family, ...family.form?.(config) };
+  const architecture = inForm(family, config);
   const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
     { ...architecture, norm: normKind },
@@ -155,6 +157,7 @@ export function layOutEncoder(
         ...relative(place, findAttention(names, biases, tensors, place, attention)),
         ...findConvolution(architecture, config, tensors, place),
         ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
+        ...findBiasGate(architecture, tensors, place, attention),
       },
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
@@ -171,11 +174,11 @@ export function layOutEncoder(
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
-    norm: form.norm === undefined ? undefined : tensors.norm(`${prefix}${form.norm}`, hidden),
+    norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, distanceBias, unread = [] } = architecture;
+  const { finalNorm, distanceBias, gatedBias, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
@@ -200,6 +203,16 @@ export function layOutEncoder(
       distanceBias === undefined
         ? undefined
         : tensors.take(`${prefix}${distanceBias}.weight`, [distanceBuckets, attention.numHeads]),
+    gatedBias:
+      gatedBias === undefined
+        ? undefined
+        : {
+            table: tensors.take(`${blocksPrefix}0.${gatedBias.table}.weight`, [
+              gatedBias.buckets(config),
+              attention.numHeads,
+            ]),
+            farthest: gatedBias.farthest(config),
+          },
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
     head,
     canTie: form?.steps.some(({ tied }) => tied) === true,
@@ -294,6 +307,20 @@ function findGridBias(
   return { gridBias: { table, grid } };
 }
 
+function findBiasGate(
+  { gatedBias: names }: EncoderArchitecture,
+  tensors: TensorFinder,
+  place: string,
+  { numHeads, headDim }: AttentionShape,
+): Pick<AttentionWeights, 'biasGate'> {
+  if (names === undefined) {
+    return {};
+  }
+  const linear = tensors.linear(`${place}${names.gate}`, 8, headDim, true);
+  const factor = tensors.take(`${place}${names.factor}`, [1, numHeads, 1, 1]);
+  return { biasGate: { linear, factor } };
+}
+
 function findConvolution(
   { valueConvolution: names }: EncoderArchitecture,
   config: EncoderConfig,
@@ -326,7 +353,7 @@ function mostPositions(
   config: EncoderConfig,
   embedding: EncoderEmbedding,
 ): number | undefined {
-  if (embedding.kind === 'image') {
+  if (embedding.kind !== 'text') {
     return undefined;
   }
   const most = config.max_position_embeddings - (embedding.padding ?? -1) - 1;

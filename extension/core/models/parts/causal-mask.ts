@@ -86,11 +86,23 @@ export function emitWholeMask(
   return graph.op('Where', [near, bias, none]);
 }
 
-/** Emits [1, heads, total, total] of how far each key is `ahead` of each query: [total, total]. */
-function emitDistanceBias(graph: GraphBuilder, table: LazyTensor, ahead: Value): Value {
-  const distances = Array.from({ length: 2 * farDistance + 1 }, (_, i) => i - farDistance);
-  const buckets = graph.ints(distances.map(bucketOf), [distances.length]);
-  const far = graph.ints([farDistance], []);
+/**
+ * Emits [1, heads, total, total] of how far each key is `ahead` of each query: [total, total]. All distances from
+ * `farthest` on are in one bucket of the table [buckets, heads].
+ */
+export function emitDistanceBias(
+  graph: GraphBuilder,
+  table: LazyTensor,
+  ahead: Value,
+  farthest = farDistance,
+): Value {
+  const distances = Array.from({ length: 2 * farthest + 1 }, (_, i) => i - farthest);
+  const [count = 0] = table.shape;
+  const buckets = graph.ints(
+    distances.map((distance) => bucketOf(distance, count, farthest)),
+    [distances.length],
+  );
+  const far = graph.ints([farthest], []);
   const clipped = graph.op('Clip', [ahead, graph.op('Neg', [far]), far]);
   const bucket = graph.op('Gather', [buckets, graph.op('Add', [clipped, far])]);
   const byHead = graph.op('Transpose', [emitRows(graph, table, bucket)], { perm: [2, 0, 1] });
@@ -98,11 +110,11 @@ function emitDistanceBias(graph: GraphBuilder, table: LazyTensor, ahead: Value):
 }
 
 /** Near distances have a bucket each, others share them evenly by their logarithms. */
-function bucketOf(ahead: number): number {
-  const half = distanceBuckets / 2;
+function bucketOf(ahead: number, buckets: number, farthest: number): number {
+  const half = buckets / 2;
   const near = half / 2;
   const distance = Math.abs(ahead);
-  const share = Math.log(distance / near) / Math.log(farDistance / near);
+  const share = Math.log(distance / near) / Math.log(farthest / near);
   const bucket =
     distance < near ? distance : Math.min(half - 1, near + Math.trunc(share * (half - near)));
   return ahead > 0 ? half + bucket : bucket;

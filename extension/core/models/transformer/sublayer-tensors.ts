@@ -7,6 +7,7 @@ import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import { endTensors } from '../parts/block-end';
+import { biasGateTensors } from '../parts/gated-bias';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
@@ -72,6 +73,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.addedBiases?.value,
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
+        ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
       return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
