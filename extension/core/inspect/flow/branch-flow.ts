@@ -310,10 +310,18 @@ export function expertFlow(
   input: Wire,
 ): BranchFlow {
   const { norm, count, perToken, hiddenSize } = shape;
+  const { apart, shared } = weights;
   const x = branch.norm('norm', norm, input, weights.norm);
-  const scores = branch.add('router', 'weights', say`Router`, [x], {
+  const read = apart === undefined ? x : branch.norm('experts-norm', norm, input, apart.norm);
+  const scores = branch.add('router', 'weights', say`Router`, [apart === undefined ? x : input], {
     shape: [...x.shape.slice(0, -1), count],
-    tensors: [...weights.router, ...weights.routerBias, ...weights.choiceBias],
+    tensors: [
+      ...weights.router,
+      ...weights.routerBias,
+      ...weights.choiceBias,
+      ...weights.shareFactors,
+      apart?.routerScale,
+    ],
   });
   const chosen = branch.add('choose', 'operator', say`Choose ${perToken} of ${count}`, [scores], {
     shape: [...x.shape.slice(0, -1), perToken],
@@ -322,7 +330,7 @@ export function expertFlow(
   const outs: Wire[] = [];
   const experts = weights.experts.map((expert, j): FlowGroup => {
     const own = new BranchBuilder(flow, `${id}/expert.${j}`);
-    const inner = innerFlow(own, shape, expert, x);
+    const inner = innerFlow(own, shape, expert, read);
     outs.push(own.linear('down', say`Down`, inner, expert.down, hiddenSize));
     return {
       id: `${id}/expert.${j}`,
@@ -343,13 +351,17 @@ export function expertFlow(
   const weighted = branch.add('sum', 'combine', say`Weighted sum`, [...outs, chosen], {
     shape: x.shape,
   });
-  const { shared } = weights;
   const sum =
     shared === undefined
       ? weighted
       : branch.add('shared-sum', 'combine', verbatim('+'), [
-          weighted,
-          sharedFlow(flow, id, shape, shared, x, branch),
+          branch.norm('experts-post-norm', norm, weighted, apart?.postNorm),
+          branch.norm(
+            'shared-post-norm',
+            norm,
+            sharedFlow(flow, id, shape, shared, x, branch),
+            apart?.sharedPostNorm,
+          ),
         ]);
   const out = branch.ending(shape, sum, weights);
   return { group: branch.group(say`Experts`, say`${perToken} of ${count} per token`), out };

@@ -58,6 +58,7 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
     case 'feedforward':
       return [weights.innerNorm];
     case 'expert':
+      return [weights.apart?.norm, weights.apart?.postNorm, weights.apart?.sharedPostNorm];
     case 'patch':
       return [];
   }
@@ -80,7 +81,12 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);
     case 'expert':
-      return [...sublayer.weights.routerBias, ...sublayer.weights.choiceBias];
+      return [
+        ...sublayer.weights.routerBias,
+        ...sublayer.weights.choiceBias,
+        ...sublayer.weights.shareFactors,
+        ...(sublayer.weights.apart === undefined ? [] : [sublayer.weights.apart.routerScale]),
+      ];
     case 'patch':
       return patchTensors(sublayer.patch);
   }
@@ -188,7 +194,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
   if (sublayer.kind !== 'expert') {
     return undefined;
   }
-  const { router: pieces, routerBias, choiceBias } = sublayer.weights;
+  const { router: pieces, routerBias, choiceBias, shareFactors } = sublayer.weights;
   const [router] = pieces;
   return router === undefined ||
     router.packed !== undefined ||
@@ -196,7 +202,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
     choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {
-        byRow: [router, ...routerBias, ...choiceBias],
+        byRow: [router, ...routerBias, ...choiceBias, ...shareFactors],
         experts: sublayer.weights.experts.map((expert) =>
           expertLinears(expert).flatMap((linear) => partTensors(linear)),
         ),
