@@ -35,19 +35,25 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
   const what = say`the preprocessor_config.json of a model of sounds`;
   const config = parseDocument(configSchema, text, file, what);
   if (config.feature_extractor_type !== extractor) {
-    throw new UserError(say`${config.feature_extractor_type} is not supported, only ${extractor}.`, {
-      file,
-      field: 'feature_extractor_type',
-      remedy: say`Save prepared sounds as a .npz file with numpy, and choose that.`,
-    });
+    throw new UserError(
+      say`${config.feature_extractor_type} is not supported, only ${extractor}.`,
+      {
+        file,
+        field: 'feature_extractor_type',
+        remedy: say`Save prepared sounds as a .npz file with numpy, and choose that.`,
+      },
+    );
   }
   const { sampling_rate: rate, do_normalize: normalizes } = config;
   return {
     preprocess: (sound) => {
       if (sound.rate !== rate) {
-        throw new UserError(say`The sound has ${sound.rate} samples per second, the model takes ${rate}.`, {
-          remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.`,
-        });
+        throw new UserError(
+          say`The sound has ${sound.rate} samples per second, the model takes ${rate}.`,
+          {
+            remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.`,
+          },
+        );
       }
       const data = normalizes ? normalized(sound.samples) : sound.samples;
       return { dtype: 'F32', dims: [1, data.length], data };

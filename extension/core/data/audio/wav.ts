@@ -39,7 +39,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
   }
   const chunks = new Map<string, DataView>();
   // Chunks begin at even places.
-  for (let at = 12; at + 8 <= bytes.length; ) {
+  for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) {
       throw fault(say`The chunk ends behind the file.`, damaged, textAt(at));

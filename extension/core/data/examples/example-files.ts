@@ -107,10 +107,13 @@ async function readArrays(
     case '.npz':
       return nameArrays(await readNpz(file), ports, free, file);
     default:
-      throw new UserError(say`Examples are read from .npy and .npz files and folders of images or sounds.`, {
-        file,
-        remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
-      });
+      throw new UserError(
+        say`Examples are read from .npy and .npz files and folders of images or sounds.`,
+        {
+          file,
+          remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
+        },
+      );
   }
 }
 

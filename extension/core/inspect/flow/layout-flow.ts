@@ -13,18 +13,13 @@ import { idOfSublayer, placeOf } from '../../models/transformer/transformer-subl
 import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
-import {
-  attentionFlow,
-  patchFlow,
-  BranchBuilder,
-  expertFlow,
-  feedforwardFlow,
-} from './branch-flow';
+import { attentionFlow, patchFlow, BranchBuilder, feedforwardFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
+import { expertFlow } from './expert-flow';
 import { mixerFlow } from './mixer-flow';
 import { signatureOf } from './signature';
 import type { Flow, FlowGroup, FlowItem } from './flow-document';

@@ -91,7 +91,9 @@ function readFields(config: EncoderConfig, { config: file }: ModelFolder): Audio
   const [issue] = issues ?? [];
   const isEven =
     success &&
-    [output.conv_kernel, output.conv_stride].every(({ length }) => length === output.conv_dim.length);
+    [output.conv_kernel, output.conv_stride].every(
+      ({ length }) => length === output.conv_dim.length,
+    );
   if (success && isEven) {
     return output;
   }
@@ -163,10 +165,7 @@ function findPositions(
   const shapeOf = (kernel: number): number[] => [hidden, hidden / groups, kernel];
   if (positionsAre === 'numbered') {
     return Array.from({ length: count }, (_, i) => ({
-      weight: tensors.take(
-        `${place}.${i}.conv.weight`,
-        shapeOf(fields.conv_pos_kernel_size ?? 19),
-      ),
+      weight: tensors.take(`${place}.${i}.conv.weight`, shapeOf(fields.conv_pos_kernel_size ?? 19)),
       lengths: undefined,
       bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
     }));
@@ -194,7 +193,8 @@ export function emitAudioEmbedding(
   const turn = (x: Value): Value => graph.op('Transpose', [x], { perm: [0, 2, 1] });
   const activate = (x: Value): Value => activations[activation]?.(graph, x) ?? x;
   const between = { kind: 'layer', epsilon: convolutionEpsilon } as const;
-  const overChannels = (x: Value, norm: Norm): Value => turn(emitNorm(graph, between, turn(x), norm));
+  const overChannels = (x: Value, norm: Norm): Value =>
+    turn(emitNorm(graph, between, turn(x), norm));
   const channels = convolutions.reduce(
     (x, { weight, bias, stride, norm }) => {
       const inputs = [weight, ...(bias === undefined ? [] : [bias])];
@@ -203,11 +203,7 @@ export function emitAudioEmbedding(
         strides: [stride],
       });
       const normed =
-        norm === undefined
-          ? y
-          : normsTime
-            ? emitTimeNorm(graph, y, norm)
-            : overChannels(y, norm);
+        norm === undefined ? y : normsTime ? emitTimeNorm(graph, y, norm) : overChannels(y, norm);
       return activate(normed);
     },
     graph.op('Unsqueeze', [samples, graph.ints([1])]),
@@ -219,15 +215,11 @@ export function emitAudioEmbedding(
   const places = positions.reduce((x, { weight, lengths, bias }) => {
     const [out = 1, inGroup = 1, kernel = 1] = weight.shape;
     const half = Math.trunc(kernel / 2);
-    const y = graph.op(
-      'Conv',
-      [x, emitWindow(graph, weight, lengths), emitWeight(graph, bias)],
-      {
-        kernel_shape: [kernel],
-        pads: [half, kernel - 1 - half],
-        group: out / inGroup,
-      },
-    );
+    const y = graph.op('Conv', [x, emitWindow(graph, weight, lengths), emitWeight(graph, bias)], {
+      kernel_shape: [kernel],
+      pads: [half, kernel - 1 - half],
+      group: out / inGroup,
+    });
     return activate(lengths === undefined ? overChannels(y, {}) : y);
   }, turn(projected));
   return graph.op('Add', [projected, turn(places)]);

@@ -1,7 +1,7 @@
 import { audioDefaults } from './audio-embedding';
 import type { AudioNames } from './audio-embedding';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { EncoderArchitecture, HeadForm } from './encoder-architecture';
-import type { EncoderConfig } from './encoder-config';
 import { allBiases, classifier, epsilonName } from './text-encoders';
 import { classToken, vitLike, vitPatches, vitPositions } from './vit-like';
 import type { Named } from './vit-like';
@@ -70,8 +70,8 @@ const headsOf = (family: string): HeadForm[] => [
 ];
 
 /** A head that weighs the states in front of all blocks. */
-const weighsLayers = ({ architectures }: Pick<EncoderConfig, 'architectures'>): boolean =>
-  architectures?.[0]?.endsWith('ForSequenceClassification') === true;
+const weighsLayers = ({ architectures }: ConfigFields): boolean =>
+  Array.isArray(architectures) && String(architectures[0]).endsWith('ForSequenceClassification');
 
 /** wav2vec 2.0 (arXiv 2006.11477) and what is named like it. */
 function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
@@ -93,7 +93,7 @@ function wav2vec2Like({ modelType, family }: Named): EncoderArchitecture {
         add_adapter: false,
         adapter_attn_dim: null,
         conv_pos_batch_norm: false,
-        ...(weighsLayers(config as EncoderConfig) ? { use_weighted_layer_sum: false } : {}),
+        ...(weighsLayers(config) ? { use_weighted_layer_sum: false } : {}),
       }),
     },
     prefix: `${modelType.replaceAll('-', '_')}.`,
@@ -198,6 +198,8 @@ export const audioEncoders: readonly EncoderArchitecture[] = [
   },
 ];
 
-function withBiasedAttention(modules: EncoderArchitecture['modules']): EncoderArchitecture['modules'] {
+function withBiasedAttention(
+  modules: EncoderArchitecture['modules'],
+): EncoderArchitecture['modules'] {
   return { ...modules, attention: { ...modules.attention, attention: 'NoBiasedAttention' } };
 }

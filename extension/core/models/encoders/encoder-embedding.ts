@@ -19,9 +19,7 @@ const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', segment
 export function inputsOf(embedding: EncoderEmbedding): readonly InputPort[] {
   switch (embedding.kind) {
     case 'text':
-      return textInputs.filter(
-        ({ name }) => name !== segmentIds || embedding.types !== undefined,
-      );
+      return textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined);
     case 'image': {
       const { image, isSpectrogram } = embedding;
       const [, height, width] = image;

@@ -109,10 +109,7 @@ export function emitPatches(
   values: Value,
 ): Value {
   const pixels = embedding.isSpectrogram
-    ? graph.op('Unsqueeze', [
-        graph.op('Transpose', [values], { perm: [0, 2, 1] }),
-        graph.ints([1]),
-      ])
+    ? graph.op('Unsqueeze', [graph.op('Transpose', [values], { perm: [0, 2, 1] }), graph.ints([1])])
     : values;
   const { weight, bias } = embedding.patches;
   const [hidden = 0, , ...patch] = weight.shape;

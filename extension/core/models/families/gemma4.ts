@@ -123,7 +123,7 @@ export const gemma4: Architecture = {
     shareFactors: 'router.per_expert_scale',
     gateUp: ['gate_proj', 'up_proj'],
     down: 'down_proj',
-    inner: ({ moe_intermediate_size: inner }) => inner ?? 0,
+    inner: ({ moe_intermediate_size: inner }) => inner,
     shared: ({ intermediate_size: inner }) => gatedExpert('mlp', inner),
     isSparse: (config) => config['enable_moe_block'] === true,
     apart: {

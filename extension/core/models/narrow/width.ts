@@ -98,7 +98,16 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
   const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
   const { valueConvolution, gridBias, biasGate, latentNorms, othersKeys } = weights;
-  const others = [innerNorm, sinks, gate, addedBiases, relative, valueConvolution, gridBias, biasGate];
+  const others = [
+    innerNorm,
+    sinks,
+    gate,
+    addedBiases,
+    relative,
+    valueConvolution,
+    gridBias,
+    biasGate,
+  ];
   return (
     [...others, latentNorms, othersKeys].every((part) => part === undefined) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&

@@ -21,14 +21,18 @@ export function emitGatedBias(
   input: Value,
   bias: Value,
 ): Value {
-  const heads = graph.op('Transpose', [
-    graph.op('Reshape', [input, graph.ints([0, 0, numHeads, headDim])]),
-  ], { perm: [0, 2, 1, 3] });
+  const heads = graph.op(
+    'Transpose',
+    [graph.op('Reshape', [input, graph.ints([0, 0, numHeads, headDim])])],
+    { perm: [0, 2, 1, 3] },
+  );
   const parts = graph.op('Reshape', [
     emitLinearOver(graph, linear, heads),
     graph.ints([0, numHeads, -1, 2, 4]),
   ]);
-  const gates = graph.op('Sigmoid', [graph.op('ReduceSum', [parts, graph.ints([-1])], { keepdims: 0 })]);
+  const gates = graph.op('Sigmoid', [
+    graph.op('ReduceSum', [parts, graph.ints([-1])], { keepdims: 0 }),
+  ]);
   const [update = '', reset = ''] = graph.ops('Split', [gates, graph.ints([1, 1])], 2, { axis: 3 });
   const one = graph.scalar(1);
   const scaled = graph.op('Sub', [graph.op('Mul', [reset, emitWeight(graph, factor)]), one]);

@@ -96,7 +96,9 @@ export function findExperts(
         ? []
         : [tensors.take(`${own}${names.shareFactors}`, [count])],
     experts: findEach(names, shape, tensors, own),
-    ...(names.apart === undefined ? {} : { apart: findApart(names.apart, tensors, prefix, hidden) }),
+    ...(names.apart === undefined
+      ? {}
+      : { apart: findApart(names.apart, tensors, prefix, hidden) }),
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };
   return { shape, weights };

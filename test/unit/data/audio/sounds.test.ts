@@ -17,7 +17,9 @@ const load = (file: string, model: string, ports = [port]): Promise<LoadedExampl
   loadExamples({ file, count: 10, seed: 0 }, ports, model);
 
 /** A WAVE file of 16-bit integers with other bytes in it. */
-function changed(...changes: readonly (readonly [offset: number, bytes: readonly number[]])[]): Buffer {
+function changed(
+  ...changes: readonly (readonly [offset: number, bytes: readonly number[]])[]
+): Buffer {
   const bytes = readFileSync(join(examples, 'sounds/integers.wav'));
   for (const [offset, values] of changes) {
     bytes.set(values, offset);
