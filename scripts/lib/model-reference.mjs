@@ -60,7 +60,7 @@ export function modelsReference(declarations) {
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states. They read texts, images (`pixel_values`), samples of sounds or spectrograms (`input_values`).',
     table(['`model_type`', 'Heads'], encoders),
     '## Image models in stages in Hugging Face folders',
     'Their stream changes its size between stages; what does so stays. Sublayers and blocks can be profiled and removed, but not compressed, repaired or patched. They open without a head, or with one for image classification. A folder says which whole blocks are left by `depths` where its `config.json` has them, and by a modelling file otherwise.',

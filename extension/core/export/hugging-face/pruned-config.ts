@@ -255,8 +255,7 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
   const config = JSON.parse(text) as Json & { quantization_config?: Json | null };
   const { quantization_config: fields } = config;
   const encoder = knownEncoder(baseModelType(String(config['model_type'])));
-  const isFirstOther = encoder?.firstAttention !== undefined || encoder?.gatedBias !== undefined;
-  if (isFirstOther && blocks[0] !== 0) {
+  if (encoder?.firstAttention !== undefined && blocks[0] !== 0) {
     return {
       code: 'config-not-rewritable',
       reason: say`The first block of ${encoder.modelType} models has another shape, so no other block can take its place.`,

@@ -240,7 +240,7 @@ export interface EncoderArchitecture {
   readonly gridBias?: string;
   /**
    * What scores gain by distance, as far as a gate of each attention lets it: a table [buckets, heads] in the first
-   * block, which then no other block can become, and in each the gate and its factor.
+   * block, which then stays, and in each the gate and its factor.
    */
   readonly gatedBias?: {
     readonly table: string;
