@@ -116,6 +116,7 @@ export type Substitutes = Readonly<Record<string, keyof typeof substituteClasses
 /** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on, or norms it alone. */
 export const substituteClasses = {
   'nn.Identity': '',
+  None: '',
   NoAttention: `class NoAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states), None

@@ -207,6 +207,7 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
       attention: {
         layernorm_before: 'nn.Identity',
         lambda_1: 'Unscaled',
+        relative_position_bias: 'None',
         attention: 'NoAttention',
       },
       feedforward: { layernorm_after: 'nn.Identity', lambda_2: 'Unscaled', mlp: 'NoFeedforward' },
