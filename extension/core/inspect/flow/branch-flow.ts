@@ -27,6 +27,8 @@ export interface AttentionContext {
   readonly slidingWindow: number | undefined;
   /** Whether tokens see only those before them, whose keys and values are kept. */
   readonly causal: boolean;
+  /** What scores gain by distance where each attention has a gate for it. */
+  readonly biasTable?: LazyTensor | undefined;
 }
 
 const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
@@ -128,7 +130,7 @@ export function attentionFlow(
   branch: BranchBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
-  { rotary, slidingWindow, causal }: AttentionContext,
+  { rotary, slidingWindow, causal, biasTable }: AttentionContext,
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
@@ -228,7 +230,12 @@ export function attentionFlow(
     {
       detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias]),
       shape: [batch, sequence, numHeads * valueDim],
-      tensors: [weights.sinks, weights.gridBias?.table, ...biasGateTensors(weights.biasGate)],
+      tensors: [
+        weights.sinks,
+        weights.gridBias?.table,
+        ...biasGateTensors(weights.biasGate),
+        biasTable,
+      ],
     },
   );
   const gated =

@@ -289,6 +289,7 @@ type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'>
   Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
+    readonly gatedBias?: EncoderLayout['gatedBias'];
   };
 
 function blocksOf(
@@ -342,7 +343,10 @@ function blockFlow(
       switch (sublayer.kind) {
         case 'attention': {
           const rotary = sublayer.rotary === undefined ? undefined : rotaries?.get(sublayer.rotary);
-          const context = { rotary, slidingWindow: sublayer.slidingWindow, causal };
+          const context = {
+            ...{ rotary, causal, slidingWindow: sublayer.slidingWindow },
+            biasTable: layout.gatedBias?.table,
+          };
           const shape = { ...attention, ...sublayer.heads };
           return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
         }
