@@ -176,10 +176,9 @@ export class EncoderModel implements LayeredModel {
 
   public stayingTensors(index: number): readonly LazyTensor[] {
     const { gatedBias } = this.layout;
-    return [
-      ...stayingTensors(this.at(index)),
-      ...(gatedBias === undefined ? [] : [gatedBias.table]),
-    ];
+    const { kind, block } = this.at(index);
+    const holdsTable = gatedBias !== undefined && block === 0 && kind !== 'feedforward';
+    return [...stayingTensors(this.at(index)), ...(holdsTable ? [gatedBias.table] : [])];
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
