@@ -68,7 +68,7 @@ export function modelsReference(declarations) {
     'Some fields have one supported value. A folder with another value is refused, and the error names the field.',
     restrictions.join('\n'),
     '## Encoders in Hugging Face folders',
-    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states.',
+    'The head is the class that `architectures` in `config.json` names, such as `BertForMaskedLM`. Without a known head the output is the last hidden states. They read texts, images (`pixel_values`), samples of sounds or spectrograms (`input_values`).',
     table(['`model_type`', 'Heads'], encoders),
     '## Encoder–decoder models in Hugging Face folders',
     'Blocks of the decoder are numbered behind those of the encoder; its cross-attention is a sublayer of its own. Sublayers and blocks can be profiled, removed and written, but not compressed, repaired or patched. Metrics are of the logits of the decoder; perplexity and generation need a model that continues one text. A folder says which whole blocks are left by the fields below. Families whose norms stand behind the sums keep their blocks, as those norms stay. A folder with `is_encoder_decoder: false` is a decoder saved alone, as above. What they are calibrated on is in [the guide](../guides/profile.md#choose-what-it-measures-on).',

@@ -130,7 +130,12 @@ export function layOutChanges(
     summary.sublayers.some(({ leavesParts = false }) => leavesParts);
   const blocks = staysWhole
     ? Array.from({ length: summary.blocks }, (_, block) => block)
-    : [...new Set(kept.map(({ block }) => block))];
+    : [
+        ...new Set([
+          ...(summary.keepsFirstBlock === true ? [0] : []),
+          ...kept.map(({ block }) => block),
+        ]),
+      ];
   const standing: PatchSpecs = {
     ...summary.patches,
     ...Object.fromEntries([...patches].map(([id, patch]) => [id, describePatch(patch)])),

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { JobContext } from '../jobs/job';
+import { inForm } from '../models/encoders/encoder-architecture';
 import { knownEncoder } from '../models/encoders/encoder-architectures';
+import { parseEncoderConfig } from '../models/encoders/encoder-config';
 import type { EncoderModel } from '../models/encoders/encoder-model';
 import { knownSeq2Seq } from '../models/seq2seq/seq2seq-families';
 import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
@@ -75,7 +77,11 @@ function modellingText({ model, configText }: CheckpointSource, changes: Changes
   }
   return encoder === undefined
     ? modellingFile(readArchitecture(configText, model.summary.path).architecture, named, changes)
-    : encoderModellingFile(encoder, named, changes);
+    : encoderModellingFile(
+        inForm(encoder, parseEncoderConfig(configText, model.summary.path, encoder.config)),
+        named,
+        changes,
+      );
 }
 
 /** What the metadata of an ONNX file say of where it comes from. */

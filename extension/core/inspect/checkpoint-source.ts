@@ -6,6 +6,8 @@ import { elementCount } from '../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
 import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
+import { embeddingTensors } from '../models/encoders/encoder-embedding';
+import { EncoderModel } from '../models/encoders/encoder-model';
 import type { ConfigFields } from '../models/transformer/config-layout';
 import { namesInFolder } from '../models/gguf/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
@@ -118,11 +120,22 @@ function understand(
     understood: { by: 'architecture', reason: undefined },
     tensors,
     sublayers,
-    parts: new Map(),
+    parts: new Map(
+      soundTensors(model).flatMap((tensor) => {
+        const stored = byPlace.get(placeOf(tensor));
+        return stored === undefined ? [] : [[stored, 'embedding'] as const];
+      }),
+    ),
     warnings,
     ...(tiedHead === undefined ? {} : { tiedHead }),
   };
 }
+
+/** Convolutions over samples, whose numbers are those of no blocks. */
+const soundTensors = (model: LayeredModel): readonly LazyTensor[] =>
+  model instanceof EncoderModel && model.layout.embedding.kind === 'audio'
+    ? embeddingTensors(model.layout.embedding)
+    : [];
 
 /** Number of heads whose rows are interleaved, by the place of the tensor. */
 function rowsOf(model: LayeredModel): Map<string, number> {

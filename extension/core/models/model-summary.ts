@@ -106,6 +106,8 @@ export interface ModelSummary {
   readonly fixed?: Message | undefined;
   /** Whether a block stays in its place where nothing of it is left: config.json does not count blocks. */
   readonly keepsBlocks?: boolean | undefined;
+  /** Whether the first block does so: it has what the others read. */
+  readonly keepsFirstBlock?: boolean | undefined;
   /** Ids of sublayers that an earlier pruning took out of the blocks that are left. */
   readonly absent?: readonly string[];
   /** Channels of feed-forwards and key/value heads of attentions, by id, where they are others than the model's. */

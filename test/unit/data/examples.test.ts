@@ -371,10 +371,10 @@ describe('examples from a folder', () => {
     file('nothing/a.txt', Buffer.alloc(0));
     file('pictures-only/a.png', Buffer.alloc(0));
     await expect(load([x], { file: join(folder, 'mixed') })).rejects.toThrow(
-      /1 images and 1 arrays/,
+      /1 images, 0 sounds and 1 arrays/,
     );
     await expect(load([x], { file: join(folder, 'nothing') })).rejects.toThrow(
-      /no images and no arrays/,
+      /no images, sounds or arrays/,
     );
     const only = join(folder, 'pictures-only');
     await expect(load([x], { file: only })).rejects.toThrow(

@@ -37,6 +37,20 @@ describe('pruned encoders', () => {
     expect(hashes(source)).toEqual(before);
   });
 
+  it('keep the first block of WavLM with what the others read, and renumber behind it', async () => {
+    const source = encoderFixture('wavlm-ctc');
+    const first = await freshFolder();
+    const both = ['block.0.attention', 'block.0.feedforward'];
+    await prune(source, both, first);
+    expect(readConfig(first)).toMatchObject({ num_hidden_layers: 2, espalier: { removed: both } });
+    const last = await freshFolder();
+    await prune(source, ['block.1.attention', 'block.1.feedforward'], last);
+    expect(readConfig(last)).toEqual({
+      ...readConfig(source),
+      num_hidden_layers: 1,
+    });
+  });
+
   it('are loaded by the class of their head', async () => {
     const out = await freshFolder();
     const result = await prune(encoderFixture('vit-classes'), ['block.1.attention'], out);

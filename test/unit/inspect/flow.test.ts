@@ -52,7 +52,9 @@ describe('flows that the architecture tells', () => {
   it.each([
     ...caseNames.map((name) => fixture(name)),
     ...encoderNames.map((name) => encoderFixture(name)),
-    ...['gemma4_text', 'gemma4_text-keys-are-values'].map((name) => familyFixture(name)),
+    ...['gemma4_text', 'gemma4_text-keys-are-values', 'gemma4_text-experts'].map((name) =>
+      familyFixture(name),
+    ),
     ...['llama', 'qwen3', 'gemma3'].map((name) => join(ggufFolder, `${name}.gguf`)),
   ])(
     '%s: every used tensor is in it, sublayers are those of the model, nothing hangs loose',
@@ -74,7 +76,7 @@ describe('flows that the architecture tells', () => {
       expect(
         missing.filter(
           (name) =>
-            !/rope_freqs|inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias|mask_token|vision_model\.post_layernorm/.test(
+            !/rope_freqs|inv_freq|position_ids|\.(attn|attention)\.(masked_)?bias|mask_token|masked_spec_embed|vision_model\.post_layernorm/.test(
               name,
             ),
         ),

@@ -82,6 +82,39 @@ it('other forms of keys are those of the blocks that read them, too', async () =
   expect(readers.map(({ keyValue }) => keyValue[0]?.form)).toEqual([form]);
 });
 
+const experts = familyFixture('gemma4_text-experts');
+
+it.each([
+  [['block.0.attention', 'block.1.expert']],
+  [['block.0.attention', 'block.0.expert']],
+  [['block.0.expert.1', 'block.1.expert.3']],
+  [['block.0.expert.0', 'block.0.expert.2']],
+  [['block.0.expert.0', 'block.0.expert.1', 'block.0.expert.2', 'block.1.attention']],
+])(
+  'with experts beside the feed-forward, without %j, is what it is where these are skipped',
+  async (removed) => {
+    const expected = await outputsOf(await openModel(experts), [ids], removed);
+    const { path } = await prune(experts, removed, join(out, removed.join('+')));
+    expect(relativeError(await outputsOf(await openModel(path), [ids]), expected)).toBeLessThan(
+      1e-5,
+    );
+  },
+);
+
+it('with the same number of experts in all blocks says so in its own fields', async () => {
+  const removed = [0, 1].flatMap((block) => [1, 2, 3].map((one) => `block.${block}.expert.${one}`));
+  const { path } = await prune(experts, removed, join(out, 'one-expert'));
+  const config = JSON.parse(readFileSync(join(path, 'config.json'), 'utf8')) as object;
+  expect(config).toMatchObject({ num_experts: 1, top_k_experts: 1 });
+  expect(config).not.toHaveProperty('num_experts_per_tok');
+  const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+  const shapeOf = (name: string): readonly number[] | undefined =>
+    tensors.get(`model.layers.0.${name}`)?.shape;
+  expect(shapeOf('router.per_expert_scale')).toEqual([1]);
+  expect(shapeOf('router.proj.weight')).toEqual([1, 32]);
+  expect(shapeOf('experts.gate_up_proj')).toEqual([1, 32, 32]);
+});
+
 it('refuses a config whose blocks read keys that none makes, and names the field', async () => {
   const other = join(out, 'no-lender');
   cpSync(folder, other, { recursive: true });

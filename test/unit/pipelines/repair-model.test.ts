@@ -153,7 +153,7 @@ describe('repair', () => {
     const { train, heldOut, tokens } = alone.learned;
     expect(tokens).toBe(train * text.length);
     expect(train + heldOut).toBe(text.sequences);
-    expect([...stages].filter((stage) => /^Repairing/.test(stage))).toEqual([
+    expect([...stages].filter((stage) => stage.startsWith('Repairing'))).toEqual([
       'Repairing the full model',
     ]);
     await expect(

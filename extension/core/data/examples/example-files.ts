@@ -4,18 +4,25 @@ import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { InputPort } from '../../models/layered-model';
 import { UserError, checkPath, inFile } from '../../user-error';
+import { loadSoundPreprocessor } from '../audio/preprocess';
+import { readWav } from '../audio/wav';
 import { readImage } from '../image/decode-image';
 import { loadImagePreprocessor } from '../image/preprocess';
 import { listFiles } from '../list-files';
 import { readNpy } from '../npy';
 import { readNpz } from '../npz';
 import type { NumericArray } from '../../checkpoints/numeric-array';
-import { imageForm } from './input-kinds';
+import { imageForm, takesSamples } from './input-kinds';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
-const imageExtensions: ReadonlySet<string> = new Set(['.png', '.jpg', '.jpeg']);
-const arrayExtensions: ReadonlySet<string> = new Set(['.npy', '.npz']);
+/** Kinds of files that a folder of examples can have, one of them. */
+const extensions = {
+  images: new Set(['.png', '.jpg', '.jpeg']),
+  sounds: new Set(['.wav']),
+  arrays: new Set(['.npy', '.npz']),
+} as const;
+type FileKind = keyof typeof extensions;
 
 /** The values of one example that lie in files, by the name of the input. */
 export type GivenValues = ReadonlyMap<
@@ -35,7 +42,7 @@ export interface GivenExamples {
 type ChooseExamples = (size: number) => readonly number[];
 
 /**
- * Reads examples from a .npy or .npz file, or a folder of images or such files.
+ * Reads examples from a .npy or .npz file, or a folder of images, sounds or such files.
  * @throws UserError naming the file and the input.
  */
 export async function readExamples(
@@ -100,10 +107,13 @@ async function readArrays(
     case '.npz':
       return nameArrays(await readNpz(file), ports, free, file);
     default:
-      throw new UserError(say`Examples are read from .npy and .npz files and folders of images.`, {
-        file,
-        remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
-      });
+      throw new UserError(
+        say`Examples are read from .npy and .npz files and folders of images or sounds.`,
+        {
+          file,
+          remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
+        },
+      );
   }
 }
 
@@ -177,22 +187,25 @@ async function readFolder(
   modelFolder: string,
 ): Promise<GivenExamples> {
   const files = await listFiles(folder);
-  const images = files.filter((file) => imageExtensions.has(extname(file).toLowerCase()));
-  const arrays = files.filter((file) => arrayExtensions.has(extname(file).toLowerCase()));
-  const [chosen, other] = images.length > 0 ? [images, arrays] : [arrays, images];
-  if (chosen.length === 0 || other.length > 0) {
+  const ofKind = (kind: FileKind): string[] =>
+    files.filter((file) => extensions[kind].has(extname(file).toLowerCase()));
+  const [images, sounds, arrays] = [ofKind('images'), ofKind('sounds'), ofKind('arrays')];
+  const [chosen, ...others] = [images, sounds, arrays].filter(({ length }) => length > 0);
+  if (chosen === undefined || others.length > 0) {
     const problem =
-      other.length > 0
-        ? say`The folder has ${images.length} images and ${arrays.length} arrays.`
-        : say`The folder has no images and no arrays.`;
+      chosen === undefined
+        ? say`The folder has no images, sounds or arrays.`
+        : say`The folder has ${images.length} images, ${sounds.length} sounds and ${arrays.length} arrays.`;
     throw new UserError(problem, {
       file: folder,
-      remedy: say`Choose a folder of .png and .jpg images, or of .npy or .npz files.`,
+      remedy: say`Choose a folder of .png and .jpg images, of .wav sounds, or of .npy or .npz files.`,
     });
   }
   const skipped = files.length - chosen.length;
   const read =
-    images.length > 0 ? await imageReader(ports, modelFolder, folder) : arrayReader(ports);
+    chosen === arrays
+      ? arrayReader(ports)
+      : await (chosen === images ? imageReader : soundReader)(ports, modelFolder, folder);
   const examples: GivenValues[] = [];
   for (const i of chosenOf(chosen.length)) {
     examples.push(await read.example(chosen[i] ?? ''));
@@ -229,16 +242,41 @@ async function imageReader(
     );
   }
   const { preprocess, warnings } = await loadImagePreprocessor(modelFolder, form);
-  return {
-    warnings,
-    example: async (file) => {
-      const image = await readImage(file);
-      try {
-        return new Map([[port.name, { array: preprocess(image), file }]]);
-      } catch (error) {
-        throw inFile(error, file);
-      }
-    },
+  return { warnings, example: preparedReader(port, readImage, preprocess) };
+}
+
+async function soundReader(
+  ports: readonly InputPort[],
+  modelFolder: string,
+  folder: string,
+): Promise<ExampleReader> {
+  const [port, ...more] = ports.filter((candidate) => !follows(candidate));
+  if (port === undefined || !takesSamples(port) || more.length > 0) {
+    throw new UserError(
+      say`The model does not take sounds alone: ${ports.map(describePort).join(', ')}.`,
+      {
+        file: folder,
+        remedy: say`Give examples of all inputs as a .npz file.`,
+      },
+    );
+  }
+  const { preprocess, warnings } = await loadSoundPreprocessor(modelFolder);
+  return { warnings, example: preparedReader(port, readWav, preprocess) };
+}
+
+/** Reads and prepares the one input of an example. */
+function preparedReader<Read>(
+  port: InputPort,
+  read: (file: string) => Promise<Read>,
+  preprocess: (read: Read) => NumericArray,
+): ExampleReader['example'] {
+  return async (file) => {
+    const content = await read(file);
+    try {
+      return new Map([[port.name, { array: preprocess(content), file }]]);
+    } catch (error) {
+      throw inFile(error, file);
+    }
   };
 }
 

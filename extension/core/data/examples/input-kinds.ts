@@ -21,6 +21,11 @@ export function imageForm({ dtype, shape }: InputPort): ImageForm | undefined {
     : undefined;
 }
 
+/** Whether an input takes the samples of a sound, [batch, samples]. */
+export function takesSamples({ name, dtype, shape }: InputPort): boolean {
+  return name === 'input_values' && isFloat(dtype) && shape?.length === 2;
+}
+
 /** How many positions an example has along the sequence axis of an input; 1 without such an axis. */
 export function positions({ dtype, dims }: ExampleValue): number {
   const hasSequence = isFloat(dtype) ? dims.length === 3 : dims.length >= 2;

@@ -7,7 +7,7 @@ import { maxArrayBytes } from '../npy';
 import { fillArray, isArrayDType, isFloat } from '../../checkpoints/numeric-array';
 import { seededRandom, standardNormal } from '../random';
 import type { Random } from '../random';
-import { imageForm } from './input-kinds';
+import { imageForm, takesSamples } from './input-kinds';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -26,6 +26,8 @@ export interface RandomSettings {
 const defaultBound = 100;
 /** Pixels of images whose size is not fixed. */
 const defaultEdge = 224;
+/** Samples of sounds: a second at the rate that models of speech take. */
+const defaultSamples = 16_000;
 /** Size of axes of which nothing is known. */
 const defaultSize = 8;
 
@@ -69,7 +71,7 @@ function randomWarning(
   sizes: ReadonlyMap<string, readonly number[]>,
 ): Message {
   const shapes = ports.map(({ name }) => `${name} [${sizes.get(name)?.join(', ') ?? ''}]`);
-  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images.`;
+  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images or sounds.`;
 }
 
 /** The sizes of an input, with a guess for each that is not fixed. */
@@ -92,7 +94,9 @@ function dimsOf(port: InputPort, length: number, file: string): number[] {
     if (typeof size === 'number') {
       return size;
     }
-    return imageDims?.[axis] ?? namedSize(size, axis, port, length);
+    return axis === 1 && takesSamples(port)
+      ? defaultSamples
+      : (imageDims?.[axis] ?? namedSize(size, axis, port, length));
   });
 }
 

@@ -26,7 +26,9 @@ export function encoderModellingFile(
       Object.entries(substitutes).flatMap(([name, stand]) => [
         // PyTorch takes no module for a name that is a parameter's.
         ...(stand === 'Unscaled' ? [`del layer.${name}`] : []),
-        `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
+        stand === 'None'
+          ? `layer.${name} = None`
+          : `layer.${name} = ${stand}(${takesModule(stand) ? `layer.${name}` : ''})`,
       ]),
       16,
     );

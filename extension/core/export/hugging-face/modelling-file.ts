@@ -155,6 +155,8 @@ export function modellingFile(
     family.experts === undefined
       ? ''
       : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            raise ImportError("this file needs transformers 5 or later")`;
+  const perToken = family.config?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
+  const apart = family.experts?.apart;
   const fewer =
     family.experts === undefined
       ? ''
@@ -163,8 +165,13 @@ export function modellingFile(
             if count is not None:
                 fewer = copy.copy(config)
                 fewer.num_local_experts = fewer.num_experts = count
-                fewer.num_experts_per_tok = min(config.num_experts_per_tok, count)
-                layer.${feedforwardModule} = type(layer.${feedforwardModule})(fewer)`;
+                fewer.${perToken} = min(config.${perToken}, count)
+                ${pythonLines(
+                  (apart?.modules ?? [feedforwardModule]).map(
+                    (module) => `layer.${module} = type(layer.${module})(fewer)`,
+                  ),
+                  16,
+                )}`;
   const experts =
     family.experts === undefined
       ? ''
@@ -197,6 +204,13 @@ export function modellingFile(
   ];
   const withoutBranch = (modules: BranchModules, substitute: string): string =>
     pythonLines(without(modules, substitute), 16);
+  const withoutApart =
+    apart === undefined
+      ? ''
+      : `
+                if layer.${apart.flag}:
+                    layer.${apart.flag} = False
+                    ${[...apart.modules, apart.norm, apart.postNorm, apart.sharedPostNorm].map((module) => `layer.${module}`).join(' = ')} = None`;
   const withoutMixer =
     mixer === undefined
       ? ''
@@ -256,6 +270,6 @@ class ${model}(${stockModel}):
                 ${pythonLines(caches.number, 16)}
                 caches += 1${widths.call}${forms.call}${fewer}
             if ${second}:
-                ${withoutBranch(feedforward, 'NoFeedforward')}${patches.call}
+                ${withoutBranch(feedforward, 'NoFeedforward')}${withoutApart}${patches.call}
 `;
 }

@@ -320,16 +320,26 @@ function denseBlocks(config: Json, blocks: readonly number[]): Json {
 }
 
 /** The number of experts, as the fields of config.json say it that has one for all blocks. */
-function expertFields(config: Json): { count: number; perToken: number; countFields: string[] } {
+function expertFields(config: Json): {
+  readonly count: number;
+  readonly perToken: number;
+  readonly countFields: readonly string[];
+  readonly perTokenField: string;
+} {
   const layout = familyOf(config)?.config;
   const own = layout?.names?.['num_experts'] ?? 'num_experts';
+  const perTokenField = layout?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
   const fields = { ...layout?.defaults?.(config), ...config };
   const numberOf = (usual: unknown, field: 'num_experts' | 'num_experts_per_tok'): number =>
     typeof usual === 'number' ? usual : configEntries[field].default;
   const written = [own, 'num_experts'].filter((field) => field in config);
   return {
     count: numberOf(config[own] ?? fields['num_experts'], 'num_experts'),
-    perToken: numberOf(fields['num_experts_per_tok'], 'num_experts_per_tok'),
+    perToken: numberOf(
+      config[perTokenField] ?? fields['num_experts_per_tok'],
+      'num_experts_per_tok',
+    ),
+    perTokenField,
     countFields: written.length === 0 ? [own] : written,
   };
 }
@@ -337,12 +347,12 @@ function expertFields(config: Json): { count: number; perToken: number; countFie
 /** Mixtures that all have as many experts. */
 function evenExperts(config: Json, counts: ReadonlyMap<number, number>): Json {
   const [left] = counts.values();
-  const { count, perToken, countFields } = expertFields(config);
+  const { count, perToken, countFields, perTokenField } = expertFields(config);
   return left === undefined || left === count
     ? {}
     : {
         ...Object.fromEntries(countFields.map((field) => [field, left])),
-        num_experts_per_tok: Math.min(perToken, left),
+        [perTokenField]: Math.min(perToken, left),
       };
 }
 

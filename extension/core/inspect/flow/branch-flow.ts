@@ -1,7 +1,7 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
-import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/parts/experts';
 import { xieluTensors } from '../../models/parts/feedforward';
+import { biasGateTensors } from '../../models/parts/gated-bias';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
 import type { Linear } from '../../models/parts/linear';
 import type { Branch, Norm, NormStyle } from '../../models/parts/norm';
@@ -29,6 +29,8 @@ export interface AttentionContext {
   readonly causal: boolean;
   /** What an encoder gives, where keys and values are of that. */
   readonly encoded?: Wire | undefined;
+  /** What scores gain by distance where each attention has a gate for it. */
+  readonly biasTable?: LazyTensor | undefined;
 }
 
 const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
@@ -130,7 +132,7 @@ export function attentionFlow(
   branch: BranchBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
-  { rotary, slidingWindow, causal, encoded }: AttentionContext,
+  { rotary, slidingWindow, causal, encoded, biasTable }: AttentionContext,
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
@@ -222,15 +224,21 @@ export function attentionFlow(
   const cap = shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`];
   const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
   const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
+  const gatedBias = weights.biasGate === undefined ? [] : [say`gated bias by distance`];
   const context = branch.add(
     'attention',
     'attention',
     verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: listed([headsText, seen, ...cap, ...sinks, ...grid]),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias]),
       shape: [batch, sequence, numHeads * valueDim],
-      tensors: [weights.sinks, weights.gridBias?.table],
+      tensors: [
+        weights.sinks,
+        weights.gridBias?.table,
+        ...biasGateTensors(weights.biasGate),
+        biasTable,
+      ],
     },
   );
   const gated =
@@ -259,7 +267,7 @@ export function feedforwardFlow(
 }
 
 /** activation(gate(x)) · up(x), or activation(up(x)). */
-function innerFlow(
+export function innerFlow(
   branch: BranchBuilder,
   { activation, gated }: FeedforwardShape,
   { gateUp, down, curve }: Pick<FeedforwardWeights, 'gateUp' | 'down' | 'curve'>,
@@ -297,83 +305,6 @@ function innerFlow(
   });
   const active = branch.add('activation', 'operator', verbatim(activation), [gate]);
   return branch.add('product', 'combine', verbatim('×'), [active, up]);
-}
-
-/** A mixture of experts without the sum that adds it to the stream. */
-export function expertFlow(
-  flow: FlowBuilder,
-  branch: BranchBuilder,
-  shape: ExpertShape,
-  weights: ExpertWeights,
-  input: Wire,
-): BranchFlow {
-  const { norm, count, perToken, hiddenSize } = shape;
-  const x = branch.norm('norm', norm, input, weights.norm);
-  const scores = branch.add('router', 'weights', say`Router`, [x], {
-    shape: [...x.shape.slice(0, -1), count],
-    tensors: [...weights.router, ...weights.routerBias, ...weights.choiceBias],
-  });
-  const chosen = branch.add('choose', 'operator', say`Choose ${perToken} of ${count}`, [scores], {
-    shape: [...x.shape.slice(0, -1), perToken],
-  });
-  const { id } = branch;
-  const outs: Wire[] = [];
-  const experts = weights.experts.map((expert, j): FlowGroup => {
-    const own = new BranchBuilder(flow, `${id}/expert.${j}`);
-    const inner = innerFlow(own, shape, expert, x);
-    outs.push(own.linear('down', say`Down`, inner, expert.down, hiddenSize));
-    return {
-      id: `${id}/expert.${j}`,
-      kind: 'part',
-      label: say`Expert ${j}`,
-      detail: say`${inner.shape.at(-1) ?? '?'} wide`,
-      children: own.items,
-    };
-  });
-  branch.items.push({
-    id: `${id}/experts`,
-    kind: 'run',
-    label: say`Experts 0 to ${count - 1}`,
-    detail: say`${perToken} per token`,
-    shown: 1,
-    children: experts,
-  });
-  const weighted = branch.add('sum', 'combine', say`Weighted sum`, [...outs, chosen], {
-    shape: x.shape,
-  });
-  const { shared } = weights;
-  const sum =
-    shared === undefined
-      ? weighted
-      : branch.add('shared-sum', 'combine', verbatim('+'), [
-          weighted,
-          sharedFlow(flow, id, shape, shared, x, branch),
-        ]);
-  const out = branch.ending(shape, sum, weights);
-  return { group: branch.group(say`Experts`, say`${perToken} of ${count} per token`), out };
-}
-
-/** The expert that every token is sent to. */
-function sharedFlow(
-  flow: FlowBuilder,
-  id: string,
-  shape: ExpertShape,
-  shared: SharedExpert,
-  x: Wire,
-  branch: BranchBuilder,
-): Wire {
-  const own = new BranchBuilder(flow, `${id}/shared`);
-  const inner = innerFlow(own, shape, shared, x);
-  const down = own.linear('down', say`Down`, inner, shared.down, shape.hiddenSize);
-  const out = shared.gate === undefined ? down : own.gate('gate', x, down, shared.gate);
-  branch.items.push({
-    id: `${id}/shared`,
-    kind: 'part',
-    label: say`Shared expert`,
-    detail: say`${inner.shape.at(-1) ?? '?'} wide`,
-    children: own.items,
-  });
-  return out;
 }
 
 /** A symbolic patch without the sum that adds it to the stream. */

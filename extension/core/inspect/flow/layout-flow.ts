@@ -1,7 +1,11 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { audioTensors } from '../../models/encoders/audio-embedding';
+import type { AudioEmbedding } from '../../models/encoders/audio-embedding';
+import { inputsOf } from '../../models/encoders/encoder-embedding';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
 import type { BlockEnd } from '../../models/parts/block-end';
+import type { NormStyle } from '../../models/parts/norm';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
@@ -9,18 +13,13 @@ import { idOfSublayer, isCross, placeOf } from '../../models/transformer/transfo
 import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
-import {
-  attentionFlow,
-  patchFlow,
-  BranchBuilder,
-  expertFlow,
-  feedforwardFlow,
-} from './branch-flow';
+import { attentionFlow, patchFlow, BranchBuilder, feedforwardFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
 import type { Foldable } from './fold-blocks';
+import { expertFlow } from './expert-flow';
 import { mixerFlow } from './mixer-flow';
 import { signatureOf } from './signature';
 import type { Flow, FlowGroup, FlowItem } from './flow-document';
@@ -177,6 +176,7 @@ export function encoderFlow(
 const pooled = {
   first: { label: say`First position`, times: 1 },
   mean: { label: say`Mean of positions`, times: 1 },
+  'mean-of-two': { label: say`Mean of the first two positions`, times: 1 },
   'first-and-mean': { label: say`First position, mean of patches`, times: 2 },
 } as const;
 
@@ -185,10 +185,13 @@ function encoderEmbedding(
   { embedding, startNorms, norm, attention }: EncoderLayout,
 ): Wire {
   const shape = [...rows, attention.hiddenSize];
+  const [input] = inputsOf(embedding);
+  if (embedding.kind === 'audio') {
+    return root.norms('norm', norm, audioFlow(root, embedding, shape, norm), startNorms);
+  }
   if (embedding.kind === 'image') {
-    const pixels = root.add('pixel_values', 'input', say`Pixels`, [], {
-      shape: ['batch', ...embedding.image],
-    });
+    const label = embedding.isSpectrogram ? say`Spectrogram` : say`Pixels`;
+    const pixels = root.add(input?.name ?? '', 'input', label, [], { shape: input?.shape ?? [] });
     const [, , ...patch] = embedding.patches.weight.shape;
     const patches = root.add('patches', 'weights', say`Patch embedding`, [pixels], {
       shape,
@@ -251,6 +254,36 @@ function encoderEmbedding(
   return root.norms('norm', norm, projected, startNorms);
 }
 
+/** From samples to the first norm of the stream. */
+function audioFlow(
+  root: BranchBuilder,
+  embedding: AudioEmbedding,
+  shape: Wire['shape'],
+  norm: NormStyle,
+): Wire {
+  const { convolutions, projection, positions } = audioTensors(embedding);
+  const samples = root.add('input_values', 'input', say`Samples`, [], {
+    shape: ['batch', 'samples'],
+  });
+  const channels = root.add('convolutions', 'weights', say`Convolutions over time`, [samples], {
+    shape: [...rows, projection.linear.weight.shape[1] ?? '?'],
+    tensors: convolutions,
+    detail: say`one frame for ${embedding.convolutions.reduce((all, { stride }) => all * stride, 1)} samples`,
+  });
+  const projected = root.add(
+    'projection',
+    'weights',
+    say`Projection`,
+    [root.norm('projection-norm', norm, channels, projection.norm)],
+    { shape, tensors: partTensors(projection.linear) },
+  );
+  const places = root.add('positions', 'weights', say`Convolution for positions`, [projected], {
+    shape,
+    tensors: positions,
+  });
+  return root.add('position-sum', 'combine', verbatim('+'), [projected, places]);
+}
+
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
   Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>> & {
@@ -258,6 +291,7 @@ type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'>
     readonly brought?: Wire | undefined;
     /** What an encoder gives. */
     readonly encoded?: Wire;
+    readonly gatedBias?: EncoderLayout['gatedBias'];
   };
 
 /** The blocks of a model, one after the other, and the stream behind them. */
@@ -315,7 +349,7 @@ function blockFlow(
           const { slidingWindow } = sublayer;
           const context = isCross(sublayer)
             ? { rotary, slidingWindow, causal: false, encoded: layout.encoded }
-            : { rotary, slidingWindow, causal };
+            : { rotary, slidingWindow, causal, biasTable: layout.gatedBias?.table };
           const shape = { ...attention, ...sublayer.heads };
           return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
         }

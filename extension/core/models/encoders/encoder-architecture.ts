@@ -2,6 +2,7 @@ import type { Architecture, Biases, Scales } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { RelativeShape } from '../parts/relative-scores';
+import type { AudioNames } from './audio-embedding';
 import type { EncoderConfig } from './encoder-config';
 
 /** Names of the tensors that words, positions and segments are looked up in. */
@@ -55,13 +56,17 @@ interface ImageEmbedding {
   /** Tokens without positions, between the others and the patches (arXiv 2309.16588). */
   readonly registers?: string;
   readonly norm?: string;
+  /** How far apart patches begin where they overlap, in rows and columns; as far as they are large when absent. */
+  readonly strides?: (config: EncoderConfig) => readonly [height: number, width: number];
+  /** Whether images are sounds: [time, frequency], read with a row for each frequency. */
+  readonly isSpectrogram?: boolean;
 }
 
 /**
  * What a head reads of the last hidden states: all, those of the first token, the mean of the patches (of all where
- * nothing stands in front of them), or the first and that mean side by side.
+ * nothing stands in front of them), the first and that mean side by side, or the mean of the first two.
  */
-export type HeadReads = 'all' | 'first' | 'mean' | 'first-and-mean';
+export type HeadReads = 'all' | 'first' | 'mean' | 'first-and-mean' | 'mean-of-two';
 
 /** Names of DeBERTa's relative positions, and their shape; undefined where a config has none. */
 export interface RelativeNames {
@@ -100,7 +105,7 @@ export interface HeadForm {
   /** Class of transformers that finds it. */
   readonly auto: string;
   readonly reads: HeadReads;
-  /** Of what is read. */
+  /** Of what is read; its whole name. */
   readonly norm?: string;
   readonly steps: readonly HeadStep[];
 }
@@ -111,6 +116,7 @@ export type Substitutes = Readonly<Record<string, keyof typeof substituteClasses
 /** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on, or norms it alone. */
 export const substituteClasses = {
   'nn.Identity': '',
+  None: '',
   NoAttention: `class NoAttention(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states), None
@@ -166,6 +172,20 @@ export const substituteClasses = {
     def set_attention_type(self, *args, **kwargs):
         pass
 `,
+  NoBiasedAttention: `class NoBiasedAttention(nn.Module):
+    def __init__(self, attention):
+        super().__init__()
+        if hasattr(attention, "rel_attn_embed"):
+            self.rel_attn_embed = attention.rel_attn_embed
+        # Not a module of this one, whose weights would be stored: it turns distances into rows of the table.
+        self.__dict__["attention"] = attention
+
+    def forward(self, hidden_states, attention_mask=None, position_bias=None, **kwargs):
+        if position_bias is None:
+            batch, length, _ = hidden_states.shape
+            position_bias = self.attention.compute_bias(length, length).repeat(batch, 1, 1)
+        return torch.zeros_like(hidden_states), None, position_bias
+`,
   SameStates: `class SameStates(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return hidden_states
@@ -182,7 +202,7 @@ export const substituteClasses = {
 
 /** Stand-ins that take over a part of the module in whose place they stand. */
 export const takesModule = (stand: keyof typeof substituteClasses): boolean =>
-  stand.startsWith('Kept');
+  stand.startsWith('Kept') || stand === 'NoBiasedAttention';
 
 /** How a family of encoders differs from the others. */
 export interface EncoderArchitecture {
@@ -193,7 +213,7 @@ export interface EncoderArchitecture {
   readonly config: ConfigLayout;
   /** What stands before every name but the head's where there is a head. */
   readonly prefix: string;
-  readonly embedding: TextEmbedding | ImageEmbedding;
+  readonly embedding: TextEmbedding | ImageEmbedding | AudioNames;
   /** Blocks are named `<prefix><blocks>.<number>.`. */
   readonly blocks: string;
   /** What stands for the number of a block where several share their weights; nothing of them can then be removed. */
@@ -219,6 +239,18 @@ export interface EncoderArchitecture {
   readonly distanceBias?: string;
   /** Table [distances, heads] of what scores gain by distance in the grid of patches, below a block. */
   readonly gridBias?: string;
+  /**
+   * What scores gain by distance, as far as a gate of each attention lets it: a table [buckets, heads] in the first
+   * block, which then stays, and in each the gate and its factor.
+   */
+  readonly gatedBias?: {
+    readonly table: string;
+    readonly gate: string;
+    readonly factor: string;
+    readonly buckets: (config: EncoderConfig) => number;
+    /** All distances from here on are in one bucket. */
+    readonly farthest: (config: EncoderConfig) => number;
+  };
   /** Of linear layers that are convolutions of width 1, by their names in a block: how many groups each has. */
   readonly groups?: (config: EncoderConfig) => Readonly<Record<string, number>>;
   /** Of attention by hashes that agree. */
@@ -256,6 +288,12 @@ export interface EncoderArchitecture {
     readonly linears?: Readonly<Record<string, string>>;
   };
 }
+
+/** A family as a config says that it is. */
+export const inForm = (
+  family: EncoderArchitecture,
+  config: EncoderConfig,
+): EncoderArchitecture => ({ ...family, ...family.form?.(config) });
 
 /** Of each branch the module whose place a patch takes: what computes it last. */
 export function patchModulesOf({

@@ -1,4 +1,5 @@
 import { albert } from './albert';
+import { audioEncoders } from './audio-encoders';
 import { bertRelatives } from './bert-relatives';
 import { bertVariants } from './bert-variants';
 import { debertas } from './deberta';
@@ -16,6 +17,7 @@ export const encoderArchitectures: readonly EncoderArchitecture[] = [
   ...turnedEncoders,
   ...debertas,
   ...imageEncoders,
+  ...audioEncoders,
 ];
 
 /** The family of a `model_type`. */

@@ -43,6 +43,8 @@ function emitPooled(
       return hidden;
     case 'first':
       return emitFirst(graph, hidden);
+    case 'mean-of-two':
+      return emitMeanBetween(graph, hidden, 0, 2);
     case 'mean':
       return emitMean(graph, embedding, hidden);
     case 'first-and-mean':
@@ -57,9 +59,15 @@ const emitFirst = (graph: GraphBuilder, hidden: Value): Value =>
 
 /** The mean of the patches. */
 function emitMean(graph: GraphBuilder, embedding: EncoderEmbedding, hidden: Value): Value {
-  const from = embedding.kind === 'text' ? 0 : tokensBeforePatches(embedding);
-  const end = graph.ints([Number.MAX_SAFE_INTEGER]);
-  const patches =
-    from === 0 ? hidden : graph.op('Slice', [hidden, graph.ints([from]), end, graph.ints([1])]);
-  return graph.op('ReduceMean', [patches], { axes: [1], keepdims: 0 });
+  const from = embedding.kind === 'image' ? tokensBeforePatches(embedding) : 0;
+  return emitMeanBetween(graph, hidden, from, Number.MAX_SAFE_INTEGER);
+}
+
+/** The mean of the positions from `from` to in front of `to`. */
+function emitMeanBetween(graph: GraphBuilder, hidden: Value, from: number, to: number): Value {
+  const isAll = from === 0 && to === Number.MAX_SAFE_INTEGER;
+  const part = isAll
+    ? hidden
+    : graph.op('Slice', [hidden, graph.ints([from]), graph.ints([to]), graph.ints([1])]);
+  return graph.op('ReduceMean', [part], { axes: [1], keepdims: 0 });
 }

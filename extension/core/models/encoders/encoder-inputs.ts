@@ -99,18 +99,24 @@ function emitHidden(graph: GraphBuilder, words: Value, id: number): Value {
   return graph.op('Mul', [left, graph.op('Unsqueeze', [shown, graph.ints([2])])]);
 }
 
-/** Emits class token, other tokens registers and patches of `pixels` [batch, channels, height, width], positions added. */
+/**
+ * Emits class token, other tokens, registers and patches of `values`, positions added: pixels [batch, channels, height,
+ * width], or a spectrogram [batch, width, height].
+ */
 export function emitPatches(
   graph: GraphBuilder,
   embedding: Extract<EncoderEmbedding, { kind: 'image' }>,
-  pixels: Value,
+  values: Value,
 ): Value {
+  const pixels = embedding.isSpectrogram
+    ? graph.op('Unsqueeze', [graph.op('Transpose', [values], { perm: [0, 2, 1] }), graph.ints([1])])
+    : values;
   const { weight, bias } = embedding.patches;
   const [hidden = 0, , ...patch] = weight.shape;
   const projected = graph.op(
     'Conv',
     [pixels, emitWeight(graph, weight), ...(bias === undefined ? [] : [emitWeight(graph, bias)])],
-    { kernel_shape: patch, strides: patch },
+    { kernel_shape: patch, strides: [...embedding.strides] },
   );
   const patches = graph.op(
     'Transpose',

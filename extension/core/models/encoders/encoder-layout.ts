@@ -15,7 +15,7 @@ import { findAttention, findFeedforward, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { findRelative } from './find-relative';
-import { patchModulesOf } from './encoder-architecture';
+import { inForm, patchModulesOf } from './encoder-architecture';
 import type { EncoderArchitecture, HeadForm, HeadReads } from './encoder-architecture';
 import { findEmbedding, tokensBeforePatches } from './find-embedding';
 import type { EncoderEmbedding } from './find-embedding';
@@ -47,6 +47,8 @@ export interface EncoderLayout {
   /** Of images whose patches turn queries and keys. */
   readonly gridRotary: GridRotary | undefined;
   readonly distanceBias: DistanceBias | undefined;
+  /** What scores gain as far as the gates of attentions let it. */
+  readonly gatedBias: DistanceBias | undefined;
   readonly finalNorm: Norm | undefined;
   /** The head, or undefined where the output is the last hidden states. */
   readonly head:
@@ -88,7 +90,7 @@ export function layOutEncoder(
   folder: ModelFolder,
   checkpoint: Checkpoint,
 ): EncoderLayout {
-  const architecture = { ...family, ...family.form?.(config) };
+  const architecture = inForm(family, config);
   const { norm: normKind = 'layer' } = architecture;
   const { attention, feedforward } = readShapes(
     { ...architecture, norm: normKind },
@@ -154,6 +156,7 @@ export function layOutEncoder(
         ...relative(place, findAttention(names, biases, tensors, place, attention)),
         ...findConvolution(architecture, config, tensors, place),
         ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
+        ...findBiasGate(architecture, tensors, place, attention),
       },
       slidingWindow: architecture.slidingWindow?.(config, block),
       rotary,
@@ -170,11 +173,11 @@ export function layOutEncoder(
   const form = headForm(architecture, config);
   const head = form && {
     reads: form.reads,
-    norm: form.norm === undefined ? undefined : tensors.norm(`${prefix}${form.norm}`, hidden),
+    norm: form.norm === undefined ? undefined : tensors.norm(form.norm, hidden),
     steps: findSteps(form, config, tensors, embedding),
   };
   tensors.requireAllForms();
-  const { finalNorm, distanceBias, unread = [] } = architecture;
+  const { finalNorm, distanceBias, gatedBias, unread = [] } = architecture;
   const isExpected = (name: string): boolean =>
     isComputed(name) || unread.some((start) => name.startsWith(`${prefix}${start}`));
   return {
@@ -201,6 +204,17 @@ export function layOutEncoder(
         : {
             table: tensors.take(`${prefix}${distanceBias}.weight`, [32, attention.numHeads]),
             farthest: 128,
+            causal: false,
+          },
+    gatedBias:
+      gatedBias === undefined
+        ? undefined
+        : {
+            table: tensors.take(`${blocksPrefix}0.${gatedBias.table}.weight`, [
+              gatedBias.buckets(config),
+              attention.numHeads,
+            ]),
+            farthest: gatedBias.farthest(config),
             causal: false,
           },
     finalNorm: finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),
@@ -297,6 +311,20 @@ function findGridBias(
   return { gridBias: { table, grid } };
 }
 
+function findBiasGate(
+  { gatedBias: names }: EncoderArchitecture,
+  tensors: TensorFinder,
+  place: string,
+  { numHeads, headDim }: AttentionShape,
+): Pick<AttentionWeights, 'biasGate'> {
+  if (names === undefined) {
+    return {};
+  }
+  const linear = tensors.linear(`${place}${names.gate}`, 8, headDim, true);
+  const factor = tensors.take(`${place}${names.factor}`, [1, numHeads, 1, 1]);
+  return { biasGate: { linear, factor } };
+}
+
 function findConvolution(
   { valueConvolution: names }: EncoderArchitecture,
   config: EncoderConfig,
@@ -329,7 +357,7 @@ function mostPositions(
   config: EncoderConfig,
   embedding: EncoderEmbedding,
 ): number | undefined {
-  if (embedding.kind === 'image') {
+  if (embedding.kind !== 'text') {
     return undefined;
   }
   const most = config.max_position_embeddings - (embedding.padding ?? -1) - 1;

@@ -23,7 +23,6 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { emitGridRotation } from '../parts/grid-rotary';
 import { emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -38,14 +37,18 @@ import {
   upToSum,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
-import { attentionSide, sideNamesOf } from '../transformer/side-values';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
+import { embeddingTensors, emitEmbedding, inputsOf } from './encoder-embedding';
 import { emitHead } from './encoder-head';
-import { emitPatches, emitTextEmbedding } from './encoder-inputs';
-import { emitEncoderSides, encoderSideValues, sidedOf } from './encoder-sides';
+import {
+  emitEncoderSides,
+  encoderAttentionSide,
+  encoderSideNames,
+  encoderSideValues,
+} from './encoder-sides';
 import { outerOf } from './encoder-layout';
 import type { EncoderLayout } from './encoder-layout';
 
@@ -53,14 +56,7 @@ const stream = 'hidden';
 const nextStream = 'next';
 const rows = ['batch', 'sequence'];
 
-const segmentIds = 'token_type_ids';
-
-/** Ids of a text, which of them count, and the segment of each. */
-const textInputs: readonly InputPort[] = ['input_ids', 'attention_mask', segmentIds].map(
-  (name) => ({ name, dtype: 'I64', shape: rows }),
-);
-
-/** An encoder of text or images laid out from a checkpoint, as a residual stream. */
+/** An encoder of text, images or sounds laid out from a checkpoint, as a residual stream. */
 export class EncoderModel implements LayeredModel {
   public readonly kind = 'encoder';
   public readonly inputs: readonly InputPort[];
@@ -75,11 +71,8 @@ export class EncoderModel implements LayeredModel {
     public readonly layout: EncoderLayout,
   ) {
     const { embedding, head } = layout;
-    const isText = embedding.kind === 'text';
-    this.inputs = isText
-      ? textInputs.filter(({ name }) => name !== segmentIds || embedding.types !== undefined)
-      : [{ name: 'pixel_values', dtype: 'F32', shape: ['batch', ...embedding.image] }];
-    this.sideValues = isText ? encoderSideValues(layout) : [];
+    this.inputs = inputsOf(embedding);
+    this.sideValues = encoderSideValues(layout);
     this.sideNames = this.sideValues.map(({ name }) => name);
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
@@ -123,7 +116,7 @@ export class EncoderModel implements LayeredModel {
   }
 
   private over(key: string, sublayer: TransformerSublayer): Step & { part: BuilderPart } {
-    const needed = this.sideNames.length === 0 ? [] : sideNamesOf(sidedOf(this.layout), sublayer);
+    const needed = encoderSideNames(this.layout, sublayer);
     const sides = this.sideValues.filter(({ name }) => needed.includes(name));
     const part = this.part(
       key,
@@ -182,7 +175,10 @@ export class EncoderModel implements LayeredModel {
   }
 
   public stayingTensors(index: number): readonly LazyTensor[] {
-    return stayingTensors(this.at(index));
+    const { gatedBias } = this.layout;
+    const { kind, block } = this.at(index);
+    const holdsTable = gatedBias !== undefined && block === 0 && kind !== 'feedforward';
+    return [...stayingTensors(this.at(index)), ...(holdsTable ? [gatedBias.table] : [])];
   }
 
   public sublayerTensors(index: number): readonly LazyTensor[] {
@@ -297,13 +293,10 @@ export class EncoderModel implements LayeredModel {
   private emitPrologue(graph: GraphBuilder): { hidden: Value; side: Values } {
     const { embedding, norm, startNorms } = this.layout;
     return graph.within('prologue', () => {
-      const isImage = embedding.kind === 'image';
-      const first = isImage
-        ? emitPatches(graph, embedding, 'pixel_values')
-        : emitTextEmbedding(graph, embedding, norm, segmentIds);
+      const first = emitEmbedding(graph, embedding, norm);
       return {
         hidden: emitNorms(graph, norm, first, startNorms),
-        side: isImage ? {} : emitEncoderSides(graph, this.layout),
+        side: emitEncoderSides(graph, this.layout, first),
       };
     });
   }
@@ -314,16 +307,11 @@ export class EncoderModel implements LayeredModel {
     hidden: Value,
     side: Values,
   ): Value {
-    const { attention, feedforward, norm, gridRotary } = this.layout;
+    const { attention, feedforward, norm } = this.layout;
     return graph.within(idOfSublayer(sublayer), () => {
       switch (sublayer.kind) {
         case 'attention': {
-          const sides =
-            this.sideNames.length > 0
-              ? attentionSide(sidedOf(this.layout), sublayer, side)
-              : gridRotary === undefined
-                ? {}
-                : { rotation: emitGridRotation(graph, gridRotary) };
+          const sides = encoderAttentionSide(graph, this.layout, sublayer, side);
           return emitAttention(graph, attention, sublayer.weights, hidden, sides);
         }
         case 'feedforward':
@@ -347,25 +335,12 @@ export class EncoderModel implements LayeredModel {
   }
 
   private embeddingTensors(): LazyTensor[] {
-    const { embedding, startNorms } = this.layout;
-    const own =
-      embedding.kind === 'text'
-        ? [
-            ...storedTensors(embedding.words),
-            ...[embedding.types, embedding.positions, ...embedding.firstRows].filter(
-              (table) => table !== undefined,
-            ),
-            ...(embedding.joined?.tables ?? []),
-            ...storedTensors(embedding.joined?.projection),
-            ...storedTensors(embedding.projection?.linear),
-            ...storedTensors(embedding.projection?.norm),
-          ]
-        : [
-            ...partTensors(embedding.patches),
-            ...embedding.tokens,
-            ...[embedding.positions, embedding.registers].filter((one) => one !== undefined),
-          ];
-    return [...own, ...startNorms.flatMap((norm) => partTensors(norm))];
+    const { embedding, gatedBias, startNorms } = this.layout;
+    return [
+      ...embeddingTensors(embedding),
+      ...(gatedBias === undefined ? [] : [gatedBias.table]),
+      ...startNorms.flatMap((norm) => partTensors(norm)),
+    ];
   }
 
   private headTensors(): LazyTensor[] {

@@ -1,27 +1,92 @@
-import type { GraphBuilder } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { SideValue, Values } from '../model-emitter';
-import { emitSides, sideValuesOf } from '../transformer/side-values';
+import type { AttentionSide } from '../parts/attention';
+import { emitDistanceBias } from '../parts/distance-bias';
+import { emitGridRotation } from '../parts/grid-rotary';
+import { attentionSide, emitSides, sideNamesOf, sideValuesOf } from '../transformer/side-values';
 import type { Sided } from '../transformer/side-values';
+import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { emitPositions } from './encoder-inputs';
 import type { EncoderLayout } from './encoder-layout';
 
-/** What the side values of an encoder depend on. */
-export const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
+type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
-/** Every side value of an encoder of texts. */
+/** What scores gain by distance, as far as the gate of each attention lets it. */
+const biasName = 'bias';
+
+/** What the side values of an encoder of texts depend on. */
+const sidedOf = (layout: EncoderLayout): Sided => ({ ...layout, seesWhole: !layout.causal });
+
+/** Every side value of an encoder. */
 export function encoderSideValues(layout: EncoderLayout): SideValue[] {
+  const { embedding, gatedBias } = layout;
+  if (embedding.kind !== 'text') {
+    const heads = gatedBias?.table.shape[1] ?? 1;
+    return gatedBias === undefined
+      ? []
+      : [{ name: biasName, shape: ['side_batch', heads, 'sequence', 'sequence'] }];
+  }
   return sideValuesOf(sidedOf(layout)).map(({ name, shape }) => ({
     name,
     shape: shape.map((size) => (size === 'total' ? 'sequence' : size)),
   }));
 }
 
-/** Emits all of them, by name. */
-export function emitEncoderSides(graph: GraphBuilder, layout: EncoderLayout): Values {
+/** Names of those that a sublayer needs. */
+export function encoderSideNames(layout: EncoderLayout, sublayer: TransformerSublayer): string[] {
+  if (layout.embedding.kind === 'text') {
+    return sideNamesOf(sidedOf(layout), sublayer);
+  }
+  return layout.gatedBias !== undefined && sublayer.kind === 'attention' ? [biasName] : [];
+}
+
+/** Emits all of them for the first hidden states [batch, sequence, hidden], by name. */
+export function emitEncoderSides(
+  graph: GraphBuilder,
+  layout: EncoderLayout,
+  hidden: Value,
+): Values {
+  const { embedding, gatedBias, rotaries } = layout;
+  if (embedding.kind !== 'text') {
+    return gatedBias === undefined
+      ? {}
+      : {
+          [biasName]: emitDistanceBias(graph, gatedBias, emitAhead(graph, hidden)),
+        };
+  }
   const [inputIds, attentionMask] = ['input_ids', 'attention_mask'] as const;
   const positionIds =
-    layout.rotaries.size === 0
+    rotaries.size === 0
       ? ''
       : graph.op('Unsqueeze', [emitPositions(graph, undefined, inputIds), graph.ints([0])]);
   return emitSides(graph, sidedOf(layout), { inputIds, attentionMask, positionIds });
+}
+
+/** What an attention sublayer reads of them. */
+export function encoderAttentionSide(
+  graph: GraphBuilder,
+  layout: EncoderLayout,
+  sublayer: Attention,
+  side: Values,
+): AttentionSide {
+  const { embedding, gatedBias, gridRotary } = layout;
+  if (embedding.kind === 'text') {
+    return attentionSide(sidedOf(layout), sublayer, side);
+  }
+  const { [biasName]: mask = '' } = side;
+  return {
+    ...(gatedBias === undefined ? {} : { mask }),
+    ...(gridRotary === undefined ? {} : { rotation: emitGridRotation(graph, gridRotary) }),
+  };
+}
+
+/** How far each position is ahead of each: int64 [sequence, sequence]. */
+function emitAhead(graph: GraphBuilder, hidden: Value): Value {
+  const size = graph.op('Slice', [graph.op('Shape', [hidden]), graph.ints([1]), graph.ints([2])]);
+  const places = graph.op('Range', [
+    graph.ints([0], []),
+    graph.op('Squeeze', [size]),
+    graph.ints([1], []),
+  ]);
+  return graph.op('Sub', [places, graph.op('Unsqueeze', [places, graph.ints([1])])]);
 }

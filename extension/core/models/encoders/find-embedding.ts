@@ -4,6 +4,8 @@ import { UserError } from '../../user-error';
 import type { Linear } from '../parts/linear';
 import type { Norm } from '../parts/norm';
 import type { TensorFinder } from '../transformer/tensor-finder';
+import { findAudioEmbedding } from './audio-embedding';
+import type { AudioEmbedding } from './audio-embedding';
 import type { EncoderArchitecture } from './encoder-architecture';
 import { sides } from './encoder-config';
 import type { EncoderConfig } from './encoder-config';
@@ -11,6 +13,7 @@ import { say } from '../../message';
 
 /** What turns the inputs into the first hidden states, with its weights found. */
 export type EncoderEmbedding =
+  | AudioEmbedding
   | {
       readonly kind: 'text';
       readonly words: Linear;
@@ -39,10 +42,14 @@ export type EncoderEmbedding =
       readonly positions: LazyTensor | undefined;
       /** [1, count, hidden] */
       readonly registers: LazyTensor | undefined;
+      /** How far apart patches begin, in rows and columns. */
+      readonly strides: readonly [height: number, width: number];
       /** Rows and columns of patches. */
       readonly grid: readonly [height: number, width: number];
       /** [channels, height, width] */
       readonly image: readonly [number, number, number];
+      /** Whether the input has an axis of time in front of that of frequencies, and none of channels. */
+      readonly isSpectrogram: boolean;
     };
 
 /** What is found of an embedding: its norm is the first that the stream goes through. */
@@ -66,10 +73,17 @@ export function findEmbedding(
   if (embedding.kind === 'text') {
     return findTextEmbedding(embedding, config, folder, tensors, prefix);
   }
+  if (embedding.kind === 'audio') {
+    return findAudioEmbedding(embedding, config, folder, tensors, prefix);
+  }
   const [height, width] = sides(config.image_size);
   const [patchHeight, patchWidth] = sides(config.patch_size);
   const { num_channels: channels } = config;
-  const grid = [Math.trunc(height / patchHeight), Math.trunc(width / patchWidth)] as const;
+  const strides = embedding.strides?.(config) ?? ([patchHeight, patchWidth] as const);
+  const grid = [
+    Math.trunc((height - patchHeight) / strides[0]) + 1,
+    Math.trunc((width - patchWidth) / strides[1]) + 1,
+  ] as const;
   const { tokens, positions, patchBias = true, isFlat = false, registers, norm } = embedding;
   const count = grid[0] * grid[1] + tokens.length;
   const patches = `${prefix}${embedding.patches}`;
@@ -90,8 +104,10 @@ export function findEmbedding(
       registers === undefined || config.num_register_tokens === 0
         ? undefined
         : tensors.take(`${prefix}${registers}`, [1, config.num_register_tokens, hidden]),
+    strides,
     grid,
     image: [channels, height, width],
+    isSpectrogram: embedding.isSpectrogram ?? false,
   };
   const startNorms = norm === undefined ? [] : [tensors.norm(`${prefix}${norm}`, hidden)];
   return { embedding: found, startNorms };

@@ -36,7 +36,7 @@ function beitLike(
     },
     embedding: { kind: 'image', patches: vitPatches, tokens: [classToken] },
     biases: () => ({ ...allBiases, key: false }),
-    heads: [classifies(named.family, { reads: 'mean', norm: 'pooler.layernorm' })],
+    heads: [classifies(named.family, { reads: 'mean', norm: `${named.prefix}pooler.layernorm` })],
     form: (config) => ({
       ...(config['use_absolute_position_embeddings'] === true ? { embedding } : {}),
       ...(config['use_relative_position_bias'] === true
@@ -207,6 +207,7 @@ export const imageEncoders: readonly EncoderArchitecture[] = [
       attention: {
         layernorm_before: 'nn.Identity',
         lambda_1: 'Unscaled',
+        relative_position_bias: 'None',
         attention: 'NoAttention',
       },
       feedforward: { layernorm_after: 'nn.Identity', lambda_2: 'Unscaled', mlp: 'NoFeedforward' },

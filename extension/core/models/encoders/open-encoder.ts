@@ -2,6 +2,7 @@ import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { fingerprintModel } from '../fingerprint';
+import type { ModelSummary } from '../model-summary';
 import { hasTiedHead } from '../transformer/outer-matrices';
 import { summarizeModel } from '../summarize';
 import type { EncoderArchitecture } from './encoder-architecture';
@@ -24,7 +25,7 @@ export async function openEncoder(
   const layout = layOutEncoder(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
-  const found = summarizeModel({
+  const found: ModelSummary = summarizeModel({
     folder,
     config,
     checkpoint,
@@ -39,9 +40,9 @@ export async function openEncoder(
       ...(canTie ? { tiedHead: hasTiedHead(outer) } : {}),
     },
   });
-  const summary =
+  const summary: ModelSummary =
     architecture.sharedBlocks === undefined
-      ? found
+      ? { ...found, ...(layout.gatedBias === undefined ? {} : { keepsFirstBlock: true }) }
       : {
           ...found,
           fixed: say`Blocks of ${config.model_type} models share their weights: removing a sublayer would free no memory.`,

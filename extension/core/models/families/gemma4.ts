@@ -1,7 +1,14 @@
 import type { Architecture, OwnHeads } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { attentionBiases, base, everyNthFull, queryKeyNorms, windowedByType } from './pieces';
+import {
+  attentionBiases,
+  base,
+  everyNthFull,
+  gatedExpert,
+  queryKeyNorms,
+  windowedByType,
+} from './pieces';
 import { gemmaDefaults, sandwich } from './gemma';
 import { numberIn } from './mixer-pieces';
 
@@ -56,7 +63,7 @@ export const gemma4: Architecture = {
   classes: { config: 'Gemma4TextConfig', model: 'Gemma4ForCausalLM' },
   readsEmbedding: true,
   config: {
-    names: { hidden_act: 'hidden_activation' },
+    names: { hidden_act: 'hidden_activation', num_experts_per_tok: 'top_k_experts' },
     lists: {
       layer_types: ({ num_hidden_layers: blocks }: ConfigFields, block) =>
         block + 1 === blocks ? 'full_attention' : everyNthFull(6, block),
@@ -76,7 +83,7 @@ export const gemma4: Architecture = {
       },
     }),
     only: (config) => ({
-      enable_moe_block: false,
+      ...(config['enable_moe_block'] === true ? { use_double_wide_mlp: false } : {}),
       ...(config['use_bidirectional_attention'] === 'all'
         ? { use_bidirectional_attention: 'vision' }
         : {}),
@@ -110,6 +117,24 @@ export const gemma4: Architecture = {
     },
     factor: 'layer_scalar',
   },
+  experts: {
+    modules: [''],
+    router: 'router.proj',
+    shareFactors: 'router.per_expert_scale',
+    gateUp: ['gate_proj', 'up_proj'],
+    down: 'down_proj',
+    inner: ({ moe_intermediate_size: inner }) => inner,
+    shared: ({ intermediate_size: inner }) => gatedExpert('mlp', inner),
+    isSparse: (config) => config['enable_moe_block'] === true,
+    apart: {
+      norm: 'pre_feedforward_layernorm_2',
+      routerScale: 'router.scale',
+      postNorm: 'post_feedforward_layernorm_2',
+      sharedPostNorm: 'post_feedforward_layernorm_1',
+      modules: ['router', 'experts'],
+      flag: 'enable_moe_block',
+    },
+  },
   heads: headsOf,
   keysOf,
   innerSize: (config, block) =>
@@ -126,9 +151,11 @@ export const gemma4: Architecture = {
   }),
 };
 
+const { experts: _, ...dense } = gemma4;
+
 /** The text tower of Gemma 4 models that read images without a tower of their own. */
 export const gemma4Unified: Architecture = {
-  ...gemma4,
+  ...dense,
   modelType: 'gemma4_unified_text',
   classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
   readsEmbedding: false,

@@ -97,8 +97,17 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
 /** Whether nothing but the projections knows of single heads. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
   const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
-  const { valueConvolution, gridBias, latentNorms, othersKeys } = weights;
-  const others = [innerNorm, sinks, gate, addedBiases, relative, valueConvolution, gridBias];
+  const { valueConvolution, gridBias, biasGate, latentNorms, othersKeys } = weights;
+  const others = [
+    innerNorm,
+    sinks,
+    gate,
+    addedBiases,
+    relative,
+    valueConvolution,
+    gridBias,
+    biasGate,
+  ];
   return (
     [...others, latentNorms, othersKeys].every((part) => part === undefined) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&

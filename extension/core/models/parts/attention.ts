@@ -11,6 +11,8 @@ import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import { emitGatedBias } from './gated-bias';
+import type { BiasGate } from './gated-bias';
 import { emitGridBias } from './grid-bias';
 import type { GridBias } from './grid-bias';
 import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
@@ -78,6 +80,8 @@ export interface AttentionWeights extends Branch {
   readonly valueConvolution?: LazyTensor;
   /** What scores gain by distance in a grid of patches. */
   readonly gridBias?: GridBias;
+  /** How far the mask, which holds what scores gain by distance, is let in. */
+  readonly biasGate?: BiasGate;
 }
 
 /** How keys and values are made of another stream than the one that queries are made of. */
@@ -205,7 +209,11 @@ export function emitAttention(
       ? related
       : graph.op('Add', [related, emitGridBias(graph, weights.gridBias)]);
   const capped = emitSoftCap(graph, biased, shape.softCap);
-  const probabilities = emitProbabilities(graph, shape, weights, capped, side.mask);
+  const mask =
+    weights.biasGate === undefined || side.mask === undefined
+      ? side.mask
+      : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
+  const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
   const attended = reshape(
     graph.op('MatMul', [stacked, value]),

@@ -5,8 +5,8 @@ import { emitDown } from './feedforward';
 import type { FeedforwardShape, FeedforwardWeights } from './feedforward';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
-import { emitBranchInput, emitResidual } from './norm';
-import type { Branch } from './norm';
+import { emitBranchInput, emitNorm, emitResidual } from './norm';
+import type { Branch, Norm, NormStyle } from './norm';
 import { emitRouting } from './routing';
 import type { Routing } from './routing';
 import { emitWeight } from './weight';
@@ -29,9 +29,23 @@ export interface ExpertWeights extends Branch {
   /** Added to the scores, and to what experts are chosen by: [count], piece by piece. */
   readonly routerBias: readonly LazyTensor[];
   readonly choiceBias: readonly LazyTensor[];
+  /** Factors on the weights of experts: [count], piece by piece. */
+  readonly shareFactors: readonly LazyTensor[];
   readonly experts: readonly Expert[];
   /** What every token is sent to, beside the experts. */
   readonly shared?: SharedExpert;
+  readonly apart?: ExpertsApart;
+}
+
+/** What experts and router have by themselves, where the norm of the branch is that of the shared one alone (Gemma 4). */
+export interface ExpertsApart {
+  /** In front of the experts. */
+  readonly norm: Norm;
+  /** [hiddenSize]: factors on what the router reads, behind a norm without weights. */
+  readonly routerScale: LazyTensor;
+  /** Behind the sum of the experts, and behind the shared one. */
+  readonly postNorm: Norm;
+  readonly sharedPostNorm: Norm;
 }
 
 /** A feed-forward whose result is multiplied with σ(gate(x)), where there is one. */
@@ -55,17 +69,25 @@ export function emitExperts(
   input = hidden,
 ): Value {
   const { norm, residualScale, hiddenSize } = shape;
-  const normed = emitBranchInput(graph, norm, input, weights);
-  const rows = graph.op('Reshape', [normed, graph.ints([-1, hiddenSize])]);
-  const { chosen, shares } = emitRouting(graph, shape, {
-    scores: emitScores(graph, weights, rows),
+  const { apart, shared } = weights;
+  const toRows = (x: Value): Value => graph.op('Reshape', [x, graph.ints([-1, hiddenSize])]);
+  const rows = toRows(emitBranchInput(graph, norm, input, weights));
+  const read = apart === undefined ? rows : toRows(emitNorm(graph, norm, input, apart.norm));
+  const judged =
+    apart === undefined ? rows : emitRouterInput(graph, norm, toRows(input), apart.routerScale);
+  const { chosen, shares: plainShares } = emitRouting(graph, shape, {
+    scores: emitScores(graph, weights, judged),
     bias: emitPieces(graph, weights.choiceBias),
     ...(mask === undefined ? {} : { mask: emitMaskRows(graph, shape, hidden, mask) }),
   });
-  let sum =
-    weights.shared === undefined
-      ? graph.op('Mul', [rows, graph.scalar(0)])
-      : emitShared(graph, shape, weights.shared, rows);
+  const factors = emitPieces(graph, weights.shareFactors);
+  const shares =
+    factors === undefined
+      ? plainShares
+      : graph.op('Mul', [plainShares, graph.op('Gather', [factors, chosen])]);
+  const beside = shared === undefined ? undefined : emitShared(graph, shape, shared, rows);
+  const nothing = (): Value => graph.op('Mul', [read, graph.scalar(0)]);
+  let sum = apart === undefined ? (beside ?? nothing()) : nothing();
   for (const [j, expert] of weights.experts.entries()) {
     const isChosen = graph.op('Equal', [chosen, graph.ints([j], [])]);
     const share = graph.op('ReduceSum', [
@@ -76,7 +98,7 @@ export function emitExperts(
     const places = graph.op('NonZero', [isChosen]);
     const numbers = graph.op('Gather', [places, graph.ints([0], [])]);
     const own = graph.op('Gather', [share, numbers]);
-    const input = graph.op('Gather', [rows, numbers]);
+    const input = graph.op('Gather', [read, numbers]);
     const output = shape.scalesInput
       ? emitDown(graph, shape, expert, graph.op('Mul', [input, own]))
       : graph.op('Mul', [emitDown(graph, shape, expert, input), own]);
@@ -84,7 +106,14 @@ export function emitExperts(
     const indices = graph.op('Unsqueeze', [numbers, graph.ints([1])]);
     sum = graph.op('ScatterND', [sum, indices, output], { reduction: 'add' });
   }
-  const mean = shape.averagesShared ? graph.op('Mul', [sum, graph.scalar(0.5)]) : sum;
+  const all =
+    apart === undefined || beside === undefined
+      ? sum
+      : graph.op('Add', [
+          emitNorm(graph, norm, beside, apart.sharedPostNorm),
+          emitNorm(graph, norm, sum, apart.postNorm),
+        ]);
+  const mean = shape.averagesShared ? graph.op('Mul', [all, graph.scalar(0.5)]) : all;
   const branch = graph.op('Reshape', [mean, graph.op('Shape', [hidden])]);
   return emitResidual(graph, norm, residualScale, hidden, branch, weights);
 }
@@ -120,6 +149,7 @@ export function keepExperts(
       router: rowsOf(weights.router),
       routerBias: rowsOf(weights.routerBias),
       choiceBias: rowsOf(weights.choiceBias),
+      shareFactors: rowsOf(weights.shareFactors),
       experts: weights.experts.filter((_, expert) => kept.includes(expert)),
     },
   };
@@ -135,6 +165,18 @@ function emitShared(
   return shared.gate === undefined
     ? output
     : graph.op('Mul', [output, graph.op('Sigmoid', [emitLinear(graph, shared.gate, rows)])]);
+}
+
+/** norm(rows) · scale · hiddenSize^−½ */
+function emitRouterInput(
+  graph: GraphBuilder,
+  style: NormStyle,
+  rows: Value,
+  scale: LazyTensor,
+): Value {
+  const [hidden = 1] = scale.shape;
+  const scaled = graph.op('Mul', [emitNorm(graph, style, rows, {}), emitWeight(graph, scale)]);
+  return graph.op('Mul', [scaled, graph.scalar(hidden ** -0.5)]);
 }
 
 /** Scores [rows, count]. */

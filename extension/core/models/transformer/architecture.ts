@@ -164,6 +164,18 @@ export interface ExpertNames {
   readonly routing?: (config: ModelConfig) => Partial<Routing>;
   /** Norm of what they give, where feed-forwards of other blocks have none. */
   readonly postNorm?: string;
+  /** Tensor of the module with a factor on the weight of each expert. */
+  readonly shareFactors?: string;
+  /** What experts and router have by themselves, below the block; the norms of the feed-forward are then the shared one's. */
+  readonly apart?: {
+    readonly norm: string;
+    readonly routerScale: string;
+    readonly postNorm: string;
+    readonly sharedPostNorm: string;
+    /** In transformers, which modules are made anew for fewer experts, and what says whether a block has them. */
+    readonly modules: readonly string[];
+    readonly flag: string;
+  };
   /** A feed-forward that every token is sent to, beside the experts; its names are below the block's. */
   readonly shared?: (config: ModelConfig) => SharedExpertNames | undefined;
   /** Whether a block has experts, and not a feed-forward. */

@@ -1,9 +1,16 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { UserError } from '../../user-error';
-import type { Expert, ExpertShape, ExpertWeights, SharedExpert } from '../parts/experts';
+import type {
+  Expert,
+  ExpertsApart,
+  ExpertShape,
+  ExpertWeights,
+  SharedExpert,
+} from '../parts/experts';
 import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import type { Norm } from '../parts/norm';
 import type { Architecture, ExpertNames, SharedExpertNames } from './architecture';
 import type { ModelConfig } from './model-config';
 import type { TensorFinder } from './tensor-finder';
@@ -84,7 +91,14 @@ export function findExperts(
               isRow ? [1, count] : [count],
             ),
           ],
+    shareFactors:
+      names.shareFactors === undefined
+        ? []
+        : [tensors.take(`${own}${names.shareFactors}`, [count])],
     experts: findEach(names, shape, tensors, own),
+    ...(names.apart === undefined
+      ? {}
+      : { apart: findApart(names.apart, tensors, prefix, hidden) }),
     ...(shared === undefined ? {} : { shared: findShared(shared, tensors, prefix, hidden) }),
   };
   return { shape, weights };
@@ -130,6 +144,21 @@ function sliceOf(weight: LazyTensor, bias: LazyTensor | undefined, transposed: b
     weight,
     ...(bias === undefined ? {} : { bias }),
     ...(transposed ? { transposed } : {}),
+  };
+}
+
+function findApart(
+  names: NonNullable<ExpertNames['apart']>,
+  tensors: TensorFinder,
+  prefix: string,
+  hidden: number,
+): ExpertsApart {
+  const norm = (name: string): Norm => tensors.norm(`${prefix}${name}`, hidden);
+  return {
+    norm: norm(names.norm),
+    routerScale: tensors.take(`${prefix}${names.routerScale}`, [hidden]),
+    postNorm: norm(names.postNorm),
+    sharedPostNorm: norm(names.sharedPostNorm),
   };
 }
 

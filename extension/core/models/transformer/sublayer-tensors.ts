@@ -7,6 +7,7 @@ import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import { endTensors } from '../parts/block-end';
+import { biasGateTensors } from '../parts/gated-bias';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
@@ -57,6 +58,7 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
     case 'feedforward':
       return [weights.innerNorm];
     case 'expert':
+      return [weights.apart?.norm, weights.apart?.postNorm, weights.apart?.sharedPostNorm];
     case 'patch':
       return [];
   }
@@ -72,13 +74,19 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.addedBiases?.value,
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
+        ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
       return [...convolutionTensors(sublayer.weights), ...sublayer.weights.tensors];
     case 'feedforward':
       return xieluTensors(sublayer.weights.curve);
     case 'expert':
-      return [...sublayer.weights.routerBias, ...sublayer.weights.choiceBias];
+      return [
+        ...sublayer.weights.routerBias,
+        ...sublayer.weights.choiceBias,
+        ...sublayer.weights.shareFactors,
+        ...(sublayer.weights.apart === undefined ? [] : [sublayer.weights.apart.routerScale]),
+      ];
     case 'patch':
       return patchTensors(sublayer.patch);
   }
@@ -186,7 +194,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
   if (sublayer.kind !== 'expert') {
     return undefined;
   }
-  const { router: pieces, routerBias, choiceBias } = sublayer.weights;
+  const { router: pieces, routerBias, choiceBias, shareFactors } = sublayer.weights;
   const [router] = pieces;
   return router === undefined ||
     router.packed !== undefined ||
@@ -194,7 +202,7 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
     choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {
-        byRow: [router, ...routerBias, ...choiceBias],
+        byRow: [router, ...routerBias, ...choiceBias, ...shareFactors],
         experts: sublayer.weights.experts.map((expert) =>
           expertLinears(expert).flatMap((linear) => partTensors(linear)),
         ),

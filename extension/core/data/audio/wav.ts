@@ -1,0 +1,78 @@
+import { readWholeFile } from '../../checkpoints/regular-file';
+import { UserError } from '../../user-error';
+import { say } from '../../message';
+import type { Message } from '../../message';
+
+/** A sound of one channel. */
+export interface Sound {
+  /** Samples per second. */
+  readonly rate: number;
+  /** Between −1 and 1. */
+  readonly samples: Float32Array;
+}
+
+/** Largest file that is read, in bytes: more than an hour at 48 kHz. */
+const maxBytes = 2 ** 29;
+
+const [pcm, ieeeFloat, extensible] = [1, 3, 0xff_fe];
+
+const damaged = say`The file is damaged or incomplete: save the sound again.`;
+const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav" does.`;
+
+/**
+ * Reads a WAVE file of one channel, as 16-bit integers or 32-bit floats (RIFF, IBM and Microsoft 1991).
+ * @throws UserError naming the file and the field of its format at fault.
+ */
+export async function readWav(file: string): Promise<Sound> {
+  return parseWav(await readWholeFile(file, maxBytes, say`Cut it into shorter sounds.`), file);
+}
+
+/** Parses the bytes of a WAVE file. */
+export function parseWav(bytes: Uint8Array, file: string): Sound {
+  const fault = (problem: Message, remedy: Message, field?: string): UserError =>
+    new UserError(problem, { file, ...(field === undefined ? {} : { field }), remedy });
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const textAt = (offset: number): string =>
+    String.fromCharCode(...bytes.subarray(offset, offset + 4));
+  if (bytes.length < 12 || textAt(0) !== 'RIFF' || textAt(8) !== 'WAVE') {
+    throw fault(say`This is not a WAVE file.`, convert);
+  }
+  const chunks = new Map<string, DataView>();
+  // Chunks begin at even places.
+  for (let at = 12; at + 8 <= bytes.length;) {
+    const length = view.getUint32(at + 4, true);
+    if (at + 8 + length > bytes.length) {
+      throw fault(say`The chunk ends behind the file.`, damaged, textAt(at));
+    }
+    chunks.set(textAt(at), new DataView(bytes.buffer, bytes.byteOffset + at + 8, length));
+    at += 8 + length + (length % 2);
+  }
+  const [format, data] = [chunks.get('fmt '), chunks.get('data')];
+  if (format === undefined || format.byteLength < 16 || !data?.byteLength) {
+    throw fault(say`The file has no format or no samples.`, damaged);
+  }
+  const tag = format.getUint16(0, true);
+  const isExtended = tag === extensible && format.byteLength >= 26;
+  const kind = isExtended ? format.getUint16(24, true) : tag;
+  const [channels, rate, bits] = [
+    format.getUint16(2, true),
+    format.getUint32(4, true),
+    format.getUint16(14, true),
+  ];
+  if (channels !== 1) {
+    throw fault(say`The sound has ${channels} channels; models take one.`, convert, 'channels');
+  }
+  const isFloat = kind === ieeeFloat && bits === 32;
+  if (!isFloat && !(kind === pcm && bits === 16)) {
+    throw fault(
+      say`Samples of ${bits} bits in format ${kind} are not supported.`,
+      convert,
+      'format',
+    );
+  }
+  const count = Math.trunc((data.byteLength * 8) / bits);
+  const samples = Float32Array.from({ length: count }, (_, i) =>
+    isFloat ? data.getFloat32(4 * i, true) : data.getInt16(2 * i, true) / 2 ** 15,
+  );
+  return { rate, samples };
+}

@@ -1,0 +1,268 @@
+import * as v from 'valibot';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import { float } from '../../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import { UserError } from '../../user-error';
+import { activations } from '../parts/feedforward';
+import { emitLinearOver } from '../parts/linear';
+import type { Linear } from '../parts/linear';
+import { emitNorm } from '../parts/norm';
+import type { Norm, NormStyle } from '../parts/norm';
+import { emitWeight } from '../parts/weight';
+import { size } from '../transformer/model-config';
+import type { TensorFinder } from '../transformer/tensor-finder';
+import type { EncoderConfig } from './encoder-config';
+import { say } from '../../message';
+
+/** Names of the tensors that make a sequence of the samples of a sound (wav2vec 2.0, arXiv 2006.11477). */
+export interface AudioNames {
+  readonly kind: 'audio';
+  /** Convolutions over time are `<convolutions>.<number>.conv`, each with its norm beside it. */
+  readonly convolutions: string;
+  /** From their channels to the width of the stream, and the norm in front. */
+  readonly projection: string;
+  readonly projectionNorm: string;
+  /**
+   * Convolutions over the sequence, whose result is added: one whose weight is a direction times a length for each
+   * place of its window (arXiv 1602.07868), or `<positions>.<number>.conv` one after the other, each normed.
+   */
+  readonly positions: string;
+  readonly positionsAre: 'one' | 'numbered';
+  /** Of the sum. */
+  readonly norm?: string;
+}
+
+interface SoundConvolution {
+  readonly weight: LazyTensor;
+  readonly bias: LazyTensor | undefined;
+  readonly stride: number;
+  readonly norm: Norm | undefined;
+}
+
+/** What turns samples into the first hidden states, with its weights found. */
+export interface AudioEmbedding {
+  readonly kind: 'audio';
+  readonly convolutions: readonly SoundConvolution[];
+  /** Whether norms are over time for each channel by itself, instead of over the channels. */
+  readonly normsTime: boolean;
+  readonly projection: { readonly norm: Norm | undefined; readonly linear: Linear };
+  readonly positions: readonly {
+    readonly weight: LazyTensor;
+    /** [1, 1, width of the window], where the weight is a direction. */
+    readonly lengths: LazyTensor | undefined;
+    readonly bias: LazyTensor;
+  }[];
+  readonly activation: string;
+}
+
+/** Of the norms between convolutions, whatever config.json says of the others. */
+const convolutionEpsilon = 1e-5;
+
+const schema = v.looseObject({
+  conv_dim: v.pipe(v.array(size), v.minLength(1)),
+  conv_kernel: v.array(size),
+  conv_stride: v.array(size),
+  conv_bias: v.boolean(),
+  feat_extract_norm: v.picklist(['group', 'layer']),
+  feat_extract_activation: v.picklist(Object.keys(activations)),
+  feat_proj_layer_norm: v.optional(v.boolean(), true),
+  num_conv_pos_embeddings: size,
+  num_conv_pos_embedding_groups: size,
+  conv_pos_kernel_size: v.optional(size),
+});
+
+/** What config.json says where it is silent. */
+export const audioDefaults = {
+  conv_dim: [512, 512, 512, 512, 512, 512, 512],
+  conv_kernel: [10, 3, 3, 3, 3, 2, 2],
+  conv_stride: [5, 2, 2, 2, 2, 2, 2],
+  conv_bias: false,
+  feat_extract_norm: 'group',
+  feat_extract_activation: 'gelu',
+  num_conv_pos_embeddings: 128,
+  num_conv_pos_embedding_groups: 16,
+};
+
+type AudioFields = v.InferOutput<typeof schema>;
+
+function readFields(config: EncoderConfig, { config: file }: ModelFolder): AudioFields {
+  const { success, output, issues } = v.safeParse(schema, config);
+  const [issue] = issues ?? [];
+  const isEven =
+    success &&
+    [output.conv_kernel, output.conv_stride].every(
+      ({ length }) => length === output.conv_dim.length,
+    );
+  if (success && isEven) {
+    return output;
+  }
+  throw new UserError(
+    issue === undefined
+      ? say`conv_dim, conv_kernel and conv_stride have different lengths.`
+      : say`It is not what a model of sounds needs: ${issue.message}.`,
+    {
+      file,
+      field: issue === undefined ? 'conv_dim' : (v.getDotPath(issue) ?? 'conv_dim'),
+      remedy: say`Correct the field: the model cannot be computed without it.`,
+    },
+  );
+}
+
+/**
+ * Finds the tensors of an embedding of sounds below `prefix`.
+ * @throws UserError naming the tensor or config field at fault.
+ */
+export function findAudioEmbedding(
+  names: AudioNames,
+  config: EncoderConfig,
+  folder: ModelFolder,
+  tensors: TensorFinder,
+  prefix: string,
+): { readonly embedding: AudioEmbedding; readonly startNorms: Norm[] } {
+  const fields = readFields(config, folder);
+  const { hidden_size: hidden } = config;
+  const { conv_dim: widths, feat_extract_norm: kind } = fields;
+  const at = (name: string): string => `${prefix}${name}`;
+  const convolutions = widths.map((width, i): SoundConvolution => {
+    const place = at(`${names.convolutions}.${i}`);
+    const shape = [width, widths[i - 1] ?? 1, fields.conv_kernel[i] ?? 1];
+    const isNormed = kind === 'layer' || i === 0;
+    return {
+      weight: tensors.take(`${place}.conv.weight`, shape),
+      bias: fields.conv_bias ? tensors.take(`${place}.conv.bias`, [width]) : undefined,
+      stride: fields.conv_stride[i] ?? 1,
+      norm: isNormed ? tensors.norm(`${place}.layer_norm`, width) : undefined,
+    };
+  });
+  const last = widths.at(-1) ?? 1;
+  const projection = {
+    norm: fields.feat_proj_layer_norm ? tensors.norm(at(names.projectionNorm), last) : undefined,
+    linear: tensors.linear(at(names.projection), hidden, last, true),
+  };
+  const embedding: AudioEmbedding = {
+    kind: 'audio',
+    convolutions,
+    normsTime: kind === 'group',
+    projection,
+    positions: findPositions(names, fields, tensors, at(names.positions), hidden),
+    activation: fields.feat_extract_activation,
+  };
+  return {
+    embedding,
+    startNorms: names.norm === undefined ? [] : [tensors.norm(at(names.norm), hidden)],
+  };
+}
+
+function findPositions(
+  { positionsAre }: AudioNames,
+  fields: AudioFields,
+  tensors: TensorFinder,
+  place: string,
+  hidden: number,
+): AudioEmbedding['positions'] {
+  const { num_conv_pos_embeddings: count, num_conv_pos_embedding_groups: groups } = fields;
+  const shapeOf = (kernel: number): number[] => [hidden, hidden / groups, kernel];
+  if (positionsAre === 'numbered') {
+    return Array.from({ length: count }, (_, i) => ({
+      weight: tensors.take(`${place}.${i}.conv.weight`, shapeOf(fields.conv_pos_kernel_size ?? 19)),
+      lengths: undefined,
+      bias: tensors.take(`${place}.${i}.conv.bias`, [hidden]),
+    }));
+  }
+  // The names of PyTorch's older weight norm, and those of its parametrization.
+  const [lengths, directions] = tensors.has(`${place}.conv.weight_g`)
+    ? ['weight_g', 'weight_v']
+    : ['parametrizations.weight.original0', 'parametrizations.weight.original1'];
+  return [
+    {
+      weight: tensors.take(`${place}.conv.${directions}`, shapeOf(count)),
+      lengths: tensors.take(`${place}.conv.${lengths}`, [1, 1, count]),
+      bias: tensors.take(`${place}.conv.bias`, [hidden]),
+    },
+  ];
+}
+
+/** Emits what samples [batch, samples] are in front of the first norm of the stream: [batch, frames, hidden]. */
+export function emitAudioEmbedding(
+  graph: GraphBuilder,
+  { convolutions, normsTime, projection, positions, activation }: AudioEmbedding,
+  style: NormStyle,
+  samples: Value,
+): Value {
+  const turn = (x: Value): Value => graph.op('Transpose', [x], { perm: [0, 2, 1] });
+  const activate = (x: Value): Value => activations[activation]?.(graph, x) ?? x;
+  const between = { kind: 'layer', epsilon: convolutionEpsilon } as const;
+  const overChannels = (x: Value, norm: Norm): Value =>
+    turn(emitNorm(graph, between, turn(x), norm));
+  const channels = convolutions.reduce(
+    (x, { weight, bias, stride, norm }) => {
+      const inputs = [weight, ...(bias === undefined ? [] : [bias])];
+      const y = graph.op('Conv', [x, ...inputs.map((tensor) => emitWeight(graph, tensor))], {
+        kernel_shape: weight.shape.slice(2),
+        strides: [stride],
+      });
+      const normed =
+        norm === undefined ? y : normsTime ? emitTimeNorm(graph, y, norm) : overChannels(y, norm);
+      return activate(normed);
+    },
+    graph.op('Unsqueeze', [samples, graph.ints([1])]),
+  );
+  const frames = turn(channels);
+  const { norm, linear } = projection;
+  const read = norm === undefined ? frames : emitNorm(graph, style, frames, norm);
+  const projected = emitLinearOver(graph, linear, read);
+  const places = positions.reduce((x, { weight, lengths, bias }) => {
+    const [out = 1, inGroup = 1, kernel = 1] = weight.shape;
+    const half = Math.trunc(kernel / 2);
+    const y = graph.op('Conv', [x, emitWindow(graph, weight, lengths), emitWeight(graph, bias)], {
+      kernel_shape: [kernel],
+      pads: [half, kernel - 1 - half],
+      group: out / inGroup,
+    });
+    return activate(lengths === undefined ? overChannels(y, {}) : y);
+  }, turn(projected));
+  return graph.op('Add', [projected, turn(places)]);
+}
+
+/** Norms each channel of [batch, channels, time] by itself over time. */
+function emitTimeNorm(graph: GraphBuilder, x: Value, { weight, bias }: Norm): Value {
+  const tensors = [weight, bias].filter((tensor) => tensor !== undefined);
+  return graph.op(
+    'InstanceNormalization',
+    [x, ...tensors.map((tensor) => emitWeight(graph, tensor))],
+    { epsilon: float(convolutionEpsilon) },
+  );
+}
+
+/** The weight [out, in, window] itself, or length · direction / |direction| for each place of the window. */
+function emitWindow(
+  graph: GraphBuilder,
+  weight: LazyTensor,
+  lengths: LazyTensor | undefined,
+): Value {
+  const stored = emitWeight(graph, weight);
+  if (lengths === undefined) {
+    return stored;
+  }
+  const size = graph.op('ReduceL2', [stored], { axes: [0, 1], keepdims: 1 });
+  return graph.op('Mul', [stored, graph.op('Div', [emitWeight(graph, lengths), size])]);
+}
+
+/** Every tensor in front of the first norm of the stream, of convolutions over time and of what follows them. */
+export function audioTensors({ convolutions, projection, positions }: AudioEmbedding): {
+  readonly convolutions: readonly (LazyTensor | undefined)[];
+  readonly positions: readonly (LazyTensor | undefined)[];
+  readonly projection: AudioEmbedding['projection'];
+} {
+  return {
+    convolutions: convolutions.flatMap(({ weight, bias, norm }) => [
+      weight,
+      bias,
+      norm?.weight,
+      norm?.bias,
+    ]),
+    positions: positions.flatMap(({ weight, lengths, bias }) => [weight, lengths, bias]),
+    projection,
+  };
+}

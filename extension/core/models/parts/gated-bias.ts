@@ -1,0 +1,48 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { OwnHeads } from '../transformer/architecture';
+import { emitLinearOver } from './linear';
+import type { Linear } from './linear';
+import { emitWeight } from './weight';
+
+/** How far an attention lets what scores gain by distance in, for each query (WavLM, arXiv 2110.13900, § 3.2). */
+export interface BiasGate {
+  /** [8, headDim]: two gates of each head's part of the stream, as sums of four. */
+  readonly linear: Linear;
+  /** [1, heads, 1, 1] */
+  readonly factor: LazyTensor;
+}
+
+/** Emits gate · bias [batch, heads, sequence, sequence], of the attention's `input` [batch, sequence, hidden]. */
+export function emitGatedBias(
+  graph: GraphBuilder,
+  { linear, factor }: BiasGate,
+  { numHeads, headDim }: Pick<OwnHeads, 'numHeads' | 'headDim'>,
+  input: Value,
+  bias: Value,
+): Value {
+  const heads = graph.op(
+    'Transpose',
+    [graph.op('Reshape', [input, graph.ints([0, 0, numHeads, headDim])])],
+    { perm: [0, 2, 1, 3] },
+  );
+  const parts = graph.op('Reshape', [
+    emitLinearOver(graph, linear, heads),
+    graph.ints([0, numHeads, -1, 2, 4]),
+  ]);
+  const gates = graph.op('Sigmoid', [
+    graph.op('ReduceSum', [parts, graph.ints([-1])], { keepdims: 0 }),
+  ]);
+  const [update = '', reset = ''] = graph.ops('Split', [gates, graph.ints([1, 1])], 2, { axis: 3 });
+  const one = graph.scalar(1);
+  const scaled = graph.op('Sub', [graph.op('Mul', [reset, emitWeight(graph, factor)]), one]);
+  const gate = graph.op('Add', [graph.op('Mul', [update, scaled]), graph.scalar(2)]);
+  return graph.op('Mul', [gate, bias]);
+}
+
+/** The tensors of a gate, where there is one. */
+export function biasGateTensors(gate: BiasGate | undefined): LazyTensor[] {
+  return gate === undefined
+    ? []
+    : [gate.linear.weight, gate.linear.bias, gate.factor].filter((tensor) => tensor !== undefined);
+}

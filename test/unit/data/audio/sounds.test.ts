@@ -1,0 +1,112 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { parseWav } from '../../../../extension/core/data/audio/wav';
+import { loadExamples } from '../../../../extension/core/data/examples/load-examples';
+import type { LoadedExamples } from '../../../../extension/core/data/examples/load-examples';
+import { readNpz } from '../../../../extension/core/data/npz';
+import { inEnglish } from '../../../../extension/core/message';
+import type { InputPort } from '../../../../extension/core/models/layered-model';
+import { temporaryFolder } from '../../temporary-folder';
+
+const examples = join(import.meta.dirname, '../../../fixtures/examples');
+const port: InputPort = { name: 'input_values', dtype: 'F32', shape: ['batch', 'samples'] };
+const root = temporaryFolder();
+
+const load = (file: string, model: string, ports = [port]): Promise<LoadedExamples> =>
+  loadExamples({ file, count: 10, seed: 0 }, ports, model);
+
+/** A WAVE file of 16-bit integers with other bytes in it. */
+function changed(
+  ...changes: readonly (readonly [offset: number, bytes: readonly number[]])[]
+): Buffer {
+  const bytes = readFileSync(join(examples, 'sounds/integers.wav'));
+  for (const [offset, values] of changes) {
+    bytes.set(values, offset);
+  }
+  return bytes;
+}
+
+it.each(['normalized', 'as-it-is'])(
+  'sounds are prepared as the feature extractor of transformers does: %s',
+  async (name) => {
+    const golden = await readNpz(join(examples, 'sounds.npz'));
+    const folder = join(examples, 'sounds');
+    const read = await load(folder, join(examples, `processors/sound-${name}`));
+    for (const [i, file] of ['floats', 'integers'].entries()) {
+      const expected = golden.get(`${name}-${file}`);
+      const value = read.examples[i]?.['input_values'];
+      expect(value?.dims).toEqual(expected?.dims);
+      const data = Array.from(value?.data ?? [], Number);
+      for (const [at, number] of Array.from(expected?.data ?? [], Number).entries()) {
+        expect(data[at]).toBeCloseTo(number, 5);
+      }
+    }
+    expect(read.warnings.map(inEnglish)).toEqual([`${folder} has 2 examples; 10 were asked for.`]);
+  },
+);
+
+it('sounds are normalized where the model does not say, with a warning', async () => {
+  const { examples: read, warnings } = await load(join(examples, 'sounds'), root);
+  const data = Array.from(read[1]?.['input_values']?.data ?? [], Number);
+  const mean = data.reduce((sum, x) => sum + x, 0) / data.length;
+  const variance = data.reduce((sum, x) => sum + (x - mean) ** 2, 0) / data.length;
+  expect(mean).toBeCloseTo(0, 5);
+  expect(variance).toBeCloseTo(1, 4);
+  expect(warnings.map(inEnglish)[0]).toMatch(/no preprocessor_config\.json: sounds of 16000/);
+});
+
+it('the format of a WAVE file may stand in its extension', () => {
+  const plain = changed();
+  const extra = Buffer.alloc(24);
+  extra.writeUInt16LE(22, 0);
+  extra.writeUInt16LE(1, 8);
+  const bytes = Buffer.concat([plain.subarray(0, 36), extra, plain.subarray(36)]);
+  bytes.writeUInt32LE(40, 16);
+  bytes.writeUInt16LE(0xff_fe, 20);
+  expect(parseWav(bytes, 'a.wav')).toEqual(parseWav(plain, 'a.wav'));
+});
+
+it.each([
+  ['nothing of the kind', Buffer.from('RIFF'), /a\.wav: This is not a WAVE file/],
+  ['two channels', changed([22, [2]]), /channels: The sound has 2 channels/],
+  ['24 bits', changed([34, [24]]), /format: Samples of 24 bits in format 1/],
+  ['compressed samples', changed([20, [17]]), /format: Samples of 16 bits in format 17/],
+  ['no samples', changed().subarray(0, 36), /no format or no samples/],
+  ['half of it', changed().subarray(0, 300), /data: The chunk ends behind the file/],
+])('a WAVE file with %s is refused', (_, bytes, message) => {
+  expect(() => parseWav(bytes, 'a.wav')).toThrow(message);
+});
+
+it('sounds at another rate, and what takes no samples, are refused with the file', async () => {
+  const folder = join(root, 'sounds');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'slow.wav'), changed([24, [0x40, 0x1f, 0, 0]]));
+  await expect(load(folder, root)).rejects.toThrow(
+    /slow\.wav: The sound has 8000 samples per second, the model takes 16000/,
+  );
+  const spectrogram = { ...port, shape: ['batch', 20, 18] };
+  await expect(load(folder, root, [spectrogram])).rejects.toThrow(
+    /does not take sounds alone: input_values F32 \[batch, 20, 18\]/,
+  );
+  const model = join(root, 'model');
+  mkdirSync(model);
+  const config = { feature_extractor_type: 'ASTFeatureExtractor' };
+  writeFileSync(join(model, 'preprocessor_config.json'), JSON.stringify(config));
+  await expect(load(folder, model)).rejects.toThrow(
+    /feature_extractor_type: ASTFeatureExtractor is not supported/,
+  );
+});
+
+it('a folder of sounds and images is refused', async () => {
+  const folder = join(root, 'both');
+  mkdirSync(folder);
+  copyFileSync(join(examples, 'sounds/integers.wav'), join(folder, 'a.wav'));
+  copyFileSync(join(examples, 'images/rgb.png'), join(folder, 'b.png'));
+  await expect(load(folder, root)).rejects.toThrow(/1 images, 1 sounds and 0 arrays/);
+});
+
+it('random samples are a second', async () => {
+  const { examples: read } = await loadExamples({ count: 1, seed: 3 }, [port], root);
+  expect(read[0]?.['input_values']?.dims).toEqual([1, 16_000]);
+});
