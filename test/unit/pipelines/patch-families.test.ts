@@ -118,24 +118,21 @@ describe('patches in decoders of every family', () => {
 });
 
 /** Encoders whose attention hands others what scores gain by distance. */
-const handsOn = /^wavlm-/;
+const handsOn = (name: string): boolean => name.startsWith('wavlm-');
 
 describe('patches in encoders', () => {
-  it.each(encoderNames.filter((name) => handsOn.test(name)))(
-    '%s are written as ONNX alone',
-    async (name) => {
-      const source = encoderFixture(name);
-      const model = await openModel(source);
-      const patches = await patchesAt(model, endsOf(model));
-      await expect(prune(source, [], fresh(), { patches })).rejects.toThrow(
-        /a graph module can't replace it\. Write ONNX/,
-      );
-      const onnx = await prune(source, [], fresh(), { patches, format: 'onnx' });
-      expect(onnx.verification.relativeError).toBeLessThan(1e-5);
-    },
-  );
+  it.each(encoderNames.filter(handsOn))('%s are written as ONNX alone', async (name) => {
+    const source = encoderFixture(name);
+    const model = await openModel(source);
+    const patches = await patchesAt(model, endsOf(model));
+    await expect(prune(source, [], fresh(), { patches })).rejects.toThrow(
+      /a graph module can't replace it\. Write ONNX/,
+    );
+    const onnx = await prune(source, [], fresh(), { patches, format: 'onnx' });
+    expect(onnx.verification.relativeError).toBeLessThan(1e-5);
+  });
 
-  it.each(encoderNames.filter((name) => !handsOn.test(name)))('%s', async (name) => {
+  it.each(encoderNames.filter((name) => !handsOn(name)))('%s', async (name) => {
     const source = encoderFixture(name);
     const model = await openModel(source);
     const ids = endsOf(model);
