@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import * as v from 'valibot';
 import { openSafetensors } from '../../extension/core/checkpoints/safetensors';
 import { renderChat } from '../../extension/core/data/chat-template';
+import { readWav } from '../../extension/core/data/audio/wav';
 import { openDataset } from '../../extension/core/data/datasets/open-dataset';
 import { withParquet } from '../../extension/core/data/datasets/parquet-file';
 import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
@@ -229,4 +230,5 @@ export const formats: Readonly<Record<string, Format>> = {
   },
   png: { extension: '.png', seeds: 'examples', open: [readImage] },
   jpeg: { extension: '.jpg', seeds: 'examples', open: [readImage] },
+  wav: { extension: '.wav', seeds: 'examples/sounds', open: [readWav] },
 };

@@ -16,6 +16,7 @@ const maxBytes = 2 ** 29;
 
 const [pcm, ieeeFloat, extensible] = [1, 3, 0xff_fe];
 
+const empty = say`The file has no format or no samples.`;
 const damaged = say`The file is damaged or incomplete: save the sound again.`;
 const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav" does.`;
 
@@ -48,8 +49,8 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
     at += 8 + length + (length % 2);
   }
   const [format, data] = [chunks.get('fmt '), chunks.get('data')];
-  if (format === undefined || format.byteLength < 16 || !data?.byteLength) {
-    throw fault(say`The file has no format or no samples.`, damaged);
+  if (format === undefined || format.byteLength < 16 || data === undefined) {
+    throw fault(empty, damaged);
   }
   const tag = format.getUint16(0, true);
   const isExtended = tag === extensible && format.byteLength >= 26;
@@ -71,6 +72,9 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
     );
   }
   const count = Math.trunc((data.byteLength * 8) / bits);
+  if (count === 0) {
+    throw fault(empty, damaged);
+  }
   const samples = Float32Array.from({ length: count }, (_, i) =>
     isFloat ? data.getFloat32(4 * i, true) : data.getInt16(2 * i, true) / 2 ** 15,
   );

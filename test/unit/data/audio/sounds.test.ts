@@ -73,6 +73,7 @@ it.each([
   ['24 bits', changed([34, [24]]), /format: Samples of 24 bits in format 1/],
   ['compressed samples', changed([20, [17]]), /format: Samples of 16 bits in format 17/],
   ['no samples', changed().subarray(0, 36), /no format or no samples/],
+  ['half a sample', changed([40, [1, 0, 0, 0]]).subarray(0, 45), /no format or no samples/],
   ['half of it', changed().subarray(0, 300), /data: The chunk ends behind the file/],
 ])('a WAVE file with %s is refused', (_, bytes, message) => {
   expect(() => parseWav(bytes, 'a.wav')).toThrow(message);
