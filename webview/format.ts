@@ -50,7 +50,7 @@ export function formatTime(milliseconds: number): string {
   return `${short.format(value)} ${unit}`;
 }
 
-/** 0.2453 → 24.5 %, with a space that does not break, as the host writes it. For columns: each has its digit. */
+/** 0.2453 → 24.5 %, with a space that does not break, as the host writes it: one decimal, but for 0. */
 export function formatPercent(fraction: number): string {
   if (fraction === 0) return '0\u00a0%';
   return Math.abs(fraction) < 0.0005
@@ -58,7 +58,7 @@ export function formatPercent(fraction: number): string {
     : `${percentage.format(fraction * 100)}\u00a0%`;
 }
 
-/** The same alone, without a digit that says nothing: 0.5 → 50 % */
+/** Like formatPercent, without a trailing .0: 0.5 → 50 % */
 export function formatShare(fraction: number): string {
   return formatPercent(fraction).replace('.0', '');
 }
@@ -78,7 +78,7 @@ export function formatWithError(
   const text = format(value);
   if (text.startsWith('<')) return text;
   const places = /^-?\d+(?:\.(\d+))?$/.exec(text);
-  if (places === null || error === 0) return `${text} ± ${format(error)}`;
+  if (places === null || error < 1e-6) return `${text} ± ${format(error)}`;
   const digits = Math.max(places[1]?.length ?? 0, -Math.floor(Math.log10(error)));
   return `${text} ± ${short.format(Number(error.toFixed(Math.min(9, digits))))}`;
 }

@@ -102,9 +102,9 @@ async function chooseEffort(title: string): Promise<RepairEffort | undefined> {
     item(
       'quick',
       l10n.t('Quick'),
-      l10n.t('A first look on a quarter of the text; compressed layers one by one alone.'),
+      l10n.t('A first look: a quarter of the text, and compressed layers only one by one.'),
     ),
-    item('thorough', l10n.t('Thorough'), l10n.t('As the standard, on four times the text.')),
+    item('thorough', l10n.t('Thorough'), l10n.t('Like Standard, on four times the text.')),
   ];
   const chosen = await choose(items, {
     title,

@@ -121,7 +121,7 @@ describe('the panel of an evolution', () => {
         const { color, backgroundColor } = getComputedStyle(program);
         return [color, backgroundColor];
       });
-    expect(new Set(colors).size).toBe(2);
+    expect(new Set([...colors, 'rgba(0, 0, 0, 0)']).size).toBe(3);
     for (const [name, selector] of [
       ['top', 'main'],
       ['population', '#population-title'],

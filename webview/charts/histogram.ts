@@ -47,7 +47,8 @@ export function histogramBars(histogram: HistogramCounts): Bar[] {
 }
 
 /** The range with about six round numbers in it; undefined where it has no width. */
-export function histogramRange({ low, high }: HistogramCounts): BarRange | undefined {
+export function histogramRange(histogram: HistogramCounts): BarRange | undefined {
+  const { low, high } = histogram;
   const rough = (high - low) / 6;
   if (!(rough > 0) || !Number.isFinite(rough)) return undefined;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -55,7 +56,7 @@ export function histogramRange({ low, high }: HistogramCounts): BarRange | undef
   const first = Math.ceil(low / step);
   const count = Math.floor(high / step) - first + 1;
   const ticks = Array.from({ length: count }, (_, i) => (first + i) * step);
-  return { low, high, ticks, format: (value) => formatNumber(value, 6) };
+  return { low, high, ticks, format: edgeFormat(histogram) };
 }
 
 /** The chart in a sentence. */

@@ -128,7 +128,7 @@ function scoresOf(
 }
 
 const accuracyText = ({ acc, accError }: Pick<ScoredFront['original'], 'acc' | 'accError'>) =>
-  strings.plusMinus((100 * acc).toFixed(1), formatPercent(accError));
+  `${(100 * acc).toFixed(1)} ± ${(100 * accError).toFixed(1)}\u00a0%`;
 
 interface Drawn {
   readonly made: MadePlan | undefined;

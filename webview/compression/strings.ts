@@ -198,7 +198,6 @@ export const strings = {
   sizes: t('Shape'),
   levelFact: t('Level'),
   distance: t('Distance'),
-  plusMinus: (value: string, error: string) => `${value} ± ${error}`,
   error: t('Error of the matrix'),
   outputError: t('Error of its outputs'),
   bytes: t('Bytes'),

@@ -178,10 +178,11 @@ function perplexityNote(selected: number, original: number | undefined): string 
   if (original === undefined) return '';
   if (selected === original) return strings.originalModel;
   const change = selected / original - 1;
+  const share = formatShare(Math.abs(change));
   const sign = change >= 0 ? '+' : '−';
   const told = strings.perplexityChange(
     formatDistance(original),
-    `${sign}${formatShare(Math.abs(change))}`,
+    share.startsWith('<') ? share : `${sign}${share}`,
   );
   return named(told, tell(perplexityWord(original, selected)));
 }

@@ -204,7 +204,7 @@ export const strings = {
         ),
   patchInModel: t('It replaces a sublayer that was removed.'),
   marked: (id: string, mark: string) => t('{0} is {1}', id, mark),
-  lockedFirst: (id: string) => t('{0} is protected. Press P to unlock it first.', id),
+  lockedFirst: (id: string) => t('{0} is protected. Press P to remove the protection first.', id),
 
   // Slider
   budget: t('What to remove'),

@@ -1,7 +1,7 @@
 /** Pixels for each unit of a drawing, where it is not too large for them. */
 const sharpness = 2;
-/** Browsers make no canvas with longer sides. */
-const longestSide = 16_000;
+/** Browsers make no canvas with longer sides or more pixels. */
+const [longestSide, mostPixels] = [16_000, 64e6];
 
 /**
  * Paints a drawing of rectangles, circles, paths and texts as the stylesheet has it now. An image of its source would be
@@ -9,7 +9,11 @@ const longestSide = 16_000;
  */
 export function paintSvg(svg: SVGSVGElement): HTMLCanvasElement {
   const { width, height } = svg.viewBox.baseVal;
-  const scale = Math.min(sharpness, longestSide / Math.max(width, height));
+  const scale = Math.min(
+    sharpness,
+    longestSide / Math.max(width, height),
+    Math.sqrt(mostPixels / (width * height)),
+  );
   const canvas = document.createElement('canvas');
   canvas.width = Math.round(width * scale);
   canvas.height = Math.round(height * scale);
@@ -17,7 +21,7 @@ export function paintSvg(svg: SVGSVGElement): HTMLCanvasElement {
   if (context === null) return canvas;
   const shown = canvas.width / svg.width.baseVal.value;
   for (const element of svg.querySelectorAll<SVGGraphicsElement>(
-    ':is(rect, circle, path, text):not(defs *)',
+    ':is(rect, circle, path, text):not(defs *, .focus)',
   )) {
     const matrix = element.getCTM();
     if (matrix === null) continue;
@@ -126,6 +130,7 @@ function paint(
     context[`${part}Style`] = style[part];
     context.lineWidth = Number.parseFloat(style.strokeWidth);
     context.lineJoin = style.strokeLinejoin === 'round' ? 'round' : 'miter';
+    context.miterLimit = Number.parseFloat(style.strokeMiterlimit);
     context.setLineDash(style.strokeDasharray.split(',').map(Number.parseFloat).filter(Boolean));
     act[part]();
   }

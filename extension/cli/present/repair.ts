@@ -1,4 +1,4 @@
-import { formatBytes, formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import type { Repaired } from '../../core/operations/repair';
 import type { Presenter } from '../presenter';
 import { printTable } from '../table';
@@ -28,7 +28,8 @@ function printResult(terminal: Terminal, result: Repaired): void {
     );
   }
   const { train, tokens, passes, heldOut } = learned;
-  const text = tokens === 0 ? `${train} examples` : `${tokens} tokens in ${train} sequences`;
+  const text =
+    tokens === 0 ? `${train} examples` : `${formatCount(tokens)} tokens in ${train} sequences`;
   terminal.print(`Learned from ${text}, ${heldOut} held out. Passes at most: ${passes}`);
   const gone = 1 - lossAfter / lossBefore;
   const [name, words] =

@@ -236,7 +236,7 @@ function hasOneWidth({ kind, summary }: LayeredModel): Capability {
   if (kind === 'encoder-decoder') {
     return unable(
       'several-towers',
-      say`${summary.name} is an encoder with a decoder: its sublayers can be removed, but not compressed, repaired or patched.`,
+      say`${summary.name} is an encoder–decoder model: its sublayers can be removed, but not compressed, narrowed, repaired or patched.`,
       say`Prune it, or choose a decoder or an encoder.`,
     );
   }

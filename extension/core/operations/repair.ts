@@ -90,7 +90,7 @@ export const repair = defineOperation({
         description:
           'What is trained at a time: each sublayer, the full model in one process, or first the one and then the other',
         fallback:
-          'both where layers are compressed, else model; sublayers where memory allows no more',
+          'both where layers are compressed, else model; sublayers for encoders, ONNX graphs, and where memory allows no more',
         placeholder: 'SCOPE',
       }),
       epochs: integer({

@@ -1,7 +1,7 @@
 import { l10n } from 'vscode';
 import type { RepairResult } from '../../core/pipelines/compression/repair-model';
 import type { PruneResult } from '../../core/pipelines/prune-result';
-import { formatBytes, formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 
 /** What repair won, sublayer by sublayer, as Markdown. */
@@ -36,7 +36,7 @@ export function repairReport(
         )
       : l10n.t(
           'Learned from {0} tokens in {1} sequences, {2} held out. Passes at most: {3}',
-          learned.tokens,
+          formatCount(learned.tokens),
           learned.train,
           learned.heldOut,
           learned.passes,

@@ -161,7 +161,9 @@ export function testExplorer(session: () => Session): void {
     const drawing = frame.locator('.diagram-scroll svg');
     await drawing.waitFor();
     await frame.evaluate(() => {
+      const write = navigator.clipboard.write.bind(navigator.clipboard);
       navigator.clipboard.write = async ([item]) => {
+        navigator.clipboard.write = write;
         const image = await createImageBitmap((await item?.getType('image/png')) ?? new Blob());
         const canvas = new OffscreenCanvas(image.width, image.height);
         const context = canvas.getContext('2d');

@@ -371,10 +371,10 @@ describe('examples from a folder', () => {
     file('nothing/a.txt', Buffer.alloc(0));
     file('pictures-only/a.png', Buffer.alloc(0));
     await expect(load([x], { file: join(folder, 'mixed') })).rejects.toThrow(
-      /1 images, 0 sounds and 1 arrays/,
+      /images \(1\), audio files \(0\) and arrays \(1\)/,
     );
     await expect(load([x], { file: join(folder, 'nothing') })).rejects.toThrow(
-      /no images, sounds or arrays/,
+      /no images, audio files or arrays/,
     );
     const only = join(folder, 'pictures-only');
     await expect(load([x], { file: only })).rejects.toThrow(

@@ -280,7 +280,7 @@ describe('a form that is inspected only', () => {
 
   it.each([
     [{ sparsity_config: { format: 'sparse-24-bitmask' } }, /Sparse weights .*sparse-24-bitmask/],
-    [{ transform_config: { config_groups: { R1: {} } } }, /Weights behind rotations/],
+    [{ transform_config: { config_groups: { R1: {} } } }, /Rotated weights/],
   ])('%j is refused when it is to run', async (fields, why) => {
     const model = await openModel(withFields('compressed-int4', fields));
     expect(() => {

@@ -143,7 +143,7 @@ describe('repair of a graph', () => {
   it('refuses a folder as teacher, training as a whole, and another graph', async () => {
     const model = await compressed('gpt2-legacy', { method: 'lowrank', level: 4 });
     await expect(repair('gpt2-legacy', model, { scope: 'model' })).rejects.toThrow(
-      'layer by layer only',
+      'Choose --scope sublayers',
     );
     await expect(repair('gpt2-legacy', model, { states: 'teacher' })).rejects.toThrow(
       "An ONNX graph can't be trained on the states of its teacher.",

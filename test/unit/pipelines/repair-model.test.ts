@@ -194,7 +194,7 @@ describe('repair', () => {
     expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
       repair(model, 'too-large', { scope: 'both', memoryBytes: 1 << 10 }),
-    ).rejects.toThrow('too large to train end to end');
+    ).rejects.toThrow("The full model doesn't fit");
   });
 
   it('runs the sequences of a step in pieces where memory does not hold all, to the same result', async () => {

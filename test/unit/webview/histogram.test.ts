@@ -28,5 +28,8 @@ describe('the parts of a histogram', () => {
     expect(numbers(-0.304, 0.297)).toEqual(['-0.2', '0', '0.2']);
     expect(numbers(0, 1)).toEqual(['0', '0.2', '0.4', '0.6', '0.8', '1']);
     expect(numbers(2, 2)).toEqual([]);
+    const narrow = numbers(1000, 1000.001);
+    expect(narrow.length).toBeGreaterThan(3);
+    expect(new Set(narrow).size).toBe(narrow.length);
   });
 });

@@ -9,6 +9,8 @@ import {
   formatDistanceShort,
   formatInCell,
   formatPercent,
+  formatShare,
+  formatWithError,
 } from '../../../webview/format';
 import { availabilityOf, isEmpty } from '../../../webview/heatmap/availability';
 import { changedLines, hunksOf } from '../../../webview/heatmap/config/config-hunks';
@@ -156,6 +158,14 @@ it('formats numbers', () => {
   ]);
   expect(formatCompact(4_187_264)).toBe('4.19\u00a0M');
   expect(formatPercent(0.2453)).toBe('24.5\u00a0%');
+  expect([0, 0.0004, 0.0005, 1].map(formatPercent)).toEqual([
+    ...['0\u00a0%', '<0.1\u00a0%', '0.1\u00a0%', '100.0\u00a0%'],
+  ]);
+  expect([0.5, 0.125, 1].map(formatShare)).toEqual(['50\u00a0%', '12.5\u00a0%', '100\u00a0%']);
+  expect(formatWithError(0.0497, 0.01243)).toBe('0.0497 ± 0.0124');
+  expect(formatWithError(0.5, 0.0124)).toBe('0.5 ± 0.01');
+  expect(formatWithError(1.234e-5, 4e-6)).toBe('1.23e-5 ± 4.00e-6');
+  expect(formatWithError(0.5, 1e-10)).toBe('0.5 ± 1.00e-10');
   expect(formatDistance(0)).toBe('0');
   expect(formatDistance(0.012345)).toBe('0.0123');
   expect(formatDistance(0.00012345)).toBe('1.23e-4');

@@ -32,7 +32,7 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
   const file = join(folder, 'preprocessor_config.json');
   const isThere = (await stat(file).catch(() => undefined)) !== undefined;
   const text = isThere ? await readSmallText(file) : '{}';
-  const what = say`the preprocessor_config.json of a model of sounds`;
+  const what = say`the preprocessor_config.json of an audio model`;
   const config = parseDocument(configSchema, text, file, what);
   if (config.feature_extractor_type !== extractor) {
     throw new UserError(
@@ -40,7 +40,7 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
       {
         file,
         field: 'feature_extractor_type',
-        remedy: say`Save prepared sounds as a .npz file with numpy, and choose that.`,
+        remedy: say`Save prepared audio as a .npz file with numpy, and choose that.`,
       },
     );
   }
@@ -49,7 +49,7 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
     preprocess: (sound) => {
       if (sound.rate !== rate) {
         throw new UserError(
-          say`The sound has ${sound.rate} samples per second, the model takes ${rate}.`,
+          say`The file's sample rate is ${sound.rate} Hz, the model takes ${rate} Hz.`,
           {
             remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.`,
           },
@@ -61,7 +61,7 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
     warnings: isThere
       ? []
       : [
-          say`The model has no preprocessor_config.json: sounds of ${rate} samples per second were normalized. If it was trained with other steps, its results mean little.`,
+          say`The model has no preprocessor_config.json: audio at ${rate} Hz was normalized. If it was trained with other steps, its results mean little.`,
         ],
   };
 }

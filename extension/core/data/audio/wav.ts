@@ -17,7 +17,7 @@ const maxBytes = 2 ** 29;
 const [pcm, ieeeFloat, extensible] = [1, 3, 0xff_fe];
 
 const empty = say`The file has no format or no samples.`;
-const damaged = say`The file is damaged or incomplete: save the sound again.`;
+const damaged = say`The file is damaged or incomplete: save the audio again.`;
 const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FILE -ac 1 -ar 16000 -c:a pcm_s16le OUT.wav" does.`;
 
 /**
@@ -25,7 +25,7 @@ const convert = say`Convert it to 16-bit PCM with one channel, as "ffmpeg -i FIL
  * @throws UserError naming the file and the field of its format at fault.
  */
 export async function readWav(file: string): Promise<Sound> {
-  return parseWav(await readWholeFile(file, maxBytes, say`Cut it into shorter sounds.`), file);
+  return parseWav(await readWholeFile(file, maxBytes, say`Split it into shorter files.`), file);
 }
 
 /** Parses the bytes of a WAVE file. */
@@ -43,7 +43,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
   for (let at = 12; at + 8 <= bytes.length;) {
     const length = view.getUint32(at + 4, true);
     if (at + 8 + length > bytes.length) {
-      throw fault(say`The chunk ends behind the file.`, damaged, textAt(at));
+      throw fault(say`The chunk goes past the end of the file.`, damaged, textAt(at));
     }
     chunks.set(textAt(at), new DataView(bytes.buffer, bytes.byteOffset + at + 8, length));
     at += 8 + length + (length % 2);
@@ -61,7 +61,7 @@ export function parseWav(bytes: Uint8Array, file: string): Sound {
     format.getUint16(14, true),
   ];
   if (channels !== 1) {
-    throw fault(say`The sound has ${channels} channels; models take one.`, convert, 'channels');
+    throw fault(say`The file has ${channels} channels, the model takes one.`, convert, 'channels');
   }
   const isFloat = kind === ieeeFloat && bits === 32;
   if (!isFloat && !(kind === pcm && bits === 16)) {

@@ -108,7 +108,7 @@ async function readArrays(
       return nameArrays(await readNpz(file), ports, free, file);
     default:
       throw new UserError(
-        say`Examples are read from .npy and .npz files and folders of images or sounds.`,
+        say`Examples are read from .npy and .npz files and folders of images or .wav files.`,
         {
           file,
           remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
@@ -194,11 +194,11 @@ async function readFolder(
   if (chosen === undefined || others.length > 0) {
     const problem =
       chosen === undefined
-        ? say`The folder has no images, sounds or arrays.`
-        : say`The folder has ${images.length} images, ${sounds.length} sounds and ${arrays.length} arrays.`;
+        ? say`The folder has no images, audio files or arrays.`
+        : say`The folder has images (${images.length}), audio files (${sounds.length}) and arrays (${arrays.length}).`;
     throw new UserError(problem, {
       file: folder,
-      remedy: say`Choose a folder of .png and .jpg images, of .wav sounds, or of .npy or .npz files.`,
+      remedy: say`Choose a folder of .png and .jpg images, .wav files, or .npy or .npz files.`,
     });
   }
   const skipped = files.length - chosen.length;
@@ -253,7 +253,7 @@ async function soundReader(
   const [port, ...more] = ports.filter((candidate) => !follows(candidate));
   if (port === undefined || !takesSamples(port) || more.length > 0) {
     throw new UserError(
-      say`The model does not take sounds alone: ${ports.map(describePort).join(', ')}.`,
+      say`The model does not take audio alone: ${ports.map(describePort).join(', ')}.`,
       {
         file: folder,
         remedy: say`Give examples of all inputs as a .npz file.`,

@@ -71,7 +71,7 @@ function randomWarning(
   sizes: ReadonlyMap<string, readonly number[]>,
 ): Message {
   const shapes = ports.map(({ name }) => `${name} [${sizes.get(name)?.join(', ') ?? ''}]`);
-  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images or sounds.`;
+  return say`The inputs are random numbers (seed ${seed}): ${shapes.join(', ')}. Results on them say little about real use. Give real examples as a .npz file or a folder of images or .wav files.`;
 }
 
 /** The sizes of an input, with a guess for each that is not fixed. */

@@ -282,8 +282,8 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
     return seq2seq.config.pruned?.(config, blocks) === undefined
       ? {
           code: 'config-not-rewritable',
-          reason: say`Encoder and decoder of ${seq2seq.modelType} models need a block each.`,
-          remedy: say`Keep a sublayer of one block in both.`,
+          reason: say`${seq2seq.modelType} models need at least one block in the encoder and one in the decoder.`,
+          remedy: say`Keep at least one sublayer in each.`,
         }
       : undefined;
   }

@@ -100,7 +100,7 @@ function readFields(config: EncoderConfig, { config: file }: ModelFolder): Audio
   throw new UserError(
     issue === undefined
       ? say`conv_dim, conv_kernel and conv_stride have different lengths.`
-      : say`It is not what a model of sounds needs: ${issue.message}.`,
+      : say`It is not what an audio model needs: ${issue.message}.`,
     {
       file,
       field: issue === undefined ? 'conv_dim' : (v.getDotPath(issue) ?? 'conv_dim'),

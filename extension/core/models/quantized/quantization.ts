@@ -72,7 +72,7 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
       const transforms = record(record(fields['transform_config'])['config_groups']);
       return Object.keys(transforms).length === 0
         ? undefined
-        : say`Weights behind rotations (transform_config) can be inspected, but not run.`;
+        : say`Rotated weights (transform_config) can be inspected, but not run.`;
     },
   },
   fp8: {

@@ -211,11 +211,14 @@ function requireLikes(student: AnyModel, teacher: AnyModel, scope: RepairScope |
     trainedOpsets(student.source.file.model.opsetImport, file);
   }
   if (!isDecoder && scope !== undefined && scope !== 'sublayers') {
-    throw new UserError(say`Only decoders of a Hugging Face folder can be trained end to end.`, {
-      file,
-      field: 'scope',
-      remedy: say`Repair it layer by layer only (--scope sublayers).`,
-    });
+    throw new UserError(
+      say`Only decoders in Hugging Face folders can be trained as a full model.`,
+      {
+        file,
+        field: 'scope',
+        remedy: say`Choose --scope sublayers.`,
+      },
+    );
   }
 }
 
@@ -241,7 +244,7 @@ function requireStates(
     throw new UserError(say`The full model learns the teacher's outputs, not its hidden states.`, {
       file: student.summary.path,
       field: 'states',
-      remedy: say`Leave --states away, or train sublayers too (--scope both).`,
+      remedy: say`Remove --states, or add --scope both.`,
     });
   }
   if (states === 'teacher' && student.kind === 'graph') {

@@ -96,9 +96,9 @@ export async function repairEndToEnd(
   const pieces = piecesOfBatch(setup, memoryBytes);
   if (pieces === undefined) {
     const bytes = bytesToTrain(setup, 1);
-    throw new UserError(say`The model is too large to train end to end within the memory limit.`, {
+    throw new UserError(say`The full model doesn't fit into the memory limit for training.`, {
       file: student.summary.path,
-      remedy: say`Allow ${formatBytes(bytes)} (--memory), or repair layer by layer only.`,
+      remedy: say`Allow ${formatBytes(bytes)} (--memory), or choose --scope sublayers.`,
     });
   }
   const { model, unit, merged } = await wholeModel(student, forms, settings.seed);
@@ -274,8 +274,8 @@ async function heldOutLoss(
 }
 
 function noText({ summary }: LayeredModel): never {
-  throw new UserError(say`Only models that read text can be repaired end to end.`, {
+  throw new UserError(say`Only models that read text can be trained as a full model.`, {
     file: summary.path,
-    remedy: say`Repair layer by layer only.`,
+    remedy: say`Choose --scope sublayers.`,
   });
 }

@@ -69,12 +69,12 @@ it('the format of a WAVE file may stand in its extension', () => {
 
 it.each([
   ['nothing of the kind', Buffer.from('RIFF'), /a\.wav: This is not a WAVE file/],
-  ['two channels', changed([22, [2]]), /channels: The sound has 2 channels/],
+  ['two channels', changed([22, [2]]), /channels: The file has 2 channels/],
   ['24 bits', changed([34, [24]]), /format: Samples of 24 bits in format 1/],
   ['compressed samples', changed([20, [17]]), /format: Samples of 16 bits in format 17/],
   ['no samples', changed().subarray(0, 36), /no format or no samples/],
   ['half a sample', changed([40, [1, 0, 0, 0]]).subarray(0, 45), /no format or no samples/],
-  ['half of it', changed().subarray(0, 300), /data: The chunk ends behind the file/],
+  ['half of it', changed().subarray(0, 300), /data: The chunk goes past the end of the file/],
 ])('a WAVE file with %s is refused', (_, bytes, message) => {
   expect(() => parseWav(bytes, 'a.wav')).toThrow(message);
 });
@@ -84,11 +84,11 @@ it('sounds at another rate, and what takes no samples, are refused with the file
   mkdirSync(folder);
   writeFileSync(join(folder, 'slow.wav'), changed([24, [0x40, 0x1f, 0, 0]]));
   await expect(load(folder, root)).rejects.toThrow(
-    /slow\.wav: The sound has 8000 samples per second, the model takes 16000/,
+    /slow\.wav: The file's sample rate is 8000 Hz, the model takes 16000 Hz/,
   );
   const spectrogram = { ...port, shape: ['batch', 20, 18] };
   await expect(load(folder, root, [spectrogram])).rejects.toThrow(
-    /does not take sounds alone: input_values F32 \[batch, 20, 18\]/,
+    /does not take audio alone: input_values F32 \[batch, 20, 18\]/,
   );
   const model = join(root, 'model');
   mkdirSync(model);
@@ -104,7 +104,9 @@ it('a folder of sounds and images is refused', async () => {
   mkdirSync(folder);
   copyFileSync(join(examples, 'sounds/integers.wav'), join(folder, 'a.wav'));
   copyFileSync(join(examples, 'images/rgb.png'), join(folder, 'b.png'));
-  await expect(load(folder, root)).rejects.toThrow(/1 images, 1 sounds and 0 arrays/);
+  await expect(load(folder, root)).rejects.toThrow(
+    /images \(1\), audio files \(1\) and arrays \(0\)/,
+  );
 });
 
 it('random samples are a second', async () => {
