@@ -9,7 +9,7 @@ import type { RepairResult } from '../pipelines/compression/repair-model';
 import { workFolder } from '../jobs/work-folder';
 import { effortNames, repairEfforts } from '../tensornet/repair/efforts';
 import type { RepairEffort } from '../tensornet/repair/efforts';
-import { trainedLayers } from '../tensornet/repair/trained-forms';
+import { defaultTrains, trainedLayers } from '../tensornet/repair/trained-forms';
 import {
   defaultRepair,
   defaultRepairText,
@@ -95,7 +95,8 @@ export const repair = defineOperation({
       }),
       epochs: integer({
         description: 'Passes over the text at most',
-        fallback: '1, or 2 where there is less text than the effort says',
+        fallback:
+          '1, or 2 where there is less than about two thirds of the text that the effort says',
         min: 0,
       }),
       batch: integer({
@@ -136,10 +137,17 @@ export const repair = defineOperation({
   resume: (request) => workFolder(request.out, 'repair'),
   work: async (request, { open }) => {
     const { train, states, scope, effort, epochs, batch, workers } = request;
-    const { summary } = await open(request.model);
+    const { summary, model } = await open(request.model);
     const { sequences, length } = textOf(request, summary);
     return {
-      kind: [train, states, scope ?? repairEfforts[effort].compressed, epochs, batch, workers],
+      kind: [
+        train ?? defaultTrains(model),
+        states,
+        scope ?? repairEfforts[effort].compressed,
+        epochs,
+        batch,
+        workers,
+      ],
       amount: sequences * length * summary.parameters,
       parameters: summary.parameters,
     };

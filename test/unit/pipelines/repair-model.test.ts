@@ -161,6 +161,59 @@ describe('repair', () => {
     ).rejects.toThrow(/states: The full model learns the teacher's outputs/);
   });
 
+  it('goes on within a pass of the full model where it was stopped, and finds the same', async () => {
+    const model = join(folder, 'pruned-stopped');
+    await writeModel(
+      {
+        ...where,
+        model: await openModelFiles(teacher),
+        removed: ['block.0.attention'],
+        out: model,
+      },
+      unattended,
+    );
+    const settings = { trains: 'all', epochs: 1 } as const;
+    const undisturbed = await repair(model, 'undisturbed', settings);
+    const steps: (number | undefined)[] = [];
+    const cancellation = { isCancellationRequested: false };
+    const stopping: JobContext = {
+      ...unattended,
+      cancellation,
+      progress: ({ stage, done }) => {
+        if (inEnglish(stage) === 'Repairing the full model') {
+          steps.push(done);
+          cancellation.isCancellationRequested = done === 5;
+        }
+      },
+    };
+    await expect(repair(model, 'went-on', settings, stopping)).rejects.toThrow(CancelledError);
+    // Another job on the same output has nothing of it.
+    cancellation.isCancellationRequested = false;
+    await expect(
+      repair(model, 'went-on', { ...settings, settings: { ...defaultRepair, seed: 1 } }, stopping),
+    ).rejects.toThrow(CancelledError);
+    const { lossAfter } = await repair(model, 'went-on', settings, {
+      ...stopping,
+      cancellation: unattended.cancellation,
+    });
+    expect(steps.slice(0, 13)).toEqual([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 5]);
+    expect(lossAfter).toBe(undisturbed.lossAfter);
+    expect(existsSync(workFolder(join(folder, 'went-on'), 'repair'))).toBe(false);
+  });
+
+  it('refuses the full model before any work where it does not fit', async () => {
+    const model = await compressed('large', { method: 'lowrank', level: 4 });
+    const stages: string[] = [];
+    const watching: JobContext = {
+      ...unattended,
+      progress: ({ stage }) => stages.push(inEnglish(stage)),
+    };
+    await expect(
+      repair(model, 'not-large', { scope: 'both', memoryBytes: 1 << 10 }, watching),
+    ).rejects.toThrow('--scope sublayers');
+    expect(stages).toEqual([]);
+  });
+
   it('repairs on the states of the teacher, also where branches run in parallel', async () => {
     const parallel = await makeRandomModel({ seed: 22, blocks: 2, modelType: 'cohere' });
     const model = join(folder, 'parallel');

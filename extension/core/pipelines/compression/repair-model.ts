@@ -14,7 +14,11 @@ import { requireAble } from '../../models/capability';
 import type { AnyModel, OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
-import { repairEndToEnd, trainsAsWhole } from '../../tensornet/repair/repair-end-to-end';
+import {
+  repairEndToEnd,
+  requireTrainsAsWhole,
+  trainsAsWhole,
+} from '../../tensornet/repair/repair-end-to-end';
 import { defaultRepairText, passesOver } from '../../tensornet/repair/repair-settings';
 import type { RepairScope, RepairSettings } from '../../tensornet/repair/repair-settings';
 import {
@@ -130,8 +134,12 @@ export async function repairModel(
     train,
     heldOut: [heldOut = []],
   } = holdOutInputs(loaded.inputs, 1, say`Repair needs two sequences at least: one is held out.`);
-  const fits = trainsAsWhole({ student, forms, train, settings }, memoryBytes);
+  const size = { student, forms, train, settings };
+  const fits = trainsAsWhole(size, memoryBytes);
   const scope = request.scope ?? (fits ? scopeOf(request, forms) : 'sublayers');
+  if (scope !== 'sublayers') {
+    requireTrainsAsWhole(size, memoryBytes);
+  }
   const folder = workFolder(out, 'repair');
   const identity = { settings, trains, states, scope, version, text: loaded.summary.fingerprint };
   const fingerprints = [student.summary.fingerprint, teacher.summary.fingerprint];
@@ -160,7 +168,12 @@ export async function repairModel(
     const repaired =
       scope === 'sublayers'
         ? sliced
-        : await together({ ...setup, folder, scope }, forms, sliced, context);
+        : await together(
+            { ...setup, folder, saved: store.training, scope },
+            forms,
+            sliced,
+            context,
+          );
     const { lossBefore, lossAfter } = repaired;
     const learned = {
       ...{ train: train.length, heldOut: heldOut.length, passes: epochs },
@@ -264,6 +277,7 @@ async function unchanged(setup: RepairSetup, context: JobContext): Promise<Repai
 
 type Setup = Omit<Parameters<typeof repairEndToEnd>[0], 'forms'> & {
   readonly places: readonly number[];
+  readonly folder: string;
 };
 
 /** Trains all repaired forms at once, and takes the result where it is better still. */

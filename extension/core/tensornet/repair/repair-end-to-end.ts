@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { join as joinPath } from 'node:path';
 import { seededRandom, shuffle } from '../../data/random';
 import { formatBytes } from '../../format';
 import { checkpoint } from '../../jobs/job';
@@ -16,14 +15,15 @@ import { tryStep } from '../../training/try-step';
 import { UserError } from '../../user-error';
 import { divergenceBy } from './output-distance';
 import type { RepairScope } from './repair-settings';
+import type { TrainingFiles } from './repair-store';
 import type { RepairSetup } from './walk';
 import { trainedNumbers, wholeModel } from './whole-model';
 import { say } from '../../message';
 
 /** A whole model to train against another. */
 export interface EndToEndSetup extends Omit<RepairSetup, 'places'> {
-  /** Where training is kept from epoch to epoch. */
-  readonly folder: string;
+  /** Files that training is kept in, of this job alone: as it stands, and with the lowest held-out loss. */
+  readonly saved: TrainingFiles;
   readonly scope: Exclude<RepairScope, 'sublayers'>;
 }
 
@@ -45,13 +45,30 @@ const ratesOfWhole = { model: 0.2, both: 0.1 };
 /** Steps on which the rate grows, while Adam's second moments are those of few gradients. */
 const warmUpSteps = 8;
 
+/** Least time between two saves within an epoch. */
+const saveMilliseconds = 30_000;
+
 /** Whether a model continues texts and fits into memory often enough to be trained as a whole. */
 export function trainsAsWhole(size: TrainingSize, memoryBytes: number): boolean {
-  const { inputs, output, emitter } = size.student;
-  const continues =
-    emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
-  return continues && piecesOfBatch(size, memoryBytes) !== undefined;
+  return continuesTexts(size) && piecesOfBatch(size, memoryBytes) !== undefined;
 }
+
+/** @throws UserError where {@link trainsAsWhole} is false. */
+export function requireTrainsAsWhole(size: TrainingSize, memoryBytes: number): void {
+  const file = size.student.summary.path;
+  if (!continuesTexts(size)) {
+    throw noText(file);
+  }
+  if (piecesOfBatch(size, memoryBytes) === undefined) {
+    throw new UserError(say`The full model doesn't fit into the memory limit for training.`, {
+      file,
+      remedy: say`Allow ${formatBytes(bytesToTrain(size, 1))} (--memory), or choose --scope sublayers.`,
+    });
+  }
+}
+
+const continuesTexts = ({ student: { inputs, output, emitter } }: TrainingSize): boolean =>
+  emitter !== undefined && idsPort(inputs) !== undefined && output.seesWhole !== true;
 
 /** What the memory that training takes depends on. */
 type TrainingSize = Pick<EndToEndSetup, 'student' | 'forms' | 'train' | 'settings'>;
@@ -85,22 +102,16 @@ function bytesToTrain({ student, forms, train }: TrainingSize, sequences: number
  * Trains the forms of all sublayers at once on KL(teacher‖student), dense ones by adapters, everything else
  * frozen: for models that fit into memory several times.
  * @returns the numbers with the lowest held-out loss, by tensor; undefined where none were better.
- * @throws UserError where the model is too large, or reads no text.
+ * @throws UserError as {@link requireTrainsAsWhole}.
  */
 export async function repairEndToEnd(
   setup: EndToEndSetup,
   context: JobContext,
 ): Promise<ReadonlyMap<string, Float32Array> | undefined> {
-  const { student, forms, settings, memoryBytes, folder, scope } = setup;
+  const { student, forms, settings, memoryBytes, saved, scope } = setup;
+  requireTrainsAsWhole(setup, memoryBytes);
   const batch = batchOf(setup);
-  const pieces = piecesOfBatch(setup, memoryBytes);
-  if (pieces === undefined) {
-    const bytes = bytesToTrain(setup, 1);
-    throw new UserError(say`The full model doesn't fit into the memory limit for training.`, {
-      file: student.summary.path,
-      remedy: say`Allow ${formatBytes(bytes)} (--memory), or choose --scope sublayers.`,
-    });
-  }
+  const pieces = piecesOfBatch(setup, memoryBytes) ?? batch;
   const { model, unit, merged } = await wholeModel(student, forms, settings.seed);
   // What is left over of an epoch is another time among those that are not.
   const stepsPerEpoch = Math.floor(setup.train.length / batch);
@@ -118,8 +129,6 @@ export async function repairEndToEnd(
     accumulate: pieces,
   });
   const teacher = new Teacher(setup, context);
-  const saved = joinPath(folder, 'end-to-end.safetensors');
-  const savedBest = joinPath(folder, 'end-to-end-best.safetensors');
   try {
     await teacher.start();
     let best: { loss: number; numbers?: ReadonlyMap<string, Float32Array> } = {
@@ -142,29 +151,40 @@ export async function repairEndToEnd(
     const result = async (): Promise<ReadonlyMap<string, Float32Array> | undefined> =>
       best.numbers === undefined ? undefined : merged(best.numbers);
     let bad = 0;
-    if (existsSync(saved)) {
-      if (existsSync(savedBest)) {
-        await trainer.resume(savedBest);
+    if (existsSync(saved.current)) {
+      if (existsSync(saved.best)) {
+        await trainer.resume(saved.best);
         await judge();
       }
       const stepsOfBest = trainer.steps;
-      await trainer.resume(saved);
-      bad = (trainer.steps - stepsOfBest) / stepsPerEpoch;
+      await trainer.resume(saved.current);
+      bad = Math.floor((trainer.steps - stepsOfBest) / stepsPerEpoch);
     }
+    let savedAt = performance.now();
+    const save = async (): Promise<void> => {
+      await trainer.save(saved.current);
+      savedAt = performance.now();
+    };
     const random = seededRandom(settings.seed);
     for (let epoch = 0; epoch < settings.epochs && bad < settings.patience; epoch++) {
       const order = shuffle([...setup.train.keys()], random);
-      if ((epoch + 1) * stepsPerEpoch <= trainer.steps) {
+      const done = trainer.steps - epoch * stepsPerEpoch;
+      if (done >= stepsPerEpoch) {
         continue;
       }
       const together = batch / pieces;
-      for (let start = 0; start < stepsPerEpoch * batch; start += together) {
+      for (let start = done * batch; start < stepsPerEpoch * batch; start += together) {
         context.progress({
           stage: say`Repairing the full model`,
           done: trainer.steps,
           total: steps,
           unit: 'steps',
         });
+        const isBetweenSteps = start % batch === 0 && start > done * batch;
+        const isLong = performance.now() - savedAt >= saveMilliseconds;
+        if (isBetweenSteps && (isLong || context.cancellation.isCancellationRequested)) {
+          await save();
+        }
         await checkpoint(context.cancellation);
         const texts = await teacher.batch(order.slice(start, start + together));
         if (!(await tryStep(trainer, texts))) {
@@ -177,9 +197,9 @@ export async function repairEndToEnd(
       const isBetter = await judge();
       bad = isBetter ? 0 : bad + 1;
       if (isBetter) {
-        await trainer.save(savedBest);
+        await trainer.save(saved.best);
       }
-      await trainer.save(saved);
+      await save();
     }
     return await result();
   } finally {
@@ -201,7 +221,7 @@ class Teacher {
   ) {
     this.executor = new LayeredExecutor(teacher, device, memoryBytes * teachersShare);
     this.measure = divergenceBy(this.executor);
-    this.inputs = [...train, ...heldOut].map((input) => idsIn(input) ?? noText(teacher));
+    this.inputs = [...train, ...heldOut].map((input) => idsIn(input) ?? withoutText(teacher));
   }
 
   public async start(): Promise<void> {
@@ -273,9 +293,13 @@ async function heldOutLoss(
   return sum / Math.max(1, heldOut.length);
 }
 
-function noText({ summary }: LayeredModel): never {
-  throw new UserError(say`Only models that read text can be trained as a full model.`, {
-    file: summary.path,
+function withoutText({ summary }: LayeredModel): never {
+  throw noText(summary.path);
+}
+
+function noText(file: string): UserError {
+  return new UserError(say`Only models that continue texts can be trained as a full model.`, {
+    file,
     remedy: say`Choose --scope sublayers.`,
   });
 }

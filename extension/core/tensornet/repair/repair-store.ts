@@ -34,17 +34,30 @@ const recordSchema = v.object({
   diverged: v.boolean(),
 });
 
+/** Files that training of the full model is kept in. */
+export interface TrainingFiles {
+  readonly current: string;
+  /** With the lowest held-out loss. */
+  readonly best: string;
+}
+
 /**
  * Sublayers that are done: their records in a journal, their repaired forms in files beside it, so that a
  * job that was stopped goes on behind the last of them.
  */
 export class RepairStore {
+  public readonly training: TrainingFiles;
   private readonly records = new Map<string, SliceRecord>();
 
   private constructor(
     private readonly folder: string,
+    identity: string,
     private readonly journal: Journal<SliceRecord>,
   ) {
+    // A journal of another job is replaced; files are told apart by their names.
+    const of = (part: string): string =>
+      join(folder, `${part}-${identity.slice(0, 16)}.safetensors`);
+    this.training = { current: of('model'), best: of('model-best') };
     for (const record of journal.replayed) {
       if (!record.repaired || existsSync(this.fileOf(record.sublayer))) {
         this.records.set(record.sublayer, record);
@@ -53,7 +66,7 @@ export class RepairStore {
   }
 
   /**
-   * Opens the store of the job that `identity` describes.
+   * Opens the store of the job that `identity` describes, in hexadecimal digits.
    * @throws UserError when the folder cannot be written to.
    */
   public static async open(folder: string, identity: string): Promise<RepairStore> {
@@ -69,7 +82,7 @@ export class RepairStore {
       const result = v.safeParse(recordSchema, value);
       return result.success ? result.output : undefined;
     });
-    return new RepairStore(folder, journal);
+    return new RepairStore(folder, identity, journal);
   }
 
   public recordOf(sublayer: string): SliceRecord | undefined {
@@ -116,7 +129,7 @@ export class RepairStore {
 
   /** Deletes the folder if nothing in it can be gone on with. */
   public async removeIfEmpty(): Promise<void> {
-    if (this.records.size === 0) {
+    if (this.records.size === 0 && !existsSync(this.training.current)) {
       await this.remove();
     }
   }
