@@ -148,7 +148,7 @@ describe('the compression panel', () => {
     await frame.locator('.made-plan').getByText('not measured').waitFor();
     await left.fill('70');
     await frame.getByRole('button', { name: 'Measure Plan' }).first().click();
-    const made = frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' });
+    const made = frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' });
     await made.waitFor({ timeout: 120_000 });
     const tile = async (name: string) => {
       const tiles = frame.locator('.tile', { has: frame.getByText(name, { exact: true }) });
@@ -203,7 +203,7 @@ describe('the compression panel', () => {
     await workbench.storageWritten();
     await workbench.reload();
     const frame = await panel();
-    await frame.getByRole('heading', { name: 'Plan for 70.0 % of the bytes' }).waitFor();
+    await frame.getByRole('heading', { name: 'Plan for 70 % of the bytes' }).waitFor();
     await frame.locator('.cell[data-id][data-status="kept"]').first().waitFor();
   });
 

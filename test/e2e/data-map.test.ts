@@ -322,7 +322,7 @@ describe('the data map', () => {
       await frame.getByText(/\d+ of 20,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');
-    await frame.getByText('20,000 of 20,000 examples are kept (100.0 %).').waitFor();
+    await frame.getByText('20,000 of 20,000 examples are kept (100 %).').waitFor();
     await start();
     await frame.getByRole('button', { name: 'Cancel' }).click();
     await frame.getByText('The export was cancelled.').first().waitFor();
