@@ -11,6 +11,7 @@ import type { NamedClasses } from './modelling-classes';
 import { pythonLines, registration } from './modelling-file';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
+import { raiseTooOld } from './python-errors';
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
@@ -78,7 +79,7 @@ class ${model}(${stockModel}):
         try:
             layers = ${layers}
         except AttributeError:
-            raise ImportError("this file needs transformers 5 or later") from None
+            ${raiseTooOld} from None
         for block, layer in enumerate(layers):${forms.call}
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}

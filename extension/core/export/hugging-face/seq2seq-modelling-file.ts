@@ -4,6 +4,7 @@ import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { pythonLines, registration } from './modelling-file';
+import { raiseTooOld } from './python-errors';
 
 /** Stand-ins that take over a part of the module that they replace. */
 const takesModule = (stand: string): boolean => stand.startsWith('Kept');
@@ -41,7 +42,11 @@ behind those of the encoder."""
 
 import torch
 from torch import nn
-from transformers import ${stockConfig}, ${stockModel}
+from transformers import ${stockConfig}, ${stockModel}, __version__
+
+# transformers 4 has other arguments of modules, whose values would go missing without a word.
+if int(__version__.partition(".")[0]) < 5:
+    ${raiseTooOld}
 
 
 class ${config}(${stockConfig}):

@@ -2,7 +2,7 @@ import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** The largest sizes of a model's blocks, and what single blocks lack. */
+/** Sizes of a model's blocks, and what single blocks lack or have otherwise. */
 export interface GgufBlocks {
   readonly heads: number;
   readonly keyValueHeads: number;

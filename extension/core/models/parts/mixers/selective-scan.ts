@@ -1,11 +1,11 @@
 import type { Value } from '../../../onnx/graph-builder';
+import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
 import type { MixerKind } from './mixer-kind';
 import {
-  emitActivation,
   emitBranch,
   emitConvolution,
   emitFactors,

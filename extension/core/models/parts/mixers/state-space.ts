@@ -1,10 +1,10 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { emitActivation } from '../feedforward';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerInput, MixerKind } from './mixer-kind';
 import {
-  emitActivation,
   emitBranch,
   emitConvolution,
   emitFactors,
