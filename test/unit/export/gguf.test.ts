@@ -138,21 +138,6 @@ describe('a pruned GGUF file', () => {
     });
   });
 
-  it('whose experts are in one block of two is refused without a block in front', async () => {
-    const bytes = readFileSync(ggufFixture('ernie4_5-moe.gguf'));
-    const key = 'ernie4_5-moe.interleave_moe_layer_step';
-    // Behind the key stands the type of its value.
-    bytes.writeUInt32LE(2, bytes.indexOf(key) + key.length + 4);
-    const source = join(fresh(), 'every-second.gguf');
-    mkdirSync(dirname(source), { recursive: true });
-    writeFileSync(source, bytes);
-    const removed = ['block.0.attention', 'block.0.feedforward'];
-    const refused = prune(source, removed, fresh(), { format: 'gguf' });
-    await expect(rejection(refused)).resolves.toMatchObject({
-      message: expect.stringContaining('looks for experts in one block of 2') as string,
-    });
-  });
-
   it('whose blocks do more than their sublayers is refused', async () => {
     const refused = prune(ggufFixture('gemma4.gguf'), wholeBlock(0), fresh(), { format: 'gguf' });
     await expect(rejection(refused)).resolves.toMatchObject({

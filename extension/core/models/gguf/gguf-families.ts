@@ -162,7 +162,6 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   mistral3: { modelType: 'ministral3', interleaved: true },
   'ernie4_5-moe': {
     modelType: 'ernie4_5_moe',
-    sparseEvery: 'interleave_moe_layer_step',
     fields: {
       moe_layer_start_index: 'leading_dense_block_count',
       moe_layer_interval: 'interleave_moe_layer_step',
