@@ -210,7 +210,9 @@ describe('an encoder–decoder model', () => {
     const { summary } = await openModel(folder);
     const ids = summary.sublayers.filter(({ block }) => block > 2).map(({ id }) => id);
     const refused = await rejection(prune(folder, ids, join(out, 'empty'), { layout: 'blocks' }));
-    expect(refused.message).toMatch(/need at least one block in the encoder and one in the decoder/);
+    expect(refused.message).toMatch(
+      /need at least one block in the encoder and one in the decoder/,
+    );
   });
 
   it('without any sublayer of the encoder gives the norm of what that reads', async () => {

@@ -1,13 +1,11 @@
-import { standInClasses } from '../../models/seq2seq/seq2seq-family';
-import type { Seq2SeqFamily, StandIns, TowerNames } from '../../models/seq2seq/seq2seq-family';
 import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
+import type { Seq2SeqFamily, TowerNames } from '../../models/seq2seq/seq2seq-family';
+import { standInClasses, takesModule } from '../../models/stand-ins';
+import type { StandIns } from '../../models/stand-ins';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { pythonLines, registration } from './modelling-file';
 import { raiseTooOld } from './python-errors';
-
-/** Stand-ins that take over a part of the module that they replace. */
-const takesModule = (stand: string): boolean => stand.startsWith('Kept');
 
 /** The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out. */
 export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string): string {
