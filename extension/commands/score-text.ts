@@ -56,7 +56,7 @@ export async function scoreText(
 
 /**
  * A text that the user picks, or `bundled`.
- * @param takesExamples also offers arrays and images, for models that may read no text
+ * @param takesExamples also offers arrays, images and audio, for models that may read no text
  */
 export async function chooseText(
   title: string,
@@ -83,7 +83,7 @@ export async function chooseText(
   };
   const folder: QuickPickItem = {
     label: l10n.t('A folder of examples…'),
-    description: l10n.t('images or arrays'),
+    description: l10n.t('images, .wav files or arrays'),
   };
   const items = [
     ...(fromSetting === undefined ? [] : [fromSetting]),

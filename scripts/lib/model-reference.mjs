@@ -13,8 +13,8 @@ export function modelsReference(declarations) {
   /** @param {string} modelType */
   const ggufOf = (modelType) =>
     Object.entries(ggufFamilies)
-      .filter(([, { modelType: plain, alsoFrom = [], withExperts }]) =>
-        [plain, ...alsoFrom, withExperts].includes(modelType),
+      .filter(([, { modelType: plain, alsoFrom = [], withExperts, withSigmoid }]) =>
+        [plain, ...alsoFrom, withExperts, withSigmoid].includes(modelType),
       )
       .map(([name]) => code(name))
       .join(', ');

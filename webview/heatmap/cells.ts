@@ -183,10 +183,12 @@ function positionOf(
 /** Whether a search at `granularity` measures a unit. */
 function isCandidate({ kind, expert }: Unit, granularity: Granularity): boolean {
   if (granularity === 'expert') return expert !== undefined;
-  // Cross-attention is attention.
   return (
     expert === undefined &&
-    (granularity === 'sublayer' || granularity === 'block' || kind.endsWith(granularity))
+    (granularity === 'sublayer' ||
+      granularity === 'block' ||
+      kind === granularity ||
+      (granularity === 'attention' && kind === 'cross-attention'))
   );
 }
 

@@ -113,7 +113,7 @@ function readsText({
     ? unable(
         'no-text-input',
         say`${summary.name} reads ${inputs.map(({ name }) => name).join(', ')}, not text.`,
-        say`Give examples of its inputs: a folder of images, or a .npz file.`,
+        say`Give examples of its inputs: a folder of images or .wav files, or a .npz file.`,
       )
     : able;
 }

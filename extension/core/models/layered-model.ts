@@ -15,6 +15,8 @@ export interface InputPort {
   readonly dtype: string;
   /** Undefined where not even the rank is known. */
   readonly shape: readonly Dimension[] | undefined;
+  /** Fewest samples that the convolutions over audio take. */
+  readonly leastSamples?: number;
 }
 
 /** A graph whose weights stay in files. */

@@ -46,8 +46,9 @@ export function listCandidates(
     });
   }
   return sublayers.flatMap(({ id, kind }, index) =>
-    // Cross-attention is attention.
-    granularity === 'sublayer' || kind.endsWith(granularity)
+    granularity === 'sublayer' ||
+    kind === granularity ||
+    (granularity === 'attention' && kind === 'cross-attention')
       ? [{ id, members: [index], first: index }]
       : [],
   );

@@ -123,3 +123,12 @@ it('refuses a config whose blocks read keys that none makes, and names the field
   writeFileSync(file, JSON.stringify({ ...config, num_kv_shared_layers: 3 }));
   await expect(openModel(other)).rejects.toThrow(/num_kv_shared_layers: .*only with 0/);
 });
+
+it('refuses experts in the unified model, which has none', async () => {
+  const other = join(out, 'unified-experts');
+  cpSync(familyFixture('gemma4_unified_text'), other, { recursive: true });
+  const file = join(other, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, enable_moe_block: true }));
+  await expect(openModel(other)).rejects.toThrow(/enable_moe_block: .*only with false/);
+});

@@ -129,6 +129,15 @@ describe.each(seq2seqNames)('%s', (name) => {
 });
 
 describe('an encoder–decoder model', () => {
+  it('that needs a modelling file says which transformers reads it', async () => {
+    const { path } = await prune(seq2seqFixture('t5'), single, join(out, 'too-old'));
+    const text = readFileSync(join(path, 'modeling_espalier.py'), 'utf8');
+    expect(text).toContain('past_seen_tokens=past');
+    expect(text).toMatch(
+      /import T5Config, T5For\w+, __version__\n[^]*if int\(__version__.* < 5:\n {4}raise ImportError\(".*5 or later"\)\n\n\nclass /,
+    );
+  });
+
   it('keeps the bias by distance of a first block that goes', async () => {
     const { path } = await prune(seq2seqFixture('t5'), encoderBlock, join(out, 'bias'));
     const { checkpoint } = (await openModelFiles(path)).headers as {
@@ -201,7 +210,9 @@ describe('an encoder–decoder model', () => {
     const { summary } = await openModel(folder);
     const ids = summary.sublayers.filter(({ block }) => block > 2).map(({ id }) => id);
     const refused = await rejection(prune(folder, ids, join(out, 'empty'), { layout: 'blocks' }));
-    expect(refused.message).toMatch(/need a block each/);
+    expect(refused.message).toMatch(
+      /need at least one block in the encoder and one in the decoder/,
+    );
   });
 
   it('without any sublayer of the encoder gives the norm of what that reads', async () => {

@@ -111,11 +111,16 @@ async function readArrays(
         say`Examples are read from .npy and .npz files and folders of images or .wav files.`,
         {
           file,
-          remedy: say`Save the inputs with numpy.savez: one array for each, named after it.`,
+          remedy: isOneExample(file)
+            ? say`Choose the folder that holds it.`
+            : say`Save the inputs with numpy.savez: one array for each, named after it.`,
         },
       );
   }
 }
+
+const isOneExample = (file: string): boolean =>
+  [extensions.images, extensions.sounds].some((kind) => kind.has(extname(file).toLowerCase()));
 
 function onlyInput(free: readonly string[], file: string): string {
   const [name, ...more] = free;
@@ -261,7 +266,22 @@ async function soundReader(
     );
   }
   const { preprocess, warnings } = await loadSoundPreprocessor(modelFolder);
-  return { warnings, example: preparedReader(port, readWav, preprocess) };
+  return {
+    warnings,
+    example: preparedReader(port, readWav, (sound) => {
+      requireSamples(sound.samples.length, port);
+      return preprocess(sound);
+    }),
+  };
+}
+
+function requireSamples(samples: number, { leastSamples = 1 }: InputPort): void {
+  if (samples < leastSamples) {
+    throw new UserError(
+      say`The file has ${samples} samples, the model needs at least ${leastSamples}.`,
+      { remedy: say`Remove the file, or choose longer audio.` },
+    );
+  }
 }
 
 /** Reads and prepares the one input of an example. */

@@ -1,9 +1,7 @@
-import {
-  patchModulesOf,
-  substituteClasses,
-  takesModule,
-} from '../../models/encoders/encoder-architecture';
-import type { EncoderArchitecture, Substitutes } from '../../models/encoders/encoder-architecture';
+import { patchModulesOf } from '../../models/encoders/encoder-architecture';
+import type { EncoderArchitecture } from '../../models/encoders/encoder-architecture';
+import { standInClasses, takesModule } from '../../models/stand-ins';
+import type { StandIns } from '../../models/stand-ins';
 import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
@@ -11,6 +9,7 @@ import type { NamedClasses } from './modelling-classes';
 import { pythonLines, registration } from './modelling-file';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
+import { raiseTooOld } from './python-errors';
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
@@ -21,9 +20,9 @@ export function encoderModellingFile(
   const { modelType, modules, prefix, classes } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
   const layers = `self.${stockModel === classes.model ? '' : (modules.prefix ?? prefix)}${modules.layers}`;
-  const withoutBranch = (substitutes: Substitutes): string =>
+  const withoutBranch = (standIns: StandIns): string =>
     pythonLines(
-      Object.entries(substitutes).flatMap(([name, stand]) => [
+      Object.entries(standIns).flatMap(([name, stand]) => [
         // PyTorch takes no module for a name that is a parameter's.
         ...(stand === 'Unscaled' ? [`del layer.${name}`] : []),
         stand === 'None'
@@ -36,7 +35,7 @@ export function encoderModellingFile(
     ...Object.values(modules.attention),
     ...Object.values(modules.feedforward),
   ]);
-  const stands = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
+  const stands = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
   const outer = outerParts(needs, stockModel);
   const patchedModules = patchModulesOf(family);
@@ -78,7 +77,7 @@ class ${model}(${stockModel}):
         try:
             layers = ${layers}
         except AttributeError:
-            raise ImportError("this file needs transformers 5 or later") from None
+            ${raiseTooOld} from None
         for block, layer in enumerate(layers):${forms.call}
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}

@@ -6,6 +6,7 @@ import { decoderClasses, modellingClasses } from './modelling-classes';
 import type { ModellingClasses, NamedClasses } from './modelling-classes';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
+import { raiseTooOld } from './python-errors';
 import { widthParts } from './width-modules';
 
 /** Modules of a decoder layer that belong to one branch. */
@@ -154,7 +155,7 @@ export function modellingFile(
   const needed =
     family.experts === undefined
       ? ''
-      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            raise ImportError("this file needs transformers 5 or later")`;
+      : `\n        if not all(hasattr(layer, "${feedforwardModule}") for layer in ${whole.layers}):\n            ${raiseTooOld}`;
   const perToken = family.config?.names?.['num_experts_per_tok'] ?? 'num_experts_per_tok';
   const apart = family.experts?.apart;
   const fewer =

@@ -1,5 +1,6 @@
 import { outerPlaces } from '../../models/matrix-encoding';
 import type { ModuleNeeds } from './compressed-modules';
+import { raiseTooOld } from './python-errors';
 
 /** Python of modeling_espalier.py that puts an embedding and a head in other forms than dense in their places. */
 const outerModules = `class Rows:
@@ -59,7 +60,7 @@ def put_outer(model, forms):
 def other_ties(keys):
     """What transformers ties besides matrices."""
     if isinstance(keys, list):
-        raise ImportError("this file needs transformers 5 or later")
+        ${raiseTooOld}
     return {target: source for target, source in (keys or {}).items() if not target.endswith(".weight")}`;
 
 /** As parts of a modelling file; empty where embedding and head are dense. */

@@ -1,12 +1,11 @@
-import { standInClasses } from '../../models/seq2seq/seq2seq-family';
-import type { Seq2SeqFamily, StandIns, TowerNames } from '../../models/seq2seq/seq2seq-family';
 import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
+import type { Seq2SeqFamily, TowerNames } from '../../models/seq2seq/seq2seq-family';
+import { standInClasses, takesModule } from '../../models/stand-ins';
+import type { StandIns } from '../../models/stand-ins';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { pythonLines, registration } from './modelling-file';
-
-/** Stand-ins that take over a part of the module that they replace. */
-const takesModule = (stand: string): boolean => stand.startsWith('Kept');
+import { raiseTooOld } from './python-errors';
 
 /** The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out. */
 export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string): string {
@@ -41,7 +40,11 @@ behind those of the encoder."""
 
 import torch
 from torch import nn
-from transformers import ${stockConfig}, ${stockModel}
+from transformers import ${stockConfig}, ${stockModel}, __version__
+
+# transformers 4 has other arguments of modules, whose values would go missing without a word.
+if int(__version__.partition(".")[0]) < 5:
+    ${raiseTooOld}
 
 
 class ${config}(${stockConfig}):

@@ -1,4 +1,4 @@
-import { substituteClasses } from '../../models/encoders/encoder-architecture';
+import { standInClasses } from '../../models/stand-ins';
 import type { StagedFamily } from '../../models/stages/staged-family';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
@@ -13,7 +13,7 @@ export function stagedModellingFile(
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
   const kinds = Object.entries(modules);
   const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
-  const classes = [...used].map((name) => substituteClasses[name]).filter((text) => text !== '');
+  const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const removals = kinds.map(
     ([kind, stands]) => `if config.lacks(block, "${kind}"):
                 ${pythonLines(

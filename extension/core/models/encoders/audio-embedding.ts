@@ -4,7 +4,7 @@ import type { ModelFolder } from '../../checkpoints/model-folder';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
-import { activations } from '../parts/feedforward';
+import { activations, emitActivation } from '../parts/feedforward';
 import { emitLinearOver } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
@@ -183,6 +183,13 @@ function findPositions(
   ];
 }
 
+/** The samples that one frame is made of. */
+export const leastSamples = ({ convolutions }: Pick<AudioEmbedding, 'convolutions'>): number =>
+  convolutions.reduceRight(
+    (frames, { weight, stride }) => (frames - 1) * stride + (weight.shape[2] ?? 1),
+    1,
+  );
+
 /** Emits what samples [batch, samples] are in front of the first norm of the stream: [batch, frames, hidden]. */
 export function emitAudioEmbedding(
   graph: GraphBuilder,
@@ -191,7 +198,7 @@ export function emitAudioEmbedding(
   samples: Value,
 ): Value {
   const turn = (x: Value): Value => graph.op('Transpose', [x], { perm: [0, 2, 1] });
-  const activate = (x: Value): Value => activations[activation]?.(graph, x) ?? x;
+  const activate = (x: Value): Value => emitActivation(graph, activation, x);
   const between = { kind: 'layer', epsilon: convolutionEpsilon } as const;
   const overChannels = (x: Value, norm: Norm): Value =>
     turn(emitNorm(graph, between, turn(x), norm));

@@ -2,6 +2,7 @@ import type { Architecture, Biases, Scales } from '../transformer/architecture';
 import type { ConfigLayout } from '../transformer/config-layout';
 import type { NormKind } from '../parts/norm';
 import type { RelativeShape } from '../parts/relative-scores';
+import type { StandIns } from '../stand-ins';
 import type { AudioNames } from './audio-embedding';
 import type { EncoderConfig } from './encoder-config';
 
@@ -110,100 +111,6 @@ export interface HeadForm {
   readonly steps: readonly HeadStep[];
 }
 
-/** Modules of a layer in transformers, and what stands in for each when the branch is removed. */
-export type Substitutes = Readonly<Record<string, keyof typeof substituteClasses>>;
-
-/** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on, or norms it alone. */
-export const substituteClasses = {
-  'nn.Identity': '',
-  None: '',
-  NoAttention: `class NoAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states), None
-`,
-  NoFeedforward: `class NoFeedforward(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states)
-`,
-  KeptNorm: `class KeptNorm(nn.Module):
-    def __init__(self, output):
-        super().__init__()
-        self.LayerNorm = output.LayerNorm
-
-    def forward(self, hidden_states, input_tensor):
-        return self.LayerNorm(input_tensor)
-`,
-  SameAttention: `class SameAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return hidden_states, None
-`,
-  NoQuantAttention: `class NoQuantAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return (hidden_states,), (None,)
-`,
-  NoQuantLinear: `class NoQuantLinear(nn.Module):
-    def forward(self, hidden_states, scaling_factor=None):
-        return torch.zeros_like(hidden_states), None
-`,
-  NoSqueezeAttention: `class NoSqueezeAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return {"context_layer": hidden_states}
-`,
-  KeptSqueezeNorm: `class KeptSqueezeNorm(nn.Module):
-    def __init__(self, output):
-        super().__init__()
-        self.layernorm = output.layernorm
-
-    def forward(self, hidden_states, input_tensor):
-        return self.layernorm(input_tensor)
-`,
-  SameQuant: `class SameQuant(nn.Module):
-    def forward(self, hidden_states, scaling_factor=None):
-        return hidden_states, scaling_factor
-`,
-  KeptSparseNorm: `class KeptSparseNorm(nn.Module):
-    def __init__(self, attention):
-        super().__init__()
-        self.output = KeptNorm(attention.output)
-
-    def forward(self, hidden_states, *args, **kwargs):
-        return self.output(None, hidden_states), None
-
-    def set_attention_type(self, *args, **kwargs):
-        pass
-`,
-  NoBiasedAttention: `class NoBiasedAttention(nn.Module):
-    def __init__(self, attention):
-        super().__init__()
-        if hasattr(attention, "rel_attn_embed"):
-            self.rel_attn_embed = attention.rel_attn_embed
-        # Not a module of this one, whose weights would be stored: it turns distances into rows of the table.
-        self.__dict__["attention"] = attention
-
-    def forward(self, hidden_states, attention_mask=None, position_bias=None, **kwargs):
-        if position_bias is None:
-            batch, length, _ = hidden_states.shape
-            position_bias = self.attention.compute_bias(length, length).repeat(batch, 1, 1)
-        return torch.zeros_like(hidden_states), None, position_bias
-`,
-  SameStates: `class SameStates(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return hidden_states
-`,
-  Unscaled: `class Unscaled(nn.Module):
-    def __mul__(self, hidden_states):
-        return hidden_states
-`,
-  SameOutput: `class SameOutput(nn.Module):
-    def forward(self, hidden_states, input_tensor):
-        return input_tensor
-`,
-} as const;
-
-/** Stand-ins that take over a part of the module in whose place they stand. */
-export const takesModule = (stand: keyof typeof substituteClasses): boolean =>
-  stand.startsWith('Kept') || stand === 'NoBiasedAttention';
-
 /** How a family of encoders differs from the others. */
 export interface EncoderArchitecture {
   /** `model_type` of config.json. */
@@ -278,8 +185,8 @@ export interface EncoderArchitecture {
   /** Where transformers has the layers, and what of them goes. */
   readonly modules: {
     readonly layers: string;
-    readonly attention: Substitutes;
-    readonly feedforward: Substitutes;
+    readonly attention: StandIns;
+    readonly feedforward: StandIns;
     /** What stands before `layers` where a model has a head, if it is not the prefix. */
     readonly prefix?: string;
     /** Matrices that transformers splits, by their names in files: their parts cannot take other forms. */
@@ -299,7 +206,7 @@ export const inForm = (
 export function patchModulesOf({
   modules: { attention, feedforward },
 }: Pick<EncoderArchitecture, 'modules'>): Record<'attention' | 'feedforward', string> {
-  const last = (substitutes: Substitutes): string =>
-    Object.keys(substitutes).findLast((name) => substitutes[name] !== 'nn.Identity') ?? '';
+  const last = (standIns: StandIns): string =>
+    Object.keys(standIns).findLast((name) => standIns[name] !== 'nn.Identity') ?? '';
   return { attention: last(attention), feedforward: last(feedforward) };
 }

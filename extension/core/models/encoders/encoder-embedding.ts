@@ -3,7 +3,7 @@ import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import type { InputPort } from '../layered-model';
 import type { NormStyle } from '../parts/norm';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
-import { audioTensors, emitAudioEmbedding } from './audio-embedding';
+import { audioTensors, emitAudioEmbedding, leastSamples } from './audio-embedding';
 import { emitPatches, emitTextEmbedding } from './encoder-inputs';
 import type { EncoderEmbedding } from './find-embedding';
 
@@ -30,7 +30,14 @@ export function inputsOf(embedding: EncoderEmbedding): readonly InputPort[] {
       ];
     }
     case 'audio':
-      return [{ name: samples, dtype: 'F32', shape: ['batch', 'samples'] }];
+      return [
+        {
+          name: samples,
+          dtype: 'F32',
+          shape: ['batch', 'samples'],
+          leastSamples: leastSamples(embedding),
+        },
+      ];
   }
 }
 

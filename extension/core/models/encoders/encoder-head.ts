@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { activations } from '../parts/feedforward';
+import { emitActivation } from '../parts/feedforward';
 import { emitLinearOver } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import type { HeadReads } from './encoder-architecture';
@@ -26,7 +26,8 @@ export function emitHead(
   const read = head.norm === undefined ? pooled : emitNorm(graph, norm, pooled, head.norm);
   return head.steps.reduce((x, step) => {
     const linear = emitLinearOver(graph, step.linear, x);
-    const active = activations[step.activation ?? '']?.(graph, linear) ?? linear;
+    const active =
+      step.activation === undefined ? linear : emitActivation(graph, step.activation, linear);
     return step.norm === undefined ? active : emitNorm(graph, norm, active, step.norm);
   }, read);
 }

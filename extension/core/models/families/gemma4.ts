@@ -151,13 +151,17 @@ export const gemma4: Architecture = {
   }),
 };
 
-const { experts: _, ...dense } = gemma4;
+const { experts: _, config, ...dense } = gemma4;
 
 /** The text tower of Gemma 4 models that read images without a tower of their own. */
 export const gemma4Unified: Architecture = {
   ...dense,
   modelType: 'gemma4_unified_text',
   classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
+  config: {
+    ...config,
+    only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
+  },
   readsEmbedding: false,
   outer: base.outer,
   end: { factor: 'layer_scalar' },

@@ -2,7 +2,7 @@ import type { GgufKeys } from './gguf-keys';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
-/** The largest sizes of a model's blocks, and what single blocks lack. */
+/** Sizes of a model's blocks, and what single blocks lack or have otherwise. */
 export interface GgufBlocks {
   readonly heads: number;
   readonly keyValueHeads: number;
@@ -43,16 +43,16 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
   const each = (size: number): readonly number[] => Array.from({ length: count }, () => size);
   const list = async (key: string): Promise<readonly number[] | undefined> =>
     (await keys.numbers(key, keys.number('block_count')))?.slice(0, count);
-  const usualOf = (
+  const commonSize = (
     sizes: readonly number[],
     key: string,
-    describe: (other: number, usual: number) => Message,
+    describe: (other: number, common: number) => Message,
   ): number => {
-    const [usual = 0, ...others] = sizes.filter((size) => size !== 0);
-    const other = others.find((size) => size !== usual);
+    const [common = 0, ...others] = sizes.filter((size) => size !== 0);
+    const other = others.find((size) => size !== common);
     return other === undefined || mayDiffer
-      ? usual
-      : keys.fault(keys.name(key), describe(other, usual), useFolder);
+      ? common
+      : keys.fault(keys.name(key), describe(other, common), useFolder);
   };
   // None where every block has a mixer alone.
   const heads = keys.number(headCount) || 1;
@@ -63,19 +63,19 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
   return {
     heads,
     keyValueHeads:
-      usualOf(
+      commonSize(
         keyValueHeadsOf,
         keyValueHeadCount,
-        (other, usual) =>
-          say`Blocks with ${other} and with ${usual} key/value heads are not supported.`,
+        (other, common) =>
+          say`Blocks with ${other} and with ${common} key/value heads are not supported.`,
       ) || heads,
     keyValueHeadsOf,
     innerSize:
-      usualOf(
+      commonSize(
         innerSizesOf,
         innerSize,
-        (other, usual) =>
-          say`Feed-forwards with ${other} and with ${usual} channels are not supported.`,
+        (other, common) =>
+          say`Feed-forwards with ${other} and with ${common} channels are not supported.`,
       ) || 1,
     innerSizesOf,
     absent: [],
@@ -131,9 +131,9 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
       say`Choose another model.`,
     );
   }
-  const others = (kind: string, list: readonly number[], usual: number): [string, number][] =>
+  const others = (kind: string, list: readonly number[], common: number): [string, number][] =>
     list.flatMap((size, block) =>
-      size === 0 || size === usual ? [] : [[`block.${block}.${kind}`, size]],
+      size === 0 || size === common ? [] : [[`block.${block}.${kind}`, size]],
     );
   return {
     ...sizes,

@@ -34,7 +34,7 @@ export interface GgufFamily extends GgufTraits {
   /** What stands in front of the names of a mixer's tensors, and how the conversion changes its form. */
   readonly mixer?: {
     readonly module?: string;
-    readonly form?: (usual: MixerForm, config: ModelConfig) => MixerForm;
+    readonly form?: (known: MixerForm, config: ModelConfig) => MixerForm;
   };
 }
 

@@ -17,15 +17,15 @@ const gatedDelta = {
 } as const;
 
 /** The gated delta rule as llama.cpp stores it (conversion/qwen.py, src/models/qwen35.cpp). */
-export function asGatedDelta(usual: MixerForm): MixerForm {
-  return usual.kind === 'delta-rule'
+export function asGatedDelta(known: MixerForm): MixerForm {
+  return known.kind === 'delta-rule'
     ? {
-        ...usual,
+        ...known,
         names: { ...gatedDelta, rate: 'ssm_beta', decay: ['ssm_alpha'] },
         takesTurns: true,
         storesFactors: true,
       }
-    : usual;
+    : known;
 }
 
 /** Of a field that {@link describeGroupedDelta} fills. */
@@ -41,9 +41,9 @@ export const describeGroupedDelta = ({
 });
 
 /** The same of Qwen3-Next, whose heads stay in the order of the folder (src/models/qwen3next.cpp). */
-export function asGroupedDelta(usual: MixerForm, config: ModelConfig): MixerForm {
-  if (usual.kind !== 'delta-rule') {
-    return usual;
+export function asGroupedDelta(known: MixerForm, config: ModelConfig): MixerForm {
+  if (known.kind !== 'delta-rule') {
+    return known;
   }
   const { decayFactors, decayBiases, norm, output } = gatedDelta;
   const names: DeltaNames =
@@ -56,16 +56,16 @@ export function asGroupedDelta(usual: MixerForm, config: ModelConfig): MixerForm
           ...{ decayFactors, decayBiases, norm, output },
         }
       : { ...gatedDelta, rateDecay: 'ssm_ba' };
-  return { ...usual, names, storesFactors: true };
+  return { ...known, names, storesFactors: true };
 }
 
 const byPart = ['q', 'k', 'v'] as const;
 
 /** The delta rule of Kimi Linear, with decays for each key dimension (conversion/kimi_linear.py). */
-export function asKimiDelta(usual: MixerForm): MixerForm {
-  return usual.kind === 'delta-rule'
+export function asKimiDelta(known: MixerForm): MixerForm {
+  return known.kind === 'delta-rule'
     ? {
-        ...usual,
+        ...known,
         names: {
           inputs: 'separate',
           queryKeyValue: byPart.map((part) => `attn_${part}`),
@@ -81,7 +81,7 @@ export function asKimiDelta(usual: MixerForm): MixerForm {
         },
         storesFactors: true,
       }
-    : usual;
+    : known;
 }
 
 /** Keys of the sizes of Mamba and Mamba-2, by fields that stand for them here. */
@@ -111,14 +111,14 @@ const stateSpaceNames: StateSpaceNames = {
  * Mamba-2 as llama.cpp stores and computes it (conversion/mamba.py, src/models/mamba-base.cpp): steps without
  * bounds, the norm behind the gate, and what other factors a family has in its weights.
  */
-export function asStateSpace(usual: MixerForm, config: ModelConfig): MixerForm {
-  if (usual.kind !== 'state-space') {
-    return usual;
+export function asStateSpace(known: MixerForm, config: ModelConfig): MixerForm {
+  if (known.kind !== 'state-space') {
+    return known;
   }
   const width = sizeIn(config, 'ssm_width');
   const heads = sizeIn(config, 'ssm_rank');
   const groups = sizeIn(config, 'ssm_groups');
-  const { kind, activation, convolutionBias, normSize } = usual;
+  const { kind, activation, convolutionBias, normSize } = known;
   return {
     ...{ kind, activation, convolutionBias, bias: false },
     ...{ heads, headDim: width / heads, stateSize: sizeIn(config, 'ssm_state'), groups },
@@ -140,10 +140,10 @@ const selectiveScanNames: SelectiveScanNames = {
 };
 
 /** Mamba, and Falcon Mamba with its norms of step, B and C, which have the epsilon of the others. */
-export function asSelectiveScan(usual: MixerForm, config: ModelConfig): MixerForm {
-  return usual.kind === 'selective-scan'
+export function asSelectiveScan(known: MixerForm, config: ModelConfig): MixerForm {
+  return known.kind === 'selective-scan'
     ? {
-        ...usual,
+        ...known,
         width: sizeIn(config, 'ssm_width'),
         stateSize: sizeIn(config, 'ssm_state'),
         stepRank: sizeIn(config, 'ssm_rank'),
@@ -152,5 +152,5 @@ export function asSelectiveScan(usual: MixerForm, config: ModelConfig): MixerFor
         names: selectiveScanNames,
         storesFactors: true,
       }
-    : usual;
+    : known;
 }

@@ -7,7 +7,7 @@ import { say } from '../../message';
 /** Flags of blocks with a mixer, or else of how many blocks the last has attention. */
 export const mixerFlags = 'attention.recurrent_layers';
 const attentionInterval = 'full_attention_interval';
-const usualInterval = 4;
+const defaultInterval = 4;
 
 /** What `layer_types` calls blocks with attention, with a feed-forward alone and with experts alone. */
 const attends = 'full_attention';
@@ -42,7 +42,7 @@ export async function readMixed(
 }
 
 function isMixedAt(keys: GgufKeys, block: number): boolean {
-  const interval = keys.numberIfPresent(attentionInterval) ?? usualInterval;
+  const interval = keys.numberIfPresent(attentionInterval) ?? defaultInterval;
   return (block + 1) % interval !== 0;
 }
 

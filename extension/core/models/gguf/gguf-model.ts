@@ -52,7 +52,8 @@ export async function openGguf(path: string): Promise<GgufModel> {
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
-  if (hasExperts && known.experts === undefined) {
+  // No part of GGUF is mapped to the norms and scales of experts that stand apart.
+  if (hasExperts && (known.experts === undefined || known.experts.apart !== undefined)) {
     keys.fault(
       keys.name('expert_count'),
       say`Mixtures of experts are not supported in ${keys.architecture} files.`,

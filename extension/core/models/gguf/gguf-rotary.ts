@@ -56,12 +56,12 @@ export async function describeRotary(
 /** Of heads of another size in blocks with windows. */
 function windowedShare(
   keys: GgufKeys,
-  usual: { readonly partial_rotary_factor: number },
-): typeof usual {
+  full: { readonly partial_rotary_factor: number },
+): typeof full {
   const headDim = keys.numberIfPresent('attention.key_length_swa');
   const dimensions = keys.numberIfPresent('rope.dimension_count_swa') ?? headDim;
   return headDim === undefined || dimensions === undefined
-    ? usual
+    ? full
     : { partial_rotary_factor: dimensions / headDim };
 }
 

@@ -98,7 +98,7 @@ export interface OthersKeys {
 export interface AttentionSide {
   /** Absent where positions are learned. */
   readonly rotation?: { readonly rotary: Rotary; readonly cos: Value; readonly sin: Value };
-  /** Added to the scores: [batch | 1, 1, sequence | 1, total], 0 or very negative. */
+  /** Added to the scores: [batch | 1, heads | 1, sequence | 1, total], very negative where a token may not look. */
   readonly mask?: Value;
   /** Factor on queries: [batch | 1, 1, sequence, 1]. */
   readonly queryScale?: Value;

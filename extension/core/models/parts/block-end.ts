@@ -4,7 +4,7 @@ import type { PerLayerNames } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';
-import { activations } from './feedforward';
+import { emitActivation } from './feedforward';
 import type { FeedforwardShape } from './feedforward';
 import { emitLinearOver, emitTableRows } from './linear';
 import type { Linear } from './linear';
@@ -72,11 +72,7 @@ export function emitEnds(
         let after = before;
         if (perLayer !== undefined) {
           const gate = emitLinearOver(graph, perLayer.gate, before);
-          const open = activations[activation];
-          if (open === undefined) {
-            throw new Error(`no activation ${activation}, which readShapes refuses`);
-          }
-          const opened = open(graph, gate);
+          const opened = emitActivation(graph, activation, gate);
           const brought = graph.op('Mul', [opened, side[perLayerName(block)] ?? '']);
           const added = emitLinearOver(graph, perLayer.projection, brought);
           after = graph.op('Add', [before, emitNorm(graph, norm, added, perLayer.norm)]);

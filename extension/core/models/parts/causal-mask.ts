@@ -9,8 +9,9 @@ export const maskedScore = -3.4028234663852886e38;
 
 /**
  * Emits the additive mask [batch, 1, sequence, total]: 0 where a token may look, the lowest float32
- * elsewhere; with ALiBi's slopes or a bias by distance [batch, heads, sequence, total], and the bias where it may look. Token i of the sequence stands at position past + i; with a window it sees the last
- * `window` positions, itself included.
+ * elsewhere; with ALiBi's slopes or a bias by distance [batch, heads, sequence, total], and the bias
+ * where it may look. Token i of the sequence stands at position past + i; with a window it sees the
+ * last `window` positions, itself included.
  */
 export function emitCausalMask(
   graph: GraphBuilder,

@@ -49,6 +49,18 @@ export const activations: Readonly<Record<string, Activation>> = {
   leaky_relu: (graph, x) => graph.op('LeakyRelu', [x], { alpha: float(0.01) }),
 };
 
+/**
+ * Emits an activation of {@link activations}.
+ * @throws Error of a name that was to be refused on opening
+ */
+export function emitActivation(graph: GraphBuilder, name: string, x: Value): Value {
+  const activation = activations[name];
+  if (activation === undefined) {
+    throw new Error(`unknown activation ${name}, which was to be refused on opening`);
+  }
+  return activation(graph, x);
+}
+
 export const xieluTensors = (curve: Xielu | undefined): LazyTensor[] =>
   curve === undefined ? [] : [curve.positive, curve.negative, curve.beta, curve.epsilon];
 
@@ -140,12 +152,10 @@ function emitInner(
   const [first = ''] = projected;
   const { activation, clamped } = shape;
   const activate = (x: Value): Value => {
-    const known = activations[activation];
-    if (known === undefined && curve === undefined) {
-      throw new Error(`unknown activation ${activation}, which was to be refused on opening`);
-    }
     const scaled = shape.gateScale === 1 ? x : graph.op('Mul', [x, graph.scalar(shape.gateScale)]);
-    return curve === undefined ? (known?.(graph, scaled) ?? x) : emitXielu(graph, scaled, curve);
+    return curve === undefined
+      ? emitActivation(graph, activation, scaled)
+      : emitXielu(graph, scaled, curve);
   };
   if (!shape.gated) {
     return activate(first);

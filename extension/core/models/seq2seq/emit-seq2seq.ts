@@ -3,7 +3,7 @@ import { emitPositions } from '../encoders/encoder-inputs';
 import type { SideValue, Values } from '../model-emitter';
 import { emitAttention } from '../parts/attention';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
-import { activations, emitFeedforward } from '../parts/feedforward';
+import { emitActivation, emitFeedforward } from '../parts/feedforward';
 import { emitLinearOver, emitTableRows } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm, emitNorms } from '../parts/norm';
@@ -126,7 +126,7 @@ function emitConvolution(
     pads: [1, 1],
     strides: [stride],
   });
-  return activations['gelu']?.(graph, sum) ?? sum;
+  return emitActivation(graph, 'gelu', sum);
 }
 
 /** Emits the stream behind one sublayer. */

@@ -1,53 +1,11 @@
 import type { NormKind } from '../parts/norm';
 import type { Architecture, Biases } from '../transformer/architecture';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
+import type { StandIns } from '../stand-ins';
 import type { Seq2SeqConfig } from './seq2seq-config';
 
 /** What a sublayer of an encoder or a decoder computes. */
 export type Seq2SeqKind = 'attention' | 'cross-attention' | 'feedforward';
-
-/** What stands in for modules of a block in transformers when a sublayer is removed. */
-export type StandIns = Readonly<Record<string, keyof typeof standInClasses>>;
-
-/** Python of the stand-ins: a branch adds nothing, or, with the sum inside, passes the stream on. */
-export const standInClasses = {
-  'nn.Identity': '',
-  NoAttention: `class NoAttention(nn.Module):
-    def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states), None
-`,
-  NoFeedforward: `class NoFeedforward(nn.Module):
-    def forward(self, hidden_states):
-        return torch.zeros_like(hidden_states)
-`,
-  SameFeedforward: `class SameFeedforward(nn.Module):
-    def forward(self, hidden_states):
-        return hidden_states
-`,
-  SameCrossAttention: `class SameCrossAttention(nn.Module):
-    def forward(self, hidden_states, *args, position_bias=None, **kwargs):
-        return hidden_states, position_bias, None
-`,
-  KeptBias: `class KeptBias(nn.Module):
-    """What is left of a self-attention: in a first block the bias that those behind it share."""
-
-    def __init__(self, layer):
-        super().__init__()
-        attention = layer.SelfAttention
-        if attention.has_relative_attention_bias:
-            del attention.q, attention.k, attention.v, attention.o
-            self.SelfAttention = attention
-
-    def forward(self, hidden_states, attention_mask=None, position_bias=None, cache=None, **kwargs):
-        if position_bias is None:
-            past = 0 if cache is None else cache.get_seq_length()
-            length = hidden_states.shape[1]
-            position_bias = self.SelfAttention.compute_bias(
-                length, past + length, device=hidden_states.device, past_seen_tokens=past
-            )
-        return hidden_states, position_bias, None
-`,
-} as const;
 
 /** Names of the tensors of an encoder or a decoder, below its prefix. */
 export interface TowerNames {

@@ -81,8 +81,8 @@ export function layOutSeq2Seq(
   const names = [...checkpoint.tensors.keys()];
   const prefix = names.some((name) => name.startsWith(family.prefix)) ? family.prefix : '';
   const tensors = new TensorFinder(checkpoint, { norm: family.norm, transposed: false });
-  const [usual = ''] = family.words;
-  const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? usual;
+  const [first = ''] = family.words;
+  const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
   const words = tensors.outer('embedding', `${prefix}${stored}`, vocabulary, hidden);
   const scales = family.scales(config);
   const { encoder, decoder } = family.towers(config);

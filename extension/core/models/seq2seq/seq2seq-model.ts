@@ -70,7 +70,8 @@ export class Seq2SeqModel implements LayeredModel {
   public readonly inputs: readonly InputPort[];
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];
-  public readonly joinsExamples = true;
+  /** Masks depend on attention_mask. */
+  public readonly joinsExamples = false;
   public readonly outerMatrices: readonly OuterMatrix[] = [];
   private readonly sublayers: readonly TransformerSublayer[];
 

@@ -40,7 +40,7 @@ function towerOf(prefix: string, config: Seq2SeqConfig, lastLayer: number): Towe
     modules: {
       attention: { 'layer.0': 'KeptBias' },
       ...(lastLayer === 1 ? {} : { 'cross-attention': { 'layer.1': 'SameCrossAttention' } }),
-      feedforward: { [`layer.${lastLayer}`]: 'SameFeedforward' },
+      feedforward: { [`layer.${lastLayer}`]: 'SameStates' },
     },
   };
 }

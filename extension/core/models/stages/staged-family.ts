@@ -1,4 +1,4 @@
-import type { Substitutes } from '../encoders/encoder-architecture';
+import type { StandIns } from '../stand-ins';
 import type { ConfigFields, ConfigLayout } from '../transformer/config-layout';
 import type { Piece } from './piece';
 import type { PieceFinder } from './piece-finder';
@@ -48,7 +48,7 @@ export interface StagedFamily {
   /** Whether a block computes otherwise by its number in a group: remaining blocks keep theirs modulo this. */
   readonly period?: number;
   /** Modules of a block in transformers, and what stands in for each when a branch is removed. */
-  readonly modules: Readonly<Partial<Record<StagedKind, Substitutes>>>;
+  readonly modules: Readonly<Partial<Record<StagedKind, StandIns>>>;
   /** Where transformers has a block whose tensors begin with `place`, if its modules are named otherwise. */
   readonly modulePlace?: (place: string) => string;
 }

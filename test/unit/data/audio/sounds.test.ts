@@ -7,6 +7,8 @@ import type { LoadedExamples } from '../../../../extension/core/data/examples/lo
 import { readNpz } from '../../../../extension/core/data/npz';
 import { inEnglish } from '../../../../extension/core/message';
 import type { InputPort } from '../../../../extension/core/models/layered-model';
+import { openModel } from '../../../../extension/core/models/open-model';
+import { encoderFixture } from '../../encoder-fixtures';
 import { temporaryFolder } from '../../temporary-folder';
 
 const examples = join(import.meta.dirname, '../../../fixtures/examples');
@@ -53,7 +55,7 @@ it('sounds are normalized where the model does not say, with a warning', async (
   const variance = data.reduce((sum, x) => sum + (x - mean) ** 2, 0) / data.length;
   expect(mean).toBeCloseTo(0, 5);
   expect(variance).toBeCloseTo(1, 4);
-  expect(warnings.map(inEnglish)[0]).toMatch(/no preprocessor_config\.json: sounds of 16000/);
+  expect(warnings.map(inEnglish)[0]).toMatch(/no preprocessor_config\.json: audio at 16000/);
 });
 
 it('the format of a WAVE file may stand in its extension', () => {
@@ -96,6 +98,30 @@ it('sounds at another rate, and what takes no samples, are refused with the file
   writeFileSync(join(model, 'preprocessor_config.json'), JSON.stringify(config));
   await expect(load(folder, model)).rejects.toThrow(
     /feature_extractor_type: ASTFeatureExtractor is not supported/,
+  );
+});
+
+it('sounds shorter than the convolutions of a model are refused', async () => {
+  // Convolutions of 5 and 3 values, the first with stride 3: one frame is of 5 + 2 · 3 samples.
+  const { inputs } = await openModel(encoderFixture('wav2vec2-ctc'));
+  const ofLength = (samples: number): string => {
+    const folder = join(root, `${samples}-samples`);
+    mkdirSync(folder);
+    const bytes = changed([40, [2 * samples, 0, 0, 0]]).subarray(0, 44 + 2 * samples);
+    writeFileSync(join(folder, 'a.wav'), bytes);
+    return folder;
+  };
+  await expect(load(ofLength(10), root, [...inputs])).rejects.toThrow(
+    /a\.wav: The file has 10 samples, the model needs at least 11\. Remove/,
+  );
+  await expect(load(ofLength(11), root, [...inputs])).resolves.toMatchObject({
+    examples: [{ input_values: { dims: [1, 11] } }],
+  });
+});
+
+it('a single sound is refused, and its folder named as what to choose', async () => {
+  await expect(load(join(examples, 'sounds/integers.wav'), root)).rejects.toThrow(
+    /integers\.wav: .*Choose the folder that holds it/,
   );
 });
 

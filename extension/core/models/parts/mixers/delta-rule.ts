@@ -1,10 +1,10 @@
 import type { Value } from '../../../onnx/graph-builder';
+import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { Convolution, MixerFinder, MixerInput, MixerKind, MixerParts } from './mixer-kind';
 import {
-  emitActivation,
   emitBranch,
   emitConvolution,
   emitFactors,

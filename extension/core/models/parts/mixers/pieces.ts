@@ -1,7 +1,7 @@
 import { emitScan } from '../../../onnx/emit-scan';
 import type { ScanStep } from '../../../onnx/emit-scan';
 import type { Dimension, GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { activations } from '../feedforward';
+import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
@@ -99,10 +99,6 @@ export function emitCarriedScan(
   );
   cache?.keep(recurrentState, last);
   return results;
-}
-
-export function emitActivation(graph: GraphBuilder, name: string, x: Value): Value {
-  return activations[name]?.(graph, x) ?? x;
 }
 
 export const emitSilu = (graph: GraphBuilder, x: Value): Value => emitActivation(graph, 'silu', x);

@@ -1,11 +1,11 @@
 import type { Value } from '../../../onnx/graph-builder';
+import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitNorm } from '../norm';
 import type { Norm } from '../norm';
 import { emitWeight } from '../weight';
 import type { MixerKind } from './mixer-kind';
 import {
-  emitActivation,
   emitBranch,
   emitConvolution,
   emitFactors,
@@ -44,7 +44,7 @@ export interface SelectiveScanNames {
   readonly skips: string;
 }
 
-const usualNames: SelectiveScanNames = {
+const defaultNames: SelectiveScanNames = {
   input: 'in_proj',
   state: 'x_proj',
   step: 'dt_proj',
@@ -59,7 +59,7 @@ const innerNorms = ['dt_layernorm', 'b_layernorm', 'c_layernorm'];
 export const selectiveScan: MixerKind<SelectiveScan> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { width, stateSize, stepRank, kernel, bias, convolutionBias } = form;
-    const { names = usualNames } = form;
+    const { names = defaultNames } = form;
     return {
       linears: [
         linear(names.input, 2 * width, hidden, bias),

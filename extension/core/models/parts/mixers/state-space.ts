@@ -1,10 +1,10 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import { emitActivation } from '../feedforward';
 import { emitWeight } from '../weight';
 import { emitChunkedRecurrence } from './chunked-recurrence';
 import type { MixerInput, MixerKind } from './mixer-kind';
 import {
-  emitActivation,
   emitBranch,
   emitConvolution,
   emitFactors,
@@ -55,7 +55,7 @@ export interface StateSpaceNames {
   readonly skips: string;
 }
 
-const usualNames: StateSpaceNames = {
+const defaultNames: StateSpaceNames = {
   input: 'in_proj',
   output: 'out_proj',
   convolution: 'conv1d',
@@ -70,7 +70,7 @@ const widthOf = ({ heads, headDim }: StateSpace): number => heads * headDim;
 export const stateSpace: MixerKind<StateSpace> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
     const { heads, stateSize, groups, kernel, bias, convolutionBias, normSize } = form;
-    const { names = usualNames } = form;
+    const { names = defaultNames } = form;
     const width = widthOf(form);
     const channels = width + 2 * groups * stateSize;
     return {
