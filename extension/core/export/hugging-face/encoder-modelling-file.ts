@@ -6,7 +6,7 @@ import { compressedParts } from './compressed-modules';
 import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
-import { pythonLines, registration } from './modelling-file';
+import { lacksMethod, pythonLines, registration } from './modelling-file';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
@@ -58,9 +58,7 @@ from transformers import ${stockConfig}, ${stockModel}
 class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
-    def lacks(self, block, kind):
-        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
-        return f"block.{block}.{kind}" in removed
+${lacksMethod}
 ${forms.method}${patches.method}
 
 ${stands.join('\n\n')}

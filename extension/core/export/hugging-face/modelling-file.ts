@@ -57,6 +57,11 @@ export function modulesOf(
 export const pythonLines = (texts: readonly string[], indent: number): string =>
   texts.join(`\n${' '.repeat(indent)}`);
 
+/** Method of a configuration that says whether a sublayer is gone. */
+export const lacksMethod = `    def lacks(self, block, kind):
+        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
+        return f"block.{block}.{kind}" in removed`;
+
 /** Python that lets transformers 5 read tensors under older names into a class of ours. */
 export function registration(modelType: string, stockModel: string, model: string): string {
   return `try:  # transformers 5 renames tensors of older checkpoints by the class of the model or by its type
@@ -230,9 +235,7 @@ from transformers import ${whole.imports}
 
 
 ${whole.config}
-    def lacks(self, block, kind):
-        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
-        return f"block.{block}.{kind}" in removed
+${lacksMethod}
 ${experts}${widths.method}${forms.method}${patches.method}${caches.method}
     def get_text_config(self, decoder=None, **kwargs):
         """Caches are made from the decoder's config: one for each attention sublayer that remains."""

@@ -4,7 +4,7 @@ import { standInClasses, takesModule } from '../../models/stand-ins';
 import type { StandIns } from '../../models/stand-ins';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
-import { pythonLines, registration } from './modelling-file';
+import { lacksMethod, pythonLines, registration } from './modelling-file';
 import { raiseTooOld } from './python-errors';
 
 /** The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out. */
@@ -50,9 +50,7 @@ if int(__version__.partition(".")[0]) < 5:
 class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
-    def lacks(self, block, kind):
-        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
-        return f"block.{block}.{kind}" in removed
+${lacksMethod}
 
 
 ${classes.join('\n\n')}

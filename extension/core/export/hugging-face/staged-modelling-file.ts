@@ -2,7 +2,7 @@ import { standInClasses } from '../../models/stand-ins';
 import type { StagedFamily } from '../../models/stages/staged-family';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
-import { pythonLines, registration } from './modelling-file';
+import { lacksMethod, pythonLines, registration } from './modelling-file';
 
 /** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`. */
 export function stagedModellingFile(
@@ -42,9 +42,7 @@ places = ${JSON.stringify(
 class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
-    def lacks(self, block, kind):
-        removed = (getattr(self, "espalier", None) or {}).get("removed", [])
-        return f"block.{block}.{kind}" in removed
+${lacksMethod}
 
 
 ${classes.join('\n\n')}

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { Dimension, Value } from '../../onnx/graph-builder';
+import { DataType } from '../../onnx/graph-builder';
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitAttention } from '../parts/attention';
 import { emitFeedforward } from '../parts/feedforward';
 import type {
@@ -37,7 +37,7 @@ import {
   upToSum,
 } from '../transformer/sublayer-tensors';
 import { storedTensors, partTensors } from '../transformer/part-tensors';
-import { tappedPart } from '../transformer/tapped-part';
+import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { idOfSublayer } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
@@ -96,7 +96,7 @@ export class EncoderModel implements LayeredModel {
       this.inputs.map(({ name }) => name),
       [stream, ...this.sideNames],
       (graph) => {
-        this.declareInputs(graph);
+        declareInputs(graph, this.inputs);
         const { hidden, side } = this.emitPrologue(graph);
         graph.output(stream, hidden, DataType.FLOAT, this.streamShape);
         for (const { name, shape } of this.sideValues) {
@@ -240,7 +240,7 @@ export class EncoderModel implements LayeredModel {
 
   /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
   public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
-    this.declareInputs(graph);
+    declareInputs(graph, this.inputs);
     const { hidden: first, side } = this.emitPrologue(graph);
     const last = this.layout.sublayers.reduce(
       (hidden, sublayer, index) =>
@@ -260,17 +260,7 @@ export class EncoderModel implements LayeredModel {
     outputs: readonly string[],
     emit: (graph: GraphBuilder) => void,
   ): BuilderPart {
-    return {
-      key,
-      ...costs,
-      inputs,
-      outputs,
-      build: () => {
-        const graph = new GraphBuilder(key);
-        emit(graph);
-        return graph;
-      },
-    };
+    return emittedPart({ key, ...costs, inputs, outputs }, emit);
   }
 
   private get streamShape(): Dimension[] {
@@ -281,12 +271,6 @@ export class EncoderModel implements LayeredModel {
     const { attention, head } = this.layout;
     const width = head?.steps.at(-1)?.linear.weight.shape[0] ?? attention.hiddenSize;
     return head === undefined || head.reads === 'all' ? [...rows, width] : ['batch', width];
-  }
-
-  private declareInputs(graph: GraphBuilder): void {
-    for (const { name, dtype, shape = [] } of this.inputs) {
-      graph.input(name, dtype === 'I64' ? DataType.INT64 : DataType.FLOAT, shape);
-    }
   }
 
   /** The first hidden states, and what the blocks of a text read beside them. */

@@ -65,7 +65,7 @@ export function requireSameUnturned(
 
 /**
  * Refuses a choice of blocks where llama.cpp, which goes by their numbers, would look for experts in others.
- * @param key of a number of blocks of which the last has experts
+ * @param key of a number n: every n-th block has experts
  * @throws UserError with what may be removed.
  */
 export function requireSameSparse(keys: GgufKeys, key: string, kept: readonly number[]): void {

@@ -50,7 +50,7 @@ export interface GgufTraits {
   readonly unturned?: number;
   /** Whether llama.cpp ends where each block has a rotary embedding. */
   readonly needsUnturned?: boolean;
-  /** Key of a number of blocks of which the last has experts. */
+  /** Key of a number n: every n-th block has experts. */
   readonly sparseEvery?: string;
   /** Whether attention and feed-forward run side by side in blocks without `ffn_norm`. */
   readonly parallelWithoutNorm?: boolean;

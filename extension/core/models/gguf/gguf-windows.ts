@@ -22,7 +22,7 @@ export async function describeWindows(
   };
 }
 
-/** Flags of the blocks, or the length of their turns, of which the last is not windowed. */
+/** Flags of the blocks, or a number n: every n-th block is not windowed. */
 type Pattern = readonly boolean[] | number;
 const nowhere: Pattern = 1;
 

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { DataType, GraphBuilder } from '../../onnx/graph-builder';
-import type { Dimension, Value } from '../../onnx/graph-builder';
+import { DataType } from '../../onnx/graph-builder';
+import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
 import type {
   GraphPart,
@@ -25,7 +25,7 @@ import {
   sublayerTensors,
   upToSum,
 } from '../transformer/sublayer-tensors';
-import { tappedPart } from '../transformer/tapped-part';
+import { declareInputs, emittedPart, tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart, RunningCosts } from '../transformer/tapped-part';
 import { isCross } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
@@ -114,7 +114,7 @@ export class Seq2SeqModel implements LayeredModel {
       this.inputs.map(({ name }) => name),
       [nextStream, target, ...this.sideNames],
       (graph) => {
-        this.declareInputs(graph);
+        declareInputs(graph, this.inputs);
         const source = emitSource(graph, this.layout);
         const first = isEmpty ? this.emitEncoded(graph, source) : source;
         graph.output(nextStream, first, DataType.FLOAT, this.shapeOf('sequence'));
@@ -261,7 +261,7 @@ export class Seq2SeqModel implements LayeredModel {
 
   /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
   public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
-    this.declareInputs(graph);
+    declareInputs(graph, this.inputs);
     const { encoder, decoder, norm } = this.layout;
     const masks = emitMasks(graph, this.layout);
     const through = (tower: Tower, first: number, start: Value, source: Value): Value =>
@@ -313,17 +313,7 @@ export class Seq2SeqModel implements LayeredModel {
     outputs: readonly string[],
     emit: (graph: GraphBuilder) => void,
   ): BuilderPart {
-    return {
-      key,
-      ...costs,
-      inputs,
-      outputs,
-      build: () => {
-        const graph = new GraphBuilder(key);
-        emit(graph);
-        return graph;
-      },
-    };
+    return emittedPart({ key, ...costs, inputs, outputs }, emit);
   }
 
   private shapeOf(length: string): Dimension[] {
@@ -337,12 +327,6 @@ export class Seq2SeqModel implements LayeredModel {
       'target_sequence',
       head?.linear.weight.shape[0] ?? decoder.attention.hiddenSize,
     ];
-  }
-
-  private declareInputs(graph: GraphBuilder): void {
-    for (const { name, dtype, shape = [] } of this.inputs) {
-      graph.input(name, dtype === 'I64' ? DataType.INT64 : DataType.FLOAT, shape);
-    }
   }
 
   private isOfEncoder(index: number): boolean {

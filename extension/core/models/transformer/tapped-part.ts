@@ -1,6 +1,5 @@
-import { DataType } from '../../onnx/graph-builder';
-import type { GraphBuilder } from '../../onnx/graph-builder';
-import type { GraphPart, Step, TappedStep } from '../layered-model';
+import { DataType, GraphBuilder } from '../../onnx/graph-builder';
+import type { GraphPart, InputPort, Step, TappedStep } from '../layered-model';
 import type { LinearLayer } from '../matrix-encoding';
 import { routedName } from '../parts/experts';
 import type { TransformerSublayer } from './transformer-sublayer';
@@ -10,6 +9,28 @@ export type BuilderPart = Omit<GraphPart, 'build'> & { readonly build: () => Gra
 
 /** What a part asks of a session. */
 export type RunningCosts = Pick<GraphPart, 'bytes' | 'mappedBytes' | 'needsPrepacking'>;
+
+/** A part that `emit` writes. */
+export function emittedPart(
+  part: Omit<BuilderPart, 'build'>,
+  emit: (graph: GraphBuilder) => void,
+): BuilderPart {
+  return {
+    ...part,
+    build: () => {
+      const graph = new GraphBuilder(part.key);
+      emit(graph);
+      return graph;
+    },
+  };
+}
+
+/** Declares a model's inputs: int64, or float32. */
+export function declareInputs(graph: GraphBuilder, inputs: readonly InputPort[]): void {
+  for (const { name, dtype, shape = [] } of inputs) {
+    graph.input(name, dtype === 'I64' ? DataType.INT64 : DataType.FLOAT, shape);
+  }
+}
 
 /** The same part, which gives what goes into these linear layers as well, or other marked rows of such width. */
 export function tappedPart(
