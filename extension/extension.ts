@@ -4,7 +4,8 @@ import { commands, Uri } from 'vscode';
 import type { ExtensionContext } from 'vscode';
 import { workRoot } from './core/jobs/work-folder';
 import { canInstallCuda } from './core/runtime/cuda/can-install';
-import type { Espalier, StartedHost } from './host';
+import type * as Host from './host';
+import { inTurns } from './services/activation/in-turns';
 import { loadQuietly, registerAll } from './services/activation/register-all';
 import { ModelFolders } from './services/documents/model-folders';
 import { offerPlanTasks } from './services/plan-tasks';
@@ -12,9 +13,18 @@ import { jobsFile } from './services/stored';
 
 /** What the extension gives to its own tests. */
 export interface Activated {
-  readonly espalier: () => Promise<Espalier>;
+  readonly espalier: () => Promise<Host.Espalier>;
   /** Milliseconds of processor time that `activate` took. Clock time would depend on what else the machine does. */
   readonly activatedIn: number;
+}
+
+async function importHost(): Promise<typeof Host> {
+  await inTurns([
+    async () => import('./core/operations/operations'),
+    async () => import('./services/worker/worker-client'),
+    async () => import('./commands/run-command'),
+  ]);
+  return import('./host');
 }
 
 /** Registers everything VS Code may ask for. The rest is a second bundle, loaded on first use. */
@@ -23,9 +33,9 @@ export function activate(context: ExtensionContext): Activated {
   // The children that do the work inherit it.
   process.env[workRoot] = Uri.joinPath(context.globalStorageUri, 'work').fsPath;
   const folders = new ModelFolders();
-  let host: Promise<StartedHost> | undefined;
-  const load = async (): Promise<StartedHost> =>
-    (host ??= import('./host')
+  let host: Promise<Host.StartedHost> | undefined;
+  const load = async (): Promise<Host.StartedHost> =>
+    (host ??= importHost()
       .then(({ startHost }) => startHost(context, folders))
       .catch((error: unknown) => {
         // The next one who asks tries again.

@@ -8,6 +8,7 @@ import { basename, join } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { context } from 'esbuild';
+import { commonJsParts } from './lib/common-js-parts.mjs';
 import { declarationsOnly } from './lib/declarations-only.mjs';
 import { manifest, root } from './lib/repository.mjs';
 import { say } from './lib/terminal.mjs';
@@ -25,7 +26,12 @@ const { values: flags, positionals: names } = parseArgs({
 /** Of a panel's script, minified. */
 const mostPanelBytes = 250_000;
 /** Of what the extension host loads to activate, and when it is asked for something, minified. */
-const mostHostBytes = { 'dist/extension.js': 20_000, 'dist/host.js': 450_000 };
+const mostActivationBytes = 20_000;
+const mostHostBytes = 450_000;
+/** Of what a first heatmap adds. */
+const mostPreviewBytes = 250_000;
+/** Of what it loads in one turn of the editor's thread. */
+const mostTurnBytes = 200_000;
 
 /** @type {import('esbuild').BuildOptions} */
 const shared = {
@@ -66,35 +72,65 @@ const browser = {
   loader: { '.ttf': 'file', '.svg': 'dataurl' },
 };
 
+/**
+ * Modules that become bundles of their own, by the names of their files.
+ * @param {...string} files
+ */
+const modules = (...files) => files.map((file) => ({ in: file, out: basename(file, '.ts') }));
+
 /** What panels import after their first paint, bundles that they share: NAME.js from each. */
-const laterModules = [
+const laterModules = modules(
   'webview/charts/bar-chart.ts',
   'webview/charts/curve-chart.ts',
   'webview/charts/scatter-chart.ts',
   'webview/components/toolkit.ts',
-].map((file) => ({ in: file, out: basename(file, '.ts') }));
+);
 
-/** What the extension host imports when it is needed: the families of models would make half of its bundle. */
-const laterHostModules = ['extension/core/export/hugging-face/pruned-config.ts'].map((file) => ({
-  in: file,
-  out: basename(file, '.ts'),
-}));
+/** What the extension imports when it is asked for something, each in a turn of its own. */
+const hostParts = modules(
+  'extension/core/operations/operations.ts',
+  'extension/services/worker/worker-client.ts',
+  'extension/commands/run-command.ts',
+  'extension/host.ts',
+);
+
+/** What it imports for its first heatmap, in turns as well: the families of models would make half of the host. */
+const previewParts = modules(
+  'extension/core/models/transformer/architectures.ts',
+  'extension/core/models/encoders/encoder-architectures.ts',
+  'extension/core/models/stages/staged-families.ts',
+  'extension/core/export/hugging-face/pruned-config.ts',
+);
 
 /** What the command line imports for agents alone. */
-const laterCliModules = [{ in: 'extension/cli/mcp/mcp-server.ts', out: 'mcp-server' }];
+const laterCliModules = modules('extension/cli/mcp/mcp-server.ts');
 
 /** @type {import('esbuild').BuildOptions[]} */
 const bundles = [
-  ...['extension', 'host'].map((name) => ({
+  {
     ...node,
-    entryPoints: [`extension/${name}.ts`],
-    outfile: `dist/${name}.js`,
-    plugins: [declarationsOnly, laterBundles([{ out: 'host' }, ...laterHostModules])],
+    entryPoints: ['extension/extension.ts'],
+    outfile: 'dist/extension.js',
+    plugins: [laterBundles(hostParts)],
     // Bundles are required, as VS Code gives its API to those.
     supported: { 'dynamic-import': false },
     metafile: true,
-  })),
-  ...[...laterHostModules, ...laterCliModules].map((entry) => ({
+  },
+  {
+    ...node,
+    entryPoints: hostParts,
+    outdir: 'dist',
+    plugins: [declarationsOnly, laterBundles(previewParts), commonJsParts('host')],
+    metafile: true,
+  },
+  {
+    ...node,
+    entryPoints: previewParts,
+    outdir: 'dist',
+    plugins: [commonJsParts('preview')],
+    metafile: true,
+  },
+  ...laterCliModules.map((entry) => ({
     ...node,
     entryPoints: [entry.in],
     outfile: `dist/${entry.out}.js`,
@@ -176,29 +212,65 @@ function laterBundles(modules) {
  */
 function checkSizes(results) {
   const outputs = Object.assign({}, ...results.map(({ metafile }) => metafile?.outputs ?? {}));
-  for (const [file, most] of Object.entries(mostHostBytes)) checkHost(file, most, outputs[file]);
+  if (outputs['dist/extension.js']) {
+    checkBytes('dist/extension.js', mostActivationBytes, [outputs['dist/extension.js']]);
+  }
+  checkParts(outputs, hostParts, mostHostBytes);
+  checkParts(outputs, previewParts, mostPreviewBytes);
   checkPanels(outputs);
 }
 
+/** @typedef {import('esbuild').Metafile['outputs'][string]} Output */
+
 /**
- * @param {string} file
+ * Each part loads what the ones before it have not.
+ * @param {Readonly<Record<string, Output>>} outputs
+ * @param {readonly {readonly out: string}[]} parts
  * @param {number} most
- * @param {import('esbuild').Metafile['outputs'][string] | undefined} host absent where other bundles are built
  */
-function checkHost(file, most, host) {
-  if (host === undefined) return;
-  if (host.bytes > most) {
-    const largest = Object.entries(host.inputs).sort(
-      ([, a], [, b]) => b.bytesInOutput - a.bytesInOutput,
-    );
-    const names = largest
+function checkParts(outputs, parts, most) {
+  if (!parts.every(({ out }) => outputs[`dist/${out}.js`])) return;
+  /** @type {Set<string>} */
+  const loaded = new Set();
+  for (const { out } of parts) {
+    const before = new Set(loaded);
+    load(`dist/${out}.js`);
+    const files = [...loaded].filter((file) => !before.has(file));
+    checkBytes(`The turn of dist/${out}.js`, mostTurnBytes, outputsOf(files));
+  }
+  checkBytes(parts.map(({ out }) => out).join(', '), most, outputsOf([...loaded]));
+
+  /** @param {string} file */
+  function load(file) {
+    if (loaded.has(file)) return;
+    loaded.add(file);
+    for (const { path, kind, external } of outputs[file]?.imports ?? []) {
+      if (kind === 'import-statement' && external !== true) load(path);
+    }
+  }
+
+  /** @param {readonly string[]} files */
+  function outputsOf(files) {
+    return files.flatMap((file) => outputs[file] ?? []);
+  }
+}
+
+/**
+ * @param {string} what
+ * @param {number} most
+ * @param {readonly Output[]} loaded
+ */
+function checkBytes(what, most, loaded) {
+  const bytes = loaded.reduce((sum, output) => sum + output.bytes, 0);
+  if (bytes > most) {
+    const names = loaded
+      .flatMap(({ inputs }) => Object.entries(inputs))
+      .sort(([, a], [, b]) => b.bytesInOutput - a.bytesInOutput)
       .slice(0, 10)
       .map(([file, { bytesInOutput }]) => `${bytesInOutput} ${file}`);
-    throw new Error(
-      `${file} has ${host.bytes} bytes, over ${most}. Most come from:\n${names.join('\n')}`,
-    );
+    throw new Error(`${what}: ${bytes} bytes, over ${most}. Most come from:\n${names.join('\n')}`);
   }
-  say(`${file}: ${(host.bytes / 1000).toFixed(0)} kB`);
+  say(`${what}: ${(bytes / 1000).toFixed(0)} kB`);
 }
 
 /** @param {import('esbuild').Metafile['outputs']} outputs */

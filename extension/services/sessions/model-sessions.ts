@@ -3,12 +3,13 @@ import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
-import type { previewPrunedConfig } from '../../core/export/hugging-face/pruned-config';
+import type * as PrunedConfig from '../../core/export/hugging-face/pruned-config';
 import type { PlannedPatch } from '../../core/plans/plan';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
 import type { HeatmapState } from '../../protocol/heatmap';
+import { inTurns } from '../activation/in-turns';
 import { fileExists, findModel, profilePathOf } from '../documents/documents';
 import type { Documents } from '../documents/documents';
 import { diffLines } from './line-diff';
@@ -126,8 +127,7 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       missing === undefined && !isModelFile(model.path)
         ? await readConfigText(join(model.path, 'config.json'))
         : undefined;
-    const { previewPrunedConfig: preview } =
-      await import('../../core/export/hugging-face/pruned-config');
+    const { previewPrunedConfig: preview } = await importPreview();
     const session = new ModelSession(
       model,
       profilePath,
@@ -189,7 +189,7 @@ function previewOf(
   removed: readonly string[],
   patches: readonly PlannedPatch[],
   model: ModelSummary,
-  previewConfig: typeof previewPrunedConfig,
+  previewConfig: typeof PrunedConfig.previewPrunedConfig,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
   if (removed.length === 0) {
@@ -204,4 +204,13 @@ function previewOf(
   } catch (error) {
     return { lines: unchanged, loadsWith: describeError(error) };
   }
+}
+
+async function importPreview(): Promise<typeof PrunedConfig> {
+  await inTurns([
+    async () => import('../../core/models/transformer/architectures'),
+    async () => import('../../core/models/encoders/encoder-architectures'),
+    async () => import('../../core/models/stages/staged-families'),
+  ]);
+  return import('../../core/export/hugging-face/pruned-config');
 }

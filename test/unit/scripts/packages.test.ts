@@ -27,17 +27,21 @@ describe('the packaged extension', () => {
       runtimeFiles(`${process.platform}-${process.arch}`),
     );
     // Folders by name, and the rest one by one: bundles may split, and sources are never among them.
+    const shared = /^dist\/(host|preview)-[A-Z\d]{8}\.js/;
     const folders =
       /^(package\.nls\.|(l10n|media|samples\/espalier-sample|dist\/webview|node_modules\/onnxruntime-\w+)\/)/;
-    expect(inside.filter((name) => !folders.test(name)).sort()).toEqual([
-      ...['LICENSE.txt', 'changelog.md', 'dist/cli.js', 'dist/cli.js.LEGAL.txt'],
-      ...['dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt', 'dist/extension.js'],
-      ...['dist/highs.wasm', 'dist/host.js', 'dist/host.js.LEGAL.txt', 'dist/inspector.js'],
-      ...['dist/inspector.js.LEGAL.txt', 'dist/mcp-server.js', 'dist/parquet-check.js'],
-      ...['dist/pieces.js', 'dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/pruned-config.js'],
-      ...['dist/queue-library.js', 'dist/worker.js', 'dist/worker.js.LEGAL.txt', 'package.json'],
+    expect(inside.filter((name) => !folders.test(name) && !shared.test(name)).sort()).toEqual([
+      ...['LICENSE.txt', 'changelog.md', 'dist/architectures.js', 'dist/cli.js'],
+      ...['dist/cli.js.LEGAL.txt', 'dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt'],
+      ...['dist/encoder-architectures.js', 'dist/extension.js', 'dist/highs.wasm', 'dist/host.js'],
+      ...['dist/inspector.js', 'dist/inspector.js.LEGAL.txt', 'dist/mcp-server.js'],
+      ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
+      ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/pruned-config.js'],
+      ...['dist/queue-library.js', 'dist/run-command.js', 'dist/staged-families.js'],
+      ...['dist/worker-client.js', 'dist/worker.js', 'dist/worker.js.LEGAL.txt', 'package.json'],
       ...['readme.md', 'samples/calibration.txt', 'samples/held-out.txt'],
     ]);
+    expect(inside.filter((name) => shared.test(name))).not.toEqual([]);
     expect(files.filter((name) => /\.(ts|tsx|map|test\.js)$/.test(name))).toEqual([]);
   });
 

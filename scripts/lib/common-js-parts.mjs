@@ -1,0 +1,52 @@
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { transform } from 'esbuild';
+
+/**
+ * Bundles that share their parts, to be required: esbuild splits ES modules alone, so each is turned afterwards.
+ * @param {string} name what files that parts share are called, before a hash
+ * @returns {import('esbuild').Plugin}
+ */
+export const commonJsParts = (name) => ({
+  name: 'common-js-parts',
+  setup: ({ initialOptions, onEnd }) => {
+    const { sourcemap, minify = false, target = 'node20', outdir = '.' } = initialOptions;
+    const folder = join(initialOptions.absWorkingDir ?? '.', outdir);
+    Object.assign(initialOptions, {
+      format: 'esm',
+      splitting: true,
+      chunkNames: `${name}-[hash]`,
+      write: false,
+      sourcemap: sourcemap ? 'inline' : false,
+      // A link would be code of the part.
+      legalComments: initialOptions.legalComments === 'none' ? 'none' : 'external',
+    });
+    onEnd(async ({ outputFiles = [] }) => {
+      await removeShared(folder, name);
+      for (const { path, text } of outputFiles) {
+        await mkdir(dirname(path), { recursive: true });
+        const { code } = path.endsWith('.js')
+          ? await transform(text, {
+              format: 'cjs',
+              platform: 'node',
+              supported: { 'dynamic-import': false },
+              sourcemap: sourcemap ? 'inline' : false,
+              ...{ minify, target },
+            })
+          : { code: text };
+        await writeFile(path, code);
+      }
+    });
+  },
+});
+
+/**
+ * Those of earlier builds have other names.
+ * @param {string} folder
+ * @param {string} name
+ */
+async function removeShared(folder, name) {
+  const files = await readdir(folder).catch(() => /** @type {string[]} */ ([]));
+  const shared = files.filter((file) => new RegExp(`^${name}-[A-Z\\d]{8}\\.js`).test(file));
+  await Promise.all(shared.map((file) => rm(join(folder, file))));
+}
