@@ -45,10 +45,13 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
   let sources: Sources;
   const out = workspacePath('out');
   const shownFolder = workspacePath('shown');
-  const turns = new Turns();
+  const turns = new Turns(join('dist', 'host'));
 
   before(async () => {
+    turns.doing = 'loading';
+    turns.start();
     espalier = await activate();
+    turns.stop();
     sources = makeSources(workspacePath('sources'), workspacePath('models', '0'));
     await run(taskOf(changedModel, sources, ''));
     await mkdir(shownFolder);
@@ -122,6 +125,10 @@ describe(`a session of ${jobs} jobs and ${panels} panels`, () => {
     await sleep(/large|experts/.test(of ?? '') ? 2000 : 0);
     await closeEditors();
   }
+
+  after(() => {
+    turns.dispose();
+  });
 
   it('was activated in under 20 ms, with 200 models in the workspace', async () => {
     const { activatedIn: milliseconds } = await activated();

@@ -1,18 +1,19 @@
-import process from 'node:process';
+import { Interruptions } from './interruptions';
+import { threadMilliseconds } from './thread-time';
 
-/** Of newer Nodes, as editors have them. */
-interface Process {
-  readonly threadCpuUsage?: () => NodeJS.CpuUsage;
-}
-
-/** Where this Node cannot tell, what all threads of the process take. */
-const threadMicroseconds = (): number => {
-  const { user, system } = (process as Process).threadCpuUsage?.() ?? process.cpuUsage();
-  return user + system;
-};
+/** A frame at 60 a second. */
+const frameMilliseconds = 16;
 
 /** Of the longest, so many are told. */
 const told = 8;
+
+interface LongTurn {
+  readonly from: number;
+  readonly to: number;
+  /** Processor time. */
+  readonly milliseconds: number;
+  readonly doing: string;
+}
 
 /** How long this thread computes between two looks, whatever else the machine does meanwhile. */
 export class Turns {
@@ -20,16 +21,27 @@ export class Turns {
   public doing = '';
   /** How many took so many tenths of a millisecond: a list of all would be the growth that is looked for. */
   readonly #counts = new Map<number, number>();
-  /** Those that took longest. */
-  #longest: readonly { readonly milliseconds: number; readonly doing: string }[] = [];
+  /** Those of more than half a frame. */
+  readonly #long: LongTurn[] = [];
+  readonly #interruptions = new Interruptions();
   #timer: NodeJS.Timeout | undefined;
 
+  /** @param own part of the path of Espalier's own bundles */
+  public constructor(own: string) {
+    this.#interruptions.start(own);
+  }
+
   public start(): void {
-    let before = threadMicroseconds();
+    let [before, from] = [threadMilliseconds(), performance.now()];
     const look = (): void => {
-      const now = threadMicroseconds();
-      this.#add((now - before) / 1000);
-      before = now;
+      const to = performance.now();
+      const milliseconds = threadMilliseconds() - before;
+      const tenths = Math.ceil(10 * milliseconds);
+      this.#counts.set(tenths, (this.#counts.get(tenths) ?? 0) + 1);
+      if (milliseconds > frameMilliseconds / 2) {
+        this.#long.push({ from, to, milliseconds, doing: this.doing });
+      }
+      [before, from] = [threadMilliseconds(), to];
       this.#timer = setTimeout(look, 1);
     };
     this.#timer = setTimeout(look, 1);
@@ -39,29 +51,36 @@ export class Turns {
     clearTimeout(this.#timer);
   }
 
-  #add(milliseconds: number): void {
-    const tenths = Math.ceil(10 * milliseconds);
-    this.#counts.set(tenths, (this.#counts.get(tenths) ?? 0) + 1);
-    if (milliseconds > (this.#longest[told - 1]?.milliseconds ?? 0)) {
-      this.#longest = [...this.#longest, { milliseconds, doing: this.doing }]
-        .sort((a, b) => b.milliseconds - a.milliseconds)
-        .slice(0, told);
-    }
+  public dispose(): void {
+    this.stop();
+    this.#interruptions.stop();
   }
 
   /** In words: the quantiles, how many took too long for a frame, and the longest. */
   public toString(): string {
     const counts = [...this.#counts].sort(([a], [b]) => b - a);
     const looks = counts.reduce((sum, [, count]) => sum + count, 0);
-    let [above, most, long] = [0, 0, 0];
+    let [above, most] = [0, 0];
     for (const [tenths, count] of counts) {
       most = above <= looks / 100 ? tenths : most;
-      long += tenths > 160 ? count : 0;
       above += count;
     }
-    const longest = this.#longest.map(
-      ({ milliseconds, doing }) => `${milliseconds.toFixed(1)} (${doing})`,
-    );
-    return `the thread computes at a stretch: ${(most / 10).toFixed(1)} ms at most in 99 % of ${looks} looks, over 16 ms in ${long}; the longest ${longest.join(', ')}`;
+    const own = this.#long.map((turn) => ({
+      ...turn,
+      milliseconds: Math.max(0, turn.milliseconds - this.#interruptions.within(turn.from, turn.to)),
+    }));
+    return [
+      `the thread computes at a stretch: ${(most / 10).toFixed(1)} ms at most in 99 % of ${looks} looks, ${longest(this.#long)}`,
+      `without collected garbage and processes that others start: ${longest(own)}`,
+    ].join('\n');
   }
 }
+
+const longest = (turns: readonly LongTurn[]): string => {
+  const over = turns.filter(({ milliseconds }) => milliseconds > frameMilliseconds);
+  const words = [...turns]
+    .sort((a, b) => b.milliseconds - a.milliseconds)
+    .slice(0, told)
+    .map(({ milliseconds, doing }) => `${milliseconds.toFixed(1)} (${doing})`);
+  return `over ${frameMilliseconds} ms in ${over.length}; the longest ${words.join(', ')}`;
+};

@@ -208,6 +208,7 @@ function previewOf(
 
 async function importPreview(): Promise<typeof PrunedConfig> {
   await inTurns([
+    async () => import('../../core/models/parts/weight'),
     async () => import('../../core/models/transformer/architectures'),
     async () => import('../../core/models/encoders/encoder-architectures'),
     async () => import('../../core/models/stages/staged-families'),

@@ -38,7 +38,13 @@ describe('the packaged extension', () => {
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
       ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/pruned-config.js'],
       ...['dist/queue-library.js', 'dist/run-command.js', 'dist/staged-families.js'],
-      ...['dist/worker-client.js', 'dist/worker.js', 'dist/worker.js.LEGAL.txt', 'package.json'],
+      ...[
+        'dist/weight.js',
+        'dist/worker-client.js',
+        'dist/worker.js',
+        'dist/worker.js.LEGAL.txt',
+        'package.json',
+      ],
       ...['readme.md', 'samples/calibration.txt', 'samples/held-out.txt'],
     ]);
     expect(inside.filter((name) => shared.test(name))).not.toEqual([]);
