@@ -1,7 +1,7 @@
 import type { Architecture, ExpertNames } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { base, queryKeyLayernorms } from './pieces';
+import { attentionBiases, base, queryKeyNorms, queryKeyLayernorms, windowedByType } from './pieces';
 import { mixedByType, numberIn } from './mixer-pieces';
 
 const lfmFeedforward = {
@@ -72,6 +72,14 @@ function lfmWidth(config: ConfigFields): ConfigFields {
   return { intermediate_size: step * Math.ceil(narrow / step) };
 }
 
+/** Attention of all positions in every fourth block and of a window in the first of the next four, from LFM3 on. */
+function lfm3LayerType(_: ConfigFields, block: number): string {
+  if (block % 4 === 2) return 'full_attention';
+  return block % 4 === 0 && block > 0 ? 'sliding_attention' : 'conv';
+}
+
+const operatorPostNorm = { postNorm: 'post_operator_norm' };
+
 /** Families whose mixers are short convolutions (LFM2, arXiv 2511.23404). */
 export const shortConvolutionFamilies: readonly Architecture[] = [
   {
@@ -103,5 +111,43 @@ export const shortConvolutionFamilies: readonly Architecture[] = [
     },
     experts,
     parts: mixedByType(experts),
+  },
+  {
+    ...lfm,
+    modelType: 'lfm3',
+    config: {
+      names: { rms_norm_eps: 'norm_eps' },
+      defaults: () => ({
+        ...lfmDefaults,
+        num_key_value_heads: 4,
+        head_dim: 128,
+        conv_L_cache: 7,
+        sliding_window: 256,
+        rope_parameters: {
+          sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+          full_attention: {
+            rope_type: 'proportional',
+            partial_rotary_factor: 0.5,
+            rope_theta: 1_000_000,
+          },
+        },
+      }),
+      lists: { layer_types: lfm3LayerType },
+      only: () => ({ use_sandwich_norm: true, use_attention_gate: true }),
+    },
+    attention: {
+      ...lfm.attention,
+      ...operatorPostNorm,
+      queryKeyNorms,
+      output: base.attention.output,
+      gate: 'self_attn.gate_proj',
+      gateIsByHead: true,
+    },
+    mixer: { ...lfm.mixer, ...operatorPostNorm },
+    feedforward: { ...lfmFeedforward, postNorm: 'post_ffn_norm' },
+    parts: mixedByType(),
+    biases: attentionBiases,
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
   },
 ];
