@@ -55,7 +55,11 @@ function show(item: StatusBarItem, jobs: JobService, lane: readonly JobRecord[])
   }
   const { progress, title } = job;
   const waiting = lane.length - 1;
-  const state = progress === undefined ? '' : ` ${describeState(job, jobs)}`;
+  // Every stage counts anew: without its name, 94 % before 12 % makes no sense.
+  const state =
+    progress === undefined
+      ? ''
+      : `: ${[...new Set([progress.stage, describeState(job, jobs)])].join(' · ')}`;
   const more = waiting === 0 ? '' : ` · ${l10n.t('{0} queued', waiting)}`;
   item.text = `$(loading~spin) ${title}${state}${more}`;
   item.tooltip = [title, progress === undefined ? '' : describeStage(progress)]

@@ -176,7 +176,7 @@ function compressed({ layers }: CompressResult): string {
     [
       l10n.t('Linear layer'),
       l10n.t('Method'),
-      `${l10n.t('Level')}:`,
+      `${l10n.t('Setting')}:`,
       `${l10n.t('Parameters')}:`,
       `${l10n.t('Size')}:`,
       `${l10n.t('Error')}:`,

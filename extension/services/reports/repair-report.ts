@@ -20,22 +20,22 @@ export function repairReport(
     `${escapeMarkdown(path)} · ${formatBytes(bytesAfter)}`,
     unit === 'nats'
       ? l10n.t(
-          'The distance to the original (KL divergence, nats per token, on text that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          'The distance to the original (KL divergence, nats per token, on held-out text) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
         )
       : l10n.t(
-          'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on examples that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on held-out examples) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
         ),
     learned.tokens === 0
       ? l10n.t(
-          'Learned from {0} examples, {1} held out. Passes at most: {2}',
+          'Learned from {0} examples, {1} held out. Passes over them: {2} at most.',
           learned.train,
           learned.heldOut,
           learned.passes,
         )
       : l10n.t(
-          'Learned from {0} tokens in {1} sequences, {2} held out. Passes at most: {3}',
+          'Learned from {0} tokens in {1} sequences, {2} held out. Passes over the text: {3} at most.',
           formatCount(learned.tokens),
           learned.train,
           learned.heldOut,
