@@ -55,11 +55,7 @@ function show(item: StatusBarItem, jobs: JobService, lane: readonly JobRecord[])
   }
   const { progress, title } = job;
   const waiting = lane.length - 1;
-  // Every stage counts anew: without its name, 94 % before 12 % makes no sense.
-  const state =
-    progress === undefined
-      ? ''
-      : `: ${[...new Set([progress.stage, describeState(job, jobs)])].join(' · ')}`;
+  const state = progress === undefined ? '' : ` ${describeState(job, jobs)}`;
   const more = waiting === 0 ? '' : ` · ${l10n.t('{0} queued', waiting)}`;
   item.text = `$(loading~spin) ${title}${state}${more}`;
   item.tooltip = [title, progress === undefined ? '' : describeStage(progress)]
