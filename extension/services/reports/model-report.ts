@@ -247,7 +247,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
           ...compared,
         ),
     `## ${l10n.t('How to load it')}`,
-    escapeMarkdown(result.loadsWith),
+    escapeMarkdown(localise(result.loadsWith)),
     ...(result.removed.length === 0
       ? []
       : [`## ${l10n.t('Removed')}`, result.removed.map((id) => `- \`${id}\``).join('\n')]),

@@ -3,6 +3,7 @@ import type { RepairResult } from '../../core/pipelines/compression/repair-model
 import type { PruneResult } from '../../core/pipelines/prune-result';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { escapeMarkdown, markdownTable } from './markdown-table';
+import { localise } from '../localise';
 
 /** What repair won, sublayer by sublayer, as Markdown. */
 export function repairReport(
@@ -43,7 +44,7 @@ export function repairReport(
         ),
     ...(slices.length === 0 ? [] : sublayerTable(slices)),
     `## ${l10n.t('How to load it')}`,
-    escapeMarkdown(loadsWith),
+    escapeMarkdown(localise(loadsWith)),
     '',
   ].join('\n\n');
 }
