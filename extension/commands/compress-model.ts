@@ -140,7 +140,7 @@ async function chooseMethod(
   };
   const budget = {
     label: `$(graph) ${l10n.t('Under a budget…')}`,
-    description: l10n.t('the best method and level for each layer'),
+    description: l10n.t('the best method and setting for each layer'),
     detail: l10n.t('Opens the compression panel: measure the sensitivity, choose a budget, plan.'),
   };
   const items = methodItems();
@@ -185,12 +185,12 @@ async function chooseRatio(
 ): Promise<CompressionRequest | undefined> {
   const items = [60, 40, 30, 20, 10].map((percent) => ({
     label: l10n.t('{0} %', percent),
-    description: l10n.t('of the parameters of each layer are left'),
+    description: l10n.t('of the parameters of each layer'),
     ratio: percent / 100,
   }));
   const chosen = await choose(items, {
     title,
-    placeHolder: l10n.t('How much is left?'),
+    placeHolder: l10n.t('Target size?'),
   });
   return chosen === undefined
     ? undefined

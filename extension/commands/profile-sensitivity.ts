@@ -65,7 +65,7 @@ export async function profileSensitivity(
   });
 }
 
-/** One level of each method, near to what is usual. */
+/** One setting of each method, near to what is usual. */
 const firstLook: readonly CompressionRequest[] = [
   { method: 'int8', level: 32 },
   { method: 'int4', level: 32 },
@@ -85,21 +85,23 @@ interface Trials {
 async function chooseTrials(title: string, canNarrow: boolean): Promise<Trials | undefined> {
   const first: QuickPickItem = {
     label: l10n.t('A first look'),
-    description: l10n.t('one level of each method'),
+    description: l10n.t('one setting of each method'),
     detail: l10n.t('Low rank to 40 %, tensor network to 30 %, int8 and int4: 4 runs per layer.'),
   };
   const full: QuickPickItem = {
-    label: l10n.t('All levels'),
+    label: l10n.t('All settings'),
     description: l10n.t('for plans under a budget'),
     detail: canNarrow
       ? l10n.t(
-          'Every method at its default levels, and each sublayer at 75, 50 and 25 % of its width: about 14 runs per layer.',
+          'Every method at its default settings, and each sublayer at 75, 50 and 25 % of its width: about 14 runs per layer.',
         )
-      : l10n.t('Every method at its default levels, from mild to strong: about 13 runs per layer.'),
+      : l10n.t(
+          'Every method at its default settings, from mild to strong: about 13 runs per layer.',
+        ),
   };
   const own: QuickPickItem = {
     label: l10n.t('Choose methods…'),
-    detail: l10n.t('Some of the methods, each at its default levels.'),
+    detail: l10n.t('Some of the methods, each at its default settings.'),
   };
   const chosen = await choose([first, full, own], {
     title,

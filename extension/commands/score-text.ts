@@ -90,7 +90,7 @@ export async function chooseText(
     ...[own, other],
     ...(takesExamples ? [arrays, folder] : []),
   ];
-  const chosen = await choose(items, { title });
+  const chosen = await choose(items, { title, placeHolder: l10n.t('Which text?') });
   switch (chosen) {
     case undefined:
       return undefined;

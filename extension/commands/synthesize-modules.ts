@@ -59,14 +59,14 @@ async function chooseData(title: string): Promise<Data | undefined> {
     {
       label: l10n.t('Faithful'),
       detail: l10n.t(
-        'As published: a shape in a shape tells the label, which networks can exploit.',
+        'As published. A shape inside a shape gives the label away, which networks can exploit.',
       ),
       mode: 'faithful',
     },
     {
       label: l10n.t('Balanced'),
       detail: l10n.t(
-        'Without the type of picture that tells its label; harder than networks of this size have managed.',
+        'Without the pictures that give their label away. Networks of this size have not learned it so far.',
       ),
       mode: 'balanced',
     },

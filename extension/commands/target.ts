@@ -1,4 +1,4 @@
-import { l10n, Uri, window, workspace } from 'vscode';
+import { commands, l10n, Uri, window, workspace } from 'vscode';
 import type { QuickPickItem } from 'vscode';
 import { modelPathOfPlan } from '../core/plans/plan';
 import { UserError } from '../core/user-error';
@@ -6,6 +6,7 @@ import { isPlan, isProfile } from '../services/documents/documents';
 import { isModelFile } from '../services/documents/model-file';
 import { ModelSession } from '../services/sessions/model-session';
 import type { Services } from '../services/services';
+import { commandIds } from '../services/command-ids';
 import type { CommandName } from '../services/command-ids';
 import { commandTitle } from '../services/command-titles';
 import { whyUnreadable } from '../services/trust';
@@ -122,7 +123,10 @@ export async function pickModel(
 ): Promise<Uri | undefined> {
   const known = await services.folders.known();
   const folders = known.filter(({ fsPath }) => !except.includes(fsPath));
-  const otherFolder: QuickPickItem = { label: `$(folder-opened) ${l10n.t('Another folder…')}` };
+  const isFirst = known.length === 0;
+  const otherFolder: QuickPickItem = {
+    label: `$(folder-opened) ${isFirst ? l10n.t('A model folder…') : l10n.t('Another folder…')}`,
+  };
   const otherFile: QuickPickItem = {
     label: `$(go-to-file) ${l10n.t('A .gguf or .onnx file…')}`,
   };
@@ -135,11 +139,18 @@ export async function pickModel(
       folder,
     };
   });
-  const chosen = await choose([...items, otherFolder, otherFile], {
+  const sample: QuickPickItem = { label: `$(package) ${commandTitle('trySample')}` };
+  const chosen = await choose([...(isFirst ? [sample] : items), otherFolder, otherFile], {
     title,
-    placeHolder: l10n.t('Models of this workspace'),
+    placeHolder: isFirst
+      ? l10n.t('No model is in this workspace yet')
+      : l10n.t('Models of this workspace'),
   });
   if (chosen === undefined) {
+    return undefined;
+  }
+  if (chosen === sample) {
+    await commands.executeCommand(commandIds.trySample);
     return undefined;
   }
   return items.find((item) => item === chosen)?.folder ?? browse(chosen === otherFile);

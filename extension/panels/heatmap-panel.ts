@@ -6,6 +6,7 @@ import type { ModelSession } from '../services/sessions/model-session';
 import { idOf, runCommand } from './session-panel';
 import type { PanelDefinition, SessionPanel } from './session-panel';
 import { panelViewTypes } from '../services/activation/panel-view-types';
+import { tellDone } from '../services/activation/steps-done';
 
 export type HeatmapPanel = SessionPanel<ModelSession, HeatmapState, HeatmapCalls>;
 
@@ -20,9 +21,11 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
   handlersOf: (session) => ({
     selectRounds: (rounds) => {
       session.chooseRounds(rounds);
+      tellDone('chooseLayers');
     },
     setMark: (sublayer, mark) => {
       session.chooseMark(sublayer, mark);
+      tellDone('chooseLayers');
     },
     profile: () => runCommand(commandIds.profileLayers, session),
     prune: () => runCommand(commandIds.pruneLayers, session),

@@ -58,6 +58,29 @@ describe('the packaged extension in a fresh editor', () => {
     await workbench.screenshot('side-bar');
   });
 
+  it('ticks the steps of the walkthrough that a panel does', async () => {
+    const { workbench } = session();
+    const { page } = workbench;
+    await workbench.runCommand('Welcome: Open Walkthrough...');
+    await workbench.typePick('Make a Model Smaller');
+    const ticked = (step: string) =>
+      page
+        .locator('.getting-started-step', { hasText: step })
+        .getByRole('checkbox')
+        .getAttribute('aria-checked');
+    expect(await ticked('Prune and check')).toBe('false');
+    await workbench.tab('Layer Heatmap: espalier-sample').click();
+    const heatmap = await Heatmap.find(workbench, 'espalier-sample');
+    await heatmap.cell('block.5.attention').click();
+    await heatmap.button('Prune…').click();
+    await workbench.quickInput().waitFor();
+    await page.keyboard.press('Escape');
+    await workbench.tab('Welcome').click();
+    await expect.poll(() => ticked('Choose what goes')).toBe('true');
+    await expect.poll(() => ticked('Prune and check')).toBe('true');
+    expect(await ticked('Repair what it cost')).toBe('false');
+  });
+
   it('speaks the language of the editor', async () => {
     const { workbench } = session();
     const { page } = workbench;

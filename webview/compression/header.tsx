@@ -57,7 +57,7 @@ export function Header({ panel }: { readonly panel: CompressionPanel }): VNode {
             onClick={run.compress}
           />
           <Button label={strings.heatmap} title={strings.heatmapTitle} onClick={run.openHeatmap} />
-          {table !== undefined && job.kind !== 'running' && (
+          {table !== undefined && job.kind !== 'running' && !resumes && (
             <Button label={strings.openText} title={strings.openTextTitle} onClick={run.openText} />
           )}
         </>
@@ -100,7 +100,8 @@ function factsOf(
     },
     { name: strings.metric, value: metric, title: t(metricDefinition) },
     { name: strings.device, value: device },
-    ...(job.kind === 'running' && job.what === 'sensitivity'
+    // Until all is measured, neither the time is known nor the file written.
+    ...((job.kind === 'running' && job.what === 'sensitivity') || resumesMeasuring(job)
       ? []
       : [
           { name: strings.took, value: formatDuration(seconds) },

@@ -64,7 +64,7 @@ const columns: Readonly<Record<SortKey, string>> = {
   tensor: t('Linear layer'),
   role: t('Matrix'),
   block: t('Block'),
-  level: t('Level'),
+  level: t('Setting'),
   loss: t('Distance'),
   error: t('Matrix error'),
   outputError: t('Output error'),
@@ -127,7 +127,7 @@ export const strings = {
   finished: (job: JobName) => t('{0} has finished.', jobNames[job]),
 
   // Empty state
-  empty: t('Measure the layers to see which matrices this model lets you compress, and how far.'),
+  empty: t('Measure the layers to see which matrices can be compressed, and how far.'),
   emptyDetail: t(
     'Each linear layer is compressed alone with several methods and settings, and the change in the output is measured on calibration data. The model stays as it is.',
   ),
@@ -155,7 +155,7 @@ export const strings = {
   tied: t('Embedding, head'),
   share: t('Bytes left of a layer'),
   shareValue: (percent: string) => t('about {0}', percent),
-  oneLevel: (percent: string) => t('one level: {0} of the bytes left', percent),
+  oneLevel: (percent: string) => t('one setting: {0} of the bytes left', percent),
   planShown: t('Each layer as planned. Layers without a colour stay as they are.'),
   cheap: t('cheap'),
   costly: t('costly'),
@@ -196,7 +196,7 @@ export const strings = {
 
   // Details
   sizes: t('Shape'),
-  levelFact: t('Level'),
+  levelFact: t('Setting'),
   distance: t('Distance'),
   error: t('Error of the matrix'),
   outputError: t('Error of its outputs'),

@@ -57,7 +57,7 @@ export function printApplied(terminal: Terminal, result: ApplyResult, verbose: b
   if (result.quality !== undefined) {
     printQuality(terminal, result.quality);
   }
-  terminal.print(result.loadsWith);
+  terminal.print(inEnglish(result.loadsWith));
   terminal.print(result.path);
   printVerdict(terminal, result.verdict);
 }

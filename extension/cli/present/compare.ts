@@ -42,10 +42,10 @@ function print(terminal: Terminal, comparison: ModelComparison): void {
       ]),
     ],
   );
-  list(terminal, `Sublayers of ${model.name} alone`, sublayers.model);
-  list(terminal, `Sublayers of ${against.name} alone`, sublayers.against);
-  list(terminal, `Tensors of ${model.name} alone`, tensors.model);
-  list(terminal, `Tensors of ${against.name} alone`, tensors.against);
+  list(terminal, `Sublayers only in ${model.name}`, sublayers.model);
+  list(terminal, `Sublayers only in ${against.name}`, sublayers.against);
+  list(terminal, `Tensors only in ${model.name}`, tensors.model);
+  list(terminal, `Tensors only in ${against.name}`, tensors.against);
   list(
     terminal,
     'Tensors of another dtype or shape',

@@ -38,7 +38,7 @@ export async function chooseOuter(
     outer: ['embedding'],
   };
   const items: Item[] = [
-    { label: l10n.t('The layers of the blocks alone'), outer: [] },
+    { label: l10n.t('Only the layers of the blocks'), outer: [] },
     {
       label: l10n.t('Embedding and head as well'),
       detail: isTied

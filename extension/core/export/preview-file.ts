@@ -6,22 +6,23 @@ import type { ConfigPreview } from './hugging-face/pruned-config';
 import { deciArchitecture, whyNotGgufDeci } from './gguf/gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';
-import { counted, inEnglish } from '../message';
+import { counted, say } from '../message';
+import type { Message } from '../message';
 
 /** How other tools load a pruned GGUF file, as a sentence. */
 export function describeGgufLoading(
   name: string,
   { blocks, absent }: Changes,
   isDeci: boolean,
-): string {
+): Message {
   return isDeci
-    ? `llama.cpp and what is built on it: ${name}, a deci model of ${inEnglish(counted(blocks.length, 'block'))} without ${inEnglish(counted(absent.length, 'sublayer'))}.`
-    : `llama.cpp and what is built on it: ${name}, an ordinary model of ${inEnglish(counted(blocks.length, 'block'))}.`;
+    ? say`llama.cpp and what is built on it: ${name}, a deci model of ${counted(blocks.length, 'block')} without ${counted(absent.length, 'sublayer')}.`
+    : say`llama.cpp and what is built on it: ${name}, an ordinary model of ${counted(blocks.length, 'block')}.`;
 }
 
 /** How other tools load a pruned ONNX file, as a sentence. */
-export function describeGraphLoading(graph: string, data: string): string {
-  return `ONNX Runtime: ${graph} with ${data} beside it; inputs and outputs are named as before.`;
+export function describeGraphLoading(graph: string, data: string): Message {
+  return say`ONNX Runtime: ${graph} with ${data} beside it; inputs and outputs are named as before.`;
 }
 
 /**

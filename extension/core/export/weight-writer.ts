@@ -4,6 +4,7 @@ import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import type { VerificationOptions } from './verify';
 import type { GgufTypes } from './gguf/choose-types';
+import type { Message } from '../message';
 
 /** Choices that some forms leave open. */
 export interface WriteOptions extends VerificationOptions {
@@ -22,7 +23,7 @@ export interface WeightWriter {
   /** How the result says what is gone, where there are several ways. */
   readonly layout?: LayoutName;
   /** How other tools load the result, as a sentence. */
-  readonly loadsWith: string;
+  readonly loadsWith: Message;
   /** Small files by name, config.json among them. */
   readonly texts: Readonly<Record<string, string>>;
   /** A side file of the source that is not copied: where it belongs to the result, it is one of the texts. */

@@ -113,13 +113,13 @@ export function onnxWriter(
     gone.has(id) || !(kind === 'attention' || kind === 'mixer') ? [] : [block],
   );
   const caches = hasMixers(summary)
-    ? `${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
-    : `${cachedBlocks.length} key/value caches named as optimum does`;
+    ? say`${cachedBlocks.length} caches: keys and values named as optimum does, states of mixers beside them`
+    : say`${cachedBlocks.length} key/value caches named as optimum does`;
   const metadata = describeInGraph(summary, changes);
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: parametersAfter(source.model, changes),
-    loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${caches}.`,
+    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${caches}.`,
     texts: {
       'config.json': rewriteConfig(source.configText, {
         blocks: hasMixers(summary) ? changes.blocks : cachedBlocks,
@@ -151,7 +151,7 @@ export function encoderOnnxWriter(
   return {
     bytes: planOnnxData(graph).bytes,
     parameters: parametersAfter(source.model, changes),
-    loadsWith: `ONNX Runtime: model.onnx with model.onnx_data beside it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
+    loadsWith: say`ONNX Runtime: model.onnx with model.onnx_data beside it, ${inputs.map(({ name }) => name).join(', ')} → ${output.name}.`,
     texts: {
       'config.json': rewriteConfig(source.configText, { blocks: changes.blocks, absent: [] }),
     },

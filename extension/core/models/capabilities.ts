@@ -207,14 +207,14 @@ function hasExperts({ name, sublayers }: ModelSummary): Capability {
 }
 
 /** Way out of GGUF, for all that its files cannot hold. */
-const convertedBack = say`Use the Hugging Face folder that the file was made from, write it with the layout dense, and convert the result to GGUF, in a smaller type of llama.cpp if you like.`;
+const convertedBack = say`Write the Hugging Face folder with the layout dense, and convert the result to GGUF, in a smaller type of llama.cpp if you like.`;
 
 /** Whether a file of this format can hold matrices in the encodings that Espalier compresses into. */
 export function takesEncodings({ format }: Pick<ModelHeaders, 'format'>): Capability {
   return format === 'gguf'
     ? unable(
         'keeps-own-packing',
-        say`A GGUF file can be inspected, profiled and pruned, but not compressed: llama.cpp reads no low-rank or MPO matrices, and the file keeps its own quantization.`,
+        say`GGUF files can't hold what compression makes: llama.cpp reads no low-rank or MPO matrices, and has its own types for int8 and int4.`,
         convertedBack,
       )
     : able;

@@ -6,6 +6,7 @@ import type { PruneResult } from './prune-result';
 import type { Changes } from '../export/changes';
 import { readManifest } from './manifest-file';
 import type { Manifest } from './manifest-file';
+import { inEnglish } from '../message';
 
 /** Everything that the manifest of a new folder says. */
 export async function describeResult(
@@ -36,7 +37,7 @@ export async function describeResult(
     result: {
       format,
       ...(layout === undefined ? {} : { layout }),
-      loadsWith,
+      loadsWith: inEnglish(loadsWith),
       parameters: parametersAfter,
       sourceBlocks: changes.blocks,
       absent: changes.absent,

@@ -1,5 +1,6 @@
 import type { Verification } from '../export/verify';
 import type { OutputFormat } from '../export/output-formats';
+import type { Message } from '../message';
 
 /** What writing a pruned model did, and how it was checked. */
 export interface PruneResult {
@@ -9,7 +10,7 @@ export interface PruneResult {
   /** How a Hugging Face folder says what is gone. */
   readonly layout?: string;
   /** How other tools load it, as a sentence. */
-  readonly loadsWith: string;
+  readonly loadsWith: Message;
   /** Sublayer ids of the source model that are gone. */
   readonly removed: readonly string[];
   /** Those in whose places patches stand; absent where there are none. */

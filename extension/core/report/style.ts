@@ -7,7 +7,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1.2rem; } dt { color: var(--soft); } dd { margin: 0; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid var(--line); } th { color: var(--soft); font-weight: 600; }
-td { overflow-wrap: anywhere; } .number { text-align: right; } td.number { white-space: nowrap; }
+td { overflow-wrap: anywhere; } td:first-child { overflow-wrap: break-word; } .number { text-align: right; } td.number { white-space: nowrap; }
 figure { margin: 1rem 0; } figcaption, footer { color: var(--soft); font-size: .9rem; }
 .heatmap td, .heatmap th { padding: 0; border: 0; text-align: center; font-size: .75rem; }
 .heatmap td { min-width: 1.6rem; height: 1.6rem; border: 1px solid var(--page); } .heatmap th[scope=row] { text-align: left; padding-right: .7rem; white-space: nowrap; }

@@ -39,9 +39,9 @@ export function describeJob(job: JobRecord, service: Pick<JobService, 'place'>):
 export const describeWorker = ({ done, seconds }: JobWorker): string =>
   joined(counts.pieces(done), formatDuration(seconds));
 
-/** `12 % · about 4 min left` */
+/** `12 % · about 4 min left`; of what only prepares the job, its name. */
 function describeProgress(progress: JobProgress | undefined): string | undefined {
-  if (progress === undefined || progress.total <= 0) {
+  if (progress === undefined || progress.total <= 0 || progress.moreFollows === true) {
     return progress?.stage;
   }
   const { done, total, secondsLeft } = progress;

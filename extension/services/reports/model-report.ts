@@ -176,7 +176,7 @@ function compressed({ layers }: CompressResult): string {
     [
       l10n.t('Linear layer'),
       l10n.t('Method'),
-      `${l10n.t('Level')}:`,
+      `${l10n.t('Setting')}:`,
       `${l10n.t('Parameters')}:`,
       `${l10n.t('Size')}:`,
       `${l10n.t('Error')}:`,
@@ -247,7 +247,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
           ...compared,
         ),
     `## ${l10n.t('How to load it')}`,
-    escapeMarkdown(result.loadsWith),
+    escapeMarkdown(localise(result.loadsWith)),
     ...(result.removed.length === 0
       ? []
       : [`## ${l10n.t('Removed')}`, result.removed.map((id) => `- \`${id}\``).join('\n')]),

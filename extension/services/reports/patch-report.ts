@@ -6,6 +6,7 @@ import type { ApplyResult } from '../../core/operations/apply-plan';
 import { qualityReport } from './quality-report';
 import { escapeMarkdown, markdownTable } from './markdown-table';
 import { counts } from '../counts';
+import { localise } from '../localise';
 
 /** What something that stands in the place of a sublayer is called. */
 export function standInName(kind: PatchKind): string {
@@ -77,7 +78,7 @@ export function patchReport(name: string, result: PatchResult<ApplyResult>): str
       : [
           `## ${l10n.t('Written')}`,
           `${escapeMarkdown(written.path)} · ${formatBytes(written.bytesAfter)}`,
-          escapeMarkdown(written.loadsWith),
+          escapeMarkdown(localise(written.loadsWith)),
           ...qualityReport(written.quality, written.verdict),
           ...(plan === undefined
             ? []

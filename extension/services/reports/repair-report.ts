@@ -3,6 +3,7 @@ import type { RepairResult } from '../../core/pipelines/compression/repair-model
 import type { PruneResult } from '../../core/pipelines/prune-result';
 import { formatBytes, formatCount, formatPercent } from '../../core/format';
 import { escapeMarkdown, markdownTable } from './markdown-table';
+import { localise } from '../localise';
 
 /** What repair won, sublayer by sublayer, as Markdown. */
 export function repairReport(
@@ -20,22 +21,22 @@ export function repairReport(
     `${escapeMarkdown(path)} · ${formatBytes(bytesAfter)}`,
     unit === 'nats'
       ? l10n.t(
-          'The distance to the original (KL divergence, nats per token, on text that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          'The distance to the original (KL divergence, nats per token, on held-out text) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
         )
       : l10n.t(
-          'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on examples that nothing was trained on) fell from **{0}** to **{1}**: {2} less.',
+          'The distance to the original (‖ŷ − y‖² / ‖y‖² of outputs, on held-out examples) fell from **{0}** to **{1}**: {2} less.',
           ...losses,
         ),
     learned.tokens === 0
       ? l10n.t(
-          'Learned from {0} examples, {1} held out. Passes at most: {2}',
+          'Learned from {0} examples, {1} held out. Passes over them: {2} at most.',
           learned.train,
           learned.heldOut,
           learned.passes,
         )
       : l10n.t(
-          'Learned from {0} tokens in {1} sequences, {2} held out. Passes at most: {3}',
+          'Learned from {0} tokens in {1} sequences, {2} held out. Passes over the text: {3} at most.',
           formatCount(learned.tokens),
           learned.train,
           learned.heldOut,
@@ -43,7 +44,7 @@ export function repairReport(
         ),
     ...(slices.length === 0 ? [] : sublayerTable(slices)),
     `## ${l10n.t('How to load it')}`,
-    escapeMarkdown(loadsWith),
+    escapeMarkdown(localise(loadsWith)),
     '',
   ].join('\n\n');
 }

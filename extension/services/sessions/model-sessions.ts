@@ -24,6 +24,7 @@ import { describeError, reportError } from '../report-error';
 import type { SessionStore } from './session-store';
 import { Sessions } from './sessions';
 import { whyBlocked } from '../trust';
+import { localise } from '../localise';
 
 /** What cannot be done with a model. */
 interface Limits {
@@ -200,7 +201,10 @@ function previewOf(
       config === undefined
         ? previewPrunedFile(removed, model)
         : previewConfig(config, removed, model, describedPatches(patches));
-    return { lines: before === after ? unchanged : diffLines(before, after), loadsWith };
+    return {
+      lines: before === after ? unchanged : diffLines(before, after),
+      loadsWith: localise(loadsWith),
+    };
   } catch (error) {
     return { lines: unchanged, loadsWith: describeError(error) };
   }

@@ -104,7 +104,7 @@ describe('a report', () => {
     await ran('report', smaller, '--against', original, '--weights', '--out', out);
     const html = dense(await readFile(out, 'utf8'));
     expect(html).toContain('<h1>pruned against llama-gqa-untied</h1>');
-    expect(html).toContain('Sublayers of llama-gqa-untied alone');
+    expect(html).toContain('Sublayers only in llama-gqa-untied');
     expect(html).toMatch(/<dt>Parameters<\/dt><dd>[\d.]+ K → [\d.]+ K \(−\d+ %\)<\/dd>/);
     expect(html).toMatch(/(\d+) of \1 compared tensors have the same/);
     expect(html).not.toContain('<table class="heatmap">');

@@ -6,6 +6,7 @@ import { planPathOf, profilePathOf } from '../../../extension/services/documents
 import { isModelFile, modelPlaces } from '../../../extension/services/documents/model-file';
 import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
+import { inEnglish } from '../../../extension/core/message';
 
 describe('a model in one file', () => {
   it('is told by its ending, and what lies beside it is named without that', () => {
@@ -37,11 +38,14 @@ describe('a model in one file', () => {
   it('shows what a removal changes, or why it cannot be', async () => {
     const { summary } = await openModel(ggufFixture('llama.gguf'));
     const block = ['block.1.attention', 'block.1.feedforward'];
-    expect(previewPrunedFile(block, summary)).toEqual({
+    const { loadsWith, ...changed } = previewPrunedFile(block, summary);
+    expect(changed).toEqual({
       before: 'general.architecture = llama\nblock_count = 2\n',
       after: 'general.architecture = llama\nblock_count = 1\n',
-      loadsWith: 'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 block.',
     });
+    expect(inEnglish(loadsWith)).toBe(
+      'llama.cpp and what is built on it: llama.gguf, an ordinary model of 1 block.',
+    );
     expect(previewPrunedFile(['block.1.attention'], summary)).toMatchObject({
       after: 'general.architecture = deci\nblock_count = 2\n',
     });
@@ -51,7 +55,9 @@ describe('a model in one file', () => {
     const onnx = (await openModel(onnxFixture('gpt2-legacy'))).summary;
     const [first] = onnx.sublayers;
     const preview = previewPrunedFile(first === undefined ? [] : [first.id], onnx);
-    expect(preview.loadsWith).toMatch(/^ONNX Runtime: model\.onnx with model\.onnx_data/);
+    expect(inEnglish(preview.loadsWith)).toMatch(
+      /^ONNX Runtime: model\.onnx with model\.onnx_data/,
+    );
     expect(preview.after).toBe(preview.before);
   });
 });

@@ -12,6 +12,7 @@ import { planTensors, planZeroed } from '../weight-plan';
 import type { PlannedTensor } from '../weight-plan';
 import type { CheckpointSource } from './checkpoint-source';
 import { counted, say } from '../../message';
+import type { Message } from '../../message';
 
 /** Ways in which a result can say what it has otherwise than an ordinary model. */
 export const layoutNames = ['blocks', 'auto-map', 'dense', 'deci', 'zeroed'] as const;
@@ -31,7 +32,7 @@ export interface Layout {
   readonly modellingFile: boolean;
   readonly plan: (source: CheckpointSource, changes: Changes) => PlannedTensor[];
   /** How other tools load the result, as a sentence. */
-  readonly loadsWith: (configText: string) => string;
+  readonly loadsWith: (configText: string) => Message;
 }
 
 const renumbered = ({ model, checkpoint }: CheckpointSource, changes: Changes): PlannedTensor[] =>
@@ -83,7 +84,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     modellingFile: false,
     plan: renumbered,
     loadsWith: (text) =>
-      `${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but is no smaller and no faster.`,
+      say`${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but is no smaller and no faster.`,
   },
   deci: {
     name: 'deci',
@@ -94,7 +95,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     modellingFile: false,
     plan: renumbered,
     loadsWith: () =>
-      'Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.',
+      say`Tools that know nemotron-nas (DeciLM) models, such as vLLM, SGLang and mlx-lm. transformers needs the model code that NVIDIA publishes.`,
   },
   zeroed: {
     name: 'zeroed',
@@ -105,7 +106,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     modellingFile: false,
     plan: zeroed,
     loadsWith: (text) =>
-      `${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but is no smaller and no faster.`,
+      say`${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but is no smaller and no faster.`,
   },
 };
 

@@ -21,6 +21,7 @@ import type { NamedClasses } from './modelling-classes';
 import { isUneven, layOutChanges, needsModule } from '../changes';
 import type { Patches } from '../changes';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** A change of config.json as the user is shown it. */
 export interface ConfigPreview {
@@ -28,7 +29,7 @@ export interface ConfigPreview {
   readonly before: string;
   readonly after: string;
   /** How other tools load the result, as a sentence. */
-  readonly loadsWith: string;
+  readonly loadsWith: Message;
 }
 
 /** Which blocks a rewritten config.json speaks of. */
@@ -74,12 +75,12 @@ export function previewPrunedConfig(
 }
 
 /** How transformers loads a pruned folder, as a sentence. */
-export function describeLoading(configText: string, withModellingFile: boolean): string {
+export function describeLoading(configText: string, withModellingFile: boolean): Message {
   const config = JSON.parse(configText) as Json;
   const load = `${modellingClasses(config).autoModels[0]}.from_pretrained`;
   return withModellingFile
-    ? `transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
-    : `Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
+    ? say`transformers: ${load}(folder, trust_remote_code=True), which runs ${modellingModule}.py from the folder.`
+    : say`Any tool that loads ${baseModelType(String(config['model_type']))} models, such as transformers: ${load}(folder).`;
 }
 
 /** Edits the text of a config.json so that it describes `selection`; all other text stays as it is. */

@@ -56,7 +56,7 @@ export async function graphWriter(
     loadsWith:
       genai === undefined
         ? describeGraphLoading(names.graph, names.data)
-        : `onnxruntime-genai: the folder; its caches are numbered from 0 in ${names.graph} and ${genaiConfig}.`,
+        : say`onnxruntime-genai: the folder; its caches are numbered from 0 in ${names.graph} and ${genaiConfig}.`,
     texts: genai === undefined ? {} : { [genaiConfig]: genai.text },
     leavesOut: genaiConfig,
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),

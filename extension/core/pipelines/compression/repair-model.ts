@@ -301,7 +301,7 @@ async function together(
   const lossAfter = await measureLoss(
     { ...setup, forms: trained },
     trained,
-    say`Measuring the loss after`,
+    say`Measuring the distance after`,
     context,
   );
   return lossAfter < sliced.lossAfter

@@ -46,8 +46,8 @@ export function reportOfComparison(
     sections: [
       ...(quality === undefined ? [] : qualitySections(comparison, quality)),
       ...(weights === undefined ? [] : weightSections(weights)),
-      ...ids(`Sublayers of ${against.name} alone`, sublayers.against, 'sublayer'),
-      ...ids(`Sublayers of ${model.name} alone`, sublayers.model, 'sublayer'),
+      ...ids(`Sublayers only in ${against.name}`, sublayers.against, 'sublayer'),
+      ...ids(`Sublayers only in ${model.name}`, sublayers.model, 'sublayer'),
       ...listed(
         'Configuration',
         [{ title: 'key' }, { title: against.name }, { title: model.name }],
@@ -58,8 +58,8 @@ export function reportOfComparison(
         [{ title: 'tensor' }, { title: against.name }, { title: model.name }],
         forms.map((one) => [one.name, formText(one.against), formText(one.model)]),
       ),
-      ...ids(`Tensors of ${against.name} alone`, tensors.against, 'tensor'),
-      ...ids(`Tensors of ${model.name} alone`, tensors.model, 'tensor'),
+      ...ids(`Tensors only in ${against.name}`, tensors.against, 'tensor'),
+      ...ids(`Tensors only in ${model.name}`, tensors.model, 'tensor'),
     ],
     origin: `Espalier ${version}`,
   };

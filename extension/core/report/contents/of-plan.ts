@@ -33,7 +33,7 @@ export function reportOfPlan(plan: Plan, file: string): Report {
       ),
       ...listed(
         'Compressed',
-        [{ title: 'layer' }, { title: 'method' }, { title: 'level', isNumeric: true }],
+        [{ title: 'layer' }, { title: 'method' }, { title: 'setting', isNumeric: true }],
         compress.map(({ tensor, method, variant, then, level }) => [
           tensor,
           [method, variant, then].filter(Boolean).join(' '),

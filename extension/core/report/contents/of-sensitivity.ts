@@ -59,7 +59,7 @@ export function sensitivityOf(
   };
   return {
     kind: 'heatmap',
-    caption: 'distance if compressed alone, at the level nearest to half of a layer’s bytes',
+    caption: 'distance if compressed alone, at the setting nearest to half of a layer’s bytes',
     blocks: [...new Set(layers.map(({ block }) => block))],
     lines: [...lines].map(([name, cells]) => ({
       name,
@@ -92,7 +92,7 @@ function levelsSection({ layers, original }: SensitivityProfile): Section {
     [...levels].sort(([a], [b]) => b - a).map(([level, entries]) => ({ way, level, entries })),
   );
   return {
-    title: 'Methods and levels',
+    title: 'Methods and settings',
     text: ['Each layer was compressed alone; distances are means over the layers.'],
     table: {
       columns: [

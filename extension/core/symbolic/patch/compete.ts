@@ -92,18 +92,23 @@ export async function compete(
     regressionData(executor, index, inputs, context);
   const data = { train: await dataOf(texts.train), validation: await dataOf(texts.validation) };
   const products = new MatrixProducts('cpu', memoryBytes);
-  const fit = async (contestant: Contestant): Promise<FittedBranch> =>
-    fitBranch(contestant, data, fitting, products, context.cancellation);
+  const { epochs } = fitting;
+  const fit = async (contestant: Contestant): Promise<FittedBranch> => {
+    const report = (epoch: number): void => {
+      context.progress({
+        stage: say`Fitting candidates`,
+        done: contestants.indexOf(contestant) * epochs + epoch,
+        total: contestants.length * epochs,
+        unit: 'steps',
+      });
+    };
+    report(0);
+    return fitBranch(contestant, data, fitting, products, context.cancellation, report);
+  };
   try {
     const records = new Map(journal.replayed.map((record) => [record.key, record]));
     const winners = new Map<PatchKind, { contestant: Contestant; tensors?: Tensors }>();
-    for (const [i, contestant] of contestants.entries()) {
-      context.progress({
-        stage: say`Fitting ${contestant.program ?? contestant.key}`,
-        done: i,
-        total: contestants.length,
-        unit: 'steps',
-      });
+    for (const contestant of contestants) {
       const known = records.get(contestant.key);
       const fitted = known === undefined ? await fit(contestant) : undefined;
       const record = known ?? fitted?.record;

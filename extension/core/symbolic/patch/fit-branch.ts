@@ -54,6 +54,7 @@ export interface FittedBranch {
 /**
  * Fits a contestant to what a removed sublayer adds to the stream: the last layer by ridge regression, then
  * all of it by Adam where something stands in front. One thread: data and seed fix the result.
+ * @param begin is told each epoch, the first as 0
  */
 export async function fitBranch(
   contestant: Contestant,
@@ -61,6 +62,7 @@ export async function fitBranch(
   { epochs, batch, rate }: PatchFitting,
   products: MatrixProducts,
   cancellation: Cancellation,
+  begin: (epoch: number) => void = () => undefined,
 ): Promise<FittedBranch> {
   const pause = async (): Promise<void> => checkpoint(cancellation);
   const { length: hiddenSize } = train.features;
@@ -97,6 +99,7 @@ export async function fitBranch(
     let best: { error: number; tensors: Tensors } = { error: ridgeError, tensors: start };
     const random = seededRandom(seed);
     for (let epoch = 0; epoch < epochs; epoch++) {
+      begin(epoch);
       const order = shuffle([...Array(train.features.count).keys()], random);
       for (let first = 0; first < order.length; first += batch) {
         const rows = order.slice(first, first + batch);

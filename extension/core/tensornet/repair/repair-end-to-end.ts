@@ -227,7 +227,14 @@ class Teacher {
   public async start(): Promise<void> {
     const { executor, context } = this;
     const count = executor.model.summary.sublayers.length;
-    for (const input of this.inputs) {
+    for (const [done, input] of this.inputs.entries()) {
+      context.progress({
+        stage: say`Running the original`,
+        done,
+        total: this.inputs.length,
+        unit: 'sequences',
+        moreFollows: true,
+      });
       let states = [await executor.embed(input)];
       for (let index = 0; index < count; index++) {
         states = await executor.run(index, states);

@@ -124,7 +124,7 @@ export async function repairSlicesApart(
     }
   }
   warnDiverged(slices, context);
-  const lossAfter = await measureLoss(setup, repaired, say`Measuring the loss after`, context);
+  const lossAfter = await measureLoss(setup, repaired, say`Measuring the distance after`, context);
   return { forms: repaired, slices, lossBefore, lossAfter };
 }
 
@@ -145,7 +145,7 @@ export async function measureBefore(setup: RepairSetup, context: JobContext): Pr
       context.progress({ ...progress, moreFollows: true });
     },
   };
-  return measureLoss(setup, new Map(), say`Measuring the loss before`, first);
+  return measureLoss(setup, new Map(), say`Measuring the distance before`, first);
 }
 
 /** {@link outputDistance} on held-out text, with other forms of the student. */
