@@ -3,6 +3,7 @@ import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { SelectiveScanNames } from '../parts/mixers/selective-scan';
 import type { StateSpaceNames } from '../parts/mixers/state-space';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 
 const gatedDelta = {
@@ -153,4 +154,22 @@ export function asSelectiveScan(known: MixerForm, config: ModelConfig): MixerFor
         storesFactors: true,
       }
     : known;
+}
+
+/** Factors of Falcon-H1 that the conversion multiplies weights with (conversion/falcon_h1.py). */
+export function falconFactors(config: ModelConfig): Readonly<Record<string, number>> {
+  const { mlp_multipliers: inner }: ConfigFields = config;
+  const [gate = 1, down = 1] = Array.isArray(inner) ? (inner as readonly number[]) : [];
+  const factor = (field: string): number => numberIn(config, field, 1);
+  const into = factor('attention_in_multiplier');
+  return {
+    token_embd: config.embedding_multiplier,
+    output: factor('lm_head_multiplier'),
+    attn_q: into,
+    attn_k: into * factor('key_multiplier'),
+    attn_v: into,
+    attn_output: factor('attention_out_multiplier'),
+    ffn_gate: gate,
+    ffn_down: down,
+  };
 }
