@@ -26,13 +26,22 @@ import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
 import { asStoredBlocks, isStoredAsBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
-import { whyNotComputed } from './why-not-computed';
+import { hasLeastStep, whyNotComputed } from './why-not-computed';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 const defaultAlignment = 32;
 const version = 3;
 /** The quantization whose blocks GGUF files have as well. */
 const storedAsBlocks = 'mxfp4';
+
+/** Greatest relative error of logits where llama.cpp lets steps fall below the least that transformers does. */
+const withoutLeastStep = 0.02;
+
+/** Why llama.cpp, which knows these, would give other logits. */
+const otherInLlamaCpp: Readonly<Record<string, Message>> = {
+  phimoe: say`llama.cpp gives the experts of phimoe models other weights than the model was trained with.`,
+};
 
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
@@ -69,7 +78,9 @@ function whyNotFamily(
   return model === undefined
     ? {
         code: 'not-in-gguf',
-        reason: say`${architecture} models can't be written to GGUF files.`,
+        reason:
+          otherInLlamaCpp[architecture] ??
+          say`${architecture} models can't be written to GGUF files.`,
         remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
       }
     : whyNotComputed(model, changes);
@@ -144,6 +155,7 @@ async function folderWriter(
     texts: {},
     standsAlone: true,
     roundingError: Math.max(
+      hasLeastStep(model) ? withoutLeastStep : 0,
       ...placed.map((tensor) =>
         written.get(tensor.name) === storedBlocks
           ? 0

@@ -1,6 +1,6 @@
 import { denseBlocks, ggufFields, queryLatent } from '../../models/gguf/gguf-fields';
 import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
-import { hasExperts } from '../../models/gguf/gguf-target';
+import { hasExperts } from '../../models/gguf/placing';
 import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
@@ -156,6 +156,6 @@ function formEntries(entries: HeaderEntries, form: MixerForm): void {
     }
     case 'selective-scan':
       sizes(form.kernel, form.stateSize, form.width, form.stepRank);
-      entries.flag('ssm.dt_b_c_rms', form.innerNorms !== undefined);
+      entries.flag('ssm.dt_b_c_rms', typeof form.innerNorms === 'object');
   }
 }

@@ -33,11 +33,18 @@ export function scalingOf(config: ModelConfig): string {
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
+/** Pairs for time, height and width, as Qwen 3.5 has them. */
+const defaultSections = [11, 11, 10];
+
 /** What yarn multiplies the logarithm of its factor with where nothing else is said. */
 const defaultLogarithm = 0.1;
 
 export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void {
-  const { config, architecture } = model;
+  const { config, architecture, target } = model;
+  const { rotaryFlag, hasSections = false } = target.family;
+  if (rotaryFlag !== undefined) {
+    entries.flag(rotaryFlag, architecture.rotary !== 'none');
+  }
   if (architecture.rotary === 'none') {
     return;
   }
@@ -46,6 +53,9 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   entries.integer('rope.dimension_count', rotary.dimensions);
   entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
   entries.floatIfPresent('attention.temperature_scale', rope.llama_4_scaling_beta);
+  if (hasSections) {
+    entries.integers('rope.dimension_sections', [...(rope.mrope_section ?? defaultSections), 0]);
+  }
   const original =
     config.original_max_position_embeddings ??
     rope.original_max_position_embeddings ??

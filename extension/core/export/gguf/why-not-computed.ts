@@ -2,7 +2,7 @@ import type { Refusal } from '../../models/capability';
 import { isTurnedAt, noneUnturned, noQueryNorms } from '../../models/gguf/gguf-demands';
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
-import { hasExperts } from '../../models/gguf/gguf-target';
+import { hasExperts } from '../../models/gguf/placing';
 import { hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
@@ -103,6 +103,7 @@ function whyOtherExperts(
     fields = {},
     normsExpertWeights = false,
     sparseEvery,
+    sparseByTensors = false,
     hasSingles = false,
   } = target.family;
   const normed = (is: boolean): boolean | undefined =>
@@ -122,7 +123,7 @@ function whyOtherExperts(
   const isMeant = (block: number): boolean => block >= dense && (block + 1) % every === 0;
   const other = hasSingles
     ? blocks.findIndex((block) => partsOf(model, block).includes('feedforward'))
-    : sparse.findIndex((is, block) => is !== isMeant(block));
+    : sparse.findIndex((is, block) => !sparseByTensors && is !== isMeant(block));
   return other < 0
     ? undefined
     : refuse(
@@ -133,8 +134,16 @@ function whyOtherExperts(
       );
 }
 
-/** Least bound of steps that makes no difference. */
+/** Least bound of steps that makes little difference. */
 const leastStep = 0.001;
+
+const stepLimitsOf = ({ architecture, config }: FolderModel): readonly [number, number] => {
+  const form = architecture.mixer?.form(config);
+  return (form?.kind === 'state-space' ? form.stepLimits : undefined) ?? [0, Infinity];
+};
+
+/** Whether transformers bounds the steps of mixers from below. */
+export const hasLeastStep = (model: FolderModel): boolean => stepLimitsOf(model)[0] > 0;
 
 function whyOtherMixers(
   model: FolderModel,
@@ -146,14 +155,21 @@ function whyOtherMixers(
   if (form === undefined) {
     return undefined;
   }
-  const [low, high] = (form.kind === 'state-space' ? form.stepLimits : undefined) ?? [0, Infinity];
+  const [low, high] = stepLimitsOf(model);
   if (low > leastStep || high !== Infinity) {
     return refuse(
       'time_step_limit',
       say`llama.cpp computes the steps of ${target.architecture} models without bounds.`,
     );
   }
-  const { mixed } = target.family;
+  const { mixed, doublesWidth = false } = target.family;
+  const width = form.kind === 'selective-scan' ? form.width : 0;
+  if (doublesWidth && width !== 2 * config.hidden_size) {
+    return refuse(
+      'hidden_size',
+      say`llama.cpp computes ${target.architecture} models whose mixers have twice the hidden size, not ${width} channels.`,
+    );
+  }
   const kinds = new Set(blocks.flatMap((block) => partsOf(model, block)));
   const missing = (['attention', 'mixer'] as const).find((kind) => !kinds.has(kind));
   return mixed === undefined || missing === undefined

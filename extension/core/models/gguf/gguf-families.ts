@@ -9,6 +9,7 @@ import {
   asSelectiveScan,
   asStateSpace,
   describeGroupedDelta,
+  describePeriods,
   falconFactors,
   scanFields,
 } from './gguf-mixer-forms';
@@ -46,6 +47,11 @@ export interface GgufFamily extends GgufTraits {
   };
 }
 
+/** llama.cpp takes the keys of these to be as wide as the queries. */
+const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({
+  num_key_value_heads: heads,
+});
+
 const granite = {
   fields: {
     embedding_multiplier: 'embedding_scale',
@@ -77,8 +83,12 @@ const qwen35 = {
   feedforwardNorm: 'post_attention_norm',
   mixer: { form: asGatedDelta },
   byInterval: true,
+  hasSections: true,
   demands: ({ linear_key_head_dim: size = 128 }: ConfigFields) => ({ linear_value_head_dim: size }),
 } as const;
+
+/** What llama.cpp takes for the switch of Granite 4's rotary embedding. */
+const rotaryFlag = 'rope.scaling.finetuned';
 
 const stateSpace = {
   fields: scanFields,
@@ -140,10 +150,9 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     fields: { ...granite.fields, ...scanFields },
     splitsGateUp: true,
     demands: () => ({ mamba_proj_bias: false }),
+    rotaryFlag,
     describe: ({ keys, sizes }) => ({
-      // llama.cpp takes this flag for the switch of the rotary embedding.
-      position_embedding_type:
-        keys.flagIfPresent('rope.scaling.finetuned') === false ? 'nope' : 'rope',
+      position_embedding_type: keys.flagIfPresent(rotaryFlag) === false ? 'nope' : 'rope',
       shared_intermediate_size:
         keys.numberIfPresent('expert_shared_feed_forward_length') ?? sizes.innerSize,
     }),
@@ -167,7 +176,18 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     alsoFrom: ['falcon_mamba'],
     fields: scanFields,
     mixer: { form: asSelectiveScan },
-    demands: () => ({ use_bias: false }),
+    doublesWidth: true,
+    demands: ({ rms_norm_eps: epsilon }) => ({ use_bias: false, mixer_rms_eps: epsilon }),
+  },
+  jamba: {
+    modelType: 'jamba',
+    mixed: 'linear_attention',
+    fields: scanFields,
+    mixer: { form: asSelectiveScan },
+    doublesWidth: true,
+    sparseByTensors: true,
+    demands: () => ({ mamba_proj_bias: false }),
+    describe: describePeriods,
   },
   mamba2: { modelType: 'mamba2', ...stateSpace, demands: () => ({ use_bias: false }) },
   exaone4: {
@@ -254,7 +274,10 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   qwen2moe: { modelType: 'qwen2_moe' },
   qwen3moe: { modelType: 'qwen3_moe', normsExpertWeights: true },
   qwen3vlmoe: { modelType: 'qwen3_moe', normsExpertWeights: true },
-  olmoe: { modelType: 'olmoe', demands: ({ clip_qkv: clip }) => ({ clip_qkv: clip && null }) },
+  olmoe: {
+    modelType: 'olmoe',
+    demands: ({ clip_qkv: clip, ...config }) => ({ ...asManyKeys(config), clip_qkv: clip && null }),
+  },
   lfm2: { modelType: 'lfm2', settled: { block_auto_adjust_ff_dim: false }, ...lfm2 },
   lfm2moe: {
     modelType: 'lfm2_moe',
@@ -297,7 +320,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     mixer: { form: asKimiDelta },
     demands: ({ num_attention_heads: heads }) => ({ linear_num_heads: heads }),
   },
-  dots1: { modelType: 'dots1', ...deepseekExperts },
+  dots1: { modelType: 'dots1', ...deepseekExperts, demands: asManyKeys },
   granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {
     modelType: 'gpt_oss',

@@ -5,7 +5,7 @@ import type { ModelConfig } from '../transformer/model-config';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows } from './gguf-rows';
 import { placeMixer } from './mixer-places';
-import { partAndKind, placeModule, placeNorm, placeTensor } from './placing';
+import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
 /** Where the tensors of a block lie in the file. */
@@ -125,7 +125,7 @@ function placeGateUp(places: Places, from: Projection, to: Projection): void {
 function placeExperts(places: Places, names: BothNames): void {
   const { known, own, config } = names;
   const [from, to] = [known.experts, own.experts];
-  if (from === undefined || to?.joined === undefined) {
+  if (from === undefined || to?.joined === undefined || !hasExperts(known, config)) {
     return;
   }
   const joined = from.joined ?? { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };

@@ -5,6 +5,7 @@ import { ggufFamilies } from './gguf-families';
 import type { GgufFamily } from './gguf-families';
 import { ggufBlocks, inGguf } from './gguf-names';
 import { placesInBlock, placesOutside } from './gguf-places';
+import { hasExperts } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
 
 /** What a tensor of a folder becomes: numbers under their names in the file. */
@@ -87,13 +88,6 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
       return pieces?.length === 1 && piece?.expert === undefined ? piece?.name : undefined;
     },
   };
-}
-
-/** Whether any block of the folder has experts. */
-export function hasExperts({ experts }: Architecture, config: ModelConfig): boolean {
-  return Array.from({ length: config.num_hidden_layers }).some(
-    (_, block) => experts?.isSparse(config, block) === true,
-  );
 }
 
 function ofBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {

@@ -68,3 +68,10 @@ export function placeNorm(
     known.norm === 'rms-offset' ? { changed: (value) => value + 1 } : {},
   );
 }
+
+/** Whether any block of the folder has experts. */
+export function hasExperts({ experts }: Architecture, config: ModelConfig): boolean {
+  return Array.from({ length: config.num_hidden_layers }).some(
+    (_, block) => experts?.isSparse(config, block) === true,
+  );
+}
