@@ -95,8 +95,8 @@ const errors: Readonly<Record<WritableType, number>> = {
   ...{ Q4_1: 1, Q4_0: 1, Q4_K: 1, IQ4_NL: 1, IQ4_XS: 1, Q3_K: 2, Q2_K: 2 },
 };
 
-/** That of writing a tensor as a type. */
-export function roundingOf({ dtype }: LazyTensor, type: WritableType): number {
-  const isExact = dtype === type || (type === 'F32' && dtype !== 'F64');
+/** That of writing a tensor as a type; numbers that are changed on the way are rounded anew. */
+export function roundingOf({ dtype }: LazyTensor, type: WritableType, isChanged = false): number {
+  const isExact = type === 'F32' ? dtype !== 'F64' : dtype === type && !isChanged;
   return isExact ? 0 : errors[type];
 }

@@ -1,32 +1,47 @@
 import { basename, join } from 'node:path';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
+import type { WritableType } from '../../checkpoints/ggml-types';
 import type { JobContext } from '../../jobs/job';
 import type { Refusal } from '../../models/capability';
-import { ggufTarget } from '../../models/gguf/gguf-model';
+import { ggufTarget } from '../../models/gguf/gguf-target';
 import { readArchitecture } from '../../models/open-model';
-import { UserError } from '../../user-error';
+import { joinPacked } from '../../models/quantized/packed-checkpoint';
 import { isUnlike, whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
 import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
-import { parametersAfter, planTensors } from '../weight-plan';
-import type { PlannedTensor } from '../weight-plan';
+import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
-import type { TypedTensor } from './choose-types';
-import { frequencyTensors, modelEntries, whyNotComputed } from './folder-header';
-import type { FolderModel } from './folder-header';
+import { modelEntries } from './folder-header';
+import type { FolderModel } from './folder-model';
 import { whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
 import { converted } from './gguf-tensors';
-import type { Numbers } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
+import { placeTensors } from './place-tensors';
+import type { PlacedTensor } from './place-tensors';
+import { frequencyTensors } from './rotary-header';
+import { asStoredBlocks, isStoredAsBlocks, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
+import { hasLeastStep, whyNotComputed } from './why-not-computed';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 const defaultAlignment = 32;
 const version = 3;
+/** The quantization whose blocks GGUF files have as well. */
+const storedAsBlocks = 'mxfp4';
+
+/** Greatest relative error of logits where llama.cpp lets steps fall below the least that transformers does. */
+const withoutLeastStep = 0.02;
+
+/** Why llama.cpp, which knows these, would give other logits. */
+const otherInLlamaCpp: Readonly<Record<string, Message>> = {
+  phimoe: say`llama.cpp gives the experts of phimoe models other weights than the model was trained with.`,
+};
 
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
@@ -52,7 +67,7 @@ function whyNotFamily(
   changes: Changes,
 ): Refusal | undefined {
   const { architecture, quantization } = source.model.summary;
-  if (quantization !== undefined) {
+  if (quantization !== undefined && quantization.method !== storedAsBlocks) {
     return {
       code: 'not-in-gguf',
       reason: say`Weights that are quantized in the folder can't be written to a GGUF file.`,
@@ -63,7 +78,9 @@ function whyNotFamily(
   return model === undefined
     ? {
         code: 'not-in-gguf',
-        reason: say`${architecture} models can't be written to GGUF files.`,
+        reason:
+          otherInLlamaCpp[architecture] ??
+          say`${architecture} models can't be written to GGUF files.`,
         remedy: say`Convert the folder with convert_hf_to_gguf.py of llama.cpp, then prune the file.`,
       }
     : whyNotComputed(model, changes);
@@ -77,7 +94,7 @@ function folderModel(
     return undefined;
   }
   const { architecture, config } = readArchitecture(configText, configFile);
-  const target = ggufTarget(architecture);
+  const target = ggufTarget(architecture, config);
   return target === undefined
     ? undefined
     : { name: model.summary.name, config, configFile, architecture, target };
@@ -96,29 +113,30 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const placed = planTensors(source.model, source.checkpoint, changes).flatMap((planned) =>
-    place(planned, model),
-  );
+  const placed = placeTensors(model, source, await joinedCheckpoint(source), changes);
   const { config } = model;
   const facts = {
     blocks: changes.blocks.length,
     heads: config.num_attention_heads,
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
+    experts: changes.expertCounts.values().next().value ?? 0,
   };
   const asked = options.types ?? {};
   const types = chosenTypes(placed, facts, asked, summary.path);
-  const numbers = placed.map((tensor): Numbers & Placed => {
-    const importance = asked.importance?.get(tensor.name);
-    return {
-      ...tensor,
-      ...moves(model, tensor.part),
-      ...{ tensor: tensor.stored, type: types.get(tensor.name) ?? plainType(tensor) },
-      ...(importance === undefined ? {} : { importance }),
-    };
-  });
+  const typeOf = (tensor: PlacedTensor): WritableType =>
+    types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
     ...frequencyTensors(model),
-    ...numbers.map((tensor) => converted(tensor.name, tensor)),
+    ...placed.map((tensor) => {
+      const importance = asked.importance?.get(tensor.name);
+      return isStoredAsBlocks(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)
+        ? asStoredBlocks(tensor.name, tensor)
+        : converted(tensor.name, {
+            ...tensor,
+            type: typeOf(tensor),
+            ...(importance === undefined ? {} : { importance }),
+          });
+    }),
   ];
   const [rows = config.vocab_size] =
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
@@ -128,6 +146,7 @@ async function folderWriter(
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
   const name = `${basename(summary.path)}${asked.mix === undefined ? '' : `-${asked.mix}`}.gguf`;
+  const written = new Map(tensors.map(({ name: one, type }) => [one, type]));
   return {
     bytes: plan.bytes,
     parameters: parametersAfter(source.model, changes),
@@ -135,7 +154,14 @@ async function folderWriter(
     loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},
     standsAlone: true,
-    roundingError: Math.max(...numbers.map(({ stored, type }) => roundingOf(stored, type))),
+    roundingError: Math.max(
+      hasLeastStep(model) ? withoutLeastStep : 0,
+      ...placed.map((tensor) =>
+        written.get(tensor.name) === storedBlocks
+          ? 0
+          : roundingOf(tensor.stored, typeOf(tensor), tensor.changed !== undefined),
+      ),
+    ),
     write: async (folder, copier) => {
       await writeGguf(join(folder, name), plan, copier);
       return [name];
@@ -144,51 +170,8 @@ async function folderWriter(
   };
 }
 
-interface Placed extends TypedTensor {
-  readonly part: string;
-}
-
-/** A tensor under its name in the file; none for what the model does not read. */
-function place(planned: PlannedTensor, { config, target }: FolderModel): Placed[] {
-  const { tensor } = planned;
-  const found = target.tensor(planned.name);
-  if (found === undefined) {
-    if (planned.name.endsWith('rotary_emb.inv_freq')) {
-      return [];
-    }
-    throw new UserError(say`The tensor has no place in a GGUF file.`, {
-      file: tensor.file,
-      field: tensor.name,
-      remedy: say`Choose another format.`,
-    });
-  }
-  const isSecondCopy = found.part === 'output' && config.tie_word_embeddings;
-  return isSecondCopy ? [] : [{ ...found, shape: tensor.shape, stored: tensor }];
-}
-
-/** How the numbers of a part differ in the file. */
-function moves(
-  { architecture, config, target }: FolderModel,
-  part: string,
-): Pick<Numbers, 'added' | 'order'> {
-  if (architecture.norm === 'rms-offset' && part.endsWith('norm')) {
-    return { added: 1 };
-  }
-  const heads =
-    part === 'attn_q'
-      ? config.num_attention_heads
-      : part === 'attn_k'
-        ? (config.num_key_value_heads ?? config.num_attention_heads)
-        : undefined;
-  if (heads === undefined || target.family.interleaved !== true) {
-    return {};
-  }
-  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
-  return {
-    // [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion.
-    order: (row) => {
-      const within = row % size;
-      return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
-    },
-  };
+/** The checkpoint with one tensor for those that stand for a matrix together. */
+async function joinedCheckpoint({ model, checkpoint }: CheckpointSource): Promise<Checkpoint> {
+  const { quantization } = model.summary;
+  return quantization === undefined ? checkpoint : joinPacked(checkpoint, quantization);
 }

@@ -13,6 +13,7 @@ import {
 } from '../../models/gguf/gguf-model';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
 import { mixerFlags } from '../../models/gguf/gguf-mixers';
+import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
@@ -26,7 +27,7 @@ import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, roundingOf } from './choose-types';
 import { headerEntry } from './header-entries';
 import { typeMixes } from './type-mixes';
-import type { TypeMix } from './type-mixes';
+import type { MixedModel, TypeMix } from './type-mixes';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
@@ -197,7 +198,7 @@ async function ggufWriter(
     return type === undefined || planned.ranges !== undefined
       ? copied(planned)
       : converted(name, {
-          ...{ tensor, type },
+          ...{ ...allRows(tensor), type },
           ...(importance === undefined ? {} : { importance }),
         });
   });
@@ -236,10 +237,11 @@ function isFurther({ summary }: LayeredModel, name: string): boolean {
 /** What a mix of types depends on. */
 async function mixedModel(
   header: GgufHeader,
-  { blocks }: Changes,
-): Promise<{ blocks: number; heads: number; keyValueHeads: number }> {
+  { blocks, expertCounts }: Changes,
+): Promise<Omit<MixedModel, 'hasImportance'>> {
   const { heads, keyValueHeads } = await ggufSizes(header);
-  return { blocks: blocks.length, heads, keyValueHeads };
+  const [experts = 0] = expertCounts.values();
+  return { blocks: blocks.length, heads, keyValueHeads, experts };
 }
 
 /** What a header says of a mix of types. */

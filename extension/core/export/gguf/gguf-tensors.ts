@@ -1,7 +1,6 @@
-import { elementCount } from '../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
+import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
 import { emitRows, emitWeight } from '../../models/parts/weight';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
@@ -24,21 +23,17 @@ export interface GgufTensor {
   readonly source: GgufTensorSource;
 }
 
-/** Where the bytes come from: a file as they are, memory, or numbers that are written as another type. */
+/** Where the bytes come from: a file as they are, memory, numbers that are written as another type, or blocks in another order. */
 export type GgufTensorSource =
   | { readonly kind: 'copy'; readonly ranges: readonly ByteRange[] }
   | { readonly kind: 'given'; readonly bytes: Uint8Array }
-  | ({ readonly kind: 'numbers' } & Numbers);
+  | ({ readonly kind: 'numbers' } & Numbers)
+  | { readonly kind: 'blocks'; readonly rows: readonly Rows[] };
 
 /** Numbers to write as a type. */
-export interface Numbers {
-  readonly tensor: LazyTensor;
+export interface Numbers extends RowsOfTensor {
   readonly type: WritableType;
-  /** The tensor's row, or number of a vector, for each in the file; the same when absent. */
-  readonly order?: (row: number) => number;
-  /** What is added to each number. */
-  readonly added?: number;
-  /** Importance of each column, where known. */
+  /** Importance of each column, where known; of those of each expert one after the other. */
   readonly importance?: Float32Array;
 }
 
@@ -53,17 +48,18 @@ export function copied({ name, tensor, ranges = [tensor] }: PlannedTensor): Gguf
 
 /** A tensor written anew, or copied where that gives the same bytes. */
 export function converted(name: string, numbers: Numbers): GgufTensor {
-  const { tensor, type, order, added } = numbers;
-  if (tensor.dtype === type && order === undefined && added === undefined) {
-    return copied({ name, tensor });
-  }
-  const { shape } = tensor;
+  const { shape, rows, type, changed } = numbers;
+  const isSame = rows.every(
+    ({ tensor, turned, order, columns }) =>
+      tensor.dtype === type && turned !== true && order === undefined && columns === undefined,
+  );
   return {
-    name,
-    shape,
-    type,
+    ...{ name, shape, type },
     length: bytesAs(type, shape),
-    source: { kind: 'numbers', ...numbers },
+    source:
+      isSame && changed === undefined
+        ? { kind: 'copy', ranges: rows.map(({ tensor }) => tensor) }
+        : { ...numbers, kind: 'numbers' },
   };
 }
 
@@ -75,48 +71,54 @@ export async function* convert(
   numbers: Numbers,
   cancellation: Cancellation,
 ): AsyncGenerator<Uint8Array> {
-  const { tensor, type, importance } = numbers;
-  const length = tensor.shape.at(-1) ?? 1;
-  if (tensor.shape.length < 2) {
-    yield quantizeRows(type, await vector(numbers), length);
-    return;
+  const { rows, type, importance, changed } = numbers;
+  const [first] = rows;
+  const length = first?.tensor.shape[first.turned === true ? 0 : 1] ?? 1;
+  const isByPart = importance?.length === length * rows.length;
+  let done = 0;
+  for (const [i, part] of rows.entries()) {
+    const own = isByPart ? importance.subarray(i * length, (i + 1) * length) : importance;
+    for await (const values of floatsOfRows(part, length, cancellation)) {
+      const start = done;
+      const moved =
+        changed === undefined
+          ? values
+          : values.map((value, j) => changed(value, start + Math.trunc(j / length)));
+      yield quantizeRows(type, moved, length, own);
+      done += values.length / length;
+    }
   }
-  // Experts lie one behind the other.
-  const rows = elementCount(tensor.shape) / length;
-  const matrix = { ...tensor, shape: [rows, length] };
+}
+
+/** Rows of a tensor as float32, some at a time. */
+async function* floatsOfRows(
+  { tensor, count, turned = false, order = (row) => row, columns }: Rows,
+  length: number,
+  cancellation: Cancellation,
+): AsyncGenerator<Float32Array> {
   const graph = new GraphBuilder(tensor.name);
   const ids = graph.input('ids', DataType.INT64, [1, 'rows']);
-  graph.output('rows', emitRows(graph, matrix, ids), DataType.FLOAT, [1, 'rows', length]);
+  const chosen = turned
+    ? graph.op('Gather', [
+        graph.op('Transpose', [emitWeight(graph, tensor)], { perm: [1, 0] }),
+        ids,
+      ])
+    : emitRows(graph, tensor, ids);
+  graph.output('rows', chosen, DataType.FLOAT, [1, 'rows', length]);
   const session = await createSession(graph, { device: 'cpu', prepack: false });
-  const { order = (row: number): number => row } = numbers;
   try {
     const step = Math.max(1, Math.floor(chunkNumbers / length));
-    for (let start = 0; start < rows; start += step) {
+    for (let start = 0; start < count; start += step) {
       await checkpoint(cancellation);
-      const count = Math.min(step, rows - start);
-      const chosen = Int32Array.from({ length: count }, (_, i) => order(start + i));
-      const outputs = await session.run({ ids: int64Tensor(chosen, [1, count]) });
-      yield quantizeRows(type, moved(floatsOf(outputs, 'rows'), numbers), length, importance);
+      const numbers = Math.min(step, count - start);
+      const asked = Int32Array.from({ length: numbers }, (_, i) => order(start + i));
+      const outputs = await session.run({ ids: int64Tensor(asked, [1, numbers]) });
+      const values = floatsOf(outputs, 'rows');
+      yield columns === undefined
+        ? values
+        : values.map((_, i) => values[i - (i % length) + columns(i % length)] ?? 0);
     }
   } finally {
     await session.release();
   }
-}
-
-/** A tensor with one size. */
-async function vector(numbers: Numbers): Promise<Float32Array> {
-  const { tensor, order } = numbers;
-  const graph = new GraphBuilder(tensor.name);
-  graph.output('numbers', emitWeight(graph, tensor), DataType.FLOAT, tensor.shape);
-  const session = await createSession(graph, { device: 'cpu', prepack: false });
-  try {
-    const values = moved(floatsOf(await session.run({}), 'numbers'), numbers);
-    return order === undefined ? values : values.map((_, i) => values[order(i)] ?? 0);
-  } finally {
-    await session.release();
-  }
-}
-
-function moved(values: Float32Array, { added }: Numbers): Float32Array {
-  return added === undefined ? values : values.map((value) => value + added);
 }

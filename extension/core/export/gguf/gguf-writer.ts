@@ -10,6 +10,7 @@ import { onPath } from '../../jobs/write-errors';
 import { writeAll, writeFlushed } from '../byte-copier';
 import { convert } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';
+import { orderBlocks } from './stored-blocks';
 import { headerEntry, string, uint32, uint64 } from './header-entries';
 import { say } from '../../message';
 
@@ -127,9 +128,14 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
         case 'given':
           await copier.write(source.bytes, handle, path, position);
           break;
-        case 'numbers': {
+        case 'numbers':
+        case 'blocks': {
           let at = position;
-          for await (const bytes of convert(source, copier.cancellation)) {
+          const pieces =
+            source.kind === 'blocks'
+              ? orderBlocks(source.rows, copier.cancellation)
+              : convert(source, copier.cancellation);
+          for await (const bytes of pieces) {
             await copier.write(bytes, handle, path, at);
             at += bytes.length;
           }

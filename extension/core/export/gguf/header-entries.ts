@@ -49,3 +49,76 @@ export const headerEntry = {
   flags: (key: string, values: readonly boolean[]) =>
     list(key, boolType, values.length, Uint8Array.from(values, Number)),
 } as const;
+
+/** The header of a model of a family: one entry for each key, of which the last given stays. */
+export class HeaderEntries {
+  private readonly entries = new Map<string, Buffer>();
+
+  /** @param architecture what stands in front of the keys */
+  public constructor(private readonly architecture: string) {}
+
+  /** What files of every family have. */
+  public general(name: string, fileType: number): void {
+    for (const [key, value] of [
+      ['architecture', this.architecture],
+      ['type', 'model'],
+      ['name', name],
+    ] as const) {
+      this.entries.set(`general.${key}`, headerEntry.text(`general.${key}`, value));
+    }
+    for (const [key, value] of [
+      ['file_type', fileType],
+      ['quantization_version', 2],
+    ] as const) {
+      this.entries.set(`general.${key}`, headerEntry.integer(`general.${key}`, value));
+    }
+  }
+
+  public integer(field: string, value: number): void {
+    this.set(field, headerEntry.integer(this.key(field), value));
+  }
+
+  public float(field: string, value: number): void {
+    this.set(field, headerEntry.float(this.key(field), value));
+  }
+
+  public floatIfPresent(field: string, value: number | null | undefined): void {
+    if (typeof value === 'number') {
+      this.float(field, value);
+    }
+  }
+
+  public text(field: string, value: string): void {
+    this.set(field, headerEntry.text(this.key(field), value));
+  }
+
+  public flag(field: string, value: boolean): void {
+    this.set(field, headerEntry.flag(this.key(field), value));
+  }
+
+  public flags(field: string, values: readonly boolean[]): void {
+    this.set(field, headerEntry.flags(this.key(field), values));
+  }
+
+  public integers(field: string, values: readonly number[]): void {
+    this.set(field, headerEntry.integers(this.key(field), values));
+  }
+
+  public remove(...fields: readonly string[]): void {
+    for (const field of fields) {
+      this.entries.delete(this.key(field));
+    }
+  }
+
+  public bytes(): Buffer[] {
+    return [...this.entries.values()];
+  }
+
+  private key(field: string): string {
+    return `${this.architecture}.${field}`;
+  }
+
+  private set(field: string, entry: Buffer): void {
+    this.entries.set(this.key(field), entry);
+  }
+}

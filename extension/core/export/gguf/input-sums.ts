@@ -1,5 +1,5 @@
 import type { ModelInput } from '../../models/model-input';
-import { ggufTarget } from '../../models/gguf/gguf-model';
+import { ggufTarget } from '../../models/gguf/gguf-target';
 import { readArchitecture } from '../../models/open-model';
 import type { OpenedModel } from '../../models/opened-model';
 import { LayeredExecutor } from '../../runtime/layered-executor';
@@ -100,10 +100,11 @@ function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => s
   if (headers.format === 'gguf') {
     return (id) => id;
   }
-  const target =
+  const read =
     headers.format === 'safetensors'
-      ? ggufTarget(readArchitecture(headers.configText, headers.configFile).architecture)
+      ? readArchitecture(headers.configText, headers.configFile)
       : undefined;
+  const target = read && ggufTarget(read.architecture, read.config);
   if (target === undefined) {
     throw new UserError(
       say`Layers of ${summary.architecture} models have no names in GGUF files.`,
@@ -113,5 +114,5 @@ function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => s
       },
     );
   }
-  return (id) => target.tensor(id)?.name ?? id;
+  return (id) => target.nameOf(id) ?? id;
 }

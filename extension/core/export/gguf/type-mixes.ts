@@ -34,6 +34,8 @@ export interface MixedModel {
   readonly blocks: number;
   readonly heads: number;
   readonly keyValueHeads: number;
+  /** Experts of a block; 0 where there are none. */
+  readonly experts: number;
   /** Whether importance of columns is known. */
   readonly hasImportance: boolean;
 }
@@ -102,8 +104,31 @@ function wantedType(
   if (name === 'output.weight' || (isTied && name === 'token_embd.weight')) {
     return base === 'Q8_0' || !fitsRows(base, rowLength) ? 'Q8_0' : 'Q6_K';
   }
-  const [, block = '0', part = ''] = /^blk\.(\d+)\.(\w+)\.weight$/.exec(name) ?? [];
-  return partTypes[part]?.(mix, Number(block), model) ?? base;
+  const [, block = '0', part = ''] =
+    /^blk\.(\d+)\.(\w+?)(?:_exps|_shexp)?\.weight$/.exec(name) ?? [];
+  const ofEight = model.experts === eight ? typesOfEight(mix)[part] : undefined;
+  return ofEight ?? partTypes[part]?.(mix, Number(block), model) ?? base;
+}
+
+/** Mixtures of so many experts keep attention in better types, since that is little of them. */
+const eight = 8;
+
+function typesOfEight(mix: TypeMix): Partial<Record<string, WritableType>> {
+  const givesMore: readonly TypeMix[] = [
+    'Q2_K',
+    'Q3_K_S',
+    'Q3_K_M',
+    'IQ4_NL',
+    'Q4_K_S',
+    'Q4_K_M',
+    'IQ4_XS',
+  ];
+  const { base } = typeMixes[mix];
+  return {
+    attn_v: 'Q8_0',
+    attn_k: 'Q8_0',
+    attn_output: givesMore.includes(mix) ? 'Q5_K' : base,
+  };
 }
 
 type PartType = (mix: TypeMix, block: number, model: MixedModel) => WritableType | undefined;

@@ -7,6 +7,9 @@ import type { Message } from '../../message';
 export const noQueryNorms = (architecture: string, blocks: number): Message =>
   say`llama.cpp reads norms of queries and keys only in ${architecture} models of at least ${counted(blocks, 'block')}.`;
 
+export const noneUnturned = (architecture: string): Message =>
+  say`llama.cpp expects a block without a rotary embedding in ${architecture} models, and none remains.`;
+
 /**
  * Refuses a number of blocks with which llama.cpp would look for a latent of queries.
  * @param counts with which it does not
@@ -57,7 +60,7 @@ export function requireSameUnturned(
   if (needsOne && kept.length < every) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp expects a block without a rotary embedding in ${keys.architecture} models, and none remains.`,
+      noneUnturned(keys.architecture),
       say`Keep at least ${every} blocks, or prune the Hugging Face folder.`,
     );
   }

@@ -1,4 +1,5 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { describeGemma4 } from './gguf-gemma4';
 import {
@@ -8,6 +9,8 @@ import {
   asSelectiveScan,
   asStateSpace,
   describeGroupedDelta,
+  describePeriods,
+  falconFactors,
   scanFields,
 } from './gguf-mixer-forms';
 import type { GgufTraits } from './gguf-traits';
@@ -19,6 +22,12 @@ export interface GgufFamily extends GgufTraits {
   readonly alsoFrom?: readonly string[];
   /** The family where the file has experts. */
   readonly withExperts?: string;
+  /** Whether folders with experts become this one, of two that are alike. */
+  readonly ofExperts?: boolean;
+  /** Fields of config.json, each with the one value that llama.cpp computes. */
+  readonly demands?: (config: ModelConfig) => Readonly<Record<string, unknown>>;
+  /** What the conversion multiplies weights with, by part. */
+  readonly factors?: (config: ModelConfig) => Readonly<Record<string, number>>;
   /** The family where experts are chosen by σ(scores). */
   readonly withSigmoid?: string;
   /** Query and key rows are interleaved for llama.cpp's form of the rotary embedding. */
@@ -38,6 +47,11 @@ export interface GgufFamily extends GgufTraits {
   };
 }
 
+/** llama.cpp takes the keys of these to be as wide as the queries. */
+const asManyKeys = ({ num_attention_heads: heads }: Pick<ModelConfig, 'num_attention_heads'>) => ({
+  num_key_value_heads: heads,
+});
+
 const granite = {
   fields: {
     embedding_multiplier: 'embedding_scale',
@@ -53,6 +67,7 @@ const lfm2 = {
   fields: { conv_L_cache: 'shortconv.l_cache' },
   finalNorm: 'token_embd_norm',
   mixer: { module: 'shortconv' },
+  demands: () => ({ conv_bias: false, routed_scaling_factor: 1 }),
 } as const;
 
 /** Of Qwen 3.5, with the gated delta rule in most blocks. */
@@ -67,7 +82,13 @@ const qwen35 = {
   },
   feedforwardNorm: 'post_attention_norm',
   mixer: { form: asGatedDelta },
+  byInterval: true,
+  hasSections: true,
+  demands: ({ linear_key_head_dim: size = 128 }: ConfigFields) => ({ linear_value_head_dim: size }),
 } as const;
+
+/** What llama.cpp takes for the switch of Granite 4's rotary embedding. */
+const rotaryFlag = 'rope.scaling.finetuned';
 
 const stateSpace = {
   fields: scanFields,
@@ -77,6 +98,7 @@ const stateSpace = {
 /** One sublayer a block, of the kind that the lists of sizes tell. */
 const nemotron = {
   modelType: 'nemotron_h',
+  demands: () => ({ use_bias: false }),
   mixed: 'linear_attention',
   hasSingles: true,
   ...stateSpace,
@@ -84,6 +106,7 @@ const nemotron = {
     ...scanFields,
     moe_shared_expert_intermediate_size: 'expert_shared_feed_forward_length',
     routed_scaling_factor: 'expert_weights_scale',
+    norm_topk_prob: 'expert_weights_norm',
     moe_latent_size: 'moe_latent_size',
   },
 } as const;
@@ -94,6 +117,7 @@ const deepseekExperts = {
     first_k_dense_replace: 'leading_dense_block_count',
     n_shared_experts: 'expert_shared_count',
     routed_scaling_factor: 'expert_weights_scale',
+    norm_topk_prob: 'expert_weights_norm',
   },
 } as const;
 
@@ -125,24 +149,47 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     ...stateSpace,
     fields: { ...granite.fields, ...scanFields },
     splitsGateUp: true,
+    demands: () => ({ mamba_proj_bias: false }),
+    rotaryFlag,
     describe: ({ keys, sizes }) => ({
-      // llama.cpp takes this flag for the switch of the rotary embedding.
-      position_embedding_type:
-        keys.flagIfPresent('rope.scaling.finetuned') === false ? 'nope' : 'rope',
+      position_embedding_type: keys.flagIfPresent(rotaryFlag) === false ? 'nope' : 'rope',
       shared_intermediate_size:
         keys.numberIfPresent('expert_shared_feed_forward_length') ?? sizes.innerSize,
     }),
   },
   nemotron_h: nemotron,
-  nemotron_h_moe: nemotron,
+  nemotron_h_moe: { ...nemotron, ofExperts: true },
   'falcon-h1': {
     modelType: 'falcon_h1',
     aliases: { 'ffn_norm.weight': 'ffn_norm' },
+    demands: () => ({
+      mamba_proj_bias: false,
+      projectors_bias: false,
+      mamba_norm_before_gate: false,
+    }),
+    factors: falconFactors,
     ...stateSpace,
     describe: ({ tensors }) => ({ mamba_rms_norm: tensors.has('blk.0.ssm_norm.weight') }),
   },
-  mamba: { modelType: 'mamba', fields: scanFields, mixer: { form: asSelectiveScan } },
-  mamba2: { modelType: 'mamba2', ...stateSpace },
+  mamba: {
+    modelType: 'mamba',
+    alsoFrom: ['falcon_mamba'],
+    fields: scanFields,
+    mixer: { form: asSelectiveScan },
+    doublesWidth: true,
+    demands: ({ rms_norm_eps: epsilon }) => ({ use_bias: false, mixer_rms_eps: epsilon }),
+  },
+  jamba: {
+    modelType: 'jamba',
+    mixed: 'linear_attention',
+    fields: scanFields,
+    mixer: { form: asSelectiveScan },
+    doublesWidth: true,
+    sparseByTensors: true,
+    demands: () => ({ mamba_proj_bias: false }),
+    describe: describePeriods,
+  },
+  mamba2: { modelType: 'mamba2', ...stateSpace, demands: () => ({ use_bias: false }) },
   exaone4: {
     modelType: 'exaone4',
     windows: { period: 4, size: 4096, ownRotary: false, onlyAt: 64 },
@@ -153,6 +200,13 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     needsUnturned: true,
     sparseEvery: 'interleave_moe_layer_step',
     fields: { interleave_moe_layer_step: 'interleave_moe_layer_step' },
+    demands: ({ num_experts: count }) => ({
+      attn_temperature_tuning: true,
+      attn_scale: 0.1,
+      floor_scale: 8192,
+      attention_chunk_size: 8192,
+      use_qk_norm: count !== 128,
+    }),
     describe: ({ keys, sizes }) => ({
       intermediate_size: sizes.innerSize,
       // llama.cpp tells Maverick by its experts.
@@ -165,6 +219,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     fields: {
       moe_layer_start_index: 'leading_dense_block_count',
       moe_layer_interval: 'interleave_moe_layer_step',
+      n_shared_experts: 'expert_shared_count',
     },
   },
   'hunyuan-moe': { modelType: 'hunyuan_v1_moe' },
@@ -188,7 +243,11 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     describe: describeGemma4,
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },
-  phi3: { modelType: 'phi3', fields: { sliding_window: 'attention.sliding_window' } },
+  phi3: {
+    modelType: 'phi3',
+    fields: { sliding_window: 'attention.sliding_window' },
+    readsLengthFactors: true,
+  },
   granite: { modelType: 'granite', ...granite },
   arcee: { modelType: 'arcee', interleaved: true },
   olmo2: { modelType: 'olmo2' },
@@ -215,7 +274,10 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   qwen2moe: { modelType: 'qwen2_moe' },
   qwen3moe: { modelType: 'qwen3_moe', normsExpertWeights: true },
   qwen3vlmoe: { modelType: 'qwen3_moe', normsExpertWeights: true },
-  olmoe: { modelType: 'olmoe' },
+  olmoe: {
+    modelType: 'olmoe',
+    demands: ({ clip_qkv: clip, ...config }) => ({ ...asManyKeys(config), clip_qkv: clip && null }),
+  },
   lfm2: { modelType: 'lfm2', settled: { block_auto_adjust_ff_dim: false }, ...lfm2 },
   lfm2moe: {
     modelType: 'lfm2_moe',
@@ -236,6 +298,13 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     isLatent: true,
     plainQueriesAt: [26, 27],
     ...deepseekExperts,
+    demands: ({ topk_method: method, n_group: groups }: ConfigFields) => ({
+      rope_interleave: true,
+      // llama.cpp judges a group by its two best experts, DeepSeek-V2 by one.
+      ...(method === 'group_limited_greedy' && Number(groups ?? 1) > 1
+        ? { topk_method: 'greedy' }
+        : {}),
+    }),
   },
   'kimi-linear': {
     modelType: 'kimi_linear',
@@ -249,13 +318,15 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
       linear_conv_kernel_dim: 'ssm.conv_kernel',
     },
     mixer: { form: asKimiDelta },
+    demands: ({ num_attention_heads: heads }) => ({ linear_num_heads: heads }),
   },
-  dots1: { modelType: 'dots1', ...deepseekExperts },
+  dots1: { modelType: 'dots1', ...deepseekExperts, demands: asManyKeys },
   granitemoe: { modelType: 'granitemoe', ...granite },
   'gpt-oss': {
     modelType: 'gpt_oss',
     windows: { period: 2, size: 128, ownRotary: false },
     feedforwardNorm: 'post_attention_norm',
     roundsYarn: false,
+    demands: () => ({ swiglu_alpha: 1.702, swiglu_limit: 7 }),
   },
 };

@@ -1,9 +1,13 @@
-import { numberIn } from '../families/mixer-pieces';
+import { numberIn, periodOf } from '../families/mixer-pieces';
+import type { Period } from '../families/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { SelectiveScanNames } from '../parts/mixers/selective-scan';
 import type { StateSpaceNames } from '../parts/mixers/state-space';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
+import type { GgufSource } from './gguf-traits';
+import { say } from '../../message';
 
 const gatedDelta = {
   inputs: 'separate',
@@ -137,6 +141,7 @@ const selectiveScanNames: SelectiveScanNames = {
   convolution: 'ssm_conv1d',
   factors: 'ssm_a',
   skips: 'ssm_d',
+  norms: ['ssm_dt_norm', 'ssm_b_norm', 'ssm_c_norm'],
 };
 
 /** Mamba, and Falcon Mamba with its norms of step, B and C, which have the epsilon of the others. */
@@ -153,4 +158,48 @@ export function asSelectiveScan(known: MixerForm, config: ModelConfig): MixerFor
         storesFactors: true,
       }
     : known;
+}
+
+/** The periods by which a folder of Jamba says which blocks have attention, and which have experts. */
+export function describePeriods({
+  keys,
+  tensors,
+  types,
+}: GgufSource): Readonly<Record<string, number>> {
+  const periodOfBlocks = (is: (block: number) => boolean): Period =>
+    periodOf(
+      types.map((_, block) => is(block)),
+      { period: 1, offset: 1 },
+    ) ??
+    keys.fault(
+      keys.name('block_count'),
+      say`Its blocks with attention or experts follow no period.`,
+      say`Use the Hugging Face folder of the model.`,
+    );
+  const full = periodOfBlocks((block) => types[block] === 'full_attention');
+  const sparse = periodOfBlocks((block) => tensors.has(`blk.${block}.ffn_gate_inp.weight`));
+  return {
+    attn_layer_period: full.period,
+    attn_layer_offset: full.offset,
+    expert_layer_period: sparse.period,
+    expert_layer_offset: sparse.offset,
+  };
+}
+
+/** Factors of Falcon-H1 that the conversion multiplies weights with (conversion/falcon_h1.py). */
+export function falconFactors(config: ModelConfig): Readonly<Record<string, number>> {
+  const { mlp_multipliers: inner }: ConfigFields = config;
+  const [gate = 1, down = 1] = Array.isArray(inner) ? (inner as readonly number[]) : [];
+  const factor = (field: string): number => numberIn(config, field, 1);
+  const into = factor('attention_in_multiplier');
+  return {
+    token_embd: config.embedding_multiplier,
+    output: factor('lm_head_multiplier'),
+    attn_q: into,
+    attn_k: into * factor('key_multiplier'),
+    attn_v: into,
+    attn_output: factor('attention_out_multiplier'),
+    ffn_gate: gate,
+    ffn_down: down,
+  };
 }

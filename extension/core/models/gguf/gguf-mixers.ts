@@ -3,10 +3,11 @@ import type { SameBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** Flags of blocks with a mixer, or else of how many blocks the last has attention. */
 export const mixerFlags = 'attention.recurrent_layers';
-const attentionInterval = 'full_attention_interval';
+export const attentionInterval = 'full_attention_interval';
 const defaultInterval = 4;
 
 /** What `layer_types` calls blocks with attention, with a feed-forward alone and with experts alone. */
@@ -63,6 +64,11 @@ export function keptMixed(
     : flags;
 }
 
+export const requiredKind = (architecture: string, kind: 'attention' | 'mixer'): Message =>
+  kind === 'attention'
+    ? say`llama.cpp expects a block with attention in ${architecture} models, and none remains.`
+    : say`llama.cpp expects a block with a mixer in ${architecture} models, and none remains.`;
+
 /**
  * Refuses a choice of blocks of one kind: llama.cpp ends where it has no attention, or no mixer, to keep a state of.
  * @param mixed what blocks with a mixer are called among `types`
@@ -79,9 +85,7 @@ export function requireBothKinds(
   if (gone !== undefined) {
     keys.fault(
       keys.name('block_count'),
-      gone === attends
-        ? say`llama.cpp expects a block with attention in ${keys.architecture} models, and none remains.`
-        : say`llama.cpp expects a block with a mixer in ${keys.architecture} models, and none remains.`,
+      requiredKind(keys.architecture, gone === attends ? 'attention' : 'mixer'),
       say`Keep a block of each kind, or prune the Hugging Face folder.`,
     );
   }

@@ -19,7 +19,7 @@ import type { GgufBlocks } from './gguf-blocks';
 import { ggufFields, keysOfFields } from './gguf-fields';
 import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
-import { ggufBlocks, inGguf, partNames } from './gguf-names';
+import { inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
@@ -217,47 +217,6 @@ export function namesInFolder(
     }),
   );
 }
-
-/** A family of folders as a GGUF file of it. */
-export interface GgufTarget {
-  /** `general.architecture` */
-  readonly architecture: string;
-  readonly family: GgufFamily;
-  /** Name of a tensor of the folder, and its part (`attn_q`, `output_norm`); undefined where it has no place. */
-  readonly tensor: (name: string) => { readonly name: string; readonly part: string } | undefined;
-}
-
-/** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
-export function ggufTarget(known: Architecture): GgufTarget | undefined {
-  const found = Object.entries(ggufFamilies).find(
-    ([, { modelType, alsoFrom = [], mayLackSublayers }]) =>
-      mayLackSublayers !== true && [modelType, ...alsoFrom].includes(known.modelType),
-  );
-  const { experts, mixer, end } = known;
-  if (found === undefined || experts !== undefined || mixer !== undefined || end !== undefined) {
-    return undefined;
-  }
-  const [architecture, family] = found;
-  const { outer } = known;
-  const [prefix = ''] = outer.prefixes;
-  const parts = new Map(
-    [...partNames(known, inGguf(known, family))].map(([part, usual]) => [usual, part]),
-  );
-  const inBlock = new RegExp(`^${escaped(`${prefix}${outer.blocks}`)}\\.(\\d+)\\.(.+)$`);
-  return {
-    architecture,
-    family,
-    tensor: (name) => {
-      const [, block, rest = name] = inBlock.exec(name) ?? [];
-      const [, module = '', kind = ''] = /^(.+)\.(weight|bias)$/.exec(rest) ?? [];
-      const part = parts.get(module);
-      const place = block === undefined ? '' : `${ggufBlocks}.${block}.`;
-      return part === undefined ? undefined : { name: `${place}${part}.${kind}`, part };
-    },
-  };
-}
-
-const escaped = (text: string): string => text.replaceAll('.', '\\.');
 
 function checkpointOf(
   header: GgufHeader,

@@ -8,7 +8,7 @@ import { say } from '../../message';
 /** Divisors of the rotary frequencies, one per pair of dimensions. */
 export const frequencyFactors = 'rope_freqs.weight';
 /** The same for short texts and for long ones. */
-const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
+export const lengthFactors = ['rope_factors_short.weight', 'rope_factors_long.weight'] as const;
 export const rotaryTables: readonly string[] = [frequencyFactors, ...lengthFactors];
 const maxFrequencies = 1 << 15;
 const defaultBase = 10_000;

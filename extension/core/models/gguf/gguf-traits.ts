@@ -40,6 +40,16 @@ export interface GgufTraits {
   readonly windows?: GgufWindows;
   /** Whether key/value heads and channels differ from block to block. */
   readonly sizesDiffer?: boolean;
+  /** Whether the file says which blocks attend as every n-th, or by flags, and not by their key/value heads. */
+  readonly byInterval?: boolean;
+  /** Whether llama.cpp computes mixers alone that are twice as wide as the stream. */
+  readonly doublesWidth?: boolean;
+  /** Whether any blocks may have experts, which their tensors tell. */
+  readonly sparseByTensors?: boolean;
+  /** Key of a flag that says whether there is a rotary embedding at all. */
+  readonly rotaryFlag?: string;
+  /** Whether the file has shares of the rotary dimensions for places in images, of which texts need none. */
+  readonly hasSections?: boolean;
   /** Whether a block has one sublayer: a mixer, attention or a feed-forward. */
   readonly hasSingles?: boolean;
   /** Sizes are lists with 0 for what a block lacks. */
@@ -58,6 +68,8 @@ export interface GgufTraits {
   readonly queryNormsFrom?: number;
   /** Whether the weights of chosen experts are divided by their sum, where the file is silent. */
   readonly normsExpertWeights?: boolean;
+  /** Whether llama.cpp reads rotary tables for short texts and for long ones. */
+  readonly readsLengthFactors?: boolean;
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }

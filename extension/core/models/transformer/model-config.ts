@@ -28,6 +28,7 @@ const ropeSchema = v.looseObject({
   mscale: v.nullish(v.number()),
   mscale_all_dim: v.nullish(v.number()),
   llama_4_scaling_beta: v.nullish(v.number()),
+  mrope_section: v.nullish(v.array(v.number())),
   short_factor: v.optional(v.array(v.number())),
   long_factor: v.optional(v.array(v.number())),
 });

@@ -33,7 +33,7 @@ export interface SelectiveScan {
   readonly storesFactors?: boolean;
 }
 
-/** Names below the module; the last two are of tensors. */
+/** Names below the module; factors and skips are of tensors. */
 export interface SelectiveScanNames {
   readonly input: string;
   readonly state: string;
@@ -42,6 +42,8 @@ export interface SelectiveScanNames {
   readonly convolution: string;
   readonly factors: string;
   readonly skips: string;
+  /** Of step, B and C. */
+  readonly norms: readonly string[];
 }
 
 const defaultNames: SelectiveScanNames = {
@@ -52,9 +54,8 @@ const defaultNames: SelectiveScanNames = {
   convolution: 'conv1d',
   factors: 'A_log',
   skips: 'D',
+  norms: ['dt_layernorm', 'b_layernorm', 'c_layernorm'],
 };
-
-const innerNorms = ['dt_layernorm', 'b_layernorm', 'c_layernorm'];
 
 export const selectiveScan: MixerKind<SelectiveScan> = {
   find(form, { hiddenSize: hidden, linear, convolution, norm, take }) {
@@ -70,7 +71,7 @@ export const selectiveScan: MixerKind<SelectiveScan> = {
       convolutions: [convolution(names.convolution, width, kernel, convolutionBias)],
       norms:
         form.innerNorms === 'weighted'
-          ? innerNorms.map((name, i): Norm => norm(name, i === 0 ? stepRank : stateSize))
+          ? names.norms.map((name, i): Norm => norm(name, i === 0 ? stepRank : stateSize))
           : [],
       tensors: [take(names.factors, [width, stateSize]), take(names.skips, [width])],
     };

@@ -1,0 +1,161 @@
+import { denseBlocks, ggufFields, queryLatent } from '../../models/gguf/gguf-fields';
+import { attentionInterval, mixerFlags } from '../../models/gguf/gguf-mixers';
+import { hasExperts } from '../../models/gguf/placing';
+import type { MixerForm } from '../../models/parts/mixers/mixer-form';
+import type { Changes } from '../changes';
+import { partsOf, sizesOf } from './folder-model';
+import type { FolderModel } from './folder-model';
+import type { HeaderEntries } from './header-entries';
+
+/** Number of `expert_gating_func` for σ. */
+const sigmoid = 2;
+
+export function expertEntries(
+  entries: HeaderEntries,
+  model: FolderModel,
+  { blocks, expertCounts }: Changes,
+): void {
+  const { architecture, config, target } = model;
+  const { experts } = architecture;
+  if (experts === undefined || !hasExperts(architecture, config)) {
+    return;
+  }
+  const [count = config.num_experts ?? 0] = expertCounts.values();
+  const shared = experts.shared?.(config);
+  entries.integer(ggufFields.num_experts, count);
+  entries.integer(ggufFields.num_experts_per_tok, Math.min(count, config.num_experts_per_tok));
+  entries.integer(ggufFields.moe_intermediate_size, experts.inner(config));
+  if (shared !== undefined) {
+    entries.integer(ggufFields.shared_expert_intermediate_size, shared.inner);
+  }
+  const { score, groups } = experts.routing?.(config) ?? {};
+  if (score === 'sigmoid') {
+    entries.integer('expert_gating_func', sigmoid);
+  }
+  if (groups !== undefined) {
+    entries.integer('expert_group_count', groups.count);
+    entries.integer('expert_group_used_count', groups.chosen);
+  }
+  if (Object.values(target.family.fields ?? {}).includes(denseBlocks)) {
+    const dense = blocks.filter((block) => !partsOf(model, block).includes('expert'));
+    entries.integer(denseBlocks, dense.length);
+  }
+}
+
+/** Sizes of latent attention, whose keys and values llama.cpp takes for one head's (conversion/deepseek.py). */
+export function latentEntries(entries: HeaderEntries, { architecture, config }: FolderModel): void {
+  const shape = architecture.latent?.(config);
+  if (shape === undefined) {
+    return;
+  }
+  const { queryRank, keyValueRank, plainDim, turnedDim, valueDim } = shape;
+  if (queryRank !== undefined) {
+    entries.integer(queryLatent, queryRank);
+  }
+  entries.integer('attention.kv_lora_rank', keyValueRank);
+  entries.integer('attention.key_length', keyValueRank + turnedDim);
+  entries.integer('attention.value_length', keyValueRank);
+  entries.integer('attention.key_length_mla', plainDim + turnedDim);
+  entries.integer('attention.value_length_mla', valueDim);
+  entries.integer('rope.dimension_count', turnedDim);
+}
+
+/** Which blocks have a mixer, and its sizes. */
+export function mixerEntries(
+  entries: HeaderEntries,
+  model: FolderModel,
+  { blocks }: Changes,
+): void {
+  const { architecture, config, target } = model;
+  const { mixer, latent } = architecture;
+  if (mixer === undefined) {
+    if (latent !== undefined) {
+      entries.integer(ggufFields.num_key_value_heads, 1);
+    }
+    return;
+  }
+  const { family } = target;
+  const { keyValueHeads } = sizesOf(config);
+  const parts = blocks.map((block) => partsOf(model, block));
+  const attends = parts.map((own) => own.includes('attention'));
+  const heads = latent === undefined ? keyValueHeads : 1;
+  if (family.mixed === undefined && !attends.includes(true)) {
+    entries.remove(ggufFields.num_key_value_heads, ggufFields.head_dim, 'attention.value_length');
+    entries.integer(ggufFields.num_attention_heads, 0);
+    entries.integer(ggufFields.intermediate_size, 0);
+  } else if (family.byInterval === true) {
+    const interval = intervalOf(attends);
+    if (interval !== undefined) {
+      entries.integer(attentionInterval, interval);
+    }
+    entries.flags(
+      mixerFlags,
+      attends.map((own) => !own),
+    );
+  } else if (family.mixed !== undefined) {
+    entries.integers(
+      ggufFields.num_key_value_heads,
+      attends.map((own) => (own ? heads : 0)),
+    );
+  }
+  if (family.hasSingles === true) {
+    const inner = {
+      expert: architecture.experts?.inner(config),
+      feedforward: config.intermediate_size,
+    };
+    entries.integers(
+      ggufFields.intermediate_size,
+      parts.map(([kind]) => (kind === 'expert' || kind === 'feedforward' ? (inner[kind] ?? 0) : 0)),
+    );
+  }
+  formEntries(entries, mixer.form(config));
+}
+
+/** The n for which every n-th block attends, and no other. */
+function intervalOf(attends: readonly boolean[]): number | undefined {
+  const interval = attends.indexOf(true) + 1;
+  return interval > 0 && attends.every((own, block) => own === ((block + 1) % interval === 0))
+    ? interval
+    : undefined;
+}
+
+function formEntries(entries: HeaderEntries, form: MixerForm): void {
+  const sizes = (
+    kernel: number,
+    state: number,
+    inner: number,
+    rank: number,
+    groups?: number,
+  ): void => {
+    entries.integer('ssm.conv_kernel', kernel);
+    entries.integer('ssm.state_size', state);
+    entries.integer('ssm.inner_size', inner);
+    entries.integer('ssm.time_step_rank', rank);
+    if (groups !== undefined) {
+      entries.integer('ssm.group_count', groups);
+    }
+  };
+  switch (form.kind) {
+    case 'short-convolution':
+      entries.integer('shortconv.l_cache', form.kernel);
+      break;
+    case 'delta-rule': {
+      const { kernel, keyDim, valueDim, valueHeads, keyHeads } = form;
+      if ('decay' in form.names && form.names.decay.length > 1) {
+        entries.integer('kda.head_dim', keyDim);
+        entries.integer('ssm.conv_kernel', kernel);
+      } else {
+        sizes(kernel, keyDim, valueDim * valueHeads, valueHeads, keyHeads);
+      }
+      break;
+    }
+    case 'state-space': {
+      const { kernel, stateSize, heads, headDim, groups } = form;
+      sizes(kernel, stateSize, heads * headDim, heads, groups);
+      break;
+    }
+    case 'selective-scan':
+      sizes(form.kernel, form.stateSize, form.width, form.stepRank);
+      entries.flag('ssm.dt_b_c_rms', typeof form.innerNorms === 'object');
+  }
+}

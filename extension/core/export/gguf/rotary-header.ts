@@ -1,0 +1,129 @@
+import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
+import { configOfLayerType, readRotary, yarnScale } from '../../models/parts/rotary';
+import type { Rotary } from '../../models/parts/rotary';
+import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
+import { sizesOf } from './folder-model';
+import type { FolderModel } from './folder-model';
+import type { GgufTensor } from './gguf-tensors';
+import type { HeaderEntries } from './header-entries';
+
+/** Forms of rotary scaling that a GGUF file is written with. */
+export const writtenScalings = (readsLengthFactors: boolean): readonly string[] => [
+  ...['default', 'linear', 'llama3', 'yarn'],
+  ...(readsLengthFactors ? ['longrope', 'su'] : []),
+];
+
+function rotaryOf({ config, configFile, architecture }: FolderModel, layerType: string): Rotary {
+  const own = configOfLayerType(config, layerType);
+  const order = { interleaved: false, reversed: false };
+  const headDim = architecture.latent?.(config).turnedDim ?? sizesOf(config).headDim;
+  return readRotary(own, headDim, order, configFile);
+}
+
+const ropeOf = (config: ModelConfig): RopeConfig =>
+  config.rope_parameters ?? config.rope_scaling ?? {};
+export const fullRope = (config: ModelConfig): RopeConfig =>
+  ropeOf(configOfLayerType(config, 'full_attention'));
+
+export const thetaOf = (config: ModelConfig): number =>
+  ropeOf(config).rope_theta ?? config.rope_theta ?? 10_000;
+
+export function scalingOf(config: ModelConfig): string {
+  const rope = fullRope(config);
+  return rope.rope_type ?? rope.type ?? 'default';
+}
+
+/** Pairs for time, height and width, as Qwen 3.5 has them. */
+const defaultSections = [11, 11, 10];
+
+/** What yarn multiplies the logarithm of its factor with where nothing else is said. */
+const defaultLogarithm = 0.1;
+
+export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void {
+  const { config, architecture, target } = model;
+  const { rotaryFlag, hasSections = false } = target.family;
+  if (rotaryFlag !== undefined) {
+    entries.flag(rotaryFlag, architecture.rotary !== 'none');
+  }
+  if (architecture.rotary === 'none') {
+    return;
+  }
+  const rotary = rotaryOf(model, 'full_attention');
+  const rope = fullRope(config);
+  entries.integer('rope.dimension_count', rotary.dimensions);
+  entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
+  entries.floatIfPresent('attention.temperature_scale', rope.llama_4_scaling_beta);
+  if (hasSections) {
+    entries.integers('rope.dimension_sections', [...(rope.mrope_section ?? defaultSections), 0]);
+  }
+  const original =
+    config.original_max_position_embeddings ??
+    rope.original_max_position_embeddings ??
+    config.max_position_embeddings;
+  switch (scalingOf(config)) {
+    case 'linear':
+      entries.text('rope.scaling.type', 'linear');
+      entries.floatIfPresent('rope.scaling.factor', rope.factor);
+      break;
+    case 'yarn':
+      entries.text('rope.scaling.type', 'yarn');
+      entries.integer('rope.scaling.original_context_length', original);
+      yarnEntries(entries, model, rotary, rope.factor ?? config.max_position_embeddings / original);
+      break;
+    case 'longrope':
+    case 'su':
+      entries.integer('rope.scaling.original_context_length', original);
+      entries.float('rope.scaling.attn_factor', rotary.attentionFactor);
+  }
+}
+
+/** llama.cpp multiplies its own scale, by the factor, with what the file says (src/llama-context.cpp). */
+function yarnEntries(
+  entries: HeaderEntries,
+  { config, architecture }: FolderModel,
+  { attentionFactor }: Rotary,
+  factor: number,
+): void {
+  const { beta_fast: fast, beta_slow: slow, mscale_all_dim: mscale } = fullRope(config);
+  entries.float('rope.scaling.factor', factor);
+  entries.floatIfPresent('rope.scaling.yarn_beta_fast', fast);
+  entries.floatIfPresent('rope.scaling.yarn_beta_slow', slow);
+  if (attentionFactor === 1 && mscale) {
+    const isLatent = architecture.latent !== undefined;
+    entries.float(
+      'rope.scaling.yarn_log_multiplier',
+      isLatent ? defaultLogarithm * mscale : mscale,
+    );
+  } else if (attentionFactor !== yarnScale(factor)) {
+    entries.float('rope.scaling.attn_factor', attentionFactor / yarnScale(factor));
+  }
+}
+
+/** The divisors of rotary frequencies that Llama 3's scaling amounts to, or LongRoPE's two tables; none for other models. */
+export function frequencyTensors(model: FolderModel): GgufTensor[] {
+  const { config, architecture } = model;
+  if (architecture.rotary === 'none' || !['llama3', 'longrope', 'su'].includes(scalingOf(config))) {
+    return [];
+  }
+  const { dimensions, frequencies } = rotaryOf(model, 'full_attention');
+  const theta = thetaOf(configOfLayerType(config, 'full_attention'));
+  const table = (name: string, scaled: readonly number[]): GgufTensor => {
+    const factors = Float32Array.from(
+      scaled,
+      (frequency, i) => theta ** ((-2 * i) / dimensions) / frequency,
+    );
+    const bytes = new Uint8Array(factors.buffer);
+    const { length } = bytes;
+    const shape = [factors.length];
+    return { name, shape, type: 'F32', length, source: { kind: 'given', bytes } };
+  };
+  const [short, long] = lengthFactors;
+  switch (frequencies.kind) {
+    case 'fixed':
+      return [table(frequencyFactors, frequencies.inverse)];
+    case 'by-length':
+      return [table(long, frequencies.long), table(short, frequencies.short)];
+    case 'dynamic':
+      return [];
+  }
+}

@@ -1,0 +1,67 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { readBytes } from '../../checkpoints/read-tensor';
+import { checkpoint } from '../../jobs/job';
+import type { Cancellation } from '../../jobs/job';
+import type { Rows } from '../../models/gguf/gguf-rows';
+import type { GgufTensor } from './gguf-tensors';
+import type { PlacedTensor } from './place-tensors';
+import { bytesAs } from './type-mixes';
+
+/** The type of GGUF files whose blocks folders of gpt-oss have, in another order of bytes (conversion/gpt_oss.py). */
+export const storedBlocks = 'MXFP4';
+
+/** Bytes of a block: its exponent, and two numbers each. */
+const codeBytes = 16;
+const blockBytes = 1 + codeBytes;
+
+/** Whether the numbers are stored in blocks that the file can have as they are. */
+export const isStoredAsBlocks = ({ stored }: PlacedTensor): boolean => stored.packed !== undefined;
+
+export function asStoredBlocks(name: string, { shape, rows }: PlacedTensor): GgufTensor {
+  return {
+    ...{ name, shape, type: storedBlocks, length: bytesAs(storedBlocks, shape) },
+    source: { kind: 'blocks', rows },
+  };
+}
+
+/**
+ * Gives the blocks of rows, one expert at a time.
+ * @throws CancelledError
+ */
+export async function* orderBlocks(
+  rows: readonly Rows[],
+  cancellation: Cancellation,
+): AsyncGenerator<Uint8Array> {
+  for (const { tensor, count, order = (row: number) => row } of rows) {
+    await checkpoint(cancellation);
+    const [codes, exponents] = await bothOf(tensor);
+    const blocks = exponents.length / (tensor.packed?.matrix.shape[0] ?? 1);
+    const out = new Uint8Array(count * blocks * blockBytes);
+    for (let row = 0; row < count; row++) {
+      for (let block = 0; block < blocks; block++) {
+        const source = order(row) * blocks + block;
+        const at = (row * blocks + block) * blockBytes;
+        out[at] = exponents[source] ?? 0;
+        orderCodes(codes.subarray(source * codeBytes, (source + 1) * codeBytes), out, at + 1);
+      }
+    }
+    yield out;
+  }
+}
+
+/** Pairs lie side by side in a folder, and half a block apart in the file; the first of both in the low bits. */
+function orderCodes(pairs: Uint8Array, out: Uint8Array, at: number): void {
+  const code = (number: number): number => ((pairs[number >> 1] ?? 0) >> (4 * (number & 1))) & 15;
+  for (let i = 0; i < codeBytes; i++) {
+    out[at + i] = code(i) | (code(i + codeBytes) << 4);
+  }
+}
+
+async function bothOf({ packed }: LazyTensor): Promise<readonly [Uint8Array, Uint8Array]> {
+  const codes = packed?.matrix.tensor;
+  const exponents = packed?.matrix.times?.matrix.tensor;
+  if (codes === undefined || exponents === undefined) {
+    throw new Error('blocks have codes and exponents');
+  }
+  return [await readBytes(codes, codes.length), await readBytes(exponents, exponents.length)];
+}

@@ -1,0 +1,245 @@
+import { partOfTensor, rowsOfTensor } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { ExpertNames, Projection } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
+import { allRows, asMatrix, columnsOf } from './gguf-rows';
+import type { Rows } from './gguf-rows';
+import { placeMixer } from './mixer-places';
+import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
+import type { BothNames, Piece, Place, Places } from './placing';
+
+/** Where the tensors of a block lie in the file. */
+export function placesInBlock(names: BothNames): Places {
+  const places: Places = new Map();
+  placeAttention(places, names);
+  placeFeedforward(places, names);
+  placeExperts(places, names);
+  placeMixer(places, names);
+  return places;
+}
+
+/** Where those outside the blocks lie. */
+export function placesOutside({ known, own, ...names }: BothNames, prefix: string): Places {
+  const places: Places = new Map();
+  const { outer } = known;
+  placeModule(places, `${prefix}${outer.embedding}`, own.outer.embedding);
+  placeNorm(places, { known, own, ...names }, `${prefix}${outer.finalNorm}`, own.outer.finalNorm);
+  for (const head of outer.heads ?? ['lm_head']) {
+    placeModule(places, head, own.outer.heads?.[0]);
+  }
+  return places;
+}
+
+const namesOf = (projection: Projection): readonly string[] =>
+  projection.kind === 'separate' ? projection.names : [projection.name];
+
+function placeAttention(places: Places, names: BothNames): void {
+  const { known, own, config } = names;
+  const [from, to] = [known.attention, own.attention];
+  placeNorm(places, names, from.norm, to.norm);
+  placeNorm(places, names, from.postNorm, to.postNorm);
+  placeNorm(places, names, from.queryKeyNorms?.query, to.queryKeyNorms?.query);
+  placeNorm(places, names, from.queryKeyNorms?.key, to.queryKeyNorms?.key);
+  placeModule(places, from.output, to.output);
+  const parts = namesOf(to.queryKeyValue);
+  for (const [i, name] of namesOf(from.queryKeyValue).entries()) {
+    const isTurned = names.family.interleaved === true && i < 2 && parts.length > 1;
+    placeModule(places, name, parts[i], (tensor) =>
+      isTurned ? { rows: interleaved(tensor, config) } : {},
+    );
+  }
+  if (from.sinks !== undefined && to.sinks !== undefined) {
+    placeTensor(places, from.sinks, to.sinks);
+  }
+  placeLatent(places, names);
+}
+
+/** [heads, 2, half] → [heads, half, 2], as LlamaModel.permute of the conversion. */
+function interleaved(tensor: LazyTensor, config: ModelConfig): readonly Rows[] {
+  const size = config.head_dim ?? config.hidden_size / config.num_attention_heads;
+  const order = (row: number): number => {
+    const within = row % size;
+    return row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+  };
+  return allRows(tensor).rows.map((rows) => ({ ...rows, order }));
+}
+
+/** Keys and values that come from one latent are apart in the file (conversion/deepseek.py). */
+function placeLatent(places: Places, { known, own, config }: BothNames): void {
+  const [from, to] = [known.attention.latent, own.attention.latent];
+  const shape = known.latent?.(config);
+  if (from === undefined || to === undefined || shape === undefined) {
+    return;
+  }
+  placeModule(places, from.query, to.query);
+  placeModule(places, from.queryDown, to.queryDown);
+  placeModule(places, from.queryNorm, to.queryNorm);
+  placeModule(places, from.queryUp, to.queryUp);
+  placeModule(places, from.keyValueDown, to.keyValueDown);
+  placeModule(places, from.keyValueNorm, to.keyValueNorm);
+  const { keyUp = '', valueUp = '' } = to.apart ?? {};
+  const { plainDim: keys, valueDim: values, keyValueRank: rank } = shape;
+  places.set(`${from.keyValueUp}.weight`, (tensor) => {
+    const heads = (tensor.shape[0] ?? 0) / (keys + values);
+    const perHead = Array.from({ length: heads }, (_, head) => head * (keys + values));
+    const slice = (start: number, count: number): LazyTensor =>
+      rowsOfTensor(tensor, start, start + count);
+    return [
+      {
+        ...{ part: keyUp, kind: 'weight', shape: [heads, rank, keys] },
+        rows: perHead.map((start) => columnsOf(slice(start, keys))),
+      },
+      {
+        ...{ part: valueUp, kind: 'weight', shape: [heads, values, rank] },
+        rows: perHead.map((start) => ({ tensor: slice(start + keys, values), count: values })),
+      },
+    ];
+  });
+}
+
+function placeFeedforward(places: Places, names: BothNames): void {
+  const [from, to] = [names.known.feedforward, names.own.feedforward];
+  placeNorm(places, names, from.norm, to.norm);
+  placeNorm(places, names, from.postNorm, to.postNorm);
+  placeGateUp(places, from.gateUp, to.gateUp);
+  placeModule(places, from.down, to.down);
+}
+
+function placeGateUp(places: Places, from: Projection, to: Projection): void {
+  const parts = namesOf(to);
+  if (from.kind === 'fused' && to.kind === 'separate') {
+    places.set(`${from.name}.weight`, (tensor) => {
+      const half = (tensor.shape[0] ?? 0) / 2;
+      return parts.map((part, i) => ({
+        ...{ part, kind: 'weight' },
+        ...allRows(rowsOfTensor(tensor, i * half, (i + 1) * half)),
+      }));
+    });
+    return;
+  }
+  for (const [i, name] of namesOf(from).entries()) {
+    placeModule(places, name, parts[i]);
+  }
+}
+
+function placeExperts(places: Places, names: BothNames): void {
+  const { known, own, config } = names;
+  const [from, to] = [known.experts, own.experts];
+  if (from === undefined || to?.joined === undefined || !hasExperts(known, config)) {
+    return;
+  }
+  const joined = from.joined ?? { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };
+  const gateUp = typeof to.joined.gateUp === 'string' ? [to.joined.gateUp] : to.joined.gateUp;
+  for (const module of from.modules) {
+    const inside = (name: string): string => (module === '' ? name : `${module}.${name}`);
+    placeRouter(places, from, inside);
+    const place = (name: string, targets: readonly string[]): void => {
+      const more = { turned: joined.transposed === true, turns: known.feedforward.takesTurns };
+      placeStack(places, inside(name), targets, more);
+    };
+    const stacks = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
+    for (const [i, name] of stacks.entries()) {
+      place(name, stacks.length === 1 ? gateUp : gateUp.slice(i, i + 1));
+    }
+    place(joined.down, [to.joined.down]);
+    placeEach(places, from, inside, [gateUp, to.joined.down]);
+  }
+  const [shared, sharedInFile] = [from.shared?.(config), to.shared?.(config)];
+  if (shared !== undefined && sharedInFile !== undefined) {
+    placeGateUp(places, shared.gateUp, sharedInFile.gateUp);
+    placeModule(places, shared.down, sharedInFile.down);
+    if (shared.gate !== undefined && sharedInFile.gate !== undefined) {
+      // The conversion drops sizes of 1.
+      placeModule(places, shared.gate, sharedInFile.gate, ({ shape }) => ({
+        shape: shape.slice(1),
+      }));
+    }
+  }
+}
+
+/** The router's rows, and what is added to scores: one for each expert. */
+function placeRouter(places: Places, from: ExpertNames, inside: (name: string) => string): void {
+  const rows =
+    (part: string, kind: string): Place =>
+    (tensor, kept) => {
+      const flat = tensor.shape[0] === 1 ? { ...tensor, shape: tensor.shape.slice(1) } : tensor;
+      if (kept === undefined) {
+        return [{ part, kind, ...allRows(flat) }];
+      }
+      return [
+        {
+          ...{ part, kind, shape: [kept.length, ...flat.shape.slice(1)] },
+          rows: kept.map((expert) => {
+            const row = partOfTensor(flat, expert);
+            return { tensor: { ...row, shape: [1, row.shape[0] ?? 1] }, count: 1 };
+          }),
+        },
+      ];
+    };
+  places.set(inside(`${from.router}.weight`), rows('ffn_gate_inp', 'weight'));
+  places.set(inside(`${from.router}.bias`), rows('ffn_gate_inp', 'bias'));
+  if (from.choiceBias !== undefined) {
+    const { choiceBias: name, choiceBiasIsOfBlock: isOfBlock = false } = from;
+    places.set(isOfBlock ? name : inside(name), rows('exp_probs_b', 'bias'));
+  }
+}
+
+/** A tensor of all experts, of which the file has one or, of gate and up, two. */
+function placeStack(
+  places: Places,
+  name: string,
+  targets: readonly string[],
+  { turned, turns = false }: { readonly turned: boolean; readonly turns?: boolean | undefined },
+): void {
+  const split = (
+    target: string,
+    i: number,
+    parts: readonly LazyTensor[],
+    isVector: boolean,
+  ): Piece => {
+    const [part, kind] = partAndKind(isVector ? target.replace(/weight$/, 'bias') : target);
+    const [first] = parts;
+    const [out = 0, input = 1] =
+      turned && !isVector ? (first?.shape.toReversed() ?? []) : (first?.shape ?? []);
+    const count = out / targets.length;
+    const order = turns
+      ? (row: number): number => row * targets.length + i
+      : (row: number): number => i * count + row;
+    return {
+      ...{ part, kind, shape: [parts.length, count, ...(isVector ? [] : [input])] },
+      rows: parts.map((tensor) => ({
+        tensor: isVector ? asMatrix(tensor) : tensor,
+        count,
+        ...(turned && !isVector ? { turned } : {}),
+        ...(targets.length === 1 ? {} : { order }),
+      })),
+    };
+  };
+  const place =
+    (isVector: boolean): Place =>
+    (tensor, kept = [...Array(tensor.shape[0] ?? 0).keys()]) => {
+      const parts = kept.map((expert) => partOfTensor(tensor, expert));
+      return targets.map((target, i) => split(target, i, parts, isVector));
+    };
+  places.set(name, place(false));
+  places.set(
+    name.endsWith('.weight') ? name.replace(/weight$/, 'bias') : `${name}_bias`,
+    place(true),
+  );
+}
+
+/** Tensors of single experts, named with an asterisk for the expert's number. */
+function placeEach(
+  places: Places,
+  { gateUp, down }: ExpertNames,
+  inside: (name: string) => string,
+  [gateUpInFile, downInFile]: readonly [readonly string[], string],
+): void {
+  const targets = [...gateUp.map((name, i) => [name, gateUpInFile[i]]), [down, downInFile]];
+  for (const [name = '', target = ''] of targets) {
+    const [part, kind] = partAndKind(target);
+    places.set(inside(`experts.*.${name}.weight`), (tensor) => [
+      { part, kind, ...allRows(tensor, [1, ...tensor.shape]) },
+    ]);
+  }
+}

@@ -1,0 +1,142 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Architecture } from '../transformer/architecture';
+import type { ModelConfig } from '../transformer/model-config';
+import { ggufFamilies } from './gguf-families';
+import type { GgufFamily } from './gguf-families';
+import { ggufBlocks, inGguf } from './gguf-names';
+import { placesInBlock, placesOutside } from './gguf-places';
+import { hasExperts } from './placing';
+import type { BothNames, Piece, Place, Places } from './placing';
+
+/** What a tensor of a folder becomes: numbers under their names in the file. */
+export interface PlacedPiece extends Piece {
+  /** Full name. */
+  readonly name: string;
+}
+
+/** A family of folders as a GGUF file of it. */
+export interface GgufTarget {
+  /** `general.architecture` */
+  readonly architecture: string;
+  readonly family: GgufFamily;
+  /**
+   * Pieces of a tensor; undefined where it has no place.
+   * @param name with the number that its block has in the file
+   * @param changes by the block in the file, that of the folder, and experts that stay where it loses some
+   */
+  readonly place: (
+    name: string,
+    tensor: LazyTensor,
+    changes?: {
+      readonly block: (inFile: number) => number;
+      readonly kept: (inFile: number) => readonly number[] | undefined;
+    },
+  ) => readonly PlacedPiece[] | undefined;
+  /** Name in the file of a weight that is one tensor in both. */
+  readonly nameOf: (name: string) => string | undefined;
+}
+
+const unchanged = { block: (same: number): number => same, kept: () => undefined };
+
+/** What a folder's family becomes; undefined where llama.cpp knows none, or we none of its. */
+export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget | undefined {
+  const found = Object.entries(ggufFamilies).filter(
+    ([, { modelType, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
+      mayLackSublayers !== true &&
+      [modelType, ...alsoFrom, withExperts, withSigmoid].includes(known.modelType),
+  );
+  const ofMixtures = hasExperts(known, config)
+    ? found.find(([, { ofExperts }]) => ofExperts === true)
+    : undefined;
+  const [architecture, family] = ofMixtures ?? found[0] ?? [];
+  if (architecture === undefined || family === undefined || known.end !== undefined) {
+    return undefined;
+  }
+  const names: BothNames = { known, own: inGguf(known, family), family, config };
+  const inBlocks = new Map<number, Places>();
+  const placesOf = (block: number): Places => {
+    const places = inBlocks.get(block) ?? placesInBlock(ofBlock(names, block));
+    inBlocks.set(block, places);
+    return places;
+  };
+  const place: GgufTarget['place'] = (name, tensor, { block, kept } = unchanged) => {
+    for (const prefix of known.outer.prefixes) {
+      const outside = placesOutside(names, prefix).get(name);
+      if (outside !== undefined) {
+        return named(outside(tensor, undefined), '', names);
+      }
+      const [, number, rest] = blockOf(name, `${prefix}${known.outer.blocks}.`);
+      const inFile = Number(number);
+      const inside =
+        rest === undefined ? undefined : placeBelow(placesOf(block(inFile)), rest, known);
+      if (inside !== undefined) {
+        const pieces = inside.place(tensor, kept(inFile));
+        return named(pieces, `${ggufBlocks}.${inFile}.`, names).map((piece) => ({
+          ...piece,
+          ...(inside.expert === undefined ? {} : { expert: inside.expert }),
+        }));
+      }
+    }
+    return undefined;
+  };
+  return {
+    ...{ architecture, family, place },
+    nameOf: (name) => {
+      const shape = [1, 1];
+      const pieces = place(name, { name, dtype: 'F32', shape, file: '', offset: 0, length: 0 });
+      const [piece] = pieces ?? [];
+      return pieces?.length === 1 && piece?.expert === undefined ? piece?.name : undefined;
+    },
+  };
+}
+
+function ofBlock({ known, own, config, ...names }: BothNames, block: number): BothNames {
+  return {
+    ...{ ...names, config },
+    known: { ...known, ...known.blockForm?.(config, block) },
+    own: { ...own, ...own.blockForm?.(config, block) },
+  };
+}
+
+const blockOf = (name: string, start: string): readonly string[] =>
+  name.startsWith(start) ? (/^(\d+)\.(.+)$/.exec(name.slice(start.length)) ?? []) : [];
+
+/** The place of a name below a block, and the expert that it tells; the checkpoint may spell parts otherwise. */
+function placeBelow(
+  places: Places,
+  name: string,
+  { aliases = {} }: Architecture,
+): { readonly place: Place; readonly expert?: number } | undefined {
+  const spelled = Object.entries(aliases).map(([part, other]) =>
+    `.${name}`.replace(other, part).slice(1),
+  );
+  for (const one of [name, ...spelled]) {
+    const place = places.get(one);
+    const [, expert] = /\bexperts\.(\d+)\./.exec(one) ?? [];
+    const ofAll = places.get(one.replace(/\bexperts\.\d+\./, 'experts.*.'));
+    if (place !== undefined) {
+      return { place };
+    }
+    if (ofAll !== undefined) {
+      return { place: ofAll, expert: Number(expert) };
+    }
+  }
+  return undefined;
+}
+
+/** Pieces under their full names, multiplied with their factors; the conversion leaves the kind of some out. */
+function named(
+  pieces: readonly Piece[],
+  before: string,
+  { family: { aliases = {}, factors }, config }: BothNames,
+): PlacedPiece[] {
+  return pieces.map((piece) => {
+    const own = piece.kind === '' ? piece.part : `${piece.part}.${piece.kind}`;
+    const factor = factors?.(config)[piece.part] ?? 1;
+    return {
+      ...piece,
+      name: `${before}${aliases[own] ?? own}`,
+      ...(factor === 1 ? {} : { changed: (value: number) => value * factor }),
+    };
+  });
+}

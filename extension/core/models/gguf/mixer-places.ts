@@ -1,0 +1,183 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { DeltaRule } from '../parts/mixers/delta-rule';
+import { findParts } from '../parts/mixers/mixer-form';
+import type { MixerForm } from '../parts/mixers/mixer-form';
+import type { MixerParts } from '../parts/mixers/mixer-kind';
+import type { MixerNames } from '../transformer/architecture';
+import { allRows } from './gguf-rows';
+import type { Rows, RowsOfTensor } from './gguf-rows';
+import { partAndKind, placeModule, placeNorm, placeTensor } from './placing';
+import type { BothNames, Place, Places } from './placing';
+
+/** Where the tensors of a block's mixer lie in the file, each list of its parts in the same order on both sides. */
+export function placeMixer(places: Places, names: BothNames): void {
+  const [from, to] = [names.known.mixer, names.own.mixer];
+  if (from === undefined || to === undefined) {
+    return;
+  }
+  placeNorm(places, names, from.norm, to.norm);
+  const [form, formInFile] = [from.form(names.config), to.form(names.config)];
+  const [parts, inFile] = [namesOfParts(from, form), namesOfParts(to, formInFile)];
+  placeLinears(places, form, formInFile, parts.linears, inFile.linears);
+  const turned = turnedHeads(form, formInFile);
+  for (const [i, name] of parts.convolutions.entries()) {
+    const part = inFile.convolutions[i];
+    placeModule(places, name, part, (tensor) => {
+      const [channels = 0, ...rest] = tensor.shape;
+      return {
+        // One of three has four sizes in the file.
+        shape:
+          rest.length === 0
+            ? tensor.shape
+            : parts.convolutions.length > 1
+              ? [1, channels, 1, rest.at(-1) ?? 1]
+              : [channels, rest.at(-1) ?? 1],
+        rows: ordered(tensor, turned?.mixed),
+      };
+    });
+  }
+  for (const [i, name] of parts.norms.entries()) {
+    placeModule(places, name, inFile.norms[i], ({ shape }) => ({
+      shape: form.kind === 'state-space' ? [form.groups, (shape[0] ?? 0) / form.groups] : shape,
+    }));
+  }
+  for (const [i, name] of parts.tensors.entries()) {
+    const isFactors = i === 0;
+    const isColumn = form.kind === 'state-space' && i !== 1;
+    placeTensor(places, name, inFile.tensors[i] ?? '');
+    const place: Place = places.get(name) ?? (() => []);
+    places.set(name, (tensor, kept) =>
+      place(tensor, kept).map((piece) => ({
+        ...piece,
+        ...(isColumn ? { shape: [...tensor.shape, 1] } : {}),
+        ...(isFactors ? { changed: (value: number) => -Math.exp(value) } : {}),
+        ...(form.kind === 'delta-rule' && tensor.shape.length === 1
+          ? { rows: ordered(tensor, turned?.single) }
+          : {}),
+      })),
+    );
+  }
+}
+
+/** Full names below the block, by the lists of a mixer's parts; of tensors with what is behind the dot. */
+type PartNames = Readonly<Record<keyof MixerParts, readonly string[]>>;
+
+function namesOfParts({ module }: MixerNames, form: MixerForm): PartNames {
+  const named = (name: string): LazyTensor => ({
+    ...{ name: module === '' ? name : `${module}.${name}`, dtype: 'F32', shape: [] },
+    ...{ file: '', offset: 0, length: 0 },
+  });
+  const part = (name: string): { readonly weight: LazyTensor } => ({ weight: named(name) });
+  const parts = findParts(form, {
+    hiddenSize: 1,
+    linear: part,
+    convolution: part,
+    norm: part,
+    rows: () => 0,
+    take: named,
+  });
+  const names = (list: readonly { readonly weight?: LazyTensor }[]): string[] =>
+    list.map(({ weight }) => weight?.name ?? '');
+  return {
+    linears: names(parts.linears),
+    convolutions: names(parts.convolutions),
+    norms: names(parts.norms),
+    tensors: parts.tensors.map(({ name }) => name),
+  };
+}
+
+function placeLinears(
+  places: Places,
+  form: MixerForm,
+  formInFile: MixerForm,
+  names: readonly string[],
+  inFile: readonly string[],
+): void {
+  if (form.kind === 'delta-rule' && form.names.inputs === 'by-head') {
+    const [joined = '', ...rest] = names;
+    const [queryKeyValue = '', gate = '', ...others] = inFile;
+    places.set(`${joined}.weight`, (tensor) => splitHeads(form, tensor, [queryKeyValue, gate]));
+    for (const [i, name] of rest.entries()) {
+      placeModule(places, name, others[i]);
+    }
+    return;
+  }
+  const turned = turnedHeads(form, formInFile);
+  const orders = [turned?.mixed, turned?.wide, turned?.single, turned?.single];
+  for (const [i, name] of names.entries()) {
+    const isOutput = i === names.length - 1;
+    placeModule(places, name, inFile[i], (tensor) => ({
+      rows:
+        isOutput && turned !== undefined
+          ? allRows(tensor).rows.map((rows) => ({ ...rows, columns: turned.wide }))
+          : ordered(tensor, isOutput ? undefined : orders[i]),
+      ...scaled(form, i),
+    }));
+  }
+}
+
+/** Factors that a family has beside the weights of its mixers, and the file in them. */
+function scaled(form: MixerForm, linear: number): Partial<RowsOfTensor> {
+  if (form.kind !== 'state-space' || form.scales === undefined) {
+    return {};
+  }
+  const { heads, headDim, groups, stateSize, scales, inputScale = 1, outputScale = 1 } = form;
+  if (linear > 0) {
+    return { changed: (value) => value * outputScale };
+  }
+  const [width, shared] = [heads * headDim, groups * stateSize];
+  const factors = [width, width, shared, shared, heads].flatMap((size, i) =>
+    Array.from({ length: size }, () => (scales[i] ?? 1) * inputScale),
+  );
+  return { changed: (value, row) => value * (factors[row] ?? 1) };
+}
+
+const ordered = (tensor: LazyTensor, order: Rows['order']): readonly Rows[] =>
+  allRows(tensor).rows.map((rows) => (order === undefined ? rows : { ...rows, order }));
+
+/** Query, key and value of all heads, and their gates, of a matrix that has them key head by key head (conversion/qwen.py). */
+function splitHeads(
+  { keyHeads, valueHeads, keyDim, valueDim }: DeltaRule,
+  tensor: LazyTensor,
+  [queryKeyValue, gate]: readonly [string, string],
+): ReturnType<Place> {
+  const wide = (valueHeads / keyHeads) * valueDim;
+  const perHead = 2 * keyDim + 2 * wide;
+  const rowsOf = (start: number, size: number): number[] =>
+    Array.from(
+      { length: keyHeads * size },
+      (_, row) => Math.floor(row / size) * perHead + start + (row % size),
+    );
+  const mixed = [...rowsOf(0, keyDim), ...rowsOf(keyDim, keyDim), ...rowsOf(2 * keyDim, wide)];
+  return [[queryKeyValue, mixed] as const, [gate, rowsOf(2 * keyDim + wide, wide)] as const].map(
+    ([name, source]) => {
+      const [part] = partAndKind(`${name}.weight`);
+      return {
+        ...{ part, kind: 'weight', shape: [source.length, tensor.shape[1] ?? 1] },
+        rows: [{ tensor, count: source.length, order: (row) => source[row] ?? 0 }],
+      };
+    },
+  );
+}
+
+type Order = (row: number) => number;
+
+/** Where value heads take turns over the key heads in the file, and not in the folder. */
+function turnedHeads(
+  form: MixerForm,
+  inFile: MixerForm,
+): { readonly single: Order; readonly wide: Order; readonly mixed: Order } | undefined {
+  if (form.kind !== 'delta-rule' || inFile.kind !== 'delta-rule' || inFile.takesTurns !== true) {
+    return undefined;
+  }
+  const { keyHeads, valueHeads, keyDim, valueDim } = form;
+  const perGroup = valueHeads / keyHeads;
+  const single: Order = (head) => (head % keyHeads) * perGroup + Math.floor(head / keyHeads);
+  const wide: Order = (row) => single(Math.floor(row / valueDim)) * valueDim + (row % valueDim);
+  const before = 2 * keyHeads * keyDim;
+  return {
+    single,
+    wide,
+    mixed: (row) => (row < before ? row : before + wide(row - before)),
+  };
+}
