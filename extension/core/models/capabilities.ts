@@ -136,20 +136,13 @@ export function predictsNextToken({
   output,
   summary,
 }: Pick<LayeredModel, 'output' | 'summary'>): Capability {
-  if (output.readsSource === true) {
-    return unable(
-      'reads-source',
-      say`Perplexity and generation need a model that continues one text; ${summary.name} reads a source and a target.`,
-      say`Profile it with another metric, such as js or norm.`,
-    );
-  }
   return output.seesWhole === true
     ? unable(
         'sees-whole-input',
         say`Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
         say`Profile it with another metric, such as js or norm.`,
       )
-    : able;
+    : givesLogits({ output });
 }
 
 /** Whether the output holds logits of classes or tokens, as probabilities are compared by. */

@@ -92,7 +92,6 @@ export class Seq2SeqModel implements LayeredModel {
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
-      readsSource: true,
     };
   }
 
