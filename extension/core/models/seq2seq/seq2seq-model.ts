@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
-import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { Dimension, GraphBuilder } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
 import type {
   GraphPart,
@@ -13,7 +13,7 @@ import type {
 } from '../layered-model';
 import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm, emitNorms } from '../parts/norm';
+import { emitNorms } from '../parts/norm';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import { requireRunnableTensors } from '../transformer/runnable';
@@ -34,10 +34,12 @@ import {
   emitHead,
   emitMasks,
   emitSource,
+  emitSourceMask,
   emitTarget,
   maskOf,
   masksOf,
 } from './emit-seq2seq';
+import { emitDecoder, emitEncoded, emitEncoder } from './emit-towers';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 
@@ -47,7 +49,7 @@ const nextStream = 'next';
 /** The decoder's first hidden states, as long as the stream is the encoder's. */
 const target = 'target';
 /** What the encoder gives, as long as the stream is the decoder's. */
-const encoded = 'encoded';
+export const encoded = 'encoded';
 
 const ids = (name: string, length: string): InputPort => ({
   name,
@@ -95,6 +97,11 @@ export class Seq2SeqModel implements LayeredModel {
     };
   }
 
+  /** What the encoder reads. */
+  public get sourceInputs(): readonly InputPort[] {
+    return this.inputs.filter((port) => port !== targetIds);
+  }
+
   public get blockPlaces(): readonly string[] {
     return this.layout.blockPlaces;
   }
@@ -115,7 +122,7 @@ export class Seq2SeqModel implements LayeredModel {
       (graph) => {
         declareInputs(graph, this.inputs);
         const source = emitSource(graph, this.layout);
-        const first = isEmpty ? this.emitEncoded(graph, source) : source;
+        const first = isEmpty ? emitEncoded(graph, this.layout, source) : source;
         graph.output(nextStream, first, DataType.FLOAT, this.shapeOf('sequence'));
         graph.output(
           target,
@@ -171,7 +178,7 @@ export class Seq2SeqModel implements LayeredModel {
           mask: mask?.name,
           encoded,
         });
-        const given = ends ? this.emitEncoded(graph, next) : next;
+        const given = ends ? emitEncoded(graph, this.layout, next) : next;
         graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
       },
     );
@@ -192,7 +199,7 @@ export class Seq2SeqModel implements LayeredModel {
       (graph) => {
         const hidden = graph.input(stream, DataType.FLOAT, this.shapeOf('sequence'));
         const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
-        const given = ends ? this.emitEncoded(graph, next) : next;
+        const given = ends ? emitEncoded(graph, this.layout, next) : next;
         graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
       },
     );
@@ -261,23 +268,19 @@ export class Seq2SeqModel implements LayeredModel {
   /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
   public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
     declareInputs(graph, this.inputs);
-    const { encoder, decoder, norm } = this.layout;
     const masks = emitMasks(graph, this.layout);
-    const through = (tower: Tower, first: number, start: Value, source: Value): Value =>
-      tower.sublayers.reduce((hidden, sublayer, i) => {
-        const mask = maskOf(this.layout, tower, sublayer);
-        return removed.has(first + i)
-          ? emitNorms(graph, norm, hidden, sublayer.weights.sumNorms)
-          : emitBranch(graph, tower, sublayer, hidden, {
-              mask: mask && masks[mask.name],
-              encoded: source,
-            });
-      }, start);
-    const source = this.emitEncoded(graph, through(encoder, 0, emitSource(graph, this.layout), ''));
-    const first = emitTarget(graph, this.layout);
-    const last = through(decoder, encoder.sublayers.length, first, source);
+    const source = emitEncoder(graph, this.layout, masks, removed);
+    const last = emitDecoder(graph, this.layout, masks, removed, source);
     const output = emitHead(graph, this.layout, last);
     graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
+  }
+
+  /** Emits the encoder alone, from its inputs to what it gives. */
+  public emitSourceWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    declareInputs(graph, this.sourceInputs);
+    const masks = emitSourceMask(graph, this.layout);
+    const given = emitEncoder(graph, this.layout, masks, removed);
+    graph.output(encoded, given, DataType.FLOAT, this.shapeOf('source'));
   }
 
   private behind(index: number, next: string, ends: boolean): Readonly<Record<string, string>> {
@@ -287,13 +290,6 @@ export class Seq2SeqModel implements LayeredModel {
           [stream]: next,
           ...(this.isOfEncoder(index) ? { [target]: target } : { [encoded]: encoded }),
         };
-  }
-
-  private emitEncoded(graph: GraphBuilder, hidden: Value): Value {
-    const { norm, encoder } = this.layout;
-    return encoder.finalNorm === undefined
-      ? hidden
-      : emitNorm(graph, norm, hidden, encoder.finalNorm);
   }
 
   private withFinalNorm(costs: RunningCosts, ends: boolean): RunningCosts {
