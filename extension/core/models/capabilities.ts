@@ -71,12 +71,14 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
+      () => hasOneTower(model),
       () => hasOneWidth(model),
     ),
     patch: firstRefusal(
       run,
       () => parts,
       () => takesPatches(headers),
+      () => hasOneTower(model),
       () => hasOneWidth(model),
     ),
   };
@@ -224,15 +226,19 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
     : able;
 }
 
-/** What is compressed, repaired or patched lies in one list of blocks of one width so far. */
+/** What is repaired or patched lies in one tower so far. */
+function hasOneTower({ kind, summary }: LayeredModel): Capability {
+  return kind === 'encoder-decoder'
+    ? unable(
+        'several-towers',
+        say`${summary.name} is an encoder–decoder model: its sublayers can be removed and compressed, but not narrowed, repaired or patched.`,
+        say`Prune or compress it, or choose a decoder or an encoder.`,
+      )
+    : able;
+}
+
+/** What is compressed, repaired or patched lies in blocks of one width so far. */
 function hasOneWidth({ kind, summary }: LayeredModel): Capability {
-  if (kind === 'encoder-decoder') {
-    return unable(
-      'several-towers',
-      say`${summary.name} is an encoder–decoder model: its sublayers can be removed, but not compressed, narrowed, repaired or patched.`,
-      say`Prune it, or choose a decoder or an encoder.`,
-    );
-  }
   return kind === 'stages'
     ? unable(
         'several-widths',

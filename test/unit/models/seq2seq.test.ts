@@ -167,7 +167,7 @@ describe('an encoder–decoder model', () => {
       run: { able: true },
       giveLogits: { able: true },
       removeBlocks: { able: true },
-      compress: { code: 'several-towers' },
+      compress: { able: true },
       repair: { code: 'several-towers' },
       patch: { code: 'several-towers' },
       narrow: { code: 'no-widths' },

@@ -11,10 +11,16 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
 import { emitNorms } from '../parts/norm';
 import type { Norm } from '../parts/norm';
+import {
+  linearLayersOf,
+  roundingOfForms,
+  withFormFiles,
+  withForms,
+} from '../transformer/linear-layers';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import { requireRunnableTensors } from '../transformer/runnable';
 import {
@@ -40,6 +46,7 @@ import {
   masksOf,
 } from './emit-seq2seq';
 import { emitDecoder, emitEncoded, emitEncoder } from './emit-towers';
+import { asOneList, outerOf } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 
@@ -74,6 +81,7 @@ export class Seq2SeqModel implements LayeredModel {
   public readonly sideNames: readonly string[];
   /** Masks depend on attention_mask. */
   public readonly joinsExamples = false;
+  /** transformers ties the embedding of both towers and the head, so they stay as they are. */
   public readonly outerMatrices: readonly OuterMatrix[] = [];
   private readonly sublayers: readonly TransformerSublayer[];
 
@@ -232,17 +240,31 @@ export class Seq2SeqModel implements LayeredModel {
     return stayingTensors(this.at(index));
   }
 
-  public linearLayers(): readonly LinearLayer[] {
-    return [];
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.sublayers, outerOf(this.layout));
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return linearLayersOf(this.at(index), index, this.towerAt(index).feedforward.gated);
   }
 
   public tapped(index: number): TappedStep {
     const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, []) };
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
-  public withMatrices(): this {
-    return this;
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Seq2SeqModel {
+    const { layout, files, targetStart } = this;
+    const { encoder, decoder } = layout;
+    const all = { ...asOneList(layout), outer: outerOf(layout) };
+    const { summary, sublayers } = withForms(this.summary, all, forms);
+    const count = encoder.sublayers.length;
+    const formed = {
+      ...layout,
+      encoder: { ...encoder, sublayers: sublayers.slice(0, count) },
+      decoder: { ...decoder, sublayers: sublayers.slice(count) },
+    };
+    return new Seq2SeqModel(summary, withFormFiles(files, forms), formed, targetStart);
   }
 
   /** @throws UserError: no writer can say it. */
