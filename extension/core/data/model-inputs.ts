@@ -6,8 +6,9 @@ import { loadCalibration } from './calibration';
 import { randomInputs } from './calibration-defaults';
 import type { CalibrationRequest, CalibrationSummary } from './calibration';
 import { loadAnswers } from './tasks/load-answers';
+import { holdsPairs } from './tasks/pairs';
 import { loadExamples } from './examples/load-examples';
-import { sourceAndTarget, textPort, vocabularyBounds } from '../models/example';
+import { textPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { explainNoTokenizer } from '../models/tokenizer-place';
@@ -34,17 +35,17 @@ export async function loadModelInputs(
   seed: number,
 ): Promise<ModelInputs> {
   const { file, sequences, length, after = 0 } = request;
-  if (request.answers === true) {
+  if (request.answers === true || (file !== undefined && (await holdsPairs(file, model)))) {
     requireTokenizer(model);
     const { sequences, summary } = await loadAnswers(request, model);
-    return { inputs: asRead(model, sequences), summary, warnings: [] };
+    return { inputs: sequences, summary, warnings: [] };
   }
   const isRandom = file === randomInputs;
   if (textPort(model) !== undefined && !isRandom && !(await holdsExamples(file))) {
     requireTokenizer(model);
     const calibration = await loadCalibration(request, model, bundledText, seed);
-    const { sequences: texts, summary } = calibration;
-    return { inputs: asRead(model, texts), summary, warnings: [] };
+    const { sequences: inputs, summary } = calibration;
+    return { inputs, summary, warnings: [] };
   }
   const { examples, summary, warnings } = await loadExamples(
     {
@@ -59,13 +60,6 @@ export async function loadModelInputs(
     folderOf(model),
   );
   return { inputs: examples, summary, warnings };
-}
-
-/** Texts as the model reads them. */
-function asRead(model: LayeredModel, texts: readonly Int32Array[]): readonly ModelInput[] {
-  return model.targetStart === undefined
-    ? texts
-    : texts.map((ids) => sourceAndTarget(model, ids, model.summary.path));
 }
 
 /**

@@ -1,4 +1,3 @@
-import { readTokens } from '../data/text-tokens';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
@@ -15,7 +14,9 @@ import { requireMemory } from '../runtime/memory-shares';
 import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
-import { defaultWindowLength, evaluatePerplexity, readHeldOut } from './perplexity';
+import { readHeldOut, readWholeText, warnHalves } from './held-out';
+import type { HeldOut } from './held-out';
+import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { answerTask } from './answer-task';
 import type { TaskResult } from './task-accuracy';
 import { readTask } from '../data/tasks/task-file';
@@ -64,16 +65,16 @@ export async function evaluateModels(
   request: EvaluationRequest,
   context: JobContext,
 ): Promise<EvaluationResult> {
-  const known = new Map<LayeredModel, Int32Array>();
+  const known = new Map<LayeredModel, HeldOut>();
   const [own, other] = await runModels(request, context, {
     prepare: async (models) => {
       const { text, whole = false } = request;
       const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
       const length = Math.min(request.length ?? defaultWindowLength, ...positions);
       for (const model of models) {
-        const ids = whole ? readTokens(text, model) : readHeldOut(text, model, length);
-        known.set(model, await ids);
+        known.set(model, await (whole ? readWholeText : readHeldOut)(text, model, length));
       }
+      await warnHalves(text, models, context);
       const [first, second] = models;
       if (first !== undefined && second !== undefined && !areEqual([...known.values()])) {
         context.warn(
@@ -84,7 +85,7 @@ export async function evaluateModels(
     },
     run: async (executor, removed, length) => {
       const { stride } = request;
-      const ids = known.get(executor.model) ?? new Int32Array();
+      const ids = known.get(executor.model) ?? [];
       const options = { length, removed, ...(stride === undefined ? {} : { stride }) };
       return evaluatePerplexity(executor, ids, options, context);
     },
@@ -175,6 +176,12 @@ export async function asPlanned({
 }
 
 /** Whether two models read the same; one model compared with itself has one. */
-function areEqual([a, b = a]: readonly Int32Array[]): boolean {
-  return a?.length === b?.length && a?.every((id, i) => id === b?.[i]) === true;
+function areEqual(texts: readonly HeldOut[]): boolean {
+  const [a, b = a] = texts.map((text) => (text instanceof Int32Array ? [text] : text));
+  return (
+    a?.length === b?.length &&
+    a?.every(
+      (ids, i) => ids.length === b?.[i]?.length && ids.every((id, j) => id === b[i]?.[j]),
+    ) === true
+  );
 }

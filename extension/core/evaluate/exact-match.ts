@@ -1,6 +1,7 @@
 import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
-import { continuation, endTokens, textBehind } from '../generate/continuation';
+import { continuation, textBehind, writingRules } from '../generate/continuation';
+import type { WritingRules } from '../generate/continuation';
 import { openDecoder, warnRereading } from '../generate/decoder';
 import type { Decoder, DecoderOptions } from '../generate/decoder';
 import { greedy, sampleToken } from '../generate/sampling';
@@ -28,7 +29,7 @@ export async function matchAnswers(
   options: DecoderOptions,
   { cancellation, progress, warn }: Pick<JobContext, 'cancellation' | 'progress' | 'warn'>,
 ): Promise<TaskAnswers> {
-  const ends = await endTokens(model.summary.path, tokenizer);
+  const rules = await writingRules(model, tokenizer);
   const decoder = await openDecoder(model, options);
   warnRereading(model.summary.name, decoder, { warn });
   const right: boolean[] = [];
@@ -41,7 +42,9 @@ export async function matchAnswers(
         unit: 'examples',
       });
       const prompt = promptOf(example, model, tokenizer, task.file);
-      const answer = await answerOf(decoder, prompt, example, { tokenizer, ends, cancellation });
+      const before = model.targetStart === undefined ? prompt : new Int32Array();
+      const answering = { rules, cancellation, textOf: textBehind(tokenizer, before) };
+      const answer = await answerOf(decoder, prompt, example, answering);
       right.push(example.targets.some((target) => target.trim() === answer.trim()));
       decoder.rewind(0);
     }
@@ -84,7 +87,8 @@ function promptOf(
       },
     );
   }
-  return ids.length + tokens > maxPositions ? ids.slice(tokens - maxPositions) : ids;
+  const left = model.targetStart === undefined ? maxPositions - tokens : maxPositions;
+  return ids.slice(-Math.min(left, ids.length));
 }
 
 async function answerOf(
@@ -92,18 +96,17 @@ async function answerOf(
   prompt: Int32Array,
   { stops, tokens }: ExactMatchExample,
   {
-    tokenizer,
-    ends,
+    rules,
+    textOf,
     cancellation,
   }: Pick<JobContext, 'cancellation'> & {
-    readonly tokenizer: Tokenizer;
-    readonly ends: ReadonlySet<number>;
+    readonly rules: WritingRules;
+    readonly textOf: (ids: readonly number[]) => string;
   },
 ): Promise<string> {
-  const textOf = textBehind(tokenizer, prompt);
   const generated: number[] = [];
   const choose = (logits: Float32Array): number => sampleToken(logits, greedy, () => 0);
-  for await (const { id } of continuation(decoder, prompt, { ends, choose, cancellation })) {
+  for await (const { id } of continuation(decoder, prompt, { ...rules, choose, cancellation })) {
     generated.push(id);
     const text = textOf(generated);
     const end = Math.min(...stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0));

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { verificationInput } from '../export/verify';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
+import { predictedIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import { memoryAt } from '../models/model-summary';
 import type { LayeredModel } from '../models/layered-model';
@@ -10,10 +11,10 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
-import { divideIds } from '../runtime/windows';
 import { UserError } from '../user-error';
 import { gateContext } from './gate';
-import { readHeldOut, windowLengthOf } from './perplexity';
+import { readHeldOut } from './held-out';
+import { windowLengthOf } from './perplexity';
 import { say } from '../message';
 
 /** How far a changed model is from its original, on a few inputs. */
@@ -93,7 +94,11 @@ export async function measureQuality(
         await outputOf(before, input, context),
         await outputOf(after, input, context),
       ];
-      sums.add(a, b, input instanceof Int32Array && areText ? input : undefined);
+      sums.add(
+        a,
+        b,
+        input instanceof Int32Array && areText ? predictedIds(original, input) : undefined,
+      );
     }
     return { ...sums.quality(), ...partial, ...memoryOf(original, changed) };
   } finally {
@@ -127,13 +132,16 @@ export async function inputsToCompare(
 }
 
 /** Undefined where the model reads no text, or its tokenizer or vocabulary does not fit. */
-async function textWindows(model: LayeredModel, file: string): Promise<Int32Array[] | undefined> {
+async function textWindows(
+  model: LayeredModel,
+  file: string,
+): Promise<readonly Int32Array[] | undefined> {
   if (!model.output.givesScores || model.summary.vocabularySize === undefined) {
     return undefined;
   }
   try {
     const length = windowLengthOf(model);
-    return divideIds(await readHeldOut(file, model, length), length);
+    return await readHeldOut(file, model, length);
   } catch (error) {
     if (error instanceof UserError) {
       return undefined;
@@ -171,14 +179,14 @@ class Sums {
 
   public constructor(private readonly areScores: boolean) {}
 
-  /** @param ids the text, where position i predicts id i + 1 */
-  public add(a: Output, b: Output, ids: Int32Array | undefined): void {
+  /** @param next the id behind each position, as far as it is known */
+  public add(a: Output, b: Output, next: Int32Array | undefined): void {
     const { width } = a;
     const rows = a.values.length / width;
     for (let row = 0; row < rows; row++) {
       const [x, y] = [a, b].map(({ values }) => values.subarray(row * width, (row + 1) * width));
       if (x !== undefined && y !== undefined) {
-        this.addRow(x, y, ids?.[row + 1]);
+        this.addRow(x, y, next?.[row]);
       }
     }
     this.positions += rows;

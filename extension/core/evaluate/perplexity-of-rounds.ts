@@ -2,7 +2,8 @@ import type { JobContext } from '../jobs/job';
 import { resolveIds } from '../prune/candidates';
 import type { ProfileEvaluation } from '../prune/layer-profile';
 import type { SearchedModel } from '../prune/profile-model';
-import { evaluatePerplexity, readHeldOut, windowLengthOf } from './perplexity';
+import { readHeldOut } from './held-out';
+import { evaluatePerplexity, windowLengthOf } from './perplexity';
 
 /** Nobody waits longer for what was not asked for. */
 const mostSeconds = 10;
@@ -33,7 +34,7 @@ export async function perplexityOfRounds(
     return [];
   }
   const all = await readHeldOut(file, model, length);
-  const ids = all.slice(0, affordable * length);
+  const ids = all.slice(0, affordable);
   const partial = ids.length < all.length ? { partial: true as const } : {};
   const found: ProfileEvaluation[] = [];
   for (const rounds of new Set([0, removed.length])) {

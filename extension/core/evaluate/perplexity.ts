@@ -1,6 +1,6 @@
-import { readExcerpts } from '../data/text-tokens';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import { AnsweredIds } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
@@ -22,17 +22,6 @@ export const defaultTokens = defaultWindows * defaultWindowLength;
 export const windowLengthOf = ({ summary }: Pick<LayeredModel, 'summary'>): number =>
   Math.min(defaultWindowLength, summary.maxPositions ?? Infinity);
 
-/**
- * What every measurement reads of a held-out text by default, so that a model has one perplexity: windows from all over
- * it, one after the other.
- * @throws UserError where text and model do not fit
- */
-export const readHeldOut = async (
-  file: string,
-  model: LayeredModel,
-  length: number,
-): Promise<Int32Array> => readExcerpts(file, model, { count: defaultWindows, length });
-
 export interface PerplexityOptions {
   /** Tokens per window, cut to the model's positions. */
   readonly length?: number;
@@ -49,11 +38,14 @@ export interface PerplexityOptions {
  * Perplexity exp(−1/T · Σ log p(xₜ | x₀ … xₜ₋₁)) in nats of a whole text, read in windows. Without a
  * stride they do not overlap, the last may be shorter, and T counts every token but the first of
  * each. With one, a window starts every `stride` tokens, and T counts every token but the text's
- * first, once. The throughput leaves out one window run before to warm up. `losses`: of each window.
+ * first, once. A model that reads source and target predicts the second half of each window, with a stride its last
+ * `stride` tokens, behind the rest as the source. The throughput leaves out one window run before to warm up.
+ * `losses`: of each window.
+ * @param text its ids, or windows of it that are made already
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
-  ids: Int32Array,
+  text: Int32Array | readonly Int32Array[],
   options: PerplexityOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<Evaluation & { readonly losses: readonly Loss[] }> {
@@ -64,11 +56,11 @@ export async function evaluatePerplexity(
     options.length ?? defaultWindowLength,
     maxPositions ?? Number.POSITIVE_INFINITY,
   );
-  const windows = windowsOf(ids, length, options.stride);
+  const windows = windowsOf(executor.model, text, length, options.stride);
   const [first] = windows;
   if (first === undefined) {
     throw new UserError(
-      say`Perplexity needs windows of at least two tokens; the text has ${counted(ids.length, 'token')}, a window ${length}.`,
+      say`Perplexity needs windows of at least two tokens; the text has ${counted(text instanceof Int32Array ? text.length : 0, 'token')}, a window ${length}.`,
       { remedy: say`Choose a longer text or longer windows.` },
     );
   }
@@ -98,9 +90,15 @@ export async function evaluatePerplexity(
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds, losses };
 }
 
-function windowsOf(ids: Int32Array, length: number, stride: number | undefined): TextWindow[] {
-  if (stride === undefined) {
-    return divideIds(ids, length).map(wholeWindow);
+function windowsOf(
+  model: LayeredModel,
+  ids: Int32Array | readonly Int32Array[],
+  length: number,
+  stride: number | undefined,
+): TextWindow[] {
+  if (!(ids instanceof Int32Array) || stride === undefined) {
+    const windows = ids instanceof Int32Array ? divideIds(ids, length) : ids;
+    return windows.map((window) => wholeWindow(model, window));
   }
   if (!Number.isSafeInteger(stride) || stride < 1 || stride >= length) {
     throw new UserError(
@@ -110,6 +108,12 @@ function windowsOf(ids: Int32Array, length: number, stride: number | undefined):
         remedy: undefined,
       },
     );
+  }
+  if (model.targetStart !== undefined) {
+    const count = Math.max(0, Math.ceil((ids.length - length + stride) / stride));
+    return Array.from({ length: count }, (_, i) => ids.slice(i * stride, i * stride + length))
+      .filter((window) => window.length > length - stride)
+      .map((window) => wholeWindow(model, new AnsweredIds(window, length - stride)));
   }
   const windows: TextWindow[] = [];
   let predicted = 1;

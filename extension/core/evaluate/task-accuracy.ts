@@ -1,10 +1,11 @@
 import type { Tokenizer } from '../data/tokenizer';
+import { AnsweredIds } from '../models/model-input';
 import { encodePair } from '../data/tasks/encode-pair';
 import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums } from '../runtime/windows';
-import { windowSums } from '../runtime/windows';
+import { wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { say } from '../message';
@@ -119,11 +120,13 @@ function continuationOf(
   maxPositions: number,
   file: string,
 ): Continuation {
-  // The last token is no input: only its likelihood is asked for.
-  const { ids, tokens } = encodePair(tokenizer, pair, {
-    ...{ model: executor.model, file },
-    most: maxPositions + 1,
-  });
+  const { model } = executor;
+  // The last token is no input of a decoder: only its likelihood is asked for.
+  const most = model.targetStart === undefined ? maxPositions + 1 : maxPositions;
+  const { ids, tokens } = encodePair(tokenizer, pair, { model, file, most });
+  if (model.targetStart !== undefined) {
+    return { window: wholeWindow(model, new AnsweredIds(ids, ids.length - tokens)), tokens };
+  }
   const input = ids.slice(0, -1);
   const targets = Int32Array.from(input, (_, i) =>
     i + 1 < ids.length - tokens ? -1 : (ids[i + 1] ?? -1),

@@ -26,7 +26,8 @@ export function matrixChanges(
       // A dense matrix is told of where an ordinary model would not have it so.
       const isTold = form?.kind !== 'dense' || before !== undefined || transposed;
       if (form !== undefined && isTold) {
-        tell(sublayer, id.slice(`${model.blocksPrefix ?? ''}${block}.`.length), form);
+        const place = model.blockPlaces?.[block] ?? `${model.blocksPrefix ?? ''}${block}.`;
+        tell(sublayer, id.slice(place.length), form);
       }
     }
   }

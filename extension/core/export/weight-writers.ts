@@ -70,7 +70,7 @@ function modellingText({ model, configText }: CheckpointSource, changes: Changes
   const staged = knownStaged(baseModelType(String(named.model_type)));
   const seq2seq = knownSeq2Seq(named);
   if (seq2seq !== undefined) {
-    return seq2seqModellingFile(seq2seq, configText);
+    return seq2seqModellingFile(seq2seq, configText, changes);
   }
   if (staged !== undefined) {
     return stagedModellingFile(staged, named, placesAfter(model, changes));

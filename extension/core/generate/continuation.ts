@@ -4,13 +4,22 @@ import { readJsonObject } from '../data/json-object';
 import type { Tokenizer } from '../data/tokenizer';
 import { checkpoint } from '../jobs/job';
 import type { Cancellation } from '../jobs/job';
+import type { LayeredModel } from '../models/layered-model';
 import type { Decoder } from './decoder';
 import { say } from '../message';
 
-/** How a prompt goes on. */
-export interface ContinuationOptions {
+/** What a model's configuration says of the tokens that it writes. */
+export interface WritingRules {
   /** Tokens that end a text; they are not given. */
   readonly ends: ReadonlySet<number>;
+  /** Tokens that it never writes. */
+  readonly never: readonly number[];
+  /** The token that every target begins with, where the model reads source and target. */
+  readonly first?: number;
+}
+
+/** How a prompt goes on. */
+export interface ContinuationOptions extends WritingRules {
   /** Chooses a token by its logits, [vocabulary]. */
   readonly choose: (logits: Float32Array) => number;
   readonly cancellation: Cancellation;
@@ -26,13 +35,16 @@ export interface ChosenToken {
 export async function* continuation(
   decoder: Decoder,
   prompt: Int32Array,
-  { ends, choose, cancellation }: ContinuationOptions,
+  { ends, never, first, choose, cancellation }: ContinuationOptions,
 ): AsyncGenerator<ChosenToken, undefined> {
   let unread = prompt;
-  for (;;) {
+  for (let forced = first; ; forced = undefined) {
     const logits = await decoder.read(unread);
     await checkpoint(cancellation);
-    const next = choose(logits);
+    for (const id of never) {
+      logits[id] = Number.NEGATIVE_INFINITY;
+    }
+    const next = forced ?? choose(logits);
     if (ends.has(next)) {
       return undefined;
     }
@@ -57,20 +69,36 @@ export function textBehind(
   };
 }
 
-/** `eos_token_id` of generation_config.json or config.json, and the tokenizer's token of a text's end. */
-export async function endTokens(path: string, tokenizer: Tokenizer): Promise<ReadonlySet<number>> {
+const numbersIn = (field: unknown): number[] =>
+  [field].flat().filter((id): id is number => typeof id === 'number');
+
+/**
+ * `eos_token_id` of generation_config.json or config.json, and the tokenizer's token of a text's end; of a model that
+ * reads source and target, `forced_bos_token_id` and those `bad_words_ids` that are of one token.
+ */
+export async function writingRules(
+  { summary: { path }, targetStart }: Pick<LayeredModel, 'summary' | 'targetStart'>,
+  tokenizer: Tokenizer,
+): Promise<WritingRules> {
   const ends = new Set(tokenizer.endToken === undefined ? [] : [tokenizer.endToken]);
   if (isGguf(path)) {
-    return ends;
+    return { ends, never: [] };
   }
   const folder = isOnnx(path) ? dirname(path) : path;
+  const never: number[] = [];
+  let first: number | undefined;
   for (const name of ['config.json', 'generation_config.json']) {
     const config = await readJsonObject(join(folder, name), say`Correct the file.`);
-    for (const id of [config?.['eos_token_id']].flat()) {
-      if (typeof id === 'number') {
-        ends.add(id);
-      }
+    for (const id of numbersIn(config?.['eos_token_id'])) {
+      ends.add(id);
+    }
+    if (targetStart !== undefined) {
+      [first] = [...numbersIn(config?.['forced_bos_token_id']), first];
+      const words: unknown[] = [config?.['bad_words_ids']].flat();
+      never.push(
+        ...words.filter((word) => Array.isArray(word) && word.length === 1).flatMap(numbersIn),
+      );
     }
   }
-  return ends;
+  return { ends, never, ...(first === undefined ? {} : { first }) };
 }

@@ -5,15 +5,16 @@ import type { Message } from '../message';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { OnnxLayeredModel } from '../models/onnx/onnx-layered-model';
+import { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
 import { CausalOnnxModel } from '../runtime/causal-onnx-model';
-import type { CausalCache } from '../runtime/causal-onnx-model';
 import type { DeviceName } from '../runtime/device';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireNextTokens } from '../runtime/next-token';
+import { CachedDecoder } from './cached-decoder';
 import { openOwnGraph } from './own-graph';
-import type { OwnGraph } from './own-graph';
+import { SourceDecoder } from './source-decoder';
 
-/** Reads a text token by token. */
+/** Reads a text token by token; where the model reads source and target, what is read first is the source. */
 export interface Decoder {
   /** Why it keeps nothing between tokens, so that each reads the whole text again; undefined where it does keep. */
   readonly rereads: Message | undefined;
@@ -49,6 +50,9 @@ export async function openDecoder(model: LayeredModel, options: DecoderOptions):
     const built = await CausalOnnxModel.build(graph, device);
     return new CachedDecoder({ model: built, first: {}, later: {} });
   }
+  if (model instanceof Seq2SeqModel) {
+    return SourceDecoder.open(model, changes, device);
+  }
   const own =
     model instanceof OnnxLayeredModel
       ? await openOwnGraph(model, changes, device)
@@ -66,58 +70,6 @@ export function warnRereading(
 ): void {
   if (rereads !== undefined) {
     warn(say`${name} reads the whole text again for each token: ${rereads}`);
-  }
-}
-
-/** More new tokens than these are read with the whole text at once, instead of one by one: a guess, not measured. */
-const mostSingly = 4;
-
-class CachedDecoder implements Decoder {
-  public readonly rereads = undefined;
-  private cache: CausalCache;
-  private past = 0;
-
-  public constructor(private readonly graph: OwnGraph) {
-    this.cache = graph.model.emptyCache(1);
-  }
-
-  public async read(ids: Int32Array): Promise<Float32Array> {
-    const { first, later, readsSingly } = this.graph;
-    if (readsSingly === true && this.past > 0 && ids.length > 1) {
-      let last: Float32Array = new Float32Array();
-      for (const id of ids) {
-        last = await this.read(Int32Array.of(id));
-      }
-      return last;
-    }
-    const end = this.past + ids.length;
-    const { logits, vocabularySize, cache } = await this.graph.model.run(
-      {
-        inputIds: [[...ids]],
-        attentionMask: [new Array<number>(end).fill(1)],
-        positionIds: [Array.from(ids, (_, i) => this.past + i)],
-      },
-      this.cache,
-      this.past === 0 ? first : later,
-    );
-    this.cache = cache;
-    this.past = end;
-    return logits.slice(-vocabularySize);
-  }
-
-  public rewind(length: number, more = 0): number {
-    const { model, readsSingly } = this.graph;
-    const kept = readsSingly === true && more > mostSingly ? 0 : length;
-    if (kept < this.past) {
-      const cut = kept > 0 ? model.firstPositions(this.cache, this.past, kept) : undefined;
-      this.cache = cut ?? model.emptyCache(1);
-      this.past = cut === undefined ? 0 : kept;
-    }
-    return this.past;
-  }
-
-  public async dispose(): Promise<void> {
-    await this.graph.model.dispose();
   }
 }
 

@@ -7,11 +7,12 @@ import { checkVocabulary } from '../data/vocabulary';
 import { CancelledError } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { requireAble } from '../models/capability';
+import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
-import { continuation, endTokens, textBehind } from './continuation';
+import { continuation, textBehind, writingRules } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
 import { warnRereading } from './decoder';
 import { freshDecoders } from './decoder-pool';
@@ -115,7 +116,7 @@ export async function generateTexts<const Requests extends readonly GenerationRe
 /** Continues one prompt. */
 class Writer {
   readonly #tokens: number[] = [];
-  /** The prompt and the tokens. */
+  /** What the text stands behind, and its tokens. */
   readonly #read: number[];
   readonly #following: AsyncGenerator<ChosenToken, undefined>;
   readonly #textOf: (ids: readonly number[]) => string;
@@ -123,16 +124,18 @@ class Writer {
   /** Time of all tokens but the first, which includes reading the prompt. */
   #milliseconds = 0;
 
+  /** @param before what the text goes on: the prompt, unless that is a source */
   private constructor(
     private readonly name: string,
     private readonly tokenizer: Tokenizer,
     public readonly decoder: TakenDecoder,
     private readonly prompt: Int32Array,
+    before: Int32Array,
     public readonly room: number,
     options: ContinuationOptions,
   ) {
-    this.#read = [...prompt];
-    this.#textOf = textBehind(tokenizer, prompt);
+    this.#read = [...before];
+    this.#textOf = textBehind(tokenizer, before);
     // At least a token is read, for what comes next.
     const shared = Math.min(sharedLength(decoder.ids, prompt), prompt.length - 1);
     const known = decoder.rewind(shared, prompt.length - shared);
@@ -147,13 +150,15 @@ class Writer {
     const { sampling } = request;
     checkSampling(sampling);
     requireAble(request.model.capabilities.generate, request.model.path);
-    const { model } = request.model;
+    const { model }: { readonly model: LayeredModel } = request.model;
     const { name, path, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
     const tokenizer = await loadTokenizer(path);
     const prompt = encodePrompt(tokenizer, request);
     checkVocabulary(prompt, model, tokenizer.file);
-    const room = Math.min(request.tokens, maxPositions - prompt.length);
-    if (room < 1) {
+    // A source leaves its target as much room as it has itself.
+    const taken = model.targetStart === undefined ? prompt.length : 0;
+    const room = Math.min(request.tokens, maxPositions - taken);
+    if (room < 1 || prompt.length > maxPositions) {
       throw new UserError(
         say`The prompt's ${counted(prompt.length, 'token')} leave ${name} no room to continue.`,
         {
@@ -164,7 +169,7 @@ class Writer {
     }
     const random = seededRandom(sampling.seed);
     const options = {
-      ends: await endTokens(path, tokenizer),
+      ...(await writingRules(model, tokenizer)),
       choose: (logits: Float32Array) => sampleToken(logits, sampling, random),
       cancellation: context.cancellation,
     };
@@ -174,7 +179,8 @@ class Writer {
     const { memoryBytes, removed } = request;
     const decoder = await decoders.take(model, { device, memoryBytes, removed });
     warnRereading(name, decoder, context);
-    return new Writer(name, tokenizer, decoder, prompt, room, options);
+    const before = model.targetStart === undefined ? prompt : new Int32Array();
+    return new Writer(name, tokenizer, decoder, prompt, before, room, options);
   }
 
   public get written(): number {

@@ -88,7 +88,8 @@ export class LogitsReadout extends MetricReadout {
     const perRun = this.isSampled ? maxSampledRows : this.rowsPerRun();
     const perChunk = Math.min(perRun, maxRows);
     const terms = candidates.map(() => new Float32Array(rows.to - rows.from));
-    for (let start = Math.max(rows.from, firstAsked(input)); start < rows.to; start += perChunk) {
+    const asked = firstAsked(this.executor.model, input);
+    for (let start = Math.max(rows.from, asked); start < rows.to; start += perChunk) {
       const end = Math.min(start + perChunk, rows.to);
       const count = end - start;
       const batch = Math.max(1, Math.floor(perRun / count));
@@ -134,7 +135,7 @@ export class LogitsReadout extends MetricReadout {
       return known;
     }
     const hidden = rowsOf(state.values, stream, start, end);
-    const next = nextTokens(input, lengthOf(state), start, end);
+    const next = nextTokens(this.executor.model, input, lengthOf(state), { from: start, to: end });
     const drawn = this.isSampled ? await this.draw(state, start, end, next) : undefined;
     const rows = {
       normed: this.givesChange ? await this.head.normed(hidden) : undefined,

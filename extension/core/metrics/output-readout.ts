@@ -46,7 +46,7 @@ export class OutputReadout extends MetricReadout {
       for (let start = from; start < to; start += perRun) {
         const end = Math.min(to, start + perRun);
         const read = await this.originalRows(rowsBetween(reference, start, end));
-        const next = nextTokens(input, rows, start, end);
+        const next = nextTokens(this.executor.model, input, rows, { from: start, to: end });
         const targets = int64Tensor(next, [1, next.length]);
         own.set(
           await this.meter.terms(read, rowsBetween(output, start, end), targets),

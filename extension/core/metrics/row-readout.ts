@@ -1,3 +1,5 @@
+import { predictedIds } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
 import type { ModelInput } from '../models/model-input';
 import type { HiddenState } from '../runtime/tensors';
@@ -46,19 +48,20 @@ export abstract class MetricReadout {
 }
 
 /** The first row of an output whose next token is asked for. */
-export const firstAsked = (input: ModelInput): number =>
-  input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
+export const firstAsked = ({ targetStart }: LayeredModel, input: ModelInput): number =>
+  targetStart === undefined && input instanceof AnsweredIds ? input.answerFrom - 1 : 0;
 
-/** The ids behind rows `start` to `end` of an output of `rows`, −1 where none is known or asked for. */
+/** The ids behind some rows of an output of `rows`, −1 where none is known or asked for. */
 export function nextTokens(
+  model: LayeredModel,
   input: ModelInput,
   rows: number,
-  start: number,
-  end: number,
+  { from, to }: Rows,
 ): Int32Array {
-  const ids = input instanceof Int32Array && input.length === rows ? input : new Int32Array();
-  const first = firstAsked(input);
-  return Int32Array.from({ length: end - start }, (_, i) =>
-    start + i < first ? -1 : (ids[start + i + 1] ?? -1),
+  const ids = input instanceof Int32Array ? predictedIds(model, input) : new Int32Array();
+  const known = ids.length === rows - 1 ? ids : new Int32Array();
+  const first = firstAsked(model, input);
+  return Int32Array.from({ length: to - from }, (_, i) =>
+    from + i < first ? -1 : (known[from + i] ?? -1),
   );
 }

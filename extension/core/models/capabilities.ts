@@ -71,12 +71,14 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
+      () => hasOneTower(model),
       () => hasOneWidth(model),
     ),
     patch: firstRefusal(
       run,
       () => parts,
       () => takesPatches(headers),
+      () => hasOneTower(model),
       () => hasOneWidth(model),
     ),
   };
@@ -136,20 +138,13 @@ export function predictsNextToken({
   output,
   summary,
 }: Pick<LayeredModel, 'output' | 'summary'>): Capability {
-  if (output.readsSource === true) {
-    return unable(
-      'reads-source',
-      say`Perplexity and generation need a model that continues one text; ${summary.name} reads a source and a target.`,
-      say`Profile it with another metric, such as js or norm.`,
-    );
-  }
   return output.seesWhole === true
     ? unable(
         'sees-whole-input',
         say`Perplexity needs a model that predicts the next token; ${summary.name} sees the whole input at every position.`,
         say`Profile it with another metric, such as js or norm.`,
       )
-    : able;
+    : givesLogits({ output });
 }
 
 /** Whether the output holds logits of classes or tokens, as probabilities are compared by. */
@@ -231,15 +226,19 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
     : able;
 }
 
-/** What is compressed, repaired or patched lies in one list of blocks of one width so far. */
+/** What is repaired or patched lies in one tower so far. */
+function hasOneTower({ kind, summary }: LayeredModel): Capability {
+  return kind === 'encoder-decoder'
+    ? unable(
+        'several-towers',
+        say`${summary.name} is an encoder–decoder model: its sublayers can be removed and compressed, but not narrowed, repaired or patched.`,
+        say`Prune or compress it, or choose a decoder or an encoder.`,
+      )
+    : able;
+}
+
+/** What is compressed, repaired or patched lies in blocks of one width so far. */
 function hasOneWidth({ kind, summary }: LayeredModel): Capability {
-  if (kind === 'encoder-decoder') {
-    return unable(
-      'several-towers',
-      say`${summary.name} is an encoder–decoder model: its sublayers can be removed, but not compressed, narrowed, repaired or patched.`,
-      say`Prune it, or choose a decoder or an encoder.`,
-    );
-  }
   return kind === 'stages'
     ? unable(
         'several-widths',

@@ -26,7 +26,6 @@ export type RefusalCode =
   | 'no-text-input'
   | 'no-tokenizer'
   | 'sees-whole-input'
-  | 'reads-source'
   | 'no-logits'
   | 'no-key-value-cache'
   | 'none-of-kind'

@@ -41,17 +41,31 @@ export function textPort({ inputs, targetStart }: ReadingModel): InputPort | und
 
 const targetIds = 'decoder_input_ids';
 
-/**
- * A text as an encoder–decoder model reads it: its first half, or what stands in front of an answer, is the source, and the
- * decoder is given the rest, shifted by one behind what it always reads first.
- */
-export function sourceAndTarget(
-  { inputs, targetStart = 0 }: ReadingModel,
+/** Where the target of an encoder–decoder model begins in a text: behind its first half, or at an answer. */
+const targetFrom = (ids: Int32Array): number =>
+  ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
+
+/** Ids that an output's rows predict, from the first row on; behind its last row nothing is known. */
+export function predictedIds({ targetStart }: ReadingModel, ids: Int32Array): Int32Array {
+  return ids.subarray(targetStart === undefined ? 1 : targetFrom(ids));
+}
+
+/** Inputs of a model that are made of token ids: one text, or source and target, see {@link predictedIds}. */
+export function readIds(model: ReadingModel, ids: Int32Array, file: string): Example {
+  return model.targetStart === undefined
+    ? tokenExample(model.inputs, ids, file)
+    : sourceAndTarget(model.inputs, model.targetStart, ids, file);
+}
+
+/** The decoder is given the target behind what it always reads first. */
+function sourceAndTarget(
+  inputs: readonly InputPort[],
+  targetStart: number,
   ids: Int32Array,
   file: string,
 ): Example {
-  const end = ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
-  const given = [targetStart, ...ids.subarray(end, -1)];
+  const end = targetFrom(ids);
+  const given = [targetStart, ...ids.subarray(end)];
   const source = inputs.filter(({ name }) => name !== targetIds);
   const example = tokenExample(source, Int32Array.from(ids.subarray(0, end)), file);
   return {

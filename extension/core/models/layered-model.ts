@@ -88,8 +88,6 @@ export interface ModelOutput {
   readonly activation?: 'Softmax' | 'LogSoftmax';
   /** Whether each row has seen the whole input, so that none predicts what comes next. */
   readonly seesWhole?: boolean;
-  /** Whether its rows continue a target beside a source, and no text goes on by itself. */
-  readonly readsSource?: boolean;
 }
 
 /** What a model is laid out from: an architecture table of decoders, encoders, encoder–decoder models or models of stages, or a graph. */

@@ -38,6 +38,12 @@ export interface EmitOptions {
 /** Name of the residual stream in a state. */
 export const stream = 'hidden';
 
+/** What a graph that reads a text step by step is made of. */
+export type StepEmitter = Pick<
+  ModelEmitter,
+  'emitPrologue' | 'emitSublayer' | 'emitSkipped' | 'emitEpilogue' | 'vocabularySize'
+>;
+
 /**
  * Emits the parts of a language model into a graph whose initializers point into the model's own
  * files. State values are float32 [batch, sequence, hidden], and the epilogue maps each position of

@@ -1,6 +1,6 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { GraphBuilder } from '../onnx/graph-builder';
-import { tokenExample } from '../models/example';
+import { readIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { GraphPart, LayeredModel, Step, TappedStep } from '../models/layered-model';
 import type { ModelEmitter } from '../models/model-emitter';
@@ -100,8 +100,8 @@ export class LayeredExecutor {
 
   /** The state of one example in front of the first sublayer. */
   public async embed(input: ModelInput): Promise<HiddenState> {
-    const { inputs, prologue, sideNames, joinsExamples, summary } = this.model;
-    const example = input instanceof Int32Array ? tokenExample(inputs, input, summary.path) : input;
+    const { prologue, sideNames, joinsExamples, summary } = this.model;
+    const example = input instanceof Int32Array ? readIds(this.model, input, summary.path) : input;
     const given = Object.fromEntries(
       Object.entries(example).map(([name, value]) => [name, exampleTensor(value)]),
     );

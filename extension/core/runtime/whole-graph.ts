@@ -1,5 +1,5 @@
 import { InferenceSession } from 'onnxruntime-node';
-import { tokenExample } from '../models/example';
+import { readIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { exampleTensor, floatsOf } from './tensors';
@@ -21,7 +21,7 @@ export async function runWholeGraph(
     extra: { session: { disable_prepacking: '1', 'intra_op.allow_spinning': '0' } },
   });
   try {
-    const example = input instanceof Int32Array ? tokenExample(model.inputs, input, file) : input;
+    const example = input instanceof Int32Array ? readIds(model, input, file) : input;
     const given = Object.fromEntries(
       Object.entries({ ...example, ...model.settings }).map(([name, value]) => [
         newNames.get(name) ?? name,

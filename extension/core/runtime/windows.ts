@@ -1,5 +1,7 @@
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
+import { predictedIds } from '../models/example';
+import type { LayeredModel } from '../models/layered-model';
 import type { LayeredExecutor } from './layered-executor';
 import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
@@ -44,9 +46,9 @@ export function divideIds(ids: Int32Array, length: number): Int32Array[] {
   ).filter((window) => window.length > 1);
 }
 
-/** All tokens of a sequence but the first, each predicted from those before. */
-export function wholeWindow(ids: Int32Array): TextWindow {
-  return { input: ids, targets: ids.subarray(1) };
+/** All that a model predicts of a sequence: every token but the first, or the target. */
+export function wholeWindow(model: LayeredModel, ids: Int32Array): TextWindow {
+  return { input: ids, targets: predictedIds(model, ids) };
 }
 
 /**
@@ -74,7 +76,7 @@ export async function windowSums(
     const states = await finalStates(executor, inputs, removed, { cancellation, report });
     const found: WindowSums[] = [];
     for (const [i, state] of states.entries()) {
-      const { input, targets } = batch[i] ?? wholeWindow(new Int32Array());
+      const { input, targets } = batch[i] ?? wholeWindow(executor.model, new Int32Array());
       await checkpoint(cancellation);
       const sums = await sumsOverTokens(executor, targets, state, terms);
       if (!sums.every(Number.isFinite)) {

@@ -4,11 +4,8 @@ import { expect, it } from 'vitest';
 import { readExcerpts, readTokens } from '../../../extension/core/data/text-tokens';
 import { evaluateModels } from '../../../extension/core/evaluate/evaluate-models';
 import { measureQuality } from '../../../extension/core/evaluate/measure-quality';
-import {
-  evaluatePerplexity,
-  readHeldOut,
-  windowLengthOf,
-} from '../../../extension/core/evaluate/perplexity';
+import { readHeldOut } from '../../../extension/core/evaluate/held-out';
+import { evaluatePerplexity, windowLengthOf } from '../../../extension/core/evaluate/perplexity';
 import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-of-rounds';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
@@ -57,7 +54,7 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
   ] as const) {
     const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
     const ids = await readHeldOut(text, executor.model, windowLengthOf(executor.model));
-    expect(positions).toBe(ids.length);
+    expect(positions).toBe(ids.reduce((sum, window) => sum + window.length, 0));
     const expected = await evaluatePerplexity(executor, ids, {}, unattended);
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);

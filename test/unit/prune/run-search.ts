@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Engine } from '../../../extension/core/distribute/piece';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { Message } from '../../../extension/core/message';
-import type { Example } from '../../../extension/core/models/model-input';
+import type { ModelInput } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { metrics } from '../../../extension/core/metrics/metrics';
 import { defaultSettings } from '../../../extension/core/prune/options';
@@ -20,7 +20,7 @@ import { LayeredExecutor } from '../../../extension/core/runtime/layered-executo
 export interface SearchRun {
   readonly folder: string;
   /** Token ids of texts, or examples of a model's inputs. */
-  readonly sequences: readonly (readonly number[] | Example)[];
+  readonly sequences: readonly (readonly number[] | ModelInput)[];
   readonly texts?: readonly string[];
   readonly settings: Partial<SearchSettings>;
   readonly memoryBytes?: number;
@@ -88,6 +88,6 @@ export async function withSetup<T>(
   }
 }
 
-function isIds(one: readonly number[] | Example): one is readonly number[] {
+function isIds(one: readonly number[] | ModelInput): one is readonly number[] {
   return Array.isArray(one);
 }

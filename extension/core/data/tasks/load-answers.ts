@@ -1,12 +1,10 @@
 import type { LayeredModel } from '../../models/layered-model';
-import { AnsweredIds } from '../../models/model-input';
 import { UserError } from '../../user-error';
 import { calibrationOf, checkSizes } from '../calibration';
 import type { Calibration, CalibrationRequest } from '../calibration';
 import { loadTokenizer } from '../tokenizer';
-import { encodePair } from './encode-pair';
-import { targetDelimiter } from './task-example';
-import type { Example, Pair } from './task-example';
+import { encodeAnswer } from './pairs';
+import type { Example } from './task-example';
 import { readTask } from './task-file';
 import { counted, say } from '../../message';
 
@@ -17,7 +15,7 @@ import { counted, say } from '../../message';
  */
 export async function loadAnswers(
   request: CalibrationRequest,
-  model: Pick<LayeredModel, 'summary'>,
+  model: Pick<LayeredModel, 'summary' | 'targetStart'>,
 ): Promise<Calibration> {
   const { file, sequences, length, after = 0, upTo = false } = request;
   checkSizes(request, model);
@@ -36,27 +34,8 @@ export async function loadAnswers(
     );
   }
   const tokenizer = await loadTokenizer(model.summary.path);
-  const ids = asked.map((example) => {
-    const pair = encodePair(tokenizer, rightPair(example), { model, file, most: length });
-    return new AnsweredIds(pair.ids, pair.ids.length - pair.tokens);
-  });
+  const ids = asked.map((example) =>
+    encodeAnswer(tokenizer, example, { model, file, most: length }),
+  );
   return calibrationOf(ids, Math.max(0, ...ids.map((one) => one.length)), file);
-}
-
-/** The right answer behind its question; the first where several are. */
-function rightPair(example: Example): Pair {
-  switch (example.kind) {
-    case 'multiple-choice':
-      return example.pairs[example.answer] ?? none();
-    case 'last-word':
-      return example.pairs[0] ?? none();
-    case 'exact-match': {
-      const { prompt, targets } = example;
-      return { context: prompt, continuation: `${targetDelimiter}${targets[0] ?? ''}` };
-    }
-  }
-}
-
-function none(): never {
-  throw new Error('an example without its answer');
 }

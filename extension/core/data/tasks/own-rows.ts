@@ -32,10 +32,14 @@ export const ownReaders: readonly TaskReader[] = [
   }),
   taskReader({
     name: 'exact match',
-    fields: ['question|prompt', 'answer|target'],
+    fields: ['question|prompt|input', 'answer|target'],
     schema: v.pipe(
       v.looseObject({}),
-      v.transform(({ question, answer, ...row }) => ({ prompt: question, target: answer, ...row })),
+      v.transform(({ question, input, answer, ...row }) => ({
+        prompt: question ?? input,
+        target: answer,
+        ...row,
+      })),
       v.object({
         prompt: filled,
         target: oneOrMore,

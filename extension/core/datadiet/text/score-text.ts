@@ -101,15 +101,17 @@ export async function scoreText(
   const executor = new LayeredExecutor(model, device, job.memoryBytes);
   const started = performance.now();
   const before = scores.length;
+  const read = windows.map((ids) => wholeWindow(model, ids));
+  const targets = read[0]?.targets.length ?? 0;
   try {
     await windowSums(
       executor,
-      windows.slice(before).map(wholeWindow),
+      read.slice(before),
       {
         terms: [el2n],
         stage: say`Scoring text with ${name}`,
         onSums: async (sums) => {
-          const means = sums.map(([sum = Number.NaN]) => sum / (job.length - 1));
+          const means = sums.map(([sum = Number.NaN]) => sum / targets);
           scores.push(...means);
           await journal.append([{ scores: means }]);
         },

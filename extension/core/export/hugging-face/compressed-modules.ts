@@ -13,6 +13,8 @@ const compressedModules = `def linear(spec, out_features, in_features, bias=Fals
 
 
 class Compressed(nn.Module):
+    weight = None  # T5 asks for its dtype
+
     def __init__(self, spec, out_features, in_features, bias):
         super().__init__()
         self.spec, self.out_features, self.in_features = spec, out_features, in_features
@@ -174,7 +176,7 @@ export function compressedParts(
     def forms_in(self, block):
         """Linear layers of a block that are not dense, by their paths in it."""
         compressed = self.espalier["compressed"]
-        kinds = ("attention", "feedforward", "expert")
+        kinds = ("attention", "cross-attention", "feedforward", "expert")
         found = [compressed.get(f"block.{block}.{kind}", {}) for kind in kinds]
         modules = ${JSON.stringify(modules)}
         return {modules.get(path, path): spec for forms in found for path, spec in forms.items()}

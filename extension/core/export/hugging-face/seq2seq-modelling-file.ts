@@ -2,13 +2,22 @@ import { parseSeq2SeqConfig } from '../../models/seq2seq/seq2seq-config';
 import type { Seq2SeqFamily, TowerNames } from '../../models/seq2seq/seq2seq-family';
 import { standInClasses, takesModule } from '../../models/stand-ins';
 import type { StandIns } from '../../models/stand-ins';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { lacksMethod, pythonLines, registration } from './modelling-file';
 import { raiseTooOld } from './python-errors';
 
-/** The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out. */
-export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string): string {
+/**
+ * The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out and the compressed
+ * matrices put in.
+ */
+export function seq2seqModellingFile(
+  family: Seq2SeqFamily,
+  configText: string,
+  needs: ModuleNeeds,
+): string {
   const { modelType, prefix } = family;
   const { stockConfig, stockModel, config, model } = modellingClasses(
     JSON.parse(configText) as NamedClasses,
@@ -34,9 +43,10 @@ export function seq2seqModellingFile(family: Seq2SeqFamily, configText: string):
                 layer.get_submodule("${output.slice(0, output.lastIndexOf('.'))}").layer_idx = caches["${kind}"]
                 caches["${kind}"] += 1`,
   );
-  return `# Written by Espalier, which has removed sublayers of this model. SPDX-License-Identifier: MIT
-"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists: blocks of the decoder are numbered
-behind those of the encoder."""
+  const forms = compressedParts(needs);
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists, and with the linear layers that
+\`espalier.compressed\` lists in other forms than dense: blocks of the decoder are numbered behind those of the encoder."""
 
 import torch
 from torch import nn
@@ -51,10 +61,10 @@ class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
 ${lacksMethod}
-
+${forms.method}
 
 ${classes.join('\n\n')}
-
+${forms.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -66,9 +76,9 @@ class ${model}(${stockModel}):
         super().__init__(config, **keywords)
         encoder, decoder = ${listOf(encoder)}, ${listOf(decoder)}
         caches = {"attention": 0, "cross-attention": 0}
-        for block, layer in enumerate(encoder):
+        for block, layer in enumerate(encoder):${forms.call}
             ${pythonLines(removals(encoder), 12)}
-        for block, layer in enumerate(decoder, len(encoder)):
+        for block, layer in enumerate(decoder, len(encoder)):${forms.call}
             ${pythonLines([...removals(decoder), ...number], 12)}
 `;
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import type { LayeredModel } from '../../models/layered-model';
 import { stream } from '../../models/model-emitter';
-import type { ModelEmitter, ModelInputs, SublayerCache, Values } from '../../models/model-emitter';
+import type { ModelInputs, StepEmitter, SublayerCache, Values } from '../../models/model-emitter';
+import type { ModelSummary } from '../../models/model-summary';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import type { Dimension, ExternalLocation, Value } from '../../onnx/graph-builder';
 import type { ByteCopier, ByteRange } from '../byte-copier';
@@ -48,8 +48,8 @@ const sizes = {
  * I counts the attention sublayers and mixers that remain.
  */
 export function buildOnnxGraph(
-  model: LayeredModel,
-  emitter: ModelEmitter,
+  model: { readonly summary: Pick<ModelSummary, 'name' | 'sublayers'> },
+  emitter: StepEmitter,
   changes: Changes,
 ): GraphBuilder {
   const graph = new GraphBuilder(model.summary.name);

@@ -109,7 +109,11 @@ export function layOutEncoder(
   const tensors = new TensorFinder(
     checkpoint,
     { norm: normKind, transposed: architecture.transposed ?? false },
-    describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+    describedForms(
+      config.espalier?.compressed,
+      (block) => `${blocksPrefix}${block}.`,
+      folder.config,
+    ),
     (name) => groups[name.slice(blocksPrefix.length).replace(/^\d+\./, '')],
   );
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);

@@ -1,6 +1,6 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitPositions } from '../encoders/encoder-inputs';
-import type { SideValue, Values } from '../model-emitter';
+import type { ModelInputs, SideValue, SublayerCache, Values } from '../model-emitter';
 import { emitAttention } from '../parts/attention';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import { emitActivation, emitFeedforward } from '../parts/feedforward';
@@ -52,20 +52,33 @@ export function emitMasks(graph: GraphBuilder, layout: Seq2SeqLayout): Values {
     graph.ints([1], [1, 1]),
     graph.op('Shape', [inputIds]),
   ]);
-  const inputs = { inputIds, attentionMask, positionIds: '' };
-  const own = emitCausalMask(graph, inputs, undefined, undefined, layout.decoder.distanceBias);
-  return layout.convolutions === undefined
-    ? {
-        [sourceMask]: emitWholeMask(
-          graph,
-          'attention_mask',
-          undefined,
-          layout.encoder.distanceBias,
-        ),
-        [crossMask]: emitWholeMask(graph, 'attention_mask', undefined, undefined),
-        [targetMask]: own,
-      }
-    : { [targetMask]: own };
+  return {
+    ...emitSourceMask(graph, layout),
+    ...emitTargetMasks(graph, layout, { inputIds, attentionMask, positionIds: '' }),
+  };
+}
+
+/** Emits that of the encoder's attentions. */
+export function emitSourceMask(graph: GraphBuilder, layout: Seq2SeqLayout): Values {
+  const { encoder, convolutions } = layout;
+  return convolutions === undefined
+    ? { [sourceMask]: emitWholeMask(graph, 'attention_mask', undefined, encoder.distanceBias) }
+    : {};
+}
+
+/** Emits those of the decoder's attentions, the source's own mask being `attended`. */
+export function emitTargetMasks(
+  graph: GraphBuilder,
+  { decoder, convolutions }: Seq2SeqLayout,
+  inputs: ModelInputs,
+  attended: Value = 'attention_mask',
+): Values {
+  return {
+    ...(convolutions === undefined
+      ? { [crossMask]: emitWholeMask(graph, attended, undefined, undefined) }
+      : {}),
+    [targetMask]: emitCausalMask(graph, inputs, undefined, undefined, decoder.distanceBias),
+  };
 }
 
 /** Emits the encoder's first hidden states. */
@@ -89,11 +102,17 @@ export function emitSource(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
   });
 }
 
-/** Emits the decoder's first hidden states. */
-export function emitTarget(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
-  return graph.within('target', () =>
-    emitWords(graph, layout, layout.decoder, 'decoder_input_ids'),
-  );
+/**
+ * Emits the decoder's first hidden states.
+ * @param positionIds int64 [batch, sequence]; counted from 0 when absent
+ */
+export function emitTarget(
+  graph: GraphBuilder,
+  layout: Seq2SeqLayout,
+  ids: Value = 'decoder_input_ids',
+  positionIds?: Value,
+): Value {
+  return graph.within('target', () => emitWords(graph, layout, layout.decoder, ids, positionIds));
 }
 
 function emitWords(
@@ -101,6 +120,7 @@ function emitWords(
   { words, scales, norm }: Seq2SeqLayout,
   { start: { positions, norms }, attention }: Tower,
   ids: Value,
+  positionIds?: Value,
 ): Value {
   const rows = emitTableRows(graph, words, ids);
   const scaled =
@@ -108,7 +128,8 @@ function emitWords(
   if (positions === undefined) {
     return emitNorms(graph, norm, scaled, norms);
   }
-  const numbers = graph.op('Unsqueeze', [emitPositions(graph, undefined, ids), graph.ints([0])]);
+  const numbers =
+    positionIds ?? graph.op('Unsqueeze', [emitPositions(graph, undefined, ids), graph.ints([0])]);
   const places = emitPlaces(graph, positions, numbers, attention.hiddenSize);
   return emitNorms(graph, norm, graph.op('Add', [scaled, places]), norms);
 }
@@ -129,21 +150,33 @@ function emitConvolution(
   return emitActivation(graph, 'gelu', sum);
 }
 
+/** What a sublayer reads beside the stream. */
+interface BranchSide {
+  readonly mask: Value | undefined;
+  readonly encoded: Value;
+  /** Where an attention keeps its keys and values, those of the source too. */
+  readonly cache?: SublayerCache | undefined;
+}
+
 /** Emits the stream behind one sublayer. */
 export function emitBranch(
   graph: GraphBuilder,
   { attention, feedforward }: Tower,
   sublayer: TransformerSublayer,
   hidden: Value,
-  { mask, encoded }: { readonly mask: Value | undefined; readonly encoded: Value },
+  { mask, encoded, cache }: BranchSide,
 ): Value {
   return graph.within(idOfSublayer(sublayer), () => {
     switch (sublayer.kind) {
       case 'attention':
-        return emitAttention(graph, attention, sublayer.weights, hidden, {
-          ...(mask === undefined ? {} : { mask }),
-          othersStream: encoded,
-        });
+        return emitAttention(
+          graph,
+          attention,
+          sublayer.weights,
+          hidden,
+          { ...(mask === undefined ? {} : { mask }), othersStream: encoded },
+          cache,
+        );
       case 'feedforward':
         return emitFeedforward(graph, feedforward, sublayer.weights, hidden);
       case 'expert':

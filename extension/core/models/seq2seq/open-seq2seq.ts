@@ -7,7 +7,7 @@ import { summarizeModel } from '../summarize';
 import { hasTiedHead } from '../transformer/outer-matrices';
 import { parseSeq2SeqConfig } from './seq2seq-config';
 import type { Seq2SeqFamily } from './seq2seq-family';
-import { layOutSeq2Seq, outerOf } from './seq2seq-layout';
+import { asOneList, layOutSeq2Seq, outerOf } from './seq2seq-layout';
 import { Seq2SeqModel } from './seq2seq-model';
 
 /**
@@ -22,7 +22,7 @@ export async function openSeq2Seq(
   const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const checkpoint = await openSafetensors(folder.weights);
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
-  const { encoder, decoder, head } = layout;
+  const { head } = layout;
   const outer = outerOf(layout);
   const { max_position_embeddings: maxPositions } = config;
   const found = summarizeModel({
@@ -31,14 +31,10 @@ export async function openSeq2Seq(
       model_type: family.modelType,
       hidden_size: config.hidden_size,
       num_hidden_layers: layout.blockPlaces.length,
+      espalier: config.espalier,
     },
     checkpoint,
-    layout: {
-      ...layout,
-      sublayers: [...encoder.sublayers, ...decoder.sublayers],
-      attention: decoder.attention,
-      keepsCache: true,
-    },
+    layout: { ...layout, ...asOneList(layout) },
     outer,
     fingerprint: await fingerprintModel(configText, checkpoint),
     sizes: {

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { compressedForms } from '../forms/form-spec';
 import { configEntries, parseConfig, size } from '../transformer/model-config';
 import type { ConfigLayout } from '../transformer/config-layout';
 
@@ -32,7 +33,9 @@ const seq2seqSchema = v.looseObject({
   /** What a decoder reads in front of its text. */
   decoder_start_token_id: id,
   pad_token_id: id,
-  espalier: v.optional(v.looseObject({ removed: v.array(v.string()) })),
+  espalier: v.optional(
+    v.looseObject({ removed: v.array(v.string()), compressed: v.optional(compressedForms) }),
+  ),
 });
 
 export type Seq2SeqConfig = v.InferOutput<typeof seq2seqSchema>;

@@ -9,8 +9,9 @@ import type { FeedforwardShape } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import type { Norm, NormStyle } from '../parts/norm';
 import type { Architecture, SinePositions } from '../transformer/architecture';
+import type { SummarizedLayout } from '../summarize';
 import type { OuterLinears } from '../transformer/outer-matrices';
-import { TensorFinder } from '../transformer/tensor-finder';
+import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import type { Seq2SeqConfig } from './seq2seq-config';
@@ -80,13 +81,25 @@ export function layOutSeq2Seq(
   const { hidden_size: hidden, vocab_size: vocabulary } = config;
   const names = [...checkpoint.tensors.keys()];
   const prefix = names.some((name) => name.startsWith(family.prefix)) ? family.prefix : '';
-  const tensors = new TensorFinder(checkpoint, { norm: family.norm, transposed: false });
+  const { encoder, decoder } = family.towers(config);
+  const blockPlaces = [
+    ...placesOf(`${prefix}${encoder.prefix}`, encoder, config.encoder_layers),
+    ...placesOf(`${prefix}${decoder.prefix}`, decoder, config.decoder_layers),
+  ];
+  const tensors = new TensorFinder(
+    checkpoint,
+    { norm: family.norm, transposed: false },
+    describedForms(
+      config.espalier?.compressed,
+      (block) => blockPlaces[Number(block)] ?? block,
+      folder.config,
+    ),
+  );
   const [first = ''] = family.words;
   const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
   const words = tensors.outer('embedding', `${prefix}${stored}`, vocabulary, hidden);
   const scales = family.scales(config);
-  const { encoder, decoder } = family.towers(config);
-  const find = new TowerFinder({ family, config, folder, tensors, prefix });
+  const find = new TowerFinder({ family, config, folder, tensors, prefix, blockPlaces });
   const source = find.tower(encoder, 'encoder', 0);
   const target = find.tower(decoder, 'decoder', config.encoder_layers);
   const layout = {
@@ -98,12 +111,13 @@ export function layOutSeq2Seq(
     encoder: source,
     decoder: target,
     head: hasHead ? findHead(family, tensors, words) : undefined,
-    blockPlaces: find.places,
+    blockPlaces,
     sharedByBlocks: [source, target].flatMap(({ distanceBias }) =>
       distanceBias === undefined ? [] : [distanceBias.table.name],
     ),
     absent: find.absent,
   };
+  tensors.requireAllForms();
   const left = tensors.unused();
   return {
     ...layout,
@@ -112,9 +126,24 @@ export function layOutSeq2Seq(
   };
 }
 
+/** What the names of a tower's blocks begin with. */
+function placesOf(prefix: string, { blocks }: TowerNames, count: number): string[] {
+  return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
+}
+
 /** The matrices outside the sublayers. */
 export function outerOf({ words, head }: Pick<Seq2SeqLayout, 'words' | 'head'>): OuterLinears {
   return { embedding: words, heads: head === undefined ? [] : [head] };
+}
+
+/** The sublayers of both towers in one list, as what is counted of all models is. */
+export function asOneList({
+  encoder,
+  decoder,
+}: Pick<Seq2SeqLayout, 'encoder' | 'decoder'>): SummarizedLayout & Pick<Tower, 'feedforward'> {
+  const { attention, feedforward } = decoder;
+  const sublayers = [...encoder.sublayers, ...decoder.sublayers];
+  return { sublayers, attention, feedforward, keepsCache: true };
 }
 
 /** Whether config.json names the class with the head. @throws UserError for any other but that without one. */
@@ -173,11 +202,11 @@ interface Found {
   readonly folder: ModelFolder;
   readonly tensors: TensorFinder;
   readonly prefix: string;
+  readonly blockPlaces: readonly string[];
 }
 
 /** Finds both towers, whose blocks are numbered on. */
 class TowerFinder {
-  public readonly places: string[] = [];
   public readonly absent: string[] = [];
   private readonly removed: ReadonlySet<string>;
 
@@ -224,8 +253,8 @@ class TowerFinder {
           };
     const sublayers: TransformerSublayer[] = [];
     for (let number = 0; number < config[`${side}_layers`]; number++) {
-      const [place, block] = [`${prefix}${names.blocks}.${number}.`, first + number];
-      this.places.push(place);
+      const block = first + number;
+      const { [block]: place = '' } = this.found.blockPlaces;
       const add = (
         kind: Seq2SeqKind,
         sumNorm: string | undefined,

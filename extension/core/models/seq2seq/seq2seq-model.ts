@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { DataType } from '../../onnx/graph-builder';
-import type { Dimension, GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { Dimension, GraphBuilder } from '../../onnx/graph-builder';
 import { UserError } from '../../user-error';
 import type {
   GraphPart,
@@ -11,10 +11,16 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
-import { emitNorm, emitNorms } from '../parts/norm';
+import { emitNorms } from '../parts/norm';
 import type { Norm } from '../parts/norm';
+import {
+  linearLayersOf,
+  roundingOfForms,
+  withFormFiles,
+  withForms,
+} from '../transformer/linear-layers';
 import { partTensors, storedTensors } from '../transformer/part-tensors';
 import { requireRunnableTensors } from '../transformer/runnable';
 import {
@@ -34,10 +40,13 @@ import {
   emitHead,
   emitMasks,
   emitSource,
+  emitSourceMask,
   emitTarget,
   maskOf,
   masksOf,
 } from './emit-seq2seq';
+import { emitDecoder, emitEncoded, emitEncoder } from './emit-towers';
+import { asOneList, outerOf } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
 
@@ -47,7 +56,7 @@ const nextStream = 'next';
 /** The decoder's first hidden states, as long as the stream is the encoder's. */
 const target = 'target';
 /** What the encoder gives, as long as the stream is the decoder's. */
-const encoded = 'encoded';
+export const encoded = 'encoded';
 
 const ids = (name: string, length: string): InputPort => ({
   name,
@@ -72,6 +81,7 @@ export class Seq2SeqModel implements LayeredModel {
   public readonly sideNames: readonly string[];
   /** Masks depend on attention_mask. */
   public readonly joinsExamples = false;
+  /** transformers ties the embedding of both towers and the head, so they stay as they are. */
   public readonly outerMatrices: readonly OuterMatrix[] = [];
   private readonly sublayers: readonly TransformerSublayer[];
 
@@ -92,8 +102,12 @@ export class Seq2SeqModel implements LayeredModel {
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
-      readsSource: true,
     };
+  }
+
+  /** What the encoder reads. */
+  public get sourceInputs(): readonly InputPort[] {
+    return this.inputs.filter((port) => port !== targetIds);
   }
 
   public get blockPlaces(): readonly string[] {
@@ -116,7 +130,7 @@ export class Seq2SeqModel implements LayeredModel {
       (graph) => {
         declareInputs(graph, this.inputs);
         const source = emitSource(graph, this.layout);
-        const first = isEmpty ? this.emitEncoded(graph, source) : source;
+        const first = isEmpty ? emitEncoded(graph, this.layout, source) : source;
         graph.output(nextStream, first, DataType.FLOAT, this.shapeOf('sequence'));
         graph.output(
           target,
@@ -172,7 +186,7 @@ export class Seq2SeqModel implements LayeredModel {
           mask: mask?.name,
           encoded,
         });
-        const given = ends ? this.emitEncoded(graph, next) : next;
+        const given = ends ? emitEncoded(graph, this.layout, next) : next;
         graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
       },
     );
@@ -193,7 +207,7 @@ export class Seq2SeqModel implements LayeredModel {
       (graph) => {
         const hidden = graph.input(stream, DataType.FLOAT, this.shapeOf('sequence'));
         const next = emitNorms(graph, this.layout.norm, hidden, sumNorms);
-        const given = ends ? this.emitEncoded(graph, next) : next;
+        const given = ends ? emitEncoded(graph, this.layout, next) : next;
         graph.output(nextStream, given, DataType.FLOAT, this.shapeOf('sequence'));
       },
     );
@@ -226,17 +240,31 @@ export class Seq2SeqModel implements LayeredModel {
     return stayingTensors(this.at(index));
   }
 
-  public linearLayers(): readonly LinearLayer[] {
-    return [];
+  public get roundingError(): number | undefined {
+    return roundingOfForms(this.sublayers, outerOf(this.layout));
+  }
+
+  public linearLayers(index: number): readonly LinearLayer[] {
+    return linearLayersOf(this.at(index), index, this.towerAt(index).feedforward.gated);
   }
 
   public tapped(index: number): TappedStep {
     const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, []) };
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
-  public withMatrices(): this {
-    return this;
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Seq2SeqModel {
+    const { layout, files, targetStart } = this;
+    const { encoder, decoder } = layout;
+    const all = { ...asOneList(layout), outer: outerOf(layout) };
+    const { summary, sublayers } = withForms(this.summary, all, forms);
+    const count = encoder.sublayers.length;
+    const formed = {
+      ...layout,
+      encoder: { ...encoder, sublayers: sublayers.slice(0, count) },
+      decoder: { ...decoder, sublayers: sublayers.slice(count) },
+    };
+    return new Seq2SeqModel(summary, withFormFiles(files, forms), formed, targetStart);
   }
 
   /** @throws UserError: no writer can say it. */
@@ -262,23 +290,19 @@ export class Seq2SeqModel implements LayeredModel {
   /** Emits the model without the sublayers of `removed`, from its inputs to its output. */
   public emitWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
     declareInputs(graph, this.inputs);
-    const { encoder, decoder, norm } = this.layout;
     const masks = emitMasks(graph, this.layout);
-    const through = (tower: Tower, first: number, start: Value, source: Value): Value =>
-      tower.sublayers.reduce((hidden, sublayer, i) => {
-        const mask = maskOf(this.layout, tower, sublayer);
-        return removed.has(first + i)
-          ? emitNorms(graph, norm, hidden, sublayer.weights.sumNorms)
-          : emitBranch(graph, tower, sublayer, hidden, {
-              mask: mask && masks[mask.name],
-              encoded: source,
-            });
-      }, start);
-    const source = this.emitEncoded(graph, through(encoder, 0, emitSource(graph, this.layout), ''));
-    const first = emitTarget(graph, this.layout);
-    const last = through(decoder, encoder.sublayers.length, first, source);
+    const source = emitEncoder(graph, this.layout, masks, removed);
+    const last = emitDecoder(graph, this.layout, masks, removed, source);
     const output = emitHead(graph, this.layout, last);
     graph.output(this.output.name, output, DataType.FLOAT, this.outputShape);
+  }
+
+  /** Emits the encoder alone, from its inputs to what it gives. */
+  public emitSourceWhole(graph: GraphBuilder, removed: ReadonlySet<number>): void {
+    declareInputs(graph, this.sourceInputs);
+    const masks = emitSourceMask(graph, this.layout);
+    const given = emitEncoder(graph, this.layout, masks, removed);
+    graph.output(encoded, given, DataType.FLOAT, this.shapeOf('source'));
   }
 
   private behind(index: number, next: string, ends: boolean): Readonly<Record<string, string>> {
@@ -288,13 +312,6 @@ export class Seq2SeqModel implements LayeredModel {
           [stream]: next,
           ...(this.isOfEncoder(index) ? { [target]: target } : { [encoded]: encoded }),
         };
-  }
-
-  private emitEncoded(graph: GraphBuilder, hidden: Value): Value {
-    const { norm, encoder } = this.layout;
-    return encoder.finalNorm === undefined
-      ? hidden
-      : emitNorm(graph, norm, hidden, encoder.finalNorm);
   }
 
   private withFinalNorm(costs: RunningCosts, ends: boolean): RunningCosts {

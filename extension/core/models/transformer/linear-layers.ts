@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { storedParts } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
+import type { OthersKeys } from '../parts/attention';
 import type { Expert, ExpertWeights } from '../parts/experts';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import { checkForm } from '../forms/check-form';
@@ -66,6 +67,10 @@ function withRoles(sublayer: TransformerSublayer, gated: boolean): InRole[] {
           isFused ? 'query-key-value' : (roles[i] ?? 'other'),
           linear,
         ]),
+        ...ownKeys(othersKeys).map((linear, i): [LinearRole, Linear] => [
+          i === 0 ? 'key' : 'value',
+          linear,
+        ]),
         ...(gate === undefined ? [] : [['other', gate] as [LinearRole, Linear]]),
         ['output', output],
       ];
@@ -84,6 +89,10 @@ function withRoles(sublayer: TransformerSublayer, gated: boolean): InRole[] {
       return [];
   }
 }
+
+/** What makes keys and values of an encoder's stream; what makes them of another block's belongs to that. */
+const ownKeys = (keys: OthersKeys | undefined): readonly Linear[] =>
+  keys === undefined || keys.block !== undefined ? [] : keys.keyValue;
 
 /** The experts, and the one that every token is sent to. */
 const expertsOf = ({ experts, shared }: ExpertWeights): readonly Expert[] =>

@@ -25,17 +25,17 @@ export interface DescribedForms {
 
 const noForms: DescribedForms = { file: '', byWeight: new Map() };
 
-/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `${blocksPrefix}N.`. */
+/** The forms of `espalier.compressed`, where the names of tensors of block N begin with `placeOf(N)`. */
 export function describedForms(
   compressed: CompressedForms = {},
-  blocksPrefix: string,
+  placeOf: (block: string) => string,
   file: string,
 ): DescribedForms {
   const entries = Object.entries(compressed).flatMap(([sublayer, forms]) =>
     Object.entries(forms).map(([place, spec]) => {
       const block = /^block\.(\d+)\./.exec(sublayer)?.[1] ?? sublayer;
       const field = `espalier.compressed.${sublayer}.${place}`;
-      const prefix = isOuterPlace(sublayer) ? '' : `${blocksPrefix}${block}.`;
+      const prefix = isOuterPlace(sublayer) ? '' : placeOf(block);
       return [`${prefix}${place}.weight`, { field, spec }] as const;
     }),
   );

@@ -125,7 +125,11 @@ export function layOutTransformer(
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
-    describedForms(config.espalier?.compressed, blocksPrefix, folder.config),
+    describedForms(
+      config.espalier?.compressed,
+      (block) => `${blocksPrefix}${block}.`,
+      folder.config,
+    ),
   );
   const width =
     outer.projections === undefined ? hiddenSize : (config.word_embed_proj_dim ?? hiddenSize);

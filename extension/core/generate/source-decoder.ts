@@ -1,0 +1,80 @@
+import { buildOnnxGraph } from '../export/onnx/onnx-writer';
+import type { Changes } from '../export/changes';
+import { readIds } from '../models/example';
+import type { Example } from '../models/model-input';
+import { sourceInputs, StepDecoder } from '../models/seq2seq/step-decoder';
+import type { Seq2SeqModel } from '../models/seq2seq/seq2seq-model';
+import { GraphBuilder } from '../onnx/graph-builder';
+import { CausalOnnxModel } from '../runtime/causal-onnx-model';
+import type { DeviceName } from '../runtime/device';
+import { createSession } from '../runtime/session';
+import { exampleTensor, floatsIn, tensorOf } from '../runtime/tensors';
+import { CachedDecoder } from './cached-decoder';
+import type { Decoder } from './decoder';
+
+/** Runs the encoder once over what is read first, and then the decoder token by token. */
+export class SourceDecoder implements Decoder {
+  public readonly rereads = undefined;
+  private target: CachedDecoder | undefined;
+
+  private constructor(
+    private readonly model: Seq2SeqModel,
+    private readonly encoder: Awaited<ReturnType<typeof createSession>>,
+    private readonly steps: CausalOnnxModel,
+  ) {}
+
+  public static async open(
+    model: Seq2SeqModel,
+    changes: Changes,
+    device: DeviceName,
+  ): Promise<SourceDecoder> {
+    const kept = new Set(changes.kept.map(({ id }) => id));
+    const removed = [...model.summary.sublayers.entries()].filter(([, { id }]) => !kept.has(id));
+    const source = new GraphBuilder(model.summary.name);
+    model.emitSourceWhole(source, new Set(removed.map(([index]) => index)));
+    const encoder = await createSession(source, { device, prepack: true });
+    const decoder = new StepDecoder(model);
+    const graph = buildOnnxGraph(decoder, decoder, changes);
+    return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, device));
+  }
+
+  public async read(ids: Int32Array): Promise<Float32Array> {
+    if (this.target !== undefined) {
+      return this.target.read(ids);
+    }
+    const { first, later } = await this.encode(ids);
+    this.target = new CachedDecoder({ model: this.steps, first, later });
+    return this.target.read(Int32Array.of(this.model.targetStart ?? 0));
+  }
+
+  /** What follows may be another source. */
+  public rewind(): number {
+    this.target = undefined;
+    return 0;
+  }
+
+  public async dispose(): Promise<void> {
+    await Promise.all([this.encoder.release(), this.steps.dispose()]);
+  }
+
+  /** What the first step is given of a source, and later ones, which know its keys and values. */
+  private async encode(
+    ids: Int32Array,
+  ): Promise<{ readonly first: Example; readonly later: Example }> {
+    const { model, encoder } = this;
+    const example = readIds({ inputs: model.sourceInputs }, ids, model.summary.path);
+    const feeds = Object.entries(example).map(
+      ([name, value]) => [name, exampleTensor(value)] as const,
+    );
+    const outputs = await encoder.run(Object.fromEntries(feeds));
+    const given = tensorOf(outputs, sourceInputs.encoded);
+    const [batch = 1, length = 0, hidden = 0] = given.dims;
+    const ones = BigInt64Array.from({ length }, () => 1n);
+    const mask = { dtype: 'I64', dims: [batch, length], data: ones };
+    const rows = (data: Float32Array): Example => ({
+      [sourceInputs.attended]: mask,
+      [sourceInputs.encoded]: { dtype: 'F32', dims: [batch, data.length / hidden, hidden], data },
+    });
+    return { first: rows(floatsIn(given)), later: rows(new Float32Array()) };
+  }
+}
