@@ -98,13 +98,13 @@ export function modelsReference(declarations) {
  * docs/reference/layouts.md: what models are written as, and who loads that.
  * @param {Declarations} declarations
  */
-export function layoutsReference({ layouts, outputFormats, describeGgufLayout }) {
+export function layoutsReference({ layouts, outputFormats, describeGgufLayout, inEnglish }) {
   const example = JSON.stringify({ model_type: 'llama', architectures: ['LlamaForCausalLM'] });
   const sections = Object.values(layouts).flatMap((layout) => [
     `### ${layout.name}`,
     layout.what,
     [
-      `- Loads with: ${layout.loadsWith(example)}`,
+      `- Loads with: ${inEnglish(layout.loadsWith(example))}`,
       `- Smaller on disk: ${layout.keepsWeights || layout.name === 'dense' ? 'no' : 'yes'}.`,
       `- Python module in the folder: ${layout.modellingFile ? 'yes' : 'no'}.`,
     ].join('\n'),
