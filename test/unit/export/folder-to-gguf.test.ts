@@ -5,6 +5,7 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
+import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
 
@@ -84,6 +85,23 @@ describe('a GGUF file of a Hugging Face folder', () => {
       const [folder, out] = [familyFixture(name), fresh()];
       const result = await prune(folder, [], out, { format: 'gguf' });
       expect(result.verification.relativeError).toBeLessThan(1e-5);
+    },
+  );
+
+  it.each(quantizedCases.filter((name) => name !== 'mxfp4'))(
+    'of weights quantized as %s has their numbers, pruned or not',
+    async (name) => {
+      const folder = quantizedFixture(name);
+      const [whole, pruned] = [fresh(), fresh()];
+      const exact = { format: 'gguf', types: { mix: 'F32' } } as const;
+      const { verification } = await prune(folder, [], whole, exact);
+      expect(verification.relativeError).toBeLessThan(1e-5);
+      const { inputIds, logits } = quantizedGolden(name);
+      expect(relativeError(await logitsOf(fileIn(whole), inputIds), logits)).toBeLessThan(1e-4);
+      await prune(folder, wholeBlock(1), pruned, { format: 'gguf' });
+      const { tensors } = await readGgufHeader(fileIn(pruned));
+      const left = tensors.filter((one) => one.name.endsWith('ffn_up.weight'));
+      expect(left.map((one) => [one.name, one.dtype])).toEqual([['blk.0.ffn_up.weight', 'F16']]);
     },
   );
 

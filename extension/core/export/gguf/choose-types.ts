@@ -26,9 +26,10 @@ export interface TypedTensor extends NamedShape {
 /** Types of folders that GGUF files have as well. */
 const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'] satisfies WritableType[];
 
-/** The type of a folder's tensor for which nothing is asked: vectors are always float32. */
+/** The type of a folder's tensor for which nothing is asked: vectors are always float32, what is quantized becomes float16. */
 export function plainType({ stored, ...tensor }: TypedTensor): WritableType {
-  const type = writableTypes.find((one) => one === stored.dtype);
+  const dtype = stored.packed === undefined ? stored.dtype : 'F16';
+  const type = writableTypes.find((one) => one === dtype);
   return takesTypes(tensor) && type !== undefined && plainTypes.includes(type) ? type : 'F32';
 }
 

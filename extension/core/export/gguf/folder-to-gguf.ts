@@ -24,7 +24,7 @@ import { layOutGguf, writeGguf } from './gguf-writer';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
-import { asStoredBlocks, isStoredAsBlocks, storedBlocks } from './stored-blocks';
+import { asStoredBlocks, isPacked, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { hasLeastStep, whyNotComputed } from './why-not-computed';
 import { say } from '../../message';
@@ -66,14 +66,7 @@ function whyNotFamily(
   configFile: string,
   changes: Changes,
 ): Refusal | undefined {
-  const { architecture, quantization } = source.model.summary;
-  if (quantization !== undefined && quantization.method !== storedAsBlocks) {
-    return {
-      code: 'not-in-gguf',
-      reason: say`Weights that are quantized in the folder can't be written to a GGUF file.`,
-      remedy: say`Use the folder of the original model.`,
-    };
-  }
+  const { architecture } = source.model.summary;
   const model = folderModel(source, configFile);
   return model === undefined
     ? {
@@ -123,13 +116,14 @@ async function folderWriter(
   };
   const asked = options.types ?? {};
   const types = chosenTypes(placed, facts, asked, summary.path);
+  const areBlocks = summary.quantization?.method === storedAsBlocks;
   const typeOf = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
     ...frequencyTensors(model),
     ...placed.map((tensor) => {
       const importance = asked.importance?.get(tensor.name);
-      return isStoredAsBlocks(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)
+      return areBlocks && isPacked(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
             ...tensor,

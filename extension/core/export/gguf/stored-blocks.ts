@@ -14,8 +14,8 @@ export const storedBlocks = 'MXFP4';
 const codeBytes = 16;
 const blockBytes = 1 + codeBytes;
 
-/** Whether the numbers are stored in blocks that the file can have as they are. */
-export const isStoredAsBlocks = ({ stored }: PlacedTensor): boolean => stored.packed !== undefined;
+/** Whether the folder's quantization keeps the numbers in other tensors. */
+export const isPacked = ({ stored }: PlacedTensor): boolean => stored.packed !== undefined;
 
 export function asStoredBlocks(name: string, { shape, rows }: PlacedTensor): GgufTensor {
   return {
