@@ -140,6 +140,7 @@ describe.each(['zh-cn', 'en'])('the panels in %s', (language) => {
     await take('settings');
     await workbench.page.keyboard.press('Escape');
     await workbench.page.keyboard.press('Escape');
+    await workbench.page.locator('.settings-editor').waitFor({ state: 'hidden' });
     await workbench.runCommand('Welcome: Open Walkthrough...');
     await workbench.page.keyboard.type('Espalier');
     await workbench.page.keyboard.press('Enter');

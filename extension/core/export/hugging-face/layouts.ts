@@ -84,7 +84,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     modellingFile: false,
     plan: renumbered,
     loadsWith: (text) =>
-      say`${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but is no smaller and no faster.`,
+      say`${describeLoading(text, false)} What was compressed is stored as dense matrices of the compressed values: the model computes as if it were compressed, but saves no bytes and no time.`,
   },
   deci: {
     name: 'deci',
@@ -106,7 +106,7 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
     modellingFile: false,
     plan: zeroed,
     loadsWith: (text) =>
-      say`${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but is no smaller and no faster.`,
+      say`${describeLoading(text, false)} The output weights of the removed sublayers are zeros: the model computes as if they were gone, but saves no bytes and no time.`,
   },
 };
 
