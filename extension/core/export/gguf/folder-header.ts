@@ -9,7 +9,8 @@ import type { Rotary } from '../../models/parts/rotary';
 import type { Architecture } from '../../models/transformer/architecture';
 import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
 import type { Changes } from '../changes';
-import { deciArchitecture, deciLists } from './gguf-deci';
+import { deciArchitecture } from './gguf-deci';
+import { narrowedSizes, sizesAfter } from './gguf-sizes';
 import type { GgufTensor } from './gguf-tensors';
 import { headerEntry } from './header-entries';
 import { say } from '../../message';
@@ -54,15 +55,20 @@ export function modelEntries(
   const float = (field: string, value: number): Buffer => headerEntry.float(key(field), value);
   const optional = (field: string, value: number | null | undefined): Buffer[] =>
     typeof value === 'number' ? [float(field, value)] : [];
-  const lists = isDeci
-    ? [...deciLists({ heads, keyValueHeads, innerSize: config.intermediate_size }, changes)].map(
-        ([field, values]) => headerEntry.integers(key(field), values),
-      )
+  const each = (size: number): readonly number[] =>
+    Array.from({ length: config.num_hidden_layers }, () => size);
+  const sizes = {
+    ...{ heads, keyValueHeads, keyValueHeadsOf: each(keyValueHeads) },
+    innerSizesOf: each(config.intermediate_size),
+  };
+  const narrowed = narrowedSizes(sizes, changes);
+  const ofBlocks = isDeci
+    ? [...sizesAfter(sizes, changes)].map(([field, list]) => headerEntry.integers(key(field), list))
     : [
-        integer(ggufFields.num_attention_heads, heads),
-        integer(ggufFields.num_key_value_heads, keyValueHeads),
-        integer(ggufFields.intermediate_size, config.intermediate_size),
-      ];
+        [ggufFields.num_attention_heads, heads] as const,
+        [ggufFields.num_key_value_heads, keyValueHeads] as const,
+        [ggufFields.intermediate_size, config.intermediate_size] as const,
+      ].map(([field, size]) => integer(field, narrowed.get(field)?.all ?? size));
   const rotary = rotaryOf(model, 'full_attention');
   const { rms_norm_eps: epsilonKey = ggufFields.rms_norm_eps } = keysOfFields(
     model.architecture,
@@ -78,7 +84,7 @@ export function modelEntries(
     integer(ggufFields.max_position_embeddings, config.max_position_embeddings),
     integer(ggufFields.hidden_size, config.hidden_size),
     integer(ggufFields.num_hidden_layers, blocks.length),
-    ...lists,
+    ...ofBlocks,
     float(epsilonKey, config.rms_norm_eps),
     ...ownEntries(model, key),
     integer(ggufFields.head_dim, headDim),

@@ -4,7 +4,7 @@ import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-model';
 import { readArchitecture } from '../../models/open-model';
 import { UserError } from '../../user-error';
-import { isUnlike, whyTorn } from '../changes';
+import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -17,8 +17,9 @@ import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import type { TypedTensor } from './choose-types';
 import { frequencyTensors, modelEntries, whyNotComputed } from './folder-header';
 import type { FolderModel } from './folder-header';
-import { whyNotGgufDeci } from './gguf-deci';
+import { needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
+import { whyOtherWidths } from './gguf-sizes';
 import { converted } from './gguf-tensors';
 import type { Numbers } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
@@ -31,14 +32,19 @@ const version = 3;
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
   const { summary } = source.model;
+  const takesDeci = (changes: Changes): boolean =>
+    changes.absent.length > 0 || (summary.architecture === 'llama' && needsDeci(changes));
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
-    isDefault: (changes) => (layout === 'deci') === isUnlike(changes),
+    isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
     refuse: (changes) =>
       Promise.resolve(
         whyNotHeld(changes) ??
           whyNotFamily(source, configFile, changes) ??
-          (layout === 'deci' ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes)),
+          (layout === 'deci'
+            ? whyNotGgufDeci(summary, changes)
+            : (whyTorn(summary, changes) ??
+              whyOtherWidths(summary, folderModel(source, configFile)?.target.family, changes))),
       ),
     writer: async (changes, options, context) =>
       folderWriter(source, configFile, { changes, layout }, options, context),
