@@ -39,28 +39,28 @@ export async function narrowModel(
     file === undefined
       ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
       : await storeComputed(file, made);
-  const place = (tensor: LazyTensor): LazyTensor => {
-    const own = stored.get(tensor.name);
-    return own === undefined ? tensor : { ...own, home: tensor.file };
-  };
   const { summary } = opened;
   const widths = Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
   const fingerprint = createHash('sha256').update(summary.fingerprint);
   for (const [id, kept] of narrowing) {
     fingerprint.update(`${id} ${formatRanges(kept)}\n`);
   }
-  const { model, headers } = await readNarrowed(opened, place, widths, fingerprint.digest('hex'));
+  const { model, headers } = await readNarrowed(opened, stored, widths, fingerprint.digest('hex'));
   return new OpenedModel(model, headers, { original: opened, widths });
 }
 
-/** The model of the tensors that `place` gives for its own. */
+/** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
   { headers, summary, path }: OpenedModel,
-  place: (tensor: LazyTensor) => LazyTensor,
+  stored: ReadonlyMap<string, LazyTensor>,
   widths: Readonly<Record<string, number>>,
   fingerprint: string,
 ): Promise<Pick<OpenedModel, 'model' | 'headers'>> {
   const { name } = summary;
+  const place = (tensor: LazyTensor): LazyTensor => {
+    const own = stored.get(tensor.name);
+    return own === undefined ? tensor : { ...own, home: tensor.file };
+  };
   switch (headers.format) {
     case 'safetensors': {
       const { configFile: config, checkpoint: before } = headers;
@@ -77,8 +77,10 @@ async function readNarrowed(
       const model = await readGgufDecoder(folder, header, { widths, fingerprint });
       return { model, headers: { ...headers, header } };
     }
-    case 'onnx':
-      throw new Error('graphs have no widths');
+    case 'onnx': {
+      const graph = headers.graph.resized(stored, fingerprint);
+      return { model: graph, headers: { ...headers, graph } };
+    }
   }
 }
 
