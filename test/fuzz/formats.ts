@@ -6,6 +6,7 @@ import { renderChat } from '../../extension/core/data/chat-template';
 import { readWav } from '../../extension/core/data/audio/wav';
 import { openDataset } from '../../extension/core/data/datasets/open-dataset';
 import { withParquet } from '../../extension/core/data/datasets/parquet-file';
+import { readGgufModel } from '../../extension/core/checkpoints/gguf-parts';
 import { readGgufTokenizer } from '../../extension/core/data/gguf-tokenizer';
 import { readImage } from '../../extension/core/data/image/decode-image';
 import { readImageSteps } from '../../extension/core/data/image/preprocessor-config';
@@ -113,7 +114,7 @@ export const formats: Readonly<Record<string, Format>> = {
     extension: '.gguf',
     seeds: 'gguf',
     header: () => 4096,
-    open: [openGguf, readGgufTokenizer],
+    open: [async (path) => openGguf(await readGgufModel(path), path), readGgufTokenizer],
   },
   onnx: {
     extension: '.onnx',

@@ -246,14 +246,6 @@ export function whyTorn(
   { architecture, sublayers }: ModelSummary,
   changes: Changes,
 ): Refusal | undefined {
-  const [narrow] = Object.keys(changes.widths);
-  if (narrow !== undefined) {
-    return {
-      code: 'uneven-widths',
-      reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${narrow} has another.`,
-      remedy: say`Leave as many channels in every feed-forward, or write a Hugging Face folder or ONNX.`,
-    };
-  }
   const left = new Set(changes.kept.map(({ block }) => block));
   const emptied = changes.blocks.find((block) => !left.has(block));
   if (emptied !== undefined) {

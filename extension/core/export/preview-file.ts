@@ -3,7 +3,7 @@ import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
 import type { ConfigPreview } from './hugging-face/pruned-config';
-import { deciArchitecture, whyNotGgufDeci } from './gguf/gguf-deci';
+import { deciArchitecture, needsDeci, whyNotGgufDeci } from './gguf/gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';
 import { counted, say } from '../message';
@@ -39,7 +39,7 @@ export function previewPrunedFile(
     const loadsWith = describeGraphLoading(name, name.replace(/\.onnx$/i, '.onnx_data'));
     return { before: '', after: '', loadsWith };
   }
-  const isDeci = summary.architecture === 'llama' && changes.absent.length > 0;
+  const isDeci = summary.architecture === 'llama' && needsDeci(changes);
   const refusal = isDeci ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes);
   if (refusal !== undefined) {
     throw refused(refusal, summary.path);

@@ -269,17 +269,16 @@ function hasDenseMatrices(model: LayeredModel): Capability {
       );
 }
 
+/** What can be narrowed. */
+export const narrowableModels = say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder or GGUF file, or feed-forwards of an ONNX file.`;
+
 function hasWidths(model: LayeredModel): Capability {
   const { sublayers, name } = model.summary;
   return sublayers.some(
     ({ sharedWeights }, index) => sharedWeights === undefined && model.width?.(index) !== undefined,
   )
     ? able
-    : unable(
-        'no-widths',
-        say`${name} has no sublayer that can be narrowed.`,
-        say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
-      );
+    : unable('no-widths', say`${name} has no sublayer that can be narrowed.`, narrowableModels);
 }
 
 /** Reason and way out by what a model cannot do, in words for people. */

@@ -1,3 +1,5 @@
+import type { GgufHeader } from '../checkpoints/gguf';
+import { readGgufModel } from '../checkpoints/gguf-parts';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 import { isGguf, locateModel, locateOnnx } from '../checkpoints/model-folder';
 import type { ModelFolder } from '../checkpoints/model-folder';
@@ -50,10 +52,28 @@ export async function openModel(path: string): Promise<LayeredModel> {
 }
 
 async function openGgufFile(folder: ModelFolder): Promise<OpenedModel> {
-  const { header, configText, checkpoint, ...gguf } = await openGguf(folder.weights);
+  const header = await readGgufModel(folder.weights);
+  return new OpenedModel(await readGgufDecoder(folder, header), { format: 'gguf', header });
+}
+
+/** How a decoder differs from the files it was made of. */
+interface Narrowed {
+  /** Channels and key/value heads by sublayer. */
+  readonly widths: Readonly<Record<string, number>>;
+  readonly fingerprint: string;
+}
+
+/** The decoder of a GGUF header, whose tensors may be narrower than its keys say. */
+export async function readGgufDecoder(
+  folder: ModelFolder,
+  header: GgufHeader,
+  narrowed?: Narrowed,
+): Promise<TransformerModel> {
+  const gguf = await openGguf(header, folder.weights, narrowed?.widths);
+  const { configText, checkpoint } = gguf;
   const read = readArchitecture(configText, folder.config, gguf.architecture);
-  const model = await layOut({ folder, configText, checkpoint, ...read });
-  return new OpenedModel(model, { format: 'gguf', header });
+  const known = narrowed === undefined ? {} : { fingerprint: narrowed.fingerprint };
+  return layOut({ folder, configText, checkpoint, ...read, ...known });
 }
 
 async function openFolder(folder: ModelFolder): Promise<OpenedModel> {

@@ -88,7 +88,10 @@ function textOf(request: SensitivityRequest): CalibrationRequest {
 }
 
 function settingsOf(request: SensitivityRequest): SensitivitySettings {
-  const { seed, roles = [], methods = methodNames, widths = [] } = request;
+  const { seed, roles = [], widths = [] } = request;
+  // Where matrices keep their encodings, widths can still be measured.
+  const keepsEncodings = widths.length > 0 && !request.model.capabilities.compress.able;
+  const { methods = keepsEncodings ? [] : methodNames } = request;
   const { metric = defaultSettings.metric, precision = defaultPrecision } = request;
   const outer = outerOf(request);
   return {

@@ -1,6 +1,11 @@
 import { cp, open, rm } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
+import type { GgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
 import type { Plan } from '../../../extension/core/plans/plan';
 import { planFor } from '../../../extension/core/plans/plan';
@@ -9,6 +14,7 @@ import { listOutputs } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { elementsPerBlock } from '../../../extension/core/models/narrow/width';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
@@ -17,6 +23,8 @@ import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { logitsOf, readConfig, rejection } from '../export/pruning';
 import { fixture, relativeError } from '../fixtures';
+import { ggufFixture, ggufNames } from '../gguf-fixtures';
+import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
 
@@ -43,7 +51,7 @@ async function ignoring(
   format: string,
   narrowed: readonly PlannedNarrowing[],
 ): Promise<string> {
-  const copy = join(root, `${basename(source)}-ignoring-for-${format}`);
+  const copy = join(root, `ignoring-for-${format}-${basename(source)}`);
   await cp(source, copy, { recursive: true });
   const model: LayeredModel = await openModel(copy);
   for (const { sublayer, remove } of narrowed) {
@@ -55,12 +63,14 @@ async function ignoring(
     const { weight, transposed = false } = output;
     const [first = 0, second = 0] = weight.shape;
     const [outputs, inputs] = transposed ? [second, first] : [first, second];
-    const size = weight.length / (first * second);
+    // A quantized block whose scale is zero holds zeros.
+    const block = elementsPerBlock(weight);
+    const size = (weight.length / (first * second)) * block;
     const handle = await open(weight.file, 'r+');
     for (const place of parseRanges(remove) ?? []) {
-      for (let i = (place * inputs) / count; i < ((place + 1) * inputs) / count; i++) {
-        for (let row = 0; row < outputs; row++) {
-          const element = transposed ? i * outputs + row : row * inputs + i;
+      for (let i = (place * inputs) / count; i < ((place + 1) * inputs) / count; i += block) {
+        for (let row = 0; row < outputs && i % block === 0; row++) {
+          const element = transposed ? i * outputs + row : (row * inputs + i) / block;
           await handle.write(Buffer.alloc(size), 0, size, weight.offset + element * size);
         }
       }
@@ -187,6 +197,180 @@ describe('a narrowed model', () => {
     const error = await rejection(narrow(fixture('gpt2'), changes, 'fused'));
     expect(error.message).toMatch(/transformers splits queries, keys and values/);
   });
+});
+
+/** A plan that takes as many channels or heads out of each sublayer of a kind; nothing where one cannot lose them. */
+async function evenly(
+  source: string,
+  kind: 'attention' | 'feedforward',
+): Promise<PlannedNarrowing[]> {
+  const model: LayeredModel = await openModel(source);
+  const found = model.summary.sublayers.flatMap((sublayer, index) =>
+    sublayer.kind === kind ? [{ id: sublayer.id, width: model.width?.(index) }] : [],
+  );
+  const step = Math.max(...found.map(({ width }) => width?.step ?? 0));
+  return found.every(({ width }) => width !== undefined && width.count > step)
+    ? found.map(({ id }) => ({ sublayer: id, remove: formatRanges([...Array(step).keys()]) }))
+    : [];
+}
+
+const plannedGgufs = async (
+  kind: 'attention' | 'feedforward',
+): Promise<[name: string, plan: PlannedNarrowing[]][]> => {
+  const plans = ggufNames.map(
+    async (name) => [name, await evenly(ggufFixture(`${name}.gguf`), kind)] as const,
+  );
+  return (await Promise.all(plans)).flatMap(([name, plan]) =>
+    plan.length === 0 ? [] : [[name, plan]],
+  );
+};
+
+const narrowerFeedforwards = await plannedGgufs('feedforward');
+const narrowerAttentions = await plannedGgufs('attention');
+
+describe('a narrowed GGUF file', () => {
+  let count = 0;
+  const changed = async (
+    name: string,
+    plan: readonly PlannedNarrowing[],
+    more: Partial<PlanApplication> = {},
+  ): Promise<string> => {
+    const source = ggufFixture(`${name}.gguf`);
+    const result = await narrow(source, { narrow: plan }, `${name}-without-${count++}`, more);
+    expect(result.verification.relativeError).toBe(0);
+    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    const expected = await logitsOf(await ignoring(source, 'itself', plan), rows);
+    const written = join(result.path, `${name}.gguf`);
+    expect(relativeError(await logitsOf(written, rows), expected)).toBeLessThan(1e-5);
+    expect((await openModel(written)).summary.parameters).toBe(result.parametersAfter);
+    return written;
+  };
+
+  const architectureOf = async (file: string): Promise<unknown> =>
+    (await readGgufHeader(file)).metadata.get('general.architecture');
+
+  it.each(narrowerFeedforwards)(
+    'of %s is an ordinary model where all feed-forwards lose as much',
+    async (name, plan) => {
+      const written = await changed(name, plan);
+      expect(await architectureOf(written)).toBe(await architectureOf(ggufFixture(`${name}.gguf`)));
+    },
+  );
+
+  it.each(narrowerAttentions.filter(([name]) => name !== 'qwen2'))(
+    'of %s is an ordinary model where all attentions lose as much',
+    async (name, plan) => {
+      const written = await changed(name, plan);
+      const { metadata } = await readGgufHeader(written);
+      const architecture = await architectureOf(written);
+      expect(architecture).toBe(await architectureOf(ggufFixture(`${name}.gguf`)));
+      expect(metadata.has(`${String(architecture)}.attention.key_length`)).toBe(true);
+    },
+  );
+
+  it('is a deci model where blocks of a llama differ', async () => {
+    const plan = [
+      { sublayer: 'block.0.feedforward', remove: '32-63' },
+      { sublayer: 'block.1.attention', remove: '1' },
+    ];
+    const written = await changed('llama', plan);
+    expect(await architectureOf(written)).toBe('deci');
+    expect((await openModel(written)).summary.widths).toEqual({
+      'block.0.feedforward': 64,
+      'block.1.attention': 1,
+    });
+    const again = join(root, 'again');
+    const model = await openModelFiles(written);
+    const more = [{ sublayer: 'block.1.feedforward', remove: '0-31' }];
+    const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
+    const planned = planFor({ path: written }, { narrow: more });
+    await applyPlan({ model, plan: planned, out: again, ...settings }, unattended);
+    expect((await openModel(join(again, 'llama.gguf'))).summary.widths).toEqual({
+      'block.1.attention': 1,
+    });
+  });
+
+  it('has a list of sizes where llama.cpp reads one', async () => {
+    const written = await changed('gemma4', [{ sublayer: 'block.2.feedforward', remove: '0-31' }]);
+    const { metadata } = await readGgufHeader(written);
+    const list = metadata.get('gemma4.feed_forward_length') as GgufArray;
+    expect(await readGgufArray(written, '', list)).toEqual([64, 64, 96, 128]);
+  });
+
+  it.each([
+    ['qwen2', [attention], /needs blocks of one size in a qwen2 model, but block.1.attention/],
+    ['qwen2', narrowerAttentions.find(([name]) => name === 'qwen2')?.[1] ?? [], /with fewer heads/],
+    [
+      'gemma4-keys-are-values',
+      [{ ...attention, sublayer: 'block.0.attention' }],
+      /with fewer heads/,
+    ],
+    [
+      'llama',
+      [{ sublayer: 'block.0.feedforward', remove: '0-30' }],
+      /so 32 neighbours go together/,
+    ],
+  ])('of %s is refused where it cannot be written', async (name, plan, message) => {
+    const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
+    expect(error.message).toMatch(message);
+  });
+});
+
+/** The first output of a graph on the feeds of its fixture. */
+async function outputOf(file: string, feeds: Record<string, Tensor>): Promise<Float32Array> {
+  const session = await InferenceSession.create(file);
+  const read = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+  const outputs = await session.run(Object.fromEntries(read));
+  await session.release();
+  return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
+}
+
+describe('a narrowed ONNX file', () => {
+  const channels = '0-2,5,11';
+
+  it.each([
+    'bert-dynamo',
+    'bert-fused',
+    'bert-legacy',
+    'gemma2-legacy',
+    'gpt-neox-dynamo',
+    'gpt2-fused',
+    'llama-dynamo',
+    'llama-genai',
+    'llama-half-legacy',
+    'phi-legacy',
+    'qwen3-dynamo',
+    't5-legacy',
+    'vit-legacy',
+    'whisper-decoder-dynamo',
+    'whisper-encoder-legacy',
+  ])('of %s computes what the original does without the channels', async (name) => {
+    const source = onnxFixture(name);
+    const model: LayeredModel = await openModel(source);
+    const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
+      kind === 'feedforward' ? [{ sublayer: id, remove: channels }] : [],
+    );
+    expect(plan.length).toBeGreaterThan(0);
+    const result = await narrow(source, { narrow: plan }, `${name}-cut`);
+    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    const zeroed = await ignoring(dirname(source), 'onnx', plan);
+    const { feeds, tolerance } = readOnnxGolden(name);
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(result.path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
+    const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
+    const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
+    const before = model.width?.(index)?.count ?? 0;
+    expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
+  });
+
+  it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(
+    'of %s is refused: its channels are not told apart',
+    async (name) => {
+      const model = await openModelFiles(onnxFixture(name));
+      expect(model.capabilities.narrow.able).toBe(false);
+    },
+  );
 });
 
 describe('ranges', () => {

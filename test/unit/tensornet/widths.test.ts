@@ -22,6 +22,7 @@ import { parseSensitivityProfile } from '../../../extension/core/tensornet/sensi
 import type { SensitivityProfile } from '../../../extension/core/tensornet/sensitivity/sensitivity-profile';
 import { chosenWidths } from '../../../extension/core/tensornet/sensitivity/width-sensitivity';
 import { loadProfileInputs } from '../../../extension/core/tensornet/statistics/profile-inputs';
+import { ggufFixture } from '../gguf-fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { temporaryFolder } from '../temporary-folder';
@@ -137,8 +138,36 @@ describe('widths', () => {
       /widths: No sublayer .* to these shares/,
     );
     const graph = await openModelFiles(onnxFixture('gpt2-past'));
-    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/Narrow feed-/);
+    expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/narrow feed-/);
     expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
+  });
+
+  it('of a quantized GGUF file are measured in whole blocks, with no encoding beside them', async () => {
+    const quantized = await openModelFiles(ggufFixture('llama.gguf'));
+    const settings = { compressions: [], roles: [], blocks: [], widths: [0.6] };
+    const profile = await profileSensitivity(
+      {
+        ...{ model: quantized, calibration, ...run, out: undefined },
+        journal: join(folder, 'gguf.journal.jsonl'),
+        settings: { ...settings, metric: 'js', precision: 0, seed: 1 },
+      },
+      { bundledText: '', version: 'test' },
+      unattended,
+    );
+    expect(profile.layers.flatMap(({ entries }) => entries)).toEqual([]);
+    const feedforwards = (profile.widths ?? []).filter(({ of }) => of === 'channels');
+    expect(feedforwards.map(({ entries }) => entries.map(({ kept }) => kept))).toEqual([
+      [64],
+      [64],
+    ]);
+    const limits = [parseLimit('parameters<95%')];
+    const plan = await planUnderBudget(profile, { limits, context });
+    expect(plan.narrow.length).toBeGreaterThan(0);
+    const planned = planFor({ path: quantized.path }, { narrow: plan.narrow });
+    const out = join(folder, 'narrow-gguf');
+    const application = { model: quantized, plan: planned, out, overwrite: false, ...run };
+    const { parametersAfter, parametersBefore } = await applyPlan(application, unattended);
+    expect(parametersAfter).toBeLessThanOrEqual(0.95 * parametersBefore);
   });
 
   it('count in the time that measuring takes', () => {

@@ -2,9 +2,10 @@ import { ggufFields, keysOfFields, windowPattern } from '../../models/gguf/gguf-
 import { hasWindows } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
 import type { Changes } from '../changes';
-import { deciArchitecture, deciLists } from './gguf-deci';
+import { deciArchitecture } from './gguf-deci';
 import { sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
+import { narrowedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
 import { expertEntries, latentEntries, mixerEntries } from './mixture-header';
 import { rotaryEntries, thetaOf } from './rotary-header';
@@ -65,15 +66,25 @@ function attentionEntries(
   isDeci: boolean,
 ): void {
   const { heads, keyValueHeads, headDim } = sizesOf(config);
-  const sizes = { heads, keyValueHeads, innerSize: config.intermediate_size };
+  const each = (size: number): readonly number[] =>
+    Array.from({ length: config.num_hidden_layers }, () => size);
+  const sizes = {
+    ...{ heads, keyValueHeads, keyValueHeadsOf: each(keyValueHeads) },
+    innerSizesOf: each(config.intermediate_size),
+  };
   if (isDeci) {
-    for (const [field, values] of deciLists(sizes, changes)) {
+    for (const [field, values] of sizesAfter(sizes, changes)) {
       entries.integers(field, values);
     }
   } else {
-    entries.integer(ggufFields.num_attention_heads, heads);
-    entries.integer(ggufFields.num_key_value_heads, keyValueHeads);
-    entries.integer(ggufFields.intermediate_size, config.intermediate_size);
+    const narrowed = narrowedSizes(sizes, changes);
+    for (const [field, size] of [
+      [ggufFields.num_attention_heads, heads],
+      [ggufFields.num_key_value_heads, keyValueHeads],
+      [ggufFields.intermediate_size, config.intermediate_size],
+    ] as const) {
+      entries.integer(field, narrowed.get(field)?.all ?? size);
+    }
   }
   entries.integer(ggufFields.head_dim, headDim);
   entries.integer('attention.value_length', headDim);

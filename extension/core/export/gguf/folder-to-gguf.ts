@@ -6,7 +6,7 @@ import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import { readArchitecture } from '../../models/open-model';
 import { joinPacked } from '../../models/quantized/packed-checkpoint';
-import { isUnlike, whyTorn } from '../changes';
+import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -17,8 +17,9 @@ import type { WeightWriter, WriteOptions } from '../weight-writer';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import type { FolderModel } from './folder-model';
-import { whyNotGgufDeci } from './gguf-deci';
+import { needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { whyNotHeld } from './gguf-options';
+import { whyOtherWidths } from './gguf-sizes';
 import { converted } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
 import { placeTensors } from './place-tensors';
@@ -46,14 +47,19 @@ const otherInLlamaCpp: Readonly<Record<string, Message>> = {
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
   const { summary } = source.model;
+  const takesDeci = (changes: Changes): boolean =>
+    changes.absent.length > 0 || (summary.architecture === 'llama' && needsDeci(changes));
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
-    isDefault: (changes) => (layout === 'deci') === isUnlike(changes),
+    isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
     refuse: (changes) =>
       Promise.resolve(
         whyNotHeld(changes) ??
           whyNotFamily(source, configFile, changes) ??
-          (layout === 'deci' ? whyNotGgufDeci(summary, changes) : whyTorn(summary, changes)),
+          (layout === 'deci'
+            ? whyNotGgufDeci(summary, changes)
+            : (whyTorn(summary, changes) ??
+              whyOtherWidths(summary, folderModel(source, configFile)?.target.family, changes))),
       ),
     writer: async (changes, options, context) =>
       folderWriter(source, configFile, { changes, layout }, options, context),

@@ -1,8 +1,8 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
 import type { Refusal } from '../../models/capability';
-import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
 import { ggufSizes } from '../../models/gguf/gguf-model';
 import type { ModelSummary } from '../../models/model-summary';
+import { sizesAfter, unevenWidth } from './gguf-sizes';
 import type { GgufLayout } from './gguf-writer';
 import type { Changes } from '../changes';
 import { say } from '../../message';
@@ -45,30 +45,16 @@ export function whyNotGgufDeci(
       };
 }
 
-/** Sizes as lists, 0 where a block lacks a sublayer, by the family's key. */
-export function deciLists(
-  { heads, keyValueHeads, innerSize }: Pick<GgufBlocks, 'heads' | 'keyValueHeads' | 'innerSize'>,
-  changes: Changes,
-): ReadonlyMap<string, readonly number[]> {
-  const absent = new Set(changes.absent);
-  const list = (usual: number, kind: string): number[] =>
-    changes.blocks.map((_, block) => {
-      const id = `block.${block}.${kind}`;
-      return absent.has(id) ? 0 : (changes.widths[id] ?? usual);
-    });
-  const groups = list(keyValueHeads, 'attention');
-  return new Map([
-    ['attention.head_count', groups.map((count) => count * (heads / keyValueHeads))],
-    ['attention.head_count_kv', groups],
-    ['feed_forward_length', list(innerSize, 'feedforward')],
-  ]);
+/** Whether what is left is no ordinary model, whose blocks are alike. */
+export function needsDeci(changes: Changes): boolean {
+  return changes.absent.length > 0 || unevenWidth(changes) !== undefined;
 }
 
-/** The header's sizes as such lists. */
+/** The header's sizes as lists, 0 where a block lacks a sublayer. */
 export async function deciLayout(header: GgufHeader, changes: Changes): Promise<GgufLayout> {
   return {
     blocks: changes.blocks,
     architecture: deciArchitecture,
-    lists: deciLists(await ggufSizes(header), changes),
+    lists: sizesAfter(await ggufSizes(header), changes),
   };
 }

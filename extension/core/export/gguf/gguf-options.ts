@@ -9,6 +9,7 @@ import {
   ggufMixers,
   ggufSizes,
   ggufWindows,
+  ggufTraits,
   requireGgufBlocks,
 } from '../../models/gguf/gguf-model';
 import { denseBlocks, ggufFields, windowPattern } from '../../models/gguf/gguf-fields';
@@ -17,7 +18,8 @@ import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
-import { deciArchitecture, deciLayout, whyNotGgufDeci } from './gguf-deci';
+import { deciArchitecture, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
+import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied } from './gguf-tensors';
 import { planGguf, writeGguf } from './gguf-writer';
 import { describeGgufLoading } from '../preview-file';
@@ -31,7 +33,7 @@ import type { MixedModel, TypeMix } from './type-mixes';
 import { furtherBlocks } from '../../models/gguf/gguf-blocks';
 import { GgufKeys } from '../../models/gguf/gguf-keys';
 import type { OutputOption } from '../output-options';
-import { isUnlike, whyTorn } from '../changes';
+import { whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import { say } from '../../message';
 
@@ -46,7 +48,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
   const { summary } = model;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
-    isDeci || (summary.architecture === 'llama' && isUnlike(changes));
+    isDeci || (summary.architecture === 'llama' && needsDeci(changes));
   const as = (
     layout: keyof typeof describeGgufLayout,
   ): Pick<OutputOption, 'format' | 'layout' | 'writer'> => ({
@@ -69,6 +71,7 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
         return (
           whyNotHeld(changes) ??
           whyTorn(summary, changes) ??
+          whyOtherWidths(summary, ggufTraits(header), changes) ??
           whyUneven(summary, changes) ??
           whyOtherBlocks(header, changes)
         );
@@ -103,6 +106,9 @@ function whyUneven({ architecture }: ModelSummary, { expertCounts }: Changes): R
       };
 }
 
+/** Keys of what is the size of a head where they are absent. */
+const headSizes = [ggufFields.head_dim, 'attention.value_length', 'rope.dimension_count'];
+
 /** An entry of the header, with its full name. */
 type Entry = readonly [key: string, bytes: Buffer];
 
@@ -128,6 +134,23 @@ function expertEntries(keys: GgufKeys, { expertCounts, keptExperts }: Changes): 
     integerEntry(keys, ggufFields.num_experts, count),
     integerEntry(keys, ggufFields.num_experts_per_tok, Math.min(count, used)),
   ];
+}
+
+/** Sizes of narrowed sublayers, with those of heads, which otherwise follow from their number. */
+async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
+  const sizes = await ggufSizes(header);
+  const entries = [...narrowedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
+    const key = keys.name(field);
+    return all === undefined || keys.isList(field)
+      ? [key, headerEntry.integers(key, each)]
+      : [key, headerEntry.integer(key, all)];
+  });
+  const headDim =
+    keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / sizes.heads;
+  const lacking = narrowedKinds(changes).includes('attention')
+    ? headSizes.filter((field) => !keys.has(field))
+    : [];
+  return [...entries, ...lacking.map((field) => integerEntry(keys, field, headDim))];
 }
 
 /** What lists or counts blocks, where it no longer follows from their numbers. */
@@ -207,6 +230,7 @@ async function ggufWriter(
     ...typeEntries(asked.mix),
     ...expertEntries(keys, changes),
     ...(await blockEntries(header, keys, changes)),
+    ...(isDeci ? [] : await sizeEntries(header, keys, changes)),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));

@@ -11,6 +11,10 @@ export interface GgufBlocks {
   readonly absent: readonly string[];
   /** Channels and key/value heads by sublayer, where they are others than the model's. */
   readonly widths: Readonly<Record<string, number>>;
+  /** Of each block; 0 without attention. */
+  readonly keyValueHeadsOf: readonly number[];
+  /** Of each block; 0 without a feed-forward. */
+  readonly innerSizesOf: readonly number[];
 }
 
 const useFolder = say`Use the Hugging Face folder of the model.`;
@@ -25,20 +29,12 @@ export function readBlockCount(keys: GgufKeys): number {
   return keys.number('block_count') - (keys.numberIfPresent(furtherBlocks) ?? 0);
 }
 
-/** Sizes of a family whose blocks have, or lack, the same parts. */
-export interface SameBlocks extends GgufBlocks {
-  /** Of each block; 0 without attention. */
-  readonly keyValueHeadsOf: readonly number[];
-  /** Of each block; 0 without a feed-forward. */
-  readonly innerSizesOf: readonly number[];
-}
-
 /**
  * Sizes of a family whose blocks are alike, but for what they lack.
  * @param mayDiffer whether single blocks may have other key/value heads and channels
  * @throws UserError for other sizes of single blocks.
  */
-export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise<SameBlocks> {
+export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise<GgufBlocks> {
   const count = readBlockCount(keys);
   const each = (size: number): readonly number[] => Array.from({ length: count }, () => size);
   const list = async (key: string): Promise<readonly number[] | undefined> =>
@@ -79,8 +75,18 @@ export async function readSameBlocks(keys: GgufKeys, mayDiffer = false): Promise
       ) || 1,
     innerSizesOf,
     absent: [],
-    widths: {},
+    widths: mayDiffer ? othersThan('feedforward', innerSizesOf) : {},
   };
+}
+
+/** Sizes of a kind that are others than that of the first block which has it, by sublayer. */
+function othersThan(kind: string, sizes: readonly number[]): Record<string, number> {
+  const common = sizes.find((size) => size !== 0);
+  return Object.fromEntries(
+    sizes.flatMap((size, block) =>
+      size === 0 || size === common ? [] : [[`block.${block}.${kind}`, size]],
+    ),
+  );
 }
 
 /**
@@ -137,6 +143,8 @@ export async function readDeciBlocks(keys: GgufKeys, count: number): Promise<Ggu
     );
   return {
     ...sizes,
+    keyValueHeadsOf: keyValueHeads,
+    innerSizesOf: inner,
     absent: heads.flatMap((size, block) => [
       ...(size === 0 ? [`block.${block}.attention`] : []),
       ...(inner[block] === 0 ? [`block.${block}.feedforward`] : []),

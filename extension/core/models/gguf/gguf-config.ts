@@ -2,7 +2,7 @@ import type { GgufHeader } from '../../checkpoints/gguf';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Biases } from '../transformer/architecture';
 import { readBlockCount, readDeciBlocks, readSameBlocks } from './gguf-blocks';
-import type { SameBlocks } from './gguf-blocks';
+import type { GgufBlocks } from './gguf-blocks';
 import { denseBlocks, ggufFields, queryLatent } from './gguf-fields';
 import type { GgufKeys } from './gguf-keys';
 import { readMixed } from './gguf-mixers';
@@ -15,6 +15,14 @@ export interface GgufConfig extends Readonly<Record<string, unknown>> {
   readonly head_dim: number;
 }
 
+/** What is not as the header and the family tell. */
+interface DescribedOtherwise {
+  /** Keys of the family by field. */
+  readonly keyOf: Readonly<Record<string, string>>;
+  /** Channels and key/value heads by sublayer, where the tensors have fewer. */
+  readonly widths: GgufBlocks['widths'];
+}
+
 /**
  * What a header says, in the fields of config.json.
  * @throws UserError naming the key at fault.
@@ -23,16 +31,17 @@ export async function describeGguf(
   keys: GgufKeys,
   header: GgufHeader,
   traits: GgufTraits,
-  keyOf: Readonly<Record<string, string>>,
+  { keyOf, widths: narrower }: DescribedOtherwise,
 ): Promise<GgufConfig> {
   const { windows, mayLackSublayers = false, sizesDiffer = false, fields = {} } = traits;
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const hiddenSize = keys.number(ggufFields.hidden_size);
   const blocks = readBlockCount(keys);
-  const sizes: SameBlocks = mayLackSublayers
-    ? { ...(await readDeciBlocks(keys, blocks)), keyValueHeadsOf: [], innerSizesOf: [] }
+  const sizes = mayLackSublayers
+    ? await readDeciBlocks(keys, blocks)
     : await readSameBlocks(keys, sizesDiffer);
-  const { heads, keyValueHeads, innerSize, absent, widths } = sizes;
+  const { heads, keyValueHeads, innerSize, absent } = sizes;
+  const widths = { ...sizes.widths, ...narrower };
   const windowed = windows && (await describeWindows(keys, windows, blocks));
   const types = windowed?.layer_types ?? (await readMixed(keys, traits, sizes)) ?? [];
   const latent = traits.isLatent === true ? describeLatent(keys) : undefined;

@@ -2,12 +2,12 @@ import type { GgufSource } from './gguf-traits';
 
 /**
  * Sizes of Gemma 4: blocks that see all positions have heads of another size, and may have other numbers of
- * them; their keys may be their values too, and blocks that read others' keys may be wider (conversion/gemma.py).
+ * them; their keys may be their values too (conversion/gemma.py).
  */
 export function describeGemma4({
   keys,
   tensors,
-  sizes: { keyValueHeadsOf, innerSize, innerSizesOf },
+  sizes: { keyValueHeadsOf },
   types,
 }: GgufSource): Readonly<Record<string, unknown>> {
   const headDim = keys.number('attention.key_length_swa');
@@ -28,6 +28,5 @@ export function describeGemma4({
     attention_k_eq_v: types.some(
       (_, block) => block < first && isFull(block) && !tensors.has(`blk.${block}.attn_v.weight`),
     ),
-    use_double_wide_mlp: innerSizesOf.some((size) => size !== innerSize),
   };
 }

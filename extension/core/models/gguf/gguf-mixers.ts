@@ -1,5 +1,5 @@
 import { keyValueHeadCount } from './gguf-blocks';
-import type { SameBlocks } from './gguf-blocks';
+import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 import type { GgufTraits } from './gguf-traits';
 import { say } from '../../message';
@@ -22,7 +22,7 @@ const sparse = 'moe';
 export async function readMixed(
   keys: GgufKeys,
   { mixed, hasSingles = false }: GgufTraits,
-  { keyValueHeadsOf, innerSizesOf }: SameBlocks,
+  { keyValueHeadsOf, innerSizesOf }: GgufBlocks,
 ): Promise<readonly string[] | undefined> {
   if (mixed === undefined) {
     return undefined;

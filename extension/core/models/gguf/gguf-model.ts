@@ -1,5 +1,4 @@
 import type { GgufHeader } from '../../checkpoints/gguf';
-import { readGgufModel } from '../../checkpoints/gguf-parts';
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type { Architecture } from '../transformer/architecture';
@@ -21,12 +20,12 @@ import { GgufKeys } from './gguf-keys';
 import { keptMixed, readMixed, requireBothKinds } from './gguf-mixers';
 import { inGguf, partNames } from './gguf-names';
 import { rotaryTables } from './gguf-rotary';
+import type { GgufTraits } from './gguf-traits';
 import { keptWindows, requireSameSize } from './gguf-windows';
 import { say } from '../../message';
 
 /** A GGUF file as what a Hugging Face folder would hold. */
 interface GgufModel {
-  readonly header: GgufHeader;
   /** Text of the config.json that the header amounts to, under the keys of the header. */
   readonly configText: string;
   /** Names, keys and norms as the file has them. */
@@ -35,12 +34,16 @@ interface GgufModel {
 }
 
 /**
- * Opens a GGUF file of a known family. Only the header is read, and the table of rotary frequencies
+ * Describes a GGUF file of a known family. Besides the header, only the table of rotary frequencies is read,
  * where there is one.
+ * @param widths of sublayers that are narrower in the tensors than the keys say
  * @throws UserError naming the key or tensor at fault.
  */
-export async function openGguf(path: string): Promise<GgufModel> {
-  const header = await readGgufModel(path);
+export async function openGguf(
+  header: GgufHeader,
+  path: string,
+  widths: GgufBlocks['widths'] = {},
+): Promise<GgufModel> {
   const keys = new GgufKeys(header, path);
   const family = familyOf(keys);
   const hasExperts = (keys.numberIfPresent('expert_count') ?? 0) > 0;
@@ -61,7 +64,7 @@ export async function openGguf(path: string): Promise<GgufModel> {
     );
   }
   const keyOf = keysOfFields(known, family);
-  const config = await describeGguf(keys, header, family, keyOf);
+  const config = await describeGguf(keys, header, family, { keyOf, widths });
   const names = Object.fromEntries(
     Object.entries(keyOf).map(([field, key]) => [field, keys.name(key)]),
   );
@@ -71,7 +74,6 @@ export async function openGguf(path: string): Promise<GgufModel> {
     value,
   ]);
   return {
-    header,
     configText: JSON.stringify({ model_type: known.modelType, ...Object.fromEntries(fields) }),
     architecture: { ...inGguf(known, family), config: { ...known.config, names } },
     checkpoint: checkpointOf(header, path, family, config),
@@ -184,6 +186,11 @@ export async function ggufSizes(header: GgufHeader): Promise<GgufBlocks> {
   return mayLackSublayers
     ? readDeciBlocks(keys, readBlockCount(keys))
     : readSameBlocks(keys, sizesDiffer);
+}
+
+/** How the family of a file differs from others; undefined for one that is not known. */
+export function ggufTraits(header: GgufHeader): GgufTraits | undefined {
+  return familyOf(new GgufKeys(header, header.file));
 }
 
 /**

@@ -1,12 +1,12 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { SameBlocks } from './gguf-blocks';
+import type { GgufBlocks } from './gguf-blocks';
 import type { GgufKeys } from './gguf-keys';
 
 /** What a file says of its blocks. */
 export interface GgufSource {
   readonly keys: GgufKeys;
   readonly tensors: ReadonlyMap<string, LazyTensor>;
-  readonly sizes: SameBlocks;
+  readonly sizes: GgufBlocks;
   /** `layer_types` of config.json, where the file tells. */
   readonly types: readonly string[];
 }
@@ -38,6 +38,8 @@ export interface GgufTraits {
   /** Fields of config.json that follow from several keys, or from which tensors there are. */
   readonly describe?: (source: GgufSource) => Readonly<Record<string, unknown>>;
   readonly windows?: GgufWindows;
+  /** Whether llama.cpp takes fewer heads than fill the stream; it loads no other families so. */
+  readonly takesFewerHeads?: boolean;
   /** Whether key/value heads and channels differ from block to block. */
   readonly sizesDiffer?: boolean;
   /** Whether the file says which blocks attend as every n-th, or by flags, and not by their key/value heads. */

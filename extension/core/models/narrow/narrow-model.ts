@@ -6,13 +6,15 @@ import { setField } from '../../set-json-field';
 import { UserError } from '../../user-error';
 import { storeComputed } from '../forms/store-forms';
 import type { ComputedTensor } from '../forms/store-forms';
-import { readArchitecture, readDecoder } from '../open-model';
+import { narrowableModels } from '../capabilities';
+import { readArchitecture, readDecoder, readGgufDecoder } from '../open-model';
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
 import { OpenedModel } from '../opened-model';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
+import { elementsPerBlock } from './width';
 import type { Width, WidthTensor } from './width';
 import { say } from '../../message';
 import type { Message } from '../../message';
@@ -33,35 +35,53 @@ export async function narrowModel(
   const made = [...narrowing].flatMap(([id, kept]) =>
     requireWidth(opened, id).tensors.map((one) => narrowed(one, kept)),
   );
-  const { headers, summary, path } = opened;
-  if (headers.format !== 'safetensors') {
-    throw new Error('only models of Hugging Face folders have widths');
-  }
   const stored =
     file === undefined
       ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
       : await storeComputed(file, made);
-  const tensors = new Map(
-    [...headers.checkpoint.tensors].map(([name, tensor]): [string, LazyTensor] => {
-      const own = stored.get(name);
-      return [name, own === undefined ? tensor : { ...own, home: tensor.file }];
-    }),
-  );
-  const counts = new Map([...narrowing].map(([id, kept]) => [id, kept.length]));
-  const configText = withWidths(summary, headers.configText, counts);
+  const { summary } = opened;
+  const widths = Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
   const fingerprint = createHash('sha256').update(summary.fingerprint);
   for (const [id, kept] of narrowing) {
     fingerprint.update(`${id} ${formatRanges(kept)}\n`);
   }
-  const checkpoint = { ...headers.checkpoint, tensors };
-  const weights = file ?? headers.checkpoint.entry;
-  const folder = { path, name: summary.name, config: headers.configFile, weights };
-  const model = await readDecoder(folder, configText, checkpoint, fingerprint.digest('hex'));
-  return new OpenedModel(
-    model,
-    { ...headers, configText, checkpoint },
-    { original: opened, widths: Object.fromEntries(counts) },
-  );
+  const { model, headers } = await readNarrowed(opened, stored, widths, fingerprint.digest('hex'));
+  return new OpenedModel(model, headers, { original: opened, widths });
+}
+
+/** The model with the tensors of `stored` in the places of its own. */
+async function readNarrowed(
+  { headers, summary, path }: OpenedModel,
+  stored: ReadonlyMap<string, LazyTensor>,
+  widths: Readonly<Record<string, number>>,
+  fingerprint: string,
+): Promise<Pick<OpenedModel, 'model' | 'headers'>> {
+  const { name } = summary;
+  const place = (tensor: LazyTensor): LazyTensor => {
+    const own = stored.get(tensor.name);
+    return own === undefined ? tensor : { ...own, home: tensor.file };
+  };
+  switch (headers.format) {
+    case 'safetensors': {
+      const { configFile: config, checkpoint: before } = headers;
+      const configText = withWidths(summary, headers.configText, widths);
+      const tensors = new Map([...before.tensors].map(([key, tensor]) => [key, place(tensor)]));
+      const checkpoint = { ...before, tensors };
+      const folder = { path, name, config, weights: before.entry };
+      const model = await readDecoder(folder, configText, checkpoint, fingerprint);
+      return { model, headers: { ...headers, configText, checkpoint } };
+    }
+    case 'gguf': {
+      const header = { ...headers.header, tensors: headers.header.tensors.map(place) };
+      const folder = { path, name, config: path, weights: path };
+      const model = await readGgufDecoder(folder, header, { widths, fingerprint });
+      return { model, headers: { ...headers, header } };
+    }
+    case 'onnx': {
+      const graph = headers.graph.resized(stored, fingerprint);
+      return { model: graph, headers: { ...headers, graph } };
+    }
+  }
 }
 
 /** What a plan narrows, and what goes otherwise. */
@@ -94,7 +114,7 @@ export function readNarrowing(
           say`Narrow or remove it, not both.`,
         );
       }
-      const { count, of } = requireWidth(model, sublayer);
+      const { count, of, step } = requireWidth(model, sublayer);
       const out = new Set(parseRanges(ranges));
       const kept = Array.from({ length: count }, (_, place) => place).filter(
         (place) => !out.has(place),
@@ -107,12 +127,23 @@ export function readNarrowing(
           say`Remove only what it has.`,
         );
       }
+      if ([...out].some((one) => !neighboursOf(one, step).every((other) => out.has(other)))) {
+        fault(
+          say`The last layer of ${sublayer} is quantized in blocks, so ${step} neighbours go together, but ${ranges} would be removed.`,
+          say`Remove ranges such as 0-${step - 1}, or narrow the Hugging Face folder of the model.`,
+        );
+      }
       if (kept.length === 0) {
         fault(say`Nothing of ${sublayer} would be left. Remove it instead.`);
       }
       return [sublayer, kept];
     }),
   );
+}
+
+/** The run of `step` places that one lies in. */
+function neighboursOf(place: number, step: number): number[] {
+  return Array.from({ length: step }, (_, i) => place - (place % step) + i);
 }
 
 /**
@@ -134,7 +165,7 @@ function notNarrowable({ path }: OpenedModel, id: string): UserError {
   return new UserError(say`${id} can't be narrowed.`, {
     file: path,
     field: 'narrow',
-    remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder, whose weights aren't quantized.`,
+    remedy: narrowableModels,
   });
 }
 
@@ -146,16 +177,20 @@ function notStored({ name, dtype, shape, length }: ComputedTensor): LazyTensor {
 /** What stays of a tensor, read when it is written. */
 function narrowed({ tensor, axis, places }: WidthTensor, kept: readonly number[]): ComputedTensor {
   const { name, dtype, shape } = tensor;
-  const staying = places(kept);
-  const left = shape.with(axis, staying.length);
-  const size = tensor.length / elementCount(shape);
+  const left = shape.with(axis, places(kept).length);
+  const length = (tensor.length / elementCount(shape)) * elementCount(left);
+  // Rows of quantized matrices lie in blocks.
+  const block = axis === shape.length - 1 ? elementsPerBlock(tensor) : 1;
   return {
-    ...{ name, dtype, shape: left, length: elementCount(left) * size },
+    ...{ name, dtype, shape: left, length },
     bytes: async () => {
       const all = await readBytes(tensor, tensor.length);
-      const inner = elementCount(shape.slice(axis + 1)) * size;
-      const row = (shape[axis] ?? 0) * inner;
-      const result = Buffer.alloc(elementCount(left) * size);
+      const staying = places(kept)
+        .filter((place) => place % block === 0)
+        .map((place) => place / block);
+      const row = all.length / elementCount(shape.slice(0, axis));
+      const inner = (row * block) / (shape[axis] ?? 1);
+      const result = Buffer.alloc(length);
       let at = 0;
       for (let start = 0; start < all.length; start += row) {
         for (const place of staying) {
@@ -175,10 +210,10 @@ function narrowed({ tensor, axis, places }: WidthTensor, kept: readonly number[]
 function withWidths(
   summary: ModelSummary,
   text: string,
-  counts: ReadonlyMap<string, number>,
+  widths: Readonly<Record<string, number>>,
 ): string {
   let edited = text;
-  const left = new Map([...Object.entries(summary.widths ?? {}), ...counts]);
+  const left = new Map(Object.entries({ ...summary.widths, ...widths }));
   for (const [kind, fields] of [
     ['feedforward', sizeFields],
     ['attention', headFields],
@@ -198,8 +233,8 @@ function withWidths(
   const others = Object.fromEntries(
     Object.entries(espalier ?? {}).filter(([key]) => key !== 'widths'),
   );
-  const widths = left.size === 0 ? {} : { widths: Object.fromEntries(left) };
-  const said = { version: 1, removed: [], ...others, ...widths };
+  const uneven = left.size === 0 ? {} : { widths: Object.fromEntries(left) };
+  const said = { version: 1, removed: [], ...others, ...uneven };
   const isPlain = espalier === undefined && left.size === 0;
   return isPlain ? edited : setField(edited, ['espalier'], said);
 }

@@ -1,3 +1,4 @@
+import { ggmlBlockOf, isDequantized } from '../../checkpoints/ggml-types';
 import { dtypeBits } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
@@ -10,6 +11,8 @@ export interface Width {
   /** Channels of a feed-forward, or key/value heads of an attention, each with its query heads. */
   readonly of: 'channels' | 'groups';
   readonly count: number;
+  /** Neighbours that stay or go together, where the last layer's inputs are quantized in blocks: 0 to step − 1, and so on. */
+  readonly step: number;
   readonly tensors: readonly WidthTensor[];
   /** What writes into the stream; where its inputs are zeros, channels or groups add nothing. */
   readonly output: Linear;
@@ -33,7 +36,7 @@ export function widthOf(layout: TransformerLayout, index: number): Width | undef
     case 'feedforward':
       return feedforwardWidth(layout.feedforward, sublayer.weights);
     case 'attention':
-      return layout.slopes === undefined
+      return layout.slopes === undefined && !lendsKeys(layout, sublayer.block)
         ? attentionWidth({ ...layout.attention, ...sublayer.heads }, sublayer.weights)
         : undefined;
     case 'mixer':
@@ -42,6 +45,34 @@ export function widthOf(layout: TransformerLayout, index: number): Width | undef
     case undefined:
       return undefined;
   }
+}
+
+/** Whether attentions of other blocks read this block's keys and values. */
+function lendsKeys({ sublayers }: TransformerLayout, block: number): boolean {
+  return sublayers.some(
+    (one) => one.kind === 'attention' && one.weights.othersKeys?.block === block,
+  );
+}
+
+/** Width of a sublayer whose last layer has `size` inputs for each of its channels or groups. */
+function cut(
+  of: Width['of'],
+  { count, size }: { readonly count: number; readonly size: number },
+  tensors: readonly WidthTensor[],
+  output: Linear,
+): Width | undefined {
+  const block = elementsPerBlock(output.weight);
+  const step = block / greatestDivisor(block, size);
+  return step < count ? { of, count, step, tensors, output } : undefined;
+}
+
+/** Numbers of a row that are quantized together. */
+export function elementsPerBlock({ dtype }: LazyTensor): number {
+  return isDequantized(dtype) ? ggmlBlockOf(dtype).elements : 1;
+}
+
+function greatestDivisor(a: number, b: number): number {
+  return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
 function feedforwardWidth(
@@ -59,7 +90,7 @@ function feedforwardWidth(
   ];
   // Fewer channels would be another mean of the norm.
   return innerNorm === undefined && [...gateUp, down].every(isPlain)
-    ? { of: 'channels', count, tensors, output: down }
+    ? cut('channels', { count, size: 1 }, tensors, down)
     : undefined;
 }
 
@@ -90,7 +121,7 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
     ...inputsOf(output, queries),
   ];
   return isPlainAttention(shape, weights) && [...queryKeyValue, output].every(isPlain)
-    ? { of: 'groups', count, tensors, output }
+    ? cut('groups', { count, size: perGroup }, tensors, output)
     : undefined;
 }
 
@@ -117,16 +148,17 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
   );
 }
 
-/** Whether each number of a layer is stored by itself. */
+/** Whether each row of a layer is stored by itself. */
 function isPlain({ weight, bias, form, groups }: Linear): boolean {
   const stored = [weight, ...(bias === undefined ? [] : [bias])];
   return (
     form === undefined &&
     groups === undefined &&
     stored.every(
-      ({ dtype, packed, sliceOf, interleavedHeads }) =>
-        [packed, sliceOf, interleavedHeads].every((part) => part === undefined) &&
-        dtype in dtypeBits,
+      ({ dtype, packed, sliceOf }) =>
+        packed === undefined &&
+        sliceOf === undefined &&
+        (dtype in dtypeBits || isDequantized(dtype)),
     )
   );
 }

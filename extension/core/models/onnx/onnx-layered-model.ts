@@ -19,6 +19,7 @@ import type {
 import { fingerprintForms, requireLayers } from '../transformer/linear-layers';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
+import type { Width } from '../narrow/width';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
@@ -29,11 +30,11 @@ import { findGraphOuter } from './matrices/graph-outer';
 import type { GraphOuter } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
-import { lookupsOf } from './matrices/lookups';
+import { channelsOf, withTensors } from './matrices/graph-width';
+import { tableRows } from './matrices/lookups';
 import { mainOutput } from './stream/main-output';
 import type { MainOutput } from './stream/main-output';
 import type { MaskedMixture } from './mixtures/mask-scores';
-import { intAttribute } from './node-attributes';
 import { restoreNestedTensors } from './edits/node-edits';
 import { editMatrices } from './matrices/matrix-edits';
 import { findLayers, openOnnxModel } from './onnx-model';
@@ -196,6 +197,16 @@ export class OnnxLayeredModel implements LayeredModel {
     return this.findLinears().unusable;
   }
 
+  public width(index: number): Width | undefined {
+    return channelsOf(this.source, this.linearLayers(index));
+  }
+
+  /** This model with tensors of other sizes in the places of some. */
+  public resized(tensors: ReadonlyMap<string, LazyTensor>, fingerprint: string): OnnxLayeredModel {
+    const found = findLayers(withTensors(this.source.file, tensors), fingerprint);
+    return OnnxLayeredModel.cutAll(found, this.config);
+  }
+
   public tapped(index: number): TappedStep {
     const outputs = new Map<string, Tap>();
     const taps = new Map<string, string>();
@@ -330,19 +341,6 @@ export class OnnxLayeredModel implements LayeredModel {
       [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
     );
   }
-}
-
-/** By the name of the input that is looked up. */
-function tableRows({ index, file }: OnnxModel): Record<string, number> {
-  return Object.fromEntries(
-    index.inputs.flatMap(({ name }) => {
-      const rows = lookupsOf(index, name).flatMap(
-        ({ node, table }) =>
-          file.initializers.get(table)?.dims[intAttribute(node, 'axis', 0)] ?? [],
-      );
-      return rows.length === 0 ? [] : [[name, Math.min(...rows)]];
-    }),
-  );
 }
 
 function readsCaches({ index }: OnnxModel): boolean {

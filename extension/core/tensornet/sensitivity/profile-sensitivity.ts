@@ -89,7 +89,9 @@ export async function profileSensitivity(
   environment: SensitivityEnvironment,
   context: JobContext<SensitivityEvent>,
 ): Promise<SensitivityProfile> {
-  requireAble(job.model.capabilities.compress, job.model.path);
+  if (job.settings.compressions.length > 0) {
+    requireAble(job.model.capabilities.compress, job.model.path);
+  }
   const { model } = job.model;
   const layers = chosenLayers(model, job.settings);
   const outer = chosenOuter(model, job.settings);

@@ -36,7 +36,8 @@ export function chosenWidths(
       return [];
     }
     const { count, least = 1, ...rest } = open;
-    const kept = shares.map((share) => Math.round(share * count));
+    const step = rest.width?.step ?? 1;
+    const kept = shares.map((share) => Math.round((share * count) / step) * step);
     const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
     return levels.length === 0
       ? []
@@ -45,7 +46,7 @@ export function chosenWidths(
   if (shares.length > 0 && found.length === 0) {
     throw new UserError(say`No sublayer of the chosen blocks can be narrowed to these shares.`, {
       field: 'widths',
-      remedy: say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder whose weights aren't quantized, or mixtures of experts.`,
+      remedy: say`Choose other shares, or narrow feed-forwards, attentions or mixtures of experts.`,
     });
   }
   return found;
@@ -126,8 +127,19 @@ export async function measureWidth(
   worth: ArrayLike<number>,
 ): Promise<WidthEntry[]> {
   const all = Array.from({ length: count }, (_, place) => place);
-  const ascending = [...all].sort((a, b) => (worth[a] ?? 0) - (worth[b] ?? 0));
-  const removed = kept.map((level) => ascending.slice(0, count - level).sort((a, b) => a - b));
+  const step = width?.step ?? 1;
+  const runs = Array.from({ length: count / step }, (_, run) =>
+    all.slice(run * step, (run + 1) * step),
+  );
+  const worthOf = (run: readonly number[]): number =>
+    run.reduce((sum, place) => sum + (worth[place] ?? 0), 0);
+  const ascending = runs.sort((a, b) => worthOf(a) - worthOf(b));
+  const removed = kept.map((level) =>
+    ascending
+      .slice(0, (count - level) / step)
+      .flat()
+      .sort((a, b) => a - b),
+  );
   const steps: StandIn[] = [];
   for (const [level, gone] of removed.entries()) {
     if (width === undefined) {

@@ -1,5 +1,7 @@
 import type { NodeProto } from '../../../onnx/proto/onnx_pb';
 import type { GraphIndex } from '../graph-index';
+import { intAttribute } from '../node-attributes';
+import type { OnnxModel } from '../stream/stream-of-graph';
 
 /** A Gather that takes rows by ids. */
 export interface Lookup {
@@ -29,4 +31,20 @@ function sourceOf(index: GraphIndex, value: string): string {
   return producer !== undefined && /^(?:Cast|Identity)$/.test(producer.op)
     ? sourceOf(index, producer.proto.input[0] ?? '')
     : value;
+}
+
+/** Rows of the smallest table that each input is looked up in, by the input's name. */
+export function tableRows({
+  index,
+  file,
+}: Pick<OnnxModel, 'index' | 'file'>): Record<string, number> {
+  return Object.fromEntries(
+    index.inputs.flatMap(({ name }) => {
+      const rows = lookupsOf(index, name).flatMap(
+        ({ node, table }) =>
+          file.initializers.get(table)?.dims[intAttribute(node, 'axis', 0)] ?? [],
+      );
+      return rows.length === 0 ? [] : [[name, Math.min(...rows)]];
+    }),
+  );
 }

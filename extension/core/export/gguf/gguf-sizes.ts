@@ -1,0 +1,102 @@
+import type { Refusal } from '../../models/capability';
+import type { GgufBlocks } from '../../models/gguf/gguf-blocks';
+import { ggufFields } from '../../models/gguf/gguf-fields';
+import type { GgufTraits } from '../../models/gguf/gguf-traits';
+import type { ModelSummary } from '../../models/model-summary';
+import type { Changes } from '../changes';
+import { say } from '../../message';
+
+/** Sizes of the source's blocks. */
+export type SourceSizes = Pick<
+  GgufBlocks,
+  'heads' | 'keyValueHeads' | 'keyValueHeadsOf' | 'innerSizesOf'
+>;
+
+/** Keys of the sizes of a kind of sublayer. */
+const keysOfKind = {
+  attention: [ggufFields.num_attention_heads, ggufFields.num_key_value_heads],
+  feedforward: [ggufFields.intermediate_size],
+} as const;
+type SizedKind = keyof typeof keysOfKind;
+const sizedKinds: readonly SizedKind[] = ['attention', 'feedforward'];
+
+/** Sizes of each block that stays, 0 where it lacks a sublayer, by the family's key. */
+export function sizesAfter(
+  { heads, keyValueHeads, keyValueHeadsOf, innerSizesOf }: SourceSizes,
+  { blocks, absent, widths }: Pick<Changes, 'blocks' | 'absent' | 'widths'>,
+): ReadonlyMap<string, readonly number[]> {
+  const list = (before: readonly number[], kind: SizedKind): number[] =>
+    blocks.map((source, block) => {
+      const id = `block.${block}.${kind}`;
+      return absent.includes(id) ? 0 : (widths[id] ?? before[source] ?? 0);
+    });
+  const groups = list(keyValueHeadsOf, 'attention');
+  return new Map([
+    [ggufFields.num_attention_heads, groups.map((count) => count * (heads / keyValueHeads))],
+    [ggufFields.num_key_value_heads, groups],
+    [ggufFields.intermediate_size, list(innerSizesOf, 'feedforward')],
+  ]);
+}
+
+/** Kinds of sublayers that have other widths than the source's keys say. */
+export function narrowedKinds({ widths }: Changes): readonly SizedKind[] {
+  return sizedKinds.filter((kind) => Object.keys(widths).some((id) => id.endsWith(`.${kind}`)));
+}
+
+/** Ids, in the result, of the sublayers of a kind that stay, in the order of the blocks. */
+function idsOfKind({ kept, blocks }: Changes, kind: SizedKind): readonly string[] {
+  return kept
+    .filter((one) => one.kind === kind)
+    .map(({ block }) => `block.${blocks.indexOf(block)}.${kind}`);
+}
+
+/** The sizes of narrowed kinds by key: of each block, and the one of all that have the sublayer where these are alike. */
+export function narrowedSizes(
+  sizes: SourceSizes,
+  changes: Changes,
+): ReadonlyMap<string, { readonly each: readonly number[]; readonly all: number | undefined }> {
+  const after = sizesAfter(sizes, changes);
+  return new Map(
+    narrowedKinds(changes).flatMap((kind) => {
+      const ids = idsOfKind(changes, kind);
+      return keysOfKind[kind].map((key) => {
+        const each = after.get(key) ?? [];
+        const own = each.filter((_, block) => ids.includes(`block.${block}.${kind}`));
+        const [all, ...others] = new Set(own);
+        return [key, { each, all: others.length === 0 ? all : undefined }] as const;
+      });
+    }),
+  );
+}
+
+/** A sublayer of another width than others of its kind; undefined where each kind has one width. */
+export function unevenWidth(changes: Changes): string | undefined {
+  const { widths } = changes;
+  return sizedKinds
+    .map((kind) => idsOfKind(changes, kind))
+    .flatMap((ids) => ids.filter((id) => widths[id] !== widths[ids[0] ?? '']))[0];
+}
+
+/** Why widths cannot be those of an ordinary model of the family, which llama.cpp loads. */
+export function whyOtherWidths(
+  { architecture }: Pick<ModelSummary, 'architecture'>,
+  { takesFewerHeads = false, sizesDiffer = false, windows }: GgufTraits = {},
+  changes: Changes,
+): Refusal | undefined {
+  const uneven = sizesDiffer ? undefined : unevenWidth(changes);
+  if (uneven !== undefined) {
+    return {
+      code: 'uneven-widths',
+      reason: say`llama.cpp needs blocks of one size in a ${architecture} model, but ${uneven} has another.`,
+      remedy: say`Leave as many channels in every feed-forward and as many heads in every attention, or write a Hugging Face folder or ONNX.`,
+    };
+  }
+  const isTaken = takesFewerHeads && windows?.scaledByWidthAt !== changes.blocks.length;
+  return isTaken || !narrowedKinds(changes).includes('attention')
+    ? undefined
+    : {
+        code: 'uneven-widths',
+        reason: say`llama.cpp can't load a ${architecture} model with fewer heads.`,
+        remedy: say`Narrow feed-forwards only, or write a Hugging Face folder or ONNX.`,
+      };
+}
