@@ -25,6 +25,11 @@ export function encoderFixture(name: string, ...parts: readonly string[]): strin
 /** Encoder–decoder models. */
 export const seq2seqNames = namesIn(seq2seqFolder);
 
+/** Those that a text can be read by: one tokenizer knows source and target. */
+export const seq2seqTextNames = seq2seqNames.filter(
+  (name) => name !== 'whisper' && name !== 'marian-two',
+);
+
 export function seq2seqFixture(name: string, ...parts: readonly string[]): string {
   return join(seq2seqFolder, name, ...parts);
 }

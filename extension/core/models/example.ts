@@ -170,10 +170,10 @@ export function vocabularyBounds({
   const { vocabularySize } = summary;
   const ids = inputs.filter(({ name }) => name.endsWith('input_ids'));
   return {
-    ...tableRows,
     ...(vocabularySize === undefined
       ? {}
       : Object.fromEntries(ids.map(({ name }) => [name, vocabularySize]))),
+    ...tableRows,
   };
 }
 

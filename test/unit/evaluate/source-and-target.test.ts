@@ -13,7 +13,7 @@ import type { Message } from '../../../extension/core/message';
 import { AnsweredIds } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { seq2seqFixture, seq2seqNames } from '../encoder-fixtures';
+import { seq2seqFixture, seq2seqTextNames } from '../encoder-fixtures';
 import { prune } from '../export/pruning';
 import { withLetters } from '../models/with-letters';
 import { runSearch } from '../prune/run-search';
@@ -21,7 +21,6 @@ import { temporaryFolder } from '../temporary-folder';
 
 const out = temporaryFolder();
 const run = { device: 'cpu', memoryBytes: 1 << 30 } as const;
-const textNames = seq2seqNames.filter((name) => name !== 'whisper');
 
 interface Golden {
   readonly source: readonly number[];
@@ -39,7 +38,7 @@ const file = (name: string, text: string): string => {
 const rows = (...pairs: readonly object[]): string =>
   pairs.map((pair) => JSON.stringify(pair)).join('\n');
 
-describe.each(textNames)('%s', (name) => {
+describe.each(seq2seqTextNames)('%s', (name) => {
   it("has transformers' loss of a target behind its source", async () => {
     const { source, target, loss } = goldenOf(name);
     const pair = new AnsweredIds(Int32Array.from([...source, ...target]), source.length);

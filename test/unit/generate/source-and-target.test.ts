@@ -11,7 +11,7 @@ import { greedy, sampleToken } from '../../../extension/core/generate/sampling';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
-import { seq2seqFixture, seq2seqNames } from '../encoder-fixtures';
+import { seq2seqFixture, seq2seqTextNames } from '../encoder-fixtures';
 import { prune, readConfig } from '../export/pruning';
 import type { GoldenArray } from '../fixtures';
 import { withLetters } from '../models/with-letters';
@@ -34,7 +34,7 @@ function goldenOf(name: string): Golden & { readonly logits: Float32Array } {
   return { ...golden, logits: new Float32Array(buffer.slice(byteOffset, byteOffset + length)) };
 }
 
-describe.each(seq2seqNames.filter((name) => name !== 'whisper'))('%s', (name) => {
+describe.each(seq2seqTextNames)('%s', (name) => {
   it("writes transformers' greedy tokens by their logits, the source's keys made once", async () => {
     const { source, generated, logits: expected } = goldenOf(name);
     const vocabulary = expected.length / generated.length;

@@ -5,7 +5,7 @@ import { loadModelInputs } from '../../../extension/core/data/model-inputs';
 import { requireWritable } from '../../../extension/core/export/writable';
 import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
 import { inEnglish } from '../../../extension/core/message';
-import { readIds } from '../../../extension/core/models/example';
+import { readIds, vocabularyBounds } from '../../../extension/core/models/example';
 import { AnsweredIds } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { listCandidates } from '../../../extension/core/prune/candidates';
@@ -30,7 +30,7 @@ const encoderBlock = ['block.0.attention', 'block.0.feedforward'];
 const decoderBlock = ['block.3.attention', 'block.3.cross-attention', 'block.3.feedforward'];
 const single = ['block.0.attention', 'block.2.feedforward', 'block.4.cross-attention'];
 /** Norms of sums stay, and with them their blocks. */
-const keepsBlocks = new Set(['bart', 'marian', 'mvp', 'plbart']);
+const keepsBlocks = new Set(['bart', 'blenderbot-small', 'marian', 'marian-two', 'mvp', 'plbart']);
 
 describe.each(seq2seqNames)('%s', (name) => {
   const folder = seq2seqFixture(name);
@@ -49,7 +49,8 @@ describe.each(seq2seqNames)('%s', (name) => {
     expect(relativeError(output, golden.output)).toBeLessThan(1e-4);
     const { summary } = await openModel(folder);
     expect(summary.warnings.map(inEnglish)).toEqual([]);
-    expect(summary).toMatchObject({ blocks: 5, vocabularySize: 64, tiedHead: name !== 't5-gated' });
+    const vocabularySize = name === 'marian-two' ? 70 : 64;
+    expect(summary).toMatchObject({ blocks: 5, vocabularySize, tiedHead: name !== 't5-gated' });
     expect(summary.sublayers.map(({ id }) => id)).toEqual([
       ...[0, 1, 2].flatMap((block) => [`block.${block}.attention`, `block.${block}.feedforward`]),
       ...[3, 4].flatMap((block) => [
@@ -180,7 +181,17 @@ describe('an encoder–decoder model', () => {
       /can't be written to GGUF files/,
     );
     const whisper = await openModelFiles(seq2seqFixture('whisper'));
-    expect(whisper.capabilities).toMatchObject({ readText: { code: 'no-text-input' } });
+    // One tokenizer.json knows one vocabulary.
+    const two = await openModelFiles(seq2seqFixture('marian-two'));
+    for (const { capabilities } of [whisper, two]) {
+      expect(capabilities).toMatchObject({
+        readText: { code: 'no-text-input' },
+        evaluate: { code: 'no-text-input' },
+        generate: { code: 'no-text-input' },
+        compress: { able: true },
+      });
+    }
+    expect(vocabularyBounds(two.model)).toEqual({ input_ids: 64, decoder_input_ids: 70 });
   });
 
   it('without any block of a side is refused', async () => {
@@ -207,7 +218,6 @@ describe('an encoder–decoder model', () => {
     ['bart', 'architectures', ['BartForSequenceClassification']],
     ['t5', 'architectures', ['T5EncoderModel']],
     ['t5', 'is_encoder_decoder', false],
-    ['marian', 'share_encoder_decoder_embeddings', false],
     ['whisper', 'decoder_layers', 'two'],
   ])('%s with another %s is refused, naming it', async (name, field, value) => {
     const folder = withFields(name, { [field]: value });

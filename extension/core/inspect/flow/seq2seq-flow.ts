@@ -15,19 +15,25 @@ export function seq2seqFlow(
   { layout, output }: Pick<Seq2SeqModel, 'layout' | 'output'>,
   tensors: readonly StoredTensor[],
 ): Flow {
-  const { norm, encoder, decoder, words, head, scales } = layout;
+  const { norm, encoder, decoder, targetWords, head, scales } = layout;
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const source = blocksOf(flow, encoder, sourceFlow(root, layout), false);
   root.items.push(...source.items);
   const encoded = root.norm('encoder-norm', norm, source.out, encoder.finalNorm);
-  const first = wordsFlow(root, layout, decoder, 'decoder_input_ids', 'target_sequence');
+  const first = wordsFlow(
+    root,
+    { ...layout, words: targetWords },
+    decoder,
+    'decoder_input_ids',
+    'target_sequence',
+  );
   const target = blocksOf(flow, { ...decoder, encoded }, first, true);
   root.items.push(...target.items);
   let x = root.norm('final-norm', norm, target.out, decoder.finalNorm);
   if (head !== undefined) {
     const scaled = root.scale('head-scale', x, scales.head);
-    const isShared = isTied(words, head.linear);
+    const isShared = isTied(targetWords, head.linear);
     x = root.add('head', 'weights', say`Output head`, [scaled], {
       shape: [...x.shape.slice(0, -1), head.linear.weight.shape[0] ?? '?'],
       tensors: partTensors(head.linear),
@@ -76,8 +82,10 @@ function wordsFlow(
     shape: ['batch', length, tower.attention.hiddenSize],
     tensors: partTensors(words),
   });
+  const { wordNorm, norms } = tower.start;
   const scaled = root.scale(`${name}.scale`, rows, scales.embedding);
-  return root.norms(`${name}.norm`, norm, placed(root, tower, name, scaled), tower.start.norms);
+  const normed = root.norm(`${name}.word-norm`, norm, scaled, wordNorm);
+  return root.norms(`${name}.norm`, norm, placed(root, tower, name, normed), norms);
 }
 
 function placed(root: BranchBuilder, { start: { positions } }: Tower, name: string, x: Wire): Wire {

@@ -13,6 +13,8 @@ interface Form {
   /** Whether norms stand in front of the branches, and one behind all. */
   readonly normsFirst: boolean;
   readonly tower: Common;
+  readonly decoder?: OfDecoder;
+  readonly ownWords?: Seq2SeqFamily['ownWords'];
   readonly defaults?: ConfigFields;
   readonly only?: ConfigFields;
 }
@@ -31,9 +33,15 @@ function attention(module: string, normsFirst: boolean): Architecture['attention
 
 /** What all towers of a family have in common. */
 type Common = Pick<TowerNames, 'positions' | 'embeddingNorm' | 'finalNorm'>;
+/** What the decoder has otherwise. */
+type OfDecoder = Pick<TowerNames, 'normsWordsAlone'>;
 
 /** Encoder and decoder, with their parts as BART names them. */
-export function towersOf(normsFirst: boolean, common: Common): ReturnType<Seq2SeqFamily['towers']> {
+export function towersOf(
+  normsFirst: boolean,
+  common: Common,
+  ofDecoder: OfDecoder = {},
+): ReturnType<Seq2SeqFamily['towers']> {
   const norm = 'final_layer_norm';
   const without = (name: string): Record<string, 'nn.Identity'> =>
     normsFirst ? { [name]: 'nn.Identity' } : {};
@@ -57,6 +65,7 @@ export function towersOf(normsFirst: boolean, common: Common): ReturnType<Seq2Se
     decoder: {
       prefix: 'decoder.',
       ...names,
+      ...ofDecoder,
       crossAttention: attention('encoder_attn', normsFirst),
       modules: {
         ...modules,
@@ -69,10 +78,8 @@ export function towersOf(normsFirst: boolean, common: Common): ReturnType<Seq2Se
 /** BART (arXiv 1910.13461) and what came after it. */
 function bartLike(form: Form): Seq2SeqFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
-  const towers = towersOf(normsFirst, {
-    ...form.tower,
-    ...(normsFirst ? { finalNorm: 'layer_norm' } : {}),
-  });
+  const common = { ...form.tower, ...(normsFirst ? { finalNorm: 'layer_norm' } : {}) };
+  const towers = towersOf(normsFirst, common, form.decoder);
   return {
     modelType,
     classes: { config: `${family}Config`, model: `${family}Model`, head },
@@ -95,6 +102,7 @@ function bartLike(form: Form): Seq2SeqFamily {
     norm: 'layer',
     biases: allBiases(true),
     words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
+    ...(form.ownWords === undefined ? {} : { ownWords: form.ownWords }),
     head: { name: 'lm_head', bias: 'final_logits_bias' },
     towers: () => towers,
     source: 'text',
@@ -128,6 +136,17 @@ export const bartLikes: readonly Seq2SeqFamily[] = [
     tower: fromTwo,
     only: { use_prompt: false },
   }),
+  bartLike({
+    modelType: 'blenderbot-small',
+    family: 'BlenderbotSmall',
+    normsFirst: false,
+    tower: {
+      positions: { name: 'embed_positions', offset: 0 },
+      embeddingNorm: 'layernorm_embedding',
+    },
+    decoder: { normsWordsAlone: true },
+    defaults: { max_position_embeddings: 512, pad_token_id: 0, decoder_start_token_id: 1 },
+  }),
   // arXiv 1804.00344
   bartLike({
     modelType: 'marian',
@@ -136,7 +155,8 @@ export const bartLikes: readonly Seq2SeqFamily[] = [
     normsFirst: false,
     tower: sines,
     defaults: { pad_token_id: 58100, decoder_start_token_id: 58100 },
-    only: { share_encoder_decoder_embeddings: true },
+    ownWords: ({ share_encoder_decoder_embeddings: isShared }) =>
+      isShared ? undefined : { source: 'encoder.embed_tokens', target: 'decoder.embed_tokens' },
   }),
   // arXiv 2001.08210
   bartLike({ modelType: 'mbart', family: 'MBart', normsFirst: true, tower: fromTwo }),

@@ -85,7 +85,9 @@ export function emitTargetMasks(
 export function emitSource(graph: GraphBuilder, layout: Seq2SeqLayout): Value {
   const { convolutions, encoder, norm } = layout;
   if (convolutions === undefined) {
-    return graph.within('source', () => emitWords(graph, layout, encoder, 'input_ids'));
+    return graph.within('source', () =>
+      emitWords(graph, layout, layout.words, encoder, 'input_ids'),
+    );
   }
   return graph.within('source', () => {
     const heard = convolutions.reduce(
@@ -112,19 +114,24 @@ export function emitTarget(
   ids: Value = 'decoder_input_ids',
   positionIds?: Value,
 ): Value {
-  return graph.within('target', () => emitWords(graph, layout, layout.decoder, ids, positionIds));
+  const { targetWords, decoder } = layout;
+  return graph.within('target', () =>
+    emitWords(graph, layout, targetWords, decoder, ids, positionIds),
+  );
 }
 
 function emitWords(
   graph: GraphBuilder,
-  { words, scales, norm }: Seq2SeqLayout,
-  { start: { positions, norms }, attention }: Tower,
+  { scales, norm }: Seq2SeqLayout,
+  words: Linear,
+  { start: { positions, wordNorm, norms }, attention }: Tower,
   ids: Value,
   positionIds?: Value,
 ): Value {
   const rows = emitTableRows(graph, words, ids);
-  const scaled =
+  const raised =
     scales.embedding === 1 ? rows : graph.op('Mul', [rows, graph.scalar(scales.embedding)]);
+  const scaled = wordNorm === undefined ? raised : emitNorm(graph, norm, raised, wordNorm);
   if (positions === undefined) {
     return emitNorms(graph, norm, scaled, norms);
   }

@@ -38,7 +38,7 @@ export async function openSeq2Seq(
     outer,
     fingerprint: await fingerprintModel(configText, checkpoint),
     sizes: {
-      vocabularySize: config.vocab_size,
+      vocabularySize: layout.targetWords.weight.shape[0] ?? config.vocab_size,
       ...(typeof maxPositions === 'number' ? { maxPositions } : {}),
       ...(head === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
     },
@@ -51,7 +51,8 @@ export async function openSeq2Seq(
     ),
   };
   const start = config.decoder_start_token_id ?? config.pad_token_id ?? undefined;
-  const readsText = family.source === 'text';
+  // One tokenizer knows one vocabulary.
+  const readsText = family.source === 'text' && layout.words === layout.targetWords;
   return {
     model: new Seq2SeqModel(summary, checkpoint.files, layout, readsText ? start : undefined),
     checkpoint,

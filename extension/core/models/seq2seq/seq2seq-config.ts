@@ -11,6 +11,9 @@ const seq2seqSchema = v.looseObject({
   model_type: v.string(),
   architectures: v.nullish(v.array(v.string())),
   vocab_size: size,
+  /** Of the target, where that has a vocabulary of its own. */
+  decoder_vocab_size: v.nullish(size),
+  share_encoder_decoder_embeddings: v.optional(v.boolean(), true),
   hidden_size: size,
   head_dim: configEntries.head_dim,
   encoder_layers: count,

@@ -17,8 +17,9 @@ export interface TowerNames {
   readonly feedforward: Architecture['feedforward'];
   /** A table of positions; where `sines` and it is not stored, sines and then cosines. */
   readonly positions?: { readonly name: string; readonly offset: number; readonly sines?: boolean };
-  /** Norm of the embedding. */
+  /** Norm of the embedding, and whether it stands in front of the positions. */
   readonly embeddingNorm?: string;
+  readonly normsWordsAlone?: boolean;
   readonly finalNorm?: string;
   /** Below the first block: what scores gain by distance in all blocks. */
   readonly distanceBias?: string;
@@ -41,6 +42,10 @@ export interface Seq2SeqFamily {
   readonly biases: Biases;
   /** Names that the embedding of words is stored under, the first that a checkpoint has. */
   readonly words: readonly string[];
+  /** Names of both embeddings, where config.json says that source and target have vocabularies of their own. */
+  readonly ownWords?: (
+    config: Seq2SeqConfig,
+  ) => { readonly source: string; readonly target: string } | undefined;
   readonly head: { readonly name: string; readonly bias?: string };
   readonly towers: (config: Seq2SeqConfig) => {
     readonly encoder: TowerNames;

@@ -24,6 +24,8 @@ export interface TowerStart {
     | { readonly weight: LazyTensor; readonly offset: number }
     | SinePositions
     | undefined;
+  /** Of the words in front of positions. */
+  readonly wordNorm: Norm | undefined;
   /** Of the embedding, and of removed sublayers. */
   readonly norms: readonly Norm[];
 }
@@ -42,6 +44,8 @@ export interface Tower {
 export interface Seq2SeqLayout {
   readonly norm: NormStyle;
   readonly words: Linear;
+  /** What the decoder looks up: the same, unless the target has a vocabulary of its own. */
+  readonly targetWords: Linear;
   /** Factors on what is looked up in the embedding, and on what the head reads. */
   readonly scales: { readonly embedding: number; readonly head: number };
   /** Of a spectrogram: two convolutions of width 3, the second at half the rate. */
@@ -97,7 +101,17 @@ export function layOutSeq2Seq(
   );
   const [first = ''] = family.words;
   const stored = family.words.find((name) => tensors.has(`${prefix}${name}.weight`)) ?? first;
-  const words = tensors.outer('embedding', `${prefix}${stored}`, vocabulary, hidden);
+  const own = family.ownWords?.(config);
+  const words = tensors.outer('embedding', `${prefix}${own?.source ?? stored}`, vocabulary, hidden);
+  const targetWords =
+    own === undefined
+      ? words
+      : tensors.outer(
+          'embedding',
+          `${prefix}${own.target}`,
+          config.decoder_vocab_size ?? vocabulary,
+          hidden,
+        );
   const scales = family.scales(config);
   const find = new TowerFinder({ family, config, folder, tensors, prefix, blockPlaces });
   const source = find.tower(encoder, 'encoder', 0);
@@ -105,12 +119,13 @@ export function layOutSeq2Seq(
   const layout = {
     norm: source.attention.norm,
     words,
+    targetWords,
     scales: { embedding: scales.embedding ?? 1, head: scales.head ?? 1 },
     convolutions: findConvolutions(family, config, tensors, prefix),
     spectrogram: [config.num_mel_bins, 2 * (config.max_source_positions ?? 0)] as const,
     encoder: source,
     decoder: target,
-    head: hasHead ? findHead(family, tensors, words) : undefined,
+    head: hasHead ? findHead(family, tensors, targetWords) : undefined,
     blockPlaces,
     sharedByBlocks: [source, target].flatMap(({ distanceBias }) =>
       distanceBias === undefined ? [] : [distanceBias.table.name],
@@ -131,9 +146,12 @@ function placesOf(prefix: string, { blocks }: TowerNames, count: number): string
   return Array.from({ length: count }, (_, number) => `${prefix}${blocks}.${number}.`);
 }
 
-/** The matrices outside the sublayers. */
-export function outerOf({ words, head }: Pick<Seq2SeqLayout, 'words' | 'head'>): OuterLinears {
-  return { embedding: words, heads: head === undefined ? [] : [head] };
+/** The matrices outside the sublayers: the embedding that the head may be, and the head. */
+export function outerOf({
+  targetWords,
+  head,
+}: Pick<Seq2SeqLayout, 'targetWords' | 'head'>): OuterLinears {
+  return { embedding: targetWords, heads: head === undefined ? [] : [head] };
 }
 
 /** The sublayers of both towers in one list, as what is counted of all models is. */
@@ -237,8 +255,10 @@ class TowerFinder {
     const { hiddenSize: hidden } = attention;
     const prefix = `${this.found.prefix}${names.prefix}`;
     const { embeddingNorm, finalNorm, distanceBias } = names;
-    const norms: Norm[] =
-      embeddingNorm === undefined ? [] : [tensors.norm(`${prefix}${embeddingNorm}`, hidden)];
+    const found =
+      embeddingNorm === undefined ? undefined : tensors.norm(`${prefix}${embeddingNorm}`, hidden);
+    const wordNorm = names.normsWordsAlone === true ? found : undefined;
+    const norms: Norm[] = found === undefined || found === wordNorm ? [] : [found];
     const positions = this.positions(names, side, prefix);
     const bias =
       distanceBias === undefined
@@ -296,7 +316,7 @@ class TowerFinder {
       }));
     }
     return {
-      start: { positions, norms },
+      start: { positions, wordNorm, norms },
       attention,
       feedforward,
       distanceBias: bias,

@@ -13,8 +13,8 @@ import type {
 } from '../layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
+import type { Linear } from '../parts/linear';
 import { emitNorms } from '../parts/norm';
-import type { Norm } from '../parts/norm';
 import {
   linearLayersOf,
   roundingOfForms,
@@ -118,13 +118,19 @@ export class Seq2SeqModel implements LayeredModel {
     return this.layout.sharedByBlocks;
   }
 
+  public get tableRows(): Readonly<Record<string, number>> {
+    const rowsOf = ({ weight }: Linear): number => weight.shape[0] ?? 0;
+    const { words, targetWords } = this.layout;
+    return { input_ids: rowsOf(words), [targetIds.name]: rowsOf(targetWords) };
+  }
+
   public get prologue(): Step & { readonly part: GraphPart } {
     const { encoder } = this.layout;
     // Without any sublayer the encoder gives the norm of what it reads.
     const isEmpty = encoder.sublayers.length === 0;
     const part = this.part(
       'prologue',
-      costsOf(this.startTensors(), [this.layout.words]),
+      costsOf(this.startTensors(), [this.layout.words, this.layout.targetWords]),
       this.inputs.map(({ name }) => name),
       [nextStream, target, ...this.sideNames],
       (graph) => {
@@ -359,15 +365,15 @@ export class Seq2SeqModel implements LayeredModel {
   }
 
   private startTensors(): LazyTensor[] {
-    const { words, convolutions = [], encoder, decoder } = this.layout;
+    const { words, targetWords, convolutions = [], encoder, decoder } = this.layout;
     const isEmpty = encoder.sublayers.length === 0;
     return [
-      ...[words, ...convolutions].flatMap(storedTensors),
+      ...[...new Set([words, targetWords]), ...convolutions].flatMap(storedTensors),
       ...[encoder, decoder].flatMap(({ start, distanceBias }) => [
         ...(start.positions !== undefined && 'weight' in start.positions
           ? [start.positions.weight]
           : []),
-        ...start.norms.flatMap((norm: Norm) => partTensors(norm)),
+        ...[start.wordNorm, ...start.norms].flatMap((norm) => partTensors(norm)),
         ...(distanceBias === undefined ? [] : [distanceBias.table]),
       ]),
       ...(isEmpty ? partTensors(encoder.finalNorm) : []),
