@@ -1,4 +1,9 @@
-import { ggufFields, keysOfFields, windowPattern } from '../../models/gguf/gguf-fields';
+import {
+  ggufFields,
+  keysOfFields,
+  layerNormEpsilon,
+  windowPattern,
+} from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
 import type { Changes } from '../changes';
@@ -30,6 +35,9 @@ export function modelEntries(
   entries.integer(ggufFields.hidden_size, config.hidden_size);
   entries.integer(ggufFields.num_hidden_layers, blocks.length);
   entries.float(epsilonKey, config.rms_norm_eps);
+  if (target.family.hasBothEpsilons === true) {
+    entries.float(layerNormEpsilon, config.rms_norm_eps);
+  }
   entries.floatIfPresent(ggufFields.attn_logit_softcapping, config.attn_logit_softcapping);
   entries.floatIfPresent(ggufFields.final_logit_softcapping, config.final_logit_softcapping);
   ownEntries(entries, model);

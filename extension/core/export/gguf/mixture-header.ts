@@ -20,7 +20,7 @@ export function expertEntries(
   if (experts === undefined || !hasExperts(architecture, config)) {
     return;
   }
-  const [count = config.num_experts ?? 0] = expertCounts.values();
+  const [count = config.num_experts] = expertCounts.values();
   const shared = experts.shared?.(config);
   entries.integer(ggufFields.num_experts, count);
   entries.integer(ggufFields.num_experts_per_tok, Math.min(count, config.num_experts_per_tok));

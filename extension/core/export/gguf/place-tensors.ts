@@ -41,7 +41,7 @@ function place(
   const source = (block: number): number => blocks[block] ?? block;
   const found = target.place(name, tensor, {
     block: source,
-    kept: (block) => keptExperts.get(`block.${source(block)}.feedforward`),
+    kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });
   if (found === undefined) {
     if (name.endsWith('rotary_emb.inv_freq') || isFurther(tensor, model)) {

@@ -33,9 +33,6 @@ export function scalingOf(config: ModelConfig): string {
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
-/** Pairs for time, height and width, as Qwen 3.5 has them. */
-const defaultSections = [11, 11, 10];
-
 /** What yarn multiplies the logarithm of its factor with where nothing else is said. */
 const defaultLogarithm = 0.1;
 
@@ -54,7 +51,10 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
   entries.floatIfPresent('attention.temperature_scale', rope.llama_4_scaling_beta);
   if (hasSections) {
-    entries.integers('rope.dimension_sections', [...(rope.mrope_section ?? defaultSections), 0]);
+    entries.integers('rope.dimension_sections', [
+      ...(rope.mrope_section ?? [rotary.dimensions / 2, 0, 0]),
+      0,
+    ]);
   }
   const original =
     config.original_max_position_embeddings ??

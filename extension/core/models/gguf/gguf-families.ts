@@ -98,6 +98,7 @@ const stateSpace = {
 /** One sublayer a block, of the kind that the lists of sizes tell. */
 const nemotron = {
   modelType: 'nemotron_h',
+  hasBothEpsilons: true,
   demands: () => ({ use_bias: false }),
   mixed: 'linear_attention',
   hasSingles: true,

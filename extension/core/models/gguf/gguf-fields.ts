@@ -24,6 +24,8 @@ export const ggufFields = {
 /** Says of each block whether it is windowed, or of how many the last is not. */
 export const windowPattern = 'attention.sliding_window_pattern';
 
+export const layerNormEpsilon = 'attention.layer_norm_epsilon';
+
 /** Keys of a family by field: a layer norm has another, and some fields are the family's own. */
 export function keysOfFields(
   { norm }: Architecture,
@@ -32,7 +34,7 @@ export function keysOfFields(
   const isLayerNorm = norm.startsWith('layer');
   return {
     ...ggufFields,
-    ...(isLayerNorm ? { rms_norm_eps: 'attention.layer_norm_epsilon' } : {}),
+    ...(isLayerNorm ? { rms_norm_eps: layerNormEpsilon } : {}),
     ...fields,
   };
 }

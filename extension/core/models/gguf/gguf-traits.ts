@@ -48,6 +48,8 @@ export interface GgufTraits {
   readonly doublesWidth?: boolean;
   /** Whether any blocks may have experts, which their tensors tell. */
   readonly sparseByTensors?: boolean;
+  /** Whether llama.cpp asks for the norms' epsilon under the key of layer norms as well. */
+  readonly hasBothEpsilons?: boolean;
   /** Key of a flag that says whether there is a rotary embedding at all. */
   readonly rotaryFlag?: string;
   /** Whether the file has shares of the rotary dimensions for places in images, of which texts need none. */

@@ -1,0 +1,227 @@
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { mixedTypes } from '../../../extension/core/export/gguf/type-mixes';
+import { openModel } from '../../../extension/core/models/open-model';
+import { familyFixture, fixture, relativeError } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { logitsOf, prune, rejection } from './pruning';
+
+const root = temporaryFolder();
+let count = 0;
+const fresh = (): string => join(root, `${count++}`);
+const ids = [[5, 9, 2, 33, 41, 7, 60, 12, 18, 3, 27, 50]];
+const mxfp4 = join(import.meta.dirname, '../../fixtures/quantized/mxfp4');
+/** Numbers of float16 folders as they are, whatever is done to them. */
+const inFloats = { format: 'gguf', types: { mix: 'F32' } } as const;
+
+const fileIn = (folder: string): string =>
+  join(folder, readdirSync(folder).find((name) => name.endsWith('.gguf')) ?? '');
+
+/** A family's fixture, with some fields of config.json changed. */
+function folderOf(name: string, changed?: object): string {
+  const own = existsSync(familyFixture(name)) ? familyFixture(name) : fixture(name);
+  if (changed === undefined) {
+    return own;
+  }
+  const copy = fresh();
+  cpSync(own, copy, { recursive: true });
+  const file = join(copy, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+  writeFileSync(file, JSON.stringify({ ...config, ...changed }));
+  return copy;
+}
+
+async function typesIn(file: string): Promise<(name: string) => string | undefined> {
+  const { tensors } = await readGgufHeader(file);
+  return (name) => tensors.find((tensor) => tensor.name === name)?.dtype;
+}
+
+/** Ids of all sublayers of a block. */
+async function blockOf(folder: string, block: number): Promise<string[]> {
+  const { sublayers } = (await openModel(folder)).summary;
+  return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
+}
+
+/** By the families' fixtures: what config.json has otherwise, and a block that can go. */
+const families: readonly {
+  readonly name: string;
+  readonly changed?: object;
+  readonly block?: number;
+}[] = [
+  { name: 'mixtral', block: 1 },
+  { name: 'mixtral-fused', changed: { sliding_window: null } },
+  { name: 'qwen2_moe', block: 0 },
+  { name: 'qwen3-moe', block: 0 },
+  { name: 'gpt_oss', block: 0 },
+  { name: 'olmoe-equal-heads', block: 0 },
+  { name: 'granitemoe', block: 1 },
+  { name: 'minimax_m2', block: 0 },
+  { name: 'hunyuan_v1_moe', block: 0 },
+  { name: 'deepseek_v2', changed: { topk_method: 'greedy' }, block: 0 },
+  { name: 'deepseek_v3', block: 2 },
+  { name: 'glm4_moe', block: 0 },
+  { name: 'dots1-equal-heads', block: 0 },
+  { name: 'ernie4_5_moe', block: 1 },
+  { name: 'llama4_text-turns', block: 7 },
+  { name: 'lfm2', block: 0 },
+  { name: 'lfm2_moe-small' },
+  { name: 'qwen3_next-sparse', block: 0 },
+  { name: 'qwen3_5_text-small' },
+  { name: 'qwen3_5_moe_text-small' },
+  { name: 'kimi_linear-three', block: 0 },
+  { name: 'granitemoehybrid-small' },
+  { name: 'granitemoehybrid-dense', block: 0 },
+  { name: 'falcon_h1-gate-first', block: 0 },
+  { name: 'mamba-double', block: 0 },
+  { name: 'falcon_mamba-double', block: 1 },
+  { name: 'mamba2-plain', block: 0 },
+  { name: 'jamba-small' },
+  { name: 'ministral3', block: 0 },
+  { name: 'phi3-longrope', block: 0 },
+];
+
+describe('a GGUF file of a folder with experts or mixers', () => {
+  it.each(families)('of $name gives the logits of the folder', async ({ name, changed }) => {
+    const [folder, out] = [folderOf(name, changed), fresh()];
+    await prune(folder, [], out, inFloats);
+    const [expected, actual] = [await logitsOf(folder, ids), await logitsOf(fileIn(out), ids)];
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+  });
+
+  it.each(families.filter(({ block }) => block !== undefined))(
+    'of $name loses a block',
+    async ({ name, changed, block = 0 }) => {
+      const [folder, out] = [folderOf(name, changed), fresh()];
+      const removed = await blockOf(folder, block);
+      await prune(folder, removed, out, inFloats);
+      const expected = await logitsOf(folder, ids, removed);
+      expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    },
+  );
+
+  it.each(['nemotron_h-experts', 'nemotron_h-dense'])(
+    'of %s lets steps fall below what transformers bounds them by',
+    async (name) => {
+      const [folder, out] = [folderOf(name), fresh()];
+      await prune(folder, [], out, inFloats);
+      const [expected, actual] = [await logitsOf(folder, ids), await logitsOf(fileIn(out), ids)];
+      expect(relativeError(actual, expected)).toBeLessThan(5e-3);
+    },
+  );
+
+  it('keeps the blocks of MXFP4, whatever the other tensors become', async () => {
+    const folder = mxfp4;
+    const expected = await logitsOf(folder, ids);
+    for (const types of [{}, { mix: 'Q8_0' }] as const) {
+      const out = fresh();
+      await prune(folder, [], out, { format: 'gguf', types });
+      const typeOf = await typesIn(fileIn(out));
+      expect(typeOf('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
+      expect(typeOf('blk.1.ffn_down_exps.weight')).toBe('MXFP4');
+      expect(typeOf('blk.0.attn_q.weight')).toBe('mix' in types ? 'Q8_0' : 'BF16');
+      const error = relativeError(await logitsOf(fileIn(out), ids), expected);
+      expect(error).toBeLessThan('mix' in types ? 0.1 : 1e-5);
+    }
+  });
+
+  it('writes MXFP4 as another type where one is asked for', async () => {
+    const [folder, out] = [mxfp4, fresh()];
+    const tensors = { 'blk.0.ffn_up_exps.weight': 'F16', 'blk.1.ffn_down_exps.weight': 'F32' };
+    await prune(folder, [], out, { format: 'gguf', types: { tensors } });
+    const typeOf = await typesIn(fileIn(out));
+    expect(typeOf('blk.0.ffn_up_exps.weight')).toBe('F16');
+    expect(typeOf('blk.0.ffn_gate_exps.weight')).toBe('MXFP4');
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+
+  it('quantizes experts, and leaves routers and convolutions as float32', async () => {
+    const out = fresh();
+    const tensors = { 'blk.1.ffn_up_exps.weight': 'Q8_0' };
+    await prune(folderOf('lfm2_moe-small'), [], out, { format: 'gguf', types: { tensors } });
+    const typeOf = await typesIn(fileIn(out));
+    expect(typeOf('blk.1.ffn_up_exps.weight')).toBe('Q8_0');
+    expect(typeOf('blk.1.ffn_gate_exps.weight')).toBe('F16');
+    expect(typeOf('blk.1.ffn_gate_inp.weight')).toBe('F32');
+    expect(typeOf('blk.1.exp_probs_b.bias')).toBe('F32');
+    expect(typeOf('blk.0.shortconv.conv.weight')).toBe('F32');
+  });
+
+  it('gives experts the types that llama.cpp falls back to where rows are short', () => {
+    const types = mixedTypes(
+      'Q4_K_S',
+      [
+        { name: 'blk.3.ffn_up_exps.weight', shape: [4, 16, 32] },
+        { name: 'blk.3.ffn_down_exps.weight', shape: [4, 32, 16] },
+        { name: 'blk.3.ffn_gate_inp.weight', shape: [4, 32] },
+        { name: 'blk.3.ssm_conv1d.weight', shape: [64, 4] },
+      ],
+      { blocks: 8, heads: 4, keyValueHeads: 4, experts: 4, hasImportance: false },
+    );
+    expect([...types]).toEqual([
+      ['blk.3.ffn_up_exps.weight', 'Q5_0'],
+      ['blk.3.ffn_down_exps.weight', 'F16'],
+    ]);
+  });
+
+  it('keeps attention in better types in mixtures of eight, as llama.cpp does', () => {
+    const names = ['attn_v', 'attn_k', 'attn_output', 'attn_q', 'ffn_down_exps', 'ffn_up_exps'];
+    const tensors = names.map((part) => ({ name: `blk.2.${part}.weight`, shape: [256, 256] }));
+    const model = { blocks: 8, heads: 4, keyValueHeads: 4, hasImportance: false };
+    const typesOf = (experts: number): unknown[] => [
+      ...mixedTypes('Q4_K_S', tensors, { ...model, experts }).values(),
+    ];
+    expect(typesOf(8)).toEqual(['Q8_0', 'Q8_0', 'Q5_K', 'Q4_K', 'Q4_K', 'Q4_K']);
+    expect(typesOf(4)).toEqual(['Q5_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K', 'Q4_K']);
+  });
+
+  it.each(['qwen2_moe', 'gpt_oss', 'glm4_moe'])(
+    'of %s loses as many experts in every block',
+    async (name) => {
+      const [folder, out] = [folderOf(name), fresh()];
+      const { sublayers } = (await openModel(folder)).summary;
+      const removed = sublayers.flatMap(({ id, experts }, i) =>
+        experts === undefined ? [] : [`${id}.${i % 4}`],
+      );
+      expect(removed).not.toEqual([]);
+      await prune(folder, removed, out, inFloats);
+      const expected = await logitsOf(folder, ids, removed);
+      expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+    },
+  );
+
+  it('is refused with the reason', async () => {
+    for (const [name, changed, message] of [
+      ['deepseek_v2', undefined, /topk_method: llama\.cpp computes deepseek2 .* "greedy"/],
+      ['deepseek_v3', { rope_interleave: false }, /rope_interleave: .* with true here, not false/],
+      ['qwen2_moe', { norm_topk_prob: true }, /norm_topk_prob: .* with false here, not true/],
+      ['qwen3_next-small', undefined, /num_experts: llama\.cpp expects experts in block 0/],
+      ['nemotron_h', undefined, /num_experts: llama\.cpp expects experts in block 3/],
+      ['olmoe', undefined, /num_key_value_heads: .* with 4 here, not 2/],
+      ['gpt_oss', { swiglu_limit: 5 }, /swiglu_limit: .* with 7 here, not 5/],
+      ['llama4_text', undefined, /floor_scale: .* with 8192 here, not 4/],
+      ['falcon_h1-scaled', undefined, /mamba_norm_before_gate: .* with false here/],
+      ['mamba2-small', undefined, /use_bias: llama\.cpp computes mamba2 models with false/],
+      ['mamba2-plain', { time_step_limit: [0, 0.1] }, /time_step_limit: .* without bounds/],
+      ['mamba-small', undefined, /hidden_size: .* twice the hidden size, not 48 channels/],
+      ['phimoe', undefined, /gives the experts of phimoe models other weights/],
+    ] as const) {
+      const written = prune(folderOf(name, changed), [], fresh(), { format: 'gguf' });
+      expect((await rejection(written)).message, name).toMatch(message);
+    }
+  });
+
+  it('is refused where no block of a kind remains that llama.cpp needs', async () => {
+    for (const [name, block, message] of [
+      ['lfm2_moe-small', 0, /expects a block with a mixer in lfm2moe models/],
+      ['jamba-small', 1, /expects a block with attention in jamba models/],
+    ] as const) {
+      const folder = folderOf(name);
+      const removed = await blockOf(folder, block);
+      const written = prune(folder, removed, fresh(), { format: 'gguf' });
+      expect((await rejection(written)).message).toMatch(message);
+    }
+  });
+});
