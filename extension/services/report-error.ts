@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { commands, l10n, Uri, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { isMessage } from '../core/message';
@@ -115,10 +116,11 @@ function remediesOf(error: unknown, job: JobRecord | undefined): Action[] {
   return actions;
 }
 
-/** Text files that an error names can be opened; weights and folders cannot. */
+/** Text files that an error names and that are there can be opened; weights and folders cannot. */
 function fileOf(error: unknown): string | undefined {
   const file = error instanceof UserError ? error.subject.file : undefined;
-  return file !== undefined && /\.(json|jsonl|txt|md)$/.test(file) ? file : undefined;
+  const isText = file !== undefined && /\.(json|jsonl|txt|md)$/.test(file);
+  return isText && existsSync(file) ? file : undefined;
 }
 
 /** Whether config.json names a model that is not known. */

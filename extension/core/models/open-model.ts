@@ -7,9 +7,9 @@ import { readConfigText } from '../checkpoints/config-text';
 import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
-import { architectures, familyOfConfig } from './transformer/architectures';
+import { familyOfConfig } from './transformer/architectures';
 import type { ConfigFields } from './transformer/config-layout';
-import { encoderArchitectures, knownEncoder } from './encoders/encoder-architectures';
+import { knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
 import { fingerprintModel } from './fingerprint';
 import { openGguf } from './gguf/gguf-model';
@@ -20,9 +20,9 @@ import { OnnxLayeredModel } from './onnx/onnx-layered-model';
 import type { QuantizationSummary } from './model-summary';
 import { OpenedModel } from './opened-model';
 import { openSeq2Seq } from './seq2seq/open-seq2seq';
-import { knownSeq2Seq, seq2seqFamilies } from './seq2seq/seq2seq-families';
+import { knownSeq2Seq } from './seq2seq/seq2seq-families';
 import { openStages, withHead } from './stages/open-stages';
-import { knownStaged, stagedFamilies } from './stages/staged-families';
+import { knownStaged } from './stages/staged-families';
 import { hasTiedHead } from './transformer/outer-matrices';
 import { joinPacked } from './quantized/packed-checkpoint';
 import { readQuantization } from './quantized/quantization';
@@ -242,7 +242,7 @@ function architectureOf(configText: string, file: string): Architecture {
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {
     file,
     field: 'model_type',
-    remedy: say`Run \`espalier try-family\` to try it as a known family. Supported: ${[...new Set([...architectures, ...encoderArchitectures, ...seq2seqFamilies, ...stagedFamilies].map((known) => known.modelType))].join(', ')}.`,
+    remedy: say`Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
   });
 }
 

@@ -50,9 +50,9 @@ export function testDamaged(session: () => Session): void {
     expect(await refusal('no-shard')).toMatch(/model-00002-of-00003\.safetensors/);
   });
 
-  it('of an unknown architecture: names the field and what is known', async () => {
+  it('of an unknown architecture: names the field and what to do', async () => {
     expect(await refusal('unknown')).toMatch(
-      /unknown\/config\.json: model_type: .*"reversible".*Supported: .*llama/,
+      /unknown\/config\.json: model_type: .*"reversible".*known family/,
     );
   });
 
