@@ -45,7 +45,7 @@ export function whyNoWidths(
 
 /** Python of what narrower sublayers need, as parts of a modelling file; empty where there are none. */
 export function widthParts(
-  { attention, feedforward }: Architecture,
+  { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
   { widths }: Pick<Changes, 'widths'>,
 ): { readonly classes: string; readonly method: string; readonly call: string } {
   if (Object.keys(widths).length === 0) {
