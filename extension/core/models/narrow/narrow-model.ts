@@ -274,8 +274,10 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
     encoder === undefined
       ? readArchitecture(edited, path).config
       : parseEncoderConfig(edited, path, encoder.config);
+  const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
   // Some families compute it of others.
-  return read === count ? edited : undefined;
+  const isSaid = encoder === undefined || field in fields;
+  return isSaid && read === count ? edited : undefined;
 };
 
 const headFields: SetFields = (text, count, { path }) => {
