@@ -57,7 +57,6 @@ describe('what a model cannot do', () => {
         generate: 'sees-whole-input',
         keepCache: 'no-key-value-cache',
         removeExperts: 'none-of-kind',
-        narrow: 'no-widths',
       },
     ],
     [
