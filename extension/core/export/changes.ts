@@ -87,7 +87,7 @@ export function needsModule(changes: Changes): boolean {
 }
 
 /** Whether blocks lack sublayers, or have others of another size. */
-export function isUnlike({ absent, widths }: Changes): boolean {
+function isUnlike({ absent, widths }: Changes): boolean {
   return absent.length + Object.keys(widths).length > 0;
 }
 

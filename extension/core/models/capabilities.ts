@@ -270,7 +270,7 @@ function hasDenseMatrices(model: LayeredModel): Capability {
 }
 
 /** What can be narrowed. */
-export const narrowableModels = say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder or GGUF file, or feed-forwards of an ONNX file.`;
+export const narrowableModels = say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder or GGUF file, or feed-forwards of an encoder or an ONNX file.`;
 
 function hasWidths(model: LayeredModel): Capability {
   const { sublayers, name } = model.summary;

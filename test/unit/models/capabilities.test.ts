@@ -43,7 +43,6 @@ describe('what a model cannot do', () => {
       {
         removeExperts: 'none-of-kind',
         compress: 'keeps-own-packing',
-        narrow: 'no-widths',
         repair: 'keeps-own-packing',
         patch: 'keeps-own-packing',
       },
@@ -58,7 +57,6 @@ describe('what a model cannot do', () => {
         generate: 'sees-whole-input',
         keepCache: 'no-key-value-cache',
         removeExperts: 'none-of-kind',
-        narrow: 'no-widths',
       },
     ],
     [
@@ -71,7 +69,6 @@ describe('what a model cannot do', () => {
         generate: 'sees-whole-input',
         keepCache: 'no-key-value-cache',
         removeExperts: 'none-of-kind',
-        narrow: 'no-widths',
       },
     ],
     [

@@ -22,6 +22,7 @@ import type { PruneResult } from '../../../extension/core/pipelines/prune-result
 import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { logitsOf, readConfig, rejection } from '../export/pruning';
+import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
@@ -371,6 +372,52 @@ describe('a narrowed ONNX file', () => {
       expect(model.capabilities.narrow.able).toBe(false);
     },
   );
+});
+
+describe('a narrowed encoder', () => {
+  const channels = { sublayer: 'block.1.feedforward', remove: '0-2,5' };
+
+  it.each([
+    ['bert-classes', 'safetensors'],
+    ['bert-classes', 'onnx'],
+    ['roberta-masked', 'safetensors'],
+    ['vit-classes', 'safetensors'],
+    ['vit-classes', 'onnx'],
+    ['wav2vec2-ctc', 'safetensors'],
+    ['dinov2-registers', 'safetensors'],
+    ['imagegpt-classes', 'safetensors'],
+  ] as const)(
+    'of %s as %s computes what the original does without the channels',
+    async (name, format) => {
+      const source = encoderFixture(name);
+      const { path, layout, verification } = await narrow(
+        source,
+        { narrow: [channels] },
+        `${name}-${format}`,
+        { format },
+      );
+      expect(verification.relativeError).toBeLessThan(1e-4);
+      if (format === 'safetensors') {
+        expect(layout).toBe('auto-map');
+        const { examples } = encoderGolden(name);
+        const expected = await encoderOutput(await ignoring(source, format, [channels]), examples);
+        expect(relativeError(await encoderOutput(path, examples), expected)).toBeLessThan(1e-5);
+      }
+    },
+  );
+
+  it('is an ordinary model where all feed-forwards lose as many channels', async () => {
+    const source = encoderFixture('bert-classes');
+    const { sublayers } = (await openModel(source)).summary;
+    const plan = sublayers.flatMap(({ id, kind }) =>
+      kind === 'feedforward' ? [{ ...channels, sublayer: id }] : [],
+    );
+    const { path, layout } = await narrow(source, { narrow: plan }, 'even-bert');
+    expect(layout).toBe('blocks');
+    const { intermediate_size: before = 0 } = readConfig(source) as { intermediate_size?: number };
+    expect(readConfig(path)).toMatchObject({ intermediate_size: before - 4 });
+    expect(readConfig(path)).not.toHaveProperty('espalier');
+  });
 });
 
 describe('ranges', () => {

@@ -39,7 +39,7 @@ import { say } from '../../message';
 
 /** The layouts of a GGUF file, for docs. */
 export const describeGgufLayout = {
-  blocks: 'An ordinary model with fewer blocks.',
+  blocks: 'An ordinary model with fewer blocks, or with all of them as much narrower.',
   deci: 'A deci model of llama.cpp, made from `llama` only. It can lose whole blocks, single attentions, channels and key/value heads.',
 } as const;
 

@@ -10,6 +10,7 @@ import { lacksMethod, pythonLines, registration } from './modelling-file';
 import { outerParts } from './outer-modules';
 import { patchParts } from './patch-modules';
 import { raiseTooOld } from './python-errors';
+import { widthParts } from './width-modules';
 
 /** The text of modeling_espalier.py: the stock encoder with the removed sublayers taken out and the compressed matrices put in. */
 export function encoderModellingFile(
@@ -37,6 +38,7 @@ export function encoderModellingFile(
   ]);
   const stands = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
+  const widths = widthParts(family, needs, modules);
   const outer = outerParts(needs, stockModel);
   const patchedModules = patchModulesOf(family);
   const patches = patchParts(
@@ -59,10 +61,10 @@ class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
 ${lacksMethod}
-${forms.method}${patches.method}
+${widths.method}${forms.method}${patches.method}
 
 ${stands.join('\n\n')}
-${forms.classes}${patches.classes}${outer.classes}
+${widths.classes}${forms.classes}${patches.classes}${outer.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -76,7 +78,7 @@ class ${model}(${stockModel}):
             layers = ${layers}
         except AttributeError:
             ${raiseTooOld} from None
-        for block, layer in enumerate(layers):${forms.call}
+        for block, layer in enumerate(layers):${widths.call}${forms.call}
             if config.lacks(block, "attention"):
                 ${withoutBranch(modules.attention)}
             if config.lacks(block, "feedforward"):

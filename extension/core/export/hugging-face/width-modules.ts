@@ -43,18 +43,35 @@ export function whyNoWidths(
       };
 }
 
+/** Where transformers has linear layers that are named otherwise in files. */
+interface NamedOtherwise {
+  /** Those that it splits: their parts are called gate_proj and up_proj. */
+  readonly splits?: readonly string[];
+  /** Its own name by that in files. */
+  readonly linears?: Readonly<Record<string, string>>;
+}
+
 /** Python of what narrower sublayers need, as parts of a modelling file; empty where there are none. */
 export function widthParts(
-  { attention, feedforward }: Architecture,
+  { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
   { widths }: Pick<Changes, 'widths'>,
+  { splits = [], linears = {} }: NamedOtherwise = {},
 ): { readonly classes: string; readonly method: string; readonly call: string } {
   if (Object.keys(widths).length === 0) {
     return { classes: '', method: '', call: '' };
   }
   const namesOf = (projection: Architecture['feedforward']['gateUp']): readonly string[] =>
     projection.kind === 'fused' ? [projection.name] : projection.names;
+  const moduleOf = (name: string): string => linears[name] ?? name;
+  const modulesOf = (name: string): readonly string[] =>
+    splits.includes(name)
+      ? ['gate_proj', 'up_proj'].map((part) => name.replace(/[^.]*$/, part))
+      : [moduleOf(name)];
   const resized = (outputs: readonly string[], inputs: string): string =>
-    [...outputs.map((path) => `("${path}", 0)`), `("${inputs}", 1)`].join(', ');
+    [
+      ...outputs.flatMap(modulesOf).map((path) => `("${path}", 0)`),
+      `("${moduleOf(inputs)}", 1)`,
+    ].join(', ');
   const [module = ''] = attention.output.split('.');
   return {
     classes: `\n\n${widthModules}\n`,
@@ -72,7 +89,7 @@ export function widthParts(
                 resize_heads(layer.${module}, width, whole)
             width = config.width_of(block, "feedforward")
             if width is not None:
-                down = layer.get_submodule("${feedforward.down}")
+                down = layer.get_submodule("${moduleOf(feedforward.down)}")
                 whole = down.weight.shape[isinstance(down, nn.Linear)]
                 for path, axis in (${resized(namesOf(feedforward.gateUp), feedforward.down)}):
                     resize(layer, path, axis, width, whole)`,

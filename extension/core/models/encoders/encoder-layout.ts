@@ -170,7 +170,7 @@ export function layOutEncoder(
       block,
       weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
         hidden,
-        inner: config.intermediate_size,
+        inner: config.espalier?.widths?.[`block.${block}.feedforward`] ?? config.intermediate_size,
       }),
     }));
   }

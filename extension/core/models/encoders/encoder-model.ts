@@ -23,6 +23,8 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
+import { feedforwardWidth } from '../narrow/width';
+import type { Width } from '../narrow/width';
 import { emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { emitPatch } from '../patch/symbolic-patch';
@@ -109,6 +111,14 @@ export class EncoderModel implements LayeredModel {
 
   public sublayer(index: number): Step & { part: BuilderPart } {
     return this.over(this.idAt(index), this.at(index));
+  }
+
+  /** Channels of feed-forwards; attentions stay whole. */
+  public width(index: number): Width | undefined {
+    const sublayer = this.at(index);
+    return sublayer.kind === 'feedforward' && this.summary.fixed === undefined
+      ? feedforwardWidth(this.layout.feedforward, sublayer.weights)
+      : undefined;
   }
 
   public summed(index: number): Step & { part: BuilderPart } {

@@ -20,8 +20,19 @@ export async function openEncoder(
   configText: string,
   architecture: EncoderArchitecture,
 ): Promise<{ readonly model: EncoderModel; readonly checkpoint: Checkpoint }> {
-  const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const checkpoint = await openSafetensors(folder.weights);
+  return { model: await readEncoder(folder, configText, architecture, checkpoint), checkpoint };
+}
+
+/** An encoder of these tensors, under the fingerprint of its files unless another is given. */
+export async function readEncoder(
+  folder: ModelFolder,
+  configText: string,
+  architecture: EncoderArchitecture,
+  checkpoint: Checkpoint,
+  fingerprint?: string,
+): Promise<EncoderModel> {
+  const config = parseEncoderConfig(configText, folder.config, architecture.config);
   const layout = layOutEncoder(architecture, config, folder, checkpoint);
   const { maxPositions, canTie, embedding } = layout;
   const outer = outerOf(layout);
@@ -31,7 +42,7 @@ export async function openEncoder(
     checkpoint,
     layout: { ...layout, keepsCache: false },
     outer,
-    fingerprint: await fingerprintModel(configText, checkpoint),
+    fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       ...(embedding.kind === 'text'
         ? { vocabularySize: embedding.words.weight.shape[0] ?? 0 }
@@ -47,5 +58,5 @@ export async function openEncoder(
           ...found,
           fixed: say`Blocks of ${config.model_type} models share their weights: removing a sublayer would free no memory.`,
         };
-  return { model: new EncoderModel(summary, checkpoint.files, layout), checkpoint };
+  return new EncoderModel(summary, checkpoint.files, layout);
 }

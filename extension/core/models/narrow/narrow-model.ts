@@ -7,10 +7,15 @@ import { UserError } from '../../user-error';
 import { storeComputed } from '../forms/store-forms';
 import type { ComputedTensor } from '../forms/store-forms';
 import { narrowableModels } from '../capabilities';
+import type { EncoderArchitecture } from '../encoders/encoder-architecture';
+import { knownEncoder } from '../encoders/encoder-architectures';
+import { parseEncoderConfig } from '../encoders/encoder-config';
+import { readEncoder } from '../encoders/open-encoder';
 import { readArchitecture, readDecoder, readGgufDecoder } from '../open-model';
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary } from '../model-summary';
 import { OpenedModel } from '../opened-model';
+import { baseModelType, readModelType } from '../transformer/model-config';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
@@ -49,9 +54,14 @@ export async function narrowModel(
   return new OpenedModel(model, headers, { original: opened, widths });
 }
 
+/** The encoder family that config.json names, if it names one. */
+function encoderOf(configText: string): EncoderArchitecture | undefined {
+  return knownEncoder(baseModelType(readModelType(configText) ?? ''));
+}
+
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
-  { headers, summary, path }: OpenedModel,
+  { model: original, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
   widths: Readonly<Record<string, number>>,
   fingerprint: string,
@@ -68,7 +78,11 @@ async function readNarrowed(
       const tensors = new Map([...before.tensors].map(([key, tensor]) => [key, place(tensor)]));
       const checkpoint = { ...before, tensors };
       const folder = { path, name, config, weights: before.entry };
-      const model = await readDecoder(folder, configText, checkpoint, fingerprint);
+      const encoder = encoderOf(configText);
+      const model =
+        original.kind === 'encoder' && encoder !== undefined
+          ? await readEncoder(folder, configText, encoder, checkpoint, fingerprint)
+          : await readDecoder(folder, configText, checkpoint, fingerprint);
       return { model, headers: { ...headers, configText, checkpoint } };
     }
     case 'gguf': {
@@ -245,15 +259,25 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
   if (sublayers.some(({ kind }) => kind === 'expert')) {
     return undefined;
   }
-  const { architecture } = readArchitecture(text, path);
-  if (architecture.innerSize !== undefined) {
+  const encoder = encoderOf(text);
+  const { innerSize, config: layout = {} } =
+    encoder === undefined
+      ? readArchitecture(text, path).architecture
+      : { innerSize: undefined, ...encoder };
+  if (innerSize !== undefined) {
     return undefined;
   }
-  const { nested, names = {} } = architecture.config ?? {};
+  const { nested, names = {} } = layout;
   const field = names['intermediate_size'] ?? 'intermediate_size';
   const edited = setField(text, [...(nested === undefined ? [] : [nested]), field], count);
+  const { intermediate_size: read } =
+    encoder === undefined
+      ? readArchitecture(edited, path).config
+      : parseEncoderConfig(edited, path, encoder.config);
+  const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
   // Some families compute it of others.
-  return readArchitecture(edited, path).config.intermediate_size === count ? edited : undefined;
+  const isSaid = encoder === undefined || field in fields;
+  return isSaid && read === count ? edited : undefined;
 };
 
 const headFields: SetFields = (text, count, { path }) => {

@@ -75,7 +75,8 @@ function greatestDivisor(a: number, b: number): number {
   return b === 0 ? a : greatestDivisor(b, a % b);
 }
 
-function feedforwardWidth(
+/** The channels of a feed-forward; undefined where they can only stay or go as a whole. */
+export function feedforwardWidth(
   { gated, takesTurns }: FeedforwardShape,
   { gateUp, down, innerNorm }: FeedforwardWeights,
 ): Width | undefined {

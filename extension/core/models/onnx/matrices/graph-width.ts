@@ -48,7 +48,7 @@ class Channels {
       return this.constant(data);
     }
     const node = this.source.index.producers.get(value);
-    if (node === undefined || node.outputs.filter((name) => name !== '').length !== 1) {
+    if (node?.outputs.filter((name) => name !== '').length !== 1) {
       return false;
     }
     this.nodes.add(node);
