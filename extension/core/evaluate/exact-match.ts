@@ -2,7 +2,7 @@ import type { Tokenizer } from '../data/tokenizer';
 import { checkVocabulary } from '../data/vocabulary';
 import { continuation, textBehind, writingRules } from '../generate/continuation';
 import type { WritingRules } from '../generate/continuation';
-import { openDecoder, warnRereading } from '../generate/decoder';
+import { openDecoder, warnRereading } from '../generate/open-decoder';
 import type { Decoder, DecoderOptions } from '../generate/decoder';
 import { greedy, sampleToken } from '../generate/sampling';
 import type { JobContext } from '../jobs/job';

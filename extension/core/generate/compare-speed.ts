@@ -5,7 +5,7 @@ import { say } from '../message';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
-import { openDecoder, warnRereading } from './decoder';
+import { openDecoder, warnRereading } from './open-decoder';
 import type { Decoder } from './decoder';
 import { median } from '../median';
 import { timed } from './latency';

@@ -1,6 +1,6 @@
 import type { Message } from '../message';
 import type { LayeredModel } from '../models/layered-model';
-import { openDecoder } from './decoder';
+import { openDecoder } from './open-decoder';
 import type { Decoder, DecoderOptions } from './decoder';
 
 /** A decoder, and what it has read so far. */

@@ -14,7 +14,7 @@ import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
 import { continuation, textBehind, writingRules } from './continuation';
 import type { ChosenToken, ContinuationOptions } from './continuation';
-import { warnRereading } from './decoder';
+import { warnRereading } from './open-decoder';
 import { freshDecoders } from './decoder-pool';
 import type { DecoderSource, TakenDecoder } from './decoder-pool';
 import { checkSampling, sampleToken } from './sampling';

@@ -6,7 +6,7 @@ import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { UserError } from '../user-error';
-import { openDecoder, warnRereading } from './decoder';
+import { openDecoder, warnRereading } from './open-decoder';
 import { counted, say } from '../message';
 
 /** What to time, and where. */

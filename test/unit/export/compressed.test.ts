@@ -8,7 +8,7 @@ import { storeForms } from '../../../extension/core/models/forms/store-forms';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import type { LinearLayer, MatrixEncoding } from '../../../extension/core/models/matrix-encoding';
 import { openModel } from '../../../extension/core/models/open-model';
-import { openDecoder } from '../../../extension/core/generate/decoder';
+import { openDecoder } from '../../../extension/core/generate/open-decoder';
 import { fixture, readJson, relativeError } from '../fixtures';
 import { onnxFixture } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';

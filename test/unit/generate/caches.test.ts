@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { openDecoder } from '../../../extension/core/generate/decoder';
+import { openDecoder } from '../../../extension/core/generate/open-decoder';
 import type { Decoder } from '../../../extension/core/generate/decoder';
 import { openModel } from '../../../extension/core/models/open-model';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';

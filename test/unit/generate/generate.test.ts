@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { renderChat } from '../../../extension/core/data/chat-template';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
-import { openDecoder } from '../../../extension/core/generate/decoder';
+import { openDecoder } from '../../../extension/core/generate/open-decoder';
 import { DecoderPool } from '../../../extension/core/generate/decoder-pool';
 import { generateTexts } from '../../../extension/core/generate/generate';
 import type {

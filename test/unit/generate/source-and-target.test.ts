@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { judgeModels } from '../../../extension/core/evaluate/evaluate-models';
 import { writingRules } from '../../../extension/core/generate/continuation';
-import { openDecoder } from '../../../extension/core/generate/decoder';
+import { openDecoder } from '../../../extension/core/generate/open-decoder';
 import { DecoderPool } from '../../../extension/core/generate/decoder-pool';
 import { generateTexts } from '../../../extension/core/generate/generate';
 import { greedy, sampleToken } from '../../../extension/core/generate/sampling';

@@ -20,7 +20,7 @@ import type { LostParts } from './stream/measure-sublayer';
 import type { SublayerKind } from '../model-summary';
 import type { OnnxPort, OnnxSublayer } from './onnx-summary';
 import { findMixtures } from './mixtures/find-mixtures';
-import { explainNoSublayers } from './stream/nested-streams';
+import { explainNoSublayers, explainOtherStreams } from './stream/nested-streams';
 import { separateTerms } from './stream/parallel-terms';
 import { removeBranches } from './edits/removal-nodes';
 import { findCandidates } from './stream/residual-candidates';
@@ -167,7 +167,7 @@ function summarize(
     outputs: graph.output.map(port),
     metadata: Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value])),
     fingerprint,
-    warnings: sublayers.length > 0 ? warnings : [warning],
+    warnings: sublayers.length > 0 ? [...warnings, ...explainOtherStreams(modes[0])] : [warning],
   };
   return { summary, mixtures };
 }

@@ -216,6 +216,98 @@ describe('a graph that is large or strange', { timeout: 120_000 }, () => {
     );
   });
 
+  /** A body that hands its state on, through one layer. */
+  const loop = (to: string, from = 'x'): NodeLine => {
+    const body = graph({
+      inputs: { i: [], more: [], h: ['n', 4] },
+      outputs: { more: [], next: ['n', 4] },
+      nodes: [...feedforward('l.', 'h', 'f'), ['Add', ['h', 'f'], ['next']]],
+    });
+    return ['Loop', ['', '', from], [to], { body }];
+  };
+  const scan = (to: string, from = 'x'): NodeLine => {
+    const body = graph({
+      inputs: { h: ['n', 4], item: [4] },
+      outputs: { next: ['n', 4] },
+      nodes: [...feedforward('s.', 'h', 'f'), ['Add', ['h', 'f'], ['next']]],
+    });
+    return ['Scan', [from, from], [to], { body, num_scan_inputs: 1 }];
+  };
+
+  it.each([
+    ['Loop', loop],
+    ['Scan', scan],
+  ])('with layers in the body of a %s alone says where they lie', async (op, lineTo) => {
+    expect(await open([lineTo('y')])).toEqual({ ids: [] });
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings.map(inEnglish)).toEqual([
+      expect.stringContaining(`The residual stream is inside body of ${op} y (1 branches)`),
+    ]);
+  });
+
+  it.each([
+    ['Loop', loop],
+    ['Scan', scan],
+  ])(
+    'with layers before the body of a %s finds those, and names the others',
+    async (op, lineTo) => {
+      const before: NodeLine[] = [
+        ...feedforward('0.', 'x', 'f0'),
+        ['Add', ['x', 'f0'], ['h0']],
+        ['Tanh', ['h0'], ['t']],
+      ];
+      expect((await open([...before, lineTo('y', 't')])).ids).toEqual(['block.0.feedforward']);
+      const { summary } = await openOnnxModel(path);
+      expect(summary.warnings.map(inEnglish)).toEqual([
+        expect.stringMatching(
+          new RegExp(`inside body of ${op} y \\(1 branches\\) stay as they are: .*without Loop`),
+        ),
+      ]);
+    },
+  );
+
+  it('with a recurrence in a Scan that goes with its sublayer names no other layer', async () => {
+    const body = graph({
+      inputs: { s: [4], item: [4] },
+      outputs: { next: [4], given: [4] },
+      nodes: [
+        ['MatMul', ['s', 'w'], ['turned']],
+        ['Add', ['s', 'turned'], ['kept']],
+        ['Add', ['kept', 'item'], ['next']],
+        ['Identity', ['next'], ['given']],
+      ],
+    });
+    const nodes: NodeLine[] = [
+      ['MatMul', ['x', 'v'], ['m']],
+      ['Scan', ['bias', 'm'], ['last', 'f'], { body, num_scan_inputs: 1 }],
+      ['Add', ['x', 'f'], ['y']],
+    ];
+    expect((await open(nodes)).ids).toEqual(['block.0.mixer']);
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings).toEqual([]);
+  });
+
+  it('with experts in both branches of an If removes the mixture, and says why no single one', async () => {
+    const mixture = (tag: string): ReturnType<typeof graph> =>
+      graph({
+        inputs: {},
+        outputs: { y: ['n', 4] },
+        nodes: [
+          ['MatMul', ['x', 'w'], [`${tag}r`]],
+          ['TopK', [`${tag}r`, 'two'], [`${tag}shares`, `${tag}chosen`]],
+          ['MatMul', ['x', 'v'], [`${tag}up`]],
+          ['Mul', [`${tag}up`, `${tag}shares`], [`${tag}f`]],
+          ['Add', ['x', `${tag}f`], ['y']],
+        ],
+      });
+    const branches = { then_branch: mixture('0.'), else_branch: mixture('1.') };
+    expect((await open([['If', ['c'], ['y'], branches]])).ids).toEqual(['block.0.expert']);
+    const { summary } = await openOnnxModel(path);
+    expect(summary.warnings.map(inEnglish)).toEqual([
+      expect.stringMatching(/Single experts of block\.0\.expert .*the layers lie inside of an If/),
+    ]);
+  });
+
   it.each<[string, NodeLine[], RegExp]>([
     [
       'dense connections',

@@ -4,6 +4,7 @@ import { hasWeightsByKind } from './classify';
 import { GraphIndex } from '../graph-index';
 import type { GraphNode } from '../graph-index';
 import { findCandidates } from './residual-candidates';
+import type { StreamOfGraph } from './stream-of-graph';
 import type { Message } from '../../../message';
 import { say } from '../../../message';
 
@@ -24,6 +25,18 @@ export function explainNoSublayers({ graph, path }: OnnxFile, index: GraphIndex)
   return dense > 0
     ? say`The graph has no residual branch: its layers hand on what they read by Concat (${dense} times, dense connections), so that the next layers have weights for it and none can be removed.`
     : say`The graph has no residual branch, so there is no sublayer to remove.`;
+}
+
+/** What is said of layers inside of bodies, beside those of the main graph; what goes with a sublayer belongs to that. */
+export function explainOtherStreams({ file, index, branches }: StreamOfGraph): Message[] {
+  const own = new Set(branches.flatMap(({ nodes }) => [...nodes].map(({ proto }) => proto)));
+  const others = new Set(index.nodes.map(({ proto }) => proto).filter((one) => !own.has(one)));
+  const found = streamsWithin([...others], file.path, index.constants);
+  return found.length === 0
+    ? []
+    : [
+        say`The layers inside ${found.join(' and ')} stay as they are: sublayers can't be removed there. Export those layers as a graph without Loop, Scan and nested If.`,
+      ];
 }
 
 /** A convolution that adds a value to its result. */
