@@ -73,7 +73,7 @@ describe('config.json', () => {
     expect((await openModel(folder)).summary.blocks).toBe(4);
   });
 
-  it('of an unknown architecture is refused with the list of known ones', async () => {
+  it('of an unknown architecture is refused, with what to do', async () => {
     const folder = withConfig('llama-gqa-untied', { model_type: 'rwkv', hidden_size: 'n/a' });
     expect((await refusal(folder)).message).toBe(
       `${join(folder, 'config.json')}: model_type: Architecture "rwkv" is not supported. Try it as a known family (\`espalier try-family\`), or export it to ONNX. The page Models of the documentation lists what is supported.`,
