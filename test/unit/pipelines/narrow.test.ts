@@ -280,7 +280,7 @@ describe('a narrowed GGUF file', () => {
       'block.0.feedforward': 64,
       'block.1.attention': 1,
     });
-    const again = join(root, 'again');
+    const again = join(root, 'narrowed-again');
     const model = await openModelFiles(written);
     const more = [{ sublayer: 'block.1.feedforward', remove: '0-31' }];
     const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
