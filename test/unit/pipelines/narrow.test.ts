@@ -1,5 +1,5 @@
-import { cp, open, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { InferenceSession } from 'onnxruntime-node';
 import type { Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
@@ -7,18 +7,15 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { GgufArray } from '../../../extension/core/checkpoints/gguf-values';
 import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
-import type { Plan } from '../../../extension/core/plans/plan';
 import { planFor } from '../../../extension/core/plans/plan';
 import { parsePlan } from '../../../extension/core/plans/plan-schema';
 import { listOutputs } from '../../../extension/core/export/writable';
 import { unattended } from '../../../extension/core/jobs/job';
 import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { elementsPerBlock } from '../../../extension/core/models/narrow/width';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
-import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { logitsOf, readConfig, rejection } from '../export/pruning';
@@ -27,59 +24,15 @@ import { fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
+import { ignoringIn, narrowIn } from './narrowing';
 import { temporaryFolder } from '../temporary-folder';
 
 const root = temporaryFolder();
+const narrow = narrowIn(root);
+const ignoring = ignoringIn(root);
 const rows = [[3, 14, 15, 9, 26, 5, 35, 8]];
 const attention = { sublayer: 'block.1.attention', remove: '0' };
 const feedforward = { sublayer: 'block.0.feedforward', remove: '0-2,5,11' };
-
-async function narrow(
-  source: string,
-  changes: Partial<Plan>,
-  out: string,
-  more: Partial<PlanApplication> = {},
-): Promise<PruneResult> {
-  const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
-  const plan = planFor({ path: source }, changes);
-  const model = await openModelFiles(source);
-  return applyPlan({ model, plan, out: join(root, out), ...settings, ...more }, unattended);
-}
-
-/** A copy of a model in which what writes into the stream ignores the channels and heads that a plan takes out. */
-async function ignoring(
-  source: string,
-  format: string,
-  narrowed: readonly PlannedNarrowing[],
-): Promise<string> {
-  const copy = join(root, `ignoring-for-${format}-${basename(source)}`);
-  await cp(source, copy, { recursive: true });
-  const model: LayeredModel = await openModel(copy);
-  for (const { sublayer, remove } of narrowed) {
-    const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
-    const { count, output } = model.width?.(index) ?? { count: 0, output: undefined };
-    if (output === undefined) {
-      throw new Error(`${source}: ${sublayer} has no width`);
-    }
-    const { weight, transposed = false } = output;
-    const [first = 0, second = 0] = weight.shape;
-    const [outputs, inputs] = transposed ? [second, first] : [first, second];
-    // A quantized block whose scale is zero holds zeros.
-    const block = elementsPerBlock(weight);
-    const size = (weight.length / (first * second)) * block;
-    const handle = await open(weight.file, 'r+');
-    for (const place of parseRanges(remove) ?? []) {
-      for (let i = (place * inputs) / count; i < ((place + 1) * inputs) / count; i += block) {
-        for (let row = 0; row < outputs && i % block === 0; row++) {
-          const element = transposed ? i * outputs + row : (row * inputs + i) / block;
-          await handle.write(Buffer.alloc(size), 0, size, weight.offset + element * size);
-        }
-      }
-    }
-    await handle.close();
-  }
-  return copy;
-}
 
 async function onnxLogits(file: string): Promise<Float32Array> {
   const model = await CausalOnnxModel.open(file);

@@ -1,0 +1,65 @@
+import { cp, open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { unattended } from '../../../extension/core/jobs/job';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { elementsPerBlock } from '../../../extension/core/models/narrow/width';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';
+import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
+import { planFor } from '../../../extension/core/plans/plan';
+import type { Plan } from '../../../extension/core/plans/plan';
+
+/** Carries out a plan in a folder of its own. */
+export const narrowIn =
+  (root: string) =>
+  async (
+    source: string,
+    changes: Partial<Plan>,
+    out: string,
+    more: Partial<PlanApplication> = {},
+  ): Promise<PruneResult> => {
+    const settings = { overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const;
+    const plan = planFor({ path: source }, changes);
+    const model = await openModelFiles(source);
+    return applyPlan({ model, plan, out: join(root, out), ...settings, ...more }, unattended);
+  };
+
+/** A copy of a model in which what writes into the stream ignores the channels and heads that a plan takes out. */
+export const ignoringIn =
+  (root: string) =>
+  async (
+    source: string,
+    format: string,
+    narrowed: readonly PlannedNarrowing[],
+  ): Promise<string> => {
+    const copy = join(root, `ignoring-for-${format}-${basename(source)}`);
+    await cp(source, copy, { recursive: true });
+    const model: LayeredModel = await openModel(copy);
+    for (const { sublayer, remove } of narrowed) {
+      const index = model.summary.sublayers.findIndex(({ id }) => id === sublayer);
+      const { count, output } = model.width?.(index) ?? { count: 0, output: undefined };
+      if (output === undefined) {
+        throw new Error(`${source}: ${sublayer} has no width`);
+      }
+      const { weight, transposed = false } = output;
+      const [first = 0, second = 0] = weight.shape;
+      const [outputs, inputs] = transposed ? [second, first] : [first, second];
+      // A quantized block whose scale is zero holds zeros.
+      const block = elementsPerBlock(weight);
+      const size = (weight.length / (first * second)) * block;
+      const handle = await open(weight.file, 'r+');
+      for (const place of parseRanges(remove) ?? []) {
+        for (let i = (place * inputs) / count; i < ((place + 1) * inputs) / count; i += block) {
+          for (let row = 0; row < outputs && i % block === 0; row++) {
+            const element = transposed ? i * outputs + row : (row * inputs + i) / block;
+            await handle.write(Buffer.alloc(size), 0, size, weight.offset + element * size);
+          }
+        }
+      }
+      await handle.close();
+    }
+    return copy;
+  };
