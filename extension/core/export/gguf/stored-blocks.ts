@@ -2,9 +2,8 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { checkpoint } from '../../jobs/job';
 import type { Cancellation } from '../../jobs/job';
-import type { Rows } from '../../models/gguf/gguf-rows';
+import type { Rows, RowsOfTensor } from '../../models/gguf/gguf-rows';
 import type { GgufTensor } from './gguf-tensors';
-import type { PlacedTensor } from './place-tensors';
 import { bytesAs } from './type-mixes';
 
 /** The type of GGUF files whose blocks folders of gpt-oss have, in another order of bytes (conversion/gpt_oss.py). */
@@ -15,9 +14,9 @@ const codeBytes = 16;
 const blockBytes = 1 + codeBytes;
 
 /** Whether the folder's quantization keeps the numbers in other tensors. */
-export const isPacked = ({ stored }: PlacedTensor): boolean => stored.packed !== undefined;
+export const isPacked = ({ stored }: { readonly stored: LazyTensor }): boolean => stored.packed !== undefined;
 
-export function asStoredBlocks(name: string, { shape, rows }: PlacedTensor): GgufTensor {
+export function asStoredBlocks(name: string, { shape, rows }: RowsOfTensor): GgufTensor {
   return {
     ...{ name, shape, type: storedBlocks, length: bytesAs(storedBlocks, shape) },
     source: { kind: 'blocks', rows },
