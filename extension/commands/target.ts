@@ -42,7 +42,7 @@ export async function chooseTarget(
   const uri =
     uriOf(argument) ??
     (await activeModelFile(services)) ??
-    (await pickModel(services, commandTitle(command)));
+    (await pickModel(services, commandTitle(command), [], true));
   return uri === undefined ? undefined : targetOf(uri, services);
 }
 
@@ -115,15 +115,17 @@ export async function pickData(title: string): Promise<Uri | undefined> {
 /**
  * A model that the user picks, of the workspace's or elsewhere.
  * @param except paths of models that make no sense here
+ * @param offersSample whether it may be the bundled sample, where the workspace has no model
  */
 export async function pickModel(
   services: Services,
   title: string,
   except: readonly string[] = [],
+  offersSample = false,
 ): Promise<Uri | undefined> {
   const known = await services.folders.known();
   const folders = known.filter(({ fsPath }) => !except.includes(fsPath));
-  const isFirst = known.length === 0;
+  const isFirst = offersSample && known.length === 0;
   const otherFolder: QuickPickItem = {
     label: `$(folder-opened) ${isFirst ? l10n.t('A model folder…') : l10n.t('Another folder…')}`,
   };

@@ -21,7 +21,8 @@ export const commonJsParts = (name) => ({
       // A link would be code of the part.
       legalComments: initialOptions.legalComments === 'none' ? 'none' : 'external',
     });
-    onEnd(async ({ outputFiles = [] }) => {
+    onEnd(async ({ errors, outputFiles = [] }) => {
+      if (errors.length > 0) return;
       await removeShared(folder, name);
       for (const { path, text } of outputFiles) {
         await mkdir(dirname(path), { recursive: true });

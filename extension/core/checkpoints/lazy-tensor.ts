@@ -82,6 +82,8 @@ export interface PackedWeight {
   readonly matrix: PackedMatrix;
   /** Whether the matrix is the weight's transpose. */
   readonly turned: boolean;
+  /** The weight's rows that are meant, the last exclusive; all when absent. */
+  readonly rows?: readonly [from: number, to: number];
 }
 
 /** A tensor that stays in its file: where its bytes lie and how to read them. */
@@ -140,8 +142,11 @@ export interface Checkpoint {
 export function rowsOfTensor(tensor: LazyTensor, start: number, end: number): LazyTensor {
   const [count = 1, ...rest] = tensor.shape;
   const rowBytes = tensor.length / count;
+  const { packed } = tensor;
+  const first = packed?.rows?.[0] ?? 0;
   return {
     ...tensor,
+    ...(packed === undefined ? {} : { packed: { ...packed, rows: [first + start, first + end] } }),
     name: `${tensor.name}:${start}-${end}`,
     sliceOf: tensor.sliceOf ?? tensor.name,
     shape: [end - start, ...rest],

@@ -93,7 +93,10 @@ export async function measureDrift(request: DriftRequest, context: JobContext): 
   const first = new LayeredExecutor(original, device, memoryBytes / 2);
   const second = new LayeredExecutor(changed.model, device, memoryBytes / 2);
   try {
-    const tokens = areText ? await tokensOf(original, inputs) : undefined;
+    // Rows of a decoder behind a source are other tokens than the text's.
+    const { targetStart }: LayeredModel = original;
+    const hasOneText = areText && targetStart === undefined;
+    const tokens = hasOneText ? await tokensOf(original, inputs) : undefined;
     let states = await embedAll(first, inputs);
     let others = await embedAll(second, inputs);
     const { sublayers } = original.summary;

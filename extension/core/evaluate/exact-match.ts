@@ -44,7 +44,9 @@ export async function matchAnswers(
       const prompt = promptOf(example, model, tokenizer, task.file);
       const before = model.targetStart === undefined ? prompt : new Int32Array();
       const answering = { rules, cancellation, textOf: textBehind(tokenizer, before) };
-      const answer = await answerOf(decoder, prompt, example, answering);
+      const { maxPositions = Number.POSITIVE_INFINITY } = model.summary;
+      const tokens = Math.min(example.tokens, maxPositions);
+      const answer = await answerOf(decoder, prompt, { ...example, tokens }, answering);
       right.push(example.targets.some((target) => target.trim() === answer.trim()));
       decoder.rewind(0);
     }
@@ -71,8 +73,9 @@ function promptOf(
 ): Int32Array {
   const { name, maxPositions = Number.POSITIVE_INFINITY } = model.summary;
   const ids = tokenizer.encode(prompt);
+  const hasSource = model.targetStart !== undefined;
   checkVocabulary(ids, model, tokenizer.file);
-  if (ids.length === 0 || tokens >= maxPositions) {
+  if (ids.length === 0 || (!hasSource && tokens >= maxPositions)) {
     throw new UserError(
       ids.length === 0
         ? say`The prompt is empty.`
@@ -87,7 +90,7 @@ function promptOf(
       },
     );
   }
-  const left = model.targetStart === undefined ? maxPositions - tokens : maxPositions;
+  const left = hasSource ? maxPositions : maxPositions - tokens;
   return ids.slice(-Math.min(left, ids.length));
 }
 

@@ -33,9 +33,14 @@ export class SourceDecoder implements Decoder {
     const source = new GraphBuilder(model.summary.name);
     model.emitSourceWhole(source, new Set(removed.map(([index]) => index)));
     const encoder = await createSession(source, { device, prepack: true });
-    const decoder = new StepDecoder(model);
-    const graph = buildOnnxGraph(decoder, decoder, changes);
-    return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, device));
+    try {
+      const decoder = new StepDecoder(model);
+      const graph = buildOnnxGraph(decoder, decoder, changes);
+      return new SourceDecoder(model, encoder, await CausalOnnxModel.build(graph, device));
+    } catch (error) {
+      await encoder.release();
+      throw error;
+    }
   }
 
   public async read(ids: Int32Array): Promise<Float32Array> {

@@ -106,11 +106,24 @@ function runs(model: LayeredModel): Capability {
   }
 }
 
+/** Inputs of a model that reads the ids of a source and of a target. */
+const idsOfBoth = ['input_ids', 'decoder_input_ids'];
+
 function readsText({
   summary,
   ...model
 }: ReadingModel & Pick<LayeredModel, 'summary'>): Capability {
   const { inputs } = model;
+  if (
+    textPort(model) === undefined &&
+    idsOfBoth.every((id) => inputs.some(({ name }) => name === id))
+  ) {
+    return unable(
+      'no-text-input',
+      say`Source and target of ${summary.name} have vocabularies of their own, which one tokenizer can't read.`,
+      say`Give examples of its inputs as .npz.`,
+    );
+  }
   return textPort(model) === undefined
     ? unable(
         'no-text-input',

@@ -1,3 +1,5 @@
+import { englishInJson } from '../message';
+
 /** Characters of a result: more would push out of an agent's context what it was asked. */
 const mostCharacters = 24_000;
 /** Lists are cut to these lengths, one after the other, until the result fits. */
@@ -5,10 +7,11 @@ const lengths = [100, 40, 20, 10, 5, 2];
 
 /** A result as JSON that is short enough; lists that were cut say how much is missing. */
 export function fit(result: object): string {
-  const whole = JSON.stringify(result);
+  const whole = JSON.stringify(result, englishInJson);
   if (whole.length <= mostCharacters) return whole;
+  const said: unknown = JSON.parse(whole);
   for (const length of lengths) {
-    const cut = JSON.stringify(withShortLists(result, length));
+    const cut = JSON.stringify(withShortLists(said, length));
     if (cut.length <= mostCharacters) return cut;
   }
   return `${whole.slice(0, mostCharacters)}… (cut: ${whole.length} characters)`;

@@ -1,8 +1,9 @@
 import { join } from 'node:path';
 import * as v from 'valibot';
 import { defaultCalibration } from '../data/calibration-defaults';
-import { readExcerpts } from '../data/text-tokens';
 import { foreseeRefusals } from '../export/writable';
+import { readHeldOut } from '../evaluate/held-out';
+import { windowLengthOf } from '../evaluate/perplexity';
 import { perplexityOfRounds } from '../evaluate/perplexity-of-rounds';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
@@ -107,7 +108,7 @@ async function evaluation(
     return undefined;
   }
   if (heldOut !== undefined) {
-    await readExcerpts(heldOut, model, { count: 1, length: 1 });
+    await readHeldOut(heldOut, model, windowLengthOf(model));
   }
   const text = {
     file: heldOut ?? join(context.environment.samples, heldOutText),

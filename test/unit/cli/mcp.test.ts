@@ -6,6 +6,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { CallToolResult } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { say } from '../../../extension/core/message';
 import { fit } from '../../../extension/core/operations/fit';
 import { serve } from '../../../extension/cli/mcp/mcp-server';
 import { toolsOf } from '../../../extension/cli/mcp/tools';
@@ -191,6 +192,7 @@ it('a server stops its calls when its input ends', async () => {
 describe('a result', () => {
   it('is whole where it is short, else its lists are cut and say so', () => {
     expect(fit({ a: [1, 2] })).toBe('{"a":[1,2]}');
+    expect(fit({ said: say`${2} of ${'3'}` })).toBe('{"said":"2 of 3"}');
     const long = {
       rows: Array.from({ length: 5000 }, (_, i) => ({ id: `row ${i}` })),
       more: 'kept',

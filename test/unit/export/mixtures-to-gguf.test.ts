@@ -192,6 +192,31 @@ describe('a GGUF file of a folder with experts or mixers', () => {
     },
   );
 
+  it('leaves out what predicts further tokens', async () => {
+    const { num_hidden_layers: blocks } = JSON.parse(
+      readFileSync(join(familyFixture('glm4_moe'), 'config.json'), 'utf8'),
+    ) as { num_hidden_layers: number };
+    const folder = folderOf('glm4_moe', { num_hidden_layers: blocks - 1 });
+    const out = fresh();
+    await prune(folder, [], out, inFloats);
+    const { tensors } = await readGgufHeader(fileIn(out));
+    const inBlock = (block: number): number =>
+      tensors.filter(({ name }) => name.startsWith(`blk.${block}.`)).length;
+    expect(inBlock(blocks - 2)).toBeGreaterThan(0);
+    expect(inBlock(blocks - 1)).toBe(0);
+  });
+
+  it('keeps the router of a mixture with one expert left', async () => {
+    const [folder, out] = [folderOf('mixtral'), fresh()];
+    const { sublayers } = (await openModel(folder)).summary;
+    const removed = sublayers.flatMap(({ id, experts }) =>
+      Array.from({ length: (experts?.count ?? 1) - 1 }, (_, i) => `${id}.${i + 1}`),
+    );
+    await prune(folder, removed, out, { ...inFloats });
+    const expected = await logitsOf(folder, ids, removed);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
+  });
+
   it('is refused with the reason', async () => {
     for (const [name, changed, message] of [
       ['deepseek_v2', undefined, /topk_method: llama\.cpp computes deepseek2 .* "greedy"/],

@@ -244,6 +244,22 @@ describe('a narrowed GGUF file', () => {
     });
   });
 
+  it('tells the size of heads where the first block of a deci model has fewer', async () => {
+    const written = await changed('llama', [{ sublayer: 'block.0.attention', remove: '1' }]);
+    const { metadata } = await readGgufHeader(written);
+    expect(metadata.get('general.architecture')).toBe('deci');
+    const heads = (await readGgufArray(
+      written,
+      '',
+      metadata.get('deci.attention.head_count') as GgufArray,
+    )) as number[];
+    expect(heads[0]).toBeLessThan(heads[1] ?? 0);
+    const width = Number(metadata.get('deci.embedding_length')) / (heads[1] ?? 1);
+    for (const key of ['attention.key_length', 'attention.value_length', 'rope.dimension_count']) {
+      expect(metadata.get(`deci.${key}`), key).toBe(width);
+    }
+  });
+
   it('has a list of sizes where llama.cpp reads one', async () => {
     const written = await changed('gemma4', [{ sublayer: 'block.2.feedforward', remove: '0-31' }]);
     const { metadata } = await readGgufHeader(written);

@@ -136,7 +136,7 @@ function expertEntries(keys: GgufKeys, { expertCounts, keptExperts }: Changes): 
   ];
 }
 
-/** Sizes of narrowed sublayers, with those of heads, which otherwise follow from their number. */
+/** Sizes of narrowed sublayers. */
 async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes): Promise<Entry[]> {
   const sizes = await ggufSizes(header);
   const entries = [...narrowedSizes(sizes, changes)].map(([field, { each, all }]): Entry => {
@@ -145,12 +145,26 @@ async function sizeEntries(header: GgufHeader, keys: GgufKeys, changes: Changes)
       ? [key, headerEntry.integers(key, each)]
       : [key, headerEntry.integer(key, all)];
   });
+  return entries;
+}
+
+/** The size of narrowed heads, which otherwise follows from their number; of the first block in `deci`. */
+async function headEntries(
+  header: GgufHeader,
+  keys: GgufKeys,
+  changes: Changes,
+  isDeci: boolean,
+): Promise<Entry[]> {
+  const { heads } = await ggufSizes(header);
   const headDim =
-    keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / sizes.heads;
+    keys.numberIfPresent(ggufFields.head_dim) ?? keys.number(ggufFields.hidden_size) / heads;
   const lacking = narrowedKinds(changes).includes('attention')
     ? headSizes.filter((field) => !keys.has(field))
     : [];
-  return [...entries, ...lacking.map((field) => integerEntry(keys, field, headDim))];
+  return lacking.map((field) => {
+    const key = isDeci ? `${deciArchitecture}.${field}` : keys.name(field);
+    return [key, headerEntry.integer(key, headDim)];
+  });
 }
 
 /** What lists or counts blocks, where it no longer follows from their numbers. */
@@ -231,6 +245,7 @@ async function ggufWriter(
     ...expertEntries(keys, changes),
     ...(await blockEntries(header, keys, changes)),
     ...(isDeci ? [] : await sizeEntries(header, keys, changes)),
+    ...(await headEntries(header, keys, changes, isDeci)),
   ]);
   const plan = await planGguf(header, { ...blocks, replaced }, written);
   const name = withoutPart(basename(header.file));

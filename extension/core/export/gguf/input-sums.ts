@@ -85,7 +85,10 @@ export async function inputSums(
         afterRun,
       );
       for (const [id, sum] of sums) {
-        found.set(nameOf(id), sum.finish());
+        const name = nameOf(id);
+        if (name !== undefined) {
+          found.set(name, sum.finish());
+        }
       }
       states = await executor.pass(index, states, new Set(), afterRun);
     }
@@ -95,8 +98,8 @@ export async function inputSums(
   }
 }
 
-/** Gives a layer's name in GGUF files. */
-function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => string {
+/** Gives a layer's name in GGUF files, which one expert's has not. */
+function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => string | undefined {
   if (headers.format === 'gguf') {
     return (id) => id;
   }
@@ -114,5 +117,5 @@ function ggufNamesOf({ headers, path, summary }: OpenedModel): (id: string) => s
       },
     );
   }
-  return (id) => target.nameOf(id) ?? id;
+  return (id) => target.nameOf(id);
 }

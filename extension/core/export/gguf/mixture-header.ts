@@ -64,7 +64,7 @@ export function latentEntries(entries: HeaderEntries, { architecture, config }: 
 export function mixerEntries(
   entries: HeaderEntries,
   model: FolderModel,
-  { blocks }: Changes,
+  { blocks, widths }: Changes,
 ): void {
   const { architecture, config, target } = model;
   const { mixer, latent } = architecture;
@@ -105,7 +105,11 @@ export function mixerEntries(
     };
     entries.integers(
       ggufFields.intermediate_size,
-      parts.map(([kind]) => (kind === 'expert' || kind === 'feedforward' ? (inner[kind] ?? 0) : 0)),
+      parts.map(([kind], block) =>
+        kind === 'expert' || kind === 'feedforward'
+          ? (widths[`block.${block}.${kind}`] ?? inner[kind] ?? 0)
+          : 0,
+      ),
     );
   }
   formEntries(entries, mixer.form(config));

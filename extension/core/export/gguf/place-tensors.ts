@@ -38,15 +38,15 @@ function place(
   { model }: CheckpointSource,
   { blocks, keptExperts }: Changes,
 ): readonly PlacedPiece[] {
+  if (name.endsWith('rotary_emb.inv_freq') || isFurther(tensor, model)) {
+    return [];
+  }
   const source = (block: number): number => blocks[block] ?? block;
   const found = target.place(name, tensor, {
     block: source,
     kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });
   if (found === undefined) {
-    if (name.endsWith('rotary_emb.inv_freq') || isFurther(tensor, model)) {
-      return [];
-    }
     throw new UserError(say`The tensor has no place in a GGUF file.`, {
       file: tensor.file,
       field: tensor.name,
@@ -56,11 +56,17 @@ function place(
   return found.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
 }
 
-/** Whether a tensor belongs to a block behind the model's, which predicts further tokens. */
+/** Modules that predict further tokens and stand beside the blocks (Qwen3-Next, Ernie 4.5). */
+const furtherModule = /^(?:model\.)?mtp[._]/;
+
+/** Whether a tensor predicts further tokens: of such a module, or of a block behind the model's. */
 function isFurther(
   { name }: LazyTensor,
   { blocksPrefix = '', summary }: CheckpointSource['model'],
 ): boolean {
+  if (furtherModule.test(name)) {
+    return true;
+  }
   const [block = ''] = name.startsWith(blocksPrefix)
     ? name.slice(blocksPrefix.length).split('.')
     : [];

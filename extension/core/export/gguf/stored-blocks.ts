@@ -14,7 +14,8 @@ const codeBytes = 16;
 const blockBytes = 1 + codeBytes;
 
 /** Whether the folder's quantization keeps the numbers in other tensors. */
-export const isPacked = ({ stored }: { readonly stored: LazyTensor }): boolean => stored.packed !== undefined;
+export const isPacked = ({ stored }: { readonly stored: LazyTensor }): boolean =>
+  stored.packed !== undefined;
 
 export function asStoredBlocks(name: string, { shape, rows }: RowsOfTensor): GgufTensor {
   return {

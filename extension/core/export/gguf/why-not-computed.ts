@@ -1,5 +1,11 @@
 import type { Refusal } from '../../models/capability';
-import { isTurnedAt, noneUnturned, noQueryNorms } from '../../models/gguf/gguf-demands';
+import {
+  isTurnedAt,
+  noneUnturned,
+  noQueryNorms,
+  otherQueries,
+  readsPlainQueries,
+} from '../../models/gguf/gguf-demands';
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
@@ -26,6 +32,7 @@ export function whyNotComputed(model: FolderModel, changes: Changes): Refusal | 
     whyOtherMixers(model, changes, refuse) ??
     whyOtherTurns(model, changes, refuse) ??
     whyOtherNorms(model, changes, refuse) ??
+    whyOtherQueries(model, changes, refuse) ??
     whyOtherWindows(model, changes, refuse)
   );
 }
@@ -214,6 +221,22 @@ function whyOtherNorms(
         say`A GGUF file holds the query and key norms of all heads in one tensor, the folder one for each head.`,
       )
     : undefined;
+}
+
+function whyOtherQueries(
+  { config, architecture, target }: FolderModel,
+  { blocks }: Changes,
+  refuse: Refuse,
+): Refusal | undefined {
+  const { plainQueriesAt } = target.family;
+  const latent = architecture.latent?.(config);
+  if (plainQueriesAt === undefined || latent === undefined) {
+    return undefined;
+  }
+  const isPlain = latent.queryRank === undefined;
+  return readsPlainQueries(plainQueriesAt, blocks.length, config.vocab_size) === isPlain
+    ? undefined
+    : refuse('q_lora_rank', otherQueries(target.architecture, isPlain, blocks.length));
 }
 
 function whyOtherWindows(

@@ -10,9 +10,24 @@ export const noQueryNorms = (architecture: string, blocks: number): Message =>
 export const noneUnturned = (architecture: string): Message =>
   say`llama.cpp expects a block without a rotary embedding in ${architecture} models, and none remains.`;
 
+/** A number of blocks with which llama.cpp reads queries without a latent if the vocabulary is this one. */
+const [plainBlocks, plainVocabulary] = [48, 128_256] as const;
+
+/** Whether llama.cpp reads queries without a latent, which it tells by the number of blocks (src/models/deepseek2.cpp). */
+export const readsPlainQueries = (
+  counts: readonly number[],
+  blocks: number,
+  vocabulary: number | undefined,
+): boolean => counts.includes(blocks) || (blocks === plainBlocks && vocabulary === plainVocabulary);
+
+export const otherQueries = (architecture: string, isPlain: boolean, blocks: number): Message =>
+  isPlain
+    ? say`llama.cpp reads ${architecture} models without a latent of queries only at some numbers of blocks, not ${blocks}.`
+    : say`llama.cpp reads ${architecture} models of ${blocks} blocks without a latent of queries, which this one has.`;
+
 /**
- * Refuses a number of blocks with which llama.cpp would look for a latent of queries.
- * @param counts with which it does not
+ * Refuses a number of blocks with which llama.cpp would look for other queries.
+ * @param counts with which they have no latent
  * @throws UserError with what may be removed.
  */
 export function requirePlainQueries(
@@ -20,12 +35,16 @@ export function requirePlainQueries(
   counts: readonly number[],
   kept: readonly number[],
 ): void {
-  const blocks = readBlockCount(keys);
-  if (!keys.has(queryLatent) && kept.length !== blocks && !counts.includes(kept.length)) {
+  const isPlain = !keys.has(queryLatent);
+  const vocabulary = keys.numberIfPresent(ggufFields.vocab_size);
+  if (
+    kept.length !== readBlockCount(keys) &&
+    readsPlainQueries(counts, kept.length, vocabulary) !== isPlain
+  ) {
     keys.fault(
       keys.name(ggufFields.num_hidden_layers),
-      say`llama.cpp reads ${keys.architecture} models without a latent of queries only at some numbers of blocks, so ${blocks} blocks cannot become ${kept.length}.`,
-      say`Prune the Hugging Face folder of the model.`,
+      otherQueries(keys.architecture, isPlain, kept.length),
+      say`Remove another number of blocks.`,
     );
   }
 }

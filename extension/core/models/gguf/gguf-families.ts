@@ -165,6 +165,8 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'falcon_h1',
     aliases: { 'ffn_norm.weight': 'ffn_norm' },
     demands: () => ({
+      // The factor of the embedding is another than the head's.
+      tie_word_embeddings: false,
       mamba_proj_bias: false,
       projectors_bias: false,
       mamba_norm_before_gate: false,

@@ -66,8 +66,8 @@ export function keptMixed(
 
 export const requiredKind = (architecture: string, kind: 'attention' | 'mixer'): Message =>
   kind === 'attention'
-    ? say`llama.cpp expects a block with attention in ${architecture} models, and none remains.`
-    : say`llama.cpp expects a block with a mixer in ${architecture} models, and none remains.`;
+    ? say`llama.cpp expects a block with attention in ${architecture} models, and there is none.`
+    : say`llama.cpp expects a block with a mixer in ${architecture} models, and there is none.`;
 
 /**
  * Refuses a choice of blocks of one kind: llama.cpp ends where it has no attention, or no mixer, to keep a state of.

@@ -162,7 +162,8 @@ function placeRouter(places: Places, from: ExpertNames, inside: (name: string) =
   const rows =
     (part: string, kind: string): Place =>
     (tensor, kept) => {
-      const flat = tensor.shape[0] === 1 ? { ...tensor, shape: tensor.shape.slice(1) } : tensor;
+      const isVector = kept === undefined && tensor.shape[0] === 1;
+      const flat = isVector ? { ...tensor, shape: tensor.shape.slice(1) } : tensor;
       if (kept === undefined) {
         return [{ part, kind, ...allRows(flat) }];
       }

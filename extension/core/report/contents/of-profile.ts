@@ -147,7 +147,7 @@ function describeChange(
   rounds: number,
 ): string {
   const word = inEnglish(perplexityWord(before, after));
-  return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} removals (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
+  return `How surprised the model is by held-out text, lower is better: ${before.toFixed(2)} → ${after.toFixed(2)} after ${rounds} ${rounds === 1 ? 'removal' : 'removals'} (${formatChange(before, after)}: ${word}), on ${tokens} tokens.`;
 }
 
 function stabilitySection({ stability }: LayerProfile): Section[] {

@@ -1,7 +1,8 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
-import { copyWith, externalTensor } from '../../../onnx/messages';
+import { copyWith, externalTensor, valueInfo } from '../../../onnx/messages';
+import type { ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import type { Width, WidthTensor } from '../../narrow/width';
 import type { GraphNode } from '../graph-index';
 import type { OnnxModel } from '../stream/stream-of-graph';
@@ -144,6 +145,14 @@ export function channelsOf(source: OnnxModel, layers: readonly GraphLinear[]): W
   };
 }
 
+/** What is said of an input, with other sizes. */
+function resizedInput(input: ValueInfoProto, shape: readonly number[]): ValueInfoProto {
+  const { name, type } = input;
+  return type?.value.case === 'tensorType'
+    ? valueInfo(name, type.value.value.elemType, shape)
+    : input;
+}
+
 /** A file with other tensors in the places of some of its weights; notes of the sizes of values go. */
 export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTensor>): OnnxFile {
   const placed = (data: OnnxInitializer): OnnxInitializer => {
@@ -162,6 +171,11 @@ export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTen
       ? tensor
       : externalTensor({ ...data, shape: data.dims }, { location: '', offset: 0 });
   });
-  const graph = copyWith(file.graph, { initializer, valueInfo: [] });
+  // Older exporters list weights as inputs too, with their sizes; those of IR version 3 must stand there.
+  const input = file.graph.input.map((one) => {
+    const own = tensors.get(one.name);
+    return own === undefined ? one : resizedInput(one, own.shape);
+  });
+  const graph = copyWith(file.graph, { initializer, input, valueInfo: [] });
   return { ...file, graph, model: copyWith(file.model, { graph }), initializers };
 }
