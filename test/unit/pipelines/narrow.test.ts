@@ -1,7 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { InferenceSession } from 'onnxruntime-node';
-import type { Tensor } from 'onnxruntime-node';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { readGgufArray } from '../../../extension/core/checkpoints/gguf-values';
@@ -22,7 +20,6 @@ import { logitsOf, readConfig, rejection } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
 import { fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
-import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { makeRandomModel } from '../random-model';
 import { ignoringIn, narrowIn } from './narrowing';
 import { temporaryFolder } from '../temporary-folder';
@@ -284,63 +281,6 @@ describe('a narrowed GGUF file', () => {
     const error = await rejection(narrow(ggufFixture(`${name}.gguf`), { narrow: plan }, 'refused'));
     expect(error.message).toMatch(message);
   });
-});
-
-/** The first output of a graph on the feeds of its fixture. */
-async function outputOf(file: string, feeds: Record<string, Tensor>): Promise<Float32Array> {
-  const session = await InferenceSession.create(file);
-  const read = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-  const outputs = await session.run(Object.fromEntries(read));
-  await session.release();
-  return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
-}
-
-describe('a narrowed ONNX file', () => {
-  const channels = '0-2,5,11';
-
-  it.each([
-    'bert-dynamo',
-    'bert-fused',
-    'bert-legacy',
-    'gemma2-legacy',
-    'gpt-neox-dynamo',
-    'gpt2-fused',
-    'llama-dynamo',
-    'llama-genai',
-    'llama-half-legacy',
-    'phi-legacy',
-    'qwen3-dynamo',
-    't5-legacy',
-    'vit-legacy',
-    'whisper-decoder-dynamo',
-    'whisper-encoder-legacy',
-  ])('of %s computes what the original does without the channels', async (name) => {
-    const source = onnxFixture(name);
-    const model: LayeredModel = await openModel(source);
-    const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
-      kind === 'feedforward' ? [{ sublayer: id, remove: channels }] : [],
-    );
-    expect(plan.length).toBeGreaterThan(0);
-    const result = await narrow(source, { narrow: plan }, `${name}-cut`);
-    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-    const zeroed = await ignoring(dirname(source), 'onnx', plan);
-    const { feeds, tolerance } = readOnnxGolden(name);
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(result.path, 'model.onnx'), feeds);
-    expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
-    const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
-    const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
-    const before = model.width?.(index)?.count ?? 0;
-    expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
-  });
-
-  it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(
-    'of %s is refused: its channels are not told apart',
-    async (name) => {
-      const model = await openModelFiles(onnxFixture(name));
-      expect(model.capabilities.narrow.able).toBe(false);
-    },
-  );
 });
 
 describe('a narrowed encoder', () => {

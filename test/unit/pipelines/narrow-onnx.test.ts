@@ -1,0 +1,96 @@
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { InferenceSession } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { valueInfo } from '../../../extension/core/onnx/messages';
+import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
+import { relativeError } from '../fixtures';
+import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { ignoringIn, narrowIn } from './narrowing';
+
+const root = temporaryFolder();
+const narrow = narrowIn(root);
+const ignoring = ignoringIn(root);
+
+/** The first output of a graph on the feeds of its fixture. */
+async function outputOf(file: string, feeds: Record<string, Tensor>): Promise<Float32Array> {
+  const session = await InferenceSession.create(file);
+  const read = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+  const outputs = await session.run(Object.fromEntries(read));
+  await session.release();
+  return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
+}
+
+describe('a narrowed ONNX file', () => {
+  const channels = '0-2,5,11';
+
+  it.each([
+    'bert-dynamo',
+    'bert-fused',
+    'bert-legacy',
+    'gemma2-legacy',
+    'gpt-neox-dynamo',
+    'gpt2-fused',
+    'llama-dynamo',
+    'llama-genai',
+    'llama-half-legacy',
+    'phi-legacy',
+    'qwen3-dynamo',
+    't5-legacy',
+    'vit-legacy',
+    'whisper-decoder-dynamo',
+    'whisper-encoder-legacy',
+  ])('of %s computes what the original does without the channels', async (name) => {
+    const source = onnxFixture(name);
+    const model: LayeredModel = await openModel(source);
+    const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
+      kind === 'feedforward' ? [{ sublayer: id, remove: channels }] : [],
+    );
+    expect(plan.length).toBeGreaterThan(0);
+    const result = await narrow(source, { narrow: plan }, `${name}-cut`);
+    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    const zeroed = await ignoring(dirname(source), 'onnx', plan);
+    const { feeds, tolerance } = readOnnxGolden(name);
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(result.path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
+    const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
+    const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
+    const before = model.width?.(index)?.count ?? 0;
+    expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
+  });
+
+  it('of an exporter that lists weights as inputs says their new sizes there', async () => {
+    const folder = join(root, 'weights-as-inputs');
+    await cp(dirname(onnxFixture('bert-legacy')), folder, { recursive: true });
+    const file = join(folder, basename(onnxFixture('bert-legacy')));
+    const model = fromBinary(ModelProtoSchema, await readFile(file));
+    const listed = (model.graph?.initializer ?? []).map(({ name, dataType, dims }) =>
+      valueInfo(name, dataType, dims.map(Number)),
+    );
+    expect(listed.length).toBeGreaterThan(0);
+    model.graph?.input.push(...listed);
+    await writeFile(file, toBinary(ModelProtoSchema, model));
+    const plan = [{ sublayer: 'block.0.feedforward', remove: channels }];
+    const { path } = await narrow(file, { narrow: plan }, 'inputs-cut');
+    const { feeds } = readOnnxGolden('bert-legacy');
+    const zeroed = await ignoring(folder, 'onnx', plan);
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+  });
+
+  it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(
+    'of %s is refused: its channels are not told apart',
+    async (name) => {
+      const model = await openModelFiles(onnxFixture(name));
+      expect(model.capabilities.narrow.able).toBe(false);
+    },
+  );
+});
