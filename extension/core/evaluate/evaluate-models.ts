@@ -1,3 +1,4 @@
+import { holdsPairs } from '../data/tasks/pairs';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
@@ -11,6 +12,7 @@ import type { DeviceChoice } from '../runtime/device';
 import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { requireMemory } from '../runtime/memory-shares';
+import { UserError } from '../user-error';
 import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
@@ -60,6 +62,20 @@ export interface TaskEvaluation extends TaskResult {
   readonly compared?: AnswersCompared;
 }
 
+/** @throws UserError where a text of pairs is to be read in windows. */
+async function requireWindows(
+  { text, ...request }: EvaluationRequest,
+  model: LayeredModel,
+): Promise<void> {
+  const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
+  if (field !== undefined && (await holdsPairs(text, model))) {
+    throw new UserError(say`Pairs of source and target are read whole, one by one.`, {
+      field,
+      remedy: say`Leave it out, or give a text.`,
+    });
+  }
+}
+
 /** Perplexity and throughput of one model, or of two on the same windows of text. */
 export async function evaluateModels(
   request: EvaluationRequest,
@@ -72,6 +88,7 @@ export async function evaluateModels(
       const positions = models.map(({ summary }) => summary.maxPositions ?? Infinity);
       const length = Math.min(request.length ?? defaultWindowLength, ...positions);
       for (const model of models) {
+        await requireWindows(request, model);
         known.set(model, await (whole ? readWholeText : readHeldOut)(text, model, length));
       }
       await warnHalves(text, models, context);

@@ -96,12 +96,6 @@ function windowsOf(
   length: number,
   stride: number | undefined,
 ): TextWindow[] {
-  if (!(ids instanceof Int32Array) && stride !== undefined) {
-    throw new UserError(say`Pairs of source and target are read one by one, without a stride.`, {
-      field: 'stride',
-      remedy: say`Leave it out, or give a text.`,
-    });
-  }
   if (!(ids instanceof Int32Array) || stride === undefined) {
     const windows = ids instanceof Int32Array ? divideIds(ids, length) : ids;
     return windows.map((window) => wholeWindow(model, window));

@@ -94,6 +94,13 @@ describe('a model that reads source and target', async () => {
     expect(whole.perplexity).toBe(result.against?.perplexity);
   });
 
+  it('reads pairs in no windows', async () => {
+    for (const windows of [{ length: 16 }, { stride: 8 }]) {
+      const request = { ...run, model, removed: [], text: pairs, ...windows };
+      await expect(evaluateModels(request, unattended)).rejects.toThrow(/read whole, one by one/);
+    }
+  });
+
   it('predicts the second half of each window of a text, and says so', async () => {
     const warn = vi.fn<(message: Message) => void>();
     const request = { ...run, model, removed: [], text, whole: true, length: 16 };
