@@ -99,7 +99,7 @@ describe('the compression panel', () => {
     await cell.hover();
     const details = frame.locator('.details');
     await details.getByText(down?.tensor ?? '').waitFor();
-    expect(await details.textContent()).toMatch(/Shape48 × 64Levelrank \d+Distance/);
+    expect(await details.textContent()).toMatch(/Shape48 × 64Settingrank \d+Distance/);
     await cell.focus();
     await workbench.page.keyboard.press('ArrowRight');
     await details.getByText((down?.tensor ?? '').replace('.2.', '.3.')).waitFor();

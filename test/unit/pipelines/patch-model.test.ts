@@ -191,8 +191,10 @@ describe('patching a sublayer', () => {
     const source = await random();
     const whole = await patchAt(request(source, several), unattended);
     const given = request(source, several);
+    const after = 4 * given.fitting.epochs;
     const stopping: RecordedContext = new RecordedContext(({ stage, done }) => {
-      stopping.cancellation.isCancellationRequested ||= stage.startsWith('Fitting') && done === 4;
+      stopping.cancellation.isCancellationRequested ||=
+        stage.startsWith('Fitting') && done === after;
     });
     await expect(patchAt(given, stopping)).rejects.toThrow(CancelledError);
     expect(existsSync(given.out)).toBe(false);

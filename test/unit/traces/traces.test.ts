@@ -140,7 +140,10 @@ export function sayModels(services: Services, argument: unknown): string {
     'dist/node_modules/vscode/index.js',
     `const anything = new Proxy(function () {}, { get: (_, key) => (key === 'prototype' ? {} : anything) });
     const handlers = {};
-    const commands = { registerCommand: (id, run) => { handlers[id] = run; return {}; } };
+    const commands = {
+      registerCommand: (id, run) => { handlers[id] = run; return {}; },
+      executeCommand: async () => undefined,
+    };
     module.exports = Object.assign(Object.create(anything), { commands, handlers, Disposable: { from: () => ({}) } });`,
   );
   const { registerCommands, runCommand, handlers } = await scratch.load<{
