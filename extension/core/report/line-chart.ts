@@ -6,7 +6,7 @@ import type { Axis, LineChart, Point, Series } from './report';
 /** In units of the drawing, which fills the width of the page. */
 const width = 720;
 const height = 320;
-const margin = { top: 12, right: 12, bottom: 44, left: 64 };
+const margin = { top: 12, right: 32, bottom: 44, left: 64 };
 const pointRadius = 3;
 /** More points are drawn as a line alone. */
 const mostPoints = 60;
