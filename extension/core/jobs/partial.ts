@@ -81,7 +81,17 @@ export function isRunning(pid: number): boolean {
     return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
   // One that has ended keeps its number until its parent has asked for its end.
-  return !/^[ZX]$/.test(statusOf(pid)[0] ?? '');
+  return !/^[ZX]$/.test(statusOf(pid)[0] ?? '') && !isThread(pid);
+}
+
+/** Whether the number has become that of a thread of another process, which Linux takes for a process's. */
+function isThread(pid: number): boolean {
+  try {
+    const [, leader] = /^Tgid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1')) ?? [];
+    return leader !== undefined && Number(leader) !== pid;
+  } catch {
+    return false;
+  }
 }
 
 /** When a process began, in ticks since the system's start; empty where it is gone, and on other systems than Linux. */
