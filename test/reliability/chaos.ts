@@ -1,5 +1,7 @@
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isRunning } from '../../extension/core/jobs/partial';
 import { operationOf } from '../../extension/services/jobs/operations';
 import { removeWork, workOf } from '../../extension/services/jobs/saved-work';
 import { pick } from '../fuzz/mutate';
@@ -113,6 +115,7 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
     }
     if (!isDone && random(4) === 0) {
       counts.discarded += 1;
+      await writersEnded(out);
       await removeWork(job);
       found.push(...remains(treeOf(out), expected).map((one) => `once discarded ${one}`));
       start();
@@ -131,6 +134,16 @@ export async function disturb(kind: Kind, options: Options): Promise<Figures> {
   }
   rmSync(out, { recursive: true, force: true });
   return { ...counts, hits, kills, races, seconds: milliseconds / 1000, findings };
+}
+
+/** A process that is about to end has lost its environment, by which it is found, and is still running for others. */
+async function writersEnded(out: string): Promise<void> {
+  const pids = readdirSync(out).flatMap((name) => {
+    const [, pid] = /\.espalier-\w+-(\d+)$/.exec(name) ?? [];
+    return pid === undefined ? [] : [Number(pid)];
+  });
+  const end = performance.now() + 5000;
+  while (pids.some(isRunning) && performance.now() < end) await sleep(20);
 }
 
 /** What is there once discarded besides whole results. */
