@@ -62,7 +62,7 @@ export interface TaskEvaluation extends TaskResult {
   readonly compared?: AnswersCompared;
 }
 
-/** @throws UserError where a text of pairs is to be read in windows. */
+/** @throws UserError where windows are asked of a text of pairs. */
 async function requireWindows(
   { text, ...request }: EvaluationRequest,
   model: LayeredModel,

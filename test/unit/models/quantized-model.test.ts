@@ -1,15 +1,8 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { elementCount, rowsOfTensor } from '../../../extension/core/checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
-import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { emitWeight } from '../../../extension/core/models/parts/weight';
-import { joinPacked } from '../../../extension/core/models/quantized/packed-checkpoint';
+import { openModel } from '../../../extension/core/models/open-model';
 import { describeQuantization } from '../../../extension/core/models/quantized/quantization';
-import { DataType, GraphBuilder } from '../../../extension/core/onnx/graph-builder';
-import { createSession } from '../../../extension/core/runtime/session';
-import { floatsOf, floatTensor } from '../../../extension/core/runtime/tensors';
 import type { UserError } from '../../../extension/core/user-error';
 import { hashes, logitsOf, prune, readConfig, rejection } from '../export/pruning';
 import { writeSafetensorsFile } from '../checkpoints/safetensors-file';
@@ -30,19 +23,6 @@ let copies = 0;
 /** A copy of a fixture with these fields of `quantization_config`, or without it. */
 function withFields(name: string, fields: Readonly<Record<string, unknown>> | undefined): string {
   return copyWithFields(name, fields, join(root, `${copies++}`));
-}
-
-/** A weight as float32. */
-async function floatsOfWeight(tensor: LazyTensor): Promise<Float32Array> {
-  const graph = new GraphBuilder('weight');
-  const one = graph.input('one', DataType.FLOAT, [1]);
-  const product = graph.op('Mul', [emitWeight(graph, tensor), one]);
-  graph.output('weight', product, DataType.FLOAT, tensor.shape);
-  const session = await createSession(graph, { device: 'cpu', prepack: false });
-  const outputs = await session.run({ one: floatTensor(Float32Array.of(1), [1]) });
-  const floats = Float32Array.from(floatsOf(outputs, 'weight'));
-  await session.release();
-  return floats;
 }
 
 /** A copy of a fixture with parts of the weights' header replaced by others as long. */
@@ -399,27 +379,6 @@ describe('pruning a quantized model', () => {
     const removed = ['block.0.attention', 'block.0.feedforward'];
     const error = await rejection(prune(folder, removed, join(root, 'dynamic')));
     expect(error.message).toMatch(/config\.json: quantization_config\.dynamic: .*by number/);
-  });
-
-  // Stacks of experts in MXFP4 are read one by one.
-  const matrices = quantizedCases.filter((name) => name !== 'mxfp4');
-  it.each(matrices)('gives rows of a matrix of %s as they are in the whole', async (name) => {
-    const { headers, model } = await openModelFiles(quantizedFixture(name));
-    const { quantization } = model.summary;
-    if (headers.format !== 'safetensors' || quantization === undefined) {
-      throw new Error('a quantized folder');
-    }
-    const { tensors } = await joinPacked(headers.checkpoint, quantization);
-    const packed = [...tensors.values()].filter((one) => one.packed !== undefined);
-    expect(packed.length).toBeGreaterThan(1);
-    for (const tensor of packed.slice(0, 2)) {
-      const [count = 1, ...rest] = tensor.shape;
-      const [from, to] = [Math.floor(count / 4), Math.floor(count / 2)];
-      const each = elementCount(rest);
-      const part = await floatsOfWeight(rowsOfTensor(rowsOfTensor(tensor, 1, count), from, to));
-      const whole = await floatsOfWeight(tensor);
-      expect(part).toEqual(whole.subarray((from + 1) * each, (to + 1) * each));
-    }
   });
 
   it.each(['gptq-4-act-order', 'awq', 'fp8', 'mxfp4'])(

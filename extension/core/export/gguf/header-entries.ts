@@ -50,7 +50,7 @@ export const headerEntry = {
     list(key, boolType, values.length, Uint8Array.from(values, Number)),
 } as const;
 
-/** The header of a model of a family: one entry for each key, of which the last given stays. */
+/** The header of a model of a family: one entry for each key, where a later one replaces an earlier. */
 export class HeaderEntries {
   private readonly entries = new Map<string, Buffer>();
 

@@ -185,7 +185,7 @@ function placeRouter(places: Places, from: ExpertNames, inside: (name: string) =
   }
 }
 
-/** A tensor of all experts, of which the file has one or, of gate and up, two. */
+/** A tensor of all experts: the file has one for it, or two where it holds gate and up. */
 function placeStack(
   places: Places,
   name: string,

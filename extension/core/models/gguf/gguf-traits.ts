@@ -52,7 +52,7 @@ export interface GgufTraits {
   readonly hasBothEpsilons?: boolean;
   /** Key of a flag that says whether there is a rotary embedding at all. */
   readonly rotaryFlag?: string;
-  /** Whether the file has shares of the rotary dimensions for places in images, of which texts need none. */
+  /** Whether the file has shares of the rotary dimensions for places in images, which texts don't need. */
   readonly hasSections?: boolean;
   /** Whether a block has one sublayer: a mixer, attention or a feed-forward. */
   readonly hasSingles?: boolean;
