@@ -42,3 +42,4 @@ export { trySample } from './try-sample';
 export { openPlayground } from './open-playground';
 export { installCuda } from './install-cuda';
 export { scorePlans } from './score-plans';
+export { convertModel } from './convert-model';

@@ -108,6 +108,8 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
             ]
           : []),
       ];
+    case 'convert':
+      return [reveal, [l10n.t('Compare'), run(commandIds.compareModels, against)], playground];
     case 'repair': {
       const original = { against: job.request.teacher };
       return [

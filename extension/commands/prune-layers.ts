@@ -7,7 +7,7 @@ import { offer } from '../services/offer';
 import { planOf } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
 import type { Services } from '../services/services';
-import { chooseOutput } from './questions/choose-output';
+import { chooseOutput, withImportance } from './questions/choose-output';
 import type { OutputOptions } from './questions/choose-output';
 import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
@@ -33,6 +33,7 @@ export async function pruneLayers(
     formatTitle: l10n.t('Prune {0}: format', name),
     folderTitle: l10n.t('Prune {0}: new folder', name),
     suffix: '-pruned',
+    types: true,
   });
   if (output === undefined) {
     return undefined;
@@ -41,7 +42,7 @@ export async function pruneLayers(
   const request = {
     model: session.model.path,
     plan: withAbsolutePaths(plan, target.plan ?? planPathOf(session.model.path)),
-    ...output,
+    ...(await withImportance(services, session.model, output)),
     ...(calibration === undefined ? {} : { examples: calibration.source }),
   };
   return services.modelJobs.prune(session, request);

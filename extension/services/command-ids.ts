@@ -44,6 +44,7 @@ export const commandIds = {
   openPlayground: 'espalier.openPlayground',
   installCuda: 'espalier.installCuda',
   scorePlans: 'espalier.scorePlans',
+  convertModel: 'espalier.convertModel',
 } as const;
 
 export type CommandName = keyof typeof commandIds;

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Frame } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
@@ -222,6 +222,27 @@ describe('the compression panel', () => {
     await done.getByRole('button', { name: 'Compare' }).click();
     await workbench.webview('.comparison');
     await workbench.screenshot('compression-compared');
+  });
+
+  it('converts the model to a GGUF file, rounded by an importance matrix that it measures first', async () => {
+    const { workbench } = session();
+    await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Convert Model…');
+    await workbench.quickPick('GGUF').click();
+    await workbench.screenshot('convert-types');
+    await workbench.quickPick('Q4_K_M').click();
+    await workbench.quickPick('Measure importance first').click();
+    await workbench.inputBox('The original is left as it is.').waitFor();
+    await workbench.page.keyboard.press('Enter');
+    const done = workbench.notification(/sample-Q4_K_M takes .* instead of .* and is verified/);
+    await done.waitFor({ timeout: 120_000 });
+    await workbench.screenshot('convert-done');
+    const [written] = (await readdir(inWorkspace('sample-Q4_K_M'))).filter((name) =>
+      name.endsWith('.gguf'),
+    );
+    const { size } = await stat(inWorkspace('sample-Q4_K_M', written ?? ''));
+    // Vocabulary and settings stand in the file too.
+    expect(size).toBeLessThan((await stat(inWorkspace('sample', 'model.safetensors'))).size);
+    expect((await stat(inWorkspace('sample.imatrix.gguf'))).size).toBeGreaterThan(0);
   });
 
   it('stands in the Models view beside its model', async () => {

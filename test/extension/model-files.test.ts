@@ -3,10 +3,19 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
 import type { ModelDescription } from '../../extension/core/inspect/model-description';
+import type { ApplyResult } from '../../extension/core/operations/apply-plan';
 import type { PruneResult } from '../../extension/core/pipelines/prune-result';
 import type { Espalier } from '../../extension/host';
 import type { ExplorerSession } from '../../extension/services/sessions/explorer-session';
-import { activate, configure, placeFile, shortSearch, until, workspacePath } from './support';
+import {
+  activate,
+  configure,
+  placeFile,
+  placeFixture,
+  shortSearch,
+  until,
+  workspacePath,
+} from './support';
 
 describe('Models in one file', () => {
   let espalier: Espalier;
@@ -85,6 +94,34 @@ describe('Models in one file', () => {
     const written = await espalier.models.summary(join(out, 'tiny-vit.onnx'));
     assert.equal(written.name, 'tiny-vit-pruned');
     assert.equal(written.blocks, 1);
+  });
+
+  it('are written from a folder, in the type that was asked for, and with other types again', async () => {
+    const source = await placeFixture('llama-gqa-untied', 'to-gguf');
+    const write = async (from: string, type: string, out: string): Promise<string[]> => {
+      const result = await vscode.commands.executeCommand<ApplyResult>(
+        'espalier.convertModel',
+        vscode.Uri.file(from),
+        { format: 'gguf', type, out: workspacePath(out) },
+      );
+      const [file] = (await readdir(result.path)).filter((name) => name.endsWith('.gguf'));
+      const { dtypes } = await espalier.models.summary(join(result.path, file ?? ''));
+      return [join(result.path, file ?? ''), ...Object.keys(dtypes)];
+    };
+    const [first = '', ...types] = await write(source, 'Q8_0', 'to-gguf-Q8_0');
+    assert.ok(types.includes('Q8_0'));
+    const [, ...again] = await write(first, 'Q4_0', 'to-gguf-Q4_0');
+    assert.ok(again.includes('Q4_0'));
+  });
+
+  it('are not written where the model has no other format, with the reason', async () => {
+    const result = await vscode.commands.executeCommand(
+      'espalier.convertModel',
+      vscode.Uri.file(onnx),
+      { format: 'gguf', out: workspacePath('never') },
+    );
+    assert.equal(result, undefined);
+    await assert.rejects(stat(workspacePath('never')));
   });
 
   it('are refused with the reason where a single sublayer is to go', async () => {

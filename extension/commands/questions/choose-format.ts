@@ -20,7 +20,7 @@ export async function chooseFormat(
   answers: readonly OutputAnswer[],
 ): Promise<OutputTarget | undefined> {
   const [only, ...others] = answers.filter(
-    ({ layout, isDefault }) => layout !== undefined || isDefault,
+    ({ layout, isDefault, able }) => layout !== undefined || isDefault || able,
   );
   if (only?.able === true && others.length === 0) {
     return only;
@@ -98,7 +98,7 @@ function describeFormat({ format, layout }: OutputTarget): FormatText {
           }
         : {
             label: l10n.t('GGUF'),
-            detail: l10n.t('For llama.cpp: an ordinary model with fewer blocks.'),
+            detail: l10n.t('For llama.cpp, Ollama and LM Studio.'),
           };
     case 'safetensors':
       return describeLayout(layout ?? 'blocks');

@@ -4,6 +4,7 @@ import type { Uri } from 'vscode';
 import type { LayoutName } from '../../core/export/hugging-face/layouts';
 import type { Plan } from '../../core/plans/plan';
 import type { OutputFormat } from '../../core/export/output-formats';
+import type { OutputTarget } from '../../core/export/output-options';
 import type { ModelSummary } from '../../core/models/model-summary';
 import { fileExists } from '../../services/documents/documents';
 import { freeName } from '../../services/documents/free-name';
@@ -11,9 +12,11 @@ import { isModelFile, modelStem } from '../../services/documents/model-file';
 import type { Services } from '../../services/services';
 import { askText } from './ask';
 import { chooseFormat } from './choose-format';
+import { chooseTypes } from './choose-types';
+import type { TypeAnswer, TypeOptions } from './choose-types';
 
 /** Answers given beforehand, so that nothing is asked. */
-export interface OutputOptions {
+export interface OutputOptions extends TypeOptions {
   readonly format?: OutputFormat;
   /** Of the format; the default one when absent. */
   readonly layout?: LayoutName;
@@ -28,10 +31,15 @@ export interface OutputWords {
   readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
+  /** Whether types are asked for where the output is a GGUF file. */
+  readonly types?: boolean;
 }
 
 /** Where a changed model is written, and as what. */
-type Output = Required<Omit<OutputOptions, 'layout'>> & Pick<OutputOptions, 'layout'>;
+interface Output extends OutputTarget, TypeAnswer {
+  readonly out: string;
+  readonly overwrite: boolean;
+}
 
 /** In which format and where a plan's result is written; undefined when the user breaks off. */
 export async function chooseOutput(
@@ -39,30 +47,57 @@ export async function chooseOutput(
   { path: model }: ModelSummary,
   { remove, narrow = [], compress = [], patch = [] }: Plan,
   options: OutputOptions,
-  { formatTitle, folderTitle, suffix }: OutputWords,
+  words: OutputWords,
 ): Promise<Output | undefined> {
   const target =
-    options.format === undefined
-      ? await chooseFormat(
-          formatTitle,
-          await services.models.outputs(model, {
-            remove,
-            narrow,
-            compress: compress.map(({ tensor }) => tensor),
-            patch: patch.map(({ sublayer }) => sublayer),
-          }),
-        )
-      : { format: options.format, layout: options.layout };
-  if (target === undefined) {
+    askedTarget(options) ??
+    (await chooseFormat(
+      words.formatTitle,
+      await services.models.outputs(model, {
+        remove,
+        narrow,
+        compress: compress.map(({ tensor }) => tensor),
+        patch: patch.map(({ sublayer }) => sublayer),
+      }),
+    ));
+  return target && chooseRest(model, target, options, words);
+}
+
+/** The format that was said beforehand. */
+export const askedTarget = ({ format, layout }: OutputOptions): OutputTarget | undefined =>
+  format && { format, ...(layout === undefined ? {} : { layout }) };
+
+/** Types and folder of an output in a known format; undefined when the user breaks off. */
+export async function chooseRest(
+  model: string,
+  { format, layout }: OutputTarget,
+  options: OutputOptions,
+  { formatTitle, folderTitle, suffix, types: asksTypes = false }: OutputWords,
+): Promise<Output | undefined> {
+  const { type, imatrix } = options;
+  const given: TypeAnswer = {
+    ...(type === undefined ? {} : { type }),
+    ...(imatrix === undefined ? {} : { imatrix }),
+  };
+  const isAsked = asksTypes && format === 'gguf' && options.format === undefined;
+  const types = isAsked ? await chooseTypes(formatTitle, model) : given;
+  if (types === undefined) {
     return undefined;
   }
-  const { format, layout } = target;
-  const converts = format === 'onnx' && !isModelFile(model);
-  const usual = `${modelStem(model)}${suffix}${converts ? '-onnx' : ''}`;
+  const converts = format !== 'safetensors' && !isModelFile(model);
+  const ending = types.type ?? (converts ? format : undefined);
+  const usual = `${modelStem(model)}${suffix}${ending === undefined ? '' : `-${ending}`}`;
   const folder = await chooseFolder(model, usual, folderTitle, options);
-  return folder === undefined
-    ? undefined
-    : { format, ...(layout === undefined ? {} : { layout }), ...folder };
+  return folder && { format, ...(layout === undefined ? {} : { layout }), ...types, ...folder };
+}
+
+/** The output with the path of an importance matrix, which is measured first where that was asked for. */
+export async function withImportance(
+  { compressionJobs }: Services,
+  model: ModelSummary,
+  { measure = false, ...output }: Output,
+): Promise<Omit<Output, 'measure'>> {
+  return measure ? { ...output, imatrix: await compressionJobs.measureImportance(model) } : output;
 }
 
 /** A new folder; an existing one only where that was said beforehand. Undefined when the user breaks off. */

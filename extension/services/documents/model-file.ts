@@ -1,7 +1,11 @@
 import { basename, dirname, extname, join } from 'node:path';
 
+/** How the name of an importance matrix ends, which is a GGUF file but no model. */
+export const importanceEnding = '.imatrix.gguf';
+
 /** Whether a path is that of a model in one file, which needs no folder of its own. */
-export const isModelFile = (path: string): boolean => /\.(?:gguf|onnx)$/i.test(path);
+export const isModelFile = (path: string): boolean =>
+  /\.(?:gguf|onnx)$/i.test(path) && !path.toLowerCase().endsWith(importanceEnding);
 
 /** Path that the names of what lies beside a model begin with. */
 export const modelStem = (path: string): string =>

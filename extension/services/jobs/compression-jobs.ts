@@ -1,14 +1,18 @@
 import { basename } from 'node:path';
 import { l10n } from 'vscode';
-import { formatBytes, formatPercent } from '../../core/format';
+import { formatBytes, formatCount, formatPercent } from '../../core/format';
+import type { ModelSummary } from '../../core/models/model-summary';
 import type { Plan } from '../../core/plans/plan';
 import { compress } from '../../core/operations/compress';
 import type { GivenOf } from '../../core/operations/fields';
+import { imatrix } from '../../core/operations/imatrix';
 import { sensitivity } from '../../core/operations/sensitivity';
 import { parseLimit } from '../../core/tensornet/budget/budget-limits';
 import type { BudgetLimit } from '../../core/tensornet/budget/budget-limits';
 import { parseCompression } from '../../core/tensornet/compression-choice';
 import type { BudgetPlans } from '../documents/budget-plans';
+import { freeName } from '../documents/free-name';
+import { importanceEnding, modelStem } from '../documents/model-file';
 import type { SensitivityProfile } from '../../core/tensornet/sensitivity/sensitivity-profile';
 import type { BudgetChoice, MadePlan, ScoredFront } from '../../protocol/compression';
 import type { CompressionSession } from '../sessions/compression-session';
@@ -88,6 +92,19 @@ export class CompressionJobs {
       done: async (result, { request }) => this.#compressed(result, request),
       isShown: shows,
     });
+    jobs.handle('convert', {
+      done: async (result, { request }) => this.#compressed(result, request),
+    });
+    jobs.handle('imatrix', {
+      done: ({ path, tokens }) => ({
+        summary: l10n.t(
+          'Wrote {0}, measured on {1}.',
+          basename(path),
+          l10n.t('{0} tokens', formatCount(tokens)),
+        ),
+        shown: true,
+      }),
+    });
     jobs.handle('repair', {
       done: async (result, { name }) => {
         const { written } = result;
@@ -147,6 +164,19 @@ export class CompressionJobs {
     return this.#jobs.run({ operation: 'compress', name: session.model.name, request });
   }
 
+  /** Writes a model in another format, or with other types. */
+  public async convert(name: string, request: RequestOf<'convert'>): Promise<ResultOf<'convert'>> {
+    return this.#jobs.run({ operation: 'convert', name, request });
+  }
+
+  /** Measures which inputs of matrices matter; gives the path of the new importance matrix beside the model. */
+  public async measureImportance({ name, path }: ModelSummary): Promise<string> {
+    const out = await freeName(modelStem(path), importanceEnding);
+    const request = this.#settings.request(imatrix, { model: path, out });
+    const result = await this.#jobs.run({ operation: 'imatrix', name, request });
+    return result.path;
+  }
+
   /** Teaches a compressed or pruned model what its original does. */
   public async repair(name: string, request: RequestOf<'repair'>): Promise<ResultOf<'repair'>> {
     return this.#jobs.run({ operation: 'repair', name, request });
@@ -154,7 +184,7 @@ export class CompressionJobs {
 
   async #compressed(
     result: ResultOf<'compress'>,
-    { model = '' }: RequestOf<'compress'>,
+    { model = '' }: { readonly model?: string | undefined },
   ): Promise<JobOutcome> {
     const { path, bytesBefore, bytesAfter, quality, verdict } = result;
     const summary = await this.#models.summary(model);

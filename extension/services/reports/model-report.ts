@@ -76,6 +76,14 @@ function facts(model: ModelSummary): string {
   );
 }
 
+/** What was done to a model, by the layers that were compressed and the sublayers that were removed. */
+function titleOf(name: string, compressed: number, removed: number): string {
+  if (compressed > 0) {
+    return l10n.t('{0}, compressed', name);
+  }
+  return removed > 0 ? l10n.t('{0}, pruned', name) : l10n.t('{0}, converted', name);
+}
+
 /** A row of the table, where the model's files tell the value. */
 function known<T>(name: string, value: T | undefined, text: (value: T) => string): string[][] {
   return value === undefined ? [] : [[name, text(value)]];
@@ -209,7 +217,7 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
   return [
-    `# ${layers.length === 0 ? l10n.t('{0}, pruned', escapeMarkdown(model.name)) : l10n.t('{0}, compressed', escapeMarkdown(model.name))}`,
+    `# ${titleOf(escapeMarkdown(model.name), layers.length, result.removed.length)}`,
     escapeMarkdown(result.path),
     markdownTable(
       ['', `${l10n.t('Before')}:`, `${l10n.t('After')}:`, `${l10n.t('Change')}:`],

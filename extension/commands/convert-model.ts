@@ -1,0 +1,69 @@
+import { l10n, workspace } from 'vscode';
+import type { OutputAnswer } from '../core/export/output-options';
+import { refused } from '../core/models/capability';
+import type { ModelSummary } from '../core/models/model-summary';
+import type { ApplyResult } from '../core/operations/apply-plan';
+import { convert } from '../core/operations/convert';
+import type { Services } from '../services/services';
+import { assertAllowed, whyBlocked } from '../services/trust';
+import { chooseFormat } from './questions/choose-format';
+import { askedTarget, chooseRest, withImportance } from './questions/choose-output';
+import type { OutputOptions } from './questions/choose-output';
+import { chooseTarget } from './target';
+
+/** Writes a model in another format, or a GGUF file with other types, and checks it. */
+export async function convertModel(
+  services: Services,
+  argument: unknown,
+  options: OutputOptions = {},
+): Promise<ApplyResult | undefined> {
+  const target = await chooseTarget(argument, services, 'convertModel');
+  if (target === undefined) {
+    return undefined;
+  }
+  assertAllowed(whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' }));
+  const model = await services.models.summary(target.model);
+  const title = l10n.t('Convert {0}', model.name);
+  const format = askedTarget(options) ?? (await chooseOther(services, model, title));
+  const output =
+    format &&
+    (await chooseRest(model.path, format, options, {
+      formatTitle: title,
+      folderTitle: l10n.t('Convert {0}: new folder', model.name),
+      suffix: '',
+      types: true,
+    }));
+  if (output === undefined) {
+    return undefined;
+  }
+  const request = { model: model.path, ...(await withImportance(services, model, output)) };
+  return services.compressionJobs.convert(model.name, services.settings.request(convert, request));
+}
+
+/**
+ * Asks for one of the formats that make a difference: others than the model's own, and GGUF, whose types can change.
+ * @throws UserError where there is none, with the reason.
+ */
+async function chooseOther(
+  services: Services,
+  { path }: ModelSummary,
+  title: string,
+): ReturnType<typeof chooseFormat> {
+  const answers = await services.models.outputs(path, { remove: [] });
+  const own = answers.find(({ isDefault }) => isDefault)?.format;
+  const others = onePerFormat(answers).filter(({ format }) => format !== own || format === 'gguf');
+  const [first] = others;
+  if (first?.able === false && others.every(({ able }) => !able)) {
+    throw refused(first, path, 'format');
+  }
+  return chooseFormat(title, others);
+}
+
+/** With nothing removed, layouts of a format are alike: the first that can be written stands for all. */
+function onePerFormat(answers: readonly OutputAnswer[]): OutputAnswer[] {
+  const formats = [...new Set(answers.map(({ format }) => format))];
+  return formats.flatMap((format) => {
+    const all = answers.filter((answer) => answer.format === format);
+    return all.find(({ able }) => able) ?? all.slice(0, 1);
+  });
+}

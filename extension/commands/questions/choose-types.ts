@@ -1,0 +1,122 @@
+import { basename } from 'node:path';
+import { l10n, window } from 'vscode';
+import type { QuickPickItem } from 'vscode';
+import type { TypeMix } from '../../core/export/gguf/type-mixes';
+import { fileExists } from '../../services/documents/documents';
+import { importanceEnding, modelStem } from '../../services/documents/model-file';
+import { choose } from './ask';
+
+/** The types of a GGUF file's tensors. */
+export interface TypeOptions {
+  /** As the model stores them when absent. */
+  readonly type?: TypeMix;
+  /** Path of the importance matrix that rounding is weighted by. */
+  readonly imatrix?: string;
+}
+
+/** What the user wants the tensors rounded to, before an importance matrix that has to be measured is there. */
+export interface TypeAnswer extends TypeOptions {
+  /** The matrix is measured on the calibration text first. */
+  readonly measure?: boolean;
+}
+
+/** Asks for the types of a GGUF file, and what rounding is weighted by; undefined when the user breaks off. */
+export async function chooseTypes(title: string, model: string): Promise<TypeAnswer | undefined> {
+  const chosen = await choose(typeItems(), {
+    title,
+    placeHolder: l10n.t('Which types do the tensors get?'),
+    matchOnDescription: true,
+  });
+  if (chosen === undefined) {
+    return undefined;
+  }
+  const { type, isRounded } = chosen;
+  if (type === undefined || !isRounded) {
+    return type === undefined ? {} : { type };
+  }
+  const weighted = await chooseImportance(title, model);
+  return weighted === undefined ? undefined : { type, ...weighted };
+}
+
+type TypeItem = QuickPickItem & {
+  readonly type?: TypeMix;
+  /** Whether so few bits are left that the choice of roundings matters. */
+  readonly isRounded: boolean;
+};
+
+function typeItems(): TypeItem[] {
+  const rounded = (type: TypeMix, bits: number, detail: string): TypeItem => ({
+    ...{ type, label: type, detail, isRounded: true },
+    description: l10n.t('about {0} bits per weight', bits),
+  });
+  return [
+    {
+      label: l10n.t('As stored'),
+      description: l10n.t('default'),
+      detail: l10n.t('The numbers of the model, nothing rounded.'),
+      isRounded: false,
+    },
+    {
+      ...{ type: 'Q8_0', label: 'Q8_0', isRounded: false },
+      description: l10n.t('about {0} bits per weight', 8.5),
+      detail: l10n.t('Nearly no loss.'),
+    },
+    rounded('Q6_K', 6.6, l10n.t('Little loss.')),
+    rounded('Q5_K_M', 5.7, l10n.t('Between Q6_K and Q4_K_M.')),
+    rounded('Q4_K_M', 4.9, l10n.t('What most people use on a laptop.')),
+    rounded('IQ4_XS', 4.3, l10n.t('Smaller than Q4_K_M, somewhat slower on processors.')),
+    rounded('Q3_K_M', 3.9, l10n.t('Noticeable loss.')),
+    rounded('Q2_K', 3, l10n.t('Large loss: for models that fit in no other way.')),
+    {
+      ...{ type: 'F16', label: 'F16', isRounded: false },
+      description: l10n.t('16 bits per weight'),
+      detail: l10n.t('As a source for other tools, and for models stored as bfloat16.'),
+    },
+  ];
+}
+
+/** What rounding is weighted by. */
+async function chooseImportance(
+  title: string,
+  model: string,
+): Promise<Omit<TypeAnswer, 'type'> | undefined> {
+  const measure = {
+    label: l10n.t('Measure importance first'),
+    detail: l10n.t(
+      'Runs the calibration text and notes which inputs matter. Better from 6 bits down.',
+    ),
+  };
+  const beside = `${modelStem(model)}${importanceEnding}`;
+  const known = {
+    label: basename(beside),
+    detail: l10n.t('The importance matrix beside the model.'),
+  };
+  const file = {
+    label: l10n.t('An importance matrix…'),
+    detail: l10n.t('A file of Espalier or of llama-imatrix.'),
+  };
+  const none = {
+    label: l10n.t('All alike'),
+    detail: l10n.t('Nothing is run. The bytes that llama-quantize writes without a matrix.'),
+  };
+  const items = [...((await fileExists(beside)) ? [known] : []), measure, file, none];
+  const chosen = await choose(items, {
+    title,
+    placeHolder: l10n.t('Which weights are rounded with most care?'),
+  });
+  if (chosen === file) {
+    const opened = await window.showOpenDialog({
+      title,
+      filters: { [l10n.t('Importance matrix')]: ['gguf'] },
+      openLabel: l10n.t('Choose'),
+    });
+    const path = opened?.[0]?.fsPath;
+    return path === undefined ? undefined : { imatrix: path };
+  }
+  const answers = new Map<unknown, Omit<TypeAnswer, 'type'>>([
+    [known, { imatrix: beside }],
+    [measure, { measure: true }],
+    [none, {}],
+  ]);
+  return answers.get(chosen);
+}
