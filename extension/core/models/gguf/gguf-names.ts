@@ -1,6 +1,7 @@
 import type {
   Architecture,
   Biases,
+  BlockEndNames,
   ExpertNames,
   LatentNames,
   MixerNames,
@@ -17,7 +18,7 @@ export const ggufBlocks = 'blk';
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { blockForm, end, form, outer } = known;
+  const { altUp, blockForm, end, form, laurel, outer } = known;
   return {
     ...known,
     norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
@@ -29,7 +30,9 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
       blocks: ggufBlocks,
       ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
     },
-    ...(end === undefined ? {} : { end: endInGguf }),
+    ...(end === undefined ? {} : { end: endInGguf(end) }),
+    ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
+    ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
@@ -58,9 +61,27 @@ const perLayer = {
   norm: 'per_layer_proj_norm',
 } as const;
 
-const endInGguf = {
-  perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' },
-  factor: 'layer_output_scale.weight',
+const endInGguf = ({ perLayer: ofTokens, scale, factor }: BlockEndNames): BlockEndNames => ({
+  ...(ofTokens === undefined
+    ? {}
+    : { perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' } }),
+  ...(scale === undefined ? {} : { scale: () => 'altup_correct_scale.weight' }),
+  ...(factor === undefined ? {} : { factor: 'layer_output_scale.weight' }),
+});
+
+const altUpInGguf = {
+  enter: 'altup_proj',
+  leave: 'altup_unembd_proj',
+  norm: 'altup_router_norm',
+  router: 'altup_router',
+  predict: 'altup_predict_coef',
+  correct: 'altup_correct_coef',
+} as const;
+
+const laurelInGguf = {
+  left: 'laurel_l',
+  right: 'laurel_r',
+  postNorm: 'laurel_post_norm',
 } as const;
 
 /** Of latent attention (src/models/deepseek2.cpp). */
