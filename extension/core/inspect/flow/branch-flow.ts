@@ -175,7 +175,7 @@ export function attentionFlow(
     v =
       value === undefined
         ? k
-        : branch.linear('value', say`Value`, x, value, numKeyValueHeads * headDim);
+        : branch.linear('value', say`Value`, x, value, numKeyValueHeads * valueDim);
   } else {
     const { from } = branch.add('query-key-value', 'weights', say`Query, key, value`, [x], {
       tensors: partTensors(first),

@@ -24,7 +24,7 @@ export const gemma3n: Architecture = {
   modelType: 'gemma3n_text',
   classes: { config: 'Gemma3nTextConfig', model: 'Gemma3nForCausalLM' },
   config: {
-    names: { hidden_act: 'hidden_activation' },
+    names: { hidden_act: 'hidden_activation', inner_sizes: 'intermediate_size' },
     lists: {
       layer_types: (_, block) => everyNthFull(5, block),
       activation_sparsity_pattern: sparsityList,
@@ -39,11 +39,12 @@ export const gemma3n: Architecture = {
       rope_theta: 1_000_000,
       final_logit_softcapping: 30,
       num_kv_shared_layers: 15,
+      hidden_size_per_layer_input: 256,
+      altup_num_inputs: 4,
+      altup_active_idx: 0,
     }),
     computed: ({ intermediate_size: sizes }) =>
-      Array.isArray(sizes)
-        ? { intermediate_size: Math.max(...sizes.map(Number)), inner_sizes: sizes }
-        : {},
+      Array.isArray(sizes) ? { intermediate_size: Math.max(...sizes.map(Number)) } : {},
     only: (config) => ({
       altup_active_idx: 0,
       ...(hasLenders(config) ? {} : { num_kv_shared_layers: 0 }),

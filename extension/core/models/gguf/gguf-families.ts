@@ -1,7 +1,7 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
-import { describeGemma3n } from './gguf-gemma3n';
+import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { describeGemma4 } from './gguf-gemma4';
 import {
   asGatedDelta,
@@ -255,6 +255,9 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
       altup_active_idx: 'altup.active_idx',
     },
     describe: describeGemma3n,
+    demands: demandsOfGemma3n,
+    writesEnds: true,
+    wantsAllKeys: true,
   },
   gemma4: {
     modelType: 'gemma4_text',

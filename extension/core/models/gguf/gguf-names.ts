@@ -148,13 +148,40 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
   };
 }
 
-/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
-function expertsInGguf(known: ExpertNames): ExpertNames {
-  const { shared, choiceBias, gateUp } = known;
+/** Router and experts have no module of their own. */
+const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
+
+/** Experts beside a feed-forward, gates and ups in one tensor (src/models/gemma4.cpp). */
+function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']>): ExpertNames {
   return {
     ...known,
-    modules: [''],
-    router: 'ffn_gate_inp',
+    ...inBlock,
+    shareFactors: 'ffn_down_exps.scale',
+    joined: { gateUp: 'ffn_gate_up_exps.weight', down: 'ffn_down_exps.weight' },
+    apart: {
+      ...apart,
+      norm: 'pre_ffw_norm_2',
+      routerScale: 'ffn_gate_inp.scale',
+      postNorm: 'post_ffw_norm_2',
+      sharedPostNorm: 'post_ffw_norm_1',
+    },
+    shared: ({ intermediate_size: inner }) => ({
+      gateUp: { kind: 'separate', names: ['ffn_gate', 'ffn_up'] },
+      down: 'ffn_down',
+      inner,
+    }),
+  };
+}
+
+/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
+function expertsInGguf(known: ExpertNames): ExpertNames {
+  const { shared, choiceBias, gateUp, apart } = known;
+  if (apart !== undefined) {
+    return apartInGguf(known, apart);
+  }
+  return {
+    ...known,
+    ...inBlock,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     joined: {
       gateUp:

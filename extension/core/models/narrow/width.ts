@@ -144,6 +144,7 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
     [...others, latentNorms, othersKeys].every((part) => part === undefined) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
     shape.latent === undefined &&
+    shape.valueDim === shape.headDim &&
     !shape.gatesInQuery &&
     shape.fusedOrder !== 'query-value-key-by-quarter'
   );

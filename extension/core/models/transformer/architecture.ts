@@ -288,6 +288,8 @@ export interface Architecture {
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
     readonly output: string;
+    /** Tensor added to what `output` gives, in blocks that have it. */
+    readonly outputBias?: string;
     /** Tensors added to queries and values, where one matrix without a bias holds all. */
     readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
