@@ -47,6 +47,7 @@ export const newerExperts: readonly Architecture[] = [
         num_key_value_heads: 4,
         head_dim: 192,
         v_head_dim: 128,
+        rms_norm_eps: 1e-5,
         sliding_window: 129,
         rope_parameters: {
           full_attention: { rope_theta: 5_000_000, partial_rotary_factor: 0.334 },
@@ -64,8 +65,9 @@ export const newerExperts: readonly Architecture[] = [
     }),
     blockForm: ({ layer_types: types }, block) =>
       types?.[block] === 'sliding_attention'
-        ? { attention: { ...attention, sinks: 'self_attn.sinks' } }
+        ? { attention: { ...attention, sinks: 'self_attn.attention_sink_bias' } }
         : {},
+    aliases: { attention_sink_bias: 'sinks' },
     rotary: 'by-layer-type',
     slidingWindow: windowedByType,
     scales: (config) => ({
