@@ -64,12 +64,14 @@ it.each(['mamba-small', 'falcon_h1-scaled', 'kimi_linear-small', 'qwen3_next-sma
   },
 );
 
-it.each([[[]], [['block.1.attention']]])(
-  'Gemma 4 without %j gives with a cache what it gives without',
-  async (removed) => {
-    await check(familyFixture('gemma4_text'), 2, removed);
-  },
-);
+it.each(
+  ['gemma3n_text', 'gemma4_text'].flatMap((name) => [
+    [name, []],
+    [name, ['block.1.attention']],
+  ]),
+)('%s without %j gives with a cache what it gives without', async (name, removed) => {
+  await check(familyFixture(name), 2, removed);
+});
 
 it.each([
   ['gpt2-past', []],

@@ -193,14 +193,6 @@ describe('a model in a GGUF file', () => {
       /Mixtures of experts are not supported in gemma files/,
     ],
     [
-      'experts beside feed-forwards',
-      [
-        ['general.architecture', textValue('gemma4')],
-        ['gemma4.expert_count', numberValue(8)],
-      ],
-      /gemma4\.expert_count: Mixtures of experts are not supported in gemma4 files/,
-    ],
-    [
       'missing key',
       [['general.architecture', textValue('llama')], ...base],
       /llama\.\w+.*: The header lacks this key/,

@@ -6,6 +6,7 @@ import {
 } from '../../models/gguf/gguf-fields';
 import { hasWindows } from '../../models/gguf/gguf-windows';
 import { configOfLayerType } from '../../models/parts/rotary';
+import { sparsityOf } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
 import { deciArchitecture } from './gguf-deci';
 import { sizesOf } from './folder-model';
@@ -51,7 +52,15 @@ export function modelEntries(
 }
 
 /** Fields that the family alone has; those called scales are factors. */
-function ownEntries(entries: HeaderEntries, { config, target }: FolderModel): void {
+function ownEntries(entries: HeaderEntries, { config, architecture, target }: FolderModel): void {
+  const { sparsity } = architecture;
+  if (sparsity !== undefined) {
+    const each = Array.from({ length: config.num_hidden_layers }, (_, block) => block);
+    entries.floats(
+      'activation_sparsity_scale',
+      each.map((block) => sparsityOf(sparsity(config, block)).openFrom ?? -Infinity),
+    );
+  }
   const fields: Readonly<Record<string, unknown>> = config;
   for (const [field, name] of Object.entries(target.family.fields ?? {})) {
     const value = fields[field];

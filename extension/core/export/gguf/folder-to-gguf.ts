@@ -22,6 +22,7 @@ import { whyNotHeld } from './gguf-options';
 import { whyOtherWidths } from './gguf-sizes';
 import { converted } from './gguf-tensors';
 import { layOutGguf, writeGguf } from './gguf-writer';
+import { missingKeys } from './missing-keys';
 import { placeTensors } from './place-tensors';
 import type { PlacedTensor } from './place-tensors';
 import { frequencyTensors } from './rotary-header';
@@ -127,6 +128,7 @@ async function folderWriter(
     types.get(tensor.name) ?? plainType(tensor);
   const tensors = [
     ...frequencyTensors(model),
+    ...missingKeys(model, new Set(placed.map(({ name }) => name))),
     ...placed.map((tensor) => {
       const importance = asked.importance?.get(tensor.name);
       return areBlocks && isPacked(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)

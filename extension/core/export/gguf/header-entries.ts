@@ -100,6 +100,10 @@ export class HeaderEntries {
     this.set(field, headerEntry.flags(this.key(field), values));
   }
 
+  public floats(field: string, values: readonly number[]): void {
+    this.set(field, headerEntry.floats(this.key(field), values));
+  }
+
   public integers(field: string, values: readonly number[]): void {
     this.set(field, headerEntry.integers(this.key(field), values));
   }

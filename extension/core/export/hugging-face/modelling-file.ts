@@ -39,12 +39,14 @@ export function modulesOf(
   family: Architecture,
 ): Record<'attention' | 'feedforward', BranchModules> & { readonly mixer?: BranchModules } {
   const norm = sharesNorm(family) ? { norm: undefined } : {};
-  const { attention, feedforward, mixer } = family;
+  const { attention, feedforward, mixer, laurel } = family;
+  // What stands beside attention reads its norm.
+  const ofAttention = laurel === undefined ? norm : { norm: undefined };
   const inputs = feedforward.gateUp;
   const ofExperts = family.experts?.postNorm;
   const postNorm = ofExperts === undefined ? {} : { postNorm: ofExperts };
   return {
-    attention: branchModules({ ...attention, ...norm }, [attention.output]),
+    attention: branchModules({ ...attention, ...ofAttention }, [attention.output]),
     ...(mixer === undefined ? {} : { mixer: branchModules({ ...mixer, ...norm }, [mixer.module]) }),
     feedforward: branchModules(
       { ...feedforward, ...postNorm, ...(mixer === undefined ? norm : {}) },

@@ -175,7 +175,7 @@ export function attentionFlow(
     v =
       value === undefined
         ? k
-        : branch.linear('value', say`Value`, x, value, numKeyValueHeads * headDim);
+        : branch.linear('value', say`Value`, x, value, numKeyValueHeads * valueDim);
   } else {
     const { from } = branch.add('query-key-value', 'weights', say`Query, key, value`, [x], {
       tensors: partTensors(first),
@@ -270,7 +270,10 @@ export function feedforwardFlow(
 export function innerFlow(
   branch: BranchBuilder,
   { activation, gated }: FeedforwardShape,
-  { gateUp, down, curve }: Pick<FeedforwardWeights, 'gateUp' | 'down' | 'curve'>,
+  { gateUp, down, curve, openFrom }: Pick<
+    FeedforwardWeights,
+    'gateUp' | 'down' | 'curve' | 'openFrom'
+  >,
   x: Wire,
 ): Wire {
   const width = (down.transposed === true ? down.weight.shape[0] : down.weight.shape.at(-1)) ?? '?';
@@ -303,7 +306,13 @@ export function innerFlow(
     shape: inner,
     tensors: partTensors(second),
   });
-  const active = branch.add('activation', 'operator', verbatim(activation), [gate]);
+  const open =
+    openFrom === undefined
+      ? gate
+      : branch.add('open', 'operator', say`Largest gates`, [gate], {
+          detail: verbatim(`> mean + ${Number(openFrom.toPrecision(4))} σ`),
+        });
+  const active = branch.add('activation', 'operator', verbatim(activation), [open]);
   return branch.add('product', 'combine', verbatim('×'), [active, up]);
 }
 

@@ -4,7 +4,6 @@ import type { AudioEmbedding } from '../../models/encoders/audio-embedding';
 import { inputsOf } from '../../models/encoders/encoder-embedding';
 import type { EncoderModel } from '../../models/encoders/encoder-model';
 import type { EncoderLayout } from '../../models/encoders/encoder-layout';
-import type { BlockEnd } from '../../models/parts/block-end';
 import type { NormStyle } from '../../models/parts/norm';
 import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
@@ -15,6 +14,8 @@ import type { TransformerModel } from '../../models/transformer/transformer-mode
 import type { StoredTensor } from '../model-description';
 import { attentionFlow, patchFlow, BranchBuilder, feedforwardFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
+import { endsFlow, perLayerFlow, streamsFlow } from './ends-flow';
+import type { StreamWires } from './ends-flow';
 import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import { foldBlocks } from './fold-blocks';
@@ -58,8 +59,9 @@ export function transformerFlow(
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
   const brought = perLayerFlow(root, layout, ids, stream);
   stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
-  stream = endsFlow(root, layout.startEnds, stream, brought);
-  const blocks = blocksOf(flow, { ...layout, brought }, stream, true);
+  const streams = { hidden: stream, expected: streamsFlow(root, layout, stream) };
+  const first = endsFlow(root, layout.startEnds, streams, brought);
+  const blocks = blocksOf(flow, { ...layout, brought }, first, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
   const isShared = isTied(embedding, head);
@@ -83,55 +85,6 @@ export function transformerFlow(
   return { source: 'architecture', items: root.items, edges: flow.edges, omitted: 0 };
 }
 
-/** What tokens bring to the ends of blocks, where a model has per-layer embeddings. */
-function perLayerFlow(
-  root: BranchBuilder,
-  { perLayer }: TransformerLayout,
-  ids: Wire,
-  embedded: Wire,
-): Wire | undefined {
-  if (perLayer === undefined) {
-    return undefined;
-  }
-  const { table, projection, norm, blocks, width } = perLayer;
-  return root.add('per-layer', 'weights', say`Per-layer embeddings`, [ids, embedded], {
-    shape: [...rows, blocks, width],
-    tensors: [table, projection, norm].flatMap((part) => partTensors(part)),
-  });
-}
-
-/** What blocks do to the stream behind their sublayers. */
-function endsFlow(
-  own: BranchBuilder,
-  ends: readonly BlockEnd[] = [],
-  input: Wire,
-  brought: Wire | undefined,
-): Wire {
-  let stream = input;
-  for (const { block, perLayer, factor } of ends) {
-    if (perLayer !== undefined) {
-      const { gate, projection, norm } = perLayer;
-      const added = own.add(
-        `end.${block}.per-layer`,
-        'weights',
-        say`Per-layer embedding`,
-        brought === undefined ? [stream] : [stream, brought],
-        {
-          shape: stream.shape,
-          tensors: [gate, projection, norm].flatMap((part) => partTensors(part)),
-        },
-      );
-      stream = own.add(`end.${block}.sum`, 'combine', verbatim('+'), [stream, added]);
-    }
-    if (factor !== undefined) {
-      stream = own.add(`end.${block}.factor`, 'combine', verbatim('×'), [stream], {
-        tensors: [factor],
-      });
-    }
-  }
-  return stream;
-}
-
 /** The flow of an encoder that the architecture table tells. */
 export function encoderFlow(
   { layout, output }: Pick<EncoderModel, 'layout' | 'output'>,
@@ -141,7 +94,7 @@ export function encoderFlow(
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
   const embedded = encoderEmbedding(root, layout);
-  const blocks = blocksOf(flow, layout, embedded, layout.causal);
+  const blocks = blocksOf(flow, layout, { hidden: embedded }, layout.causal);
   root.items.push(...blocks.items);
   let x = root.norm('final-norm', norm, blocks.out, finalNorm);
   if (head !== undefined && head.reads !== 'all') {
@@ -298,12 +251,12 @@ type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'>
 export function blocksOf(
   flow: FlowBuilder,
   layout: Blocks,
-  first: Wire,
+  first: StreamWires,
   causal: boolean,
 ): { items: FlowItem[]; out: Wire } {
   const { sublayers } = layout;
   const folds: Foldable[] = [];
-  let stream = first;
+  let streams = first;
   for (let at = 0; at < sublayers.length;) {
     const block = sublayers[at]?.block ?? 0;
     let end = at + 1;
@@ -311,24 +264,25 @@ export function blocksOf(
       end++;
     }
     const edgesBefore = flow.edges.length;
-    const built = blockFlow(flow, layout, sublayers.slice(at, end), stream, causal);
+    const built = blockFlow(flow, layout, sublayers.slice(at, end), streams, causal);
     const edges = flow.edges.slice(edgesBefore);
     folds.push({ group: built.group, signature: signatureOf(built.group, edges, flow.shapes) });
-    stream = built.out;
+    streams = built.streams;
     at = end;
   }
-  return { items: foldBlocks(folds), out: stream };
+  return { items: foldBlocks(folds), out: streams.hidden };
 }
 
 function blockFlow(
   flow: FlowBuilder,
   layout: Blocks,
   sublayers: readonly TransformerSublayer[],
-  input: Wire,
+  before: StreamWires,
   causal: boolean,
-): BranchFlow {
+): { readonly group: FlowGroup; readonly streams: StreamWires } {
   const { attention, feedforward, rotaries, mixer, beside = [] } = layout;
   const block = sublayers[0]?.block ?? 0;
+  const { hidden: input } = before;
   const own = new BranchBuilder(flow, `block.${block}`);
   const second = sublayers.findIndex((sublayer, i) => i > 0 && beside.includes(placeOf(sublayer)));
   const [one, other] = sublayers.slice(Math.max(0, second - 1)).map(({ weights }) => weights.norm);
@@ -336,10 +290,10 @@ function blockFlow(
     second > 0 && one?.weight !== undefined && one.weight === other?.weight
       ? own.norm('norm', attention.norm, input, one)
       : undefined;
-  let stream = input;
+  let streams = before;
   for (const [i, sublayer] of sublayers.entries()) {
     const isBeside = second > 0 && (i === second || i === second - 1);
-    const source = isBeside ? input : stream;
+    const source = isBeside ? input : streams.hidden;
     const normed = isBeside ? shared : undefined;
     const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
     const built = ((): BranchFlow => {
@@ -367,10 +321,10 @@ function blockFlow(
       }
     })();
     own.items.push(built.group);
-    stream = own.add(`${sublayer.kind}-sum`, 'combine', verbatim('+'), [stream, built.out]);
     const { kind, weights } = sublayer;
-    stream = own.norms(`${kind}-sum-norm`, attention.norm, stream, weights.sumNorms);
-    stream = endsFlow(own, sublayer.ends, stream, layout.brought);
+    const sum = own.add(`${kind}-sum`, 'combine', verbatim('+'), [streams.hidden, built.out]);
+    const hidden = own.norms(`${kind}-sum-norm`, attention.norm, sum, weights.sumNorms);
+    streams = endsFlow(own, sublayer.ends, { ...streams, hidden }, layout.brought);
   }
   const group: FlowGroup = {
     id: `block.${block}`,
@@ -379,5 +333,5 @@ function blockFlow(
     label: blockLabel(block),
     children: own.items,
   };
-  return { group, out: stream };
+  return { group, streams };
 }

@@ -18,7 +18,7 @@ export function seq2seqFlow(
   const { norm, encoder, decoder, targetWords, head, scales } = layout;
   const flow = new FlowBuilder(tensors);
   const root = new BranchBuilder(flow, 'model');
-  const source = blocksOf(flow, encoder, sourceFlow(root, layout), false);
+  const source = blocksOf(flow, encoder, { hidden: sourceFlow(root, layout) }, false);
   root.items.push(...source.items);
   const encoded = root.norm('encoder-norm', norm, source.out, encoder.finalNorm);
   const first = wordsFlow(
@@ -28,7 +28,7 @@ export function seq2seqFlow(
     'decoder_input_ids',
     'target_sequence',
   );
-  const target = blocksOf(flow, { ...decoder, encoded }, first, true);
+  const target = blocksOf(flow, { ...decoder, encoded }, { hidden: first }, true);
   root.items.push(...target.items);
   let x = root.norm('final-norm', norm, target.out, decoder.finalNorm);
   if (head !== undefined) {

@@ -12,7 +12,12 @@ import {
 import { gemmaDefaults, sandwich } from './gemma';
 import { numberIn } from './mixer-pieces';
 
-const attention = { ...sandwich.attention, queryKeyNorms, normsValues: true } as const;
+/** Of Gemma 3n and 4. */
+export const normedAttention = {
+  ...sandwich.attention,
+  queryKeyNorms,
+  normsValues: true,
+} as const;
 
 /** Blocks that see all positions may have wider heads, and fewer keys; `per_layer_config` of newer files says so by itself. */
 function headsOf(config: ModelConfig, block: number): Partial<OwnHeads> {
@@ -36,14 +41,14 @@ const globalHeads = (config: ConfigFields): ConfigFields => ({
 });
 
 /** The last blocks read keys and values of the last block of their type in front of them. */
-function keysOf(config: ModelConfig, block: number): number | undefined {
+export function keysOf(config: ModelConfig, block: number): number | undefined {
   const types = config.layer_types ?? [];
   const first = config.num_hidden_layers - numberIn(config, 'num_kv_shared_layers', 0);
   return block < first ? undefined : types.slice(0, first).lastIndexOf(types[block] ?? '');
 }
 
 /** Whether each kind of block that reads others' keys has one in front that makes them. */
-function hasLenders({
+export function hasLenders({
   layer_types: types,
   num_kv_shared_layers: shared = 0,
 }: ConfigFields): boolean {
@@ -52,8 +57,19 @@ function hasLenders({
   return all.slice(first).every((kind) => all.slice(0, first).includes(kind));
 }
 
-const perLayerWidth = (config: ConfigFields): number | undefined =>
-  numberIn(config, 'hidden_size_per_layer_input', 256) || undefined;
+/** What tokens bring to every block of Gemma 3n and 4. */
+export const perLayer = {
+  table: 'embed_tokens_per_layer',
+  projection: 'per_layer_model_projection',
+  norm: 'per_layer_projection_norm',
+  width: (config: ConfigFields) =>
+    numberIn(config, 'hidden_size_per_layer_input', 256) || undefined,
+} as const;
+export const perLayerEnd = {
+  gate: 'per_layer_input_gate',
+  projection: 'per_layer_projection',
+  norm: 'post_per_layer_input_norm',
+} as const;
 
 /** The text tower of Gemma 4. */
 export const gemma4: Architecture = {
@@ -92,29 +108,20 @@ export const gemma4: Architecture = {
   },
   outer: {
     ...base.outer,
-    perLayer: {
-      table: 'embed_tokens_per_layer',
-      projection: 'per_layer_model_projection',
-      norm: 'per_layer_projection_norm',
-      width: perLayerWidth,
-    },
+    perLayer,
   },
-  attention,
+  attention: normedAttention,
   blockForm: (config, block) =>
     config['attention_k_eq_v'] === true && config.layer_types?.[block] === 'full_attention'
       ? {
           attention: {
-            ...attention,
+            ...normedAttention,
             queryKeyValue: { kind: 'separate', names: ['self_attn.q_proj', 'self_attn.k_proj'] },
           },
         }
       : {},
   end: {
-    perLayer: {
-      gate: 'per_layer_input_gate',
-      projection: 'per_layer_projection',
-      norm: 'post_per_layer_input_norm',
-    },
+    perLayer: perLayerEnd,
     factor: 'layer_scalar',
   },
   experts: {

@@ -1,4 +1,5 @@
 import type { Architecture } from '../transformer/architecture';
+import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
 import {
@@ -13,8 +14,13 @@ import {
   sparseByType,
   windowedByType,
 } from './pieces';
+import { numberIn } from './mixer-pieces';
 import { isWindowedIfAny } from './post-norm';
 import { say } from '../../message';
+
+/** The first block and every sixth sees all positions. */
+const mimoLayerType = (_: ConfigFields, block: number): string =>
+  block === 0 ? 'full_attention' : everyNthFull(6, block);
 
 const sarvamAttention = {
   norm: attention.norm,
@@ -29,6 +35,50 @@ const sparseAttention = {
 
 /** Mixtures of experts that combine what others have. */
 export const newerExperts: readonly Architecture[] = [
+  {
+    ...base,
+    modelType: 'mimo_v2_flash',
+    classes: { config: 'MiMoV2FlashConfig', model: 'MiMoV2FlashForCausalLM' },
+    config: {
+      names: routed,
+      defaults: () => ({
+        ...expertDefaults,
+        n_shared_experts: 0,
+        num_key_value_heads: 4,
+        head_dim: 192,
+        v_head_dim: 128,
+        rms_norm_eps: 1e-5,
+        sliding_window: 129,
+        rope_parameters: {
+          full_attention: { rope_theta: 5_000_000, partial_rotary_factor: 0.334 },
+          sliding_attention: { rope_theta: 10_000, partial_rotary_factor: 0.334 },
+        },
+      }),
+      lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
+    },
+    biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
+    heads: (config, block) => ({
+      valueDim: config.v_head_dim ?? 128,
+      numKeyValueHeads:
+        (config.num_key_value_heads ?? 4) *
+        (config.layer_types?.[block] === 'sliding_attention' ? 2 : 1),
+    }),
+    blockForm: ({ layer_types: types }, block) =>
+      types?.[block] === 'sliding_attention'
+        ? { attention: { ...attention, sinks: 'self_attn.attention_sink_bias' } }
+        : {},
+    aliases: { attention_sink_bias: 'sinks' },
+    rotary: 'by-layer-type',
+    slidingWindow: windowedByType,
+    scales: (config) => ({
+      // On values, in transformers.
+      attentionBranch:
+        config['attention_value_scale'] === null
+          ? 1
+          : numberIn(config, 'attention_value_scale', 0.707),
+    }),
+    experts,
+  },
   {
     ...deepseek,
     ...sparseAttention,

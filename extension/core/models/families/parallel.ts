@@ -17,6 +17,34 @@ import { isWindowedIfAny } from './post-norm';
 /** Query, key and value in one matrix, head by head. */
 const fusedByGroup = (name: string) => ({ kind: 'fused', name, order: 'by-group' }) as const;
 
+const neox = {
+  ...base,
+  outer: {
+    prefixes: ['gpt_neox.', ''],
+    embedding: 'embed_in',
+    finalNorm: 'final_layer_norm',
+    blocks: 'layers',
+    heads: ['lm_head', 'embed_out'],
+  },
+  norm: 'layer',
+  attention: {
+    norm: attention.norm,
+    queryKeyValue: fusedByGroup('attention.query_key_value'),
+    output: 'attention.dense',
+  },
+  feedforward: {
+    norm: feedforward.norm,
+    gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
+    down: 'mlp.dense_4h_to_h',
+  },
+} as const;
+
+const neoxNames = {
+  rms_norm_eps: 'layer_norm_eps',
+  rope_theta: 'rotary_emb_base',
+  partial_rotary_factor: 'rotary_pct',
+};
+
 const phiAttention = { ...attention, output: 'self_attn.dense' } as const;
 
 const cohere = {
@@ -83,15 +111,11 @@ function cohereForm(config: ModelConfig): Partial<Architecture> {
 /** Families in which attention and feed-forward of a block can read the same input, side by side. */
 export const parallelFamilies: readonly Architecture[] = [
   {
-    ...base,
+    ...neox,
     modelType: 'gpt_neox',
     classes: { config: 'GPTNeoXConfig', model: 'GPTNeoXForCausalLM' },
     config: {
-      names: {
-        rms_norm_eps: 'layer_norm_eps',
-        rope_theta: 'rotary_emb_base',
-        partial_rotary_factor: 'rotary_pct',
-      },
+      names: neoxNames,
       defaults: () => ({
         hidden_act: 'gelu',
         rms_norm_eps: 1e-5,
@@ -99,26 +123,26 @@ export const parallelFamilies: readonly Architecture[] = [
         attention_bias: true,
       }),
     },
-    outer: {
-      prefixes: ['gpt_neox.', ''],
-      embedding: 'embed_in',
-      finalNorm: 'final_layer_norm',
-      blocks: 'layers',
-      heads: ['lm_head', 'embed_out'],
-    },
-    norm: 'layer',
-    attention: {
-      norm: attention.norm,
-      queryKeyValue: fusedByGroup('attention.query_key_value'),
-      output: 'attention.dense',
-    },
-    feedforward: {
-      norm: feedforward.norm,
-      gateUp: { kind: 'separate', names: ['mlp.dense_h_to_4h'] },
-      down: 'mlp.dense_4h_to_h',
-    },
     biases: (config) => ({ ...attentionBiases(config), feedforward: true }),
     form: ({ use_parallel_residual: parallel = true }) => ({ parallel }),
+  },
+  {
+    ...neox,
+    modelType: 'gpt_neox_japanese',
+    classes: { config: 'GPTNeoXJapaneseConfig', model: 'GPTNeoXJapaneseForCausalLM' },
+    attentionGives: 'triple',
+    config: {
+      names: neoxNames,
+      defaults: ({ hidden_size: hidden, intermediate_multiple_size: times = 4 }) => ({
+        hidden_act: 'gelu',
+        rms_norm_eps: 1e-5,
+        intermediate_size: Number(hidden) * Number(times),
+        tie_word_embeddings: true,
+      }),
+    },
+    outer: { ...neox.outer, prefixes: ['gpt_neox_japanese.', ''] },
+    // Of the last block alone.
+    attention: { ...neox.attention, outputBias: 'attention.dense_bias' },
   },
   {
     ...base,

@@ -1,6 +1,7 @@
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
+import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
 import { describeGemma4 } from './gguf-gemma4';
 import {
   asGatedDelta,
@@ -122,6 +123,12 @@ const deepseekExperts = {
   },
 } as const;
 
+/** Of Gemma 3n and 4. */
+const perLayerFields = {
+  num_kv_shared_layers: 'attention.shared_kv_layers',
+  hidden_size_per_layer_input: 'embedding_length_per_layer_input',
+} as const;
+
 /** Families by `general.architecture`. */
 export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   llama: {
@@ -238,14 +245,25 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     takesFewerHeads: true,
     windows: { period: 6, ownRotary: true, scaledByWidthAt: 62 },
   },
+  gemma3n: {
+    modelType: 'gemma3n_text',
+    windows: { period: 5, ownRotary: true },
+    sizesDiffer: true,
+    fields: {
+      ...perLayerFields,
+      altup_num_inputs: 'altup.num_inputs',
+      altup_active_idx: 'altup.active_idx',
+    },
+    describe: describeGemma3n,
+    demands: demandsOfGemma3n,
+    writesEnds: true,
+    wantsAllKeys: true,
+  },
   gemma4: {
     modelType: 'gemma4_text',
     windows: { period: 6, ownRotary: true },
     sizesDiffer: true,
-    fields: {
-      num_kv_shared_layers: 'attention.shared_kv_layers',
-      hidden_size_per_layer_input: 'embedding_length_per_layer_input',
-    },
+    fields: perLayerFields,
     describe: describeGemma4,
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },

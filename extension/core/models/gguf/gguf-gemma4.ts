@@ -1,20 +1,25 @@
+import { ggufFields } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
 
 /**
- * Sizes of Gemma 4: blocks that see all positions have heads of another size, and may have other numbers of
+ * Gemma 4: experts may stand beside the feed-forward; blocks that see all positions have heads of another size, and may have other numbers of
  * them; their keys may be their values too (conversion/gemma.py).
  */
 export function describeGemma4({
   keys,
   tensors,
-  sizes: { keyValueHeadsOf },
+  sizes: { keyValueHeadsOf, innerSize },
   types,
 }: GgufSource): Readonly<Record<string, unknown>> {
   const headDim = keys.number('attention.key_length_swa');
   const fullDim = keys.number('attention.key_length');
   const first = types.length - (keys.numberIfPresent('attention.shared_kv_layers') ?? 0);
   const isFull = (block: number): boolean => types[block] === 'full_attention';
+  const inner = keys.numberIfPresent(ggufFields.moe_intermediate_size);
   return {
+    intermediate_size: innerSize,
+    enable_moe_block: tensors.has('blk.0.ffn_gate_inp.weight'),
+    ...(inner === undefined ? {} : { moe_intermediate_size: inner }),
     head_dim: headDim,
     per_layer_config: Object.fromEntries(
       types.map((_, block) => [

@@ -55,8 +55,7 @@ export async function openGguf(
       remedy: say`Supported: ${Object.keys(ggufFamilies).join(', ')}.`,
     });
   }
-  // No part of GGUF is mapped to the norms and scales of experts that stand apart.
-  if (hasExperts && (known.experts === undefined || known.experts.apart !== undefined)) {
+  if (hasExperts && known.experts === undefined) {
     keys.fault(
       keys.name('expert_count'),
       say`Mixtures of experts are not supported in ${keys.architecture} files.`,

@@ -1,6 +1,7 @@
 import type {
   Architecture,
   Biases,
+  BlockEndNames,
   ExpertNames,
   LatentNames,
   MixerNames,
@@ -17,7 +18,7 @@ export const ggufBlocks = 'blk';
  * the offset to norms that have one.
  */
 export function inGguf(known: Architecture, family: GgufFamily): Architecture {
-  const { blockForm, end, form, outer } = known;
+  const { altUp, blockForm, end, form, laurel, outer } = known;
   return {
     ...known,
     norm: known.norm === 'rms-offset' ? 'rms' : known.norm,
@@ -29,7 +30,9 @@ export function inGguf(known: Architecture, family: GgufFamily): Architecture {
       blocks: ggufBlocks,
       ...(outer.perLayer === undefined ? {} : { perLayer: { ...outer.perLayer, ...perLayer } }),
     },
-    ...(end === undefined ? {} : { end: endInGguf }),
+    ...(end === undefined ? {} : { end: endInGguf(end) }),
+    ...(altUp === undefined ? {} : { altUp: { ...altUp, ...altUpInGguf } }),
+    ...(laurel === undefined ? {} : { laurel: { ...laurel, ...laurelInGguf } }),
     ...branchesInGguf(known, family),
     ...(known.experts === undefined ? {} : { experts: expertsInGguf(known.experts) }),
     ...(known.mixer === undefined ? {} : { mixer: mixerInGguf(known.mixer, family) }),
@@ -58,9 +61,27 @@ const perLayer = {
   norm: 'per_layer_proj_norm',
 } as const;
 
-const endInGguf = {
-  perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' },
-  factor: 'layer_output_scale.weight',
+const endInGguf = ({ perLayer: ofTokens, scale, factor }: BlockEndNames): BlockEndNames => ({
+  ...(ofTokens === undefined
+    ? {}
+    : { perLayer: { gate: 'inp_gate', projection: 'proj', norm: 'post_norm' } }),
+  ...(scale === undefined ? {} : { scale: () => 'altup_correct_scale.weight' }),
+  ...(factor === undefined ? {} : { factor: 'layer_output_scale.weight' }),
+});
+
+const altUpInGguf = {
+  enter: 'altup_proj',
+  leave: 'altup_unembd_proj',
+  norm: 'altup_router_norm',
+  router: 'altup_router',
+  predict: 'altup_predict_coef',
+  correct: 'altup_correct_coef',
+} as const;
+
+const laurelInGguf = {
+  left: 'laurel_l',
+  right: 'laurel_r',
+  postNorm: 'laurel_post_norm',
 } as const;
 
 /** Of latent attention (src/models/deepseek2.cpp). */
@@ -127,13 +148,40 @@ function mixerInGguf(known: MixerNames, { mixer }: GgufFamily): MixerNames {
   };
 }
 
-/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
-function expertsInGguf(known: ExpertNames): ExpertNames {
-  const { shared, choiceBias, gateUp } = known;
+/** Router and experts have no module of their own. */
+const inBlock = { modules: [''], router: 'ffn_gate_inp' } as const;
+
+/** Experts beside a feed-forward, gates and ups in one tensor (src/models/gemma4.cpp). */
+function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']>): ExpertNames {
   return {
     ...known,
-    modules: [''],
-    router: 'ffn_gate_inp',
+    ...inBlock,
+    shareFactors: 'ffn_down_exps.scale',
+    joined: { gateUp: 'ffn_gate_up_exps.weight', down: 'ffn_down_exps.weight' },
+    apart: {
+      ...apart,
+      norm: 'pre_ffw_norm_2',
+      routerScale: 'ffn_gate_inp.scale',
+      postNorm: 'post_ffw_norm_2',
+      sharedPostNorm: 'post_ffw_norm_1',
+    },
+    shared: ({ intermediate_size: inner }) => ({
+      gateUp: { kind: 'separate', names: ['ffn_gate', 'ffn_up'] },
+      down: 'ffn_down',
+      inner,
+    }),
+  };
+}
+
+/** Every expert's gate lies in one tensor, and so do their ups and their downs. */
+function expertsInGguf(known: ExpertNames): ExpertNames {
+  const { shared, choiceBias, gateUp, apart } = known;
+  if (apart !== undefined) {
+    return apartInGguf(known, apart);
+  }
+  return {
+    ...known,
+    ...inBlock,
     ...(choiceBias === undefined ? {} : { choiceBias: 'exp_probs_b.bias' }),
     joined: {
       gateUp:

@@ -4,6 +4,7 @@ import type { ExpertNames, Projection } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { allRows, asMatrix, columnsOf } from './gguf-rows';
 import type { Rows } from './gguf-rows';
+import { placeEnds, placeOutsideEnds } from './end-places';
 import { placeMixer } from './mixer-places';
 import { hasExperts, partAndKind, placeModule, placeNorm, placeTensor } from './placing';
 import type { BothNames, Piece, Place, Places } from './placing';
@@ -15,6 +16,7 @@ export function placesInBlock(names: BothNames): Places {
   placeFeedforward(places, names);
   placeExperts(places, names);
   placeMixer(places, names);
+  placeEnds(places, names);
   return places;
 }
 
@@ -27,6 +29,7 @@ export function placesOutside({ known, own, ...names }: BothNames, prefix: strin
   for (const head of outer.heads ?? ['lm_head']) {
     placeModule(places, head, own.outer.heads?.[0]);
   }
+  placeOutsideEnds(places, { known, own, ...names }, prefix);
   return places;
 }
 

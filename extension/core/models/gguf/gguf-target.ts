@@ -49,7 +49,11 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
     ? found.find(([, { ofExperts }]) => ofExperts === true)
     : undefined;
   const [architecture, family] = ofMixtures ?? found[0] ?? [];
-  if (architecture === undefined || family === undefined || known.end !== undefined) {
+  if (
+    architecture === undefined ||
+    family === undefined ||
+    (known.end !== undefined && family.writesEnds !== true)
+  ) {
     return undefined;
   }
   const names: BothNames = { known, own: inGguf(known, family), family, config };

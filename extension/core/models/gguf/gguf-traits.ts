@@ -74,6 +74,10 @@ export interface GgufTraits {
   readonly normsExpertWeights?: boolean;
   /** Whether llama.cpp reads rotary tables for short texts and for long ones. */
   readonly readsLengthFactors?: boolean;
+  /** Whether what stands around sublayers can be written. */
+  readonly writesEnds?: boolean;
+  /** Whether llama.cpp wants keys and values also of blocks that read others'. */
+  readonly wantsAllKeys?: boolean;
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }

@@ -78,7 +78,7 @@ function greatestDivisor(a: number, b: number): number {
 /** The channels of a feed-forward; undefined where they can only stay or go as a whole. */
 export function feedforwardWidth(
   { gated, takesTurns }: FeedforwardShape,
-  { gateUp, down, innerNorm }: FeedforwardWeights,
+  { gateUp, down, innerNorm, openFrom }: FeedforwardWeights,
 ): Width | undefined {
   const count = sizesOf(down).in;
   const both: Places = takesTurns
@@ -89,8 +89,8 @@ export function feedforwardWidth(
     ...gateUp.flatMap((linear) => outputsOf(linear, gated && gateUp.length === 1 ? both : same)),
     ...inputsOf(down, same),
   ];
-  // Fewer channels would be another mean of the norm.
-  return innerNorm === undefined && [...gateUp, down].every(isPlain)
+  // Fewer channels would be another mean of the norm, or of the gates.
+  return innerNorm === undefined && openFrom === undefined && [...gateUp, down].every(isPlain)
     ? cut('channels', { count, size: 1 }, tensors, down)
     : undefined;
 }
@@ -144,6 +144,7 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
     [...others, latentNorms, othersKeys].every((part) => part === undefined) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
     shape.latent === undefined &&
+    shape.valueDim === shape.headDim &&
     !shape.gatesInQuery &&
     shape.fusedOrder !== 'query-value-key-by-quarter'
   );

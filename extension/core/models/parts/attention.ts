@@ -168,7 +168,7 @@ export function emitAttention(
       ...(gate === undefined ? {} : { gate }),
       query: turned(plus(q, addedBiases?.query), numHeads, queryKeyNorms?.query),
       key: turned(k, numKeyValueHeads, others === undefined ? queryKeyNorms?.key : others.keyNorm),
-      value: toHeads(plus(v, addedBiases?.value), numKeyValueHeads, headDim, values),
+      value: toHeads(plus(v, addedBiases?.value), numKeyValueHeads, valueDim, values),
     };
   };
 

@@ -4,6 +4,8 @@ import type { PerLayerNames } from '../transformer/architecture';
 import type { ModelConfig } from '../transformer/model-config';
 import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';
+import { emitCorrection, emitLaurel, emitMerged, emitPrediction } from './altup';
+import type { Laurel, StreamMixing } from './altup';
 import { emitActivation } from './feedforward';
 import type { FeedforwardShape } from './feedforward';
 import { emitLinearOver, emitTableRows } from './linear';
@@ -12,12 +14,22 @@ import { emitNorm } from './norm';
 import type { Norm, NormStyle } from './norm';
 import { emitWeight } from './weight';
 
-/** What a block does to the stream behind its sublayers, whichever of them are left. */
+/** What a block does to the stream around its sublayers, whichever of them are left. */
 export interface BlockEnd {
   readonly block: number;
+  /** Of several streams: in front of the first sublayer. */
+  readonly predict?: StreamMixing;
+  /** Behind the attention. */
+  readonly laurel?: Laurel;
+  /** Of several streams: behind the last sublayer. */
+  readonly correct?: StreamMixing;
+  /** [hidden]: factors on what the gate of `perLayer` reads. */
+  readonly scale?: LazyTensor;
   readonly perLayer?: { readonly gate: Linear; readonly projection: Linear; readonly norm: Norm };
   /** [1] */
   readonly factor?: LazyTensor;
+  /** What makes one stream of several, behind the last block. */
+  readonly merge?: readonly Linear[];
 }
 
 /** What each token brings to the ends of the blocks (per-layer embeddings of Gemma 3n). */
@@ -29,6 +41,8 @@ export interface PerLayer {
   readonly norm: Norm;
   readonly blocks: number;
   readonly width: number;
+  /** Number of tokens; those beyond the table's rows bring what the first does. */
+  readonly words: number;
 }
 
 /** Name of the side value that the end of a block reads: [batch, sequence, width]. */
@@ -39,48 +53,119 @@ export const endSides = (ends: readonly BlockEnd[] = []): string[] =>
   ends.flatMap(({ block, perLayer }) => (perLayer === undefined ? [] : [perLayerName(block)]));
 
 export const endLinears = (ends: readonly BlockEnd[] = []): Linear[] =>
-  ends.flatMap(({ perLayer }) =>
-    perLayer === undefined ? [] : [perLayer.gate, perLayer.projection],
-  );
+  ends.flatMap(({ predict, laurel, correct, perLayer, merge = [] }) => [
+    ...[predict, correct].flatMap((mixing) =>
+      mixing === undefined ? [] : [mixing.router, mixing.coefficients],
+    ),
+    ...(laurel === undefined ? [] : [laurel.left, laurel.right]),
+    ...(perLayer === undefined ? [] : [perLayer.gate, perLayer.projection]),
+    ...merge,
+  ]);
 
 export function endTensors(
   ends: readonly BlockEnd[] = [],
   tensorsOf = partTensors,
 ): readonly LazyTensor[] {
+  const norms = ends.flatMap(({ predict, laurel, correct, perLayer }) => [
+    predict?.norm,
+    laurel?.norm,
+    laurel?.postNorm,
+    correct?.norm,
+    perLayer?.norm,
+  ]);
   return [
     ...endLinears(ends).flatMap((linear) => tensorsOf(linear)),
-    ...ends.flatMap(({ perLayer, factor }) => [
-      ...(perLayer === undefined ? [] : tensorsOf(perLayer.norm)),
-      ...(factor === undefined ? [] : [factor]),
-    ]),
+    ...norms.flatMap((norm) => (norm === undefined ? [] : tensorsOf(norm))),
+    ...ends.flatMap(({ scale, factor }) => [scale, factor].filter((one) => one !== undefined)),
   ];
 }
 
-/** Emits the ends of blocks one after the other, on x [batch, sequence, hidden]; `seen` is told what is in front of each. */
+/** Whether they give other streams beside the first. */
+export const changesStreams = (ends: readonly BlockEnd[] = []): boolean =>
+  ends.some(({ predict, correct }) => predict !== undefined || correct !== undefined);
+
+/** Number of streams that they read beside the one that sublayers do. */
+export function streamsRead(ends: readonly BlockEnd[] = [], count: number): number {
+  return ends.some(({ merge }) => merge !== undefined) || changesStreams(ends)
+    ? count
+    : ends.some(({ laurel }) => laurel !== undefined)
+      ? 1
+      : 0;
+}
+
+/** The stream that sublayers read and, of a model with several, all as they were expected in front of the block. */
+export interface Streams {
+  readonly hidden: Value;
+  readonly expected: readonly Value[];
+}
+
+/** Emits the ends of blocks one after the other, on [batch, sequence, hidden]; `seen` is told what is in front of each block's. */
 export function emitEnds(
   graph: GraphBuilder,
-  { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  shape: Pick<FeedforwardShape, 'norm' | 'activation'>,
   ends: readonly BlockEnd[] = [],
-  x: Value,
+  streams: Streams,
   side: Readonly<Record<string, Value>>,
   seen?: Map<number, Value>,
+): Streams {
+  return ends.reduce((before, end) => {
+    const { block, predict } = end;
+    if (predict !== undefined) {
+      return graph.within(`block.${block}.start`, () => {
+        const expected = emitPrediction(graph, shape.norm, predict, before.expected);
+        return { hidden: expected[0] ?? '', expected };
+      });
+    }
+    if (seen?.has(block) === false) {
+      seen.set(block, before.hidden);
+    }
+    return graph.within(`block.${block}.end`, () => emitEnd(graph, shape, end, before, side));
+  }, streams);
+}
+
+function emitEnd(
+  graph: GraphBuilder,
+  { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  { block, laurel, correct, scale, perLayer, factor, merge }: BlockEnd,
+  { hidden, expected }: Streams,
+  side: Readonly<Record<string, Value>>,
+): Streams {
+  if (laurel !== undefined) {
+    return { hidden: emitLaurel(graph, norm, laurel, expected[0] ?? '', hidden), expected };
+  }
+  if (merge !== undefined) {
+    return { hidden: emitMerged(graph, merge, expected), expected: [] };
+  }
+  const all =
+    correct === undefined ? [hidden] : emitCorrection(graph, norm, correct, expected, hidden);
+  const [first = '', ...others] = all;
+  const brought =
+    perLayer === undefined
+      ? undefined
+      : emitBrought(graph, { norm, activation }, perLayer, side[perLayerName(block)] ?? '', {
+          x: first,
+          scale,
+        });
+  const plus = (x: Value): Value => (brought === undefined ? x : graph.op('Add', [x, brought]));
+  const after = correct === undefined ? plus(first) : first;
+  return {
+    hidden: factor === undefined ? after : graph.op('Mul', [after, emitWeight(graph, factor)]),
+    expected: correct === undefined ? expected : [first, ...others.map(plus)],
+  };
+}
+
+/** Emits norm(projection(activation(gate(x · scale)) · brought)). */
+function emitBrought(
+  graph: GraphBuilder,
+  { norm, activation }: Pick<FeedforwardShape, 'norm' | 'activation'>,
+  perLayer: NonNullable<BlockEnd['perLayer']>,
+  brought: Value,
+  { x, scale }: { readonly x: Value; readonly scale: LazyTensor | undefined },
 ): Value {
-  return ends.reduce(
-    (before, { block, perLayer, factor }) =>
-      graph.within(`block.${block}.end`, () => {
-        seen?.set(block, before);
-        let after = before;
-        if (perLayer !== undefined) {
-          const gate = emitLinearOver(graph, perLayer.gate, before);
-          const opened = emitActivation(graph, activation, gate);
-          const brought = graph.op('Mul', [opened, side[perLayerName(block)] ?? '']);
-          const added = emitLinearOver(graph, perLayer.projection, brought);
-          after = graph.op('Add', [before, emitNorm(graph, norm, added, perLayer.norm)]);
-        }
-        return factor === undefined ? after : graph.op('Mul', [after, emitWeight(graph, factor)]);
-      }),
-    x,
-  );
+  const scaled = scale === undefined ? x : graph.op('Mul', [x, emitWeight(graph, scale)]);
+  const opened = emitActivation(graph, activation, emitLinearOver(graph, perLayer.gate, scaled));
+  const added = emitLinearOver(graph, perLayer.projection, graph.op('Mul', [opened, brought]));
+  return emitNorm(graph, norm, added, perLayer.norm);
 }
 
 /**
@@ -91,7 +176,7 @@ export function emitEnds(
 export function emitPerLayer(
   graph: GraphBuilder,
   style: NormStyle,
-  { table, projection, norm, blocks, width }: PerLayer,
+  { table, projection, norm, blocks, width, words }: PerLayer,
   ids: Value,
   embedded: Value,
 ): Record<string, Value> {
@@ -99,12 +184,22 @@ export function emitPerLayer(
   const times = (x: Value, factor: number): Value => graph.op('Mul', [x, graph.scalar(factor)]);
   const [, hidden = 1] = projection.weight.shape;
   const read = times(emitLinearOver(graph, projection, embedded), hidden ** -0.5);
-  const rows = times(emitTableRows(graph, table, ids), Math.sqrt(width));
+  const [known = 0] = table.weight.shape;
+  const rows = times(
+    emitTableRows(graph, table, known < words ? emitKnown(graph, ids, known) : ids),
+    Math.sqrt(width),
+  );
   const both = graph.op('Add', [emitNorm(graph, style, inBlocks(read), norm), inBlocks(rows)]);
   const flat = graph.op('Reshape', [times(both, Math.SQRT1_2), graph.ints([0, 0, blocks * width])]);
   const sizes = graph.ints(Array.from({ length: blocks }, () => width));
   const cut = graph.ops('Split', [flat, sizes], blocks, { axis: -1 });
   return Object.fromEntries(cut.map((value, block) => [perLayerName(block), value]));
+}
+
+/** Emits ids, and 0 for those of `known` and more. */
+function emitKnown(graph: GraphBuilder, ids: Value, known: number): Value {
+  const [least = '', zero = ''] = [known, 0].map((number) => graph.ints([number]));
+  return graph.op('Where', [graph.op('Less', [ids, least]), ids, zero]);
 }
 
 /** The tensors of per-layer embeddings, where a model has them. */
@@ -130,5 +225,6 @@ export function findPerLayer(
     norm: tensors.norm(`${prefix}${names.norm}`, width),
     blocks,
     width,
+    words: config.vocab_size,
   };
 }

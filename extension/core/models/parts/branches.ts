@@ -1,4 +1,5 @@
 import type { ModelFolder } from '../../checkpoints/model-folder';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { UserError } from '../../user-error';
 import type {
   Architecture,
@@ -164,7 +165,8 @@ export function findAttention(
   shape: AttentionShape,
   keysOf?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
-  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases, normsValues } = names;
+  const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
+  const { outputBias, normsValues } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const queryKeyNorm = (name: string, heads: number): Norm => {
@@ -181,11 +183,16 @@ export function findAttention(
     ...tensors.branch(prefix, names, hiddenSize),
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
     ...(normsValues === true ? { normsValues } : {}),
-    output: tensors.linear(
-      `${prefix}${output}`,
-      hiddenSize,
-      numHeads * valueDim,
-      biases.attentionOutput,
+    output: withBias(
+      tensors.linear(
+        `${prefix}${output}`,
+        hiddenSize,
+        numHeads * valueDim,
+        biases.attentionOutput,
+      ),
+      outputBias === undefined
+        ? undefined
+        : tensors.takeIfPresent(`${prefix}${outputBias}`, [hiddenSize]),
     ),
     ...(queryKeyNorms === undefined
       ? {}
@@ -218,17 +225,21 @@ export function findAttention(
   };
 }
 
+const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
+  bias === undefined ? linear : { ...linear, bias };
+
 function findQueryKeyValue(
   { norm, queryKeyValue, queryKeyNorms, latent }: Architecture['attention'],
   { queryKeyValue: bias, key = bias }: Biases,
   tensors: TensorFinder,
   prefix: string,
-  { hiddenSize, numHeads, numKeyValueHeads, headDim, latent: sizes, gatesInQuery }: AttentionShape,
+  { hiddenSize, numHeads, numKeyValueHeads, headDim, ...shape }: AttentionShape,
   keysOf: { readonly block: number; readonly prefix: string } | undefined,
 ): Pick<AttentionWeights, 'queryKeyValue' | 'latentNorms' | 'othersKeys'> {
+  const { valueDim: ofValues, latent: sizes, gatesInQuery } = shape;
   if (latent === undefined || sizes === undefined) {
     const queries = gatesInQuery ? 2 * numHeads : numHeads;
-    const widths = [queries, numKeyValueHeads, numKeyValueHeads].map((heads) => heads * headDim);
+    const widths = [queries * headDim, numKeyValueHeads * headDim, numKeyValueHeads * ofValues];
     const biases = [bias, key, bias];
     if (keysOf !== undefined && queryKeyValue.kind === 'separate') {
       const [query = '', ...keyValue] = queryKeyValue.names;

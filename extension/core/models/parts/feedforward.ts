@@ -2,6 +2,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { float } from '../../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLinear } from './linear';
+import { emitOpen } from './sparsity';
 import type { Linear } from './linear';
 import { emitBranchInput, emitNorm, emitResidual } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
@@ -93,6 +94,8 @@ export interface FeedforwardWeights extends Branch {
   /** Of what `down` reads. */
   readonly innerNorm?: Norm;
   readonly curve?: Xielu;
+  /** How many standard deviations above their mean gates are closed. */
+  readonly openFrom?: number;
 }
 
 /** Weights of the activation xIELU (arXiv 2411.13010). */
@@ -145,14 +148,16 @@ export function emitDown(
 function emitInner(
   graph: GraphBuilder,
   shape: FeedforwardShape,
-  { gateUp, curve }: Pick<FeedforwardWeights, 'gateUp' | 'curve'>,
+  { gateUp, curve, openFrom }: Pick<FeedforwardWeights, 'gateUp' | 'curve' | 'openFrom'>,
   rows: Value,
 ): Value {
   const projected = gateUp.map((linear) => emitLinear(graph, linear, rows));
   const [first = ''] = projected;
   const { activation, clamped } = shape;
   const activate = (x: Value): Value => {
-    const scaled = shape.gateScale === 1 ? x : graph.op('Mul', [x, graph.scalar(shape.gateScale)]);
+    const open = openFrom === undefined ? x : emitOpen(graph, x, openFrom);
+    const scaled =
+      shape.gateScale === 1 ? open : graph.op('Mul', [open, graph.scalar(shape.gateScale)]);
     return curve === undefined
       ? emitActivation(graph, activation, scaled)
       : emitXielu(graph, scaled, curve);

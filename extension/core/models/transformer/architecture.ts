@@ -62,8 +62,31 @@ export interface PerLayerNames {
 export interface BlockEndNames {
   /** x + norm(projection(activation(gate(x)) · what the token brings)). */
   readonly perLayer?: { readonly gate: string; readonly projection: string; readonly norm: string };
+  /** Tensor [hidden] that what `perLayer` reads is multiplied by. */
+  readonly scale?: (config: ModelConfig) => string | undefined;
   /** Tensor [1] that the stream is multiplied by. */
   readonly factor?: string;
+}
+
+/** Streams side by side, of which sublayers read the first (AltUp, arXiv 2301.13310). */
+export interface AltUpNames {
+  readonly count: (config: ModelConfig) => number;
+  /** Outside the blocks, `<name>.<number>` or one tensor of all: from the first stream to the others, and back. */
+  readonly enter: string;
+  readonly leave: string;
+  readonly norm: string;
+  readonly router: string;
+  /** Coefficients in front of a block's sublayers, and behind them. */
+  readonly predict: string;
+  readonly correct: string;
+}
+
+/** A residual of low rank beside attention (LAuReL, arXiv 2411.07501). */
+export interface LaurelNames {
+  readonly rank: (config: ModelConfig) => number;
+  readonly left: string;
+  readonly right: string;
+  readonly postNorm: string;
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
@@ -265,6 +288,8 @@ export interface Architecture {
     /** What they come from where they are expanded from latents. */
     readonly latent?: LatentNames;
     readonly output: string;
+    /** Tensor added to what `output` gives, in blocks that have it. */
+    readonly outputBias?: string;
     /** Tensors added to queries and values, where one matrix without a bias holds all. */
     readonly addedBiases?: { readonly query: string; readonly value: string };
     /** Norms of queries and keys before the rotary embedding. */
@@ -311,6 +336,8 @@ export interface Architecture {
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
   readonly mixer?: MixerNames;
+  readonly altUp?: AltUpNames;
+  readonly laurel?: LaurelNames;
   readonly end?: BlockEndNames;
   /** What a block consists of, in order; attention, then a feed-forward or experts, when absent. */
   readonly parts?: (config: ModelConfig, block: number) => readonly PartKind[];
@@ -330,6 +357,8 @@ export interface Architecture {
   readonly heads?: (config: ModelConfig, block: number) => Partial<OwnHeads>;
   /** Width of a block's feed-forward where it is another than the model's. */
   readonly innerSize?: (config: ModelConfig, block: number) => number;
+  /** Share of a feed-forward's gates that a normal distribution would close; none when absent. */
+  readonly sparsity?: (config: ModelConfig, block: number) => number;
   /** The earlier block whose keys and values a block's attention reads; its own when undefined. */
   readonly keysOf?: (config: ModelConfig, block: number) => number | undefined;
   /** Whether a block's queries and keys are turned; yes when absent. */

@@ -6,6 +6,7 @@ import { decoderHalves } from '../families/decoder-halves';
 import { deepseekFamilies } from '../families/deepseek-like';
 import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
+import { gemma3n } from '../families/gemma3n';
 import { gemma4, gemma4Unified } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
@@ -28,6 +29,7 @@ export const architectures: readonly Architecture[] = [
   ...llamaLikeFamilies,
   ...llamaRelatives,
   ...gemmaFamilies,
+  gemma3n,
   gemma4,
   gemma4Unified,
   ...learnedPositionFamilies,

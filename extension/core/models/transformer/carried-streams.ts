@@ -1,4 +1,6 @@
+import { changesStreams, streamsRead } from '../parts/block-end';
 import type { BlockEnd } from '../parts/block-end';
+import type { AltUp } from '../parts/altup';
 import type { TransformerSublayer } from './transformer-sublayer';
 
 /** A stream that is part of the state beside the residual one, for attentions that make keys and values of it. */
@@ -38,39 +40,81 @@ export function carriedStreams(
   return [...until].map(([block, last]) => {
     const from = places[block] ?? 0;
     const ends = from === 0 ? startEnds : (sublayers[from - 1]?.ends ?? []);
-    const isWithin = ends.some((end) => end.block === block);
+    const isWithin = ends.some((end) => end.block === block && end.predict === undefined);
     return { name: carriedName(block), block, from, until: last, isWithin };
   });
 }
 
-/** Where the carried streams at a boundary come from. */
+/** Name of a stream of several as it was expected in front of the block. */
+const expectedName = (index: number): string => `expected.${index}`;
+
+/** What of a layout the state at its boundaries depends on. */
+interface Stated {
+  readonly altUp: AltUp | undefined;
+  readonly carried: readonly CarriedStream[];
+  readonly sublayers: readonly TransformerSublayer[];
+  readonly startEnds: readonly BlockEnd[];
+}
+
+/** The ends of blocks in front of a boundary. */
+const endsBefore = ({ sublayers, startEnds }: Stated, boundary: number): readonly BlockEnd[] =>
+  boundary === 0 ? startEnds : (sublayers[boundary - 1]?.ends ?? []);
+
+/** Names of the streams of several that are part of the state at a boundary. */
+const expectedAt = ({ altUp, sublayers }: Stated, boundary: number): string[] =>
+  boundary === sublayers.length
+    ? []
+    : Array.from({ length: altUp?.count ?? 0 }, (_, index) => expectedName(index));
+
+/** Names of those that the ends of blocks in front of a boundary read. */
+export const expectedBefore = (layout: Stated, boundary: number): string[] =>
+  Array.from({ length: streamsRead(endsBefore(layout, boundary), layout.altUp?.count ?? 0) }, (_, index) =>
+    expectedName(index),
+  );
+
+/** Where the values of the state besides the residual stream come from. */
 interface Sources {
   /** The residual stream there. */
   readonly current: string;
-  /** What was carried before. */
+  /** What was there before. */
   readonly before: (name: string) => string;
   /** The stream in front of the end of a block. */
   readonly within: (stream: CarriedStream) => string;
+  /** A stream of several. */
+  readonly expected: (name: string, index: number) => string;
 }
 
-/** The carried streams at a boundary, by name. */
-export function carriedAt(
-  carried: readonly CarriedStream[],
+/** The values of the state at a boundary besides the residual stream, by name. */
+export function besideStream(
+  layout: Stated,
   boundary: number,
-  { current, before, within }: Sources,
+  { current, before, within, expected }: Sources,
 ): Record<string, string> {
-  const live = carried.filter(({ from, until }) => from <= boundary && boundary <= until);
-  return Object.fromEntries(
-    live.map((one) => {
+  const live = layout.carried.filter(({ from, until }) => from <= boundary && boundary <= until);
+  const isGiven = givesStreams(layout, boundary);
+  return Object.fromEntries([
+    ...live.map((one) => {
       const isNew = one.from === boundary;
       return [one.name, isNew ? (one.isWithin ? within(one) : current) : before(one.name)];
     }),
-  );
+    ...expectedAt(layout, boundary).map((name, index) => [
+      name,
+      isGiven ? expected(name, index) : before(name),
+    ]),
+  ]);
 }
 
-/** Names of the carried streams that the part before a boundary has to give. */
-export const carriedWithin = (carried: readonly CarriedStream[], boundary: number): string[] =>
-  carried.filter(({ from, isWithin }) => isWithin && from === boundary).map(({ name }) => name);
+/** Whether the part in front of a boundary gives the streams of several. */
+const givesStreams = (layout: Stated, boundary: number): boolean =>
+  boundary === 0 || changesStreams(endsBefore(layout, boundary));
+
+/** Names of the values of the state that the part in front of a boundary gives besides the residual stream. */
+export const givenAt = (layout: Stated, boundary: number): string[] => [
+  ...layout.carried
+    .filter(({ from, isWithin }) => isWithin && from === boundary)
+    .map(({ name }) => name),
+  ...(givesStreams(layout, boundary) ? expectedAt(layout, boundary) : []),
+];
 
 /** Names of the carried streams that a sublayer reads. */
 export const carriedBy = ({ kind, weights }: TransformerSublayer): string[] =>

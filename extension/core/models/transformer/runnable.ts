@@ -21,7 +21,7 @@ export function requireRunnableTensors(used: readonly LazyTensor[]): void {
 
 /** Every tensor that a decoder is run with, as stored. */
 export function usedTensors(layout: TransformerLayout): LazyTensor[] {
-  const { embedding, positions, embeddingNorm, startNorms, startEnds, perLayer } = layout;
+  const { embedding, positions, embeddingNorm, startNorms, startEnds, perLayer, altUp } = layout;
   const { projections, finalNorm, head, sublayers } = layout;
   return [
     ...storedTensors(embedding),
@@ -32,6 +32,7 @@ export function usedTensors(layout: TransformerLayout): LazyTensor[] {
     ...storedTensors(perLayer?.table),
     ...storedTensors(perLayer?.projection),
     ...partTensors(perLayer?.norm),
+    ...(altUp?.enter ?? []).flatMap((linear) => storedTensors(linear)),
     ...storedTensors(projections?.in),
     ...storedTensors(projections?.out),
     ...partTensors(finalNorm),

@@ -123,10 +123,10 @@ export function lookupCosts(table: Linear): RunningCosts {
     : { ...costs, mappedBytes: costs.bytes };
 }
 
-/** Those costs with those of what tokens bring to the ends of blocks. */
+/** Those costs with those of what tokens bring to the ends of blocks, and of other streams. */
 export function withPerLayer(
   costs: RunningCosts,
-  { perLayer, startEnds }: Pick<TransformerLayout, 'perLayer' | 'startEnds'>,
+  { perLayer, startEnds, altUp }: Pick<TransformerLayout, 'perLayer' | 'startEnds' | 'altUp'>,
 ): RunningCosts {
   const others =
     perLayer === undefined
@@ -138,7 +138,13 @@ export function withPerLayer(
             [perLayer.projection],
           ),
         ];
-  const all = [costs, ...others, costsOf(endTensors(startEnds, storedTensors), [])];
+  const enter = altUp?.enter ?? [];
+  const all = [
+    costs,
+    ...others,
+    costsOf(enter.flatMap((linear) => storedTensors(linear)), enter),
+    costsOf(endTensors(startEnds, storedTensors), []),
+  ];
   return {
     ...costs,
     bytes: all.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -5,10 +5,12 @@ import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape } from '../parts/attention';
-import { findPerLayer } from '../parts/block-end';
+import { findEnds } from './find-ends';
+import type { AltUp } from '../parts/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
 import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape } from '../parts/feedforward';
+import { sparsityOf } from '../parts/sparsity';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
@@ -61,6 +63,8 @@ export interface TransformerLayout {
   readonly startEnds: readonly BlockEnd[];
   /** What tokens bring to the ends of blocks, if anything. */
   readonly perLayer: PerLayer | undefined;
+  /** Streams beside the one that sublayers read. */
+  readonly altUp: AltUp | undefined;
   /** Streams that attentions of later blocks make keys and values of. */
   readonly carried: readonly CarriedStream[];
   /** Whether that is of the words alone. */
@@ -148,7 +152,7 @@ export function layOutTransformer(
     interleaved: architecture.interleavedRotary ?? false,
     reversed: architecture.reversedRotary ?? false,
   };
-  const perLayer = findPerLayer(outer.perLayer, config, tensors, prefix);
+  const ends = findEnds(architecture, config, tensors, prefix);
   const rotaries = new Map<string, Rotary>();
   const sublayers: TransformerSublayer[] = [];
   const absent: string[] = [];
@@ -176,12 +180,7 @@ export function layOutTransformer(
       const { sumNorm } = branchOf(architecture, place);
       const sumNorms = (): readonly Norm[] =>
         sumNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${sumNorm}`, hiddenSize)];
-      const ends = isLast
-        ? findEnd(architecture, perLayer?.width, tensors, hiddenSize, {
-            block,
-            prefix: blockPrefix,
-          })
-        : [];
+      const behind = ends.behind({ block, prefix: blockPrefix }, place, isLast);
       const patch = patches[id];
       if (patch !== undefined) {
         const module = `${blockPrefix}${patchModules[place]}`;
@@ -190,14 +189,14 @@ export function layOutTransformer(
           withBehind(
             findPatchSublayer(tensors, patch, found, hiddenSize, module, sumNorms()),
             [],
-            ends,
+            behind,
           ),
         );
       } else if (removed.has(id)) {
         absent.push(id);
-        keepBehind(sublayers, start, sumNorms(), ends);
+        keepBehind(sublayers, start, sumNorms(), behind);
       } else {
-        sublayers.push(withBehind(find(), [], ends));
+        sublayers.push(withBehind(find(), [], behind));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
@@ -242,21 +241,26 @@ export function layOutTransformer(
       feedforward: () => ({
         kind: 'feedforward',
         block,
-        weights: findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
-          hidden: hiddenSize,
-          inner:
-            widths[`block.${block}.feedforward`] ??
-            architecture.innerSize?.(config, block) ??
-            config.intermediate_size,
-        }),
+        weights: {
+          ...findFeedforward(own.feedforward, biases, tensors, blockPrefix, {
+            hidden: hiddenSize,
+            inner:
+              widths[`block.${block}.feedforward`] ??
+              architecture.innerSize?.(config, block) ??
+              config.intermediate_size,
+          }),
+          ...sparsityOf(architecture.sparsity?.(config, block)),
+        },
       }),
     };
+    keepBehind(sublayers, start, [], ends.before({ block, prefix: blockPrefix }));
     places.push(sublayers.length);
     const parts = partsOf(architecture, config, block);
     for (const [i, part] of parts.entries()) {
       add(part, find[part], i === parts.length - 1);
     }
   }
+  keepBehind(sublayers, start, [], ends.last);
   tensors.requireAllForms();
   return {
     attention,
@@ -275,7 +279,8 @@ export function layOutTransformer(
         : tensors.norm(`${prefix}${outer.embeddingNorm}`, hiddenSize),
     startNorms: start.norms,
     startEnds: start.ends,
-    perLayer,
+    perLayer: ends.perLayer,
+    altUp: ends.altUp,
     carried: carriedStreams(sublayers, places, start.ends),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
@@ -299,40 +304,6 @@ export function layOutTransformer(
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };
-}
-
-/** What the block whose tensors begin with `prefix` does to the stream behind its sublayers. */
-function findEnd(
-  { end }: Architecture,
-  width: number | undefined,
-  tensors: TensorFinder,
-  hiddenSize: number,
-  { block, prefix }: { readonly block: number; readonly prefix: string },
-): readonly BlockEnd[] {
-  if (end === undefined) {
-    return [];
-  }
-  const { perLayer, factor } = end;
-  return [
-    {
-      block,
-      ...(factor === undefined ? {} : { factor: tensors.take(`${prefix}${factor}`, [1]) }),
-      ...(perLayer === undefined || width === undefined
-        ? {}
-        : {
-            perLayer: {
-              gate: tensors.linear(`${prefix}${perLayer.gate}`, width, hiddenSize, false),
-              projection: tensors.linear(
-                `${prefix}${perLayer.projection}`,
-                hiddenSize,
-                width,
-                false,
-              ),
-              norm: tensors.norm(`${prefix}${perLayer.norm}`, hiddenSize),
-            },
-          }),
-    },
-  ];
 }
 
 /** The matrices outside the sublayers. */

@@ -1,7 +1,9 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitEnds, emitPerLayer, endLinears, endSides } from '../parts/block-end';
-import { carriedAt, carriedBy, carriedWithin, outputName } from './carried-streams';
+import { emitEnter } from '../parts/altup';
+import { emitEnds, emitPerLayer, endLinears } from '../parts/block-end';
+import type { Streams } from '../parts/block-end';
+import { besideStream, carriedBy, expectedBefore, outputName } from './carried-streams';
 import { emitEmbedding } from './emit-embedding';
 import { emitSublayer } from './emit-sublayer';
 import type {
@@ -95,7 +97,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public get prologue(): Step & { part: GraphPart } {
     const { embedding } = this.layout;
     const costs = withPerLayer(lookupCosts(embedding), this.layout);
-    const next = { ...this.carriedNext(0, stream), [stream]: stream };
+    const next = { ...this.besideNext(0, stream), [stream]: stream };
     return { part: prologuePart(this, costs), next };
   }
 
@@ -106,7 +108,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public stateNames(index: number): readonly string[] {
     const beside = this.readsBlockInput(index) ? [blockInput] : [];
-    return [stream, ...beside, ...carriedBy(this.at(index))];
+    return [stream, ...beside, ...carriedBy(this.at(index)), ...expectedBefore(this.layout, index + 1)];
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {
@@ -137,22 +139,18 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   private nextOf(index: number, next: string): Step['next'] {
     return {
       ...(this.readsBlockInput(index + 1) ? { [blockInput]: stream } : {}),
-      ...this.carriedNext(index + 1, next),
+      ...this.besideNext(index + 1, next),
       [stream]: next,
     };
   }
 
-  private carriedNext(boundary: number, current: string): Step['next'] {
-    return carriedAt(this.layout.carried, boundary, {
+  private besideNext(boundary: number, current: string): Step['next'] {
+    return besideStream(this.layout, boundary, {
       current,
       before: (name) => name,
       within: ({ name }) => outputName(name),
+      expected: outputName,
     });
-  }
-
-  /** Names of the values of the state that the part in front of a boundary gives besides the stream. */
-  public givenAt(boundary: number): readonly string[] {
-    return carriedWithin(this.layout.carried, boundary);
   }
 
   public summed(index: number): Step & { part: BuilderPart } {
@@ -180,7 +178,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
     return graph.within('prologue', () => {
-      const { attention, feedforward, perLayer, startNorms, startEnds } = this.layout;
+      const { attention, feedforward, perLayer, startNorms, startEnds, altUp } = this.layout;
       const embedded = emitEmbedding(graph, this.layout, inputs);
       const side = {
         ...emitSides(graph, this.layout, inputs),
@@ -189,14 +187,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
           : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
       };
       const normed = emitNorms(graph, attention.norm, embedded, startNorms);
+      const first = {
+        hidden: normed,
+        expected: altUp === undefined ? [] : emitEnter(graph, altUp, normed),
+      };
       const seen = new Map<number, Value>();
-      const hidden = emitEnds(graph, feedforward, startEnds, normed, side, seen);
-      return { state: { [stream]: hidden, ...this.carriedValues(0, {}, hidden, seen) }, side };
+      const next = emitEnds(graph, feedforward, startEnds, first, side, seen);
+      return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
     });
-  }
-
-  public skippedSidesOf(index: number): readonly string[] {
-    return endSides(this.at(index).ends);
   }
 
   public sidesOf(index: number): readonly string[] {
@@ -236,24 +234,28 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     hidden: Value,
   ): Values {
     const seen = new Map<number, Value>();
-    const next = emitEnds(graph, this.layout.feedforward, this.at(index).ends, hidden, side, seen);
+    const { layout } = this;
+    const expected = expectedBefore(layout, index + 1).map((name) => state[name] ?? '');
+    const before = { hidden, expected };
+    const next = emitEnds(graph, layout.feedforward, this.at(index).ends, before, side, seen);
     return {
-      [stream]: next,
+      [stream]: next.hidden,
       ...(this.readsBlockInput(index + 1) ? { [blockInput]: state[stream] ?? '' } : {}),
-      ...this.carriedValues(index + 1, state, next, seen),
+      ...this.besideValues(index + 1, state, next, seen),
     };
   }
 
-  private carriedValues(
+  private besideValues(
     boundary: number,
     state: Values,
-    current: Value,
+    { hidden, expected }: Streams,
     seen: ReadonlyMap<number, Value>,
   ): Values {
-    return carriedAt(this.layout.carried, boundary, {
-      current,
+    return besideStream(this.layout, boundary, {
+      current: hidden,
       before: (name) => state[name] ?? '',
-      within: ({ block }) => seen.get(block) ?? current,
+      within: ({ block }) => seen.get(block) ?? hidden,
+      expected: (_, index) => expected[index] ?? '',
     });
   }
 

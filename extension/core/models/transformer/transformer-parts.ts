@@ -4,14 +4,12 @@ import type { ExpertMask, GraphPart, InputPort, LayeredModel } from '../layered-
 import type { BuilderPart, RunningCosts } from './tapped-part';
 import { stream } from '../model-emitter';
 import type { ModelEmitter, Values } from '../model-emitter';
-import { outputName } from './carried-streams';
+import { endSides } from '../parts/block-end';
+import { expectedBefore, givenAt, outputName } from './carried-streams';
+import type { TransformerLayout } from './transformer-layout';
 
-/** A model, the side values that are needed where a sublayer is skipped, and what parts give besides the stream. */
-type EmittedModel = LayeredModel &
-  ModelEmitter & {
-    skippedSidesOf(index: number): readonly string[];
-    givenAt(boundary: number): readonly string[];
-  };
+/** A model and what it is laid out from. */
+type EmittedModel = LayeredModel & ModelEmitter & { readonly layout: TransformerLayout };
 
 /** The stream behind a sublayer: an input and an output of a graph cannot share a name. */
 export const nextStream = 'next';
@@ -85,17 +83,20 @@ export function sublayerPart(
 /** What is left of a sublayer that is skipped, run at these costs: the stream behind its norms and its block's end. */
 export function skippedPart(model: EmittedModel, index: number, costs: RunningCosts): BuilderPart {
   const key = `${model.summary.sublayers[index]?.id ?? String(index)}.skipped`;
-  const sides = model.skippedSidesOf(index);
+  const sides = endSides(model.layout.sublayers[index]?.ends);
+  const stateNames = [stream, ...expectedBefore(model.layout, index + 1)];
   return {
     key,
     ...costs,
-    inputs: [stream, ...sides],
+    inputs: [...stateNames, ...sides],
     outputs: [nextStream, ...givenNames(model, index + 1)],
     build: () => {
       const graph = new GraphBuilder(key);
-      graph.input(stream, DataType.FLOAT, [...rows, model.hiddenSize]);
+      for (const name of stateNames) {
+        graph.input(name, DataType.FLOAT, [...rows, model.hiddenSize]);
+      }
       sideInputs(graph, model, sides);
-      const state = model.emitSkipped(graph, index, byName([stream]), byName(sides));
+      const state = model.emitSkipped(graph, index, byName(stateNames), byName(sides));
       outputStreams(graph, model, nextStream, state, index + 1);
       return graph;
     },
@@ -128,7 +129,7 @@ function sideInputs(graph: GraphBuilder, model: EmittedModel, names: readonly st
 }
 
 const givenNames = (model: EmittedModel, boundary: number): string[] =>
-  model.givenAt(boundary).map(outputName);
+  givenAt(model.layout, boundary).map(outputName);
 
 /** The residual stream at a boundary, and others that parts behind it read. */
 function outputStreams(
@@ -142,7 +143,7 @@ function outputStreams(
     graph.output(as, value, DataType.FLOAT, [...rows, model.hiddenSize]);
   };
   output(name, state[stream]);
-  for (const given of model.givenAt(boundary)) {
+  for (const given of givenAt(model.layout, boundary)) {
     output(outputName(given), state[given]);
   }
 }
