@@ -143,7 +143,7 @@ export function heatmapDocument(blocks = 128, count = 200) {
     name: `heatmap: ${blocks} blocks × ${count} rounds`,
     panel: 'heatmap',
     state: {
-      ...{ model, candidates, job: idle, protectedIds: [], patches: {}, cannot: {} },
+      ...{ model, candidates, job: idle, protectedIds: [], narrowed: {}, patches: {}, cannot: {} },
       profile: {
         settings: { metric: 'js', mode: 'adaptive', granularity: 'sublayer' },
         metricDefinition: 'Jensen-Shannon divergence, mean over tokens',

@@ -1,7 +1,7 @@
 import type { ProfileEvaluation } from '../core/prune/layer-profile';
 import { wholeModel } from '../services/sessions/selection';
 import type { Services } from '../services/services';
-import { requireRemovals, sessionOf } from './open-heatmap';
+import { sessionOf } from './open-heatmap';
 import { chooseTarget } from './target';
 
 /** Answers given beforehand. */
@@ -23,8 +23,7 @@ export async function evaluateModel(
     return undefined;
   }
   await services.models.require(target.model, 'evaluate');
-  const plan = await requireRemovals(services, target);
-  const session = await sessionOf(services, target, plan);
+  const session = await sessionOf(services, target);
   const ofSelection = options.selection ?? (target.plan ?? target.session) !== undefined;
   const choice = ofSelection ? session.choice : wholeModel;
   return services.modelJobs.evaluate(session, choice, options.against);

@@ -1,7 +1,7 @@
 import { say } from '../core/message';
-import type { Plan } from '../core/plans/plan';
 import { UserError } from '../core/user-error';
 import type { ModelSession } from '../services/sessions/model-session';
+import { isWhole } from '../services/sessions/selection';
 import type { CommandName } from '../services/command-ids';
 import type { Services } from '../services/services';
 import { chooseTarget } from './target';
@@ -22,53 +22,20 @@ export async function chooseSession(
   command: CommandName,
 ): Promise<ModelSession | undefined> {
   const target = await chooseTarget(argument, services, command);
-  if (target === undefined) {
-    return undefined;
-  }
-  const plan = command === 'profileLayers' ? undefined : await requireRemovals(services, target);
-  return sessionOf(services, target, plan);
+  return target === undefined ? undefined : sessionOf(services, target);
 }
 
-/**
- * The plan of a target, if it is one.
- * @throws UserError for a plan that narrows: a selection would show only a part of it.
- */
-export async function requireRemovals(
-  { documents }: Services,
-  { plan }: Pick<Target, 'plan'>,
-): Promise<Plan | undefined> {
-  const read = plan === undefined ? undefined : await documents.read('plan', plan);
-  if (plan !== undefined && (read?.narrow ?? []).length > 0) {
-    throw new UserError(
-      say`The heatmap shows what is removed, but this plan narrows sublayers too.`,
-      {
-        file: plan,
-        field: 'narrow',
-        remedy: say`Apply the plan, or run \`espalier evaluate --plan\`.`,
-      },
-    );
-  }
-  return read;
-}
-
-/** @throws UserError where nothing is marked in a heatmap. */
-export function requireSelection({ model, selection }: ModelSession): void {
-  if (selection.removed.length === 0) {
+/** @throws UserError where nothing is marked in a heatmap, and nothing narrowed. */
+export function requireSelection({ model, choice }: ModelSession): void {
+  if (isWhole(choice)) {
     throw new UserError(say`No sublayer of ${model.name} is marked for removal.`, {
       remedy: say`Mark some in the heatmap, or move its slider.`,
     });
   }
 }
 
-/**
- * The session of a target, the plan chosen where it is one.
- * @param plan where it has been read already
- */
-export async function sessionOf(
-  services: Services,
-  target: Target,
-  plan?: Plan,
-): Promise<ModelSession> {
+/** The session of a target, the plan chosen where it is one. */
+export async function sessionOf(services: Services, target: Target): Promise<ModelSession> {
   if (target.session !== undefined) {
     return target.session;
   }
@@ -77,8 +44,7 @@ export async function sessionOf(
   }
   const session = await services.sessions.open(target.model);
   if (target.plan !== undefined) {
-    const chosen = plan ?? (await services.documents.read('plan', target.plan));
-    session.choosePlan(chosen, target.plan);
+    await session.choosePlan(await services.documents.read('plan', target.plan), target.plan);
   }
   return session;
 }

@@ -3,6 +3,7 @@ import type { ApplyResult } from '../core/operations/apply-plan';
 import type { Plan } from '../core/plans/plan';
 import { fileExists, planPathOf } from '../services/documents/documents';
 import type { ModelSession } from '../services/sessions/model-session';
+import { isWhole } from '../services/sessions/selection';
 import { offer } from '../services/offer';
 import { planOf } from '../services/documents/plans';
 import { withAbsolutePaths } from '../core/pipelines/patching/planned-patches';
@@ -58,7 +59,7 @@ async function choosePlan(
     return documents.read('plan', planPath);
   }
   const beside = planPathOf(session.model.path);
-  if (session.selection.removed.length > 0) {
+  if (!isWhole(session.choice)) {
     return planOf(session, beside);
   }
   return (await fileExists(beside)) ? documents.read('plan', beside) : undefined;

@@ -1,4 +1,5 @@
 import { readManifest } from '../core/pipelines/manifest-file';
+import { isWhole } from '../services/sessions/selection';
 import type { Services } from '../services/services';
 import { chooseSession, requireSelection } from './open-heatmap';
 import { chooseSource } from './source-model';
@@ -14,7 +15,7 @@ export async function showDrift(services: Services, argument: unknown): Promise<
   }
   const isInDiagram = services.explorers.active?.model?.path === session.model.path;
   const manifest = await readManifest(session.model.path);
-  const looksAtWhole = session.selection.removed.length === 0 && manifest !== undefined;
+  const looksAtWhole = isWhole(session.choice) && manifest !== undefined;
   if (!looksAtWhole) {
     requireSelection(session);
   }

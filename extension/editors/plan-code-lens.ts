@@ -30,9 +30,8 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
     const top = new Range(0, 0, 0, 0);
     const lens = (title: string, command: string): CodeLens =>
       new CodeLens(top, { title, command, arguments: [document.uri] });
-    const prune = lens(l10n.t('Prune…'), commandIds.pruneLayers);
     const actions = [
-      prune,
+      lens(l10n.t('Prune…'), commandIds.pruneLayers),
       lens(l10n.t('Open in heatmap'), commandIds.openHeatmap),
       lens(l10n.t('Evaluate'), commandIds.evaluateModel),
     ];
@@ -46,10 +45,6 @@ export class PlanCodeLens implements CodeLensProvider, Disposable {
       const compresses = (plan.compress?.length ?? 0) > 0;
       const command = compresses ? commandIds.openCompression : commandIds.openHeatmap;
       const title = await this.#summary(plan, path);
-      if (!compresses && (plan.narrow?.length ?? 0) > 0) {
-        // The heatmap knows only what is removed.
-        return [lens(title, commandIds.pruneLayers), prune];
-      }
       return [lens(title, command), ...(compresses ? ofCompression : actions)];
     } catch {
       // The diagnostics say what is wrong with the plan.

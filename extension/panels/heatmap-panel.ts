@@ -27,6 +27,9 @@ export const heatmapPanel: PanelDefinition<ModelSession, HeatmapState, HeatmapCa
       session.chooseMark(sublayer, mark);
       tellDone('chooseLayers');
     },
+    keepWidths: () => {
+      session.keepWidths();
+    },
     profile: () => runCommand(commandIds.profileLayers, session),
     prune: () => runCommand(commandIds.pruneLayers, session),
     evaluate: () => runCommand(commandIds.evaluateModel, session, { selection: true }),

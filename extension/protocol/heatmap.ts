@@ -3,6 +3,7 @@ import type { CalibrationSummary } from '../core/data/calibration';
 import type { Drift } from '../core/evaluate/drift';
 import type { Unable } from '../core/models/capabilities';
 import type { ModelSummary } from '../core/models/model-summary';
+import type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
 import type {
   CandidateDistance,
   ProfileEvaluation,
@@ -15,6 +16,7 @@ import type { BaselineName, SearchSettings } from '../core/prune/options';
 import type { PanelJob } from './jobs';
 import type { CallSchemas } from './panel';
 
+export type { NarrowedSublayer } from '../core/models/narrow/describe-narrowed';
 export type { CandidateStability } from '../core/prune/layer-profile';
 export type { Drift, SublayerDrift } from '../core/evaluate/drift';
 
@@ -72,6 +74,8 @@ export interface HeatmapState {
   readonly protectedIds: readonly string[];
   /** Patches by the sublayers in whose places they stand, or are to stand once those are removed. */
   readonly patches: Readonly<Record<string, ShownPatch>>;
+  /** Sublayers that are narrowed and stay, by id. */
+  readonly narrowed: Readonly<Record<string, NarrowedSublayer>>;
   /** What writing the selection would do to config.json, and how the result loads. */
   readonly configPreview: { readonly lines: readonly ConfigChange[]; readonly loadsWith: string };
   /** Held-out perplexity of the current selection, when it has been evaluated. */
@@ -97,6 +101,8 @@ export type Mark = (typeof marks)[number];
 export interface HeatmapCalls {
   selectRounds(rounds: number): void;
   setMark(sublayer: string, mark: Mark): void;
+  /** Narrows nothing any more. */
+  keepWidths(): void;
   profile(): void;
   prune(): void;
   evaluate(): void;
@@ -112,6 +118,7 @@ export interface HeatmapCalls {
 export const heatmapCalls: CallSchemas<HeatmapCalls> = {
   selectRounds: tuple([pipe(number(), integer(), minValue(0))]),
   setMark: tuple([string(), picklist(marks)]),
+  keepWidths: tuple([]),
   profile: tuple([]),
   prune: tuple([]),
   evaluate: tuple([]),

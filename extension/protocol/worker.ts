@@ -11,6 +11,8 @@ import type { StageProgress, WorkerTally } from '../core/jobs/job';
 import type { Capabilities } from '../core/models/capabilities';
 import type { Message } from '../core/message';
 import type { ModelSummary } from '../core/models/model-summary';
+import type { NarrowedModel } from '../core/models/narrow/describe-narrowed';
+import type { PlannedChanges } from '../core/models/narrow/narrow-model';
 import type { ErrorSubject } from '../core/user-error';
 import type { OperationContext } from '../core/operations/operation';
 import type { Front } from '../core/operations/pareto';
@@ -45,6 +47,11 @@ export interface InspectedModel {
 
 /** Asks what a model can be written as with some changes. */
 export interface OutputsRequest extends AskedChanges {
+  readonly model: string;
+}
+
+/** Asks what is left of sublayers that a plan narrows. */
+export interface NarrowedRequest extends PlannedChanges {
   readonly model: string;
 }
 
@@ -132,6 +139,7 @@ export interface InspectorRequests {
   diagram: [DiagramRequest, Diagram | UnknownFlow];
   compare: [CompareRequest, ModelComparison];
   open: [InspectRequest, InspectedModel];
+  narrowed: [NarrowedRequest, NarrowedModel];
   outputs: [OutputsRequest, readonly OutputAnswer[]];
   chooseLayers: [ChooseLayersRequest, ChosenLayers];
   checkPlan: [CheckPlanRequest, readonly PlanProblem[]];

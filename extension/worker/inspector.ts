@@ -1,6 +1,7 @@
 import { compareRelated } from '../core/operations/compare-related';
 import { commonBlocks } from '../core/pipelines/source-blocks';
 import { describeModel } from '../core/inspect/describe-model';
+import { describeNarrowed } from '../core/models/narrow/describe-narrowed';
 import type { OpenedModel } from '../core/models/opened-model';
 import type { Diagrams } from '../core/inspect/flow/diagrams';
 import { tensorStatistics } from '../core/inspect/tensor-statistics';
@@ -63,6 +64,7 @@ serve<InspectorRequests>({
     const { summary, capabilities } = await open(model);
     return { summary, capabilities };
   },
+  narrowed: async ({ model, ...changes }) => describeNarrowed(await open(model), changes),
   outputs: async ({ model, ...changes }) => listOutputs(await open(model), changes),
   chooseLayers: async ({ model, ...request }) =>
     (await questions()).chooseLayers(await open(model), request),

@@ -26,6 +26,10 @@ describe('trust', () => {
       `${model.path}.layerprofile.json`,
       {
         preview: () => ({ lines: [], loadsWith: '' }),
+        narrowed: async (changes) => espalier.models.narrowed(model.path, changes),
+        showError: (error) => {
+          throw error;
+        },
         cannot: {},
         blocked: () => whyBlocked({ trusted: false, scheme: 'file' }),
         save: () => undefined,

@@ -146,6 +146,8 @@ interface LegendKeyProps {
   readonly hasDrawback?: boolean;
   /** Shows a striped band. */
   readonly dependsOnText?: boolean;
+  /** Shows a bar of this length. */
+  readonly kept?: string;
   /** Stands in the corner of the cell. */
   readonly fill?: ComponentChildren;
   readonly children?: ComponentChildren;
@@ -159,6 +161,7 @@ export function LegendKey(props: LegendKeyProps): VNode {
     mark = 'keep',
     hasDrawback = false,
     dependsOnText = false,
+    kept,
     fill,
     children,
   } = props;
@@ -171,8 +174,11 @@ export function LegendKey(props: LegendKeyProps): VNode {
         data-mark={mark}
         data-drawback={hasDrawback ? '' : undefined}
         data-depends={dependsOnText ? '' : undefined}
+        data-narrowed={kept === undefined ? undefined : ''}
       >
-        <span class="fill">{fill}</span>
+        <span class="fill" style={kept === undefined ? undefined : { '--kept': kept }}>
+          {fill}
+        </span>
         {children !== undefined && <span class="badge">{children}</span>}
       </span>
       <span>{text}</span>

@@ -18,14 +18,14 @@ export interface Availability {
  * nothing selected measures the original.
  */
 export function availabilityOf(
-  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'cannot'>,
+  state: Pick<HeatmapState, 'job' | 'blocked' | 'removed' | 'narrowed' | 'cannot'>,
 ): Availability {
   const { job } = state;
   const active =
     job.kind === 'running' || job.kind === 'queued'
       ? strings.reasonActive(job.what, job.kind)
       : undefined;
-  const nothing = state.removed.length === 0 ? strings.reasonNothingSelected : undefined;
+  const nothing = isWhole(state) ? strings.reasonNothingSelected : undefined;
   const cannot = (name: keyof typeof state.cannot): string | undefined =>
     state.cannot[name] && tell(state.cannot[name]);
   const cannotRun = cannot('run') ?? state.blocked ?? active;
@@ -37,6 +37,14 @@ export function availabilityOf(
     savePlan: nothing,
     resumable: resumesProfile(job),
   };
+}
+
+/** Whether a selection removes nothing and narrows nothing. */
+export function isWhole({
+  removed,
+  narrowed,
+}: Pick<HeatmapState, 'removed' | 'narrowed'>): boolean {
+  return removed.length + Object.keys(narrowed).length === 0;
 }
 
 /** Whether the search was stopped and can be resumed. */

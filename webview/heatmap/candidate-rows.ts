@@ -8,6 +8,7 @@ export const sortKeys = [
   'block',
   'distance',
   'rank',
+  'width',
   'parameters',
   'bytes',
   'mark',
@@ -77,6 +78,8 @@ function sortValue(cell: Cell, key: Exclude<SortKey, 'sublayer'>): number | stri
       return cell.distance ?? cell.atLeast;
     case 'rank':
       return cell.rank;
+    case 'width':
+      return cell.narrowed && cell.narrowed.kept / cell.narrowed.count;
     case 'parameters':
       return sublayer.parameters;
     case 'bytes':

@@ -9,7 +9,7 @@ import { SortedTable } from '../components/table';
 import { formatBytes, formatCompact, formatCount, formatInRow } from '../format';
 import { filterFor, rowsOf, sortKeys } from './candidate-rows';
 import type { Filter, SortKey } from './candidate-rows';
-import { distanceText } from './cell-text';
+import { distanceText, keptText } from './cell-text';
 import type { Cell } from './cells';
 import { kindsOf } from './kinds';
 import { nextMark } from './selection';
@@ -17,7 +17,7 @@ import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { Mark, SublayerKind } from './types';
 
-const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'parameters', 'bytes']);
+const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'width', 'parameters', 'bytes']);
 
 const columns = sortKeys.map((key) => ({
   key,
@@ -36,6 +36,7 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
   const { sort, filter: wanted } = panel.view.value;
   const kinds = useMemo(() => kindsOf(cells.map(({ sublayer }) => sublayer)), [cells]);
   const filter = filterFor(wanted, kinds);
+  const isNarrowed = cells.some(({ narrowed }) => narrowed !== undefined);
   const shown = useMemo(() => rowsOf(cells, filter, sort), [cells, wanted, sort]);
   return (
     <Section
@@ -57,13 +58,14 @@ export function Candidates({ panel, cells, onMark }: CandidatesProps): VNode {
         class="candidate-table"
         caption={strings.tableCaption}
         label={strings.tableRegion}
-        columns={columns}
+        columns={columns.filter(({ key }) => isNarrowed || key !== 'width')}
         sort={sort}
         onSort={(next) => {
           panel.setView({ sort: next });
         }}
         items={shown}
-        row={(cell) => <Row key={cell.id} cell={cell} onMark={onMark} />}
+        row={(cell) => <Row key={cell.id} {...{ cell, isNarrowed, onMark }} />}
+        context={isNarrowed}
         empty={strings.noRows}
       />
     </Section>
@@ -116,11 +118,13 @@ function Filters({ filter, kinds, onChange }: FiltersProps): VNode {
 
 interface RowProps {
   readonly cell: Cell;
+  /** Whether there is a column of widths. */
+  readonly isNarrowed: boolean;
   readonly onMark: CandidatesProps['onMark'];
 }
 
-function Row({ cell, onMark }: RowProps): VNode {
-  const { id, line, block, sublayer, status, position, rank, mark, order } = cell;
+function Row({ cell, isNarrowed, onMark }: RowProps): VNode {
+  const { id, line, block, sublayer, status, position, rank, mark, order, narrowed } = cell;
   const markText = strings.markButton(mark, order);
   return (
     <tr data-mark={mark}>
@@ -149,6 +153,9 @@ function Row({ cell, onMark }: RowProps): VNode {
         {distanceText(cell, formatInRow)}
       </td>
       <td class="number">{rank === undefined ? strings.notYet : formatCount(rank)}</td>
+      {isNarrowed && (
+        <td class="number">{narrowed === undefined ? strings.notYet : keptText(narrowed)}</td>
+      )}
       <td class="number" title={formatCount(sublayer.parameters)}>
         {formatCompact(sublayer.parameters)}
       </td>

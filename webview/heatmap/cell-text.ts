@@ -2,6 +2,7 @@ import { distanceWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
 import type {
   CandidateStability,
+  NarrowedSublayer,
   ShownPatch,
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
@@ -46,8 +47,14 @@ export function cellLabel(cell: Cell): string {
   const rank = rankText(cell, strings.factRank);
   if (rank !== undefined) facts.push(rank);
   if (cell.stability?.dependsOnText === true) facts.push(strings.dependsOnText);
+  if (cell.narrowed !== undefined) facts.push(strings.factNarrowed(keptText(cell.narrowed)));
   if (cell.patch !== undefined) facts.push(patchFact(cell.patch));
   return strings.cellLabel(unitName(sublayer), sublayer.block, facts);
+}
+
+/** How much of a narrowed sublayer is kept. */
+export function keptText({ of, kept, count }: NarrowedSublayer): string {
+  return strings.kept[of](formatCount(kept), formatCount(count), formatPercent(kept / count));
 }
 
 function rankText(
@@ -75,6 +82,7 @@ function patchFact({ place, graph }: ShownPatch): string {
 /** What a pointer that rests on a cell is told. */
 export function cellTooltip(cell: Cell): string | undefined {
   if (cell.patch !== undefined) return strings.patchTooltip(cell.patch.program);
+  if (cell.narrowed !== undefined) return strings.factNarrowed(keptText(cell.narrowed));
   return cell.standardError === undefined ? undefined : strings.factDistance(distanceText(cell));
 }
 
@@ -115,7 +123,14 @@ function distanceInWords(cell: Cell, metric: string): string {
  * @param metric of the distance; empty without a profile
  */
 export function cellFacts(cell: Cell, metric: string): Fact[] {
-  const { sublayer } = cell;
+  const { sublayer, narrowed } = cell;
+  const sizeOf = (
+    field: 'parameters' | 'bytes' | 'flopsPerToken' | 'kvBytesPerToken',
+    format: (value: number) => string,
+  ): string =>
+    narrowed === undefined || narrowed[field] === sublayer[field]
+      ? format(sublayer[field])
+      : strings.becomes(format(sublayer[field]), format(narrowed[field]));
   const preview = cell.preview === undefined ? strings.notYet : formatDistance(cell.preview);
   return [
     {
@@ -136,16 +151,17 @@ export function cellFacts(cell: Cell, metric: string): Fact[] {
       value: cell.round === undefined ? strings.notYet : `${cell.round}`,
       title: tell(glossary.round),
     },
-    { name: strings.parameters, value: formatCompact(sublayer.parameters) },
-    { name: strings.bytes, value: formatBytes(sublayer.bytes) },
+    ...(narrowed === undefined ? [] : [{ name: strings.width, value: keptText(narrowed) }]),
+    { name: strings.parameters, value: sizeOf('parameters', formatCompact) },
+    { name: strings.bytes, value: sizeOf('bytes', formatBytes) },
     {
       name: strings.flopsPerToken,
-      value: formatCompact(sublayer.flopsPerToken),
+      value: sizeOf('flopsPerToken', formatCompact),
       title: tell(glossary.flopsPerToken),
     },
     {
       name: strings.kvBytesPerToken,
-      value: formatBytes(sublayer.kvBytesPerToken),
+      value: sizeOf('kvBytesPerToken', formatBytes),
       title: tell(glossary.kvBytesPerToken),
     },
     { name: strings.preview, value: strings.previewOnly(preview), title: tell(glossary.preview) },

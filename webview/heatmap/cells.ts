@@ -1,6 +1,7 @@
 import type {
   CandidateStability,
   HeatmapState,
+  NarrowedSublayer,
   ShownPatch,
   SublayerDrift,
 } from '../../extension/protocol/heatmap';
@@ -51,6 +52,8 @@ export interface Cell extends GridItem {
   readonly order: number | undefined;
   /** Greedy round that removes it, from 1, when the search got there. */
   readonly round: number | undefined;
+  /** How much of it is kept, where it stays and is narrowed. */
+  readonly narrowed: NarrowedSublayer | undefined;
   /** What stands, or is to stand, in its place. */
   readonly patch: ShownPatch | undefined;
   /** How far states behind it have drifted from the original's, where that is known. */
@@ -85,7 +88,14 @@ export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): L
 /** The part of the panel's state that cells are made from. */
 export type CellSource = Pick<
   HeatmapState,
-  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'patches' | 'drift'
+  | 'model'
+  | 'profile'
+  | 'candidates'
+  | 'removed'
+  | 'protectedIds'
+  | 'narrowed'
+  | 'patches'
+  | 'drift'
 > & { readonly colours?: Colouring };
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */
@@ -144,6 +154,7 @@ export function cellsOf(source: CellSource, before?: CellSet): CellSet {
       mark: order.has(id) ? 'removed' : locked.has(id) ? 'protected' : 'keep',
       order: order.get(id),
       round: rounds.get(id),
+      narrowed: order.has(id) ? undefined : source.narrowed[id],
       // One that is planned stands for what goes.
       patch: patch?.place === 'model' || order.has(id) ? patch : undefined,
     };

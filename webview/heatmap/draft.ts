@@ -10,18 +10,27 @@ export type Choice =
 /** What is selected, and what it follows from. */
 export type Selected = Pick<
   HeatmapState,
-  'model' | 'profile' | 'selectedRounds' | 'removed' | 'protectedIds' | 'selectionEvaluation'
+  | 'model'
+  | 'profile'
+  | 'selectedRounds'
+  | 'removed'
+  | 'protectedIds'
+  | 'narrowed'
+  | 'selectionEvaluation'
 >;
 
 /** The selection as it will be once the host has taken a choice. */
 export function withChoice(selected: Selected, choice: Choice): Selected {
   if (choice.type === 'selectRounds') {
-    const { model, profile, protectedIds } = selected;
+    const { model, profile, protectedIds, narrowed } = selected;
+    const isWide = Object.keys(narrowed).length === 0;
     return {
       ...selected,
-      selectedRounds: choice.rounds,
+      selectedRounds: isWide ? choice.rounds : undefined,
       removed: removedAfter(profile?.rounds ?? [], choice.rounds, protectedIds, model),
-      selectionEvaluation: profile?.evaluations.find(({ rounds }) => rounds === choice.rounds),
+      selectionEvaluation: isWide
+        ? profile?.evaluations.find(({ rounds }) => rounds === choice.rounds)
+        : undefined,
     };
   }
   const { sublayer, mark } = choice;

@@ -24,10 +24,11 @@ export function useFrame(panel: HeatmapPanel): Frame {
     panel.get('candidates'),
     panel.get('patches'),
   ];
-  const [selectedRounds, removed, protectedIds, selectionEvaluation] = [
+  const [selectedRounds, removed, protectedIds, narrowed, selectionEvaluation] = [
     panel.get('selectedRounds'),
     panel.get('removed'),
     panel.get('protectedIds'),
+    panel.get('narrowed'),
     panel.get('selectionEvaluation'),
   ];
   const [drift, { colours }] = [panel.get('drift'), panel.view.value];
@@ -36,9 +37,9 @@ export function useFrame(panel: HeatmapPanel): Frame {
   const selected = useMemo(
     () =>
       waiting.reduce(withChoice, {
-        ...{ model, profile, selectedRounds, removed, protectedIds, selectionEvaluation },
+        ...{ model, profile, selectedRounds, removed, protectedIds, narrowed, selectionEvaluation },
       }),
-    [model, profile, selectedRounds, removed, protectedIds, selectionEvaluation, waiting],
+    [model, profile, selectedRounds, removed, protectedIds, narrowed, selectionEvaluation, waiting],
   );
   const before = useRef<CellSet>(undefined);
   const cells = useMemo(() => {

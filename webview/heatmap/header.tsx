@@ -9,6 +9,7 @@ import { formatDuration } from '../../extension/core/format';
 import { formatBytes, formatCompact, formatCount, formatPercent } from '../format';
 import { strings as common } from '../strings';
 import { availabilityOf, isEmpty } from './availability';
+import type { Selected } from './draft';
 import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { ModelSummary, ShownProfile } from './types';
@@ -16,11 +17,11 @@ import { t, tell, listed, named } from '../translate';
 
 interface HeaderProps {
   readonly panel: HeatmapPanel;
-  readonly removed: readonly string[];
+  readonly selected: Selected;
 }
 
 /** The model's name, what it is, what its profile was made with, and what can be done. */
-export function Header({ panel, removed }: HeaderProps): VNode {
+export function Header({ panel, selected }: HeaderProps): VNode {
   const model = panel.get('model');
   return (
     <PageHeader
@@ -29,7 +30,7 @@ export function Header({ panel, removed }: HeaderProps): VNode {
       tags={[model.architecture]}
       blocked={panel.get('blocked')}
       actionsLabel={strings.actions}
-      actions={<Buttons panel={panel} removed={removed} />}
+      actions={<Buttons panel={panel} selected={selected} />}
     >
       <Facts facts={factsOf(model, panel.get('profile'), panel.get('profileFile'))} />
       <Notes title={strings.warnings} texts={[...new Set(model.warnings.map(tell))]} open={false} />
@@ -38,11 +39,11 @@ export function Header({ panel, removed }: HeaderProps): VNode {
 }
 
 /** What starts jobs. The main button is what comes next: profiling first, then pruning. */
-function Buttons({ panel, removed }: HeaderProps): VNode {
+function Buttons({ panel, selected }: HeaderProps): VNode {
   const { run } = panel;
   const [job, profile] = [panel.get('job'), panel.get('profile')];
   const available = availabilityOf({
-    ...{ job, removed },
+    ...{ ...selected, job },
     blocked: panel.get('blocked'),
     cannot: panel.get('cannot'),
   });

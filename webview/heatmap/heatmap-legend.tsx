@@ -44,6 +44,9 @@ export function HeatmapLegend({ profile, cells, drift, hasLost }: HeatmapLegendP
       <LegendKey text={strings.legendProtected} status="sample" mark="protected">
         <Icon name="lock" />
       </LegendKey>
+      {cells.cells.some(({ narrowed }) => narrowed !== undefined) && (
+        <LegendKey text={strings.legendNarrowed} status="sample" kept="60%" />
+      )}
       {cells.cells.some(({ stability }) => stability?.dependsOnText === true) && (
         <LegendKey text={strings.legendDepends} status="sample" dependsOnText />
       )}

@@ -116,6 +116,7 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   setAttribute(element, 'data-ink', isMeasured && position !== undefined && inkOn(position));
   setAttribute(fill, 'data-band', position === undefined ? undefined : bandOf(position));
   setAttribute(element, 'data-depends', cell.stability?.dependsOnText === true);
+  drawKept(element, fill, cell);
   setAttribute(element, 'data-value', isMeasured ? shownValue(cell) : undefined);
   setAttribute(element, 'title', cellTooltip(cell));
   // What the menu of a right click is told.
@@ -127,6 +128,13 @@ function drawCell(element: HTMLElement, fill: HTMLElement, cell: Cell): void {
   if (badge === undefined) return;
   setAttribute(badge, 'data-order', order);
   drawIcon(badge, mark === 'protected' ? <Icon name="lock" /> : null);
+}
+
+/** How much of a narrowed sublayer is kept, as the length of a bar. */
+function drawKept(element: HTMLElement, fill: HTMLElement, { narrowed }: Cell): void {
+  setAttribute(element, 'data-narrowed', narrowed !== undefined);
+  if (narrowed === undefined) fill.style.removeProperty('--kept');
+  else fill.style.setProperty('--kept', `${(100 * narrowed.kept) / narrowed.count}%`);
 }
 
 /** Where a mark stands; cells that never had one are spared the element. */

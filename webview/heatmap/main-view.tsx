@@ -4,10 +4,11 @@ import { JobLine } from '../components/job-line';
 import { EmptyState } from '../components/notice';
 import { AfterPaint } from '../kit/after-paint';
 import { strings as common } from '../strings';
-import { availabilityOf, isEmpty, resumesProfile } from './availability';
+import { availabilityOf, isEmpty, isWhole, resumesProfile } from './availability';
 import { Candidates } from './candidates';
 import { ConfigPreview } from './config/config-preview';
 import { CurveSection } from './curves/curve-section';
+import type { Selected } from './draft';
 import { useFrame } from './frame';
 import { Header } from './header';
 import { HeatmapSection } from './heatmap-section';
@@ -26,14 +27,14 @@ export function Main({ panel }: PanelProps): VNode {
   const isNew = useComputed(() =>
     isEmpty({ profile: panel.get('profile'), job: panel.get('job') }),
   ).value;
-  const hasRemovals = selected.removed.length > 0;
+  const hasChanges = !isWhole(selected);
   return (
     <div>
-      <Header panel={panel} removed={selected.removed} />
+      <Header panel={panel} selected={selected} />
       <Job panel={panel} />
-      {isNew && <NoProfile panel={panel} removed={selected.removed} />}
+      {isNew && <NoProfile panel={panel} selected={selected} />}
       <HeatmapSection panel={panel} frame={frame} />
-      {(!isNew || hasRemovals) && (
+      {(!isNew || hasChanges) && (
         <AfterPaint>
           <Removal panel={panel} frame={frame} />
         </AfterPaint>
@@ -45,9 +46,9 @@ export function Main({ panel }: PanelProps): VNode {
               <CurveSection panel={panel} selected={selected} onPick={frame.selectRounds} />
             </AfterPaint>
           )}
-          {(!isNew || hasRemovals) && (
+          {(!isNew || hasChanges) && (
             <AfterPaint>
-              <ConfigPreview panel={panel} hasRemovals={hasRemovals} />
+              <ConfigPreview panel={panel} hasChanges={hasChanges} />
             </AfterPaint>
           )}
         </div>
@@ -76,13 +77,13 @@ function Job({ panel }: PanelProps): VNode {
 }
 
 interface NoProfileProps extends PanelProps {
-  readonly removed: readonly string[];
+  readonly selected: Selected;
 }
 
 /** What to do with a model that has not been profiled. */
-function NoProfile({ panel, removed }: NoProfileProps): VNode {
+function NoProfile({ panel, selected }: NoProfileProps): VNode {
   const { profile: reason } = availabilityOf({
-    removed,
+    ...selected,
     job: panel.get('job'),
     blocked: panel.get('blocked'),
     cannot: panel.get('cannot'),

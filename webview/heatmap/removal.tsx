@@ -3,7 +3,9 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { distanceWord, perplexityWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
+import { gateContext } from '../../extension/core/evaluate/gate';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
+import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
 import { Slider } from '../components/slider';
 import {
@@ -32,8 +34,11 @@ interface RemovalProps {
 /** The slider over the rounds of the search, and what the selection saves and costs. */
 export function Removal({ panel, frame }: RemovalProps): VNode {
   const { selected, selectRounds } = frame;
-  const { removed, model } = selected;
-  const totals = useMemo(() => totalsOf(expandSublayers(removed, model), model), [removed, model]);
+  const { removed, model, narrowed } = selected;
+  const totals = useMemo(
+    () => totalsOf(expandSublayers(removed, model), model, narrowed),
+    [removed, model, narrowed],
+  );
   const isRunning = useComputed(() => panel.get('job').kind === 'running').value;
   const rounds = selected.profile?.rounds.length ?? 0;
   const at = selected.selectedRounds;
@@ -65,6 +70,15 @@ export function Removal({ panel, frame }: RemovalProps): VNode {
         />
       )}
       {rounds === 0 && isRunning && <p class="muted">{strings.noRounds}</p>}
+      {totals.narrowed > 0 && (
+        <p>
+          <Button
+            label={strings.keepWidths}
+            title={strings.keepWidthsTitle}
+            onClick={panel.run.keepWidths}
+          />
+        </p>
+      )}
       <Tiles selected={selected} totals={totals} cannot={panel.get('cannot')} />
     </section>
   );
@@ -94,6 +108,13 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
           note={strings.ofTotal(formatCount(experts))}
         />
       )}
+      {totals.narrowed > 0 && (
+        <Tile
+          name={strings.sublayersNarrowed}
+          value={formatCount(totals.narrowed)}
+          note={strings.ofTotal(formatCount(model.sublayers.length))}
+        />
+      )}
       <Tile
         name={strings.parametersSaved}
         value={formatCompact(totals.parameters)}
@@ -105,11 +126,18 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
         note={formatShare(shares.bytes)}
       />
       {cannot.keepCache === undefined ? (
-        <Tile
-          name={strings.kvSaved}
-          value={formatBytes(totals.kvBytesPerToken)}
-          note={strings.perToken(formatShare(shares.kvBytesPerToken))}
-        />
+        <>
+          <Tile
+            name={strings.kvSaved}
+            value={formatBytes(totals.kvBytesPerToken)}
+            note={strings.perToken(formatShare(shares.kvBytesPerToken))}
+          />
+          <Tile
+            name={strings.memorySaved}
+            value={formatBytes(totals.memory)}
+            note={strings.withContext(formatCount(gateContext), formatShare(shares.memory))}
+          />
+        </>
       ) : (
         <Tile
           name={strings.kvSaved}

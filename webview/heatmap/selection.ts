@@ -1,20 +1,28 @@
+import { memoryAt } from '../../extension/core/models/model-summary';
+import { gateContext } from '../../extension/core/evaluate/gate';
+import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { overlap, unitsOf } from './units';
 
-/** What a set of sublayers amounts to, and its share of the whole model. */
+/** What a selection takes out of a model, and its share of the model. */
 export interface SelectionTotals {
   readonly sublayers: number;
   /** Single experts of mixtures that stay. */
   readonly experts: number;
+  /** Sublayers that stay with fewer channels or heads. */
+  readonly narrowed: number;
   readonly parameters: number;
   readonly bytes: number;
   readonly kvBytesPerToken: number;
-  /** Fractions in [0, 1] of the model's sublayers, parameters, bytes and key/value bytes. */
+  /** Bytes of weights, keys and values at {@link gateContext} tokens. */
+  readonly memory: number;
+  /** Fractions in [0, 1] of the model's sublayers, parameters, bytes, key/value bytes and memory. */
   readonly shares: {
     readonly sublayers: number;
     readonly parameters: number;
     readonly bytes: number;
     readonly kvBytesPerToken: number;
+    readonly memory: number;
   };
 }
 
@@ -42,35 +50,53 @@ export function removedAfter(
   return expandSublayers(removed, model).filter((id) => !kept.some((one) => overlap(id, one)));
 }
 
-export function totalsOf(removed: Iterable<string>, model: ModelSummary): SelectionTotals {
+export function totalsOf(
+  removed: Iterable<string>,
+  model: ModelSummary,
+  narrowed: HeatmapState['narrowed'],
+): SelectionTotals {
   const chosen = new Set(removed);
   const whole = model.sublayers.filter((one) => chosen.has(one.id));
   const within = unitsOf(model).filter(
     ({ id, block, expert }) =>
       expert !== undefined && chosen.has(id) && !chosen.has(`block.${block}.expert`),
   );
-  const gone = [...whole, ...within];
-  const sum = (
-    items: ModelSummary['sublayers'],
-    field: 'parameters' | 'bytes' | 'kvBytesPerToken',
-  ) => items.reduce((total, one) => total + one[field], 0);
+  const narrower = model.sublayers.flatMap((one) => {
+    const left = chosen.has(one.id) ? undefined : narrowed[one.id];
+    return left === undefined ? [] : [lossOf(one, left)];
+  });
+  const gone = [...whole, ...within, ...narrower];
+  const sum = (items: readonly Sizes[], field: keyof Sizes) =>
+    items.reduce((total, one) => total + one[field], 0);
   const parameters = sum(gone, 'parameters');
   const bytes = sum(gone, 'bytes');
   const kvBytesPerToken = sum(gone, 'kvBytesPerToken');
+  const memory = bytes + gateContext * kvBytesPerToken;
   return {
     sublayers: whole.length,
     experts: within.length,
-    parameters,
-    bytes,
-    kvBytesPerToken,
+    narrowed: narrower.length,
+    ...{ parameters, bytes, kvBytesPerToken, memory },
     shares: {
       sublayers: share(whole.length, model.sublayers.length),
       parameters: share(parameters, model.parameters),
       bytes: share(bytes, model.bytes),
       kvBytesPerToken: share(kvBytesPerToken, sum(model.sublayers, 'kvBytesPerToken')),
+      memory: share(memory, memoryAt(model, gateContext)),
     },
   };
 }
+
+type Sizes = Pick<
+  ModelSummary['sublayers'][number],
+  'parameters' | 'bytes' | 'kvBytesPerToken'
+>;
+
+const lossOf = (before: Sizes, after: Sizes): Sizes => ({
+  parameters: before.parameters - after.parameters,
+  bytes: before.bytes - after.bytes,
+  kvBytesPerToken: before.kvBytesPerToken - after.kvBytesPerToken,
+});
 
 function share(part: number, whole: number): number {
   return whole > 0 ? part / whole : 0;

@@ -94,7 +94,7 @@ export const strings = {
   savePlanTitle: t('Write the selection to a plan, which you can edit'),
   reasonActive: (job: JobName, kind: 'queued' | 'running') =>
     kind === 'queued' ? t('{0} is queued', jobNames[job]) : t('{0} is running', jobNames[job]),
-  reasonNothingSelected: t('No sublayer is marked for removal yet'),
+  reasonNothingSelected: t('No sublayer is marked for removal or narrowed yet'),
 
   // Job
   jobProgress: (job: JobName) => t('Progress: {0}', jobNames[job]),
@@ -134,6 +134,7 @@ export const strings = {
   legendNothing: t('No distances yet'),
   legendRemoved: t('removed, in this order'),
   legendPatched: t('replaced by a graph module'),
+  legendNarrowed: t('narrowed: the bar shows how much is kept'),
   legendProtected: t('protected'),
   legendDepends: t('rank depends on the calibration text'),
   legendPreviewCell: t('preview by local cosine'),
@@ -193,6 +194,15 @@ export const strings = {
       isPlanned ? t('planned graph module') : t('graph module'),
       ...(size === '' ? [] : [size]),
     ]),
+  width: t('Width'),
+  kept: {
+    channels: (kept: string, count: string, share: string) =>
+      t('{0} of {1} channels ({2})', kept, count, share),
+    groups: (kept: string, count: string, share: string) =>
+      t('{0} of {1} key/value heads ({2})', kept, count, share),
+  },
+  factNarrowed: (kept: string) => t('narrowed to {0}', kept),
+  becomes: (before: string, after: string) => `${before} → ${after}`,
   patchTooltip: (program: string) => t('Graph module: {0}', program),
   patch: t('Graph module'),
   patchPlanned: (parameters: string | undefined) =>
@@ -221,10 +231,15 @@ export const strings = {
   noRounds: t('You can choose after the first round of the search.'),
   sublayersRemoved: t('Sublayers removed'),
   expertsRemoved: t('Experts removed'),
+  sublayersNarrowed: t('Sublayers narrowed'),
+  keepWidths: t('Keep Full Widths'),
+  keepWidthsTitle: t('Narrow no sublayer; what is marked for removal stays marked'),
   ofTotal: (total: string) => t('of {0}', total),
   parametersSaved: t('Parameters saved'),
   bytesSaved: t('Size saved'),
   kvSaved: t('KV cache saved'),
+  memorySaved: t('Memory saved'),
+  withContext: (tokens: string, share: string) => t('with {0} tokens, {1}', tokens, share),
   noCache: t('no KV cache'),
   noPerplexity: t('not available'),
   perToken: (share: string) => t('per token, {0}', share),
@@ -278,6 +293,7 @@ export const strings = {
     block: t('Block'),
     distance: t('Distance'),
     rank: t('Rank'),
+    width: t('Width'),
     parameters: t('Parameters'),
     bytes: t('Bytes'),
     mark: t('Mark'),
@@ -299,7 +315,7 @@ export const strings = {
   configCounts: (added: number, removed: number) => `+${added} −${removed}`,
   configCountsLabel: (added: number, removed: number) =>
     t('{0} added, {1} removed', counted(added, 'line'), counted(removed, 'line')),
-  configSame: t('No changes: no sublayer is marked for removal.'),
+  configSame: t('No changes: no sublayer is marked for removal or narrowed.'),
   loadsWith: t('Loads with'),
   unchangedLines: (count: number) => t('{0} unchanged lines', count),
   lineAdded: t('added'),

@@ -56,7 +56,12 @@ export interface Grid {
   /** Sizes of a block; where absent, all blocks are equal. */
   readonly block?: readonly [rows: number, columns: number];
   /** Along `axis` the number of the block for each row or column, where blocks are no runs. */
-  readonly groups?: { readonly tensor: LazyTensor; readonly axis: 0 | 1 };
+  readonly groups?: {
+    readonly tensor: LazyTensor;
+    readonly axis: 0 | 1;
+    /** Whether they are known to be runs all the same. */
+    readonly areRuns?: boolean;
+  };
 }
 
 /** A matrix that tensors stand for together: (codes − minus) · times / over + plus. */
@@ -84,6 +89,8 @@ export interface PackedWeight {
   readonly turned: boolean;
   /** The weight's rows that are meant, the last exclusive; all when absent. */
   readonly rows?: readonly [from: number, to: number];
+  /** A tensor that tells the weight's shape. */
+  readonly sizes?: LazyTensor;
 }
 
 /** A tensor that stays in its file: where its bytes lie and how to read them. */
@@ -102,6 +109,8 @@ export interface LazyTensor {
    * the query and key projections of llama models; they are put back in order when emitted.
    */
   readonly interleavedHeads?: number;
+  /** Its bytes, where it lies in no file. */
+  readonly inline?: Uint8Array;
   /** Name of the stored tensor, where this is one of its slices. */
   readonly sliceOf?: string;
   /** The model's own file that it belongs to, where it has been made of a tensor of that file. */

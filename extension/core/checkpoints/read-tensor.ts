@@ -8,16 +8,19 @@ import { say } from '../message';
  * @throws UserError when it has more than `most` bytes.
  */
 export async function readBytes(
-  tensor: Pick<LazyTensor, 'name' | 'file' | 'offset' | 'length'>,
+  tensor: Pick<LazyTensor, 'name' | 'file' | 'offset' | 'length' | 'inline'>,
   most: number,
 ): Promise<Buffer> {
-  const { name, length, offset, file } = tensor;
+  const { name, length, offset, file, inline } = tensor;
   if (length > most) {
     throw new UserError(say`It has ${length} bytes, more than the ${most} expected.`, {
       file,
       field: name,
       remedy: say`Download it again.`,
     });
+  }
+  if (inline !== undefined) {
+    return Buffer.from(inline);
   }
   return withRegularFile(file, async ({ handle }) => {
     const bytes = Buffer.alloc(length);

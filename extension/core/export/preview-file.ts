@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import { isGguf } from '../checkpoints/model-folder';
 import { refused } from '../models/capability';
 import type { ModelSummary } from '../models/model-summary';
-import type { ConfigPreview } from './hugging-face/pruned-config';
+import type { ConfigPreview } from './hugging-face/preview-config';
 import { deciArchitecture, needsDeci, whyNotGgufDeci } from './gguf/gguf-deci';
 import { checkChanges, whyTorn } from './changes';
 import type { Changes } from './changes';

@@ -7,6 +7,7 @@ import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
+import { whyNotNarrowable } from './narrow/why-not-narrow';
 import { explainNoTokenizer } from './tokenizer-place';
 import { joined, say } from '../message';
 import type { Message } from '../message';
@@ -282,16 +283,18 @@ function hasDenseMatrices(model: LayeredModel): Capability {
       );
 }
 
-/** What can be narrowed. */
-export const narrowableModels = say`Narrow feed-forwards and attentions of a decoder in a Hugging Face folder or GGUF file, or feed-forwards of an encoder or an ONNX file.`;
-
 function hasWidths(model: LayeredModel): Capability {
   const { sublayers, name } = model.summary;
+  const wide = sublayers.findIndex(({ kind }) => kind === 'feedforward' || kind === 'attention');
+  const { reason, remedy } = whyNotNarrowable(model, Math.max(wide, 0)) ?? {
+    reason: say`It has no sublayers.`,
+    remedy: say`Choose a model with a residual stream.`,
+  };
   return sublayers.some(
     ({ sharedWeights }, index) => sharedWeights === undefined && model.width?.(index) !== undefined,
   )
     ? able
-    : unable('no-widths', say`${name} has no sublayer that can be narrowed.`, narrowableModels);
+    : unable('no-widths', say`${name} has no sublayer that can be narrowed. ${reason}`, remedy);
 }
 
 /** Reason and way out by what a model cannot do, in words for people. */

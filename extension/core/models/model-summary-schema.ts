@@ -31,6 +31,7 @@ const quantization = v.object({
   form: v.optional(v.string()),
   bits: v.optional(v.number()),
   groupSize: v.optional(v.number()),
+  byActivation: v.optional(v.boolean()),
   block: v.optional(v.tuple([v.number(), v.number()])),
   refusal: v.optional(message),
 });

@@ -74,6 +74,8 @@ export interface QuantizationSummary {
   readonly bits?: number | undefined;
   /** Number of weights that share a scale, where config.json says so. */
   readonly groupSize?: number | undefined;
+  /** Whether groups hold inputs of like activations (`desc_act`), which are no neighbours. */
+  readonly byActivation?: boolean | undefined;
   /** Sizes of the blocks of a matrix that share a scale, where config.json says so. */
   readonly block?: readonly [rows: number, columns: number] | undefined;
   /** Why the model can be inspected but not run, as a sentence; absent where it runs. */

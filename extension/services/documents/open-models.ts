@@ -3,6 +3,8 @@ import type { AskedChanges } from '../../core/export/writable';
 import type { CapabilityName } from '../../core/models/capabilities';
 import { refused } from '../../core/models/capability';
 import type { ModelSummary } from '../../core/models/model-summary';
+import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
+import type { PlannedChanges } from '../../core/models/narrow/narrow-model';
 import type {
   ChooseLayersRequest,
   ChosenLayers,
@@ -38,6 +40,14 @@ export class OpenModels {
     if (!capability.able) {
       throw refused(capability, summary.path);
     }
+  }
+
+  /**
+   * What a plan's narrowing leaves of the model.
+   * @throws UserError for what cannot be narrowed so, or is removed as well.
+   */
+  public async narrowed(path: string, changes: PlannedChanges): Promise<NarrowedModel> {
+    return this.#inspector.request('narrowed', { model: path, ...changes });
   }
 
   /** What the model can be written as with some changes, and why not. */

@@ -27,7 +27,7 @@ import { patchReport, verdict } from '../reports/patch-report';
 import { idleSettings } from '../documents/plans';
 import { qualityNote, roundsNote } from '../reports/quality-report';
 import type { Reports } from '../reports/reports';
-import { wholeModel } from '../sessions/selection';
+import { isWhole, wholeModel } from '../sessions/selection';
 import type { Choice } from '../sessions/selection';
 import type { Settings } from '../settings';
 import { assertAllowed } from '../trust';
@@ -167,12 +167,11 @@ export class ModelJobs {
     const { text } = this.#settings.request(evaluate, { model });
     const known = session.originalEvaluation;
     const isKnown = known?.text === (text ?? bundledText) && known.partial === undefined;
-    const against = other ?? (choice.removed.length === 0 || isKnown ? undefined : model);
-    const { removed: remove, patches } = choice;
-    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
+    const against = other ?? (isWhole(choice) || isKnown ? undefined : model);
+    const plan = planFor({ path: model, fingerprint }, changesOf(choice));
     const request = this.#settings.request(evaluate, {
       model,
-      ...(choice.removed.length === 0 ? {} : { plan }),
+      ...(isWhole(choice) ? {} : { plan }),
       ...(against === undefined ? {} : { against }),
     });
     const result = await this.#jobs.run({ operation: 'evaluate', name, request });
@@ -190,17 +189,15 @@ export class ModelJobs {
       const request = this.#settings.request(drift, { model, against: original });
       return this.#jobs.run({ operation: 'drift', name, request });
     }
-    const { removed: remove, patches } = session.choice;
-    const plan = planFor({ path: model, fingerprint }, { remove, patch: patches });
+    const plan = planFor({ path: model, fingerprint }, changesOf(session.choice));
     const request = this.#settings.request(drift, { model, plan });
     return this.#jobs.run({ operation: 'drift', name, request });
   }
 
   #drifted(result: ResultOf<'drift'>, { model, request }: JobRecord<'drift'>): JobOutcome {
-    const { remove = [], patch = [] } = typeof request.plan === 'object' ? request.plan : {};
     const shown = request.against === undefined ? result : inOwnIds(result);
     for (const session of this.#sessions.of(model)) {
-      session.addDrift({ removed: remove, patches: patch }, shown);
+      session.addDrift(choiceOf(request.plan), shown);
     }
     this.drifts.set(model, shown);
     this.drifted.fire(model);
@@ -253,8 +250,7 @@ export class ModelJobs {
     { model = '', plan, against, text }: RequestOf<'evaluate'>,
   ): Promise<JobOutcome> {
     const result = perplexityOf(evaluated);
-    const { remove = [], patch = [] } = typeof plan === 'object' ? plan : {};
-    const choice = { removed: remove, patches: patch };
+    const choice = choiceOf(plan);
     const known = this.#sessions.of(model);
     const sessions = known.length === 0 ? [await this.#sessions.open(model)] : known;
     if (result.against !== undefined && against !== undefined) {
@@ -276,7 +272,7 @@ export class ModelJobs {
           ? {}
           : { other: { name: other, evaluation: result.against } }),
       }),
-      shown: other === undefined && choice.removed.length > 0,
+      shown: other === undefined && !isWhole(choice),
     };
   }
 
@@ -287,6 +283,15 @@ export class ModelJobs {
   async #modelOf(path: string): Promise<ModelSession['model']> {
     return (this.#sessions.of(path)[0] ?? (await this.#sessions.open(path))).model;
   }
+}
+
+const changesOf = ({ removed: remove, narrow, patches: patch }: Choice) => ({
+  ...{ remove, narrow, patch },
+});
+
+function choiceOf(plan: RequestOf<'drift'>['plan']): Choice {
+  const { remove = [], narrow = [], patch = [] } = typeof plan === 'object' ? plan : {};
+  return { removed: remove, narrow, patches: patch };
 }
 
 /** What is known of the sublayers that a written model still has, by its own ids. */

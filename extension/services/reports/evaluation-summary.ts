@@ -3,6 +3,7 @@ import type { Evaluation } from '../../core/evaluate/evaluation';
 import { perplexityWord } from '../../core/change-size';
 import { formatChange, formatCount } from '../../core/format';
 import { localise } from '../localise';
+import { isWhole } from '../sessions/selection';
 import type { Choice } from '../sessions/selection';
 import { counts } from '../counts';
 
@@ -15,7 +16,7 @@ export interface Comparison {
 
 /** Perplexity and speed of what a choice leaves of a model, in a sentence. */
 export function describeEvaluation(
-  { removed, patches }: Choice,
+  { removed, narrow, patches }: Choice,
   evaluation: Evaluation,
   { original, other }: Comparison,
 ): string {
@@ -27,7 +28,7 @@ export function describeEvaluation(
     );
   }
   const [perplexity, speed] = figures(evaluation);
-  if (removed.length === 0 || original === undefined) {
+  if (isWhole({ removed, narrow }) || original === undefined) {
     const tokens = formatCount(evaluation.tokens);
     return l10n.t(
       'perplexity {0} on {1} tokens, {2} tokens per second.',
@@ -36,6 +37,12 @@ export function describeEvaluation(
   }
   const [before, speedBefore] = figures(original);
   const numbers = [before, perplexity, describeChange(original, evaluation), speedBefore, speed];
+  if (narrow.length > 0) {
+    return l10n.t(
+      'with {0} removed and {1} narrowed: perplexity {2} → {3} ({4}), tokens per second {5} → {6}.',
+      ...[counts.sublayers(removed.length), narrow.length, ...numbers],
+    );
+  }
   return patches.length === 0
     ? l10n.t(
         'without {0}: perplexity {1} → {2} ({3}), tokens per second {4} → {5}.',

@@ -1,4 +1,6 @@
 import { patchesOfPlan } from '../../core/pipelines/patching/planned-patches';
+import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
+import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
 import type { PlannedPatch, Plan } from '../../core/plans/plan';
 import type { Drift } from '../../core/evaluate/drift';
 import type { Unable } from '../../core/models/capabilities';
@@ -37,9 +39,12 @@ export interface SessionHost {
   readonly cannot: Unable;
   /** What writing a choice does to config.json, and how the result loads. */
   readonly preview: (
-    removed: readonly string[],
-    patches: readonly PlannedPatch[],
+    choice: Choice,
+    narrowed: NarrowedModel | undefined,
   ) => HeatmapState['configPreview'];
+  /** What narrowing leaves of the model; fails where it cannot be narrowed so. */
+  readonly narrowed: (changes: Pick<Plan, 'narrow' | 'remove' | 'patch'>) => Promise<NarrowedModel>;
+  readonly showError: (error: unknown) => void;
   /** Why jobs may not run, if so. */
   readonly blocked: () => Refusal | undefined;
   readonly save: (session: StoredSession) => void;
@@ -55,11 +60,12 @@ export class ModelSession extends PanelSession<HeatmapState> {
         (this.#profile?.candidates ?? []).map((candidate) => [candidate.sublayer, candidate]),
       ),
     job: () => this.#job,
-    selectedRounds: () => this.#selection.rounds,
+    selectedRounds: () => (this.narrow.length === 0 ? this.#selection.rounds : undefined),
     removed: () => this.#selection.removed,
     protectedIds: () => this.#selection.protectedIds,
     patches: () => shownPatches(this.model, this.#patches),
-    configPreview: () => this.host.preview(this.#selection.removed, this.patches),
+    narrowed: () => this.#narrowed?.sublayers ?? {},
+    configPreview: () => this.host.preview(this.choice, this.#narrowed),
     selectionEvaluation: () => this.#evaluationOf(this.choice),
     drift: () => this.#drifts.get(choiceKey(this.choice)),
     profileFile: () => (this.#profile?.search === undefined ? undefined : this.profilePath),
@@ -74,6 +80,9 @@ export class ModelSession extends PanelSession<HeatmapState> {
   #warnings: readonly string[] = [];
   #evaluations: Readonly<Record<string, ProfileEvaluation>>;
   #patches: readonly PlannedPatch[];
+  #narrow: readonly PlannedNarrowing[];
+  /** What that leaves, without sublayers that are removed. */
+  #narrowed: NarrowedModel | undefined;
   /** By the choice that was looked at. */
   readonly #drifts = new Map<string, Drift>();
   /** While a search runs and the user has not chosen: the choice follows its rounds. */
@@ -91,6 +100,7 @@ export class ModelSession extends PanelSession<HeatmapState> {
     this.#selection = stored?.selection ?? emptySelection;
     this.#evaluations = stored?.evaluations ?? {};
     this.#patches = stored?.patches ?? [];
+    this.#narrow = stored?.narrow ?? [];
   }
 
   public get selection(): Selection {
@@ -105,9 +115,14 @@ export class ModelSession extends PanelSession<HeatmapState> {
     return this.#job;
   }
 
-  /** What is chosen for removal, and what is to stand in the places of some of it. */
+  /** What is chosen for removal, what is to stand in the places of some of it, and what is narrowed. */
   public get choice(): Choice {
-    return { removed: this.#selection.removed, patches: this.patches };
+    return { removed: this.#selection.removed, narrow: this.narrow, patches: this.patches };
+  }
+
+  /** What sublayers lose that are not marked for removal. */
+  public get narrow(): readonly PlannedNarrowing[] {
+    return this.#narrow.filter(({ sublayer }) => !this.#selection.removed.includes(sublayer));
   }
 
   /** Planned patches of sublayers that are marked for removal, their files by absolute path. */
@@ -205,14 +220,39 @@ export class ModelSession extends PanelSession<HeatmapState> {
     }
   }
 
-  /** @param path the plan's, which its files are relative to */
-  public choosePlan(plan: Plan, path: string): void {
+  /**
+   * @param path the plan's, which its files are relative to
+   * @throws UserError where the model cannot be narrowed so; the choice is then as before.
+   */
+  public async choosePlan(plan: Plan, path: string): Promise<void> {
+    const { narrow = [] } = plan;
+    const narrowed = narrow.length === 0 ? undefined : await this.host.narrowed(plan);
     this.#following = false;
+    this.#narrow = narrow;
+    this.#narrowed = narrowed;
     this.#patches = patchesOfPlan(plan, path);
     const patched = this.#patches.map(({ sublayer }) => sublayer);
     const remove = [...new Set([...plan.remove, ...patched])];
     this.#select(selectPlan({ ...plan, remove }, this.#profile?.rounds ?? [], this.model));
-    this.tell('patches', 'configPreview');
+    this.tell('patches', 'narrowed', 'configPreview');
+  }
+
+  /** Narrows nothing any more. */
+  public keepWidths(): void {
+    const before = this.narrow;
+    this.#narrow = [];
+    this.#chosen(before);
+  }
+
+  /** Finds out what the remembered narrowing leaves. */
+  public async restoreNarrowing(): Promise<void> {
+    const { narrow, removed } = this.choice;
+    const narrowed =
+      narrow.length === 0 ? undefined : await this.host.narrowed({ narrow, remove: removed });
+    if (textOf(narrow) === textOf(this.narrow)) {
+      this.#narrowed = narrowed;
+      this.tell('narrowed', 'configPreview');
+    }
   }
 
   /** Plans a patch, in place of an earlier one for the same sublayer. */
@@ -256,11 +296,21 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   #select(selection: Selection): void {
     const before = this.#selection.removed.join();
+    const narrowBefore = this.narrow;
     this.#selection = selection;
-    this.#save();
-    this.tell('removed', 'protectedIds', 'selectedRounds', 'selectionEvaluation', 'drift');
+    this.tell('removed', 'protectedIds');
     if (selection.removed.join() !== before) {
       this.tell('configPreview');
+    }
+    this.#chosen(narrowBefore);
+  }
+
+  /** @param before what was narrowed; config.json depends on all of it */
+  #chosen(before: readonly PlannedNarrowing[]): void {
+    this.#save();
+    this.tell('selectedRounds', 'selectionEvaluation', 'drift');
+    if (textOf(this.narrow) !== textOf(before)) {
+      this.restoreNarrowing().catch(this.host.showError);
     }
   }
 
@@ -272,8 +322,8 @@ export class ModelSession extends PanelSession<HeatmapState> {
 
   #evaluationOf(choice: Choice): ProfileEvaluation | undefined {
     const measured = this.#evaluations[choiceKey(choice)];
-    const { removed, patches } = choice;
-    if (measured !== undefined || patches.length > 0) {
+    const { removed, narrow, patches } = choice;
+    if (measured !== undefined || narrow.length + patches.length > 0) {
       return measured;
     }
     const rounds = matchingRounds(removed, this.#profile?.rounds ?? [], this.model);
@@ -299,6 +349,9 @@ export class ModelSession extends PanelSession<HeatmapState> {
       selection: this.#selection,
       evaluations: this.#evaluations,
       ...(this.#patches.length === 0 ? {} : { patches: this.#patches }),
+      ...(this.#narrow.length === 0 ? {} : { narrow: this.#narrow }),
     });
   }
 }
+
+const textOf = (narrow: readonly PlannedNarrowing[]): string => JSON.stringify(narrow);

@@ -3,11 +3,11 @@ import { l10n, workspace } from 'vscode';
 import type { LogOutputChannel } from 'vscode';
 import { readConfigText } from '../../core/checkpoints/config-text';
 import { previewPrunedFile } from '../../core/export/preview-file';
-import type * as PrunedConfig from '../../core/export/hugging-face/pruned-config';
-import type { PlannedPatch } from '../../core/plans/plan';
+import type * as Preview from '../../core/export/hugging-face/preview-config';
 import { refusalsOf } from '../../core/models/capabilities';
 import type { Unable } from '../../core/models/capabilities';
 import type { ModelSummary } from '../../core/models/model-summary';
+import type { NarrowedModel } from '../../core/models/narrow/describe-narrowed';
 import type { HeatmapState } from '../../protocol/heatmap';
 import { inTurns } from '../activation/in-turns';
 import { fileExists, findModel, profilePathOf } from '../documents/documents';
@@ -21,6 +21,8 @@ import { jobsAbout } from '../jobs/panel-job';
 import type { OpenModels } from '../documents/open-models';
 import { describedPatches } from './patches';
 import { describeError, reportError } from '../report-error';
+import { isWhole } from './selection';
+import type { Choice } from './selection';
 import type { SessionStore } from './session-store';
 import { Sessions } from './sessions';
 import { whyBlocked } from '../trust';
@@ -134,10 +136,14 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       profilePath,
       {
         cannot,
-        preview: (removed, patches) =>
+        preview: (choice, narrowed) =>
           missing === undefined
-            ? previewOf(config, removed, patches, model, preview)
+            ? previewOf(config, choice, narrowed, model, preview)
             : { lines: [], loadsWith: missing },
+        narrowed: async (changes) => this.#models.narrowed(model.path, changes),
+        showError: (error) => {
+          void reportError(error, this.#log);
+        },
         blocked: () =>
           missing === undefined
             ? whyBlocked({ trusted: workspace.isTrusted, scheme: 'file' })
@@ -149,6 +155,9 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
       this.#store.get(profilePath, model.fingerprint),
     );
     await this.#loadProfile(session);
+    if (missing === undefined) {
+      await session.restoreNarrowing();
+    }
     return session;
   }
 
@@ -187,20 +196,21 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
 /** What becomes of config.json, or of the header of a model file. */
 function previewOf(
   config: string | undefined,
-  removed: readonly string[],
-  patches: readonly PlannedPatch[],
+  choice: Choice,
+  narrowed: NarrowedModel | undefined,
   model: ModelSummary,
-  previewConfig: typeof PrunedConfig.previewPrunedConfig,
+  previewConfig: typeof Preview.previewPrunedConfig,
 ): HeatmapState['configPreview'] {
   const unchanged = config === undefined ? [] : diffLines(config, config);
-  if (removed.length === 0) {
+  const { removed, patches } = choice;
+  if (isWhole(choice)) {
     return { lines: unchanged, loadsWith: '' };
   }
   try {
     const { before, after, loadsWith } =
       config === undefined
-        ? previewPrunedFile(removed, model)
-        : previewConfig(config, removed, model, describedPatches(patches));
+        ? previewPrunedFile(removed, narrowed?.summary ?? model)
+        : previewConfig(config, removed, model, describedPatches(patches), narrowed);
     return {
       lines: before === after ? unchanged : diffLines(before, after),
       loadsWith: localise(loadsWith),
@@ -210,12 +220,12 @@ function previewOf(
   }
 }
 
-async function importPreview(): Promise<typeof PrunedConfig> {
+async function importPreview(): Promise<typeof Preview> {
   await inTurns([
     async () => import('../../core/models/parts/weight'),
     async () => import('../../core/models/transformer/architectures'),
     async () => import('../../core/models/encoders/encoder-architectures'),
     async () => import('../../core/models/stages/staged-families'),
   ]);
-  return import('../../core/export/hugging-face/pruned-config');
+  return import('../../core/export/hugging-face/preview-config');
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ExpertSummary, ModelSummary } from '../../core/models/model-summary';
 import { expertIds, overlap, unitsMeant } from '../../core/models/units';
@@ -94,20 +95,25 @@ export function matchingRounds(
   return undefined;
 }
 
-/** What is removed, and what stands in the places of some of it. */
+/** What is removed, what stands in the places of some of it, and what is narrowed. */
 export interface Choice {
   readonly removed: readonly string[];
+  /** Of sublayers that stay. */
+  readonly narrow: readonly PlannedNarrowing[];
   /** Of sublayers that are removed, their files by absolute path. */
   readonly patches: readonly PlannedPatch[];
 }
 
-export const wholeModel: Choice = { removed: [], patches: [] };
+export const wholeModel: Choice = { removed: [], narrow: [], patches: [] };
 
-/** Name under which a choice's results are kept: the order of removal does not matter, patches do. */
-export function choiceKey({ removed, patches }: Choice): string {
+export const isWhole = ({ removed, narrow }: Pick<Choice, 'removed' | 'narrow'>): boolean =>
+  removed.length + narrow.length === 0;
+
+/** Name under which a choice's results are kept: the order of removal does not matter, patches and widths do. */
+export function choiceKey({ removed, narrow, patches }: Choice): string {
   const names = new Map(patches.map((patch) => [patch.sublayer, nameOfPatch(patch)]));
-  return removed
-    .map((id) => names.get(id) ?? id)
+  const narrowed = narrow.map((one) => `${one.sublayer}~${digestOf(one.remove)}`);
+  return [...removed.map((id) => names.get(id) ?? id), ...narrowed]
     .sort()
     .join(' ');
 }
@@ -117,14 +123,14 @@ export const isOfPatch = (key: string, patch: PlannedPatch): boolean =>
   key.split(' ').includes(nameOfPatch(patch));
 
 function nameOfPatch({ sublayer, program, file }: PlannedPatch): string {
-  const hash = createHash('sha256')
-    .update(JSON.stringify([program, file]))
-    .digest('hex');
-  return `${sublayer}@${hash.slice(0, patchDigits)}`;
+  return `${sublayer}@${digestOf(JSON.stringify([program, file]))}`;
 }
 
-/** Enough to tell the patches of one sublayer apart. */
-const patchDigits = 16;
+const digestOf = (text: string): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, digits);
+
+/** Enough to tell the patches, or the widths, of one sublayer apart. */
+const digits = 16;
 
 /** What a choice removes. */
 export function selectionCost(

@@ -1,4 +1,5 @@
 import type { Memento } from 'vscode';
+import type { PlannedNarrowing } from '../../core/models/narrow/planned-narrowing';
 import type { PlannedPatch } from '../../core/plans/plan';
 import type { ProfileEvaluation } from '../../core/prune/layer-profile';
 import type { Selection } from './selection';
@@ -12,6 +13,8 @@ export interface StoredSession {
   readonly evaluations: Readonly<Record<string, ProfileEvaluation>>;
   /** Patches planned for it, their files by absolute path. */
   readonly patches?: readonly PlannedPatch[];
+  /** What sublayers lose that stay. */
+  readonly narrow?: readonly PlannedNarrowing[];
 }
 
 /** The workspace's memory of sessions, so that a panel survives a window reload. */

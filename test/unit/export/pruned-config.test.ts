@@ -10,10 +10,8 @@ import { readArchitecture } from '../../../extension/core/models/open-model';
 import type { ModelSummary, SublayerKind } from '../../../extension/core/models/model-summary';
 import { modellingClasses } from '../../../extension/core/export/hugging-face/modelling-classes';
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
-import {
-  previewPrunedConfig,
-  rewriteConfig,
-} from '../../../extension/core/export/hugging-face/pruned-config';
+import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
+import { rewriteConfig } from '../../../extension/core/export/hugging-face/pruned-config';
 import { checkChanges } from '../../../extension/core/export/changes';
 import { caseNames, fixture } from '../fixtures';
 import { inEnglish } from '../../../extension/core/message';

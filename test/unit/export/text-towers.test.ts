@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
-import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/pruned-config';
+import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
 import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
 import type { Refusal } from '../../../extension/core/models/capability';
 import {

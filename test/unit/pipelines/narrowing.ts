@@ -4,7 +4,7 @@ import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
-import { elementsPerBlock } from '../../../extension/core/models/narrow/width';
+import { elementsPerBlock } from '../../../extension/core/models/narrow/weight-cuts';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import type { PlanApplication } from '../../../extension/core/pipelines/apply-plan';

@@ -12,6 +12,7 @@ import type { ExplorerState } from '../../../extension/protocol/explorer';
 import type { InspectorRequests } from '../../../extension/protocol/worker';
 import { ExplorerSession } from '../../../extension/services/sessions/explorer-session';
 import type { Inspector } from '../../../extension/services/sessions/explorer-session';
+import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
 import { exportStructure } from '../../../extension/worker/export-structure';
 import { document, keepEvaluations, viewEvolution } from '../../../extension/worker/documents';
 import { RequestCancelled } from '../../../extension/services/worker/worker-errors';
@@ -31,6 +32,8 @@ function inspectorInProcess(gate: Promise<void> = Promise.resolve()) {
   } = {
     document,
     keepEvaluations,
+    narrowed: async ({ model: path, ...changes }) =>
+      describeNarrowed(await openModelFiles(path), changes),
     exportStructure: async (request) => exportStructure(request, openModelFiles),
     viewEvolution: async (state) => Promise.resolve(viewEvolution(state)),
     describe: async (request) => describeModel(request.model),

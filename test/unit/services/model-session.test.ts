@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import type { LayerProfile } from '../../../extension/core/prune/layer-profile';
 import { defaultSettings } from '../../../extension/core/prune/options';
+import type { NarrowedModel } from '../../../extension/core/models/narrow/describe-narrowed';
+import { planFor } from '../../../extension/core/plans/plan';
+import type { Plan } from '../../../extension/core/plans/plan';
 import type { HeatmapState } from '../../../extension/protocol/heatmap';
 import { ModelSession } from '../../../extension/services/sessions/model-session';
 import { planOf } from '../../../extension/services/documents/plans';
@@ -46,7 +49,14 @@ describe('ModelSession', () => {
       model,
       '/models/small.layerprofile.json',
       {
-        preview: (removed) => ({ lines: [], loadsWith: removed.join(' ') }),
+        preview: ({ removed }, narrowed) => ({
+          lines: [],
+          loadsWith: [...removed, ...Object.keys(narrowed?.sublayers ?? {})].join(' '),
+        }),
+        narrowed,
+        showError: (error) => {
+          throw error;
+        },
         cannot: {},
         blocked: () => undefined,
         save: (now) => {
@@ -55,6 +65,16 @@ describe('ModelSession', () => {
       },
       stored,
     );
+
+  const left = {
+    ...{ of: 'channels' as const, kept: 3, count: 4 },
+    ...{ parameters: 1, bytes: 2, flopsPerToken: 2, kvBytesPerToken: 0 },
+  };
+  const narrowed = async ({ narrow = [] }: Pick<Plan, 'narrow'>): Promise<NarrowedModel> => {
+    if (narrow.some(({ remove }) => remove === '9')) throw new Error('no channel 9');
+    const sublayers = Object.fromEntries(narrow.map(({ sublayer }) => [sublayer, left]));
+    return Promise.resolve({ summary: model, sublayers });
+  };
 
   beforeEach(() => {
     saved = undefined;
@@ -89,10 +109,50 @@ describe('ModelSession', () => {
     expect(restored.snapshot()).toEqual(session.snapshot());
   });
 
+  it('keeps what a plan narrows, as long as that stays', async () => {
+    const narrow = [
+      { sublayer: 'block.1.feedforward', remove: '3' },
+      { sublayer: 'block.2.feedforward', remove: '3' },
+    ];
+    const plan = planFor({ path: 'small' }, { remove: ['block.0.attention'], narrow });
+    session.loadProfile(profile);
+    await session.choosePlan(plan, '/plans/p.plan.json');
+    expect(told).toContain('narrowed');
+    const ids = narrow.map(({ sublayer }) => sublayer);
+    expect(session.snapshot()).toMatchObject({
+      narrowed: { [ids[0] ?? '']: left, [ids[1] ?? '']: left },
+      configPreview: { loadsWith: ['block.0.attention', ...ids].join(' ') },
+      selectedRounds: undefined,
+    });
+    expect(planOf(session, '/models/small.plan.json')).toMatchObject({ narrow });
+    const evaluation = { rounds: 1, text: 't', perplexity: 5, tokens: 1, tokensPerSecond: 1 };
+    session.addEvaluation(session.choice, evaluation);
+    const restored = open(saved);
+    await restored.restoreNarrowing();
+    restored.loadProfile(profile);
+    expect(restored.snapshot()).toEqual(session.snapshot());
+
+    // Removed, it cannot be narrowed; kept again, it is.
+    session.chooseMark(ids[0] ?? '', 'removed');
+    expect(session.choice.narrow).toEqual(narrow.slice(1));
+    await expect.poll(() => Object.keys(session.snapshot().narrowed)).toEqual(ids.slice(1));
+    expect(session.snapshot().selectionEvaluation).toBeUndefined();
+    session.chooseMark(ids[0] ?? '', 'keep');
+    await expect.poll(() => Object.keys(session.snapshot().narrowed)).toEqual(ids);
+    expect(session.snapshot().selectionEvaluation).toEqual(evaluation);
+
+    const wrong = { ...plan, narrow: [{ sublayer: ids[0] ?? '', remove: '9' }] };
+    await expect(session.choosePlan(wrong, '/plans/p.plan.json')).rejects.toThrow('no channel 9');
+    expect(session.narrow).toEqual(narrow);
+    session.keepWidths();
+    expect(session.snapshot().narrowed).toEqual({});
+    expect(planOf(session, '/models/small.plan.json')).not.toHaveProperty('narrow');
+  });
+
   it('keeps the patches of a plan, which count where their sublayers go', () => {
     const program = '(push (add (connect identity)))';
     const sublayer = 'block.1.feedforward';
-    session.choosePlan(
+    void session.choosePlan(
       {
         ...{ format: 'espalier.plan', version: 1, model: { path: 'small' } },
         ...{ remove: ['block.0.attention'], patch: [{ sublayer, program, file: 'w.safetensors' }] },
@@ -176,7 +236,7 @@ describe('ModelSession', () => {
       tokens: 8,
       tokensPerSecond: 1,
     };
-    session.addEvaluation({ removed: order.slice(0, 2).reverse(), patches: [] }, evaluation);
+    session.addEvaluation({ removed: order.slice(0, 2).reverse(), narrow: [], patches: [] }, evaluation);
     expect(session.snapshot().selectionEvaluation?.perplexity).toBe(12);
     expect(session.snapshot().profile?.evaluations.map(({ rounds }) => rounds)).toEqual([0, 2]);
     session.chooseMark('block.0.feedforward', 'removed');
@@ -187,7 +247,7 @@ describe('ModelSession', () => {
     session.loadProfile(profile);
     session.chooseRounds(2);
     const drift = { positions: 8, limit: 0.1, sublayers: [], starts: 'block.0.attention' };
-    session.addDrift({ removed: order.slice(0, 2).reverse(), patches: [] }, drift);
+    session.addDrift({ removed: order.slice(0, 2).reverse(), narrow: [], patches: [] }, drift);
     expect(session.snapshot().drift).toBe(drift);
     session.chooseRounds(1);
     expect(session.snapshot().drift).toBeUndefined();

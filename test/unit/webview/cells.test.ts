@@ -3,7 +3,8 @@ import { cellFacts, cellLabel, cellTooltip } from '../../../webview/heatmap/cell
 import { cellsOf, lostPlaces } from '../../../webview/heatmap/cells';
 import { totalsOf } from '../../../webview/heatmap/selection';
 import { unitName } from '../../../webview/heatmap/units';
-import { mixtureOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
+import { everything, rowsOf } from '../../../webview/heatmap/candidate-rows';
+import { mixtureOf, modelOf, profileOf, roundsOf, stateOf } from './heatmap-fixture';
 
 describe('cells', () => {
   it('wait without a profile, and carry the marks all the same', () => {
@@ -55,6 +56,42 @@ describe('cells', () => {
     expect(facts.get('Drift')).toMatch(/^10\.0\s%, cosine 0\.900$/);
     expect(facts.get('Largest drift')).toMatch(/^40\.0\s% at " fox", token 7$/);
     expect(cell && cellLabel(cell)).toMatch(/drift 10\.0\s%/);
+  });
+
+  it('say how much of a narrowed sublayer is kept, unless it is removed', () => {
+    const id = 'block.1.feedforward';
+    const narrowed = {
+      [id]: {
+        ...{ of: 'channels' as const, kept: 3, count: 4 },
+        ...{ parameters: 24, bytes: 48, flopsPerToken: 48, kvBytesPerToken: 0 },
+      },
+      'block.0.attention': {
+        ...{ of: 'groups' as const, kept: 1, count: 2 },
+        ...{ parameters: 5, bytes: 10, flopsPerToken: 10, kvBytesPerToken: 2 },
+      },
+    };
+    const { cells, byId } = cellsOf(stateOf({ narrowed }));
+    const cell = byId.get(id);
+    expect(cell && cellLabel(cell)).toMatch(/narrowed to 3 of 4 channels \(75\.0\s%\)/);
+    expect(cell && cellTooltip(cell)).toMatch(/^narrowed to 3 of 4 channels/);
+    const facts = new Map(cell && cellFacts(cell, 'js').map(({ name, value }) => [name, value]));
+    expect(facts.get('Width')).toMatch(/^3 of 4 channels/);
+    expect(facts.get('Parameters')).toBe('30 → 24');
+    expect(facts.get('KV cache per token')).toBe('0 B');
+    const heads = byId.get('block.0.attention');
+    expect(heads && cellLabel(heads)).toContain('1 of 2 key/value heads');
+    const sorted = rowsOf(cells, everything, { key: 'width', descending: false });
+    expect(sorted.slice(0, 2)).toEqual([heads, cell]);
+
+    const model = modelOf(3);
+    const totals = totalsOf([], model, narrowed);
+    expect(totals).toMatchObject({ sublayers: 0, narrowed: 2, parameters: 11, bytes: 22 });
+    expect(totals.memory).toBe(22 + 4096 * 2);
+    expect(totals.shares.memory).toBeCloseTo((22 + 4096 * 2) / (280 + 4096 * 12));
+    const without = cellsOf(stateOf({ narrowed, removed: [id] }));
+    expect(without.byId.get(id)?.narrowed).toBeUndefined();
+    // Removed, it goes as a whole.
+    expect(totalsOf([id], model, narrowed)).toMatchObject({ narrowed: 1, parameters: 35 });
   });
 
   it('say where the rank depends on the text', () => {
@@ -118,7 +155,7 @@ describe('cells', () => {
       status: 'excluded',
     });
     // The expert of a mixture that goes is not counted twice.
-    expect(totalsOf(removed, model)).toMatchObject({ sublayers: 1, experts: 1, parameters: 35 });
+    expect(totalsOf(removed, model, {})).toMatchObject({ sublayers: 1, experts: 1, parameters: 35 });
     const profile = profileOf({
       settings: { ...profileOf().settings, granularity: 'expert' },
       candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],

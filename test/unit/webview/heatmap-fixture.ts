@@ -93,6 +93,7 @@ export function stateOf(
     selectedRounds: undefined,
     removed: [],
     protectedIds: [],
+    narrowed: {},
     patches: {},
     configPreview: { lines: [], loadsWith: '' },
     selectionEvaluation: undefined,

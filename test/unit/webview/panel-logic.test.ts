@@ -135,11 +135,14 @@ describe('perplexities', () => {
   });
 
   it('take an evaluation of nothing removed as the original', () => {
-    expect(perplexitiesOf(stateOf({ selectionEvaluation: evaluationOf(0, 21) }))).toEqual({
+    const selectionEvaluation = evaluationOf(0, 21);
+    expect(perplexitiesOf(stateOf({ selectionEvaluation, selectedRounds: 0 }))).toEqual({
       original: 21,
       selected: 21,
       firstTokens: undefined,
     });
+    // Of narrowed sublayers, none of which is removed.
+    expect(perplexitiesOf(stateOf({ selectionEvaluation })).original).toBeUndefined();
     expect(perplexitiesOf(stateOf({ profile, removed: ['x'] })).selected).toBeUndefined();
     const partial = { ...evaluationOf(0, 21), partial: true } as const;
     expect(perplexitiesOf(stateOf({ selectionEvaluation: partial })).firstTokens).toBe(

@@ -10,11 +10,11 @@ import type { HeatmapPanel } from '../heatmap-panel';
 
 interface ConfigProps {
   readonly panel: HeatmapPanel;
-  readonly hasRemovals: boolean;
+  readonly hasChanges: boolean;
 }
 
 /** What pruning would do to config.json, as a diff, and how the result loads. */
-export function ConfigPreview({ panel, hasRemovals }: ConfigProps): VNode {
+export function ConfigPreview({ panel, hasChanges }: ConfigProps): VNode {
   const { lines, loadsWith } = panel.get('configPreview');
   const isFile = /\.(?:gguf|onnx)$/i.test(panel.get('model').path);
   const { added, removed } = changedLines(lines);
@@ -33,10 +33,10 @@ export function ConfigPreview({ panel, hasRemovals }: ConfigProps): VNode {
       }
       controls={!isFile && <Button label={strings.openConfig} onClick={panel.run.openConfig} />}
     >
-      {hasRemovals && loadsWith !== '' && (
+      {hasChanges && loadsWith !== '' && (
         <Facts facts={[{ name: strings.loadsWith, value: loadsWith }]} />
       )}
-      {!hasRemovals && !isChanged && <p class="muted">{strings.configSame}</p>}
+      {!hasChanges && !isChanged && <p class="muted">{strings.configSame}</p>}
       {lines.length > 0 && (
         <div class="diff" tabIndex={0} role="region" aria-label={strings.configLines}>
           {hunksOf(lines).map((hunk, index) => (

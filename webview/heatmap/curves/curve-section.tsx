@@ -155,11 +155,11 @@ function mostRemoved({ greedy, predicted, baselines }: Curves): number {
 }
 
 function selectionOf(
-  { removed, model, selectedRounds }: Selected,
+  { removed, narrowed, model, selectedRounds }: Selected,
   axis: Axis,
   { greedy }: Curves,
 ): ChartContent['selection'] {
   const point = greedy.find(({ rounds }) => rounds === selectedRounds);
   if (point !== undefined) return { x: point.x, y: point.y };
-  return { x: totalsOf(expandSublayers(removed, model), model)[axis], y: undefined };
+  return { x: totalsOf(expandSublayers(removed, model), model, narrowed)[axis], y: undefined };
 }

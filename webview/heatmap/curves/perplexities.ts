@@ -3,18 +3,18 @@ import { isSameText } from '../../../extension/core/change-size';
 
 /** Held-out perplexity of the original and of the selection, where they have been measured. */
 export function perplexitiesOf(
-  state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation' | 'removed'>,
+  state: Pick<HeatmapState, 'profile' | 'selectedRounds' | 'selectionEvaluation'>,
 ): {
   original: number | undefined;
   selected: number | undefined;
   /** Tokens that were read, where those are only the first of what an evaluation reads. */
   firstTokens: number | undefined;
 } {
-  const { profile, selectedRounds, selectionEvaluation, removed } = state;
+  const { profile, selectedRounds, selectionEvaluation } = state;
   const { evaluations = [] } = profile ?? {};
   const selected =
     selectionEvaluation ?? evaluations.find(({ rounds }) => rounds === selectedRounds);
-  const original = [...evaluations, ...(removed.length === 0 ? [selected] : [])].find(
+  const original = [...evaluations, ...(selectedRounds === 0 ? [selected] : [])].find(
     (one) => one?.rounds === 0 && (selected === undefined || isSameText(one, selected)),
   );
   const { partial, tokens } = selected ?? original ?? {};

@@ -1,4 +1,3 @@
-import { applyEdits, format } from 'jsonc-parser';
 import { setField } from '../../set-json-field';
 import type { Refusal } from '../../models/capability';
 import type { Architecture } from '../../models/transformer/architecture';
@@ -9,7 +8,6 @@ import { knownEncoder } from '../../models/encoders/encoder-architectures';
 import { knownSeq2Seq } from '../../models/seq2seq/seq2seq-families';
 import { knownStaged } from '../../models/stages/staged-families';
 import type { CompressedForms } from '../../models/forms/form-spec';
-import type { ModelSummary } from '../../models/model-summary';
 import type { PatchSpecs } from '../../models/patch/symbolic-patch';
 import {
   baseModelType,
@@ -18,19 +16,9 @@ import {
 } from '../../models/transformer/model-config';
 import { modellingClasses, modellingModule } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
-import { isUneven, layOutChanges, needsModule } from '../changes';
-import type { Patches } from '../changes';
+import { isUneven } from '../changes';
 import { say } from '../../message';
 import type { Message } from '../../message';
-
-/** A change of config.json as the user is shown it. */
-export interface ConfigPreview {
-  /** The source's text, one field a line. */
-  readonly before: string;
-  readonly after: string;
-  /** How other tools load the result, as a sentence. */
-  readonly loadsWith: Message;
-}
 
 /** Which blocks a rewritten config.json speaks of. */
 export interface BlockSelection {
@@ -54,25 +42,6 @@ type Json = Record<string, unknown>;
 
 /** Blocks from this one on are windowed where qwen's configuration does not say; see architectures. */
 const defaultMaxWindowLayers = 28;
-
-/** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
-export function previewPrunedConfig(
-  configText: string,
-  removed: readonly string[],
-  summary: ModelSummary,
-  patches: Patches = new Map(),
-): ConfigPreview {
-  const oneLine = !configText.trim().includes('\n');
-  const before = oneLine
-    ? applyEdits(configText, format(configText, undefined, { tabSize: 2, insertSpaces: true }))
-    : configText;
-  const changes = layOutChanges(summary, removed, undefined, patches);
-  return {
-    before,
-    after: rewriteConfig(before, changes),
-    loadsWith: describeLoading(configText, needsModule(changes)),
-  };
-}
 
 /** How transformers loads a pruned folder, as a sentence. */
 export function describeLoading(configText: string, withModellingFile: boolean): Message {

@@ -23,7 +23,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const modelType = baseModelType(String(named.model_type));
   const encoder = knownEncoder(modelType);
   if (encoder !== undefined) {
-    return whyNoEncoderFile(encoder, compressed, Object.keys(patched));
+    return whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched));
   }
   if (knownStaged(modelType) !== undefined || knownSeq2Seq(named) !== undefined) {
     return undefined;
@@ -43,7 +43,7 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   if (noWhole !== undefined) {
     return noWhole;
   }
-  const tooNarrow = whyNoWidths(architecture, changes);
+  const tooNarrow = whyNoWidths(architecture, changes, architecture.heads);
   if (tooNarrow !== undefined) {
     return tooNarrow;
   }

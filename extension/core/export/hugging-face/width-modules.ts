@@ -18,16 +18,19 @@ const widthModules = `def resize(layer, path, axis, kept, whole):
 
 
 def resize_heads(attention, kept, whole):
-    """Some families keep the numbers of heads beside the layers."""
-    for name in ("num_heads", "num_attention_heads", "num_key_value_heads"):
-        count = getattr(attention, name, None)
-        if isinstance(count, int):
-            setattr(attention, name, count * kept // whole)`;
+    """Some families keep the numbers of heads, and their sizes together, beside the layers."""
+    names = ("num_heads", "n_heads", "num_attention_heads", "num_key_value_heads", "all_head_size")
+    for part in attention.modules():
+        for name in names:
+            count = getattr(part, name, None)
+            if isinstance(count, int):
+                setattr(part, name, count * kept // whole)`;
 
 /** Why a modelling file cannot have attentions of fewer heads. */
 export function whyNoWidths(
-  { modelType, attention, heads }: Architecture,
+  { modelType, attention }: Pick<Architecture, 'modelType' | 'attention'>,
   { widths }: Pick<Changes, 'widths'>,
+  heads?: Architecture['heads'],
 ): Refusal | undefined {
   const narrowed = Object.keys(widths).find((id) => id.endsWith('.attention'));
   const isPlain = attention.queryKeyValue.kind === 'separate' && heads === undefined;
@@ -72,7 +75,7 @@ export function widthParts(
       ...outputs.flatMap(modulesOf).map((path) => `("${path}", 0)`),
       `("${moduleOf(inputs)}", 1)`,
     ].join(', ');
-  const [module = ''] = attention.output.split('.');
+  const [module = ''] = moduleOf(attention.output).split('.');
   return {
     classes: `\n\n${widthModules}\n`,
     method: `

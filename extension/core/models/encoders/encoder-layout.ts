@@ -11,7 +11,7 @@ import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import { describedForms, TensorFinder } from '../transformer/tensor-finder';
-import { findAttention, findFeedforward, readShapes } from '../parts/branches';
+import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import { findPatchSublayer, keepBehind } from '../transformer/transformer-sublayer';
 import type { TransformerSublayer } from '../transformer/transformer-sublayer';
 import { findRelative } from './find-relative';
@@ -119,7 +119,8 @@ export function layOutEncoder(
   const { embedding, startNorms } = findEmbedding(architecture, config, folder, tensors, prefix);
   const biases = architecture.biases(config);
   const turning = { interleaved: architecture.interleavedRotary ?? false, reversed: false };
-  const removed = new Set(config.espalier?.removed ?? []);
+  const { removed: gone = [], widths = {} } = config.espalier ?? {};
+  const removed = new Set(gone);
   const patchModules = patchModulesOf(architecture);
   const rotaries = new Map<string, Rotary>();
   const relative = findRelative(architecture, config, tensors, prefix, attention);
@@ -153,11 +154,14 @@ export function layOutEncoder(
       rotaries.set(rotary, readRotary(seen, attention.headDim, turning, folder.config));
     }
     const names = (block === 0 ? architecture.firstAttention : undefined) ?? architecture.attention;
+    const heads = ownHeads(attention, widths[`block.${block}.attention`]);
+    const shape = { ...attention, ...heads };
     add('attention', () => ({
       kind: 'attention',
       block,
+      ...(isSame(heads, attention) ? {} : { heads }),
       weights: {
-        ...relative(place, findAttention(names, biases, tensors, place, attention)),
+        ...relative(place, findAttention(names, biases, tensors, place, shape)),
         ...findConvolution(architecture, config, tensors, place),
         ...findGridBias(architecture, tensors, place, embedding, attention.numHeads),
         ...findBiasGate(architecture, tensors, place, attention),
@@ -170,7 +174,7 @@ export function layOutEncoder(
       block,
       weights: findFeedforward(architecture.feedforward, biases, tensors, place, {
         hidden,
-        inner: config.espalier?.widths?.[`block.${block}.feedforward`] ?? config.intermediate_size,
+        inner: widths[`block.${block}.feedforward`] ?? config.intermediate_size,
       }),
     }));
   }

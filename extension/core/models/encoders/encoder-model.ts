@@ -23,7 +23,7 @@ import { outerMatricesOf } from '../transformer/outer-matrices';
 import type { OuterLinears } from '../transformer/outer-matrices';
 import type { SideValue, Values } from '../model-emitter';
 import type { ModelSummary } from '../model-summary';
-import { feedforwardWidth } from '../narrow/width';
+import { attentionWidth, feedforwardWidth } from '../narrow/width';
 import type { Width } from '../narrow/width';
 import { emitNorms } from '../parts/norm';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
@@ -113,11 +113,18 @@ export class EncoderModel implements LayeredModel {
     return this.over(this.idAt(index), this.at(index));
   }
 
-  /** Channels of feed-forwards; attentions stay whole. */
   public width(index: number): Width | undefined {
     const sublayer = this.at(index);
-    return sublayer.kind === 'feedforward' && this.summary.fixed === undefined
-      ? feedforwardWidth(this.layout.feedforward, sublayer.weights)
+    const { attention, feedforward, distanceBias, gatedBias } = this.layout;
+    if (this.summary.fixed !== undefined) {
+      return undefined;
+    }
+    if (sublayer.kind === 'feedforward') {
+      return feedforwardWidth(feedforward, sublayer.weights);
+    }
+    // Tables that all blocks share hold a column for each head.
+    return sublayer.kind === 'attention' && distanceBias === undefined && gatedBias === undefined
+      ? attentionWidth({ ...attention, ...sublayer.heads }, sublayer.weights)
       : undefined;
   }
 
@@ -306,7 +313,8 @@ export class EncoderModel implements LayeredModel {
       switch (sublayer.kind) {
         case 'attention': {
           const sides = encoderAttentionSide(graph, this.layout, sublayer, side);
-          return emitAttention(graph, attention, sublayer.weights, hidden, sides);
+          const shape = { ...attention, ...sublayer.heads };
+          return emitAttention(graph, shape, sublayer.weights, hidden, sides);
         }
         case 'feedforward':
           return emitFeedforward(graph, feedforward, sublayer.weights, hidden);

@@ -46,7 +46,10 @@ export async function storeForms(
 }
 
 /** A tensor that is computed when its turn comes. */
-export interface ComputedTensor extends Pick<LazyTensor, 'name' | 'dtype' | 'shape' | 'length'> {
+export interface ComputedTensor extends Pick<
+  LazyTensor,
+  'name' | 'dtype' | 'shape' | 'length' | 'inline'
+> {
   readonly bytes: () => Promise<Uint8Array>;
 }
 

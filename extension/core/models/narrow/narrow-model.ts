@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto';
-import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { readBytes } from '../../checkpoints/read-tensor';
 import { setField } from '../../set-json-field';
 import { UserError } from '../../user-error';
 import { storeComputed } from '../forms/store-forms';
 import type { ComputedTensor } from '../forms/store-forms';
-import { narrowableModels } from '../capabilities';
 import type { EncoderArchitecture } from '../encoders/encoder-architecture';
 import { knownEncoder } from '../encoders/encoder-architectures';
 import { parseEncoderConfig } from '../encoders/encoder-config';
@@ -19,8 +16,9 @@ import { baseModelType, readModelType } from '../transformer/model-config';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
-import { elementsPerBlock } from './width';
-import type { Width, WidthTensor } from './width';
+import { cutWeight } from './weight-cuts';
+import type { Width } from './width';
+import { whyNotNarrowable } from './why-not-narrow';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -38,7 +36,7 @@ export async function narrowModel(
   file: string | undefined,
 ): Promise<OpenedModel> {
   const made = [...narrowing].flatMap(([id, kept]) =>
-    requireWidth(opened, id).tensors.map((one) => narrowed(one, kept)),
+    requireWidth(opened, id).tensors.flatMap((one) => cutWeight(one, kept)),
   );
   const stored =
     file === undefined
@@ -92,14 +90,14 @@ async function readNarrowed(
       return { model, headers: { ...headers, header } };
     }
     case 'onnx': {
-      const graph = headers.graph.resized(stored, fingerprint);
+      const graph = headers.graph.resized(stored, widths, fingerprint);
       return { model: graph, headers: { ...headers, graph } };
     }
   }
 }
 
 /** What a plan narrows, and what goes otherwise. */
-interface PlannedChanges {
+export interface PlannedChanges {
   readonly narrow?: readonly PlannedNarrowing[];
   readonly remove?: readonly string[];
   readonly patch?: readonly { readonly sublayer: string }[];
@@ -143,8 +141,8 @@ export function readNarrowing(
       }
       if ([...out].some((one) => !neighboursOf(one, step).every((other) => out.has(other)))) {
         fault(
-          say`The last layer of ${sublayer} is quantized in blocks, so ${step} neighbours go together, but ${ranges} would be removed.`,
-          say`Remove ranges such as 0-${step - 1}, or narrow the Hugging Face folder of the model.`,
+          say`${sublayer} is quantized in groups or blocks, so ${step} neighbours go together, but ${ranges} would be removed.`,
+          say`Remove ranges such as 0-${step - 1}, or narrow the model before it is quantized.`,
         );
       }
       if (kept.length === 0) {
@@ -175,46 +173,25 @@ function requireWidth(opened: OpenedModel, id: string): Width {
   return width;
 }
 
-function notNarrowable({ path }: OpenedModel, id: string): UserError {
-  return new UserError(say`${id} can't be narrowed.`, {
-    file: path,
-    field: 'narrow',
-    remedy: narrowableModels,
-  });
+function notNarrowable({ model, path }: OpenedModel, id: string): UserError {
+  const index = model.summary.sublayers.findIndex((one) => one.id === id);
+  const why = whyNotNarrowable(model, index);
+  return why === undefined
+    ? new UserError(say`There is no sublayer ${id}.`, {
+        file: path,
+        field: 'narrow',
+        remedy: say`Name one that the model has, such as ${model.summary.sublayers[0]?.id ?? ''}.`,
+      })
+    : new UserError(say`${id} can't be narrowed. ${why.reason}`, {
+        file: path,
+        field: 'narrow',
+        remedy: why.remedy,
+      });
 }
 
 /** A tensor whose size is known and nothing else. */
-function notStored({ name, dtype, shape, length }: ComputedTensor): LazyTensor {
-  return { name, dtype, shape, length, file: '', offset: 0 };
-}
-
-/** What stays of a tensor, read when it is written. */
-function narrowed({ tensor, axis, places }: WidthTensor, kept: readonly number[]): ComputedTensor {
-  const { name, dtype, shape } = tensor;
-  const left = shape.with(axis, places(kept).length);
-  const length = (tensor.length / elementCount(shape)) * elementCount(left);
-  // Rows of quantized matrices lie in blocks.
-  const block = axis === shape.length - 1 ? elementsPerBlock(tensor) : 1;
-  return {
-    ...{ name, dtype, shape: left, length },
-    bytes: async () => {
-      const all = await readBytes(tensor, tensor.length);
-      const staying = places(kept)
-        .filter((place) => place % block === 0)
-        .map((place) => place / block);
-      const row = all.length / elementCount(shape.slice(0, axis));
-      const inner = (row * block) / (shape[axis] ?? 1);
-      const result = Buffer.alloc(length);
-      let at = 0;
-      for (let start = 0; start < all.length; start += row) {
-        for (const place of staying) {
-          all.copy(result, at, start + place * inner, start + (place + 1) * inner);
-          at += inner;
-        }
-      }
-      return result;
-    },
-  };
+function notStored({ bytes, ...known }: ComputedTensor): LazyTensor {
+  return { ...known, file: '', offset: 0 };
 }
 
 /**
@@ -281,6 +258,10 @@ const sizeFields: SetFields = (text, count, { path, sublayers }) => {
 };
 
 const headFields: SetFields = (text, count, { path }) => {
+  // An encoder's hidden size over its heads is the size of a head.
+  if (encoderOf(text) !== undefined) {
+    return undefined;
+  }
   const fields = JSON.parse(text) as Readonly<Record<string, unknown>>;
   const { architecture, config } = readArchitecture(text, path);
   const { num_attention_heads: heads, num_key_value_heads: groups } = config;

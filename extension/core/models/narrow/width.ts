@@ -1,30 +1,22 @@
-import { ggmlBlockOf, isDequantized } from '../../checkpoints/ggml-types';
+import { isDequantized } from '../../checkpoints/ggml-types';
 import { dtypeBits } from '../../checkpoints/lazy-tensor';
-import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { AttentionShape, AttentionWeights } from '../parts/attention';
 import type { FeedforwardShape, FeedforwardWeights } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
 import type { TransformerLayout } from '../transformer/transformer-layout';
+import { stepOf } from './weight-cuts';
+import type { WidthTensor } from './weight-cuts';
 
 /** What a sublayer can lose without being removed, counted from 0. */
 export interface Width {
   /** Channels of a feed-forward, or key/value heads of an attention, each with its query heads. */
   readonly of: 'channels' | 'groups';
   readonly count: number;
-  /** Neighbours that stay or go together, where the last layer's inputs are quantized in blocks: 0 to step − 1, and so on. */
+  /** Neighbours that stay or go together, where weights are quantized in groups or blocks: 0 to step − 1, and so on. */
   readonly step: number;
   readonly tensors: readonly WidthTensor[];
   /** What writes into the stream; where its inputs are zeros, channels or groups add nothing. */
   readonly output: Linear;
-}
-
-/** A tensor with places that belong to channels or groups. */
-export interface WidthTensor {
-  readonly tensor: LazyTensor;
-  /** The axis of those places, in the tensor as it is stored. */
-  readonly axis: number;
-  /** The places that stay, in order, where these channels or groups do. */
-  readonly places: (kept: readonly number[]) => readonly number[];
 }
 
 type Places = WidthTensor['places'];
@@ -54,25 +46,15 @@ function lendsKeys({ sublayers }: TransformerLayout, block: number): boolean {
   );
 }
 
-/** Width of a sublayer whose last layer has `size` inputs for each of its channels or groups. */
+/** Width of a sublayer, where less than all of its channels or groups can go. */
 function cut(
   of: Width['of'],
-  { count, size }: { readonly count: number; readonly size: number },
+  count: number,
   tensors: readonly WidthTensor[],
   output: Linear,
 ): Width | undefined {
-  const block = elementsPerBlock(output.weight);
-  const step = block / greatestDivisor(block, size);
-  return step < count ? { of, count, step, tensors, output } : undefined;
-}
-
-/** Numbers of a row that are quantized together. */
-export function elementsPerBlock({ dtype }: LazyTensor): number {
-  return isDequantized(dtype) ? ggmlBlockOf(dtype).elements : 1;
-}
-
-function greatestDivisor(a: number, b: number): number {
-  return b === 0 ? a : greatestDivisor(b, a % b);
+  const step = stepOf(tensors);
+  return step !== undefined && step < count ? { of, count, step, tensors, output } : undefined;
 }
 
 /** The channels of a feed-forward; undefined where they can only stay or go as a whole. */
@@ -91,11 +73,15 @@ export function feedforwardWidth(
   ];
   // Fewer channels would be another mean of the norm, or of the gates.
   return innerNorm === undefined && openFrom === undefined && [...gateUp, down].every(isPlain)
-    ? cut('channels', { count, size: 1 }, tensors, down)
+    ? cut('channels', count, tensors, down)
     : undefined;
 }
 
-function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width | undefined {
+/** The key/value heads of an attention; undefined where they can only stay or go as a whole. */
+export function attentionWidth(
+  shape: AttentionShape,
+  weights: AttentionWeights,
+): Width | undefined {
   const { numHeads, numKeyValueHeads: count, headDim } = shape;
   const { queryKeyValue, output } = weights;
   const perGroup = (numHeads / count) * headDim;
@@ -122,7 +108,7 @@ function attentionWidth(shape: AttentionShape, weights: AttentionWeights): Width
     ...inputsOf(output, queries),
   ];
   return isPlainAttention(shape, weights) && [...queryKeyValue, output].every(isPlain)
-    ? cut('groups', { count, size: perGroup }, tensors, output)
+    ? cut('groups', count, tensors, output)
     : undefined;
 }
 
@@ -158,9 +144,8 @@ function isPlain({ weight, bias, form, groups }: Linear): boolean {
     groups === undefined &&
     stored.every(
       ({ dtype, packed, sliceOf }) =>
-        packed === undefined &&
         sliceOf === undefined &&
-        (dtype in dtypeBits || isDequantized(dtype)),
+        (packed !== undefined || dtype in dtypeBits || isDequantized(dtype)),
     )
   );
 }

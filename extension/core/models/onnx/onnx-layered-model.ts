@@ -5,7 +5,7 @@ import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { UserError } from '../../user-error';
 import type { ConfigFields } from '../transformer/config-layout';
 import { configBeside } from './config-beside';
-import { fixedSize, idsPort } from '../example';
+import { describe } from './describe-graph';
 import type { Example } from '../model-input';
 import type {
   GraphPart,
@@ -30,6 +30,9 @@ import { findGraphOuter } from './matrices/graph-outer';
 import type { GraphOuter } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
+import { headsOf } from './matrices/graph-heads';
+import type { GraphHeads } from './matrices/graph-heads';
+import { GraphMatrices } from './matrices/graph-matrices';
 import { channelsOf, withTensors } from './matrices/graph-width';
 import { tableRows } from './matrices/lookups';
 import { mainOutput } from './stream/main-output';
@@ -198,13 +201,31 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 
   public width(index: number): Width | undefined {
-    return channelsOf(this.source, this.linearLayers(index));
+    const { kind } = this.summary.sublayers[index] ?? lost();
+    switch (kind) {
+      case 'feedforward':
+        return channelsOf(this.source, index, this.matricesOf(index));
+      case 'attention':
+        return this.heads(index);
+      default:
+        return undefined;
+    }
   }
 
-  /** This model with tensors of other sizes in the places of some. */
-  public resized(tensors: ReadonlyMap<string, LazyTensor>, fingerprint: string): OnnxLayeredModel {
-    const found = findLayers(withTensors(this.source.file, tensors), fingerprint);
-    return OnnxLayeredModel.cutAll(found, this.config);
+  /**
+   * This model with tensors of other sizes in the places of some.
+   * @param widths what stays of each sublayer that is narrowed, by id
+   */
+  public resized(
+    tensors: ReadonlyMap<string, LazyTensor>,
+    widths: Readonly<Record<string, number>>,
+    fingerprint: string,
+  ): OnnxLayeredModel {
+    const file = this.summary.sublayers.reduce((edited, { id, kind }, index) => {
+      const kept = kind === 'attention' ? widths[id] : undefined;
+      return kept === undefined ? edited : (this.heads(index)?.resized(edited, kept) ?? edited);
+    }, withTensors(this.source.file, tensors));
+    return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
   }
 
   public tapped(index: number): TappedStep {
@@ -309,10 +330,22 @@ export class OnnxLayeredModel implements LayeredModel {
     return { ...found, summary: { ...found.summary, sublayers: named, patches } };
   }
 
+  private heads(index: number): GraphHeads | undefined {
+    return headsOf(this.source, index, this.matricesOf(index), this.valueShapes);
+  }
+
+  private matricesOf(index: number): GraphMatrices {
+    return new GraphMatrices(this.source, this.linearLayers(index));
+  }
+
+  private get valueShapes(): ValueShapes {
+    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
+    return this.shapes;
+  }
+
   /** Of the stream in front of a branch; undefined where not even its rank is known. */
   private shapeInFront(index: number): Shape | undefined {
-    this.shapes ??= new ValueShapes(this.source.file.graph, this.source.index);
-    return this.shapes.of(this.source.branches[index]?.start ?? '');
+    return this.valueShapes.of(this.source.branches[index]?.start ?? '');
   }
 
   private findLinears(): GraphLinears {
@@ -357,28 +390,6 @@ function settingsOf({ place, summary }: OnnxModel): Example {
   const dims = (port.shape ?? []).map((size) => (typeof size === 'number' ? size : 1));
   const data = fillArray(port.dtype, elementCount(dims), () => Number(condition.value));
   return { [port.name]: { dtype: port.dtype, dims, data } };
-}
-
-/** The summary, with what the files beside the graph say of a language model. */
-function describe({ summary }: OnnxModel, output: string, config: ConfigFields): ModelSummary {
-  const ids = idsPort(summary.inputs);
-  if (ids === undefined) {
-    return summary;
-  }
-  const number = (...fields: readonly string[]): number | undefined =>
-    fields.map((field) => config[field]).find((value) => typeof value === 'number');
-  const port = summary.outputs.find(({ name }) => name === output);
-  const last = fixedSize(port, (port?.shape?.length ?? 0) - 1);
-  const vocabularySize = number('vocab_size') ?? (output === 'logits' ? last : undefined);
-  const maxPositions =
-    fixedSize(ids, 1) ?? number('max_position_embeddings', 'n_positions', 'n_ctx');
-  const hiddenSize = number('hidden_size', 'n_embd', 'd_model');
-  return {
-    ...summary,
-    ...(hiddenSize === undefined ? {} : { hiddenSize }),
-    ...(vocabularySize === undefined ? {} : { vocabularySize }),
-    ...(maxPositions === undefined ? {} : { maxPositions }),
-  };
 }
 
 function lost(): never {

@@ -35,7 +35,7 @@ export async function joinPacked(
       }
       continue;
     }
-    const { numbers, shape, packed, turned = false } = matrix;
+    const { numbers, shape, packed, turned = false, sizes } = matrix;
     if (packed !== undefined && quantization.refusal === undefined) {
       requireFit(packed, elementCount(shape) / elementCount(packed.shape));
     }
@@ -47,7 +47,7 @@ export async function joinPacked(
       name,
       packed === undefined
         ? { ...place, dtype: numbers.dtype }
-        : { ...place, dtype: packedDType, packed: { matrix: packed, turned } },
+        : { ...place, dtype: packedDType, packed: { matrix: packed, turned, ...(sizes && { sizes }) } },
     );
   }
   return { ...checkpoint, tensors };

@@ -15,6 +15,8 @@ export type Matrix =
       readonly packed?: PackedMatrix;
       /** Whether the packed matrix is [in, out]. */
       readonly turned?: boolean;
+      /** A tensor that tells the shape. */
+      readonly sizes?: LazyTensor | undefined;
     }
   | undefined;
 

@@ -44,6 +44,7 @@ export async function joinCompressed(
   return {
     numbers,
     shape: sizes,
+    sizes: parts.get('weight_shape'),
     packed: {
       shape: sizes,
       tensor: numbers,

@@ -15,8 +15,9 @@ export function joinGptq(parts: Parts, quantization: QuantizationSummary): Matri
   const bits =
     groups === undefined ? (quantization.bits ?? 4) : (words * 32) / (groups.shape[0] ?? words);
   const shape = [(words * 32) / bits, out] as const;
-  const minus = quantization.form === 'gptq_v2' ? 0 : -1;
-  return joinWords(parts, shape, bits, minus, 'rows');
+  const zeroOffset = quantization.form === 'gptq_v2' ? 0 : -1;
+  const areRuns = quantization.byActivation !== true;
+  return joinWords(parts, shape, bits, { zeroOffset, order: 'rows', areRuns });
 }
 
 export function joinAwq(parts: Parts, quantization: QuantizationSummary): Matrix {
@@ -26,7 +27,7 @@ export function joinAwq(parts: Parts, quantization: QuantizationSummary): Matrix
   const columns = (words * 32) / bits;
   switch (quantization.form) {
     case 'gemm':
-      return joinWords(parts, [rows, columns], bits, 0, 'even-first');
+      return joinWords(parts, [rows, columns], bits, { zeroOffset: 0, order: 'even-first' });
     case 'gemv':
       return joinRows(parts, [rows, columns], bits, groupSize ?? columns);
     default:
@@ -34,13 +35,20 @@ export function joinAwq(parts: Parts, quantization: QuantizationSummary): Matrix
   }
 }
 
+/** How words are filled, and what zeros are less by. */
+interface WordForm {
+  readonly zeroOffset: number;
+  readonly order: 'rows' | 'even-first';
+  /** Whether groups are runs of inputs though each input names its own. */
+  readonly areRuns?: boolean;
+}
+
 /** Words [in, out], with a zero and a scale for each group of inputs. */
 function joinWords(
   parts: Parts,
   shape: readonly [input: number, out: number],
   bits: number,
-  zeroOffset: number,
-  order: 'rows' | 'even-first',
+  { zeroOffset, order, areRuns = false }: WordForm,
 ): Matrix {
   const numbers = take(parts, 'qweight');
   const zeros = take(parts, 'qzeros');
@@ -59,7 +67,7 @@ function joinWords(
   } else {
     requireEven(scales, input, count);
   }
-  const spread = groups === undefined ? {} : { groups: { tensor: groups, axis: 0 as const } };
+  const spread = groups === undefined ? {} : { groups: { tensor: groups, axis: 0 as const, areRuns } };
   const zeroCodes = {
     bits,
     order: order === 'rows' ? 'columns' : order,

@@ -24,6 +24,7 @@ export const quantizationMethods: Readonly<Record<string, Method>> = {
           ? 'marlin'
           : (text(fields['checkpoint_format']) ?? 'gptq'),
       ...sizes(fields['bits'], fields['group_size']),
+      ...(fields['desc_act'] === true ? { byActivation: true } : {}),
     }),
     runs: { bits: [2, 3, 4, 8], forms: ['gptq', 'gptq_v2'] },
   },

@@ -39,7 +39,7 @@ export interface GraphLinears {
   readonly unusable: readonly UnusableMatrix[];
 }
 
-const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
+export const formDTypes: ReadonlySet<DType> = new Set([...runnableDTypes, 'U8', 'I8']);
 /** Below, operators that forms are emitted in mean something else, such as how they broadcast. */
 const oldestOpset = 9;
 

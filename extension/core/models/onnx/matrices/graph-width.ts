@@ -1,20 +1,26 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
-import { copyWith, externalTensor, valueInfo } from '../../../onnx/messages';
-import type { ValueInfoProto } from '../../../onnx/proto/onnx_pb';
-import type { Width, WidthTensor } from '../../narrow/width';
+import { attribute, copyWith, externalTensor, valueInfo } from '../../../onnx/messages';
+import type { NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
+import { stepOf } from '../../narrow/weight-cuts';
+import type { WidthTensor } from '../../narrow/weight-cuts';
+import type { Width } from '../../narrow/width';
+import type { Linear } from '../../parts/linear';
+import { operatorName } from '../graph-index';
 import type { GraphNode } from '../graph-index';
+import { intAttribute } from '../node-attributes';
 import type { OnnxModel } from '../stream/stream-of-graph';
 import { lazyTensor } from './graph-linears';
-import type { GraphLinear } from './graph-linears';
+import { fewBitsProduct } from './graph-matrices';
+import type { GraphMatrices, GraphMatrix } from './graph-matrices';
 
 /** Operators that change each number by itself; what else they read has one number, or one for each channel. */
 const elementwise: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'PRelu'],
   ...['Relu', 'LeakyRelu', 'Elu', 'Gelu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Swish', 'Mish'],
   ...['Tanh', 'Erf', 'Exp', 'Sqrt', 'Abs', 'Neg', 'Reciprocal', 'Softplus', 'Clip'],
-  ...['Cast', 'Identity'],
+  ...['Cast', 'Identity', 'QuantizeLinear', 'DequantizeLinear'],
   ...['com.microsoft:Gelu', 'com.microsoft:FastGelu', 'com.microsoft:BiasGelu'],
   ...['com.microsoft:QuickGelu'],
 ]);
@@ -26,17 +32,12 @@ class Channels {
   /** Those of them that are one number for all channels, which others may read too. */
   private readonly numbers = new Set<string>();
   private readonly nodes = new Set<GraphNode>();
-  private readonly layerOf: ReadonlyMap<GraphNode, GraphLinear>;
 
   public constructor(
     private readonly source: OnnxModel,
-    layers: readonly GraphLinear[],
+    private readonly matrices: GraphMatrices,
     private readonly count: number,
-  ) {
-    this.layerOf = new Map(
-      layers.flatMap((layer) => layer.nodes.map((node) => [node, layer] as const)),
-    );
-  }
+  ) {}
 
   /** Whether every value on the way to `value` is known to have the channels as its last axis. */
   public follow(value: string): boolean {
@@ -57,10 +58,10 @@ class Channels {
       this.numbers.add(value);
       return isNumber(node);
     }
-    const layer = this.layerOf.get(node);
-    return layer === undefined
+    const matrix = this.matrices.of(node);
+    return matrix === undefined
       ? elementwise.has(node.op) && node.inputs.every((input) => this.follow(input))
-      : this.product(node, layer);
+      : this.product(matrix);
   }
 
   /** Whether nothing reads the values but what has been followed, and `last`. */
@@ -74,13 +75,12 @@ class Channels {
     );
   }
 
-  private product(node: GraphNode, layer: GraphLinear): boolean {
-    const [, , bias = ''] = node.proto.input;
-    const isOwn = layer.out === this.count && isPlain(layer);
-    if (isOwn) {
-      this.add(layer.weight, layer.transposed ? 1 : 0);
+  private product({ out, linear, bias }: GraphMatrix): boolean {
+    if (out !== this.count) {
+      return false;
     }
-    return isOwn && (bias === '' || this.follow(bias));
+    this.tensors.push({ tensor: linear.weight, axis: linear.transposed === true ? 1 : 0, places: all });
+    return bias === '' || this.follow(bias);
   }
 
   private constant(data: OnnxInitializer): boolean {
@@ -92,16 +92,14 @@ class Channels {
     const [tensor] = lazyTensor(data);
     const isOne = tensor !== undefined && elementCount(data.dims) === this.count;
     if (isOne && data.dims[last] === this.count) {
-      this.add(tensor, last);
+      this.tensors.push({ tensor, axis: last, places: all });
       return true;
     }
     return false;
   }
-
-  private add(tensor: LazyTensor, axis: number): void {
-    this.tensors.push({ tensor, axis, places: (kept) => kept });
-  }
 }
+
+const all: WidthTensor['places'] = (kept) => kept;
 
 /** Whether a node gives a single number, whatever reads it. */
 function isNumber({ proto: { attribute } }: GraphNode): boolean {
@@ -111,38 +109,34 @@ function isNumber({ proto: { attribute } }: GraphNode): boolean {
   );
 }
 
-/** Whether a matrix is read once, as it is, by products of rows. */
-function isPlain({ form, use: { products, between } }: GraphLinear): boolean {
-  const [product, ...others] = products;
-  const isRead = product !== undefined && product.map === undefined && others.length === 0;
-  return isRead && form === undefined && between.length === 0;
+/** The channels of feed-forward `index`, where what lies between its layers changes each number by itself. */
+export function channelsOf(
+  source: OnnxModel,
+  index: number,
+  matrices: GraphMatrices,
+): Width | undefined {
+  const down = matrices.last(index);
+  if (down === undefined || source.place !== undefined) {
+    return undefined;
+  }
+  const { linear, in: count } = down;
+  const channels = new Channels(source, matrices, count);
+  if (!channels.follow(down.input) || !channels.isClosed(down.node)) {
+    return undefined;
+  }
+  const tensors = [...channels.tensors, inputsOf(linear, all)];
+  const step = stepOf(tensors);
+  return step !== undefined && step < count
+    ? { of: 'channels', count, step, tensors, output: linear }
+    : undefined;
 }
 
-/** The channels of a feed-forward with these layers, where what lies between them changes each number by itself. */
-export function channelsOf(source: OnnxModel, layers: readonly GraphLinear[]): Width | undefined {
-  const kind = source.summary.sublayers[layers[0]?.sublayer ?? -1]?.kind;
-  const down = layers.find(({ role }) => role === 'down');
-  const [node] = down?.nodes ?? [];
-  const [product] = down?.products ?? [];
-  if (kind !== 'feedforward' || down === undefined || node === undefined || !isPlain(down)) {
-    return undefined;
-  }
-  const count = down.in;
-  const channels = new Channels(source, layers, count);
-  if (
-    source.place !== undefined ||
-    !channels.follow(product?.input ?? '') ||
-    !channels.isClosed(node)
-  ) {
-    return undefined;
-  }
-  const { weight, transposed } = down;
-  const inputs: WidthTensor = { tensor: weight, axis: transposed ? 0 : 1, places: (kept) => kept };
-  return {
-    ...{ of: 'channels', count, step: 1 },
-    tensors: [...channels.tensors, inputs],
-    output: { weight, transposed },
-  };
+/** The inputs of a matrix. */
+export function inputsOf(
+  { weight, transposed = false }: Linear,
+  places: WidthTensor['places'],
+): WidthTensor {
+  return { tensor: weight, axis: transposed ? 0 : 1, places };
 }
 
 /** What is said of an input, with other sizes. */
@@ -153,6 +147,22 @@ function resizedInput(input: ValueInfoProto, shape: readonly number[]): ValueInf
     : input;
 }
 
+/** A product whose sizes, which it tells beside its matrix [out, blocks, bytes], are those of another one. */
+function resizedProduct(node: NodeProto, { shape: [out = 0, blocks = 0] }: LazyTensor): NodeProto {
+  const width = blocks * intAttribute(node, 'block_size', 32);
+  return withAttributes(node, { N: out, K: width });
+}
+
+/** A node with other values of some of its attributes. */
+export function withAttributes(
+  node: NodeProto,
+  values: Readonly<Record<string, number | readonly number[]>>,
+): NodeProto {
+  const others = node.attribute.filter(({ name }) => values[name] === undefined);
+  const set = Object.entries(values).map(([name, value]) => attribute(name, value));
+  return copyWith(node, { attribute: [...others, ...set] });
+}
+
 /** A file with other tensors in the places of some of its weights; notes of the sizes of values go. */
 export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTensor>): OnnxFile {
   const placed = (data: OnnxInitializer): OnnxInitializer => {
@@ -160,7 +170,9 @@ export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTen
     return own === undefined
       ? data
       : {
-          ...{ ...data, dims: own.shape, file: own.file, offset: own.offset, length: own.length },
+          ...{ ...data, file: own.file, offset: own.offset, length: own.length },
+          // Lists may have been cut as the matrices that they are.
+          dims: data.dims.length === 1 ? [elementCount(own.shape)] : own.shape,
           ...{ inline: undefined, mappable: true },
         };
   };
@@ -176,6 +188,10 @@ export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTen
     const own = tensors.get(one.name);
     return own === undefined ? one : resizedInput(one, own.shape);
   });
-  const graph = copyWith(file.graph, { initializer, input, valueInfo: [] });
+  const node = file.graph.node.map((one) => {
+    const own = tensors.get(one.input[1] ?? '');
+    return own !== undefined && operatorName(one) === fewBitsProduct ? resizedProduct(one, own) : one;
+  });
+  const graph = copyWith(file.graph, { initializer, input, node, valueInfo: [] });
   return { ...file, graph, model: copyWith(file.model, { graph }), initializers };
 }

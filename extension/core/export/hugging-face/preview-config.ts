@@ -1,0 +1,39 @@
+import { applyEdits, format } from 'jsonc-parser';
+import type { Message } from '../../message';
+import type { ModelSummary } from '../../models/model-summary';
+import type { NarrowedModel } from '../../models/narrow/describe-narrowed';
+import { layOutChanges, needsModule } from '../changes';
+import type { Patches } from '../changes';
+import { describeLoading, rewriteConfig } from './pruned-config';
+
+/** A change of config.json as the user is shown it. */
+export interface ConfigPreview {
+  /** The source's text, one field a line. */
+  readonly before: string;
+  readonly after: string;
+  /** How other tools load the result, as a sentence. */
+  readonly loadsWith: Message;
+}
+
+/** Shows what writing the model without `removed`, and with patches in some of their places, changes in config.json. */
+export function previewPrunedConfig(
+  configText: string,
+  removed: readonly string[],
+  summary: ModelSummary,
+  patches: Patches = new Map(),
+  narrowed?: NarrowedModel,
+): ConfigPreview {
+  const { configText: changedText = configText } = narrowed ?? {};
+  const changes = layOutChanges(narrowed?.summary ?? summary, removed, undefined, patches);
+  return {
+    before: inLines(configText),
+    after: rewriteConfig(inLines(changedText), changes),
+    loadsWith: describeLoading(changedText, needsModule(changes)),
+  };
+}
+
+function inLines(text: string): string {
+  return text.trim().includes('\n')
+    ? text
+    : applyEdits(text, format(text, undefined, { tabSize: 2, insertSpaces: true }));
+}

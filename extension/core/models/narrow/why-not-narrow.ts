@@ -1,0 +1,91 @@
+import type { Message } from '../../message';
+import { say } from '../../message';
+import type { LayeredModel } from '../layered-model';
+import type { QuantizationSummary, SublayerKind } from '../model-summary';
+
+/** Why a sublayer can't be narrowed, and what can be done instead. */
+export interface NotNarrowable {
+  readonly reason: Message;
+  readonly remedy: Message;
+}
+
+const narrowable = say`Narrow feed-forwards and attentions of a decoder or an encoder.`;
+const before = say`Narrow the model before it is quantized.`;
+
+/** Of kinds that have no channels or heads to lose. */
+const byKind: Readonly<Partial<Record<SublayerKind, NotNarrowable>>> = {
+  expert: {
+    reason: say`A mixture loses experts, not channels.`,
+    remedy: say`Remove experts, such as block.0.expert.3.`,
+  },
+  mixer: {
+    reason: say`The widths of a mixer follow from sizes that config.json and GGUF headers give for all blocks at once, so no format can say narrower ones.`,
+    remedy: say`Remove it, or compress its matrices.`,
+  },
+  'cross-attention': {
+    reason: say`The keys and values of a cross-attention are made from the encoder's output.`,
+    remedy: narrowable,
+  },
+  patch: { reason: say`A graph module has no channels or heads.`, remedy: narrowable },
+  convolution: {
+    reason: say`The channels of a convolution are those of the stream around it.`,
+    remedy: narrowable,
+  },
+};
+
+/** Why sublayer `index` can't be narrowed, where it can't; undefined where there is no such sublayer. */
+export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowable | undefined {
+  const { summary, kind: modelKind } = model;
+  const sublayer = summary.sublayers[index];
+  if (sublayer === undefined) {
+    return undefined;
+  }
+  const { kind, sharedWeights } = sublayer;
+  if (summary.fixed !== undefined || sharedWeights !== undefined) {
+    return { reason: say`Other sublayers use its weights too.`, remedy: narrowable };
+  }
+  if (modelKind === 'encoder-decoder' || modelKind === 'stages') {
+    return {
+      reason: say`Its layers are sized by one config for all blocks.`,
+      remedy: say`Remove sublayers, or narrow the ONNX file of the model.`,
+    };
+  }
+  return (
+    byKind[kind] ?? whyTooCoarse(summary.quantization) ?? {
+      reason:
+        kind === 'attention'
+          ? say`Not all of its layers can be parted by heads.`
+          : say`Not all of its layers can be parted by channels.`,
+      remedy: narrowable,
+    }
+  );
+}
+
+/** Why a quantized sublayer has no whole groups that could go. */
+function whyTooCoarse(quantization: QuantizationSummary | undefined): NotNarrowable | undefined {
+  if (quantization === undefined) {
+    return undefined;
+  }
+  const { method, form, byActivation } = quantization;
+  if (byActivation === true) {
+    return {
+      reason: say`Its inputs are grouped by activation (desc_act), so no neighbours share a group.`,
+      remedy: before,
+    };
+  }
+  if (method === 'bitsandbytes' && form !== 'int8') {
+    return {
+      reason: say`bitsandbytes counts blocks of ${form ?? ''} over all rows of a matrix, so no column can go without cutting them.`,
+      remedy: before,
+    };
+  }
+  return form === 'gemv'
+    ? {
+        reason: say`AWQ fills up scales of the form gemv to sizes that depend on the width.`,
+        remedy: before,
+      }
+    : {
+        reason: say`Its weights are quantized in groups, and only whole groups can go; it has too few.`,
+        remedy: before,
+      };
+}

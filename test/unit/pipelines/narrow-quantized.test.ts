@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest';
+import { elementCount } from '../../../extension/core/checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../../extension/core/checkpoints/lazy-tensor';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import { describeNarrowed } from '../../../extension/core/models/narrow/describe-narrowed';
+import { formatRanges, parseRanges } from '../../../extension/core/models/narrow/number-ranges';
+import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { readConfig, rejection } from '../export/pruning';
+import { floatsOfWeight } from '../models/floats-of-weight';
+import { quantizedCases, quantizedFixture } from '../quantized-fixtures';
+import { temporaryFolder } from '../temporary-folder';
+import { narrowIn } from './narrowing';
+
+const narrow = narrowIn(temporaryFolder());
+
+/** The first channels or heads that can go of each sublayer that can lose some. */
+async function firstOf(name: string): Promise<PlannedNarrowing[]> {
+  const { model }: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
+  return model.summary.sublayers.flatMap(({ id }, index) => {
+    const { step } = model.width?.(index) ?? {};
+    return step === undefined
+      ? []
+      : [{ sublayer: id, remove: formatRanges([...Array(step).keys()]) }];
+  });
+}
+
+/** The numbers of a matrix at some places along an axis. */
+function taken(
+  numbers: Float32Array,
+  { shape }: Pick<LazyTensor, 'shape'>,
+  axis: number,
+  places: readonly number[],
+): number[] {
+  const count = shape[axis] ?? 1;
+  const inner = elementCount(shape.slice(axis + 1));
+  const outer = elementCount(shape.slice(0, axis));
+  return Array.from({ length: outer }, (_, row) =>
+    places.flatMap((place) => {
+      const start = (row * count + place) * inner;
+      return [...numbers.subarray(start, start + inner)];
+    }),
+  ).flat();
+}
+
+const plans = await Promise.all(
+  quantizedCases.map(async (name) => [name, await firstOf(name)] as const),
+);
+
+describe('a narrowed quantized folder', () => {
+  it.each(plans.filter(([, plan]) => plan.length > 0))(
+    'of %s holds the same numbers, without those that go',
+    async (name, plan) => {
+      const source: { model: LayeredModel } = await openModelFiles(quantizedFixture(name));
+      const described = await describeNarrowed(await openModelFiles(quantizedFixture(name)), {
+        narrow: plan,
+      });
+      const result = await narrow(quantizedFixture(name), { narrow: plan }, name);
+      expect(result.verification.relativeError).toBe(0);
+      const written: { model: LayeredModel } = await openModelFiles(result.path);
+      expect(described.summary.parameters).toBe(result.parametersAfter);
+      expect(described.summary.bytes).toBe(written.model.summary.bytes);
+      for (const { sublayer, remove } of plan) {
+        const index = source.model.summary.sublayers.findIndex(({ id }) => id === sublayer);
+        const width = source.model.width?.(index);
+        const narrower = written.model.width?.(index);
+        const gone = new Set(parseRanges(remove));
+        const kept = [...Array(width?.count ?? 0).keys()].filter((place) => !gone.has(place));
+        for (const { tensor, axis, places } of width?.tensors ?? []) {
+          const own = written.model
+            .sublayerTensors(index)
+            .find((one) => one.name === tensor.name);
+          if (own === undefined) {
+            throw new Error(`${tensor.name} is missing`);
+          }
+          const expected = taken(await floatsOfWeight(tensor), tensor, axis, places(kept));
+          expect([...(await floatsOfWeight(own))], tensor.name).toEqual(expected);
+        }
+        expect(narrower?.count ?? kept.length).toBe(kept.length);
+      }
+    },
+  );
+
+  it('can be made where whole words and groups can go', () => {
+    const kindsOf = (name: string): string => {
+      const plan = plans.find(([one]) => one === name)?.[1] ?? [];
+      return [...new Set(plan.map(({ sublayer }) => sublayer.split('.').at(-1)))].join();
+    };
+    const both = ['gptq-8-v2', 'gptq-2-no-index', 'awq', 'bnb-int8', 'compressed-int4'];
+    both.push('compressed-int8', 'compressed-fp8', 'compressed-nvfp4', 'modelopt-nvfp4');
+    expect(both.map(kindsOf)).toEqual(both.map(() => 'attention,feedforward'));
+    // A key's 16 numbers of three bits each end within a word.
+    expect(['gptq-3', 'compressed-int3'].map(kindsOf)).toEqual(['feedforward', 'feedforward']);
+  });
+
+  it('is an ordinary model where all feed-forwards lose as many', async () => {
+    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '0-31' }));
+    const { path, layout } = await narrow(quantizedFixture('gptq-3'), { narrow: plan }, 'even');
+    expect(layout).toBe('blocks');
+    expect(readConfig(path)).toMatchObject({
+      intermediate_size: 64,
+      quantization_config: { group_size: 32, bits: 3 },
+    });
+  });
+
+  it.each([
+    ['gptq-4-act-order', /grouped by activation \(desc_act\)/],
+    ['bnb-nf4', /bitsandbytes counts blocks of nf4 over all rows/],
+    ['awq-gemv', /AWQ fills up scales of the form gemv/],
+  ])('of %s is refused with the reason', async (name, message) => {
+    const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-31' }] };
+    const error = await rejection(narrow(quantizedFixture(name), changes, 'refused'));
+    expect(error.message).toMatch(message);
+  });
+
+  it('is refused for a part of a group', async () => {
+    const changes = { narrow: [{ sublayer: 'block.0.feedforward', remove: '0-15' }] };
+    const error = await rejection(narrow(quantizedFixture('gptq-3'), changes, 'part'));
+    expect(error.message).toMatch(/so 32 neighbours go together/);
+  });
+});
