@@ -74,6 +74,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.addedBiases?.value,
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
+        sublayer.weights.distanceBias?.table,
         ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
