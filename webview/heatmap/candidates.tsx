@@ -17,7 +17,14 @@ import { strings } from './strings';
 import type { HeatmapPanel } from './heatmap-panel';
 import type { Mark, SublayerKind } from './types';
 
-const NUMBERS: ReadonlySet<SortKey> = new Set(['block', 'distance', 'rank', 'width', 'parameters', 'bytes']);
+const NUMBERS: ReadonlySet<SortKey> = new Set([
+  'block',
+  'distance',
+  'rank',
+  'width',
+  'parameters',
+  'bytes',
+]);
 
 const columns = sortKeys.map((key) => ({
   key,

@@ -88,14 +88,7 @@ export function lostPlaces({ absent = [], sublayers }: HeatmapState['model']): L
 /** The part of the panel's state that cells are made from. */
 export type CellSource = Pick<
   HeatmapState,
-  | 'model'
-  | 'profile'
-  | 'candidates'
-  | 'removed'
-  | 'protectedIds'
-  | 'narrowed'
-  | 'patches'
-  | 'drift'
+  'model' | 'profile' | 'candidates' | 'removed' | 'protectedIds' | 'narrowed' | 'patches' | 'drift'
 > & { readonly colours?: Colouring };
 
 /** @param before whose cells are taken over where nothing of them has changed, so that they are not drawn again */

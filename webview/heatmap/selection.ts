@@ -87,10 +87,7 @@ export function totalsOf(
   };
 }
 
-type Sizes = Pick<
-  ModelSummary['sublayers'][number],
-  'parameters' | 'bytes' | 'kvBytesPerToken'
->;
+type Sizes = Pick<ModelSummary['sublayers'][number], 'parameters' | 'bytes' | 'kvBytesPerToken'>;
 
 const lossOf = (before: Sizes, after: Sizes): Sizes => ({
   parameters: before.parameters - after.parameters,

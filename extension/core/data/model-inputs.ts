@@ -8,7 +8,8 @@ import type { CalibrationRequest, CalibrationSummary } from './calibration';
 import { loadAnswers } from './tasks/load-answers';
 import { holdsPairs } from './tasks/pairs';
 import { loadExamples } from './examples/load-examples';
-import { textPort, vocabularyBounds } from '../models/example';
+import { holdsRecordings } from './examples/recordings';
+import { hears, textPort, vocabularyBounds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
 import type { LayeredModel } from '../models/layered-model';
 import { explainNoTokenizer } from '../models/tokenizer-place';
@@ -35,7 +36,9 @@ export async function loadModelInputs(
   seed: number,
 ): Promise<ModelInputs> {
   const { file, sequences, length, after = 0 } = request;
-  if (request.answers === true || (file !== undefined && (await holdsPairs(file, model)))) {
+  const hasRecordings = await holdsTranscripts(file, model);
+  const isAsked = request.answers === true && !hasRecordings;
+  if (isAsked || (file !== undefined && (await holdsPairs(file, model)))) {
     requireTokenizer(model);
     const { sequences, summary } = await loadAnswers(request, model);
     return { inputs: sequences, summary, warnings: [] };
@@ -134,6 +137,14 @@ function requireTokenizer({ summary: { path } }: LayeredModel): void {
 /** Where the model's side files lie. */
 function folderOf({ summary }: LayeredModel): string {
   return isOnnx(summary.path) ? dirname(summary.path) : summary.path;
+}
+
+/** Whether a file or folder holds recordings with transcripts for a model that hears. */
+export async function holdsTranscripts(
+  file: string | undefined,
+  model: Pick<LayeredModel, 'inputs'>,
+): Promise<boolean> {
+  return file !== undefined && hears(model) && (await holdsRecordings(file));
 }
 
 /** Whether a file is there and holds arrays or images, and no text. */

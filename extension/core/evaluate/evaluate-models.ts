@@ -1,10 +1,11 @@
-import { holdsPairs } from '../data/tasks/pairs';
 import { withChanges } from '../export/changes';
 import { readRemoval } from '../pipelines/patching/planned-patches';
 import type { PlannedPatch } from '../plans/plan';
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
+import { predictedIds } from '../models/example';
 import { requireAble } from '../models/capability';
+import type { ModelInput } from '../models/model-input';
 import type { OpenedModel } from '../models/opened-model';
 import { RemovableUnits } from '../models/units';
 import { requireExperts } from '../prune/candidates';
@@ -16,7 +17,7 @@ import { UserError } from '../user-error';
 import type { EvaluationResult } from './evaluation';
 import { compareAnswers, comparePerplexity } from './paired';
 import type { AnswersCompared } from './paired';
-import { readHeldOut, readWholeText, warnHalves } from './held-out';
+import { isReadWhole, readHeldOut, readWholeText, warnHalves } from './held-out';
 import type { HeldOut } from './held-out';
 import { defaultWindowLength, evaluatePerplexity } from './perplexity';
 import { answerTask } from './answer-task';
@@ -68,11 +69,14 @@ async function requireWindows(
   model: LayeredModel,
 ): Promise<void> {
   const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
-  if (field !== undefined && (await holdsPairs(text, model))) {
-    throw new UserError(say`Pairs of source and target are read whole, one by one.`, {
-      field,
-      remedy: say`Leave it out, or give a text.`,
-    });
+  if (field !== undefined && (await isReadWhole(text, model))) {
+    throw new UserError(
+      say`Pairs of source and target, or recordings, are read whole, one by one.`,
+      {
+        field,
+        remedy: say`Leave it out, or give a text.`,
+      },
+    );
   }
 }
 
@@ -123,6 +127,9 @@ export async function judgeModels(
   request: TaskRequest,
   context: JobContext,
 ): Promise<TaskEvaluation> {
+  for (const { capabilities, path } of [request.model, request.against ?? request.model]) {
+    requireAble(capabilities.readText, path);
+  }
   const [own, other] = await runModels(request, context, {
     prepare: async () => readTask(request.task, request),
     run: async (executor, removed, task) =>
@@ -192,13 +199,18 @@ export async function asPlanned({
   return { model, removed };
 }
 
+/** Ids of a text, or of the transcript of a recording: models may hear it through other filters. */
+const writtenIds = (input: ModelInput): Int32Array =>
+  input instanceof Int32Array ? input : predictedIds({ inputs: [] }, input);
+
 /** Whether two models read the same; one model compared with itself has one. */
 function areEqual(texts: readonly HeldOut[]): boolean {
   const [a, b = a] = texts.map((text) => (text instanceof Int32Array ? [text] : text));
   return (
     a?.length === b?.length &&
-    a?.every(
-      (ids, i) => ids.length === b?.[i]?.length && ids.every((id, j) => id === b[i]?.[j]),
-    ) === true
+    a?.every((input, i) => {
+      const [ids, others] = [input, b?.[i]].map((one) => one && writtenIds(one));
+      return ids?.length === others?.length && ids?.every((id, j) => id === others?.[j]);
+    }) === true
   );
 }

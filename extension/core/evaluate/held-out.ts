@@ -1,23 +1,32 @@
+import { loadExamples } from '../data/examples/load-examples';
+import { exampleRow } from '../data/examples/recordings';
+import { holdsTranscripts } from '../data/model-inputs';
 import { encodeAnswer, holdsPairs } from '../data/tasks/pairs';
 import type { Example } from '../data/tasks/task-example';
 import { readTask } from '../data/tasks/task-file';
 import { readExcerpts, readTokens } from '../data/text-tokens';
 import { loadTokenizer } from '../data/tokenizer';
 import type { JobContext } from '../jobs/job';
+import { hears } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelInput } from '../models/model-input';
 import { divideIds } from '../runtime/windows';
 import { defaultTokens, defaultWindows } from './perplexity';
+import { UserError } from '../user-error';
 import { say } from '../message';
 
-/** Ids of a held-out text, or windows of it, such as pairs of source and target. */
-export type HeldOut = Int32Array | readonly Int32Array[];
+/** Ids of a held-out text, or windows of it, such as pairs of source and target; or recordings with transcripts. */
+export type HeldOut = Int32Array | readonly ModelInput[];
 
 /** Tokens of a source, and of a target, where a model sets no limit. */
 const longestPart = 1024;
 
+/** Recordings that are read by default: each takes as long as 30 seconds of sound, however short it is. */
+const defaultRecordings = 32;
+
 /**
  * What every measurement reads of a held-out text by default, so that a model has one perplexity: windows from all over
- * it, or the first pairs of source and target that have as many tokens.
+ * it, the first pairs of source and target that have as many tokens, or recordings from all over the list.
  * @param length tokens of a window
  * @throws UserError where text and model do not fit
  */
@@ -25,7 +34,10 @@ export async function readHeldOut(
   file: string,
   model: LayeredModel,
   length: number,
-): Promise<readonly Int32Array[]> {
+): Promise<readonly ModelInput[]> {
+  if (hears(model)) {
+    return readTranscribed(file, model, defaultRecordings);
+  }
   return (await holdsPairs(file, model))
     ? readPairs(file, model, defaultTokens)
     : divideIds(await readExcerpts(file, model, { count: defaultWindows, length }), length);
@@ -33,7 +45,33 @@ export async function readHeldOut(
 
 /** All of a held-out text. */
 export async function readWholeText(file: string, model: LayeredModel): Promise<HeldOut> {
+  if (hears(model)) {
+    return readTranscribed(file, model, Number.MAX_SAFE_INTEGER);
+  }
   return (await holdsPairs(file, model)) ? readPairs(file, model) : readTokens(file, model);
+}
+
+/** Whether what is held out consists of examples, each read whole. */
+export const isReadWhole = async (file: string, model: LayeredModel): Promise<boolean> =>
+  hears(model) || holdsPairs(file, model);
+
+async function readTranscribed(
+  file: string,
+  model: LayeredModel,
+  count: number,
+): Promise<readonly ModelInput[]> {
+  if (!(await holdsTranscripts(file, model))) {
+    throw new UserError(say`${model.summary.name} writes down what it hears, and this is a text.`, {
+      file,
+      remedy: say`Give recordings with transcripts: a folder of .wav files with a .txt file beside each, or a .jsonl file of lines such as ${exampleRow}.`,
+    });
+  }
+  const { examples } = await loadExamples(
+    { file, count, seed: 0 },
+    model.inputs,
+    model.summary.path,
+  );
+  return examples;
 }
 
 async function readPairs(

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { verificationInput } from '../export/verify';
+import { holdsTranscripts } from '../data/model-inputs';
 import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { predictedIds } from '../models/example';
@@ -94,11 +95,7 @@ export async function measureQuality(
         await outputOf(before, input, context),
         await outputOf(after, input, context),
       ];
-      sums.add(
-        a,
-        b,
-        input instanceof Int32Array && areText ? predictedIds(original, input) : undefined,
-      );
+      sums.add(a, b, areText ? predictedIds(original, input) : undefined);
     }
     return { ...sums.quality(), ...partial, ...memoryOf(original, changed) };
   } finally {
@@ -120,7 +117,11 @@ export async function inputsToCompare(
   model: LayeredModel,
   { text, examples }: Pick<QualityRequest, 'text' | 'examples'>,
 ): Promise<{ readonly inputs: readonly ModelInput[]; readonly areText: boolean }> {
-  const found = await textWindows(model, text);
+  const found =
+    (await textWindows(model, text)) ??
+    ((await holdsTranscripts(examples, model))
+      ? await textWindows(model, examples ?? '')
+      : undefined);
   if (found !== undefined) {
     return { inputs: found, areText: true };
   }
@@ -135,7 +136,7 @@ export async function inputsToCompare(
 async function textWindows(
   model: LayeredModel,
   file: string,
-): Promise<readonly Int32Array[] | undefined> {
+): Promise<readonly ModelInput[] | undefined> {
   if (!model.output.givesScores || model.summary.vocabularySize === undefined) {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import type { JobContext } from '../jobs/job';
 import type { LayeredModel } from '../models/layered-model';
 import { AnsweredIds } from '../models/model-input';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import { divideIds, wholeWindow, windowSums } from '../runtime/windows';
@@ -41,11 +42,11 @@ export interface PerplexityOptions {
  * first, once. A model that reads source and target predicts the second half of each window, with a stride its last
  * `stride` tokens, behind the rest as the source. The throughput leaves out one window run before to warm up.
  * `losses`: of each window.
- * @param text its ids, or windows of it that are made already
+ * @param text its ids, windows of it that are made already, or recordings with transcripts
  */
 export async function evaluatePerplexity(
   executor: LayeredExecutor,
-  text: Int32Array | readonly Int32Array[],
+  text: Int32Array | readonly ModelInput[],
   options: PerplexityOptions,
   watcher: Pick<JobContext, 'cancellation' | 'progress'>,
 ): Promise<Evaluation & { readonly losses: readonly Loss[] }> {
@@ -75,7 +76,7 @@ export async function evaluatePerplexity(
     return { sum, tokens: targets.filter((id) => id >= 0).length };
   });
   const loss = losses.reduce((total, { sum }) => total + sum, 0);
-  const run = windows.reduce((total, { input }) => total + input.length, 0);
+  const run = windows.reduce((total, { input, targets }) => total + tokensOf(input, targets), 0);
   const tokens = losses.reduce((total, window) => total + window.tokens, 0);
   const perplexity = Math.exp(loss / tokens);
   if (!Number.isFinite(perplexity)) {
@@ -90,9 +91,13 @@ export async function evaluatePerplexity(
   return { perplexity, tokens, tokensPerSecond: (run * 1000) / milliseconds, losses };
 }
 
+/** What is run of a text, or written of a recording. */
+const tokensOf = (input: ModelInput, targets: Int32Array): number =>
+  input instanceof Int32Array ? input.length : targets.length;
+
 function windowsOf(
   model: LayeredModel,
-  ids: Int32Array | readonly Int32Array[],
+  ids: Int32Array | readonly ModelInput[],
   length: number,
   stride: number | undefined,
 ): TextWindow[] {

@@ -64,6 +64,7 @@ export async function scorePlans(
 ): Promise<PlanScores> {
   const { model: opened, memoryBytes } = request;
   requireAble(opened.capabilities.evaluate, opened.path);
+  requireAble(opened.capabilities.readText, opened.path);
   const task = await readTask(request.task, request);
   const all = [original, ...plans];
   const journal = await Journal.open(

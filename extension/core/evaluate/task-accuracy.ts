@@ -5,7 +5,7 @@ import type { JobContext } from '../jobs/job';
 import type { LayeredExecutor } from '../runtime/layered-executor';
 import { isBest, negativeLogLikelihood, requireNextTokens } from '../runtime/next-token';
 import type { TextWindow, WindowSums } from '../runtime/windows';
-import { wholeWindow, windowSums } from '../runtime/windows';
+import { positionsOf, wholeWindow, windowSums } from '../runtime/windows';
 import type { ChoicesExample, Pair } from '../data/tasks/task-example';
 import type { Task } from '../data/tasks/task-file';
 import { say } from '../message';
@@ -98,7 +98,8 @@ async function inAnyOrder(
     .map((_, i) => i)
     .sort(
       (a, b) =>
-        (continuations[a]?.window.input.length ?? 0) - (continuations[b]?.window.input.length ?? 0),
+        positionsOf(continuations[a]?.window.input ?? {}) -
+        positionsOf(continuations[b]?.window.input ?? {}),
     );
   const found = await windowSums(
     executor,

@@ -58,7 +58,7 @@ export function nextTokens(
   rows: number,
   { from, to }: Rows,
 ): Int32Array {
-  const ids = input instanceof Int32Array ? predictedIds(model, input) : new Int32Array();
+  const ids = predictedIds(model, input);
   const known = ids.length === rows - 1 ? ids : new Int32Array();
   const first = firstAsked(model, input);
   return Int32Array.from({ length: to - from }, (_, i) =>

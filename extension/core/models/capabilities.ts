@@ -2,9 +2,10 @@ import { basename } from 'node:path';
 import { UserError } from '../user-error';
 import { able, hasOwnParts, refusalOf, unable } from './capability';
 import type { Capability } from './capability';
-import { textPort } from './example';
+import { hears, textPort } from './example';
 import type { ReadingModel } from './example';
 import type { LayeredModel } from './layered-model';
+import type { ModelMatrix } from './matrix-encoding';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
 import { whyNotNarrowable } from './narrow/why-not-narrow';
@@ -49,11 +50,16 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
     () => nextTokens,
     () => readText,
   );
+  const writesDown = firstRefusal(
+    run,
+    () => nextTokens,
+    () => hasTokenizer(model, headers),
+  );
   return {
     run,
     readText,
     giveLogits: givesLogits(model),
-    evaluate: decodes,
+    evaluate: hears(model) ? writesDown : decodes,
     generate: decodes,
     keepCache: keepsCache(model.summary),
     removeAttention: firstRefusal(parts, () => hasSublayers(model.summary, 'attention')),
@@ -64,7 +70,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
-      () => hasOneWidth(model),
+      () => hasMatrices(model),
       () => hasDenseMatrices(model),
     ),
     narrow: firstRefusal(run, () => hasWidths(model)),
@@ -72,8 +78,7 @@ export function capabilitiesOf(model: LayeredModel, headers: ModelHeaders): Capa
       run,
       () => parts,
       () => takesEncodings(headers),
-      () => hasOneTower(model),
-      () => hasOneWidth(model),
+      () => hasMatrices(model),
     ),
     patch: firstRefusal(
       run,
@@ -240,42 +245,47 @@ export function takesPatches({ format }: Pick<ModelHeaders, 'format'>): Capabili
     : able;
 }
 
-/** What is repaired or patched lies in one tower so far. */
+/** What is patched lies in one tower so far. */
 function hasOneTower({ kind, summary }: LayeredModel): Capability {
   return kind === 'encoder-decoder'
     ? unable(
         'several-towers',
-        say`${summary.name} is an encoder–decoder model: its sublayers can be removed and compressed, but not narrowed, repaired or patched.`,
+        say`${summary.name} is an encoder–decoder model: its sublayers can be removed, compressed, narrowed and repaired, but not patched.`,
         say`Prune or compress it, or choose a decoder or an encoder.`,
       )
     : able;
 }
 
-/** What is compressed, repaired or patched lies in blocks of one width so far. */
+/** What is patched lies in blocks of one width so far. */
 function hasOneWidth({ kind, summary }: LayeredModel): Capability {
   return kind === 'stages'
     ? unable(
         'several-widths',
-        say`${summary.name} has stages of several widths: its sublayers can be removed, but not compressed, repaired or patched.`,
-        say`Prune it, or choose a model with one width.`,
+        say`${summary.name} has stages of several widths: its sublayers can be removed, compressed and repaired, but not patched.`,
+        say`Prune or compress it, or choose a model with one width.`,
       )
     : able;
 }
 
-function hasDenseMatrices(model: LayeredModel): Capability {
-  const matrices = [
-    ...model.summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
-    ...model.outerMatrices,
-  ];
-  if (matrices.some(({ form }) => form === undefined)) {
-    return able;
-  }
-  return matrices.length === 0
-    ? unable(
+/** What can be compressed or trained. */
+const matricesOf = (model: LayeredModel): readonly ModelMatrix[] => [
+  ...model.summary.sublayers.flatMap((_, index) => model.linearLayers(index)),
+  ...model.outerMatrices,
+];
+
+function hasMatrices(model: LayeredModel): Capability {
+  return matricesOf(model).length > 0
+    ? able
+    : unable(
         'nothing-to-compress',
-        say`${model.summary.name} has no linear layers that can be compressed.`,
+        say`${model.summary.name} has no linear layers that can be compressed or repaired.`,
         say`Choose a model with linear layers.`,
-      )
+      );
+}
+
+function hasDenseMatrices(model: LayeredModel): Capability {
+  return matricesOf(model).some(({ form }) => form === undefined)
+    ? able
     : unable(
         'nothing-to-compress',
         say`Every linear layer of ${model.summary.name} is compressed already.`,

@@ -25,6 +25,8 @@ export function idsPort(ports: readonly InputPort[]): InputPort | undefined {
   return ports.find(({ name, dtype }) => idNames.test(name) && /^I(?:32|64)$/.test(dtype));
 }
 
+const targetIds = 'decoder_input_ids';
+
 /** What says how a model reads. */
 export type ReadingModel = Pick<LayeredModel, 'inputs' | 'targetStart'>;
 
@@ -39,15 +41,20 @@ export function textPort({ inputs, targetStart }: ReadingModel): InputPort | und
     : undefined;
 }
 
-const targetIds = 'decoder_input_ids';
-
 /** Where the target of an encoder–decoder model begins in a text: behind its first half, or at an answer. */
 const targetFrom = (ids: Int32Array): number =>
   ids instanceof AnsweredIds ? ids.answerFrom : Math.ceil(ids.length / 2);
 
+/** Whether a model writes down what it hears: its examples are recordings with transcripts. */
+export const hears = ({ inputs }: Pick<LayeredModel, 'inputs'>): boolean =>
+  inputs.some(({ transcript }) => transcript !== undefined);
+
 /** Ids that an output's rows predict, from the first row on; behind its last row nothing is known. */
-export function predictedIds({ targetStart }: ReadingModel, ids: Int32Array): Int32Array {
-  return ids.subarray(targetStart === undefined ? 1 : targetFrom(ids));
+export function predictedIds({ targetStart }: ReadingModel, input: ModelInput): Int32Array {
+  if (input instanceof Int32Array) {
+    return input.subarray(targetStart === undefined ? 1 : targetFrom(input));
+  }
+  return Int32Array.from(input[targetIds]?.data ?? [], Number).subarray(1);
 }
 
 /** Inputs of a model that are made of token ids: one text, or source and target, see {@link predictedIds}. */

@@ -17,6 +17,18 @@ export interface InputPort {
   readonly shape: readonly Dimension[] | undefined;
   /** Fewest samples that the convolutions over audio take. */
   readonly leastSamples?: number;
+  /** Where it takes the transcript of a recording. */
+  readonly transcript?: Transcript;
+}
+
+/** What a transcript becomes for a model that writes down what it hears. */
+export interface Transcript {
+  /** The id in front of it. */
+  readonly start: number;
+  /** Most ids, that in front included. */
+  readonly most: number;
+  /** Ids are below. */
+  readonly vocabularySize: number;
 }
 
 /** A graph whose weights stay in files. */

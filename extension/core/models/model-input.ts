@@ -38,11 +38,11 @@ export class AnsweredIds extends Int32Array {
 /** What a model is run on: token ids of one sequence, or the values of all of its inputs. */
 export type ModelInput = Int32Array | Example;
 
-/** Token ids of a text, or of an example that has them. */
+/** Token ids of a text, or of an example that has them, such as a transcript. */
 export function idsIn(input: ModelInput): Int32Array | undefined {
   if (input instanceof Int32Array) {
     return input;
   }
-  const { input_ids: ids } = input;
+  const { decoder_input_ids: written, input_ids: ids = written } = input;
   return ids === undefined ? undefined : Int32Array.from(ids.data, Number);
 }

@@ -9,6 +9,13 @@ export const standInClasses = {
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states), None
 `,
+  NoSparseAttention: `class NoSparseAttention(nn.Module):
+    def forward(self, hidden_states, *args, **kwargs):
+        return torch.zeros_like(hidden_states), None
+
+    def set_attention_type(self, *args, **kwargs):
+        pass
+`,
   NoFeedforward: `class NoFeedforward(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
         return torch.zeros_like(hidden_states)

@@ -2,6 +2,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { predictedIds } from '../models/example';
 import type { LayeredModel } from '../models/layered-model';
+import type { ModelInput } from '../models/model-input';
 import type { LayeredExecutor } from './layered-executor';
 import { explainNonFinite } from './non-finite';
 import type { HiddenState } from './tensors';
@@ -16,9 +17,9 @@ const statesPerWindow = 4;
 /** Where a graph does not tell. */
 const defaultHiddenSize = 4096;
 
-/** Token ids to run, and what is predicted of them. */
+/** Token ids to run, or a recording with its transcript, and what is predicted of them. */
 export interface TextWindow {
-  readonly input: Int32Array;
+  readonly input: ModelInput;
   /** The id behind each position, −1 where it does not count; may end before the input does. */
   readonly targets: Int32Array;
 }
@@ -47,9 +48,15 @@ export function divideIds(ids: Int32Array, length: number): Int32Array[] {
 }
 
 /** All that a model predicts of a sequence: every token but the first, or the target. */
-export function wholeWindow(model: LayeredModel, ids: Int32Array): TextWindow {
-  return { input: ids, targets: predictedIds(model, ids) };
+export function wholeWindow(model: LayeredModel, input: ModelInput): TextWindow {
+  return { input, targets: predictedIds(model, input) };
 }
+
+/** Positions of an input, those of a spectrogram included. */
+export const positionsOf = (input: ModelInput): number =>
+  input instanceof Int32Array
+    ? input.length
+    : Math.max(0, ...Object.values(input).map(({ dims }) => dims.at(-1) ?? 0));
 
 /**
  * Sums of terms over the predicted tokens of each window, in the windows' order, some windows of one
@@ -92,7 +99,7 @@ export async function windowSums(
 }
 
 function windowsPerBatch(executor: LayeredExecutor, windows: readonly TextWindow[]): number {
-  const length = windows.reduce((most, { input }) => Math.max(most, input.length), 1);
+  const length = windows.reduce((most, { input }) => Math.max(most, positionsOf(input)), 1);
   const { hiddenSize = defaultHiddenSize } = executor.model.summary;
   const bytesPerWindow = length * hiddenSize * Float32Array.BYTES_PER_ELEMENT * statesPerWindow;
   const fitting = Math.min(tokensPerBatch / length, executor.shares.stateBytes / bytesPerWindow);
@@ -107,7 +114,8 @@ function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][
     if (
       last === undefined ||
       last.length === size ||
-      last[0]?.input.length !== window.input.length
+      last[0] === undefined ||
+      positionsOf(last[0].input) !== positionsOf(window.input)
     ) {
       batches.push([window]);
     } else {
@@ -119,7 +127,7 @@ function batchEqual(windows: readonly TextWindow[], size: number): TextWindow[][
 
 async function finalStates(
   executor: LayeredExecutor,
-  batch: readonly Int32Array[],
+  batch: readonly ModelInput[],
   removed: ReadonlySet<number>,
   { cancellation, report }: Pick<Watcher, 'cancellation'> & { report: (share: number) => void },
 ): Promise<HiddenState[]> {

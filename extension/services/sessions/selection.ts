@@ -113,9 +113,7 @@ export const isWhole = ({ removed, narrow }: Pick<Choice, 'removed' | 'narrow'>)
 export function choiceKey({ removed, narrow, patches }: Choice): string {
   const names = new Map(patches.map((patch) => [patch.sublayer, nameOfPatch(patch)]));
   const narrowed = narrow.map((one) => `${one.sublayer}~${digestOf(one.remove)}`);
-  return [...removed.map((id) => names.get(id) ?? id), ...narrowed]
-    .sort()
-    .join(' ');
+  return [...removed.map((id) => names.get(id) ?? id), ...narrowed].sort().join(' ');
 }
 
 /** Whether a choice of this name has the patch. */

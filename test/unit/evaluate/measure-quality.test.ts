@@ -10,6 +10,7 @@ import { perplexityOfRounds } from '../../../extension/core/evaluate/perplexity-
 import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
 import { unattended } from '../../../extension/core/jobs/job';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
+import { positionsOf } from '../../../extension/core/runtime/windows';
 import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
 import { fixture } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -54,7 +55,7 @@ it('gives the perplexities of both models, as an evaluation does on the same tok
   ] as const) {
     const executor = new LayeredExecutor(await openModel(path), 'cpu', run.memoryBytes);
     const ids = await readHeldOut(text, executor.model, windowLengthOf(executor.model));
-    expect(positions).toBe(ids.reduce((sum, window) => sum + window.length, 0));
+    expect(positions).toBe(ids.reduce((sum, window) => sum + positionsOf(window), 0));
     const expected = await evaluatePerplexity(executor, ids, {}, unattended);
     await executor.dispose();
     expect(measured).toBeCloseTo(expected.perplexity, 2);

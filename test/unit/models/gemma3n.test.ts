@@ -32,7 +32,8 @@ it.each(removals.map((removed) => [removed]))(
     const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
     for (const id of removed) {
       const [block, kind] = id.split('.').slice(1);
-      const isThere = (name: string): boolean => tensors.has(`model.layers.${block}.${name}.weight`);
+      const isThere = (name: string): boolean =>
+        tensors.has(`model.layers.${block}.${name}.weight`);
       expect(isThere(kind === 'attention' ? 'self_attn.q_proj' : 'mlp.down_proj')).toBe(false);
       expect(isThere('input_layernorm')).toBe(true);
       expect(isThere('altup.modality_router')).toBe(true);

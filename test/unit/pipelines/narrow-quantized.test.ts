@@ -67,9 +67,7 @@ describe('a narrowed quantized folder', () => {
         const gone = new Set(parseRanges(remove));
         const kept = [...Array(width?.count ?? 0).keys()].filter((place) => !gone.has(place));
         for (const { tensor, axis, places } of width?.tensors ?? []) {
-          const own = written.model
-            .sublayerTensors(index)
-            .find((one) => one.name === tensor.name);
+          const own = written.model.sublayerTensors(index).find((one) => one.name === tensor.name);
           if (own === undefined) {
             throw new Error(`${tensor.name} is missing`);
           }
@@ -94,7 +92,10 @@ describe('a narrowed quantized folder', () => {
   });
 
   it('is an ordinary model where all feed-forwards lose as many', async () => {
-    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '0-31' }));
+    const plan = [0, 1].map((block) => ({
+      sublayer: `block.${block}.feedforward`,
+      remove: '0-31',
+    }));
     const { path, layout } = await narrow(quantizedFixture('gptq-3'), { narrow: plan }, 'even');
     expect(layout).toBe('blocks');
     expect(readConfig(path)).toMatchObject({

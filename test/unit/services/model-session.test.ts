@@ -236,7 +236,10 @@ describe('ModelSession', () => {
       tokens: 8,
       tokensPerSecond: 1,
     };
-    session.addEvaluation({ removed: order.slice(0, 2).reverse(), narrow: [], patches: [] }, evaluation);
+    session.addEvaluation(
+      { removed: order.slice(0, 2).reverse(), narrow: [], patches: [] },
+      evaluation,
+    );
     expect(session.snapshot().selectionEvaluation?.perplexity).toBe(12);
     expect(session.snapshot().profile?.evaluations.map(({ rounds }) => rounds)).toEqual([0, 2]);
     session.chooseMark('block.0.feedforward', 'removed');

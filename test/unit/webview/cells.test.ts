@@ -155,7 +155,11 @@ describe('cells', () => {
       status: 'excluded',
     });
     // The expert of a mixture that goes is not counted twice.
-    expect(totalsOf(removed, model, {})).toMatchObject({ sublayers: 1, experts: 1, parameters: 35 });
+    expect(totalsOf(removed, model, {})).toMatchObject({
+      sublayers: 1,
+      experts: 1,
+      parameters: 35,
+    });
     const profile = profileOf({
       settings: { ...profileOf().settings, granularity: 'expert' },
       candidates: [{ sublayer: 'block.0.expert.3', distance: 0.5 }],

@@ -7,54 +7,50 @@ import { parseDocument } from '../../jobs/parse-document';
 import { UserError } from '../../user-error';
 import { say } from '../../message';
 import type { Message } from '../../message';
+import { logMelSpectrogram } from './log-mel';
+import type { SpectrogramForm } from './log-mel';
 import type { Sound } from './wav';
 
-const extractor = 'Wav2Vec2FeatureExtractor';
+const size = v.pipe(v.number(), v.integer(), v.minValue(1));
+const rateSchema = v.optional(size, 16_000);
 
-const configSchema = v.looseObject({
-  feature_extractor_type: v.optional(v.string(), extractor),
-  sampling_rate: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1)), 16_000),
+const samplesExtractor = 'Wav2Vec2FeatureExtractor';
+const samplesSchema = v.looseObject({
+  feature_extractor_type: v.optional(v.string(), samplesExtractor),
+  sampling_rate: rateSchema,
   do_normalize: v.optional(v.boolean(), true),
 });
 
-/** What keeps the deviation of silence from 0. */
-const leastVariance = 1e-7;
+const spectrogramExtractor = 'WhisperFeatureExtractor';
+const spectrogramSchema = v.looseObject({
+  feature_extractor_type: v.optional(v.string(), spectrogramExtractor),
+  sampling_rate: rateSchema,
+  feature_size: v.optional(size),
+  n_fft: v.optional(size, 400),
+  hop_length: v.optional(size, 160),
+  /** Seconds. */
+  chunk_length: v.optional(v.pipe(v.number(), v.gtValue(0)), 30),
+  /** Noise that is added: other numbers at every call. */
+  dither: v.optional(v.literal(0)),
+});
+
+/** What makes a model's input of a sound, and what is doubtful about it. */
+interface SoundPreprocessor {
+  readonly preprocess: (sound: Sound) => NumericArray;
+  readonly warnings: readonly Message[];
+}
 
 /**
  * Prepares sounds as a model's preprocessor_config.json says: [1, samples] of its rate, perhaps with mean 0 and
  * variance 1. Without one, sounds of 16 kHz are normalized, with a warning.
  * @throws UserError naming the file and the field.
  */
-export async function loadSoundPreprocessor(folder: string): Promise<{
-  readonly preprocess: (sound: Sound) => NumericArray;
-  readonly warnings: readonly Message[];
-}> {
-  const file = join(folder, 'preprocessor_config.json');
-  const isThere = (await stat(file).catch(() => undefined)) !== undefined;
-  const text = isThere ? await readSmallText(file) : '{}';
-  const what = say`the preprocessor_config.json of an audio model`;
-  const config = parseDocument(configSchema, text, file, what);
-  if (config.feature_extractor_type !== extractor) {
-    throw new UserError(
-      say`${config.feature_extractor_type} is not supported, only ${extractor}.`,
-      {
-        file,
-        field: 'feature_extractor_type',
-        remedy: say`Save prepared audio as a .npz file with numpy, and choose that.`,
-      },
-    );
-  }
+export async function loadSoundPreprocessor(folder: string): Promise<SoundPreprocessor> {
+  const { config, isThere } = await readConfig(folder, samplesSchema, samplesExtractor);
   const { sampling_rate: rate, do_normalize: normalizes } = config;
   return {
     preprocess: (sound) => {
-      if (sound.rate !== rate) {
-        throw new UserError(
-          say`The file's sample rate is ${sound.rate} Hz, the model takes ${rate} Hz.`,
-          {
-            remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.`,
-          },
-        );
-      }
+      requireRate(sound, rate);
       const data = normalizes ? normalized(sound.samples) : sound.samples;
       return { dtype: 'F32', dims: [1, data.length], data };
     },
@@ -65,6 +61,73 @@ export async function loadSoundPreprocessor(folder: string): Promise<{
         ],
   };
 }
+
+/**
+ * Prepares sounds as the preprocessor_config.json of a Whisper model says: log-mel spectrograms, float32
+ * [1, channels, frames]. Without one, with the steps of the published models and a warning.
+ * @param channels mel filters where the file doesn't say
+ * @throws UserError naming the file and the field.
+ */
+export async function loadSpectrogramPreprocessor(
+  folder: string,
+  channels: number,
+): Promise<SoundPreprocessor> {
+  const { config, isThere } = await readConfig(folder, spectrogramSchema, spectrogramExtractor);
+  const { sampling_rate: rate, chunk_length: seconds, n_fft: window, hop_length: hop } = config;
+  const form: SpectrogramForm = {
+    ...{ rate, window, hop, channels: config.feature_size ?? channels },
+    samples: Math.floor(seconds * rate),
+  };
+  return {
+    preprocess: (sound) => {
+      requireRate(sound, rate);
+      const data = logMelSpectrogram(sound.samples, form);
+      return { dtype: 'F32', dims: [1, form.channels, data.length / form.channels], data };
+    },
+    warnings: isThere
+      ? []
+      : [
+          say`The model has no preprocessor_config.json: audio was prepared as for the published Whisper models. If it was trained with other steps, its results mean little.`,
+        ],
+  };
+}
+
+async function readConfig<
+  Schema extends v.GenericSchema<unknown, { readonly feature_extractor_type: string }>,
+>(
+  folder: string,
+  schema: Schema,
+  extractor: string,
+): Promise<{ readonly config: v.InferOutput<Schema>; readonly isThere: boolean }> {
+  const file = join(folder, 'preprocessor_config.json');
+  const isThere = (await stat(file).catch(() => undefined)) !== undefined;
+  const text = isThere ? await readSmallText(file) : '{}';
+  const what = say`the preprocessor_config.json of an audio model`;
+  const config = parseDocument(schema, text, file, what);
+  if (config.feature_extractor_type !== extractor) {
+    throw new UserError(
+      say`${config.feature_extractor_type} is not supported, only ${extractor}.`,
+      {
+        file,
+        field: 'feature_extractor_type',
+        remedy: say`Save prepared audio as a .npz file with numpy, and choose that.`,
+      },
+    );
+  }
+  return { config, isThere };
+}
+
+function requireRate(sound: Sound, rate: number): void {
+  if (sound.rate !== rate) {
+    throw new UserError(
+      say`The file's sample rate is ${sound.rate} Hz, the model takes ${rate} Hz.`,
+      { remedy: say`Convert it, as "ffmpeg -i FILE -ac 1 -ar ${rate} OUT.wav" does.` },
+    );
+  }
+}
+
+/** What keeps the deviation of silence from 0. */
+const leastVariance = 1e-7;
 
 function normalized(samples: Float32Array): Float32Array {
   const mean = samples.reduce((sum, x) => sum + x, 0) / samples.length;

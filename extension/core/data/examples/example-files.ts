@@ -1,4 +1,4 @@
-import { follows } from '../../models/example';
+import { follows, hears } from '../../models/example';
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { elementCount } from '../../checkpoints/lazy-tensor';
@@ -12,7 +12,9 @@ import { listFiles } from '../list-files';
 import { readNpy } from '../npy';
 import { readNpz } from '../npz';
 import type { NumericArray } from '../../checkpoints/numeric-array';
+import type { ChooseExamples, GivenExamples, GivenValues } from './given-examples';
 import { imageForm, takesSamples } from './input-kinds';
+import { holdsRecordings, readRecordings } from './recordings';
 import { counted, say } from '../../message';
 import type { Message } from '../../message';
 
@@ -23,23 +25,6 @@ const extensions = {
   arrays: new Set(['.npy', '.npz']),
 } as const;
 type FileKind = keyof typeof extensions;
-
-/** The values of one example that lie in files, by the name of the input. */
-export type GivenValues = ReadonlyMap<
-  string,
-  { readonly array: NumericArray; readonly file: string }
->;
-
-/** Examples that were read, and what is doubtful about them. */
-export interface GivenExamples {
-  readonly examples: readonly GivenValues[];
-  /** How many there are to choose from. */
-  readonly available: number;
-  readonly warnings: readonly Message[];
-}
-
-/** Which of so many examples are read, ascending. */
-type ChooseExamples = (size: number) => readonly number[];
 
 /**
  * Reads examples from a .npy or .npz file, or a folder of images, sounds or such files.
@@ -54,6 +39,9 @@ export async function readExamples(
   const found = await stat(path).catch(() => {
     throw new UserError(say`There is no such file or folder.`, { file: path, remedy: checkPath });
   });
+  if (hears({ inputs: ports }) && (await holdsRecordings(path))) {
+    return readRecordings(path, chosenOf, ports, modelFolder);
+  }
   if (found.isDirectory()) {
     return readFolder(path, chosenOf, ports, modelFolder);
   }

@@ -6,7 +6,7 @@ import { UserError } from '../../user-error';
 import type { CalibrationSummary } from '../calibration';
 import { choose, seededRandom } from '../random';
 import { readExamples } from './example-files';
-import type { GivenValues } from './example-files';
+import type { GivenValues } from './given-examples';
 import { checkDims, fitToPort } from './fit-to-port';
 import { positions } from './input-kinds';
 import { randomExamples } from './random-examples';
@@ -68,8 +68,12 @@ export async function loadExamples(
       ? randomExamples(ports, { count, after, seed, length, bounds }, modelFolder)
       : await fileExamples(file, request, ports, modelFolder);
   const examples = given.map((present) => complete(present, ports, file ?? modelFolder));
-  const main = ports.find((port) => !follows(port))?.name ?? '';
-  const lengths = examples.map(({ [main]: value }) => (value === undefined ? 1 : positions(value)));
+  const main = (
+    ports.find(({ transcript }) => transcript !== undefined) ?? ports.find((port) => !follows(port))
+  )?.name;
+  const lengths = examples.map(({ [main ?? '']: value }) =>
+    value === undefined ? 1 : positions(value),
+  );
   return {
     examples,
     summary: {

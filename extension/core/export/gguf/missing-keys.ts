@@ -19,7 +19,13 @@ export function missingKeys(
   const bytes = new Uint8Array(keyValueHeads * headDim * config.hidden_size * half);
   const zeros = (name: string, shape: readonly number[], type: 'F16' | 'F32'): GgufTensor => {
     const length = shape.reduce((all, size) => all * size, type === 'F16' ? half : whole);
-    return { name, shape, type, length, source: { kind: 'given', bytes: bytes.subarray(0, length) } };
+    return {
+      name,
+      shape,
+      type,
+      length,
+      source: { kind: 'given', bytes: bytes.subarray(0, length) },
+    };
   };
   return Array.from({ length: config.num_hidden_layers }, (_, block) => block)
     .filter((block) => architecture.keysOf?.(config, block) !== undefined)

@@ -8,6 +8,7 @@ import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { lacksMethod, pythonLines, registration } from './modelling-file';
 import { raiseTooOld } from './python-errors';
+import { widthParts } from './width-modules';
 
 /**
  * The text of modeling_espalier.py: the stock encoder and decoder with the removed sublayers taken out and the compressed
@@ -44,6 +45,7 @@ export function seq2seqModellingFile(
                 caches["${kind}"] += 1`,
   );
   const forms = compressedParts(needs);
+  const widths = widthParts(encoder, needs);
   return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
 """${modelType} without the sublayers that \`espalier.removed\` of config.json lists, and with the linear layers that
 \`espalier.compressed\` lists in other forms than dense: blocks of the decoder are numbered behind those of the encoder."""
@@ -61,10 +63,10 @@ class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
 ${lacksMethod}
-${forms.method}
+${widths.method}${forms.method}
 
 ${classes.join('\n\n')}
-${forms.classes}
+${widths.classes}${forms.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -76,9 +78,9 @@ class ${model}(${stockModel}):
         super().__init__(config, **keywords)
         encoder, decoder = ${listOf(encoder)}, ${listOf(decoder)}
         caches = {"attention": 0, "cross-attention": 0}
-        for block, layer in enumerate(encoder):${forms.call}
+        for block, layer in enumerate(encoder):${widths.call}${forms.call}
             ${pythonLines(removals(encoder), 12)}
-        for block, layer in enumerate(decoder, len(encoder)):${forms.call}
+        for block, layer in enumerate(decoder, len(encoder)):${widthParts(decoder, needs).call}${forms.call}
             ${pythonLines([...removals(decoder), ...number], 12)}
 `;
 }

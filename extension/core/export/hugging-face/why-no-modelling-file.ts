@@ -23,7 +23,9 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   const modelType = baseModelType(String(named.model_type));
   const encoder = knownEncoder(modelType);
   if (encoder !== undefined) {
-    return whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched));
+    return (
+      whyNoWidths(encoder, changes) ?? whyNoEncoderFile(encoder, compressed, Object.keys(patched))
+    );
   }
   if (knownStaged(modelType) !== undefined || knownSeq2Seq(named) !== undefined) {
     return undefined;

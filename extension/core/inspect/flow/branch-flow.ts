@@ -270,10 +270,12 @@ export function feedforwardFlow(
 export function innerFlow(
   branch: BranchBuilder,
   { activation, gated }: FeedforwardShape,
-  { gateUp, down, curve, openFrom }: Pick<
-    FeedforwardWeights,
-    'gateUp' | 'down' | 'curve' | 'openFrom'
-  >,
+  {
+    gateUp,
+    down,
+    curve,
+    openFrom,
+  }: Pick<FeedforwardWeights, 'gateUp' | 'down' | 'curve' | 'openFrom'>,
   x: Wire,
 ): Wire {
   const width = (down.transposed === true ? down.weight.shape[0] : down.weight.shape.at(-1)) ?? '?';

@@ -93,10 +93,16 @@ function endFlow(
   }
   let stream = hidden;
   if (expected !== undefined && correct !== undefined) {
-    stream = own.add(`end.${block}.correct`, 'weights', say`Corrected streams`, [expected, hidden], {
-      shape: expected.shape,
-      tensors: mixingTensors(correct),
-    });
+    stream = own.add(
+      `end.${block}.correct`,
+      'weights',
+      say`Corrected streams`,
+      [expected, hidden],
+      {
+        shape: expected.shape,
+        tensors: mixingTensors(correct),
+      },
+    );
   }
   if (perLayer !== undefined) {
     const { gate, projection, norm } = perLayer;

@@ -15,6 +15,7 @@ import {
   textEmbedding,
   withDenseClassifier,
 } from './text-encoders';
+import { fullAttentionLength } from './sparse-attention';
 
 /** Norms in front of the branches, in the module of each. */
 const preNorm = {
@@ -144,12 +145,7 @@ export const bertRelatives: readonly EncoderArchitecture[] = [
       }),
       only: () => ({ add_cross_attention: false, use_bias: true, rescale_embeddings: false }),
     },
-    // Sparse attention is full attention up to this length.
-    maxPositions: ({
-      attention_type: type = 'block_sparse',
-      num_random_blocks: random = 3,
-      block_size: size = 64,
-    }) => (type === 'block_sparse' ? (5 + 2 * Number(random)) * Number(size) : undefined),
+    maxPositions: fullAttentionLength,
     modules: { ...postNorm.modules, attention: { attention: 'KeptSparseNorm' } },
   },
   {

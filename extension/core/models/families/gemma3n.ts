@@ -72,8 +72,7 @@ export const gemma3n: Architecture = {
     scale: (config) =>
       config['altup_correct_scale'] === false ? undefined : 'altup.correct_output_scale',
   },
-  innerSize: (config, block) =>
-    entryOf(config['inner_sizes'] ?? config.intermediate_size, block),
+  innerSize: (config, block) => entryOf(config['inner_sizes'] ?? config.intermediate_size, block),
   sparsity: (config, block) => entryOf(config['activation_sparsity_pattern'], block),
   keysOf,
   biases: attentionBiases,

@@ -35,15 +35,17 @@ export function placeOutsideEnds(
       const [known = 0, ...width] = tensor.shape;
       const count = Math.max(known, config.vocab_size);
       const order = (row: number): number => (row < known ? row : 0);
-      return count === known
-        ? {}
-        : { shape: [count, ...width], rows: [{ tensor, count, order }] };
+      return count === known ? {} : { shape: [count, ...width], rows: [{ tensor, count, order }] };
     });
   }
   const { altUp } = folder;
   for (const part of ['enter', 'leave'] as const) {
     const inFile = own.altUp?.[part];
-    for (let i = 0; altUp !== undefined && inFile !== undefined && i < altUp.count(config) - 1; i++) {
+    for (
+      let i = 0;
+      altUp !== undefined && inFile !== undefined && i < altUp.count(config) - 1;
+      i++
+    ) {
       places.set(`${prefix}${altUp[part]}.${i}.weight`, (tensor) => [
         { part: inFile, kind: 'weight', expert: i, ...allRows(tensor, [1, ...tensor.shape]) },
       ]);

@@ -9,8 +9,12 @@ import { knownEncoder } from '../encoders/encoder-architectures';
 import { parseEncoderConfig } from '../encoders/encoder-config';
 import { readEncoder } from '../encoders/open-encoder';
 import { readArchitecture, readDecoder, readGgufDecoder } from '../open-model';
+import { readSeq2Seq } from '../seq2seq/open-seq2seq';
+import { parseSeq2SeqConfig } from '../seq2seq/seq2seq-config';
+import { knownSeq2Seq } from '../seq2seq/seq2seq-families';
+import type { Seq2SeqFamily } from '../seq2seq/seq2seq-family';
 import type { LayeredModel } from '../layered-model';
-import type { ModelSummary } from '../model-summary';
+import type { ModelSummary, SublayerKind } from '../model-summary';
 import { OpenedModel } from '../opened-model';
 import { baseModelType, readModelType } from '../transformer/model-config';
 import { unitsMeant } from '../units';
@@ -57,6 +61,10 @@ function encoderOf(configText: string): EncoderArchitecture | undefined {
   return knownEncoder(baseModelType(readModelType(configText) ?? ''));
 }
 
+/** The family of encoder–decoder models that config.json names, if it names one. */
+const seq2seqOf = (configText: string): Seq2SeqFamily | undefined =>
+  knownSeq2Seq(JSON.parse(configText) as Readonly<Record<string, unknown>>);
+
 /** The model with the tensors of `stored` in the places of its own. */
 async function readNarrowed(
   { model: original, headers, summary, path }: OpenedModel,
@@ -77,10 +85,13 @@ async function readNarrowed(
       const checkpoint = { ...before, tensors };
       const folder = { path, name, config, weights: before.entry };
       const encoder = encoderOf(configText);
+      const seq2seq = seq2seqOf(configText);
       const model =
         original.kind === 'encoder' && encoder !== undefined
           ? await readEncoder(folder, configText, encoder, checkpoint, fingerprint)
-          : await readDecoder(folder, configText, checkpoint, fingerprint);
+          : seq2seq !== undefined
+            ? await readSeq2Seq(folder, configText, seq2seq, checkpoint, fingerprint)
+            : await readDecoder(folder, configText, checkpoint, fingerprint);
       return { model, headers: { ...headers, configText, checkpoint } };
     }
     case 'gguf': {
@@ -205,17 +216,13 @@ function withWidths(
 ): string {
   let edited = text;
   const left = new Map(Object.entries({ ...summary.widths, ...widths }));
-  for (const [kind, fields] of [
-    ['feedforward', sizeFields],
-    ['attention', headFields],
-  ] as const) {
-    const all = summary.sublayers.filter((one) => one.kind === kind).map(({ id }) => left.get(id));
-    const [first] = all;
-    const isOne = first !== undefined && all.every((count) => count === first);
+  for (const { ids, fields } of uniformKinds(summary, text)) {
+    const [first, ...others] = ids.map((id) => left.get(id));
+    const isOne = first !== undefined && others.every((count) => count === first);
     const uniform = isOne ? fields(edited, first, summary) : undefined;
     if (uniform !== undefined) {
       edited = uniform;
-      [...left.keys()].filter((id) => id.endsWith(kind)).forEach((id) => left.delete(id));
+      ids.forEach((id) => left.delete(id));
     }
   }
   const { espalier } = JSON.parse(edited) as {
@@ -228,6 +235,36 @@ function withWidths(
   const said = { version: 1, removed: [], ...others, ...uneven };
   const isPlain = espalier === undefined && left.size === 0;
   return isPlain ? edited : setField(edited, ['espalier'], said);
+}
+
+/** Sublayers whose widths config.json can say in one place, and how it says them. */
+function uniformKinds(
+  { sublayers }: ModelSummary,
+  text: string,
+): readonly { readonly ids: readonly string[]; readonly fields: SetFields }[] {
+  const idsOf = (kind: SublayerKind): string[] =>
+    sublayers.filter((one) => one.kind === kind).map(({ id }) => id);
+  const seq2seq = seq2seqOf(text);
+  if (seq2seq === undefined) {
+    return [
+      { ids: idsOf('feedforward'), fields: sizeFields },
+      { ids: idsOf('attention'), fields: headFields },
+    ];
+  }
+  const { encoder_layers: blocks } = parseSeq2SeqConfig(text, 'config.json', seq2seq.config);
+  const { names = {} } = seq2seq.config;
+  const [ofEncoder, ofDecoder] = ['encoder_ffn_dim', 'decoder_ffn_dim'].map(
+    (name) => names[name] ?? name,
+  );
+  const inEncoder = new Set(sublayers.flatMap(({ id, block }) => (block < blocks ? [id] : [])));
+  const all = idsOf('feedforward');
+  return [ofEncoder, ofDecoder].flatMap((field = '', i) => {
+    const isOne = ofEncoder === ofDecoder;
+    const ids = isOne ? all : all.filter((id) => inEncoder.has(id) === (i === 0));
+    return isOne && i > 0
+      ? []
+      : [{ ids, fields: (edited, count) => setField(edited, [field], count) }];
+  });
 }
 
 type SetFields = (text: string, count: number, summary: ModelSummary) => string | undefined;

@@ -18,7 +18,10 @@ import { leastCommonMultiple } from './whole-numbers';
  * Rows (axis 0) or columns of a packed weight that words, groups and blocks hold together, so that what stays is stored as
  * it was; undefined where none can go.
  */
-export function packedUnit({ matrix, turned, rows }: PackedWeight, axis: number): number | undefined {
+export function packedUnit(
+  { matrix, turned, rows }: PackedWeight,
+  axis: number,
+): number | undefined {
   return rows === undefined ? matrixUnit(matrix, axisOf(turned, axis)) : undefined;
 }
 
@@ -108,7 +111,10 @@ function cutMatrix(matrix: PackedMatrix, axis: 0 | 1, kept: readonly number[]): 
         : []),
     ];
   });
-  return [cutTensor({ tensor, axis, runs: shape[axis] / unit, kept: runsOf(kept, unit) }), ...grids];
+  return [
+    cutTensor({ tensor, axis, runs: shape[axis] / unit, kept: runsOf(kept, unit) }),
+    ...grids,
+  ];
 }
 
 /** The number of the group of each row or column that stays, which the file has for all of them. */

@@ -44,14 +44,21 @@ export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowa
   if (summary.fixed !== undefined || sharedWeights !== undefined) {
     return { reason: say`Other sublayers use its weights too.`, remedy: narrowable };
   }
-  if (modelKind === 'encoder-decoder' || modelKind === 'stages') {
+  if (modelKind === 'encoder-decoder' && kind === 'attention') {
+    return {
+      reason: say`Of encoder–decoder models only feed-forwards are narrowed.`,
+      remedy: say`Narrow feed-forwards, or the ONNX file of the model.`,
+    };
+  }
+  if (modelKind === 'stages') {
     return {
       reason: say`Its layers are sized by one config for all blocks.`,
       remedy: say`Remove sublayers, or narrow the ONNX file of the model.`,
     };
   }
   return (
-    byKind[kind] ?? whyTooCoarse(summary.quantization) ?? {
+    byKind[kind] ??
+    whyTooCoarse(summary.quantization) ?? {
       reason:
         kind === 'attention'
           ? say`Not all of its layers can be parted by heads.`

@@ -115,7 +115,7 @@ export function attentionWidth(
 /** Whether nothing but the projections knows of single heads. */
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
   const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
-  const { valueConvolution, gridBias, biasGate, latentNorms, othersKeys } = weights;
+  const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
   const others = [
     innerNorm,
     sinks,
@@ -124,6 +124,7 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
     relative,
     valueConvolution,
     gridBias,
+    distanceBias,
     biasGate,
   ];
   return (

@@ -4,7 +4,11 @@ import type { ConfigFields } from '../transformer/config-layout';
 import type { OnnxModel } from './stream/stream-of-graph';
 
 /** The summary, with what the files beside the graph say of a language model. */
-export function describe({ summary }: OnnxModel, output: string, config: ConfigFields): ModelSummary {
+export function describe(
+  { summary }: OnnxModel,
+  output: string,
+  config: ConfigFields,
+): ModelSummary {
   const ids = idsPort(summary.inputs);
   if (ids === undefined) {
     return summary;

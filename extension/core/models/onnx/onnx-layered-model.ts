@@ -221,10 +221,13 @@ export class OnnxLayeredModel implements LayeredModel {
     widths: Readonly<Record<string, number>>,
     fingerprint: string,
   ): OnnxLayeredModel {
-    const file = this.summary.sublayers.reduce((edited, { id, kind }, index) => {
-      const kept = kind === 'attention' ? widths[id] : undefined;
-      return kept === undefined ? edited : (this.heads(index)?.resized(edited, kept) ?? edited);
-    }, withTensors(this.source.file, tensors));
+    const file = this.summary.sublayers.reduce(
+      (edited, { id, kind }, index) => {
+        const kept = kind === 'attention' ? widths[id] : undefined;
+        return kept === undefined ? edited : (this.heads(index)?.resized(edited, kept) ?? edited);
+      },
+      withTensors(this.source.file, tensors),
+    );
     return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
   }
 

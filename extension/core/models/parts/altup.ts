@@ -95,10 +95,7 @@ export function emitCorrection(
 ): Value[] {
   const [first = ''] = streams;
   const news = graph.op('Sub', [given, first]);
-  const shares = graph.op('Add', [
-    emitCoefficients(graph, style, mixing, given),
-    graph.scalar(1),
-  ]);
+  const shares = graph.op('Add', [emitCoefficients(graph, style, mixing, given), graph.scalar(1)]);
   const sizes = graph.ints(streams.map(() => 1));
   const byStream = graph.ops('Split', [shares, sizes], streams.length, { axis: -1 });
   return streams.map((one, i) =>

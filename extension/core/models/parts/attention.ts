@@ -7,6 +7,8 @@ import type {
   QueryKeyNormExtent,
 } from '../transformer/architecture';
 import type { SublayerCache } from '../model-emitter';
+import { emitAttentionDistances } from './distance-bias';
+import type { DistanceBias } from './distance-bias';
 import { emitLatentHeads } from './latent-heads';
 import type { Heads, LatentNorms, LatentShape } from './latent-heads';
 import { emitLinear } from './linear';
@@ -80,6 +82,8 @@ export interface AttentionWeights extends Branch {
   readonly valueConvolution?: LazyTensor;
   /** What scores gain by distance in a grid of patches. */
   readonly gridBias?: GridBias;
+  /** What scores gain by how far a key is, where that isn't part of the mask. */
+  readonly distanceBias?: DistanceBias;
   /** How far the mask, which holds what scores gain by distance, is let in. */
   readonly biasGate?: BiasGate;
 }
@@ -204,10 +208,13 @@ export function emitAttention(
   const total = graph.op('Slice', [graph.op('Shape', [key]), graph.ints([2]), graph.ints([3])]);
   const perHead = reshape(scores, batch, numHeads, sequence, total);
   const related = emitRelativeScores(graph, shape, weights, { scores: perHead, query, key });
-  const biased =
-    weights.gridBias === undefined
-      ? related
-      : graph.op('Add', [related, emitGridBias(graph, weights.gridBias)]);
+  const { gridBias, distanceBias } = weights;
+  const bias =
+    gridBias !== undefined
+      ? emitGridBias(graph, gridBias)
+      : distanceBias &&
+        emitAttentionDistances(graph, distanceBias, { queries: sequence, keys: total });
+  const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
   const capped = emitSoftCap(graph, biased, shape.softCap);
   const mask =
     weights.biasGate === undefined || side.mask === undefined

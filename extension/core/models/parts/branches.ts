@@ -184,12 +184,7 @@ export function findAttention(
     ...findQueryKeyValue(names, biases, tensors, prefix, shape, keysOf),
     ...(normsValues === true ? { normsValues } : {}),
     output: withBias(
-      tensors.linear(
-        `${prefix}${output}`,
-        hiddenSize,
-        numHeads * valueDim,
-        biases.attentionOutput,
-      ),
+      tensors.linear(`${prefix}${output}`, hiddenSize, numHeads * valueDim, biases.attentionOutput),
       outputBias === undefined
         ? undefined
         : tensors.takeIfPresent(`${prefix}${outputBias}`, [hiddenSize]),

@@ -27,6 +27,20 @@ export function emitDistanceBias(graph: GraphBuilder, bias: DistanceBias, ahead:
   return graph.op('Unsqueeze', [byHead, graph.ints([0])]);
 }
 
+/** The same of the last `queries` of `keys` positions, int64 [1] each. */
+export function emitAttentionDistances(
+  graph: GraphBuilder,
+  bias: DistanceBias,
+  { queries, keys }: Readonly<Record<'queries' | 'keys', Value>>,
+): Value {
+  const total = graph.op('Squeeze', [keys]);
+  const first = graph.op('Sub', [total, graph.op('Squeeze', [queries])]);
+  const step = graph.ints([1], []);
+  const columns = graph.op('Range', [graph.ints([0], []), total, step]);
+  const rows = graph.op('Unsqueeze', [graph.op('Range', [first, total, step]), graph.ints([1])]);
+  return emitDistanceBias(graph, bias, graph.op('Sub', [columns, rows]));
+}
+
 /** Near distances have a bucket each, others share them evenly by their logarithms, which transformers rounds to float32. */
 function bucketOf({ table, farthest, causal }: DistanceBias, ahead: number): number {
   const [all = 1] = table.shape;

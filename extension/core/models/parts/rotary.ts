@@ -83,6 +83,8 @@ export const rotaryScalings: Readonly<Record<string, Scaling>> = {
       maxPositions: context.config.max_position_embeddings,
     },
   }),
+  // Shares of heads by places in time, height and width: the same one in a text.
+  mrope: (_, { inverse }) => fixed(inverse),
   llama3,
   yarn,
   longrope,

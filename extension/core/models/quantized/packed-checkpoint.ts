@@ -47,7 +47,11 @@ export async function joinPacked(
       name,
       packed === undefined
         ? { ...place, dtype: numbers.dtype }
-        : { ...place, dtype: packedDType, packed: { matrix: packed, turned, ...(sizes && { sizes }) } },
+        : {
+            ...place,
+            dtype: packedDType,
+            packed: { matrix: packed, turned, ...(sizes && { sizes }) },
+          },
     );
   }
   return { ...checkpoint, tensors };

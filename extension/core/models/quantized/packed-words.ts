@@ -67,7 +67,8 @@ function joinWords(
   } else {
     requireEven(scales, input, count);
   }
-  const spread = groups === undefined ? {} : { groups: { tensor: groups, axis: 0 as const, areRuns } };
+  const spread =
+    groups === undefined ? {} : { groups: { tensor: groups, axis: 0 as const, areRuns } };
   const zeroCodes = {
     bits,
     order: order === 'rows' ? 'columns' : order,

@@ -1,6 +1,7 @@
 import { allBiases } from '../families/pieces';
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
+import { fullAttentionLength } from '../encoders/sparse-attention';
 import { countedBlocks } from './seq2seq-family';
 import type { Seq2SeqFamily, TowerNames } from './seq2seq-family';
 
@@ -78,7 +79,7 @@ export function towersOf(
 /** BART (arXiv 1910.13461) and what came after it. */
 function bartLike(form: Form): Seq2SeqFamily {
   const { modelType, family, head = `${family}ForConditionalGeneration`, normsFirst } = form;
-  const common = { ...form.tower, ...(normsFirst ? { finalNorm: 'layer_norm' } : {}) };
+  const common = { ...(normsFirst ? { finalNorm: 'layer_norm' } : {}), ...form.tower };
   const towers = towersOf(normsFirst, common, form.decoder);
   return {
     modelType,
@@ -100,7 +101,7 @@ function bartLike(form: Form): Seq2SeqFamily {
     },
     prefix: 'model.',
     norm: 'layer',
-    biases: allBiases(true),
+    biases: ({ use_bias: hasBias }) => ({ ...allBiases(hasBias), feedforward: true }),
     words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
     ...(form.ownWords === undefined ? {} : { ownWords: form.ownWords }),
     head: { name: 'lm_head', bias: 'final_logits_bias' },
@@ -176,4 +177,45 @@ export const bartLikes: readonly Seq2SeqFamily[] = [
     tower: sines,
     defaults: { pad_token_id: 0, decoder_start_token_id: 0 },
   }),
+  bigBird(),
 ];
+
+/** arXiv 2007.14062: attentions of the encoder are named otherwise, and sparse in long texts. */
+function bigBird(): Seq2SeqFamily {
+  const family = bartLike({
+    modelType: 'bigbird_pegasus',
+    family: 'BigBirdPegasus',
+    normsFirst: true,
+    tower: { ...fromZero, finalNorm: 'layernorm_embedding' },
+    defaults: {
+      hidden_act: 'gelu_new',
+      max_position_embeddings: 4096,
+      scale_embedding: true,
+      use_bias: false,
+      pad_token_id: 0,
+    },
+  });
+  return {
+    ...family,
+    maxPositions: fullAttentionLength,
+    towers: (config) => {
+      const { encoder, decoder } = family.towers(config);
+      const sparse: TowerNames = {
+        ...encoder,
+        attention: {
+          norm: 'self_attn_layer_norm',
+          queryKeyValue: {
+            kind: 'separate',
+            names: ['query', 'key', 'value'].map((name) => `self_attn.self.${name}`),
+          },
+          output: 'self_attn.output',
+        },
+        modules: {
+          ...encoder.modules,
+          attention: { ...encoder.modules.attention, self_attn: 'NoSparseAttention' },
+        },
+      };
+      return { encoder: sparse, decoder };
+    },
+  };
+}

@@ -19,12 +19,24 @@ export async function openSeq2Seq(
   configText: string,
   family: Seq2SeqFamily,
 ): Promise<{ readonly model: Seq2SeqModel; readonly checkpoint: Checkpoint }> {
-  const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const checkpoint = await openSafetensors(folder.weights);
+  return { model: await readSeq2Seq(folder, configText, family, checkpoint), checkpoint };
+}
+
+/** A model of these tensors, under the fingerprint of its files unless another is given. */
+export async function readSeq2Seq(
+  folder: ModelFolder,
+  configText: string,
+  family: Seq2SeqFamily,
+  checkpoint: Checkpoint,
+  fingerprint?: string,
+): Promise<Seq2SeqModel> {
+  const config = parseSeq2SeqConfig(configText, folder.config, family.config);
   const layout = layOutSeq2Seq(family, config, folder, checkpoint);
   const { head } = layout;
   const outer = outerOf(layout);
-  const { max_position_embeddings: maxPositions } = config;
+  const { max_position_embeddings: positions } = config;
+  const maxPositions = Math.min(positions ?? Infinity, family.maxPositions?.(config) ?? Infinity);
   const found = summarizeModel({
     folder,
     config: {
@@ -36,10 +48,10 @@ export async function openSeq2Seq(
     checkpoint,
     layout: { ...layout, ...asOneList(layout) },
     outer,
-    fingerprint: await fingerprintModel(configText, checkpoint),
+    fingerprint: fingerprint ?? (await fingerprintModel(configText, checkpoint)),
     sizes: {
       vocabularySize: layout.targetWords.weight.shape[0] ?? config.vocab_size,
-      ...(typeof maxPositions === 'number' ? { maxPositions } : {}),
+      ...(maxPositions < Infinity ? { maxPositions } : {}),
       ...(head === undefined ? {} : { tiedHead: hasTiedHead(outer) }),
     },
   });
@@ -52,9 +64,6 @@ export async function openSeq2Seq(
   };
   const start = config.decoder_start_token_id ?? config.pad_token_id ?? undefined;
   // One tokenizer knows one vocabulary.
-  const readsText = family.source === 'text' && layout.words === layout.targetWords;
-  return {
-    model: new Seq2SeqModel(summary, checkpoint.files, layout, readsText ? start : undefined),
-    checkpoint,
-  };
+  const isOne = layout.words === layout.targetWords;
+  return new Seq2SeqModel(summary, checkpoint.files, layout, isOne ? start : undefined);
 }

@@ -30,6 +30,8 @@ const seq2seqSchema = v.looseObject({
   num_mel_bins: v.optional(size, 80),
   relative_attention_num_buckets: v.optional(size, 32),
   relative_attention_max_distance: v.optional(size, 128),
+  /** Of attentions. */
+  use_bias: v.optional(v.boolean(), true),
   scale_embedding: v.optional(v.boolean(), false),
   scale_decoder_outputs: v.nullish(v.boolean()),
   tie_word_embeddings: v.optional(v.boolean(), true),
@@ -37,7 +39,11 @@ const seq2seqSchema = v.looseObject({
   decoder_start_token_id: id,
   pad_token_id: id,
   espalier: v.optional(
-    v.looseObject({ removed: v.array(v.string()), compressed: v.optional(compressedForms) }),
+    v.looseObject({
+      removed: v.array(v.string()),
+      compressed: v.optional(compressedForms),
+      widths: v.optional(v.record(v.string(), count)),
+    }),
   ),
 });
 

@@ -21,8 +21,9 @@ export interface TowerNames {
   readonly embeddingNorm?: string;
   readonly normsWordsAlone?: boolean;
   readonly finalNorm?: string;
-  /** Below the first block: what scores gain by distance in all blocks. */
+  /** What scores gain by distance: below the first block, for all blocks, or below each. */
   readonly distanceBias?: string;
+  readonly biasIsByBlock?: boolean;
   /** Modules of a block in transformers, and what stands in for each. */
   readonly modules: Readonly<Partial<Record<Seq2SeqKind, StandIns>>>;
 }
@@ -39,7 +40,7 @@ export interface Seq2SeqFamily {
   /** What stands before every name but the head's where there is a head. */
   readonly prefix: string;
   readonly norm: NormKind;
-  readonly biases: Biases;
+  readonly biases: (config: Seq2SeqConfig) => Biases;
   /** Names that the embedding of words is stored under, the first that a checkpoint has. */
   readonly words: readonly string[];
   /** Names of both embeddings, where config.json says that source and target have vocabularies of their own. */
@@ -53,6 +54,8 @@ export interface Seq2SeqFamily {
       readonly crossAttention: Architecture['attention'];
     };
   };
+  /** Most tokens of a text that are read as transformers does, where that depends on other fields than those. */
+  readonly maxPositions?: (config: Seq2SeqConfig) => number | undefined;
   /** What the encoder reads: ids of a text, or a spectrogram through two convolutions, by name. */
   readonly source: 'text' | { readonly convolutions: readonly [string, string] };
   /** Factors on the embedding, on scores (headDim^−½ when absent), and on what the head reads. */

@@ -239,7 +239,8 @@ class TowerFinder {
     first: number,
   ): Tower {
     const { family, config, folder, tensors } = this.found;
-    const { norm, biases } = family;
+    const { norm } = family;
+    const biases = family.biases(config);
     const isDecoder = side === 'decoder';
     const { attention: scale } = family.scales(config);
     const { attention, feedforward } = readShapes(
@@ -254,17 +255,17 @@ class TowerFinder {
     );
     const { hiddenSize: hidden } = attention;
     const prefix = `${this.found.prefix}${names.prefix}`;
-    const { embeddingNorm, finalNorm, distanceBias } = names;
+    const { embeddingNorm, finalNorm, distanceBias, biasIsByBlock = false } = names;
     const found =
       embeddingNorm === undefined ? undefined : tensors.norm(`${prefix}${embeddingNorm}`, hidden);
     const wordNorm = names.normsWordsAlone === true ? found : undefined;
     const norms: Norm[] = found === undefined || found === wordNorm ? [] : [found];
     const positions = this.positions(names, side, prefix);
-    const bias =
+    const biasAt = (place: string): DistanceBias | undefined =>
       distanceBias === undefined
         ? undefined
         : {
-            table: tensors.take(`${prefix}${names.blocks}.0.${distanceBias}.weight`, [
+            table: tensors.take(`${place}${distanceBias}.weight`, [
               config.relative_attention_num_buckets,
               attention.numHeads,
             ]),
@@ -294,7 +295,9 @@ class TowerFinder {
         own: Architecture['attention'],
       ): void => {
         add(kind, own.sumNorm, () => {
-          const weights = findAttention(own, biases, tensors, place, attention);
+          const found = findAttention(own, biases, tensors, place, attention);
+          const ownBias = biasIsByBlock && kind === 'attention' ? biasAt(place) : undefined;
+          const weights = ownBias === undefined ? found : { ...found, distanceBias: ownBias };
           return {
             kind: 'attention',
             block,
@@ -308,7 +311,9 @@ class TowerFinder {
       if (names.crossAttention !== undefined) {
         attend('cross-attention', names.crossAttention);
       }
-      const sizes = { hidden, inner: config[`${side}_ffn_dim`] };
+      const inner =
+        config.espalier?.widths?.[`block.${block}.feedforward`] ?? config[`${side}_ffn_dim`];
+      const sizes = { hidden, inner };
       add('feedforward', names.feedforward.sumNorm, () => ({
         kind: 'feedforward',
         block,
@@ -319,7 +324,7 @@ class TowerFinder {
       start: { positions, wordNorm, norms },
       attention,
       feedforward,
-      distanceBias: bias,
+      distanceBias: biasIsByBlock ? undefined : biasAt(`${prefix}${names.blocks}.0.`),
       sublayers,
       finalNorm:
         finalNorm === undefined ? undefined : tensors.norm(`${prefix}${finalNorm}`, hidden),

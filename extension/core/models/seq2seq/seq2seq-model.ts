@@ -13,6 +13,8 @@ import type {
 } from '../layered-model';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
+import { feedforwardWidth } from '../narrow/width';
+import type { Width } from '../narrow/width';
 import type { Linear } from '../parts/linear';
 import { emitNorms } from '../parts/norm';
 import {
@@ -46,6 +48,7 @@ import {
   masksOf,
 } from './emit-seq2seq';
 import { emitDecoder, emitEncoded, emitEncoder } from './emit-towers';
+import { seq2seqInputs } from './seq2seq-inputs';
 import { asOneList, outerOf } from './seq2seq-layout';
 import type { Seq2SeqLayout, Tower } from './seq2seq-layout';
 import { say } from '../../message';
@@ -58,18 +61,6 @@ const target = 'target';
 /** What the encoder gives, as long as the stream is the decoder's. */
 export const encoded = 'encoded';
 
-const ids = (name: string, length: string): InputPort => ({
-  name,
-  dtype: 'I64',
-  shape: ['batch', length],
-});
-const targetIds = ids('decoder_input_ids', 'target_sequence');
-const textInputs: readonly InputPort[] = [
-  ids('input_ids', 'sequence'),
-  ids('attention_mask', 'sequence'),
-  targetIds,
-];
-
 /**
  * An encoder and a decoder, laid out from a checkpoint, as one residual stream: that of the encoder, whose result is
  * part of the state from there on, and then that of the decoder.
@@ -77,6 +68,9 @@ const textInputs: readonly InputPort[] = [
 export class Seq2SeqModel implements LayeredModel {
   public readonly kind = 'encoder-decoder';
   public readonly inputs: readonly InputPort[];
+  /** What the encoder reads. */
+  public readonly sourceInputs: readonly InputPort[];
+  public readonly targetStart: number | undefined;
   public readonly output: ModelOutput;
   public readonly sideNames: readonly string[];
   /** Masks depend on attention_mask. */
@@ -85,29 +79,24 @@ export class Seq2SeqModel implements LayeredModel {
   public readonly outerMatrices: readonly OuterMatrix[] = [];
   private readonly sublayers: readonly TransformerSublayer[];
 
-  /** @param targetStart what the decoder reads in front of a text */
+  /** @param start what the decoder reads in front of a text, where one tokenizer knows its words */
   public constructor(
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
     public readonly layout: Seq2SeqLayout,
-    public readonly targetStart?: number,
+    private readonly start?: number,
   ) {
-    const { convolutions, spectrogram, head, encoder, decoder } = layout;
-    this.inputs =
-      convolutions === undefined
-        ? textInputs
-        : [{ name: 'input_features', dtype: 'F32', shape: ['batch', ...spectrogram] }, targetIds];
+    const { head, encoder, decoder } = layout;
+    const { source, target: port } = seq2seqInputs(layout, summary, start);
+    this.inputs = [...source, port];
+    this.sourceInputs = source;
+    this.targetStart = layout.convolutions === undefined ? start : undefined;
     this.sideNames = masksOf(layout).map(({ name }) => name);
     this.sublayers = [...encoder.sublayers, ...decoder.sublayers];
     this.output = {
       name: head === undefined ? 'last_hidden_state' : 'logits',
       givesScores: head !== undefined,
     };
-  }
-
-  /** What the encoder reads. */
-  public get sourceInputs(): readonly InputPort[] {
-    return this.inputs.filter((port) => port !== targetIds);
   }
 
   public get blockPlaces(): readonly string[] {
@@ -121,7 +110,7 @@ export class Seq2SeqModel implements LayeredModel {
   public get tableRows(): Readonly<Record<string, number>> {
     const rowsOf = ({ weight }: Linear): number => weight.shape[0] ?? 0;
     const { words, targetWords } = this.layout;
-    return { input_ids: rowsOf(words), [targetIds.name]: rowsOf(targetWords) };
+    return { input_ids: rowsOf(words), decoder_input_ids: rowsOf(targetWords) };
   }
 
   public get prologue(): Step & { readonly part: GraphPart } {
@@ -254,13 +243,20 @@ export class Seq2SeqModel implements LayeredModel {
     return linearLayersOf(this.at(index), index, this.towerAt(index).feedforward.gated);
   }
 
+  public width(index: number): Width | undefined {
+    const sublayer = this.at(index);
+    return sublayer.kind === 'feedforward'
+      ? feedforwardWidth(this.towerAt(index).feedforward, sublayer.weights)
+      : undefined;
+  }
+
   public tapped(index: number): TappedStep {
     const step = this.sublayer(index);
     return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
   public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): Seq2SeqModel {
-    const { layout, files, targetStart } = this;
+    const { layout, files, start } = this;
     const { encoder, decoder } = layout;
     const all = { ...asOneList(layout), outer: outerOf(layout) };
     const { summary, sublayers } = withForms(this.summary, all, forms);
@@ -270,7 +266,7 @@ export class Seq2SeqModel implements LayeredModel {
       encoder: { ...encoder, sublayers: sublayers.slice(0, count) },
       decoder: { ...decoder, sublayers: sublayers.slice(count) },
     };
-    return new Seq2SeqModel(summary, withFormFiles(files, forms), formed, targetStart);
+    return new Seq2SeqModel(summary, withFormFiles(files, forms), formed, start);
   }
 
   /** @throws UserError: no writer can say it. */

@@ -29,7 +29,14 @@ function feedforwardIn(layer: number, config: Seq2SeqConfig): Architecture['feed
   };
 }
 
-function towerOf(prefix: string, config: Seq2SeqConfig, lastLayer: number): TowerNames {
+/** @param biasIsByBlock whether each block has a bias of its own, or all share that of the first */
+function towerOf(
+  prefix: string,
+  config: Seq2SeqConfig,
+  lastLayer: number,
+  biasIsByBlock: boolean,
+): TowerNames {
+  const crossStandIn = biasIsByBlock ? 'SameAttention' : 'SameCrossAttention';
   return {
     prefix,
     blocks: 'block',
@@ -37,9 +44,10 @@ function towerOf(prefix: string, config: Seq2SeqConfig, lastLayer: number): Towe
     feedforward: feedforwardIn(lastLayer, config),
     finalNorm: 'final_layer_norm',
     distanceBias: 'layer.0.SelfAttention.relative_attention_bias',
+    biasIsByBlock,
     modules: {
-      attention: { 'layer.0': 'KeptBias' },
-      ...(lastLayer === 1 ? {} : { 'cross-attention': { 'layer.1': 'SameCrossAttention' } }),
+      attention: { 'layer.0': biasIsByBlock ? 'SameAttention' : 'KeptBias' },
+      ...(lastLayer === 1 ? {} : { 'cross-attention': { 'layer.1': crossStandIn } }),
       feedforward: { [`layer.${lastLayer}`]: 'SameStates' },
     },
   };
@@ -51,13 +59,24 @@ function activationOf(projection: unknown): string {
   return projection === 'gated-gelu' ? 'gelu_new' : name;
 }
 
-/** T5 (arXiv 1910.10683) and what is named like it; all blocks of a tower share the bias of its first. */
-function t5Like(
-  modelType: string,
-  family: string,
-  projection: string,
-  headScale: (config: Seq2SeqConfig) => number,
-): Seq2SeqFamily {
+/** How a family differs from the others. */
+interface Form {
+  readonly modelType: string;
+  readonly family: string;
+  /** `feed_forward_proj` where config.json has none. */
+  readonly projection: string;
+  readonly headScale: (config: Seq2SeqConfig) => number;
+  readonly biasIsByBlock?: boolean;
+}
+
+/** T5 (arXiv 1910.10683) and what is named like it. */
+function t5Like({
+  modelType,
+  family,
+  projection,
+  headScale,
+  biasIsByBlock = false,
+}: Form): Seq2SeqFamily {
   return {
     modelType,
     classes: {
@@ -92,13 +111,13 @@ function t5Like(
     },
     prefix: '',
     norm: 'rms',
-    biases: noBiases,
+    biases: () => noBiases,
     words: ['shared', 'encoder.embed_tokens', 'decoder.embed_tokens'],
     head: { name: 'lm_head' },
     towers: (config) => ({
-      encoder: towerOf('encoder.', config, 1),
+      encoder: towerOf('encoder.', config, 1, biasIsByBlock),
       decoder: {
-        ...towerOf('decoder.', config, 2),
+        ...towerOf('decoder.', config, 2, biasIsByBlock),
         crossAttention: attentionIn(1, 'EncDecAttention'),
       },
     }),
@@ -115,7 +134,15 @@ const byTie = ({
 }: Seq2SeqConfig): number => ((isScaled ?? isTied) ? hidden ** -0.5 : 1);
 
 export const t5s: readonly Seq2SeqFamily[] = [
-  t5Like('t5', 'T5', 'relu', byTie),
+  t5Like({ modelType: 't5', family: 'T5', projection: 'relu', headScale: byTie }),
   // arXiv 2010.11934; transformers never scales.
-  t5Like('mt5', 'MT5', 'gated-gelu', () => 1),
+  t5Like({ modelType: 'mt5', family: 'MT5', projection: 'gated-gelu', headScale: () => 1 }),
+  // arXiv 2304.09151
+  t5Like({
+    modelType: 'umt5',
+    family: 'UMT5',
+    projection: 'gated-gelu',
+    headScale: byTie,
+    biasIsByBlock: true,
+  }),
 ];

@@ -37,7 +37,7 @@ export const whisper: Seq2SeqFamily = {
   },
   prefix: 'model.',
   norm: 'layer',
-  biases: { ...allBiases(true), key: false },
+  biases: () => ({ ...allBiases(true), key: false }),
   words: ['decoder.embed_tokens'],
   head: { name: 'proj_out' },
   towers: () => towers,

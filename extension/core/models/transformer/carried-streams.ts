@@ -68,8 +68,9 @@ const expectedAt = ({ altUp, sublayers }: Stated, boundary: number): string[] =>
 
 /** Names of those that the ends of blocks in front of a boundary read. */
 export const expectedBefore = (layout: Stated, boundary: number): string[] =>
-  Array.from({ length: streamsRead(endsBefore(layout, boundary), layout.altUp?.count ?? 0) }, (_, index) =>
-    expectedName(index),
+  Array.from(
+    { length: streamsRead(endsBefore(layout, boundary), layout.altUp?.count ?? 0) },
+    (_, index) => expectedName(index),
   );
 
 /** Where the values of the state besides the residual stream come from. */

@@ -75,9 +75,7 @@ function ownEnd(
   const scaleName = scale?.(config);
   return {
     ...(factor === undefined ? {} : { factor: tensors.take(`${prefix}${factor}`, [1]) }),
-    ...(scaleName === undefined
-      ? {}
-      : { scale: tensors.take(`${prefix}${scaleName}`, [hidden]) }),
+    ...(scaleName === undefined ? {} : { scale: tensors.take(`${prefix}${scaleName}`, [hidden]) }),
     ...(perLayer === undefined || width === undefined
       ? {}
       : {

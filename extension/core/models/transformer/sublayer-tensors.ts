@@ -74,6 +74,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.addedBiases?.value,
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
+        sublayer.weights.distanceBias?.table,
         ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
@@ -142,7 +143,10 @@ export function withPerLayer(
   const all = [
     costs,
     ...others,
-    costsOf(enter.flatMap((linear) => storedTensors(linear)), enter),
+    costsOf(
+      enter.flatMap((linear) => storedTensors(linear)),
+      enter,
+    ),
     costsOf(endTensors(startEnds, storedTensors), []),
   ];
   return {

@@ -108,7 +108,12 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public stateNames(index: number): readonly string[] {
     const beside = this.readsBlockInput(index) ? [blockInput] : [];
-    return [stream, ...beside, ...carriedBy(this.at(index)), ...expectedBefore(this.layout, index + 1)];
+    return [
+      stream,
+      ...beside,
+      ...carriedBy(this.at(index)),
+      ...expectedBefore(this.layout, index + 1),
+    ];
   }
 
   public sublayer(index: number): Step & { part: BuilderPart } {

@@ -317,15 +317,18 @@ function withHeads(
     const [output = ''] = one.output;
     if (output === attends.output[0]) {
       const sizes = intsAttribute(one, 'qkv_hidden_sizes');
-      const own = scaled(one, ['num_heads', ...(form.keyHeads === undefined ? [] : [form.keyHeads])]);
-      return sizes === undefined
-        ? own
-        : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
+      const own = scaled(one, [
+        'num_heads',
+        ...(form.keyHeads === undefined ? [] : [form.keyHeads]),
+      ]);
+      return sizes === undefined ? own : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
     }
     const place = shapes.get(output);
     if (place !== undefined) {
       const data = file.initializers.get(one.input[1] ?? '')?.inline;
-      const shape = ((data && tensorNumbers(data)) ?? []).map((size, i) => (i === place ? left(size) : size));
+      const shape = ((data && tensorNumbers(data)) ?? []).map((size, i) =>
+        i === place ? left(size) : size,
+      );
       return copyWith(one, { input: [one.input[0] ?? '', additions.ints(shape)] });
     }
     const told = attributes.get(output);

@@ -171,12 +171,7 @@ export class GraphMatrices {
   }
 }
 
-function made(
-  node: GraphNode,
-  bias: string,
-  matrix: PackedMatrix,
-  turned: boolean,
-): GraphMatrix {
+function made(node: GraphNode, bias: string, matrix: PackedMatrix, turned: boolean): GraphMatrix {
   const [rows, columns] = matrix.shape;
   const [out, width] = turned ? [columns, rows] : [rows, columns];
   const { name, file, offset, length } = matrix.tensor;

@@ -79,7 +79,11 @@ class Channels {
     if (out !== this.count) {
       return false;
     }
-    this.tensors.push({ tensor: linear.weight, axis: linear.transposed === true ? 1 : 0, places: all });
+    this.tensors.push({
+      tensor: linear.weight,
+      axis: linear.transposed === true ? 1 : 0,
+      places: all,
+    });
     return bias === '' || this.follow(bias);
   }
 
@@ -190,7 +194,9 @@ export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTen
   });
   const node = file.graph.node.map((one) => {
     const own = tensors.get(one.input[1] ?? '');
-    return own !== undefined && operatorName(one) === fewBitsProduct ? resizedProduct(one, own) : one;
+    return own !== undefined && operatorName(one) === fewBitsProduct
+      ? resizedProduct(one, own)
+      : one;
   });
   const graph = copyWith(file.graph, { initializer, input, node, valueInfo: [] });
   return { ...file, graph, model: copyWith(file.model, { graph }), initializers };

@@ -1,0 +1,165 @@
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { basename, dirname, extname, join, resolve } from 'node:path';
+import * as v from 'valibot';
+import { readSmallText } from '../../checkpoints/regular-file';
+import type { InputPort, Transcript } from '../../models/layered-model';
+import { UserError, inFile } from '../../user-error';
+import { loadSpectrogramPreprocessor } from '../audio/preprocess';
+import { readWav } from '../audio/wav';
+import { parseObjectLine } from '../json-line';
+import { listFiles } from '../list-files';
+import { loadTokenizer } from '../tokenizer';
+import type { Tokenizer } from '../tokenizer';
+import type { ChooseExamples, GivenExamples } from './given-examples';
+import { counted, say } from '../../message';
+
+/** What a folder's list of recordings is called, as in Hugging Face's audio folders. */
+const listName = 'metadata.jsonl';
+
+/** A line of such a list. */
+export const exampleRow = '{"file_name": "one.wav", "text": "What is said in it."}';
+
+const remedy = say`Each line should name a .wav file and what is said in it, such as ${exampleRow}.`;
+
+/** A sound and what is said in it. */
+interface Recording {
+  readonly sound: string;
+  readonly text: string;
+}
+
+/** A row of an audio folder, a NeMo manifest, or a data set written to JSONL. */
+const rowSchema = v.pipe(
+  v.looseObject({}),
+  v.transform(({ text, ...row }) => ({
+    sound: row['file_name'] ?? row['audio_filepath'] ?? row['audio'] ?? row['path'],
+    text: text ?? row['transcription'] ?? row['transcript'] ?? row['sentence'],
+  })),
+  v.object({ sound: v.pipe(v.string(), v.minLength(1)), text: v.string() }),
+);
+
+const hasEnding = (file: string, ending: string): boolean => extname(file).toLowerCase() === ending;
+
+/** Whether a .jsonl file lists recordings, or a folder holds them. */
+export async function holdsRecordings(path: string): Promise<boolean> {
+  if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
+    return hasEnding(path, '.jsonl');
+  }
+  return (await listFiles(path)).some((file) => hasEnding(file, '.wav'));
+}
+
+/**
+ * Reads recordings with their transcripts: a .jsonl file that lists them, or a folder with metadata.jsonl or a .txt file
+ * beside each .wav file. A transcript becomes ids as transformers makes labels, behind what the decoder reads first.
+ * @throws UserError naming the file and the line.
+ */
+export async function readRecordings(
+  path: string,
+  chosenOf: ChooseExamples,
+  ports: readonly InputPort[],
+  modelFolder: string,
+): Promise<GivenExamples> {
+  const features = ports.find(({ shape }) => shape?.length === 3);
+  const target = ports.find(({ transcript }) => transcript !== undefined);
+  if (features === undefined || target?.transcript === undefined) {
+    throw new RangeError('recordings are for a model that hears');
+  }
+  const all = await listRecordings(path);
+  const { preprocess, warnings } = await loadSpectrogramPreprocessor(
+    modelFolder,
+    Number(features.shape?.[1]),
+  );
+  const tokenizer = await loadTokenizer(modelFolder);
+  const examples: GivenExamples['examples'][number][] = [];
+  for (const i of chosenOf(all.length)) {
+    const { sound, text } = all[i] ?? { sound: '', text: '' };
+    const heard = await readWav(sound);
+    try {
+      const ids = encodeTranscript(tokenizer, text, target.transcript);
+      const values = BigInt64Array.from(ids, BigInt);
+      examples.push(
+        new Map([
+          [features.name, { array: preprocess(heard), file: sound }],
+          [
+            target.name,
+            { array: { dtype: 'I64', dims: [1, ids.length], data: values }, file: path },
+          ],
+        ]),
+      );
+    } catch (error) {
+      throw inFile(error, sound);
+    }
+  }
+  return { examples, available: all.length, warnings };
+}
+
+async function listRecordings(path: string): Promise<readonly Recording[]> {
+  if (hasEnding(path, '.jsonl')) {
+    return readList(path);
+  }
+  const list = join(path, listName);
+  if (existsSync(list)) {
+    return readList(list);
+  }
+  const sounds = (await listFiles(path)).filter((file) => hasEnding(file, '.wav'));
+  return Promise.all(
+    sounds.map(async (sound) => {
+      const transcript = join(dirname(sound), `${basename(sound, extname(sound))}.txt`);
+      if (!existsSync(transcript)) {
+        throw new UserError(say`There is no transcript of ${basename(sound)}.`, {
+          file: transcript,
+          remedy: say`Write what is said in each .wav file into a .txt file of the same name, or list all in ${listName}.`,
+        });
+      }
+      return { sound, text: (await readSmallText(transcript)).trim() };
+    }),
+  );
+}
+
+async function readList(file: string): Promise<readonly Recording[]> {
+  const lines = (await readSmallText(file)).split('\n');
+  return lines.flatMap((line, i) => {
+    if (line.trim() === '') {
+      return [];
+    }
+    const subject = { file, field: `line ${i + 1}`, remedy };
+    const row = v.safeParse(rowSchema, parseObjectLine(line, subject));
+    if (!row.success) {
+      throw new UserError(say`The line names no .wav file or no transcript.`, subject);
+    }
+    const { sound, text } = row.output;
+    return [{ sound: resolve(dirname(file), sound), text }];
+  });
+}
+
+/** Ids of a transcript with the tokenizer's special tokens, behind the one that the decoder reads first. */
+function encodeTranscript(
+  tokenizer: Tokenizer,
+  text: string,
+  { start, most, vocabularySize }: Transcript,
+): readonly number[] {
+  const all = tokenizer.encode(text);
+  const ids = [start, ...(all[0] === start ? all.subarray(1) : all)];
+  if (ids.length === 1) {
+    throw new UserError(say`The transcript has no token.`, {
+      remedy: say`Leave the recording out, or write what is said in it.`,
+    });
+  }
+  if (ids.length > most) {
+    throw new UserError(
+      say`The transcript has ${counted(ids.length, 'token')}, and the model reads ${most}.`,
+      { remedy: say`Cut the recording into shorter ones.` },
+    );
+  }
+  const outside = ids.find((id) => id >= vocabularySize);
+  if (outside !== undefined) {
+    throw new UserError(
+      say`It gives the token id ${outside}, but the vocabulary of the model ends at ${vocabularySize - 1}.`,
+      {
+        file: tokenizer.file,
+        remedy: say`The tokenizer doesn't match the model: download both again.`,
+      },
+    );
+  }
+  return ids;
+}
