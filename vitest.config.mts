@@ -1,8 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { defineConfig } from 'vitest/config';
+import { LongestFirst } from './scripts/lib/longest-first.mjs';
+import { scratchRoot } from './scripts/lib/scratch.mjs';
 
 /** Tests that replace modules, which others in the same process would see, or that use a GPU. */
 const apart = [
@@ -13,7 +14,7 @@ const apart = [
 ].map((name) => `test/unit/${name}.test.ts`);
 
 /** All that a run writes is gone after it, also what processes leave that are killed. */
-const scratch = mkdtempSync(join(tmpdir(), 'espalier-tests-'));
+const scratch = mkdtempSync(join(scratchRoot(), 'espalier-tests-'));
 process.env['TMPDIR'] = scratch;
 process.once('exit', () => {
   rmSync(scratch, { recursive: true, force: true });
@@ -24,6 +25,7 @@ const cache = join(scratch, 'cache');
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {

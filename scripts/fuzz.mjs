@@ -3,15 +3,15 @@
 // Reported is what throws anything but a UserError, or one that does not name the file, takes more than 2 s of computing or more than
 // 64 MB and twice the file, hangs or ends the process. The files are kept in test/artifacts/fuzz; --input tries such a file again.
 import { fork } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { bundleCore } from './lib/bundle.mjs';
 import { endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
+import { scratchRoot } from './lib/scratch.mjs';
 import { bold, green, red, say } from './lib/terminal.mjs';
 
 const { values } = parseArgs({
@@ -28,8 +28,7 @@ const bundle = join(folder, 'fuzz.cjs');
 const list = join(folder, 'formats.cjs');
 // At Ctrl+C and the like, too, the folder below goes.
 endWithParent();
-/** In memory where there is such a folder: on a disk, writing a file anew waits for what it had before to be written. */
-const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'espalier-fuzz-'));
+const scratch = mkdtempSync(join(scratchRoot(1e9), 'espalier-fuzz-'));
 /** Long, as others may use the machine. */
 const hangSeconds = 60;
 process.once('exit', () => rmSync(scratch, { recursive: true, force: true }));

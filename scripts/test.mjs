@@ -6,6 +6,7 @@ import { ensureDependencies } from './lib/dependencies.mjs';
 
 import { capture, endWithParent } from './lib/processes.mjs';
 import { root } from './lib/repository.mjs';
+import { scratchRoot } from './lib/scratch.mjs';
 import { dim, duration, green, red, say } from './lib/terminal.mjs';
 import { ensureValkey } from './lib/valkey.mjs';
 import { runVitest } from './lib/vitest.mjs';
@@ -158,6 +159,7 @@ async function runLane(stages) {
 endWithParent();
 // A GPU in software takes seconds of the processor per trial: only the tests of devices and of WebGPU use it.
 process.env['VK_LOADER_DRIVERS_DISABLE'] = '*';
+process.env['TMPDIR'] = scratchRoot();
 const asked = process.argv.slice(2);
 const names = asked.length > 0 ? asked : Object.keys(STAGES);
 const unknown = names.filter((name) => !Object.hasOwn(STAGES, name));

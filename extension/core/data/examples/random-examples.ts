@@ -17,7 +17,7 @@ export interface RandomSettings {
   /** Made first and left out. */
   readonly after: number;
   readonly seed: number;
-  /** Size of axes that run along a text or a time. */
+  /** Size of axes that run along a text or a time, and of sounds in the samples that one frame is made of. */
   readonly length: number;
   /** What whole numbers stay below, by the name of the input; {@link defaultBound} for others. */
   readonly bounds: Readonly<Record<string, number>>;
@@ -26,8 +26,8 @@ export interface RandomSettings {
 const defaultBound = 100;
 /** Pixels of images whose size is not fixed. */
 const defaultEdge = 224;
-/** Samples of sounds: a second at the rate that models of speech take. */
-const defaultSamples = 16_000;
+/** Most samples of sounds: a second at the rate that models of speech take. */
+const mostSamples = 16_000;
 /** Size of axes of which nothing is known. */
 const defaultSize = 8;
 
@@ -95,7 +95,7 @@ function dimsOf(port: InputPort, length: number, file: string): number[] {
       return size;
     }
     return axis === 1 && takesSamples(port)
-      ? defaultSamples
+      ? Math.min(mostSamples, length * (port.leastSamples ?? mostSamples))
       : (imageDims?.[axis] ?? namedSize(size, axis, port, length));
   });
 }

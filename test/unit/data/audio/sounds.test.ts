@@ -135,7 +135,12 @@ it('a folder of sounds and images is refused', async () => {
   );
 });
 
-it('random samples are a second', async () => {
-  const { examples: read } = await loadExamples({ count: 1, seed: 3 }, [port], root);
-  expect(read[0]?.['input_values']?.dims).toEqual([1, 16_000]);
+it('random samples are a second, or what as many frames are made of where that is less', async () => {
+  const samples = async (port: InputPort): Promise<readonly number[] | undefined> => {
+    const { examples: read } = await loadExamples({ count: 1, seed: 3, length: 40 }, [port], root);
+    return read[0]?.['input_values']?.dims;
+  };
+  expect(await samples(port)).toEqual([1, 16_000]);
+  expect(await samples({ ...port, leastSamples: 400 })).toEqual([1, 16_000]);
+  expect(await samples({ ...port, leastSamples: 11 })).toEqual([1, 440]);
 });

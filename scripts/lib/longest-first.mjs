@@ -1,0 +1,30 @@
+import { relative } from 'node:path';
+import { BaseSequencer } from 'vitest/node';
+import { root } from './repository.mjs';
+
+/**
+ * Files that take long for their size, longest first: one that is left for the end keeps one core busy and the others idle.
+ * Those that follow go by size.
+ */
+const LONGEST = [
+  ...['e2e/repair', 'e2e/main-job', 'e2e/data-map', 'e2e/symbolic', 'e2e/compression'],
+  'e2e/models',
+  ...['unit/runtime/devices', 'unit/tensornet/webgpu', 'unit/open-once'],
+  ...['unit/distribute/queue', 'unit/pipelines/repair-model', 'unit/pipelines/narrow'],
+  ...['unit/export/encoders', 'unit/pipelines/patch-families', 'unit/models/families'],
+  'unit/models/forms/models-with-forms',
+].map((name) => `test/${name}.test.ts`);
+
+/** @param {import('vitest/node').TestSpecification} file */
+const rank = ({ moduleId }) => {
+  const found = LONGEST.indexOf(relative(root, moduleId).replaceAll('\\', '/'));
+  return found < 0 ? LONGEST.length : found;
+};
+
+export class LongestFirst extends BaseSequencer {
+  /** @override @param {import('vitest/node').TestSpecification[]} files */
+  async sort(files) {
+    const sorted = await super.sort(files);
+    return sorted.sort((a, b) => rank(a) - rank(b));
+  }
+}
