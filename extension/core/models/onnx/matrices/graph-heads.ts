@@ -71,8 +71,10 @@ class Heads {
   public readonly tensors: WidthTensor[] = [];
   /** Attributes that are numbers of heads, or of all of their values, by the first output of their node. */
   public readonly attributes = new Map<string, string[]>();
-  /** Where the shape that a Reshape reads tells all values of the heads, by its output. */
-  public readonly shapes = new Map<string, number>();
+  /** Which of the sizes that a Reshape or Split reads tell of all heads, by its first output. */
+  public readonly sizes = new Map<string, readonly number[]>();
+  /** Of rows that are split, what each output holds of a group. */
+  private readonly splits = new Map<GraphNode, Map<number, number>>();
   private readonly nodes = new Set<GraphNode>();
   private readonly values = new Set<string>();
 
@@ -115,7 +117,25 @@ class Heads {
       }
       return this.rows(first, parts);
     }
+    if (node.op === 'Split' && parts.length === 1) {
+      const outputs = this.splits.get(node) ?? new Map<number, number>();
+      this.splits.set(node, outputs.set(node.outputs.indexOf(value), sum(parts)));
+      return true;
+    }
     return node.op === 'Reshape' && this.normed(node, parts);
+  }
+
+  /** Whether all outputs of nodes that split rows have been followed, and what they split is known. */
+  public joined(): boolean {
+    return [...this.splits].every(([node, outputs]) => {
+      const parts = node.outputs.map((_, i) => outputs.get(i) ?? 0);
+      const sizes = this.numbers(node.inputs[1]);
+      this.sizes.set(node.outputs[0] ?? '', [...parts.keys()]);
+      return (
+        parts.every((part, i) => part > 0 && sizes?.[i] === part * this.groups) &&
+        this.rows(node.inputs[0] ?? '', parts)
+      );
+    });
   }
 
   /** Heads that are normed each by itself, between two reshapes. */
@@ -144,7 +164,7 @@ class Heads {
       this.nodes.add(one);
       this.values.add(one.outputs[0] ?? '');
     });
-    this.shapes.set(back.outputs[0] ?? '', whole.length - 1);
+    this.sizes.set(back.outputs[0] ?? '', [whole.length - 1]);
     return this.rows(split.inputs[0] ?? '', parts);
   }
 
@@ -218,7 +238,8 @@ export function headsOf(
     return undefined;
   }
   const heads = new Heads(source, matrices, groups);
-  if (!followed(heads, node, form, (count / groups) * size, size) || !heads.isClosed(node)) {
+  const isKnown = followed(heads, node, form, (count / groups) * size, size) && heads.joined();
+  if (!isKnown || !heads.isClosed(node)) {
     return undefined;
   }
   const tensors = [
@@ -303,7 +324,7 @@ function withHeads(
   file: OnnxFile,
   { proto: attends }: GraphNode,
   form: Form,
-  { attributes, shapes }: Heads,
+  { attributes, sizes: told }: Heads,
   share: number,
 ): OnnxFile {
   const additions = additionsTo(file, namesIn(file.graph));
@@ -322,14 +343,14 @@ function withHeads(
         ? own
         : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
     }
-    const place = shapes.get(output);
-    if (place !== undefined) {
+    const places = told.get(output);
+    if (places !== undefined) {
       const data = file.initializers.get(one.input[1] ?? '')?.inline;
-      const shape = ((data && tensorNumbers(data)) ?? []).map((size, i) => (i === place ? left(size) : size));
+      const shape = ((data && tensorNumbers(data)) ?? []).map((size, i) => (places.includes(i) ? left(size) : size));
       return copyWith(one, { input: [one.input[0] ?? '', additions.ints(shape)] });
     }
-    const told = attributes.get(output);
-    return told === undefined ? one : scaled(one, told);
+    const names = attributes.get(output);
+    return names === undefined ? one : scaled(one, names);
   });
   const ports = new Set([
     ...form.past.map((place) => attends.input[place] ?? ''),
