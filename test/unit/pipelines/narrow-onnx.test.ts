@@ -8,6 +8,7 @@ import type { LayeredModel } from '../../../extension/core/models/layered-model'
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { valueInfo } from '../../../extension/core/onnx/messages';
 import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
+import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -96,6 +97,20 @@ describe('a narrowed ONNX file', () => {
     const before = model.summary.sublayers[0]?.kvBytesPerToken ?? 0;
     const count = model.width?.(0)?.count ?? 1;
     expect(again.summary.sublayers[0]?.kvBytesPerToken).toBe((before * (count - 1)) / count);
+  });
+
+  it('of few bits loses whole blocks of channels', async () => {
+    const source = onnxFixture('qwen3-groups-intfour');
+    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '32-63' }));
+    const { path } = await narrow(source, { narrow: plan }, 'few-bits');
+    const zeroed = await ignoring(dirname(source), 'few-bits', plan);
+    const { feeds } = readOnnxGolden('qwen3-groups-intfour');
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+    const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
+    const error = await rejection(narrow(source, { narrow: part }, 'part'));
+    expect(error.message).toMatch(/so 32 neighbours go together/);
   });
 
   it('of an exporter that lists weights as inputs says their new sizes there', async () => {
