@@ -100,7 +100,7 @@ const previewParts = modules(
   'extension/core/models/transformer/architectures.ts',
   'extension/core/models/encoders/encoder-architectures.ts',
   'extension/core/models/stages/staged-families.ts',
-  'extension/core/export/hugging-face/pruned-config.ts',
+  'extension/core/export/hugging-face/preview-config.ts',
 );
 
 /** What the command line imports for agents alone. */

@@ -26,10 +26,20 @@ const narrowed = (panel: Heatmap) => panel.frame.locator('[role="gridcell"][data
 
 it('shows in the heatmap what a plan narrows', async () => {
   const { workbench } = session();
+  await workbench.extensionKnown();
   await workbench.explorer.open('narrower.plan.json');
   const lenses = workbench.page.locator('.codelens-decoration');
-  await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor();
-  await lenses.getByText('Open heatmap', { exact: true }).click();
+  await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor({ timeout: 120_000 });
+  // Lenses are drawn anew while their file is read, and a click between the two is lost.
+  const shown = workbench.page.getByRole('tab', { name: 'Layer Heatmap: sample', selected: true });
+  const opened = async () => {
+    await lenses
+      .getByText('Open heatmap', { exact: true })
+      .click({ timeout: 2000 })
+      .catch(() => undefined);
+    return shown.isVisible();
+  };
+  await expect.poll(opened, { timeout: 120_000, interval: 1000 }).toBe(true);
   const panel = await heatmap();
   await narrowed(panel).nth(1).waitFor();
   expect(await panel.cell('block.1.feedforward').getAttribute('aria-label')).toMatch(

@@ -8,7 +8,7 @@ import type { LayeredModel } from './layered-model';
 import type { ModelMatrix } from './matrix-encoding';
 import type { ModelSummary, SublayerKind } from './model-summary';
 import type { ModelHeaders } from './model-headers';
-import { whyNotNarrowable } from './narrow/why-not-narrow';
+import { ownWidth, whyNotNarrowable } from './narrow/why-not-narrow';
 import { explainNoTokenizer } from './tokenizer-place';
 import { joined, say } from '../message';
 import type { Message } from '../message';
@@ -300,9 +300,7 @@ function hasWidths(model: LayeredModel): Capability {
     reason: say`It has no sublayers.`,
     remedy: say`Choose a model with a residual stream.`,
   };
-  return sublayers.some(
-    ({ sharedWeights }, index) => sharedWeights === undefined && model.width?.(index) !== undefined,
-  )
+  return sublayers.some((_, index) => ownWidth(model, index) !== undefined)
     ? able
     : unable('no-widths', say`${name} has no sublayer that can be narrowed. ${reason}`, remedy);
 }

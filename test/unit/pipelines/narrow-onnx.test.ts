@@ -1,14 +1,14 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
-import { InferenceSession } from 'onnxruntime-node';
-import type { Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { valueInfo } from '../../../extension/core/onnx/messages';
 import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
+import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -25,6 +25,18 @@ async function outputOf(file: string, feeds: Record<string, Tensor>): Promise<Fl
   const outputs = await session.run(Object.fromEntries(read));
   await session.release();
   return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
+}
+
+/** The feeds with empty caches of one head less in the first block. */
+function fewerHeads(feeds: Record<string, Tensor>): Record<string, Tensor> {
+  return Object.fromEntries(
+    Object.entries(feeds).map(([name, tensor]) => {
+      const [batch = 1, heads = 1, ...rest] = tensor.dims;
+      return name.startsWith('past_key_values.0.')
+        ? [name, new Tensor('float32', new Float32Array(), [batch, heads - 1, ...rest])]
+        : [name, tensor];
+    }),
+  );
 }
 
 describe('a narrowed ONNX file', () => {
@@ -64,6 +76,41 @@ describe('a narrowed ONNX file', () => {
     const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
     const before = model.width?.(index)?.count ?? 0;
     expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
+  });
+
+  it.each([
+    ['bert-fused', 'com.microsoft.Attention'],
+    ['phi-genai', 'com.microsoft.GroupQueryAttention'],
+    ['qwen3-groups-intfour', 'com.microsoft.GroupQueryAttention'],
+  ])('of %s computes what the original does without heads of %s', async (name) => {
+    const source = onnxFixture(name);
+    const model: LayeredModel = await openModel(source);
+    const plan = [{ sublayer: 'block.0.attention', remove: '1' }];
+    const result = await narrow(source, { narrow: plan }, `${name}-heads`);
+    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+    const zeroed = await ignoring(dirname(source), 'heads', plan);
+    const { feeds, tolerance } = readOnnxGolden(name);
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(result.path, 'model.onnx'), fewerHeads(feeds));
+    expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
+    const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
+    const before = model.summary.sublayers[0]?.kvBytesPerToken ?? 0;
+    const count = model.width?.(0)?.count ?? 1;
+    expect(again.summary.sublayers[0]?.kvBytesPerToken).toBe((before * (count - 1)) / count);
+  });
+
+  it('of few bits loses whole blocks of channels', async () => {
+    const source = onnxFixture('qwen3-groups-intfour');
+    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '32-63' }));
+    const { path } = await narrow(source, { narrow: plan }, 'few-bits');
+    const zeroed = await ignoring(dirname(source), 'few-bits', plan);
+    const { feeds } = readOnnxGolden('qwen3-groups-intfour');
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+    const part = [{ sublayer: 'block.0.feedforward', remove: '0-15' }];
+    const error = await rejection(narrow(source, { narrow: part }, 'part'));
+    expect(error.message).toMatch(/so 32 neighbours go together/);
   });
 
   it('of an exporter that lists weights as inputs says their new sizes there', async () => {

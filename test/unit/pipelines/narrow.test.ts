@@ -285,6 +285,7 @@ describe('a narrowed GGUF file', () => {
 
 describe('a narrowed encoder', () => {
   const channels = { sublayer: 'block.1.feedforward', remove: '0-2,5' };
+  const head = { sublayer: 'block.0.attention', remove: '1' };
 
   it.each([
     ['bert-classes', 'safetensors'],
@@ -295,25 +296,45 @@ describe('a narrowed encoder', () => {
     ['wav2vec2-ctc', 'safetensors'],
     ['dinov2-registers', 'safetensors'],
     ['imagegpt-classes', 'safetensors'],
+    ['bert-classes', 'safetensors', head],
+    ['bert-classes', 'onnx', head],
+    ['roberta-masked', 'safetensors', head],
+    ['vit-classes', 'safetensors', head],
+    ['clip-classes', 'safetensors', head],
+    ['wav2vec2-ctc', 'safetensors', head],
+    ['dinov2-registers', 'safetensors', head],
+    ['dinov3-plain', 'safetensors', head],
+    ['imagegpt-classes', 'onnx', head],
   ] as const)(
-    'of %s as %s computes what the original does without the channels',
-    async (name, format) => {
+    'of %s as %s computes what the original does without channels or heads',
+    async (name, format, lost = channels) => {
       const source = encoderFixture(name);
       const { path, layout, verification } = await narrow(
         source,
-        { narrow: [channels] },
-        `${name}-${format}`,
+        { narrow: [lost] },
+        `${name}-${format}-${lost.sublayer}`,
         { format },
       );
       expect(verification.relativeError).toBeLessThan(1e-4);
       if (format === 'safetensors') {
         expect(layout).toBe('auto-map');
         const { examples } = encoderGolden(name);
-        const expected = await encoderOutput(await ignoring(source, format, [channels]), examples);
+        const expected = await encoderOutput(await ignoring(source, format, [lost]), examples);
         expect(relativeError(await encoderOutput(path, examples), expected)).toBeLessThan(1e-5);
       }
     },
   );
+
+  it.each(['beit-classes', 'wavlm-classes'])('of %s keeps heads that tables or gates know', async (name) => {
+    const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
+    expect(error.message).toMatch(/block.0.attention can't be narrowed. Not all of its layers/);
+  });
+
+  it('is refused where transformers splits queries, keys and values itself', async () => {
+    const source = encoderFixture('imagegpt-classes');
+    const error = await rejection(narrow(source, { narrow: [head] }, 'split'));
+    expect(error.message).toMatch(/transformers splits queries, keys and values/);
+  });
 
   it('is an ordinary model where all feed-forwards lose as many channels', async () => {
     const source = encoderFixture('bert-classes');

@@ -1,5 +1,6 @@
 import { cp, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { PackedWeight } from '../../../extension/core/checkpoints/lazy-tensor';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
@@ -27,6 +28,28 @@ export const narrowIn =
     return applyPlan({ model, plan, out: join(root, out), ...settings, ...more }, unattended);
   };
 
+/** Makes zeros of what goes into a matrix at some of `count` places, by the scales of their groups. */
+async function zeroScales(
+  { matrix, turned }: PackedWeight,
+  count: number,
+  places: readonly number[],
+): Promise<void> {
+  const axis = turned ? 0 : 1;
+  const { shape, tensor } = matrix.times?.matrix ?? matrix;
+  const groups = shape[axis];
+  const size = tensor.length / (shape[0] * shape[1]);
+  const handle = await open(tensor.file, 'r+');
+  for (const place of places) {
+    for (let group = (place * groups) / count; group < ((place + 1) * groups) / count; group++) {
+      for (let other = 0; Number.isInteger(group) && other < (shape[turned ? 1 : 0] ?? 0); other++) {
+        const at = turned ? group * shape[1] + other : other * groups + group;
+        await handle.write(Buffer.alloc(size), 0, size, tensor.offset + at * size);
+      }
+    }
+  }
+  await handle.close();
+}
+
 /** A copy of a model in which what writes into the stream ignores the channels and heads that a plan takes out. */
 export const ignoringIn =
   (root: string) =>
@@ -45,6 +68,10 @@ export const ignoringIn =
         throw new Error(`${source}: ${sublayer} has no width`);
       }
       const { weight, transposed = false } = output;
+      if (weight.packed !== undefined) {
+        await zeroScales(weight.packed, count, parseRanges(remove) ?? []);
+        continue;
+      }
       const [first = 0, second = 0] = weight.shape;
       const [outputs, inputs] = transposed ? [second, first] : [first, second];
       // A quantized block whose scale is zero holds zeros.

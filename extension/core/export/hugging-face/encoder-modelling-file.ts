@@ -38,7 +38,7 @@ export function encoderModellingFile(
   ]);
   const stands = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
   const forms = compressedParts(needs, modules.linears);
-  const widths = widthParts(family, needs, modules);
+  const widths = widthParts(family, needs, { ...modules, nested: family.config.nested });
   const outer = outerParts(needs, stockModel);
   const patchedModules = patchModulesOf(family);
   const patches = patchParts(

@@ -52,13 +52,15 @@ interface NamedOtherwise {
   readonly splits?: readonly string[];
   /** Its own name by that in files. */
   readonly linears?: Readonly<Record<string, string>>;
+  /** The field of config.json that holds the sizes of the layers, in models of several parts. */
+  readonly nested?: string | undefined;
 }
 
 /** Python of what narrower sublayers need, as parts of a modelling file; empty where there are none. */
 export function widthParts(
   { attention, feedforward }: Pick<Architecture, 'attention' | 'feedforward'>,
   { widths }: Pick<Changes, 'widths'>,
-  { splits = [], linears = {} }: NamedOtherwise = {},
+  { splits = [], linears = {}, nested }: NamedOtherwise = {},
 ): { readonly classes: string; readonly method: string; readonly call: string } {
   if (Object.keys(widths).length === 0) {
     return { classes: '', method: '', call: '' };
@@ -86,7 +88,8 @@ export function widthParts(
     call: `
             width = config.width_of(block, "attention")
             if width is not None:
-                whole = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+                sizes = ${nested === undefined ? 'config' : `getattr(config, "${nested}", config)`}
+                whole = getattr(sizes, "num_key_value_heads", None) or sizes.num_attention_heads
                 for path, axis in (${resized(namesOf(attention.queryKeyValue), attention.output)}):
                     resize(layer, path, axis, width, whole)
                 resize_heads(layer.${module}, width, whole)

@@ -22,7 +22,7 @@ import { formatRanges, parseRanges } from './number-ranges';
 import type { PlannedNarrowing } from './planned-narrowing';
 import { cutWeight } from './weight-cuts';
 import type { Width } from './width';
-import { whyNotNarrowable } from './why-not-narrow';
+import { ownWidth, whyNotNarrowable } from './why-not-narrow';
 import { say } from '../../message';
 import type { Message } from '../../message';
 
@@ -176,8 +176,7 @@ function neighboursOf(place: number, step: number): number[] {
 function requireWidth(opened: OpenedModel, id: string): Width {
   const model: LayeredModel = opened.model;
   const index = model.summary.sublayers.findIndex((one) => one.id === id);
-  const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
-  const width = isShared || index < 0 ? undefined : model.width?.(index);
+  const width = index < 0 ? undefined : ownWidth(model, index);
   if (width === undefined) {
     throw notNarrowable(opened, id);
   }

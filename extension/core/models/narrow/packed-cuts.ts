@@ -85,14 +85,14 @@ function ownUnit({ codes, tensor }: PackedMatrix, axis: 0 | 1): number | undefin
   return along === axis ? leastCommonMultiple(word, bits) / bits : 1;
 }
 
-/** Rows or columns that share a number of a grid; undefined where all share one. */
+/** Rows or columns that share a number of a grid; undefined where all of them do, however many. */
 function blockOf(
   { matrix, block }: Grid,
   shape: PackedMatrix['shape'],
   axis: 0 | 1,
 ): number | undefined {
   const count = matrix.shape[axis];
-  return count === 1 ? undefined : (block?.[axis] ?? shape[axis] / count);
+  return block?.[axis] ?? (count === 1 ? undefined : shape[axis] / count);
 }
 
 function cutMatrix(matrix: PackedMatrix, axis: 0 | 1, kept: readonly number[]): ComputedTensor[] {

@@ -2,6 +2,7 @@ import type { Message } from '../../message';
 import { say } from '../../message';
 import type { LayeredModel } from '../layered-model';
 import type { QuantizationSummary, SublayerKind } from '../model-summary';
+import type { Width } from './width';
 
 /** Why a sublayer can't be narrowed, and what can be done instead. */
 export interface NotNarrowable {
@@ -33,6 +34,12 @@ const byKind: Readonly<Partial<Record<SublayerKind, NotNarrowable>>> = {
   },
 };
 
+/** The width of sublayer `index`, unless others use its weights; a graph has none where nodes of others read them. */
+export function ownWidth(model: LayeredModel, index: number): Width | undefined {
+  const isShared = model.summary.sublayers[index]?.sharedWeights !== undefined;
+  return isShared && model.kind !== 'graph' ? undefined : model.width?.(index);
+}
+
 /** Why sublayer `index` can't be narrowed, where it can't; undefined where there is no such sublayer. */
 export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowable | undefined {
   const { summary, kind: modelKind } = model;
@@ -41,7 +48,7 @@ export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowa
     return undefined;
   }
   const { kind, sharedWeights } = sublayer;
-  if (summary.fixed !== undefined || sharedWeights !== undefined) {
+  if (summary.fixed !== undefined || (sharedWeights !== undefined && modelKind !== 'graph')) {
     return { reason: say`Other sublayers use its weights too.`, remedy: narrowable };
   }
   if (modelKind === 'encoder-decoder' && kind === 'attention') {

@@ -1,6 +1,10 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { fixedSize, idsPort } from '../example';
+import type { Example } from '../model-input';
 import type { ModelSummary } from '../model-summary';
 import type { ConfigFields } from '../transformer/config-layout';
+import { isPast } from './stream/cache-ports';
 import type { OnnxModel } from './stream/stream-of-graph';
 
 /** The summary, with what the files beside the graph say of a language model. */
@@ -27,4 +31,21 @@ export function describe(
     ...(vocabularySize === undefined ? {} : { vocabularySize }),
     ...(maxPositions === undefined ? {} : { maxPositions }),
   };
+}
+
+/** Whether a graph goes on from keys and values that it is given. */
+export function readsCaches({ index }: OnnxModel): boolean {
+  return index.inputs.some(({ name }) => isPast(name) && index.consumers.has(name));
+}
+
+/** The truth value that makes the graph take the branch which this model is of. */
+export function settingsOf({ place, summary }: OnnxModel): Example {
+  const condition = place?.wrapping.condition;
+  const port = summary.inputs.find(({ name }) => name === condition?.input);
+  if (condition === undefined || port === undefined || !isArrayDType(port.dtype)) {
+    return {};
+  }
+  const dims = (port.shape ?? []).map((size) => (typeof size === 'number' ? size : 1));
+  const data = fillArray(port.dtype, elementCount(dims), () => Number(condition.value));
+  return { [port.name]: { dtype: port.dtype, dims, data } };
 }

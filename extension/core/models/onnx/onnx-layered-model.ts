@@ -1,11 +1,9 @@
 import { dirname } from 'node:path';
-import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import { fillArray, isArrayDType } from '../../checkpoints/numeric-array';
 import { UserError } from '../../user-error';
 import type { ConfigFields } from '../transformer/config-layout';
 import { configBeside } from './config-beside';
-import { describe } from './describe-graph';
+import { describe, readsCaches, settingsOf } from './describe-graph';
 import type { Example } from '../model-input';
 import type {
   GraphPart,
@@ -23,7 +21,6 @@ import type { Width } from '../narrow/width';
 import { requirePlaces } from '../patch/patched-layout';
 import { describePatch, fingerprintPatches } from '../patch/symbolic-patch';
 import type { PatchSpecs, SymbolicPatch } from '../patch/symbolic-patch';
-import { isPast } from './stream/cache-ports';
 import { findGraphLinears, lazyTensor } from './matrices/graph-linears';
 import type { GraphLinear, GraphLinears, UnusableMatrix } from './matrices/graph-linears';
 import { findGraphOuter } from './matrices/graph-outer';
@@ -221,12 +218,18 @@ export class OnnxLayeredModel implements LayeredModel {
     widths: Readonly<Record<string, number>>,
     fingerprint: string,
   ): OnnxLayeredModel {
-    const file = this.summary.sublayers.reduce(
-      (edited, { id, kind }, index) => {
-        const kept = kind === 'attention' ? widths[id] : undefined;
-        return kept === undefined ? edited : (this.heads(index)?.resized(edited, kept) ?? edited);
-      },
-      withTensors(this.source.file, tensors),
+    const narrowed = this.summary.sublayers.flatMap(({ id, kind }, index) => {
+      const kept = widths[id];
+      const heads = kind === 'attention' ? this.heads(index) : undefined;
+      const nodes = [...(this.source.branches[index]?.nodes ?? [])];
+      return kept === undefined ? [] : [{ kept, heads, nodes }];
+    });
+    const resized = narrowed.flatMap(({ heads, nodes }) =>
+      nodes.flatMap(({ outputs }) => outputs).filter((name) => heads?.rows.has(name) !== true),
+    );
+    const file = narrowed.reduce(
+      (edited, { kept, heads }) => heads?.resized(edited, kept) ?? edited,
+      withTensors(this.source.file, tensors, new Set(resized)),
     );
     return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
   }
@@ -377,22 +380,6 @@ export class OnnxLayeredModel implements LayeredModel {
       [...(this.cut.states[index + 1] ?? [])].map(portName).map((name) => [name, name]),
     );
   }
-}
-
-function readsCaches({ index }: OnnxModel): boolean {
-  return index.inputs.some(({ name }) => isPast(name) && index.consumers.has(name));
-}
-
-/** The truth value that makes the graph take the branch which this model is of. */
-function settingsOf({ place, summary }: OnnxModel): Example {
-  const condition = place?.wrapping.condition;
-  const port = summary.inputs.find(({ name }) => name === condition?.input);
-  if (condition === undefined || port === undefined || !isArrayDType(port.dtype)) {
-    return {};
-  }
-  const dims = (port.shape ?? []).map((size) => (typeof size === 'number' ? size : 1));
-  const data = fillArray(port.dtype, elementCount(dims), () => Number(condition.value));
-  return { [port.name]: { dtype: port.dtype, dims, data } };
 }
 
 function lost(): never {

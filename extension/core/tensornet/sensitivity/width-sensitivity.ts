@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import type { MatrixProducts } from '../../linear-algebra/matrix-products';
 import { narrowModel } from '../../models/narrow/narrow-model';
 import { formatRanges } from '../../models/narrow/number-ranges';
+import { ownWidth } from '../../models/narrow/why-not-narrow';
 import type { Width } from '../../models/narrow/width';
 import type { LayeredModel } from '../../models/layered-model';
 import type { SublayerSummary } from '../../models/model-summary';
@@ -37,7 +38,8 @@ export function chosenWidths(
     }
     const { count, least = 1, ...rest } = open;
     const step = rest.width?.step ?? 1;
-    const kept = shares.map((share) => Math.round((share * count) / step) * step);
+    // Whole steps go; what is over, behind the last one, stays.
+    const kept = shares.map((share) => count - Math.round(((1 - share) * count) / step) * step);
     const levels = [...new Set(kept)].filter((level) => level >= least && level < count);
     return levels.length === 0
       ? []
@@ -54,7 +56,7 @@ export function chosenWidths(
 
 function openWidth(
   model: LayeredModel,
-  { experts, sharedWeights }: SublayerSummary,
+  { experts }: SublayerSummary,
   index: number,
 ):
   | (Pick<OpenWidth, 'of' | 'count' | 'width'> & { readonly least?: number | undefined })
@@ -63,7 +65,7 @@ function openWidth(
     const { count, least, perToken } = experts;
     return { of: 'experts', count, least: Math.max(least ?? 1, perToken) };
   }
-  const width = sharedWeights === undefined ? model.width?.(index) : undefined;
+  const width = ownWidth(model, index);
   return width === undefined ? undefined : { of: width.of, count: width.count, width };
 }
 

@@ -1,6 +1,6 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile } from '../../../checkpoints/onnx-file';
-import { copyWith, valueInfo } from '../../../onnx/messages';
+import { copyWith, valueInfo as infoOf } from '../../../onnx/messages';
 import type { NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { stepOf } from '../../narrow/weight-cuts';
 import type { WidthTensor } from '../../narrow/weight-cuts';
@@ -9,7 +9,6 @@ import { additionsTo, namesIn, withAdditions } from '../edits/graph-additions';
 import type { GraphNode } from '../graph-index';
 import { intAttribute, intsAttribute } from '../node-attributes';
 import type { OnnxModel } from '../stream/stream-of-graph';
-import { tensorNumbers } from '../values/tensor-numbers';
 import type { ValueShapes } from '../values/value-shapes';
 import { lazyTensor } from './graph-linears';
 import type { GraphMatrices } from './graph-matrices';
@@ -19,6 +18,8 @@ type Places = WidthTensor['places'];
 
 /** Heads of an attention, and what of the graph tells their number besides its weights. */
 export interface GraphHeads extends Width {
+  /** Values whose last axis holds the heads. */
+  readonly rows: ReadonlySet<string>;
   /** The file with weights that are cut already, where `kept` of the groups stay. */
   readonly resized: (file: OnnxFile, kept: number) => OnnxFile;
 }
@@ -71,14 +72,23 @@ class Heads {
   public readonly tensors: WidthTensor[] = [];
   /** Attributes that are numbers of heads, or of all of their values, by the first output of their node. */
   public readonly attributes = new Map<string, string[]>();
-  /** Where the shape that a Reshape reads tells all values of the heads, by its output. */
-  public readonly shapes = new Map<string, number>();
+  /** The sizes that a Reshape or Split reads, by its first output, and which of them tell of all heads. */
+  public readonly sizes = new Map<
+    string,
+    { readonly numbers: readonly number[]; readonly places: readonly number[] }
+  >();
+  /** Of rows that are split, what each output holds of a group. */
+  private readonly splits = new Map<GraphNode, Map<number, number>>();
   private readonly nodes = new Set<GraphNode>();
-  private readonly values = new Set<string>();
+  /** Values whose last axis holds the heads. */
+  public readonly values = new Set<string>();
+  /** Those that hold them otherwise. */
+  private readonly inner = new Set<string>();
 
   public constructor(
     private readonly source: OnnxModel,
     private readonly matrices: GraphMatrices,
+    private readonly shapes: ValueShapes,
     private readonly groups: number,
   ) {}
 
@@ -115,7 +125,25 @@ class Heads {
       }
       return this.rows(first, parts);
     }
+    if (node.op === 'Split' && parts.length === 1) {
+      const outputs = this.splits.get(node) ?? new Map<number, number>();
+      this.splits.set(node, outputs.set(node.outputs.indexOf(value), sum(parts)));
+      return true;
+    }
     return node.op === 'Reshape' && this.normed(node, parts);
+  }
+
+  /** Whether all outputs of nodes that split rows have been followed, and what they split is known. */
+  public joined(): boolean {
+    return [...this.splits].every(([node, outputs]) => {
+      const parts = node.outputs.map((_, i) => outputs.get(i) ?? 0);
+      const numbers = this.numbers(node.inputs[1]) ?? [];
+      this.sizes.set(node.outputs[0] ?? '', { numbers, places: [...parts.keys()] });
+      return (
+        parts.every((part, i) => part > 0 && numbers[i] === part * this.groups) &&
+        this.rows(node.inputs[0] ?? '', parts)
+      );
+    });
   }
 
   /** Heads that are normed each by itself, between two reshapes. */
@@ -142,9 +170,9 @@ class Heads {
     }
     [norm, split].forEach((one) => {
       this.nodes.add(one);
-      this.values.add(one.outputs[0] ?? '');
+      this.inner.add(one.outputs[0] ?? '');
     });
-    this.shapes.set(back.outputs[0] ?? '', whole.length - 1);
+    this.sizes.set(back.outputs[0] ?? '', { numbers: whole, places: [whole.length - 1] });
     return this.rows(split.inputs[0] ?? '', parts);
   }
 
@@ -165,7 +193,7 @@ class Heads {
   /** Whether nothing reads the rows but what has been followed, and the operator that attends. */
   public isClosed(attends: GraphNode): boolean {
     const { index } = this.source;
-    return [...this.values].every((value) =>
+    return [...this.values, ...this.inner].every((value) =>
       index.consumersOf(value).every((reader) => reader === attends || this.nodes.has(reader)),
     );
   }
@@ -185,8 +213,9 @@ class Heads {
   }
 
   private numbers(name = ''): readonly number[] | undefined {
-    const data = this.source.file.initializers.get(name)?.inline;
-    return data && tensorNumbers(data);
+    const contents = this.shapes.contents(name);
+    const numbers = contents?.filter((one) => typeof one === 'number');
+    return numbers?.length === contents?.length ? numbers : undefined;
   }
 }
 
@@ -217,20 +246,25 @@ export function headsOf(
   ) {
     return undefined;
   }
-  const heads = new Heads(source, matrices, groups);
-  if (!followed(heads, node, form, (count / groups) * size, size) || !heads.isClosed(node)) {
+  const heads = new Heads(source, matrices, shapes, groups);
+  const isKnown = followed(heads, node, form, (count / groups) * size, size) && heads.joined();
+  if (!isKnown || !heads.isClosed(node)) {
     return undefined;
   }
   const tensors = [
     ...heads.tensors,
     inputsOf(output.linear, heads.placesOf([(count / groups) * size])),
   ];
+  const rows = new Set([...heads.values, node.outputs[0] ?? '']);
   const step = stepOf(tensors);
   return step === undefined || step >= groups
     ? undefined
     : {
-        ...{ of: 'groups', count: groups, step, tensors, output: output.linear },
-        resized: (file, kept) => withHeads(file, node, form, heads, kept / groups),
+        ...{ of: 'groups', count: groups, step, tensors, output: output.linear, rows },
+        resized: (file, kept) => {
+          const { attributes, sizes } = heads;
+          return withHeads(file, node, form, { attributes, sizes, rows }, kept / groups);
+        },
       };
 }
 
@@ -303,7 +337,7 @@ function withHeads(
   file: OnnxFile,
   { proto: attends }: GraphNode,
   form: Form,
-  { attributes, shapes }: Heads,
+  { attributes, sizes: told, rows }: Pick<Heads, 'attributes' | 'sizes'> & Pick<GraphHeads, 'rows'>,
   share: number,
 ): OnnxFile {
   const additions = additionsTo(file, namesIn(file.graph));
@@ -317,22 +351,19 @@ function withHeads(
     const [output = ''] = one.output;
     if (output === attends.output[0]) {
       const sizes = intsAttribute(one, 'qkv_hidden_sizes');
-      const own = scaled(one, [
-        'num_heads',
-        ...(form.keyHeads === undefined ? [] : [form.keyHeads]),
-      ]);
-      return sizes === undefined ? own : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
+      const own = scaled(one, ['num_heads', ...(form.keyHeads === undefined ? [] : [form.keyHeads])]);
+      return sizes === undefined
+        ? own
+        : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
     }
-    const place = shapes.get(output);
-    if (place !== undefined) {
-      const data = file.initializers.get(one.input[1] ?? '')?.inline;
-      const shape = ((data && tensorNumbers(data)) ?? []).map((size, i) =>
-        i === place ? left(size) : size,
-      );
+    const sizes = told.get(output);
+    if (sizes !== undefined) {
+      const { numbers, places } = sizes;
+      const shape = numbers.map((size, i) => (places.includes(i) ? left(size) : size));
       return copyWith(one, { input: [one.input[0] ?? '', additions.ints(shape)] });
     }
-    const told = attributes.get(output);
-    return told === undefined ? one : scaled(one, told);
+    const names = attributes.get(output);
+    return names === undefined ? one : scaled(one, names);
   });
   const ports = new Set([
     ...form.past.map((place) => attends.input[place] ?? ''),
@@ -340,14 +371,15 @@ function withHeads(
   ]);
   const resize = (port: ValueInfoProto): ValueInfoProto =>
     ports.has(port.name) ? withSize(port, form.cacheAxis, left) : port;
-  const { input, output } = file.graph;
+  const { input, output, valueInfo } = file.graph;
   const graph = copyWith(file.graph, {
     ...{ node, input: input.map(resize), output: output.map(resize) },
+    valueInfo: valueInfo.map((info) => (rows.has(info.name) ? withSize(info, -1, left) : info)),
   });
   return withAdditions(file, graph, additions, () => true);
 }
 
-/** A port with another size along an axis, where that is told. */
+/** What is told of a value, with another size along an axis (−1 for the last), where that is told. */
 function withSize(
   port: ValueInfoProto,
   axis: number,
@@ -357,10 +389,10 @@ function withSize(
     return port;
   }
   const { elemType, shape } = port.type.value.value;
-  const sizes = (shape?.dim ?? []).map(({ value }, i) =>
+  const sizes = (shape?.dim ?? []).map(({ value }, i, { length }) =>
     value.case === 'dimValue'
-      ? (i === axis ? change : Number)(Number(value.value))
+      ? (i === (axis + length) % length ? change : Number)(Number(value.value))
       : (value.value ?? ''),
   );
-  return valueInfo(port.name, elemType, sizes);
+  return infoOf(port.name, elemType, sizes);
 }

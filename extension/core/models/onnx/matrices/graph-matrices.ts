@@ -97,6 +97,7 @@ export class GraphMatrices {
     }
     const codes = { bits, order: 'columns', values: 'unsigned' } as const;
     const stored = filled * perByte;
+    const block = [1, size] as const;
     return {
       shape: [out, width],
       tensor: numbers,
@@ -104,8 +105,8 @@ export class GraphMatrices {
       minus:
         zeros === undefined
           ? 2 ** (bits - 1)
-          : { matrix: { shape: [out, count], tensor: zeros, codes, stored } },
-      times: { matrix: { shape: [out, count], tensor: scales } },
+          : { matrix: { shape: [out, count], tensor: zeros, codes, stored }, block },
+      times: { matrix: { shape: [out, count], tensor: scales }, block },
     };
   }
 

@@ -1,7 +1,7 @@
 import { elementCount } from '../../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { OnnxFile, OnnxInitializer } from '../../../checkpoints/onnx-file';
-import { attribute, copyWith, externalTensor, valueInfo } from '../../../onnx/messages';
+import { attribute, copyWith, externalTensor, valueInfo as infoOf } from '../../../onnx/messages';
 import type { NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
 import { stepOf } from '../../narrow/weight-cuts';
 import type { WidthTensor } from '../../narrow/weight-cuts';
@@ -147,7 +147,7 @@ export function inputsOf(
 function resizedInput(input: ValueInfoProto, shape: readonly number[]): ValueInfoProto {
   const { name, type } = input;
   return type?.value.case === 'tensorType'
-    ? valueInfo(name, type.value.value.elemType, shape)
+    ? infoOf(name, type.value.value.elemType, shape)
     : input;
 }
 
@@ -167,8 +167,15 @@ export function withAttributes(
   return copyWith(node, { attribute: [...others, ...set] });
 }
 
-/** A file with other tensors in the places of some of its weights; notes of the sizes of values go. */
-export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTensor>): OnnxFile {
+/**
+ * A file with other tensors in the places of some of its weights.
+ * @param resized values whose sizes are no longer what the file says
+ */
+export function withTensors(
+  file: OnnxFile,
+  tensors: ReadonlyMap<string, LazyTensor>,
+  resized: ReadonlySet<string>,
+): OnnxFile {
   const placed = (data: OnnxInitializer): OnnxInitializer => {
     const own = tensors.get(data.name);
     return own === undefined
@@ -198,6 +205,7 @@ export function withTensors(file: OnnxFile, tensors: ReadonlyMap<string, LazyTen
       ? resizedProduct(one, own)
       : one;
   });
-  const graph = copyWith(file.graph, { initializer, input, node, valueInfo: [] });
+  const valueInfo = file.graph.valueInfo.filter(({ name }) => !resized.has(name));
+  const graph = copyWith(file.graph, { initializer, input, node, valueInfo });
   return { ...file, graph, model: copyWith(file.model, { graph }), initializers };
 }
