@@ -73,7 +73,7 @@ function modellingText({ model, configText }: CheckpointSource, changes: Changes
     return seq2seqModellingFile(seq2seq, configText, changes);
   }
   if (staged !== undefined) {
-    return stagedModellingFile(staged, named, placesAfter(model, changes));
+    return stagedModellingFile(staged, named, placesAfter(model, changes), changes);
   }
   return encoder === undefined
     ? modellingFile(readArchitecture(configText, model.summary.path).architecture, named, changes)

@@ -197,7 +197,7 @@ export function summarizeOuter(outer: OuterLinears): Pick<SublayerSummary, 'para
 }
 
 /** How many weights a tensor of these layers stands for. */
-function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
+export function weightCounter(linears: readonly Linear[]): (tensor: LazyTensor) => number {
   const inForms = new Map(linears.flatMap(({ form }) => [...((form && formWeights(form)) ?? [])]));
   return (tensor) => inForms.get(tensor) ?? elementCount(tensor.shape);
 }

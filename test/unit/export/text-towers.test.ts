@@ -1,6 +1,7 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { openSafetensors } from '../../../extension/core/checkpoints/safetensors';
 import { layOutChanges } from '../../../extension/core/export/changes';
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
@@ -12,7 +13,7 @@ import {
   openModelFiles,
   readArchitecture,
 } from '../../../extension/core/models/open-model';
-import { familyFixture, fixture } from '../fixtures';
+import { familyFixture, fixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, readConfig, rejection } from './pruning';
 import { inEnglish } from '../../../extension/core/message';
@@ -132,6 +133,75 @@ describe('single sublayers of a text tower', () => {
     const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
     expect(text).toContain('import Qwen3VLForConditionalGeneration, Qwen3VLTextConfig\n');
     expect(text).toContain('class EspalierQwen3VLTextConfig(Qwen3VLTextConfig):');
+  });
+
+  it.each(['qwen2_vl', 'qwen2_5_vl'])(
+    'of %s are found where config.json has their fields among the others',
+    async (name) => {
+      const source = familyFixture(name);
+      const flat = join(folder, `${name}-flat`);
+      cpSync(source, flat, { recursive: true });
+      const { text_config: text, ...others } = readConfig(source);
+      const { model_type: _, rope_parameters: rope, ...fields } = text as Record<string, object>;
+      const scaling = { rope_scaling: { ...rope, type: 'mrope', rope_type: undefined } };
+      writeFileSync(
+        join(flat, 'config.json'),
+        JSON.stringify({ ...fields, ...others, rope_theta: 10_000, ...scaling }),
+      );
+      expect(await logitsOf(flat, rows)).toEqual(await logitsOf(source, rows));
+      const out = join(folder, `${name}-flat-pruned`);
+      await prune(flat, ['block.0.attention', 'block.0.feedforward'], out);
+      expect(readConfig(out)).toMatchObject({ num_hidden_layers: 1, model_type: name });
+      expect(readConfig(out)).not.toHaveProperty('text_config');
+      const single = join(folder, `${name}-flat-single`);
+      const gone = ['block.1.attention'];
+      expect(await prune(flat, gone, single)).toMatchObject({ layout: 'auto-map' });
+      expect(await logitsOf(single, rows)).toEqual(await logitsOf(source, rows, gone));
+    },
+  );
+
+  it.each([
+    ['gemma3', 'gemma3'],
+    ['qwen2_vl', 'qwen2vl'],
+    ['qwen2_5_vl', 'qwen2vl'],
+  ])('of %s are written as a GGUF file, alone', async (name, architecture) => {
+    const out = join(folder, `${name}-gguf`);
+    // As llama.cpp scales attentions.
+    const { text_config: text } = readConfig(gemma) as { text_config: { head_dim: number } };
+    const scaled = { text_config: { ...text, query_pre_attn_scalar: text.head_dim } };
+    const source = name === 'gemma3' ? withFields('scaled', scaled) : familyFixture(name);
+    const result = await prune(source, [], out, { format: 'gguf' });
+    expect(result.verification.relativeError).toBeLessThan(1e-5);
+    expect(inEnglish(result.loadsWith)).toContain('It holds the text tower alone.');
+    const file = readdirSync(out).find((one) => one.endsWith('.gguf')) ?? '';
+    const { metadata, tensors } = await readGgufHeader(join(out, file));
+    expect(metadata.get('general.architecture')).toBe(architecture);
+    expect(tensors.every((tensor) => /^(?:blk\.\d+|token_embd|output)/.test(tensor.name))).toBe(
+      true,
+    );
+    const expected = await logitsOf(source, rows);
+    const given = await logitsOf(join(out, file), rows);
+    expect(relativeError(given, expected)).toBeLessThan(1e-5);
+  });
+
+  it('of glm4v, which llama.cpp turns otherwise, have no place in GGUF files', async () => {
+    const asked = prune(familyFixture('glm4v'), [], join(folder, 'glm4v-gguf'), { format: 'gguf' });
+    await expect(asked).rejects.toThrow(/glm4v models can't be written to GGUF files/);
+  });
+
+  it.each([
+    ['qwen2_vl', 'Qwen2VL'],
+    ['qwen2_5_vl', 'Qwen2_5_VL'],
+    ['glm4v', 'Glm4v'],
+  ])('go by the names of %s', (type, family) => {
+    const named = {
+      model_type: type,
+      architectures: [`${family}ForConditionalGeneration`],
+      text_config: readConfig(familyFixture(type))['text_config'],
+    };
+    const { architecture } = readArchitecture(JSON.stringify(named), 'config.json');
+    const text = modellingFile(architecture, named, { compressed: {}, patched: {}, widths: {} });
+    expect(text).toContain(`import ${family}ForConditionalGeneration, ${family}TextConfig\n`);
   });
 
   it('of a model without a head load as one without', async () => {

@@ -18,7 +18,7 @@ interface Golden {
 }
 
 /** Those whose other parts are not run. */
-const textTowers: ReadonlySet<string> = new Set(['gemma3']);
+const textTowers: ReadonlySet<string> = new Set(['gemma3', 'glm4v', 'qwen2_5_vl', 'qwen2_vl']);
 
 /** Those that have tensors for other inputs or heads too. */
 const partlyRun: ReadonlySet<string> = new Set([
@@ -55,7 +55,8 @@ async function logitsOf(folder: string, rows: Golden['input_ids']): Promise<Floa
 /** Bytes of every tensor that no block of the text tower has, by name. */
 async function othersOf(folder: string): Promise<Map<string, Buffer>> {
   const { tensors } = await openSafetensors(join(folder, 'model.safetensors'));
-  const others = [...tensors].filter(([name]) => !name.includes('language_model'));
+  const isOfText = /language_model|^model\.(?:layers|embed_tokens|norm)\./;
+  const others = [...tensors].filter(([name]) => !isOfText.test(name));
   return new Map(
     others.map(([name, { file, offset, length }]) => [
       name,

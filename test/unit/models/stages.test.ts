@@ -1,52 +1,17 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { describeFlow } from '../../../extension/core/inspect/flow/describe-flow';
 import { inEnglish } from '../../../extension/core/message';
-import type { Example } from '../../../extension/core/models/model-input';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { knownStaged } from '../../../extension/core/models/stages/staged-families';
-import { LayeredExecutor } from '../../../extension/core/runtime/layered-executor';
-import { floatNpy } from '../data/npy-file';
 import { prune, readConfig, rejection } from '../export/pruning';
 import { relativeError, stagedFixture, stagedNames } from '../fixtures';
 import { runSearch } from '../prune/run-search';
 import { temporaryFolder } from '../temporary-folder';
+import { stagedGolden, stagedImage, stagedLogits } from './staged-golden';
 
 const out = temporaryFolder();
-
-interface Golden {
-  readonly output: { readonly file: string };
-  readonly pixel_values: { readonly file: string; readonly shape: readonly number[] };
-}
-
-function floatsOf(name: string, file: string): Float32Array {
-  return new Float32Array(new Uint8Array(readFileSync(stagedFixture(name, file))).buffer);
-}
-
-function goldenOf(name: string): { examples: Example[]; output: Float32Array } {
-  const text = readFileSync(stagedFixture(name, 'golden.json'), 'utf8');
-  const { output, pixel_values: pixels } = JSON.parse(text) as Golden;
-  const all = floatsOf(name, pixels.file);
-  const [batch = 1, ...dims] = pixels.shape;
-  const size = all.length / batch;
-  const examples = Array.from({ length: batch }, (_, i) => ({
-    pixel_values: {
-      dtype: 'F32' as const,
-      dims: [1, ...dims],
-      data: all.slice(i * size, (i + 1) * size),
-    },
-  }));
-  return { examples, output: floatsOf(name, output.file) };
-}
-
-/** One small image as a file: a random one would have 224 × 224 pixels where the family takes any size. */
-function imageFile(name: string): string {
-  const path = join(out, `${name}.npy`);
-  const [{ pixel_values: pixels } = {}] = goldenOf(name).examples;
-  writeFileSync(path, floatNpy(pixels?.dims ?? [], [...(pixels?.data ?? [])].map(Number)));
-  return path;
-}
 
 /** The model with other fields in its config.json. */
 function withFields(name: string, fields: Readonly<Record<string, unknown>>): string {
@@ -85,35 +50,12 @@ const otherForms: readonly [
   ],
 ];
 
-/** Logits of all examples without the sublayers of `removed`. */
-async function logitsOf(
-  path: string,
-  examples: readonly Example[],
-  removed: readonly string[] = [],
-): Promise<Float32Array> {
-  const executor = new LayeredExecutor(await openModel(path), 'cpu', 1 << 30);
-  const units = new Set(removed.flatMap((id) => executor.units.numberOf(id) ?? []));
-  try {
-    const logits: number[] = [];
-    for (const example of examples) {
-      let state = await executor.embed(example);
-      for (const index of executor.model.summary.sublayers.keys()) {
-        [state = state] = await executor.pass(index, [state], units);
-      }
-      logits.push(...(await executor.logits(state)));
-    }
-    return Float32Array.from(logits);
-  } finally {
-    await executor.dispose();
-  }
-}
-
 describe.each(stagedNames)('%s', (name) => {
   const folder = stagedFixture(name);
-  const { examples, output } = goldenOf(name);
+  const { examples, output } = stagedGolden(name);
 
   it('has the logits of transformers, every tensor used', async () => {
-    expect(relativeError(await logitsOf(folder, examples), output)).toBeLessThan(1e-4);
+    expect(relativeError(await stagedLogits(folder, examples), output)).toBeLessThan(1e-4);
     const { summary } = await openModel(folder);
     expect(summary.warnings.map(inEnglish)).toEqual([]);
     expect(
@@ -125,7 +67,7 @@ describe.each(stagedNames)('%s', (name) => {
     const { summary } = await openModel(folder);
     const counts = knownStaged(name)?.config.pruned !== undefined;
     const ids = summary.sublayers.filter(({ block }) => block === 1).map(({ id }) => id);
-    const result = await prune(folder, ids, join(out, name), { examples: imageFile(name) });
+    const result = await prune(folder, ids, join(out, name), { examples: stagedImage(name, out) });
     expect(result).toMatchObject({ layout: counts ? 'blocks' : 'auto-map', removed: ids });
     expect(result.verification.relativeError).toBeLessThan(1e-5);
     const pruned = await openModel(result.path);
@@ -134,7 +76,7 @@ describe.each(stagedNames)('%s', (name) => {
     const last = summary.sublayers.at(-1)?.id ?? '';
     const whole = summary.sublayers.filter(({ block }) => block === 0).length === 1;
     const single = await prune(folder, [last], join(out, `${name}-single`), {
-      examples: imageFile(name),
+      examples: stagedImage(name, out),
     });
     expect(single.layout).toBe(whole && counts ? 'blocks' : 'auto-map');
     expect(single.verification.relativeError).toBeLessThan(1e-5);
@@ -148,7 +90,7 @@ describe('a model of stages', () => {
       const [name, fields, [height, width], logits] = form;
       const dims = [1, 3, height, width];
       const data = Float32Array.from({ length: 3 * height * width }, (_, i) => Math.sin(i));
-      const found = await logitsOf(withFields(name, fields), [
+      const found = await stagedLogits(withFields(name, fields), [
         { pixel_values: { dtype: 'F32', dims, data } },
       ]);
       expect(relativeError(found, Float32Array.from(logits))).toBeLessThan(1e-4);
@@ -159,7 +101,7 @@ describe('a model of stages', () => {
     const folder = withFields('mobilenet_v2', { architectures: undefined });
     const { sublayers } = (await openModel(folder)).summary;
     const { path } = await prune(folder, [sublayers[0]?.id ?? ''], join(out, 'unnamed'), {
-      examples: imageFile('mobilenet_v2'),
+      examples: stagedImage('mobilenet_v2', out),
     });
     expect(readConfig(path)).toMatchObject({
       architectures: ['EspalierMobileNetV2ForImageClassification'],
@@ -176,13 +118,13 @@ describe('a model of stages', () => {
     });
   });
 
-  it('says that it cannot be compressed, repaired or patched', async () => {
+  it('of convolutions alone says that it cannot be compressed, repaired or patched', async () => {
     const { capabilities, model } = await openModelFiles(stagedFixture('resnet'));
     expect(capabilities).toMatchObject({
       run: { able: true },
       removeBlocks: { able: true },
-      compress: { code: 'several-widths' },
-      repair: { code: 'several-widths' },
+      compress: { code: 'nothing-to-compress' },
+      repair: { code: 'nothing-to-compress' },
       patch: { code: 'several-widths' },
     });
     expect(() => model.withPatches(new Map())).toThrow(/several widths/);
@@ -194,7 +136,7 @@ describe('a model of stages', () => {
     const ids = summary.sublayers.slice(0, 1).map(({ id }) => id);
     const result = await prune(folder, ids, join(out, `${name}-onnx`), {
       format: 'onnx',
-      examples: imageFile(name),
+      examples: stagedImage(name, out),
     });
     expect(result.verification.relativeError).toBeLessThan(1e-5);
     const flow = await describeFlow(folder);
@@ -205,15 +147,15 @@ describe('a model of stages', () => {
 
   it('is zeroed like others', async () => {
     const folder = stagedFixture('regnet');
-    const { examples } = goldenOf('regnet');
+    const { examples } = stagedGolden('regnet');
     const ids = ['block.1.convolution'];
     const { path } = await prune(folder, ids, join(out, 'zeroed'), {
       layout: 'zeroed',
-      examples: imageFile('regnet'),
+      examples: stagedImage('regnet', out),
     });
-    const without = await logitsOf(folder, examples, ids);
-    expect(relativeError(await logitsOf(path, examples), without)).toBeLessThan(1e-5);
-    expect(relativeError(without, goldenOf('regnet').output)).toBeGreaterThan(1e-3);
+    const without = await stagedLogits(folder, examples, ids);
+    expect(relativeError(await stagedLogits(path, examples), without)).toBeLessThan(1e-5);
+    expect(relativeError(without, stagedGolden('regnet').output)).toBeGreaterThan(1e-3);
     expect(readConfig(path)).toEqual(readConfig(folder));
   });
 
@@ -246,7 +188,7 @@ describe('a model of stages', () => {
   });
 
   it('counts what leads to another size as all there is, where streams are compared', async () => {
-    const { examples } = goldenOf('convnext');
+    const { examples } = stagedGolden('convnext');
     const found = await runSearch({
       folder: stagedFixture('convnext'),
       sequences: examples.slice(0, 1),

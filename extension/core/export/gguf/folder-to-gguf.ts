@@ -29,13 +29,15 @@ import { frequencyTensors } from './rotary-header';
 import { asStoredBlocks, isPacked, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { hasLeastStep, whyNotComputed } from './why-not-computed';
-import { say } from '../../message';
+import { joined, say } from '../../message';
 import type { Message } from '../../message';
 
 const defaultAlignment = 32;
 const version = 3;
 /** The quantization whose blocks GGUF files have as well. */
 const storedAsBlocks = 'mxfp4';
+
+const textAlone = say`It holds the text tower alone. For images, convert the other parts with llama.cpp (--mmproj).`;
 
 /** Greatest relative error of logits where llama.cpp lets steps fall below the least that transformers does. */
 const withoutLeastStep = 0.02;
@@ -153,7 +155,10 @@ async function folderWriter(
     bytes: plan.bytes,
     parameters: parametersAfter(source.model, changes),
     layout,
-    loadsWith: describeGgufLoading(name, changes, isDeci),
+    loadsWith: joined([
+      describeGgufLoading(name, changes, isDeci),
+      model.architecture.textType === undefined ? undefined : textAlone,
+    ]),
     texts: {},
     standsAlone: true,
     roundingError: Math.max(

@@ -1,5 +1,6 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
+import type { Architecture } from '../../models/transformer/architecture';
 import { UserError } from '../../user-error';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
@@ -34,7 +35,7 @@ export function placeTensors(
 
 function place(
   { name, tensor }: PlannedTensor,
-  { config, target }: FolderModel,
+  { architecture, config, target }: FolderModel,
   { model }: CheckpointSource,
   { blocks, keptExperts }: Changes,
 ): readonly PlacedPiece[] {
@@ -46,6 +47,9 @@ function place(
     block: source,
     kept: (block) => keptExperts.get(`block.${source(block)}.expert`),
   });
+  if (found === undefined && isOtherPart(name, architecture, model)) {
+    return [];
+  }
   if (found === undefined) {
     throw new UserError(say`The tensor has no place in a GGUF file.`, {
       file: tensor.file,
@@ -55,6 +59,13 @@ function place(
   }
   return found.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
 }
+
+/** Whether a tensor is of another part than the text tower, such as one that sees images. */
+const isOtherPart = (
+  name: string,
+  { textType }: Architecture,
+  { blocksPrefix = '' }: CheckpointSource['model'],
+): boolean => textType !== undefined && !name.startsWith(blocksPrefix);
 
 /** Modules that predict further tokens and stand beside the blocks (Qwen3-Next, Ernie 4.5). */
 const furtherModule = /^(?:model\.)?mtp[._]/;

@@ -176,7 +176,7 @@ export function compressedParts(
     def forms_in(self, block):
         """Linear layers of a block that are not dense, by their paths in it."""
         compressed = self.espalier["compressed"]
-        kinds = ("attention", "cross-attention", "feedforward", "expert")
+        kinds = ("attention", "cross-attention", "feedforward", "convolution", "expert")
         found = [compressed.get(f"block.{block}.{kind}", {}) for kind in kinds]
         modules = ${JSON.stringify(modules)}
         return {modules.get(path, path): spec for forms in found for path, spec in forms.items()}

@@ -1,19 +1,23 @@
 import { standInClasses } from '../../models/stand-ins';
 import type { StagedFamily } from '../../models/stages/staged-family';
+import { compressedParts } from './compressed-modules';
+import type { ModuleNeeds } from './compressed-modules';
 import { modellingClasses } from './modelling-classes';
 import type { NamedClasses } from './modelling-classes';
 import { lacksMethod, pythonLines, registration } from './modelling-file';
 
-/** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`. */
+/** The text of modeling_espalier.py: the stock model of images with the removed sublayers taken out of its blocks, which lie at `places`, and the compressed matrices put in. */
 export function stagedModellingFile(
-  { modelType, modules, modulePlace = (place) => place }: StagedFamily,
+  { modelType, modules, linears = {}, modulePlace = (place) => place }: StagedFamily,
   named: NamedClasses,
   places: readonly string[],
+  needs: ModuleNeeds,
 ): string {
   const { stockConfig, stockModel, config, model } = modellingClasses(named);
   const kinds = Object.entries(modules);
   const used = new Set(kinds.flatMap(([, stands]) => Object.values(stands)));
   const classes = [...used].map((name) => standInClasses[name]).filter((text) => text !== '');
+  const forms = compressedParts(needs, linears);
   const removals = kinds.map(
     ([kind, stands]) => `if config.lacks(block, "${kind}"):
                 ${pythonLines(
@@ -24,8 +28,9 @@ export function stagedModellingFile(
                   16,
                 )}`,
   );
-  return `# Written by Espalier, which has removed sublayers of this model. SPDX-License-Identifier: MIT
-"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists."""
+  return `# Written by Espalier, which has removed sublayers of this model or compressed matrices. SPDX-License-Identifier: MIT
+"""${modelType} without the sublayers that \`espalier.removed\` of config.json lists, and with the linear layers that
+\`espalier.compressed\` lists in other forms than dense."""
 
 import torch
 from torch import nn
@@ -43,9 +48,10 @@ class ${config}(${stockConfig}):
     model_type = "espalier-${modelType}"
 
 ${lacksMethod}
-
+${forms.method}
 
 ${classes.join('\n\n')}
+${forms.classes}
 ${registration(modelType, stockModel, model)}
 
 
@@ -55,7 +61,7 @@ class ${model}(${stockModel}):
 
     def __init__(self, config, **keywords):
         super().__init__(config, **keywords)
-        for block, place in enumerate(places):
+        for block, place in enumerate(places):${forms.call.replace('layer', 'self.get_submodule(place)')}
             ${pythonLines(removals, 12)}
 `;
 }

@@ -16,6 +16,14 @@ import {
   windowedLayers,
 } from './pieces';
 
+export const qwen2 = {
+  ...base,
+  modelType: 'qwen2',
+  config: { defaults: () => ({ num_key_value_heads: 32 }) },
+  biases: () => ({ ...noBiases(), queryKeyValue: true }),
+  slidingWindow: windowedLayers,
+} satisfies Architecture;
+
 /** Families in the manner of Llama (arXiv 2302.13971): attention, then a feed-forward, rotary positions. */
 export const llamaLikeFamilies: readonly Architecture[] = [
   { ...base, modelType: 'llama', biases: configuredBiases },
@@ -25,13 +33,7 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     config: { defaults: () => ({ num_key_value_heads: 8 }) },
     slidingWindow: everywhere,
   },
-  {
-    ...base,
-    modelType: 'qwen2',
-    config: { defaults: () => ({ num_key_value_heads: 32 }) },
-    biases: () => ({ ...noBiases(), queryKeyValue: true }),
-    slidingWindow: windowedLayers,
-  },
+  qwen2,
   {
     ...base,
     modelType: 'qwen3',
@@ -39,22 +41,6 @@ export const llamaLikeFamilies: readonly Architecture[] = [
     attention: { ...attention, queryKeyNorms },
     biases: attentionBiases,
     slidingWindow: windowedLayers,
-  },
-  // Words alone have one place in time, height and width, so that all three turn heads alike.
-  {
-    ...base,
-    modelType: 'qwen3_vl_text',
-    classes: { config: 'Qwen3VLTextConfig', model: 'Qwen3VLTextModel' },
-    config: {
-      defaults: () => ({
-        num_key_value_heads: 32,
-        head_dim: 128,
-        rope_theta: 500_000,
-        max_position_embeddings: 128_000,
-      }),
-    },
-    attention: { ...attention, queryKeyNorms },
-    biases: attentionBiases,
   },
   {
     ...base,

@@ -141,6 +141,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   deci: { modelType: 'llama', interleaved: true, mayLackSublayers: true },
   qwen2: { modelType: 'qwen2' },
   qwen3: { modelType: 'qwen3', takesFewerHeads: true },
+  qwen2vl: { modelType: 'qwen2_vl_text', alsoFrom: ['qwen2_5_vl_text'], hasSections: true },
   qwen3vl: { modelType: 'qwen3' },
   qwen35: { modelType: 'qwen3_5_text', ...qwen35 },
   qwen35moe: { modelType: 'qwen3_5_moe_text', normsExpertWeights: true, ...qwen35 },

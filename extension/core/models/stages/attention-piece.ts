@@ -1,6 +1,8 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { Piece } from './piece';
+import type { LinearRole } from '../matrix-encoding';
+import { linearsOf } from './piece';
+import type { Piece, PieceLinear } from './piece';
 import { say } from '../../message';
 
 /** Attention of some positions to others, without a mask. */
@@ -23,6 +25,9 @@ export interface StagedAttention {
   };
 }
 
+const inRole = (role: LinearRole, piece: Piece): readonly PieceLinear[] =>
+  linearsOf([piece]).map(({ linear }) => ({ role, linear }));
+
 /** Over a stream [batch, ..., width], whose axes in between are positions. */
 export function attention(form: StagedAttention): Piece {
   const { heads, width, query, key, value, output, source, turn, scores } = form;
@@ -31,6 +36,12 @@ export function attention(form: StagedAttention): Piece {
   return {
     label: say`Attention, ${heads} heads × ${head}`,
     tensors: [...pieces.flatMap(({ tensors }) => tensors), ...(scores?.tensors ?? [])],
+    linears: [
+      ...inRole('query', query),
+      ...inRole('key', key),
+      ...inRole('value', value),
+      ...inRole('output', output),
+    ],
     outputs: output.outputs ?? [],
     emit: (graph, x) => {
       const flat = (y: Value): Value => graph.op('Reshape', [y, graph.ints([0, -1, width])]);

@@ -1,19 +1,19 @@
-import { elementCount } from '../../checkpoints/lazy-tensor';
-import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Checkpoint } from '../../checkpoints/lazy-tensor';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import { openSafetensors } from '../../checkpoints/safetensors';
 import { setField } from '../../set-json-field';
 import { fingerprintModel } from '../fingerprint';
 import { bytesByDType, unusedWarnings } from '../summarize';
 import type { LayeredModel } from '../layered-model';
-import type { ModelSummary, SublayerSummary } from '../model-summary';
+import type { ModelSummary } from '../model-summary';
+import type { MatrixEncoding } from '../matrix-encoding';
 import { inFile } from '../../user-error';
 import { parseStagedConfig } from './staged-config';
-import type { StagedConfig } from './staged-config';
 import { classesOf } from './staged-family';
 import type { StagedFamily } from './staged-family';
 import { layOutStages } from './staged-layout';
-import type { StagedLayout, StagedSublayer } from './staged-layout';
+import type { StagedLayout } from './staged-layout';
+import { bytesIn, summarizeStages, weightsIn } from './staged-costs';
 import { StagedModel } from './staged-model';
 
 /**
@@ -27,34 +27,33 @@ export async function openStages(
 ): Promise<{ readonly model: StagedModel; readonly checkpoint: Checkpoint }> {
   const config = parseStagedConfig(configText, folder.config, family.config);
   const checkpoint = await openSafetensors(folder.weights);
-  const layout = layOut(family, config, folder, checkpoint);
+  const layOut = (forms: ReadonlyMap<string, MatrixEncoding> = new Map()): StagedLayout => {
+    try {
+      return layOutStages(family, config, { folder, checkpoint, forms });
+    } catch (error) {
+      throw inFile(error, folder.config);
+    }
+  };
+  const layout = layOut();
   const fingerprint = await fingerprintModel(configText, checkpoint);
-  const summary = summarize(folder, family.modelType, checkpoint, layout, fingerprint);
-  const head = layout.head === undefined ? undefined : classesOf(family).head;
-  return { model: new StagedModel(summary, checkpoint.files, layout, head), checkpoint };
+  const compressed = config.espalier?.compressed;
+  const summary: ModelSummary = {
+    ...summarize(folder, family.modelType, checkpoint, layout, fingerprint),
+    ...(compressed === undefined ? {} : { compressed }),
+  };
+  const headClass = layout.head === undefined ? undefined : classesOf(family).head;
+  const model = new StagedModel(summary, checkpoint.files, layout, { layOut, headClass });
+  return { model, checkpoint };
 }
 
 /** The text of config.json, with the class of the head that the tensors have where it names none. */
 export function withHead(configText: string, model: LayeredModel): string {
-  if (!(model instanceof StagedModel) || model.headClass === undefined) {
+  if (!(model instanceof StagedModel) || model.origin.headClass === undefined) {
     return configText;
   }
   const { architectures } = JSON.parse(configText) as { readonly architectures?: unknown };
   const isNamed = Array.isArray(architectures) && architectures.length > 0;
-  return isNamed ? configText : setField(configText, ['architectures'], [model.headClass]);
-}
-
-function layOut(
-  family: StagedFamily,
-  config: StagedConfig,
-  folder: ModelFolder,
-  checkpoint: Checkpoint,
-): StagedLayout {
-  try {
-    return layOutStages(family, config, checkpoint);
-  } catch (error) {
-    throw inFile(error, folder.config);
-  }
+  return isNamed ? configText : setField(configText, ['architectures'], [model.origin.headClass]);
 }
 
 function summarize(
@@ -70,34 +69,17 @@ function summarize(
     name,
     path,
     architecture,
-    parameters: weightsIn(tensors.filter((tensor) => !unused.has(tensor.name))),
+    parameters: weightsIn(
+      tensors.filter((tensor) => !unused.has(tensor.name)),
+      layout.sublayers.flatMap(({ branch }) => branch.linears ?? []),
+    ),
     bytes: bytesIn(tensors),
     dtypes: bytesByDType(checkpoint),
     blocks: layout.blockPlaces.length,
-    sublayers: layout.sublayers.map(summarizeSublayer),
+    sublayers: summarizeStages(layout),
     ...(layout.absent.length === 0 ? {} : { absent: layout.absent }),
     ...(layout.keepsBlocks ? { keepsBlocks: true } : {}),
     fingerprint,
     warnings: unusedWarnings(layout.unused),
   };
 }
-
-function summarizeSublayer({ id, block, kind, branch }: StagedSublayer): SublayerSummary {
-  const { tensors } = branch;
-  return {
-    id,
-    block,
-    kind,
-    parameters: weightsIn(tensors),
-    bytes: bytesIn(tensors),
-    // A token is a pixel of the stream: each weight of a matrix or a window is used once for it.
-    flopsPerToken: 2 * weightsIn(tensors.filter(({ shape }) => shape.length > 1)),
-    kvBytesPerToken: 0,
-  };
-}
-
-const weightsIn = (tensors: readonly LazyTensor[]): number =>
-  tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-
-const bytesIn = (tensors: readonly LazyTensor[]): number =>
-  tensors.reduce((sum, { length }) => sum + length, 0);

@@ -6,6 +6,8 @@ import { emitLinearOver } from '../parts/linear';
 import type { Linear } from '../parts/linear';
 import { emitNorm } from '../parts/norm';
 import { emitWeight } from '../parts/weight';
+import type { MatrixEncoding } from '../matrix-encoding';
+import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { plain } from './piece';
 import type { Piece } from './piece';
@@ -72,11 +74,13 @@ export class PieceFinder {
     public readonly tensors: TensorFinder,
     /** What stands in front of all names but the head's. */
     private readonly prefix: string,
+    /** Of linear layers that take others than the checkpoint has, by the weight's name. */
+    private readonly forms: ReadonlyMap<string, MatrixEncoding> = new Map(),
   ) {}
 
   /** A finder of names that begin with `place`. */
   public at(place: string): PieceFinder {
-    return new PieceFinder(this.tensors, `${this.prefix}${place}`);
+    return new PieceFinder(this.tensors, `${this.prefix}${place}`, this.forms);
   }
 
   public has(name: string): boolean {
@@ -192,7 +196,9 @@ export class PieceFinder {
 
   /** Over the last axis. */
   public linear(name: string, input: number, out: number, bias = true): Piece {
-    return linearPiece(this.tensors.linear(`${this.prefix}${name}`, out, input, bias));
+    const linear = this.tensors.linear(`${this.prefix}${name}`, out, input, bias);
+    const form = this.forms.get(linear.weight.name);
+    return linearPiece(form === undefined ? linear : { ...linear, form });
   }
 
   /** A linear layer over the last axis to as many classes as the checkpoint has, from as many numbers where `input` is absent. */
@@ -218,11 +224,12 @@ export class PieceFinder {
 }
 
 function linearPiece(linear: Linear): Piece {
-  const tensors = [linear.weight, ...(linear.bias === undefined ? [] : [linear.bias])];
+  const tensors = partTensors(linear);
   return {
     label: say`Linear`,
     tensors,
     outputs: tensors,
+    linears: [{ role: 'other', linear }],
     emit: (graph, x) => emitLinearOver(graph, linear, x),
   };
 }

@@ -1,6 +1,14 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Message } from '../../message';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
+import type { LinearRole } from '../matrix-encoding';
+import type { Linear } from '../parts/linear';
+
+/** A linear layer that reads rows of the stream, and what it is for. */
+export interface PieceLinear {
+  readonly role: LinearRole;
+  readonly linear: Linear;
+}
 
 /** What a step of a model computes of one value. */
 export interface Piece {
@@ -9,6 +17,8 @@ export interface Piece {
   readonly tensors: readonly LazyTensor[];
   /** The tensors that make what comes out: with zeros in them the piece gives zeros. */
   readonly outputs?: readonly LazyTensor[];
+  /** The linear layers in it that can take another form. */
+  readonly linears?: readonly PieceLinear[];
   /** What it consists of, in order, where that can be told. */
   readonly pieces?: readonly Piece[];
   readonly emit: (graph: GraphBuilder, x: Value) => Value;
@@ -20,11 +30,16 @@ export function chain(label: Message, ...all: readonly (Piece | undefined)[]): P
   return {
     label,
     tensors: pieces.flatMap(({ tensors }) => tensors),
+    linears: linearsOf(pieces),
     outputs: pieces.findLast(({ outputs = [] }) => outputs.length > 0)?.outputs ?? [],
     pieces,
     emit: (graph, x) => pieces.reduce((value, piece) => piece.emit(graph, value), x),
   };
 }
+
+/** The linear layers of several pieces. */
+export const linearsOf = (pieces: readonly Piece[]): readonly PieceLinear[] =>
+  pieces.flatMap(({ linears = [] }) => linears);
 
 /** A piece without weights. */
 export function plain(label: Message, emit: Piece['emit']): Piece {
@@ -36,6 +51,7 @@ export function added(label: Message, shortcut: Piece | undefined, branch: Piece
   return {
     label,
     tensors: [...(shortcut?.tensors ?? []), ...branch.tensors],
+    linears: linearsOf(shortcut === undefined ? [branch] : [shortcut, branch]),
     emit: (graph, x) => graph.op('Add', [shortcut?.emit(graph, x) ?? x, branch.emit(graph, x)]),
   };
 }

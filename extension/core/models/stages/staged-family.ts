@@ -49,9 +49,19 @@ export interface StagedFamily {
   readonly period?: number;
   /** Modules of a block in transformers, and what stands in for each when a branch is removed. */
   readonly modules: Readonly<Partial<Record<StagedKind, StandIns>>>;
+  /** Its own names there of linear layers that are named otherwise in files. */
+  readonly linears?: Readonly<Record<string, string>>;
   /** Where transformers has a block whose tensors begin with `place`, if its modules are named otherwise. */
   readonly modulePlace?: (place: string) => string;
 }
+
+/** Linear layers of attentions as newer modules of transformers name them, by their names in files. */
+export const newerAttention = {
+  'attention.self.query': 'attention.q_proj',
+  'attention.self.key': 'attention.k_proj',
+  'attention.self.value': 'attention.v_proj',
+  'attention.output.dense': 'attention.o_proj',
+} as const;
 
 /** Classes in transformers: of the configuration, of the model without a head, and of that with one. */
 export const classesOf = ({

@@ -1,5 +1,7 @@
 import type { Checkpoint } from '../../checkpoints/lazy-tensor';
-import { TensorFinder } from '../transformer/tensor-finder';
+import type { ModelFolder } from '../../checkpoints/model-folder';
+import type { MatrixEncoding } from '../matrix-encoding';
+import { describedForms, TensorFinder } from '../transformer/tensor-finder';
 import { UserError } from '../../user-error';
 import { chain } from './piece';
 import type { Piece } from './piece';
@@ -38,6 +40,14 @@ export interface StagedLayout {
   readonly computed: readonly string[];
 }
 
+/** What a layout is found in. */
+export interface StagedSource {
+  readonly folder: ModelFolder;
+  readonly checkpoint: Checkpoint;
+  /** Of linear layers that take others than the checkpoint has, by the weight's name. */
+  readonly forms?: ReadonlyMap<string, MatrixEncoding>;
+}
+
 /** Counters of training, and tables that follow from config.json. */
 const isComputed = (name: string): boolean =>
   /\.num_batches_tracked$|\.relative_position_index$|\.relative_coords_table$/.test(name);
@@ -49,19 +59,30 @@ const isComputed = (name: string): boolean =>
 export function layOutStages(
   family: StagedFamily,
   config: StagedConfig,
-  checkpoint: Checkpoint,
+  { folder, checkpoint, forms = new Map() }: StagedSource,
 ): StagedLayout {
   const hasHead = [...checkpoint.tensors.keys()].some((name) => name.startsWith(family.prefix));
   if (hasHead) {
     requireClasses(family, config);
   }
   const prefix = hasHead ? family.prefix : '';
-  const tensors = new TensorFinder(checkpoint, { norm: 'layer', transposed: false });
+  const blockPlaces = placesOf(family.groups(config)).map(
+    ({ place, number }) => `${prefix}${place}${number}.`,
+  );
+  const tensors = new TensorFinder(
+    checkpoint,
+    { norm: 'layer', transposed: false },
+    describedForms(
+      config.espalier?.compressed,
+      (block) => blockPlaces[Number(block)] ?? block,
+      folder.config,
+    ),
+  );
   const removed = new Set(config.espalier?.removed ?? []);
   const absent: string[] = [];
   const start: Piece[] = [];
   const sublayers: (Omit<StagedSublayer, 'behind'> & { readonly behind: Piece[] })[] = [];
-  for (const step of family.steps(config, new PieceFinder(tensors, prefix))) {
+  for (const step of family.steps(config, new PieceFinder(tensors, prefix, forms))) {
     if (!('branch' in step)) {
       (sublayers.at(-1)?.behind ?? start).push(step);
       continue;
@@ -74,6 +95,7 @@ export function layOutStages(
       sublayers.push({ id, block, kind, branch: branch(), behind: [] });
     }
   }
+  tensors.requireAllForms();
   const head = hasHead ? family.head(config, new PieceFinder(tensors, '')) : undefined;
   return {
     channels: config.num_channels,
@@ -84,9 +106,7 @@ export function layOutStages(
       behind: chain(say`Behind the sum`, ...sublayer.behind),
     })),
     head,
-    blockPlaces: placesOf(family.groups(config)).map(
-      ({ place, number }) => `${prefix}${place}${number}.`,
-    ),
+    blockPlaces,
     keepsBlocks: family.config.pruned === undefined,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),

@@ -9,21 +9,31 @@ import type {
   Step,
   TappedStep,
 } from '../layered-model';
-import type { LinearLayer, OuterMatrix } from '../matrix-encoding';
+import { eightBitError, roundsInputs } from '../forms/form-facts';
+import type { LinearLayer, MatrixEncoding, OuterMatrix } from '../matrix-encoding';
 import type { ModelSummary } from '../model-summary';
+import { requireLayers, withFormFiles } from '../transformer/linear-layers';
 import { requireRunnableTensors } from '../transformer/runnable';
-import { costsOf } from '../transformer/sublayer-tensors';
 import { tappedPart } from '../transformer/tapped-part';
 import type { BuilderPart } from '../transformer/tapped-part';
 import { UserError } from '../../user-error';
 import { added, chain } from './piece';
 import type { Piece } from './piece';
+import { costsOfPiece, plainTensors, withFormCosts } from './staged-costs';
 import type { StagedLayout, StagedSublayer } from './staged-layout';
 import { inEnglish, say, verbatim } from '../../message';
 
 const pixels = 'pixel_values';
 const stream = 'hidden';
 const nextStream = 'next';
+
+/** What a model of stages was laid out by. */
+export interface StagedOrigin {
+  /** The layout with other forms of some linear layers. */
+  readonly layOut: (forms: ReadonlyMap<string, MatrixEncoding>) => StagedLayout;
+  /** transformers' class with the head, where there is one. */
+  readonly headClass: string | undefined;
+}
 
 /** A model of images whose stream changes its size between stages: what does so stays, and belongs to the step in front of it. */
 export class StagedModel implements LayeredModel {
@@ -38,8 +48,7 @@ export class StagedModel implements LayeredModel {
     public readonly summary: ModelSummary,
     public readonly files: readonly string[],
     public readonly layout: StagedLayout,
-    /** transformers' class with the head, where there is one. */
-    public readonly headClass?: string,
+    public readonly origin: StagedOrigin,
   ) {
     const { channels, image, head } = layout;
     const [height = 'height', width = 'width'] = image ?? [];
@@ -95,17 +104,47 @@ export class StagedModel implements LayeredModel {
     return this.at(index).branch.tensors;
   }
 
-  public linearLayers(): readonly LinearLayer[] {
-    return [];
+  public linearLayers(index: number): readonly LinearLayer[] {
+    const { kind, branch } = this.at(index);
+    const all = branch.linears ?? [];
+    return all.map(({ role, linear: { weight, form } }, i): LinearLayer => {
+      const [out = 0, input = 0] = weight.shape;
+      const isOuter = kind === 'feedforward' && all.length > 1;
+      const own = isOuter ? (i === 0 ? 'up' : i === all.length - 1 ? 'down' : role) : role;
+      return {
+        ...{ id: weight.name, sublayer: index, role: own, out, in: input },
+        ...{ weight, transposed: false, ...(form === undefined ? {} : { form }) },
+      };
+    });
+  }
+
+  public get roundingError(): number | undefined {
+    const all = this.layout.sublayers.flatMap(({ branch }) => branch.linears ?? []);
+    return all.some(({ linear: { form } }) => form !== undefined && roundsInputs(form))
+      ? eightBitError
+      : undefined;
   }
 
   public tapped(index: number): TappedStep {
     const step = this.sublayer(index);
-    return { ...step, ...tappedPart(step.part, []) };
+    return { ...step, ...tappedPart(step.part, this.linearLayers(index)) };
   }
 
-  public withMatrices(): this {
-    return this;
+  /** @throws UserError where a form does not fit, or there is no such matrix. */
+  public withMatrices(forms: ReadonlyMap<string, MatrixEncoding>): StagedModel {
+    const { summary, files, layout, origin } = this;
+    const layers = layout.sublayers.flatMap((_, index) => this.linearLayers(index));
+    requireLayers(layers, forms, summary.path);
+    const all = new Map([
+      ...layers.flatMap(({ id, form }) => (form === undefined ? [] : [[id, form] as const])),
+      ...forms,
+    ]);
+    const formed = origin.layOut(all);
+    return new StagedModel(
+      withFormCosts(summary, layout, formed, forms),
+      withFormFiles(files, forms),
+      ...([formed, origin] as const),
+    );
   }
 
   /** @throws UserError: a patch stands in a stream of one width. */
@@ -121,7 +160,7 @@ export class StagedModel implements LayeredModel {
   }
 
   public requireRunnable(): void {
-    requireRunnableTensors(this.steps().flatMap(({ tensors }) => tensors));
+    requireRunnableTensors(this.steps().flatMap(plainTensors));
   }
 
   /** Emits the model without the sublayers of `removed`, from its pixels to its output. */
@@ -164,7 +203,7 @@ function over(key: string, piece: Piece): Step & { readonly part: BuilderPart } 
 function part(key: string, piece: Piece, input: string, output: string): BuilderPart & GraphPart {
   return {
     key,
-    ...costsOf(piece.tensors, []),
+    ...costsOfPiece(piece),
     inputs: [input],
     outputs: [output],
     build: () => {

@@ -265,6 +265,8 @@ export interface Architecture {
   readonly modelType: string;
   /** `model_type` of the text tower, where that alone of a model of several parts is run. */
   readonly textType?: string;
+  /** `model_type` of a model of several parts whose config.json may have the fields of this text tower among its own. */
+  readonly flatType?: string;
   /** Whether transformers reads rows of the embedding's matrix where it puts images among the words. */
   readonly readsEmbedding?: boolean;
   /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */

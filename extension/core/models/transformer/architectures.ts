@@ -1,5 +1,5 @@
 import type { Architecture } from './architecture';
-import type { ConfigFields } from './config-layout';
+import type { ConfigFields, ConfigLayout } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
 import { deltaRuleFamilies } from '../families/delta-rules';
 import { decoderHalves } from '../families/decoder-halves';
@@ -18,6 +18,7 @@ import { newerExperts } from '../families/newer-experts';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
+import { seeingTowers } from '../families/seeing-towers';
 import { selectiveScanFamilies } from '../families/selective-scans';
 import { shortConvolutionFamilies } from '../families/short-convolutions';
 import { stateSpaceFamilies } from '../families/state-spaces';
@@ -28,6 +29,7 @@ import { say } from '../../message';
 export const architectures: readonly Architecture[] = [
   ...llamaLikeFamilies,
   ...llamaRelatives,
+  ...seeingTowers,
   ...gemmaFamilies,
   gemma3n,
   gemma4,
@@ -53,16 +55,19 @@ export const architectures: readonly Architecture[] = [
 
 /**
  * The family that a config.json names: that of its `model_type`, or else that of the text tower of a
- * model of several parts, or else the known one that it was tried as.
+ * model of several parts, whose fields may stand among the others, or else the known one that it was tried as.
  */
 export function familyOfConfig(config: ConfigFields, modelType: string): Architecture | undefined {
   const { text_config: text } = config;
   const towerType =
     typeof text === 'object' && text !== null ? (text as ConfigFields)['model_type'] : undefined;
   const tower = typeof towerType === 'string' ? knownArchitecture(towerType) : undefined;
+  const flat =
+    text === undefined ? architectures.find(({ flatType }) => flatType === modelType) : undefined;
   return (
     knownArchitecture(modelType) ??
-    (tower && asTextTower(tower, modelType)) ??
+    (tower && asTextTower(tower, modelType, { nested: 'text_config' })) ??
+    (flat && asTextTower(flat, modelType, {})) ??
     guessedFamily(config, modelType)
   );
 }
@@ -86,12 +91,16 @@ export function asOtherType(family: Architecture, modelType: string): Architectu
 }
 
 /** A family as a part of a larger model, whose other parts are not run. */
-function asTextTower(family: Architecture, modelType: string): Architecture {
+function asTextTower(
+  family: Architecture,
+  modelType: string,
+  place: Pick<ConfigLayout, 'nested'>,
+): Architecture {
   return {
     ...family,
     modelType,
     textType: family.modelType,
-    config: { ...family.config, nested: 'text_config' },
+    config: { ...family.config, ...place },
     outer: {
       ...family.outer,
       prefixes: [
@@ -99,6 +108,7 @@ function asTextTower(family: Architecture, modelType: string): Architecture {
         'language_model.model.',
         'language_model.',
         'model.text_model.',
+        'model.',
       ],
       heads: ['lm_head', 'language_model.lm_head'],
     },

@@ -112,16 +112,18 @@ export class SliceWork {
     if (index === 0) {
       return embedded;
     }
-    const names = student.emitter?.stateNames(index) ?? [];
+    const names = student.emitter?.stateNames(index);
     const states = await this.teacher.before(places[index] ?? 0, pause);
     return states.flatMap(({ values }, i) => {
       const side = embedded[i]?.side;
-      const own = names.flatMap((name) => {
+      const own = names?.flatMap((name) => {
         // A block whose attention is gone begins at the stream.
         const value = values[name] ?? values[stream];
         return value === undefined ? [] : [[name, value] as const];
       });
-      return side === undefined ? [] : [{ values: Object.fromEntries(own), side }];
+      // Models of other kinds have one name for each value.
+      const named = own === undefined ? values : Object.fromEntries(own);
+      return side === undefined ? [] : [{ values: named, side }];
     });
   }
 }

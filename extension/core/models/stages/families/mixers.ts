@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
-import { chain, plain } from '../piece';
+import { chain, linearsOf, plain } from '../piece';
 import type { Piece } from '../piece';
 import { activation, meanOfPixels, paddedWindow, toFirst, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
@@ -141,6 +141,7 @@ function modulation(config: StagedConfig, find: PieceFinder, stage: number, widt
   return {
     label: say`Focal modulation, ${levels} levels`,
     tensors: [input, ...layers, context, output].flatMap(({ tensors }) => tensors),
+    linears: linearsOf([input, output]),
     outputs: output.outputs ?? [],
     emit: (graph: GraphBuilder, x: Value) => {
       const whole = toFirst.emit(graph, input.emit(graph, x));

@@ -7,7 +7,7 @@ import { activation, meanOfPixels, toFirst, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, newerAttention, stepsOf } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
 import { say } from '../../../message';
 
@@ -52,6 +52,7 @@ interface Form {
   readonly leave: (config: StagedConfig, find: PieceFinder, sizes: StageSizes) => readonly Piece[];
   readonly end: (config: StagedConfig, find: PieceFinder) => readonly Piece[];
   readonly modulePlace?: StagedFamily['modulePlace'];
+  readonly linears?: StagedFamily['linears'];
   readonly modules: StagedFamily['modules'];
 }
 
@@ -66,7 +67,7 @@ const canEmpty = true;
 
 /** Pyramids of transformers (arXiv 2102.12122), whose keys and values are made of fewer pixels than queries. */
 function pyramid(form: Form): StagedFamily {
-  const { modelType, name, defaults, only, place, modules, modulePlace } = form;
+  const { modelType, name, defaults, only, place, modules, modulePlace, linears = {} } = form;
   const groups = groupsByDepth(place);
   return {
     modelType,
@@ -98,6 +99,7 @@ function pyramid(form: Form): StagedFamily {
     head: (config, find) =>
       find.classifier('classifier', listAt(config, 'hidden_sizes').at(-1) ?? 0),
     modules,
+    linears,
     ...(modulePlace === undefined ? {} : { modulePlace }),
   };
 }
@@ -213,6 +215,7 @@ const segformer: Form = {
     toFirst,
   ],
   end: () => [meanOfPixels],
+  linears: { ...newerAttention, 'mlp.dense1': 'mlp.fc1', 'mlp.dense2': 'mlp.fc2' },
   modulePlace: (place) => place.replace(/encoder\.block\.(\d+)\.(\d+)\./, 'stages.$1.blocks.$2.'),
   modules: {
     attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },

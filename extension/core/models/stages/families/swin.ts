@@ -8,7 +8,7 @@ import { activation, paddedWindow, toLast } from '../piece-finder';
 import type { PieceFinder } from '../piece-finder';
 import { listAt, numberAt, sidesAt } from '../staged-config';
 import type { StagedConfig } from '../staged-config';
-import { depthsLayout, groupsByDepth, stepsOf } from '../staged-family';
+import { depthsLayout, groupsByDepth, newerAttention, stepsOf } from '../staged-family';
 import type { BlockBranch, StagedFamily } from '../staged-family';
 import { emitMasked, emitTable, emitWindowBias, inWindows, mergedPixels } from '../windows';
 import type { Windows } from '../windows';
@@ -42,6 +42,7 @@ interface Form {
   readonly attention: (config: StagedConfig, find: PieceFinder, sizes: Sizes) => Piece;
   readonly merge: (find: PieceFinder, width: number) => readonly Piece[];
   readonly modules: StagedFamily['modules'];
+  readonly linears?: StagedFamily['linears'];
 }
 
 const epsilon = 1e-5;
@@ -55,7 +56,7 @@ const canEmpty = true;
 const period = 2;
 
 function swin(form: Form): StagedFamily {
-  const { modelType, name, prefix, defaults = {}, normsFirst, modules } = form;
+  const { modelType, name, prefix, defaults = {}, normsFirst, modules, linears = {} } = form;
   const given = {
     image_size: 224,
     patch_size: 4,
@@ -136,6 +137,7 @@ function swin(form: Form): StagedFamily {
         numberAt(config, 'embed_dim') * 2 ** (listAt(config, 'depths').length - 1),
       ),
     modules,
+    linears,
   };
 
   function branches(
@@ -283,6 +285,11 @@ export const swins: readonly StagedFamily[] = [
     modules: {
       attention: { layernorm_before: 'nn.Identity', attention: 'NoAttention' },
       feedforward: { layernorm_after: 'nn.Identity', mlp: 'NoFeedforward' },
+    },
+    linears: {
+      ...newerAttention,
+      'intermediate.dense': 'mlp.fc1',
+      'output.dense': 'mlp.fc2',
     },
   }),
   // arXiv 2111.15664

@@ -1,0 +1,80 @@
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import { formFlops, formTensors } from '../forms/form-facts';
+import type { MatrixEncoding } from '../matrix-encoding';
+import type { ModelSummary, SublayerSummary } from '../model-summary';
+import { weightCounter } from '../summarize';
+import { dtypesWith, fingerprintForms } from '../transformer/linear-layers';
+import { costsOf } from '../transformer/sublayer-tensors';
+import type { RunningCosts } from '../transformer/tapped-part';
+import type { Piece, PieceLinear } from './piece';
+import type { StagedLayout } from './staged-layout';
+
+/** Weights in some tensors, those of forms counted as what they stand for. */
+export function weightsIn(
+  tensors: readonly LazyTensor[],
+  linears: readonly PieceLinear[],
+): number {
+  const count = weightCounter(linears.map(({ linear }) => linear));
+  return tensors.reduce((sum, tensor) => sum + count(tensor), 0);
+}
+
+export const bytesIn = (tensors: readonly LazyTensor[]): number =>
+  tensors.reduce((sum, { length }) => sum + length, 0);
+
+/** What each sublayer costs. */
+export function summarizeStages({
+  sublayers,
+}: Pick<StagedLayout, 'sublayers'>): readonly SublayerSummary[] {
+  return sublayers.map(({ id, block, kind, branch }) => {
+    const { tensors, linears = [] } = branch;
+    const others = plainTensors(branch).filter(({ shape }) => shape.length > 1);
+    const formed = linears.flatMap(({ linear: { form } }) => form ?? []);
+    return {
+      ...{ id, block, kind },
+      parameters: weightsIn(tensors, linears),
+      bytes: bytesIn(tensors),
+      // A token is a pixel of the stream: each weight of a matrix or a window is used once for it.
+      flopsPerToken:
+        2 * weightsIn(others, []) + formed.reduce((sum, form) => sum + formFlops(form), 0),
+      kvBytesPerToken: 0,
+    };
+  });
+}
+
+/** Tensors of a piece that are stored as they are used, without those of forms. */
+export function plainTensors({ tensors, linears = [] }: Piece): readonly LazyTensor[] {
+  const ofForms = new Set(
+    linears.flatMap(({ linear: { form } }) => (form === undefined ? [] : formTensors(form))),
+  );
+  return tensors.filter((tensor) => !ofForms.has(tensor));
+}
+
+/** What a piece asks of a session. */
+export const costsOfPiece = (piece: Piece): RunningCosts =>
+  costsOf(
+    plainTensors(piece),
+    (piece.linears ?? []).map(({ linear }) => linear),
+  );
+
+/** The summary of a model whose matrices have taken these forms. */
+export function withFormCosts(
+  summary: ModelSummary,
+  before: StagedLayout,
+  after: StagedLayout,
+  forms: ReadonlyMap<string, MatrixEncoding>,
+): ModelSummary {
+  const tensorsOf = ({ sublayers }: StagedLayout): readonly LazyTensor[] =>
+    sublayers.flatMap(({ branch }) => branch.tensors);
+  const [old, formed] = [tensorsOf(before), tensorsOf(after)];
+  const sublayers = summarizeStages(after);
+  const grown = (cost: 'parameters' | 'bytes'): number =>
+    sublayers.reduce((sum, one, i) => sum + one[cost] - (summary.sublayers[i]?.[cost] ?? 0), 0);
+  return {
+    ...summary,
+    parameters: summary.parameters + grown('parameters'),
+    bytes: summary.bytes + grown('bytes'),
+    dtypes: dtypesWith(summary.dtypes, old, formed),
+    sublayers,
+    fingerprint: fingerprintForms(summary.fingerprint, forms),
+  };
+}
