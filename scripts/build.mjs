@@ -97,6 +97,7 @@ const hostParts = modules(
 /** What it imports for its first heatmap, in turns as well: the families of models would make half of the host. */
 const previewParts = modules(
   'extension/core/models/parts/weight.ts',
+  'extension/core/models/families/mixtures/mixtures-and-mixers.ts',
   'extension/core/models/transformer/architectures.ts',
   'extension/core/models/encoders/encoder-architectures.ts',
   'extension/core/models/stages/staged-families.ts',

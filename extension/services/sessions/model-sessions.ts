@@ -223,6 +223,7 @@ function previewOf(
 async function importPreview(): Promise<typeof Preview> {
   await inTurns([
     async () => import('../../core/models/parts/weight'),
+    async () => import('../../core/models/families/mixtures/mixtures-and-mixers'),
     async () => import('../../core/models/transformer/architectures'),
     async () => import('../../core/models/encoders/encoder-architectures'),
     async () => import('../../core/models/stages/staged-families'),

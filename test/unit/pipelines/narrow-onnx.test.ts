@@ -101,7 +101,10 @@ describe('a narrowed ONNX file', () => {
 
   it('of few bits loses whole blocks of channels', async () => {
     const source = onnxFixture('qwen3-groups-intfour');
-    const plan = [0, 1].map((block) => ({ sublayer: `block.${block}.feedforward`, remove: '32-63' }));
+    const plan = [0, 1].map((block) => ({
+      sublayer: `block.${block}.feedforward`,
+      remove: '32-63',
+    }));
     const { path } = await narrow(source, { narrow: plan }, 'few-bits');
     const zeroed = await ignoring(dirname(source), 'few-bits', plan);
     const { feeds } = readOnnxGolden('qwen3-groups-intfour');

@@ -325,10 +325,13 @@ describe('a narrowed encoder', () => {
     },
   );
 
-  it.each(['beit-classes', 'wavlm-classes'])('of %s keeps heads that tables or gates know', async (name) => {
-    const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
-    expect(error.message).toMatch(/block.0.attention can't be narrowed. Not all of its layers/);
-  });
+  it.each(['beit-classes', 'wavlm-classes'])(
+    'of %s keeps heads that tables or gates know',
+    async (name) => {
+      const error = await rejection(narrow(encoderFixture(name), { narrow: [head] }, 'tables'));
+      expect(error.message).toMatch(/block.0.attention can't be narrowed. Not all of its layers/);
+    },
+  );
 
   it('is refused where transformers splits queries, keys and values itself', async () => {
     const source = encoderFixture('imagegpt-classes');

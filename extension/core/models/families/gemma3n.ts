@@ -2,7 +2,7 @@ import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { gemmaDefaults, sandwich } from './gemma';
 import { hasLenders, keysOf, normedAttention, perLayer, perLayerEnd } from './gemma4';
-import { numberIn } from './mixer-pieces';
+import { numberIn } from './mixtures/mixer-pieces';
 import { attentionBiases, base, everyNthFull, windowedByType } from './pieces';
 
 /** By default the first of more than so many blocks have sparse feed-forwards, and as many of them. */

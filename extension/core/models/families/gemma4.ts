@@ -10,7 +10,7 @@ import {
   windowedByType,
 } from './pieces';
 import { gemmaDefaults, sandwich } from './gemma';
-import { numberIn } from './mixer-pieces';
+import { numberIn } from './mixtures/mixer-pieces';
 
 /** Of Gemma 3n and 4. */
 export const normedAttention = {

@@ -16,8 +16,8 @@ import {
   ungated,
   windowedByType,
 } from './pieces';
-import { latentAttention, ownKeys } from './deepseek-like';
-import { graniteSwa, graniteSwaLayout } from './softmax-experts';
+import { latentAttention, ownKeys } from './mixtures/deepseek-like';
+import { graniteSwa, graniteSwaLayout } from './mixtures/softmax-experts';
 import { say } from '../../message';
 
 const apertus: Architecture = {

@@ -1,5 +1,5 @@
-import { numberIn, periodOf } from '../families/mixer-pieces';
-import type { Period } from '../families/mixer-pieces';
+import { numberIn, periodOf } from '../families/mixtures/mixer-pieces';
+import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { SelectiveScanNames } from '../parts/mixers/selective-scan';

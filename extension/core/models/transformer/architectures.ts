@@ -1,28 +1,20 @@
 import type { Architecture } from './architecture';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import { alibiFamilies } from '../families/alibi';
-import { deltaRuleFamilies } from '../families/delta-rules';
 import { decoderHalves } from '../families/decoder-halves';
-import { deepseekFamilies } from '../families/deepseek-like';
-import { expertFamilies } from '../families/experts';
 import { gemmaFamilies } from '../families/gemma';
 import { gemma3n } from '../families/gemma3n';
 import { gemma4, gemma4Unified } from '../families/gemma4';
 import { gptjFamilies } from '../families/gptj-like';
 import { learnedPositionFamilies } from '../families/learned-positions';
 import { llamaLikeFamilies } from '../families/llama-like';
-import { llama4 } from '../families/llama4';
 import { llamaRelatives } from '../families/llama-relatives';
+import { mixturesAndMixers } from '../families/mixtures/mixtures-and-mixers';
 import { nemotronNas } from '../families/nemotron-nas';
-import { newerExperts } from '../families/newer-experts';
 import { olderGpts } from '../families/older-gpts';
 import { parallelFamilies } from '../families/parallel';
 import { postNormFamilies } from '../families/post-norm';
 import { seeingTowers } from '../families/seeing-towers';
-import { selectiveScanFamilies } from '../families/selective-scans';
-import { shortConvolutionFamilies } from '../families/short-convolutions';
-import { stateSpaceFamilies } from '../families/state-spaces';
-import { softmaxExperts } from '../families/softmax-experts';
 import { say } from '../../message';
 
 /** Every family that a Hugging Face folder can be opened as. */
@@ -41,15 +33,7 @@ export const architectures: readonly Architecture[] = [
   ...gptjFamilies,
   ...alibiFamilies,
   ...postNormFamilies,
-  ...expertFamilies,
-  ...deepseekFamilies,
-  ...shortConvolutionFamilies,
-  ...deltaRuleFamilies,
-  ...stateSpaceFamilies,
-  ...selectiveScanFamilies,
-  ...newerExperts,
-  ...softmaxExperts,
-  llama4,
+  ...mixturesAndMixers,
   nemotronNas,
 ];
 

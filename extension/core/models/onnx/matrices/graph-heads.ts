@@ -351,10 +351,11 @@ function withHeads(
     const [output = ''] = one.output;
     if (output === attends.output[0]) {
       const sizes = intsAttribute(one, 'qkv_hidden_sizes');
-      const own = scaled(one, ['num_heads', ...(form.keyHeads === undefined ? [] : [form.keyHeads])]);
-      return sizes === undefined
-        ? own
-        : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
+      const own = scaled(one, [
+        'num_heads',
+        ...(form.keyHeads === undefined ? [] : [form.keyHeads]),
+      ]);
+      return sizes === undefined ? own : withAttributes(own, { qkv_hidden_sizes: sizes.map(left) });
     }
     const sizes = told.get(output);
     if (sizes !== undefined) {

@@ -146,9 +146,7 @@ export function inputsOf(
 /** What is said of an input, with other sizes. */
 function resizedInput(input: ValueInfoProto, shape: readonly number[]): ValueInfoProto {
   const { name, type } = input;
-  return type?.value.case === 'tensorType'
-    ? infoOf(name, type.value.value.elemType, shape)
-    : input;
+  return type?.value.case === 'tensorType' ? infoOf(name, type.value.value.elemType, shape) : input;
 }
 
 /** A product whose sizes, which it tells beside its matrix [out, blocks, bytes], are those of another one. */

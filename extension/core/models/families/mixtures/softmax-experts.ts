@@ -1,6 +1,6 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
 import {
   attention,
   attentionBiases,
@@ -9,9 +9,9 @@ import {
   gatedExpert,
   graniteScales,
   windowedByType,
-} from './pieces';
+} from '../pieces';
 import { sharedOfGranite } from './experts';
-import { cohere2, cohere2Lists } from './parallel';
+import { cohere2, cohere2Lists } from '../parallel';
 
 /** Attention sinks, windows, and blocks that turn nothing where their `layer_rope_theta` is 0. */
 export const graniteSwa = {

@@ -4,11 +4,11 @@ import type {
   MixerNames,
   PartKind,
   Scales,
-} from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
-import type { StateSpace } from '../parts/mixers/state-space';
-import { say } from '../../message';
+} from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { StateSpace } from '../../parts/mixers/state-space';
+import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
 import { mixedByType, numberIn, renumberedList, wordIn } from './mixer-pieces';
 import {
@@ -18,7 +18,7 @@ import {
   configuredBiases,
   feedforward,
   graniteScales,
-} from './pieces';
+} from '../pieces';
 
 /** Names of the sizes of Mamba-2 in config.json. */
 interface SizeNames {

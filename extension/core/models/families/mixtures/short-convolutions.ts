@@ -1,7 +1,13 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
-import { attentionBiases, base, queryKeyNorms, queryKeyLayernorms, windowedByType } from './pieces';
+import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
+import {
+  attentionBiases,
+  base,
+  queryKeyNorms,
+  queryKeyLayernorms,
+  windowedByType,
+} from '../pieces';
 import { mixedByType, numberIn } from './mixer-pieces';
 
 const lfmFeedforward = {

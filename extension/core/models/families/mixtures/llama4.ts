@@ -1,5 +1,5 @@
-import type { Architecture } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { Architecture } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
 import {
   attention,
   attentionBiases,
@@ -7,8 +7,8 @@ import {
   gatedExpert,
   queryKeyNorms,
   turnsByList,
-} from './pieces';
-import { say } from '../../message';
+} from '../pieces';
+import { say } from '../../../message';
 
 /** Whether a block has experts: by `moe_layers`, or every so many. */
 function isSparse(

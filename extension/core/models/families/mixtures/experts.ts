@@ -1,5 +1,5 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
+import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
 import {
   attention,
   attentionBiases,
@@ -11,8 +11,8 @@ import {
   queryKeyNorms,
   sparseByType,
   windowedByType,
-} from './pieces';
-import { olmo2 } from './post-norm';
+} from '../pieces';
+import { olmo2 } from '../post-norm';
 
 /** Gate, up and down of an expert as most families name them. */
 const experts = {

@@ -1,6 +1,6 @@
-import type { ExpertNames, PartKind } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { ExpertNames, PartKind } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
 
 /** A number of config.json that few families have, or what their configuration class takes. */
 export function numberIn(config: ConfigFields, field: string, usual: number): number {

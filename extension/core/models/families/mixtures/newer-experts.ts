@@ -1,6 +1,6 @@
-import type { Architecture } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
+import type { Architecture } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
 import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
 import {
   attention,
@@ -13,10 +13,10 @@ import {
   queryKeyNorms,
   sparseByType,
   windowedByType,
-} from './pieces';
+} from '../pieces';
 import { numberIn } from './mixer-pieces';
-import { isWindowedIfAny } from './post-norm';
-import { say } from '../../message';
+import { isWindowedIfAny } from '../post-norm';
+import { say } from '../../../message';
 
 /** The first block and every sixth sees all positions. */
 const mimoLayerType = (_: ConfigFields, block: number): string =>

@@ -1,12 +1,12 @@
-import type { Architecture, ExpertNames, MixerNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
-import type { DeltaNames, DeltaRule } from '../parts/mixers/delta-rule';
-import { say } from '../../message';
+import type { Architecture, ExpertNames, MixerNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { DeltaNames, DeltaRule } from '../../parts/mixers/delta-rule';
+import { say } from '../../../message';
 import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
 import { mixedByType, numberIn } from './mixer-pieces';
-import { attention, attentionBiases, base, feedforward, queryKeyNorms } from './pieces';
+import { attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
 
 const byHead: DeltaNames = {
   inputs: 'by-head',

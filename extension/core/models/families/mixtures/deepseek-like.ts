@@ -1,9 +1,9 @@
-import type { Architecture, ExpertNames } from '../transformer/architecture';
-import type { ConfigFields } from '../transformer/config-layout';
-import type { ModelConfig } from '../transformer/model-config';
-import type { LatentShape } from '../parts/latent-heads';
-import { yarnScale } from '../parts/rotary';
-import type { Routing } from '../parts/routing';
+import type { Architecture, ExpertNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
+import type { LatentShape } from '../../parts/latent-heads';
+import { yarnScale } from '../../parts/rotary';
+import type { Routing } from '../../parts/routing';
 import {
   attention,
   attentionBiases,
@@ -13,8 +13,8 @@ import {
   gatedExpert,
   queryKeyNorms,
   windowedByType,
-} from './pieces';
-import { isWindowedIfAny } from './post-norm';
+} from '../pieces';
+import { isWindowedIfAny } from '../post-norm';
 
 /** Experts from the best groups, and shared ones (DeepSeek-V2, arXiv 2405.04434). */
 const softmaxExperts: ExpertNames = {

@@ -1,0 +1,23 @@
+import type { Architecture } from '../../transformer/architecture';
+import { deepseekFamilies } from './deepseek-like';
+import { deltaRuleFamilies } from './delta-rules';
+import { expertFamilies } from './experts';
+import { llama4 } from './llama4';
+import { newerExperts } from './newer-experts';
+import { selectiveScanFamilies } from './selective-scans';
+import { shortConvolutionFamilies } from './short-convolutions';
+import { softmaxExperts } from './softmax-experts';
+import { stateSpaceFamilies } from './state-spaces';
+
+/** Families with experts or mixers, half of all: the editor loads them in a turn of their own. */
+export const mixturesAndMixers: readonly Architecture[] = [
+  ...expertFamilies,
+  ...deepseekFamilies,
+  ...shortConvolutionFamilies,
+  ...deltaRuleFamilies,
+  ...stateSpaceFamilies,
+  ...selectiveScanFamilies,
+  ...newerExperts,
+  ...softmaxExperts,
+  llama4,
+];
