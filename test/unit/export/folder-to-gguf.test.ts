@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
-import { openModelFiles } from '../../../extension/core/models/open-model';
+import { missingKeys } from '../../../extension/core/export/gguf/missing-keys';
+import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
+import { openModelFiles, readArchitecture } from '../../../extension/core/models/open-model';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -49,6 +51,44 @@ function source(name: string): string {
 }
 
 describe('a GGUF file of a Hugging Face folder', () => {
+  it('of Gemma 3n gives the logits of the folder, tokens beyond the per-layer table included', async () => {
+    const [folder, out] = [familyFixture('gemma3n_text-own-keys'), fresh()];
+    await prune(folder, [], out, { format: 'gguf' });
+    const file = fileIn(out);
+    const shapes = new Map(
+      (await readGgufHeader(file)).tensors.map(({ name, shape }) => [name, shape]),
+    );
+    expect(shapes.get('altup_proj.weight')).toEqual([3, 32, 32]);
+    expect(shapes.get('per_layer_token_embd.weight')).toEqual([64, 512]);
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+  });
+
+  it('of Gemma 3n with other sizes than llama.cpp takes is refused', async () => {
+    const asked = prune(familyFixture('gemma3n_text'), [], fresh(), { format: 'gguf' });
+    const { message } = await rejection(asked);
+    expect(message).toMatch(/laurel_rank: llama\.cpp computes gemma3n models with 64 here, not 8/);
+  });
+
+  it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {
+    const configFile = familyFixture('gemma3n_text', 'config.json');
+    const { architecture, config } = readArchitecture(readFileSync(configFile, 'utf8'), configFile);
+    const target = ggufTarget(architecture, config);
+    if (target === undefined) {
+      throw new Error('a family that llama.cpp knows');
+    }
+    const model = { name: 'tiny', config, configFile, architecture, target };
+    const added = missingKeys(model, new Set(['blk.3.attn_v.weight']));
+    expect(added.map(({ name, shape, type, length }) => [name, shape, type, length])).toEqual([
+      ['blk.2.attn_k.weight', [16, 32], 'F16', 1024],
+      ['blk.2.attn_v.weight', [16, 32], 'F16', 1024],
+      ['blk.2.attn_k_norm.weight', [8], 'F32', 32],
+      ['blk.3.attn_k.weight', [16, 32], 'F16', 1024],
+      ['blk.3.attn_k_norm.weight', [8], 'F32', 32],
+    ]);
+  });
+
   it.each([
     'llama-gqa-untied',
     'llama-bf16',

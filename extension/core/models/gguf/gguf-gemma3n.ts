@@ -25,6 +25,8 @@ export function demandsOfGemma3n(config: ModelConfig): Readonly<Record<string, u
   };
   return {
     altup_num_inputs: 4,
+    laurel_rank: 64,
+    hidden_size_per_layer_input: 256,
     altup_correct_scale: true,
     num_kv_shared_layers: Math.max(0, blocks - ownKeys),
     layer_types: same('layer_types', (block) => everyNthFull(5, block)),
