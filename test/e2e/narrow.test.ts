@@ -30,18 +30,9 @@ it('shows in the heatmap what a plan narrows', async () => {
   await workbench.explorer.open('narrower.plan.json');
   const lenses = workbench.page.locator('.codelens-decoration');
   await lenses.filter({ hasText: 'Narrows 2 sublayers' }).waitFor({ timeout: 120_000 });
-  // Lenses are drawn anew while their file is read, and a click between the two is lost.
-  const shown = workbench.page.getByRole('tab', { name: 'Layer Heatmap: sample', selected: true });
-  const opened = async () => {
-    await lenses
-      .getByText('Open heatmap', { exact: true })
-      .click({ timeout: 2000 })
-      .catch(() => undefined);
-    return shown.isVisible();
-  };
-  await expect.poll(opened, { timeout: 120_000, interval: 1000 }).toBe(true);
+  await workbench.explorerMenu(['narrower.plan.json'], 'Espalier', 'Open Layer Heatmap');
   const panel = await heatmap();
-  await narrowed(panel).nth(1).waitFor();
+  await narrowed(panel).nth(1).waitFor({ timeout: 60_000 });
   expect(await panel.cell('block.1.feedforward').getAttribute('aria-label')).toMatch(
     /narrowed to 240 of 320 channels \(75\.0\s%\)/,
   );

@@ -46,8 +46,11 @@ export class OpenModels {
    * What a plan's narrowing leaves of the model.
    * @throws UserError for what cannot be narrowed so, or is removed as well.
    */
-  public async narrowed(path: string, changes: PlannedChanges): Promise<NarrowedModel> {
-    return this.#inspector.request('narrowed', { model: path, ...changes });
+  public async narrowed(
+    path: string,
+    { narrow = [], remove = [], patch = [] }: PlannedChanges,
+  ): Promise<NarrowedModel> {
+    return this.#inspector.request('narrowed', { model: path, narrow, remove, patch });
   }
 
   /** What the model can be written as with some changes, and why not. */
