@@ -70,10 +70,13 @@ async function requireWindows(
 ): Promise<void> {
   const field = (['length', 'stride'] as const).find((one) => request[one] !== undefined);
   if (field !== undefined && (await isReadWhole(text, model))) {
-    throw new UserError(say`Pairs of source and target, or recordings, are read whole, one by one.`, {
-      field,
-      remedy: say`Leave it out, or give a text.`,
-    });
+    throw new UserError(
+      say`Pairs of source and target, or recordings, are read whole, one by one.`,
+      {
+        field,
+        remedy: say`Leave it out, or give a text.`,
+      },
+    );
   }
 }
 

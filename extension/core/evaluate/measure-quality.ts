@@ -95,11 +95,7 @@ export async function measureQuality(
         await outputOf(before, input, context),
         await outputOf(after, input, context),
       ];
-      sums.add(
-        a,
-        b,
-        areText ? predictedIds(original, input) : undefined,
-      );
+      sums.add(a, b, areText ? predictedIds(original, input) : undefined);
     }
     return { ...sums.quality(), ...partial, ...memoryOf(original, changed) };
   } finally {
@@ -123,7 +119,9 @@ export async function inputsToCompare(
 ): Promise<{ readonly inputs: readonly ModelInput[]; readonly areText: boolean }> {
   const found =
     (await textWindows(model, text)) ??
-    ((await holdsTranscripts(examples, model)) ? await textWindows(model, examples ?? '') : undefined);
+    ((await holdsTranscripts(examples, model))
+      ? await textWindows(model, examples ?? '')
+      : undefined);
   if (found !== undefined) {
     return { inputs: found, areText: true };
   }

@@ -71,7 +71,8 @@ export const evaluate = defineOperation({
     plan: { ...planField, description: 'Evaluate what a plan leaves of the model (*.plan.json)' },
     against: path({ description: 'A second model to compare with', placeholder: 'MODEL2' }),
     text: path({
-      description: 'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
+      description:
+        'Held-out text (.txt, .md, .jsonl), or recordings with transcripts (folder, .jsonl)',
       fallback: 'the text that comes with Espalier',
       setting: 'evaluation.file',
     }),

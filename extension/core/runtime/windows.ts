@@ -58,7 +58,6 @@ export const positionsOf = (input: ModelInput): number =>
     ? input.length
     : Math.max(0, ...Object.values(input).map(({ dims }) => dims.at(-1) ?? 0));
 
-
 /**
  * Sums of terms over the predicted tokens of each window, in the windows' order, some windows of one
  * length at a time.

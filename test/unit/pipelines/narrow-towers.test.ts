@@ -19,49 +19,52 @@ const some = [
 const channels = (blocks: readonly number[], remove: string) =>
   blocks.map((block) => ({ sublayer: `block.${block}.feedforward`, remove }));
 
-describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])('%s with fewer channels', (name) => {
-  const source = seq2seqFixture(name);
-  const { examples } = seq2seqGolden(name);
+describe.each(['t5', 'umt5', 'bart', 'bigbird-pegasus', 'whisper'])(
+  '%s with fewer channels',
+  (name) => {
+    const source = seq2seqFixture(name);
+    const { examples } = seq2seqGolden(name);
 
-  it('in some feed-forwards computes what the original does without them', async () => {
-    const result = await narrow(source, { narrow: some }, `${name}-some`);
-    expect(result).toMatchObject({ layout: 'auto-map' });
-    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-    const expected = await encoderOutput(await ignoring(source, 'some', some), examples);
-    const actual = await encoderOutput(result.path, examples);
-    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
-    const inner = name.includes('t5') ? [24, 24] : [24, 20];
-    expect(readConfig(result.path)['espalier']).toMatchObject({
-      widths: {
-        'block.0.feedforward': (inner[0] ?? 0) - 5,
-        'block.4.feedforward': (inner[1] ?? 0) - 2,
-      },
+    it('in some feed-forwards computes what the original does without them', async () => {
+      const result = await narrow(source, { narrow: some }, `${name}-some`);
+      expect(result).toMatchObject({ layout: 'auto-map' });
+      expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
+      const expected = await encoderOutput(await ignoring(source, 'some', some), examples);
+      const actual = await encoderOutput(result.path, examples);
+      expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+      const inner = name.includes('t5') ? [24, 24] : [24, 20];
+      expect(readConfig(result.path)['espalier']).toMatchObject({
+        widths: {
+          'block.0.feedforward': (inner[0] ?? 0) - 5,
+          'block.4.feedforward': (inner[1] ?? 0) - 2,
+        },
+      });
+      expect(readFileSync(join(result.path, 'modeling_espalier.py'), 'utf8')).toContain('resize(');
+      // What is narrow already is pruned, renumbered, and written again.
+      const remove = ['block.1.attention', 'block.1.feedforward', 'block.3.feedforward'];
+      const again = await narrow(result.path, { remove }, `${name}-again`);
+      const both = await encoderOutput(result.path, examples, remove);
+      const left = await encoderOutput(again.path, examples);
+      expect(relativeError(left, both)).toBe(0);
+      const graph = await narrow(source, { narrow: some }, `${name}-onnx`, { format: 'onnx' });
+      expect(graph.verification.relativeError).toBeLessThan(1e-5);
     });
-    expect(readFileSync(join(result.path, 'modeling_espalier.py'), 'utf8')).toContain('resize(');
-    // What is narrow already is pruned, renumbered, and written again.
-    const remove = ['block.1.attention', 'block.1.feedforward', 'block.3.feedforward'];
-    const again = await narrow(result.path, { remove }, `${name}-again`);
-    const both = await encoderOutput(result.path, examples, remove);
-    const left = await encoderOutput(again.path, examples);
-    expect(relativeError(left, both)).toBe(0);
-    const graph = await narrow(source, { narrow: some }, `${name}-onnx`, { format: 'onnx' });
-    expect(graph.verification.relativeError).toBeLessThan(1e-5);
-  });
 
-  it('in all of them is an ordinary model', async () => {
-    const plan = name.includes('t5')
-      ? channels([0, 1, 2, 3, 4], '1-4')
-      : [...channels([0, 1, 2], '1-4'), ...channels([3, 4], '0-2')];
-    const result = await narrow(source, { narrow: plan }, `${name}-all`);
-    expect(result).toMatchObject({ layout: 'blocks' });
-    const expected = await encoderOutput(await ignoring(source, 'all', plan), examples);
-    const actual = await encoderOutput(result.path, examples);
-    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
-    const config = readConfig(result.path);
-    expect(config).not.toHaveProperty('espalier');
-    expect(config).toMatchObject(
-      name.includes('t5') ? { d_ff: 20 } : { encoder_ffn_dim: 20, decoder_ffn_dim: 17 },
-    );
-    expect((await openModel(result.path)).summary.warnings).toEqual([]);
-  });
-});
+    it('in all of them is an ordinary model', async () => {
+      const plan = name.includes('t5')
+        ? channels([0, 1, 2, 3, 4], '1-4')
+        : [...channels([0, 1, 2], '1-4'), ...channels([3, 4], '0-2')];
+      const result = await narrow(source, { narrow: plan }, `${name}-all`);
+      expect(result).toMatchObject({ layout: 'blocks' });
+      const expected = await encoderOutput(await ignoring(source, 'all', plan), examples);
+      const actual = await encoderOutput(result.path, examples);
+      expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+      const config = readConfig(result.path);
+      expect(config).not.toHaveProperty('espalier');
+      expect(config).toMatchObject(
+        name.includes('t5') ? { d_ff: 20 } : { encoder_ffn_dim: 20, decoder_ffn_dim: 17 },
+      );
+      expect((await openModel(result.path)).summary.warnings).toEqual([]);
+    });
+  },
+);

@@ -35,7 +35,11 @@ async function compressed(teacher: string, name: string, count: number): Promise
   const model = await openModelFiles(teacher);
   const layers = model.summary.sublayers.flatMap((_, index) => model.model.linearLayers(index));
   const path = join(out, `${name}-compressed`);
-  const choices = layers.map(({ id }) => ({ tensor: id, method: 'lowrank' as const, level: count }));
+  const choices = layers.map(({ id }) => ({
+    tensor: id,
+    method: 'lowrank' as const,
+    level: count,
+  }));
   await compressModel({ ...where, model, choices, out: path }, unattended);
   return path;
 }
@@ -47,7 +51,13 @@ function imagesFor(name: string): string {
   const random = seededRandom(1);
   const size = dims.reduce((product, side) => product * side, 1);
   const path = join(out, `${name}-images.npy`);
-  writeFileSync(path, floatNpy(dims, Array.from({ length: size }, () => standardNormal(random))));
+  writeFileSync(
+    path,
+    floatNpy(
+      dims,
+      Array.from({ length: size }, () => standardNormal(random)),
+    ),
+  );
   return path;
 }
 

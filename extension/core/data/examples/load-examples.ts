@@ -69,8 +69,7 @@ export async function loadExamples(
       : await fileExamples(file, request, ports, modelFolder);
   const examples = given.map((present) => complete(present, ports, file ?? modelFolder));
   const main = (
-    ports.find(({ transcript }) => transcript !== undefined) ??
-    ports.find((port) => !follows(port))
+    ports.find(({ transcript }) => transcript !== undefined) ?? ports.find((port) => !follows(port))
   )?.name;
   const lengths = examples.map(({ [main ?? '']: value }) =>
     value === undefined ? 1 : positions(value),

@@ -38,8 +38,7 @@ const rowSchema = v.pipe(
   v.object({ sound: v.pipe(v.string(), v.minLength(1)), text: v.string() }),
 );
 
-const hasEnding = (file: string, ending: string): boolean =>
-  extname(file).toLowerCase() === ending;
+const hasEnding = (file: string, ending: string): boolean => extname(file).toLowerCase() === ending;
 
 /** Whether a .jsonl file lists recordings, or a folder holds them. */
 export async function holdsRecordings(path: string): Promise<boolean> {
@@ -81,7 +80,10 @@ export async function readRecordings(
       examples.push(
         new Map([
           [features.name, { array: preprocess(heard), file: sound }],
-          [target.name, { array: { dtype: 'I64', dims: [1, ids.length], data: values }, file: path }],
+          [
+            target.name,
+            { array: { dtype: 'I64', dims: [1, ids.length], data: values }, file: path },
+          ],
         ]),
       );
     } catch (error) {

@@ -43,7 +43,9 @@ export function ggufTarget(known: Architecture, config: ModelConfig): GgufTarget
   const found = Object.entries(ggufFamilies).filter(
     ([, { modelType, alsoFrom = [], withExperts, withSigmoid, mayLackSublayers }]) =>
       mayLackSublayers !== true &&
-      [modelType, ...alsoFrom, withExperts, withSigmoid].includes(known.textType ?? known.modelType),
+      [modelType, ...alsoFrom, withExperts, withSigmoid].includes(
+        known.textType ?? known.modelType,
+      ),
   );
   const ofMixtures = hasExperts(known, config)
     ? found.find(([, { ofExperts }]) => ofExperts === true)

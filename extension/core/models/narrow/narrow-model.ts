@@ -284,7 +284,9 @@ function uniformKinds(
   return [ofEncoder, ofDecoder].flatMap((field = '', i) => {
     const isOne = ofEncoder === ofDecoder;
     const ids = isOne ? all : all.filter((id) => inEncoder.has(id) === (i === 0));
-    return isOne && i > 0 ? [] : [{ ids, fields: (edited, count) => setField(edited, [field], count) }];
+    return isOne && i > 0
+      ? []
+      : [{ ids, fields: (edited, count) => setField(edited, [field], count) }];
   });
 }
 

@@ -212,7 +212,8 @@ export function emitAttention(
   const bias =
     gridBias !== undefined
       ? emitGridBias(graph, gridBias)
-      : distanceBias && emitAttentionDistances(graph, distanceBias, { queries: sequence, keys: total });
+      : distanceBias &&
+        emitAttentionDistances(graph, distanceBias, { queries: sequence, keys: total });
   const biased = bias === undefined ? related : graph.op('Add', [related, bias]);
   const capped = emitSoftCap(graph, biased, shape.softCap);
   const mask =

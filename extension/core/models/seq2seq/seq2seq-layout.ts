@@ -296,8 +296,7 @@ class TowerFinder {
       ): void => {
         add(kind, own.sumNorm, () => {
           const found = findAttention(own, biases, tensors, place, attention);
-          const ownBias =
-            biasIsByBlock && kind === 'attention' ? biasAt(place) : undefined;
+          const ownBias = biasIsByBlock && kind === 'attention' ? biasAt(place) : undefined;
           const weights = ownBias === undefined ? found : { ...found, distanceBias: ownBias };
           return {
             kind: 'attention',

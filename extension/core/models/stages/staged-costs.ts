@@ -10,10 +10,7 @@ import type { Piece, PieceLinear } from './piece';
 import type { StagedLayout } from './staged-layout';
 
 /** Weights in some tensors, those of forms counted as what they stand for. */
-export function weightsIn(
-  tensors: readonly LazyTensor[],
-  linears: readonly PieceLinear[],
-): number {
+export function weightsIn(tensors: readonly LazyTensor[], linears: readonly PieceLinear[]): number {
   const count = weightCounter(linears.map(({ linear }) => linear));
   return tensors.reduce((sum, tensor) => sum + count(tensor), 0);
 }
