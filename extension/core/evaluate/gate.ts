@@ -16,9 +16,6 @@ export interface Figures {
   readonly parameters?: number;
 }
 
-/** Tokens of context that memory is told for. */
-export const gateContext = 4096;
-
 const measures = [
   'perplexity',
   'task',

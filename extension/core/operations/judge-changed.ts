@@ -1,13 +1,13 @@
 import { join } from 'node:path';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import { asksFor, gateContext, judge } from '../evaluate/gate';
+import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareOf } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
-import { memoryAt } from '../models/model-summary';
+import { gateContext, memoryAt } from '../memory-at';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
