@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { defineConfig } from 'vitest/config';
@@ -23,6 +24,9 @@ process.once('exit', () => {
 /** What this machine costs is measured once for all command lines of a run, and never kept for users. */
 const cache = join(scratch, 'cache');
 
+/** Tests wait for processes, timers and files: another one computes meanwhile. */
+const maxWorkers = availableParallelism() + 1;
+
 export default defineConfig({
   test: {
     sequence: { sequencer: LongestFirst },
@@ -36,8 +40,7 @@ export default defineConfig({
           testTimeout: 120_000,
           // Copies of the source, which traces are tried on, take long to remove from a busy disk.
           hookTimeout: 60_000,
-          // Vitest leaves one core of two idle otherwise.
-          maxWorkers: '100%',
+          maxWorkers,
           // Loading the core and ONNX Runtime for each file takes a fifth of the time.
           isolate: false,
         },
@@ -48,7 +51,7 @@ export default defineConfig({
           env: { XDG_CACHE_HOME: cache },
           include: apart,
           testTimeout: 120_000,
-          maxWorkers: '100%',
+          maxWorkers,
         },
       },
       {

@@ -12,7 +12,8 @@ const removed = 'block.1.feedforward';
 describe('repair and patching', () => {
   const session = useSession({
     sample: join(root, 'test', 'fixtures', 'models', 'llama-gqa-untied'),
-    settings: { 'espalier.device': 'cpu' },
+    // A repair is a matter of tokens: long enough to be interrupted, with no more to learn than that takes.
+    settings: { 'espalier.device': 'cpu', 'espalier.calibration.length': 16 },
   });
   const inWorkspace = (...path: string[]) => join(session().workspace, ...path);
   const nameFolder = async (name: string): Promise<void> => {
@@ -71,7 +72,7 @@ describe('repair and patching', () => {
 
   it('patches a cell that is marked for removal, from its menu', async () => {
     const { workbench } = session();
-    await session().changeSettings({ 'espalier.calibration.length': 16 });
+    await session().changeSettings({ 'espalier.calibration.length': 4 });
     await workbench.explorerMenu(['sample'], 'Espalier', 'More', 'Open Layer Heatmap');
     const heatmap = await Heatmap.find(workbench);
     const cell = heatmap.cell(removed);
@@ -100,7 +101,7 @@ describe('repair and patching', () => {
     }
     await done.getByRole('button', { name: 'Open Heatmap' }).click();
     await cell.waitFor();
-    // Fitting takes 80 processor seconds, and shares them with the suites beside it.
+    // It shares the processor with the suites beside it.
   }, 480_000);
 
   it.each(Object.keys(THEMES) as (keyof typeof THEMES)[])(
