@@ -93,16 +93,14 @@ export function besideStream(
 ): Record<string, string> {
   const live = layout.carried.filter(({ from, until }) => from <= boundary && boundary <= until);
   const isGiven = givesStreams(layout, boundary);
-  return Object.fromEntries([
-    ...live.map((one) => {
-      const isNew = one.from === boundary;
-      return [one.name, isNew ? (one.isWithin ? within(one) : current) : before(one.name)];
-    }),
-    ...expectedAt(layout, boundary).map((name, index) => [
-      name,
-      isGiven ? expected(name, index) : before(name),
-    ]),
-  ]);
+  const carried = live.map((one) => {
+    const isNew = one.from === boundary;
+    return [one.name, isNew ? (one.isWithin ? within(one) : current) : before(one.name)] as const;
+  });
+  const streams = expectedAt(layout, boundary).map(
+    (name, index) => [name, isGiven ? expected(name, index) : before(name)] as const,
+  );
+  return Object.fromEntries([...carried, ...streams]);
 }
 
 /** Whether the part in front of a boundary gives the streams of several. */
