@@ -151,6 +151,55 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
+  it('behind DequantizeLinear loses channels with their scales', async () => {
+    const folder = join(root, 'dequantized');
+    await cp(dirname(onnxFixture('bert-legacy')), folder, { recursive: true });
+    const file = join(folder, 'model.onnx');
+    const layered: LayeredModel = await openModel(file);
+    const index = layered.summary.sublayers.findIndex(({ id }) => id === 'block.0.feedforward');
+    const model = fromBinary(ModelProtoSchema, await readFile(file));
+    const { graph } = model;
+    for (const { id, weight, role } of graph === undefined ? [] : layered.linearLayers(index)) {
+      const [rows = 0, columns = 0] = weight.shape;
+      const codes = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 199) - 99);
+      // For each channel: a column of the first matrix, a row of the last.
+      const axis = role === 'down' ? 0 : 1;
+      const scales = Float32Array.from(
+        { length: [rows, columns][axis] ?? 0 },
+        (_, i) => 1e-3 * (1 + i),
+      );
+      const tensor = (name: string, dataType: number, dims: number[], numbers: ArrayBufferView) =>
+        create(TensorProtoSchema, {
+          ...{ name, dataType, dims: dims.map(BigInt) },
+          rawData: new Uint8Array(numbers.buffer),
+        });
+      graph?.initializer.push(
+        tensor(`${id}/codes`, 3, [rows, columns], codes),
+        tensor(`${id}/scales`, 1, [scales.length], scales),
+      );
+      const kept = graph?.initializer.filter(({ name }) => name !== id) ?? [];
+      graph?.initializer.splice(0, Number.POSITIVE_INFINITY, ...kept);
+      const reader = graph?.node.findIndex(({ input }) => input.includes(id)) ?? 0;
+      const made = { name: `${id}/wide`, opType: 'DequantizeLinear', output: [id] };
+      graph?.node.splice(
+        reader,
+        0,
+        create(NodeProtoSchema, {
+          ...{ ...made, input: [`${id}/codes`, `${id}/scales`] },
+          attribute: [attribute('axis', axis)],
+        }),
+      );
+    }
+    await writeFile(file, toBinary(ModelProtoSchema, model));
+    const plan = [{ sublayer: 'block.0.feedforward', remove: channels }];
+    const { path } = await narrow(file, { narrow: plan }, 'dequantized-cut');
+    const zeroed = await ignoring(folder, 'dequantized', plan);
+    const { feeds } = readOnnxGolden('bert-legacy');
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+  });
+
   it('of few bits loses whole blocks of channels', async () => {
     const source = onnxFixture('qwen3-groups-intfour');
     const plan = [0, 1].map((block) => ({
