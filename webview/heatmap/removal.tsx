@@ -3,7 +3,7 @@ import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { distanceWord, perplexityWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
-import { gateContext } from '../../extension/core/evaluate/gate';
+import { gateContext } from '../../extension/protocol/memory';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';

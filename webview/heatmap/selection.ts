@@ -1,5 +1,4 @@
-import { memoryAt } from '../../extension/core/models/model-summary';
-import { gateContext } from '../../extension/core/evaluate/gate';
+import { gateContext, memoryAt } from '../../extension/protocol/memory';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { overlap, unitsOf } from './units';
