@@ -1,3 +1,4 @@
+import { memoryContext } from '../change-size';
 import { existsSync } from 'node:fs';
 import { verificationInput } from '../export/verify';
 import { holdsTranscripts } from '../data/model-inputs';
@@ -13,7 +14,6 @@ import { resolveDevice } from '../runtime/devices';
 import { LayeredExecutor } from '../runtime/layered-executor';
 import { floatsIn } from '../runtime/tensors';
 import { UserError } from '../user-error';
-import { gateContext } from './gate';
 import { readHeldOut } from './held-out';
 import { windowLengthOf } from './perplexity';
 import { say } from '../message';
@@ -108,7 +108,7 @@ function memoryOf(
   { summary: after }: LayeredModel,
 ): Pick<Quality, 'memory'> {
   return before.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0)
-    ? { memory: { before: memoryAt(before, gateContext), after: memoryAt(after, gateContext) } }
+    ? { memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) } }
     : {};
 }
 

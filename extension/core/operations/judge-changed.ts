@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
-import { asksFor, gateContext, judge } from '../evaluate/gate';
+import { memoryContext } from '../change-size';
+import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { measureQuality } from '../evaluate/measure-quality';
 import type { Quality } from '../evaluate/measure-quality';
@@ -96,7 +97,7 @@ export async function judgeChanged(
     agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
-    memory: memoryAt(after, gateContext) / memoryAt(before, gateContext),
+    memory: memoryAt(after, memoryContext) / memoryAt(before, memoryContext),
     parameters: after.parameters / before.parameters,
   });
   return speed === undefined
