@@ -41,3 +41,6 @@ interface Measured {
 /** Whether perplexities were measured on the same, and can be compared. */
 export const isSameText = (a: Measured, b: Measured): boolean =>
   a.text === b.text && a.tokens === b.tokens;
+
+/** Tokens of context that memory is told for. */
+export const memoryContext = 4096;

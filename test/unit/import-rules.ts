@@ -49,9 +49,7 @@ const roomImports: Readonly<Record<string, readonly string[]>> = {
 
 /** The words of the core, which a webview may import. */
 const sharedWithWebviews: ReadonlySet<string> = new Set(
-  ['message', 'format', 'change-size', 'glossary', 'memory-at'].map(
-    (name) => `extension/core/${name}.ts`,
-  ),
+  ['message', 'format', 'change-size', 'glossary'].map((name) => `extension/core/${name}.ts`),
 );
 
 /** The room of a file of `extension/` or `webview/`. */

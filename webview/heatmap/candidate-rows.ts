@@ -8,9 +8,9 @@ export const sortKeys = [
   'block',
   'distance',
   'rank',
-  'width',
   'parameters',
   'bytes',
+  'width',
   'mark',
 ] as const;
 export type SortKey = (typeof sortKeys)[number];

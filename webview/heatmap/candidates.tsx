@@ -160,13 +160,13 @@ function Row({ cell, isNarrowed, onMark }: RowProps): VNode {
         {distanceText(cell, formatInRow)}
       </td>
       <td class="number">{rank === undefined ? strings.notYet : formatCount(rank)}</td>
-      {isNarrowed && (
-        <td class="number">{narrowed === undefined ? strings.notYet : keptText(narrowed)}</td>
-      )}
       <td class="number" title={formatCount(sublayer.parameters)}>
         {formatCompact(sublayer.parameters)}
       </td>
       <td class="number">{formatBytes(sublayer.bytes)}</td>
+      {isNarrowed && (
+        <td class="number kept">{narrowed === undefined ? strings.notYet : keptText(narrowed)}</td>
+      )}
       <td>
         <button
           type="button"

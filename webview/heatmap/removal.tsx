@@ -1,9 +1,8 @@
 import { useComputed } from '@preact/signals';
 import type { VNode } from 'preact';
 import { useMemo } from 'preact/hooks';
-import { distanceWord, perplexityWord } from '../../extension/core/change-size';
+import { distanceWord, memoryContext, perplexityWord } from '../../extension/core/change-size';
 import { glossary } from '../../extension/core/glossary';
-import { gateContext } from '../../extension/core/memory-at';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import { Button } from '../components/controls';
 import { Tile } from '../components/facts';
@@ -135,7 +134,7 @@ function Tiles({ selected, totals, cannot }: TilesProps): VNode {
           <Tile
             name={strings.memorySaved}
             value={formatBytes(totals.memory)}
-            note={strings.withContext(formatCount(gateContext), formatShare(shares.memory))}
+            note={strings.withContext(formatCount(memoryContext), formatShare(shares.memory))}
           />
         </>
       ) : (

@@ -1,4 +1,4 @@
-import { gateContext, memoryAt } from '../../extension/core/memory-at';
+import { memoryContext } from '../../extension/core/change-size';
 import type { HeatmapState } from '../../extension/protocol/heatmap';
 import type { Mark, ModelSummary, Round } from './types';
 import { overlap, unitsOf } from './units';
@@ -13,7 +13,7 @@ export interface SelectionTotals {
   readonly parameters: number;
   readonly bytes: number;
   readonly kvBytesPerToken: number;
-  /** Bytes of weights, keys and values at {@link gateContext} tokens. */
+  /** Bytes of weights, keys and values at {@link memoryContext} tokens. */
   readonly memory: number;
   /** Fractions in [0, 1] of the model's sublayers, parameters, bytes, key/value bytes and memory. */
   readonly shares: {
@@ -70,7 +70,7 @@ export function totalsOf(
   const parameters = sum(gone, 'parameters');
   const bytes = sum(gone, 'bytes');
   const kvBytesPerToken = sum(gone, 'kvBytesPerToken');
-  const memory = bytes + gateContext * kvBytesPerToken;
+  const memory = bytes + memoryContext * kvBytesPerToken;
   return {
     sublayers: whole.length,
     experts: within.length,
@@ -81,7 +81,7 @@ export function totalsOf(
       parameters: share(parameters, model.parameters),
       bytes: share(bytes, model.bytes),
       kvBytesPerToken: share(kvBytesPerToken, sum(model.sublayers, 'kvBytesPerToken')),
-      memory: share(memory, memoryAt(model, gateContext)),
+      memory: share(memory, model.bytes + memoryContext * sum(model.sublayers, 'kvBytesPerToken')),
     },
   };
 }

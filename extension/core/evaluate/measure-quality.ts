@@ -1,3 +1,4 @@
+import { memoryContext } from '../change-size';
 import { existsSync } from 'node:fs';
 import { verificationInput } from '../export/verify';
 import { holdsTranscripts } from '../data/model-inputs';
@@ -5,7 +6,7 @@ import { checkpoint } from '../jobs/job';
 import type { JobContext } from '../jobs/job';
 import { predictedIds } from '../models/example';
 import type { ModelInput } from '../models/model-input';
-import { gateContext, memoryAt } from '../memory-at';
+import { memoryAt } from '../models/model-summary';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenedModel } from '../models/opened-model';
 import type { DeviceChoice } from '../runtime/device';
@@ -107,7 +108,7 @@ function memoryOf(
   { summary: after }: LayeredModel,
 ): Pick<Quality, 'memory'> {
   return before.sublayers.some(({ kvBytesPerToken }) => kvBytesPerToken > 0)
-    ? { memory: { before: memoryAt(before, gateContext), after: memoryAt(after, gateContext) } }
+    ? { memory: { before: memoryAt(before, memoryContext), after: memoryAt(after, memoryContext) } }
     : {};
 }
 

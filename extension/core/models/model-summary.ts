@@ -56,6 +56,14 @@ export interface SublayerSummary {
   readonly experts?: ExpertSummary | undefined;
 }
 
+/** Bytes of the weights and, at `tokens` of context, of keys and values, both as stored. */
+export function memoryAt(
+  { bytes, sublayers }: Pick<ModelSummary, 'bytes' | 'sublayers'>,
+  tokens: number,
+): number {
+  return sublayers.reduce((sum, { kvBytesPerToken }) => sum + tokens * kvBytesPerToken, bytes);
+}
+
 /** How the weights of a checkpoint are quantized, as its config.json says. */
 export interface QuantizationSummary {
   /** `quant_method` */

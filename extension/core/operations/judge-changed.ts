@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { evaluateModels, judgeModels } from '../evaluate/evaluate-models';
+import { memoryContext } from '../change-size';
 import { asksFor, judge } from '../evaluate/gate';
 import type { Verdict } from '../evaluate/gate';
 import { measureQuality } from '../evaluate/measure-quality';
@@ -7,7 +8,7 @@ import type { Quality } from '../evaluate/measure-quality';
 import { meanFactor, shareOf } from '../evaluate/paired';
 import { compareSpeed } from '../generate/compare-speed';
 import { CancelledError } from '../jobs/job';
-import { gateContext, memoryAt } from '../memory-at';
+import { memoryAt } from '../models/model-summary';
 import type { OpenedModel } from '../models/opened-model';
 import type { PlanApplication } from '../pipelines/apply-plan';
 import { UserError } from '../user-error';
@@ -96,7 +97,7 @@ export async function judgeChanged(
     agreement: top1Agreement === undefined ? undefined : shareOf(top1Agreement, positions),
     speedRatio: speed && meanFactor(speed.ratios),
     size: after.bytes / before.bytes,
-    memory: memoryAt(after, gateContext) / memoryAt(before, gateContext),
+    memory: memoryAt(after, memoryContext) / memoryAt(before, memoryContext),
     parameters: after.parameters / before.parameters,
   });
   return speed === undefined

@@ -1,13 +1,17 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
-import { valueInfo } from '../../../extension/core/onnx/messages';
-import { ModelProtoSchema } from '../../../extension/core/onnx/proto/onnx_pb';
+import { attribute, valueInfo } from '../../../extension/core/onnx/messages';
+import {
+  ModelProtoSchema,
+  NodeProtoSchema,
+  TensorProtoSchema,
+} from '../../../extension/core/onnx/proto/onnx_pb';
 import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
@@ -97,6 +101,103 @@ describe('a narrowed ONNX file', () => {
     const before = model.summary.sublayers[0]?.kvBytesPerToken ?? 0;
     const count = model.width?.(0)?.count ?? 1;
     expect(again.summary.sublayers[0]?.kvBytesPerToken).toBe((before * (count - 1)) / count);
+  });
+
+  it('of MultiHeadAttention behind one product loses heads', async () => {
+    const folder = join(root, 'parted');
+    await cp(dirname(onnxFixture('bert-fused')), folder, { recursive: true });
+    const file = join(folder, 'model.onnx');
+    const model = fromBinary(ModelProtoSchema, await readFile(file));
+    const { node = [] } = model.graph ?? {};
+    const at = node.findIndex(({ opType }) => opType === 'Attention');
+    const fused = node[at];
+    if (model.graph === undefined || fused === undefined) {
+      throw new Error('bert-fused has a fused attention');
+    }
+    // The parts that ONNX Runtime's operator stands for.
+    const [rows = '', weight = '', bias = '', mask = ''] = fused.input;
+    const parts = ['q', 'k', 'v'].map((part) => `parted/${part}`);
+    const made = (opType: string, input: string[], output: string[]) =>
+      create(NodeProtoSchema, { name: output[0] ?? '', opType, input, output });
+    node.splice(
+      at,
+      1,
+      made('MatMul', [rows, weight], ['parted/product']),
+      create(NodeProtoSchema, {
+        ...{ name: 'parted/split', opType: 'Split', input: ['parted/product', 'parted/sizes'] },
+        ...{ output: parts, attribute: [attribute('axis', -1)] },
+      }),
+      create(NodeProtoSchema, {
+        ...{ name: 'parted/attends', opType: 'MultiHeadAttention', domain: fused.domain },
+        ...{ input: [...parts, bias, mask], output: fused.output },
+        attribute: fused.attribute.filter(({ name }) => name === 'num_heads'),
+      }),
+    );
+    const size = Number(model.graph.initializer.find(({ name }) => name === bias)?.dims[0] ?? 0n);
+    const sizes = BigInt64Array.from([1, 2, 3], () => BigInt(size / 3));
+    model.graph.initializer.push(
+      create(TensorProtoSchema, {
+        ...{ name: 'parted/sizes', dataType: 7, dims: [3n] },
+        rawData: new Uint8Array(sizes.buffer),
+      }),
+    );
+    await writeFile(file, toBinary(ModelProtoSchema, model));
+    const plan = [{ sublayer: 'block.0.attention', remove: '1,3' }];
+    const { path } = await narrow(file, { narrow: plan }, 'parted-heads');
+    const zeroed = await ignoring(folder, 'parted', plan);
+    const { feeds } = readOnnxGolden('bert-fused');
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+  });
+
+  it('behind DequantizeLinear loses channels with their scales', async () => {
+    const folder = join(root, 'dequantized');
+    await cp(dirname(onnxFixture('bert-legacy')), folder, { recursive: true });
+    const file = join(folder, 'model.onnx');
+    const layered: LayeredModel = await openModel(file);
+    const index = layered.summary.sublayers.findIndex(({ id }) => id === 'block.0.feedforward');
+    const model = fromBinary(ModelProtoSchema, await readFile(file));
+    const { graph } = model;
+    for (const { id, weight, role } of graph === undefined ? [] : layered.linearLayers(index)) {
+      const [rows = 0, columns = 0] = weight.shape;
+      const codes = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 199) - 99);
+      // For each channel: a column of the first matrix, a row of the last.
+      const axis = role === 'down' ? 0 : 1;
+      const scales = Float32Array.from(
+        { length: [rows, columns][axis] ?? 0 },
+        (_, i) => 1e-3 * (1 + i),
+      );
+      const tensor = (name: string, dataType: number, dims: number[], numbers: ArrayBufferView) =>
+        create(TensorProtoSchema, {
+          ...{ name, dataType, dims: dims.map(BigInt) },
+          rawData: new Uint8Array(numbers.buffer),
+        });
+      graph?.initializer.push(
+        tensor(`${id}/codes`, 3, [rows, columns], codes),
+        tensor(`${id}/scales`, 1, [scales.length], scales),
+      );
+      const kept = graph?.initializer.filter(({ name }) => name !== id) ?? [];
+      graph?.initializer.splice(0, Number.POSITIVE_INFINITY, ...kept);
+      const reader = graph?.node.findIndex(({ input }) => input.includes(id)) ?? 0;
+      const made = { name: `${id}/wide`, opType: 'DequantizeLinear', output: [id] };
+      graph?.node.splice(
+        reader,
+        0,
+        create(NodeProtoSchema, {
+          ...{ ...made, input: [`${id}/codes`, `${id}/scales`] },
+          attribute: [attribute('axis', axis)],
+        }),
+      );
+    }
+    await writeFile(file, toBinary(ModelProtoSchema, model));
+    const plan = [{ sublayer: 'block.0.feedforward', remove: channels }];
+    const { path } = await narrow(file, { narrow: plan }, 'dequantized-cut');
+    const zeroed = await ignoring(folder, 'dequantized', plan);
+    const { feeds } = readOnnxGolden('bert-legacy');
+    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
+    const actual = await outputOf(join(path, 'model.onnx'), feeds);
+    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
   it('of few bits loses whole blocks of channels', async () => {

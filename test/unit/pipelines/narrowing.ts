@@ -41,11 +41,7 @@ async function zeroScales(
   const handle = await open(tensor.file, 'r+');
   for (const place of places) {
     for (let group = (place * groups) / count; group < ((place + 1) * groups) / count; group++) {
-      for (
-        let other = 0;
-        Number.isInteger(group) && other < (shape[turned ? 1 : 0] ?? 0);
-        other++
-      ) {
+      for (let other = 0; Number.isInteger(group) && other < shape[turned ? 1 : 0]; other++) {
         const at = turned ? group * shape[1] + other : other * groups + group;
         await handle.write(Buffer.alloc(size), 0, size, tensor.offset + at * size);
       }

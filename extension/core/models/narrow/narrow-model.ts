@@ -200,8 +200,9 @@ function notNarrowable({ model, path }: OpenedModel, id: string): UserError {
 }
 
 /** A tensor whose size is known and nothing else. */
-function notStored({ bytes, ...known }: ComputedTensor): LazyTensor {
-  return { ...known, file: '', offset: 0 };
+function notStored({ name, dtype, shape, length, inline }: ComputedTensor): LazyTensor {
+  const known = { name, dtype, shape, length, file: '', offset: 0 };
+  return inline === undefined ? known : { ...known, inline };
 }
 
 /**

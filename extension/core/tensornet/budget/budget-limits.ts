@@ -1,5 +1,5 @@
 import { formatBytes, formatCount } from '../../format';
-import { memoryAt } from '../../memory-at';
+import { memoryAt } from '../../models/model-summary';
 import type { ModelSummary, SublayerSummary } from '../../models/model-summary';
 import { parseMemorySize } from '../../runtime/memory-size';
 import { UserError } from '../../user-error';
