@@ -31,6 +31,8 @@ const golden = JSON.parse(
 const loss = golden.reduce((sum, one) => sum + one.loss, 0);
 const tokens = golden.reduce((sum, one) => sum + one.labels.length, 0);
 
+const silence = { dtype: 'F32', dims: [0], data: new Float32Array() };
+
 /** Files of a new folder. */
 function folderOf(name: string, texts: Readonly<Record<string, string>>): string {
   const folder = join(out, name);
@@ -59,10 +61,11 @@ describe('a Whisper model and recordings with transcripts', async () => {
     const { inputs, summary } = await loadModelInputs(request, model.model, '', 0);
     expect(summary).toMatchObject({ sequences: 2, tokens: tokens + 2 });
     for (const [i, { features, labels }] of golden.entries()) {
-      const { input_features: made, decoder_input_ids: ids } = inputs[i] as Example;
+      const { [i]: example = {} } = inputs as readonly Example[];
+      const { input_features: made = silence, decoder_input_ids: ids } = example;
       const bytes = readFileSync(seq2seqFixture('whisper', features.file));
       const expected = new Float32Array(bytes.buffer.slice(bytes.byteOffset));
-      const difference = floatsIn(exampleTensor(made as Example[string])).map((value, at) =>
+      const difference = floatsIn(exampleTensor(made)).map((value, at) =>
         Math.abs(value - (expected[at] ?? Number.NaN)),
       );
       expect(difference).toHaveLength(8 * 24);
