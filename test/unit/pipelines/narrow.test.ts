@@ -208,7 +208,7 @@ describe('a narrowed GGUF file', () => {
     },
   );
 
-  it.each(narrowerAttentions.filter(([name]) => name !== 'qwen2'))(
+  it.each(narrowerAttentions.filter(([name]) => !['qwen2', 'gemma4-experts'].includes(name)))(
     'of %s is an ordinary model where all attentions lose as much',
     async (name, plan) => {
       const written = await changed(name, plan);
