@@ -7,7 +7,14 @@ import { root } from './repository.mjs';
  * Those that follow go by size.
  */
 const LONGEST = [
-  ...['e2e/main-job', 'e2e/repair', 'e2e/data-map', 'e2e/symbolic', 'e2e/compression', 'e2e/models'],
+  ...[
+    'e2e/main-job',
+    'e2e/repair',
+    'e2e/data-map',
+    'e2e/symbolic',
+    'e2e/compression',
+    'e2e/models',
+  ],
   ...['unit/runtime/devices', 'unit/tensornet/webgpu', 'unit/distribute/queue'],
   ...['unit/pipelines/repair-model', 'unit/pipelines/narrow', 'unit/export/compressed'],
   ...['unit/models/families', 'unit/models/forms/models-with-forms', 'unit/export/encoders'],
