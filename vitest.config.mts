@@ -16,7 +16,7 @@ const apart = [
 
 /** All that a run writes is gone after it, also what processes leave that are killed. */
 const scratch = mkdtempSync(join(scratchRoot(), 'espalier-tests-'));
-process.env['TMPDIR'] = scratch;
+Object.assign(process.env, { TMPDIR: scratch });
 process.once('exit', () => {
   rmSync(scratch, { recursive: true, force: true });
 });
