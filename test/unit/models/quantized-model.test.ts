@@ -122,7 +122,7 @@ describe('a quantized model', () => {
       4,
       ['F16', 'F32', 'F8_E4M3', 'U8'],
     ],
-    ['fp8', 'fp8 (e4m3), 8 bits, blocks of 64 × 40', 8, ['F16', 'F32', 'F8_E4M3']],
+    ['fp8', 'fp8 (e4m3), 8 bits, blocks of 24 × 48', 8, ['F16', 'F32', 'F8_E4M3']],
     [
       'modelopt-nvfp4',
       'modelopt (NVFP4), 4 bits, groups of 16',
@@ -179,7 +179,7 @@ describe('a quantized model', () => {
       { weight_block_size: [32, 40] },
       /weight_scale_inv: Its shape \[\d, \d\] does not divide/,
     ],
-    ['fp8', { weight_block_size: [0, 40] }, /weight_scale_inv: Its shape \[2, 2\] does not divide/],
+    ['fp8', { weight_block_size: [0, 40] }, /weight_scale_inv: Its shape \[3, 2\] does not divide/],
     ['awq-gemv', { group_size: 40 }, /\d+ inputs cannot be divided/],
   ])('is refused when blocks do not fit: %s %j', async (name, fields, message) => {
     expect((await refusal(withFields(name, fields))).message).toMatch(message);

@@ -87,6 +87,8 @@ describe('a narrowed quantized folder', () => {
     const both = ['gptq-8-v2', 'gptq-2-no-index', 'awq', 'bnb-int8', 'compressed-int4'];
     both.push('compressed-int8', 'compressed-fp8', 'compressed-nvfp4', 'modelopt-nvfp4');
     expect(both.map(kindsOf)).toEqual(both.map(() => 'attention,feedforward'));
+    // Blocks of 24 × 48: half of the channels are whole blocks of all matrices, and no heads are.
+    expect(kindsOf('fp8')).toBe('feedforward');
     // A key's 16 numbers of three bits each end within a word.
     expect(['gptq-3', 'compressed-int3'].map(kindsOf)).toEqual(['feedforward', 'feedforward']);
   });
