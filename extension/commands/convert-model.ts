@@ -31,7 +31,7 @@ export async function convertModel(
       formatTitle: title,
       folderTitle: l10n.t('Convert {0}: new folder', model.name),
       suffix: '',
-      types: true,
+      types: { mustChange: /\.gguf$/i.test(model.path) },
     }));
   if (output === undefined) {
     return undefined;

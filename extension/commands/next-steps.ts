@@ -53,6 +53,8 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
     case 'synthesize':
       services.syntheses.show(services.synthesisSessions.get(logOf(job.request.out)));
       break;
+    case 'convert':
+    case 'imatrix':
     case 'export-data':
     case 'select-data':
     case 'convert-scores':

@@ -34,7 +34,10 @@ export async function pruneLayers(
     formatTitle: l10n.t('Prune {0}: format', name),
     folderTitle: l10n.t('Prune {0}: new folder', name),
     suffix: '-pruned',
-    types: true,
+    types: {
+      weighs:
+        (plan.narrow ?? []).length === 0 && !plan.remove.some((id) => id.includes('.expert.')),
+    },
   });
   if (output === undefined) {
     return undefined;

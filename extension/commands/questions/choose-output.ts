@@ -13,7 +13,7 @@ import type { Services } from '../../services/services';
 import { askText } from './ask';
 import { chooseFormat } from './choose-format';
 import { chooseTypes } from './choose-types';
-import type { TypeAnswer, TypeOptions } from './choose-types';
+import type { TypeAnswer, TypeOptions, TypeQuestion } from './choose-types';
 
 /** Answers given beforehand, so that nothing is asked. */
 export interface OutputOptions extends TypeOptions {
@@ -31,8 +31,8 @@ export interface OutputWords {
   readonly formatTitle: string;
   readonly folderTitle: string;
   readonly suffix: string;
-  /** Whether types are asked for where the output is a GGUF file. */
-  readonly types?: boolean;
+  /** What is asked of types where the output is a GGUF file; nothing when absent. */
+  readonly types?: TypeQuestion;
 }
 
 /** Where a changed model is written, and as what. */
@@ -72,15 +72,15 @@ export async function chooseRest(
   model: string,
   { format, layout }: OutputTarget,
   options: OutputOptions,
-  { formatTitle, folderTitle, suffix, types: asksTypes = false }: OutputWords,
+  { formatTitle, folderTitle, suffix, types: question }: OutputWords,
 ): Promise<Output | undefined> {
   const { type, imatrix } = options;
   const given: TypeAnswer = {
     ...(type === undefined ? {} : { type }),
     ...(imatrix === undefined ? {} : { imatrix }),
   };
-  const isAsked = asksTypes && format === 'gguf' && options.format === undefined;
-  const types = isAsked ? await chooseTypes(formatTitle, model) : given;
+  const isAsked = question !== undefined && format === 'gguf' && options.format === undefined;
+  const types = isAsked ? await chooseTypes(formatTitle, model, question) : given;
   if (types === undefined) {
     return undefined;
   }

@@ -20,9 +20,21 @@ export interface TypeAnswer extends TypeOptions {
   readonly measure?: boolean;
 }
 
+/** What is left to choose. */
+export interface TypeQuestion {
+  /** Whether something must change: a GGUF file as stored would be a copy. */
+  readonly mustChange?: boolean;
+  /** Whether a matrix measured on the original fits what is written: not where channels or experts go. */
+  readonly weighs?: boolean;
+}
+
 /** Asks for the types of a GGUF file, and what rounding is weighted by; undefined when the user breaks off. */
-export async function chooseTypes(title: string, model: string): Promise<TypeAnswer | undefined> {
-  const chosen = await choose(typeItems(), {
+export async function chooseTypes(
+  title: string,
+  model: string,
+  { mustChange = false, weighs = true }: TypeQuestion = {},
+): Promise<TypeAnswer | undefined> {
+  const chosen = await choose(typeItems().slice(mustChange ? 1 : 0), {
     title,
     placeHolder: l10n.t('Which types do the tensors get?'),
     matchOnDescription: true,
@@ -31,7 +43,7 @@ export async function chooseTypes(title: string, model: string): Promise<TypeAns
     return undefined;
   }
   const { type, isRounded } = chosen;
-  if (type === undefined || !isRounded) {
+  if (type === undefined || !isRounded || !weighs) {
     return type === undefined ? {} : { type };
   }
   const weighted = await chooseImportance(title, model);

@@ -13,6 +13,8 @@ import { namesInFolder } from '../models/gguf/gguf-model';
 import type { LayeredModel } from '../models/layered-model';
 import type { OpenModel } from '../models/model-cache';
 import { OpenedModel } from '../models/opened-model';
+import { streamTensors } from '../models/transformer/runnable';
+import { TransformerModel } from '../models/transformer/transformer-model';
 import { UserError } from '../user-error';
 import { configOfGguf, record } from './config-facts';
 import type { WeightsPlace } from './locate-weights';
@@ -121,9 +123,14 @@ function understand(
     tensors,
     sublayers,
     parts: new Map(
-      soundTensors(model).flatMap((tensor) => {
+      [
+        ...soundTensors(model).map((tensor) => [tensor, 'embedding'] as const),
+        ...(model instanceof TransformerModel ? streamTensors(model.layout) : []).map(
+          (tensor) => [tensor, 'other'] as const,
+        ),
+      ].flatMap(([tensor, part]) => {
         const stored = byPlace.get(placeOf(tensor));
-        return stored === undefined ? [] : [[stored, 'embedding'] as const];
+        return stored === undefined ? [] : [[stored, part] as const];
       }),
     ),
     warnings,

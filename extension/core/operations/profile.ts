@@ -5,6 +5,7 @@ import { foreseeRefusals } from '../export/writable';
 import { readHeldOut } from '../evaluate/held-out';
 import { windowLengthOf } from '../evaluate/perplexity';
 import { perplexityOfRounds } from '../evaluate/perplexity-of-rounds';
+import { hears } from '../models/example';
 import type { OpenedModel } from '../models/opened-model';
 import type { LayerProfile, ProfileEvent } from '../prune/layer-profile';
 import type { EvaluateRounds } from '../prune/profile-model';
@@ -104,7 +105,9 @@ async function evaluation(
   context: OperationContext<ProfileEvent>,
 ): Promise<EvaluateRounds | undefined> {
   const { perplexity, heldOut, queue, workers } = request;
-  if (!perplexity || !capabilities.evaluate.able || queue !== undefined) {
+  // The text that comes with Espalier says nothing of a model that writes down what it hears.
+  const lacksText = hears(model) && heldOut === undefined;
+  if (!perplexity || !capabilities.evaluate.able || queue !== undefined || lacksText) {
     return undefined;
   }
   if (heldOut !== undefined) {

@@ -156,7 +156,11 @@ export class ModelSessions extends Sessions<ModelSession, (typeof operations)[nu
     );
     await this.#loadProfile(session);
     if (missing === undefined) {
-      await session.restoreNarrowing();
+      // Another version may refuse what this one remembers: the heatmap opens without it.
+      await session.restoreNarrowing().catch((error: unknown) => {
+        session.keepWidths();
+        void reportError(error, this.#log);
+      });
     }
     return session;
   }

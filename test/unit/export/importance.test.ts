@@ -1,10 +1,13 @@
-import { copyFileSync, readFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
+import { convert } from '../../../extension/core/export/gguf/gguf-tensors';
 import { readImportance, writeImportance } from '../../../extension/core/export/gguf/importance';
 import { inputSums } from '../../../extension/core/export/gguf/input-sums';
+import { quantizeRows } from '../../../extension/core/export/gguf/quantize/quantizers';
 import { unattended } from '../../../extension/core/jobs/job';
+import { allRows } from '../../../extension/core/models/gguf/gguf-rows';
 import { openModelFiles } from '../../../extension/core/models/open-model';
 import { runCli } from '../cli/run-cli';
 import { fixture, relativeError } from '../fixtures';
@@ -45,6 +48,83 @@ describe('an importance matrix', () => {
     for (const [name, { sums: numbers, count }] of sums) {
       expect(read.get(name)).toEqual(numbers.map((sum) => sum / count));
     }
+  });
+
+  it('that was measured on the original weighs the same tensors where a block is gone', async () => {
+    const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
+    const { model } = await openModelFiles(sample);
+    const importance = new Map(
+      [...(await inputSums(await openModelFiles(sample), inputs, options, unattended))].map(
+        ([name, { sums }]) => [name, sums] as const,
+      ),
+    );
+    const bytesIn = async (out: string, removed: string[]): Promise<Map<string, string>> => {
+      const types = { mix: 'Q4_0', importance } as const;
+      await prune(sample, removed, join(root, out), { format: 'gguf', types });
+      const [file = ''] = readdirSync(join(root, out)).filter((name) => name.endsWith('.gguf'));
+      const { tensors } = await readGgufHeader(join(root, out, file));
+      const all = readFileSync(join(root, out, file));
+      return new Map(
+        tensors.map(({ name, offset, length }) => [
+          name,
+          all.subarray(offset, offset + length).toString('base64'),
+        ]),
+      );
+    };
+    const gone = [`block.1.attention`, `block.1.feedforward`];
+    const [full, fewer] = [await bytesIn('full', []), await bytesIn('fewer', gone)];
+    expect(fewer.get('blk.1.ffn_up.weight')).toBe(full.get('blk.2.ffn_up.weight'));
+    const last = model.summary.blocks - 1;
+    expect(fewer.get(`blk.${last - 1}.attn_q.weight`)).toBe(full.get(`blk.${last}.attn_q.weight`));
+  });
+
+  it('of other inputs than a tensor has is refused, naming the tensor', async () => {
+    const sample = join(import.meta.dirname, '../../../samples/espalier-sample');
+    const importance = new Map([['blk.3.ffn_down.weight', new Float32Array(32).fill(1)]]);
+    const types = { mix: 'Q4_0', importance } as const;
+    const error = await rejection(
+      prune(sample, [], join(root, 'other'), { format: 'gguf', types }),
+    );
+    expect(error.message).toMatch(/has 32 numbers of blk\.3\.ffn_down\.weight, expected \d+/);
+    expect(readdirSync(root)).not.toContain('other');
+  });
+
+  it('weighs each expert of a stacked tensor by its own part', async () => {
+    const [experts, rows, length] = [3, 2, 32];
+    const numbers = Float32Array.from({ length: experts * rows * length }, (_, i) =>
+      Math.sin(i * 7.3),
+    );
+    const weights = numbers.map((value) => value * value + 0.01).subarray(0, experts * length);
+    const file = join(root, 'stacked.bin');
+    writeFileSync(file, new Uint8Array(numbers.buffer));
+    const tensor = {
+      name: 'x',
+      file,
+      dtype: 'F32',
+      offset: 0,
+      length: numbers.byteLength,
+    } as const;
+    const pieces: Uint8Array[] = [];
+    const stacked = {
+      ...allRows({ ...tensor, shape: [experts, rows, length] }),
+      type: 'Q4_0',
+    } as const;
+    for await (const piece of convert(
+      'x',
+      { ...stacked, importance: weights },
+      unattended.cancellation,
+    )) {
+      pieces.push(piece);
+    }
+    const expected = Array.from({ length: experts }, (_, i) =>
+      quantizeRows(
+        'Q4_0',
+        numbers.subarray(i * rows * length, (i + 1) * rows * length),
+        length,
+        weights.subarray(i * length, (i + 1) * length),
+      ),
+    );
+    expect(Buffer.concat(pieces)).toEqual(Buffer.concat(expected));
   });
 
   it('replaces no file, such as the model that it is computed from', async () => {

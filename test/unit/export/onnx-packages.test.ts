@@ -9,8 +9,11 @@ import { fixture } from '../fixtures';
 import { modelBytes, rawTensor } from '../onnx-bytes';
 import type { NodeLine } from '../onnx-bytes';
 import { onnxFixture } from '../onnx-fixtures';
+import { narrowIn } from '../pipelines/narrowing';
 import { temporaryFolder } from '../temporary-folder';
 import { prune, RecordedContext } from './pruning';
+import type { LayeredModel } from '../../../extension/core/models/layered-model';
+import type { PruneResult } from '../../../extension/core/pipelines/prune-result';
 import { inEnglish } from '../../../extension/core/message';
 
 const root = temporaryFolder();
@@ -172,6 +175,33 @@ describe('a package of onnxruntime-genai', () => {
       'past_key_values.0.key',
       'past_key_values.0.value',
     ]);
+  });
+
+  it('tells the heads that are left of all blocks, and is left out where blocks differ', async () => {
+    const folder = join(root, 'phi');
+    cpSync(dirname(onnxFixture('phi-genai')), folder, { recursive: true });
+    const model: LayeredModel = await openModel(join(folder, 'model.onnx'));
+    const groups = model.width?.(0)?.count ?? 0;
+    const heads = { num_attention_heads: 2 * groups, num_key_value_heads: groups };
+    writeFileSync(join(folder, 'genai_config.json'), config(heads));
+    const narrowed = async (name: string, blocks: number[]): Promise<PruneResult> =>
+      narrowIn(root)(
+        join(folder, 'model.onnx'),
+        {
+          narrow: blocks.map((block) => ({ sublayer: `block.${block}.attention`, remove: '0' })),
+        },
+        name,
+        { format: 'onnx' },
+      );
+    await narrowed('alike', [0, 1]);
+    expect(decoderIn(join(root, 'alike'))).toMatchObject({
+      num_hidden_layers: 2,
+      num_attention_heads: 2 * (groups - 1),
+      num_key_value_heads: groups - 1,
+    });
+    const { loadsWith } = await narrowed('unlike', [0]);
+    expect(inEnglish(loadsWith)).not.toMatch(/genai/);
+    expect(readdirSync(join(root, 'unlike'))).not.toContain('genai_config.json');
   });
 
   it('stays as it is where no cache goes, and is left out with a word where it is of another graph', async () => {

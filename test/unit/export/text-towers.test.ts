@@ -157,6 +157,8 @@ describe('single sublayers of a text tower', () => {
       const gone = ['block.1.attention'];
       expect(await prune(flat, gone, single)).toMatchObject({ layout: 'auto-map' });
       expect(await logitsOf(single, rows)).toEqual(await logitsOf(source, rows, gone));
+      const file = join(folder, `${name}-flat-gguf`);
+      expect(await prune(flat, [], file, { format: 'gguf' })).toMatchObject({ format: 'gguf' });
     },
   );
 

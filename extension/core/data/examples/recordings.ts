@@ -45,7 +45,10 @@ export async function holdsRecordings(path: string): Promise<boolean> {
   if (!(await stat(path).catch(() => undefined))?.isDirectory()) {
     return hasEnding(path, '.jsonl');
   }
-  return (await listFiles(path)).some((file) => hasEnding(file, '.wav'));
+  return (
+    existsSync(join(path, listName)) ||
+    (await listFiles(path)).some((file) => hasEnding(file, '.wav'))
+  );
 }
 
 /**
@@ -140,7 +143,7 @@ function encodeTranscript(
 ): readonly number[] {
   const all = tokenizer.encode(text);
   const ids = [start, ...(all[0] === start ? all.subarray(1) : all)];
-  if (ids.length === 1) {
+  if (ids.length === 1 || text.trim() === '') {
     throw new UserError(say`The transcript has no token.`, {
       remedy: say`Leave the recording out, or write what is said in it.`,
     });

@@ -102,6 +102,10 @@ function folderModel(
     : { name: model.summary.name, config, configFile, architecture, target };
 }
 
+/** What a tensor of the result is called in a GGUF file of the original, which importance is measured on. */
+const sourceName = (name: string, { blocks }: Changes): string =>
+  name.replace(/^blk\.(\d+)/, (_, block: string) => `blk.${blocks[Number(block)] ?? block}`);
+
 async function folderWriter(
   source: CheckpointSource,
   configFile: string,
@@ -132,7 +136,7 @@ async function folderWriter(
     ...frequencyTensors(model),
     ...missingKeys(model, new Set(placed.map(({ name }) => name))),
     ...placed.map((tensor) => {
-      const importance = asked.importance?.get(tensor.name);
+      const importance = asked.importance?.get(sourceName(tensor.name, changes));
       return areBlocks && isPacked(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {

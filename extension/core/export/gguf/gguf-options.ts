@@ -224,7 +224,8 @@ async function ggufWriter(
   );
   const written = kept.map((planned) => {
     const { name, tensor } = planned;
-    const [type, importance] = [types.get(name), asked.importance?.get(name)];
+    // A matrix of importance knows the tensors of the original.
+    const [type, importance] = [types.get(name), asked.importance?.get(tensor.name)];
     if (planned.ranges !== undefined && type !== undefined && type !== tensor.dtype) {
       throw new UserError(say`Its type can't change while single experts are removed.`, {
         file: header.file,

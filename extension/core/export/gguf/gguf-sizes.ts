@@ -80,10 +80,15 @@ export function unevenWidth(changes: Changes): string | undefined {
 /** Why widths cannot be those of an ordinary model of the family, which llama.cpp loads. */
 export function whyOtherWidths(
   { architecture }: Pick<ModelSummary, 'architecture'>,
-  { takesFewerHeads = false, sizesDiffer = false, windows }: GgufTraits = {},
+  {
+    takesFewerHeads = false,
+    sizesDiffer = false,
+    needsOneSize = !sizesDiffer,
+    windows,
+  }: GgufTraits = {},
   changes: Changes,
 ): Refusal | undefined {
-  const uneven = sizesDiffer ? undefined : unevenWidth(changes);
+  const uneven = needsOneSize ? unevenWidth(changes) : undefined;
   if (uneven !== undefined) {
     return {
       code: 'uneven-widths',

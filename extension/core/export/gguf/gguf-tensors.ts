@@ -5,6 +5,8 @@ import { emitRows, emitWeight } from '../../models/parts/weight';
 import { DataType, GraphBuilder } from '../../onnx/graph-builder';
 import { createSession } from '../../runtime/session';
 import { floatsOf, int64Tensor } from '../../runtime/tensors';
+import { say } from '../../message';
+import { UserError } from '../../user-error';
 import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
 import { quantizeRows } from './quantize/quantizers';
@@ -65,27 +67,47 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
 
 /**
  * Gives the bytes of numbers as their type, some rows at a time.
+ * @param name the tensor's
  * @throws CancelledError
+ * @throws UserError where importance was measured on other inputs.
  */
 export async function* convert(
+  name: string,
   numbers: Numbers,
   cancellation: Cancellation,
 ): AsyncGenerator<Uint8Array> {
-  const { rows, type, importance, changed } = numbers;
+  const { shape, rows, type, importance, changed } = numbers;
   const [first] = rows;
   const length = first?.tensor.shape[first.turned === true ? 0 : 1] ?? 1;
-  const isByPart = importance?.length === length * rows.length;
+  const experts = shape.length > 2 ? (shape[0] ?? 1) : 1;
+  const parts = (importance?.length ?? length) / length;
+  if (parts !== 1 && parts !== experts) {
+    throw new UserError(
+      say`The importance matrix has ${importance?.length ?? 0} numbers of ${name}, expected ${length * experts}.`,
+      {
+        field: 'imatrix',
+        remedy: say`Write the changed model first, then measure its own matrix: espalier imatrix.`,
+      },
+    );
+  }
+  const ofPart = rows.reduce((sum, { count }) => sum + count, 0) / parts;
   let done = 0;
-  for (const [i, part] of rows.entries()) {
-    const own = isByPart ? importance.subarray(i * length, (i + 1) * length) : importance;
+  for (const part of rows) {
     for await (const values of floatsOfRows(part, length, cancellation)) {
       const start = done;
       const moved =
         changed === undefined
           ? values
           : values.map((value, j) => changed(value, start + Math.trunc(j / length)));
-      yield quantizeRows(type, moved, length, own);
       done += values.length / length;
+      for (let from = start; from < done;) {
+        const own = Math.floor(from / ofPart);
+        const to = Math.min(done, (own + 1) * ofPart);
+        const those = moved.subarray((from - start) * length, (to - start) * length);
+        const weights = importance?.subarray(own * length, (own + 1) * length);
+        yield quantizeRows(type, those, length, weights);
+        from = to;
+      }
     }
   }
 }

@@ -119,7 +119,7 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
       }
       position += piece.length;
     }
-    for (const { source, length } of plan.tensors) {
+    for (const { name, source, length } of plan.tensors) {
       position = align(position, plan.alignment);
       switch (source.kind) {
         case 'copy':
@@ -134,7 +134,7 @@ export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier
           const pieces =
             source.kind === 'blocks'
               ? orderBlocks(source.rows, copier.cancellation)
-              : convert(source, copier.cancellation);
+              : convert(name, source, copier.cancellation);
           for await (const bytes of pieces) {
             await copier.write(bytes, handle, path, at);
             at += bytes.length;

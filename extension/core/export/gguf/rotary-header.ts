@@ -5,11 +5,16 @@ import type { ModelConfig, RopeConfig } from '../../models/transformer/model-con
 import { sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { GgufTensor } from './gguf-tensors';
+import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import type { HeaderEntries } from './header-entries';
 
 /** Forms of rotary scaling that a GGUF file is written with. */
-export const writtenScalings = (readsLengthFactors: boolean): readonly string[] => [
+export const writtenScalings = ({
+  readsLengthFactors = false,
+  hasSections = false,
+}: GgufTraits): readonly string[] => [
   ...['default', 'linear', 'llama3', 'yarn'],
+  ...(hasSections ? ['mrope'] : []),
   ...(readsLengthFactors ? ['longrope', 'su'] : []),
 ];
 

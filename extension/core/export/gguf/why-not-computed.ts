@@ -42,8 +42,8 @@ function whyOtherScaling(
   refuse: Refuse,
 ): Refusal | undefined {
   const scaling = scalingOf(config);
-  const { readsLengthFactors = false, roundsYarn = true } = target.family;
-  const written = writtenScalings(readsLengthFactors);
+  const { roundsYarn = true } = target.family;
+  const written = writtenScalings(target.family);
   if (architecture.rotary === 'none') {
     return undefined;
   }

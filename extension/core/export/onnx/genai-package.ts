@@ -15,12 +15,16 @@ const schema = v.object({
     decoder: v.object({
       filename: v.string(),
       num_hidden_layers: v.number(),
+      num_attention_heads: v.optional(v.number()),
+      num_key_value_heads: v.optional(v.number()),
       inputs: ports,
       outputs: ports,
       sliding_window: v.optional(v.object({ layers: v.optional(v.array(v.number())) })),
     }),
   }),
 });
+
+type Decoder = v.InferOutput<typeof schema>['model']['decoder'];
 
 /** What becomes of the package that a graph is of when some of its caches go. */
 export interface GenaiPackage {
@@ -33,11 +37,13 @@ export interface GenaiPackage {
 /**
  * How the package in `folder` describes a graph `file` that has the inputs `left`; why it can't; undefined where
  * the graph is in no package.
+ * @param keyHeads key/value heads of each attention of the graph
  */
 export async function genaiPackage(
   folder: string,
   file: string,
   left: ReadonlySet<string>,
+  keyHeads: readonly number[] = [],
 ): Promise<GenaiPackage | { readonly problem: Message } | undefined> {
   const text = await readSmallText(join(folder, genaiConfig)).catch(() => undefined);
   if (text === undefined) {
@@ -65,6 +71,12 @@ export async function genaiPackage(
   if (kept.length === 0) {
     return { problem: say`${genaiConfig} is not copied: onnxruntime-genai needs a cache.` };
   }
+  const heads = headFields(decoder, keyHeads);
+  if (heads === undefined) {
+    return {
+      problem: say`${genaiConfig} is not copied: it has one number of heads for all blocks.`,
+    };
+  }
   const names = kept.flatMap((layer, place) =>
     patterns.flatMap((pattern): [string, string][] => {
       const [before] = nameOf(pattern, layer);
@@ -75,22 +87,43 @@ export async function genaiPackage(
     }),
   );
   const windowed = decoder.sliding_window?.layers;
-  const fields: [string[], unknown][] = [
-    [['num_hidden_layers'], kept.length],
-    ...(windowed === undefined
+  const renumbers: [string[], unknown][] =
+    kept.length === count
       ? []
-      : [[['sliding_window', 'layers'], renumbered(windowed, kept)] as [string[], unknown]]),
-  ];
+      : [
+          [['num_hidden_layers'], kept.length],
+          ...(windowed === undefined
+            ? []
+            : [[['sliding_window', 'layers'], renumbered(windowed, kept)] as [string[], unknown]]),
+        ];
+  const fields = [...renumbers, ...heads];
   return {
-    text:
-      kept.length === count
-        ? text
-        : fields.reduce(
-            (edited, [path, value]) => setField(edited, ['model', 'decoder', ...path], value),
-            text,
-          ),
+    text: fields.reduce(
+      (edited, [path, value]) => setField(edited, ['model', 'decoder', ...path], value),
+      text,
+    ),
     names: new Map(names),
   };
+}
+
+/** Numbers of heads where attentions have others than is said; undefined where they differ. */
+function headFields(
+  { num_attention_heads: heads, num_key_value_heads: before = heads }: Decoder,
+  keyHeads: readonly number[],
+): [string[], number][] | undefined {
+  const [left] = keyHeads;
+  if (left === undefined || heads === undefined || before === undefined) {
+    return [];
+  }
+  if (keyHeads.some((one) => one !== left)) {
+    return undefined;
+  }
+  return left !== before
+    ? [
+        [['num_attention_heads'], (heads / before) * left],
+        [['num_key_value_heads'], left],
+      ]
+    : [];
 }
 
 /** Numbers of those of `layers` that are kept, counted over the kept. */

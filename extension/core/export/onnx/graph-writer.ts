@@ -2,6 +2,7 @@ import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
+import { intAttribute } from '../../models/onnx/node-attributes';
 import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
@@ -40,7 +41,10 @@ export async function graphWriter(
   const { source } = model;
   const left = await changedGraph(model, changes);
   const name = basename(source.file.path);
-  const found = await genaiPackage(dirname(source.file.path), name, left.inputNames);
+  const keyHeads = left
+    .nodesOf('GroupQueryAttention')
+    .map((node) => intAttribute(node, 'kv_num_heads', 0));
+  const found = await genaiPackage(dirname(source.file.path), name, left.inputNames, keyHeads);
   const genai = found === undefined || 'problem' in found ? undefined : found;
   if (found !== undefined && 'problem' in found) {
     context.warn(found.problem);

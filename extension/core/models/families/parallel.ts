@@ -133,11 +133,9 @@ export const parallelFamilies: readonly Architecture[] = [
     attentionGives: 'triple',
     config: {
       names: neoxNames,
-      defaults: ({ hidden_size: hidden, intermediate_multiple_size: times = 4 }) => ({
-        hidden_act: 'gelu',
-        rms_norm_eps: 1e-5,
-        intermediate_size: Number(hidden) * Number(times),
-        tie_word_embeddings: true,
+      defaults: () => ({ hidden_act: 'gelu', rms_norm_eps: 1e-5, tie_word_embeddings: true }),
+      computed: ({ hidden_size: hidden, intermediate_multiple_size: times = 4 }) => ({
+        intermediate_size: Math.trunc(Number(hidden) * Number(times)),
       }),
     },
     outer: { ...neox.outer, prefixes: ['gpt_neox_japanese.', ''] },

@@ -250,6 +250,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
     modelType: 'gemma3n_text',
     windows: { period: 5, ownRotary: true },
     sizesDiffer: true,
+    needsOneSize: true,
     fields: {
       ...perLayerFields,
       altup_num_inputs: 'altup.num_inputs',

@@ -42,6 +42,8 @@ export interface GgufTraits {
   readonly takesFewerHeads?: boolean;
   /** Whether key/value heads and channels differ from block to block. */
   readonly sizesDiffer?: boolean;
+  /** Whether llama.cpp loads blocks of one size alone, though files list their sizes. */
+  readonly needsOneSize?: boolean;
   /** Whether the file says which blocks attend as every n-th, or by flags, and not by their key/value heads. */
   readonly byInterval?: boolean;
   /** Whether llama.cpp computes mixers alone that are twice as wide as the stream. */

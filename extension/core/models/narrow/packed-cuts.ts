@@ -61,6 +61,10 @@ function matrixUnit(matrix: PackedMatrix, axis: 0 | 1): number | undefined {
   for (const grid of [minus, times, over]) {
     const block = typeof grid === 'object' ? blockOf(grid, shape, axis) : undefined;
     if (typeof grid === 'object' && block !== undefined) {
+      // The last group may be a short one.
+      if (!Number.isInteger(block)) {
+        return undefined;
+      }
       const blocks = matrixUnit(grid.matrix, axis);
       if (blocks === undefined || (grid.groups?.axis === axis && !grid.groups.areRuns)) {
         return undefined;

@@ -16,7 +16,9 @@ export function joinGptq(parts: Parts, quantization: QuantizationSummary): Matri
     groups === undefined ? (quantization.bits ?? 4) : (words * 32) / (groups.shape[0] ?? words);
   const shape = [(words * 32) / bits, out] as const;
   const zeroOffset = quantization.form === 'gptq_v2' ? 0 : -1;
-  const areRuns = quantization.byActivation !== true;
+  const { byActivation, groupSize = -1 } = quantization;
+  // Of groups that do not divide the inputs the last is a short one.
+  const areRuns = byActivation !== true && (groupSize < 1 || shape[0] % groupSize === 0);
   return joinWords(parts, shape, bits, { zeroOffset, order: 'rows', areRuns });
 }
 

@@ -9,7 +9,7 @@ import { PieceFinder } from './piece-finder';
 import { sidesAt } from './staged-config';
 import type { StagedConfig } from './staged-config';
 import { classesOf, placesOf } from './staged-family';
-import type { StagedFamily, StagedKind } from './staged-family';
+import type { BlockGroup, StagedFamily, StagedKind } from './staged-family';
 import { say } from '../../message';
 
 /** A branch x + f(x), and what follows it whether it is there or not. */
@@ -66,15 +66,13 @@ export function layOutStages(
     requireClasses(family, config);
   }
   const prefix = hasHead ? family.prefix : '';
-  const blockPlaces = placesOf(family.groups(config)).map(
-    ({ place, number }) => `${prefix}${place}${number}.`,
-  );
+  const groups = family.groups(config);
   const tensors = new TensorFinder(
     checkpoint,
     { norm: 'layer', transposed: false },
     describedForms(
       config.espalier?.compressed,
-      (block) => blockPlaces[Number(block)] ?? block,
+      (block) => placeOf(groups, Number(block), prefix) ?? block,
       folder.config,
     ),
   );
@@ -106,7 +104,7 @@ export function layOutStages(
       behind: chain(say`Behind the sum`, ...sublayer.behind),
     })),
     head,
-    blockPlaces,
+    blockPlaces: placesOf(groups).map(({ place, number }) => `${prefix}${place}${number}.`),
     keepsBlocks: family.config.pruned === undefined,
     absent,
     unused: tensors.unused().filter((name) => !isComputed(name)),
@@ -124,4 +122,16 @@ function requireClasses(family: StagedFamily, { architectures }: StagedConfig): 
       remedy: say`Export the model to ONNX and open that.`,
     });
   }
+}
+
+/** Where a block is, counted over all groups; undefined beyond the last. No list is made, as config.json may count any number. */
+function placeOf(groups: readonly BlockGroup[], block: number, prefix: string): string | undefined {
+  let before = 0;
+  for (const { place, first, count } of groups) {
+    if (block < before + count) {
+      return `${prefix}${place}${first + block - before}.`;
+    }
+    before += count;
+  }
+  return undefined;
 }

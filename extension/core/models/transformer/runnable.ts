@@ -19,20 +19,28 @@ export function requireRunnableTensors(used: readonly LazyTensor[]): void {
   }
 }
 
+/** Tensors of what makes the streams in front of the first sublayer, whose numbers are those of no blocks. */
+export const streamTensors = ({
+  startEnds,
+  altUp,
+}: Pick<TransformerLayout, 'startEnds' | 'altUp'>): LazyTensor[] => [
+  ...endTensors(startEnds, storedTensors),
+  ...(altUp?.enter ?? []).flatMap((linear) => storedTensors(linear)),
+];
+
 /** Every tensor that a decoder is run with, as stored. */
 export function usedTensors(layout: TransformerLayout): LazyTensor[] {
-  const { embedding, positions, embeddingNorm, startNorms, startEnds, perLayer, altUp } = layout;
+  const { embedding, positions, embeddingNorm, startNorms, perLayer } = layout;
   const { projections, finalNorm, head, sublayers } = layout;
   return [
     ...storedTensors(embedding),
     ...(positions !== undefined && 'weight' in positions ? [positions.weight] : []),
     ...partTensors(embeddingNorm),
     ...startNorms.flatMap((norm) => partTensors(norm)),
-    ...endTensors(startEnds, storedTensors),
+    ...streamTensors(layout),
     ...storedTensors(perLayer?.table),
     ...storedTensors(perLayer?.projection),
     ...partTensors(perLayer?.norm),
-    ...(altUp?.enter ?? []).flatMap((linear) => storedTensors(linear)),
     ...storedTensors(projections?.in),
     ...storedTensors(projections?.out),
     ...partTensors(finalNorm),

@@ -55,6 +55,11 @@ export const newerExperts: readonly Architecture[] = [
         },
       }),
       lists: { layer_types: mimoLayerType, mlp_layer_types: denseFirst(1) },
+      // As published: no factor, and a window that does not count the token itself.
+      computed: ({ routed_scaling_factor: factor, sliding_window_size: before }) => ({
+        ...(factor === null ? { routed_scaling_factor: 1 } : {}),
+        ...(typeof before === 'number' ? { sliding_window: before + 1 } : {}),
+      }),
     },
     biases: ({ attention_bias: bias }) => ({ ...base.biases(), queryKeyValue: bias }),
     heads: (config, block) => ({

@@ -123,7 +123,12 @@ export class GraphMatrices {
       return undefined;
     }
     const [rows = 0, columns = 0] = data.dims;
-    const axis = intAttribute(node.proto, 'axis', 1) === 0 ? 0 : 1;
+    const axis = [0, -2].includes(intAttribute(node.proto, 'axis', 1)) ? 0 : 1;
+    const size = intAttribute(node.proto, 'block_size', 0);
+    // The last block would be a short one.
+    if (size > 0 && data.dims[axis] !== undefined && data.dims[axis] % size !== 0) {
+      return undefined;
+    }
     const grid = (of: string): PackedMatrix | undefined => {
       const { dims = [], dtype = '' } = this.source.file.initializers.get(of) ?? {};
       const count = elementCount(dims);

@@ -1,0 +1,54 @@
+import { cpSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import type { Changes } from '../../../extension/core/export/changes';
+import { whyOtherWidths } from '../../../extension/core/export/gguf/gguf-sizes';
+import { ggufFamilies } from '../../../extension/core/models/gguf/gguf-families';
+import { openModelFiles } from '../../../extension/core/models/open-model';
+import { narrowIn } from '../pipelines/narrowing';
+import { logitsOf, readConfig } from '../export/pruning';
+import { familyFixture } from '../fixtures';
+import { temporaryFolder } from '../temporary-folder';
+
+const folder = temporaryFolder();
+const narrow = narrowIn(folder);
+
+it('MiMo-V2-Flash opens as published: no factor of experts, a window that does not count the token itself', async () => {
+  const withFields = (name: string, fields: object): string => {
+    const copy = join(folder, name);
+    cpSync(familyFixture('mimo_v2_flash'), copy, { recursive: true });
+    const config = { ...readConfig(copy), ...fields };
+    writeFileSync(join(copy, 'config.json'), JSON.stringify(config));
+    return copy;
+  };
+  const rows = [[3, 5, 8, 13, 21, 34, 4, 6]];
+  const published = withFields('published', {
+    routed_scaling_factor: null,
+    sliding_window_size: 2,
+  });
+  const same = withFields('same', { routed_scaling_factor: 1, sliding_window: 3 });
+  const wider = withFields('wider', { routed_scaling_factor: 1, sliding_window: 2 });
+  expect(await logitsOf(published, rows)).toEqual(await logitsOf(same, rows));
+  expect(await logitsOf(wider, rows)).not.toEqual(await logitsOf(same, rows));
+});
+
+it('GPT-NeoX Japanese, narrowed alike in all blocks, is no ordinary model: its config.json counts by a factor', async () => {
+  const source = familyFixture('gpt_neox_japanese');
+  const { model } = await openModelFiles(source);
+  const plan = model.summary.sublayers.flatMap(({ id, kind }) =>
+    kind === 'feedforward' ? [{ sublayer: id, remove: '0-3' }] : [],
+  );
+  const { layout } = await narrow(source, { narrow: plan }, 'japanese');
+  expect(layout).toBe('auto-map');
+});
+
+it('Gemma 3n with feed-forwards of two widths is refused as a GGUF file, which llama.cpp could not load', () => {
+  const widths = { 'block.0.feedforward': 32, 'block.1.feedforward': 64 };
+  const kept = [0, 1].map((block) => ({ kind: 'feedforward', block }));
+  const changes = { widths, kept, blocks: [0, 1] } as unknown as Changes;
+  const refusal = whyOtherWidths({ architecture: 'gemma3n' }, ggufFamilies['gemma3n'], changes);
+  expect(refusal?.code).toBe('uneven-widths');
+  expect(
+    whyOtherWidths({ architecture: 'gemma4' }, ggufFamilies['gemma4'], changes),
+  ).toBeUndefined();
+});
