@@ -221,8 +221,9 @@ const transformersClasses = JSON.parse(
 const noNeeds = { compressed: {}, patched: {}, widths: {} };
 
 describe('the modelling file', () => {
-  // Classes of nemotron-nas come with its folders, not with transformers; see layouts. The other is a text tower alone.
-  const others = new Set(['nemotron-nas', 'qwen3_vl_text']);
+  // Classes of nemotron-nas come with its folders, not with transformers; see layouts. The others are text towers alone.
+  const towers = ['qwen2_vl_text', 'qwen2_5_vl_text', 'qwen3_vl_text', 'glm4v_text'];
+  const others = new Set(['nemotron-nas', ...towers]);
   const stock = architectures.filter(({ modelType }) => !others.has(modelType));
   it.each(stock)('names the classes that transformers has for $modelType', (family) => {
     const { modelType } = family;

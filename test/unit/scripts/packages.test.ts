@@ -35,8 +35,9 @@ describe('the packaged extension', () => {
       ...['dist/cli.js.LEGAL.txt', 'dist/data-reader.js', 'dist/data-reader.js.LEGAL.txt'],
       ...['dist/encoder-architectures.js', 'dist/extension.js', 'dist/highs.wasm', 'dist/host.js'],
       ...['dist/inspector.js', 'dist/inspector.js.LEGAL.txt', 'dist/mcp-server.js'],
+      'dist/mixtures-and-mixers.js',
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
-      ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/pruned-config.js'],
+      ...['dist/pieces.js.LEGAL.txt', 'dist/preview-config.js', 'dist/probe.js'],
       ...['dist/queue-library.js', 'dist/run-command.js', 'dist/staged-families.js'],
       ...[
         'dist/weight.js',
