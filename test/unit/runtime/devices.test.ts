@@ -115,7 +115,7 @@ describe('devices', () => {
 
 describe('WebGPU', () => {
   it("gives the CPU's logits, where there is a Vulkan device", async (context) => {
-    const tried = await probeDevice('webgpu', { script: probe, timeLimitMilliseconds: 20_000 });
+    const tried = await probeDevice('webgpu', { script: probe, timeLimitMilliseconds: 90_000 });
     if ('failure' in tried) {
       process.stderr.write(`WebGPU is not tested here: ${tried.failure}\n`);
       context.skip(tried.failure);
