@@ -18,7 +18,9 @@ const folder = temporaryFolder();
 const withLayers = onnxCases.filter(
   (name) =>
     readOnnxGolden(name).removed !== undefined &&
-    !/^(?:resnet|gpt2-dynamicquant|bert-dynamicquant|qwen3-intfour|qwen3-groups-intfour)/.test(name),
+    !/^(?:resnet|gpt2-dynamicquant|bert-dynamicquant|qwen3-intfour|qwen3-groups-intfour)/.test(
+      name,
+    ),
 );
 
 testForms(
