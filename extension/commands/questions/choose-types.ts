@@ -76,7 +76,7 @@ function typeItems(): TypeItem[] {
     rounded('Q6_K', 6.6, l10n.t('Little loss.')),
     rounded('Q5_K_M', 5.7, l10n.t('Between Q6_K and Q4_K_M.')),
     rounded('Q4_K_M', 4.9, l10n.t('What most people use on a laptop.')),
-    rounded('IQ4_XS', 4.3, l10n.t('Smaller than Q4_K_M, somewhat slower on processors.')),
+    rounded('IQ4_XS', 4.3, l10n.t('Smaller than Q4_K_M.')),
     rounded('Q3_K_M', 3.9, l10n.t('Noticeable loss.')),
     rounded('Q2_K', 3, l10n.t('Large loss: for models that fit in no other way.')),
     {
@@ -94,9 +94,7 @@ async function chooseImportance(
 ): Promise<Omit<TypeAnswer, 'type'> | undefined> {
   const measure = {
     label: l10n.t('Measure importance first'),
-    detail: l10n.t(
-      'Runs the calibration text and notes which inputs matter. Better from 6 bits down.',
-    ),
+    detail: l10n.t('Runs the calibration text and notes which inputs matter.'),
   };
   const beside = `${modelStem(model)}${importanceEnding}`;
   const known = {

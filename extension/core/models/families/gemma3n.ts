@@ -1,9 +1,15 @@
 import type { Architecture } from '../transformer/architecture';
 import type { ConfigFields } from '../transformer/config-layout';
 import { gemmaDefaults, sandwich } from './gemma';
-import { hasLenders, keysOf, normedAttention, perLayer, perLayerEnd } from './gemma4';
-import { numberIn } from './mixtures/mixer-pieces';
-import { attentionBiases, base, everyNthFull, windowedByType } from './pieces';
+import {
+  hasLenders,
+  keysOf,
+  normedAttention,
+  perLayer,
+  perLayerEnd,
+  unscaledAttention,
+} from './gemma4';
+import { attentionBiases, base, everyNthFull, numberIn, windowedByType } from './pieces';
 
 /** By default the first of more than so many blocks have sparse feed-forwards, and as many of them. */
 const sparseBlocks = 10;
@@ -78,9 +84,5 @@ export const gemma3n: Architecture = {
   biases: attentionBiases,
   rotary: 'by-layer-type',
   slidingWindow: windowedByType,
-  scales: (config) => ({
-    embedding: Math.sqrt(config.hidden_size),
-    attention: 1,
-    logitSoftCap: config.final_logit_softcapping ?? undefined,
-  }),
+  scales: unscaledAttention,
 };

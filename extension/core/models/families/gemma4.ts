@@ -6,11 +6,11 @@ import {
   base,
   everyNthFull,
   gatedExpert,
+  numberIn,
   queryKeyNorms,
   windowedByType,
 } from './pieces';
 import { gemmaDefaults, sandwich } from './gemma';
-import { numberIn } from './mixtures/mixer-pieces';
 
 /** Of Gemma 3n and 4. */
 export const normedAttention = {
@@ -56,6 +56,13 @@ export function hasLenders({
   const first = all.length - Number(shared);
   return all.slice(first).every((kind) => all.slice(0, first).includes(kind));
 }
+
+/** Norms of queries and keys scale instead. */
+export const unscaledAttention: NonNullable<Architecture['scales']> = (config) => ({
+  embedding: Math.sqrt(config.hidden_size),
+  attention: 1,
+  logitSoftCap: config.final_logit_softcapping ?? undefined,
+});
 
 /** What tokens bring to every block of Gemma 3n and 4. */
 export const perLayer = {
@@ -151,11 +158,7 @@ export const gemma4: Architecture = {
   biases: attentionBiases,
   rotary: 'by-layer-type',
   slidingWindow: windowedByType,
-  scales: (config) => ({
-    embedding: Math.sqrt(config.hidden_size),
-    attention: 1,
-    logitSoftCap: config.final_logit_softcapping ?? undefined,
-  }),
+  scales: unscaledAttention,
 };
 
 const { experts: _, config, ...dense } = gemma4;

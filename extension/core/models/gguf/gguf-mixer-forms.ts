@@ -1,4 +1,5 @@
-import { numberIn, periodOf } from '../families/mixtures/mixer-pieces';
+import { periodOf } from '../families/mixtures/mixer-pieces';
+import { numberIn } from '../families/pieces';
 import type { Period } from '../families/mixtures/mixer-pieces';
 import type { DeltaNames } from '../parts/mixers/delta-rule';
 import type { MixerForm } from '../parts/mixers/mixer-form';

@@ -3,7 +3,7 @@ import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import type { ComputedTensor } from '../forms/store-forms';
 
-/** A tensor of which some places along one axis stay. */
+/** A tensor that keeps some places along one axis. */
 interface Cut {
   readonly tensor: LazyTensor;
   readonly axis: number;

@@ -7,7 +7,7 @@ import type { Linear } from './linear';
 import { emitNorm } from './norm';
 import type { Norm, NormStyle } from './norm';
 
-/** Streams side by side, of which sublayers read the first (AltUp, arXiv 2301.13310). */
+/** Streams side by side; sublayers read the first (AltUp, arXiv 2301.13310). */
 export interface AltUp {
   /** Number of streams. */
   readonly count: number;

@@ -68,7 +68,7 @@ export interface BlockEndNames {
   readonly factor?: string;
 }
 
-/** Streams side by side, of which sublayers read the first (AltUp, arXiv 2301.13310). */
+/** Names of tensors of AltUp. */
 export interface AltUpNames {
   readonly count: (config: ModelConfig) => number;
   /** Outside the blocks, `<name>.<number>` or one tensor of all: from the first stream to the others, and back. */

@@ -5,8 +5,8 @@ import type { DeltaNames, DeltaRule } from '../../parts/mixers/delta-rule';
 import { say } from '../../../message';
 import { experts, latentAttention } from './deepseek-like';
 import { sharedQwenExperts } from './experts';
-import { mixedByType, numberIn } from './mixer-pieces';
-import { attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
+import { mixedByType } from './mixer-pieces';
+import { numberIn, attention, attentionBiases, base, feedforward, queryKeyNorms } from '../pieces';
 
 const byHead: DeltaNames = {
   inputs: 'by-head',

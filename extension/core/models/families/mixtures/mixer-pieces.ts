@@ -2,13 +2,7 @@ import type { ExpertNames, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 
-/** A number of config.json that few families have, or what their configuration class takes. */
-export function numberIn(config: ConfigFields, field: string, usual: number): number {
-  const value = config[field];
-  return typeof value === 'number' ? value : usual;
-}
-
-/** The same of a word. */
+/** A word of config.json that few families have, or what their configuration class takes. */
 export function wordIn(config: ConfigFields, field: string, usual: string): string {
   const value = config[field];
   return typeof value === 'string' ? value : usual;

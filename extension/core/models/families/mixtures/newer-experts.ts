@@ -3,6 +3,7 @@ import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import { deepseek, deepseekLayout, expertDefaults, experts, routed } from './deepseek-like';
 import {
+  numberIn,
   attention,
   attentionBiases,
   base,
@@ -14,7 +15,6 @@ import {
   sparseByType,
   windowedByType,
 } from '../pieces';
-import { numberIn } from './mixer-pieces';
 import { isWindowedIfAny } from '../post-norm';
 import { say } from '../../../message';
 

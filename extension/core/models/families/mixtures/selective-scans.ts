@@ -2,9 +2,9 @@ import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { SelectiveScan } from '../../parts/mixers/selective-scan';
-import { mixedByType, numberIn, periodOf } from './mixer-pieces';
+import { mixedByType, periodOf } from './mixer-pieces';
 import type { Period } from './mixer-pieces';
-import { attention, base } from '../pieces';
+import { numberIn, attention, base } from '../pieces';
 
 /** "auto" is a sixteenth of the hidden size. */
 const stepRankIn = (config: ModelConfig, field: string): number =>

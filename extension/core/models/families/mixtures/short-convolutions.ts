@@ -2,13 +2,14 @@ import type { Architecture, ExpertNames } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
 import type { ModelConfig } from '../../transformer/model-config';
 import {
+  numberIn,
   attentionBiases,
   base,
   queryKeyNorms,
   queryKeyLayernorms,
   windowedByType,
 } from '../pieces';
-import { mixedByType, numberIn } from './mixer-pieces';
+import { mixedByType } from './mixer-pieces';
 
 const lfmFeedforward = {
   norm: 'ffn_norm',

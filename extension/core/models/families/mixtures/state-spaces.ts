@@ -10,8 +10,9 @@ import type { ModelConfig } from '../../transformer/model-config';
 import type { StateSpace } from '../../parts/mixers/state-space';
 import { say } from '../../../message';
 import { graniteExperts, graniteShared, graniteWithShared } from './experts';
-import { mixedByType, numberIn, renumberedList, wordIn } from './mixer-pieces';
+import { mixedByType, renumberedList, wordIn } from './mixer-pieces';
 import {
+  numberIn,
   attention,
   attentionBiases,
   base,
