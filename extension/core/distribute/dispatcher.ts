@@ -258,14 +258,20 @@ export class Dispatcher implements Crew {
   private straggler(worker: PieceWorker): Entry | undefined {
     const rate = this.rates.length === 0 ? undefined : median(this.rates);
     const now = performance.now();
-    return [...this.running].find(({ piece, running }) => {
+    return [...this.running].find(({ piece, running, failures }) => {
       const [begun = now] = running.values();
       const patience =
         rate === undefined
           ? unknownMilliseconds
           : Math.max(stragglerMilliseconds, stragglerFactor * rate * piece.cost);
+      // What has ended a process is not done in this one, however slowly another starts.
+      const mayEndThis = worker === this.home && failures.length > 0;
       return (
-        piece.home !== true && running.size === 1 && !running.has(worker) && now - begun > patience
+        piece.home !== true &&
+        !mayEndThis &&
+        running.size === 1 &&
+        !running.has(worker) &&
+        now - begun > patience
       );
     });
   }

@@ -138,7 +138,7 @@ describe('espalier', () => {
         ...['sensitivity', model, '--methods', 'int4:16,lowrank:50%', '--calibration', text],
         ...['--embeddings', '--head', ...small, '--out', table],
       ]);
-    }, 120_000);
+    });
 
     it('are measured', () => {
       expect(profiled.code, profiled.stderr).toBe(0);

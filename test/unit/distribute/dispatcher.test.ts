@@ -152,6 +152,28 @@ describe('pieces', () => {
     expect(await result).toBe('slow by second');
   });
 
+  it('that have ended a process are not done in this one, however long another takes', async () => {
+    vi.useFakeTimers();
+    const home = worker('home', async ({ key }) => (key === 'usual' ? key : kept));
+    const pieces = dispatcher(home);
+    await pieces.add(piece('usual')).result;
+    const busy = pieces.add(piece('kept here', { home: true }));
+    const other = worker('other', async () => {
+      // The first process is there; each new one takes long to start on a busy machine.
+      const milliseconds = other.begun.length === 1 ? 0 : 20_000;
+      await new Promise((resolve) => globalThis.setTimeout(resolve, milliseconds));
+      return lost();
+    });
+    pieces.join(other);
+    const ended = expect(pieces.add(piece('poisoned')).result).rejects.toThrow(/failed 3 times/);
+    await vi.advanceTimersByTimeAsync(100);
+    release();
+    await busy.result;
+    await vi.advanceTimersByTimeAsync(41_000);
+    await ended;
+    expect(home.begun).toEqual(['usual', 'kept here']);
+  });
+
   it('of a worker that hangs from the first one on are done by another', async () => {
     vi.useFakeTimers();
     const pieces = dispatcher(worker('home', async () => kept));

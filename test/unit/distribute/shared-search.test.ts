@@ -84,7 +84,7 @@ describe('a search that several workers share', () => {
       ),
       { numRuns: 5 },
     );
-  }, 120_000);
+  });
 
   it('does so on examples with all their inputs', async () => {
     const [name = ''] = encoderNames;

@@ -64,7 +64,7 @@ describe('adaptive search', () => {
       ),
       { numRuns: 6 },
     );
-  }, 120_000);
+  });
 
   it('drops candidates that are worse on the whole text, and measures less the less sure it must be', async () => {
     let [compared, wrongly, far, evaluations, bolder, exactly] = [0, 0, 0, 0, 0, 0];
@@ -101,7 +101,7 @@ describe('adaptive search', () => {
     expect(far / compared).toBeLessThan(0.1);
     expect(bolder).toBeLessThan(evaluations);
     expect(evaluations).toBeLessThan(0.7 * exactly);
-  }, 120_000);
+  });
 
   it.each([
     ...['gemma2', 'gpt2', 'gpt-neox', 'mixtral'].map((name) => fixture(name)),

@@ -72,7 +72,7 @@ describe('refinement', () => {
       ),
       { numRuns: 6 },
     );
-  }, 120_000);
+  });
 
   it('ends soon where a format allows no exchange', async () => {
     const larger = await makeRandomModel({ seed: 12, blocks: 10 });

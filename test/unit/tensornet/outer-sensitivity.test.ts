@@ -97,7 +97,7 @@ describe.each([
   let table: SensitivityProfile;
   beforeAll(async () => {
     table = await profile(source);
-  }, 120_000);
+  });
 
   it('are measured as compressing them alone leaves the model', async () => {
     const { outer = [] } = table;
