@@ -87,6 +87,37 @@ describe('Prune Layers', () => {
     assert.equal(explorer.snapshot().drift, drift);
   });
 
+  it('says in the report what a plan has narrowed, and that a conversion changes nothing', async () => {
+    const reportOn = (out: string): string =>
+      vscode.workspace.textDocuments
+        .find(({ uri }) => uri.scheme === 'espalier-report' && uri.query === out)
+        ?.getText() ?? '';
+    // A session of its own: applying a plan marks what it removes.
+    const model = await placeFixture('llama-gqa-untied', 'plain');
+    const narrowed = workspacePath('plain-narrowed');
+    const plan: Plan = {
+      ...{ format: 'espalier.plan', version: 1, model: { path: 'plain' }, remove: [] },
+      narrow: [{ sublayer: 'block.1.feedforward', remove: '0-1' }],
+    };
+    const file = workspacePath('narrowed.plan.json');
+    await writeFile(file, JSON.stringify(plan));
+    await vscode.commands.executeCommand('espalier.pruneLayers', vscode.Uri.file(file), {
+      ...{ format: 'safetensors', layout: 'auto-map', out: narrowed },
+    });
+    assert.match(reportOn(narrowed), /^# plain, narrowed\n/);
+    assert.match(reportOn(narrowed), /of the original, changed in the same way in memory, by/);
+    assert.match(
+      reportOn(narrowed),
+      /## Narrowed\n\n- `block\.1\.feedforward`: \d+ channels left\n/,
+    );
+    const converted = workspacePath('plain-onnx');
+    await vscode.commands.executeCommand('espalier.convertModel', vscode.Uri.file(model), {
+      ...{ format: 'onnx', out: converted },
+    });
+    assert.match(reportOn(converted), /^# plain, converted\n/);
+    assert.match(reportOn(converted), /differs from that of the original by \S+ at most/);
+  });
+
   it('tells the formats and layouts that can express a selection from those that cannot, with the reason', async () => {
     const changes = { remove: ['block.0.feedforward'] };
     const answers = await espalier.models.outputs(session.model.path, changes);

@@ -76,12 +76,17 @@ function facts(model: ModelSummary): string {
   );
 }
 
-/** What was done to a model, by the layers that were compressed and the sublayers that were removed. */
-function titleOf(name: string, compressed: number, removed: number): string {
-  if (compressed > 0) {
+/** What was done to a model, in a word. */
+function titleOf(name: string, result: ApplyResult): string {
+  if ('layers' in result && result.layers.length > 0) {
     return l10n.t('{0}, compressed', name);
   }
-  return removed > 0 ? l10n.t('{0}, pruned', name) : l10n.t('{0}, converted', name);
+  if (result.removed.length > 0) {
+    return l10n.t('{0}, pruned', name);
+  }
+  return result.narrowed === undefined
+    ? l10n.t('{0}, converted', name)
+    : l10n.t('{0}, narrowed', name);
 }
 
 /** A row of the table, where the model's files tell the value. */
@@ -204,20 +209,29 @@ function compressed({ layers }: CompressResult): string {
   );
 }
 
+const code = (id: string): string => `\`${id}\``;
+
+/** A heading and what stands under it; nothing where there is nothing. */
+function listed(heading: string, items: readonly string[]): string[] {
+  return items.length === 0 ? [] : [`## ${heading}`, items.map((item) => `- ${item}`).join('\n')];
+}
+
 /** What pruning or compressing wrote and how it was checked, as Markdown. */
 export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const layers = 'layers' in result ? result.layers : [];
+  const { removed, patched = [], narrowed = {} } = result;
+  const isChanged = layers.length + removed.length + Object.keys(narrowed).length > 0;
   const { relativeError, tolerance } = result.verification;
   const compared = [
-    formatError(relativeError),
     localise(describeCompared(result.verification)),
+    formatError(relativeError),
     tolerance.toExponential(0),
   ];
   const kept = model.sublayers.filter(({ id }) => !result.removed.includes(id));
   const change = (before: number, after: number): string =>
     before > 0 && before !== after ? formatChange(before, after) : '';
   return [
-    `# ${titleOf(escapeMarkdown(model.name), layers.length, result.removed.length)}`,
+    `# ${titleOf(escapeMarkdown(model.name), result)}`,
     escapeMarkdown(result.path),
     markdownTable(
       ['', `${l10n.t('Before')}:`, `${l10n.t('After')}:`, `${l10n.t('Change')}:`],
@@ -245,24 +259,28 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
     ),
     ...qualityReport(result.quality, result.verdict),
     `## ${l10n.t('Verification')}`,
-    layers.length === 0
+    isChanged
       ? l10n.t(
-          'The written model was opened again and compared with the original without these sublayers: largest relative difference of the output {0} over {1} (allowed: {2}).',
+          'The written model was opened again. Over {0} its output differs from that of the original, changed in the same way in memory, by {1} at most (relative; allowed: {2}).',
           ...compared,
         )
       : l10n.t(
-          'The written model was opened again and compared with the original in which these layers are changed: largest relative difference of the output {0} over {1} (allowed: {2}).',
+          'The written model was opened again. Over {0} its output differs from that of the original by {1} at most (relative; allowed: {2}).',
           ...compared,
         ),
     `## ${l10n.t('How to load it')}`,
     escapeMarkdown(localise(result.loadsWith)),
-    ...(result.removed.length === 0
-      ? []
-      : [`## ${l10n.t('Removed')}`, result.removed.map((id) => `- \`${id}\``).join('\n')]),
+    ...listed(l10n.t('Removed'), removed.map(code)),
+    ...listed(
+      l10n.t('Narrowed'),
+      Object.entries(narrowed).map(([id, left]) =>
+        id.endsWith('.attention')
+          ? l10n.t('{0}: {1} key/value heads left', code(id), left)
+          : l10n.t('{0}: {1} channels left', code(id), left),
+      ),
+    ),
     ...('layers' in result ? [`## ${l10n.t('Compressed')}`, compressed(result)] : []),
-    ...(result.patched === undefined
-      ? []
-      : [`## ${l10n.t('Graph modules')}`, result.patched.map((id) => `- \`${id}\``).join('\n')]),
+    ...listed(l10n.t('Graph modules'), patched.map(code)),
     `## ${l10n.t('Files')}`,
     markdownTable(
       [l10n.t('File'), `${l10n.t('Size')}:`],
