@@ -1,5 +1,6 @@
 import { l10n } from 'vscode';
 import { formatCount } from '../core/format';
+import type { ModelSummary } from '../core/models/model-summary';
 
 /**
  * Counts as phrases, each with a singular of its own. Sentences take a phrase as an argument, and are worded so
@@ -8,6 +9,16 @@ import { formatCount } from '../core/format';
 export const counts = {
   blocks: (n: number): string =>
     n === 1 ? l10n.t('1 block') : l10n.t('{0} blocks', formatCount(n)),
+  /** As {@link counts.blocks}, told apart where a model has an encoder and a decoder. */
+  blocksOf: ({ blocks, encoderBlocks }: Pick<ModelSummary, 'blocks' | 'encoderBlocks'>): string =>
+    encoderBlocks === undefined
+      ? counts.blocks(blocks)
+      : l10n.t(
+          '{0} ({1} of the encoder, {2} of the decoder)',
+          counts.blocks(blocks),
+          formatCount(encoderBlocks),
+          formatCount(blocks - encoderBlocks),
+        ),
   sublayers: (n: number): string =>
     n === 1 ? l10n.t('1 sublayer') : l10n.t('{0} sublayers', formatCount(n)),
   layers: (n: number): string =>

@@ -128,7 +128,7 @@ export class ModelsView implements TreeDataProvider<Uri | ModelEntry>, Disposabl
       item.tooltip = l10n.t(
         '{0}: {1}, {2}',
         workspace.asRelativePath(folder),
-        counts.blocks(model.blocks),
+        counts.blocksOf(model),
         counts.sublayers(model.sublayers.length),
       );
     } catch (error) {

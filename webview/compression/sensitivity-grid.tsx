@@ -25,7 +25,7 @@ interface GridProps {
   readonly shown: Shown;
 }
 
-const words = { corner: strings.block, block: strings.blockNumber, nothing: strings.nothing };
+const words = { corner: strings.block, nothing: strings.nothing };
 
 /** Blocks against matrices, what is shown of them, and the numbers of the cell pointed at. */
 export function SensitivityGrid(props: GridProps): VNode {
@@ -63,6 +63,7 @@ export function SensitivityGrid(props: GridProps): VNode {
         describedBy="grid-hint"
         chooses={false}
         words={words}
+        encoderBlocks={panel.get('model').encoderBlocks}
         draw={(element, fill, cell) => {
           drawCell(element, fill, cell, cells);
         }}

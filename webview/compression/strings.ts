@@ -138,7 +138,6 @@ export const strings = {
     'Point at a cell to see its numbers. Keyboard: arrow keys to move, Home and End to go to the ends of a line.',
   ),
   block: t('Block'),
-  blockNumber: (block: number) => t('Block {0}', block),
   nothing: t('No linear layer'),
   shown: t('Method'),
   plan: t('The plan'),

@@ -31,7 +31,7 @@ export function factsOf(model: ModelDescription): Fact[] {
     {
       name: strings.structure,
       value: strings.structureValue(
-        formatCount(blocks.length),
+        { blocks: blocks.length, encoderBlocks: facts.encoderBlocks },
         formatCount(sublayers),
         formatCount(totals.tensors),
       ),

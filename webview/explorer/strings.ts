@@ -1,3 +1,5 @@
+import { blocksOf } from '../blocks';
+import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import type { ComponentKind, ModelDescription, SideFile } from './types';
 import { listed, t } from '../translate';
@@ -43,10 +45,8 @@ export const strings = {
   activeParameters: (count: string) => t('{0} active per token', count),
   size: t('Size'),
   structure: t('Structure'),
-  structureValue: (blocks: string, sublayers: string, tensors: string) =>
-    [counted(blocks, 'block'), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(
-      ', ',
-    ),
+  structureValue: (model: BlockCounts, sublayers: string, tensors: string) =>
+    [blocksOf(model), counted(sublayers, 'sublayer'), counted(tensors, 'tensor')].join(', '),
   hiddenSize: t('Hidden size'),
   intermediateSize: t('Intermediate size'),
   heads: t('Attention heads'),
@@ -108,7 +108,6 @@ export const strings = {
   nothingFound: t('No tensor matches the search.'),
   expandAll: t('Expand All'),
   collapseAll: t('Collapse All'),
-  block: (index: number) => t('Block {0}', index),
   kind: (kind: ComponentKind) => kinds[kind],
   total: t('Total'),
   unknown: '–',

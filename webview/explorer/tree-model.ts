@@ -1,3 +1,4 @@
+import { blockName } from '../blocks';
 import { strings } from './strings';
 import type {
   BlockDescription,
@@ -38,7 +39,7 @@ export function treeOf(model: ModelDescription): TreeNode[] {
   const isFirst = ({ part }: PartDescription): boolean => part === 'embedding';
   return [
     ...model.parts.filter(isFirst).map(partNode),
-    ...model.blocks.map(blockNode),
+    ...model.blocks.map((block) => blockNode(block, model.facts.encoderBlocks)),
     ...model.parts.filter((part) => !isFirst(part)).map(partNode),
   ];
 }
@@ -55,7 +56,7 @@ function partNode(part: PartDescription): TreeNode {
   );
 }
 
-function blockNode(block: BlockDescription): TreeNode {
+function blockNode(block: BlockDescription, encoderBlocks: number | undefined): TreeNode {
   const isKnown = block.id.startsWith('block.');
   const own = {
     parameters: block.parameters,
@@ -66,7 +67,7 @@ function blockNode(block: BlockDescription): TreeNode {
     flopsPerToken: sumKnown(block.sublayers, 'flopsPerToken'),
     kvBytesPerToken: sumKnown(block.sublayers, 'kvBytesPerToken'),
   };
-  const label = isKnown ? strings.block(block.index) : block.id;
+  const label = isKnown ? blockName(block.index, encoderBlocks) : block.id;
   const tensors = block.sublayers.flatMap((sublayer) => sublayer.tensors);
   return container(block.id, label, own, tensors, (parent) =>
     block.sublayers.map((sublayer) => sublayerNode(sublayer, block, parent)),

@@ -1,3 +1,4 @@
+import { blockName } from '../blocks';
 import { h, setAttribute } from '../dom';
 import type { GridLayout, Place } from './grid-layout';
 import { gridLayout, LEAST_CELL_WIDTH, MOST_CELL_WIDTH, moveInGrid } from './grid-layout';
@@ -24,12 +25,13 @@ export interface GridOptions<Item extends GridItem> {
   readonly scrollLeft?: number | undefined;
   readonly words: {
     readonly corner: string;
-    readonly block: (block: number) => string;
     readonly nothing: string;
     /** Of a place whose part was lost earlier, where there are such. */
     readonly lost?: string;
   };
   readonly lost?: readonly LostPlace[];
+  /** How many of the blocks are an encoder's; those of the decoder stand a little apart. */
+  readonly encoderBlocks?: number | undefined;
   /** Draws an item; the cell has the child `.fill`. */
   readonly draw: (cell: HTMLElement, fill: HTMLElement, item: Item) => void;
   /** The cell under the pointer or with the focus has changed. */
@@ -134,15 +136,20 @@ export class BlockGrid<Item extends GridItem> {
     const { words } = this.options;
     this.cellElements.clear();
     this.drawn.clear();
+    const apart = (element: HTMLElement, block: number): HTMLElement => {
+      element.classList.toggle('part-start', block === this.options.encoderBlocks);
+      return element;
+    };
     const slot = (block: number, line: string) => {
       const id = this.places.get(`${block} ${line}`);
-      return id === undefined ? this.emptySlot(block, line) : this.createCell(id);
+      return apart(id === undefined ? this.emptySlot(block, line) : this.createCell(id), block);
     };
     const blockHeader = (block: number, role: string) => {
       const header = h('span', { role, class: 'block-number' }, String(block));
-      header.setAttribute('aria-label', words.block(block));
+      header.title = blockName(block, this.options.encoderBlocks);
+      header.setAttribute('aria-label', header.title);
       header.classList.toggle('fifth', block % 5 === 0);
-      return header;
+      return apart(header, block);
     };
     const corner = h('span', { role: 'columnheader', class: 'corner' }, words.corner);
     const lineHeader = (line: string, role: string) =>

@@ -111,7 +111,7 @@ function factsOf(
     { name: strings.size, value: sizeOf(model), title: sizeTitle(model) },
     {
       name: strings.structure,
-      value: strings.structureValue(formatCount(model.blocks), formatCount(model.sublayers.length)),
+      value: strings.structureValue(model, formatCount(model.sublayers.length)),
     },
     ...(model.hiddenSize === undefined
       ? []

@@ -3,7 +3,7 @@ import type { Drift } from '../../extension/protocol/heatmap';
 import { startsText } from '../charts/drift-scale';
 import { Icon } from '../components/icons';
 import { GridLegend, LegendKey } from '../components/legend';
-import { formatPercent } from '../format';
+import { formatCount, formatPercent } from '../format';
 import { t } from '../translate';
 import type { CellSet } from './cells';
 import { strings } from './strings';
@@ -32,7 +32,7 @@ export function HeatmapLegend({ profile, cells, drift, hasLost }: HeatmapLegendP
       definition={
         drifts === undefined || drift === undefined
           ? profile && t(profile.metricDefinition)
-          : `${strings.driftDefinition}. ${startsText(drift)}`
+          : `${strings.driftDefinition(formatCount(drift.positions))}. ${startsText(drift)}`
       }
     >
       <LegendKey text={strings.legendRemoved} status="sample" mark="removed">

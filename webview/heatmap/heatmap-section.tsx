@@ -26,7 +26,6 @@ interface HeatmapProps {
 
 const words = {
   corner: strings.block,
-  block: strings.blockNumber,
   nothing: strings.noSublayer,
   lost: strings.removedEarlier,
 };
@@ -35,7 +34,8 @@ const words = {
 export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
   const { cells, setMark } = frame;
   const pointed = useSignal<string | undefined>(undefined);
-  const lost = lostPlaces(panel.get('model'));
+  const model = panel.get('model');
+  const lost = lostPlaces(model);
   const isRunning = useComputed(() => {
     const job = panel.get('job');
     return job.kind === 'running' && job.what === 'profile';
@@ -66,6 +66,7 @@ export function HeatmapSection({ panel, frame }: HeatmapProps): VNode {
         describedBy="grid-hint"
         chooses
         words={words}
+        encoderBlocks={model.encoderBlocks}
         draw={drawCell}
         pointed={(id) => {
           pointed.value = id;

@@ -1,3 +1,5 @@
+import { blocksOf } from '../blocks';
+import type { BlockCounts } from '../blocks';
 import { counted } from '../counted';
 import { ends } from '../strings';
 import type { BaselineName, JobName, Mark, SublayerKind } from './types';
@@ -37,8 +39,8 @@ export const strings = {
   parameters: t('Parameters'),
   size: t('Size'),
   structure: t('Structure'),
-  structureValue: (blocks: string, sublayers: string) =>
-    `${counted(blocks, 'block')}, ${counted(sublayers, 'sublayer')}`,
+  structureValue: (model: BlockCounts, sublayers: string) =>
+    `${blocksOf(model)}, ${counted(sublayers, 'sublayer')}`,
   hiddenSize: t('Hidden size'),
   calibration: t('Calibration'),
   severalTexts: (count: number) => t('{0} texts', count),
@@ -111,7 +113,6 @@ export const strings = {
   // Heatmap
   heatmap: t('Layer heatmap'),
   block: t('Block'),
-  blockNumber: (block: number) => t('Block {0}', block),
   kind: (kind: SublayerKind) => kinds[kind],
   expertNumber: (expert: number) => t('Expert {0}', expert),
   gridHint: t(
@@ -125,9 +126,11 @@ export const strings = {
   legendDrift: t('Drift of hidden states from the original (relative error, log scale)'),
   littleDrift: t('little drift'),
   muchDrift: t('much drift'),
-  driftDefinition: t(
-    '‖h′ − h‖ / ‖h‖ behind each sublayer, root mean square over tokens of held-out text',
-  ),
+  driftDefinition: (positions: string) =>
+    t(
+      '‖h′ − h‖ / ‖h‖ behind each sublayer, root mean square over {0}',
+      counted(positions, 'position'),
+    ),
   colours: t('Colours'),
   colouring: { importance: t('Importance'), drift: t('Drift') },
   legendPreview: t('Preview: 1 − cos(x, x + f(x)) of each sublayer alone (log scale)'),

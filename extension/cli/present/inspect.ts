@@ -13,10 +13,14 @@ import type { Message } from '../../core/message';
 export const inspect: Presenter<Inspection> = {
   options: {},
   print: (summary, { terminal }) => {
-    const { name, architecture, parameters, bytes, blocks, sublayers } = summary;
+    const { name, architecture, parameters, bytes, blocks, encoderBlocks, sublayers } = summary;
+    const towers =
+      encoderBlocks === undefined
+        ? ''
+        : ` (${encoderBlocks} of the encoder, ${blocks - encoderBlocks} of the decoder)`;
     terminal.print(
       `${name}: ${architecture}, ${formatCount(parameters)} parameters, ${formatBytes(bytes)}, ` +
-        `${counted(blocks, 'block')}, ${counted(sublayers.length, 'sublayer')}`,
+        `${counted(blocks, 'block')}${towers}, ${counted(sublayers.length, 'sublayer')}`,
     );
     if (summary.quantization !== undefined) {
       terminal.print(`quantized: ${describeQuantization(summary.quantization)}`);

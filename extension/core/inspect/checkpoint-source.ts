@@ -76,7 +76,7 @@ export async function readGgufSource(place: WeightsPlace, open: OpenModel): Prom
 
 type Understood = Pick<
   ModelSource,
-  'understood' | 'tensors' | 'sublayers' | 'parts' | 'warnings' | 'tiedHead'
+  'understood' | 'tensors' | 'sublayers' | 'parts' | 'warnings' | 'tiedHead' | 'facts'
 >;
 
 /** What the opened model tells of its tensors; where it cannot be opened, they are still there to be listed. */
@@ -117,7 +117,7 @@ function understand(
     const keepsNothing = summary.kvBytesPerToken === 0;
     return { summary, tensors: own, ...(keepsNothing ? { cacheElements: 0 } : {}) };
   });
-  const { tiedHead, warnings } = model.summary;
+  const { tiedHead, warnings, encoderBlocks } = model.summary;
   return {
     understood: { by: 'architecture', reason: undefined },
     tensors,
@@ -135,6 +135,7 @@ function understand(
     ),
     warnings,
     ...(tiedHead === undefined ? {} : { tiedHead }),
+    ...(encoderBlocks === undefined ? {} : { facts: { encoderBlocks } }),
   };
 }
 

@@ -69,6 +69,8 @@ export interface PartDescription extends Totals {
 
 /** What a model is, as far as its configuration tells. */
 export interface ModelFacts {
+  /** Of an encoder–decoder model: how many of its blocks, the first ones, are the encoder's. */
+  readonly encoderBlocks?: number;
   readonly hiddenSize?: number;
   readonly intermediateSize?: number;
   readonly heads?: number;

@@ -45,6 +45,7 @@ export const modelSummarySchema = v.object({
   bytes: count,
   dtypes: v.record(v.string(), count),
   blocks: count,
+  encoderBlocks: v.optional(count),
   hiddenSize: v.optional(count),
   vocabularySize: v.optional(count),
   maxPositions: v.optional(count),

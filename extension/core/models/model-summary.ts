@@ -98,6 +98,8 @@ export interface ModelSummary {
   /** Element types present in the checkpoint, with the bytes each takes. */
   readonly dtypes: Readonly<Record<string, number>>;
   readonly blocks: number;
+  /** Of an encoder–decoder model: how many of its blocks, the first ones, are the encoder's. */
+  readonly encoderBlocks?: number | undefined;
   /** Sizes of a language model, as far as its files tell them. */
   readonly hiddenSize?: number;
   readonly vocabularySize?: number;

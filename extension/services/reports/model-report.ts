@@ -45,7 +45,7 @@ function headline(model: ModelSummary): string {
     `**${escapeMarkdown(model.architecture)}**`,
     l10n.t('{0} parameters', formatCount(model.parameters)),
     formatBytes(model.bytes),
-    counts.blocks(model.blocks),
+    counts.blocksOf(model),
     counts.sublayers(model.sublayers.length),
   ].join(' · ');
 }

@@ -35,7 +35,8 @@ const part = (name: 'embedding' | 'head', own: StoredTensor) => ({
   tensors: [own],
 });
 
-const model: Pick<ModelDescription, 'blocks' | 'parts'> = {
+const model: Pick<ModelDescription, 'blocks' | 'parts' | 'facts'> = {
+  facts: {},
   blocks: [block(0), block(1)],
   parts: [
     part('head', tensor('lm_head.weight', [9, 4])),
@@ -50,6 +51,13 @@ const labelsOf = (expanded: readonly string[], query = ''): string[] =>
 describe('the tree', () => {
   it('begins with the embedding and goes on in the order of the model', () => {
     expect(labelsOf([])).toEqual(['Embedding', 'Block 0', 'Block 1', 'Output head']);
+  });
+
+  it('tells blocks of an encoder from those of a decoder', () => {
+    const towers = treeOf({ ...model, facts: { encoderBlocks: 1 } } as ModelDescription);
+    expect(towers.map(({ label }) => label)).toEqual([
+      ...['Embedding', 'Block 0 (encoder)', 'Block 1 (decoder)', 'Output head'],
+    ]);
   });
 
   it('opens blocks and sublayers', () => {
