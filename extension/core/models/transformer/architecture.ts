@@ -235,6 +235,10 @@ export interface MixerNames extends BranchNorms {
   readonly form: (config: ModelConfig) => MixerForm;
   /** Whether it reads the block's input, beside the block's attention, whose norm is then its too. */
   readonly isBeside?: boolean;
+  /** Whether its module in transformers gives a pair, as attention does. */
+  readonly givesPair?: boolean;
+  /** Factor on what it adds. */
+  readonly branchScale?: (config: ModelConfig) => number;
 }
 
 /** Number and width of an attention's heads. */
@@ -280,6 +284,10 @@ export interface Architecture {
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
+  /** Norm of the stream in front of each block, which stays when its sublayers go. */
+  readonly startNorm?: string;
+  /** What the stream is multiplied by where a part is added to it; 1 when absent. */
+  readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
   /** Whether norms have no weights. */
   readonly plainNorms?: boolean;
   /** Weights are stored as [in, out]. */

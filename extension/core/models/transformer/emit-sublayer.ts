@@ -7,7 +7,7 @@ import { emitMixer } from '../parts/mixers/mixer';
 import { emitNorms } from '../parts/norm';
 import { emitPatch } from '../patch/symbolic-patch';
 import { carriedBy } from './carried-streams';
-import { attentionSide, tokensName } from './side-values';
+import { attentionSide, startsName, tokensName } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 import { idOfSublayer } from './transformer-sublayer';
 import type { TransformerSublayer } from './transformer-sublayer';
@@ -43,8 +43,8 @@ export function emitSublayer(
         if (mixer === undefined) {
           throw new Error('a model with mixers has their shape');
         }
-        const tokens = side[tokensName] ?? '';
-        return emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input, options.cache);
+        const sides = { tokens: side[tokensName] ?? '', starts: side[startsName] };
+        return emitMixer(graph, mixer, sublayer.weights, hidden, sides, input, options.cache);
       }
       case 'expert': {
         const { expertMask, keptExperts } = options;

@@ -5,6 +5,7 @@ import type { AttentionSide } from '../parts/attention';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import type { DistanceBias } from '../parts/distance-bias';
+import { readsStarts } from '../parts/mixers/mixer-form';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
@@ -27,6 +28,12 @@ const growthName = 'growth';
 /** 1 for each token, 0 for padding, as mixers read it. */
 export const tokensName = 'tokens';
 
+/** 1 for the first token of a text, 0 for others. */
+export const startsName = 'starts';
+
+const mixerSides = ({ mixer }: Sided): string[] =>
+  mixer === undefined ? [] : [tokensName, ...(readsStarts(mixer.form) ? [startsName] : [])];
+
 /** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
   const tables = [...layout.rotaries].flatMap(([key, { dimensions }]) =>
@@ -43,13 +50,12 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     name: maskName(window),
     shape: maskShape(layout, window),
   }));
-  const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
   const perLayer = layout.perLayer;
   const brought = Array.from({ length: perLayer?.blocks ?? 0 }, (_, block) => ({
     name: perLayerName(block),
     shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
   }));
-  const mixed = layout.mixer === undefined ? [] : [tokens];
+  const mixed = mixerSides(layout).map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
   return [...tables, ...growth, ...masks, ...mixed, ...brought];
 }
 
@@ -57,7 +63,7 @@ export function sideValuesOf(layout: Sided): SideValue[] {
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
   const ends = endSides(sublayer.ends);
   if (sublayer.kind !== 'attention') {
-    return [...(sublayer.kind === 'mixer' ? [tokensName] : []), ...ends];
+    return [...(sublayer.kind === 'mixer' ? mixerSides(layout) : []), ...ends];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
@@ -89,6 +95,11 @@ export function emitSides(
   if (layout.mixer !== undefined) {
     const floats = graph.op('Cast', [emitOwnMask(graph, inputs)], { to: DataType.FLOAT });
     side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
+    if (readsStarts(layout.mixer.form)) {
+      const first = graph.op('Equal', [inputs.positionIds, graph.ints([0])]);
+      const numbers = graph.op('Cast', [first], { to: DataType.FLOAT });
+      side[startsName] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
+    }
   }
   return side;
 }

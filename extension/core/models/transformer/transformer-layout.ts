@@ -21,7 +21,7 @@ import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
-import { findPatchSublayer, keepBehind, withBehind } from './transformer-sublayer';
+import { findPatchSublayer, keepBehind, withBehind, withFactor } from './transformer-sublayer';
 import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
@@ -91,9 +91,11 @@ export interface TransformerLayout {
   readonly computed: readonly string[];
 }
 
-/** Older exports store the frequencies of rotary embeddings and the causal masks. */
+/** Older exports store the frequencies of rotary embeddings and the causal masks, MiniMax powers of its decays. */
 const isComputed = (name: string): boolean =>
-  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias))$/.test(name);
+  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias)|self_attn\.(?:query|key|diagonal)_decay)$/.test(
+    name,
+  );
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -196,7 +198,8 @@ export function layOutTransformer(
         absent.push(id);
         keepBehind(sublayers, start, sumNorms(), behind);
       } else {
-        sublayers.push(withBehind(find(), [], behind));
+        const factor = architecture.streamFactor?.(config, place) ?? 1;
+        sublayers.push(withBehind(withFactor(find(), factor), [], behind));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
@@ -253,7 +256,10 @@ export function layOutTransformer(
         },
       }),
     };
-    keepBehind(sublayers, start, [], ends.before({ block, prefix: blockPrefix }));
+    const { startNorm } = architecture;
+    const startNorms =
+      startNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${startNorm}`, hiddenSize)];
+    keepBehind(sublayers, start, startNorms, ends.before({ block, prefix: blockPrefix }));
     places.push(sublayers.length);
     const parts = partsOf(architecture, config, block);
     for (const [i, part] of parts.entries()) {

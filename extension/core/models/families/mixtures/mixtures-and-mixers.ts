@@ -3,7 +3,9 @@ import { deepseekFamilies } from './deepseek-like';
 import { deltaRuleFamilies } from './delta-rules';
 import { expertFamilies } from './experts';
 import { llama4 } from './llama4';
+import { minimax } from './minimax';
 import { newerExperts } from './newer-experts';
+import { recurrentGemma } from './recurrent-gemma';
 import { selectiveScanFamilies } from './selective-scans';
 import { shortConvolutionFamilies } from './short-convolutions';
 import { softmaxExperts } from './softmax-experts';
@@ -17,7 +19,9 @@ export const mixturesAndMixers: readonly Architecture[] = [
   ...deltaRuleFamilies,
   ...stateSpaceFamilies,
   ...selectiveScanFamilies,
+  recurrentGemma,
   ...newerExperts,
   ...softmaxExperts,
   llama4,
+  minimax,
 ];
