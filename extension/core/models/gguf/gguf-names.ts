@@ -1,12 +1,12 @@
 import type {
   Architecture,
   Biases,
-  BlockEndNames,
   ExpertNames,
   LatentNames,
   MixerNames,
   Projection,
 } from '../transformer/architecture';
+import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import type { GgufFamily } from './gguf-families';
 

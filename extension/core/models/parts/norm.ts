@@ -106,8 +106,7 @@ export function emitResidual(
   const byChannel =
     layerScale === undefined ? normed : graph.op('Mul', [normed, emitWeight(graph, layerScale)]);
   const scaled = scale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(scale)]);
-  const kept =
-    streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
+  const kept = streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
   return emitNorms(graph, style, graph.op('Add', [kept, scaled]), sumNorms);
 }
 

@@ -5,6 +5,7 @@ import { emitExperts, keepExperts } from '../parts/experts';
 import { emitFeedforward } from '../parts/feedforward';
 import { emitMixer } from '../parts/mixers/mixer';
 import { emitNorms } from '../parts/norm';
+import { emitSharedTransformer } from '../parts/shared-transformer';
 import { emitPatch } from '../patch/symbolic-patch';
 import { carriedBy } from './carried-streams';
 import { attentionSide, startsName, tokensName } from './side-values';
@@ -61,7 +62,18 @@ export function emitSublayer(
           ...attentionSide(layout, sublayer, side),
           ...(carried === undefined ? {} : { othersStream: state[carried] ?? '' }),
         };
-        return emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache);
+        const { shared } = sublayer.weights;
+        return shared === undefined
+          ? emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache)
+          : emitSharedTransformer(
+              graph,
+              shape,
+              feedforward,
+              { ...sublayer.weights, shared },
+              hidden,
+              sides,
+              options.cache,
+            );
       }
     }
   });

@@ -15,7 +15,9 @@ import type { TransformerSublayer } from './transformer-sublayer';
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
-    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer'>> {
+    Partial<
+      Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer' | 'attention'>
+    > {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
   readonly distanceBias?: DistanceBias | undefined;
@@ -24,6 +26,16 @@ type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 
 /** Factor by which queries grow. */
 const growthName = 'growth';
+
+/** What the embedding gives, which shared transformers read beside the stream. */
+export const embeddedName = 'embedded';
+
+const readsEmbedded = (sublayer: TransformerSublayer): boolean =>
+  sublayer.kind === 'attention' && sublayer.weights.shared !== undefined;
+
+/** Whether side values depend on the tokens. */
+export const sidesDependOnTokens = ({ perLayer, sublayers }: Sided): boolean =>
+  perLayer !== undefined || sublayers.some(readsEmbedded);
 
 /** 1 for each token, 0 for padding, as mixers read it. */
 export const tokensName = 'tokens';
@@ -56,7 +68,10 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
   }));
   const mixed = mixerSides(layout).map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
-  return [...tables, ...growth, ...masks, ...mixed, ...brought];
+  const embedded = layout.sublayers.some(readsEmbedded)
+    ? [{ name: embeddedName, shape: ['side_batch', 'sequence', layout.attention?.hiddenSize ?? 0] }]
+    : [];
+  return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded];
 }
 
 /** Names of those that a sublayer needs. */
@@ -67,7 +82,8 @@ export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): strin
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
-  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...ends];
+  const embedded = readsEmbedded(sublayer) ? [embeddedName] : [];
+  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...embedded, ...ends];
 }
 
 /** Emits all of them, by name. */
@@ -129,6 +145,7 @@ export function attentionSide(layout: Sided, sublayer: Attention, side: Values):
     mask,
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
     ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
+    ...(readsEmbedded(sublayer) ? { embedded: side[embeddedName] ?? '' } : {}),
   };
 }
 

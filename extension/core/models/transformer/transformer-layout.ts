@@ -10,10 +10,12 @@ import type { AltUp } from '../parts/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
 import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape } from '../parts/feedforward';
+import { findSharedTransformer } from '../parts/shared-transformer';
 import { sparsityOf } from '../parts/sparsity';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
+import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
@@ -79,6 +81,8 @@ export interface TransformerLayout {
   readonly sublayers: readonly TransformerSublayer[];
   /** Parts that read the block's input, beside the part in front of them. */
   readonly beside: readonly PartKind[];
+  /** Whether those are added to that input, and read what the part in front of them gives. */
+  readonly isAside: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
@@ -87,6 +91,8 @@ export interface TransformerLayout {
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
+  /** A module that blocks share, in turns. */
+  readonly sharedModules: SharedModules | undefined;
   /** Buffers of the checkpoint that are computed instead. */
   readonly computed: readonly string[];
 }
@@ -128,6 +134,7 @@ export function layOutTransformer(
     outer.prefixes[0] ??
     '';
   const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const placeOfBlock = (block: number): string => `${blocksPrefix}${block}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
@@ -162,7 +169,7 @@ export function layOutTransformer(
   /** Number of sublayers in front of each block's attention. */
   const places: number[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
-    const blockPrefix = `${blocksPrefix}${block}.`;
+    const blockPrefix = placeOfBlock(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
     const keysBlock = architecture.keysOf?.(config, block);
@@ -207,16 +214,26 @@ export function layOutTransformer(
         kind: 'attention',
         block,
         ...(isSame(heads, attention) ? {} : { heads }),
-        weights: findAttention(
-          attentionNames(own, turns),
-          biases,
-          tensors,
-          blockPrefix,
-          { ...attention, ...heads },
-          keysBlock === undefined
-            ? undefined
-            : { block: keysBlock, prefix: `${blocksPrefix}${keysBlock}.` },
-        ),
+        weights:
+          architecture.shared === undefined
+            ? findAttention(
+                attentionNames(own, turns),
+                biases,
+                tensors,
+                blockPrefix,
+                { ...attention, ...heads },
+                keysBlock === undefined
+                  ? undefined
+                  : { block: keysBlock, prefix: placeOfBlock(keysBlock) },
+              )
+            : findSharedTransformer(
+                architecture.shared,
+                config,
+                tensors,
+                placeOfBlock,
+                block,
+                attention,
+              ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -224,7 +241,7 @@ export function layOutTransformer(
         kind: 'mixer',
         block,
         weights: findMixer(
-          architecture.mixer ?? lacking('a mixer'),
+          own.mixer ?? lacking('a mixer'),
           mixer ?? lacking('a mixer'),
           tensors,
           blockPrefix,
@@ -304,9 +321,11 @@ export function layOutTransformer(
     headId,
     sublayers,
     beside: besideOf(architecture),
+    isAside: architecture.mixer?.isAside ?? false,
     blocksPrefix,
     patchModules,
     absent,
+    sharedModules: architecture.shared?.modules(config),
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };

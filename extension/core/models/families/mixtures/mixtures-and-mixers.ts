@@ -10,6 +10,7 @@ import { selectiveScanFamilies } from './selective-scans';
 import { shortConvolutionFamilies } from './short-convolutions';
 import { softmaxExperts } from './softmax-experts';
 import { stateSpaceFamilies } from './state-spaces';
+import { zamba2 } from './zamba2';
 
 /** Families with experts or mixers, half of all: the editor loads them in a turn of their own. */
 export const mixturesAndMixers: readonly Architecture[] = [
@@ -24,4 +25,5 @@ export const mixturesAndMixers: readonly Architecture[] = [
   ...softmaxExperts,
   llama4,
   minimax,
+  zamba2,
 ];

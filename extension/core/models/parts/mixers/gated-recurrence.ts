@@ -4,13 +4,7 @@ import { emitActivation } from '../feedforward';
 import { emitLinear } from '../linear';
 import { emitWeight } from '../weight';
 import type { MixerInput, MixerKind } from './mixer-kind';
-import {
-  emitBranch,
-  emitCarriedScan,
-  emitConvolution,
-  emitRowsOf,
-  emitSequence,
-} from './pieces';
+import { emitBranch, emitCarriedScan, emitConvolution, emitRowsOf, emitSequence } from './pieces';
 
 /** Real-gated linear recurrent unit (Griffin, arXiv 2402.19427, § 2.4). */
 export interface GatedRecurrence {
