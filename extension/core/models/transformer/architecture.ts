@@ -180,6 +180,8 @@ export interface SharedExpertNames {
 /** Names below the module: [experts, 2 · inner, hidden], or gate and up by themselves, and [experts, hidden, inner]. */
 interface JoinedExperts {
   readonly gateUp: string | readonly [gate: string, up: string];
+  /** Names of gate and up in files that have them by themselves, though others don't. */
+  readonly apart?: readonly [gate: string, up: string];
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
   readonly transposed?: boolean;
