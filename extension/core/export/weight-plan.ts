@@ -9,6 +9,7 @@ import { patchParameters } from '../models/patch/patched-layout';
 import { RemovableUnits } from '../models/units';
 import type { ByteRange } from './byte-copier';
 import type { Changes } from './changes';
+import { placeOfShared } from '../models/shared-modules';
 
 /** A tensor of the source under its name in the result. */
 export interface PlannedTensor {
@@ -61,18 +62,23 @@ export function planTensors(
       return inNewForm({ name: tensor.name, tensor }, replaced);
     }
     const isShared = shared.has(tensor.name);
+    const { sharedModules } = model;
+    const own =
+      sharedModules?.module === place.module
+        ? placeOfShared(sharedModules, place, changes.blocks)
+        : place;
     const newPlace =
-      newPlaces.get(place.block) ?? (isShared ? placeOfFirst(model, place.block) : undefined);
+      own === undefined
+        ? undefined
+        : (newPlaces.get(own.block) ?? (isShared ? placeOfFirst(model, place.block) : undefined));
     const experts = mixtures.get(place.block);
     const stays = isShared || staying.has(tensor.name);
     const goes = modules.has(`${place.block}.${place.module}`) && !stays;
-    if (newPlace === undefined || goes) {
+    if (own === undefined || newPlace === undefined || goes) {
       return [];
     }
     const left =
-      experts === undefined
-        ? [{ name: place.rest, tensor }]
-        : withExperts(experts, tensor, place.rest);
+      experts === undefined ? [{ name: own.rest, tensor }] : withExperts(experts, tensor, own.rest);
     return left
       .flatMap((planned) => inNewForm(planned, replaced))
       .map((planned) => ({ ...planned, name: `${newPlace}${planned.name}` }));

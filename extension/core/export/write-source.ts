@@ -102,7 +102,8 @@ function folderOptions(source: FolderSource, configFile: string): OutputOption[]
               }
             : (layouts[layout].refuse(source, changes) ??
                 whyNotStored(model, changes) ??
-                whyNotConfig(changes)),
+                // Zeroed blocks keep their numbers.
+                (layouts[layout].keepsWeights ? undefined : whyNotConfig(changes))),
         ),
       writer: (changes, options, context) =>
         Promise.resolve(safetensorsWriter(source, layouts[layout], changes, options, context)),

@@ -1,3 +1,4 @@
+import type { SharedModules } from './shared-modules';
 import type { Width } from './narrow/width';
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
@@ -174,6 +175,8 @@ export interface LayeredModel {
   readonly blocksPrefix?: string;
   /** What the names of each block's tensors begin with, where blocks of several lists are numbered one by one. */
   readonly blockPlaces?: readonly string[];
+  /** Modules that some blocks hold for others. */
+  readonly sharedModules?: SharedModules | undefined;
   /** Tensors in the first block of a list that all of its blocks use: they go on to the first that stays. */
   readonly sharedByBlocks?: readonly string[];
   /** What the decoder reads in front of a target, where a text is read as source and target. */

@@ -52,9 +52,14 @@ describe('flows that the architecture tells', () => {
   it.each([
     ...caseNames.map((name) => fixture(name)),
     ...encoderNames.map((name) => encoderFixture(name)),
-    ...['gemma3n_text', 'gemma4_text', 'gemma4_text-keys-are-values', 'gemma4_text-experts'].map(
-      (name) => familyFixture(name),
-    ),
+    ...[
+      'gemma3n_text',
+      'gemma4_text',
+      'gemma4_text-keys-are-values',
+      'gemma4_text-experts',
+      'recurrent_gemma',
+      'zamba2',
+    ].map((name) => familyFixture(name)),
     ...['llama', 'qwen3', 'gemma3'].map((name) => join(ggufFolder, `${name}.gguf`)),
   ])(
     '%s: every used tensor is in it, sublayers are those of the model, nothing hangs loose',

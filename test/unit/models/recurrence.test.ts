@@ -121,6 +121,7 @@ async function run(
     rows: '',
     leading,
     epsilon: 0,
+    starts: '',
     mask: (rows) => rows,
     cache,
   };

@@ -9,7 +9,7 @@ import { configOfLayerType } from '../../models/parts/rotary';
 import { sparsityOf } from '../../models/parts/sparsity';
 import type { Changes } from '../changes';
 import { deciArchitecture } from './gguf-deci';
-import { sizesOf } from './folder-model';
+import { headDimOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import { narrowedSizes, sizesAfter } from './gguf-sizes';
 import { HeaderEntries } from './header-entries';
@@ -40,7 +40,10 @@ export function modelEntries(
     entries.float(layerNormEpsilon, config.rms_norm_eps);
   }
   entries.floatIfPresent(ggufFields.attn_logit_softcapping, config.attn_logit_softcapping);
-  entries.floatIfPresent(ggufFields.final_logit_softcapping, config.final_logit_softcapping);
+  entries.floatIfPresent(
+    ggufFields.final_logit_softcapping,
+    config.final_logit_softcapping ?? (target.family.logitCap === undefined ? undefined : 0),
+  );
   ownEntries(entries, model);
   attentionEntries(entries, model, changes, isDeci);
   expertEntries(entries, model, changes);
@@ -78,16 +81,24 @@ function ownEntries(entries: HeaderEntries, { config, architecture, target }: Fo
 
 function attentionEntries(
   entries: HeaderEntries,
-  { config }: FolderModel,
+  model: FolderModel,
   changes: Changes,
   isDeci: boolean,
 ): void {
-  const { heads, keyValueHeads, headDim } = sizesOf(config);
-  const each = (size: number): readonly number[] =>
-    Array.from({ length: config.num_hidden_layers }, () => size);
+  const { config, architecture, target } = model;
+  const { heads, keyValueHeads } = sizesOf(config);
+  const each = (sizeOf: (block: number) => number | undefined, usual: number): number[] =>
+    Array.from({ length: config.num_hidden_layers }, (_, block) => sizeOf(block) ?? usual);
   const sizes = {
-    ...{ heads, keyValueHeads, keyValueHeadsOf: each(keyValueHeads) },
-    innerSizesOf: each(config.intermediate_size),
+    ...{ heads, keyValueHeads, hasSameHeads: true },
+    keyValueHeadsOf: each(
+      (block) => architecture.heads?.(config, block).numKeyValueHeads,
+      keyValueHeads,
+    ),
+    innerSizesOf: each(
+      (block) => architecture.innerSize?.(config, block),
+      config.intermediate_size,
+    ),
   };
   if (isDeci) {
     for (const [field, values] of sizesAfter(sizes, changes)) {
@@ -95,16 +106,24 @@ function attentionEntries(
     }
   } else {
     const narrowed = narrowedSizes(sizes, changes);
-    for (const [field, size] of [
-      [ggufFields.num_attention_heads, heads],
-      [ggufFields.num_key_value_heads, keyValueHeads],
-      [ggufFields.intermediate_size, config.intermediate_size],
-    ] as const) {
-      entries.integer(field, narrowed.get(field)?.all ?? size);
+    for (const [field, before] of sizesAfter(sizes, changes)) {
+      const values = narrowed.get(field)?.each ?? before;
+      const [first = 0, ...others] = new Set(values);
+      if (others.length === 0) {
+        entries.integer(field, first);
+      } else {
+        entries.integers(field, values);
+      }
     }
   }
-  entries.integer(ggufFields.head_dim, headDim);
-  entries.integer('attention.value_length', headDim);
+  const lengths = ['attention.key_length', 'attention.value_length'] as const;
+  const { hasOwnWindowHeads = false } = target.family;
+  for (const length of lengths) {
+    entries.integer(length, headDimOf(model, 'full_attention'));
+    if (hasOwnWindowHeads) {
+      entries.integer(`${length}_swa`, headDimOf(model, 'sliding_attention'));
+    }
+  }
 }
 
 /** Which blocks are windowed, one by one: then removing some does not make others of the rest. */

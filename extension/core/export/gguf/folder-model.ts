@@ -35,3 +35,13 @@ export function partsOf({ architecture, config }: FolderModel, block: number): r
     ]
   );
 }
+
+/** Size of the heads of blocks of a type; the model's where all are alike. */
+export function headDimOf(
+  { architecture, config }: Pick<FolderModel, 'architecture' | 'config'>,
+  layerType: string,
+): number {
+  const block = (config.layer_types ?? []).lastIndexOf(layerType);
+  const own = block < 0 ? undefined : architecture.heads?.(config, block);
+  return own?.headDim ?? sizesOf(config).headDim;
+}

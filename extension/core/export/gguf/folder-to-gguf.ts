@@ -150,7 +150,7 @@ async function folderWriter(
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
     ...modelEntries(model, changes, isDeci, fileTypeOf(asked, placed)),
-    ...(await tokenizerEntries(summary.path, rows)),
+    ...(await tokenizerEntries(summary.path, rows, model.target.family.tokenizer)),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
   const name = `${basename(summary.path)}${asked.mix === undefined ? '' : `-${asked.mix}`}.gguf`;

@@ -10,7 +10,10 @@ import { say } from '../../message';
 export type SourceSizes = Pick<
   GgufBlocks,
   'heads' | 'keyValueHeads' | 'keyValueHeadsOf' | 'innerSizesOf'
->;
+> & {
+  /** Whether blocks with other numbers of key/value heads have as many heads nevertheless. */
+  readonly hasSameHeads?: boolean;
+};
 
 /** Keys of the sizes of a kind of sublayer. */
 const keysOfKind = {
@@ -22,7 +25,7 @@ const sizedKinds: readonly SizedKind[] = ['attention', 'feedforward'];
 
 /** Sizes of each block that stays, 0 where it lacks a sublayer, by the family's key. */
 export function sizesAfter(
-  { heads, keyValueHeads, keyValueHeadsOf, innerSizesOf }: SourceSizes,
+  { heads, keyValueHeads, keyValueHeadsOf, innerSizesOf, hasSameHeads = false }: SourceSizes,
   { blocks, absent, widths }: Pick<Changes, 'blocks' | 'absent' | 'widths'>,
 ): ReadonlyMap<string, readonly number[]> {
   const list = (before: readonly number[], kind: SizedKind): number[] =>
@@ -32,7 +35,13 @@ export function sizesAfter(
     });
   const groups = list(keyValueHeadsOf, 'attention');
   return new Map([
-    [ggufFields.num_attention_heads, groups.map((count) => count * (heads / keyValueHeads))],
+    [
+      ggufFields.num_attention_heads,
+      groups.map((count, block) => {
+        const own = keyValueHeadsOf[blocks[block] ?? 0] ?? keyValueHeads;
+        return (count * heads) / (hasSameHeads ? own : keyValueHeads);
+      }),
+    ],
     [ggufFields.num_key_value_heads, groups],
     [ggufFields.intermediate_size, list(innerSizesOf, 'feedforward')],
   ]);

@@ -161,5 +161,9 @@ function formEntries(entries: HeaderEntries, form: MixerForm): void {
     case 'selective-scan':
       sizes(form.kernel, form.stateSize, form.width, form.stepRank);
       entries.flag('ssm.dt_b_c_rms', typeof form.innerNorms === 'object');
+      break;
+    case 'gated-recurrence':
+    case 'lightning':
+      throw new Error(`no GGUF family has mixers of kind ${form.kind}`);
   }
 }

@@ -2,7 +2,7 @@ import { frequencyFactors, lengthFactors } from '../../models/gguf/gguf-rotary';
 import { configOfLayerType, readRotary, yarnScale } from '../../models/parts/rotary';
 import type { Rotary } from '../../models/parts/rotary';
 import type { ModelConfig, RopeConfig } from '../../models/transformer/model-config';
-import { sizesOf } from './folder-model';
+import { headDimOf } from './folder-model';
 import type { FolderModel } from './folder-model';
 import type { GgufTensor } from './gguf-tensors';
 import type { GgufTraits } from '../../models/gguf/gguf-traits';
@@ -12,16 +12,19 @@ import type { HeaderEntries } from './header-entries';
 export const writtenScalings = ({
   readsLengthFactors = false,
   hasSections = false,
+  hasOwnWindowHeads = false,
 }: GgufTraits): readonly string[] => [
   ...['default', 'linear', 'llama3', 'yarn'],
   ...(hasSections ? ['mrope'] : []),
   ...(readsLengthFactors ? ['longrope', 'su'] : []),
+  ...(hasOwnWindowHeads ? ['proportional'] : []),
 ];
 
 function rotaryOf({ config, configFile, architecture }: FolderModel, layerType: string): Rotary {
   const own = configOfLayerType(config, layerType);
   const order = { interleaved: false, reversed: false };
-  const headDim = architecture.latent?.(config).turnedDim ?? sizesOf(config).headDim;
+  const headDim =
+    architecture.latent?.(config).turnedDim ?? headDimOf({ architecture, config }, layerType);
   return readRotary(own, headDim, order, configFile);
 }
 
@@ -38,6 +41,9 @@ export function scalingOf(config: ModelConfig): string {
   return rope.rope_type ?? rope.type ?? 'default';
 }
 
+/** Divisor of frequencies that turn nothing (conversion/gemma.py). */
+const unturned = 1e30;
+
 /** What yarn multiplies the logarithm of its factor with where nothing else is said. */
 const defaultLogarithm = 0.1;
 
@@ -53,6 +59,10 @@ export function rotaryEntries(entries: HeaderEntries, model: FolderModel): void 
   const rotary = rotaryOf(model, 'full_attention');
   const rope = fullRope(config);
   entries.integer('rope.dimension_count', rotary.dimensions);
+  if (target.family.hasOwnWindowHeads === true) {
+    const { dimensions } = rotaryOf(model, 'sliding_attention');
+    entries.integer('rope.dimension_count_swa', dimensions);
+  }
   entries.float('rope.freq_base', thetaOf(configOfLayerType(config, 'full_attention')));
   entries.floatIfPresent('attention.temperature_scale', rope.llama_4_scaling_beta);
   if (hasSections) {
@@ -107,7 +117,8 @@ function yarnEntries(
 /** The divisors of rotary frequencies that Llama 3's scaling amounts to, or LongRoPE's two tables; none for other models. */
 export function frequencyTensors(model: FolderModel): GgufTensor[] {
   const { config, architecture } = model;
-  if (architecture.rotary === 'none' || !['llama3', 'longrope', 'su'].includes(scalingOf(config))) {
+  const scaled = ['llama3', 'longrope', 'su', 'proportional'];
+  if (architecture.rotary === 'none' || !scaled.includes(scalingOf(config))) {
     return [];
   }
   const { dimensions, frequencies } = rotaryOf(model, 'full_attention');
@@ -115,7 +126,8 @@ export function frequencyTensors(model: FolderModel): GgufTensor[] {
   const table = (name: string, scaled: readonly number[]): GgufTensor => {
     const factors = Float32Array.from(
       scaled,
-      (frequency, i) => theta ** ((-2 * i) / dimensions) / frequency,
+      // What is not turned is divided by much.
+      (frequency, i) => (frequency === 0 ? unturned : theta ** ((-2 * i) / dimensions) / frequency),
     );
     const bytes = new Uint8Array(factors.buffer);
     const { length } = bytes;

@@ -4,6 +4,7 @@ import { preTokenizerKindOf } from '../../data/gguf-pre-tokenizers';
 import { readJsonObject } from '../../data/json-object';
 import { downloadTokenizer, readTokenizerSettings } from '../../data/tokenizer-settings';
 import type { TokenizerSettings } from '../../data/tokenizer-settings';
+import type { GgufTraits } from '../../models/gguf/gguf-traits';
 import { UserError } from '../../user-error';
 import { headerEntry } from './header-entries';
 import { say } from '../../message';
@@ -35,10 +36,15 @@ type Tokenizer = v.InferOutput<typeof tokenizerSchema>;
 /**
  * The `tokenizer.ggml.` entries of a folder's tokenizer.json: byte-level BPE (`gpt2`), or SentencePiece's
  * BPE (`llama`), whose scores are the order of the merges. A folder without a tokenizer says `none`.
+ * @param kind where the family has one of its own: SentencePiece's pieces with their merges (`gemma4`)
  * @param count rows of the embedding; numbers without a token get one that is never used
  * @throws UserError where llama.cpp has no such tokenizer, or none that is known here.
  */
-export async function tokenizerEntries(folder: string, count: number): Promise<Buffer[]> {
+export async function tokenizerEntries(
+  folder: string,
+  count: number,
+  kind?: GgufTraits['tokenizer'],
+): Promise<Buffer[]> {
   const file = join(folder, 'tokenizer.json');
   const json = await readJsonObject(file, downloadTokenizer);
   if (json === undefined) {
@@ -57,7 +63,11 @@ export async function tokenizerEntries(folder: string, count: number): Promise<B
   const vocabulary = vocabularyOf(tokenizer, count);
   const isPieces = tokenizer.model.byte_fallback === true;
   return [
-    ...(isPieces ? pieceEntries(tokenizer, vocabulary.tokens) : byteLevelEntries(tokenizer, file)),
+    ...(kind !== undefined
+      ? [headerEntry.text(key('model'), kind), ...mergeEntries(tokenizer), noSpacePrefix]
+      : isPieces
+        ? pieceEntries(tokenizer, vocabulary.tokens)
+        : byteLevelEntries(tokenizer, file)),
     headerEntry.texts(key('tokens'), vocabulary.tokens),
     headerEntry.integers(key('token_type'), vocabulary.types),
     ...specialEntries(tokenizer, await readTokenizerSettings(folder), vocabulary.tokens),
@@ -113,12 +123,18 @@ function byteLevelEntries({ model, ...tokenizer }: Tokenizer, file: string): Buf
   return [
     headerEntry.text(key('model'), 'gpt2'),
     headerEntry.text(key('pre'), kind),
-    headerEntry.texts(
-      key('merges'),
-      model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' '))),
-    ),
+    ...mergeEntries({ model }),
   ];
 }
+
+const noSpacePrefix = headerEntry.flag(key('add_space_prefix'), false);
+
+const mergeEntries = ({ model }: Pick<Tokenizer, 'model'>): Buffer[] => [
+  headerEntry.texts(
+    key('merges'),
+    model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' '))),
+  ),
+];
 
 /** Score of a piece that no merge gives. */
 const neverMerged = -1e6;

@@ -50,9 +50,9 @@ const cachesClass = `class Caches:
 
 `;
 
-const noMixer = `class NoMixer(nn.Module):
+const noMixer = (givesPair = false): string => `class NoMixer(nn.Module):
     def forward(self, hidden_states, *args, **kwargs):
-        return torch.zeros_like(hidden_states)
+        return torch.zeros_like(hidden_states)${givesPair ? ', None' : ''}
 
 
 `;
@@ -79,7 +79,7 @@ export function cacheParts(family: Architecture, mixer: string): CacheParts {
   const modules = [...new Set([attention, mixer])].map((name) => `"${name}"`).join(', ');
   return {
     ...plain,
-    classes: `${cachesClass}${noMixer}`,
+    classes: `${cachesClass}${noMixer(family.mixer.givesPair)}`,
     keeps,
     config: copied,
     number: [

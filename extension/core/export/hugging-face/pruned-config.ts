@@ -257,12 +257,17 @@ export function whyNotRewritable(text: string, blocks: readonly number[]): Refus
         }
       : undefined;
   }
-  const { pruned } = familyOf(config)?.config ?? {};
+  const { pruned, whyNotPruned } = familyOf(config)?.config ?? {};
   if (pruned !== undefined && pruned(config, blocks) === undefined) {
     return {
       code: 'config-not-rewritable',
-      reason: say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
-      remedy: say`Remove single sublayers, the last blocks, or a whole period of blocks.`,
+      reason:
+        whyNotPruned ??
+        say`${String(config['model_type'])} models name their kinds of blocks by periods, which the remaining blocks don't have.`,
+      remedy:
+        whyNotPruned === undefined
+          ? say`Remove single sublayers, the last blocks, or a whole period of blocks.`
+          : say`Choose zeroed, or remove other blocks.`,
     };
   }
   const rules = renumbers && fields ? numberedRules(fields) : undefined;

@@ -10,6 +10,7 @@ import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/parts/rotary';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
+import { adaptedFlow, behindHeads } from './shared-flow';
 import type { FlowBuilder, Wire } from './flow-builder';
 import type { FlowGroup, FlowItem, FlowKind } from './flow-document';
 import { counted, listed, say, verbatim } from '../../message';
@@ -31,6 +32,8 @@ export interface AttentionContext {
   readonly encoded?: Wire | undefined;
   /** What scores gain by distance where each attention has a gate for it. */
   readonly biasTable?: LazyTensor | undefined;
+  /** What the embedding gives, and the activation of the feed-forward behind it, where blocks share a transformer. */
+  readonly sharing?: { readonly embedded: Wire; readonly activation: string } | undefined;
 }
 
 const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
@@ -132,13 +135,19 @@ export function attentionFlow(
   branch: BranchBuilder,
   shape: AttentionShape,
   weights: AttentionWeights,
-  { rotary, slidingWindow, causal, encoded, biasTable }: AttentionContext,
+  { rotary, slidingWindow, causal, encoded, biasTable, sharing }: AttentionContext,
   input: Wire,
   normed?: Wire,
 ): BranchFlow {
   const { numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
   const [batch = '', sequence = ''] = input.shape;
-  const x = normed ?? branch.norm('norm', norm, input, weights.norm);
+  const both =
+    sharing === undefined || weights.shared === undefined
+      ? input
+      : branch.add('both', 'combine', say`Beside the embedding`, [input, sharing.embedded], {
+          shape: [batch, sequence, 2 * shape.hiddenSize],
+        });
+  const x = normed ?? branch.norm('norm', norm, both, weights.norm);
   const [first, key, value] = weights.queryKeyValue;
   const heads = (count: number): Dimension[] => [batch, sequence, count, headDim];
   let q: Wire;
@@ -183,6 +192,10 @@ export function attentionFlow(
     q = { from, shape: heads(numHeads) };
     k = v = { from, shape: heads(numKeyValueHeads) };
   }
+  const [forQuery, forKey, forValue] = weights.shared?.adapters ?? [];
+  q = adaptedFlow(branch, 'query', x, q, forQuery);
+  k = adaptedFlow(branch, 'key', x, k, forKey);
+  v = adaptedFlow(branch, 'value', x, v, forValue);
   const norms = weights.queryKeyNorms;
   const normHeads = (): void => {
     q = { ...branch.norm('query-norm', norm, q, norms?.query), shape: heads(numHeads) };
@@ -244,7 +257,17 @@ export function attentionFlow(
   const gated =
     weights.gate === undefined ? context : branch.gate('gate', x, context, weights.gate);
   const inner = branch.norm('inner-norm', norm, gated, weights.innerNorm);
-  const projected = branch.linear('output', say`Output`, inner, weights.output, shape.hiddenSize);
+  const projected =
+    weights.shared === undefined
+      ? branch.linear('output', say`Output`, inner, weights.output, shape.hiddenSize)
+      : behindHeads(
+          branch,
+          shape,
+          sharing?.activation ?? '',
+          weights.shared,
+          weights.output,
+          inner,
+        );
   const out = branch.ending(shape, projected, weights);
   const label = encoded === undefined ? say`Attention` : say`Cross-attention`;
   return { group: branch.group(label, headsText), out };

@@ -58,10 +58,11 @@ export function transformerFlow(
   }
   stream = root.norm('embedding-norm', attention.norm, stream, layout.embeddingNorm);
   const brought = perLayerFlow(root, layout, ids, stream);
+  const embedded = stream;
   stream = root.norms('start-norms', attention.norm, stream, layout.startNorms);
   const streams = { hidden: stream, expected: streamsFlow(root, layout, stream) };
   const first = endsFlow(root, layout.startEnds, streams, brought);
-  const blocks = blocksOf(flow, { ...layout, brought }, first, true);
+  const blocks = blocksOf(flow, { ...layout, brought, embedded }, first, true);
   root.items.push(...blocks.items);
   const normed = root.norm('final-norm', attention.norm, blocks.out, finalNorm);
   const isShared = isTied(embedding, head);
@@ -239,9 +240,11 @@ function audioFlow(
 
 /** What a model's blocks are made of, decoder or encoder. */
 type Blocks = Pick<TransformerLayout, 'attention' | 'feedforward' | 'sublayers'> &
-  Partial<Pick<TransformerLayout, 'beside' | 'mixer' | 'rotaries'>> & {
+  Partial<Pick<TransformerLayout, 'beside' | 'isAside' | 'mixer' | 'rotaries'>> & {
     /** What tokens bring to the ends of blocks. */
     readonly brought?: Wire | undefined;
+    /** What the embedding gives. */
+    readonly embedded?: Wire;
     /** What an encoder gives. */
     readonly encoded?: Wire;
     readonly gatedBias?: EncoderLayout['gatedBias'];
@@ -293,7 +296,7 @@ function blockFlow(
   let streams = before;
   for (const [i, sublayer] of sublayers.entries()) {
     const isBeside = second > 0 && (i === second || i === second - 1);
-    const source = isBeside ? input : streams.hidden;
+    const source = isBeside && layout.isAside !== true ? input : streams.hidden;
     const normed = isBeside ? shared : undefined;
     const branch = new BranchBuilder(flow, idOfSublayer(sublayer));
     const built = ((): BranchFlow => {
@@ -303,7 +306,16 @@ function blockFlow(
           const { slidingWindow } = sublayer;
           const context = isCross(sublayer)
             ? { rotary, slidingWindow, causal: false, encoded: layout.encoded }
-            : { rotary, slidingWindow, causal, biasTable: layout.gatedBias?.table };
+            : {
+                rotary,
+                slidingWindow,
+                causal,
+                biasTable: layout.gatedBias?.table,
+                sharing: layout.embedded && {
+                  embedded: layout.embedded,
+                  activation: feedforward.activation,
+                },
+              };
           const shape = { ...attention, ...sublayer.heads };
           return attentionFlow(branch, shape, sublayer.weights, context, source, normed);
         }
@@ -322,7 +334,9 @@ function blockFlow(
     })();
     own.items.push(built.group);
     const { kind, weights } = sublayer;
-    const sum = own.add(`${kind}-sum`, 'combine', verbatim('+'), [streams.hidden, built.out]);
+    const stays = isBeside && layout.isAside === true ? input : streams.hidden;
+    const kept = own.scale(`${kind}-stream-scale`, stays, weights.streamFactor ?? 1);
+    const sum = own.add(`${kind}-sum`, 'combine', verbatim('+'), [kept, built.out]);
     const hidden = own.norms(`${kind}-sum-norm`, attention.norm, sum, weights.sumNorms);
     streams = endsFlow(own, sublayer.ends, { ...streams, hidden }, layout.brought);
   }

@@ -11,6 +11,8 @@ const formNames: Readonly<Record<MixerForm['kind'], Message>> = {
   'delta-rule': say`Gated delta rule`,
   'state-space': say`State space (Mamba-2)`,
   'selective-scan': say`Selective scan (Mamba)`,
+  lightning: say`Lightning attention`,
+  'gated-recurrence': say`Gated recurrence (RG-LRU)`,
 };
 
 /** A mixer without the sum that adds it to the stream; `normed` where its norm is another's too. */

@@ -170,6 +170,7 @@ export const gemma4Unified: Architecture = {
   classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
   config: {
     ...config,
+    computed: () => ({ hidden_size_per_layer_input: 0 }),
     only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
   },
   readsEmbedding: false,

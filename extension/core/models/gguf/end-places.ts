@@ -14,6 +14,9 @@ export function placeEnds(places: Places, { known, own, config }: BothNames): vo
   for (const part of ['left', 'right', 'postNorm'] as const) {
     placeModule(places, laurel?.[part], own.laurel?.[part]);
   }
+  if (end?.factor !== undefined && own.end?.factor !== undefined) {
+    placeTensor(places, end.factor, own.end.factor);
+  }
   const [scale, scaleInFile] = [end?.scale?.(config), own.end?.scale?.(config)];
   if (scale !== undefined && scaleInFile !== undefined) {
     placeTensor(places, scale, scaleInFile);

@@ -74,7 +74,7 @@ export async function describeGguf(
     max_position_embeddings: keys.number(ggufFields.max_position_embeddings),
     rms_norm_eps: keys.number(keyOf['rms_norm_eps'] ?? ggufFields.rms_norm_eps),
     attn_logit_softcapping: keys.numberIfPresent(ggufFields.attn_logit_softcapping),
-    final_logit_softcapping: keys.numberIfPresent(ggufFields.final_logit_softcapping),
+    final_logit_softcapping: logitCap(keys, traits),
     tie_word_embeddings: !tensors.has('output.weight'),
     gguf_biases: biasesOf(tensors),
     ...describeOwn(keys, fields),
@@ -95,6 +95,12 @@ export async function describeGguf(
     ...traits.describe?.({ keys, tensors, sizes, types }),
     ...traits.settled,
   };
+}
+
+/** Cap of the logits; 0 stands for none where llama.cpp takes one of files that are silent. */
+function logitCap(keys: GgufKeys, { logitCap: usual }: GgufTraits): number | null | undefined {
+  const cap = keys.numberIfPresent(ggufFields.final_logit_softcapping) ?? usual;
+  return usual !== undefined && cap === 0 ? null : cap;
 }
 
 /** Sizes of latent attention; older files say those of whole heads under the usual keys. */

@@ -2,7 +2,7 @@ import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { ConfigFields } from '../transformer/config-layout';
 import type { ModelConfig } from '../transformer/model-config';
 import { demandsOfGemma3n, describeGemma3n } from './gguf-gemma3n';
-import { describeGemma4 } from './gguf-gemma4';
+import { demandsOfGemma4, describeGemma4 } from './gguf-gemma4';
 import {
   asGatedDelta,
   asGroupedDelta,
@@ -263,10 +263,16 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   },
   gemma4: {
     modelType: 'gemma4_text',
+    alsoFrom: ['gemma4_unified_text'],
     windows: { period: 6, ownRotary: true },
     sizesDiffer: true,
     fields: perLayerFields,
     describe: describeGemma4,
+    demands: demandsOfGemma4,
+    writesEnds: true,
+    hasOwnWindowHeads: true,
+    tokenizer: 'gemma4',
+    logitCap: 30,
   },
   smollm3: { modelType: 'smollm3', interleaved: true, unturned: 4 },
   phi3: {

@@ -1,3 +1,5 @@
+import { keysOf } from '../families/gemma4';
+import type { ModelConfig } from '../transformer/model-config';
 import { ggufFields } from './gguf-fields';
 import type { GgufSource } from './gguf-traits';
 
@@ -34,4 +36,19 @@ export function describeGemma4({
       (_, block) => block < first && isFull(block) && !tensors.has(`blk.${block}.attn_v.weight`),
     ),
   };
+}
+
+/**
+ * Fields of config.json with the values that llama.cpp computes: the last block with keys of its own lends them to blocks that see all
+ * positions, the one in front of it to those with windows (src/llama-kv-cache-iswa.cpp).
+ */
+export function demandsOfGemma4(config: ModelConfig): Readonly<Record<string, unknown>> {
+  const { num_hidden_layers: blocks, layer_types: types } = config;
+  const lenders = Array.from({ length: blocks }, (_, block) => keysOf(config, block));
+  const first = lenders.findIndex((lender) => lender !== undefined);
+  const areLast = lenders.every(
+    (lender, block) =>
+      lender === undefined || lender === first - (types?.[block] === 'full_attention' ? 1 : 2),
+  );
+  return areLast ? {} : { num_kv_shared_layers: 0 };
 }

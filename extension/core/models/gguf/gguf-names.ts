@@ -1,12 +1,12 @@
 import type {
   Architecture,
   Biases,
-  BlockEndNames,
   ExpertNames,
   LatentNames,
   MixerNames,
   Projection,
 } from '../transformer/architecture';
+import type { BlockEndNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import type { GgufFamily } from './gguf-families';
 
@@ -157,7 +157,11 @@ function apartInGguf(known: ExpertNames, apart: NonNullable<ExpertNames['apart']
     ...known,
     ...inBlock,
     shareFactors: 'ffn_down_exps.scale',
-    joined: { gateUp: 'ffn_gate_up_exps.weight', down: 'ffn_down_exps.weight' },
+    joined: {
+      gateUp: 'ffn_gate_up_exps.weight',
+      apart: ['ffn_gate_exps.weight', 'ffn_up_exps.weight'],
+      down: 'ffn_down_exps.weight',
+    },
     apart: {
       ...apart,
       norm: 'pre_ffw_norm_2',

@@ -136,6 +136,7 @@ function placeExperts(places: Places, names: BothNames): void {
   for (const module of from.modules) {
     const inside = (name: string): string => (module === '' ? name : `${module}.${name}`);
     placeRouter(places, from, inside);
+    placeApart(places, names, inside);
     const place = (name: string, targets: readonly string[]): void => {
       const more = { turned: joined.transposed === true, turns: known.feedforward.takesTurns };
       placeStack(places, inside(name), targets, more);
@@ -160,31 +161,49 @@ function placeExperts(places: Places, names: BothNames): void {
   }
 }
 
-/** The router's rows, and what is added to scores: one for each expert. */
+/** What experts have by themselves beside a feed-forward. */
+function placeApart(places: Places, names: BothNames, inside: (name: string) => string): void {
+  const { known, own } = names;
+  const [from, to] = [known.experts, own.experts];
+  if (from?.apart === undefined || to?.apart === undefined) {
+    return;
+  }
+  for (const norm of ['norm', 'postNorm', 'sharedPostNorm'] as const) {
+    placeNorm(places, names, from.apart[norm], to.apart[norm]);
+  }
+  placeTensor(places, from.apart.routerScale, to.apart.routerScale);
+  if (from.shareFactors !== undefined && to.shareFactors !== undefined) {
+    places.set(inside(from.shareFactors), expertRows(to.shareFactors, ''));
+  }
+}
+
+/** One row for each expert. */
+const expertRows =
+  (part: string, kind: string): Place =>
+  (tensor, kept) => {
+    const isVector = kept === undefined && tensor.shape[0] === 1;
+    const flat = isVector ? { ...tensor, shape: tensor.shape.slice(1) } : tensor;
+    if (kept === undefined) {
+      return [{ part, kind, ...allRows(flat) }];
+    }
+    return [
+      {
+        ...{ part, kind, shape: [kept.length, ...flat.shape.slice(1)] },
+        rows: kept.map((expert) => {
+          const row = partOfTensor(flat, expert);
+          return { tensor: { ...row, shape: [1, row.shape[0] ?? 1] }, count: 1 };
+        }),
+      },
+    ];
+  };
+
+/** The router's rows, and what is added to scores. */
 function placeRouter(places: Places, from: ExpertNames, inside: (name: string) => string): void {
-  const rows =
-    (part: string, kind: string): Place =>
-    (tensor, kept) => {
-      const isVector = kept === undefined && tensor.shape[0] === 1;
-      const flat = isVector ? { ...tensor, shape: tensor.shape.slice(1) } : tensor;
-      if (kept === undefined) {
-        return [{ part, kind, ...allRows(flat) }];
-      }
-      return [
-        {
-          ...{ part, kind, shape: [kept.length, ...flat.shape.slice(1)] },
-          rows: kept.map((expert) => {
-            const row = partOfTensor(flat, expert);
-            return { tensor: { ...row, shape: [1, row.shape[0] ?? 1] }, count: 1 };
-          }),
-        },
-      ];
-    };
-  places.set(inside(`${from.router}.weight`), rows('ffn_gate_inp', 'weight'));
-  places.set(inside(`${from.router}.bias`), rows('ffn_gate_inp', 'bias'));
+  places.set(inside(`${from.router}.weight`), expertRows('ffn_gate_inp', 'weight'));
+  places.set(inside(`${from.router}.bias`), expertRows('ffn_gate_inp', 'bias'));
   if (from.choiceBias !== undefined) {
     const { choiceBias: name, choiceBiasIsOfBlock: isOfBlock = false } = from;
-    places.set(isOfBlock ? name : inside(name), rows('exp_probs_b', 'bias'));
+    places.set(isOfBlock ? name : inside(name), expertRows('exp_probs_b', 'bias'));
   }
 }
 

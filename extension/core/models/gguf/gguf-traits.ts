@@ -80,6 +80,12 @@ export interface GgufTraits {
   readonly writesEnds?: boolean;
   /** Whether llama.cpp wants keys and values also of blocks that read others'. */
   readonly wantsAllKeys?: boolean;
+  /** Whether blocks with windows have heads of a size of their own, and others turn a share of theirs. */
+  readonly hasOwnWindowHeads?: boolean;
+  /** Cap of the logits that llama.cpp takes where the file is silent; 0 there stands for none. */
+  readonly logitCap?: number;
+  /** Kind of tokenizer, where that is not told by the folder's. */
+  readonly tokenizer?: 'gemma4';
   /** Whether the bounds of yarn's ramp are integers; yes when absent. */
   readonly roundsYarn?: boolean;
 }

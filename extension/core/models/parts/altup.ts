@@ -1,5 +1,5 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { AltUpNames, LaurelNames } from '../transformer/architecture';
+import type { AltUpNames, LaurelNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { emitLinearOver } from './linear';

@@ -21,8 +21,11 @@ import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRelativeScores } from './relative-scores';
 import type { RelativeShape, RelativeWeights } from './relative-scores';
+import { emitProbabilities } from './probabilities';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
+import { emitAdapted } from './adapted';
+import type { SharedParts } from './shared-transformer';
 import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */
@@ -86,6 +89,8 @@ export interface AttentionWeights extends Branch {
   readonly distanceBias?: DistanceBias;
   /** How far the mask, which holds what scores gain by distance, is let in. */
   readonly biasGate?: BiasGate;
+  /** Of a transformer that blocks share, whose last layer is `output`. */
+  readonly shared?: SharedParts;
 }
 
 /** How keys and values are made of another stream than the one that queries are made of. */
@@ -108,6 +113,8 @@ export interface AttentionSide {
   readonly queryScale?: Value;
   /** The other stream [batch, length, hiddenSize] that keys and values are made of. */
   readonly othersStream?: Value;
+  /** What the embedding gives: [batch, sequence, hiddenSize]. */
+  readonly embedded?: Value;
 }
 
 /**
@@ -122,10 +129,26 @@ export function emitAttention(
   side: AttentionSide,
   cache?: SublayerCache,
 ): Value {
-  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
+  const { norm, residualScale } = shape;
   const input = emitBranchInput(graph, norm, hidden, weights);
-  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  const heads = emitHeads(graph, shape, weights, input, side, cache);
   const size = graph.op('Shape', [hidden]);
+  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, heads), size]);
+  return emitResidual(graph, norm, residualScale, hidden, branch, weights);
+}
+
+/** Emits what all heads give of `input` [batch, sequence, hiddenSize]: rows [batch · sequence, numHeads · valueDim]. */
+export function emitHeads(
+  graph: GraphBuilder,
+  shape: AttentionShape,
+  weights: AttentionWeights,
+  input: Value,
+  side: AttentionSide,
+  cache?: SublayerCache,
+): Value {
+  const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, norm } = shape;
+  const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
+  const size = graph.op('Shape', [input]);
   const [batch = '', sequence = ''] = graph.ops(
     'Split',
     [graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]), graph.ints([1, 1])],
@@ -239,9 +262,7 @@ export function emitAttention(
   ]);
   const gate = weights.gate === undefined ? heads.gate : emitLinear(graph, weights.gate, rows);
   const gated = gate === undefined ? joined : emitGate(graph, shape, joined, gate);
-  const inner = normed(gated, weights.innerNorm);
-  const branch = graph.op('Reshape', [emitLinear(graph, weights.output, inner), size]);
-  return emitResidual(graph, norm, shape.residualScale, hidden, branch, weights);
+  return normed(gated, weights.innerNorm);
 }
 
 /** Emits keys and values, rows [rows, numKeyValueHeads · headDim], of the stream in front of another attention. */
@@ -254,56 +275,6 @@ function emitOthersKeys(
   const input = gain === undefined ? hidden : emitNorm(graph, norm, hidden, gain);
   const rows = graph.op('Reshape', [input, graph.ints([-1, hiddenSize])]);
   return keyValue.map((linear) => emitLinear(graph, linear, rows));
-}
-
-/** Emits what share of each key's value goes to each query, of scores and mask. */
-function emitProbabilities(
-  graph: GraphBuilder,
-  { hashes }: AttentionShape,
-  { sinks }: AttentionWeights,
-  scores: Value,
-  mask: Value | undefined,
-): Value {
-  if (hashes !== undefined) {
-    return emitAgreement(graph, hashes, scores, mask);
-  }
-  const masked = mask === undefined ? scores : graph.op('Add', [scores, mask]);
-  return sinks === undefined
-    ? graph.op('Softmax', [masked], { axis: -1 })
-    : emitSoftmaxWithSinks(graph, masked, sinks);
-}
-
-/** Emits (1 − acos(cosine) / π) ^ hashes, and 0 where masked (YOSO, arXiv 2111.09714). */
-function emitAgreement(
-  graph: GraphBuilder,
-  hashes: number,
-  cosines: Value,
-  mask: Value | undefined,
-): Value {
-  const angles = graph.op('Acos', [graph.op('Clip', [cosines, graph.scalar(-1), graph.scalar(1)])]);
-  const near = graph.op('Sub', [graph.scalar(1), graph.op('Div', [angles, graph.scalar(Math.PI)])]);
-  const shares = graph.op('Pow', [near, graph.scalar(hashes)]);
-  return mask === undefined
-    ? shares
-    : graph.op('Where', [graph.op('Less', [mask, graph.scalar(0)]), graph.scalar(0), shares]);
-}
-
-/** Softmax of scores [batch, heads, sequence, total] and one more score a head, whose share is left out. */
-function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTensor): Value {
-  const column = graph.op('Reshape', [emitWeight(graph, sinks), graph.ints([1, -1, 1, 1])]);
-  const leading = graph.op('Slice', [
-    graph.op('Shape', [scores]),
-    graph.ints([0]),
-    graph.ints([3]),
-  ]);
-  const size = graph.op('Concat', [leading, graph.ints([1])], { axis: 0 });
-  const all = graph.op('Concat', [scores, graph.op('Expand', [column, size])], { axis: -1 });
-  return graph.op('Slice', [
-    graph.op('Softmax', [all], { axis: -1 }),
-    graph.ints([0]),
-    graph.ints([-1]),
-    graph.ints([3]),
-  ]);
 }
 
 /** Emits sums over each head's values, [batch, heads, sequence, valueDim]. */
@@ -355,7 +326,9 @@ function emitQueryKeyValue(
   weights: AttentionWeights,
   rows: Value,
 ): Value[] {
-  const projected = weights.queryKeyValue.map((linear) => emitLinear(graph, linear, rows));
+  const projected = weights.queryKeyValue.map((linear, i) =>
+    emitAdapted(graph, linear, weights.shared?.adapters[i], rows),
+  );
   const [fused = ''] = projected;
   if (projected.length > 1 || weights.othersKeys !== undefined) {
     return projected;

@@ -1,6 +1,6 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { PerLayerNames } from '../transformer/architecture';
+import type { PerLayerNames } from '../transformer/block-end-names';
 import type { ModelConfig } from '../transformer/model-config';
 import { partTensors } from '../transformer/part-tensors';
 import type { TensorFinder } from '../transformer/tensor-finder';

@@ -72,6 +72,8 @@ const emitMean = (graph: GraphBuilder, x: Value): Value =>
 export interface Branch {
   readonly norm?: Norm;
   readonly postNorm?: Norm;
+  /** What the stream is multiplied by; 1 when absent. */
+  readonly streamFactor?: number;
   /** Factors on the branch: [width]. */
   readonly layerScale?: LazyTensor;
   /**
@@ -91,20 +93,21 @@ export function emitBranchInput(
   return norm === undefined ? hidden : emitNorm(graph, style, hidden, norm);
 }
 
-/** Emits hidden + scale · layerScale · postNorm(branch), and the norms of the sum. */
+/** Emits streamFactor · hidden + scale · layerScale · postNorm(branch), and the norms of the sum. */
 export function emitResidual(
   graph: GraphBuilder,
   style: NormStyle,
   scale: number,
   hidden: Value,
   branch: Value,
-  { postNorm, layerScale, sumNorms }: Branch,
+  { postNorm, layerScale, sumNorms, streamFactor = 1 }: Branch,
 ): Value {
   const normed = postNorm === undefined ? branch : emitNorm(graph, style, branch, postNorm);
   const byChannel =
     layerScale === undefined ? normed : graph.op('Mul', [normed, emitWeight(graph, layerScale)]);
   const scaled = scale === 1 ? byChannel : graph.op('Mul', [byChannel, graph.scalar(scale)]);
-  return emitNorms(graph, style, graph.op('Add', [hidden, scaled]), sumNorms);
+  const kept = streamFactor === 1 ? hidden : graph.op('Mul', [hidden, graph.scalar(streamFactor)]);
+  return emitNorms(graph, style, graph.op('Add', [kept, scaled]), sumNorms);
 }
 
 /** Emits norms one after the other. */

@@ -1,3 +1,4 @@
+import type { AltUpNames, BlockEndNames, LaurelNames, PerLayerNames } from './block-end-names';
 import type { ConfigFields, ConfigLayout } from './config-layout';
 import type { ModelConfig } from './model-config';
 import type { FeedforwardShape } from '../parts/feedforward';
@@ -5,6 +6,7 @@ import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
+import type { SharedNames } from '../parts/shared-transformer';
 import type { Message } from '../../message';
 
 /**
@@ -47,46 +49,6 @@ interface LearnedPositions {
 export interface SinePositions {
   readonly offset: number;
   readonly divisor: (half: number) => number;
-}
-
-/** What each token brings to every block besides the stream: rows of a table, and a projection of its embedding (Gemma 3n). */
-export interface PerLayerNames {
-  readonly table: string;
-  readonly projection: string;
-  readonly norm: string;
-  /** Numbers a token brings to a block; undefined where a model has none. */
-  readonly width: (config: ModelConfig) => number | undefined;
-}
-
-/** What stands behind a block's sublayers, and stays when they go. */
-export interface BlockEndNames {
-  /** x + norm(projection(activation(gate(x)) · what the token brings)). */
-  readonly perLayer?: { readonly gate: string; readonly projection: string; readonly norm: string };
-  /** Tensor [hidden] that what `perLayer` reads is multiplied by. */
-  readonly scale?: (config: ModelConfig) => string | undefined;
-  /** Tensor [1] that the stream is multiplied by. */
-  readonly factor?: string;
-}
-
-/** Names of tensors of AltUp. */
-export interface AltUpNames {
-  readonly count: (config: ModelConfig) => number;
-  /** Outside the blocks, `<name>.<number>` or one tensor of all: from the first stream to the others, and back. */
-  readonly enter: string;
-  readonly leave: string;
-  readonly norm: string;
-  readonly router: string;
-  /** Coefficients in front of a block's sublayers, and behind them. */
-  readonly predict: string;
-  readonly correct: string;
-}
-
-/** A residual of low rank beside attention (LAuReL, arXiv 2411.07501). */
-export interface LaurelNames {
-  readonly rank: (config: ModelConfig) => number;
-  readonly left: string;
-  readonly right: string;
-  readonly postNorm: string;
 }
 
 /** Names of the tensors outside the blocks, below a prefix. */
@@ -218,6 +180,8 @@ export interface SharedExpertNames {
 /** Names below the module: [experts, 2 · inner, hidden], or gate and up by themselves, and [experts, hidden, inner]. */
 interface JoinedExperts {
   readonly gateUp: string | readonly [gate: string, up: string];
+  /** Names of gate and up in files that have them by themselves, though others don't. */
+  readonly apart?: readonly [gate: string, up: string];
   readonly down: string;
   /** [experts, hidden, 2 · inner] and [experts, inner, hidden]. */
   readonly transposed?: boolean;
@@ -235,6 +199,12 @@ export interface MixerNames extends BranchNorms {
   readonly form: (config: ModelConfig) => MixerForm;
   /** Whether it reads the block's input, beside the block's attention, whose norm is then its too. */
   readonly isBeside?: boolean;
+  /** Whether what it gives is added to the block's input, and not to what the block's attention gives, which it reads. */
+  readonly isAside?: boolean;
+  /** Whether its module in transformers gives a pair, as attention does. */
+  readonly givesPair?: boolean;
+  /** Factor on what it adds. */
+  readonly branchScale?: (config: ModelConfig) => number;
 }
 
 /** Number and width of an attention's heads. */
@@ -280,6 +250,10 @@ export interface Architecture {
   readonly config?: ConfigLayout;
   readonly outer: OuterNames;
   readonly norm: NormKind;
+  /** Norm of the stream in front of each block, which stays when its sublayers go. */
+  readonly startNorm?: string;
+  /** What the stream is multiplied by where a part is added to it; 1 when absent. */
+  readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
   /** Whether norms have no weights. */
   readonly plainNorms?: boolean;
   /** Weights are stored as [in, out]. */
@@ -338,6 +312,8 @@ export interface Architecture {
   /** Mixtures of experts in the place of feed-forwards, whose norms they have. */
   readonly experts?: ExpertNames;
   readonly mixer?: MixerNames;
+  /** Names of what stands for attention where blocks share a transformer. */
+  readonly shared?: SharedNames;
   readonly altUp?: AltUpNames;
   readonly laurel?: LaurelNames;
   readonly end?: BlockEndNames;
@@ -382,7 +358,7 @@ export interface Architecture {
   readonly blockForm?: (
     config: ModelConfig,
     block: number,
-  ) => Partial<Pick<Architecture, 'attention' | 'feedforward'>>;
+  ) => Partial<Pick<Architecture, 'attention' | 'mixer' | 'feedforward'>>;
   /** What depends on the config besides. */
   readonly form?: (config: ModelConfig) => Partial<Architecture>;
 }

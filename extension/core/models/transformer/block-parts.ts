@@ -15,7 +15,7 @@ export function partsOf(
 export function besideOf({ parallel, mixer }: Architecture): PartKind[] {
   return [
     ...(parallel === true ? (['feedforward', 'expert'] as const) : []),
-    ...(mixer?.isBeside === true ? (['mixer'] as const) : []),
+    ...(mixer?.isBeside === true || mixer?.isAside === true ? (['mixer'] as const) : []),
   ];
 }
 

@@ -1,3 +1,5 @@
+import type { Message } from '../../message';
+
 /** Fields of a config.json by name. */
 export type ConfigFields = Readonly<Record<string, unknown>>;
 
@@ -49,6 +51,8 @@ export interface ConfigLayout {
    * which.
    */
   readonly pruned?: (config: ConfigFields, blocks: readonly number[]) => ConfigFields | undefined;
+  /** Why they can't, as a sentence, where they name kinds of blocks by more than periods. */
+  readonly whyNotPruned?: Message;
   /** Whether no field counts all blocks: `pruned` says how many are left. */
   readonly isUnnumbered?: boolean;
   /** Fields that have one known value each; a config.json with another is refused. */

@@ -1,12 +1,16 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { ModelInputs } from '../model-emitter';
+import type { ModelInputs, Values } from '../model-emitter';
+import { emitEnter } from '../parts/altup';
+import { emitEnds, emitPerLayer } from '../parts/block-end';
+import type { Streams } from '../parts/block-end';
 import { emitLinearOver, emitTableRows } from '../parts/linear';
-import { emitNorm } from '../parts/norm';
+import { emitNorm, emitNorms } from '../parts/norm';
 import { emitPlaces } from '../parts/places';
+import { embeddedName, emitSides, sidesDependOnTokens } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 
 /** Emits rows of the embedding, scaled, with what positions add, normed. */
-export function emitEmbedding(
+function emitEmbedding(
   graph: GraphBuilder,
   {
     embedding,
@@ -32,4 +36,30 @@ export function emitEmbedding(
   return normsWordsAlone
     ? graph.op('Add', [normed(words), places])
     : normed(graph.op('Add', [words, places]));
+}
+
+/** Emits side values, and the streams in front of the first sublayer; `seen` is told what is in front of the ends of blocks that are gone. */
+export function emitStart(
+  graph: GraphBuilder,
+  layout: TransformerLayout,
+  inputs: ModelInputs,
+  seen: Map<number, Value>,
+): Streams & { readonly side: Values } {
+  return graph.within('prologue', () => {
+    const { attention, feedforward, perLayer, startNorms, startEnds, altUp } = layout;
+    const embedded = emitEmbedding(graph, layout, inputs);
+    const side = {
+      ...emitSides(graph, layout, inputs),
+      ...(sidesDependOnTokens(layout) && perLayer === undefined
+        ? { [embeddedName]: embedded }
+        : {}),
+      ...(perLayer === undefined
+        ? {}
+        : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
+    };
+    const normed = emitNorms(graph, attention.norm, embedded, startNorms);
+    const expected = altUp === undefined ? [] : emitEnter(graph, altUp, normed);
+    const first = { hidden: normed, expected };
+    return { ...emitEnds(graph, feedforward, startEnds, first, side, seen), side };
+  });
 }

@@ -5,9 +5,10 @@ import { emitExperts, keepExperts } from '../parts/experts';
 import { emitFeedforward } from '../parts/feedforward';
 import { emitMixer } from '../parts/mixers/mixer';
 import { emitNorms } from '../parts/norm';
+import { emitSharedTransformer } from '../parts/shared-transformer';
 import { emitPatch } from '../patch/symbolic-patch';
 import { carriedBy } from './carried-streams';
-import { attentionSide, tokensName } from './side-values';
+import { attentionSide, startsName, tokensName } from './side-values';
 import type { TransformerLayout } from './transformer-layout';
 import { idOfSublayer } from './transformer-sublayer';
 import type { TransformerSublayer } from './transformer-sublayer';
@@ -43,8 +44,8 @@ export function emitSublayer(
         if (mixer === undefined) {
           throw new Error('a model with mixers has their shape');
         }
-        const tokens = side[tokensName] ?? '';
-        return emitMixer(graph, mixer, sublayer.weights, hidden, tokens, input, options.cache);
+        const sides = { tokens: side[tokensName] ?? '', starts: side[startsName] };
+        return emitMixer(graph, mixer, sublayer.weights, hidden, sides, input, options.cache);
       }
       case 'expert': {
         const { expertMask, keptExperts } = options;
@@ -61,7 +62,18 @@ export function emitSublayer(
           ...attentionSide(layout, sublayer, side),
           ...(carried === undefined ? {} : { othersStream: state[carried] ?? '' }),
         };
-        return emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache);
+        const { shared } = sublayer.weights;
+        return shared === undefined
+          ? emitAttention(graph, shape, sublayer.weights, hidden, sides, options.cache)
+          : emitSharedTransformer(
+              graph,
+              shape,
+              feedforward,
+              { ...sublayer.weights, shared },
+              hidden,
+              sides,
+              options.cache,
+            );
       }
     }
   });

@@ -111,8 +111,9 @@ function findEach(
   module: string,
 ): Expert[] {
   const numbers = Array.from({ length: count }, (_, j) => j);
-  const gateUpNames = typeof joined.gateUp === 'string' ? [joined.gateUp] : joined.gateUp;
-  if (!tensors.has(`${module}${gateUpNames[0]}`)) {
+  const spelled = [asList(joined.gateUp), joined.apart ?? []];
+  const gateUpNames = spelled.find(([first]) => tensors.has(`${module}${first}`));
+  if (gateUpNames === undefined) {
     const all = `${module}experts.`;
     return numbers.map((j) => ({
       gateUp: gateUp.map((name) => tensors.linear(`${all}${j}.${name}`, inner, hidden, false)),
@@ -137,7 +138,13 @@ function findEach(
 const biasOf = (name: string): string =>
   name.endsWith('.weight') ? name.replace(/weight$/, 'bias') : `${name}_bias`;
 
-const usualJoined = { gateUp: 'experts.gate_up_proj', down: 'experts.down_proj' };
+const asList = (names: string | readonly string[]): readonly string[] =>
+  typeof names === 'string' ? [names] : names;
+
+const usualJoined: NonNullable<ExpertNames['joined']> = {
+  gateUp: 'experts.gate_up_proj',
+  down: 'experts.down_proj',
+};
 
 function sliceOf(weight: LazyTensor, bias: LazyTensor | undefined, transposed: boolean): Linear {
   return {

@@ -59,7 +59,11 @@ type InRole = readonly [role: LinearRole, linear: Linear, expert?: number];
 function withRoles(sublayer: TransformerSublayer, gated: boolean): InRole[] {
   switch (sublayer.kind) {
     case 'attention': {
-      const { queryKeyValue, latentNorms, output, gate, othersKeys } = sublayer.weights;
+      const { queryKeyValue, latentNorms, output, gate, othersKeys, shared } = sublayer.weights;
+      if (shared !== undefined) {
+        // The others are other blocks' too.
+        return [['output', output]];
+      }
       const roles = latentNorms === undefined ? (['query', 'key', 'value'] as const) : [];
       const isFused = queryKeyValue.length === 1 && othersKeys === undefined;
       return [

@@ -5,6 +5,7 @@ import type { AttentionSide } from '../parts/attention';
 import { endSides, perLayerName } from '../parts/block-end';
 import { emitCausalMask, emitWholeMask } from '../parts/causal-mask';
 import type { DistanceBias } from '../parts/distance-bias';
+import { readsStarts } from '../parts/mixers/mixer-form';
 import { emitQueryGrowth } from '../parts/query-growth';
 import { emitRotaryTables } from '../parts/rotary';
 import type { TransformerLayout } from './transformer-layout';
@@ -14,7 +15,9 @@ import type { TransformerSublayer } from './transformer-sublayer';
 export interface Sided
   extends
     Pick<TransformerLayout, 'rotaries' | 'sublayers'>,
-    Partial<Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer'>> {
+    Partial<
+      Pick<TransformerLayout, 'slopes' | 'queryGrowth' | 'mixer' | 'perLayer' | 'attention'>
+    > {
   /** Whether tokens see those behind them too. */
   readonly seesWhole?: boolean;
   readonly distanceBias?: DistanceBias | undefined;
@@ -24,8 +27,24 @@ type Attention = Extract<TransformerSublayer, { readonly kind: 'attention' }>;
 /** Factor by which queries grow. */
 const growthName = 'growth';
 
+/** What the embedding gives, which shared transformers read beside the stream. */
+export const embeddedName = 'embedded';
+
+const readsEmbedded = (sublayer: TransformerSublayer): boolean =>
+  sublayer.kind === 'attention' && sublayer.weights.shared !== undefined;
+
+/** Whether side values depend on the tokens. */
+export const sidesDependOnTokens = ({ perLayer, sublayers }: Sided): boolean =>
+  perLayer !== undefined || sublayers.some(readsEmbedded);
+
 /** 1 for each token, 0 for padding, as mixers read it. */
 export const tokensName = 'tokens';
+
+/** 1 for the first token of a text, 0 for others. */
+export const startsName = 'starts';
+
+const mixerSides = ({ mixer }: Sided): string[] =>
+  mixer === undefined ? [] : [tokensName, ...(readsStarts(mixer.form) ? [startsName] : [])];
 
 /** Every side value of a model: tables of rotary embeddings, growth of queries, masks, what tokens bring to ends of blocks. */
 export function sideValuesOf(layout: Sided): SideValue[] {
@@ -43,25 +62,28 @@ export function sideValuesOf(layout: Sided): SideValue[] {
     name: maskName(window),
     shape: maskShape(layout, window),
   }));
-  const tokens = { name: tokensName, shape: ['side_batch', 'sequence', 1] };
   const perLayer = layout.perLayer;
   const brought = Array.from({ length: perLayer?.blocks ?? 0 }, (_, block) => ({
     name: perLayerName(block),
     shape: ['side_batch', 'sequence', perLayer?.width ?? 0],
   }));
-  const mixed = layout.mixer === undefined ? [] : [tokens];
-  return [...tables, ...growth, ...masks, ...mixed, ...brought];
+  const mixed = mixerSides(layout).map((name) => ({ name, shape: ['side_batch', 'sequence', 1] }));
+  const embedded = layout.sublayers.some(readsEmbedded)
+    ? [{ name: embeddedName, shape: ['side_batch', 'sequence', layout.attention?.hiddenSize ?? 0] }]
+    : [];
+  return [...tables, ...growth, ...masks, ...mixed, ...brought, ...embedded];
 }
 
 /** Names of those that a sublayer needs. */
 export function sideNamesOf(layout: Sided, sublayer: TransformerSublayer): string[] {
   const ends = endSides(sublayer.ends);
   if (sublayer.kind !== 'attention') {
-    return [...(sublayer.kind === 'mixer' ? [tokensName] : []), ...ends];
+    return [...(sublayer.kind === 'mixer' ? mixerSides(layout) : []), ...ends];
   }
   const tables = sublayer.rotary === undefined ? [] : tableNames(sublayer.rotary);
   const growth = grows(layout, sublayer) ? [growthName] : [];
-  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...ends];
+  const embedded = readsEmbedded(sublayer) ? [embeddedName] : [];
+  return [...tables, ...growth, maskName(sublayer.slidingWindow), ...embedded, ...ends];
 }
 
 /** Emits all of them, by name. */
@@ -89,6 +111,11 @@ export function emitSides(
   if (layout.mixer !== undefined) {
     const floats = graph.op('Cast', [emitOwnMask(graph, inputs)], { to: DataType.FLOAT });
     side[tokensName] = graph.op('Unsqueeze', [floats, graph.ints([2])]);
+    if (readsStarts(layout.mixer.form)) {
+      const first = graph.op('Equal', [inputs.positionIds, graph.ints([0])]);
+      const numbers = graph.op('Cast', [first], { to: DataType.FLOAT });
+      side[startsName] = graph.op('Unsqueeze', [numbers, graph.ints([2])]);
+    }
   }
   return side;
 }
@@ -118,6 +145,7 @@ export function attentionSide(layout: Sided, sublayer: Attention, side: Values):
     mask,
     ...(rotary === undefined ? {} : { rotation: { rotary, cos, sin } }),
     ...(queryScale === undefined || !grows(layout, sublayer) ? {} : { queryScale }),
+    ...(readsEmbedded(sublayer) ? { embedded: side[embeddedName] ?? '' } : {}),
   };
 }
 

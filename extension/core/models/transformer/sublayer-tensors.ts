@@ -5,6 +5,7 @@ import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
+import { sharedPartLinears } from '../parts/shared-transformer';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import { endTensors } from '../parts/block-end';
 import { biasGateTensors } from '../parts/gated-bias';
@@ -52,6 +53,7 @@ function innerNorms({ kind, weights }: TransformerSublayer): readonly (Norm | un
         weights.innerNorm,
         weights.othersKeys?.norm,
         weights.othersKeys?.keyNorm,
+        weights.shared?.norm,
       ];
     case 'mixer':
       return weights.norms;
@@ -171,6 +173,7 @@ export function sublayerLinears({ kind, weights }: TransformerSublayer): readonl
         ...linearIfAny(weights.relative?.own?.query),
         ...linearIfAny(weights.relative?.own?.key),
         ...linearIfAny(weights.gate),
+        ...sharedPartLinears(weights.shared),
         weights.output,
       ];
     case 'mixer':

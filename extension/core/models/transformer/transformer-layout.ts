@@ -10,10 +10,12 @@ import type { AltUp } from '../parts/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
 import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape } from '../parts/feedforward';
+import { findSharedTransformer } from '../parts/shared-transformer';
 import { sparsityOf } from '../parts/sparsity';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
+import type { SharedModules } from '../shared-modules';
 import type { ModelConfig } from './model-config';
 import type { ModelFolder } from '../../checkpoints/model-folder';
 import type { Norm } from '../parts/norm';
@@ -21,7 +23,7 @@ import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
-import { findPatchSublayer, keepBehind, withBehind } from './transformer-sublayer';
+import { findPatchSublayer, keepBehind, withBehind, withFactor } from './transformer-sublayer';
 import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
@@ -79,6 +81,8 @@ export interface TransformerLayout {
   readonly sublayers: readonly TransformerSublayer[];
   /** Parts that read the block's input, beside the part in front of them. */
   readonly beside: readonly PartKind[];
+  /** Whether those are added to that input, and read what the part in front of them gives. */
+  readonly isAside: boolean;
   /** What stands before the block's number in the names of its tensors. */
   readonly blocksPrefix: string;
   /** Modules of a block whose places patches take. */
@@ -87,13 +91,17 @@ export interface TransformerLayout {
   readonly absent: readonly string[];
   /** Tensors of the checkpoint that no part of the model uses. */
   readonly unused: readonly string[];
+  /** A module that blocks share, in turns. */
+  readonly sharedModules: SharedModules | undefined;
   /** Buffers of the checkpoint that are computed instead. */
   readonly computed: readonly string[];
 }
 
-/** Older exports store the frequencies of rotary embeddings and the causal masks. */
+/** Older exports store the frequencies of rotary embeddings and the causal masks, MiniMax powers of its decays. */
 const isComputed = (name: string): boolean =>
-  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias))$/.test(name);
+  /\.(?:rotary_emb\.inv_freq|(?:attn|attention)\.(?:bias|masked_bias)|self_attn\.(?:query|key|diagonal)_decay)$/.test(
+    name,
+  );
 
 /**
  * Finds every tensor that `architecture` needs and checks its shape and dtype.
@@ -126,6 +134,7 @@ export function layOutTransformer(
     outer.prefixes[0] ??
     '';
   const blocksPrefix = `${prefix}${outer.blocks}.`;
+  const placeOfBlock = (block: number): string => `${blocksPrefix}${block}.`;
   const tensors = new TensorFinder(
     checkpoint,
     architecture,
@@ -160,7 +169,7 @@ export function layOutTransformer(
   /** Number of sublayers in front of each block's attention. */
   const places: number[] = [];
   for (let block = 0; block < config.num_hidden_layers; block++) {
-    const blockPrefix = `${blocksPrefix}${block}.`;
+    const blockPrefix = placeOfBlock(block);
     const layerType = config.layer_types?.[block] ?? 'full_attention';
     const own = { ...architecture, ...architecture.blockForm?.(config, block) };
     const keysBlock = architecture.keysOf?.(config, block);
@@ -196,7 +205,8 @@ export function layOutTransformer(
         absent.push(id);
         keepBehind(sublayers, start, sumNorms(), behind);
       } else {
-        sublayers.push(withBehind(find(), [], behind));
+        const factor = architecture.streamFactor?.(config, place) ?? 1;
+        sublayers.push(withBehind(withFactor(find(), factor), [], behind));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
@@ -204,16 +214,26 @@ export function layOutTransformer(
         kind: 'attention',
         block,
         ...(isSame(heads, attention) ? {} : { heads }),
-        weights: findAttention(
-          attentionNames(own, turns),
-          biases,
-          tensors,
-          blockPrefix,
-          { ...attention, ...heads },
-          keysBlock === undefined
-            ? undefined
-            : { block: keysBlock, prefix: `${blocksPrefix}${keysBlock}.` },
-        ),
+        weights:
+          architecture.shared === undefined
+            ? findAttention(
+                attentionNames(own, turns),
+                biases,
+                tensors,
+                blockPrefix,
+                { ...attention, ...heads },
+                keysBlock === undefined
+                  ? undefined
+                  : { block: keysBlock, prefix: placeOfBlock(keysBlock) },
+              )
+            : findSharedTransformer(
+                architecture.shared,
+                config,
+                tensors,
+                placeOfBlock,
+                block,
+                attention,
+              ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -221,7 +241,7 @@ export function layOutTransformer(
         kind: 'mixer',
         block,
         weights: findMixer(
-          architecture.mixer ?? lacking('a mixer'),
+          own.mixer ?? lacking('a mixer'),
           mixer ?? lacking('a mixer'),
           tensors,
           blockPrefix,
@@ -253,7 +273,10 @@ export function layOutTransformer(
         },
       }),
     };
-    keepBehind(sublayers, start, [], ends.before({ block, prefix: blockPrefix }));
+    const { startNorm } = architecture;
+    const startNorms =
+      startNorm === undefined ? [] : [tensors.norm(`${blockPrefix}${startNorm}`, hiddenSize)];
+    keepBehind(sublayers, start, startNorms, ends.before({ block, prefix: blockPrefix }));
     places.push(sublayers.length);
     const parts = partsOf(architecture, config, block);
     for (const [i, part] of parts.entries()) {
@@ -298,9 +321,11 @@ export function layOutTransformer(
     headId,
     sublayers,
     beside: besideOf(architecture),
+    isAside: architecture.mixer?.isAside ?? false,
     blocksPrefix,
     patchModules,
     absent,
+    sharedModules: architecture.shared?.modules(config),
     unused: tensors.unused().filter((name) => !isComputed(name)),
     computed: tensors.unused().filter(isComputed),
   };

@@ -1,10 +1,9 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import { emitEnter } from '../parts/altup';
-import { emitEnds, emitPerLayer, endLinears } from '../parts/block-end';
+import { emitEnds, endLinears } from '../parts/block-end';
 import type { Streams } from '../parts/block-end';
 import { besideStream, carriedBy, expectedBefore, outputName } from './carried-streams';
-import { emitEmbedding } from './emit-embedding';
+import { emitStart } from './emit-embedding';
 import { emitSublayer } from './emit-sublayer';
 import type {
   GraphPart,
@@ -23,6 +22,7 @@ import { emitLinear, emitLinearOver, emitOutputs } from '../parts/linear';
 import { emitNorm, emitNorms, emitSoftCap } from '../parts/norm';
 import type { ModelSummary } from '../model-summary';
 import { outerMatricesOf } from './outer-matrices';
+import type { SharedModules } from '../shared-modules';
 import type { SymbolicPatch } from '../patch/symbolic-patch';
 import { patchModuleOf, withPatches } from '../patch/patched-layout';
 import { requireRunnableQuantization } from '../quantized/quantization';
@@ -42,7 +42,7 @@ import {
 } from './sublayer-tensors';
 import { storedTensors } from './part-tensors';
 import type { ExpertTensors } from './expert-tensors';
-import { emitSides, sideNamesOf, sideValuesOf } from './side-values';
+import { sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
 import { routedStep, tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';
 import { outerOf } from './transformer-layout';
@@ -81,9 +81,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this;
   }
 
-  /** Side values of per-layer embeddings depend on the tokens. */
   public get joinsExamples(): boolean {
-    return this.layout.perLayer === undefined;
+    return !sidesDependOnTokens(this.layout);
   }
 
   public get hiddenSize(): number {
@@ -133,7 +132,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   public skipped(index: number): Step {
     const staying = stayingTensors(this.at(index));
     return staying.length === 0
-      ? { next: this.nextOf(index, stream) }
+      ? { next: this.nextOf(index, this.sumInput(index)) }
       : {
           part: skippedPart(this, index, costsOf(staying, endLinears(this.at(index).ends))),
           next: this.nextOf(index, nextStream),
@@ -181,25 +180,14 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     return this.layout.blocksPrefix;
   }
 
+  public get sharedModules(): SharedModules | undefined {
+    return this.layout.sharedModules;
+  }
+
   public emitPrologue(graph: GraphBuilder, inputs: ModelInputs): { state: Values; side: Values } {
-    return graph.within('prologue', () => {
-      const { attention, feedforward, perLayer, startNorms, startEnds, altUp } = this.layout;
-      const embedded = emitEmbedding(graph, this.layout, inputs);
-      const side = {
-        ...emitSides(graph, this.layout, inputs),
-        ...(perLayer === undefined
-          ? {}
-          : emitPerLayer(graph, attention.norm, perLayer, inputs.inputIds, embedded)),
-      };
-      const normed = emitNorms(graph, attention.norm, embedded, startNorms);
-      const first = {
-        hidden: normed,
-        expected: altUp === undefined ? [] : emitEnter(graph, altUp, normed),
-      };
-      const seen = new Map<number, Value>();
-      const next = emitEnds(graph, feedforward, startEnds, first, side, seen);
-      return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
-    });
+    const seen = new Map<number, Value>();
+    const { side, ...next } = emitStart(graph, this.layout, inputs, seen);
+    return { state: { [stream]: next.hidden, ...this.besideValues(0, {}, next, seen) }, side };
   }
 
   public sidesOf(index: number): readonly string[] {
@@ -215,7 +203,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   ): Values {
     const sublayer = this.at(index);
     const hidden = emitSublayer(graph, this.layout, sublayer, {
-      hidden: state[stream] ?? '',
+      hidden: state[this.sumInput(index)] ?? '',
       input: state[this.patchInput(index).value] ?? '',
       state,
       side,
@@ -226,7 +214,8 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
 
   public emitSkipped(graph: GraphBuilder, index: number, state: Values, side: Values): Values {
     const { sumNorms } = this.at(index).weights;
-    const normed = emitNorms(graph, this.layout.attention.norm, state[stream] ?? '', sumNorms);
+    const hidden = state[this.sumInput(index)] ?? '';
+    const normed = emitNorms(graph, this.layout.attention.norm, hidden, sumNorms);
     return this.emitBehind(graph, index, state, side, normed);
   }
 
@@ -367,7 +356,7 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
   }
 
   public patchInput(index: number): PatchInput {
-    const value = this.readsBlockInput(index) ? blockInput : stream;
+    const value = this.readsBlockInput(index) && !this.layout.isAside ? blockInput : stream;
     return { value, width: this.hiddenSize };
   }
 
@@ -381,6 +370,11 @@ export class TransformerModel implements LayeredModel, ModelEmitter {
     const { beside, sublayers } = this.layout;
     const [before, at] = [sublayers[index - 1], sublayers[index]];
     return at !== undefined && beside.includes(placeOf(at)) && before?.block === at.block;
+  }
+
+  /** What sublayer `index` is added to. */
+  private sumInput(index: number): string {
+    return this.readsBlockInput(index) && this.layout.isAside ? blockInput : stream;
   }
 
   private scaled(graph: GraphBuilder, logits: Value): Value {

@@ -99,6 +99,16 @@ export function keepBehind(
   }
 }
 
+/** The sublayer with a factor on the stream that it is added to. */
+export function withFactor(
+  sublayer: TransformerSublayer,
+  streamFactor: number,
+): TransformerSublayer {
+  return streamFactor === 1
+    ? sublayer
+    : ({ ...sublayer, weights: { ...sublayer.weights, streamFactor } } as TransformerSublayer);
+}
+
 /** The sublayer with norms and ends of blocks behind its own. */
 export function withBehind<Sublayer extends TransformerSublayer>(
   sublayer: Sublayer,

@@ -24,7 +24,7 @@ const experts = {
 } as const;
 
 /** Of Mixtral (arXiv 2401.04088). */
-const mixtralExperts: ExpertNames = {
+export const mixtralExperts: ExpertNames = {
   modules: ['block_sparse_moe', 'mlp'],
   router: 'gate',
   gateUp: ['w1', 'w3'],

@@ -3,11 +3,14 @@ import { deepseekFamilies } from './deepseek-like';
 import { deltaRuleFamilies } from './delta-rules';
 import { expertFamilies } from './experts';
 import { llama4 } from './llama4';
+import { minimax } from './minimax';
 import { newerExperts } from './newer-experts';
+import { recurrentGemma } from './recurrent-gemma';
 import { selectiveScanFamilies } from './selective-scans';
 import { shortConvolutionFamilies } from './short-convolutions';
 import { softmaxExperts } from './softmax-experts';
 import { stateSpaceFamilies } from './state-spaces';
+import { zamba2 } from './zamba2';
 
 /** Families with experts or mixers, half of all: the editor loads them in a turn of their own. */
 export const mixturesAndMixers: readonly Architecture[] = [
@@ -17,7 +20,10 @@ export const mixturesAndMixers: readonly Architecture[] = [
   ...deltaRuleFamilies,
   ...stateSpaceFamilies,
   ...selectiveScanFamilies,
+  recurrentGemma,
   ...newerExperts,
   ...softmaxExperts,
   llama4,
+  minimax,
+  zamba2,
 ];

@@ -45,7 +45,7 @@ const mambaSizes: SizeNames = {
 /** What the configuration classes take, in the order heads, headDim, stateSize, groups. */
 type Usual = readonly [number, number, number, number];
 
-function stateSpaceOf(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
+export function stateSpaceOf(config: ModelConfig, names: SizeNames, usual: Usual): StateSpace {
   const heads = numberIn(config, names.heads, usual[0]);
   const groups = numberIn(config, names.groups, usual[3]);
   const headDim = numberIn(config, names.headDim, usual[1]);

@@ -1,6 +1,10 @@
 import type { Value } from '../../../onnx/graph-builder';
 import { deltaRule } from './delta-rule';
 import type { DeltaRule } from './delta-rule';
+import { gatedRecurrence } from './gated-recurrence';
+import type { GatedRecurrence } from './gated-recurrence';
+import { lightning } from './lightning';
+import type { Lightning } from './lightning';
 import type { MixerFinder, MixerInput, MixerParts } from './mixer-kind';
 import { selectiveScan } from './selective-scan';
 import type { SelectiveScan } from './selective-scan';
@@ -10,7 +14,16 @@ import { stateSpace } from './state-space';
 import type { StateSpace } from './state-space';
 
 /** What a mixer computes, with its sizes. */
-export type MixerForm = ShortConvolution | DeltaRule | StateSpace | SelectiveScan;
+export type MixerForm =
+  | ShortConvolution
+  | DeltaRule
+  | StateSpace
+  | SelectiveScan
+  | GatedRecurrence
+  | Lightning;
+
+/** Whether it needs to know which tokens are the first of their text. */
+export const readsStarts = ({ kind }: MixerForm): boolean => kind === 'gated-recurrence';
 
 export function findParts(form: MixerForm, finder: MixerFinder): MixerParts {
   switch (form.kind) {
@@ -22,6 +35,10 @@ export function findParts(form: MixerForm, finder: MixerFinder): MixerParts {
       return stateSpace.find(form, finder);
     case 'selective-scan':
       return selectiveScan.find(form, finder);
+    case 'gated-recurrence':
+      return gatedRecurrence.find(form, finder);
+    case 'lightning':
+      return lightning.find(form, finder);
   }
 }
 
@@ -36,5 +53,9 @@ export function emitParts(input: MixerInput, form: MixerForm, parts: MixerParts)
       return stateSpace.emit(input, form, parts);
     case 'selective-scan':
       return selectiveScan.emit(input, form, parts);
+    case 'gated-recurrence':
+      return gatedRecurrence.emit(input, form, parts);
+    case 'lightning':
+      return lightning.emit(input, form, parts);
   }
 }

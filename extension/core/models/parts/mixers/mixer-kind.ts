@@ -46,6 +46,8 @@ export interface MixerInput {
   readonly epsilon: number;
   /** Rows with zeros for padding. */
   readonly mask: (rows: Value) => Value;
+  /** [batch · sequence, 1]: 1 for the first token of a text, 0 elsewhere; empty for forms that don't read it. */
+  readonly starts: Value;
   /** Absent where the sequence has nothing in front and nothing behind it. */
   readonly cache: SublayerCache | undefined;
 }

@@ -21,6 +21,12 @@ export interface MixerShape {
 /** Weights of one mixer. */
 export interface MixerWeights extends Branch, MixerParts {}
 
+/** Side values of a mixer. */
+interface MixerSide {
+  readonly tokens: Value;
+  readonly starts?: Value | undefined;
+}
+
 /** Undefined for a family without mixers. */
 export function mixerShape(
   names: MixerNames | undefined,
@@ -29,7 +35,12 @@ export function mixerShape(
 ): MixerShape | undefined {
   return names === undefined
     ? undefined
-    : { hiddenSize, norm, residualScale, form: names.form(config) };
+    : {
+        hiddenSize,
+        norm,
+        residualScale: residualScale * (names.branchScale?.(config) ?? 1),
+        form: names.form(config),
+      };
 }
 
 /** Weights of the mixer of the block whose tensors begin with `prefix`. */
@@ -56,14 +67,15 @@ export function findMixer(
 
 /**
  * Emits hidden + mixer(norm(input)), hidden and input [batch, sequence, hiddenSize]: the input is another than
- * hidden where branches run in parallel. `tokens` [batch | 1, sequence, 1] has a zero for each place of padding.
+ * hidden where branches run in parallel. `tokens` [batch | 1, sequence, 1] has a zero for each place of padding,
+ * `starts` a one for the first token of each text.
  */
 export function emitMixer(
   graph: GraphBuilder,
   { hiddenSize, norm, residualScale, form }: MixerShape,
   weights: MixerWeights,
   hidden: Value,
-  tokens: Value,
+  { tokens, starts }: MixerSide,
   source = hidden,
   cache?: SublayerCache,
 ): Value {
@@ -71,16 +83,18 @@ export function emitMixer(
   const size = graph.op('Shape', [hidden]);
   const leading = graph.op('Slice', [size, graph.ints([0]), graph.ints([2])]);
   const masked = graph.op('Mul', [normed, tokens]);
-  const each = graph.op('Expand', [
-    tokens,
-    graph.op('Concat', [leading, graph.ints([1])], { axis: 0 }),
-  ]);
-  const rows = graph.op('Reshape', [each, graph.ints([-1, 1])]);
+  const perRow = (side: Value): Value => {
+    const all = graph.op('Concat', [leading, graph.ints([1])], { axis: 0 });
+    const each = graph.op('Expand', [side, all]);
+    return graph.op('Reshape', [each, graph.ints([-1, 1])]);
+  };
+  const rows = perRow(tokens);
   const input: MixerInput = {
     graph,
     rows: graph.op('Reshape', [masked, graph.ints([-1, hiddenSize])]),
     leading,
     epsilon: norm.epsilon,
+    starts: starts === undefined ? '' : perRow(starts),
     mask: (x) => graph.op('Mul', [x, rows]),
     cache,
   };

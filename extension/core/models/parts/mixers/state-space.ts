@@ -32,6 +32,8 @@ export interface StateSpace {
   readonly convolutionBias: boolean;
   /** What each run of this many values is normed over; no norm when undefined. */
   readonly normSize: number | undefined;
+  /** Epsilon of that norm; the model's when absent. */
+  readonly epsilon?: number;
   /** Whether the gate comes behind the norm. */
   readonly normsFirst?: boolean;
   readonly stepLimits?: readonly [number, number];
@@ -135,8 +137,8 @@ function emitGated(
   x: Value,
   gate: Value,
 ): Value {
-  const { graph, epsilon } = input;
-  const { normSize, normsFirst = false } = form;
+  const { graph } = input;
+  const { normSize, normsFirst = false, epsilon = input.epsilon } = form;
   const normed = (y: Value): Value =>
     norm === undefined || normSize === undefined
       ? y

@@ -1,0 +1,88 @@
+import type { Architecture, PartKind } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import { attentionBiases, base, everywhere, numberIn } from '../pieces';
+import { gemmaDefaults } from '../gemma';
+
+const isRecurrent = (type: unknown): boolean => type === 'recurrent';
+
+/** The kind of block `block`: the list begins anew at its end. */
+function kindOf({ block_types: types }: ConfigFields, block: number): unknown {
+  const pattern: readonly unknown[] = Array.isArray(types)
+    ? types
+    : ['recurrent', 'recurrent', 'attention'];
+  return pattern[block % pattern.length];
+}
+
+const firstPart = (config: ConfigFields, block: number): PartKind =>
+  isRecurrent(kindOf(config, block)) ? 'mixer' : 'attention';
+
+/** The nearest number with 8 bits of precision, as transformers keeps the factor on embeddings. */
+function inBfloat16(x: number): number {
+  const bits = new Uint32Array(Float32Array.of(x).buffer);
+  const [whole = 0] = bits;
+  bits[0] = (whole + 0x7f_ff + ((whole >>> 16) & 1)) & 0xff_ff_00_00;
+  return new Float32Array(bits.buffer)[0] ?? x;
+}
+
+/** Griffin (arXiv 2402.19427) as Google publishes it. */
+export const recurrentGemma: Architecture = {
+  ...base,
+  modelType: 'recurrent_gemma',
+  classes: { config: 'RecurrentGemmaConfig', model: 'RecurrentGemmaForCausalLM' },
+  config: {
+    names: {
+      hidden_act: 'hidden_activation',
+      sliding_window: 'attention_window_size',
+      final_logit_softcapping: 'logits_soft_cap',
+    },
+    defaults: () => ({
+      hidden_act: gemmaDefaults.hidden_act,
+      tie_word_embeddings: true,
+      sliding_window: 2048,
+      final_logit_softcapping: 30,
+      partial_rotary_factor: 0.5,
+    }),
+    // transformers halves it.
+    computed: ({ intermediate_size: both }) => ({
+      intermediate_size: typeof both === 'number' ? Math.floor(both / 2) : both,
+    }),
+    pruned: (config, blocks) =>
+      blocks.every((source, block) => kindOf(config, source) === kindOf(config, block))
+        ? {}
+        : { block_types: blocks.map((source) => kindOf(config, source)) },
+  },
+  outer: { ...base.outer, finalNorm: 'final_norm' },
+  norm: 'rms-offset',
+  attention: {
+    norm: 'temporal_pre_norm',
+    queryKeyValue: {
+      kind: 'separate',
+      names: ['q_proj', 'k_proj', 'v_proj'].map((name) => `temporal_block.${name}`),
+    },
+    output: 'temporal_block.o_proj',
+  },
+  feedforward: {
+    norm: 'channel_pre_norm',
+    gateUp: { kind: 'separate', names: ['mlp_block.gate_proj', 'mlp_block.up_proj'] },
+    down: 'mlp_block.down_proj',
+  },
+  mixer: {
+    norm: 'temporal_pre_norm',
+    module: 'temporal_block',
+    form: (config) => ({
+      kind: 'gated-recurrence',
+      width: numberIn(config, 'lru_width', config.hidden_size),
+      heads: config.num_attention_heads,
+      kernel: numberIn(config, 'conv1d_width', 4),
+      activation: config.hidden_act,
+    }),
+    givesPair: true,
+  },
+  parts: (config, block) => [firstPart(config, block), 'feedforward'],
+  biases: (config) => ({ ...attentionBiases(config), attentionOutput: true, feedforward: true }),
+  slidingWindow: everywhere,
+  scales: (config) => ({
+    embedding: inBfloat16(Math.sqrt(config.hidden_size)),
+    logitSoftCap: config.final_logit_softcapping ?? undefined,
+  }),
+};

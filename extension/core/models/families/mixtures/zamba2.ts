@@ -1,0 +1,112 @@
+import type { Architecture, MixerNames } from '../../transformer/architecture';
+import type { ConfigFields } from '../../transformer/config-layout';
+import type { ModelConfig } from '../../transformer/model-config';
+import { keepsTurns } from '../../shared-modules';
+import type { SharedModules } from '../../shared-modules';
+import { say } from '../../../message';
+import { attention, base, numberIn } from '../pieces';
+import { renumberedList } from './mixer-pieces';
+import { stateSpaceOf } from './state-spaces';
+
+/** A block whose mixer reads what a shared transformer gives beside the stream. */
+const sharing = 'hybrid';
+
+/** Every sixth of 54 blocks, and two more. */
+const defaultTypes: readonly string[] = Array.from({ length: 54 }, (_, block) =>
+  (block % 6 === 0 && block > 0 && block <= 42) || block === 47 || block === 51
+    ? sharing
+    : 'linear_attention',
+);
+
+/** The first blocks that share hold the transformers that those behind them use. */
+const modulesOf = (config: ConfigFields, types: unknown): SharedModules => ({
+  module: 'shared_transformer',
+  users: Array.isArray(types)
+    ? types.flatMap((type, block) => (type === sharing ? [block] : []))
+    : [],
+  turns: numberIn(config, 'num_mem_blocks', 1),
+});
+
+const mixer: MixerNames = {
+  norm: attention.norm,
+  module: 'mamba',
+  isAside: true,
+  form: (config) => ({
+    ...stateSpaceOf(
+      config,
+      {
+        heads: 'n_mamba_heads',
+        headDim: 'mamba_headdim',
+        stateSize: 'mamba_d_state',
+        groups: 'mamba_ngroups',
+        kernel: 'mamba_d_conv',
+        bias: 'add_bias_linear',
+        convolutionBias: '',
+      },
+      [8, widthOf(config) / numberIn(config, 'n_mamba_heads', 8), 64, 1],
+    ),
+    activation: 'silu',
+    stepLimits: [numberIn(config, 'time_step_min', 0.001), Number.POSITIVE_INFINITY],
+    epsilon: 1e-5,
+  }),
+};
+
+const widthOf = (config: ModelConfig): number =>
+  numberIn(config, 'mamba_expand', 2) * config.hidden_size;
+
+/** Mamba-2 with transformers that take turns, each used by several blocks (arXiv 2411.15242). */
+export const zamba2: Architecture = {
+  ...base,
+  modelType: 'zamba2',
+  otherModules: say`transformers makes the layers of zamba2 models in its own class only.`,
+  config: {
+    names: { layer_types: 'layers_block_type' },
+    lists: { layer_types: (_, block) => defaultTypes[block] },
+    defaults: ({ hidden_size: hidden }) => ({
+      hidden_act: 'gelu',
+      intermediate_size: typeof hidden === 'number' ? 4 * hidden : undefined,
+      max_position_embeddings: 4096,
+      rms_norm_eps: 1e-5,
+      tie_word_embeddings: true,
+    }),
+    computed: ({ hidden_size: hidden, num_attention_heads: heads, add_bias_linear: bias }) => ({
+      head_dim: (2 * Number(hidden)) / Number(heads ?? 32),
+      mlp_bias: bias === true,
+    }),
+    only: () => ({ use_long_context: false }),
+    pruned: (config, blocks) => {
+      const modules = modulesOf(config, config['layers_block_type'] ?? defaultTypes);
+      if (!keepsTurns(modules, blocks)) {
+        return undefined;
+      }
+      return 'hybrid_layer_ids' in config
+        ? { hybrid_layer_ids: renumberedList(modules.users, blocks) }
+        : {};
+    },
+    whyNotPruned: say`Blocks of zamba2 models use their shared transformers in turns, and without this one those behind it would use another.`,
+  },
+  outer: { ...base.outer, finalNorm: 'final_layernorm' },
+  shared: {
+    output: 'linear',
+    modules: (config) => modulesOf(config, config.layer_types),
+    rank: (config) => numberIn(config, 'adapter_rank', 128),
+    adaptsHeads: (config) => config['use_shared_attention_adapter'] === true,
+  },
+  mixer,
+  blockForm: (config, block) =>
+    config.layer_types?.[block] === sharing
+      ? {
+          mixer: {
+            ...mixer,
+            norm: `mamba_decoder.${attention.norm}`,
+            module: 'mamba_decoder.mamba',
+          },
+        }
+      : {},
+  parts: (config, block) =>
+    config.layer_types?.[block] === sharing ? ['attention', 'mixer'] : ['mixer'],
+  form: (config) => ({ rotary: config['use_mem_rope'] === true ? 'shared' : 'none' }),
+  scales: (config) => ({
+    attention: (config.hidden_size / config.num_attention_heads) ** -0.5,
+  }),
+};

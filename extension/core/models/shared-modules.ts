@@ -1,0 +1,34 @@
+/** Modules that blocks share: the first `turns` of their users hold one each, and all take turns. */
+export interface SharedModules {
+  readonly module: string;
+  /** Numbers of the blocks that use one. */
+  readonly users: readonly number[];
+  readonly turns: number;
+}
+
+/** Blocks that stay and use a shared module, in their order. */
+const usersLeft = ({ users }: SharedModules, blocks: readonly number[]): number[] =>
+  blocks.filter((block) => users.includes(block));
+
+/** Whether every block that stays still uses the module that it did: which one is told by its number among the users. */
+export function keepsTurns(shared: SharedModules, blocks: readonly number[]): boolean {
+  return usersLeft(shared, blocks).every(
+    (block, number) => (shared.users.indexOf(block) - number) % shared.turns === 0,
+  );
+}
+
+/** Where a tensor of a shared module stands in the result; undefined where nothing uses it. */
+export function placeOfShared(
+  shared: SharedModules,
+  { block, rest }: { readonly block: number; readonly rest: string },
+  blocks: readonly number[],
+): { readonly block: number; readonly rest: string } | undefined {
+  const left = usersLeft(shared, blocks);
+  const owner = left[shared.users.indexOf(block)];
+  const [, before, use, after] = /^(.*_adapter_list\.)(\d+)(\..*)$/.exec(rest) ?? [];
+  if (owner === undefined || use === undefined) {
+    return owner === undefined ? undefined : { block: owner, rest };
+  }
+  const number = left.indexOf(shared.users[Number(use)] ?? -1);
+  return number < 0 ? undefined : { block: owner, rest: `${before}${number}${after}` };
+}
