@@ -2,15 +2,20 @@ import { cp, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
-import { openModel } from '../../../extension/core/models/open-model';
+import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
 import { attribute, valueInfo } from '../../../extension/core/onnx/messages';
 import {
   ModelProtoSchema,
   NodeProtoSchema,
   TensorProtoSchema,
 } from '../../../extension/core/onnx/proto/onnx_pb';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { planFor } from '../../../extension/core/plans/plan';
 import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
@@ -144,6 +149,45 @@ describe('a narrowed ONNX file', () => {
     const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
     const actual = await outputOf(join(path, 'model.onnx'), feeds);
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
+  });
+
+  it('says its widths in config.json where all blocks have the same ones', async () => {
+    const folder = join(root, 'with-config');
+    await cp(dirname(onnxFixture('llama-legacy')), folder, { recursive: true });
+    const file = join(folder, 'model.onnx');
+    const sizes = { hidden_size: 16, num_attention_heads: 4, num_key_value_heads: 2 };
+    const config = { model_type: 'llama', ...sizes, intermediate_size: 24, vocab_size: 48 };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const written = async (narrowed: readonly PlannedNarrowing[], out: string) => {
+      const warnings: string[] = [];
+      const { path } = await applyPlan(
+        {
+          model: await openModelFiles(file),
+          plan: planFor({ path: file }, { narrow: [...narrowed] }),
+          out: join(root, out),
+          ...({ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const),
+        },
+        { ...unattended, warn: (message) => warnings.push(inEnglish(message)) },
+      );
+      const text = await readFile(join(path, 'config.json'), 'utf8');
+      return { config: JSON.parse(text) as Record<string, unknown>, warnings };
+    };
+    const blocks = [0, 1];
+    const channelsOut = (block: number) => ({
+      ...{ sublayer: `block.${block}.feedforward`, remove: channels },
+    });
+    const headsOut = (block: number) => ({ sublayer: `block.${block}.attention`, remove: '0' });
+    const even = await written([...blocks.map(channelsOut), ...blocks.map(headsOut)], 'even');
+    expect(even.warnings).toEqual([]);
+    expect(even.config).toEqual({
+      ...{ ...config, intermediate_size: 19, head_dim: 4 },
+      ...{ num_attention_heads: 2, num_key_value_heads: 1 },
+    });
+    const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
+    expect(uneven.config).toEqual(config);
+    expect(uneven.warnings).toEqual([
+      'config.json keeps the original widths of feed-forwards, attentions: it has no fields for the new ones. espalier.json lists them.',
+    ]);
   });
 
   it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(

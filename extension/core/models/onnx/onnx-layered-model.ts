@@ -127,7 +127,8 @@ export class OnnxLayeredModel implements LayeredModel {
         file,
       );
     }
-    return OnnxLayeredModel.cutAll(source, await configBeside(dirname(source.summary.path)));
+    const { fields } = await configBeside(dirname(source.summary.path));
+    return OnnxLayeredModel.cutAll(source, fields);
   }
 
   /** With the other ways that the graph runs. */
