@@ -26,8 +26,8 @@ export interface WeightWriter {
   readonly loadsWith: Message;
   /** Small files by name, config.json among them. */
   readonly texts: Readonly<Record<string, string>>;
-  /** A side file of the source that is not copied: where it belongs to the result, it is one of the texts. */
-  readonly leavesOut?: string;
+  /** Side files of the source that are not copied: where they belong to the result, they are among the texts. */
+  readonly leavesOut?: readonly string[];
   /** Whether what is written holds the tokenizer and settings, so that nothing is copied beside it. */
   readonly standsAlone?: boolean;
   /** Greatest max |a − b| / max |a| of logits that rounding weights may bring. */

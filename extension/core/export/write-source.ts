@@ -31,7 +31,7 @@ export interface WriteSource extends OutputOptions {
 }
 
 /** What an opened model can be written as, and what is written beside its weights. */
-export function writeSource({ model, headers, path }: OpenedModel): WriteSource {
+export function writeSource({ model, headers, path, narrowed }: OpenedModel): WriteSource {
   const own = { model, headers, path, files: model.files };
   switch (headers.format) {
     case 'onnx': {
@@ -46,7 +46,8 @@ export function writeSource({ model, headers, path }: OpenedModel): WriteSource 
             format: 'onnx',
             isDefault: () => true,
             refuse: () => Promise.resolve(undefined),
-            writer: async (changes, _, context) => graphWriter(headers.graph, changes, context),
+            writer: async (changes, _, context) =>
+              graphWriter(headers.graph, changes, narrowed, context),
           },
         ],
         unreachable: { safetensors: others, gguf: others },

@@ -30,7 +30,7 @@ export async function readOnnxSource(place: WeightsPlace, open: OpenModel): Prom
     tensors: [...tensors.values()],
     sublayers,
     parts: sublayers.length > 0 ? partsOf(model, tensors) : new Map(),
-    config: await configBeside(place.folder),
+    config: (await configBeside(place.folder)).fields,
     facts: factsOfGraph(model),
     graph: { opsets, operators, inputs, outputs },
     metadata: { ...producer(model), ...metadata },

@@ -1,4 +1,5 @@
 import type { SharedModules } from './shared-modules';
+import type { Message } from '../message';
 import type { Width } from './narrow/width';
 import type { Dimension, ExternalData, ExternalLocation } from '../onnx/graph-builder';
 import type { LazyTensor } from '../checkpoints/lazy-tensor';
@@ -140,6 +141,8 @@ export interface LayeredModel {
   expertTensors?(index: number): ExpertTensors | undefined;
   /** What sublayer `index` can lose without being removed; undefined where it can only stay or go as a whole. */
   width?(index: number): Width | undefined;
+  /** Why it can't lose less than all, where more is known than its kind tells. */
+  whyNoWidth?(index: number): Message | undefined;
   /** Tensors by which sublayer `index` adds to the stream: with zeros in them it adds nothing. */
   outputTensors?(index: number): readonly LazyTensor[];
   /** The linear layers of sublayer `index` that can take another encoding. */

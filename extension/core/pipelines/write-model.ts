@@ -211,10 +211,10 @@ function warnOfNothingSaved(parameters: number, summary: ModelSummary, context: 
 
 async function sideFilesOf(
   source: WriteSource,
-  { standsAlone = false, leavesOut }: WeightWriter,
+  { standsAlone = false, leavesOut = [] }: WeightWriter,
 ): Promise<SideFiles> {
   const found = standsAlone ? noSideFiles : await source.sideFiles();
-  return { ...found, files: found.files.filter(({ name }) => name !== leavesOut) };
+  return { ...found, files: found.files.filter(({ name }) => !leavesOut.includes(name)) };
 }
 
 async function copySideFiles(

@@ -1,8 +1,9 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
+import { unattended } from '../../../extension/core/jobs/job';
+import { inEnglish } from '../../../extension/core/message';
 import { parseRanges } from '../../../extension/core/models/narrow/number-ranges';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
 import { openModel, openModelFiles } from '../../../extension/core/models/open-model';
@@ -12,36 +13,18 @@ import {
   NodeProtoSchema,
   TensorProtoSchema,
 } from '../../../extension/core/onnx/proto/onnx_pb';
+import { applyPlan } from '../../../extension/core/pipelines/apply-plan';
+import type { PlannedNarrowing } from '../../../extension/core/models/narrow/planned-narrowing';
+import { planFor } from '../../../extension/core/plans/plan';
 import { rejection } from '../export/pruning';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { ignoringIn, narrowIn } from './narrowing';
+import { ignoringIn, narrowIn, outputOf } from './narrowing';
 
 const root = temporaryFolder();
 const narrow = narrowIn(root);
 const ignoring = ignoringIn(root);
-
-/** The first output of a graph on the feeds of its fixture. */
-async function outputOf(file: string, feeds: Record<string, Tensor>): Promise<Float32Array> {
-  const session = await InferenceSession.create(file);
-  const read = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
-  const outputs = await session.run(Object.fromEntries(read));
-  await session.release();
-  return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
-}
-
-/** The feeds with empty caches of one head less in the first block. */
-function fewerHeads(feeds: Record<string, Tensor>): Record<string, Tensor> {
-  return Object.fromEntries(
-    Object.entries(feeds).map(([name, tensor]) => {
-      const [batch = 1, heads = 1, ...rest] = tensor.dims;
-      return name.startsWith('past_key_values.0.')
-        ? [name, new Tensor('float32', new Float32Array(), [batch, heads - 1, ...rest])]
-        : [name, tensor];
-    }),
-  );
-}
 
 describe('a narrowed ONNX file', () => {
   const channels = '0-2,5,11';
@@ -80,75 +63,6 @@ describe('a narrowed ONNX file', () => {
     const index = again.summary.sublayers.findIndex(({ id }) => id === plan[0]?.sublayer);
     const before = model.width?.(index)?.count ?? 0;
     expect(again.width?.(index)?.count).toBe(before - (parseRanges(channels)?.length ?? 0));
-  });
-
-  it.each([
-    ['bert-fused', 'com.microsoft.Attention'],
-    ['phi-genai', 'com.microsoft.GroupQueryAttention'],
-    ['qwen3-groups-intfour', 'com.microsoft.GroupQueryAttention'],
-  ])('of %s computes what the original does without heads of %s', async (name) => {
-    const source = onnxFixture(name);
-    const model: LayeredModel = await openModel(source);
-    const plan = [{ sublayer: 'block.0.attention', remove: '1' }];
-    const result = await narrow(source, { narrow: plan }, `${name}-heads`);
-    expect(result.parametersAfter).toBeLessThan(result.parametersBefore);
-    const zeroed = await ignoring(dirname(source), 'heads', plan);
-    const { feeds, tolerance } = readOnnxGolden(name);
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(result.path, 'model.onnx'), fewerHeads(feeds));
-    expect(relativeError(actual, expected)).toBeLessThan(Math.max(tolerance, 1e-5));
-    const again: LayeredModel = await openModel(join(result.path, 'model.onnx'));
-    const before = model.summary.sublayers[0]?.kvBytesPerToken ?? 0;
-    const count = model.width?.(0)?.count ?? 1;
-    expect(again.summary.sublayers[0]?.kvBytesPerToken).toBe((before * (count - 1)) / count);
-  });
-
-  it('of MultiHeadAttention behind one product loses heads', async () => {
-    const folder = join(root, 'parted');
-    await cp(dirname(onnxFixture('bert-fused')), folder, { recursive: true });
-    const file = join(folder, 'model.onnx');
-    const model = fromBinary(ModelProtoSchema, await readFile(file));
-    const { node = [] } = model.graph ?? {};
-    const at = node.findIndex(({ opType }) => opType === 'Attention');
-    const fused = node[at];
-    if (model.graph === undefined || fused === undefined) {
-      throw new Error('bert-fused has a fused attention');
-    }
-    // The parts that ONNX Runtime's operator stands for.
-    const [rows = '', weight = '', bias = '', mask = ''] = fused.input;
-    const parts = ['q', 'k', 'v'].map((part) => `parted/${part}`);
-    const made = (opType: string, input: string[], output: string[]) =>
-      create(NodeProtoSchema, { name: output[0] ?? '', opType, input, output });
-    node.splice(
-      at,
-      1,
-      made('MatMul', [rows, weight], ['parted/product']),
-      create(NodeProtoSchema, {
-        ...{ name: 'parted/split', opType: 'Split', input: ['parted/product', 'parted/sizes'] },
-        ...{ output: parts, attribute: [attribute('axis', -1)] },
-      }),
-      create(NodeProtoSchema, {
-        ...{ name: 'parted/attends', opType: 'MultiHeadAttention', domain: fused.domain },
-        ...{ input: [...parts, bias, mask], output: fused.output },
-        attribute: fused.attribute.filter(({ name }) => name === 'num_heads'),
-      }),
-    );
-    const size = Number(model.graph.initializer.find(({ name }) => name === bias)?.dims[0] ?? 0n);
-    const sizes = BigInt64Array.from([1, 2, 3], () => BigInt(size / 3));
-    model.graph.initializer.push(
-      create(TensorProtoSchema, {
-        ...{ name: 'parted/sizes', dataType: 7, dims: [3n] },
-        rawData: new Uint8Array(sizes.buffer),
-      }),
-    );
-    await writeFile(file, toBinary(ModelProtoSchema, model));
-    const plan = [{ sublayer: 'block.0.attention', remove: '1,3' }];
-    const { path } = await narrow(file, { narrow: plan }, 'parted-heads');
-    const zeroed = await ignoring(folder, 'parted', plan);
-    const { feeds } = readOnnxGolden('bert-fused');
-    const expected = await outputOf(join(zeroed, 'model.onnx'), feeds);
-    const actual = await outputOf(join(path, 'model.onnx'), feeds);
-    expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
   it('behind DequantizeLinear loses channels with their scales', async () => {
@@ -237,11 +151,54 @@ describe('a narrowed ONNX file', () => {
     expect(relativeError(actual, expected)).toBeLessThan(1e-5);
   });
 
+  it('says its widths in config.json where all blocks have the same ones', async () => {
+    const folder = join(root, 'with-config');
+    await cp(dirname(onnxFixture('llama-legacy')), folder, { recursive: true });
+    const file = join(folder, 'model.onnx');
+    const sizes = { hidden_size: 16, num_attention_heads: 4, num_key_value_heads: 2 };
+    const config = { model_type: 'llama', ...sizes, intermediate_size: 24, vocab_size: 48 };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
+    const written = async (narrowed: readonly PlannedNarrowing[], out: string) => {
+      const warnings: string[] = [];
+      const { path } = await applyPlan(
+        {
+          model: await openModelFiles(file),
+          plan: planFor({ path: file }, { narrow: [...narrowed] }),
+          out: join(root, out),
+          ...({ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const),
+        },
+        { ...unattended, warn: (message) => warnings.push(inEnglish(message)) },
+      );
+      const text = await readFile(join(path, 'config.json'), 'utf8');
+      return { config: JSON.parse(text) as Record<string, unknown>, warnings };
+    };
+    const blocks = [0, 1];
+    const channelsOut = (block: number) => ({
+      ...{ sublayer: `block.${block}.feedforward`, remove: channels },
+    });
+    const headsOut = (block: number) => ({ sublayer: `block.${block}.attention`, remove: '0' });
+    const even = await written([...blocks.map(channelsOut), ...blocks.map(headsOut)], 'even');
+    expect(even.warnings).toEqual([]);
+    expect(even.config).toEqual({
+      ...{ ...config, intermediate_size: 19, head_dim: 4 },
+      ...{ num_attention_heads: 2, num_key_value_heads: 1 },
+    });
+    const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
+    expect(uneven.config).toEqual(config);
+    expect(uneven.warnings).toEqual([
+      'config.json keeps the original widths of feed-forwards, attentions: it has no fields for the new ones. espalier.json lists them.',
+    ]);
+  });
+
   it.each(['gpt2-legacy', 'mixtral-dynamo', 'resnet-dynamo', 'qwen3-intfour'])(
-    'of %s is refused: its channels are not told apart',
+    'of %s keeps its channels, which are not told apart',
     async (name) => {
-      const model = await openModelFiles(onnxFixture(name));
-      expect(model.capabilities.narrow.able).toBe(false);
+      const model: LayeredModel = await openModel(onnxFixture(name));
+      const others = model.summary.sublayers.flatMap(({ kind }, index) =>
+        kind === 'attention' ? [] : [model.width?.(index)],
+      );
+      expect(others.length).toBeGreaterThan(0);
+      expect(others.every((width) => width === undefined)).toBe(true);
     },
   );
 });

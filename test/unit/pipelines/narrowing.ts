@@ -1,5 +1,7 @@
 import { cp, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { InferenceSession } from 'onnxruntime-node';
+import type { Tensor } from 'onnxruntime-node';
 import type { PackedWeight } from '../../../extension/core/checkpoints/lazy-tensor';
 import { unattended } from '../../../extension/core/jobs/job';
 import type { LayeredModel } from '../../../extension/core/models/layered-model';
@@ -90,3 +92,15 @@ export const ignoringIn =
     }
     return copy;
   };
+
+/** The first output of a graph on those of the feeds that it reads. */
+export async function outputOf(
+  file: string,
+  feeds: Readonly<Record<string, Tensor>>,
+): Promise<Float32Array> {
+  const session = await InferenceSession.create(file);
+  const read = Object.entries(feeds).filter(([name]) => session.inputNames.includes(name));
+  const outputs = await session.run(Object.fromEntries(read));
+  await session.release();
+  return Float32Array.from(outputs[session.outputNames[0] ?? '']?.data as Float32Array);
+}

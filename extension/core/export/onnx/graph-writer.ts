@@ -1,12 +1,15 @@
 import { basename, dirname, extname, join } from 'node:path';
 import type { JobContext } from '../../jobs/job';
 import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
+import { configBeside, configName } from '../../models/onnx/config-beside';
+import type { NarrowedFrom } from '../../models/opened-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
 import { intAttribute } from '../../models/onnx/node-attributes';
 import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
 import { genaiConfig, genaiPackage } from './genai-package';
+import { narrowerConfig } from './narrower-config';
 import { planOnnxData, writeOnnx } from './onnx-writer';
 import { describeGraphLoading } from '../preview-file';
 import { withChanges } from '../changes';
@@ -35,6 +38,7 @@ export async function changedGraph(
 export async function graphWriter(
   model: OnnxLayeredModel,
   changes: Changes,
+  narrowed: NarrowedFrom | undefined,
   context: JobContext,
 ): Promise<WeightWriter> {
   const { summary } = model;
@@ -49,6 +53,14 @@ export async function graphWriter(
   if (found !== undefined && 'problem' in found) {
     context.warn(found.problem);
   }
+  const { text: configText } = await configBeside(dirname(source.file.path));
+  const config =
+    narrowed === undefined || configText === undefined
+      ? undefined
+      : narrowerConfig(configText, narrowed);
+  if (config?.problem !== undefined) {
+    context.warn(config.problem);
+  }
   const inputNames = genai?.names ?? new Map<string, string>();
   const graph = left.renamed(inputNames);
   const names = { graph: name, data: `${basename(name, extname(name))}.onnx_data` };
@@ -61,8 +73,11 @@ export async function graphWriter(
       genai === undefined
         ? describeGraphLoading(names.graph, names.data)
         : say`onnxruntime-genai: the folder; its caches are numbered from 0 in ${names.graph} and ${genaiConfig}.`,
-    texts: genai === undefined ? {} : { [genaiConfig]: genai.text },
-    leavesOut: genaiConfig,
+    texts: {
+      ...(genai === undefined ? {} : { [genaiConfig]: genai.text }),
+      ...(config === undefined ? {} : { [configName]: config.text }),
+    },
+    leavesOut: config === undefined ? [genaiConfig] : [genaiConfig, configName],
     write: async (folder, copier) => writeOnnx(folder, graph, metadata, copier, names),
     output: async (folder, input, mode) => {
       context.progress({

@@ -47,14 +47,23 @@ export async function narrowModel(
       ? new Map(made.map((one): [string, LazyTensor] => [one.name, notStored(one)]))
       : await storeComputed(file, made);
   const { summary } = opened;
-  const widths = Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
+  const widths = widthsOf(narrowing);
   const fingerprint = createHash('sha256').update(summary.fingerprint);
   for (const [id, kept] of narrowing) {
     fingerprint.update(`${id} ${formatRanges(kept)}\n`);
   }
-  const { model, headers } = await readNarrowed(opened, stored, widths, fingerprint.digest('hex'));
+  const { model, headers } = await readNarrowed(
+    opened,
+    stored,
+    narrowing,
+    fingerprint.digest('hex'),
+  );
   return new OpenedModel(model, headers, { original: opened, widths });
 }
+
+/** How many channels or groups stay of each sublayer. */
+const widthsOf = (narrowing: Narrowing): Readonly<Record<string, number>> =>
+  Object.fromEntries([...narrowing].map(([id, kept]) => [id, kept.length]));
 
 /** The encoder family that config.json names, if it names one. */
 function encoderOf(configText: string): EncoderArchitecture | undefined {
@@ -69,10 +78,11 @@ const seq2seqOf = (configText: string): Seq2SeqFamily | undefined =>
 async function readNarrowed(
   { model: original, headers, summary, path }: OpenedModel,
   stored: ReadonlyMap<string, LazyTensor>,
-  widths: Readonly<Record<string, number>>,
+  narrowing: Narrowing,
   fingerprint: string,
 ): Promise<Pick<OpenedModel, 'model' | 'headers'>> {
   const { name } = summary;
+  const widths = widthsOf(narrowing);
   const place = (tensor: LazyTensor): LazyTensor => {
     const own = stored.get(tensor.name);
     return own === undefined ? tensor : { ...own, home: tensor.file };
@@ -101,7 +111,7 @@ async function readNarrowed(
       return { model, headers: { ...headers, header } };
     }
     case 'onnx': {
-      const graph = headers.graph.resized(stored, widths, fingerprint);
+      const graph = headers.graph.resized(stored, narrowing, fingerprint);
       return { model: graph, headers: { ...headers, graph } };
     }
   }

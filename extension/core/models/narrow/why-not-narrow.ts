@@ -67,9 +67,10 @@ export function whyNotNarrowable(model: LayeredModel, index: number): NotNarrowa
     byKind[kind] ??
     whyTooCoarse(summary.quantization) ?? {
       reason:
-        kind === 'attention'
+        model.whyNoWidth?.(index) ??
+        (kind === 'attention'
           ? say`Not all of its layers can be parted by heads.`
-          : say`Not all of its layers can be parted by channels.`,
+          : say`Not all of its layers can be parted by channels.`),
       remedy: narrowable,
     }
   );

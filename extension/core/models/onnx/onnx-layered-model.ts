@@ -27,10 +27,7 @@ import { findGraphOuter } from './matrices/graph-outer';
 import type { GraphOuter } from './matrices/graph-outer';
 import { cutGraph } from './graph-stages';
 import type { CutGraph } from './graph-stages';
-import { headsOf } from './matrices/graph-heads';
-import type { GraphHeads } from './matrices/graph-heads';
-import { GraphMatrices } from './matrices/graph-matrices';
-import { channelsOf, withTensors } from './matrices/graph-width';
+import { GraphWidths } from './heads/graph-widths';
 import { tableRows } from './matrices/lookups';
 import { mainOutput } from './stream/main-output';
 import type { MainOutput } from './stream/main-output';
@@ -46,6 +43,7 @@ import { roundingError } from './values/rounding';
 import { ValueShapes } from './values/value-shapes';
 import type { Shape } from './values/shape-query';
 import { say } from '../../message';
+import type { Message } from '../../message';
 
 /** [batch, sequence, features] */
 const rowsRank = 3;
@@ -69,6 +67,7 @@ export class OnnxLayeredModel implements LayeredModel {
   private linears: GraphLinears | undefined;
   private outer: readonly GraphOuter[] | undefined;
   private shapes: ValueShapes | undefined;
+  private readonly widths: GraphWidths;
 
   private constructor(
     public readonly source: OnnxModel,
@@ -80,6 +79,11 @@ export class OnnxLayeredModel implements LayeredModel {
   ) {
     const parts = new OnnxParts(source);
     this.parts = parts;
+    this.widths = new GraphWidths(
+      source,
+      (index) => this.linearLayers(index),
+      () => this.valueShapes,
+    );
     const { branches } = source;
     const sides = [...cut.side];
     const given = new Set(source.summary.inputs.map(({ name }) => name));
@@ -123,7 +127,8 @@ export class OnnxLayeredModel implements LayeredModel {
         file,
       );
     }
-    return OnnxLayeredModel.cutAll(source, await configBeside(dirname(source.summary.path)));
+    const { fields } = await configBeside(dirname(source.summary.path));
+    return OnnxLayeredModel.cutAll(source, fields);
   }
 
   /** With the other ways that the graph runs. */
@@ -198,39 +203,23 @@ export class OnnxLayeredModel implements LayeredModel {
   }
 
   public width(index: number): Width | undefined {
-    const { kind } = this.summary.sublayers[index] ?? lost();
-    switch (kind) {
-      case 'feedforward':
-        return channelsOf(this.source, index, this.matricesOf(index));
-      case 'attention':
-        return this.heads(index);
-      default:
-        return undefined;
-    }
+    return this.widths.of(index);
+  }
+
+  public whyNoWidth(index: number): Message | undefined {
+    return this.widths.problemOf(index);
   }
 
   /**
    * This model with tensors of other sizes in the places of some.
-   * @param widths what stays of each sublayer that is narrowed, by id
+   * @param narrowing what stays of each sublayer that is narrowed, by id
    */
   public resized(
     tensors: ReadonlyMap<string, LazyTensor>,
-    widths: Readonly<Record<string, number>>,
+    narrowing: ReadonlyMap<string, readonly number[]>,
     fingerprint: string,
   ): OnnxLayeredModel {
-    const narrowed = this.summary.sublayers.flatMap(({ id, kind }, index) => {
-      const kept = widths[id];
-      const heads = kind === 'attention' ? this.heads(index) : undefined;
-      const nodes = [...(this.source.branches[index]?.nodes ?? [])];
-      return kept === undefined ? [] : [{ kept, heads, nodes }];
-    });
-    const resized = narrowed.flatMap(({ heads, nodes }) =>
-      nodes.flatMap(({ outputs }) => outputs).filter((name) => heads?.rows.has(name) !== true),
-    );
-    const file = narrowed.reduce(
-      (edited, { kept, heads }) => heads?.resized(edited, kept) ?? edited,
-      withTensors(this.source.file, tensors, new Set(resized)),
-    );
+    const file = this.widths.resized(tensors, narrowing);
     return OnnxLayeredModel.cutAll(findLayers(file, fingerprint), this.config);
   }
 
@@ -334,14 +323,6 @@ export class OnnxLayeredModel implements LayeredModel {
       return { ...one, id, block, kind: patches[id] === undefined ? kind : ('patch' as const) };
     });
     return { ...found, summary: { ...found.summary, sublayers: named, patches } };
-  }
-
-  private heads(index: number): GraphHeads | undefined {
-    return headsOf(this.source, index, this.matricesOf(index), this.valueShapes);
-  }
-
-  private matricesOf(index: number): GraphMatrices {
-    return new GraphMatrices(this.source, this.linearLayers(index));
   }
 
   private get valueShapes(): ValueShapes {

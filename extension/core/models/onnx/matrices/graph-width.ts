@@ -16,7 +16,7 @@ import { fewBitsProduct } from './graph-matrices';
 import type { GraphMatrices, GraphMatrix } from './graph-matrices';
 
 /** Operators that change each number by itself; what else they read has one number, or one for each channel. */
-const elementwise: ReadonlySet<string> = new Set([
+export const elementwise: ReadonlySet<string> = new Set([
   ...['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Max', 'Min', 'PRelu'],
   ...['Relu', 'LeakyRelu', 'Elu', 'Gelu', 'Sigmoid', 'HardSigmoid', 'HardSwish', 'Swish', 'Mish'],
   ...['Tanh', 'Erf', 'Exp', 'Sqrt', 'Abs', 'Neg', 'Reciprocal', 'Softplus', 'Clip'],

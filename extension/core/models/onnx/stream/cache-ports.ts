@@ -88,3 +88,8 @@ export function isPast(name: string): boolean {
 export function presentOf(past: string): string {
   return past.replace(pastName, 'present');
 }
+
+/** Whether an output is one of those, in the same naming. */
+export function isPresent(name: string): boolean {
+  return /^present(?=[._]|$)/.test(name);
+}

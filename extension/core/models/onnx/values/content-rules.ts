@@ -1,14 +1,15 @@
 import type { Dimension } from '../../../onnx/graph-builder';
-import { intAttribute } from '../node-attributes';
+import { intAttribute, tensorAttribute } from '../node-attributes';
 import type { ShapeQuery } from './shape-query';
+import { mostNumbers, tensorNumbers } from './tensor-numbers';
 
 type Contents = readonly Dimension[] | undefined;
 type ContentRule = (query: ShapeQuery) => Contents;
 
 const same: ContentRule = ({ contents }) => contents(0);
 
-/** Arithmetic on sizes, where all of them are known numbers. */
-function arithmetic(compute: (a: number, b: number) => number): ContentRule {
+/** Arithmetic on sizes, where all of them are known numbers, or one is `neutral` and leaves the other as it is. */
+function arithmetic(compute: (a: number, b: number) => number, neutral: number): ContentRule {
   return (query) => {
     const [a, b] = [query.contents(0), query.contents(1)];
     if (
@@ -20,9 +21,30 @@ function arithmetic(compute: (a: number, b: number) => number): ContentRule {
     }
     return Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
       const [x, y] = [a[a.length === 1 ? 0 : i], b[b.length === 1 ? 0 : i]];
-      return typeof x === 'number' && typeof y === 'number' ? compute(x, y) : query.fresh();
+      if (typeof x === 'number' && typeof y === 'number') {
+        return compute(x, y);
+      }
+      return (y === neutral ? x : x === neutral ? y : undefined) ?? query.fresh();
     });
   };
+}
+
+/** Whether two sizes are the same, as 1 or 0; one with a name may be any but a negative one. */
+function equal(a: Dimension, b: Dimension): number | undefined {
+  if (typeof a === 'number' && typeof b === 'number') {
+    return Number(a === b);
+  }
+  const isNegative = [a, b].some((one) => typeof one === 'number' && one < 0);
+  return a === b ? 1 : isNegative ? 0 : undefined;
+}
+
+/** Elements of values of one length, or of one element for all. */
+function each(all: readonly Contents[]): readonly (readonly Dimension[])[] | undefined {
+  const known = all.filter((one) => one !== undefined);
+  const length = Math.max(...known.map((one) => one.length));
+  return known.length === all.length && known.every((one) => [1, length].includes(one.length))
+    ? Array.from({ length }, (_, i) => known.map((one) => one[one.length === 1 ? 0 : i] ?? 0))
+    : undefined;
 }
 
 function numbers(values: Contents): number[] | undefined {
@@ -37,13 +59,33 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   Squeeze: same,
   Unsqueeze: same,
   Reshape: same,
-  Add: arithmetic((a, b) => a + b),
-  Sub: arithmetic((a, b) => a - b),
-  Mul: arithmetic((a, b) => a * b),
+  Add: arithmetic((a, b) => a + b, 0),
+  Sub: arithmetic((a, b) => a - b, Number.NaN),
+  Mul: arithmetic((a, b) => a * b, 1),
+  Div: ({ contents, fresh }) =>
+    each([contents(0), contents(1)])?.map(([a, b]) => {
+      // Of integers, as sizes are.
+      const ratio = Math.trunc(Number(a) / Number(b));
+      return Number.isFinite(ratio) ? ratio : fresh();
+    }),
   Shape: ({ node, shape }) => {
     const end = intAttribute(node, 'end', Number.MAX_SAFE_INTEGER);
     return shape(0)?.slice(intAttribute(node, 'start', 0), end);
   },
+  ConstantOfShape: ({ node, contents }) => {
+    const [length = 1, ...others] = contents(0) ?? [''];
+    const value = tensorAttribute(node, 'value');
+    const [filled = 0] = value === undefined ? [] : (tensorNumbers(value) ?? []);
+    return typeof length === 'number' && length <= mostNumbers && others.length === 0
+      ? Array.from({ length }, () => filled)
+      : undefined;
+  },
+  Equal: ({ contents, fresh }) =>
+    each([contents(0), contents(1)])?.map(([a = 0, b = 0]) => equal(a, b) ?? fresh()),
+  Where: ({ contents, fresh }) =>
+    each([contents(0), contents(1), contents(2)])?.map(([which, a = 0, b = 0]) =>
+      typeof which === 'number' ? (which === 1 ? a : b) : fresh(),
+    ),
   Concat: ({ node, contents }) => {
     const parts = node.input.map((_, place) => contents(place));
     const found = parts.filter((part) => part !== undefined);

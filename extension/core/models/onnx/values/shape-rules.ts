@@ -306,7 +306,20 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   ),
   ...rules('Pad Tile', anySizes),
   BatchNormalization: ({ shape }) => [shape(0), shape(3), shape(4)],
-  LayerNormalization: layerNorm,
+  ...rules('LayerNormalization SimplifiedLayerNormalization RMSNormalization', layerNorm),
+  ...rules(
+    'com.microsoft:SkipLayerNormalization com.microsoft:SkipSimplifiedLayerNormalization',
+    ({ shape }) => [shape(0), undefined, undefined, shape(0)],
+  ),
+  'com.microsoft:EmbedLayerNormalization': ({ shape }) => {
+    const [rows, width] = [shape(0), shape(2)?.[1]];
+    const made = rows === undefined || width === undefined ? undefined : [...rows, width];
+    return [made, undefined, made];
+  },
+  ...rules(
+    'com.microsoft:Gelu com.microsoft:BiasGelu com.microsoft:FastGelu com.microsoft:QuickGelu',
+    same,
+  ),
   MatMul: matMul,
   Gemm: gemm,
   Conv: convolutionShape,

@@ -5,7 +5,7 @@ import {
 import type { TensorProto } from '../../../onnx/proto/onnx_pb';
 
 /** Longest tensor whose numbers are of interest: shapes, axes, factors. */
-const mostNumbers = 64;
+export const mostNumbers = 64;
 
 /** How the numbers of an element type lie in raw_data, and in the field of their own. */
 interface NumberForm {

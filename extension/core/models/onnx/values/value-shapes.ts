@@ -1,5 +1,6 @@
 import type { Dimension } from '../../../onnx/graph-builder';
 import type { GraphProto, NodeProto, ValueInfoProto } from '../../../onnx/proto/onnx_pb';
+import { operatorName } from '../graph-index';
 import type { GraphIndex } from '../graph-index';
 import { contentRules } from './content-rules';
 import { tensorAttribute } from '../node-attributes';
@@ -58,8 +59,8 @@ export class ValueShapes {
       contents: (place) => this.known.get(at(place)),
       fresh: () => this.fresh(),
     };
-    const inferred = node.domain === '' || node.domain === 'ai.onnx';
-    const shapes = inferred ? (shapeRules[node.opType]?.(query) ?? []) : [];
+    const operator = operatorName(node);
+    const shapes = shapeRules[operator]?.(query) ?? [];
     node.output.forEach((output, place) => {
       const shape = shapes[place];
       if (output !== '' && shape !== undefined) {
@@ -72,11 +73,11 @@ export class ValueShapes {
       }
     });
     const [output = ''] = node.output;
-    if (inferred && output !== '') {
-      const constant = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
+    if (output !== '') {
+      const constant = operator === 'Constant' ? tensorAttribute(node, 'value') : undefined;
       this.learn(
         output,
-        constant === undefined ? contentRules[node.opType]?.(query) : tensorNumbers(constant),
+        constant === undefined ? contentRules[operator]?.(query) : tensorNumbers(constant),
       );
     }
   }

@@ -1,0 +1,83 @@
+import { listed, say } from '../../message';
+import type { Message } from '../../message';
+import type { LayeredModel } from '../../models/layered-model';
+import type { SublayerKind } from '../../models/model-summary';
+import type { NarrowedFrom } from '../../models/opened-model';
+import { setField } from '../../set-json-field';
+
+/** How families spell the width of feed-forwards. */
+const sizeFields = ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidden_size'];
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The config.json beside a narrowed graph, and what of the graph it can't say. */
+export interface NarrowerConfig {
+  readonly text: string;
+  readonly problem: Message | undefined;
+}
+
+/**
+ * Says the new widths where those of all sublayers of a kind are the same and `text` had said the old ones: it has
+ * one number for all blocks.
+ */
+export function narrowerConfig(
+  text: string,
+  { original: { model }, widths }: NarrowedFrom,
+): NarrowerConfig {
+  const fields = JSON.parse(text) as Fields;
+  const kinds = [...new Set(Object.keys(widths).map((id) => kindOf(model, id)))];
+  const unsaid: Message[] = [];
+  let edited = text;
+  for (const kind of kinds) {
+    const changes = fieldsOf(kind, fields, model, widths);
+    for (const [field, value] of changes ?? []) {
+      edited = setField(edited, [field], value);
+    }
+    if (changes === undefined) {
+      unsaid.push(kind === 'attention' ? say`attentions` : say`feed-forwards`);
+    }
+  }
+  const [first, ...others] = unsaid;
+  return {
+    text: edited,
+    problem:
+      first &&
+      say`config.json keeps the original widths of ${listed([first, ...others])}: it has no fields for the new ones. espalier.json lists them.`,
+  };
+}
+
+function kindOf(model: LayeredModel, id: string): SublayerKind | undefined {
+  return model.summary.sublayers.find((one) => one.id === id)?.kind;
+}
+
+/** What config.json says otherwise; undefined where it has no words for it. */
+function fieldsOf(
+  kind: SublayerKind | undefined,
+  fields: Fields,
+  model: LayeredModel,
+  widths: NarrowedFrom['widths'],
+): readonly (readonly [string, number])[] | undefined {
+  const all = model.summary.sublayers.flatMap(({ id, kind: own }, index) => {
+    const before = own === kind ? model.width?.(index)?.count : undefined;
+    return own === kind ? [{ before, after: widths[id] ?? before }] : [];
+  });
+  const [{ before, after } = { before: undefined, after: undefined }] = all;
+  const isOne = all.every((one) => one.before === before && one.after === after);
+  if (!isOne || before === undefined || after === undefined) {
+    return undefined;
+  }
+  if (kind !== 'attention') {
+    const field = sizeFields.find((name) => fields[name] === before);
+    return field === undefined ? undefined : [[field, after]];
+  }
+  const { num_attention_heads: heads, num_key_value_heads: groups, hidden_size: size } = fields;
+  const head = fields['head_dim'] ?? Number(size) / Number(heads);
+  // Families without a number of key/value heads take the size of a head from that of the stream.
+  return groups === before && typeof heads === 'number' && typeof head === 'number'
+    ? [
+        ['num_attention_heads', (heads / before) * after],
+        ['num_key_value_heads', after],
+        ['head_dim', head],
+      ]
+    : undefined;
+}

@@ -1,0 +1,98 @@
+import type { GraphNode } from '../graph-index';
+import { intAttribute, intsAttribute } from '../node-attributes';
+import type { GroupPlace } from './group-places';
+import type { HeadRule } from './head-rules';
+
+/** Where an operator that attends has its inputs and outputs. */
+interface Form {
+  /** Queries, keys and values; keys and values are empty where queries hold them too. */
+  readonly projected: readonly number[];
+  /** Weight and bias of queries, keys and values side by side, where it projects by itself. */
+  readonly weight?: number;
+  readonly bias?: number;
+  /** Added to scores [batch, heads or 1, sequence, positions]. */
+  readonly scores: number;
+  /** [batch, groups, positions, head size], or with keys and values in front. */
+  readonly past: readonly number[];
+  /** Outputs of the cache. */
+  readonly present: readonly number[];
+  /** A number for each query head. */
+  readonly byHead?: number;
+  /** Inputs that know nothing of heads. */
+  readonly others: readonly number[];
+  readonly keyHeads?: string;
+}
+
+const forms: Readonly<Record<string, Form>> = {
+  'com.microsoft:GroupQueryAttention': {
+    ...{ projected: [0, 1, 2], past: [3, 4], present: [1, 2], scores: 10, byHead: 11 },
+    ...{ others: [5, 6, 7, 8, 9], keyHeads: 'kv_num_heads' },
+  },
+  'com.microsoft:MultiHeadAttention': {
+    ...{ projected: [0, 1, 2], bias: 3, past: [6, 7], present: [1, 2], scores: 5, others: [4] },
+  },
+  'com.microsoft:Attention': {
+    ...{ projected: [], weight: 1, bias: 2, past: [4], present: [1], scores: 5, others: [0, 3] },
+  },
+};
+
+const headsAxis = -3;
+
+/** Key/value heads of an operator that attends. */
+export function keyHeadsOf({ op, proto }: GraphNode): number | undefined {
+  const form = forms[op];
+  return form && intAttribute(proto, form.keyHeads ?? 'num_heads', 0);
+}
+
+function ruleOf(form: Form): HeadRule {
+  const { projected, weight, bias, scores, past, present, byHead, others, keyHeads } = form;
+  const known = new Set([...projected, ...past, ...others, weight, bias, scores, byHead]);
+  return ({ node, output, place, groups, shape }) => {
+    const { proto } = node;
+    const count = intAttribute(proto, 'num_heads', 0);
+    const [perGroup = 0, ...more] = place.parts;
+    const heads = count / groups;
+    const size = perGroup / heads;
+    const has = (input: number | undefined): input is number =>
+      input !== undefined && (proto.input[input] ?? '') !== '';
+    const isOther = proto.input.some((name, input) => name !== '' && !known.has(input));
+    if (
+      output !== 0 ||
+      place.axis !== -1 ||
+      more.length > 0 ||
+      isOther ||
+      groups !== keyHeadsOf(node) ||
+      !(Number.isInteger(heads) && Number.isInteger(size))
+    ) {
+      return undefined;
+    }
+    const row = (...parts: readonly number[]): GroupPlace => ({ axis: -1, parts });
+    const side = row(perGroup, size, size);
+    const isOne = !has(projected[1]) && !has(projected[2]);
+    const rows = isOne ? [side] : [row(perGroup), row(size), row(size)];
+    const followed: readonly (readonly [number | undefined, GroupPlace])[] = [
+      ...projected.map((input, i) => [input, rows[i] ?? side] as const),
+      [weight, side],
+      [bias, side],
+      [byHead, row(heads)],
+      ...(shape(proto.input[scores] ?? '')?.at(headsAxis) === 1
+        ? []
+        : [[scores, { axis: headsAxis, parts: [heads] }] as const]),
+    ];
+    const cache: GroupPlace = { axis: headsAxis, parts: [1] };
+    return {
+      follows: followed.flatMap(([input, at]) => (has(input) ? [[input, at] as const] : [])),
+      caches: past.flatMap((input) => (has(input) ? [[input, cache] as const] : [])),
+      gives: present.map((one) => [one, cache]),
+      attributes: [
+        ...['num_heads', ...(keyHeads === undefined ? [] : [keyHeads])],
+        ...(intsAttribute(proto, 'qkv_hidden_sizes') === undefined ? [] : ['qkv_hidden_sizes']),
+      ],
+    };
+  };
+}
+
+/** What follows of rows of heads that one operator gives which attends. */
+export const fusedRules: Readonly<Record<string, HeadRule>> = Object.fromEntries(
+  Object.entries(forms).map(([op, form]) => [op, ruleOf(form)]),
+);

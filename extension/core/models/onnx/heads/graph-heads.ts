@@ -1,0 +1,71 @@
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+import { stepOf } from '../../narrow/weight-cuts';
+import type { Width } from '../../narrow/width';
+import type { GraphMatrices } from '../matrices/graph-matrices';
+import { inputsOf } from '../matrices/graph-width';
+import type { OnnxModel } from '../stream/stream-of-graph';
+import type { ValueShapes } from '../values/value-shapes';
+import type { GroupPlace } from './group-places';
+import { keyHeadsOf } from './fused-rules';
+import { placesOf } from './group-places';
+import { HeadWalk } from './head-walk';
+import { withHeads } from './with-heads';
+
+/** Heads of an attention, and what of the graph tells their number besides its weights. */
+export interface GraphHeads extends Width {
+  /** Values with a place for each group. */
+  readonly values: ReadonlyMap<string, GroupPlace>;
+  /** The file with weights that are cut already, where these of the groups stay. */
+  readonly resized: (file: OnnxFile, kept: readonly number[]) => OnnxFile;
+}
+
+/**
+ * The key/value heads of attention `index`: the finest groups that stay apart from one another between its
+ * products; or why there are none.
+ */
+export function headsOf(
+  source: OnnxModel,
+  index: number,
+  matrices: GraphMatrices,
+  shapes: ValueShapes,
+): GraphHeads | Message | undefined {
+  const last = matrices.last(index);
+  if (source.place !== undefined) {
+    return say`The graph holds it several times, once for each way that it runs.`;
+  }
+  if (last === undefined) {
+    return undefined;
+  }
+  const nodes = [...(source.branches[index]?.nodes ?? [])];
+  const products = nodes.filter((node) => node !== last.node && matrices.of(node) !== undefined);
+  if (nodes.some((node) => keyHeadsOf(node) === 1)) {
+    return say`It has one key/value head.`;
+  }
+  let furthest: HeadWalk | undefined;
+  for (const groups of divisorsOf(last.in)) {
+    const walk = new HeadWalk(source, matrices, shapes, last, groups, products);
+    if (walk.run()) {
+      const { values, changes } = walk;
+      const output = placesOf(groups, [last.in / groups]);
+      const tensors = [...walk.tensors, inputsOf(last.linear, output)];
+      const step = stepOf(tensors);
+      return step === undefined || step >= groups
+        ? undefined
+        : {
+            ...{ of: 'groups', count: groups, step, tensors, output: last.linear, values },
+            resized: (file, kept) => withHeads(file, { values, changes, groups, shapes }, kept),
+          };
+    }
+    furthest = (furthest?.values.size ?? 0) < walk.values.size ? walk : furthest;
+  }
+  return furthest?.problem;
+}
+
+/** From the greatest down to 2. */
+function divisorsOf(number: number): number[] {
+  return Array.from({ length: number - 1 }, (_, i) => number - i).filter(
+    (divisor) => number % divisor === 0,
+  );
+}

@@ -1,0 +1,82 @@
+import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
+import type { OnnxFile } from '../../../checkpoints/onnx-file';
+import type { Message } from '../../../message';
+import type { Width } from '../../narrow/width';
+import type { GraphLinear } from '../matrices/graph-linears';
+import { GraphMatrices } from '../matrices/graph-matrices';
+import { channelsOf, withTensors } from '../matrices/graph-width';
+import type { OnnxModel } from '../stream/stream-of-graph';
+import type { ValueShapes } from '../values/value-shapes';
+import { headsOf } from './graph-heads';
+import type { GraphHeads } from './graph-heads';
+
+/** What the sublayers of a graph can lose without being removed. */
+export class GraphWidths {
+  private readonly heads = new Map<number, GraphHeads | Message | undefined>();
+
+  public constructor(
+    private readonly source: OnnxModel,
+    private readonly layersOf: (index: number) => readonly GraphLinear[],
+    private readonly shapes: () => ValueShapes,
+  ) {}
+
+  /** Undefined where a sublayer can only stay or go as a whole. */
+  public of(index: number): Width | undefined {
+    switch (this.source.summary.sublayers[index]?.kind) {
+      case 'feedforward':
+        return channelsOf(this.source, index, this.matricesOf(index));
+      case 'attention':
+        return this.headsOf(index);
+      default:
+        return undefined;
+    }
+  }
+
+  /** Why an attention has no heads that could go, where that is known. */
+  public problemOf(index: number): Message | undefined {
+    const isAttention = this.source.summary.sublayers[index]?.kind === 'attention';
+    const found = isAttention ? this.findHeads(index) : undefined;
+    return found !== undefined && 'code' in found ? found : undefined;
+  }
+
+  /**
+   * The file with tensors of other sizes in the places of some.
+   * @param narrowing what stays of each sublayer that is narrowed, by id
+   */
+  public resized(
+    tensors: ReadonlyMap<string, LazyTensor>,
+    narrowing: ReadonlyMap<string, readonly number[]>,
+  ): OnnxFile {
+    const narrowed = this.source.summary.sublayers.flatMap(({ id }, index) => {
+      const kept = narrowing.get(id);
+      return kept === undefined ? [] : [{ kept, index, heads: this.headsOf(index) }];
+    });
+    // Heads tell the sizes of all values that they change.
+    const resized = narrowed.flatMap(({ index, heads }) =>
+      heads === undefined
+        ? [...(this.source.branches[index]?.nodes ?? [])].flatMap(({ outputs }) => outputs)
+        : [],
+    );
+    return narrowed.reduce(
+      (edited, { kept, heads }) => heads?.resized(edited, kept) ?? edited,
+      withTensors(this.source.file, tensors, new Set(resized)),
+    );
+  }
+
+  private headsOf(index: number): GraphHeads | undefined {
+    const isAttention = this.source.summary.sublayers[index]?.kind === 'attention';
+    const found = isAttention ? this.findHeads(index) : undefined;
+    return found !== undefined && 'tensors' in found ? found : undefined;
+  }
+
+  private findHeads(index: number): GraphHeads | Message | undefined {
+    if (!this.heads.has(index)) {
+      this.heads.set(index, headsOf(this.source, index, this.matricesOf(index), this.shapes()));
+    }
+    return this.heads.get(index);
+  }
+
+  private matricesOf(index: number): GraphMatrices {
+    return new GraphMatrices(this.source, this.layersOf(index));
+  }
+}

@@ -1,0 +1,104 @@
+import { intAttribute } from '../node-attributes';
+import type { GraphIndex, GraphNode } from '../graph-index';
+import type { ValueShapes } from '../values/value-shapes';
+import type { GroupPlace } from './group-places';
+
+/** Numbers that come from one: what is done with them is done with each. */
+const passing: ReadonlySet<string> = new Set([
+  ...['Cast', 'Identity', 'Squeeze', 'Unsqueeze'],
+  ...['Add', 'Sub', 'Mul', 'Div', 'Equal', 'Where', 'Min', 'Max', 'Mod'],
+]);
+
+/** Which numbers of a size that a node reads are told again: those may have counted heads. */
+type Told = (node: GraphNode, input: number) => ReadonlySet<number>;
+
+/**
+ * Whether a count of heads, which `shape` takes of a value with this place, is read as nothing but such a count: no
+ * other size changes with it.
+ */
+export function countsStay(
+  index: GraphIndex,
+  shapes: ValueShapes,
+  shape: GraphNode,
+  place: GroupPlace,
+  told: Told,
+): boolean {
+  const numbers = (name = ''): readonly number[] | undefined => {
+    const found = shapes.contents(name)?.map(Number);
+    return found?.some(Number.isNaN) === true ? undefined : found;
+  };
+  const lengthOf = (name: string): number | undefined => {
+    const sizes = shapes.of(name);
+    const [length = 1] = sizes ?? [];
+    return sizes === undefined || typeof length !== 'number' ? undefined : length;
+  };
+  /** Places of the counts in the first output; undefined where they are not known. */
+  const placesBehind = (
+    node: GraphNode,
+    value: string,
+    marked: ReadonlySet<number>,
+  ): readonly number[] | undefined => {
+    const { input, output } = node.proto;
+    const length = lengthOf(value);
+    if (length === undefined) {
+      return undefined;
+    }
+    const at = (number: number): number => (number < 0 ? number + length : number);
+    if (passing.has(node.op) || (node.op === 'Reshape' && input[1] !== value)) {
+      const made = lengthOf(output[0] ?? '');
+      return length === made
+        ? [...marked]
+        : made === undefined
+          ? undefined
+          : Array.from({ length: made }, (_, i) => i);
+    }
+    switch (node.op) {
+      case 'Gather':
+        return input[0] === value
+          ? numbers(input[1])?.flatMap((number, i) => (marked.has(at(number)) ? [i] : []))
+          : undefined;
+      case 'Slice': {
+        const [[start], [end]] = [numbers(input[1]) ?? [], numbers(input[2]) ?? []];
+        const step = (input[4] ?? '') === '' ? 1 : numbers(input[4])?.[0];
+        const isKnown = start !== undefined && end !== undefined && step === 1;
+        return isKnown && input[0] === value
+          ? [...marked].flatMap((one) =>
+              one >= at(start) && one < at(end) ? [one - at(start)] : [],
+            )
+          : undefined;
+      }
+      case 'Concat': {
+        const lengths = input.map(lengthOf);
+        const before = (place: number): number =>
+          lengths.slice(0, place).reduce<number>((all, one) => all + (one ?? Number.NaN), 0);
+        const found = input.flatMap((name, i) =>
+          name === value ? [...marked].map((one) => before(i) + one) : [],
+        );
+        return found.some(Number.isNaN) ? undefined : found;
+      }
+      default:
+        return undefined;
+    }
+  };
+  const stay = (value: string, marked: ReadonlySet<number>): boolean =>
+    marked.size === 0 ||
+    (!index.outputs.has(value) &&
+      index.consumersOf(value).every((node) => {
+        const { input, output } = node.proto;
+        if ((node.op === 'Reshape' || node.op === 'Expand') && input[1] === value) {
+          const again = told(node, 1);
+          return input[0] !== value && [...marked].every((one) => again.has(one));
+        }
+        const behind = node.op === 'Shape' ? [] : placesBehind(node, value, marked);
+        return behind !== undefined && stay(output[0] ?? '', new Set(behind));
+      }));
+  const rank = shapes.of(shape.proto.input[0] ?? '')?.length;
+  const from = intAttribute(shape.proto, 'start', 0);
+  if (rank === undefined) {
+    return false;
+  }
+  const one = rank + place.axis - (from < 0 ? from + rank : from);
+  const length = lengthOf(shape.proto.output[0] ?? '');
+  const isCounted = one >= 0 && (length === undefined || one < length);
+  return stay(shape.proto.output[0] ?? '', new Set(isCounted ? [one] : []));
+}

@@ -1,0 +1,289 @@
+import type { Dimension } from '../../../onnx/graph-builder';
+import type { GraphNode } from '../graph-index';
+import { elementwise } from '../matrices/graph-width';
+import { intAttribute, intsAttribute } from '../node-attributes';
+import { fromFront } from '../values/shape-rules';
+import type { Shape } from '../values/shape-query';
+import { fusedRules } from './fused-rules';
+import { lengthOf, placeIn, sum } from './group-places';
+import type { GroupPlace } from './group-places';
+
+/** A node of which an output has a place for each group of heads. */
+export interface HeadQuery {
+  readonly node: GraphNode;
+  /** The output, by its number. */
+  readonly output: number;
+  readonly place: GroupPlace;
+  readonly groups: number;
+  readonly shape: (value: string) => Shape | undefined;
+  readonly contents: (value: string) => readonly Dimension[] | undefined;
+}
+
+/** What follows of it. */
+export interface HeadAnswer {
+  /** Inputs that have a place for each group too, by their numbers. */
+  readonly follows: readonly (readonly [input: number, place: GroupPlace])[];
+  /** Caches among its inputs, and outputs that have groups besides. */
+  readonly caches?: readonly (readonly [input: number, place: GroupPlace])[];
+  readonly gives?: readonly (readonly [output: number, place: GroupPlace])[];
+  /** Sizes among the numbers that it reads which count what all groups have. */
+  readonly sizes?: readonly GroupSizes[];
+  /** Attributes that count what all groups have. */
+  readonly attributes?: readonly string[];
+  /** The run of the first input's axis that this output is. */
+  readonly piece?: { readonly from: number; readonly to: number; readonly place: GroupPlace };
+}
+
+export interface GroupSizes {
+  readonly input: number;
+  /** By their place in the input. */
+  readonly numbers: ReadonlyMap<number, number>;
+}
+
+/** Undefined where it is not known which numbers of the inputs belong to a group. */
+export type HeadRule = (query: HeadQuery) => HeadAnswer | undefined;
+
+const inputOf = ({ node }: HeadQuery, input: number): string => node.proto.input[input] ?? '';
+const shapeOf = (query: HeadQuery, input: number): Shape | undefined =>
+  query.shape(inputOf(query, input));
+const contentsOf = (query: HeadQuery, input: number): readonly Dimension[] | undefined =>
+  query.contents(inputOf(query, input));
+
+/** Inputs that are as long along the axis, among those that are broadcast. */
+function broadcast(query: HeadQuery, inputs: readonly number[]): HeadAnswer | undefined {
+  const { node, output, place, groups, shape } = query;
+  const sizes = inputs.map((input) => {
+    const shape = shapeOf(query, input);
+    return shape === undefined ? undefined : (shape.at(place.axis) ?? 1);
+  });
+  const whole = shape(node.proto.output[output] ?? '')?.at(place.axis);
+  const size = lengthOf(place, groups) ?? whole;
+  return sizes.every((one) => one === 1 || one === size)
+    ? {
+        follows: inputs.flatMap((input, i) => (sizes[i] === size ? [[input, place] as const] : [])),
+      }
+    : undefined;
+}
+
+const each: HeadRule = (query) =>
+  broadcast(
+    query,
+    query.node.proto.input.flatMap((name, input) => (name === '' ? [] : [input])),
+  );
+
+/** The first input as it is. */
+const first: HeadRule = ({ place }) => ({ follows: [[0, place]] });
+
+/** Rows that are changed together, from an axis on: that of the groups has to lie in front of it. */
+const alongRows: HeadRule = (query) => {
+  const { node, place } = query;
+  const rank = shapeOf(query, 0)?.length;
+  // Before opset 13 it was 1.
+  const absent = node.op.endsWith('Softmax') ? 1 : -1;
+  const axis = intAttribute(node.proto, 'axis', absent);
+  const front = axis < 0 ? axis : axis - (rank ?? 0);
+  return rank !== undefined && place.axis < front ? first(query) : undefined;
+};
+
+const reduction: HeadRule = (query) => {
+  const { node, place } = query;
+  const rank = shapeOf(query, 0)?.length;
+  const axes = intsAttribute(node.proto, 'axes') ?? contentsOf(query, 1);
+  const isKept = intAttribute(node.proto, 'keepdims', 1) === 1;
+  return isKept &&
+    rank !== undefined &&
+    axes?.every((axis) => typeof axis === 'number' && fromFront(axis, rank) !== rank + place.axis)
+    ? first(query)
+    : undefined;
+};
+
+/** A product of values that both depend on what goes in; products with weights are known otherwise. */
+const product: HeadRule = (query) => {
+  switch (query.place.axis) {
+    case -1:
+      return { follows: [[1, query.place]] };
+    case -2:
+      return { follows: [[0, query.place]] };
+    default:
+      return broadcast(query, [0, 1]);
+  }
+};
+
+const transpose: HeadRule = (query) => {
+  const { node, place } = query;
+  const rank = shapeOf(query, 0)?.length;
+  const order = intsAttribute(node.proto, 'perm');
+  const from = order?.at(place.axis);
+  return rank === undefined || from === undefined
+    ? undefined
+    : { follows: [[0, { ...place, axis: from - rank }]] };
+};
+
+/** Other sizes for the same numbers, which follow from what the node is. */
+const reshaping: HeadRule = (query) => {
+  const { node, output, place, groups, shape } = query;
+  const [from, to] = [shape(node.proto.output[output] ?? ''), shapeOf(query, 0)];
+  // Its length follows from the products, where sizes are computed.
+  const told = from?.with(place.axis, lengthOf(place, groups) ?? from.at(place.axis) ?? '');
+  const before = told && to && placeIn(told, place, to, groups);
+  return before && { follows: [[0, before]] };
+};
+
+/** The same with sizes that the node reads. */
+const reshape: HeadRule = (query) => {
+  const answer = reshaping(query);
+  const [, before] = answer?.follows[0] ?? [];
+  const { node, output, place, shape } = query;
+  const [from, to] = [shape(node.proto.output[output] ?? '')?.length, shapeOf(query, 0)?.length];
+  if (answer === undefined || before === undefined || from === undefined || to === undefined) {
+    return undefined;
+  }
+  const at = from + place.axis;
+  const told = contentsOf(query, 1)?.[at];
+  const copies = intAttribute(node.proto, 'allowzero', 0) === 0 && at === to + before.axis;
+  return told === -1 || (told === 0 && copies) ? answer : sized(query, answer, at);
+};
+
+/** An answer with a size that the second input tells. */
+function sized(
+  { place, groups }: HeadQuery,
+  answer: HeadAnswer,
+  at: number,
+): HeadAnswer | undefined {
+  const length = lengthOf(place, groups);
+  return length === undefined
+    ? undefined
+    : { ...answer, sizes: [{ input: 1, numbers: new Map([[at, length]]) }] };
+}
+
+const expand: HeadRule = (query) => {
+  const length = shapeOf(query, 1)?.[0];
+  const answer = broadcast(query, [0]);
+  if (answer === undefined || typeof length !== 'number') {
+    return undefined;
+  }
+  const at = length + query.place.axis;
+  const told = contentsOf(query, 1)?.[at];
+  return at < 0 || told === 1 ? answer : sized(query, answer, at);
+};
+
+const concat: HeadRule = (query) => {
+  const { node, place } = query;
+  const rank = shapeOf(query, 0)?.length;
+  return rank === undefined ||
+    fromFront(intAttribute(node.proto, 'axis', 0), rank) === rank + place.axis
+    ? undefined
+    : { follows: node.proto.input.map((_, input) => [input, place]) };
+};
+
+const split: HeadRule = (query) => {
+  const { node, output, place, groups, shape } = query;
+  const axis = intAttribute(node.proto, 'axis', 0);
+  const own = axis < 0 ? axis : axis - (shapeOf(query, 0)?.length ?? Number.NaN);
+  const length = lengthOf(place, groups);
+  if (own !== place.axis) {
+    return Number.isNaN(own) ? undefined : first(query);
+  }
+  const attribute = intsAttribute(node.proto, 'split');
+  const isTold = (node.proto.input[1] ?? '') !== '';
+  const lengths =
+    attribute ??
+    contentsOf(query, 1) ??
+    node.proto.output.map((name) => shape(name)?.at(place.axis));
+  const numbers = lengths.filter((one) => typeof one === 'number');
+  const from = sum(numbers.slice(0, output));
+  const isEven = numbers.every((one) => one === numbers[0]);
+  return length !== undefined &&
+    numbers.length === node.proto.output.length &&
+    (isTold || attribute !== undefined || isEven)
+    ? {
+        follows: [],
+        piece: { from, to: from + (numbers[output] ?? 0), place },
+        sizes: isTold ? [{ input: 1, numbers: new Map(numbers.entries()) }] : [],
+        attributes: attribute === undefined ? [] : ['split'],
+      }
+    : undefined;
+};
+
+const slice: HeadRule = (query) => {
+  const { place } = query;
+  const shape = shapeOf(query, 0);
+  const [starts, ends] = [contentsOf(query, 1), contentsOf(query, 2)];
+  const lengths = shapeOf(query, 1)?.[0];
+  const isGiven = inputOf(query, 3) !== '';
+  const axes = isGiven
+    ? contentsOf(query, 3)
+    : typeof lengths === 'number'
+      ? Array.from({ length: lengths }, (_, axis) => axis)
+      : undefined;
+  if (shape === undefined || axes?.every((axis) => typeof axis === 'number') !== true) {
+    return undefined;
+  }
+  const own = shape.length + place.axis;
+  const at = axes.findIndex((axis) => fromFront(axis, shape.length) === own);
+  if (at < 0) {
+    return first(query);
+  }
+  const [start, end, size] = [starts?.[at], ends?.[at], shape[own]];
+  const step = inputOf(query, 4) === '' ? 1 : contentsOf(query, 4)?.[at];
+  if (![start, end, size].every((one) => typeof one === 'number') || step !== 1) {
+    return undefined;
+  }
+  const whole = Number(size);
+  const clamp = (number: number): number =>
+    Math.min(Math.max(number < 0 ? number + whole : number, 0), whole);
+  const [from, to] = [clamp(Number(start)), clamp(Number(end))];
+  return {
+    follows: [],
+    piece: { from, to, place },
+    sizes: [from, to].map((number, i) => ({ input: i + 1, numbers: new Map([[at, number]]) })),
+  };
+};
+
+/** One of several, or some of them, along another axis. */
+const gather: HeadRule = (query) => {
+  const { node, place } = query;
+  const [data, chosen] = [shapeOf(query, 0)?.length, shapeOf(query, 1)?.length];
+  if (data === undefined || chosen === undefined) {
+    return undefined;
+  }
+  const axis = fromFront(intAttribute(node.proto, 'axis', 0), data);
+  const at = data - 1 + chosen + place.axis;
+  const from = at < axis ? at : at - chosen + 1;
+  return at >= axis && at < axis + chosen
+    ? undefined
+    : { follows: [[0, { ...place, axis: from - data }]] };
+};
+
+/** Turns pairs of each head; the number of heads is told where it reads rows. */
+const rotation: HeadRule = (query) => {
+  const { node } = query;
+  const [name] = ['num_heads'].filter((one) => intAttribute(node.proto, one, 0) !== 0);
+  return { ...first(query), follows: [[0, query.place]], attributes: name ? [name] : [] };
+};
+
+const rules = (names: string | Iterable<string>, rule: HeadRule): Record<string, HeadRule> =>
+  Object.fromEntries(
+    (typeof names === 'string' ? names.split(' ') : [...names]).map((name) => [name, rule]),
+  );
+
+/** By operator: what follows of a place that an output has. */
+export const headRules: Readonly<Record<string, HeadRule>> = {
+  ...rules(elementwise, each),
+  ...rules('Where And Or Not Equal Less LessOrEqual Greater GreaterOrEqual IsNaN', each),
+  Dropout: first,
+  ...rules('Softmax LogSoftmax LayerNormalization RMSNormalization', alongRows),
+  ...rules('SimplifiedLayerNormalization', alongRows),
+  ...rules('ReduceMean ReduceSum ReduceMax ReduceMin ReduceSumSquare ReduceL2', reduction),
+  MatMul: product,
+  Transpose: transpose,
+  ...rules('Squeeze Unsqueeze Flatten', reshaping),
+  Reshape: reshape,
+  Expand: expand,
+  Concat: concat,
+  Split: split,
+  Slice: slice,
+  Gather: gather,
+  ...rules('RotaryEmbedding com.microsoft:RotaryEmbedding', rotation),
+  ...fusedRules,
+};

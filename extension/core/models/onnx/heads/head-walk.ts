@@ -1,0 +1,284 @@
+import { elementCount } from '../../../checkpoints/lazy-tensor';
+import { say } from '../../../message';
+import type { Message } from '../../../message';
+import type { WidthTensor } from '../../narrow/weight-cuts';
+import { isShape } from '../graph-index';
+import type { GraphNode } from '../graph-index';
+import { lazyTensor } from '../matrices/graph-linears';
+import type { GraphMatrices, GraphMatrix } from '../matrices/graph-matrices';
+import { intsAttribute } from '../node-attributes';
+import { nodeName } from '../stream/measure-sublayer';
+import { isPast, isPresent } from '../stream/cache-ports';
+import type { OnnxModel } from '../stream/stream-of-graph';
+import type { ValueShapes } from '../values/value-shapes';
+import { isSamePlace, lengthOf, placesOf, sum } from './group-places';
+import type { GroupPlace } from './group-places';
+import { fusedRules } from './fused-rules';
+import { headRules } from './head-rules';
+import type { GroupSizes } from './head-rules';
+import { countsStay } from './head-counts';
+
+/** What a node reads besides weights that has to become smaller with the heads. */
+export interface NodeChange {
+  readonly node: GraphNode;
+  readonly sizes: readonly GroupSizes[];
+  readonly attributes: readonly string[];
+  /** Values from around the attention with a place for each head, such as biases of distances. */
+  readonly chosen: ReadonlyMap<string, GroupPlace>;
+}
+
+interface Follower {
+  readonly inputs: Set<number>;
+  readonly outputs: Set<number>;
+  readonly sizes: GroupSizes[];
+  readonly attributes: Set<string>;
+  readonly chosen: Map<string, GroupPlace>;
+}
+
+interface Piece {
+  readonly from: number;
+  readonly to: number;
+  readonly place: GroupPlace;
+}
+
+/** Follows the places of `groups` heads from the last product of an attention up to those that make them. */
+export class HeadWalk {
+  public readonly tensors: WidthTensor[] = [];
+  /** Values that have a place for each group, caches of the graph included. */
+  public readonly values = new Map<string, GroupPlace>();
+  /** Why what one of its nodes gives can't be told apart by heads. */
+  public problem: Message | undefined;
+  private readonly nodes = new Map<GraphNode, Follower>();
+  private readonly pieces = new Map<string, Piece[]>();
+  /** Rows behind the products of this attention; others come from around it. */
+  private readonly own: ReadonlySet<string>;
+
+  public constructor(
+    private readonly source: OnnxModel,
+    private readonly matrices: GraphMatrices,
+    private readonly shapes: ValueShapes,
+    private readonly last: GraphMatrix,
+    private readonly groups: number,
+    private readonly products: readonly GraphNode[],
+  ) {
+    const { index } = source;
+    const made = products.flatMap(({ outputs }) => outputs);
+    const behind = index.descendants(made, last.node.outputs[0]);
+    this.own = new Set([...made, ...[...behind].flatMap(({ outputs }) => outputs)]);
+  }
+
+  public get changes(): NodeChange[] {
+    return [...this.nodes].map(([node, { sizes, attributes, chosen }]) => ({
+      ...{ node, sizes, chosen, attributes: [...attributes] },
+    }));
+  }
+
+  /** Whether all heads can be told apart, and nothing else reads them. */
+  public run(): boolean {
+    const parts = [this.last.in / this.groups];
+    return (
+      this.follow(this.last.input, { axis: -1, parts }) &&
+      this.joined() &&
+      this.isClosed() &&
+      this.products.every((node) => !this.isShared(node))
+    );
+  }
+
+  /** Whether several heads read what a product gives, such as keys of query heads that are groups here. */
+  private isShared(product: GraphNode): boolean {
+    const { index } = this.source;
+    const seen = new Set<GraphNode>();
+    const open = this.nodes.has(product) ? [] : [...product.outputs];
+    for (let value = open.pop(); value !== undefined; value = open.pop()) {
+      for (const node of index.consumersOf(value)) {
+        if (node === this.last.node) {
+          this.problem = say`All of its heads read what ${nodeName(product)} makes.`;
+          return true;
+        }
+        const isParted = this.nodes.has(node) && this.products.includes(node);
+        if (!seen.has(node) && !isParted && !isShape(node)) {
+          seen.add(node);
+          open.push(...node.outputs);
+        }
+      }
+    }
+    return false;
+  }
+
+  private follow(value: string, place: GroupPlace): boolean {
+    const known = this.values.get(value);
+    if (known !== undefined) {
+      return isSamePlace(known, place) || this.stop(this.source.index.producers.get(value));
+    }
+    const { index } = this.source;
+    const node = index.producers.get(value);
+    this.values.set(value, place);
+    if (node === undefined) {
+      return isPast(value);
+    }
+    const follower = this.followerOf(node);
+    const output = node.proto.output.indexOf(value);
+    follower.outputs.add(output);
+    // One that attends and projects by itself is both.
+    const matrix = fusedRules[node.op] === undefined ? this.matrices.of(node) : undefined;
+    if (matrix !== undefined && place.axis === -1) {
+      return this.product(node, matrix, place);
+    }
+    const answer = headRules[node.op]?.({
+      ...{ node, output, place, groups: this.groups },
+      shape: (name) => this.shapes.of(name),
+      contents: (name) => this.shapes.contents(name),
+    });
+    if (answer === undefined) {
+      return this.stop(node);
+    }
+    const { follows, caches = [], gives = [], sizes = [], attributes = [], piece } = answer;
+    follower.sizes.push(...sizes);
+    attributes.forEach((name) => follower.attributes.add(name));
+    for (const [one, at] of gives) {
+      follower.outputs.add(one);
+      this.values.set(node.proto.output[one] ?? '', at);
+    }
+    for (const [input, at] of caches) {
+      follower.inputs.add(input);
+      this.values.set(node.proto.input[input] ?? '', at);
+    }
+    if (piece !== undefined) {
+      const name = node.proto.input[0] ?? '';
+      follower.inputs.add(0);
+      this.pieces.set(name, [...(this.pieces.get(name) ?? []), piece]);
+    }
+    return follows.every(([input, at]) => this.demand(node, input, at));
+  }
+
+  /** Follows an input, or takes the heads that stay out of it. */
+  private demand(node: GraphNode, input: number, place: GroupPlace): boolean {
+    const { index, file } = this.source;
+    const value = node.proto.input[input] ?? '';
+    const data = file.initializers.get(value);
+    const size = lengthOf(place, this.groups);
+    const follower = this.followerOf(node);
+    if (this.own.has(value) || isPast(value)) {
+      follower.inputs.add(input);
+      return this.follow(value, place);
+    }
+    if (size === undefined) {
+      return this.stop(node);
+    }
+    const [tensor] = data === undefined ? [] : lazyTensor(data);
+    if (tensor !== undefined && index.consumersOf(value).length === 1) {
+      const axis = tensor.shape.length + place.axis;
+      this.tensors.push({ tensor, axis, places: placesOf(this.groups, place.parts) });
+      return tensor.shape[axis] === size;
+    }
+    // A matrix that is in a form of its own, or others read too.
+    if (data !== undefined && elementCount(data.dims) > size && node.op === 'MatMul') {
+      return this.stop(node);
+    }
+    follower.chosen.set(value, place);
+    return this.shapes.of(value)?.at(place.axis) === size || this.stop(node);
+  }
+
+  private product(node: GraphNode, matrix: GraphMatrix, place: GroupPlace): boolean {
+    const { out, linear, bias } = matrix;
+    const size = this.groups * sum(place.parts);
+    const places = placesOf(this.groups, place.parts);
+    this.tensors.push({
+      ...{ tensor: linear.weight, axis: linear.transposed === true ? 1 : 0, places },
+    });
+    const isOne = elementCount(this.source.file.initializers.get(bias)?.dims ?? [0]) === 1;
+    const at = node.proto.input.indexOf(bias);
+    return out === size && (bias === '' || isOne || this.demand(node, at, place));
+  }
+
+  /** Follows values of which all runs are known. */
+  private joined(): boolean {
+    for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
+      const [value, pieces] = entry;
+      const inOrder = pieces.toSorted((a, b) => a.from - b.from);
+      const axis = inOrder[0]?.place.axis ?? -1;
+      let end = 0;
+      for (const { from, to, place } of inOrder) {
+        if (from !== end || to - from !== this.groups * sum(place.parts) || place.axis !== axis) {
+          return this.stop(this.source.index.producers.get(value));
+        }
+        end = to;
+      }
+      this.pieces.delete(value);
+      const parts = inOrder.flatMap(({ place }) => place.parts);
+      // All outputs of a split are followed where its size is not known.
+      const isWhole = (this.shapes.of(value)?.at(axis) ?? end) === end;
+      if (!isWhole || !this.follow(value, { axis, parts })) {
+        return isWhole ? false : this.stop(this.source.index.producers.get(value));
+      }
+    }
+    return true;
+  }
+
+  /** Whether nothing reads the heads but what has been followed, and the last product. */
+  private isClosed(): boolean {
+    const { index } = this.source;
+    return (
+      [...this.values].every(([value, place]) => this.isRead(value, place)) &&
+      [...this.nodes].every(([node, { outputs }]) =>
+        node.proto.output.every(
+          (name, output) =>
+            outputs.has(output) ||
+            (index.consumersOf(name).length === 0 && !index.outputs.has(name)) ||
+            this.stop(node),
+        ),
+      )
+    );
+  }
+
+  /** Whether all that reads a value takes its heads as they are, or its other sizes. */
+  private isRead(value: string, place: GroupPlace): boolean {
+    const { index } = this.source;
+    const isGiven = !index.outputs.has(value) || isPresent(value);
+    const readers = index.consumersOf(value);
+    return isGiven
+      ? readers.every((reader) => this.isKnown(reader, value, place) || this.stop(reader))
+      : this.stop(index.producers.get(value));
+  }
+
+  private isKnown(reader: GraphNode, value: string, place: GroupPlace): boolean {
+    if (reader === this.last.node) {
+      return true;
+    }
+    const [output = ''] = reader.proto.output;
+    const order = intsAttribute(reader.proto, 'perm');
+    if (reader.op === 'Transpose' && order !== undefined && !this.values.has(output)) {
+      // Older exporters turn keys to count their positions.
+      const axis = order.indexOf(order.length + place.axis) - order.length;
+      return this.isRead(output, { ...place, axis });
+    }
+    if (reader.op === 'Shape') {
+      return countsStay(this.source.index, this.shapes, reader, place, (node, input) => {
+        const told = this.nodes.get(node)?.sizes.find((one) => one.input === input);
+        return new Set(told?.numbers.keys());
+      });
+    }
+    const inputs = this.nodes.get(reader)?.inputs;
+    return reader.proto.input.every((name, input) => name !== value || inputs?.has(input) === true);
+  }
+
+  private followerOf(node: GraphNode): Follower {
+    const known = this.nodes.get(node);
+    if (known !== undefined) {
+      return known;
+    }
+    const inputs = new Set<number>();
+    const made = { inputs, outputs: new Set<number>(), attributes: new Set<string>() };
+    const follower: Follower = { ...made, sizes: [], chosen: new Map() };
+    this.nodes.set(node, follower);
+    return follower;
+  }
+
+  private stop(node: GraphNode | undefined): false {
+    this.problem ??=
+      node === undefined
+        ? undefined
+        : say`Which of the numbers that ${nodeName(node)} reads belong to a head can't be told.`;
+    return false;
+  }
+}
