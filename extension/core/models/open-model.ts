@@ -175,6 +175,7 @@ async function layOut({
         architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
       ),
       tiedHead: hasTiedHead(outerOf(layout)),
+      ...(architecture.dependsOnNumber === true ? { keepsBlocks: true } : {}),
     },
   });
   const refusal = quantization?.refusal;

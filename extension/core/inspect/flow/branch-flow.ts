@@ -237,6 +237,7 @@ export function attentionFlow(
   const cap = shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`];
   const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
   const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
+  const difference = weights.difference === undefined ? [] : [say`difference of heads in pairs`];
   const gatedBias = weights.biasGate === undefined ? [] : [say`gated bias by distance`];
   const context = branch.add(
     'attention',
@@ -244,11 +245,12 @@ export function attentionFlow(
     verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias]),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias, ...difference]),
       shape: [batch, sequence, numHeads * valueDim],
       tensors: [
         weights.sinks,
         weights.gridBias?.table,
+        ...(weights.difference?.factors ?? []),
         ...biasGateTensors(weights.biasGate),
         biasTable,
       ],

@@ -77,6 +77,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
         sublayer.weights.distanceBias?.table,
+        ...(sublayer.weights.difference?.factors ?? []),
         ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':
