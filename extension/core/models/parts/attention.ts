@@ -26,7 +26,7 @@ import type { Difference } from './probabilities';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitAdapted } from './adapted';
-import type { SharedParts } from './shared-transformer';
+import type { SharedParts } from './adapted';
 import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */

@@ -1,14 +1,14 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { AttentionShape, AttentionWeights } from './attention';
 import { emitNorm } from './norm';
+import type { NormStyle } from './norm';
 import { emitWeight } from './weight';
 
 /** Emits what share of each key's value goes to each query, of scores and mask. */
 export function emitProbabilities(
   graph: GraphBuilder,
-  { hashes }: Pick<AttentionShape, 'hashes'>,
-  { sinks }: Pick<AttentionWeights, 'sinks'>,
+  { hashes }: { readonly hashes: number | undefined },
+  { sinks }: { readonly sinks?: LazyTensor },
   scores: Value,
   mask: Value | undefined,
 ): Value {
@@ -72,7 +72,7 @@ export function emitPairs(graph: GraphBuilder, values: Value): Value {
 /** Emits what the second half of the heads sees taken from what the first does, normed: half as many heads. */
 export function emitDifference(
   graph: GraphBuilder,
-  { norm }: Pick<AttentionShape, 'norm'>,
+  { norm }: { readonly norm: NormStyle },
   { factors, start }: Difference,
   heads: Value,
 ): Value {

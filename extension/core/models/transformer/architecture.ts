@@ -6,7 +6,7 @@ import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
-import type { SharedNames } from '../parts/shared-transformer';
+import type { SharedNames } from '../shared-modules';
 import type { Message } from '../../message';
 
 /**

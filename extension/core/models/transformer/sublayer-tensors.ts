@@ -1,11 +1,10 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { ExpertTensors } from './expert-tensors';
 import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
-import { sharedPartLinears } from '../parts/shared-transformer';
+import { sharedPartLinears } from '../parts/adapted';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import { endTensors } from '../parts/block-end';
 import { biasGateTensors } from '../parts/gated-bias';
@@ -15,6 +14,13 @@ import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-sublayer';
+
+/** What belongs to the single experts of a mixture, by expert. */
+export interface ExpertTensors {
+  /** Of the router, of each of which every expert has a row. */
+  readonly byRow: readonly LazyTensor[];
+  readonly experts: readonly (readonly LazyTensor[])[];
+}
 
 /** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
 export function sublayerTensors(
