@@ -10,17 +10,11 @@ import { endTensors } from '../parts/block-end';
 import { biasGateTensors } from '../parts/gated-bias';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
+import type { ExpertTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';
 import type { TransformerSublayer } from './transformer-sublayer';
-
-/** What belongs to the single experts of a mixture, by expert. */
-export interface ExpertTensors {
-  /** Of the router, of each of which every expert has a row. */
-  readonly byRow: readonly LazyTensor[];
-  readonly experts: readonly (readonly LazyTensor[])[];
-}
 
 /** Every tensor of a sublayer, norms and biases included, or what `tensorsOf` tells of its parts. */
 export function sublayerTensors(
