@@ -144,6 +144,8 @@ const mixers = {
   'delta-rule': 'gated delta rule',
   'state-space': 'Mamba-2',
   'selective-scan': 'Mamba',
+  'gated-recurrence': 'RG-LRU',
+  lightning: 'lightning attention',
 };
 
 /** @param {import('../../extension/core/models/transformer/architecture').Architecture} architecture */

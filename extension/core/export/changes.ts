@@ -241,13 +241,18 @@ export function checkChanges(
   return changes;
 }
 
+/** The first block of the result that has lost all its sublayers, by its number in the source. */
+export function emptiedBlock({ kept, blocks }: Changes): number | undefined {
+  return blocks.find((block) => kept.every((one) => one.block !== block));
+}
+
 /** Why a removal that tears blocks apart cannot be written as a model of whole blocks; and what can be done. */
 export function whyTorn(
   { architecture, sublayers }: ModelSummary,
   changes: Changes,
 ): Refusal | undefined {
   const left = new Set(changes.kept.map(({ block }) => block));
-  const emptied = changes.blocks.find((block) => !left.has(block));
+  const emptied = emptiedBlock(changes);
   if (emptied !== undefined) {
     return {
       code: 'blocks-not-removable',

@@ -8,7 +8,7 @@ import type { ModelEmitter } from './model-emitter';
 import type { ModelSummary } from './model-summary';
 import type { LinearLayer, MatrixEncoding, OuterMatrix } from './matrix-encoding';
 import type { SymbolicPatch } from './patch/symbolic-patch';
-import type { ExpertTensors } from './transformer/expert-tensors';
+import type { ExpertTensors } from './transformer/part-tensors';
 
 /** An input of a model, as its file declares it. */
 export interface InputPort {

@@ -108,7 +108,7 @@ export interface ModelSummary {
   readonly sublayers: readonly SublayerSummary[];
   /** Why no sublayer can be removed or changed by itself. */
   readonly fixed?: Message | undefined;
-  /** Whether a block stays in its place where nothing of it is left: config.json does not count blocks. */
+  /** Whether a block stays in its place where nothing of it is left: config.json does not count blocks, or they compute by their number. */
   readonly keepsBlocks?: boolean | undefined;
   /** Whether the first block does so: it has what the others read. */
   readonly keepsFirstBlock?: boolean | undefined;

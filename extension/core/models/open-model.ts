@@ -8,6 +8,7 @@ import { openSafetensors } from '../checkpoints/safetensors';
 import { UserError } from '../user-error';
 import type { Architecture } from './transformer/architecture';
 import { familyOfConfig } from './transformer/architectures';
+import { whyUnknownShape } from './families/unknown-shapes';
 import type { ConfigFields } from './transformer/config-layout';
 import { knownEncoder } from './encoders/encoder-architectures';
 import { openEncoder } from './encoders/open-encoder';
@@ -175,6 +176,7 @@ async function layOut({
         architecture.maxPositions?.(config) ?? Number.POSITIVE_INFINITY,
       ),
       tiedHead: hasTiedHead(outerOf(layout)),
+      ...(architecture.dependsOnNumber === true ? { keepsBlocks: true } : {}),
     },
   });
   const refusal = quantization?.refusal;
@@ -237,6 +239,14 @@ function architectureOf(configText: string, file: string): Architecture {
       file,
       field: 'model_type',
       remedy: say`Name the architecture, as the original config.json does.`,
+    });
+  }
+  const why = whyUnknownShape(modelType);
+  if (why !== undefined) {
+    throw new UserError(say`Architecture "${modelType}" is not supported. ${why}`, {
+      file,
+      field: 'model_type',
+      remedy: say`Export it to ONNX. The page Models of the documentation lists what is supported.`,
     });
   }
   throw new UserError(say`Architecture "${modelType}" is not supported.`, {

@@ -1,3 +1,5 @@
+import type { ModelConfig } from './transformer/model-config';
+
 /** Modules that blocks share: the first `turns` of their users hold one each, and all take turns. */
 export interface SharedModules {
   readonly module: string;
@@ -31,4 +33,18 @@ export function placeOfShared(
   }
   const number = left.indexOf(shared.users[Number(use)] ?? -1);
   return number < 0 ? undefined : { block: owner, rest: `${before}${number}${after}` };
+}
+
+/**
+ * Names of a transformer that several blocks share (Zamba2, arXiv 2411.15242): attention over the stream and the
+ * embedding side by side, then a feed-forward without a sum around either, then a linear layer of the block's own.
+ */
+export interface SharedNames {
+  /** The block's own linear layer. */
+  readonly output: string;
+  readonly modules: (config: ModelConfig) => SharedModules;
+  /** Width of the adapters that each use has. */
+  readonly rank: (config: ModelConfig) => number;
+  /** Whether queries, keys and values have adapters, as the feed-forward does. */
+  readonly adaptsHeads: (config: ModelConfig) => boolean;
 }

@@ -41,7 +41,10 @@ interface FoundModel {
   readonly outer: OuterLinears;
   readonly fingerprint: string;
   /** Sizes that are the family's own. */
-  readonly sizes: Pick<ModelSummary, 'vocabularySize' | 'maxPositions' | 'tiedHead'>;
+  readonly sizes: Pick<
+    ModelSummary,
+    'vocabularySize' | 'maxPositions' | 'tiedHead' | 'keepsBlocks'
+  >;
 }
 
 /** What the sublayers of a model are summarized from. */

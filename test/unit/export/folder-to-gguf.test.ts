@@ -5,7 +5,12 @@ import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { loadTokenizer } from '../../../extension/core/data/tokenizer';
 import { missingKeys } from '../../../extension/core/export/gguf/missing-keys';
 import { ggufTarget } from '../../../extension/core/models/gguf/gguf-target';
-import { openModelFiles, readArchitecture } from '../../../extension/core/models/open-model';
+import {
+  openModel,
+  openModelFiles,
+  readArchitecture,
+} from '../../../extension/core/models/open-model';
+import { outputsOf } from '../models/forms/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -63,6 +68,55 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
     const expected = await logitsOf(folder, ids);
     expect(relativeError(await logitsOf(file, ids), expected)).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    'gemma4_text',
+    'gemma4_text-experts',
+    'gemma4_text-keys-are-values',
+    'gemma4_unified_text',
+  ])('of %s gives the logits of the folder', async (name) => {
+    const [folder, out] = [familyFixture(name), fresh()];
+    await prune(folder, [], out, { format: 'gguf' });
+    const ids = [[5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44]];
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-6);
+  });
+
+  it('of Gemma 4 without blocks that only multiply the stream leaves the factors to those in front', async () => {
+    const [folder, whole] = [familyFixture('gemma4_text-factors'), fresh()];
+    await prune(folder, [], whole, { format: 'gguf' });
+    const ids = Int32Array.of(5, 63, 9, 61, 13, 60, 34, 8, 62, 3, 17, 44);
+    for (const blocks of [[1, 2], [3]]) {
+      const removed = blocks.flatMap(wholeBlock);
+      const expected = await outputsOf(await openModel(folder), [ids], removed);
+      for (const source of [folder, fileIn(whole)]) {
+        const out = fresh();
+        const { parametersAfter } = await prune(source, removed, out, { format: 'gguf' });
+        const model = await openModel(fileIn(out));
+        expect(model.summary.blocks).toBe(4 - blocks.length);
+        expect(model.summary.parameters).toBe(parametersAfter);
+        expect(relativeError(await outputsOf(model, [ids]), expected)).toBeLessThan(1e-6);
+      }
+    }
+    const first = await rejection(prune(folder, wholeBlock(0), fresh(), { format: 'gguf' }));
+    expect(first.message).toMatch(/block 0 of a gemma4_text model still changes what passes it/);
+    const full = [...wholeBlock(1), ...wholeBlock(3)];
+    const { message } = await rejection(prune(folder, full, fresh(), { format: 'gguf' }));
+    expect(message).toMatch(/expects a block without a sliding window in gemma4 models/);
+  });
+
+  it('of Gemma 4 whose keys other blocks lend than llama.cpp takes is refused', async () => {
+    const folder = fresh();
+    cpSync(familyFixture('gemma4_text'), folder, { recursive: true });
+    const file = join(folder, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as object;
+    const turned = ['full_attention', 'sliding_attention'];
+    const changed = { ...config, layer_types: [...turned, ...turned], per_layer_config: {} };
+    const { architecture, config: read } = readArchitecture(JSON.stringify(changed), file);
+    expect(ggufTarget(architecture, read)?.family.demands?.(read)).toEqual({
+      num_kv_shared_layers: 0,
+    });
   });
 
   it('of Gemma 3n with other sizes than llama.cpp takes is refused', async () => {

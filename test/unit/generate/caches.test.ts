@@ -57,7 +57,16 @@ async function check(path: string, cut: number, removed: readonly string[] = [])
   }
 }
 
-it.each(['mamba-small', 'falcon_h1-scaled', 'kimi_linear-small', 'qwen3_next-small', 'lfm2'])(
+it.each([
+  'mamba-small',
+  'falcon_h1-scaled',
+  'kimi_linear-small',
+  'qwen3_next-small',
+  'lfm2',
+  'minimax',
+  'recurrent_gemma',
+  'zamba2',
+])(
   '%s gives with the states of its mixers what it gives without; they cannot be cut',
   async (name) => {
     await check(familyFixture(name), 0);
@@ -65,7 +74,7 @@ it.each(['mamba-small', 'falcon_h1-scaled', 'kimi_linear-small', 'qwen3_next-sma
 );
 
 it.each(
-  ['gemma3n_text', 'gemma4_text'].flatMap((name) => [
+  ['gemma3n_text', 'gemma4_text', 'diffllama'].flatMap((name) => [
     [name, []],
     [name, ['block.1.attention']],
   ]),

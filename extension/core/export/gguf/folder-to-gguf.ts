@@ -6,7 +6,7 @@ import type { Refusal } from '../../models/capability';
 import { ggufTarget } from '../../models/gguf/gguf-target';
 import { readArchitecture } from '../../models/open-model';
 import { joinPacked } from '../../models/quantized/packed-checkpoint';
-import { whyTorn } from '../changes';
+import { emptiedBlock, whyTorn } from '../changes';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
 import type { OutputOption } from '../output-options';
@@ -14,6 +14,7 @@ import { describeGgufLoading } from '../preview-file';
 import { writtenLogits } from '../verify';
 import { parametersAfter } from '../weight-plan';
 import type { WeightWriter, WriteOptions } from '../weight-writer';
+import { productsOf, withoutEmptied } from './block-factors';
 import { chosenTypes, fileTypeOf, plainType, roundingOf } from './choose-types';
 import { modelEntries } from './folder-header';
 import type { FolderModel } from './folder-model';
@@ -50,20 +51,24 @@ const otherInLlamaCpp: Readonly<Record<string, Message>> = {
 /** A GGUF file of a Hugging Face folder's model: without whole blocks any, without single sublayers as `deci`. */
 export function folderGgufOptions(source: CheckpointSource, configFile: string): OutputOption[] {
   const { summary } = source.model;
+  const settled = (changes: Changes): Changes => withoutEmptied(source.model, changes).changes;
   const takesDeci = (changes: Changes): boolean =>
-    changes.absent.length > 0 || (summary.architecture === 'llama' && needsDeci(changes));
+    (settled(changes).absent.length > 0 && emptiedBlock(settled(changes)) === undefined) ||
+    (summary.architecture === 'llama' && needsDeci(changes));
   const as = (layout: 'blocks' | 'deci'): OutputOption => ({
     ...{ format: 'gguf', layout },
     isDefault: (changes) => (layout === 'deci') === takesDeci(changes),
-    refuse: (changes) =>
-      Promise.resolve(
+    refuse: (asked) => {
+      const changes = settled(asked);
+      return Promise.resolve(
         whyNotHeld(changes) ??
           whyNotFamily(source, configFile, changes) ??
           (layout === 'deci'
             ? whyNotGgufDeci(summary, changes)
             : (whyTorn(summary, changes) ??
               whyOtherWidths(summary, folderModel(source, configFile)?.target.family, changes))),
-      ),
+      );
+    },
     writer: async (changes, options, context) =>
       folderWriter(source, configFile, { changes, layout }, options, context),
   });
@@ -109,17 +114,25 @@ const sourceName = (name: string, { blocks }: Changes): string =>
 async function folderWriter(
   source: CheckpointSource,
   configFile: string,
-  { changes, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
+  { changes: asked, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
+  const { changes, factors } = withoutEmptied(source.model, asked);
+  const products = await productsOf(factors, context.cancellation);
   const isDeci = layout === 'deci';
   const model = folderModel(source, configFile);
   if (model === undefined) {
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const placed = placeTensors(model, source, await joinedCheckpoint(source), changes);
+  const all = placeTensors(model, source, await joinedCheckpoint(source), changes);
+  const placed = all.map((tensor) => {
+    const product = products.get(tensor.stored.name);
+    return product === undefined
+      ? tensor
+      : { ...tensor, changed: (value: number) => value * product };
+  });
   const { config } = model;
   const facts = {
     blocks: changes.blocks.length,
@@ -127,8 +140,8 @@ async function folderWriter(
     keyValueHeads: config.num_key_value_heads ?? config.num_attention_heads,
     experts: changes.expertCounts.values().next().value ?? 0,
   };
-  const asked = options.types ?? {};
-  const types = chosenTypes(placed, facts, asked, summary.path);
+  const wanted = options.types ?? {};
+  const types = chosenTypes(placed, facts, wanted, summary.path);
   const areBlocks = summary.quantization?.method === storedAsBlocks;
   const typeOf = (tensor: PlacedTensor): WritableType =>
     types.get(tensor.name) ?? plainType(tensor);
@@ -136,8 +149,8 @@ async function folderWriter(
     ...frequencyTensors(model),
     ...missingKeys(model, new Set(placed.map(({ name }) => name))),
     ...placed.map((tensor) => {
-      const importance = asked.importance?.get(sourceName(tensor.name, changes));
-      return areBlocks && isPacked(tensor) && !Object.hasOwn(asked.tensors ?? {}, tensor.name)
+      const importance = wanted.importance?.get(sourceName(tensor.name, changes));
+      return areBlocks && isPacked(tensor) && !Object.hasOwn(wanted.tensors ?? {}, tensor.name)
         ? asStoredBlocks(tensor.name, tensor)
         : converted(tensor.name, {
             ...tensor,
@@ -149,15 +162,15 @@ async function folderWriter(
   const [rows = config.vocab_size] =
     tensors.find(({ name }) => name === 'token_embd.weight')?.shape ?? [];
   const entries = [
-    ...modelEntries(model, changes, isDeci, fileTypeOf(asked, placed)),
+    ...modelEntries(model, changes, isDeci, fileTypeOf(wanted, placed)),
     ...(await tokenizerEntries(summary.path, rows, model.target.family.tokenizer)),
   ];
   const plan = layOutGguf(entries, tensors, { version, alignment: defaultAlignment });
-  const name = `${basename(summary.path)}${asked.mix === undefined ? '' : `-${asked.mix}`}.gguf`;
+  const name = `${basename(summary.path)}${wanted.mix === undefined ? '' : `-${wanted.mix}`}.gguf`;
   const written = new Map(tensors.map(({ name: one, type }) => [one, type]));
   return {
     bytes: plan.bytes,
-    parameters: parametersAfter(source.model, changes),
+    parameters: parametersAfter(source.model, changes) - [...factors.values()].flat().length,
     layout,
     loadsWith: joined([
       describeGgufLoading(name, changes, isDeci),

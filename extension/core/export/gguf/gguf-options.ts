@@ -18,6 +18,7 @@ import { allRows } from '../../models/gguf/gguf-rows';
 import type { LayeredModel } from '../../models/layered-model';
 import type { ModelSummary } from '../../models/model-summary';
 import { UserError } from '../../user-error';
+import { productsOf, withoutEmptied } from './block-factors';
 import { deciArchitecture, deciLayout, needsDeci, whyNotGgufDeci } from './gguf-deci';
 import { narrowedKinds, narrowedSizes, whyOtherWidths } from './gguf-sizes';
 import { converted, copied } from './gguf-tensors';
@@ -46,6 +47,7 @@ export const describeGgufLayout = {
 /** What a GGUF file can be written as: without whole blocks any, without single sublayers llama-shaped ones. */
 export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOption[] {
   const { summary } = model;
+  const settled = (changes: Changes): Changes => withoutEmptied(model, changes).changes;
   const isDeci = header.metadata.get('general.architecture') === deciArchitecture;
   const takesDeci = (changes: Changes): boolean =>
     isDeci || (summary.architecture === 'llama' && needsDeci(changes));
@@ -60,7 +62,8 @@ export function ggufOptions(model: LayeredModel, header: GgufHeader): OutputOpti
     {
       ...as('blocks'),
       isDefault: (changes) => !takesDeci(changes),
-      refuse: async (changes) => {
+      refuse: async (asked) => {
+        const changes = settled(asked);
         if (isDeci) {
           return {
             code: 'stays-deci',
@@ -204,10 +207,12 @@ async function whyOtherBlocks(header: GgufHeader, changes: Changes): Promise<Ref
 async function ggufWriter(
   model: LayeredModel,
   header: GgufHeader,
-  { changes, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
+  { changes: wanted, layout }: { readonly changes: Changes; readonly layout: 'blocks' | 'deci' },
   options: WriteOptions,
   context: JobContext,
 ): Promise<WeightWriter> {
+  const { changes, factors } = withoutEmptied(model, wanted);
+  const products = await productsOf(factors, context.cancellation);
   const isDeci = layout === 'deci';
   const tensors = new Map(header.tensors.map((tensor) => [tensor.name, tensor]));
   const checkpoint = { tensors, files: header.files, entry: header.file, metadata: {} };
@@ -226,6 +231,11 @@ async function ggufWriter(
     const { name, tensor } = planned;
     // A matrix of importance knows the tensors of the original.
     const [type, importance] = [types.get(name), asked.importance?.get(tensor.name)];
+    const product = products.get(tensor.name);
+    if (product !== undefined) {
+      const changed = (value: number): number => value * product;
+      return converted(name, { ...allRows(tensor), type: 'F32', changed });
+    }
     if (planned.ranges !== undefined && type !== undefined && type !== tensor.dtype) {
       throw new UserError(say`Its type can't change while single experts are removed.`, {
         file: header.file,
@@ -252,7 +262,7 @@ async function ggufWriter(
   const name = withoutPart(basename(header.file));
   return {
     bytes: plan.bytes,
-    parameters: parametersAfter(model, changes),
+    parameters: parametersAfter(model, changes) - [...factors.values()].flat().length,
     layout,
     loadsWith: describeGgufLoading(name, changes, isDeci),
     texts: {},

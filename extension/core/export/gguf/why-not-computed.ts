@@ -9,7 +9,7 @@ import {
 import { denseBlocks } from '../../models/gguf/gguf-fields';
 import { requiredKind } from '../../models/gguf/gguf-mixers';
 import { hasExperts } from '../../models/gguf/placing';
-import { hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
+import { allWindowed, hasWindows, noneWindowed } from '../../models/gguf/gguf-windows';
 import type { Changes } from '../changes';
 import { partsOf, sizesOf } from './folder-model';
 import type { FolderModel } from './folder-model';
@@ -259,6 +259,10 @@ function whyOtherWindows(
   }
   if (!hasWindow) {
     return refuse('layer_types', noneWindowed(target.architecture));
+  }
+  const sees = (block: number): boolean => architecture.slidingWindow(config, block) === undefined;
+  if (windows.needsFull === true && !changes.blocks.some(sees)) {
+    return refuse('layer_types', allWindowed(target.architecture));
   }
   const { scaledByWidthAt } = windows;
   const width = changes.blocks.length === scaledByWidthAt ? config.hidden_size / heads : headDim;

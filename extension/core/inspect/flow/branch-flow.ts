@@ -3,18 +3,16 @@ import type { AttentionShape, AttentionWeights } from '../../models/parts/attent
 import { xieluTensors } from '../../models/parts/feedforward';
 import { biasGateTensors } from '../../models/parts/gated-bias';
 import type { FeedforwardShape, FeedforwardWeights } from '../../models/parts/feedforward';
-import type { Linear } from '../../models/parts/linear';
-import type { Branch, Norm, NormStyle } from '../../models/parts/norm';
 import { patchWidth } from '../../models/patch/symbolic-patch';
 import type { SymbolicPatch } from '../../models/patch/symbolic-patch';
 import type { Rotary } from '../../models/parts/rotary';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { Dimension } from '../../onnx/graph-builder';
+import type { BranchBuilder } from './branch-builder';
 import { adaptedFlow, behindHeads } from './shared-flow';
-import type { FlowBuilder, Wire } from './flow-builder';
-import type { FlowGroup, FlowItem, FlowKind } from './flow-document';
+import type { Wire } from './flow-builder';
+import type { FlowGroup } from './flow-document';
 import { counted, listed, say, verbatim } from '../../message';
-import type { Message } from '../../message';
 
 /** A branch as drawn, and what it gives. */
 export interface BranchFlow {
@@ -34,100 +32,6 @@ export interface AttentionContext {
   readonly biasTable?: LazyTensor | undefined;
   /** What the embedding gives, and the activation of the feed-forward behind it, where blocks share a transformer. */
   readonly sharing?: { readonly embedded: Wire; readonly activation: string } | undefined;
-}
-
-const normNames: Readonly<Record<NormStyle['kind'], Message>> = {
-  rms: say`RMS norm`,
-  'rms-offset': say`RMS norm`,
-  layer: say`Layer norm`,
-  'layer-without-bias': say`Layer norm`,
-  'layer-offset': say`Layer norm`,
-};
-
-/** Operations of one sublayer, in order. */
-export class BranchBuilder {
-  public readonly items: FlowItem[] = [];
-
-  public constructor(
-    private readonly flow: FlowBuilder,
-    public readonly id: string,
-  ) {}
-
-  public add(
-    name: string,
-    kind: FlowKind,
-    label: Message,
-    inputs: readonly Wire[],
-    options: {
-      readonly shape?: readonly Dimension[];
-      readonly detail?: Message | undefined;
-      readonly tensors?: readonly (LazyTensor | undefined)[];
-    } = {},
-  ): Wire {
-    const id = `${this.id}/${name}`;
-    const { shape = inputs[0]?.shape ?? [], ...others } = options;
-    this.items.push(this.flow.node(id, { label, kind, inputs, ...others }));
-    return { from: id, shape };
-  }
-
-  /** x·W + b: the last size becomes that of the output. */
-  public linear(name: string, label: Message, input: Wire, linear: Linear, width?: number): Wire {
-    const { weight, transposed } = linear;
-    const out = width ?? (transposed === true ? weight.shape.at(-1) : weight.shape[0]) ?? '?';
-    return this.add(name, 'weights', label, [input], {
-      shape: [...input.shape.slice(0, -1), out],
-      tensors: partTensors(linear),
-    });
-  }
-
-  /** Norms one after the other. */
-  public norms(name: string, style: NormStyle, input: Wire, norms: readonly Norm[] = []): Wire {
-    return norms.reduce(
-      (x, norm, i) => this.norm(i === 0 ? name : `${name}-${i}`, style, x, norm),
-      input,
-    );
-  }
-
-  /** The input itself where there is no norm. */
-  public norm(name: string, style: NormStyle, input: Wire, norm: Norm | undefined): Wire {
-    return norm === undefined
-      ? input
-      : this.add(name, 'norm', normNames[style.kind], [input], { tensors: partTensors(norm) });
-  }
-
-  public scale(name: string, input: Wire, factor: number): Wire {
-    return factor === 1
-      ? input
-      : this.add(name, 'combine', verbatim(`× ${Number(factor.toPrecision(4))}`), [input]);
-  }
-
-  /** What a branch goes through in front of the sum. */
-  public ending(
-    { norm, residualScale }: { readonly norm: NormStyle; readonly residualScale: number },
-    x: Wire,
-    { postNorm, layerScale }: Branch,
-  ): Wire {
-    const normed = this.norm('post-norm', norm, x, postNorm);
-    const scaled =
-      layerScale === undefined
-        ? normed
-        : this.add('layer-scale', 'combine', say`× by channel`, [normed], {
-            tensors: [layerScale],
-          });
-    return this.scale('scale', scaled, residualScale);
-  }
-
-  /** x · σ(gate(input)) */
-  public gate(name: string, input: Wire, x: Wire, gate: Linear): Wire {
-    const logits = this.linear(name, say`Gate`, input, gate);
-    const open = this.add(`${name}-sigmoid`, 'operator', verbatim('sigmoid'), [logits]);
-    return this.add(`${name}-product`, 'combine', verbatim('×'), [x, open]);
-  }
-
-  public group(label: Message, detail?: Message): FlowGroup {
-    const own = detail === undefined ? {} : { detail };
-    return { id: this.id, kind: 'sublayer', row: this.id, label, children: this.items, ...own };
-  }
 }
 
 /** Attention without the sum that adds it to the stream; `normed` where its norm is another's too. */
@@ -237,6 +141,7 @@ export function attentionFlow(
   const cap = shape.softCap === undefined ? [] : [say`soft cap ${shape.softCap}`];
   const sinks = weights.sinks === undefined ? [] : [say`a sink per head`];
   const grid = weights.gridBias === undefined ? [] : [say`bias by distance in the image`];
+  const difference = weights.difference === undefined ? [] : [say`difference of heads in pairs`];
   const gatedBias = weights.biasGate === undefined ? [] : [say`gated bias by distance`];
   const context = branch.add(
     'attention',
@@ -244,11 +149,12 @@ export function attentionFlow(
     verbatim('Softmax(q·kᵀ)·v'),
     [q, ...(kept === undefined ? [k, v] : [kept])],
     {
-      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias]),
+      detail: listed([headsText, seen, ...cap, ...sinks, ...grid, ...gatedBias, ...difference]),
       shape: [batch, sequence, numHeads * valueDim],
       tensors: [
         weights.sinks,
         weights.gridBias?.table,
+        ...(weights.difference?.factors ?? []),
         ...biasGateTensors(weights.biasGate),
         biasTable,
       ],

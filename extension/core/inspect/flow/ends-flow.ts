@@ -4,7 +4,7 @@ import { partTensors } from '../../models/transformer/part-tensors';
 import type { TransformerLayout } from '../../models/transformer/transformer-layout';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import { say, verbatim } from '../../message';
-import type { BranchBuilder } from './branch-flow';
+import type { BranchBuilder } from './branch-builder';
 import type { Wire } from './flow-builder';
 
 /** The stream that sublayers read, and all of several. */

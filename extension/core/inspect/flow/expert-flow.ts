@@ -1,5 +1,6 @@
 import type { ExpertShape, ExpertWeights, SharedExpert } from '../../models/parts/experts';
-import { BranchBuilder, innerFlow } from './branch-flow';
+import { BranchBuilder } from './branch-builder';
+import { innerFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import type { FlowBuilder, Wire } from './flow-builder';
 import type { FlowGroup } from './flow-document';

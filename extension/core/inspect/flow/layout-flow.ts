@@ -12,7 +12,8 @@ import { idOfSublayer, isCross, placeOf } from '../../models/transformer/transfo
 import type { TransformerSublayer } from '../../models/transformer/transformer-sublayer';
 import type { TransformerModel } from '../../models/transformer/transformer-model';
 import type { StoredTensor } from '../model-description';
-import { attentionFlow, patchFlow, BranchBuilder, feedforwardFlow } from './branch-flow';
+import { BranchBuilder } from './branch-builder';
+import { attentionFlow, patchFlow, feedforwardFlow } from './branch-flow';
 import type { BranchFlow } from './branch-flow';
 import { endsFlow, perLayerFlow, streamsFlow } from './ends-flow';
 import type { StreamWires } from './ends-flow';

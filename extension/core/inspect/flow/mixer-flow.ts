@@ -3,7 +3,8 @@ import type { MixerForm } from '../../models/parts/mixers/mixer-form';
 import { say } from '../../message';
 import type { Message } from '../../message';
 import { partTensors } from '../../models/transformer/part-tensors';
-import type { BranchBuilder, BranchFlow } from './branch-flow';
+import type { BranchBuilder } from './branch-builder';
+import type { BranchFlow } from './branch-flow';
 import type { Wire } from './flow-builder';
 
 const formNames: Readonly<Record<MixerForm['kind'], Message>> = {

@@ -4,7 +4,7 @@ import { isTied } from '../../models/transformer/outer-matrices';
 import { partTensors } from '../../models/transformer/part-tensors';
 import type { StoredTensor } from '../model-description';
 import { say, verbatim } from '../../message';
-import { BranchBuilder } from './branch-flow';
+import { BranchBuilder } from './branch-builder';
 import { FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import type { Flow } from './flow-document';

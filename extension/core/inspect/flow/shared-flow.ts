@@ -1,9 +1,8 @@
-import type { Adapter } from '../../models/parts/adapted';
+import type { Adapter, SharedParts } from '../../models/parts/adapted';
 import type { AttentionShape, AttentionWeights } from '../../models/parts/attention';
-import type { SharedParts } from '../../models/parts/shared-transformer';
 import { partTensors } from '../../models/transformer/part-tensors';
 import { say, verbatim } from '../../message';
-import type { BranchBuilder } from './branch-flow';
+import type { BranchBuilder } from './branch-builder';
 import type { Wire } from './flow-builder';
 
 /** y, and what an adapter makes of x where there is one. */

@@ -3,7 +3,7 @@ import type { Piece } from '../../models/stages/piece';
 import type { StagedModel } from '../../models/stages/staged-model';
 import type { StoredTensor } from '../model-description';
 import { say, verbatim } from '../../message';
-import { BranchBuilder } from './branch-flow';
+import { BranchBuilder } from './branch-builder';
 import { blockLabel, FlowBuilder } from './flow-builder';
 import type { Wire } from './flow-builder';
 import type { Flow, FlowGroup } from './flow-document';

@@ -40,6 +40,21 @@ const apertus: Architecture = {
 export const llamaRelatives: readonly Architecture[] = [
   {
     ...base,
+    modelType: 'diffllama',
+    classes: { config: 'DiffLlamaConfig', model: 'DiffLlamaForCausalLM' },
+    dependsOnNumber: true,
+    attention: {
+      ...attention,
+      difference: {
+        factors: ['q1', 'k1', 'q2', 'k2'].map((name) => `self_attn.lambda_${name}`),
+        start: (block) => 0.8 - 0.6 * Math.exp(-0.3 * block),
+      },
+    },
+    config: { defaults: () => ({ rms_norm_eps: 1e-5 }) },
+    biases: attentionBiases,
+  },
+  {
+    ...base,
     modelType: 'olmo',
     config: { computed: () => ({ rms_norm_eps: 1e-5 }) },
     norm: 'layer',

@@ -264,7 +264,7 @@ export const ggufFamilies: Readonly<Record<string, GgufFamily>> = {
   gemma4: {
     modelType: 'gemma4_text',
     alsoFrom: ['gemma4_unified_text'],
-    windows: { period: 6, ownRotary: true },
+    windows: { period: 6, ownRotary: true, needsFull: true },
     sizesDiffer: true,
     fields: perLayerFields,
     describe: describeGemma4,

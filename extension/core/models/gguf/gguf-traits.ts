@@ -21,6 +21,8 @@ export interface GgufWindows {
   readonly ownRotary: boolean;
   /** Number of blocks of the one size whose attention is scaled by hidden size and heads, not by the size of a head. */
   readonly scaledByWidthAt?: number;
+  /** Whether llama.cpp ends where all blocks have a window. */
+  readonly needsFull?: boolean;
   /** Number of blocks of the one size that has windows at all. */
   readonly onlyAt?: number;
 }

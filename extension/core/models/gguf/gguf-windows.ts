@@ -49,7 +49,10 @@ function isWindowed(pattern: Pattern, block: number): boolean {
 
 export const noneWindowed = (architecture: string): Message =>
   say`llama.cpp expects a block with a sliding window in ${architecture} models, and none remains.`;
+export const allWindowed = (architecture: string): Message =>
+  say`llama.cpp expects a block without a sliding window in ${architecture} models, and none remains.`;
 const pruneFolder = say`Prune the Hugging Face folder of the model.`;
+const keepFull = say`Keep a block without a window.`;
 const keepOne = say`Keep a block with a window, or prune the Hugging Face folder.`;
 
 /**
@@ -66,6 +69,9 @@ export async function keptWindows(
   const flags = kept.map((source) => isWindowed(pattern, source));
   if (pattern !== nowhere && !flags.includes(true)) {
     keys.fault(keys.name(windowPattern), noneWindowed(keys.architecture), keepOne);
+  }
+  if (windows.needsFull === true && !flags.includes(false)) {
+    keys.fault(keys.name(windowPattern), allWindowed(keys.architecture), keepFull);
   }
   const isSame = flags.every((flag, block) => flag === isWindowed(pattern, block));
   return typeof pattern === 'object' || isSame ? undefined : flags;

@@ -116,7 +116,7 @@ export function attentionWidth(
 function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boolean {
   const { queryKeyNorms, innerNorm, sinks, gate, addedBiases, relative } = weights;
   const { valueConvolution, gridBias, distanceBias, biasGate, latentNorms, othersKeys } = weights;
-  const { shared } = weights;
+  const { shared, difference } = weights;
   const others = [
     innerNorm,
     sinks,
@@ -129,7 +129,7 @@ function isPlainAttention(shape: AttentionShape, weights: AttentionWeights): boo
     biasGate,
   ];
   return (
-    [...others, latentNorms, othersKeys, shared].every((part) => part === undefined) &&
+    [...others, latentNorms, othersKeys, shared, difference].every((part) => part === undefined) &&
     (queryKeyNorms === undefined || shape.queryKeyNormsOver === 'head') &&
     shape.latent === undefined &&
     shape.valueDim === shape.headDim &&

@@ -1,6 +1,7 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
+import type { Norm } from './norm';
 
 /** Two linear layers, without biases, with a narrow one between them. */
 export interface Adapter {
@@ -20,3 +21,26 @@ export function emitAdapted(
     ? own
     : graph.op('Add', [own, emitLinear(graph, adapter.up, emitLinear(graph, adapter.down, rows))]);
 }
+
+/** What an attention has besides in a shared transformer; the block's own linear layer is its output. */
+export interface SharedParts {
+  /** Of query, key and value; none where they have none. */
+  readonly adapters: readonly Adapter[];
+  readonly attended: Linear;
+  readonly norm: Norm;
+  /** Gate and up in one matrix. */
+  readonly gateUp: Linear;
+  readonly gateUpAdapter: Adapter;
+  readonly down: Linear;
+}
+
+/** Linear layers of a shared transformer besides query, key, value and output. */
+export const sharedPartLinears = (shared: SharedParts | undefined): Linear[] =>
+  shared === undefined
+    ? []
+    : [
+        ...[...shared.adapters, shared.gateUpAdapter].flatMap(({ down, up }) => [down, up]),
+        shared.attended,
+        shared.gateUp,
+        shared.down,
+      ];

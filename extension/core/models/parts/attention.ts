@@ -21,11 +21,12 @@ import { emitBranchInput, emitNorm, emitResidual, emitSoftCap } from './norm';
 import type { Branch, Norm, NormStyle } from './norm';
 import { emitRelativeScores } from './relative-scores';
 import type { RelativeShape, RelativeWeights } from './relative-scores';
-import { emitProbabilities } from './probabilities';
+import { emitDifference, emitPairs, emitProbabilities } from './probabilities';
+import type { Difference } from './probabilities';
 import { emitRotation } from './rotary';
 import type { Rotary } from './rotary';
 import { emitAdapted } from './adapted';
-import type { SharedParts } from './shared-transformer';
+import type { SharedParts } from './adapted';
 import { emitWeight } from './weight';
 
 /** Sizes shared by every attention sublayer of a model. */
@@ -89,6 +90,8 @@ export interface AttentionWeights extends Branch {
   readonly distanceBias?: DistanceBias;
   /** How far the mask, which holds what scores gain by distance, is let in. */
   readonly biasGate?: BiasGate;
+  /** Of heads in pairs that see the difference of what two see. */
+  readonly difference?: Difference;
   /** Of a transformer that blocks share, whose last layer is `output`. */
   readonly shared?: SharedParts;
 }
@@ -245,13 +248,12 @@ export function emitHeads(
       : emitGatedBias(graph, weights.biasGate, shape, input, side.mask);
   const probabilities = emitProbabilities(graph, shape, weights, capped, mask);
   const stacked = reshape(probabilities, batch, numKeyValueHeads, -1, total);
-  const attended = reshape(
-    graph.op('MatMul', [stacked, value]),
-    batch,
-    numHeads,
-    sequence,
-    valueDim,
-  );
+  const { difference } = weights;
+  const seen = difference === undefined ? value : emitPairs(graph, value);
+  const width = difference === undefined ? valueDim : 2 * valueDim;
+  const given = reshape(graph.op('MatMul', [stacked, seen]), batch, numHeads, sequence, width);
+  const attended =
+    difference === undefined ? given : emitDifference(graph, shape, difference, given);
   const context =
     weights.valueConvolution === undefined
       ? unit(attended)

@@ -166,7 +166,7 @@ export function findAttention(
   keysOf?: { readonly block: number; readonly prefix: string },
 ): AttentionWeights {
   const { queryKeyNorms, output, innerNorm, sinks, gate, addedBiases } = names;
-  const { outputBias, normsValues } = names;
+  const { outputBias, normsValues, difference } = names;
   const { hiddenSize, numHeads, numKeyValueHeads, headDim, valueDim, gateIsByHead } = shape;
   const gateRows = gateIsByHead ? numHeads : numHeads * headDim;
   const queryKeyNorm = (name: string, heads: number): Norm => {
@@ -213,12 +213,23 @@ export function findAttention(
             value: tensors.take(`${prefix}${addedBiases.value}`, [numHeads * headDim]),
           },
         }),
+    ...(difference === undefined
+      ? {}
+      : {
+          difference: {
+            factors: difference.factors.map((name) => tensors.take(`${prefix}${name}`, [headDim])),
+            start: difference.start(blockIn(prefix)),
+          },
+        }),
     ...(sinks === undefined ? {} : { sinks: tensors.take(`${prefix}${sinks}`, [numHeads]) }),
     ...(gate === undefined
       ? {}
       : { gate: tensors.linear(`${prefix}${gate}`, gateRows, hiddenSize, false) }),
   };
 }
+
+/** The number of a block whose tensors begin with `prefix`. */
+const blockIn = (prefix: string): number => Number(/(\d+)\.$/.exec(prefix)?.[1]);
 
 const withBias = (linear: Linear, bias: LazyTensor | undefined): Linear =>
   bias === undefined ? linear : { ...linear, bias };

@@ -1,13 +1,14 @@
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { AttentionShape, AttentionWeights } from './attention';
+import { emitNorm } from './norm';
+import type { NormStyle } from './norm';
 import { emitWeight } from './weight';
 
 /** Emits what share of each key's value goes to each query, of scores and mask. */
 export function emitProbabilities(
   graph: GraphBuilder,
-  { hashes }: Pick<AttentionShape, 'hashes'>,
-  { sinks }: Pick<AttentionWeights, 'sinks'>,
+  { hashes }: { readonly hashes: number | undefined },
+  { sinks }: { readonly sinks?: LazyTensor },
   scores: Value,
   mask: Value | undefined,
 ): Value {
@@ -51,4 +52,38 @@ function emitSoftmaxWithSinks(graph: GraphBuilder, scores: Value, sinks: LazyTen
     graph.ints([-1]),
     graph.ints([3]),
   ]);
+}
+
+/** Of attention by the difference of what two heads see (arXiv 2410.05258). */
+export interface Difference {
+  /** [headDim] each: queries and keys of the two factors, whose exponentials are taken from one another. */
+  readonly factors: readonly LazyTensor[];
+  /** What is added to that, and taken from 1 to scale the result. */
+  readonly start: number;
+}
+
+/** Emits values [batch, heads, total, size] as [batch, heads, total, 2 · size]: those of both halves of the heads, for each half. */
+export function emitPairs(graph: GraphBuilder, values: Value): Value {
+  const [first = '', second = ''] = graph.ops('Split', [values], 2, { axis: 1 });
+  const pairs = graph.op('Concat', [first, second], { axis: 3 });
+  return graph.op('Concat', [pairs, pairs], { axis: 1 });
+}
+
+/** Emits what the second half of the heads sees taken from what the first does, normed: half as many heads. */
+export function emitDifference(
+  graph: GraphBuilder,
+  { norm }: { readonly norm: NormStyle },
+  { factors, start }: Difference,
+  heads: Value,
+): Value {
+  const [queryOne = '', keyOne = '', queryTwo = '', keyTwo = ''] = factors.map((tensor) =>
+    emitWeight(graph, tensor),
+  );
+  const exponential = (query: Value, key: Value): Value =>
+    graph.op('Exp', [graph.reduce('ReduceSum', graph.op('Mul', [query, key]), [0], 1)]);
+  const both = graph.op('Sub', [exponential(queryOne, keyOne), exponential(queryTwo, keyTwo)]);
+  const share = graph.op('Add', [both, graph.scalar(start)]);
+  const [first = '', second = ''] = graph.ops('Split', [heads], 2, { axis: 1 });
+  const left = graph.op('Sub', [first, graph.op('Mul', [second, share])]);
+  return graph.op('Mul', [emitNorm(graph, norm, left, {}), graph.scalar(1 - start)]);
 }

@@ -1,10 +1,10 @@
 import type { GraphBuilder, Value } from '../../onnx/graph-builder';
-import type { SharedModules } from '../shared-modules';
+import type { SharedNames } from '../shared-modules';
 import type { SublayerCache } from '../model-emitter';
 import type { ModelConfig } from '../transformer/model-config';
 import type { TensorFinder } from '../transformer/tensor-finder';
 import { emitAdapted } from './adapted';
-import type { Adapter } from './adapted';
+import type { Adapter, SharedParts } from './adapted';
 import { emitHeads } from './attention';
 import type { AttentionShape, AttentionSide, AttentionWeights } from './attention';
 import { emitActivation } from './feedforward';
@@ -12,44 +12,6 @@ import type { FeedforwardShape } from './feedforward';
 import { emitLinear } from './linear';
 import type { Linear } from './linear';
 import { emitNorm, emitResidual } from './norm';
-import type { Norm } from './norm';
-
-/**
- * Names of a transformer that several blocks share (Zamba2, arXiv 2411.15242): attention over the stream and the
- * embedding side by side, then a feed-forward without a sum around either, then a linear layer of the block's own.
- */
-export interface SharedNames {
-  /** The block's own linear layer. */
-  readonly output: string;
-  readonly modules: (config: ModelConfig) => SharedModules;
-  /** Width of the adapters that each use has. */
-  readonly rank: (config: ModelConfig) => number;
-  /** Whether queries, keys and values have adapters, as the feed-forward does. */
-  readonly adaptsHeads: (config: ModelConfig) => boolean;
-}
-
-/** What an attention has besides in a shared transformer; the block's own linear layer is its output. */
-export interface SharedParts {
-  /** Of query, key and value; none where they have none. */
-  readonly adapters: readonly Adapter[];
-  readonly attended: Linear;
-  readonly norm: Norm;
-  /** Gate and up in one matrix. */
-  readonly gateUp: Linear;
-  readonly gateUpAdapter: Adapter;
-  readonly down: Linear;
-}
-
-/** Linear layers of a shared transformer besides query, key, value and output. */
-export const sharedPartLinears = (shared: SharedParts | undefined): Linear[] =>
-  shared === undefined
-    ? []
-    : [
-        ...[...shared.adapters, shared.gateUpAdapter].flatMap(({ down, up }) => [down, up]),
-        shared.attended,
-        shared.gateUp,
-        shared.down,
-      ];
 
 /** Weights of the transformer that `block` uses, whose tensors and other blocks' begin with `placeOf(block)`. */
 export function findSharedTransformer(

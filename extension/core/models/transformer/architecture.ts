@@ -6,7 +6,7 @@ import type { LatentShape } from '../parts/latent-heads';
 import type { MixerForm } from '../parts/mixers/mixer-form';
 import type { NormKind } from '../parts/norm';
 import type { Routing } from '../parts/routing';
-import type { SharedNames } from '../parts/shared-transformer';
+import type { SharedNames } from '../shared-modules';
 import type { Message } from '../../message';
 
 /**
@@ -256,6 +256,8 @@ export interface Architecture {
   readonly streamFactor?: (config: ModelConfig, part: PartKind) => number;
   /** Whether norms have no weights. */
   readonly plainNorms?: boolean;
+  /** Whether what a block computes depends on its number, which it then keeps. */
+  readonly dependsOnNumber?: boolean;
   /** Weights are stored as [in, out]. */
   readonly transposed?: boolean;
   readonly attention: BranchNorms & {
@@ -293,6 +295,11 @@ export interface Architecture {
     readonly gateActivation?: GateActivation;
     /** Whether that is one factor for each head. */
     readonly gateIsByHead?: boolean;
+    /** Tensors of the factors of differential attention: query and key of the first, and of the second. */
+    readonly difference?: {
+      readonly factors: readonly string[];
+      readonly start: (block: number) => number;
+    };
   };
   readonly feedforward: BranchNorms & {
     /** Gate and up, or up alone where nothing gates it. */

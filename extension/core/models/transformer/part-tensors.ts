@@ -4,6 +4,13 @@ import type { Linear } from '../parts/linear';
 import type { MatrixEncoding } from '../matrix-encoding';
 import type { Norm } from '../parts/norm';
 
+/** What belongs to the single experts of a mixture, by expert. */
+export interface ExpertTensors {
+  /** Of the router, of each of which every expert has a row. */
+  readonly byRow: readonly LazyTensor[];
+  readonly experts: readonly (readonly LazyTensor[])[];
+}
+
 /** Weight and bias of a norm or a linear layer, as far as there are any; where the weight has another form, that form's tensors. */
 export function partTensors(part: Norm | Linear | undefined): LazyTensor[] {
   const form = formOf(part);

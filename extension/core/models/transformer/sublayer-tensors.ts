@@ -1,16 +1,16 @@
 import { elementCount } from '../../checkpoints/lazy-tensor';
 import type { LazyTensor } from '../../checkpoints/lazy-tensor';
-import type { ExpertTensors } from './expert-tensors';
 import type { Expert, ExpertWeights } from '../parts/experts';
 import { formMemory, hasFewBits } from '../forms/form-facts';
 import { xieluTensors } from '../parts/feedforward';
 import type { Linear } from '../parts/linear';
-import { sharedPartLinears } from '../parts/shared-transformer';
+import { sharedPartLinears } from '../parts/adapted';
 import type { MixerParts } from '../parts/mixers/mixer-kind';
 import { endTensors } from '../parts/block-end';
 import { biasGateTensors } from '../parts/gated-bias';
 import type { Norm } from '../parts/norm';
 import { partTensors, storedTensors } from './part-tensors';
+import type { ExpertTensors } from './part-tensors';
 import { patchTensors } from '../patch/symbolic-patch';
 import type { RunningCosts } from './tapped-part';
 import type { TransformerLayout } from './transformer-layout';
@@ -77,6 +77,7 @@ function otherTensors(sublayer: TransformerSublayer): LazyTensor[] {
         sublayer.weights.valueConvolution,
         sublayer.weights.gridBias?.table,
         sublayer.weights.distanceBias?.table,
+        ...(sublayer.weights.difference?.factors ?? []),
         ...biasGateTensors(sublayer.weights.biasGate),
       ].filter((tensor) => tensor !== undefined);
     case 'mixer':

@@ -41,7 +41,7 @@ import {
   withPerLayer,
 } from './sublayer-tensors';
 import { storedTensors } from './part-tensors';
-import type { ExpertTensors } from './expert-tensors';
+import type { ExpertTensors } from './part-tensors';
 import { sideNamesOf, sidesDependOnTokens, sideValuesOf } from './side-values';
 import { routedStep, tappedPart } from './tapped-part';
 import type { BuilderPart } from './tapped-part';

@@ -1,0 +1,92 @@
+import { elementCount } from '../../checkpoints/lazy-tensor';
+import type { LazyTensor } from '../../checkpoints/lazy-tensor';
+import type { Cancellation } from '../../jobs/job';
+import { allRows } from '../../models/gguf/gguf-rows';
+import type { LayeredModel } from '../../models/layered-model';
+import type { Changes } from '../changes';
+import { convert } from './gguf-tensors';
+
+/** Changes without the blocks that have lost all their sublayers, and what these did besides. */
+interface WithoutEmptied {
+  readonly changes: Changes;
+  /** Factors of the blocks that are left out, by the name of the factor that stands for them. */
+  readonly factors: ReadonlyMap<string, readonly LazyTensor[]>;
+}
+
+/**
+ * Leaves out blocks that only multiply the stream (Gemma 4): the block in front of them does so with its own factor. Changes of
+ * which that can't be said stay as they are.
+ */
+export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEmptied {
+  const left = new Set(changes.kept.map(({ block }) => block));
+  const blocks = changes.blocks.filter((block) => left.has(block));
+  const emptied = changes.blocks.filter((block) => !left.has(block));
+  const factors = new Map<string, LazyTensor[]>();
+  for (const block of emptied) {
+    const before = blocks.findLast((one) => one < block);
+    const own = factorOf(model, block);
+    const first = before === undefined ? undefined : factorOf(model, before);
+    if (own === undefined || first === undefined || lendsKeys(model)) {
+      return { changes, factors: new Map() };
+    }
+    factors.set(first.name, [...(factors.get(first.name) ?? []), own]);
+  }
+  return { changes: emptied.length === 0 ? changes : withBlocks(changes, blocks), factors };
+}
+
+/** The one number that a block does to the stream besides its sublayers; undefined where it does more or nothing. */
+function factorOf(model: LayeredModel, block: number): LazyTensor | undefined {
+  const staying = model.summary.sublayers.flatMap((sublayer, index) =>
+    sublayer.block === block ? (model.stayingTensors?.(index) ?? []) : [],
+  );
+  const [factor, ...others] = staying;
+  return factor !== undefined && others.length === 0 && elementCount(factor.shape) === 1
+    ? factor
+    : undefined;
+}
+
+/** Whether attentions of some blocks read keys and values of others. */
+const lendsKeys = ({ summary }: LayeredModel): boolean =>
+  summary.sublayers.some(
+    ({ kind, kvBytesPerToken }) => kind === 'attention' && kvBytesPerToken === 0,
+  );
+
+/** The same changes, in which some of the result's blocks are left out. */
+function withBlocks(changes: Changes, blocks: readonly number[]): Changes {
+  const numberOf = (before: number): number => blocks.indexOf(changes.blocks[before] ?? -1);
+  const renumbered = (id: string): string[] => {
+    const number = numberOf(Number(/^block\.(\d+)/.exec(id)?.[1] ?? -1));
+    return number < 0 ? [] : [id.replace(/^block\.\d+/, `block.${number}`)];
+  };
+  return {
+    ...changes,
+    blocks,
+    absent: changes.absent.flatMap(renumbered),
+    expertCounts: new Map(
+      [...changes.expertCounts].map(([block, count]) => [numberOf(block), count]),
+    ),
+    widths: Object.fromEntries(
+      Object.entries(changes.widths).flatMap(([id, width]) =>
+        renumbered(id).map((own) => [own, width]),
+      ),
+    ),
+  };
+}
+
+/** What each factor is multiplied with, by its name. */
+export async function productsOf(
+  factors: WithoutEmptied['factors'],
+  cancellation: Cancellation,
+): Promise<ReadonlyMap<string, number>> {
+  const products = new Map<string, number>();
+  for (const [name, tensors] of factors) {
+    for (const tensor of tensors) {
+      const numbers = convert(tensor.name, { ...allRows(tensor), type: 'F32' }, cancellation);
+      for await (const bytes of numbers) {
+        const value = Buffer.from(bytes).readFloatLE();
+        products.set(name, (products.get(name) ?? 1) * value);
+      }
+    }
+  }
+  return products;
+}
