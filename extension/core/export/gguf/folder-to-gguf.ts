@@ -119,7 +119,15 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const placed = placeTensors(model, source, await joinedCheckpoint(source), changes);
+  const { tensors: placed, leftOut } = placeTensors(
+    model,
+    source,
+    await joinedCheckpoint(source),
+    changes,
+  );
+  if (leftOut.length > 0) {
+    context.warn(say`Left out, since the model doesn't use them: ${leftOut.join(', ')}.`);
+  }
   const { config } = model;
   const facts = {
     blocks: changes.blocks.length,
