@@ -9,13 +9,16 @@ import { nextSteps } from './next-steps';
 
 /** Nobody waits in front of the screen for a job that takes longer. */
 const longMilliseconds = 20_000;
+/** More buttons wrap; the others stand in the menu of the job. */
+const mostButtons = 3;
 
 /** Tells of jobs that are done, where what comes next is asked or nobody has watched. */
 export function showJobNotices(services: Services): Pick<Disposable, 'dispose'> {
   void tellInterrupted(services);
   return services.jobs.ended.listen(({ job, outcome }) => {
     if (outcome !== undefined && needsNotice(services, job, outcome)) {
-      void offer(`${job.title}: ${outcome.summary}`, nextSteps(services, job));
+      const steps = nextSteps(services, job).slice(0, mostButtons);
+      void offer(`${job.title}: ${outcome.summary}`, steps);
     }
   });
 }

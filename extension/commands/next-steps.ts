@@ -72,7 +72,7 @@ export async function openResult(services: Services, job: JobRecord): Promise<vo
   }
 }
 
-/** What a user may want to do with the result of a job. */
+/** What a user may want to do with the result of a job, the most wanted first: a notification shows three. */
 export function nextSteps(services: Services, job: JobRecord): Action[] {
   const [path] = job.outputs;
   if (path === undefined) {
@@ -91,34 +91,34 @@ export function nextSteps(services: Services, job: JobRecord): Action[] {
   switch (job.operation) {
     case 'prune':
       return [
-        reveal,
         heatmap,
         playground,
         ...(job.request.format === 'onnx'
           ? []
           : [[l10n.t('Evaluate'), run(commandIds.evaluateModel)] as const]),
+        reveal,
       ];
     case 'compress':
       return [
-        reveal,
         [l10n.t('Compare'), run(commandIds.compareModels, against)],
         playground,
         ...(job.request.format === 'safetensors'
           ? [
-              evaluateBoth,
               [l10n.t('Repair…'), run(commandIds.repairModel, { teacher: job.model })] as const,
+              evaluateBoth,
             ]
           : []),
+        reveal,
       ];
     case 'convert':
       return [reveal, [l10n.t('Compare'), run(commandIds.compareModels, against)], playground];
     case 'repair': {
       const original = { against: job.request.teacher };
       return [
+        [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, original)],
+        [l10n.t('Playground'), run(commandIds.openPlayground, original)],
         reveal,
         [l10n.t('Inspect'), run(commandIds.inspectModel)],
-        [l10n.t('Playground'), run(commandIds.openPlayground, original)],
-        [l10n.t('Evaluate Both'), run(commandIds.evaluateModel, original)],
       ];
     }
     case 'patch':

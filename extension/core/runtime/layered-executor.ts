@@ -14,7 +14,7 @@ import type { SessionOptions } from './session';
 import { SessionPool } from './session-pool';
 import type { SessionRecipe } from './session-pool';
 import { follow, maskFeed, missing, pick, tensorsOf, valuesAfter } from './step-values';
-import { divide, exampleTensor, floatsIn, join, tensorOf } from './tensors';
+import { divide, emptyAsDeclared, exampleTensor, floatsIn, join, tensorOf } from './tensors';
 import type { HiddenState, Tensors } from './tensors';
 import { say } from '../message';
 
@@ -331,7 +331,7 @@ export class LayeredExecutor {
     feeds: Tensors,
   ): Promise<InferenceSession.OnnxValueMapType> {
     try {
-      return await session.run(feeds);
+      return await session.run(emptyAsDeclared(session, feeds));
     } catch (error) {
       if (this.model.emitter !== undefined || !(error instanceof Error)) {
         throw error;

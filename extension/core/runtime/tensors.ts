@@ -46,6 +46,27 @@ export function join(tensors: readonly Tensor[]): Tensor {
   return new Tensor('float32', joined, [batch * tensors.length, ...rest]);
 }
 
+/** Empty values, such as caches in front of a text, in the sizes that a graph declares: those of one with fewer heads. */
+export function emptyAsDeclared(
+  { inputMetadata }: Pick<InferenceSession, 'inputMetadata'>,
+  feeds: Tensors,
+): Tensors {
+  const fitted = Object.entries(feeds).map(([name, tensor]): [string, Tensor] => {
+    const declared =
+      tensor.size === 0
+        ? inputMetadata.find((one) => one.name === name && one.isTensor)
+        : undefined;
+    const dims = tensor.dims.map((size, axis) => {
+      const told = declared?.isTensor === true ? declared.shape[axis] : undefined;
+      return typeof told === 'number' && told > 0 ? told : size;
+    });
+    return declared === undefined || !dims.includes(0)
+      ? [name, tensor]
+      : [name, new Tensor(tensor.type, tensor.data, dims)];
+  });
+  return Object.fromEntries(fitted);
+}
+
 /** Divides a float32 tensor along axis 0 into `count` tensors, each with numbers of its own. */
 export function divide(tensor: Tensor, count: number): Tensor[] {
   if (count === 1) {

@@ -14,7 +14,7 @@ import { outputsOf } from '../models/forms/layered';
 import { familyFixture, fixture, readJson, relativeError } from '../fixtures';
 import { quantizedCases, quantizedFixture, quantizedGolden } from '../quantized-fixtures';
 import { temporaryFolder } from '../temporary-folder';
-import { logitsOf, prune, rejection } from './pruning';
+import { logitsOf, prune, RecordedContext, rejection } from './pruning';
 
 const golden = (name: string): { readonly inputIds: readonly (readonly number[])[] } =>
   readJson(name, 'golden.json');
@@ -123,6 +123,25 @@ describe('a GGUF file of a Hugging Face folder', () => {
     const asked = prune(familyFixture('gemma3n_text'), [], fresh(), { format: 'gguf' });
     const { message } = await rejection(asked);
     expect(message).toMatch(/laurel_rank: llama\.cpp computes gemma3n models with 64 here, not 8/);
+  });
+
+  it('lacks tensors that the model does not use, though their names have a place', async () => {
+    const [folder, out, context] = [fresh(), fresh(), new RecordedContext()];
+    cpSync(fixture('llama-attention-bias'), folder, { recursive: true });
+    const file = join(folder, 'config.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
+    writeFileSync(file, JSON.stringify({ ...config, attention_bias: false }));
+    await prune(folder, [], out, { format: 'gguf' }, context);
+    expect(context.warnings).toEqual([
+      expect.stringMatching(
+        /^Left out, since the model doesn't use them: .*model\.layers\.0\.self_attn\.q_proj\.bias/,
+      ),
+    ]);
+    const { tensors } = await readGgufHeader(fileIn(out));
+    expect(tensors.filter(({ name }) => /attn_.+\.bias$/.test(name))).toEqual([]);
+    const ids = golden('llama-attention-bias').inputIds;
+    const expected = await logitsOf(folder, ids);
+    expect(relativeError(await logitsOf(fileIn(out), ids), expected)).toBeLessThan(1e-5);
   });
 
   it('has zeros for keys that Gemma 3n does not store and llama.cpp wants', () => {

@@ -25,14 +25,20 @@ afterAll(() => {
 });
 
 /** Plans, and is stopped at a stage if one is named; counts what was measured. */
-async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolean }> {
+async function plan(
+  stopAt?: string,
+): Promise<{ measured: number; isDone: boolean; shares: readonly number[] }> {
   const cancellation = { isCancellationRequested: false };
   let measured = 0;
+  const shares: number[] = [];
   const context: OperationContext<SensitivityEvent> = {
     ...unattended,
     cancellation,
-    progress: ({ stage }) => {
+    progress: ({ stage, done, total }) => {
       cancellation.isCancellationRequested ||= inEnglish(stage) === stopAt;
+      if (/^(?:Choosing|Compressing|Measuring the plan)/.test(inEnglish(stage))) {
+        shares.push(done / total);
+      }
     },
     emit: ({ kind }) => {
       measured += kind === 'sensitivity-entry' ? 1 : 0;
@@ -55,7 +61,7 @@ async function plan(stopAt?: string): Promise<{ measured: number; isDone: boolea
     () => true,
     () => false,
   );
-  return { measured, isDone };
+  return { measured, isDone, shares };
 }
 
 it('a plan under a budget that was stopped measures nothing again', async () => {
@@ -64,7 +70,12 @@ it('a plan under a budget that was stopped measures nothing again', async () => 
   expect(stopped.isDone).toBe(false);
   expect(stopped.measured).toBeGreaterThan(0);
   expect(existsSync(journal)).toBe(true);
-  expect(await plan()).toEqual({ measured: 0, isDone: true });
+  const { shares, ...done } = await plan();
+  expect(done).toEqual({ measured: 0, isDone: true });
+  // Over all plans that are measured, it never goes back.
+  expect(new Set(shares).size).toBeGreaterThan(10);
+  expect(shares).toEqual(shares.toSorted((a, b) => a - b));
+  expect(shares.at(-1)).toBeLessThanOrEqual(1);
   expect(existsSync(journal)).toBe(false);
 });
 

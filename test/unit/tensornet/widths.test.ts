@@ -137,7 +137,7 @@ describe('widths', () => {
     expect(() => chosenWidths(model.model, asked)).toThrow(
       /widths: No sublayer .* to these shares/,
     );
-    const graph = await openModelFiles(onnxFixture('gpt2-past'));
+    const graph = await openModelFiles(onnxFixture('gpt2-merged'));
     expect(() => chosenWidths(graph.model, { ...asked, widths: [0.5] })).toThrow(/narrow feed-/);
     expect(chosenWidths(graph.model, { blocks: [] })).toEqual([]);
   });
@@ -168,6 +168,34 @@ describe('widths', () => {
     const application = { model: quantized, plan: planned, out, overwrite: false, ...run };
     const { parametersAfter, parametersBefore } = await applyPlan(application, unattended);
     expect(parametersAfter).toBeLessThanOrEqual(0.95 * parametersBefore);
+  });
+
+  it('of an ONNX file built of single operators are heads, which are measured and planned', async () => {
+    const graph = await openModelFiles(onnxFixture('gpt2-past'));
+    const settings = { compressions: [], roles: [], blocks: [], widths: [0.5] };
+    const profile = await profileSensitivity(
+      {
+        ...{ model: graph, calibration, ...run, out: undefined },
+        journal: join(folder, 'onnx.journal.jsonl'),
+        settings: { ...settings, metric: 'js', precision: 0, seed: 1 },
+      },
+      { bundledText: '', version: 'test' },
+      unattended,
+    );
+    expect(profile.widths?.map(({ sublayer, of }) => [sublayer, of])).toEqual([
+      ['block.0.attention', 'groups'],
+      ['block.1.attention', 'groups'],
+    ]);
+    const distances = profile.widths?.flatMap(({ entries }) => entries) ?? [];
+    expect(distances.every(({ kept, distance }) => kept === 2 && distance > 0)).toBe(true);
+    const limits = [parseLimit('parameters<96%')];
+    const { narrow } = await planUnderBudget(profile, { limits, context });
+    expect(narrow.length).toBeGreaterThan(0);
+    const plan = planFor({ path: graph.path }, { narrow });
+    const out = join(folder, 'narrow-onnx');
+    const application = { model: graph, plan, out, overwrite: false, ...run };
+    const { parametersAfter, parametersBefore } = await applyPlan(application, unattended);
+    expect(parametersAfter).toBeLessThanOrEqual(0.96 * parametersBefore);
   });
 
   it('count in the time that measuring takes', () => {

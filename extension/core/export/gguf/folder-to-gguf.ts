@@ -126,8 +126,11 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const all = placeTensors(model, source, await joinedCheckpoint(source), changes);
-  const placed = all.map((tensor) => {
+  const { tensors, leftOut } = placeTensors(model, source, await joinedCheckpoint(source), changes);
+  if (leftOut.length > 0) {
+    context.warn(say`Left out, since the model doesn't use them: ${leftOut.join(', ')}.`);
+  }
+  const placed = tensors.map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
       ? tensor

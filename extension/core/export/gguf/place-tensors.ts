@@ -1,6 +1,7 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { PlacedPiece } from '../../models/gguf/gguf-target';
 import type { Architecture } from '../../models/transformer/architecture';
+import { TransformerModel } from '../../models/transformer/transformer-model';
 import { UserError } from '../../user-error';
 import type { Changes } from '../changes';
 import type { CheckpointSource } from '../hugging-face/checkpoint-source';
@@ -14,31 +15,42 @@ import { say } from '../../message';
 /** A tensor of the file, and the numbers of the folder that it is made of. */
 export interface PlacedTensor extends TypedTensor, RowsOfTensor {}
 
-/**
- * The tensors of the file, in the order of the folder's.
- * @throws UserError naming a tensor that has no place in it.
- */
+/** What a folder's tensors become in the file. */
+export interface PlacedTensors {
+  /** In the order of the folder's. */
+  readonly tensors: readonly PlacedTensor[];
+  /** Names of tensors in the folder that the model doesn't use, and the file therefore lacks. */
+  readonly leftOut: readonly string[];
+}
+
+/** @throws UserError naming a tensor that has no place in the file, though the model uses it. */
 export function placeTensors(
   model: FolderModel,
   source: CheckpointSource,
   checkpoint: Checkpoint,
   changes: Changes,
-): PlacedTensor[] {
+): PlacedTensors {
   const byName = new Map<string, PlacedPiece[]>();
+  const leftOut: string[] = [];
   for (const planned of planTensors(source.model, checkpoint, changes)) {
-    for (const piece of place(planned, model, source, changes)) {
+    const pieces = place(planned, model, source, changes);
+    if (pieces === undefined) {
+      leftOut.push(planned.tensor.name);
+    }
+    for (const piece of pieces ?? []) {
       byName.set(piece.name, [...(byName.get(piece.name) ?? []), piece]);
     }
   }
-  return [...byName.values()].map(joined);
+  return { tensors: [...byName.values()].map(joined), leftOut };
 }
 
+/** Pieces of a tensor; undefined where the model doesn't use it. */
 function place(
   { name, tensor }: PlannedTensor,
   { architecture, config, target }: FolderModel,
   { model }: CheckpointSource,
   { blocks, keptExperts }: Changes,
-): readonly PlacedPiece[] {
+): readonly PlacedPiece[] | undefined {
   if (name.endsWith('rotary_emb.inv_freq') || isFurther(tensor, model)) {
     return [];
   }
@@ -50,15 +62,29 @@ function place(
   if (found === undefined && isOtherPart(name, architecture, model)) {
     return [];
   }
-  if (found === undefined) {
+  const pieces = found?.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
+  if (pieces?.length === 0) {
+    return pieces;
+  }
+  if (isUnused(tensor, model) && !(pieces !== undefined && isWanted(target, pieces))) {
+    return undefined;
+  }
+  if (pieces === undefined) {
     throw new UserError(say`The tensor has no place in a GGUF file.`, {
       file: tensor.file,
       field: tensor.name,
       remedy: say`Choose another format.`,
     });
   }
-  return found.filter(({ part }) => part !== 'output' || !config.tie_word_embeddings);
+  return pieces;
 }
+
+const isUnused = ({ name }: LazyTensor, model: CheckpointSource['model']): boolean =>
+  model instanceof TransformerModel && model.layout.unused.includes(name);
+
+/** Whether llama.cpp wants keys and values that the model takes of another block. */
+const isWanted = ({ family }: FolderModel['target'], pieces: readonly PlacedPiece[]): boolean =>
+  family.wantsAllKeys === true && pieces.every(({ name }) => /\.attn_(?:k|v|k_norm)\./.test(name));
 
 /** Whether a tensor is of another part than the text tower, such as one that sees images. */
 const isOtherPart = (

@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import type { CalibrationRequest } from '../../data/calibration';
-import type { JobContext } from '../../jobs/job';
+import type { JobContext, StageProgress } from '../../jobs/job';
 import type { OpenedModel } from '../../models/opened-model';
 import type { DeviceChoice, DeviceName } from '../../runtime/device';
 import { resolveDevice } from '../../runtime/devices';
@@ -53,24 +53,41 @@ export async function planForBudget(
 ): Promise<RefinedPlan> {
   requireTableOf(request);
   const problem = planProblem(request.table, request.budget, request.removable);
-  return withMeasurer(request, context, async (measurer) =>
-    refinePlan(
-      problem,
-      async (plan, inTurn) => measurer.measure(plan, inTurn),
-      request.rounds,
-      context,
-    ),
+  const plans = 1 + request.rounds;
+  let plan = 0;
+  const progress = (one: StageProgress): void => {
+    context.progress({ ...one, done: plan * one.total + one.done, total: plans * one.total });
+  };
+  return withMeasurer(
+    request,
+    context,
+    async (measurer) =>
+      refinePlan(
+        problem,
+        async (chosen, inTurn) => {
+          const measured = await measurer.measure(chosen, inTurn);
+          plan++;
+          return measured;
+        },
+        request.rounds,
+        context,
+      ),
+    progress,
   );
 }
 
 /**
  * Lets plans of a table be measured, or run.
+ * @param progress what is told of the work on each plan
  * @throws UserError where the table is of another model.
  */
 export async function withMeasurer<Result>(
   request: MeasurerRequest,
   context: JobContext,
   use: (measurer: PlanMeasurer, device: DeviceName) => Promise<Result>,
+  progress = (one: StageProgress): void => {
+    context.progress(one);
+  },
 ): Promise<Result> {
   requireTableOf(request);
   const { table, folder, memoryBytes } = request;
@@ -95,7 +112,7 @@ export async function withMeasurer<Result>(
       ...{ model: request.model, metric, device, memoryBytes, folder },
       ...{ inputs: measured.inputs, fittedTo: fitting.inputs, seed: settings.seed },
     },
-    context,
+    { cancellation: context.cancellation, progress },
   );
   try {
     return await use(measurer, device);

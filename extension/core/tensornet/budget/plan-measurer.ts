@@ -68,10 +68,12 @@ export class PlanMeasurer {
   private readonly original: LayeredExecutor;
   private reference: readonly HiddenState[] | undefined;
   private told: StageProgress = { stage: say`Planning`, done: 0, total: 1, unit: 'steps' };
+  /** Steps of a plan: layers compressed for it, and measurements behind that. */
+  private steps = { compressed: 0, measurements: 0 };
 
   public constructor(
     private readonly setup: MeasurerSetup,
-    private readonly context: JobContext,
+    private readonly context: Pick<JobContext, 'cancellation' | 'progress'>,
   ) {
     const { device, memoryBytes } = setup;
     const model: LayeredModel = setup.model.model;
@@ -92,6 +94,8 @@ export class PlanMeasurer {
 
   /** Runs the model with the plan's changes, and once more without each of them if `inTurn`. */
   public async measure(plan: MeasuredPlan, inTurn: boolean): Promise<PlanMeasurement> {
+    const sublayers = inTurn ? this.setup.model.summary.sublayers.length : 0;
+    this.steps = { compressed: 0, measurements: 1 + sublayers };
     this.reference ??= await this.scorer(this.original, []).start();
     const executor = new LayeredExecutor(
       await this.modelOf(plan),
@@ -102,9 +106,8 @@ export class PlanMeasurer {
     const forms = this.formsOf(plan);
     try {
       const scorer = this.scorer(executor, plan.remove);
-      const total = 1 + (inTurn ? model.summary.sublayers.length : 0);
       const tell = (done: number): void => {
-        this.tell(say`Measuring the plan`, done, total);
+        this.tell(say`Measuring the plan`, this.steps.compressed + done);
       };
       tell(0);
       const distance = await scorer.distance(await scorer.start(this.reference));
@@ -207,13 +210,14 @@ export class PlanMeasurer {
   private async compress(plan: MeasuredPlan, model: LayeredModel): Promise<void> {
     const { compress: choices } = plan;
     const stage = say`Compressing linear layers`;
-    this.tell(stage, 0, choices.length);
     const open = choices.filter((choice) => !this.forms.has(this.keyOf(choice, plan)));
+    this.steps = { ...this.steps, compressed: open.length };
+    this.tell(stage, 0);
     if (open.length === 0) {
       return;
     }
     const { fittedTo, seed } = this.setup;
-    let done = choices.length - open.length;
+    let done = 0;
     const context = { products: this.products, seed, dtype: storageDtype(model.summary) };
     for (const choice of open) {
       const matrix = this.outer.get(choice.tensor);
@@ -221,7 +225,7 @@ export class PlanMeasurer {
         await checkpoint(this.context.cancellation);
         const { form } = await compressMatrix(context, matrix, choice);
         await this.keep(plan, choice, new Map(outerIds(matrix).map((id) => [id, form])));
-        this.tell(stage, ++done, choices.length);
+        this.tell(stage, ++done);
       }
     }
     const { device, memoryBytes } = this.setup;
@@ -254,7 +258,7 @@ export class PlanMeasurer {
             choice,
           );
           await this.keep(plan, choice, new Map([[layer.id, form]]));
-          this.tell(stage, ++done, choices.length);
+          this.tell(stage, ++done);
         }
       }
     } finally {
@@ -291,7 +295,8 @@ export class PlanMeasurer {
     });
   }
 
-  private tell(stage: Message, done: number, total: number): void {
+  private tell(stage: Message, done: number): void {
+    const total = this.steps.compressed + this.steps.measurements;
     this.told = { stage, done, total, unit: 'steps' };
     this.context.progress(this.told);
   }
