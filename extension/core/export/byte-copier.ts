@@ -24,7 +24,8 @@ export interface ByteRange {
  * progress and can be cancelled between chunks.
  */
 export class ByteCopier {
-  private readonly buffers = [Buffer.allocUnsafe(chunkBytes), Buffer.allocUnsafe(chunkBytes)];
+  /** As large as was needed yet, at most a chunk: garbage is collected for memory that nothing uses too. */
+  private readonly buffers = [Buffer.alloc(0), Buffer.alloc(0)];
   private readonly sources = new Map<string, FileHandle>();
   private done = 0;
 
@@ -101,9 +102,8 @@ export class ByteCopier {
     { file, offset, length }: ByteRange,
     copied: number,
   ): Promise<Buffer> {
-    this.buffers.reverse();
-    const [buffer = Buffer.alloc(0)] = this.buffers;
     const wanted = Math.min(chunkBytes, length - copied);
+    const buffer = this.freeBuffer(wanted);
     if (source === undefined || wanted === 0) {
       return buffer.subarray(0, wanted).fill(0);
     }
@@ -116,6 +116,16 @@ export class ByteCopier {
       throw unreadable(file, say`The file became shorter while it was being copied.`);
     }
     return buffer.subarray(0, bytesRead);
+  }
+
+  /** The buffer that is not being written, of `bytes` at least. */
+  private freeBuffer(bytes: number): Buffer {
+    let [buffer = Buffer.alloc(0)] = this.buffers.reverse();
+    if (buffer.length < bytes) {
+      buffer = Buffer.allocUnsafe(bytes);
+      this.buffers[0] = buffer;
+    }
+    return buffer;
   }
 
   public async close(): Promise<void> {

@@ -71,13 +71,25 @@ interface Changeable<Model> {
   withPatches(patches: Patches): Model;
 }
 
+type ModelChanges = Pick<Changes, 'matrices' | 'patches'>;
+
+/** What changes have made of a model: the writer and the check ask for the same, and a graph is analysed anew. */
+const made = new WeakMap<ModelChanges, { readonly model: object; readonly changed: object }>();
+
 /** The model with its new encodings and patches. */
 export function withChanges<Model extends Changeable<Model>>(
   model: Model,
-  { matrices, patches }: Pick<Changes, 'matrices' | 'patches'>,
+  changes: ModelChanges,
 ): Model {
+  const { matrices, patches } = changes;
+  const known = made.get(changes);
+  if (known?.model === model) {
+    return known.changed as Model;
+  }
   const encoded = matrices.size === 0 ? model : model.withMatrices(matrices);
-  return patches.size === 0 ? encoded : encoded.withPatches(patches);
+  const changed = patches.size === 0 ? encoded : encoded.withPatches(patches);
+  made.set(changes, { model, changed });
+  return changed;
 }
 
 /** Whether an ordinary model of the family cannot hold what is left. */

@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import type { Checkpoint } from '../checkpoints/lazy-tensor';
 
 const samplesPerFile = 64;
 const sampleBytes = 1024;
+const smallBytes = 1 << 20;
 
 /**
  * SHA-256 (hex) over the config, every tensor's name, dtype, shape and place, and evenly spaced
@@ -26,19 +28,25 @@ export async function fingerprintModel(
 
 /** Adds the sizes of the files and evenly spaced samples of them to `hash`. */
 export async function sampleFiles(hash: Hash, files: readonly string[]): Promise<void> {
-  const buffer = Buffer.alloc(sampleBytes);
   for (const file of files) {
     const handle = await open(file, 'r');
     try {
       const { size } = await handle.stat();
       hash.update(`${size}\n`);
+      // One read of a small file takes less time than many.
+      const all = size > smallBytes ? undefined : await handle.readFile();
       for (let i = 0; i < samplesPerFile; i++) {
-        const position = Math.floor(((size - sampleBytes) * i) / (samplesPerFile - 1));
-        const { bytesRead } = await handle.read(buffer, 0, sampleBytes, Math.max(0, position));
-        hash.update(buffer.subarray(0, bytesRead));
+        const place = Math.max(0, Math.floor(((size - sampleBytes) * i) / (samplesPerFile - 1)));
+        hash.update(all?.subarray(place, place + sampleBytes) ?? (await sampleAt(handle, place)));
       }
     } finally {
       await handle.close();
     }
   }
+}
+
+async function sampleAt(handle: FileHandle, position: number): Promise<Buffer> {
+  const sample = Buffer.alloc(sampleBytes);
+  const { bytesRead } = await handle.read(sample, 0, sampleBytes, position);
+  return sample.subarray(0, bytesRead);
 }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { compressModel } from '../../../extension/core/pipelines/compression/compress-model';
 import { repairModel } from '../../../extension/core/pipelines/compression/repair-model';
@@ -24,14 +24,26 @@ const text = { file: 'random', sequences: 40, length: 16 };
 
 type Changes = Partial<Omit<RepairRequest, 'teacher'>> & { readonly teacher?: string };
 
+interface Repaired {
+  readonly result: RepairResult;
+  /** That it went through. */
+  readonly stages: ReadonlySet<string>;
+}
+
+/** The stages of a job so far, and what notes them. */
+function watched(): [stages: ReadonlySet<string>, context: JobContext] {
+  const stages = new Set<string>();
+  return [stages, { ...unattended, progress: ({ stage }) => stages.add(inEnglish(stage)) }];
+}
+
 describe('repair', () => {
   let teacher: string;
   beforeAll(async () => {
     teacher = await makeRandomModel({ seed: 21, blocks: 2 });
   });
 
-  /** The teacher with every linear layer compressed. */
-  const compressed = async (name: string, compression: Compression): Promise<string> => {
+  /** Writes the teacher with every linear layer compressed. */
+  const compress = async (name: string, compression: Compression): Promise<string> => {
     const model = await openModel(teacher);
     const { sublayers } = model.summary;
     const layers = sublayers.flatMap((_, index) => model.linearLayers(index));
@@ -46,6 +58,15 @@ describe('repair', () => {
       unattended,
     );
     return out;
+  };
+
+  const made = new Map<string, Promise<string>>();
+  /** The same, made once for all tests: none changes it. */
+  const compressed = async (compression: Compression): Promise<string> => {
+    const name = `${compression.method}-${compression.level}`;
+    const model = made.get(name) ?? compress(name, compression);
+    made.set(name, model);
+    return model;
   };
 
   const repair = async (
@@ -70,15 +91,27 @@ describe('repair', () => {
       context,
     );
 
+  const repairs = new Map<string, Promise<Repaired>>();
+  /** What is compressed so, repaired by default, once for all tests. */
+  const repaired = async (compression: Compression): Promise<Repaired> => {
+    const model = await compressed(compression);
+    const run = async (): Promise<Repaired> => {
+      const [stages, watching] = watched();
+      return { result: await repair(model, `${basename(model)}-repaired`, {}, watching), stages };
+    };
+    const known = repairs.get(model) ?? run();
+    repairs.set(model, known);
+    return known;
+  };
+
   it.each([
     { method: 'lowrank', level: 4 },
     { method: 'mpo', level: 6 },
     { method: 'int4', level: 16 },
     { method: 'lowrank', level: 5, then: 'int8' },
   ] as const)('lowers the held-out loss of $method:$level', async (compression) => {
-    const name = `${compression.method}-${compression.level}`;
-    const model = await compressed(name, compression);
-    const { lossBefore, lossAfter, slices, written } = await repair(model, `${name}-repaired`);
+    const model = await compressed(compression);
+    const { lossBefore, lossAfter, slices, written } = (await repaired(compression)).result;
     const { path = '' } = written ?? {};
     expect(lossAfter).toBeLessThan(lossBefore);
     expect(lossAfter).toBeGreaterThan(0);
@@ -98,14 +131,14 @@ describe('repair', () => {
   });
 
   it('takes no model as its own teacher', async () => {
-    const model = await compressed('alone', { method: 'lowrank', level: 3 });
+    const model = await compressed({ method: 'lowrank', level: 3 });
     await expect(repair(model, 'taught', { teacher: model })).rejects.toThrow(
-      /alone can't be its own teacher/,
+      /lowrank-3 can't be its own teacher/,
     );
   });
 
   it('goes on where it was stopped, and finds the same', async () => {
-    const model = await compressed('stopped', { method: 'lowrank', level: 3 });
+    const model = await compressed({ method: 'lowrank', level: 3 });
     const whole = await repair(model, 'whole');
     const cancellation = { isCancellationRequested: false };
     const stopping: JobContext = {
@@ -141,11 +174,7 @@ describe('repair', () => {
     const together = await repair(model, 'pruned-together', { trains: 'all', scope: 'both' });
     expect(together.lossBefore).toBe(sliced.lossBefore);
     expect(together.lossAfter).toBeLessThanOrEqual(sliced.lossAfter);
-    const stages = new Set<string>();
-    const watching: JobContext = {
-      ...unattended,
-      progress: ({ stage }) => stages.add(inEnglish(stage)),
-    };
+    const [stages, watching] = watched();
     const alone = await repair(model, 'pruned-alone', { trains: 'all' }, watching);
     expect(alone.lossBefore).toBe(sliced.lossBefore);
     expect(alone.lossAfter).toBeLessThan(alone.lossBefore);
@@ -202,7 +231,7 @@ describe('repair', () => {
   });
 
   it('refuses the full model before any work where it does not fit', async () => {
-    const model = await compressed('large', { method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', level: 4 });
     const stages: string[] = [];
     const watching: JobContext = {
       ...unattended,
@@ -233,18 +262,14 @@ describe('repair', () => {
   });
 
   it('trains a model as a whole where that fits, and not where it is not wanted', async () => {
-    const model = await compressed('whole-model', { method: 'lowrank', level: 4 });
-    const stages = new Set<string>();
-    const watching: JobContext = {
-      ...unattended,
-      progress: ({ stage }) => stages.add(inEnglish(stage)),
-    };
-    const together = await repair(model, 'together', {}, watching);
-    expect(stages).toContain('Repairing the full model');
-    stages.clear();
+    const compression = { method: 'lowrank', level: 4 } as const;
+    const model = await compressed(compression);
+    const together = await repaired(compression);
+    expect(together.stages).toContain('Repairing the full model');
+    const [stages, watching] = watched();
     const sliced = await repair(model, 'slices-alone', { scope: 'sublayers' }, watching);
     expect(stages).not.toContain('Repairing the full model');
-    expect(together.lossAfter).toBeLessThan(sliced.lossAfter);
+    expect(together.result.lossAfter).toBeLessThan(sliced.lossAfter);
     await expect(
       repair(model, 'too-large', { scope: 'both', memoryBytes: 1 << 10 }),
     ).rejects.toThrow("The full model doesn't fit");
@@ -286,7 +311,7 @@ describe('repair', () => {
   });
 
   it('keeps what it had where training diverges, and says so', async () => {
-    const model = await compressed('diverging', { method: 'lowrank', level: 4 });
+    const model = await compressed({ method: 'lowrank', level: 4 });
     const settings = { ...defaultRepair, rate: 1e30 };
     const warnings: string[] = [];
     const told: JobContext = { ...unattended, warn: (text) => warnings.push(inEnglish(text)) };
@@ -295,7 +320,7 @@ describe('repair', () => {
   });
 
   it('writes nothing where nothing is better', async () => {
-    const model = await compressed('kept', { method: 'lowrank', level: 6 });
+    const model = await compressed({ method: 'lowrank', level: 6 });
     const { written, lossBefore, lossAfter } = await repair(model, 'worse', { epochs: 0 });
     expect(written).toBeNull();
     expect(lossAfter).toBe(lossBefore);
@@ -304,15 +329,15 @@ describe('repair', () => {
   });
 
   it('refuses a folder that exists before it does anything', async () => {
-    const model = await compressed('unfinished', { method: 'lowrank', level: 6 });
-    await compressed('finished', { method: 'lowrank', level: 6 });
+    const model = await compressed({ method: 'lowrank', level: 6 });
+    await compress('finished', { method: 'lowrank', level: 6 });
     const stages: string[] = [];
     const watching: JobContext = {
       ...unattended,
       progress: ({ stage }) => stages.push(inEnglish(stage)),
     };
     await expect(repair(model, 'finished', {}, watching)).rejects.toThrow('exists already');
-    await expect(compressed('finished', { method: 'int4', level: 16 })).rejects.toThrow(
+    await expect(compress('finished', { method: 'int4', level: 16 })).rejects.toThrow(
       'exists already',
     );
     expect(stages).toEqual([]);
@@ -321,7 +346,7 @@ describe('repair', () => {
   });
 
   it('refuses another teacher, and too little text', async () => {
-    const model = await compressed('other', { method: 'lowrank', level: 6 });
+    const model = await compressed({ method: 'lowrank', level: 6 });
     const stranger = await makeRandomModel({ seed: 3, blocks: 3 });
     await expect(repair(model, 'no', { teacher: stranger })).rejects.toThrow('was not made from');
     const short = { ...text, sequences: 1 };

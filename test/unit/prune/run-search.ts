@@ -24,6 +24,8 @@ export interface SearchRun {
   readonly texts?: readonly string[];
   readonly settings: Partial<SearchSettings>;
   readonly memoryBytes?: number;
+  /** Made by the caller, who disposes of it; one of its own when absent. */
+  readonly executor?: LayeredExecutor;
   readonly replayed?: readonly SearchRecord[];
   readonly onRecord?: (records: readonly SearchRecord[]) => void;
   readonly listener?: Partial<SearchListener>;
@@ -64,8 +66,9 @@ export async function withSetup<T>(
   action: (setup: ScorerSetup, settings: SearchSettings) => Promise<T>,
 ): Promise<T> {
   const settings: SearchSettings = { ...defaultSettings, baselines: [], ...run.settings };
-  const model = await openModel(run.folder);
-  const executor = new LayeredExecutor(model, 'cpu', run.memoryBytes ?? 1 << 30);
+  const executor =
+    run.executor ??
+    new LayeredExecutor(await openModel(run.folder), 'cpu', run.memoryBytes ?? 1 << 30);
   const setup: ScorerSetup = {
     executor,
     sequences: run.sequences.map((one) => (isIds(one) ? Int32Array.from(one) : one)),
@@ -76,7 +79,7 @@ export async function withSetup<T>(
       run.onRecord?.(records);
       return Promise.resolve();
     }),
-    work: new SearchWork(model),
+    work: new SearchWork(executor.model),
     cancellation: { isCancellationRequested: false },
     onWork: () => undefined,
     isWritable: run.isWritable,
@@ -84,7 +87,9 @@ export async function withSetup<T>(
   try {
     return await action(setup, settings);
   } finally {
-    await executor.dispose();
+    if (run.executor === undefined) {
+      await executor.dispose();
+    }
   }
 }
 

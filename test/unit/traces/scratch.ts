@@ -23,6 +23,8 @@ const linked = ['node_modules', 'samples', 'webview'];
 
 /** A copy of the source, in which something is added as CONTRIBUTING.md says. */
 export class Scratch {
+  private loads = 0;
+
   private constructor(public readonly path: string) {}
 
   public static async make(): Promise<Scratch> {
@@ -73,7 +75,7 @@ export class Scratch {
 
   /** Bundles TypeScript that imports from the copied source, and loads it. */
   public async load<T>(source: string, external: readonly string[] = []): Promise<T> {
-    const outfile = join(this.path, 'dist/loaded.cjs');
+    const outfile = join(this.path, `dist/loaded-${this.loads++}.cjs`);
     await build({
       absWorkingDir: this.path,
       stdin: { contents: source, resolveDir: this.path, loader: 'ts' },

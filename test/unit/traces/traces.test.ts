@@ -18,7 +18,45 @@ await writeFile(text, 'the quick brown fox jumps over the lazy dog. '.repeat(20)
 const cpu = ['--device', 'cpu'];
 const calibration = ['--calibration', text, '--sequences', '1', '--length', '8', ...cpu];
 
-/** What the command line sees, added at once to one copy: each by its own insertions. */
+/** Ends its process after the first word, if it is fragile and has not been there. */
+const countWords = `
+import { readFile, writeFile } from 'node:fs/promises';
+import * as v from 'valibot';
+import { Journal } from '../jobs/journal';
+import { journalOfDocument } from '../jobs/work-folder';
+import { flag, path } from './fields';
+import { defineOperation } from './operation';
+
+export const countWords = defineOperation({
+  id: 'count-words',
+  title: 'Count Words',
+  verb: 'Counting words of',
+  summary: 'Count the words of a text.',
+  fields: {
+    file: path({ description: 'The text', placeholder: 'TEXT', positional: true, required: true }),
+    out: path({ description: 'Where to write the number', required: true }),
+    fragile: flag({ description: 'End after the first word', default: false }),
+  },
+  rules: [],
+  result: v.looseObject({ words: v.number() }),
+  trust: 'write',
+  resume: ({ out }) => journalOfDocument(out),
+  run: async ({ file, out, fragile }) => {
+    const words = (await readFile(file, 'utf8')).split(' ');
+    const journal = await Journal.open(journalOfDocument(out), file, (value) => v.parse(v.string(), value));
+    const resumed = journal.replayed.length;
+    for (const word of words.slice(resumed)) {
+      await journal.append([word]);
+      if (fragile && resumed === 0) process.exit(1);
+    }
+    await writeFile(out, String(words.length));
+    await journal.remove();
+    return { words: words.length, resumed };
+  },
+});
+`;
+
+/** All that is added, at once to one copy: each by its own insertions. */
 const scratch = await Scratch.make();
 await scratch.insert(
   'extension/core/models/families/llama-like.ts',
@@ -86,8 +124,19 @@ await scratch.insert(
     },
   },`,
 );
+await scratch.write(
+  'extension/commands/say-models.ts',
+  `import type { Services } from '../services/services';
+
+export function sayModels(services: Services, argument: unknown): string {
+  return \`said \${String(argument)} to \${Object.keys(services).length}\`;
+}
+`,
+);
+await scratch.insert('package.nls.json', '{', '"command.sayModels": "Say Models",');
+await scratch.write('extension/core/operations/count-words.ts', countWords);
 await scratch.generate();
-await scratch.build('cli');
+await scratch.build('cli', 'worker');
 
 it('an architecture of a known shape: an entry in a table', async () => {
   const added = join(scratch.path, 'model');
@@ -114,18 +163,6 @@ it('a distance: an entry in a table', async () => {
 });
 
 it('a palette command: a function and its title', async () => {
-  const scratch = await Scratch.make();
-  await scratch.write(
-    'extension/commands/say-models.ts',
-    `import type { Services } from '../services/services';
-
-export function sayModels(services: Services, argument: unknown): string {
-  return \`said \${String(argument)} to \${Object.keys(services).length}\`;
-}
-`,
-  );
-  await scratch.insert('package.nls.json', '{', '"command.sayModels": "Say Models",');
-  await scratch.generate();
   const manifest = JSON.parse(await scratch.read('package.json')) as {
     readonly contributes: { readonly commands: readonly object[] };
   };
@@ -165,10 +202,6 @@ export function sayModels(services: Services, argument: unknown): string {
 });
 
 it('an operation with command line, worker, resume and history: a declaration', async () => {
-  const scratch = await Scratch.make();
-  await scratch.write('extension/core/operations/count-words.ts', countWords);
-  await scratch.generate();
-  await scratch.build('cli', 'worker');
   const [file, out] = [join(scratch.path, 'words.txt'), join(scratch.path, 'words.json')];
   await writeFile(file, 'one two three');
   expect(await scratch.node('dist/cli.js', 'count-words', '--help')).toMatch(
@@ -259,41 +292,3 @@ interface Host {
   readonly WorkerClient: typeof WorkerClient;
   readonly toCommandLine: typeof toCommandLine;
 }
-
-/** Ends its process after the first word, if it is fragile and has not been there. */
-const countWords = `
-import { readFile, writeFile } from 'node:fs/promises';
-import * as v from 'valibot';
-import { Journal } from '../jobs/journal';
-import { journalOfDocument } from '../jobs/work-folder';
-import { flag, path } from './fields';
-import { defineOperation } from './operation';
-
-export const countWords = defineOperation({
-  id: 'count-words',
-  title: 'Count Words',
-  verb: 'Counting words of',
-  summary: 'Count the words of a text.',
-  fields: {
-    file: path({ description: 'The text', placeholder: 'TEXT', positional: true, required: true }),
-    out: path({ description: 'Where to write the number', required: true }),
-    fragile: flag({ description: 'End after the first word', default: false }),
-  },
-  rules: [],
-  result: v.looseObject({ words: v.number() }),
-  trust: 'write',
-  resume: ({ out }) => journalOfDocument(out),
-  run: async ({ file, out, fragile }) => {
-    const words = (await readFile(file, 'utf8')).split(' ');
-    const journal = await Journal.open(journalOfDocument(out), file, (value) => v.parse(v.string(), value));
-    const resumed = journal.replayed.length;
-    for (const word of words.slice(resumed)) {
-      await journal.append([word]);
-      if (fragile && resumed === 0) process.exit(1);
-    }
-    await writeFile(out, String(words.length));
-    await journal.remove();
-    return { words: words.length, resumed };
-  },
-});
-`;

@@ -45,18 +45,34 @@ export async function outputsOf(
   }
 }
 
-/** The states in front of each sublayer, and behind the last. */
-export async function statesOf(model: LayeredModel, input: ModelInput): Promise<HiddenState[]> {
+/** What a model makes of an input. */
+export interface Walked {
+  /** In front of each sublayer, and behind the last. */
+  readonly states: readonly HiddenState[];
+  readonly output: Float32Array;
+}
+
+export async function walked(model: LayeredModel, input: ModelInput): Promise<Walked> {
   const executor = new LayeredExecutor(model, 'cpu', memoryBytes);
   try {
-    const states = [await executor.embed(input)];
+    let state = await executor.embed(input);
+    const states = [state];
     for (const index of model.summary.sublayers.keys()) {
-      states.push(...(await executor.run(index, states.slice(-1))));
+      [state = state] = await executor.run(index, [state]);
+      states.push(state);
     }
-    return states;
+    return { states, output: Float32Array.from(floatsIn(await executor.output(state))) };
   } finally {
     await executor.dispose();
   }
+}
+
+/** The states in front of each sublayer, and behind the last. */
+export async function statesOf(
+  model: LayeredModel,
+  input: ModelInput,
+): Promise<readonly HiddenState[]> {
+  return (await walked(model, input)).states;
 }
 
 export interface Tapped {
@@ -96,32 +112,28 @@ export function layersOf(model: LayeredModel): LinearLayer[] {
   return model.summary.sublayers.flatMap((_, index) => [...model.linearLayers(index)]);
 }
 
-/** The weight of a layer as it is used, float32 [out, in]. */
-export async function weightOf({
-  weight,
-  transposed,
-  out,
-  in: input,
-}: LinearLayer): Promise<Float32Array> {
-  const graph = new GraphBuilder('weight');
-  const stored = emitWeight(graph, weight);
-  const used = transposed ? graph.op('Transpose', [stored], { perm: [1, 0] }) : stored;
-  graph.output('weight', used, DataType.FLOAT, [out, input]);
+/** The weights of layers as they are used, each float32 [out, in]; read by one graph. */
+export async function weightsOf(layers: readonly LinearLayer[]): Promise<Float32Array[]> {
+  const graph = new GraphBuilder('weights');
+  layers.forEach(({ weight, transposed, out, in: input }, i) => {
+    const stored = emitWeight(graph, weight);
+    const used = transposed ? graph.op('Transpose', [stored], { perm: [1, 0] }) : stored;
+    graph.output(`weight.${i}`, used, DataType.FLOAT, [out, input]);
+  });
   const session = await createSession(graph, { device: 'cpu', prepack: false });
   const outputs = await session.run({});
   await session.release();
-  return floatsOf(outputs, 'weight');
+  return layers.map((_, i) => floatsOf(outputs, `weight.${i}`));
 }
 
 /** Every layer's own weight in float32. */
 export async function denseForms(
   layers: readonly LinearLayer[],
 ): Promise<Map<string, MatrixEncoding<TensorData>>> {
-  const forms = new Map<string, MatrixEncoding<TensorData>>();
-  for (const layer of layers) {
-    forms.set(layer.id, denseForm(await weightOf(layer), layer));
-  }
-  return forms;
+  const weights = await weightsOf(layers);
+  return new Map(
+    layers.map((layer, i) => [layer.id, denseForm(weights[i] ?? new Float32Array(), layer)]),
+  );
 }
 
 export function denseForm(

@@ -24,7 +24,7 @@ import {
   quantizedForms,
   runTapped,
   statesOf,
-  weightOf,
+  weightsOf,
   withForms,
 } from './layered';
 import { contracted, FormMaker } from './made-forms';
@@ -265,6 +265,7 @@ describe('a Gemm', () => {
     expect(relativeError(await outputsOf(copied, [x]), expected)).toBeLessThan(1e-6);
     expect(floatsIn(floatTensor(expected, [3, 4])).every(Number.isFinite)).toBe(true);
     const [first] = layers;
-    expect(await weightOf(first ?? expect.fail('there is no layer'))).toHaveLength(24);
+    const [weight] = await weightsOf([first ?? expect.fail('there is no layer')]);
+    expect(weight).toHaveLength(24);
   });
 });

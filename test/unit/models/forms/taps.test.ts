@@ -5,14 +5,14 @@ import { openModel } from '../../../../extension/core/models/open-model';
 import { floatsIn } from '../../../../extension/core/runtime/tensors';
 import { fixture, relativeError } from '../../fixtures';
 import { makeRandomModel } from '../../random-model';
-import { runTapped, statesOf, weightOf } from './layered';
+import { runTapped, statesOf, weightsOf } from './layered';
 
 const ids = Int32Array.of(3, 1, 4, 1, 5, 9, 2, 6);
 
 /** rows [rows, in] · Wᵀ, in float64. */
 async function product(layer: LinearLayer, rows: ArrayLike<number>): Promise<Float64Array> {
   const { out, in: input } = layer;
-  const weight = await weightOf(layer);
+  const [weight = new Float32Array()] = await weightsOf([layer]);
   return Float64Array.from({ length: (rows.length / input) * out }, (_, place) => {
     const [row, o] = [Math.floor(place / out), place % out];
     let sum = 0;
