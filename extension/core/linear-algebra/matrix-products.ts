@@ -10,14 +10,10 @@ import type { MatrixSource, Rows, StoredMatrix } from './matrix-source';
 import type { ScaledGram } from './scaled-gram';
 import type { SquareMatrix } from './small-matrix';
 import { sumOfSquares } from './squares';
+import { emitCrossProducts, emitWeighedSquares } from './symmetric-products';
 
 /** Numbers that are weighed in one run. */
 const numbersPerRun = 1 << 22;
-/** Parts of the columns in which a symmetric product is computed: of n², n·(n + 1) / 2 are. */
-const symmetricParts = 4;
-/** Columns that are worth dividing. */
-const leastDivided = 256;
-
 /**
  * The large products of matrix algorithms, run by ONNX Runtime; matrices in files are mapped from
  * there. Vectors are rows, so that no matrix is transposed: A·y is yᵀ·Aᵀ, one Gemm.
@@ -55,34 +51,12 @@ export class MatrixProducts {
   /** Σ xᵀ·x over all rows x, [length, length] in float64: what lies on both sides of the diagonal is computed once. */
   public async crossProducts(rows: Rows): Promise<Float64Array> {
     const { length } = rows;
-    const parts = length < leastDivided ? 1 : symmetricParts;
-    const bounds = Array.from({ length: parts + 1 }, (_, i) => Math.floor((i * length) / parts));
     const outputs = await this.run(
       this.exact,
       `crossProducts.${length}`,
       (graph) => {
         const inputs = graph.input('rows', DataType.FLOAT, ['count', length]);
-        const exact = graph.op('Cast', [inputs], { to: DataType.DOUBLE });
-        const axis = graph.ints([1]);
-        const columns = bounds
-          .slice(1)
-          .map((end, i) =>
-            graph.op('Slice', [exact, graph.ints([bounds[i] ?? 0]), graph.ints([end]), axis]),
-          );
-        const known = new Map<string, Value>();
-        const lines = columns.map((left, row) => {
-          const line = columns.map((right, column) => {
-            const turned = known.get(`${column} ${row}`);
-            const sums =
-              turned === undefined
-                ? graph.op('Gemm', [left, right], { transA: 1 })
-                : graph.op('Transpose', [turned], { perm: [1, 0] });
-            known.set(`${row} ${column}`, sums);
-            return sums;
-          });
-          return graph.op('Concat', line, { axis: 1 });
-        });
-        const sums = graph.op('Concat', lines, { axis: 0 });
+        const sums = emitCrossProducts(graph, inputs, length);
         graph.output('sums', sums, DataType.DOUBLE, [length, length]);
       },
       { rows: tensorOf(rows) },
@@ -198,34 +172,85 @@ export class MatrixProducts {
   }
 
   /** Σ y·G·yᵀ over all rows y, in float32 but for the sum over rows. */
-  public async weighedSquares(rows: Rows, { scales, weights }: ScaledGram): Promise<number> {
-    const { count, length, numbers } = rows;
+  public async weighedSquares(rows: Rows, gram: ScaledGram): Promise<number> {
+    const { weighed = Number.NaN } = await this.squares(rows, undefined, gram);
+    return weighed;
+  }
+
+  /**
+   * Σ y² and, with a Gram matrix, Σ y·G·yᵀ over the rows y, or over what they are more than those of `less`; in float32
+   * but for the sums over rows.
+   */
+  public async squares(
+    { count, length, numbers }: Rows,
+    less: Rows | undefined,
+    gram: ScaledGram | undefined,
+  ): Promise<{ plain: number; weighed: number | undefined }> {
     const perRun = Math.max(1, Math.floor(numbersPerRun / length));
-    let sum = 0;
+    const [hasLess, isWeighed] = [less !== undefined, gram !== undefined];
+    let [plain, weighed] = [0, 0];
     for (let start = 0; start < count; start += perRun) {
       const end = Math.min(count, start + perRun);
-      const some = numbers.subarray(start * length, end * length);
+      const some = (all: Float32Array): Tensor =>
+        floatTensor(all.subarray(start * length, end * length), [end - start, length]);
       const outputs = await this.run(
         this.large,
-        'weighedSquares',
+        `squares.${length}.${hasLess}.${isWeighed}`,
         (graph) => {
-          const inputs = graph.input('rows', DataType.FLOAT, ['count', 'size']);
-          const sizes = graph.input('scales', DataType.FLOAT, ['size']);
-          const factors = graph.input('weights', DataType.FLOAT, ['size', 'size']);
-          const scaled = graph.op('Mul', [inputs, sizes]);
-          const parts = graph.op('Mul', [graph.op('MatMul', [scaled, factors]), scaled]);
-          const squares = graph.op('ReduceSum', [parts, graph.ints([1])], { keepdims: 0 });
-          graph.output('squares', squares, DataType.FLOAT, ['count']);
+          const input = (name: string): Value =>
+            graph.input(name, DataType.FLOAT, ['count', length]);
+          const rows = hasLess ? graph.op('Sub', [input('rows'), input('less')]) : input('rows');
+          const output = (name: string, squares: Value): void => {
+            graph.output(name, squares, DataType.FLOAT, ['count']);
+          };
+          output('plain', graph.op('ReduceSumSquare', [rows], { axes: [1], keepdims: 0 }));
+          if (isWeighed) {
+            const scales = graph.input('scales', DataType.FLOAT, [length]);
+            const weights = graph.input('weights', DataType.FLOAT, [length, length]);
+            const scaled = graph.op('Mul', [rows, scales]);
+            output('weighed', emitWeighedSquares(graph, scaled, weights, length));
+          }
         },
         {
-          rows: floatTensor(some, [end - start, length]),
-          scales: floatTensor(scales, [length]),
-          weights: floatTensor(weights, [length, length]),
+          rows: some(numbers),
+          ...(less === undefined ? {} : { less: some(less.numbers) }),
+          ...(gram === undefined
+            ? {}
+            : {
+                scales: floatTensor(gram.scales, [length]),
+                weights: floatTensor(gram.weights, [length, length]),
+              }),
         },
       );
-      sum += floatsOf(outputs, 'squares').reduce((all, x) => all + x, 0);
+      plain += sumOf(floatsOf(outputs, 'plain'));
+      weighed += isWeighed ? sumOf(floatsOf(outputs, 'weighed')) : 0;
     }
-    return sum;
+    return { plain, weighed: isWeighed ? weighed : undefined };
+  }
+
+  /** Inner products in float64 of the rows of `a`, or of its columns, with those of `b`. */
+  private async sums(over: 'rows' | 'columns', a: Rows, b: Rows): Promise<Float64Array> {
+    const isOne = a === b;
+    const sizeOf = (name: string): string => `${name}.${over}`;
+    const outputs = await this.run(
+      this.exact,
+      `sums.${over}.${isOne ? 'one' : 'two'}`,
+      (graph) => {
+        const exact = (name: string): Value => {
+          const shape = over === 'rows' ? [sizeOf(name), 'shared'] : ['shared', sizeOf(name)];
+          return graph.op('Cast', [graph.input(name, DataType.FLOAT, shape)], {
+            to: DataType.DOUBLE,
+          });
+        };
+        const left = exact('a');
+        const right = isOne ? left : exact('b');
+        const turned = over === 'rows' ? { transB: 1 } : { transA: 1 };
+        const sums = graph.op('Gemm', [left, right], turned);
+        graph.output('sums', sums, DataType.DOUBLE, [sizeOf('a'), sizeOf(isOne ? 'a' : 'b')]);
+      },
+      { a: tensorOf(a), ...(isOne ? {} : { b: tensorOf(b) }) },
+    );
+    return doublesOf(outputs, 'sums');
   }
 
   /** The whole matrix, row by row. */
@@ -317,31 +342,6 @@ export class MatrixProducts {
     return doublesOf(outputs, 'sum')[0] ?? Number.NaN;
   }
 
-  /** Inner products in float64 of the rows of `a`, or of its columns, with those of `b`. */
-  private async sums(over: 'rows' | 'columns', a: Rows, b: Rows): Promise<Float64Array> {
-    const isOne = a === b;
-    const sizeOf = (name: string): string => `${name}.${over}`;
-    const outputs = await this.run(
-      this.exact,
-      `sums.${over}.${isOne ? 'one' : 'two'}`,
-      (graph) => {
-        const exact = (name: string): Value => {
-          const shape = over === 'rows' ? [sizeOf(name), 'shared'] : ['shared', sizeOf(name)];
-          return graph.op('Cast', [graph.input(name, DataType.FLOAT, shape)], {
-            to: DataType.DOUBLE,
-          });
-        };
-        const left = exact('a');
-        const right = isOne ? left : exact('b');
-        const turned = over === 'rows' ? { transB: 1 } : { transA: 1 };
-        const sums = graph.op('Gemm', [left, right], turned);
-        graph.output('sums', sums, DataType.DOUBLE, [sizeOf('a'), sizeOf(isOne ? 'a' : 'b')]);
-      },
-      { a: tensorOf(a), ...(isOne ? {} : { b: tensorOf(b) }) },
-    );
-    return doublesOf(outputs, 'sums');
-  }
-
   private async product(
     matrix: MatrixSource,
     { count, length, numbers }: Rows,
@@ -378,6 +378,10 @@ export class MatrixProducts {
     };
     return pool.use({ key, bytes, build }, async (session) => session.run(feeds));
   }
+}
+
+function sumOf(numbers: Float32Array): number {
+  return numbers.reduce((sum, x) => sum + x, 0);
 }
 
 function tensorOf({ count, length, numbers }: Rows): Tensor {

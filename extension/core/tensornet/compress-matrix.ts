@@ -104,25 +104,17 @@ async function measured(
   form: MatrixEncoding<TensorData>,
   { squares, outputs }: Whole,
 ): Promise<CompressedMatrix> {
-  const { numbers } = await reconstruct(products, form);
-  const difference = new Float32Array(numbers.length);
-  let lost = 0;
-  for (let i = 0; i < difference.length; i++) {
-    const delta = (matrix.numbers[i] ?? 0) - (numbers[i] ?? 0);
-    difference[i] = delta;
-    lost += delta * delta;
-  }
-  const outputError =
-    outputs === undefined
-      ? undefined
-      : ratio(
-          await products.weighedSquares({ ...matrix, numbers: difference }, outputs.gram),
-          outputs.squares,
-        );
+  const { plain, weighed } = await products.squares(
+    matrix,
+    await reconstruct(products, form),
+    outputs?.gram,
+  );
   return {
     form,
-    error: ratio(lost, squares),
-    ...(outputError === undefined ? {} : { outputError }),
+    error: ratio(plain, squares),
+    ...(outputs === undefined || weighed === undefined
+      ? {}
+      : { outputError: ratio(weighed, outputs.squares) }),
     parameters: formParameters(form),
     bytes: formBytes(form),
   };

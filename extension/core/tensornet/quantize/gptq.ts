@@ -6,6 +6,7 @@ import { transpose } from '../tensor-values';
 import { fitScale, quantize } from './block-grid';
 import type { BlockGrid } from './block-grid';
 import { BlockWriter } from './block-quantized';
+import type { SquareMatrix } from '../../linear-algebra/small-matrix';
 import type { HessianFactor } from './hessian';
 
 /** How far apart neighbours of a row and of a column lie. */
@@ -15,7 +16,10 @@ interface Steps {
 }
 
 /** Inputs that are quantized between two products with what came before, where scales are fixed. */
-export const inputsPerStep = 128;
+export const inputsPerStep = 32;
+
+/** Columns whose errors are passed on in one loop. */
+const passedOn = 4;
 
 /** How the weights of an input are rounded. */
 export interface Rounding {
@@ -49,6 +53,8 @@ export async function roundCompensating(
   /** [in, out] in the order of L. */
   const weights = inOrder({ count: inputs, length: out, numbers: transpose(matrix) }, order);
   const errors = new Float32Array(inputs * out);
+  const column = (numbers: Float32Array, k: number): Float32Array =>
+    numbers.subarray(k * out, (k + 1) * out);
   for (let end = inputs, start; end > 0; end = start) {
     start = Math.floor((end - 1) / step) * step;
     const targets = await targetsOf(
@@ -62,12 +68,18 @@ export async function roundCompensating(
       end,
     );
     begin?.(start, targets);
-    for (let k = end - 1; k >= start; k--) {
-      const input = order[k] ?? 0;
-      const target = targets.subarray((k - start) * out, (k - start + 1) * out);
-      const error = errors.subarray(k * out, (k + 1) * out);
-      round(input, target, weights.subarray(k * out, (k + 1) * out), error);
-      passOn(error, targets, lower.numbers, inputs, k, start);
+    for (let last = end, first; last > start; last = first) {
+      first = Math.max(start, last - passedOn);
+      for (let k = last - 1; k >= first; k--) {
+        const target = column(targets, k - start);
+        round(order[k] ?? 0, target, column(weights, k), column(errors, k));
+        for (let j = first; j < k; j++) {
+          addScaled(column(targets, j - start), factorOf(lower, k, j), column(errors, k));
+        }
+      }
+      for (let j = start; j < first; j++) {
+        passOn(column(targets, j - start), lower, j, errors, first, last);
+      }
     }
   }
 }
@@ -148,39 +160,62 @@ async function targetsOf(
   if (count === 0) {
     return targets;
   }
-  const factors = new Float64Array((end - start) * count);
+  const factors = new Float32Array((end - start) * count);
   for (let k = start; k < end; k++) {
     const diagonal = lower[k * inputs + k] ?? 1;
     for (let i = 0; i < count; i++) {
       factors[(k - start) * count + i] = (lower[(end + i) * inputs + k] ?? 0) / diagonal;
     }
   }
-  const known = { count, length: out, numbers: errors.subarray(end * out) };
-  const { numbers } = await products.combine(factors, known);
+  const rows = { count, length: out, numbers: errors.subarray(end * out) };
+  const { numbers } = await products.applyTransposed(
+    { kind: 'numbers', name: 'errors', rows },
+    { count: end - start, length: count, numbers: factors },
+  );
   for (let i = 0; i < targets.length; i++) {
     targets[i] = (targets[i] ?? 0) + (numbers[i] ?? 0);
   }
   return targets;
 }
 
-/** Moves the columns from `start` to `k` by the error of column k. */
+/** What an error of column k moves column j by. */
+function factorOf({ size, numbers }: SquareMatrix, k: number, j: number): number {
+  return (numbers[k * size + j] ?? 0) / (numbers[j * size + j] ?? 1);
+}
+
+/** Moves column j by the errors of the columns from `first` to `last`: four at once where there are. */
 function passOn(
-  error: Float32Array,
-  targets: Float32Array,
-  lower: Float64Array,
-  inputs: number,
-  k: number,
-  start: number,
+  target: Float32Array,
+  lower: SquareMatrix,
+  j: number,
+  errors: Float32Array,
+  first: number,
+  last: number,
 ): void {
-  const out = error.length;
-  for (let j = start; j < k; j++) {
-    const factor = (lower[k * inputs + j] ?? 0) / (lower[j * inputs + j] ?? 1);
-    if (factor !== 0) {
-      const target = targets.subarray((j - start) * out, (j - start + 1) * out);
-      for (let row = 0; row < out; row++) {
-        target[row] = (target[row] ?? 0) + factor * (error[row] ?? 0);
-      }
+  const out = target.length;
+  const error = (k: number): Float32Array => errors.subarray(k * out, (k + 1) * out);
+  if (last - first !== passedOn) {
+    for (let k = first; k < last; k++) {
+      addScaled(target, factorOf(lower, k, j), error(k));
     }
+    return;
+  }
+  const [f0, f1] = [factorOf(lower, first, j), factorOf(lower, first + 1, j)];
+  const [f2, f3] = [factorOf(lower, first + 2, j), factorOf(lower, first + 3, j)];
+  const [e0, e1, e2, e3] = [error(first), error(first + 1), error(first + 2), error(first + 3)];
+  for (let row = 0; row < out; row++) {
+    target[row] =
+      (target[row] ?? 0) +
+      f0 * (e0[row] ?? 0) +
+      f1 * (e1[row] ?? 0) +
+      f2 * (e2[row] ?? 0) +
+      f3 * (e3[row] ?? 0);
+  }
+}
+
+function addScaled(target: Float32Array, factor: number, error: Float32Array): void {
+  for (let row = 0; row < target.length; row++) {
+    target[row] = (target[row] ?? 0) + factor * (error[row] ?? 0);
   }
 }
 

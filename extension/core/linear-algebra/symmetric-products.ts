@@ -1,0 +1,75 @@
+import { DataType } from '../onnx/graph-builder';
+import type { GraphBuilder, Value } from '../onnx/graph-builder';
+
+/** Parts of the columns in which a symmetric product is computed: of n², n·(n + 1) / 2 are. */
+const symmetricParts = 4;
+/** Columns that are worth dividing. */
+const leastDivided = 256;
+
+/** Where parts of so many columns begin, and the end. */
+function boundsOf(length: number): number[] {
+  const parts = length < leastDivided ? 1 : symmetricParts;
+  return Array.from({ length: parts + 1 }, (_, i) => Math.floor((i * length) / parts));
+}
+
+function columnsOf(graph: GraphBuilder, matrix: Value, bounds: readonly number[]): Value[] {
+  const axis = graph.ints([1]);
+  return bounds
+    .slice(1)
+    .map((end, i) =>
+      graph.op('Slice', [matrix, graph.ints([bounds[i] ?? 0]), graph.ints([end]), axis]),
+    );
+}
+
+/** Σ xᵀ·x over all rows x [count, length] in float64: what lies on both sides of the diagonal is computed once. */
+export function emitCrossProducts(graph: GraphBuilder, rows: Value, length: number): Value {
+  const columns = columnsOf(
+    graph,
+    graph.op('Cast', [rows], { to: DataType.DOUBLE }),
+    boundsOf(length),
+  );
+  const known = new Map<string, Value>();
+  const lines = columns.map((left, row) => {
+    const line = columns.map((right, column) => {
+      const turned = known.get(`${column} ${row}`);
+      const sums =
+        turned === undefined
+          ? graph.op('Gemm', [left, right], { transA: 1 })
+          : graph.op('Transpose', [turned], { perm: [1, 0] });
+      known.set(`${row} ${column}`, sums);
+      return sums;
+    });
+    return graph.op('Concat', line, { axis: 1 });
+  });
+  return graph.op('Concat', lines, { axis: 0 });
+}
+
+/** y·G·yᵀ of each row y [count, length] with a symmetric G [length, length]: [count]. */
+export function emitWeighedSquares(
+  graph: GraphBuilder,
+  rows: Value,
+  weights: Value,
+  length: number,
+): Value {
+  const bounds = boundsOf(length);
+  const parts = columnsOf(graph, rows, bounds);
+  const axes = graph.ints([0, 1]);
+  const squares = parts.map((own, i) => {
+    const [start, end] = [bounds[i] ?? 0, bounds[i + 1] ?? length];
+    const weighed = (from: number, to: number): Value => {
+      const some = graph.op('Slice', [rows, graph.ints([from]), graph.ints([to]), graph.ints([1])]);
+      const factors = graph.op('Slice', [
+        weights,
+        graph.ints([from, start]),
+        graph.ints([to, end]),
+        axes,
+      ]);
+      return graph.op('MatMul', [some, factors]);
+    };
+    const inside = weighed(start, end);
+    const twice = (before: Value): Value => graph.op('Add', [before, before]);
+    const all = start === 0 ? inside : graph.op('Add', [twice(weighed(0, start)), inside]);
+    return graph.op('ReduceSum', [graph.op('Mul', [all, own]), graph.ints([1])], { keepdims: 0 });
+  });
+  return squares.reduce((sum, part) => graph.op('Add', [sum, part]));
+}
