@@ -126,11 +126,16 @@ async function folderWriter(
     throw new Error('a refusal comes before');
   }
   const { summary } = source.model;
-  const { tensors, leftOut } = placeTensors(model, source, await joinedCheckpoint(source), changes);
+  const { tensors: inPlace, leftOut } = placeTensors(
+    model,
+    source,
+    await joinedCheckpoint(source),
+    changes,
+  );
   if (leftOut.length > 0) {
     context.warn(say`Left out, since the model doesn't use them: ${leftOut.join(', ')}.`);
   }
-  const placed = tensors.map((tensor) => {
+  const placed = inPlace.map((tensor) => {
     const product = products.get(tensor.stored.name);
     return product === undefined
       ? tensor
