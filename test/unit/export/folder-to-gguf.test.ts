@@ -106,7 +106,7 @@ describe('a GGUF file of a Hugging Face folder', () => {
     expect(message).toMatch(/expects a block without a sliding window in gemma4 models/);
   });
 
-  it('of Gemma 4 whose keys other blocks lend than llama.cpp takes is refused', async () => {
+  it('of Gemma 4 whose keys other blocks lend than llama.cpp takes is refused', () => {
     const folder = fresh();
     cpSync(familyFixture('gemma4_text'), folder, { recursive: true });
     const file = join(folder, 'config.json');
