@@ -395,8 +395,5 @@ function emitMatrix(graph: GraphBuilder, matrix: MatrixSource): Value {
 }
 
 function feedOf(matrix: MatrixSource): Readonly<Record<string, Tensor>> {
-  if (matrix.kind === 'stored') {
-    return {};
-  }
-  return { matrix: tensorOf(matrix.rows) };
+  return matrix.kind === 'stored' ? {} : { matrix: tensorOf(matrix.rows) };
 }

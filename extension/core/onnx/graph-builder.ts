@@ -271,6 +271,13 @@ export class GraphBuilder {
     }
   }
 
+  /** Takes a node of an operator back, by its output; undefined where it is of another one, or read by a node. */
+  public takeBack(type: string, value: Value): NodeProto | undefined {
+    const at = this.nodes.findIndex((node) => node.opType === type && node.output[0] === value);
+    const isRead = this.nodes.some(({ input }) => input.includes(value));
+    return at < 0 || isRead ? undefined : this.nodes.splice(at, 1)[0];
+  }
+
   /** Adds a node with one output. */
   public op(
     type: string,

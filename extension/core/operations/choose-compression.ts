@@ -43,7 +43,8 @@ const methodFields = group('Method', {
     placeholder: 'NAME',
   }),
   then: choice(quantizerNames, {
-    description: 'Quantize what a low rank leaves, and layers that do not get smaller',
+    description:
+      'Quantize what a low rank leaves, and layers that are skipped or do not get smaller',
     placeholder: 'METHOD',
   }),
   spreadRanks: flag({

@@ -22,6 +22,8 @@ export type OptimizerOptions = SgdOptions | AdamOptions;
 export interface UpdateInputs {
   readonly parameter: Value;
   readonly gradient: Value;
+  /** scale · gradient + factor · addend: in the product that gives the gradient, where one does and nothing has read it. */
+  readonly combined: (scale: number, addend: Value, factor: number) => Value;
   /** State of the optimiser, of the parameter's shape, by name. */
   readonly slots: Readonly<Record<string, Value>>;
   /** Numbers that change from step to step, float32 without dimensions, by name. */
@@ -48,25 +50,35 @@ export function createOptimizer(options: OptimizerOptions): Optimizer {
   return options.kind === 'sgd' ? sgd(options) : adam(options);
 }
 
+/**
+ * The slot holds v·μ/λ where there is decay: μv + λw is then λ times the sum of slot and parameter, which goes into the
+ * product that gives g, as each pass over the parameters counts.
+ */
 function sgd({ momentum = 0, nesterov = false, weightDecay = 0 }: SgdOptions): Optimizer {
+  const unit = momentum / weightDecay;
   return {
     slots: momentum === 0 ? [] : ['momentum'],
-    scalars: (learningRate) => ({ learningRate }),
-    emit: (graph, { parameter, gradient, slots, scalars, decayed }) => {
+    scalars: (learningRate) => ({
+      learningRate,
+      ...(momentum === 0 || weightDecay === 0 ? {} : { slotRate: learningRate / unit }),
+    }),
+    emit: (graph, { parameter, gradient, combined, slots, scalars, decayed }) => {
       const scaled = scaledBy(graph);
-      const g =
-        weightDecay === 0 || !decayed
-          ? gradient
-          : graph.op('Add', [gradient, scaled(parameter, weightDecay)]);
-      const { momentum: velocity } = slots;
-      const next = velocity === undefined ? g : graph.op('Add', [scaled(velocity, momentum), g]);
-      const direction =
-        velocity !== undefined && nesterov ? graph.op('Add', [g, scaled(next, momentum)]) : next;
-      const step = graph.op('Mul', [direction, scalars['learningRate'] ?? '']);
-      return {
-        parameter: graph.op('Sub', [parameter, step]),
-        slots: velocity === undefined ? {} : { momentum: next },
-      };
+      const decays = weightDecay !== 0 && decayed;
+      const { momentum: slot } = slots;
+      const minus = (direction: Value, rate: string): Value =>
+        graph.op('Sub', [parameter, graph.op('Mul', [direction, scalars[rate] ?? ''])]);
+      if (slot === undefined) {
+        const g = decays ? graph.op('Add', [gradient, scaled(parameter, weightDecay)]) : gradient;
+        return { parameter: minus(g, 'learningRate'), slots: {} };
+      }
+      const [scale, rate] = decays ? [unit, 'slotRate'] : [1, 'learningRate'];
+      const before = decays ? graph.op('Add', [slot, parameter]) : slot;
+      const next = combined(scale, before, momentum);
+      const direction = nesterov
+        ? graph.op('Sub', [scaled(next, 1 + momentum), scaled(slot, momentum)])
+        : next;
+      return { parameter: minus(direction, rate), slots: { momentum: next } };
     },
   };
 }

@@ -1,4 +1,5 @@
-import { DataType } from '../onnx/graph-builder';
+import { floatAttribute, intAttribute } from '../models/onnx/node-attributes';
+import { DataType, float } from '../onnx/graph-builder';
 import type { GraphBuilder, Value } from '../onnx/graph-builder';
 import { backward } from './backward';
 import { flatGroups } from './flat-group';
@@ -123,12 +124,14 @@ function emitUpdate(
       const states = (slot: string): Parameter[] =>
         group.parameters.map(({ name, shape }) => ({ name: names.slot(slot, name), shape }));
       const own = group.parameters.map(({ name }) => name);
+      const gradient = group.join(
+        graph,
+        own.map((name) => clipped.get(name) ?? ''),
+      );
       const update = optimizer.emit(graph, {
         parameter: group.join(graph, own),
-        gradient: group.join(
-          graph,
-          own.map((name) => clipped.get(name) ?? ''),
-        ),
+        gradient,
+        combined: (...terms) => emitCombined(graph, gradient, ...terms),
         slots: Object.fromEntries(
           optimizer.slots.map((slot) => {
             const inputs = states(slot).map(({ name, shape }) =>
@@ -153,6 +156,29 @@ function emitUpdate(
       });
     });
   });
+}
+
+/** See {@link UpdateInputs.combined}. */
+function emitCombined(
+  graph: GraphBuilder,
+  gradient: Value,
+  scale: number,
+  addend: Value,
+  factor: number,
+): Value {
+  const product = graph.takeBack('Gemm', gradient);
+  if (product !== undefined) {
+    const [a = '', b = ''] = product.input;
+    return graph.op('Gemm', [a, b, addend], {
+      transA: intAttribute(product, 'transA', 0),
+      transB: intAttribute(product, 'transB', 0),
+      alpha: float(scale * floatAttribute(product, 'alpha', 1)),
+      beta: float(factor),
+    });
+  }
+  const scaled = (value: Value, by: number): Value =>
+    by === 1 ? value : graph.op('Mul', [value, graph.scalar(by)]);
+  return graph.op('Add', [scaled(gradient, scale), scaled(addend, factor)]);
 }
 
 /** Names of the numbers that an optimiser takes at each step. */

@@ -105,6 +105,17 @@ describe('compressing beside patches and removals', () => {
   });
 });
 
+it('rounds skipped layers as `then` says', async () => {
+  const model = await openModel(source);
+  const { choices } = chooseForAll(model, parseCompression('int8:0+int8'), { skip: ['down'] });
+  const roles = new Map(layersOf(model).map(({ id, role }) => [id, role]));
+  expect(choices).toHaveLength(roles.size);
+  for (const { tensor, ...choice } of choices) {
+    const level = roles.get(tensor) === 'down' ? 32 : 0;
+    expect(choice).toEqual({ method: 'int8', level });
+  }
+});
+
 describe('compressing embedding and head', () => {
   const tied = fixture('llama-tied-f16');
 
