@@ -12,9 +12,10 @@ import { attribute } from '../../../extension/core/onnx/messages';
 import {
   ModelProtoSchema,
   NodeProtoSchema,
+  OperatorSetIdProtoSchema,
   TensorProtoSchema,
 } from '../../../extension/core/onnx/proto/onnx_pb';
-import type { NodeProto } from '../../../extension/core/onnx/proto/onnx_pb';
+import type { ModelProto, NodeProto } from '../../../extension/core/onnx/proto/onnx_pb';
 import { relativeError } from '../fixtures';
 import { onnxFixture, readOnnxGolden } from '../onnx-fixtures';
 import { temporaryFolder } from '../temporary-folder';
@@ -71,12 +72,12 @@ async function errors(
 async function edited(
   name: string,
   folder: string,
-  edit: (node: NodeProto[]) => void,
+  edit: (node: NodeProto[], model: ModelProto) => void,
 ): Promise<string> {
   await cp(dirname(onnxFixture(name)), join(root, folder), { recursive: true });
   const file = join(root, folder, 'model.onnx');
   const model = fromBinary(ModelProtoSchema, await readFile(file));
-  edit(model.graph?.node ?? []);
+  edit(model.graph?.node ?? [], model);
   await writeFile(file, toBinary(ModelProtoSchema, model));
   return file;
 }
@@ -193,6 +194,45 @@ describe('heads of a narrowed ONNX file', () => {
     });
     const plan = [{ sublayer: 'block.0.attention', remove: '0,2' }];
     const { error } = await errors(source, 'bert-dynamo', plan, 'computed-heads');
+    expect(error).toBeLessThan(1e-5);
+  });
+
+  it.each([
+    ['heads', ['transpose', 'transpose_3', 'transpose_2'], 'matmul_1', {}],
+    [
+      ...['rows', ['linear', 'linear_1', 'linear_2'], 'view_3'],
+      { q_num_heads: 4, kv_num_heads: 4 },
+    ],
+  ] as const)('of the operator of opset 23 go out of %s', async (form, inputs, output, numbers) => {
+    const source = await edited('bert-dynamo', `opset-23-${form}`, (node, model) => {
+      const at = (name: string): number => node.findIndex((one) => one.output[0] === name);
+      const [turned] = node[at('transpose_3')]?.attribute ?? [];
+      turned?.ints.splice(0, 4, 0n, 2n, 1n, 3n);
+      node.splice(
+        at(output),
+        1,
+        create(NodeProtoSchema, {
+          ...{ name: 'attends', opType: 'Attention', input: [...inputs, 'where'] },
+          output: [output],
+          attribute: Object.entries(numbers).map(([name, value]) => attribute(name, value)),
+        }),
+      );
+      // Without the operators that it stands for.
+      const isRead = ({ output: made }: NodeProto): boolean =>
+        made.includes('logits') ||
+        node.some(({ input }) => made.some((one) => input.includes(one)));
+      for (
+        let dead = node.findIndex((one) => !isRead(one));
+        dead >= 0;
+        dead = node.findIndex((one) => !isRead(one))
+      ) {
+        node.splice(dead, 1);
+      }
+      model.opsetImport.splice(0, 9, create(OperatorSetIdProtoSchema, { version: 23n }));
+    });
+    const plan = [{ sublayer: 'block.0.attention', remove: '0,2' }];
+    const { error, change } = await errors(source, 'bert-dynamo', plan, `heads-of-23-${form}`);
+    expect(change).toBeGreaterThan(1e-4);
     expect(error).toBeLessThan(1e-5);
   });
 

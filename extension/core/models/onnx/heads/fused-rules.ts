@@ -1,5 +1,7 @@
 import type { GraphNode } from '../graph-index';
 import { intAttribute, intsAttribute } from '../node-attributes';
+import type { Shape } from '../values/shape-query';
+import { isSamePlace } from './group-places';
 import type { GroupPlace } from './group-places';
 import type { HeadRule } from './head-rules';
 
@@ -92,7 +94,55 @@ function ruleOf(form: Form): HeadRule {
   };
 }
 
+/** Inputs of ONNX's own operator: queries, keys and values in front. */
+const [mask, pasts, presents] = [3, [4, 5], [1, 2]] as const;
+const told = ['q_num_heads', 'kv_num_heads'] as const;
+
+/**
+ * ONNX's own operator reads heads [batch, heads, sequence, size], or rows of them with their numbers in attributes;
+ * fewer heads of keys and values are shared by queries in order.
+ */
+const attention: HeadRule = ({ node: { proto }, output, place, groups, shape }) => {
+  const input = (at: number): string => proto.input[at] ?? '';
+  const of = (at: number): Shape | undefined => shape(input(at));
+  const isParted = of(0)?.length === 4;
+  const axis = isParted ? headsAxis : -1;
+  const [heads, keyHeads] = isParted
+    ? [of(0)?.at(headsAxis), of(1)?.at(headsAxis)]
+    : told.map((name) => intAttribute(proto, name, 0));
+  const [perGroup, keysPerGroup] = [Number(heads) / groups, Number(keyHeads) / groups];
+  const placeOf = (at: number, length: number, count: unknown): GroupPlace => {
+    const size = isParted ? 1 : Number(of(at)?.at(-1)) / Number(count);
+    return { axis, parts: [length * size] };
+  };
+  const rows = [
+    placeOf(0, perGroup, heads),
+    placeOf(1, keysPerGroup, keyHeads),
+    placeOf(2, keysPerGroup, keyHeads),
+  ];
+  const [, , values] = rows;
+  const given: GroupPlace = { axis, parts: [(Number(values?.parts[0]) / keysPerGroup) * perGroup] };
+  const numbers = [perGroup, keysPerGroup, ...rows.flatMap(({ parts }) => parts)];
+  if (output !== 0 || !numbers.every(Number.isInteger) || !isSamePlace(place, given)) {
+    return undefined;
+  }
+  const cache: GroupPlace = { axis: headsAxis, parts: [keysPerGroup] };
+  const ofHeads = of(mask) === undefined ? heads : (of(mask)?.at(headsAxis) ?? 1);
+  return {
+    follows: [
+      ...rows.map((row, at) => [at, row] as const),
+      ...(input(mask) === '' || ofHeads === 1
+        ? []
+        : [[mask, { axis: headsAxis, parts: [perGroup] }] as const]),
+    ],
+    caches: pasts.flatMap((one) => (input(one) === '' ? [] : [[one, cache] as const])),
+    gives: presents.map((one) => [one, cache]),
+    attributes: isParted ? [] : told,
+  };
+};
+
 /** What follows of rows of heads that one operator gives which attends. */
-export const fusedRules: Readonly<Record<string, HeadRule>> = Object.fromEntries(
-  Object.entries(forms).map(([op, form]) => [op, ruleOf(form)]),
-);
+export const fusedRules: Readonly<Record<string, HeadRule>> = {
+  ...Object.fromEntries(Object.entries(forms).map(([op, form]) => [op, ruleOf(form)])),
+  Attention: attention,
+};

@@ -49,6 +49,8 @@ export class HeadWalk {
   /** Why what one of its nodes gives can't be told apart by heads. */
   public problem: Message | undefined;
   private readonly nodes = new Map<GraphNode, Follower>();
+  /** Caches that operators give which attend. */
+  private readonly presents = new Set<string>();
   private readonly pieces = new Map<string, Piece[]>();
   /** Rows behind the products of this attention; others come from around it. */
   private readonly own: ReadonlySet<string>;
@@ -136,12 +138,18 @@ export class HeadWalk {
     follower.sizes.push(...sizes);
     attributes.forEach((name) => follower.attributes.add(name));
     for (const [one, at] of gives) {
+      const name = node.proto.output[one] ?? '';
       follower.outputs.add(one);
-      this.values.set(node.proto.output[one] ?? '', at);
+      this.presents.add(name);
+      this.values.set(name, at);
     }
     for (const [input, at] of caches) {
+      const name = node.proto.input[input] ?? '';
       follower.inputs.add(input);
-      this.values.set(node.proto.input[input] ?? '', at);
+      this.values.set(name, at);
+      if (!index.inputs.some((port) => port.name === name)) {
+        return this.stop(node);
+      }
     }
     if (piece !== undefined) {
       const name = node.proto.input[0] ?? '';
@@ -234,7 +242,7 @@ export class HeadWalk {
   /** Whether all that reads a value takes its heads as they are, or its other sizes. */
   private isRead(value: string, place: GroupPlace): boolean {
     const { index } = this.source;
-    const isGiven = !index.outputs.has(value) || isPresent(value);
+    const isGiven = !index.outputs.has(value) || isPresent(value) || this.presents.has(value);
     const readers = index.consumersOf(value);
     return isGiven
       ? readers.every((reader) => this.isKnown(reader, value, place) || this.stop(reader))

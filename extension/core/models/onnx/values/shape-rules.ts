@@ -292,7 +292,7 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
   ...rules(
     'Neg Abs Reciprocal Sqrt Exp Log Erf Tanh Sigmoid Relu Gelu LeakyRelu Elu Softplus HardSigmoid ' +
       'HardSwish Cos Sin Sign Floor Ceil Round Identity Cast Softmax LogSoftmax Clip Trilu Not CumSum ' +
-      'Dropout IsNaN IsInf ScatterND ScatterElements InstanceNormalization',
+      'Dropout IsNaN IsInf RotaryEmbedding ScatterND ScatterElements InstanceNormalization',
     same,
   ),
   ...rules(
@@ -311,6 +311,11 @@ export const shapeRules: Readonly<Record<string, ShapeRule>> = {
     'com.microsoft:SkipLayerNormalization com.microsoft:SkipSimplifiedLayerNormalization',
     ({ shape }) => [shape(0), undefined, undefined, shape(0)],
   ),
+  // As queries are, in the size of values; rows of heads are left open.
+  Attention: ({ shape }) => {
+    const [queries, size] = [shape(0), shape(2)?.at(-1)];
+    return queries?.length === 4 && size !== undefined ? [[...queries.slice(0, -1), size]] : [];
+  },
   'com.microsoft:EmbedLayerNormalization': ({ shape }) => {
     const [rows, width] = [shape(0), shape(2)?.[1]];
     const made = rows === undefined || width === undefined ? undefined : [...rows, width];
