@@ -41,8 +41,7 @@ export default defineConfig({
           include: ['test/unit/**/*.test.ts'],
           exclude: apart,
           testTimeout: hangMilliseconds,
-          // Copies of the source, which traces are tried on, take long to remove from a busy disk.
-          hookTimeout: 60_000,
+          hookTimeout: hangMilliseconds,
           maxWorkers,
           // Loading the core and ONNX Runtime for each file takes a fifth of the time.
           isolate: false,
@@ -54,6 +53,7 @@ export default defineConfig({
           env: { XDG_CACHE_HOME: cache },
           include: apart,
           testTimeout: hangMilliseconds,
+          hookTimeout: hangMilliseconds,
           maxWorkers,
         },
       },

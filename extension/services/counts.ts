@@ -21,6 +21,10 @@ export const counts = {
         ),
   sublayers: (n: number): string =>
     n === 1 ? l10n.t('1 sublayer') : l10n.t('{0} sublayers', formatCount(n)),
+  keyHeads: (n: number): string =>
+    n === 1 ? l10n.t('1 key/value head') : l10n.t('{0} key/value heads', formatCount(n)),
+  channels: (n: number): string =>
+    n === 1 ? l10n.t('1 channel') : l10n.t('{0} channels', formatCount(n)),
   layers: (n: number): string =>
     n === 1 ? l10n.t('1 layer') : l10n.t('{0} layers', formatCount(n)),
   compressions: (n: number): string =>

@@ -84,9 +84,12 @@ function titleOf(name: string, result: ApplyResult): string {
   if (result.removed.length > 0) {
     return l10n.t('{0}, pruned', name);
   }
-  return result.narrowed === undefined
+  if (result.narrowed !== undefined) {
+    return l10n.t('{0}, narrowed', name);
+  }
+  return result.patched === undefined
     ? l10n.t('{0}, converted', name)
-    : l10n.t('{0}, narrowed', name);
+    : l10n.t('{0}, with graph modules', name);
 }
 
 /** A row of the table, where the model's files tell the value. */
@@ -220,7 +223,8 @@ function listed(heading: string, items: readonly string[]): string[] {
 export function pruneReport(model: ModelSummary, result: ApplyResult): string {
   const layers = 'layers' in result ? result.layers : [];
   const { removed, patched = [], narrowed = {} } = result;
-  const isChanged = layers.length + removed.length + Object.keys(narrowed).length > 0;
+  const isChanged =
+    layers.length + removed.length + patched.length + Object.keys(narrowed).length > 0;
   const { relativeError, tolerance } = result.verification;
   const compared = [
     localise(describeCompared(result.verification)),
@@ -274,9 +278,11 @@ export function pruneReport(model: ModelSummary, result: ApplyResult): string {
     ...listed(
       l10n.t('Narrowed'),
       Object.entries(narrowed).map(([id, left]) =>
-        id.endsWith('.attention')
-          ? l10n.t('{0}: {1} key/value heads left', code(id), left)
-          : l10n.t('{0}: {1} channels left', code(id), left),
+        l10n.t(
+          '{0}: {1} left',
+          code(id),
+          id.endsWith('.attention') ? counts.keyHeads(left) : counts.channels(left),
+        ),
       ),
     ),
     ...('layers' in result ? [`## ${l10n.t('Compressed')}`, compressed(result)] : []),

@@ -1,5 +1,5 @@
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readGgufHeader } from '../../../extension/core/checkpoints/gguf';
 import { mixedTypes } from '../../../extension/core/export/gguf/type-mixes';
@@ -7,6 +7,7 @@ import { openModel } from '../../../extension/core/models/open-model';
 import { familyFixture, fixture, relativeError } from '../fixtures';
 import { temporaryFolder } from '../temporary-folder';
 import { logitsOf, prune, rejection } from './pruning';
+import { narrowIn } from '../pipelines/narrowing';
 
 const root = temporaryFolder();
 let count = 0;
@@ -43,6 +44,23 @@ async function blockOf(folder: string, block: number): Promise<string[]> {
   const { sublayers } = (await openModel(folder)).summary;
   return sublayers.flatMap((one) => (one.block === block ? [one.id] : []));
 }
+
+it.each(['glm4_moe', 'dots1-equal-heads', 'deepseek_v2'])(
+  'the dense blocks of %s are narrowed beside its mixtures',
+  async (name) => {
+    const folder = folderOf(name, name === 'deepseek_v2' ? { topk_method: 'greedy' } : undefined);
+    const { summary } = await openModel(folder);
+    const narrow = summary.sublayers
+      .filter(({ kind, experts }) => kind === 'feedforward' && experts === undefined)
+      .map(({ id }) => ({ sublayer: id, remove: '0-3' }));
+    expect(narrow).not.toEqual([]);
+    const [plain, out] = [fresh(), fresh()];
+    await narrowIn(root)(folder, { narrow }, basename(plain), { format: 'safetensors' });
+    await narrowIn(root)(folder, { narrow }, basename(out), inFloats);
+    const found = await logitsOf(fileIn(out), ids);
+    expect(relativeError(found, await logitsOf(plain, ids))).toBeLessThan(1e-4);
+  },
+);
 
 /** By the families' fixtures: what config.json has otherwise, and a block that can go. */
 const families: readonly {

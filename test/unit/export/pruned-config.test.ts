@@ -12,8 +12,11 @@ import { modellingClasses } from '../../../extension/core/export/hugging-face/mo
 import { modellingFile } from '../../../extension/core/export/hugging-face/modelling-file';
 import { previewPrunedConfig } from '../../../extension/core/export/hugging-face/preview-config';
 import { rewriteConfig } from '../../../extension/core/export/hugging-face/pruned-config';
-import { checkChanges } from '../../../extension/core/export/changes';
-import { caseNames, fixture } from '../fixtures';
+import { checkChanges, layOutChanges } from '../../../extension/core/export/changes';
+import type { BlockSelection } from '../../../extension/core/export/hugging-face/pruned-config';
+import { whyNoModellingFile } from '../../../extension/core/export/hugging-face/why-no-modelling-file';
+import type { PatchSpec } from '../../../extension/core/models/patch/symbolic-patch';
+import { caseNames, familyFixture, fixture } from '../fixtures';
 import { inEnglish } from '../../../extension/core/message';
 
 const summaryOf = (blocks: number, architecture = 'llama'): ModelSummary => ({
@@ -54,6 +57,20 @@ describe('config.json of a pruned model', () => {
     expect(preview.after).toBe(text.replace('"num_hidden_layers": 4', '"num_hidden_layers": 3'));
     expect(inEnglish(preview.loadsWith)).toContain('llama');
     expect(inEnglish(preview.loadsWith)).not.toContain('trust_remote_code');
+  });
+
+  it('says what each block is in the field that the family has for it, and in no other', () => {
+    const at = (hybrid: readonly number[], count: number): string[] =>
+      Array.from({ length: count }, (_, i) => (hybrid.includes(i) ? 'hybrid' : 'linear_attention'));
+    const config = {
+      ...{ model_type: 'zamba2', num_hidden_layers: 12 },
+      layers_block_type: at([5, 11], 12),
+    };
+    const blocks = Array.from({ length: 11 }, (_, block) => block + 1);
+    expect(JSON.parse(rewriteConfig(JSON.stringify(config), { blocks, absent: [] }))).toEqual({
+      ...{ model_type: 'zamba2', num_hidden_layers: 11 },
+      layers_block_type: at([4, 10], 11),
+    });
   });
 
   it('keeps all other fields, their order and their form where single sublayers go', () => {
@@ -313,6 +330,29 @@ describe('the modelling file', () => {
     expect(text).toContain(`layer.${attention}.layer_idx = caches`);
     const replaced = [...text.matchAll(/layer\.(\w+) = (?:nn|No)/g)].map(([, name]) => name);
     expect(replaced).toEqual(modules);
+  });
+
+  it('lets a graph module give a pair where the mixer does', () => {
+    const text = (name: string): string => {
+      const config = readFileSync(familyFixture(name, 'config.json'), 'utf8');
+      const { architecture } = readArchitecture(config, name);
+      const patched = { 'block.0.mixer': {} as PatchSpec };
+      const named = { model_type: architecture.modelType };
+      return modellingFile(architecture, named, { ...noNeeds, patched });
+    };
+    expect(text('recurrent_gemma')).toContain('layer.temporal_block = AttentionPatch(spec');
+    expect(text('lfm2')).toContain('layer.conv = Patch(spec');
+  });
+
+  it('refuses a graph module where the family multiplies the stream', () => {
+    const config = readFileSync(familyFixture('minimax', 'config.json'), 'utf8');
+    const changes = layOutChanges(summaryOf(2), []);
+    const why = (patched: BlockSelection['patched'] = {}): unknown =>
+      whyNoModellingFile(config, { ...changes, patched });
+    expect(why()).toBeUndefined();
+    expect(why({ 'block.1.attention': {} as PatchSpec })).toMatchObject({
+      code: 'no-modelling-file',
+    });
   });
 });
 

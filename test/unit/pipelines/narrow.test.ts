@@ -1,3 +1,4 @@
+import { cpSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -18,7 +19,7 @@ import { readManifest } from '../../../extension/core/pipelines/manifest-file';
 import { CausalOnnxModel } from '../../../extension/core/runtime/causal-onnx-model';
 import { logitsOf, readConfig, rejection } from '../export/pruning';
 import { encoderFixture, encoderGolden, encoderOutput } from '../encoder-fixtures';
-import { fixture, relativeError } from '../fixtures';
+import { familyFixture, fixture, relativeError } from '../fixtures';
 import { ggufFixture, ggufNames } from '../gguf-fixtures';
 import { makeRandomModel } from '../random-model';
 import { ignoringIn, narrowIn } from './narrowing';
@@ -106,6 +107,21 @@ describe('a narrowed model', () => {
     expect(readConfig(path)).toMatchObject({ model_type: 'llama', intermediate_size: 20 });
     expect(readConfig(path)).not.toHaveProperty('espalier');
     await rm(model, { recursive: true });
+  });
+
+  it('keeps the heads of its mixers, which config.json counts together', async () => {
+    const source = join(root, 'minimax');
+    cpSync(familyFixture('minimax'), source, { recursive: true });
+    writeFileSync(
+      join(source, 'config.json'),
+      JSON.stringify({ ...readConfig(source), head_dim: 8 }),
+    );
+    const changes = { narrow: [attention] };
+    const { path, layout } = await narrow(source, changes, 'minimax-narrow');
+    expect(layout).toBe('auto-map');
+    expect(readConfig(path)).toMatchObject({ num_attention_heads: 4 });
+    const expected = await logitsOf(await ignoring(source, 'safetensors', changes.narrow), rows);
+    expect(relativeError(await logitsOf(path, rows), expected)).toBeLessThan(1e-5);
   });
 
   it('is written as nemotron-nas where sizes are multiples of 256', async () => {

@@ -63,7 +63,8 @@ describe('repair', () => {
   const made = new Map<string, Promise<string>>();
   /** The same, made once for all tests: none changes it. */
   const compressed = async (compression: Compression): Promise<string> => {
-    const name = `${compression.method}-${compression.level}`;
+    const { method, level, then } = compression;
+    const name = [method, level, then].filter((part) => part !== undefined).join('-');
     const model = made.get(name) ?? compress(name, compression);
     made.set(name, model);
     return model;

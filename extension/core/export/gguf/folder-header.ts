@@ -107,7 +107,8 @@ function attentionEntries(
   } else {
     const narrowed = narrowedSizes(sizes, changes);
     for (const [field, before] of sizesAfter(sizes, changes)) {
-      const values = narrowed.get(field)?.each ?? before;
+      const { all, each: own = before } = narrowed.get(field) ?? {};
+      const values = all === undefined ? own : [all];
       const [first = 0, ...others] = new Set(values);
       if (others.length === 0) {
         entries.integer(field, first);

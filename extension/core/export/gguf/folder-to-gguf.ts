@@ -30,7 +30,7 @@ import { frequencyTensors } from './rotary-header';
 import { asStoredBlocks, isPacked, storedBlocks } from './stored-blocks';
 import { tokenizerEntries } from './tokenizer-entries';
 import { hasLeastStep, whyNotComputed } from './why-not-computed';
-import { joined, say } from '../../message';
+import { joined, counted, say } from '../../message';
 import type { Message } from '../../message';
 
 const defaultAlignment = 32;
@@ -133,7 +133,10 @@ async function folderWriter(
     changes,
   );
   if (leftOut.length > 0) {
-    context.warn(say`Left out, since the model doesn't use them: ${leftOut.join(', ')}.`);
+    const [first = ''] = leftOut;
+    context.warn(
+      say`${counted(leftOut.length, 'tensor')} that the model doesn't use are left out (such as ${first}).`,
+    );
   }
   const placed = inPlace.map((tensor) => {
     const product = products.get(tensor.stored.name);

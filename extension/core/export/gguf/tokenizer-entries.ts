@@ -60,7 +60,7 @@ export async function tokenizerEntries(
     );
   }
   const tokenizer = parsed.output;
-  const vocabulary = vocabularyOf(tokenizer, count);
+  const vocabulary = vocabularyOf(tokenizer, count, kind);
   const isPieces = tokenizer.model.byte_fallback === true;
   return [
     ...(kind !== undefined
@@ -89,7 +89,17 @@ interface Vocabulary {
   readonly types: readonly number[];
 }
 
-function vocabularyOf({ model, added_tokens: added }: Tokenizer, count: number): Vocabulary {
+/** Special tokens of Gemma 4 that are shown in texts, since llama.cpp's reader of chats looks for them there. */
+const shownByGemma4 = new Set([
+  ...['<|channel>', '<channel|>', '<|tool_call>', '<tool_call|>'],
+  ...['<|tool_response>', '<tool_response|>', '<|"|>'],
+]);
+
+function vocabularyOf(
+  { model, added_tokens: added }: Tokenizer,
+  count: number,
+  kind: GgufTraits['tokenizer'],
+): Vocabulary {
   const known = Object.entries(model.vocab);
   const size = Math.max(count, ...known.map(([, id]) => id + 1), ...added.map(({ id }) => id + 1));
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
@@ -102,7 +112,8 @@ function vocabularyOf({ model, added_tokens: added }: Tokenizer, count: number):
   }
   for (const { id, content, special } of added) {
     tokens[id] = content;
-    kinds[id] = special ? types.control : types.userDefined;
+    const isShown = !special || (kind === 'gemma4' && shownByGemma4.has(content));
+    kinds[id] = isShown ? types.userDefined : types.control;
   }
   const unknown = model.unk_token === undefined ? -1 : tokens.indexOf(model.unk_token ?? '');
   if (unknown >= 0) {

@@ -200,7 +200,16 @@ export function modellingFile(
     needs,
     [
       { kinds: ['attention'], module: attentionModule, stand: 'NoAttention' },
-      ...(mixer === undefined ? [] : [{ kinds: ['mixer'], module: mixerModule, stand: 'NoMixer' }]),
+      ...(mixer === undefined
+        ? []
+        : [
+            {
+              kinds: ['mixer'],
+              module: mixerModule,
+              // What gives a pair is called as an attention is.
+              stand: family.mixer?.givesPair === true ? 'NoAttention' : 'NoMixer',
+            },
+          ]),
       { kinds, module: feedforwardModule, stand: 'NoFeedforward' },
     ],
     sharesNorm(family) ? family.attention.norm : undefined,

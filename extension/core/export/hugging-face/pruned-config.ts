@@ -127,8 +127,9 @@ function familyOf(config: Json): Architecture | undefined {
 
 /** Lists that the family derives from a block's number are written down where numbers change. */
 function derivedLists(config: Json, blocks: readonly number[]): Json {
-  const { lists = {} } = layoutOf(config) ?? {};
-  const changed = Object.entries(lists).flatMap(([field, valueOf]): [string, unknown[]][] => {
+  const { lists = {}, names = {} } = layoutOf(config) ?? {};
+  const changed = Object.entries(lists).flatMap(([list, valueOf]): [string, unknown[]][] => {
+    const field = names[list] ?? list;
     const values = blocks.map((block) => valueOf(config, block));
     const isKept = values.every((value, block) => value === valueOf(config, block));
     return isKept || Array.isArray(config[field]) ? [] : [[field, values]];

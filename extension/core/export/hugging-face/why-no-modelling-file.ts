@@ -51,6 +51,13 @@ export function whyNoModellingFile(configText: string, changes: Changes): Refusa
   }
   const { attention, feedforward, mixer } = modulesOf(architecture);
   const { addsStreamInside = [] } = architecture;
+  if (architecture.streamFactor !== undefined && Object.keys(patched).length > 0) {
+    return {
+      code: 'no-modelling-file',
+      reason: say`${modelType} multiplies the stream where a sublayer is added to it, which a graph module doesn't know of.`,
+      remedy: say`Write ONNX.`,
+    };
+  }
   const lent = whyKeysAreLent(architecture, config, changes);
   if (lent !== undefined) {
     return lent;

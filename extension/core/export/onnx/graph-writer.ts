@@ -4,7 +4,7 @@ import type { OnnxLayeredModel } from '../../models/onnx/onnx-layered-model';
 import { configBeside, configName } from '../../models/onnx/config-beside';
 import type { NarrowedFrom } from '../../models/opened-model';
 import type { StoredGraph } from '../../models/onnx/edits/stored-graph';
-import { intAttribute } from '../../models/onnx/node-attributes';
+import { isPast } from '../../models/onnx/stream/cache-ports';
 import { runWholeGraph } from '../../runtime/whole-graph';
 import { countParameters } from '../../models/onnx/onnx-model';
 import { removeFromGraph } from './onnx-surgery';
@@ -45,9 +45,11 @@ export async function graphWriter(
   const { source } = model;
   const left = await changedGraph(model, changes);
   const name = basename(source.file.path);
-  const keyHeads = left
-    .nodesOf('GroupQueryAttention')
-    .map((node) => intAttribute(node, 'kv_num_heads', 0));
+  // Whatever attends, its caches tell: [batch, heads, positions, size].
+  const keyHeads = source.summary.inputs.flatMap(({ name: input, shape }) => {
+    const heads = isPast(input) && left.inputNames.has(input) && shape?.length === 4 && shape[1];
+    return typeof heads === 'number' ? [heads] : [];
+  });
   const found = await genaiPackage(dirname(source.file.path), name, left.inputNames, keyHeads);
   const genai = found === undefined || 'problem' in found ? undefined : found;
   if (found !== undefined && 'problem' in found) {
@@ -57,7 +59,7 @@ export async function graphWriter(
   const config =
     narrowed === undefined || configText === undefined
       ? undefined
-      : narrowerConfig(configText, narrowed);
+      : narrowerConfig(configText, narrowed, new Set(changes.removed));
   if (config?.problem !== undefined) {
     context.warn(config.problem);
   }

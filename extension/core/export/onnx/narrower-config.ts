@@ -17,19 +17,20 @@ export interface NarrowerConfig {
 }
 
 /**
- * Says the new widths where those of all sublayers of a kind are the same and `text` had said the old ones: it has
+ * Says the new widths where those of all sublayers of a kind that stay are the same and `text` had said the old ones: it has
  * one number for all blocks.
  */
 export function narrowerConfig(
   text: string,
   { original: { model }, widths }: NarrowedFrom,
+  removed: ReadonlySet<string>,
 ): NarrowerConfig {
   const fields = JSON.parse(text) as Fields;
   const kinds = [...new Set(Object.keys(widths).map((id) => kindOf(model, id)))];
   const unsaid: Message[] = [];
   let edited = text;
   for (const kind of kinds) {
-    const changes = fieldsOf(kind, fields, model, widths);
+    const changes = fieldsOf(kind, fields, model, widths, removed);
     for (const [field, value] of changes ?? []) {
       edited = setField(edited, [field], value);
     }
@@ -56,10 +57,11 @@ function fieldsOf(
   fields: Fields,
   model: LayeredModel,
   widths: NarrowedFrom['widths'],
+  removed: ReadonlySet<string>,
 ): readonly (readonly [string, number])[] | undefined {
   const all = model.summary.sublayers.flatMap(({ id, kind: own }, index) => {
     const before = own === kind ? model.width?.(index)?.count : undefined;
-    return own === kind ? [{ before, after: widths[id] ?? before }] : [];
+    return own === kind && !removed.has(id) ? [{ before, after: widths[id] ?? before }] : [];
   });
   const [{ before, after } = { before: undefined, after: undefined }] = all;
   const isOne = all.every((one) => one.before === before && one.after === after);

@@ -170,6 +170,11 @@ export const gemma4Unified: Architecture = {
   classes: { config: 'Gemma4UnifiedTextConfig', model: 'Gemma4UnifiedForCausalLM' },
   config: {
     ...config,
+    defaults: (fields) => ({
+      ...config?.defaults?.(fields),
+      max_position_embeddings: 262_144,
+      sliding_window: 1024,
+    }),
     computed: () => ({ hidden_size_per_layer_input: 0 }),
     only: (fields) => ({ ...config?.only?.(fields), enable_moe_block: false }),
   },

@@ -16,6 +16,7 @@ import type { Seq2SeqFamily } from '../seq2seq/seq2seq-family';
 import type { LayeredModel } from '../layered-model';
 import type { ModelSummary, SublayerKind } from '../model-summary';
 import { OpenedModel } from '../opened-model';
+import type { ModelConfig } from '../transformer/model-config';
 import { baseModelType, readModelType } from '../transformer/model-config';
 import { unitsMeant } from '../units';
 import { formatRanges, parseRanges } from './number-ranges';
@@ -319,5 +320,8 @@ const headFields: SetFields = (text, count, { path }) => {
     return undefined;
   }
   const fewer = setField(text, ['num_attention_heads'], (heads / groups) * count);
-  return setField(fewer, ['num_key_value_heads'], count);
+  const edited = setField(fewer, ['num_key_value_heads'], count);
+  // Mixers of some families have as many heads as attentions, and keep them.
+  const mixers = (own: ModelConfig): string => JSON.stringify(architecture.mixer?.form(own)) ?? '';
+  return mixers(readArchitecture(edited, path).config) === mixers(config) ? edited : undefined;
 };

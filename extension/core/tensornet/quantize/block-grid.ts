@@ -42,6 +42,7 @@ export function fitScale(
     if (!grid.searches || whole.scale === 0) {
       return whole;
     }
+    fit.begin(whole);
     for (const share of shares) {
       fit.attempt(grid.bits, Math.fround((wide * share) / (half - 1)), half);
       // Its lowest number, which has no counterpart, stands for the largest weight.
@@ -59,6 +60,7 @@ export function fitScale(
   if (!grid.searches || whole.scale === 0) {
     return whole;
   }
+  fit.begin(whole);
   for (const share of shares) {
     const { scale, zero } = over(share);
     fit.attempt(grid.bits, scale, zero);
@@ -80,6 +82,11 @@ class BlockFit {
   /** The best attempt since {@link BlockFit.take}. */
   public get best(): BlockScale {
     return { scale: this.scale, zero: this.zero };
+  }
+
+  /** What is best where no attempt can be told from another, as where numbers are not finite. */
+  public begin({ scale, zero }: BlockScale): void {
+    [this.scale, this.zero] = [scale, zero];
   }
 
   /** Takes the numbers of a block and what their errors cost; the least and greatest of them and 0. */

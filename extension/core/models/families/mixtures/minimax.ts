@@ -1,6 +1,6 @@
 import type { Architecture, PartKind } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import { attention, base, numberIn } from '../pieces';
+import { attention, base, everywhere, numberIn } from '../pieces';
 import { mixtralExperts } from './experts';
 import { mixedByType } from './mixer-pieces';
 
@@ -60,5 +60,6 @@ export const minimax: Architecture = {
     attentionBranch: factorOf(config, 'attention', 'beta'),
     feedforwardBranch: factorOf(config, 'expert', 'beta'),
   }),
+  slidingWindow: everywhere,
   streamFactor: (config, part) => factorOf(config, part, 'alpha'),
 };
