@@ -177,32 +177,35 @@ describe('a package of onnxruntime-genai', () => {
     ]);
   });
 
-  it('tells the heads that are left of all blocks, and is left out where blocks differ', async () => {
-    const folder = join(root, 'phi');
-    cpSync(dirname(onnxFixture('phi-genai')), folder, { recursive: true });
-    const model: LayeredModel = await openModel(join(folder, 'model.onnx'));
-    const groups = model.width?.(0)?.count ?? 0;
-    const heads = { num_attention_heads: 2 * groups, num_key_value_heads: groups };
-    writeFileSync(join(folder, 'genai_config.json'), config(heads));
-    const narrowed = async (name: string, blocks: number[]): Promise<PruneResult> =>
-      narrowIn(root)(
-        join(folder, 'model.onnx'),
-        {
-          narrow: blocks.map((block) => ({ sublayer: `block.${block}.attention`, remove: '0' })),
-        },
-        name,
-        { format: 'onnx' },
-      );
-    await narrowed('alike', [0, 1]);
-    expect(decoderIn(join(root, 'alike'))).toMatchObject({
-      num_hidden_layers: 2,
-      num_attention_heads: 2 * (groups - 1),
-      num_key_value_heads: groups - 1,
-    });
-    const { loadsWith } = await narrowed('unlike', [0]);
-    expect(inEnglish(loadsWith)).not.toMatch(/genai/);
-    expect(readdirSync(join(root, 'unlike'))).not.toContain('genai_config.json');
-  });
+  it.each(['phi-genai', 'qwen3-moe-past'])(
+    'tells the heads that are left of all blocks of %s, and is left out where blocks differ',
+    async (name) => {
+      const folder = join(root, name);
+      cpSync(dirname(onnxFixture(name)), folder, { recursive: true });
+      const model: LayeredModel = await openModel(join(folder, 'model.onnx'));
+      const groups = model.width?.(0)?.count ?? 0;
+      const heads = { num_attention_heads: 2 * groups, num_key_value_heads: groups };
+      writeFileSync(join(folder, 'genai_config.json'), config(heads));
+      const narrowed = async (out: string, blocks: number[]): Promise<PruneResult> =>
+        narrowIn(root)(
+          join(folder, 'model.onnx'),
+          {
+            narrow: blocks.map((block) => ({ sublayer: `block.${block}.attention`, remove: '0' })),
+          },
+          out,
+          { format: 'onnx' },
+        );
+      await narrowed(`${name}-alike`, [0, 1]);
+      expect(decoderIn(join(root, `${name}-alike`))).toMatchObject({
+        num_hidden_layers: 2,
+        num_attention_heads: 2 * (groups - 1),
+        num_key_value_heads: groups - 1,
+      });
+      const { loadsWith } = await narrowed(`${name}-unlike`, [0]);
+      expect(inEnglish(loadsWith)).not.toMatch(/genai/);
+      expect(readdirSync(join(root, `${name}-unlike`))).not.toContain('genai_config.json');
+    },
+  );
 
   it('stays as it is where no cache goes, and is left out with a word where it is of another graph', async () => {
     writeFileSync(join(source, 'genai_config.json'), config());

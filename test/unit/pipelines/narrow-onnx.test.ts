@@ -158,12 +158,16 @@ describe('a narrowed ONNX file', () => {
     const sizes = { hidden_size: 16, num_attention_heads: 4, num_key_value_heads: 2 };
     const config = { model_type: 'llama', ...sizes, intermediate_size: 24, vocab_size: 48 };
     await writeFile(join(folder, 'config.json'), JSON.stringify(config));
-    const written = async (narrowed: readonly PlannedNarrowing[], out: string) => {
+    const written = async (
+      narrowed: readonly PlannedNarrowing[],
+      out: string,
+      remove: string[] = [],
+    ) => {
       const warnings: string[] = [];
       const { path } = await applyPlan(
         {
           model: await openModelFiles(file),
-          plan: planFor({ path: file }, { narrow: [...narrowed] }),
+          plan: planFor({ path: file }, { narrow: [...narrowed], remove }),
           out: join(root, out),
           ...({ overwrite: false, device: 'cpu', memoryBytes: 1 << 28 } as const),
         },
@@ -183,6 +187,11 @@ describe('a narrowed ONNX file', () => {
       ...{ ...config, intermediate_size: 19, head_dim: 4 },
       ...{ num_attention_heads: 2, num_key_value_heads: 1 },
     });
+    // What goes as a whole has no width any more.
+    const gone = ['block.1.attention', 'block.1.feedforward'];
+    const first = await written([channelsOut(0), headsOut(0)], 'first', gone);
+    expect(first.config).toMatchObject({ intermediate_size: 19, num_key_value_heads: 1 });
+    expect(first.warnings).toEqual([]);
     const uneven = await written([channelsOut(0), headsOut(1)], 'uneven');
     expect(uneven.config).toEqual(config);
     expect(uneven.warnings).toEqual([

@@ -58,11 +58,16 @@ function ruleOf(form: Form): HeadRule {
     const has = (input: number | undefined): input is number =>
       input !== undefined && (proto.input[input] ?? '') !== '';
     const isOther = proto.input.some((name, input) => name !== '' && !known.has(input));
+    // Queries, keys and values in one array, or keys of a cache, have further axes.
+    const areRows = projected.every(
+      (input) => !has(input) || (shape(proto.input[input] ?? '')?.length ?? 3) === 3,
+    );
     if (
       output !== 0 ||
       place.axis !== -1 ||
       more.length > 0 ||
       isOther ||
+      !areRows ||
       groups !== keyHeadsOf(node) ||
       !(Number.isInteger(heads) && Number.isInteger(size))
     ) {

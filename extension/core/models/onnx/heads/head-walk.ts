@@ -114,11 +114,6 @@ export class HeadWalk {
     }
     const { index } = this.source;
     const node = index.producers.get(value);
-    const size = this.shapes.of(value)?.at(place.axis);
-    const length = lengthOf(place, this.groups);
-    if (typeof size === 'number' && length !== undefined && size !== length) {
-      return this.stop(node);
-    }
     this.values.set(value, place);
     if (node === undefined) {
       return isPast(value);
