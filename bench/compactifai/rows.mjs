@@ -14,6 +14,11 @@
 /** @type {readonly Omit<Row, 'turn'>[]} */
 const compressed = [
   { key: 'int8', label: 'int8, inputs too', compress: ['--method', 'int8:0'] },
+  {
+    key: 'int8-mixed',
+    label: 'int8, inputs too but of down',
+    compress: ['--method', 'int8:0', '--skip', 'down', '--then', 'int8'],
+  },
   { key: 'int8-blocks', label: 'int8, blocks', compress: ['--method', 'int8'] },
   { key: 'int4', label: 'int4, rounded to nearest', compress: ['--method', 'int4:32:rtn'] },
   {

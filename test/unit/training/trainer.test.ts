@@ -16,6 +16,7 @@ import {
   sequential,
 } from '../../../extension/core/training/layers';
 import { crossEntropy, meanSquaredError } from '../../../extension/core/training/losses';
+import { stepGraph } from '../../../extension/core/training/train-graph';
 import { Trainer } from '../../../extension/core/training/trainer';
 import type { TrainerOptions } from '../../../extension/core/training/trainer';
 import { Random } from './random';
@@ -121,6 +122,47 @@ describe('Trainer', () => {
     expect(last.loss).toBeLessThan(0.25);
     await trainer.dispose();
   });
+
+  it.each([false, true])(
+    'puts momentum and decay of large matrices into their products, nesterov %s',
+    async (nesterov) => {
+      const model = (): BuiltModel =>
+        new BuiltModel({ name: 'x', shape: ['batch', 80] }, sequential([dense(80), dense(2)]), 3);
+      const base: TrainerOptions = {
+        loss: meanSquaredError,
+        optimizer: { kind: 'sgd', momentum: 0.9, weightDecay: 0.05, nesterov },
+        learningRate: { rate: 0.1, schedule: { kind: 'cosine', steps: 6 } },
+        seed: 0,
+      };
+      const products = stepGraph(model(), base).graph.graph.node.filter(
+        ({ opType, name, input }) =>
+          opType === 'Gemm' && name.startsWith('/update') && input.length === 3,
+      );
+      expect(products).toHaveLength(1);
+      const random = new Random(4);
+      const batch: Tensors = {
+        x: new Tensor('float32', Float32Array.from(random.normals(320)), [4, 80]),
+        targets: new Tensor('float32', Float32Array.from(random.normals(8)), [4, 2]),
+      };
+      // A gradient that is read for its norm takes its own passes.
+      const [joined, apart] = [
+        await Trainer.create(model(), base),
+        await Trainer.create(model(), { ...base, clipNorm: 1e9 }),
+      ];
+      for (let step = 0; step < 4; step++) {
+        await joined.train(batch);
+        await apart.train(batch);
+      }
+      for (const name of joined.parameterNames) {
+        const expected = numbers(apart.tensor(name));
+        const largest = Math.max(...expected.map(Math.abs));
+        numbers(joined.tensor(name)).forEach((x, i) => {
+          expect(Math.abs(x - (expected[i] ?? Number.NaN)) / largest).toBeLessThan(1e-6);
+        });
+      }
+      await Promise.all([joined.dispose(), apart.dispose()]);
+    },
+  );
 
   it('averages accumulated gradients: two halves are one batch', async () => {
     const model = (): BuiltModel =>
