@@ -64,9 +64,9 @@ export const contentRules: Readonly<Record<string, ContentRule>> = {
   Mul: arithmetic((a, b) => a * b, 1),
   Div: ({ contents, fresh }) =>
     each([contents(0), contents(1)])?.map(([a, b]) => {
-      // What is left of a division without remainder is the same for integers and others.
-      const ratio = Number(a) / Number(b);
-      return Number.isInteger(ratio) ? ratio : fresh();
+      // Of integers, as sizes are.
+      const ratio = Math.trunc(Number(a) / Number(b));
+      return Number.isFinite(ratio) ? ratio : fresh();
     }),
   Shape: ({ node, shape }) => {
     const end = intAttribute(node, 'end', Number.MAX_SAFE_INTEGER);
