@@ -322,6 +322,6 @@ const headFields: SetFields = (text, count, { path }) => {
   const fewer = setField(text, ['num_attention_heads'], (heads / groups) * count);
   const edited = setField(fewer, ['num_key_value_heads'], count);
   // Mixers of some families have as many heads as attentions, and keep them.
-  const mixers = (own: ModelConfig): string => JSON.stringify(architecture.mixer?.form(own)) ?? '';
+  const mixers = (own: ModelConfig): string => JSON.stringify([architecture.mixer?.form(own)]);
   return mixers(readArchitecture(edited, path).config) === mixers(config) ? edited : undefined;
 };

@@ -3,7 +3,7 @@ import { intAttribute, intsAttribute } from '../node-attributes';
 import type { Shape } from '../values/shape-query';
 import { isSamePlace } from './group-places';
 import type { GroupPlace } from './group-places';
-import type { HeadRule } from './head-rules';
+import type { HeadRule } from './head-rule';
 
 /** Where an operator that attends has its inputs and outputs. */
 interface Form {

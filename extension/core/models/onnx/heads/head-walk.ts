@@ -15,7 +15,7 @@ import { isSamePlace, lengthOf, placesOf, sum } from './group-places';
 import type { GroupPlace } from './group-places';
 import { fusedRules } from './fused-rules';
 import { headRules } from './head-rules';
-import type { GroupSizes } from './head-rules';
+import type { GroupSizes } from './head-rule';
 import { countsStay } from './head-counts';
 
 /** What a node reads besides weights that has to become smaller with the heads. */

@@ -9,7 +9,7 @@ import { intAttribute, intsAttribute } from '../node-attributes';
 import type { ValueShapes } from '../values/value-shapes';
 import { placesOf } from './group-places';
 import type { GroupPlace } from './group-places';
-import type { GroupSizes } from './head-rules';
+import type { GroupSizes } from './head-rule';
 import type { NodeChange } from './head-walk';
 
 interface Narrower {
