@@ -319,10 +319,10 @@ describe('the data map', () => {
       await frame.getByRole('button', { name: 'Export Subset…' }).click();
       await workbench.quickPick('The chosen subset, as a data set').click();
       await workbench.answer('The data set is left as it is.', join(outside, 'many-subset'));
-      await frame.getByText(/\d+ of 20,000 examples ·/).waitFor();
+      await frame.getByText(/\d+ of 40,000 examples ·/).waitFor();
     };
     await frame.getByRole('slider', { name: 'Share kept' }).press('End');
-    await frame.getByText('20,000 of 20,000 examples are kept (100 %).').waitFor();
+    await frame.getByText('40,000 of 40,000 examples are kept (100 %).').waitFor();
     await start();
     await frame.getByRole('button', { name: 'Cancel' }).click();
     await frame.getByText('The export was cancelled.').first().waitFor();
@@ -348,7 +348,7 @@ async function writeMany(workspace: string): Promise<void> {
   const [picture = ''] = await readdir(pictures);
   const many = join(dirname(workspace), 'many');
   // Enough to be still under way when a command has been typed.
-  const count = 20_000;
+  const count = 40_000;
   for (const label of ['a', 'b']) await mkdir(join(many, label), { recursive: true });
   // One file by many names: copies would take ten times as long to make.
   const names = Array.from({ length: count }, (_, i) =>
