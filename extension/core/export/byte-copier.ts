@@ -24,7 +24,7 @@ export interface ByteRange {
  * progress and can be cancelled between chunks.
  */
 export class ByteCopier {
-  /** As large as was needed yet, at most a chunk: garbage is collected for memory that nothing uses too. */
+  /** They grow with what is copied, to a chunk at most: small files need no large ones. */
   private readonly buffers = [Buffer.alloc(0), Buffer.alloc(0)];
   private readonly sources = new Map<string, FileHandle>();
   private done = 0;

@@ -14,8 +14,8 @@ interface WithoutEmptied {
 }
 
 /**
- * Leaves out blocks that only multiply the stream (Gemma 4): the block in front of them does so with its own factor. Changes of
- * which that can't be said stay as they are.
+ * Leaves out blocks that only multiply the stream (Gemma 4): the block in front of them does so with its own factor. Where
+ * it can't, the changes stay as they are.
  */
 export function withoutEmptied(model: LayeredModel, changes: Changes): WithoutEmptied {
   const left = new Set(changes.kept.map(({ block }) => block));

@@ -6,7 +6,7 @@ import type { Norm } from '../parts/norm';
 
 /** What belongs to the single experts of a mixture, by expert. */
 export interface ExpertTensors {
-  /** Of the router, of each of which every expert has a row. */
+  /** Of the router: every expert has a row of each. */
   readonly byRow: readonly LazyTensor[];
   readonly experts: readonly (readonly LazyTensor[])[];
 }

@@ -114,7 +114,7 @@ class BlockFit {
     return [low, high];
   }
 
-  /** Fits a scale to the whole numbers that are nearest to the weights at another scale. */
+  /** Rounds the weights at a scale, and fits the scale that suits these whole numbers best. */
   public attempt(bits: 4 | 8, scale: number, zero: number): void {
     const { count, values, costs } = this;
     const [inverse, most, middle] = [1 / scale, 2 ** bits - 1, zero + 0.5];

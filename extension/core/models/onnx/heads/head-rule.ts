@@ -3,7 +3,7 @@ import type { GraphNode } from '../graph-index';
 import type { Shape } from '../values/shape-query';
 import type { GroupPlace } from './group-places';
 
-/** A node of which an output has a place for each group of heads. */
+/** A node with an output that has a place for each group of heads. */
 export interface HeadQuery {
   readonly node: GraphNode;
   /** The output, by its number. */

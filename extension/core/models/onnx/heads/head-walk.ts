@@ -199,7 +199,7 @@ export class HeadWalk {
     return out === size && (bias === '' || isOne || this.demand(node, at, place));
   }
 
-  /** Follows values of which all runs are known. */
+  /** Follows values whose runs are all known. */
   private joined(): boolean {
     for (let [entry] = this.pieces; entry !== undefined; [entry] = this.pieces) {
       const [value, pieces] = entry;

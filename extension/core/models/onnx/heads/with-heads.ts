@@ -71,7 +71,7 @@ function axisIn(shapes: ValueShapes, value: string, axis: number): number {
   return (shapes.of(value)?.length ?? 0) + axis;
 }
 
-/** Sizes of which some are others; those that are not known before the graph runs stay as they are computed. */
+/** Sizes, some of them others than before; those that are not known before the graph runs stay as they are computed. */
 function toldAgain(
   additions: GraphBuilder,
   shapes: ValueShapes,
