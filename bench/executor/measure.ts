@@ -10,39 +10,13 @@ import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
 import { createSession } from '../../extension/core/runtime/session';
 import { floatTensor } from '../../extension/core/runtime/tensors';
 import type { HiddenState } from '../../extension/core/runtime/tensors';
+import { race, randomRows } from '../lib/race';
+import type { Task } from '../lib/race';
 
 const tokens = 128;
 const candidates = 4;
 const rows = 64;
-const repeats = 9;
 const memoryBytes = 2 ** 32;
-
-interface Task {
-  readonly name: string;
-  readonly run: () => Promise<unknown>;
-  /** What one run does, for the milliseconds of one. */
-  readonly count: number;
-}
-
-/** Median milliseconds of each task, which take turns. */
-async function race(tasks: readonly Task[]): Promise<Record<string, number>> {
-  const times = new Map(tasks.map(({ name }) => [name, [] as number[]]));
-  for (let repeat = 0; repeat <= repeats; repeat++) {
-    for (const { name, run, count } of tasks) {
-      const start = performance.now();
-      await run();
-      // The first run makes sessions.
-      if (repeat > 0) times.get(name)?.push((performance.now() - start) / count);
-    }
-  }
-  const median = (all: readonly number[]): number =>
-    all.toSorted((a, b) => a - b)[all.length >> 1] ?? Number.NaN;
-  return Object.fromEntries([...times].map(([name, all]) => [name, median(all)]));
-}
-
-function randomRows(count: number, width: number): Float32Array {
-  return Float32Array.from({ length: count * width }, () => Math.random() - 0.5);
-}
 
 /** Milliseconds of a sublayer evaluation and of the products in it alone, mean over the model's sublayers. */
 async function sublayers(path: string): Promise<Record<string, number>> {

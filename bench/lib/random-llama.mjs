@@ -1,4 +1,4 @@
-// Llama-shaped models of float32 random weights, with the tokenizer of the sample model.
+// Llama-shaped models of random weights, with the tokenizer of the sample model.
 import { copyFile, mkdir, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { root } from '../../scripts/lib/repository.mjs';
@@ -11,17 +11,40 @@ import { root } from '../../scripts/lib/repository.mjs';
  */
 
 const sample = join(root, 'samples', 'espalier-sample');
-const floatBytes = 4;
 /** Numbers that are written again and again. */
 const tableLength = 1 << 22;
 const scale = 0.05;
+
+/** @typedef {'F32' | 'F16'} Stored */
+
+/** @type {Readonly<Record<Stored, {bytes: number, table: () => Float32Array | Uint16Array}>>} */
+const forms = {
+  F32: {
+    bytes: 4,
+    table: () =>
+      Float32Array.from(
+        { length: tableLength },
+        () => scale * (Math.random() + Math.random() + Math.random() - 1.5),
+      ),
+  },
+  F16: {
+    bytes: 2,
+    // Any sign and fraction, and exponents of 2^-7 to 2^-5.
+    table: () =>
+      Uint16Array.from(
+        { length: tableLength },
+        () => (below(2) << 15) | ((8 + below(3)) << 10) | below(1 << 10),
+      ),
+  },
+};
 
 /**
  * Writes a Hugging Face folder with tied embedding and head.
  * @param {string} folder
  * @param {Shape} shape
+ * @param {Stored} [stored]
  */
-export async function writeModel(folder, shape) {
+export async function writeModel(folder, shape, stored = 'F32') {
   const { hidden, inner, heads, keyValueHeads, headDim, blocks, vocabulary } = shape;
   await mkdir(folder, { recursive: true });
   const [queries, keys] = [heads * headDim, keyValueHeads * headDim];
@@ -48,11 +71,11 @@ export async function writeModel(folder, shape) {
   let end = 0;
   const entries = tensors.map(({ name, shape: sizes }) => {
     const begin = end;
-    end += floatBytes * sizes.reduce((product, size) => product * size, 1);
-    return [name, { dtype: 'F32', shape: sizes, data_offsets: [begin, end] }];
+    end += forms[stored].bytes * sizes.reduce((product, size) => product * size, 1);
+    return [name, { dtype: stored, shape: sizes, data_offsets: [begin, end] }];
   });
   const text = JSON.stringify({ __metadata__: { format: 'pt' }, ...Object.fromEntries(entries) });
-  await writeWeights(join(folder, 'model.safetensors'), text, end);
+  await writeWeights(join(folder, 'model.safetensors'), text, end, stored);
   const config = {
     model_type: 'llama', architectures: ['LlamaForCausalLM'], hidden_size: hidden, intermediate_size: inner,
     num_hidden_layers: blocks, num_attention_heads: heads, num_key_value_heads: keyValueHeads, head_dim: headDim,
@@ -69,13 +92,10 @@ export async function writeModel(folder, shape) {
  * @param {string} path
  * @param {string} header
  * @param {number} bytes
+ * @param {Stored} stored
  */
-async function writeWeights(path, header, bytes) {
-  const table = Float32Array.from(
-    { length: tableLength },
-    () => scale * (Math.random() + Math.random() + Math.random() - 1.5),
-  );
-  const numbers = Buffer.from(table.buffer);
+async function writeWeights(path, header, bytes, stored) {
+  const numbers = Buffer.from(forms[stored].table().buffer);
   const text = Buffer.from(header.padEnd(Math.ceil(header.length / 8) * 8));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(text.length));
@@ -88,4 +108,9 @@ async function writeWeights(path, header, bytes) {
   } finally {
     await handle.close();
   }
+}
+
+/** @param {number} count */
+function below(count) {
+  return Math.floor(count * Math.random());
 }

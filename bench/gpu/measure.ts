@@ -1,0 +1,67 @@
+// Times the first block of a model on a device and prints JSON, milliseconds:
+//     node measure.cjs DEVICE MODEL TOKENS
+import process from 'node:process';
+import type { LayeredModel } from '../../extension/core/models/layered-model';
+import { openModel } from '../../extension/core/models/open-model';
+import { emitWeight } from '../../extension/core/models/parts/weight';
+import { DataType, GraphBuilder } from '../../extension/core/onnx/graph-builder';
+import { isDeviceName } from '../../extension/core/runtime/device';
+import type { DeviceName } from '../../extension/core/runtime/device';
+import { LayeredExecutor } from '../../extension/core/runtime/layered-executor';
+import { createSession } from '../../extension/core/runtime/session';
+import { floatTensor } from '../../extension/core/runtime/tensors';
+import type { HiddenState } from '../../extension/core/runtime/tensors';
+import { race } from '../lib/race';
+
+/** Far more than the block takes. */
+const memoryBytes = 2 ** 36;
+const sublayers = [0, 1];
+/** States that are handed over together. */
+const states = 8;
+
+/**
+ * Evaluations of a sublayer by the executor, states handed over and taken back, and the same products
+ * alone, whose inputs are made on the device and of whose outputs it keeps all but their largest.
+ */
+async function measure(device: DeviceName, path: string, tokens: number): Promise<unknown> {
+  const executor = new LayeredExecutor(await openModel(path), device, memoryBytes);
+  const state = await executor.embed(
+    Int32Array.from({ length: tokens }, (_, i) => (31 * i) % 1000),
+  );
+  const walk = async (): Promise<void> => {
+    let moving: HiddenState[] = Array.from({ length: states }, () => state);
+    for (const index of sublayers) {
+      moving = await executor.run(index, moving);
+    }
+  };
+  const graph = products(executor.model, states * tokens);
+  const session = await createSession(graph, { device, prepack: true });
+  const feeds = { value: floatTensor(new Float32Array([0.5]), [1, 1]) };
+  const count = sublayers.length * states;
+  return race([
+    { name: 'evaluation', run: walk, count },
+    { name: 'products', run: async () => session.run(feeds), count },
+  ]);
+}
+
+/** The block's linear layers as plain products of so many rows. */
+function products(model: LayeredModel, rows: number): GraphBuilder {
+  const graph = new GraphBuilder('products');
+  const value = graph.input('value', DataType.FLOAT, [1, 1]);
+  const largest = sublayers
+    .flatMap((index) => model.linearLayers(index))
+    .map(({ weight }) => {
+      const input = graph.op('Expand', [value, graph.ints([rows, weight.shape[1] ?? 0])]);
+      const product = graph.op('Gemm', [input, emitWeight(graph, weight)], { transB: 1 });
+      return graph.op('ReduceMax', [product], { keepdims: 0 });
+    });
+  graph.output('largest', graph.op('Sum', largest), DataType.FLOAT, []);
+  return graph;
+}
+
+async function main([device, path = '', tokens]: readonly string[]): Promise<void> {
+  if (!isDeviceName(device)) throw new Error(`${String(device)} is no device`);
+  console.log(JSON.stringify(await measure(device, path, Number(tokens))));
+}
+
+void main(process.argv.slice(2));
