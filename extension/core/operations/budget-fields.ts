@@ -37,7 +37,7 @@ import type { NameOf, Rule } from './rules';
 import { calibrationNames, calibrationOf, runOptions } from './shared-fields';
 import type { CalibrationFields, runFields } from './shared-fields';
 import type { Work } from './work';
-import { sharingFields, sharingNames, sharingRules } from './sharing';
+import { payingSharingFields, sharingNames, sharingRules } from './sharing';
 import { say } from '../message';
 import type { Message } from '../message';
 
@@ -87,7 +87,7 @@ const howFields = group('Budget', {
     default: defaultRounds,
     min: 0,
   }),
-  ...sharingFields,
+  ...payingSharingFields,
 });
 
 /** For operations where something else may say what to compress. */

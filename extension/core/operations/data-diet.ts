@@ -15,15 +15,8 @@ import { defineOperation } from './operation';
 import { actsOnlyWith, needs } from './rules';
 import { runsField } from './score-data';
 import { unbalancedField } from './selection-fields';
-import { sharingRules } from './sharing';
-import {
-  passKind,
-  proxyOf,
-  seedSharingFields,
-  seedSharingOf,
-  trainingFields,
-  trainingOf,
-} from './training-fields';
+import { payingSharingFields, sharingRules } from './sharing';
+import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
 
 export const dataDiet = defineOperation({
@@ -83,7 +76,7 @@ export const dataDiet = defineOperation({
       max: 1,
     }),
     noiseSeed: integer({ description: 'Seed of the flipped labels', default: 0, min: 0 }),
-    ...seedSharingFields,
+    ...payingSharingFields,
     ...datasetFields,
     ...trainingFields,
   },

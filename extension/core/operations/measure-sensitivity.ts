@@ -3,9 +3,11 @@ import type { CalibrationRequest } from '../data/calibration';
 import { sensitivityCalibration } from '../data/calibration-defaults';
 import type { OpenedModel } from '../models/opened-model';
 import { defaultSettings } from '../prune/options';
+import { resolveDevice } from '../runtime/devices';
 import { methodNames, parseCompression } from '../tensornet/compression-choice';
 import { layerCosts, widthCosts } from '../tensornet/sensitivity/expected-cost';
 import { chosenLayers } from '../tensornet/sensitivity/chosen-matrices';
+import { payingProcesses } from '../tensornet/sensitivity/paying-processes';
 import { profileSensitivity } from '../tensornet/sensitivity/profile-sensitivity';
 import type {
   SensitivityEvent,
@@ -116,6 +118,11 @@ export async function measureSensitivity(
   const { model } = request;
   const { samples, version, costsFolder } = context.environment;
   const journal = await prepareJournal('sensitivity', out, model.path);
+  const { device, memoryBytes } = runOptions(request);
+  // The profile itself tells the user what is wrong with a device.
+  const where = { device: await resolveDevice(device, () => undefined), memoryBytes };
+  const { workers = payingProcesses(model.model, sensitivityWork(request).amount, where) } =
+    request;
   return profileSensitivity(
     {
       model,
@@ -126,7 +133,7 @@ export async function measureSensitivity(
       journal,
       ...(out === undefined ? { folder: await ownFolder(journal, 'forms') } : {}),
       keepsJournal,
-      engine: engineOf(request, context.environment),
+      engine: engineOf({ ...request, workers }, context.environment),
     },
     { bundledText: join(samples, 'calibration.txt'), version, costsFolder },
     context,

@@ -13,15 +13,8 @@ import { dataField, datasetFields, datasetOptions } from './data-fields';
 import { choice, integer, path } from './fields';
 import { defineOperation } from './operation';
 import { replaces } from './rules';
-import { sharingNames, sharingRules } from './sharing';
-import {
-  passKind,
-  proxyOf,
-  seedSharingFields,
-  seedSharingOf,
-  trainingFields,
-  trainingOf,
-} from './training-fields';
+import { payingSharingFields, sharingNames, sharingRules } from './sharing';
+import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 import { say } from '../message';
 
 /** What scores are written as. */
@@ -114,7 +107,7 @@ export const scoreData = defineOperation({
       fallback: `umap up to ${mostUmap} examples, else pca`,
       placeholder: 'MAP',
     }),
-    ...seedSharingFields,
+    ...payingSharingFields,
     ...datasetFields,
     ...trainingFields,
   },

@@ -12,7 +12,7 @@ import { defineOperation } from './operation';
 import type { OperationContext } from './operation';
 import { calibrationFields, calibrationRules, modelField, runFields } from './shared-fields';
 import { besideModel } from './suggest-out';
-import { sharingFields, sharingRules } from './sharing';
+import { payingSharingFields, sharingRules } from './sharing';
 
 export const sensitivity = defineOperation({
   id: 'sensitivity',
@@ -27,7 +27,7 @@ export const sensitivity = defineOperation({
     seed: integer({ description: 'Seed of random projections', default: 0, min: 0 }),
     ...calibrationFields(sensitivityCalibration),
     ...runFields,
-    ...sharingFields,
+    ...payingSharingFields,
   },
   rules: [...calibrationRules, ...sharingRules],
   result: v.looseObject({

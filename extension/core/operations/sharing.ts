@@ -40,6 +40,18 @@ export const sharingFields = group('Running', {
   }),
   allowOpen: serverFields.allowOpen,
 });
+
+/** As {@link sharingFields}, where the operation finds out how many processes pay. */
+export const payingSharingFields = {
+  ...sharingFields,
+  ...group('Running', {
+    workers: integer({
+      description: 'Processes that share the work',
+      fallback: 'as many as save time',
+      ...{ min: 1, setting: 'workers' },
+    }),
+  }),
+};
 export const sharingNames = Object.keys(sharingFields);
 export const sharingRules = [excludes('queue', 'workers'), needs('allowOpen', 'queue')];
 

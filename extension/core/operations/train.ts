@@ -5,15 +5,8 @@ import type { TrainResult } from '../datadiet/training/train-models';
 import { dataField, datasetFields, datasetOptions, testField } from './data-fields';
 import { integer, path } from './fields';
 import { defineOperation } from './operation';
-import { sharingRules } from './sharing';
-import {
-  passKind,
-  proxyOf,
-  seedSharingFields,
-  seedSharingOf,
-  trainingFields,
-  trainingOf,
-} from './training-fields';
+import { payingSharingFields, sharingRules } from './sharing';
+import { passKind, proxyOf, seedSharingOf, trainingFields, trainingOf } from './training-fields';
 
 export const train = defineOperation({
   id: 'train',
@@ -30,7 +23,7 @@ export const train = defineOperation({
     }),
     epochs: integer({ description: 'Passes over the data', default: 3, min: 1 }),
     seeds: integer({ description: 'Trainings, with seeds 0, 1, …', default: 1, min: 1 }),
-    ...seedSharingFields,
+    ...payingSharingFields,
     ...datasetFields,
     ...trainingFields,
   },

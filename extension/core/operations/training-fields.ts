@@ -10,7 +10,7 @@ import { alone } from '../distribute/with-crew';
 import { choice, group, integer, number, path } from './fields';
 import type { RequestOf } from './fields';
 import type { Environment } from './operation';
-import { engineOf, piecesOf, sharingFields } from './sharing';
+import { engineOf, piecesOf } from './sharing';
 import type { SharingRequest } from './sharing';
 
 /** Which model is trained on a data set. */
@@ -66,18 +66,6 @@ export const trainingFields = {
       description: 'Threads per step',
       fallback: `1 for ${proxyNames.join(', ')}, else one per core`,
       min: 1,
-    }),
-  }),
-};
-
-/** For operations that train from several seeds. */
-export const seedSharingFields = {
-  ...sharingFields,
-  ...group('Running', {
-    workers: integer({
-      description: 'Processes that share the work',
-      fallback: 'as many as save time',
-      ...{ min: 1, setting: 'workers' },
     }),
   }),
 };

@@ -86,7 +86,7 @@ export function divideMemory(
 }
 
 /** The least memory that a model runs in: two sublayers, the head and some states. */
-function leastMemory(model: LayeredModel, device: DeviceName): number {
+export function leastMemory(model: LayeredModel, device: DeviceName): number {
   const { sublayerBytes, stateBytes, readoutBytes } = leastShares(model, device);
   const outer = privateBytes(model.prologue.part, device) + privateBytes(model.epilogue, device);
   const sessions = model.summary.sublayers.length * bytesPerSession;

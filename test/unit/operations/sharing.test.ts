@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { asFlag, asSetting, buildRequest } from '../../../extension/core/operations/build-request';
 import { profile } from '../../../extension/core/operations/profile';
 import { repair } from '../../../extension/core/operations/repair';
+import { sensitivity } from '../../../extension/core/operations/sensitivity';
 
 describe('who shares the work, as the editor sets it', () => {
   const settings = { workers: 3, queue: 'redis://host' };
@@ -12,6 +13,13 @@ describe('who shares the work, as the editor sets it', () => {
     expect(both).toMatchObject({ queue: 'redis://host', workers: 1 });
     const { workers } = buildRequest(profile, { model: 'm' }, { settings: { workers: 3 } });
     expect(workers).toBe(3);
+  });
+
+  it('is left open for a sensitivity profile until somebody says a number', () => {
+    const request = buildRequest(sensitivity, { model: 'm' }, {});
+    expect(request.workers).toBeUndefined();
+    const set = buildRequest(sensitivity, { model: 'm' }, { settings: { workers: 3 } });
+    expect(set.workers).toBe(3);
   });
 
   it('is nobody for a repair on states that depend on each other', () => {

@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest';
+import { openModel } from '../../../extension/core/models/open-model';
+import { leastMemory } from '../../../extension/core/runtime/memory-shares';
+import { payingProcesses } from '../../../extension/core/tensornet/sensitivity/paying-processes';
+import { fixture } from '../fixtures';
+
+const long = 1e14;
+
+it('a long profile on the CPU takes up to four processes, each with a core and memory of its own', async () => {
+  const model = await openModel(fixture('llama-gqa-untied'));
+  const least = leastMemory(model, 'cpu');
+  const count = (cores: number, memoryBytes: number): number =>
+    payingProcesses(model, long, { device: 'cpu', memoryBytes }, cores);
+  expect([1, 2, 3, 4, 16].map((cores) => count(cores, 100 * least))).toEqual([1, 2, 3, 4, 4]);
+  expect([0.5, 3.9, 4, 6].map((times) => count(16, times * least))).toEqual([1, 1, 2, 3]);
+});
+
+it('a short profile, and one on another device, takes one process', async () => {
+  const model = await openModel(fixture('llama-gqa-untied'));
+  const memoryBytes = 2 ** 32;
+  expect(payingProcesses(model, 1e12, { device: 'cpu', memoryBytes }, 8)).toBe(1);
+  expect(payingProcesses(model, long, { device: 'webgpu', memoryBytes }, 8)).toBe(1);
+});
