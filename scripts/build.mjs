@@ -142,6 +142,7 @@ const bundles = [
   { ...node, entryPoints: ['extension/worker/data-reader.ts'], outfile: 'dist/data-reader.js' },
   { ...node, entryPoints: ['extension/worker/probe.ts'], outfile: 'dist/probe.js' },
   { ...node, entryPoints: ['extension/worker/pieces.ts'], outfile: 'dist/pieces.js' },
+  { ...node, entryPoints: ['extension/worker/quantize.ts'], outfile: 'dist/quantize.js' },
   {
     ...node,
     entryPoints: ['extension/core/distribute/queue/library.ts'],

@@ -4,7 +4,9 @@ import { build } from 'esbuild';
 const root = join(import.meta.dirname, '../..');
 
 /** Bundles a child process of extension/worker as the product's build does, so that it can be forked; gives its path. */
-export async function buildChild(name: 'probe' | 'pieces' | 'inspector'): Promise<string> {
+export async function buildChild(
+  name: 'probe' | 'pieces' | 'inspector' | 'quantize',
+): Promise<string> {
   const outfile = join(root, `dist/test/${name}.js`);
   await build({
     absWorkingDir: root,

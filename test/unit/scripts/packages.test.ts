@@ -38,6 +38,7 @@ describe('the packaged extension', () => {
       'dist/mixtures-and-mixers.js',
       ...['dist/operations.js', 'dist/parquet-check.js', 'dist/pieces.js'],
       ...['dist/pieces.js.LEGAL.txt', 'dist/preview-config.js', 'dist/probe.js'],
+      'dist/quantize.js',
       ...['dist/queue-library.js', 'dist/run-command.js', 'dist/staged-families.js'],
       ...[
         'dist/weight.js',
@@ -82,7 +83,8 @@ it('the npm package holds the command line alone, and runs where it is unpacked'
   expect(files.sort()).toEqual([
     ...['CHANGELOG.md', 'LICENSE', 'README.md', 'dist/cli.js', 'dist/cli.js.LEGAL.txt'],
     ...['dist/highs.wasm', 'dist/mcp-server.js', 'dist/parquet-check.js', 'dist/pieces.js'],
-    ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/queue-library.js', 'package.json'],
+    ...['dist/pieces.js.LEGAL.txt', 'dist/probe.js', 'dist/quantize.js'],
+    ...['dist/queue-library.js', 'package.json'],
     ...['samples/calibration.txt', 'samples/espalier-sample/config.json'],
     ...['samples/espalier-sample/generation_config.json'],
     ...['samples/espalier-sample/model.safetensors'],

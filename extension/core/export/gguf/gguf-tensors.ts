@@ -9,7 +9,8 @@ import { say } from '../../message';
 import { UserError } from '../../user-error';
 import type { ByteRange } from '../byte-copier';
 import type { PlannedTensor } from '../weight-plan';
-import { quantizeRows } from './quantize/quantizers';
+import { alone } from './quantize/row-threads';
+import type { RowWriter } from './quantize/row-threads';
 import type { WritableType } from '../../checkpoints/ggml-types';
 import { bytesAs } from './type-mixes';
 
@@ -41,6 +42,8 @@ export interface Numbers extends RowsOfTensor {
 
 /** Numbers held at a time, as float32. */
 const chunkNumbers = 1 << 20;
+/** Numbers that are written as their type together. */
+const taskNumbers = 1 << 17;
 
 /** A tensor as it lies in its file. */
 export function copied({ name, tensor, ranges = [tensor] }: PlannedTensor): GgufTensor {
@@ -68,6 +71,7 @@ export function converted(name: string, numbers: Numbers): GgufTensor {
 /**
  * Gives the bytes of numbers as their type, some rows at a time.
  * @param name the tensor's
+ * @param rowWriter rounds the numbers
  * @throws CancelledError
  * @throws UserError where importance was measured on other inputs.
  */
@@ -75,6 +79,7 @@ export async function* convert(
   name: string,
   numbers: Numbers,
   cancellation: Cancellation,
+  rowWriter: RowWriter = alone,
 ): AsyncGenerator<Uint8Array> {
   const { shape, rows, type, importance, changed } = numbers;
   const [first] = rows;
@@ -91,6 +96,8 @@ export async function* convert(
     );
   }
   const ofPart = rows.reduce((sum, { count }) => sum + count, 0) / parts;
+  const perTask = Math.max(1, Math.floor(taskNumbers / length));
+  const pending: Promise<Uint8Array>[] = [];
   let done = 0;
   for (const part of rows) {
     for await (const values of floatsOfRows(part, length, cancellation)) {
@@ -102,13 +109,21 @@ export async function* convert(
       done += values.length / length;
       for (let from = start; from < done;) {
         const own = Math.floor(from / ofPart);
-        const to = Math.min(done, (own + 1) * ofPart);
+        const to = Math.min(done, (own + 1) * ofPart, from + perTask);
         const those = moved.subarray((from - start) * length, (to - start) * length);
         const weights = importance?.subarray(own * length, (own + 1) * length);
-        yield quantizeRows(type, those, length, weights);
+        const written = rowWriter.write({ type, numbers: those, length, importance: weights });
+        written.catch(() => undefined); // Thrown where it is awaited, unless another fails first.
+        pending.push(written);
         from = to;
+        if (pending.length > rowWriter.ahead) {
+          yield await (pending.shift() ?? written);
+        }
       }
     }
+  }
+  for (const written of pending) {
+    yield await written;
   }
 }
 

@@ -1,8 +1,10 @@
+import type { FileHandle } from 'node:fs/promises';
 import { ggmlTypeNumber } from '../../checkpoints/ggml-types';
 import { align } from '../../checkpoints/gguf';
 import type { GgufHeader } from '../../checkpoints/gguf';
 import { arrayType, ggufElementBytes } from '../../checkpoints/gguf-values';
 import type { GgufArray } from '../../checkpoints/gguf-values';
+import { elementCount } from '../../checkpoints/lazy-tensor';
 import { readBytes } from '../../checkpoints/read-tensor';
 import { UserError } from '../../user-error';
 import type { ByteCopier, ByteRange } from '../byte-copier';
@@ -10,6 +12,8 @@ import { onPath } from '../../jobs/write-errors';
 import { writeAll, writeFlushed } from '../byte-copier';
 import { convert } from './gguf-tensors';
 import type { GgufTensor } from './gguf-tensors';
+import { openRowWriter } from './quantize/row-threads';
+import type { RowWriter } from './quantize/row-threads';
 import { orderBlocks } from './stored-blocks';
 import { headerEntry, string, uint32, uint64 } from './header-entries';
 import { say } from '../../message';
@@ -109,42 +113,60 @@ export function layOutGguf(
 
 /** Writes the file. What lies between the tensors is zeros. */
 export async function writeGguf(path: string, plan: GgufPlan, copier: ByteCopier): Promise<void> {
-  await writeFlushed(path, async (handle) => {
-    let position = 0;
-    for (const piece of plan.header) {
-      if ('file' in piece) {
-        await copier.copy([piece], handle, path, position);
-      } else {
-        await writeAll(handle, path, piece, position);
-      }
-      position += piece.length;
+  const rowWriter = openRowWriter(
+    plan.tensors.reduce(
+      (sum, { shape, source }) => sum + (source.kind === 'numbers' ? elementCount(shape) : 0),
+      0,
+    ),
+  );
+  try {
+    await writeFlushed(path, async (handle) => writeParts(handle, path, plan, copier, rowWriter));
+  } finally {
+    await rowWriter.end();
+  }
+}
+
+async function writeParts(
+  handle: FileHandle,
+  path: string,
+  plan: GgufPlan,
+  copier: ByteCopier,
+  rowWriter: RowWriter,
+): Promise<void> {
+  let position = 0;
+  for (const piece of plan.header) {
+    if ('file' in piece) {
+      await copier.copy([piece], handle, path, position);
+    } else {
+      await writeAll(handle, path, piece, position);
     }
-    for (const { name, source, length } of plan.tensors) {
-      position = align(position, plan.alignment);
-      switch (source.kind) {
-        case 'copy':
-          await copier.copy(source.ranges, handle, path, position);
-          break;
-        case 'given':
-          await copier.write(source.bytes, handle, path, position);
-          break;
-        case 'numbers':
-        case 'blocks': {
-          let at = position;
-          const pieces =
-            source.kind === 'blocks'
-              ? orderBlocks(source.rows, copier.cancellation)
-              : convert(name, source, copier.cancellation);
-          for await (const bytes of pieces) {
-            await copier.write(bytes, handle, path, at);
-            at += bytes.length;
-          }
+    position += piece.length;
+  }
+  for (const { name, source, length } of plan.tensors) {
+    position = align(position, plan.alignment);
+    switch (source.kind) {
+      case 'copy':
+        await copier.copy(source.ranges, handle, path, position);
+        break;
+      case 'given':
+        await copier.write(source.bytes, handle, path, position);
+        break;
+      case 'numbers':
+      case 'blocks': {
+        let at = position;
+        const pieces =
+          source.kind === 'blocks'
+            ? orderBlocks(source.rows, copier.cancellation)
+            : convert(name, source, copier.cancellation, rowWriter);
+        for await (const bytes of pieces) {
+          await copier.write(bytes, handle, path, at);
+          at += bytes.length;
         }
       }
-      position += length;
     }
-    await onPath(path, async () => handle.truncate(plan.bytes));
-  });
+    position += length;
+  }
+  await onPath(path, async () => handle.truncate(plan.bytes));
 }
 
 /** The new bytes of a key with its value, or undefined where they stay. */

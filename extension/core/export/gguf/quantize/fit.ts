@@ -227,7 +227,8 @@ export function fitAffine(
         newScale = fround(sumXL / sumL2);
       }
       let sum = 0;
-      for (let i = 0; i < count; i++) {
+      // Errors only add up.
+      for (let i = 0; i < count && sum < best; i++) {
         const fitted = fround(fround(newScale * (trial[i] ?? 0)) + newMinimum);
         const difference = fround(fitted - (x[at + i] ?? 0));
         const error = absolute ? abs(difference) : fround(difference * difference);

@@ -7,33 +7,33 @@ import type { RowQuantizer } from './quantizer';
 const { fround, abs } = Math;
 const width = 32;
 const values = Int8Array.from(nonLinearValues);
-const lowest = values[0] ?? 0;
+const [lowest = 0] = values;
+const highest = values[15] ?? 0;
 const steps = 7;
 const weights = new Float32Array(width);
 const scales = new Float32Array(8);
 const numbers = new Uint8Array(256);
+
+/** By how far a whole number lies above −128: the position of the greatest value that is no larger. */
+const positions = Uint8Array.from({ length: 256 }, (_, i) =>
+  Math.max(
+    0,
+    nonLinearValues.findLastIndex((value) => value <= i - 128),
+  ),
+);
 
 /** Position of the value next to `x`. */
 function closest(x: number): number {
   if (x <= lowest) {
     return 0;
   }
-  if (x >= (values[15] ?? 0)) {
+  if (x >= highest) {
     return 15;
   }
-  let below = 0;
-  let above = 15;
-  while (above - below > 1) {
-    const middle = (below + above) >> 1;
-    if (x < (values[middle] ?? 0)) {
-      above = middle;
-    } else {
-      below = middle;
-    }
-  }
-  return fround(x - (values[above - 1] ?? 0)) < fround((values[above] ?? 0) - x)
-    ? above - 1
-    : above;
+  const below = positions[(x + 128) | 0] ?? 0;
+  return fround(x - (values[below] ?? 0)) < fround((values[below + 1] ?? 0) - x)
+    ? below
+    : below + 1;
 }
 
 /** The scale of 32 numbers under `weights`. */

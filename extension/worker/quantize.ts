@@ -1,0 +1,9 @@
+import { parentPort } from 'node:worker_threads';
+import { quantizeRows } from '../core/export/gguf/quantize/quantizers';
+import type { RowTask } from '../core/export/gguf/quantize/row-threads';
+
+/** A thread that writes the rows it is sent, one task after the other. */
+parentPort?.on('message', ({ type, numbers, length, importance }: RowTask) => {
+  const bytes = quantizeRows(type, numbers, length, importance);
+  parentPort?.postMessage(bytes, [bytes.buffer as ArrayBuffer]);
+});
