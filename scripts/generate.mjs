@@ -19,16 +19,24 @@ import { root } from './lib/repository.mjs';
 import { planSchema, requestSchema } from './lib/schemas.mjs';
 import { settleTools } from './lib/language-model-tools.mjs';
 import { say } from './lib/terminal.mjs';
+import { compileToWasm } from './lib/web-assembly.mjs';
 
 /** @param {string} path */
 const read = (path) => readFile(join(root, path), 'utf8').catch(() => '');
 
+const quantize = 'extension/core/export/gguf/quantize';
 /** @type {string[]} */
 const stale = [];
 const manifest = JSON.parse(await read('package.json'));
 const words = JSON.parse(await read('package.nls.json'));
 settleCommands(manifest, words);
-await settle(await collectedFiles(read, words));
+await settle({
+  [`${quantize}/search-bytes.ts`]: bytesModule(
+    'searchBytes',
+    await compileToWasm(join(root, quantize, 'search.as')),
+  ),
+  ...(await collectedFiles(read, words)),
+});
 const declarations = await loadDeclarations();
 settleSettings(manifest, words, declarations);
 settleTools(manifest, words, declarations);
@@ -85,4 +93,14 @@ async function formatted(path, content) {
   if (errors.length > 0)
     throw new Error(`${path}: ${errors.map(({ message }) => message).join(' ')}`);
   return code;
+}
+
+/**
+ * A module that gives bytes as base64.
+ * @param {string} name
+ * @param {Uint8Array} bytes
+ */
+function bytesModule(name, bytes) {
+  const text = Buffer.from(bytes).toString('base64');
+  return `// Written by scripts/generate.mjs.\nexport const ${name} =\n  '${text}';\n`;
 }

@@ -7,7 +7,15 @@ import { npmCommand, npmEnvironment } from './npm.mjs';
 import { manifest, root } from './repository.mjs';
 
 /** What the command line and the processes that it starts load. */
-const bundles = ['cli', 'mcp-server', 'pieces', 'probe', 'parquet-check', 'queue-library'];
+const bundles = [
+  'cli',
+  'mcp-server',
+  'pieces',
+  'probe',
+  'quantize',
+  'parquet-check',
+  'queue-library',
+];
 
 const samples = ['calibration.txt', 'held-out.txt', 'espalier-sample'];
 

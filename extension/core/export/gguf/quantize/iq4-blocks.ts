@@ -1,18 +1,17 @@
 import { nonLinearValues } from '../../../checkpoints/code-books';
 import { numberToHalf } from '../../../checkpoints/half';
-import { clamp, extreme, nearest, zeroBelow } from './fit';
+import { clamp, nearest } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';
+import { block, fitToBook, numbers, scales, weights } from './search';
+import type { CodeBook } from './search';
 
 const { fround, abs } = Math;
-const width = 32;
+/** Numbers of a group, and of what is fitted together. */
+const [width, size] = [32, 256] as const;
 const values = Int8Array.from(nonLinearValues);
 const [lowest = 0] = values;
 const highest = values[15] ?? 0;
-const steps = 7;
-const weights = new Float32Array(width);
-const scales = new Float32Array(8);
-const numbers = new Uint8Array(256);
 
 /** By how far a whole number lies above −128: the position of the greatest value that is no larger. */
 const positions = Uint8Array.from({ length: 256 }, (_, i) =>
@@ -36,56 +35,46 @@ function closest(x: number): number {
     : below + 1;
 }
 
-/** The scale of 32 numbers under `weights`. */
-function fitScale(x: Float32Array, at: number): number {
-  const value = extreme({ x, at, count: width });
-  if (abs(value) < zeroBelow) {
-    return 0;
-  }
-  let scale = 0;
-  let best = 0;
-  for (let step = -steps - 1; step <= steps; step++) {
-    const isFirst = step < -steps;
-    const inverse = isFirst ? fround(1 / fround(-value / lowest)) : fround((step + lowest) / value);
-    let sumProducts = 0;
-    let sumSquares = 0;
-    for (let i = 0; i < width; i++) {
-      const one = x[at + i] ?? 0;
-      const q = values[closest(fround(inverse * one))] ?? 0;
-      const weighted = fround((weights[i] ?? 0) * q);
-      sumProducts = fround(sumProducts + fround(weighted * one));
-      sumSquares = fround(sumSquares + fround(weighted * q));
+/** The least float32 at which {@link closest} gives a position. */
+function borderTo(position: number): number {
+  // Both lie on one side of 0 or one of them next to it: halving the way ends between neighbours.
+  let [below, above] = [values[position - 1] ?? 0, values[position] ?? 0];
+  for (;;) {
+    const middle = fround((below + above) / 2);
+    if (middle === below || middle === above) {
+      return above;
     }
-    if (isFirst) {
-      scale = sumSquares > 0 ? fround(sumProducts / sumSquares) : 0;
-      best = fround(scale * sumProducts);
-    } else if (sumSquares > 0 && fround(sumProducts * sumProducts) > fround(best * sumSquares)) {
-      scale = fround(sumProducts / sumSquares);
-      best = fround(scale * sumProducts);
-    }
+    [below, above] = closest(middle) < position ? [middle, above] : [below, middle];
   }
-  return scale;
 }
 
-/** Fits the groups of a block of `size` numbers. */
-function fitBlock(
+const book: CodeBook = {
+  lowest,
+  borders: Array.from({ length: 15 }, (_, i) => borderTo(i + 1)),
+  growths: Array.from({ length: 15 }, (_, i) => (values[i + 1] ?? 0) - (values[i] ?? 0)),
+};
+
+/** Fits the groups of `count` numbers; the spread of weights is that of `size` numbers. */
+function fitGroups(
   x: Float32Array,
   from: number,
+  count: number,
   size: number,
   importance: Float32Array | undefined,
 ): void {
-  const spread =
-    importance === undefined ? 0 : fround(sumOfSquares(x, from, size) * fround(2 / size));
-  for (let at = from; at < from + size; at += width) {
+  block.set(x.subarray(from, from + count));
+  for (let at = 0; at < count; at += size) {
+    const own = weights.subarray(at, at + size);
     if (importance === undefined) {
-      for (let i = 0; i < width; i++) {
-        weights[i] = (x[at + i] ?? 0) ** 2;
+      for (let i = 0; i < size; i++) {
+        own[i] = (block[at + i] ?? 0) ** 2;
       }
     } else {
-      weigh(x, importance, at, spread, weights, width);
+      const spread = fround(sumOfSquares(block, at, size) * fround(2 / size));
+      weigh(x, importance, from + at, spread, own, size);
     }
-    scales[(at - from) / width] = fitScale(x, at);
   }
+  fitToBook(count / width, width, book);
 }
 
 function roundGroup(x: Float32Array, at: number, scale: number, to: number): void {
@@ -102,19 +91,22 @@ function storeGroup(out: DataView, at: number, from: number): void {
 }
 
 export const quantizeIQ4NL: RowQuantizer = (x, out, at, importance) => {
-  for (let from = 0, to = at; from < x.length; from += width, to += 18) {
-    fitBlock(x, from, width, importance);
-    const [scale = 0] = scales;
-    roundGroup(x, from, scale, 0);
-    out.setUint16(to, numberToHalf(scale), true);
-    storeGroup(out, to + 2, 0);
+  for (let from = 0, to = at; from < x.length; from += size) {
+    const count = Math.min(size, x.length - from);
+    fitGroups(x, from, count, width, importance);
+    for (let group = 0; group < count / width; group++, to += 18) {
+      const scale = scales[group] ?? 0;
+      roundGroup(x, from + width * group, scale, 0);
+      out.setUint16(to, numberToHalf(scale), true);
+      storeGroup(out, to + 2, 0);
+    }
   }
 };
 
 export const quantizeIQ4XS: RowQuantizer = (x, out, at, importance) => {
-  for (let from = 0, to = at; from < x.length; from += 256, to += 136) {
-    fitBlock(x, from, 256, importance);
-    const greatest = scales.reduce((a, b) => (abs(b) > abs(a) ? b : a), 0);
+  for (let from = 0, to = at; from < x.length; from += size, to += 136) {
+    fitGroups(x, from, size, size, importance);
+    const greatest = scales.subarray(0, 8).reduce((a, b) => (abs(b) > abs(a) ? b : a), 0);
     const unit = fround(-greatest / 32);
     const inverse = unit === 0 ? 0 : fround(1 / unit);
     let high = 0;

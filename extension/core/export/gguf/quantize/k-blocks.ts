@@ -1,23 +1,25 @@
 import { halfToNumber, numberToHalf } from '../../../checkpoints/half';
-import {
-  clamp,
-  fitAffine,
-  fitPositive,
-  fitStepwise,
-  fitSymmetric,
-  nearest,
-  zeroBelow,
-} from './fit';
-import type { AffineSearch } from './fit';
+import { clamp, fitPositive, fitStepwise, nearest, zeroBelow } from './fit';
 import { sumOf, sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';
+import {
+  block,
+  fitAffine,
+  fitScales,
+  fitSymmetric,
+  minima,
+  numbers,
+  scaleNumbers,
+  scales,
+  sums,
+  weights,
+} from './search';
+import type { AffineSearch } from './search';
 
 const { fround, abs, sqrt } = Math;
 /** Numbers of a block. */
 const size = 256;
-const block = new Float32Array(size);
-const numbers = new Uint8Array(size);
-const weights = new Float32Array(32);
+const minimumNumbers = new Uint8Array(16);
 
 type BlockQuantizer = (
   out: DataView,
@@ -36,25 +38,6 @@ function inBlocks(bytes: number, quantize: BlockQuantizer): RowQuantizer {
   };
 }
 
-/** Scale and minimum of each group, and those that the block has for them. */
-interface Groups {
-  readonly scales: Float32Array;
-  readonly minima: Float32Array;
-  readonly sums: Float32Array;
-  readonly scaleNumbers: Uint8Array;
-  readonly minimumNumbers: Uint8Array;
-}
-
-function groupsOf(count: number): Groups {
-  return {
-    scales: new Float32Array(count),
-    minima: new Float32Array(count),
-    sums: new Float32Array(count),
-    scaleNumbers: new Uint8Array(count),
-    minimumNumbers: new Uint8Array(count),
-  };
-}
-
 /** How a format with minima searches. */
 interface AffineFormat {
   readonly width: 16 | 32;
@@ -68,50 +51,49 @@ interface AffineFormat {
 
 /** Fits `block`, and gives the bits of the block's own scale and minimum (float16). */
 function fitGroups(
-  groups: Groups,
   { width, most, plain, weighted, spread }: AffineFormat,
   importance: Float32Array | undefined,
 ): readonly [scale: number, minimum: number] {
-  const { scales, minima, sums, scaleNumbers, minimumNumbers } = groups;
+  const groups = size / width;
   const squares = importance === undefined ? 0 : sumOfSquares(block, 0, size);
   const sigma = fround(fround(spread * squares) / size);
-  for (const group of scales.keys()) {
-    const at = width * group;
+  for (let group = 0; group < groups; group++) {
+    const own = weights.subarray(width * group, width * (group + 1));
     if (importance !== undefined) {
-      weigh(block, importance, at, sigma, weights, width);
+      weigh(block, importance, width * group, sigma, own, width);
     } else {
       const base =
-        plain.absolute === true ? 0 : fround(sqrt(fround(sumOfSquares(block, at, width) / width)));
+        plain.absolute === true
+          ? 0
+          : fround(sqrt(fround(sumOfSquares(block, width * group, width) / width)));
       for (let i = 0; i < width; i++) {
-        weights[i] = base + abs(block[at + i] ?? 0);
+        own[i] = base + abs(block[width * group + i] ?? 0);
       }
     }
-    sums[group] = sumOf(weights, width);
-    const search = importance === undefined ? plain : weighted;
-    const run = { x: block, at, count: width };
-    scales[group] = fitAffine(run, search, weights, numbers, minima, group);
+    sums[group] = sumOf(own, width);
   }
+  fitAffine(groups, width, importance === undefined ? plain : weighted);
+  const [ownScales, ownMinima] = [scales.subarray(0, groups), minima.subarray(0, groups)];
   if (importance !== undefined) {
-    const scale = fitPositive(scales, most, scaleNumbers, sums);
-    const minimum = fitPositive(minima, most, minimumNumbers, sums);
+    const scale = fitPositive(ownScales, most, scaleNumbers, sums);
+    const minimum = fitPositive(ownMinima, most, minimumNumbers, sums);
     return [numberToHalf(scale), numberToHalf(minimum)];
   }
-  return [shareOut(scales, most, scaleNumbers), shareOut(minima, most, minimumNumbers)];
+  return [shareOut(ownScales, most, scaleNumbers), shareOut(ownMinima, most, minimumNumbers)];
 }
 
 /** Integers up to `most` for scales, the greatest of them `most`; bits of what they count. */
-function shareOut(scales: Float32Array, most: number, into: Uint8Array): number {
-  const greatest = scales.reduce((a, b) => (b > a ? b : a), 0);
+function shareOut(fitted: Float32Array, most: number, into: Uint8Array): number {
+  const greatest = fitted.reduce((a, b) => (b > a ? b : a), 0);
   const inverse = greatest > 0 ? fround(most / greatest) : 0;
-  for (let i = 0; i < scales.length; i++) {
-    into[i] = Math.min(most, nearest(fround(inverse * (scales[i] ?? 0))) & 255);
+  for (let i = 0; i < fitted.length; i++) {
+    into[i] = Math.min(most, nearest(fround(inverse * (fitted[i] ?? 0))) & 255);
   }
   return numberToHalf(fround(greatest / most));
 }
 
 /** Rounds `block` anew with the scales as they are stored. */
 function roundAffine(
-  { scaleNumbers, minimumNumbers }: Groups,
   width: number,
   most: number,
   [scaleBits, minimumBits]: readonly [number, number],
@@ -149,8 +131,6 @@ function storeNibbles(out: DataView, at: number): void {
   }
 }
 
-const sixteen = groupsOf(16);
-const eight = groupsOf(8);
 const afterwards = { from: -0.9, step: 0.05, steps: 36 };
 
 const formatQ2: AffineFormat = {
@@ -162,10 +142,10 @@ const formatQ2: AffineFormat = {
 };
 
 export const quantizeQ2K = inBlocks(84, (out, at, importance) => {
-  const bits = fitGroups(sixteen, formatQ2, importance);
-  roundAffine(sixteen, 16, 3, bits);
+  const bits = fitGroups(formatQ2, importance);
+  roundAffine(16, 3, bits);
   for (let i = 0; i < 16; i++) {
-    out.setUint8(at + i, (sixteen.scaleNumbers[i] ?? 0) | ((sixteen.minimumNumbers[i] ?? 0) << 4));
+    out.setUint8(at + i, (scaleNumbers[i] ?? 0) | ((minimumNumbers[i] ?? 0) << 4));
   }
   storePairs(out, at + 16);
   out.setUint16(at + 80, bits[0], true);
@@ -174,7 +154,6 @@ export const quantizeQ2K = inBlocks(84, (out, at, importance) => {
 
 /** Scales and minima of six bits in twelve bytes. */
 function storeSixBits(out: DataView, at: number): void {
-  const { scaleNumbers, minimumNumbers } = eight;
   for (let i = 0; i < 4; i++) {
     const [scale, minimum] = [scaleNumbers[i] ?? 0, minimumNumbers[i] ?? 0];
     const [scale2, minimum2] = [scaleNumbers[i + 4] ?? 0, minimumNumbers[i + 4] ?? 0];
@@ -195,8 +174,8 @@ function withSixBits(bits: 4 | 5, plain: Omit<AffineSearch, 'most'>): RowQuantiz
     spread: 2,
   };
   return inBlocks(bits === 4 ? 144 : 176, (out, at, importance) => {
-    const halves = fitGroups(eight, format, importance);
-    roundAffine(eight, 32, most, halves);
+    const halves = fitGroups(format, importance);
+    roundAffine(32, most, halves);
     out.setUint16(at, halves[0], true);
     out.setUint16(at + 2, halves[1], true);
     storeSixBits(out, at + 4);
@@ -215,10 +194,6 @@ function withSixBits(bits: 4 | 5, plain: Omit<AffineSearch, 'most'>): RowQuantiz
 
 export const quantizeQ4K = withSixBits(4, { from: -1, step: 0.1, steps: 20 });
 export const quantizeQ5K = withSixBits(5, { from: -0.5, step: 0.1, steps: 15 });
-
-const scales = new Float32Array(16);
-const sums = new Float32Array(16);
-const scaleNumbers = new Uint8Array(16);
 
 /** Rounds `block` anew with signed scales as they are stored; numbers are stored with `most` added. */
 function roundSymmetric(unit: number, offset: number, most: number): void {
@@ -254,12 +229,12 @@ export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
   } else {
     const spread = fround(fround(2 * sumOfSquares(block, 0, size)) / size);
     for (let group = 0; group < 16; group++) {
-      weigh(block, importance, 16 * group, spread, weights, 16);
-      sums[group] = sumOf(weights, 16);
-      const run = { x: block, at: 16 * group, count: 16 };
-      scales[group] = fitSymmetric(run, 4, numbers, weights);
+      const own = weights.subarray(16 * group, 16 * (group + 1));
+      weigh(block, importance, 16 * group, spread, own, 16);
+      sums[group] = sumOf(own, 16);
     }
-    half = numberToHalf(fitSymmetric({ x: scales, at: 0, count: 16 }, 32, scaleNumbers, sums));
+    fitSymmetric(16, 16, 4);
+    half = numberToHalf(fitScales(16, 32));
   }
   roundSymmetric(halfToNumber(half), 32, 4);
   for (let i = 0; i < 32; i++) {
@@ -285,10 +260,10 @@ export const quantizeQ3K = inBlocks(110, (out, at, importance) => {
 });
 
 export const quantizeQ6K = inBlocks(210, (out, at, importance) => {
-  for (let group = 0; group < 16; group++) {
-    const run = { x: block, at: 16 * group, count: 16 };
-    scales[group] = fitSymmetric(run, 32, numbers, importance, 16 * group);
+  for (let i = 0; i < size; i++) {
+    weights[i] = importance === undefined ? (block[i] ?? 0) ** 2 : (importance[i] ?? 0);
   }
+  fitSymmetric(16, 16, 32);
   const greatest = greatestScale();
   if (abs(greatest) < zeroBelow) {
     for (let i = 0; i < 210; i++) {

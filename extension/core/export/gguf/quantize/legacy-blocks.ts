@@ -1,15 +1,12 @@
 import { numberToHalf } from '../../../checkpoints/half';
-import { extreme, fitAffine, fitSymmetric } from './fit';
-import type { AffineSearch } from './fit';
+import { extreme } from './fit';
 import { sumOfSquares, weigh } from './quantizer';
 import type { RowQuantizer } from './quantizer';
+import { block, fitAffine, fitSymmetric, minima, numbers, scales, weights } from './search';
+import type { AffineSearch } from './search';
 
 const { fround, abs } = Math;
 const size = 32;
-const numbers = new Uint8Array(size);
-const weights = new Float32Array(size);
-const block = new Float32Array(size);
-const minimumOf = new Float32Array(1);
 
 /** Q8_0: a scale and 32 numbers of eight bits. */
 export const quantizeQ8: RowQuantizer = (x, out, at) => {
@@ -25,28 +22,46 @@ export const quantizeQ8: RowQuantizer = (x, out, at) => {
   }
 };
 
+/** Groups that are searched together. */
+const together = 8;
+
+/** Weighs some groups of a row and gives their number. */
+function weighGroups(
+  x: Float32Array,
+  from: number,
+  importance: Float32Array,
+  spread: number,
+): number {
+  const count = Math.min(together * size, x.length - from);
+  weigh(x, importance, from, spread, weights, count);
+  block.set(x.subarray(from, from + count));
+  return count / size;
+}
+
+const spreadOf = (x: Float32Array): number => fround(sumOfSquares(x, 0, x.length) / x.length);
+
 /** Q4_0 and Q5_0: a scale and 32 numbers of `bits` bits. */
 export function symmetric(bits: 4 | 5): RowQuantizer {
   const half = 2 ** (bits - 1);
   const bytes = bits === 4 ? 18 : 22;
+  const put = (out: DataView, to: number, scale: number, group: number): void => {
+    out.setUint16(to, numberToHalf(scale), true);
+    store(out, to + 2, bits, size * group);
+  };
   return (x, out, at, importance) => {
-    const spread = fround(sumOfSquares(x, 0, importance === undefined ? 0 : x.length) / x.length);
-    for (let from = 0, to = at; from < x.length; from += size, to += bytes) {
-      let scale: number;
+    const groups = x.length / size;
+    const spread = importance === undefined ? 0 : spreadOf(x);
+    for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
+      const to = at + bytes * first;
       if (importance === undefined) {
-        scale = fround(extreme({ x, at: from, count: size }) / -half);
-        const inverse = scale === 0 ? 0 : fround(1 / scale);
-        for (let i = 0; i < size; i++) {
-          const moved = fround(fround((x[from + i] ?? 0) * inverse) + (half + 0.5));
-          numbers[i] = Math.min(2 * half - 1, Math.trunc(moved));
-        }
-      } else {
-        weigh(x, importance, from, spread, weights, size);
-        block.set(x.subarray(from, from + size));
-        scale = fitSymmetric({ x: block, at: 0, count: size }, half, numbers, weights);
+        put(out, to, reachedBy(x, size * first, half), 0);
+        continue;
       }
-      out.setUint16(to, numberToHalf(scale), true);
-      store(out, to + 2, bits);
+      const count = weighGroups(x, size * first, importance, spread);
+      fitSymmetric(count, size, half);
+      for (let group = 0; group < count; group++) {
+        put(out, to + bytes * group, scales[group] ?? 0, group);
+      }
     }
   };
 }
@@ -55,24 +70,43 @@ export function symmetric(bits: 4 | 5): RowQuantizer {
 export function affine(bits: 4 | 5): RowQuantizer {
   const search: AffineSearch = { most: 2 ** bits - 1, from: -0.9, step: 0.05, steps: 36 };
   const bytes = bits === 4 ? 20 : 24;
+  const put = (
+    out: DataView,
+    to: number,
+    [scale, minimum]: readonly [scale: number, minimum: number],
+    group: number,
+  ): void => {
+    out.setUint16(to, numberToHalf(scale), true);
+    out.setUint16(to + 2, numberToHalf(minimum), true);
+    store(out, to + 4, bits, size * group);
+  };
   return (x, out, at, importance) => {
-    const spread = fround(sumOfSquares(x, 0, importance === undefined ? 0 : x.length) / x.length);
-    for (let from = 0, to = at; from < x.length; from += size, to += bytes) {
-      let scale: number;
-      let minimum: number;
+    const groups = x.length / size;
+    const spread = importance === undefined ? 0 : spreadOf(x);
+    for (let first = 0; first < groups; first += importance === undefined ? 1 : together) {
+      const to = at + bytes * first;
       if (importance === undefined) {
-        [scale, minimum] = spanned(x, from, search.most);
-      } else {
-        weigh(x, importance, from, spread, weights, size);
-        block.set(x.subarray(from, from + size));
-        scale = fitAffine({ x: block, at: 0, count: size }, search, weights, numbers, minimumOf, 0);
-        minimum = -(minimumOf[0] ?? 0);
+        put(out, to, spanned(x, size * first, search.most), 0);
+        continue;
       }
-      out.setUint16(to, numberToHalf(scale), true);
-      out.setUint16(to + 2, numberToHalf(minimum), true);
-      store(out, to + 4, bits);
+      const count = weighGroups(x, size * first, importance, spread);
+      fitAffine(count, size, search);
+      for (let group = 0; group < count; group++) {
+        put(out, to + bytes * group, [scales[group] ?? 0, -(minima[group] ?? 0)], group);
+      }
     }
   };
+}
+
+/** Scale by which −half stands for the number of greatest size. */
+function reachedBy(x: Float32Array, from: number, half: number): number {
+  const scale = fround(extreme({ x, at: from, count: size }) / -half);
+  const inverse = scale === 0 ? 0 : fround(1 / scale);
+  for (let i = 0; i < size; i++) {
+    const moved = fround(fround((x[from + i] ?? 0) * inverse) + (half + 0.5));
+    numbers[i] = Math.min(2 * half - 1, Math.trunc(moved));
+  }
+  return scale;
 }
 
 /** Scale and minimum that reach from the smallest number to the largest. */
@@ -93,12 +127,12 @@ function spanned(x: Float32Array, from: number, most: number): [scale: number, m
   return [scale, minimum];
 }
 
-/** Number i and number i + 16 share a byte; fifth bits lie before them in four bytes. */
-function store(out: DataView, at: number, bits: 4 | 5): void {
+/** Numbers `first` + i and `first` + i + 16 share a byte; fifth bits lie before them in four bytes. */
+function store(out: DataView, at: number, bits: 4 | 5, first: number): void {
   const from = bits === 4 ? at : at + 4;
   let fifth = 0;
   for (let i = 0; i < 16; i++) {
-    const [low, high] = [numbers[i] ?? 0, numbers[i + 16] ?? 0];
+    const [low, high] = [numbers[first + i] ?? 0, numbers[first + i + 16] ?? 0];
     out.setUint8(from + i, (low & 15) | ((high & 15) << 4));
     fifth |= ((low >> 4) << i) | ((high >> 4) << (i + 16));
   }
