@@ -1,17 +1,19 @@
 import type { Checkpoint, LazyTensor } from '../../checkpoints/lazy-tensor';
 import type { Architecture, PartKind, QueryGrowth, Scales, SinePositions } from './architecture';
-import { attentionNames, besideOf, branchOf, lacking, partsOf } from './block-parts';
+import { besideOf, branchOf, lacking, partsOf } from './block-parts';
 import { carriedStreams } from './carried-streams';
 import type { CarriedStream } from './carried-streams';
 import { expertShape, findExperts, withCount } from './find-experts';
 import type { AttentionShape } from '../parts/attention';
 import { findEnds } from './find-ends';
-import type { AltUp } from '../parts/altup';
+import type { AltUp } from '../parts/streams/altup';
 import type { BlockEnd, PerLayer } from '../parts/block-end';
-import { findAttention, findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
+import { findFeedforward, isSame, ownHeads, readShapes } from '../parts/branches';
 import type { FeedforwardShape } from '../parts/feedforward';
-import { findSharedTransformer } from '../parts/shared-transformer';
+import { findAnyAttention } from '../parts/find-attention';
 import { sparsityOf } from '../parts/sparsity';
+import { findConnection, findStreams } from '../parts/streams/hyper-connections';
+import type { ConnectedStreams, Connection } from '../parts/streams/hyper-connections';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
@@ -23,7 +25,13 @@ import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
 import { describedForms, TensorFinder } from './tensor-finder';
-import { findPatchSublayer, keepBehind, withBehind, withFactor } from './transformer-sublayer';
+import {
+  findPatchSublayer,
+  keepBehind,
+  withBehind,
+  withConnection,
+  withFactor,
+} from './transformer-sublayer';
 import type { PatchPlace, Start, TransformerSublayer } from './transformer-sublayer';
 
 /** Names within a block of the modules whose places patches take. */
@@ -67,6 +75,8 @@ export interface TransformerLayout {
   readonly perLayer: PerLayer | undefined;
   /** Streams beside the one that sublayers read. */
   readonly altUp: AltUp | undefined;
+  /** Streams that every sublayer reads and changes all of, which are one as wide as all here. */
+  readonly streams: ConnectedStreams | undefined;
   /** Streams that attentions of later blocks make keys and values of. */
   readonly carried: readonly CarriedStream[];
   /** Whether that is of the words alone. */
@@ -184,6 +194,15 @@ export function layOutTransformer(
       const turned = latent?.turnedDim ?? heads.headDim;
       rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
     }
+    const connectionOf = (place: PatchPlace): Connection | undefined =>
+      architecture.connections &&
+      findConnection(
+        architecture.connections,
+        place === 'attention' ? 'attention' : 'feedforward',
+        config,
+        tensors,
+        blockPrefix,
+      );
     const add = (place: PatchPlace, find: () => TransformerSublayer, isLast: boolean): void => {
       const id = `block.${block}.${place}`;
       const { sumNorm } = branchOf(architecture, place);
@@ -206,7 +225,8 @@ export function layOutTransformer(
         keepBehind(sublayers, start, sumNorms(), behind);
       } else {
         const factor = architecture.streamFactor?.(config, place) ?? 1;
-        sublayers.push(withBehind(withFactor(find(), factor), [], behind));
+        const found = withConnection(withFactor(find(), factor), connectionOf(place));
+        sublayers.push(withBehind(found, [], behind));
       }
     };
     const find: Record<PartKind, () => TransformerSublayer> = {
@@ -214,26 +234,13 @@ export function layOutTransformer(
         kind: 'attention',
         block,
         ...(isSame(heads, attention) ? {} : { heads }),
-        weights:
-          architecture.shared === undefined
-            ? findAttention(
-                attentionNames(own, turns),
-                biases,
-                tensors,
-                blockPrefix,
-                { ...attention, ...heads },
-                keysBlock === undefined
-                  ? undefined
-                  : { block: keysBlock, prefix: placeOfBlock(keysBlock) },
-              )
-            : findSharedTransformer(
-                architecture.shared,
-                config,
-                tensors,
-                placeOfBlock,
-                block,
-                attention,
-              ),
+        weights: findAnyAttention(
+          own,
+          config,
+          tensors,
+          { block, placeOf: placeOfBlock, keysBlock, turns },
+          { ...attention, ...heads },
+        ),
         slidingWindow: architecture.slidingWindow(config, block),
         rotary,
       }),
@@ -254,7 +261,7 @@ export function layOutTransformer(
           architecture,
           withCount(experts ?? lacking('experts'), config.espalier?.experts?.[block]),
           tensors,
-          blockPrefix,
+          { block, prefix: blockPrefix },
           config,
         ),
       }),
@@ -304,6 +311,7 @@ export function layOutTransformer(
     startEnds: start.ends,
     perLayer: ends.perLayer,
     altUp: ends.altUp,
+    streams: findStreams(architecture.connections, config, tensors, prefix),
     carried: carriedStreams(sublayers, places, start.ends),
     normsWordsAlone: outer.normsWordsAlone ?? false,
     projections:
