@@ -41,6 +41,10 @@ export const streamWidth = ({
   streamWidth: width = hiddenSize,
 }: Pick<ModelEmitter, 'hiddenSize' | 'streamWidth'>): number => width;
 
+/** Whether sublayers mix several streams, and do not only add to one. */
+export const mixesStreams = (emitter: ModelEmitter | undefined): boolean =>
+  emitter !== undefined && streamWidth(emitter) > emitter.hiddenSize;
+
 /** Name of the residual stream in a state. */
 export const stream = 'hidden';
 

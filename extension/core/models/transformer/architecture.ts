@@ -250,6 +250,8 @@ export interface Architecture {
   readonly readsEmbedding?: boolean;
   /** Classes in transformers, of the text tower where it is one, where they are not named after its type. */
   readonly classes?: { readonly config: string; readonly model: string };
+  /** Names of a block's modules in transformers, by those that its tensors have, where these differ. */
+  readonly moduleNames?: Readonly<Record<string, string>>;
   /** Why its modules in transformers are not as its tensors are named, as a sentence; they are when absent. */
   readonly otherModules?: Message;
   /** Whether transformers adds the stream, as a second argument, inside the modules of these branches. */

@@ -1,6 +1,5 @@
 import type { Architecture } from '../../transformer/architecture';
 import type { ConfigFields } from '../../transformer/config-layout';
-import type { ModelConfig } from '../../transformer/model-config';
 import { base, everywhere, gatedExpert, numberIn } from '../pieces';
 
 /** Kinds of attention, and how many tokens a run has that is compressed into one key. */
@@ -68,6 +67,12 @@ export const deepseekV4: Architecture = {
   ...base,
   modelType: 'deepseek_v4',
   classes: { config: 'DeepseekV4Config', model: 'DeepseekV4ForCausalLM' },
+  moduleNames: {
+    attn: 'self_attn',
+    attn_norm: 'input_layernorm',
+    ffn: 'mlp',
+    ffn_norm: 'post_attention_layernorm',
+  },
   config: {
     names: { num_experts: 'n_routed_experts', intermediate_size: 'moe_intermediate_size' },
     lists: {
@@ -87,7 +92,10 @@ export const deepseekV4: Architecture = {
       sliding_window: 128,
     }),
     computed: (config) => ({ num_key_value_heads: 1, rope_parameters: ropes(config) }),
-    only: () => ({ mlp_bias: false }),
+    only: ({ scoring_func: score }) => ({
+      mlp_bias: false,
+      ...(score === 'sigmoid' ? {} : { scoring_func: 'sqrtsoftplus' }),
+    }),
   },
   outer: { ...base.outer, heads: ['head', 'lm_head'] },
   attention: { ...base.attention, norm: 'attn_norm', output: 'attn.wo_b' },
@@ -111,7 +119,7 @@ export const deepseekV4: Architecture = {
     down: 'w2',
     inner: ({ moe_intermediate_size: inner }) => inner ?? 0,
     routing: (config) => ({
-      score: scoreOf(config),
+      score: config['scoring_func'] === 'sigmoid' ? 'sigmoid' : 'root-softplus',
       normalized: true,
       shareScale: config.routed_scaling_factor,
     }),
@@ -146,13 +154,9 @@ export const deepseekV4: Architecture = {
     attention: 'hc_attn_',
     feedforward: 'hc_ffn_',
     head: 'hc_head.hc_',
+    modules: { attention: 'attn_hc', feedforward: 'ffn_hc' },
   },
   rotary: 'by-layer-type',
   interleavedRotary: true,
   slidingWindow: everywhere,
-};
-
-const scoreOf = (config: ModelConfig): 'softmax' | 'sigmoid' | 'root-softplus' => {
-  const { scoring_func: name } = config;
-  return name === 'softmax' || name === 'sigmoid' ? name : 'root-softplus';
 };

@@ -18,6 +18,8 @@ export interface ConnectionNames {
   readonly feedforward: string;
   /** The same outside the blocks, behind the last. */
   readonly head: string;
+  /** Modules of a block in transformers. */
+  readonly modules: Readonly<Record<'attention' | 'feedforward', string>>;
 }
 
 /** What makes factors of all streams: matrix · norm(streams) · scale + base. */
