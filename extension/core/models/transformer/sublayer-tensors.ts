@@ -212,8 +212,8 @@ const linearIfAny = (linear: Linear | undefined): Linear[] =>
   linear === undefined ? [] : [linear];
 
 /**
- * Undefined where no single expert can be removed: the router's rows must lie one after the other, groups of
- * experts must stay equal, and a table that chooses experts by token would still name the one that is gone.
+ * Undefined where no single expert can be removed: the router's rows must lie one after the other, and
+ * groups of experts must stay equal.
  */
 export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | undefined {
   if (sublayer.kind !== 'expert') {
@@ -224,7 +224,6 @@ export function expertTensors(sublayer: TransformerSublayer): ExpertTensors | un
   return router === undefined ||
     router.packed !== undefined ||
     sublayer.shape.groups !== undefined ||
-    sublayer.weights.byToken !== undefined ||
     choiceBias.some(({ shape }) => shape.length > 1)
     ? undefined
     : {

@@ -117,14 +117,14 @@ export const deepseekV4: Architecture = {
     isMadeByNumber: true,
     gateUp: ['w1', 'w3'],
     down: 'w2',
-    inner: ({ moe_intermediate_size: inner }) => inner ?? 0,
+    inner: ({ moe_intermediate_size: inner }) => inner,
     routing: (config) => ({
       score: config['scoring_func'] === 'sigmoid' ? 'sigmoid' : 'root-softplus',
       normalized: true,
       shareScale: config.routed_scaling_factor,
     }),
     shared: ({ moe_intermediate_size: inner }) => ({
-      ...gatedExpert('ffn.shared_experts', inner ?? 0),
+      ...gatedExpert('ffn.shared_experts', inner),
       gateUp: { kind: 'separate', names: ['ffn.shared_experts.w1', 'ffn.shared_experts.w3'] },
       down: 'ffn.shared_experts.w2',
     }),
