@@ -157,6 +157,36 @@ it.each([
   expect(`${subject.field ?? ''}: ${message}`).toMatch(why);
 });
 
+it('reads tensors under the names of the published files, too', async () => {
+  const other = withFields('published', {});
+  const file = join(other, 'model.safetensors');
+  const bytes = readFileSync(file);
+  const length = Number(bytes.readBigUInt64LE(0));
+  // Shorter names, and spaces behind the header: offsets count from its end.
+  const header = bytes
+    .toString('utf8', 8, 8 + length)
+    .replaceAll('"model.', '"')
+    .replace('"embed_tokens.weight"', '"embed.weight"')
+    .replaceAll('"hc_head.hc_', '"hc_head_');
+  writeFileSync(
+    file,
+    Buffer.concat([
+      bytes.subarray(0, 8),
+      Buffer.from(header.padEnd(length)),
+      bytes.subarray(8 + length),
+    ]),
+  );
+  const { path } = await prune(other, block(1), join(out, 'published-pruned'));
+  const expected = await outputsOf(await openModel(folder), [ids], block(1));
+  const pruned = await openModel(path);
+  expect(relativeError(await outputsOf(pruned, [ids]), expected)).toBeLessThan(1e-5);
+  expect(pruned.summary.warnings).toEqual([]);
+  const { tensors } = await openSafetensors(join(path, 'model.safetensors'));
+  expect([...tensors.keys()]).toEqual(
+    expect.arrayContaining(['embed.weight', 'hc_head_fn', 'layers.2.attn.wq_a.weight']),
+  );
+});
+
 it('a table of experts must hold integers', async () => {
   const other = withFields('table-of-floats', {});
   const file = join(other, 'model.safetensors');

@@ -13,7 +13,7 @@ import type { FeedforwardShape } from '../parts/feedforward';
 import { findAnyAttention } from '../parts/find-attention';
 import { sparsityOf } from '../parts/sparsity';
 import { findConnection, findStreams } from '../parts/streams/hyper-connections';
-import type { ConnectedStreams, Connection } from '../parts/streams/hyper-connections';
+import type { ConnectedStreams } from '../parts/streams/hyper-connections';
 import type { Linear } from '../parts/linear';
 import { findMixer, mixerShape } from '../parts/mixers/mixer';
 import type { MixerShape } from '../parts/mixers/mixer';
@@ -24,7 +24,7 @@ import type { Norm } from '../parts/norm';
 import type { OuterLinears } from './outer-matrices';
 import { configOfLayerType, readRotary } from '../parts/rotary';
 import type { Rotary } from '../parts/rotary';
-import { describedForms, TensorFinder } from './tensor-finder';
+import { describedForms, spellingsOf, TensorFinder } from './tensor-finder';
 import {
   findPatchSublayer,
   keepBehind,
@@ -138,7 +138,9 @@ export function layOutTransformer(
   const prefix =
     outer.prefixes.find((one) =>
       ['weight', 'quants'].some((part) =>
-        checkpoint.tensors.has(`${one}${outer.embedding}.${part}`),
+        spellingsOf(architecture, `${one}${outer.embedding}.${part}`).some((name) =>
+          checkpoint.tensors.has(name),
+        ),
       ),
     ) ??
     outer.prefixes[0] ??
@@ -194,15 +196,6 @@ export function layOutTransformer(
       const turned = latent?.turnedDim ?? heads.headDim;
       rotaries.set(rotary, readRotary(seen, turned, turning, folder.config));
     }
-    const connectionOf = (place: PatchPlace): Connection | undefined =>
-      architecture.connections &&
-      findConnection(
-        architecture.connections,
-        place === 'attention' ? 'attention' : 'feedforward',
-        config,
-        tensors,
-        blockPrefix,
-      );
     const add = (place: PatchPlace, find: () => TransformerSublayer, isLast: boolean): void => {
       const id = `block.${block}.${place}`;
       const { sumNorm } = branchOf(architecture, place);
@@ -225,7 +218,8 @@ export function layOutTransformer(
         keepBehind(sublayers, start, sumNorms(), behind);
       } else {
         const factor = architecture.streamFactor?.(config, place) ?? 1;
-        const found = withConnection(withFactor(find(), factor), connectionOf(place));
+        const connection = findConnection(architecture, place, config, tensors, blockPrefix);
+        const found = withConnection(withFactor(find(), factor), connection);
         sublayers.push(withBehind(found, [], behind));
       }
     };

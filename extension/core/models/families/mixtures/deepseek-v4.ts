@@ -98,6 +98,8 @@ export const deepseekV4: Architecture = {
     }),
   },
   outer: { ...base.outer, heads: ['head', 'lm_head'] },
+  // As published.
+  aliases: { 'embed_tokens.weight': 'embed.weight', 'hc_head.hc_': 'hc_head_' },
   attention: { ...base.attention, norm: 'attn_norm', output: 'attn.wo_b' },
   feedforward: {
     norm: 'ffn_norm',

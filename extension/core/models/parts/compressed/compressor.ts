@@ -110,7 +110,7 @@ export function emitCompressed(
 }
 
 /** 0, 1, … below a count [1]. */
-export const emitNumbers = (graph: GraphBuilder, count: Value): Value =>
+const emitNumbers = (graph: GraphBuilder, count: Value): Value =>
   graph.op('Range', [
     graph.ints([0], []),
     graph.op('Squeeze', [count, graph.ints([0])]),

@@ -1,5 +1,6 @@
 import type { LazyTensor } from '../../../checkpoints/lazy-tensor';
 import type { GraphBuilder, Value } from '../../../onnx/graph-builder';
+import type { PartKind } from '../../transformer/architecture';
 import type { ModelConfig } from '../../transformer/model-config';
 import type { TensorFinder } from '../../transformer/tensor-finder';
 import { emitNorm } from '../norm';
@@ -66,15 +67,19 @@ export function findStreams(
   };
 }
 
-/** What connects a branch of a block, whose tensors begin with `prefix`, with the streams. */
+/** What connects a part of a block, whose tensors begin with `prefix`, with several streams. */
 export function findConnection(
-  names: ConnectionNames,
-  branch: 'attention' | 'feedforward',
+  { connections: names }: { readonly connections?: ConnectionNames },
+  part: PartKind,
   config: ModelConfig,
   tensors: TensorFinder,
   prefix: string,
-): Connection {
+): Connection | undefined {
+  if (names === undefined) {
+    return undefined;
+  }
   const count = names.count(config);
+  const branch = part === 'attention' ? 'attention' : 'feedforward';
   const factors = count * (count + 2);
   const shape = [factors, count * config.hidden_size] as const;
   return findThree(tensors, `${prefix}${names[branch]}`, shape, 3);
